@@ -1,0 +1,249 @@
+"""What the core says about itself: jobs, items, instances, stores. Plain data that front ends draw and processes exchange."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from providers.capabilities import Capabilities, Proof
+from providers.report import ErrorInfo
+from providers.settings import SettingField
+
+
+class JobKind(StrEnum):
+    UPLOAD = "upload"
+    DOWNLOAD = "download"
+    DELETE = "delete"
+
+
+class ItemKind(StrEnum):
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    OTHER = "other"
+
+
+class ItemState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    """Goes on by itself: at `wait_until`, or once what `error` names is there (credentials, network)."""
+    PAUSED = "paused"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    """A symlink or special file, or unchanged at the destination: `error` says which."""
+
+
+TRANSITIONS: Final[dict[ItemState, frozenset[ItemState]]] = {
+    ItemState.QUEUED: frozenset(
+        {ItemState.RUNNING, ItemState.WAITING, ItemState.PAUSED, ItemState.CANCELLED, ItemState.FAILED, ItemState.SKIPPED}
+    ),
+    ItemState.RUNNING: frozenset(
+        {
+            ItemState.DONE,
+            ItemState.FAILED,
+            ItemState.WAITING,
+            ItemState.PAUSED,
+            ItemState.CANCELLED,
+            ItemState.QUEUED,
+            ItemState.SKIPPED,
+        }
+    ),
+    ItemState.WAITING: frozenset({ItemState.QUEUED, ItemState.RUNNING, ItemState.PAUSED, ItemState.CANCELLED, ItemState.FAILED}),
+    ItemState.PAUSED: frozenset({ItemState.QUEUED, ItemState.CANCELLED}),
+    ItemState.FAILED: frozenset({ItemState.QUEUED, ItemState.CANCELLED}),
+    ItemState.CANCELLED: frozenset({ItemState.QUEUED}),
+    ItemState.DONE: frozenset(),
+    ItemState.SKIPPED: frozenset(),
+}
+"""The one state machine of an item: what may follow what. QUEUED after RUNNING is a worker that died or was stopped."""
+
+FINAL_STATES: Final = frozenset({ItemState.DONE, ItemState.FAILED, ItemState.CANCELLED, ItemState.SKIPPED})
+
+
+class Conflicts(StrEnum):
+    """What to do where something of that name is already there."""
+
+    REPLACE = "replace"
+    SKIP_UNCHANGED = "skip_unchanged"
+    """Leave alone what has the same size and mtime (and checksum where one is at hand); replace the rest."""
+    REFUSE = "refuse"
+
+
+class ItemView(msgspec.Struct, frozen=True, kw_only=True):
+    """One file (or folder, or object to delete) of a job."""
+
+    id: int
+    job_id: int
+    job_kind: JobKind
+    instance: str
+    kind: ItemKind
+    state: ItemState
+    name: str
+    """Path relative to what the user chose; raw (not escaped for a screen), undecodable bytes as surrogates."""
+    key: str
+    local_path: str
+    size_bytes: int
+    bytes_done: int = 0
+    rate_bytes_per_s: float = 0.0
+    left_s: float | None = None
+    wait_until: float | None = None
+    error: ErrorInfo | None = None
+    """Why it failed, waits, was paused or skipped."""
+    proof: Proof | None = None
+    sha256: str = ""
+    replaced: bool | None = None
+    attempts: int = 0
+    verifying: bool = False
+    """All bytes moved; the proof is under way."""
+    elapsed_s: float = 0.0
+    finished_at: float | None = None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing the user asked for. Counters are kept by the journal, never summed at a look."""
+
+    id: int
+    kind: JobKind
+    instance: str
+    title: str
+    destination: str
+    created_at: float
+    scanning: bool
+    counts: dict[ItemState, int]
+    size_bytes: int
+    done_bytes: int
+    skipped_symlinks: int = 0
+    skipped_special: int = 0
+    error: ErrorInfo | None = None
+    """Why the scan stopped short."""
+
+    @property
+    def finished(self) -> bool:
+        return not self.scanning and all(state in FINAL_STATES for state, count in self.counts.items() if count)
+
+
+class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """What the one-line strip shows. `size_bytes` and `done_bytes` are of jobs that are not finished."""
+
+    uploading: int = 0
+    downloading: int = 0
+    deleting: int = 0
+    queued: int = 0
+    waiting: int = 0
+    paused: int = 0
+    failed: int = 0
+    verified: int = 0
+    size_bytes: int = 0
+    done_bytes: int = 0
+    rate_bytes_per_s: float = 0.0
+    left_s: float | None = None
+    scanning: bool = False
+    worker_alive: bool = False
+
+    @property
+    def active(self) -> int:
+        return self.uploading + self.downloading + self.deleting
+
+
+class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The queue at one moment: running items first, then waiting, paused, queued, then what ended, newest first."""
+
+    totals: QueueTotals
+    jobs: tuple[JobView, ...]
+    items: tuple[ItemView, ...]
+    item_count: int
+    """All there are; `items` is a window of them."""
+
+
+class ServiceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of storage the program knows: one that can be used, or one that says why not."""
+
+    name: str
+    title: str
+    summary: str
+    fields: tuple[SettingField, ...] = ()
+    credential_pair: tuple[str, str] | None = None
+    container_word: str = "container"
+    unavailable: str = ""
+    """Why it cannot be used (an import error); empty when it can."""
+
+
+class InstanceState(StrEnum):
+    READY = "ready"
+    DISABLED = "disabled"
+    INCOMPLETE = "incomplete"
+    """A required setting or the credentials are missing."""
+    UNAVAILABLE = "unavailable"
+    """Its service cannot be loaded."""
+    INVALID = "invalid"
+    """Its part of the configuration is wrong."""
+
+
+class InstanceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A configured instance of a service. `settings` holds no secret: those read as MASK when set."""
+
+    name: str
+    type: str
+    title: str
+    state: InstanceState
+    enabled: bool
+    settings: dict[str, Any]
+    container: str
+    location: str = ""
+    problem: ErrorInfo | None = None
+    has_credentials: bool | None = None
+    """None where the service takes none, or the store could not be asked."""
+    capabilities: Capabilities | None = None
+    checked_at: float | None = None
+    check_ok: bool | None = None
+
+
+class StoreState(StrEnum):
+    READY = "ready"
+    LOCKED = "locked"
+    NO_COLLECTION = "no_collection"
+    UNAVAILABLE = "unavailable"
+    """No backend at all: no session bus, no service."""
+    HUNG = "hung"
+
+
+class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where secrets are kept and whether they can be read now."""
+
+    state: StoreState
+    backend: str
+    detail: str = ""
+    hint: str = ""
+
+
+class LocalEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a local folder. `name` may hold surrogates for bytes that are not UTF-8."""
+
+    name: str
+    kind: ItemKind
+    size_bytes: int
+    modified_at: float
+
+
+class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a confirmation says before anything starts."""
+
+    kind: JobKind
+    instance: str
+    destination: str
+    files: int
+    folders: int
+    size_bytes: int
+    skipped_symlinks: int = 0
+    skipped_special: int = 0
+    replaces: int = 0
+    replaced_names: tuple[str, ...] = ()
+    """The first few of them."""
+    unreadable: int = 0
+    complete: bool = True
+    """False when counting was cut off; the numbers are then at least so many."""

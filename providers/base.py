@@ -1,0 +1,207 @@
+"""BaseProvider: the five operations of the guide, written once over the seven that an adapter implements."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from providers import connection_check, download_loop, errors, settings, upload_loop
+from providers.capabilities import Capabilities
+from providers.context import ProviderContext
+from providers.objects import Page, RemoteFile
+from providers.report import CheckStep, ConnectionReport
+from providers.retry import RetryPolicy
+from providers.settings import ProviderSettings
+from providers.throttle import Limiter
+from providers.upload import PendingUpload, UploadRequest, UploadSession
+
+ProgressCallback = Callable[[int, int], None]
+"""Called as (bytes_done, bytes_total): absolute, never decreasing, one call at a time, first (0, total), last (total, total) after
+verification."""
+
+
+class BaseProvider(ABC):
+    """One instance of a storage service.
+
+    The five operations `upload`, `download`, `list_files`, `delete` and `test_connection` keep the signatures of the guide. True
+    means done and verified; whatever fails raises a ProviderError (`test_connection` alone answers False, and `probe` says why).
+    An adapter implements what is abstract here and nothing else; it never retries and never sleeps.
+
+    Constructing one reads and writes nothing and reaches no network. It may be used from several threads.
+    """
+
+    name: ClassVar[str]
+    """The service's name in the configuration: 'aws_s3'."""
+    Settings: ClassVar[type[ProviderSettings]]
+
+    def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
+        """`config`: the instance's settings, as the guide's mapping or typed. Raises InvalidConfiguration."""
+        self.context = context or ProviderContext()
+        self.settings = config if isinstance(config, ProviderSettings) else settings.load(self.Settings, config)
+        self.limiter = self.context.limiter or Limiter(
+            self.settings.max_bandwidth, clock=self.context.clock, sleep=self.context.sleep
+        )
+        self.retry = RetryPolicy(
+            self.settings.max_retries,
+            self.settings.retry_delay,
+            sleep=self.context.sleep,
+            uniform=self.context.uniform,
+        )
+
+    # What an adapter implements.
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this instance can do, refined by what `learn` found out. Never reaches the network."""
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """Where objects go: type, endpoint, account and container in one line without secrets. Two instances with equal
+        locations hold the same objects."""
+
+    @abstractmethod
+    def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
+        """One page of the objects whose key starts with `prefix`; with delimiter '/', folders are folded into `prefixes`.
+
+        At most `limit` entries; `token` is an earlier page's `next_token`. An empty page is not the end unless it has no
+        `next_token`. A prefix with nothing below it is an empty page, a missing container NotFound.
+        """
+
+    @abstractmethod
+    def stat(self, key: str) -> RemoteFile:
+        """The object with all checksums that the service tells. Raises NotFound."""
+
+    @abstractmethod
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        """A session for one object: a new one, or with `token` the one that was begun before.
+
+        Raises InvalidName or Unsupported before anything is created. With a token nothing is asked of the server yet:
+        `confirmed` does.
+        """
+
+    @abstractmethod
+    def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
+        """The bytes [offset, offset + size_bytes) of an object. With `etag`, Conflict when the object has changed.
+
+        NotFound when it is not there. An object that ends early is Integrity, a connection that ends early Transient.
+        """
+
+    @abstractmethod
+    def remove(self, key: str) -> None:
+        """Delete one object. Raises NotFound when it is not there and the service can tell."""
+
+    def remove_many(self, keys: list[str]) -> dict[str, errors.ProviderError]:
+        """Delete several; returns the failures by key. Services with a batch call override it."""
+        failed: dict[str, errors.ProviderError] = {}
+        for key in keys:
+            try:
+                self.remove(key)
+            except errors.ProviderError as error:
+                failed[key] = error
+        return failed
+
+    def pending_uploads(self, key: str) -> list[PendingUpload]:
+        """Unfinished uploads of just this key, with which `open_upload` can go on. Empty where the service has none."""
+        return []
+
+    def containers(self) -> list[str]:
+        """The containers that these credentials can see. Unsupported where the service has none to list."""
+        raise errors.Unsupported(f"{self.name} lists no containers")
+
+    def create_container(self, name: str) -> None:
+        """Raises Conflict when it exists and belongs to somebody else, InvalidName, PermissionDenied."""
+        raise errors.Unsupported(f"{self.name} creates no containers")
+
+    @abstractmethod
+    def check_reach(self) -> str:
+        """Reach the service without proving who you are; returns what answered. First step of `probe`."""
+
+    @abstractmethod
+    def check_authentication(self) -> str:
+        """Have the service accept the credentials; returns as whom. Second step of `probe`."""
+
+    @abstractmethod
+    def check_container(self) -> str:
+        """See that the container is there and may be used; returns its description. Third step of `probe`."""
+
+    def learn(self) -> None:
+        """Find out by trying what this server enforces (a wrong checksum, a conditional write), remember it in
+        `context.facts`, and leave nothing behind. Called by `probe`, and by the part loop before a first upload."""
+
+    def close(self) -> None:
+        """Free connections. May be called twice."""
+
+    # The guide's five operations.
+
+    def upload(
+        self, file_path: Path, remote_name: str, progress_callback: ProgressCallback | None = None
+    ) -> bool:
+        """Store `file_path` as `remote_name`. True once the object is visible and proved; raises ProviderError otherwise.
+
+        An object of that name is replaced. A file that changes while it is read is Integrity, never success.
+        """
+        upload_loop.run_upload(self, Path(file_path), remote_name, progress=progress_callback, cancel=self.context.cancel)
+        return True
+
+    def download(
+        self, remote_name: str, local_path: Path, progress_callback: ProgressCallback | None = None
+    ) -> bool:
+        """Fetch `remote_name` to `local_path`. True once the verified file stands there; until then the target is untouched."""
+        download_loop.run_download(
+            self, remote_name, Path(local_path), progress=progress_callback, cancel=self.context.cancel
+        )
+        return True
+
+    def list_files(self, prefix: str = "", max_files: int = 1000) -> list[dict[str, Any]]:
+        """Up to `max_files` objects whose name starts with `prefix`, as RemoteFile.as_dict().
+
+        To learn whether there were more, ask for one more than needed, or page through `scan`. An error is never an empty list.
+        """
+        found: list[dict[str, Any]] = []
+        for file in self.walk(prefix):
+            if len(found) >= max_files:
+                break
+            found.append(file.as_dict())
+        return found
+
+    def delete(self, remote_name: str) -> bool:
+        """Remove one object. True once the service confirmed; NotFound when there was none."""
+        self.retry.run(lambda: self.remove(remote_name), self.context.cancel)
+        return True
+
+    def test_connection(self) -> bool:
+        """Whether all steps of `probe` pass. Never raises a ProviderError."""
+        return self.probe().ok
+
+    def probe(self, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
+        """Check the connection step by step; `on_step` is told of each as it ends. Leaves nothing behind at the service."""
+        return connection_check.run_check(self, on_step)
+
+    def walk(self, prefix: str = "") -> Iterator[RemoteFile]:
+        """All objects below `prefix`, page by page, retrying each page as the settings say."""
+        token: str | None = None
+        while True:
+            page = self.retry.run(lambda at=token: self.scan(prefix, token=at), self.context.cancel)  # type: ignore[misc]
+            yield from page.files
+            token = page.next_token
+            if token is None:
+                return
+
+
+class RangeReader(ABC):
+    """Bytes arriving from a service. Iterating yields chunks of any size and raises only ProviderError."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Make a stalled read fail at once. From any thread; never blocks."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the connection. May be called twice."""

@@ -1,0 +1,128 @@
+"""Every way a storage operation can fail.
+
+    ProviderError                 base; carries message, hint, code
+    ├── Authentication            who you are was not accepted: wrong key, expired token, skewed clock
+    ├── PermissionDenied          you are known, but may not do this
+    ├── NotFound                  the object, the container or the upload session is not there
+    ├── Conflict                  something else is there, or changed meanwhile (409, 412)
+    ├── QuotaExceeded             no room left (ENOSPC, storage cap)
+    ├── RateLimited               asked to slow down; `retry_after_s` when the service said for how long   (retryable)
+    ├── Transient                 may well work next time: reset, time-out, 5xx                            (retryable)
+    ├── Integrity                 bytes or checksums do not agree
+    ├── InvalidConfiguration      a setting is missing or wrong; `field` names it
+    ├── InvalidName               a name that this service cannot hold, or that would leave its folder
+    ├── Unsupported               this service, or this server, cannot do that
+    └── Cancelled                 somebody asked to stop; nothing failed
+
+No exception of an SDK leaves a provider, and no secret is ever part of a message.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ProviderError(Exception):
+    """A storage operation failed.
+
+    `message` says what happened and why, `hint` what the user can do, `code` is the service's own word for it
+    (`AccessDenied`, `ENOSPC`), empty where there is none. `kind` is a stable identifier for logs, JSON and exit codes.
+    """
+
+    kind: ClassVar[str] = "provider"
+    retryable: ClassVar[bool] = False
+    cure: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.cure
+        self.code = code
+        self.retry_after_s = retry_after_s
+
+    def __repr__(self) -> str:
+        code = f", code={self.code!r}" if self.code else ""
+        return f"{type(self).__name__}({self.message!r}{code})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        state = {"hint": self.hint, "code": self.code, "retry_after_s": self.retry_after_s}
+        return (type(self), (self.message,), state)
+
+
+class Authentication(ProviderError):
+    kind = "authentication"
+    cure = "Check the credentials, and set them anew with set-credentials."
+
+
+class PermissionDenied(ProviderError):
+    kind = "permission"
+    cure = "Give this key the right to list, read, write and delete in its container."
+
+
+class NotFound(ProviderError):
+    kind = "not_found"
+    cure = "Check the name, and that the container exists."
+
+
+class Conflict(ProviderError):
+    kind = "conflict"
+    cure = "Look at what is there now, then decide again."
+
+
+class QuotaExceeded(ProviderError):
+    kind = "quota"
+    cure = "Make room at the destination, then retry."
+
+
+class RateLimited(ProviderError):
+    kind = "rate_limited"
+    retryable = True
+    cure = "The service asked to slow down; the transfer goes on by itself."
+
+
+class Transient(ProviderError):
+    kind = "transient"
+    retryable = True
+    cure = "Check the network, then retry: what was sent is kept."
+
+
+class Integrity(ProviderError):
+    kind = "integrity"
+    cure = "Send it again; if that repeats, distrust the disk, the memory or the service."
+
+
+class InvalidConfiguration(ProviderError):
+    kind = "configuration"
+    cure = "Correct the setting with set-config."
+
+    def __init__(self, message: str, *, field: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
+
+
+class InvalidName(ProviderError):
+    kind = "name"
+    cure = "Choose another name."
+
+
+class Unsupported(ProviderError):
+    kind = "unsupported"
+
+
+class Cancelled(ProviderError):
+    kind = "cancelled"
+
+
+def _tree(root: type[ProviderError]) -> dict[str, type[ProviderError]]:
+    found = {root.kind: root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+def from_wire(kind: str, message: str, *, hint: str = "", code: str = "") -> ProviderError:
+    """Rebuild an error that crossed a process boundary as `kind`, `message`, `hint`, `code`."""
+    cls = _tree(ProviderError).get(kind, ProviderError)
+    if cls is InvalidConfiguration:
+        return InvalidConfiguration(message, field=code, hint=hint)
+    return cls(message, hint=hint, code=code)

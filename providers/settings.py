@@ -1,0 +1,286 @@
+"""The standard configuration structure, and the metadata from which forms, CLI and README tables are made.
+
+A service declares `class Settings(ProviderSettings)`, adds its own fields, and lists in `not_applicable` the standard ones
+that can have no effect there: those are hidden and refused. Every field is annotated with `setting(...)`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from providers.errors import InvalidConfiguration
+from providers.secret import Secret
+
+
+class FieldKind(StrEnum):
+    TEXT = "text"
+    SECRET = "secret"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    CHOICE = "choice"
+    BYTES = "bytes"
+    """A size; input may carry a unit (`100MiB`)."""
+
+
+def setting(
+    label: str,
+    help: str,
+    *,
+    placeholder: str = "",
+    unit: str = "",
+    required: bool = False,
+    advanced: bool = False,
+    ge: float | None = None,
+    le: float | None = None,
+) -> msgspec.Meta:
+    """Metadata of one field: what it is called, what it does, in which unit, and its limits.
+
+    `advanced` fields are folded away in forms. `unit='bytes'` makes the field accept sizes such as `64MiB`.
+    """
+    extra = {
+        "label": label,
+        "help": help,
+        "placeholder": placeholder,
+        "unit": unit,
+        "required": required,
+        "advanced": advanced,
+    }
+    return msgspec.Meta(ge=ge, le=le, extra=extra)
+
+
+class SettingField(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting, ready to be drawn as a form field, a CLI key or a table row."""
+
+    name: str
+    kind: FieldKind
+    label: str
+    help: str
+    placeholder: str
+    unit: str
+    required: bool
+    advanced: bool
+    optional: bool
+    """May be null."""
+    default: Any
+    choices: tuple[str, ...] = ()
+
+    @property
+    def secret(self) -> bool:
+        return self.kind is FieldKind.SECRET
+
+
+class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """The guide's standard structure. Durations in seconds, sizes in bytes, rates in bytes per second."""
+
+    title: ClassVar[str] = ""
+    """What a person calls the service: 'AWS S3'. The first line of the class docstring is its summary."""
+    container_word: ClassVar[str] = "container"
+    not_applicable: ClassVar[frozenset[str]] = frozenset()
+    """Standard fields that have no effect in this service."""
+    credential_pair: ClassVar[tuple[str, str] | None] = None
+    """The service's own names of username and password."""
+
+    enabled: Annotated[bool, setting("Enabled", "Used for transfers. Switched on once a check has passed.", advanced=True)] = False
+    credentials_key: Annotated[
+        str, setting("Credentials key", "Name of the entry in the keyring; empty means the instance's name.", advanced=True)
+    ] = ""
+    container: Annotated[str, setting("Container", "Where the objects are kept.", placeholder="homeserver-backups")] = ""
+    container_type: Annotated[str, setting("Container type", "What the service calls it.", advanced=True)] = "bucket"
+    username: Annotated[str, setting("Username", "Account name or key id.")] = ""
+    password: Annotated[Secret | None, setting("Password", "The secret that goes with it.")] = None
+    api_key: Annotated[Secret | None, setting("API key", "Key of the service's API.")] = None
+    secret_key: Annotated[Secret | None, setting("Secret key", "The secret half of the API key.")] = None
+    region: Annotated[str, setting("Region", "Where the container lives.")] = ""
+    max_retries: Annotated[
+        int, setting("Retries", "How often a failed request is sent again.", advanced=True, ge=0, le=20)
+    ] = 3
+    retry_delay: Annotated[
+        float,
+        setting("Retry delay", "Longest wait before the first retry; doubles each time.", unit="s", advanced=True, ge=0, le=300),
+    ] = 1.0
+    timeout: Annotated[
+        float, setting("Timeout", "Give up when no byte has moved for so long.", unit="s", advanced=True, ge=1, le=3600)
+    ] = 300
+    max_bandwidth: Annotated[
+        Annotated[int, msgspec.Meta(ge=1024)] | None,
+        setting("Bandwidth limit", "Up and down together; empty means none.", unit="bytes/s", advanced=True),
+    ] = None
+    upload_chunk_size: Annotated[
+        int,
+        setting("Part size", "Size of one part of a large upload.", unit="bytes", advanced=True, ge=65536, le=5 * 2**30),
+    ] = 104857600
+    encryption_enabled: Annotated[
+        bool, setting("Encryption", "Encrypt before upload.", advanced=True)
+    ] = False
+    encryption_key: Annotated[Secret | None, setting("Encryption key", "Passphrase of the encryption.", advanced=True)] = None
+    encryption_salt: Annotated[Secret | None, setting("Encryption salt", "Second passphrase.", advanced=True)] = None
+    connection_pool_size: Annotated[
+        int, setting("Connections", "Requests under way at once.", advanced=True, ge=1, le=64)
+    ] = 5
+
+
+S = TypeVar("S", bound=ProviderSettings)
+
+STANDARD_FIELDS: Final = tuple(ProviderSettings.__struct_fields__)
+_SIZE: Final = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?(?:/s)?\s*$", re.IGNORECASE)
+_NOTHING: Final = {"", "null", "none", "-"}
+
+
+def describe(cls: type[ProviderSettings]) -> tuple[SettingField, ...]:
+    """The fields that apply to a service, in order: standard ones first, then its own."""
+    hints = get_type_hints(cls, include_extras=True)
+    defaults = {field.name: field.default for field in msgspec.structs.fields(cls)}
+    order = [*STANDARD_FIELDS, *(name for name in cls.__struct_fields__ if name not in STANDARD_FIELDS)]
+    return tuple(
+        _describe_field(name, hints[name], defaults[name]) for name in order if name not in cls.not_applicable
+    )
+
+
+def _describe_field(name: str, hint: Any, default: Any) -> SettingField:
+    meta: dict[str, Any] = {}
+    optional = False
+    choices: tuple[str, ...] = ()
+    plain: Any = hint
+    while True:
+        if get_origin(plain) is Annotated:
+            for item in plain.__metadata__:
+                meta |= item.extra or {}
+            plain = plain.__origin__
+        elif type(None) in get_args(plain):
+            optional = True
+            plain = next(arg for arg in get_args(plain) if arg is not type(None))
+        else:
+            break
+    if get_origin(plain) is Literal:
+        choices = get_args(plain)
+        kind = FieldKind.CHOICE
+    elif meta.get("unit", "").startswith("bytes"):
+        kind = FieldKind.BYTES
+    else:
+        kind = {
+            bool: FieldKind.BOOLEAN, int: FieldKind.INTEGER, float: FieldKind.NUMBER, Secret: FieldKind.SECRET
+        }.get(plain, FieldKind.TEXT)  # fmt: skip
+    return SettingField(
+        name=name, kind=kind, label=meta.get("label", name), help=meta.get("help", ""),
+        placeholder=meta.get("placeholder", ""), unit=meta.get("unit", ""), required=meta.get("required", False),
+        advanced=meta.get("advanced", False), optional=optional, default=default, choices=choices,
+    )  # fmt: skip
+
+
+def field(cls: type[ProviderSettings], name: str) -> SettingField:
+    """One setting by name. Raises InvalidConfiguration when the service has no such setting, or it has no effect there."""
+    for found in describe(cls):
+        if found.name == name:
+            return found
+    if name in cls.not_applicable:
+        raise InvalidConfiguration(f"{name}: has no effect in this service", field=name, hint="Leave it out.")
+    known = ", ".join(item.name for item in describe(cls))
+    raise InvalidConfiguration(f"{name}: no such setting", field=name, hint=f"Settings of this service: {known}.")
+
+
+def parse(cls: type[ProviderSettings], name: str, text: str) -> Any:
+    """Turn what a person typed into the value of setting `name`, checked against its type and limits.
+
+    Raises InvalidConfiguration that names the field and the problem; the text of a secret is never repeated.
+    """
+    spec = field(cls, name)
+    cleaned = text.strip()
+    if spec.optional and cleaned.lower() in _NOTHING and spec.kind is not FieldKind.SECRET:
+        return check(cls, name, None)
+    match spec.kind:
+        case FieldKind.SECRET:
+            return Secret(text) if text else None
+        case FieldKind.BOOLEAN:
+            return check(cls, name, _boolean(name, cleaned))
+        case FieldKind.BYTES:
+            return check(cls, name, _size(name, cleaned))
+        case FieldKind.INTEGER | FieldKind.NUMBER:
+            try:
+                return check(cls, name, int(cleaned) if spec.kind is FieldKind.INTEGER else float(cleaned))
+            except ValueError:
+                what = "a whole number" if spec.kind is FieldKind.INTEGER else "a number"
+                raise InvalidConfiguration(f"{name}: {cleaned!r} is not {what}", field=name) from None
+        case _:
+            if spec.required and not cleaned:
+                raise InvalidConfiguration(f"{name}: must not be empty", field=name)
+            return check(cls, name, cleaned)
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text.lower() in {"true", "yes", "on", "1"}:
+        return True
+    if text.lower() in {"false", "no", "off", "0"}:
+        return False
+    raise InvalidConfiguration(f"{name}: {text!r} is neither true nor false", field=name)
+
+
+def _size(name: str, text: str) -> int:
+    found = _SIZE.match(text)
+    if not found:
+        raise InvalidConfiguration(f"{name}: {text!r} is not a size", field=name, hint="Write 1048576, 1MiB or 1MB.")
+    number, prefix, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** "_kmgt".index(prefix.lower() or "_"))
+
+
+def check(cls: type[ProviderSettings], name: str, value: Any) -> Any:
+    """Check one already typed value; returns it converted. Raises InvalidConfiguration."""
+    hint = get_type_hints(cls, include_extras=True)[field(cls, name).name]
+    try:
+        return msgspec.convert(value, hint, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        problem = str(error).split(" - at ")[0]
+        raise InvalidConfiguration(f"{name}: {_plain(problem)}", field=name) from None
+
+
+def _plain(problem: str) -> str:
+    return problem.replace("`", "").replace("Expected", "expected").replace("null", "nothing")
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Secret:
+        if isinstance(value, Secret):
+            return value
+        if isinstance(value, str):
+            return Secret(value)
+    raise ValueError(f"expected {kind.__name__}")
+
+
+def load(cls: type[S], values: Mapping[str, Any]) -> S:
+    """Settings from a mapping, username and password mapped onto the service's own pair.
+
+    Keys the service does not know are ignored (they are kept in the file); an inapplicable key is ignored when it holds the
+    standard default, so that the guide's whole structure may be pasted. Raises InvalidConfiguration naming the first bad field.
+    """
+    names = {item.name for item in describe(cls)}
+    mapped = dict(values)
+    if cls.credential_pair:
+        for common, own in zip(("username", "password"), cls.credential_pair, strict=True):
+            if mapped.get(common) and not mapped.get(own):
+                mapped[own] = mapped[common]
+    standard = {item.name: item.default for item in msgspec.structs.fields(ProviderSettings)}
+    for name in sorted(cls.not_applicable & mapped.keys()):
+        own_half = cls.credential_pair and name in {"username", "password"}
+        empty = mapped[name] in ("", None) or mapped[name] == standard.get(name)
+        if not empty and not own_half:
+            raise InvalidConfiguration(f"{name}: has no effect in this service", field=name, hint="Take it out.")
+    checked = {
+        name: check(cls, name, None if name in _secrets(cls) and value == "" else value)
+        for name, value in mapped.items()
+        if name in names
+    }
+    return cls(**checked)
+
+
+def _secrets(cls: type[ProviderSettings]) -> frozenset[str]:
+    return frozenset(item.name for item in describe(cls) if item.secret)
+
+
+def missing(cls: type[ProviderSettings], settings: ProviderSettings) -> tuple[str, ...]:
+    """Names of required settings that are still empty."""
+    return tuple(item.name for item in describe(cls) if item.required and not getattr(settings, item.name))
