@@ -1,16 +1,22 @@
 """Which services there are, without importing one; loading one when it is needed; going on when one cannot be loaded.
 
-A service is a folder with a module `settings` (its `Settings`, no SDK imported) and a module `provider` (its class). Third parties
-add one through the entry-point group `homeserver_backup.providers`: the entry point's name is the service's name, its object the
-provider class or a package of the same form as ours.
+A service is a folder with a module `settings` (its `Settings`, no SDK imported) and a module `provider` (its class). Third
+parties add one through the entry-point group `homeserver_backup.providers`: the entry point's name is the service's name, its
+object either a package of the same form as ours (`acme_storage`; nothing but its `settings` is imported until it is used) or
+the provider class itself (`acme_storage:AcmeProvider`, imported to be described). A class without `Settings` gets the standard
+structure.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.util
+import inspect
+import logging
+import re
 from collections.abc import Iterator, Mapping
 from importlib import metadata
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,6 +30,9 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP: Final = "homeserver_backup.providers"
 EMBEDDED: Final = ("local", "aws_s3")
 
+_LOG: Final = logging.getLogger(__name__)
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
 
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A service as far as it is known without its SDK."""
@@ -36,3 +45,145 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True):
     container_word: str = "container"
     unavailable: str = ""
     """Why it cannot be used; empty when nothing is known against it."""
+
+
+_failures: dict[str, str] = {}
+"""What went wrong when a service was loaded, by its name: `specs` tells it from then on."""
+
+
+def specs() -> tuple[ServiceSpec, ...]:
+    """All services: our own first, then those of plug-ins by name. Imports no SDK of ours, and never raises."""
+    names = [*EMBEDDED, *sorted(_plug_ins())]
+    return tuple(_describe(name) for name in names)
+
+
+def spec(name: str) -> ServiceSpec:
+    """One service by name. Raises InvalidConfiguration when there is none of that name."""
+    if name not in EMBEDDED and name not in _plug_ins():
+        known = ", ".join([*EMBEDDED, *sorted(_plug_ins())])
+        raise InvalidConfiguration(f"type: there is no service {name!r}", field="type", hint=f"Services: {known}.")
+    return _describe(name)
+
+
+def load(name: str) -> type[BaseProvider]:
+    """The provider class of a service, importing its SDK. Raises Unsupported with the reason when that fails, and
+    InvalidConfiguration when there is no such service."""
+    found = spec(name)
+    if found.unavailable and name not in _failures:
+        raise _unavailable(name, found.unavailable)
+    try:
+        cls = _checked(_provider_class(name))
+    except Exception as error:  # third-party code runs here: whatever it does, the other services go on
+        _failures[name] = _reason(error)
+        _LOG.warning("service %s cannot be loaded: %s", name, _failures[name], exc_info=error)
+        raise _unavailable(name, _failures[name]) from error
+    _failures.pop(name, None)
+    return cls
+
+
+class _Providers(Mapping[str, "type[BaseProvider]"]):
+    """Names without importing anything; looking one up loads it, or raises Unsupported with the reason."""
+
+    def __getitem__(self, name: str) -> type[BaseProvider]:
+        if name not in self:
+            raise KeyError(name)
+        return load(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in EMBEDDED or name in _plug_ins()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*EMBEDDED, *sorted(_plug_ins())])
+
+    def __len__(self) -> int:
+        return len(EMBEDDED) + len(_plug_ins())
+
+
+PROVIDERS: Final[Mapping[str, type[BaseProvider]]] = _Providers()
+
+
+@functools.cache
+def _plug_ins() -> dict[str, metadata.EntryPoint]:
+    found: dict[str, metadata.EntryPoint] = {}
+    for entry in metadata.entry_points(group=ENTRY_POINT_GROUP):
+        if entry.name in EMBEDDED or not _NAME.fullmatch(entry.name):
+            _LOG.warning("plug-in %r (%s) is left out: the name is taken or not a name", entry.name, entry.value)
+            continue
+        found[entry.name] = entry
+    return found
+
+
+def _describe(name: str) -> ServiceSpec:
+    try:
+        settings = _settings_class(name)
+    except Exception as error:  # as in `load`
+        _LOG.warning("service %s cannot be described: %s", name, error, exc_info=error)
+        return ServiceSpec(name=name, title=name, summary="", settings=None, unavailable=_reason(error))
+    return ServiceSpec(
+        name=name,
+        title=settings.title or name,
+        summary=(inspect.getdoc(settings) or "").partition("\n")[0] if settings is not ProviderSettings else "",
+        settings=settings,
+        container_word=settings.container_word,
+        unavailable=_failures.get(name, "") or _missing_module(settings),
+    )
+
+
+def _settings_class(name: str) -> type[ProviderSettings]:
+    package = _package(name)
+    if package is None:
+        found: Any = getattr(_plug_ins()[name].load(), "Settings", ProviderSettings)
+    else:
+        found = importlib.import_module(f"{package}.settings").Settings
+    if not (isinstance(found, type) and issubclass(found, ProviderSettings)):
+        raise TypeError(f"Settings of {name} is not a ProviderSettings")
+    return found
+
+
+def _provider_class(name: str) -> Any:
+    """The one BaseProvider of that name in the service's `provider` module, or what the entry point names."""
+    package = _package(name)
+    if package is None:
+        return _plug_ins()[name].load()
+    module = importlib.import_module(f"{package}.provider")
+    found = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
+    named = [item for item in found if getattr(item, "name", None) == name]
+    if len(named) != 1:
+        raise TypeError(f"{module.__name__} has {len(named)} classes whose name is {name!r}, not one")
+    return named[0]
+
+
+def _checked(found: Any) -> type[BaseProvider]:
+    from providers.base import BaseProvider
+
+    if not (isinstance(found, type) and issubclass(found, BaseProvider)):
+        raise TypeError(f"{found!r} is not a BaseProvider")
+    return found
+
+
+def _package(name: str) -> str | None:
+    """The package in our form, or None where an entry point names a class."""
+    if name in EMBEDDED:
+        return f"{__package__}.{name}"
+    entry = _plug_ins()[name]
+    return None if entry.attr else entry.module
+
+
+def _missing_module(settings: type[ProviderSettings]) -> str:
+    """Looks without importing; a module that is there but broken shows itself only in `load`."""
+    gone = [module for module in settings.requires if importlib.util.find_spec(module) is None]
+    return f"not installed: {', '.join(gone)}" if gone else ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"not installed: {error.name}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _unavailable(name: str, reason: str) -> Unsupported:
+    return Unsupported(
+        f"{name} cannot be used here: {reason}",
+        hint="Repair the installation of this service; the others work.",
+        code="unavailable",
+    )

@@ -85,6 +85,8 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
     """Standard fields that have no effect in this service."""
     credential_pair: ClassVar[tuple[str, str] | None] = None
     """The service's own names of username and password."""
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Top-level modules of its SDK: looked for, not imported, before the service is offered."""
 
     enabled: Annotated[bool, setting("Enabled", "Used for transfers. Switched on once a check has passed.", advanced=True)] = False
     credentials_key: Annotated[
@@ -133,13 +135,20 @@ _NOTHING: Final = {"", "null", "none", "-"}
 
 
 def describe(cls: type[ProviderSettings]) -> tuple[SettingField, ...]:
-    """The fields that apply to a service, in order: standard ones first, then its own."""
+    """The fields that apply to a service, in order: standard ones first, its own credential pair where username and password
+    stand, then the rest of its own."""
     hints = get_type_hints(cls, include_extras=True)
     defaults = {field.name: field.default for field in msgspec.structs.fields(cls)}
-    order = [*STANDARD_FIELDS, *(name for name in cls.__struct_fields__ if name not in STANDARD_FIELDS)]
     return tuple(
-        _describe_field(name, hints[name], defaults[name]) for name in order if name not in cls.not_applicable
+        _describe_field(name, hints[name], defaults[name]) for name in _order(cls) if name not in cls.not_applicable
     )
+
+
+def _order(cls: type[ProviderSettings]) -> list[str]:
+    pair = cls.credential_pair or ()
+    names = [name for name in STANDARD_FIELDS if name not in pair]
+    names[names.index("username") if "username" in names else 0 : 0] = pair
+    return [*names, *(name for name in cls.__struct_fields__ if name not in names)]
 
 
 def _describe_field(name: str, hint: Any, default: Any) -> SettingField:
