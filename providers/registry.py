@@ -1,10 +1,10 @@
 """Which services there are, without importing one; loading one when it is needed; going on when one cannot be loaded.
 
-A service is a folder with a module `settings` (its `Settings`, no SDK imported) and a module `provider` (its class). Third
-parties add one through the entry-point group `homeserver_backup.providers`: the entry point's name is the service's name, its
-object either a package of the same form as ours (`acme_storage`; nothing but its `settings` is imported until it is used) or
-the provider class itself (`acme_storage:AcmeProvider`, imported to be described). A class without `Settings` gets the standard
-structure.
+A service is a folder with a module `settings` (its `Settings`, no SDK imported) and a module `provider` (its class).
+Third parties add one through the entry-point group `homeserver_backup.providers`: the entry point's name is the
+service's name, its object either a package of the same form as ours (`acme_storage`; nothing but its `settings` is
+imported until it is used) or the provider class itself (`acme_storage:AcmeProvider`, imported to be described). A
+class without `Settings` gets the standard structure.
 """
 
 from __future__ import annotations
