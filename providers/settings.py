@@ -69,6 +69,8 @@ class SettingField(msgspec.Struct, frozen=True, kw_only=True):
     """May be null."""
     default: Any
     choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
 
     @property
     def secret(self) -> bool:
@@ -153,6 +155,7 @@ def _order(cls: type[ProviderSettings]) -> list[str]:
 
 def _describe_field(name: str, hint: Any, default: Any) -> SettingField:
     meta: dict[str, Any] = {}
+    limits: dict[str, float | None] = {"ge": None, "le": None}
     optional = False
     choices: tuple[str, ...] = ()
     plain: Any = hint
@@ -160,6 +163,7 @@ def _describe_field(name: str, hint: Any, default: Any) -> SettingField:
         if get_origin(plain) is Annotated:
             for item in plain.__metadata__:
                 meta |= item.extra or {}
+                limits |= {end: getattr(item, end) for end in limits if getattr(item, end) is not None}
             plain = plain.__origin__
         elif type(None) in get_args(plain):
             optional = True
@@ -179,6 +183,7 @@ def _describe_field(name: str, hint: Any, default: Any) -> SettingField:
         name=name, kind=kind, label=meta.get("label", name), help=meta.get("help", ""),
         placeholder=meta.get("placeholder", ""), unit=meta.get("unit", ""), required=meta.get("required", False),
         advanced=meta.get("advanced", False), optional=optional, default=default, choices=choices,
+        minimum=limits["ge"], maximum=limits["le"],
     )  # fmt: skip
 
 
@@ -198,27 +203,44 @@ def parse(cls: type[ProviderSettings], name: str, text: str) -> Any:
 
     Raises InvalidConfiguration that names the field and the problem; the text of a secret is never repeated.
     """
-    spec = field(cls, name)
-    cleaned = text.strip()
+    return check(cls, name, parse_text(field(cls, name), text))
+
+
+def parse_text(spec: SettingField, text: str) -> Any:
+    """Turn what a person typed into a value, checked as far as the description of the field goes (kind and limits).
+
+    What a form calls while someone types: no settings class is needed, so no service is loaded. Raises as `parse` does.
+    """
+    name, cleaned = spec.name, text.strip()
     if spec.optional and cleaned.lower() in _NOTHING and spec.kind is not FieldKind.SECRET:
-        return check(cls, name, None)
+        return None
     match spec.kind:
         case FieldKind.SECRET:
             return Secret(text) if text else None
         case FieldKind.BOOLEAN:
-            return check(cls, name, _boolean(name, cleaned))
+            return _boolean(name, cleaned)
         case FieldKind.BYTES:
-            return check(cls, name, _size(name, cleaned))
+            return _within(spec, _size(name, cleaned))
         case FieldKind.INTEGER | FieldKind.NUMBER:
             try:
-                return check(cls, name, int(cleaned) if spec.kind is FieldKind.INTEGER else float(cleaned))
+                return _within(spec, int(cleaned) if spec.kind is FieldKind.INTEGER else float(cleaned))
             except ValueError:
                 what = "a whole number" if spec.kind is FieldKind.INTEGER else "a number"
                 raise InvalidConfiguration(f"{name}: {cleaned!r} is not {what}", field=name) from None
+        case FieldKind.CHOICE if cleaned not in spec.choices:
+            raise InvalidConfiguration(f"{name}: {cleaned!r} is none of {', '.join(spec.choices)}", field=name)
         case _:
             if spec.required and not cleaned:
                 raise InvalidConfiguration(f"{name}: must not be empty", field=name)
-            return check(cls, name, cleaned)
+            return cleaned
+
+
+def _within(spec: SettingField, value: float) -> float:
+    if spec.minimum is not None and not value >= spec.minimum:
+        raise InvalidConfiguration(f"{spec.name}: must be at least {spec.minimum:.12g}", field=spec.name)
+    if spec.maximum is not None and not value <= spec.maximum:
+        raise InvalidConfiguration(f"{spec.name}: must be at most {spec.maximum:.12g}", field=spec.name)
+    return value
 
 
 def _boolean(name: str, text: str) -> bool:
