@@ -1,0 +1,140 @@
+"""Messages and their bytes: what both ends agree on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from providers.errors import ProviderError, Transient
+from providers.report import ErrorInfo
+
+T = TypeVar("T")
+
+MAX_LINE_BYTES: Final = 16 * 2**20
+"""Longest message. A page of 1,000 objects with long names is about 1.5 MB."""
+CANCEL: Final = "$cancel"
+
+
+class ConnectionLost(Transient):
+    """The process at the other end is gone, or speaks nonsense."""
+
+    kind = "connection_lost"
+    cure = "It is started again when it is needed; ask again."
+
+
+class TimedOut(Transient):
+    """The other end did not answer in time."""
+
+    kind = "timed_out"
+    cure = "Ask again; if that repeats, look into the log."
+
+
+class Readable(Protocol):
+    def readline(self, limit: int = -1, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class Writable(Protocol):
+    def write(self, data: memoryview, /) -> int | None: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Request(msgspec.Struct):
+    id: int
+    method: str
+    params: dict[str, Any] = {}
+
+
+class Response(msgspec.Struct):
+    """Just one of the three is set. An event is not the end of its request, the other two are."""
+
+    id: int
+    result: Any | UnsetType = UNSET
+    error: ErrorInfo | UnsetType = UNSET
+    event: Any | UnsetType = UNSET
+
+
+def encode(message: Request | Response) -> bytes:
+    """One line. Text may hold lone surrogates (file names that are not UTF-8), which msgspec refuses: those lines go
+    the slow way, escaped. Raises ConnectionLost when the line would be too long, TypeError for a value that is no data
+    (a Secret)."""
+    try:
+        line = msgspec.json.encode(message, enc_hook=_plain)
+    except UnicodeEncodeError:
+        line = json.dumps(msgspec.to_builtins(message, enc_hook=_plain, str_keys=True)).encode("ascii")
+    if len(line) >= MAX_LINE_BYTES:
+        raise ConnectionLost(f"a message of {len(line)} bytes is too long to send")
+    return line + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} does not cross a process boundary")
+
+
+def decode(line: bytes, kind: type[T]) -> T:
+    """Raises ConnectionLost for anything that is no message of that kind."""
+    try:
+        try:
+            return msgspec.json.decode(line, type=kind)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            return msgspec.convert(json.loads(line), kind)
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise ConnectionLost("the other process sent something that is no message") from error
+
+
+def convert(value: Any, kind: Any) -> Any:
+    """Plain data to the type the caller expects. Raises ConnectionLost when it does not fit."""
+    try:
+        return msgspec.convert(value, kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise ConnectionLost(f"the other process answered in another form: {error}") from error
+
+
+def read_line(stream: Readable) -> bytes:
+    """The next line, empty at the end. Raises ConnectionLost when it is too long or the connection broke."""
+    try:
+        line = stream.readline(MAX_LINE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ConnectionLost("the connection to the other process broke") from error
+    if len(line) > MAX_LINE_BYTES:
+        raise ConnectionLost("the other process sent a line that is too long")
+    return line if line.endswith(b"\n") else b""
+
+
+def write_all(writer: Writable, line: bytes) -> None:
+    """Write a whole line, also where `write` may take only a part (raw sockets and pipes). Raises OSError,
+    ValueError."""
+    rest = memoryview(line)
+    while rest:
+        count = writer.write(rest)
+        if not count:
+            raise BlockingIOError("nobody reads")
+        rest = rest[count:]
+    writer.flush()
+
+
+def unwrap(response: Response, kind: Any) -> Any:
+    """The result of a final response, or its error raised."""
+    if response.error is not UNSET:
+        raise response.error.error()
+    return convert(None if response.result is UNSET else response.result, kind)
+
+
+def error_of(error: BaseException) -> ErrorInfo:
+    """What crosses for an exception of a handler. The text of one that is not ours stays in the log: it may hold
+    anything."""
+    if isinstance(error, ProviderError):
+        return ErrorInfo.of(error)
+    return ErrorInfo("provider", f"internal error ({type(error).__name__})", "The log file has the details.")
