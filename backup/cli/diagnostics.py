@@ -1,0 +1,159 @@
+"""The only writer to stderr: notes, and errors as what / why / cure. Exit codes are told here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Final
+
+from backup.text import safe
+from providers.errors import ProviderError
+from providers.report import ErrorInfo
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class ExitCode(IntEnum):
+    """Stable: scripts may rely on them."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    CONFIGURATION = 3
+    CREDENTIAL_STORE = 4
+    AUTHENTICATION = 5
+    PERMISSION = 6
+    NOT_FOUND = 7
+    CONFLICT = 8
+    QUOTA = 9
+    NETWORK = 10
+    INTEGRITY = 11
+    UNSUPPORTED = 12
+    CANCELLED = 13
+    INTERRUPTED = 130
+
+
+MEANINGS: Final[dict[ExitCode, str]] = {
+    ExitCode.OK: "done, and verified where bytes moved",
+    ExitCode.FAILURE: "failed for another reason, or several items failed for different ones",
+    ExitCode.USAGE: "the command line is wrong",
+    ExitCode.CONFIGURATION: "a setting is missing or wrong, or there is no such provider",
+    ExitCode.CREDENTIAL_STORE: "no usable credential store, or it is locked",
+    ExitCode.AUTHENTICATION: "the service did not accept the credentials (or the clock)",
+    ExitCode.PERMISSION: "the credentials, or this account, may not do this",
+    ExitCode.NOT_FOUND: "the file, object or container is not there",
+    ExitCode.CONFLICT: "something else is there already, or changed meanwhile",
+    ExitCode.QUOTA: "no room left at the destination",
+    ExitCode.NETWORK: "service unreachable, too slow or busy; worth another try",
+    ExitCode.INTEGRITY: "bytes or checksums do not agree",
+    ExitCode.UNSUPPORTED: "this service cannot do that, or cannot hold that name",
+    ExitCode.CANCELLED: "stopped on request, or not confirmed",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
+}
+
+_BY_KIND: Final[dict[str, ExitCode]] = {
+    "configuration": ExitCode.CONFIGURATION,
+    "credential_store": ExitCode.CREDENTIAL_STORE,
+    "authentication": ExitCode.AUTHENTICATION,
+    "permission": ExitCode.PERMISSION,
+    "not_found": ExitCode.NOT_FOUND,
+    "conflict": ExitCode.CONFLICT,
+    "quota": ExitCode.QUOTA,
+    "rate_limited": ExitCode.NETWORK,
+    "transient": ExitCode.NETWORK,
+    "connection_lost": ExitCode.NETWORK,
+    "timed_out": ExitCode.NETWORK,
+    "integrity": ExitCode.INTEGRITY,
+    "name": ExitCode.UNSUPPORTED,
+    "unsupported": ExitCode.UNSUPPORTED,
+    "cancelled": ExitCode.CANCELLED,
+}
+
+_TITLES: Final[dict[ExitCode, str]] = {
+    ExitCode.CONFIGURATION: "the configuration is not right",
+    ExitCode.CREDENTIAL_STORE: "the credential store cannot be used",
+    ExitCode.AUTHENTICATION: "the credentials were not accepted",
+    ExitCode.PERMISSION: "this is not permitted",
+    ExitCode.NOT_FOUND: "it is not there",
+    ExitCode.CONFLICT: "something else is in the way",
+    ExitCode.QUOTA: "there is no room left",
+    ExitCode.NETWORK: "the service cannot be reached, or does not answer as it should",
+    ExitCode.INTEGRITY: "the bytes do not agree",
+    ExitCode.UNSUPPORTED: "this cannot be done there",
+    ExitCode.CANCELLED: "stopped",
+}
+
+
+def exit_code(kind: str) -> ExitCode:
+    """The exit code of an error's `kind`; 1 for kinds without one of their own."""
+    return _BY_KIND.get(kind, ExitCode.FAILURE)
+
+
+def combined(kinds: Iterable[str]) -> ExitCode:
+    """One exit code for several failures: theirs when they agree, else 1; 0 when there are none."""
+    codes = {exit_code(kind) for kind in kinds}
+    if not codes:
+        return ExitCode.OK
+    return codes.pop() if len(codes) == 1 else ExitCode.FAILURE
+
+
+def epilog() -> str:
+    """The table of exit codes, for `--help`."""
+    rows = "\n".join(f"  {code.value:>3}  {MEANINGS[code]}" for code in ExitCode)
+    return (
+        "\b\nExit codes:\n" + rows + "\n\n"
+        "Secrets are asked for, or read from standard input; they are never arguments. With --json, standard output holds "
+        "one JSON document and messages go to standard error. NO_COLOR is honoured."
+    )
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Errors that pass are reported as 'cannot `what`'; the innermost wins."""
+    try:
+        yield
+    except ProviderError as error:
+        if not getattr(error, "__notes__", None):
+            error.add_note(f"cannot {what}")
+        raise
+
+
+def note(text: str) -> None:
+    """One line for a person, also where the output is JSON or piped."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def warn(text: str) -> None:
+    note(f"warning: {text}")
+
+
+def report(error: ProviderError) -> ExitCode:
+    """Print what happened, why, and what to do. Returns the exit code."""
+    info = ErrorInfo.of(error)
+    code = exit_code(info.kind)
+    _LOG.info("%s: %r", "; ".join(getattr(error, "__notes__", [])), error)
+    what = next(iter(getattr(error, "__notes__", [])), "") or _TITLES.get(code, "it failed")
+    explain(what, info)
+    return code
+
+
+def explain(what: str, info: ErrorInfo) -> None:
+    """An error in three lines; what has nothing to say is left out."""
+    service_code = f" [{info.code}]" if info.code and info.code not in info.message else ""
+    note(f"error: {safe(what)}")
+    note(f"  why:  {safe(info.message)}{safe(service_code)}")
+    if info.hint:
+        note(f"  cure: {safe(info.hint)}")
+
+
+def unexpected(error: BaseException, logs: str) -> ExitCode:
+    """A mistake in this program. The text of a foreign exception stays in the log, since it may hold anything."""
+    _LOG.error("unexpected %s", type(error).__name__, exc_info=error)
+    explain(
+        "something unexpected happened",
+        ErrorInfo("provider", f"internal error ({type(error).__name__})", f"The log in {logs} has the details."),
+    )
+    return ExitCode.FAILURE

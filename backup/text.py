@@ -1,0 +1,122 @@
+"""Text that came from outside, made fit for a terminal; and numbers, made fit for people."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+_JOINER: Final = "\u200d"
+_FILLERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u3164\uffa0\u2800")
+"""They are drawn as nothing, and are no control or format characters to Unicode."""
+_VISIBLE_FORMATS: Final = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+"""Signs that are drawn (they enclose a number), though Unicode files them with the invisible ones."""
+_ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
+_SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_MAYBE_UNSAFE: Final = re.compile(r"[^\x20-\x7e]")
+
+_BYTE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def safe(text: str) -> str:
+    """`text` with everything escaped that acts on a terminal, reorders or hides: C0, C1, DEL, bidirectional and zero-width
+    characters (a joiner between emoji stays), line and paragraph separators, surrogates (bytes that are not UTF-8: `\\xff`).
+
+    For display only; operations keep the raw text. The result is printable, one line, and encodes as UTF-8.
+    """
+    if not _MAYBE_UNSAFE.search(text):
+        return text
+    return "".join(
+        character if _is_safe(text, index) else _escape(character) for index, character in enumerate(text)
+    )
+
+
+def _is_safe(text: str, index: int) -> bool:
+    character = text[index]
+    if " " <= character <= "~":
+        return True
+    if character == _JOINER:
+        return _is_emoji(text, index - 1) and _is_emoji(text, index + 1)
+    if character in _FILLERS:
+        return False
+    return character in _VISIBLE_FORMATS or unicodedata.category(character) not in _ESCAPED
+
+
+def _is_emoji(text: str, index: int) -> bool:
+    """Also a variation selector or a skin tone, which stand between an emoji and a joiner."""
+    if not 0 <= index < len(text):
+        return False
+    character = text[index]
+    return character == "\ufe0f" or (ord(character) >= 0x2190 and unicodedata.category(character) in {"So", "Sk", "Sm"})
+
+
+def _escape(character: str) -> str:
+    if character in _SHORT:
+        return _SHORT[character]
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def size(count_bytes: float) -> str:
+    """Three significant digits, IEC units: '1.21 GiB'."""
+    value = float(count_bytes)
+    for unit in _BYTE_UNITS:
+        if value < 999.5 or unit == _BYTE_UNITS[-1]:
+            break
+        value /= 1024
+    if unit == "B":
+        return f"{int(value)} B"
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+def rate(bytes_per_s: float) -> str:
+    return f"{size(bytes_per_s)}/s"
+
+
+def duration(seconds: float) -> str:
+    """'350 ms', '4.2 s', '2:10', '1:02:03'."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    return clock(seconds)
+
+
+def clock(seconds: float) -> str:
+    """Time left, never with a fraction: '0:07', '2:10', '1:02:03'."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def done_of(done_bytes: float, size_bytes: float) -> str:
+    """'120 MiB of 1.21 GiB'."""
+    return f"{size(done_bytes)} of {size(size_bytes)}"
+
+
+def when(timestamp_s: float | None) -> str:
+    """Local time to the minute, '-' for none and for times that no calendar has (a service may claim any)."""
+    if timestamp_s is None:
+        return "-"
+    try:
+        return datetime.fromtimestamp(timestamp_s).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):
+        return "-"
+
+
+def count(number: int, one: str = "", many: str = "") -> str:
+    """'1,000', '1 file', '1,000 files'."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}" if one else f"{number:,}"
+
+
+def listed(names: Sequence[str], *, limit: int = 3) -> str:
+    """The first few, escaped, and how many more."""
+    shown = ", ".join(safe(name) for name in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
