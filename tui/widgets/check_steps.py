@@ -1,0 +1,165 @@
+"""The five steps of a connection check as they happen, and below them what went wrong, why, and what to do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
+from tui.text import cut_middle, duration, fit, safe
+from tui.theme import STYLES, Tone
+
+_LABEL_WIDTH: Final = 22
+_TIME_WIDTH: Final = 8
+_WIDEST: Final = 96
+
+HEADLINES: Final = {
+    "authentication": "Who you are was not accepted.",
+    "permission": "The key is accepted, but it may not do this.",
+    "not_found": "What was looked for is not there.",
+    "conflict": "Something else is in the way.",
+    "quota": "There is no room left.",
+    "rate_limited": "The service asks to slow down.",
+    "transient": "The service did not answer as it should.",
+    "integrity": "What came back is not what was sent.",
+    "configuration": "A setting is missing or wrong.",
+    "name": "This name cannot be used there.",
+    "unsupported": "This cannot be done there.",
+    "credential_store": "The place for secrets cannot be used.",
+    "cancelled": "Stopped, as you asked.",
+}
+_AT_STEP: Final = {
+    (StepName.REACH, "transient"): "The service cannot be reached.",
+    (StepName.AUTHENTICATE, "not_found"): "There is no such account.",
+    (StepName.CONTAINER, "not_found"): "The {container} is not there.",
+    (StepName.CONTAINER, "permission"): "The key is accepted, but it may not use this {container}.",
+    (StepName.LIST, "permission"): "The key may not list what is in the {container}.",
+    (StepName.WRITE_READ_DELETE, "permission"): "The key may not write, read and delete in the {container}.",
+}
+
+
+def headline(error: ErrorInfo, step: StepName | None = None, *, container_word: str = "container") -> str:
+    """What happened, in one sentence that tells the causes apart."""
+    found = _AT_STEP.get((step, error.kind)) if step else None
+    return (found or HEADLINES.get(error.kind, "That did not work.")).format(container=container_word)
+
+
+def explain(error: ErrorInfo, step: StepName | None = None, *, container_word: str = "container") -> Content:
+    """What happened, why, what to do: server text escaped."""
+    code = f" ({error.code})" if error.code and error.code not in error.message else ""
+    parts: list[tuple[str, str]] = [
+        ("✖ ", STYLES[Tone.FAILED]),
+        (headline(error, step, container_word=container_word), STYLES[Tone.STRONG]),
+        (f"\n{safe(error.message + code)}", STYLES[Tone.PLAIN]),
+    ]
+    if error.hint:
+        parts += [("\n→ ", STYLES[Tone.WAITING]), (safe(error.hint), STYLES[Tone.PLAIN])]
+    return Content.assemble(*parts)
+
+
+class StepLines(Widget):
+    """One line a step: sign, name, detail, time. Details go first when there is little room, a failed step's stay."""
+
+    DEFAULT_CSS = "StepLines { height: 5; width: 1fr; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: dict[StepName, CheckStep] = {}
+        self.running: StepName | None = None
+
+    def render(self) -> Content:
+        return Content("\n").join([self._line(name) for name in StepName])
+
+    def _line(self, name: StepName) -> Content:
+        step = self.steps.get(name)
+        sign, tone = _sign(step, going=name is self.running)
+        strong = step is not None and step.state is not StepState.NOT_RUN
+        label_tone = Tone.STRONG if strong or name is self.running else Tone.MUTED
+        parts = [(f"{sign} ", STYLES[tone]), (fit(name.value, _LABEL_WIDTH - 2), STYLES[label_tone])]
+        if step and strong:
+            parts += self._rest(step)
+        elif name is self.running:
+            parts.append(("under way", STYLES[Tone.GOING]))
+        return Content.assemble(*parts)
+
+    def _rest(self, step: CheckStep) -> list[tuple[str, str]]:
+        room = min(self.size.width, _WIDEST) - _LABEL_WIDTH - _TIME_WIDTH - 1
+        failed = step.state is StepState.FAILED
+        detail = step.detail or (step.error.code or step.error.message if step.error else "")
+        shown = fit(cut_middle(safe(detail), room), room) if room >= (8 if failed else 12) else ""
+        spent = fit(duration(step.elapsed_s), _TIME_WIDTH, right=True)
+        return [(f"{shown} ", STYLES[Tone.FAILED if failed else Tone.MUTED]), (spent, STYLES[Tone.MUTED])]
+
+
+def _sign(step: CheckStep | None, *, going: bool) -> tuple[str, Tone]:
+    if step is None:
+        return ("▸", Tone.GOING) if going else ("·", Tone.MUTED)
+    return {
+        StepState.OK: ("✔", Tone.PROVED),
+        StepState.FAILED: ("✖", Tone.FAILED),
+        StepState.NOT_RUN: ("·", Tone.MUTED),
+    }[step.state]
+
+
+class CheckSteps(Vertical):
+    """Fed by `begin`, `step_done` and `finish`; `show` draws an earlier report."""
+
+    DEFAULT_CSS = """
+    CheckSteps {
+        height: auto;
+        & > .verdict { height: auto; margin: 1 0 0 0; }
+    }
+    """
+
+    def __init__(self, *, container_word: str = "container", id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.container_word = container_word
+        self._lines = StepLines()
+        self._verdict = Static("", classes="verdict")
+
+    def compose(self) -> ComposeResult:
+        yield self._lines
+        yield self._verdict
+
+    def begin(self) -> None:
+        """Forget everything; the first step is under way."""
+        self._draw({}, next(iter(StepName)))
+        self._verdict.update("")
+
+    def step_done(self, step: CheckStep) -> None:
+        steps = self._lines.steps | {step.name: step}
+        order = list(StepName)
+        later = order[order.index(step.name) + 1 :]
+        self._draw(steps, later[0] if later and step.state is StepState.OK else None)
+
+    def finish(self, report: ConnectionReport) -> None:
+        """All steps are over; say what came of it."""
+        self.show(report)
+        if report.ok:
+            self._verdict.update(Content.styled("All five steps passed.", STYLES[Tone.PROVED]))
+
+    def show(self, report: ConnectionReport) -> None:
+        self._draw({step.name: step for step in report.steps}, None)
+        failed = next((step for step in report.steps if step.error), None)
+        if failed and failed.error:
+            self._verdict.update(explain(failed.error, failed.name, container_word=self.container_word))
+        else:
+            self._verdict.update("")
+
+    def fail(self, error: ErrorInfo) -> None:
+        """The check itself broke off: the settings were refused, or nobody answered."""
+        self._draw(self._lines.steps, None)
+        self._verdict.update(explain(error, container_word=self.container_word))
+
+    def clear(self) -> None:
+        self._draw({}, None)
+        self._verdict.update("")
+
+    def _draw(self, steps: dict[StepName, CheckStep], running: StepName | None) -> None:
+        self._lines.steps, self._lines.running = steps, running
+        self._lines.refresh()

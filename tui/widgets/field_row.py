@@ -1,0 +1,208 @@
+"""One setting as a row: label, control, unit; below it the problem, or the help while the row has the focus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.css.query import NoMatches
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Checkbox, Input, Label, Select, Static
+
+from providers.errors import InvalidConfiguration
+from providers.secret import MASK, Secret
+from providers.settings import FieldKind, SettingField, parse_text
+from tui.text import safe
+from tui.widgets.secret_input import SecretInput
+
+KEEP = "set · leave empty to keep"
+
+
+def value_text(spec: SettingField, value: Any) -> str:
+    """A value the way a person would type it: what `parse_text` turns back into the same value."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if spec.kind is FieldKind.BYTES and isinstance(value, int):
+        for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+            if value and value % factor == 0:
+                return f"{value // factor}{unit}"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def problem_of(spec: SettingField, text: str) -> str:
+    """What is wrong with `text`, in words for the row's own note; empty when nothing is."""
+    try:
+        parse_text(spec, text)
+    except InvalidConfiguration as error:
+        cause = error.message.removeprefix(f"{spec.name}: ")
+        return cause if error.hint == InvalidConfiguration.cure else f"{cause}. {error.hint}"
+    return ""
+
+
+class OnOff(Checkbox):
+    """Says its state in a word too, so that it does not hang on a colour."""
+
+    BUTTON_INNER = "✔"
+
+    def __init__(self, value: bool) -> None:
+        super().__init__("yes" if value else "no", value, compact=True)
+
+    def watch_value(self) -> None:
+        super().watch_value()
+        self.label = "yes" if self.value else "no"
+
+
+class FieldRow(Vertical):
+    """Complains late and forgives early: while somebody types a first time nothing turns red."""
+
+    DEFAULT_CSS = """
+    FieldRow {
+        height: auto;
+        & > .line { height: 1; }
+        & .label { width: 20; color: $muted; }
+        &:focus-within .label { color: $primary; }
+        & .unit { width: auto; color: $muted; padding: 0 0 0 1; }
+        & .note { display: none; color: $muted; padding: 0 0 0 21; height: auto; }
+        &:focus-within .note { display: block; }
+        &.-invalid .label { color: $error; }
+        &.-invalid .note { display: block; color: $error; }
+        & Input.-textual-compact {
+            width: 1fr; padding: 0 1; background: $panel; color: $foreground;
+            & > .input--placeholder { color: $muted; }
+            &:focus { background: $cursor-row; background-tint: $foreground 0%; }
+        }
+        & Select.-textual-compact {
+            width: 1fr;
+            & > SelectCurrent { background: $panel; padding: 0 1; }
+            &:focus > SelectCurrent { background: $cursor-row; background-tint: $foreground 0%; }
+        }
+        & OnOff {
+            background: transparent;
+            &:focus { border: none; background-tint: $foreground 0%; }
+            & > .toggle--button { color: $panel; background: $panel; }
+            &.-on > .toggle--button { color: $success; background: $panel; }
+        }
+    }
+    """
+
+    class Edited(Message):
+        """The person changed the row; the row has the value, the message has not."""
+
+    def __init__(self, spec: SettingField, value: Any) -> None:
+        super().__init__(id=f"field-{spec.name}")
+        self.spec = spec
+        self.initial = value_text(spec, value)
+        self._kept = spec.secret and bool(value)
+        self.control = self._make_control()
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(classes="line"):
+            yield Label(safe(self.spec.label), classes="label", markup=False)
+            yield self.control
+            if unit := self._unit():
+                yield Label(unit, classes="unit", markup=False)
+        yield Static(safe(self.spec.help), classes="note", markup=False)
+
+    def _make_control(self) -> Widget:
+        spec = self.spec
+        placeholder = safe(spec.placeholder)
+        match spec.kind:
+            case FieldKind.SECRET:
+                return SecretInput(placeholder=KEEP if self._kept else placeholder, compact=True)
+            case FieldKind.BOOLEAN:
+                return OnOff(self.initial == "true")
+            case FieldKind.CHOICE:
+                chosen = self.initial if self.initial in spec.choices else spec.choices[0]
+                options = [(safe(choice), choice) for choice in spec.choices]
+                return Select(options, value=chosen, allow_blank=False, compact=True)
+            case FieldKind.BYTES if spec.optional and not placeholder:
+                placeholder = "none"
+        return Input(self.initial, placeholder=placeholder, compact=True, select_on_focus=False)
+
+    def _unit(self) -> str:
+        if self.spec.kind is FieldKind.BYTES:
+            return "per second" if self.spec.unit.endswith("/s") else ""
+        return safe(self.spec.unit)
+
+    @property
+    def text(self) -> str:
+        """What the row holds, unparsed; always empty for a secret."""
+        match self.control:
+            case SecretInput():
+                return ""
+            case Input(value=value):
+                return value
+            case OnOff(value=on):
+                return "true" if on else "false"
+            case Select(value=chosen):
+                return str(chosen)
+        raise TypeError(self.control)
+
+    @property
+    def edited(self) -> bool:
+        if isinstance(self.control, SecretInput):
+            return self.control.filled
+        return self.text != self.initial
+
+    def take_secret(self) -> Secret | None:
+        """The secret that was typed, once; the row then says that it is set."""
+        if not isinstance(self.control, SecretInput) or not self.control.filled:
+            return None
+        self._kept = True
+        self.control.placeholder = KEEP
+        return self.control.take()
+
+    def check(self) -> bool:
+        """Show what is wrong with the row, if anything is."""
+        self.show_problem(self._problem())
+        return not self.has_class("-invalid")
+
+    def show_problem(self, problem: str) -> None:
+        """Turn the row red and say why; an empty `problem` brings the help back."""
+        self.set_class(bool(problem), "-invalid")
+        try:
+            self.query_one(".note", Static).update(safe(problem or self.spec.help))
+        except NoMatches:
+            return  # not composed yet: there is nothing to show it on
+
+    def _problem(self) -> str:
+        if not isinstance(self.control, SecretInput):
+            return problem_of(self.spec, self.text)
+        if self.spec.required and not self._kept and not self.control.filled:
+            return "must not be empty"
+        return ""
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    @on(Checkbox.Changed)
+    def _control_changed(self, event: Message) -> None:
+        event.stop()
+        if self.has_class("-invalid"):
+            self.check()
+        self.post_message(self.Edited())
+
+    @on(Input.Blurred)
+    def _left(self, event: Message) -> None:
+        event.stop()
+        if self.edited and self.text:
+            self.check()
+
+
+def name_field(help: str) -> SettingField:
+    """The row for the instance's own name, which is no setting."""
+    return SettingField(
+        name="instance-name", kind=FieldKind.TEXT, label="Name", help=help, placeholder="", unit="", required=True,
+        advanced=False, optional=False, default="",
+    )  # fmt: skip
+
+
+def is_masked(value: Any) -> bool:
+    """Whether a setting read back from the core is a secret that is set."""
+    return value == MASK or (isinstance(value, Secret) and bool(value))

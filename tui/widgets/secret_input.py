@@ -1,0 +1,54 @@
+"""An input for secrets that hands its text out once, as a Secret, and to nobody else."""
+
+from __future__ import annotations
+
+from textual.validation import ValidationResult
+from textual.widgets import Input
+
+from providers.secret import MASK, Secret
+
+
+class SecretInput(Input):
+    """A masked input. Its text reaches no clipboard, message, suggestion or picture; pasting into it works.
+
+    Its messages carry a mask as `value`: `filled` tells whether there is text, `take` hands it out.
+    """
+
+    class Changed(Input.Changed):
+        def __init__(self, input: Input, value: str, validation_result: ValidationResult | None = None) -> None:
+            super().__init__(input, _masked(value))
+
+    class Submitted(Input.Submitted):
+        def __init__(self, input: Input, value: str, validation_result: ValidationResult | None = None) -> None:
+            super().__init__(input, _masked(value))
+
+    class Blurred(Input.Blurred):
+        def __init__(self, input: Input, value: str, validation_result: ValidationResult | None = None) -> None:
+            super().__init__(input, _masked(value))
+
+    def __init__(
+        self, *, placeholder: str = "", id: str | None = None, classes: str | None = None, compact: bool = False
+    ) -> None:
+        super().__init__(placeholder=placeholder, password=True, id=id, classes=classes, compact=compact)
+
+    @property
+    def filled(self) -> bool:
+        return bool(self.value)
+
+    def take(self) -> Secret:
+        """What was typed; the field is empty afterwards."""
+        secret = Secret(self.value)
+        self.clear()
+        return secret
+
+    def action_copy(self) -> None:
+        """Refused: every program, and the terminal at the other end, reads the clipboard."""
+        self.app.bell()
+
+    def action_cut(self) -> None:
+        """Refused, as copying is."""
+        self.app.bell()
+
+
+def _masked(text: str) -> str:
+    return MASK if text else ""

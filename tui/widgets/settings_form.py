@@ -1,0 +1,169 @@
+"""A form made from the fields of a service. Values come in, unparsed text and secrets go out; it does no I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.message import Message
+from textual.widgets import Collapsible, Input
+
+from providers.secret import Secret
+from providers.settings import SettingField
+from tui.widgets.field_row import FieldRow, name_field, value_text
+
+NAME_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+NAME_HELP: Final = "What you call it, here and on the command line: small letters, digits, _ . and -"
+LEFT_TO_THE_CHECK: Final = frozenset({"enabled"})
+"""Not asked for: a passed check decides."""
+
+
+class SettingsForm(VerticalScroll, can_focus=False):
+    """Labels, help, units and checks come from the fields. Advanced ones are folded away; secrets are masked.
+
+    `values` are an instance's settings (a secret that is set reads as the mask); `taken` are names that would collide.
+    """
+
+    DEFAULT_CSS = """
+    SettingsForm {
+        height: 1fr;
+        scrollbar-size-vertical: 1;
+        & Collapsible {
+            background: transparent; border: none; padding: 1 0 0 0; height: auto;
+            &:focus-within { background-tint: $foreground 0%; }
+            & > Contents { padding: 0; }
+            & > CollapsibleTitle { padding: 0; color: $muted; }
+            & > CollapsibleTitle:focus { background: $cursor-row; color: $foreground; }
+        }
+    }
+    """
+    BINDINGS: ClassVar = [
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+    ]
+
+    class Edited(Message):
+        """Something was typed."""
+
+    class Submitted(Message):
+        """Enter was pressed in a field."""
+
+    def __init__(
+        self,
+        fields: Sequence[SettingField],
+        values: Mapping[str, Any] | None = None,
+        *,
+        name: str = "",
+        new: bool = True,
+        taken: Collection[str] = (),
+        id: str | None = None,
+    ) -> None:
+        super().__init__(id=id)
+        known = values or {}
+        self._given_name = name
+        self._taken = frozenset(taken)
+        self._name_row = FieldRow(name_field(NAME_HELP), name) if new else None
+        shown = [spec for spec in fields if spec.name not in LEFT_TO_THE_CHECK]
+        self._saved = frozenset(known)
+        self._rows = {spec.name: FieldRow(spec, known.get(spec.name, spec.default)) for spec in shown}
+
+    def compose(self) -> ComposeResult:
+        if self._name_row:
+            yield self._name_row
+        yield from (row for row in self._rows.values() if not row.spec.advanced)
+        advanced = [row for row in self._rows.values() if row.spec.advanced]
+        if advanced:
+            with Collapsible(title=f"advanced · {len(advanced)} settings", collapsed_symbol="▸", expanded_symbol="▾"):
+                yield from advanced
+
+    @property
+    def instance_name(self) -> str:
+        return self._name_row.text.strip() if self._name_row else self._given_name
+
+    @property
+    def edited(self) -> bool:
+        return any(row.edited for row in self._all_rows())
+
+    def values(self) -> dict[str, str]:
+        """The text of every field that differs from the default, or that was set before; no secret among them."""
+        return {
+            name: row.text
+            for name, row in self._rows.items()
+            if not row.spec.secret and (name in self._saved or row.text != value_text(row.spec, row.spec.default))
+        }
+
+    def take_secrets(self) -> dict[str, Secret]:
+        """The secrets that were typed since the last call; their fields are empty afterwards."""
+        taken = {name: row.take_secret() for name, row in self._rows.items() if row.spec.secret}
+        return {name: secret for name, secret in taken.items() if secret}
+
+    def check(self) -> bool:
+        """Check every field, show all problems, and go to the first."""
+        self._check_name()
+        wrong = [row for row in self._rows.values() if not row.check()]
+        if self._name_row and self._name_row.has_class("-invalid"):
+            wrong.insert(0, self._name_row)
+        if wrong:
+            self._go_to(wrong[0])
+        return not wrong
+
+    def show_problem(self, field: str, problem: str) -> bool:
+        """Show what somebody else found wrong with a field; False when the form has no such field."""
+        row = self._rows.get(field)
+        if row is None:
+            return False
+        row.show_problem(problem)
+        self._go_to(row)
+        return True
+
+    def set_text(self, field: str, text: str) -> None:
+        """Fill in a field, as if it had been typed."""
+        control = self._rows[field].control
+        if isinstance(control, Input):
+            control.value = text
+
+    def focus_first(self) -> None:
+        """To the first field that needs something, else to the first."""
+        rows = list(self._rows.values())
+        empty = (row for row in rows if row.spec.required and not row.text)
+        first = next(empty, rows[0] if rows else self._name_row)
+        if first:
+            first.control.focus()
+
+    def _all_rows(self) -> Iterator[FieldRow]:
+        if self._name_row:
+            yield self._name_row
+        yield from self._rows.values()
+
+    def _check_name(self) -> None:
+        if self._name_row is None:
+            return
+        name = self.instance_name
+        problem = ""
+        if not NAME_PATTERN.fullmatch(name):
+            problem = "Write small letters, digits, _ . and -, beginning with a letter or digit."
+        elif name in self._taken:
+            problem = "There is one of that name already: edit that one, or choose another name."
+        self._name_row.show_problem(problem)
+
+    def _go_to(self, row: FieldRow) -> None:
+        if row.spec.advanced:
+            self.query_one(Collapsible).collapsed = False
+        row.control.focus()
+
+    @on(FieldRow.Edited)
+    def _row_edited(self, event: FieldRow.Edited) -> None:
+        event.stop()
+        if self._name_row and self._name_row.has_class("-invalid"):
+            self._check_name()
+        self.post_message(self.Edited())
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.post_message(self.Submitted())
