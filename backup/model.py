@@ -1,4 +1,5 @@
-"""What the core says about itself: jobs, items, instances, stores. Plain data that front ends draw and processes exchange."""
+"""What the core says about itself: jobs, items, instances, stores. Plain data that front ends draw and processes
+exchange."""
 
 from __future__ import annotations
 

@@ -18,16 +18,17 @@ from providers.throttle import Limiter
 from providers.upload import PendingUpload, UploadRequest, UploadSession
 
 ProgressCallback = Callable[[int, int], None]
-"""Called as (bytes_done, bytes_total): absolute, never decreasing, one call at a time, first (0, total), last (total, total) after
-verification."""
+"""Called as (bytes_done, bytes_total): absolute, never decreasing, one call at a time, first (0, total), last (total,
+total) after verification."""
 
 
 class BaseProvider(ABC):
     """One instance of a storage service.
 
-    The five operations `upload`, `download`, `list_files`, `delete` and `test_connection` keep the signatures of the guide. True
-    means done and verified; whatever fails raises a ProviderError (`test_connection` alone answers False, and `probe` says why).
-    An adapter implements what is abstract here and nothing else; it never retries and never sleeps.
+    The five operations `upload`, `download`, `list_files`, `delete` and `test_connection` keep the signatures of the
+    guide. True means done and verified; whatever fails raises a ProviderError (`test_connection` alone answers False,
+    and `probe` says why). An adapter implements what is abstract here and nothing else; it never retries and never
+    sleeps.
 
     Constructing one reads and writes nothing and reaches no network. It may be used from several threads.
     """
@@ -65,10 +66,11 @@ class BaseProvider(ABC):
 
     @abstractmethod
     def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
-        """One page of the objects whose key starts with `prefix`; with delimiter '/', folders are folded into `prefixes`.
+        """One page of the objects whose key starts with `prefix`; with delimiter '/', folders are folded into
+        `prefixes`.
 
-        At most `limit` entries; `token` is an earlier page's `next_token`. An empty page is not the end unless it has no
-        `next_token`. A prefix with nothing below it is an empty page, a missing container NotFound.
+        At most `limit` entries; `token` is an earlier page's `next_token`. An empty page is not the end unless it has
+        no `next_token`. A prefix with nothing below it is an empty page, a missing container NotFound.
         """
 
     @abstractmethod
@@ -128,29 +130,29 @@ class BaseProvider(ABC):
     def check_container(self) -> str:
         """See that the container is there and may be used; returns its description. Third step of `probe`."""
 
-    def learn(self) -> None:
+    def learn(self) -> None:  # noqa: B027 - not every service has something to find out
         """Find out by trying what this server enforces (a wrong checksum, a conditional write), remember it in
         `context.facts`, and leave nothing behind. Called by `probe`, and by the part loop before a first upload."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - not every service holds connections
         """Free connections. May be called twice."""
 
     # The guide's five operations.
 
-    def upload(
-        self, file_path: Path, remote_name: str, progress_callback: ProgressCallback | None = None
-    ) -> bool:
-        """Store `file_path` as `remote_name`. True once the object is visible and proved; raises ProviderError otherwise.
+    def upload(self, file_path: Path, remote_name: str, progress_callback: ProgressCallback | None = None) -> bool:
+        """Store `file_path` as `remote_name`. True once the object is visible and proved; raises ProviderError
+        otherwise.
 
         An object of that name is replaced. A file that changes while it is read is Integrity, never success.
         """
-        upload_loop.run_upload(self, Path(file_path), remote_name, progress=progress_callback, cancel=self.context.cancel)
+        upload_loop.run_upload(
+            self, Path(file_path), remote_name, progress=progress_callback, cancel=self.context.cancel
+        )
         return True
 
-    def download(
-        self, remote_name: str, local_path: Path, progress_callback: ProgressCallback | None = None
-    ) -> bool:
-        """Fetch `remote_name` to `local_path`. True once the verified file stands there; until then the target is untouched."""
+    def download(self, remote_name: str, local_path: Path, progress_callback: ProgressCallback | None = None) -> bool:
+        """Fetch `remote_name` to `local_path`. True once the verified file stands there; until then the target is
+        untouched."""
         download_loop.run_download(
             self, remote_name, Path(local_path), progress=progress_callback, cancel=self.context.cancel
         )
@@ -159,7 +161,8 @@ class BaseProvider(ABC):
     def list_files(self, prefix: str = "", max_files: int = 1000) -> list[dict[str, Any]]:
         """Up to `max_files` objects whose name starts with `prefix`, as RemoteFile.as_dict().
 
-        To learn whether there were more, ask for one more than needed, or page through `scan`. An error is never an empty list.
+        To learn whether there were more, ask for one more than needed, or page through `scan`. An error is never an
+        empty list.
         """
         found: list[dict[str, Any]] = []
         for file in self.walk(prefix):
@@ -178,7 +181,8 @@ class BaseProvider(ABC):
         return self.probe().ok
 
     def probe(self, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
-        """Check the connection step by step; `on_step` is told of each as it ends. Leaves nothing behind at the service."""
+        """Check the connection step by step; `on_step` is told of each as it ends. Leaves nothing behind at the
+        service."""
         return connection_check.run_check(self, on_step)
 
     def walk(self, prefix: str = "") -> Iterator[RemoteFile]:

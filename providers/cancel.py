@@ -12,8 +12,8 @@ from providers.errors import Cancelled
 class CancelToken:
     """One request to stop, seen by every thread of a transfer.
 
-    `cancel()` may be called from any thread, more than once; callbacks run once each, in the thread that cancels. They must
-    not block: shutting a socket down is the typical one.
+    `cancel()` may be called from any thread, more than once; callbacks run once each, in the thread that cancels.
+    They must not block: shutting a socket down is the typical one.
     """
 
     def __init__(self) -> None:

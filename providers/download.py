@@ -13,8 +13,8 @@ from providers.objects import RemoteFile
 class SavedDownload(msgspec.Struct, frozen=True, kw_only=True):
     """Everything needed to continue in another process.
 
-    `temp_name` stands beside the target; of it, the parts in `done` (indices from 0, each `part_size_bytes` long but the last) are
-    whole and on disk. `size_bytes` and `etag` tell whether the object is still the same.
+    `temp_name` stands beside the target; of it, the parts in `done` (indices from 0, each `part_size_bytes` long but
+    the last) are whole and on disk. `size_bytes` and `etag` tell whether the object is still the same.
     """
 
     key: str

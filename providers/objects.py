@@ -17,14 +17,16 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     modified_at: float | None = None
     """The file's own mtime where the service kept it, else the service's time of storing."""
+    mtime_ns: int | None = None
+    """The file's own mtime, to the nanosecond, where the service kept it."""
     stored_at: float | None = None
     etag: str = ""
     """Opaque; changes when the content does. Used for If-Match, never taken for a digest."""
     id: str = ""
     """The service's own id or version, where names alone do not address an object."""
     checksums: dict[str, str] = msgspec.field(default_factory=dict)
-    """What the service itself computed over the stored bytes, lower-case hex: 'md5', 'sha256', 'sha1', and the composite
-    forms 'md5-composite' and 'sha256-composite' ('<hex>-<parts>')."""
+    """What the service itself computed over the stored bytes, lower-case hex: 'md5', 'sha256', 'sha1', and the
+    composite forms 'md5-composite' and 'sha256-composite' ('<hex>-<parts>')."""
     part_size_bytes: int | None = None
     """The length of each part but the last, where the service tells and a composite checksum needs it."""
     recorded_sha256: str = ""

@@ -21,9 +21,9 @@ MAX_RETRY_AFTER_S: Final = 900.0
 class RetryPolicy:
     """Runs a call up to 1 + `max_retries` times.
 
-    Before retry n (from 0) it waits a random time between 0 and `retry_delay_s` * 2**n, at most 60 s ("full jitter": AWS
-    Architecture Blog, Exponential Backoff And Jitter). When the service named a time (Retry-After), it waits just that, at
-    most 15 minutes. Errors that are not `retryable` pass at once.
+    Before retry n (from 0) it waits a random time between 0 and `retry_delay_s` * 2**n, at most 60 s ("full jitter":
+    AWS Architecture Blog, Exponential Backoff And Jitter). When the service named a time (Retry-After), it waits just
+    that, at most 15 minutes. Errors that are not `retryable` pass at once.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class RetryPolicy:
         cancel: CancelToken,
         *,
         on_wait: Callable[[float, ProviderError], None] | None = None,
+        worth_repeating: Callable[[ProviderError], bool] = lambda error: error.retryable,
     ) -> T:
         """The call's result, or its last error. `on_wait(seconds, error)` is told of each wait before it starts."""
         attempt = 0
@@ -60,7 +61,7 @@ class RetryPolicy:
                 return call()
             except ProviderError as error:
                 cancel.check()
-                if not error.retryable or attempt >= self.max_retries:
+                if attempt >= self.max_retries or not worth_repeating(error):
                     raise
                 delay = self.delay_s(attempt, error)
                 _LOG.info("retry %d of %d in %.2f s: %s", attempt + 1, self.max_retries, delay, error)

@@ -10,7 +10,8 @@ MASK: Final = "••••••"
 class Secret:
     """Holds a secret; `reveal()` is the only way to the text.
 
-    `str`, `repr`, `format` and pickling never give the text away. Equality is by value; two secrets of equal text are equal.
+    `str`, `repr`, `format` and pickling never give the text away. Equality is by value; two secrets of equal text are
+    equal.
     """
 
     __slots__ = ("__text",)

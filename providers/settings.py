@@ -1,7 +1,7 @@
 """The standard configuration structure, and the metadata from which forms, CLI and README tables are made.
 
-A service declares `class Settings(ProviderSettings)`, adds its own fields, and lists in `not_applicable` the standard ones
-that can have no effect there: those are hidden and refused. Every field is annotated with `setting(...)`.
+A service declares `class Settings(ProviderSettings)`, adds its own fields, and lists in `not_applicable` the standard
+ones that can have no effect there: those are hidden and refused. Every field is annotated with `setting(...)`.
 """
 
 from __future__ import annotations
@@ -90,11 +90,16 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
     requires: ClassVar[tuple[str, ...]] = ()
     """Top-level modules of its SDK: looked for, not imported, before the service is offered."""
 
-    enabled: Annotated[bool, setting("Enabled", "Used for transfers. Switched on once a check has passed.", advanced=True)] = False
+    enabled: Annotated[
+        bool, setting("Enabled", "Used for transfers. Switched on once a check has passed.", advanced=True)
+    ] = False
     credentials_key: Annotated[
-        str, setting("Credentials key", "Name of the entry in the keyring; empty means the instance's name.", advanced=True)
+        str,
+        setting("Credentials key", "Name of the entry in the keyring; empty means the instance's name.", advanced=True),
     ] = ""
-    container: Annotated[str, setting("Container", "Where the objects are kept.", placeholder="homeserver-backups")] = ""
+    container: Annotated[str, setting("Container", "Where the objects are kept.", placeholder="homeserver-backups")] = (
+        ""
+    )
     container_type: Annotated[str, setting("Container type", "What the service calls it.", advanced=True)] = "bucket"
     username: Annotated[str, setting("Username", "Account name or key id.")] = ""
     password: Annotated[Secret | None, setting("Password", "The secret that goes with it.")] = None
@@ -106,7 +111,14 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
     ] = 3
     retry_delay: Annotated[
         float,
-        setting("Retry delay", "Longest wait before the first retry; doubles each time.", unit="s", advanced=True, ge=0, le=300),
+        setting(
+            "Retry delay",
+            "Longest wait before the first retry; doubles each time.",
+            unit="s",
+            advanced=True,
+            ge=0,
+            le=300,
+        ),
     ] = 1.0
     timeout: Annotated[
         float, setting("Timeout", "Give up when no byte has moved for so long.", unit="s", advanced=True, ge=1, le=3600)
@@ -117,12 +129,14 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
     ] = None
     upload_chunk_size: Annotated[
         int,
-        setting("Part size", "Size of one part of a large upload.", unit="bytes", advanced=True, ge=65536, le=5 * 2**30),
+        setting(
+            "Part size", "Size of one part of a large upload.", unit="bytes", advanced=True, ge=65536, le=5 * 2**30
+        ),
     ] = 104857600
-    encryption_enabled: Annotated[
-        bool, setting("Encryption", "Encrypt before upload.", advanced=True)
-    ] = False
-    encryption_key: Annotated[Secret | None, setting("Encryption key", "Passphrase of the encryption.", advanced=True)] = None
+    encryption_enabled: Annotated[bool, setting("Encryption", "Encrypt before upload.", advanced=True)] = False
+    encryption_key: Annotated[
+        Secret | None, setting("Encryption key", "Passphrase of the encryption.", advanced=True)
+    ] = None
     encryption_salt: Annotated[Secret | None, setting("Encryption salt", "Second passphrase.", advanced=True)] = None
     connection_pool_size: Annotated[
         int, setting("Connections", "Requests under way at once.", advanced=True, ge=1, le=64)
@@ -137,8 +151,8 @@ _NOTHING: Final = {"", "null", "none", "-"}
 
 
 def describe(cls: type[ProviderSettings]) -> tuple[SettingField, ...]:
-    """The fields that apply to a service, in order: standard ones first, its own credential pair where username and password
-    stand, then the rest of its own."""
+    """The fields that apply to a service, in order: standard ones first, its own credential pair where username and
+    password stand, then the rest of its own."""
     hints = get_type_hints(cls, include_extras=True)
     defaults = {field.name: field.default for field in msgspec.structs.fields(cls)}
     return tuple(
@@ -188,7 +202,8 @@ def _describe_field(name: str, hint: Any, default: Any) -> SettingField:
 
 
 def field(cls: type[ProviderSettings], name: str) -> SettingField:
-    """One setting by name. Raises InvalidConfiguration when the service has no such setting, or it has no effect there."""
+    """One setting by name. Raises InvalidConfiguration when the service has no such setting, or it has no effect
+    there."""
     for found in describe(cls):
         if found.name == name:
             return found
@@ -285,8 +300,9 @@ def _decode(kind: type, value: object) -> object:
 def load(cls: type[S], values: Mapping[str, Any]) -> S:
     """Settings from a mapping, username and password mapped onto the service's own pair.
 
-    Keys the service does not know are ignored (they are kept in the file); an inapplicable key is ignored when it holds the
-    standard default, so that the guide's whole structure may be pasted. Raises InvalidConfiguration naming the first bad field.
+    Keys the service does not know are ignored (they are kept in the file); an inapplicable key is ignored when it
+    holds the standard default, so that the guide's whole structure may be pasted. Raises InvalidConfiguration naming
+    the first bad field.
     """
     names = {item.name for item in describe(cls)}
     mapped = dict(values)

@@ -20,7 +20,8 @@ def cancellable_sleep(seconds: float, cancel: CancelToken) -> None:
 
 
 class Limiter:
-    """Hands out permission to move bytes at no more than `rate_bytes_per_s` (None: no limit), changeable at any time."""
+    """Hands out permission to move bytes at no more than `rate_bytes_per_s` (None: no limit), changeable at any
+    time."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Uploads: what a session guarantees, and the data that passes between the part loop, a session and a checkpoint.
 
-The loop itself is `run_upload` in `providers/part_loop.py`. An adapter implements `UploadSession`; it never retries, never
-hashes and never reports progress: the loop does all three, once, for every service.
+The loop itself is `run_upload` in `providers/part_loop.py`. An adapter implements `UploadSession`; it never retries,
+never hashes and never reports progress: the loop does all three, once, for every service.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
     """Lower-case hex when it is known before the object is begun (always for objects sent in one request)."""
     only_if_absent: bool = False
-    """Raise Conflict instead of replacing an object. Honoured by the server where capabilities say so, else checked first."""
+    """Raise Conflict instead of replacing an object. Honoured by the server where capabilities say so, else checked
+    first."""
 
     @property
     def part_count(self) -> int:
@@ -56,8 +57,9 @@ class PartReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartBody(Protocol):
-    """The bytes of one part as a binary file. Reading takes from the bandwidth limit and moves the progress; seeking back takes
-    progress back. `read` raises Cancelled when asked to stop, and Integrity when the file on disk has become shorter."""
+    """The bytes of one part as a binary file. Reading takes from the bandwidth limit and moves the progress; seeking
+    back takes progress back. `read` raises Cancelled when asked to stop, and Integrity when the file on disk has
+    become shorter."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
@@ -71,8 +73,8 @@ class PartBody(Protocol):
 class UploadSession(ABC):
     """One object on its way up.
 
-    Nothing is visible under the final name before `commit` (or, for an object sent in one request, before that request's
-    success). Every method raises only ProviderError.
+    Nothing is visible under the final name before `commit` (or, for an object sent in one request, before that
+    request's success). Every method raises only ProviderError.
     """
 
     request: UploadRequest
@@ -80,7 +82,8 @@ class UploadSession(ABC):
     @property
     @abstractmethod
     def token(self) -> dict[str, Any] | None:
-        """JSON-serialisable; `open_upload(request, token=...)` in another process continues with it. None: not resumable."""
+        """JSON-serialisable; `open_upload(request, token=...)` in another process continues with it. None: not
+        resumable."""
 
     @abstractmethod
     def confirmed(self) -> Sequence[PartReceipt]:
@@ -93,16 +96,16 @@ class UploadSession(ABC):
     def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
         """Send one part; True to `capabilities.parallel_parts` it may be called from several threads, else in order.
 
-        `digests` hold what `capabilities.part_digests` asks for, over just these bytes; hand them to the server wherever it
-        enforces them. Integrity when the server's answer disagrees.
+        `digests` hold what `capabilities.part_digests` asks for, over just these bytes; hand them to the server
+        wherever it enforces them. Integrity when the server's answer disagrees.
         """
 
     @abstractmethod
     def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
         """Make the object visible, all parts in order, in one step. Returns it as the service now describes it.
 
-        Conflict when `only_if_absent` and something is there; NotFound when the session is gone (it may have been committed by
-        a call whose answer was lost: the loop looks).
+        Conflict when `only_if_absent` and something is there; NotFound when the session is gone (it may have been
+        committed by a call whose answer was lost: the loop looks).
         """
 
     @abstractmethod
@@ -111,7 +114,8 @@ class UploadSession(ABC):
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Make every call under way fail at once (within 1 s, also on a stalled connection). From any thread; never blocks."""
+        """Make every call under way fail at once (within 1 s, also on a stalled connection). From any thread; never
+        blocks."""
 
 
 class PendingUpload(msgspec.Struct, frozen=True, kw_only=True):

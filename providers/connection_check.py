@@ -1,0 +1,112 @@
+"""The five steps of a connection check, the same for every service."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from providers.cancel import CancelToken
+from providers.errors import Integrity, ProviderError
+from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
+from providers.upload import UploadRequest
+
+if TYPE_CHECKING:
+    from providers.base import BaseProvider
+
+PROBE_PREFIX: Final = ".homeserver-backup-probe-"
+"""Names of objects that a check makes and removes begin so; whatever is left of one is ours and worthless."""
+_PROBE_BYTES: Final = 1024
+
+
+def run_check(provider: BaseProvider, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
+    """Take the steps in order until one fails; the rest is NOT_RUN. Each step's trouble is retried as the settings
+    say."""
+    actions: dict[StepName, Callable[[], str]] = {
+        StepName.REACH: provider.check_reach,
+        StepName.AUTHENTICATE: provider.check_authentication,
+        StepName.CONTAINER: provider.check_container,
+        StepName.LIST: lambda: _list(provider),
+        StepName.WRITE_READ_DELETE: lambda: _write_read_delete(provider),
+    }
+    steps: list[CheckStep] = []
+    failed = False
+    for name, action in actions.items():
+        step = CheckStep(name=name, state=StepState.NOT_RUN) if failed else _take(provider, name, action)
+        failed = failed or step.state is StepState.FAILED
+        steps.append(step)
+        if on_step:
+            on_step(step)
+    return ConnectionReport(steps=tuple(steps), checked_at=provider.context.now())
+
+
+def _take(provider: BaseProvider, name: StepName, action: Callable[[], str]) -> CheckStep:
+    clock = provider.context.clock
+    began = clock()
+    try:
+        detail = provider.retry.run(action, provider.context.cancel)
+    except ProviderError as error:
+        return CheckStep(name=name, state=StepState.FAILED, elapsed_s=clock() - began, error=ErrorInfo.of(error))
+    return CheckStep(name=name, state=StepState.OK, detail=detail, elapsed_s=clock() - began)
+
+
+def _list(provider: BaseProvider) -> str:
+    page = provider.scan(limit=1000, delimiter="/")
+    count = len(page.files) + len(page.prefixes)
+    return f"first page, {count:,} {'entry' if count == 1 else 'entries'}"
+
+
+def _write_read_delete(provider: BaseProvider) -> str:
+    """Write a small object, read it back, remove it and see that it is gone. Nothing is left behind, also after a
+    failure."""
+    content = secrets.token_bytes(_PROBE_BYTES)
+    key = f"{PROBE_PREFIX}{secrets.token_hex(8)}"
+    try:
+        _write(provider, key, content)
+        if _read(provider, key) != content:
+            raise Integrity("the object that was read back is not the one that was written")
+    except BaseException:
+        _remove_quietly(provider, key)
+        raise
+    provider.remove(key)
+    provider.learn()
+    return f"{_PROBE_BYTES // 1024} KiB probe, content agreed"
+
+
+class _Body(io.BytesIO):
+    def __len__(self) -> int:
+        return self.getbuffer().nbytes
+
+
+def _write(provider: BaseProvider, key: str, content: bytes) -> None:
+    request = UploadRequest(
+        key=key, size_bytes=len(content), part_size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
+    )
+    wanted = provider.capabilities.part_digests
+    digests = {name: hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in wanted}
+    session = provider.open_upload(request)
+    cancel: CancelToken = provider.context.cancel
+    with cancel.calling(session.interrupt):
+        try:
+            session.commit([session.send(request.part(0), _Body(content), digests)])
+        except ProviderError:
+            session.abort()
+            raise
+
+
+def _read(provider: BaseProvider, key: str) -> bytes:
+    reader = provider.read_range(key, 0, _PROBE_BYTES)
+    try:
+        with provider.context.cancel.calling(reader.interrupt):
+            return b"".join(reader)
+    finally:
+        reader.close()
+
+
+def _remove_quietly(provider: BaseProvider, key: str) -> None:
+    """After a failure, of which the first error is the one to tell."""
+    with suppress(ProviderError):
+        provider.remove(key)

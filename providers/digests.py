@@ -1,0 +1,148 @@
+"""One sequential reader that hashes a file ahead of its parts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from providers.cancel import CancelToken
+from providers.errors import Integrity, ProviderError
+from providers.os_errors import from_os_error
+
+T = TypeVar("T")
+
+_READ_BYTES: Final = 1 << 20
+
+
+def composite(algorithm: str, part_digests: Sequence[str]) -> str:
+    """The checksum of checksums that multipart services report: '<hex>-<parts>' over the parts' binary digests.
+
+    Source: Amazon S3 User Guide, "Checking object integrity", composite checksums; the multipart ETag is the same
+    over MD5.
+    """
+    joined = b"".join(bytes.fromhex(digest) for digest in part_digests)
+    return f"{hashlib.new(algorithm, joined, usedforsecurity=False).hexdigest()}-{len(part_digests)}"
+
+
+@dataclass(frozen=True)
+class LocalDigests:
+    """What we know of the bytes on our side; all digests lower-case hex."""
+
+    size_bytes: int
+    sha256: str
+    parts: tuple[Mapping[str, str], ...]
+
+    def value(self, kind: str) -> str | None:
+        """The digest that a service calls `kind` ('md5', 'md5-composite', 'sha256', ...), or None when it is not
+        known."""
+        if kind == "sha256":
+            return self.sha256
+        algorithm, _, form = kind.partition("-")
+        found = [part[algorithm] for part in self.parts if algorithm in part]
+        if len(found) != len(self.parts) or not found:
+            return None
+        if form == "composite":
+            return composite(algorithm, found)
+        return found[0] if not form and len(found) == 1 else None
+
+
+class AheadHasher:
+    """Reads a file once, in order, in its own thread, and gives each part's digests as soon as it has passed the part.
+
+    It runs at most `lead_parts` ahead of what has been released, so that the parts are still in the page cache when
+    they are sent. Use it as a context manager: leaving ends the thread.
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        part_sizes: Sequence[int],
+        algorithms: Sequence[str],
+        cancel: CancelToken,
+        *,
+        lead_parts: int,
+        wait_for_part: Callable[[int], None] | None = None,
+    ) -> None:
+        self._fd = fd
+        self._sizes = part_sizes
+        self._algorithms = tuple(algorithms)
+        self._cancel = cancel
+        self._stop = threading.Event()
+        self._lead = threading.Semaphore(lead_parts)
+        self._wait_for_part = wait_for_part
+        self._whole: Future[str] = Future()
+        self._parts: list[Future[dict[str, str]]] = [Future() for _ in part_sizes]
+        self._thread = threading.Thread(target=self._run, name="hasher", daemon=True)
+
+    def __enter__(self) -> AheadHasher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._lead.release()
+        self._thread.join()
+
+    def part(self, index: int) -> dict[str, str]:
+        """The digests of part `index`; waits for them. Raises ProviderError."""
+        return self._result(self._parts[index])
+
+    def release(self) -> None:
+        """One part more has been dealt with."""
+        self._lead.release()
+
+    def finish(self) -> LocalDigests:
+        """All digests; waits for the end of the file. Raises ProviderError."""
+        sha256 = self._result(self._whole)
+        parts = tuple(self._result(part) for part in self._parts)
+        return LocalDigests(sum(self._sizes), sha256, parts)
+
+    def _result(self, future: Future[T]) -> T:
+        while True:
+            self._cancel.check()
+            try:
+                return future.result(timeout=0.2)
+            except TimeoutError:
+                continue
+
+    def _run(self) -> None:
+        whole = hashlib.sha256()
+        offset = 0
+        index = 0
+        try:
+            for index, size in enumerate(self._sizes):
+                self._lead.acquire()
+                if self._wait_for_part:
+                    self._wait_for_part(index)
+                self._parts[index].set_result(self._hash_part(whole, offset, size))
+                offset += size
+            self._whole.set_result(whole.hexdigest())
+        except (ProviderError, OSError) as error:
+            failure = from_os_error(error, "source") if isinstance(error, OSError) else error
+            for part in self._parts[index:]:
+                if not part.done():
+                    part.set_exception(failure)
+            self._whole.set_exception(failure)
+
+    def _hash_part(self, whole: hashlib._Hash, offset: int, size: int) -> dict[str, str]:
+        digests = [hashlib.new(name, usedforsecurity=False) for name in self._algorithms]
+        end = offset + size
+        while offset < end:
+            if self._stop.is_set():
+                self._cancel.check()
+                raise Integrity("hashing was stopped")
+            data = os.pread(self._fd, min(_READ_BYTES, end - offset), offset)
+            if not data:
+                raise Integrity(
+                    "the file became shorter while it was read", hint="Send it again once nothing writes to it."
+                )
+            whole.update(data)
+            for digest in digests:
+                digest.update(data)
+            offset += len(data)
+        return {name: digest.hexdigest() for name, digest in zip(self._algorithms, digests, strict=True)}

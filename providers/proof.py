@@ -1,0 +1,85 @@
+"""The ladder of checksums: what counts as verified.
+
+Best rung first: the server was seen to enforce the checksum that we sent (ENFORCED); the checksum that it reports
+over the stored bytes equals ours (MATCHED); the object was read back and its digest equals ours (READ_BACK). There is
+no rung below: what reaches none is not verified, and raises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from providers.cancel import CancelToken
+from providers.capabilities import Capabilities, Proof
+from providers.digests import LocalDigests
+from providers.errors import Integrity
+from providers.objects import RemoteFile
+
+if TYPE_CHECKING:
+    from providers.base import BaseProvider
+
+_STRONG_FIRST: Final = ("sha256", "sha256-composite", "sha1", "md5", "md5-composite")
+
+
+def compare(remote: RemoteFile, local: LocalDigests) -> str:
+    """The strongest kind of checksum on which service and file agree; '' when the service tells none that we can
+    compare.
+
+    Raises Integrity when the size or any comparable checksum differs.
+    """
+    if remote.size_bytes != local.size_bytes:
+        raise Integrity(f"{remote.key}: the service holds {remote.size_bytes} bytes, the file has {local.size_bytes}")
+    agreed = ""
+    for kind in _STRONG_FIRST:
+        theirs = remote.checksums.get(kind)
+        ours = local.value(kind)
+        if theirs is None or ours is None:
+            continue
+        if theirs.lower() != ours:
+            raise Integrity(f"{remote.key}: {kind} at the service is {theirs}, of the file {ours}")
+        agreed = agreed or kind
+    return agreed
+
+
+def prove_upload(provider: BaseProvider, remote: RemoteFile, local: LocalDigests, cancel: CancelToken) -> Proof:
+    """Climb the ladder for a stored object; returns the rung reached. Raises Integrity, or what reading back raises."""
+    agreed = compare(remote, local)
+    if agreed:
+        return _rung(provider.capabilities, agreed)
+    if read_digest(provider, remote, cancel) != local.sha256:
+        raise Integrity(f"{remote.key}: what the service gives back is not what was sent")
+    return Proof.READ_BACK
+
+
+def _rung(capabilities: Capabilities, agreed: str) -> Proof:
+    return Proof.ENFORCED if agreed.partition("-")[0] in capabilities.enforced_checksums else Proof.MATCHED
+
+
+def read_digest(
+    provider: BaseProvider, remote: RemoteFile, cancel: CancelToken, on_position: Callable[[int], None] | None = None
+) -> str:
+    """The SHA-256 of an object, read whole; a broken connection is taken up where it broke. Raises ProviderError."""
+    digest = hashlib.sha256()
+    position = 0
+
+    def read_on() -> None:
+        nonlocal position
+        if position >= remote.size_bytes:
+            return
+        reader = provider.read_range(remote.key, position, remote.size_bytes - position, etag=remote.etag)
+        try:
+            with cancel.calling(reader.interrupt):
+                for chunk in reader:
+                    cancel.check()
+                    provider.limiter.take(len(chunk), cancel)
+                    digest.update(chunk)
+                    position += len(chunk)
+                    if on_position:
+                        on_position(position)
+        finally:
+            reader.close()
+
+    provider.retry.run(read_on, cancel)
+    return digest.hexdigest()

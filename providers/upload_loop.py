@@ -1,0 +1,417 @@
+"""The one part loop that drives every upload: resumable, verified, retried here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+
+from providers import proof
+from providers.cancel import CancelToken
+from providers.capabilities import Proof
+from providers.digests import AheadHasher, LocalDigests
+from providers.errors import Cancelled, Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
+from providers.objects import RemoteFile
+from providers.os_errors import from_os_error
+from providers.parallel import run_parts
+from providers.progress import Progress
+from providers.upload import (
+    Checkpoint,
+    PartReceipt,
+    PendingUpload,
+    SavedUpload,
+    SourceIdentity,
+    UploadRequest,
+    UploadResult,
+    UploadSession,
+)
+from providers.window import FileWindow
+
+if TYPE_CHECKING:
+    from providers.base import BaseProvider
+
+_LOG: Final = logging.getLogger(__name__)
+_CLOCK_TOLERANCE_S: Final = 60.0
+"""How much earlier than our intent the server's clock may say that our upload began."""
+_HASH_LEAD_PARTS: Final = 2
+
+T = TypeVar("T")
+OnWait = Callable[[float, ProviderError], None]
+
+
+def run_upload(
+    provider: BaseProvider,
+    path: Path,
+    key: str,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: CancelToken,
+    checkpoint: Checkpoint | None = None,
+    only_if_absent: bool = False,
+    replaces: bool | None = None,
+    connections: int | None = None,
+    on_wait: OnWait | None = None,
+    on_verify: Callable[[], None] | None = None,
+) -> UploadResult:
+    """Store the file `path` as `key`, resuming what `checkpoint` remembers; returns once the object is visible and
+    proved.
+
+    With a checkpoint, whatever may succeed later leaves the session open for the next call; without one nothing stays
+    behind. The file must stay as it is: one that changes while it is read is Integrity. `replaces` is what the caller
+    knows of an older object (None: ask). `on_wait(seconds, error)` tells of each retry, `on_verify` that all bytes
+    are there and the proof begins.
+
+    Raises ProviderError; Cancelled when `cancel` was pulled.
+    """
+    if provider.settings.encryption_enabled:
+        raise Unsupported(
+            "encryption is switched on, and this version cannot encrypt: nothing was sent",
+            hint="Set encryption_enabled to false to store files unencrypted, or wait for the version that encrypts.",
+        )
+    with _opened(path) as (fd, source):
+        upload = _Upload(
+            provider,
+            fd,
+            path,
+            source,
+            key,
+            Progress(progress, source.size_bytes),
+            cancel,
+            checkpoint,
+            on_wait,
+            on_verify,
+        )
+        upload.only_if_absent = only_if_absent
+        upload.replaces = replaces
+        upload.connections = connections or provider.settings.connection_pool_size
+        return upload.run()
+
+
+def abandon(provider: BaseProvider, checkpoint: Checkpoint, cancel: CancelToken) -> None:
+    """Remove what an upload that will not go on has left at the service, and forget it. Raises ProviderError,
+    remembering."""
+    saved = checkpoint.load()
+    if saved is None:
+        return
+    tokens = [saved.token] if saved.token else [pending.token for pending in _begun_by_us(provider, saved, cancel)]
+    for token in tokens:
+        session = provider.open_upload(saved.request, token=token)
+        with cancel.calling(session.interrupt):
+            provider.retry.run(session.abort, cancel)
+    checkpoint.clear()
+
+
+def _begun_by_us(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken) -> list[PendingUpload]:
+    """Sessions begun after the intent was written, whose token was lost with the process."""
+    pending = provider.retry.run(lambda: provider.pending_uploads(saved.request.key), cancel)
+    since = saved.intended_at - _CLOCK_TOLERANCE_S
+    return [item for item in pending if item.started_at >= since]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[int, SourceIdentity]]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise from_os_error(error, path) from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise InvalidName(f"{path}: not a regular file", hint="Only regular files are uploaded.")
+        yield fd, _identity(fd)
+    finally:
+        os.close(fd)
+
+
+def _identity(fd: int) -> SourceIdentity:
+    found = os.fstat(fd)
+    return SourceIdentity(size_bytes=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
+
+
+class _Upload:
+    """One file on its way: from the first look at the checkpoint to the proof."""
+
+    only_if_absent: bool
+    replaces: bool | None
+    connections: int
+
+    def __init__(
+        self,
+        provider: BaseProvider,
+        fd: int,
+        path: Path,
+        source: SourceIdentity,
+        key: str,
+        progress: Progress,
+        cancel: CancelToken,
+        checkpoint: Checkpoint | None,
+        on_wait: OnWait | None,
+        on_verify: Callable[[], None] | None,
+    ) -> None:
+        self._provider = provider
+        self._fd = fd
+        self._path = path
+        self._source = source
+        self._key = key
+        self._progress = progress
+        self._cancel = cancel
+        self._checkpoint = checkpoint
+        self._on_wait = on_wait
+        self._on_verify = on_verify
+        self._committed_before = False
+
+    def run(self) -> UploadResult:
+        self._progress.begin()
+        self._retrying(self._provider.learn)
+        try:
+            return self._attempt()
+        except NotFound as error:
+            if self._checkpoint is None or self._checkpoint.load() is None:
+                raise
+            _LOG.info("upload session of %s cannot go on (%s); starting anew", self._key, error)
+            abandon(self._provider, self._checkpoint, self._cancel)
+            return self._attempt()
+
+    def _retrying(self, call: Callable[[], T]) -> T:
+        return self._provider.retry.run(call, self._cancel, on_wait=self._on_wait)
+
+    # Opening
+
+    def _attempt(self) -> UploadResult:
+        saved = self._saved()
+        request = saved.request if saved else self._request()
+        hash_first = not saved and self._fits_one_request(request)
+        with ExitStack() as stack:
+            hasher = stack.enter_context(self._hasher(request))
+            if hash_first:
+                request = msgspec.structs.replace(request, sha256=hasher.finish().sha256)
+            if saved is None:
+                self._look_before_writing()
+            session = self._open(request, saved)
+            try:
+                stack.enter_context(self._cancel.calling(session.interrupt))
+                return self._drive(session, request, saved, hasher)
+            except BaseException as error:
+                self._leave(session, error)
+                raise
+
+    def _saved(self) -> SavedUpload | None:
+        saved = self._checkpoint.load() if self._checkpoint else None
+        if saved is None or self._checkpoint is None:
+            return None
+        if saved.source == self._source and saved.request.key == self._key:
+            if saved.token is not None:
+                return saved
+            begun = _begun_by_us(self._provider, saved, self._cancel)
+            if begun:
+                newest = max(begun, key=lambda item: item.started_at)
+                return msgspec.structs.replace(saved, token=newest.token)
+            self._checkpoint.clear()
+            return None
+        _LOG.info("%s is not the file that was begun; starting anew", self._path)
+        abandon(self._provider, self._checkpoint, self._cancel)
+        return None
+
+    def _request(self) -> UploadRequest:
+        capabilities = self._provider.capabilities
+        size = self._source.size_bytes
+        if capabilities.max_object_bytes is not None and size > capabilities.max_object_bytes:
+            raise Unsupported(f"{self._path}: {size} bytes; this service takes at most {capabilities.max_object_bytes}")
+        return UploadRequest(
+            key=self._key,
+            size_bytes=size,
+            part_size_bytes=capabilities.part_size_bytes(size, self._provider.settings.upload_chunk_size),
+            mtime_ns=self._source.mtime_ns,
+            only_if_absent=self.only_if_absent,
+        )
+
+    def _fits_one_request(self, request: UploadRequest) -> bool:
+        return request.part_count == 1 and request.size_bytes <= self._provider.capabilities.single_put_bytes
+
+    def _hasher(self, request: UploadRequest) -> AheadHasher:
+        sizes = [request.part(index).size_bytes for index in range(request.part_count)]
+        digests = self._provider.capabilities.part_digests
+        return AheadHasher(self._fd, sizes, digests, self._cancel, lead_parts=_HASH_LEAD_PARTS + self.connections)
+
+    def _look_before_writing(self) -> None:
+        asked_of_server = self.only_if_absent and self._provider.capabilities.conditional_commit
+        if self.replaces is None and not asked_of_server:
+            try:
+                self._retrying(lambda: self._provider.stat(self._key))
+                self.replaces = True
+            except NotFound:
+                self.replaces = False
+        if self.only_if_absent and self.replaces:
+            raise Conflict(f"{self._key}: something of that name is already there")
+
+    def _open(self, request: UploadRequest, saved: SavedUpload | None) -> UploadSession:
+        if saved is not None:
+            session = self._provider.open_upload(request, token=saved.token)
+        else:
+            saved = SavedUpload(source=self._source, request=request, intended_at=self._provider.context.now())
+            resumable = self._provider.capabilities.resumable_uploads and not self._fits_one_request(request)
+            if self._checkpoint and resumable:
+                self._checkpoint.save(saved)
+            session = self._retrying(lambda: self._provider.open_upload(request))
+        if self._checkpoint and session.token is not None:
+            self._checkpoint.save(msgspec.structs.replace(saved, token=session.token, receipts=()))
+        return session
+
+    # Sending
+
+    def _drive(
+        self, session: UploadSession, request: UploadRequest, saved: SavedUpload | None, hasher: AheadHasher
+    ) -> UploadResult:
+        held = {receipt.index: receipt for receipt in self._retrying(session.confirmed)} if saved else {}
+        receipts, resumed_bytes = self._send_parts(session, request, hasher, held)
+        local = hasher.finish()
+        if _identity(self._fd) != self._source or self._renamed_away():
+            raise Integrity(
+                f"{self._path}: the file changed while it was read", hint="Send it again once nothing writes to it."
+            )
+        if self._on_verify:
+            self._on_verify()
+        remote = self._commit(session, receipts, local)
+        if self._checkpoint:
+            self._checkpoint.clear()
+        self._committed_before = True
+        rung = self._prove(remote, local)
+        self._progress.finish()
+        return UploadResult(
+            remote=remote, sha256=local.sha256, proof=rung, replaced=self.replaces, resumed_bytes=resumed_bytes
+        )
+
+    def _renamed_away(self) -> bool:
+        """A file that another has replaced under the same name is not the one the user means any more."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return True
+        return found.st_ino != self._source.inode
+
+    def _send_parts(
+        self, session: UploadSession, request: UploadRequest, hasher: AheadHasher, held: dict[int, PartReceipt]
+    ) -> tuple[list[PartReceipt], int]:
+        parallel = self._provider.capabilities.parallel_parts
+        width = min(self.connections, request.part_count) if parallel else 1
+        stop = CancelToken()
+        resumed: list[int] = []
+
+        def send(index: int) -> PartReceipt:
+            try:
+                digests = hasher.part(index)
+                held_receipt = held.get(index)
+                if held_receipt and self._is_same(request, held_receipt, digests):
+                    self._progress.part_at(index, held_receipt.size_bytes)
+                    resumed.append(held_receipt.size_bytes)
+                    return held_receipt
+                if held_receipt and not parallel:
+                    raise NotFound("what was sent before is not what the file holds; it is sent anew")
+                return self._send_part(session, request, index, digests, stop)
+            finally:
+                hasher.release()
+
+        with self._cancel.calling(stop.cancel), stop.calling(session.interrupt), self._cancel_first():
+            receipts = run_parts(range(request.part_count), send, width, stop)
+        return receipts, sum(resumed)
+
+    @contextmanager
+    def _cancel_first(self) -> Iterator[None]:
+        """A request to stop explains every other failure of that moment."""
+        try:
+            yield
+        except ProviderError:
+            self._cancel.check()
+            raise
+
+    @staticmethod
+    def _is_same(request: UploadRequest, receipt: PartReceipt, digests: dict[str, str]) -> bool:
+        shared = receipt.digests.keys() & digests.keys()
+        same_size = receipt.size_bytes == request.part(receipt.index).size_bytes
+        return same_size and bool(shared) and all(receipt.digests[name] == digests[name] for name in shared)
+
+    def _send_part(
+        self, session: UploadSession, request: UploadRequest, index: int, digests: dict[str, str], stop: CancelToken
+    ) -> PartReceipt:
+        part = request.part(index)
+
+        def once() -> PartReceipt:
+            body = FileWindow(
+                self._fd,
+                part.offset,
+                part.size_bytes,
+                limiter=self._provider.limiter,
+                cancel=stop,
+                on_position=lambda position: self._progress.part_at(index, position),
+            )
+            return session.send(part, body, digests)
+
+        def worth_repeating(error: ProviderError) -> bool:
+            damaged_on_the_way = isinstance(error, Integrity) and _identity(self._fd) == self._source
+            return error.retryable or damaged_on_the_way
+
+        receipt = self._provider.retry.run(once, stop, on_wait=self._on_wait, worth_repeating=worth_repeating)
+        self._progress.part_at(index, part.size_bytes)
+        if self._checkpoint and session.token is not None:
+            self._checkpoint.part_done(receipt)
+        return receipt
+
+    # Ending
+
+    def _commit(self, session: UploadSession, receipts: list[PartReceipt], local: LocalDigests) -> RemoteFile:
+        """Commit, repeating a call whose answer was lost only after a look whether it took effect."""
+
+        def once() -> RemoteFile:
+            try:
+                return session.commit(receipts)
+            except (Cancelled, Integrity):
+                raise
+            except ProviderError as error:
+                if error.retryable or isinstance(error, (NotFound, Conflict)):
+                    found = self._committed(receipts, local)
+                    if found is not None:
+                        return found
+                raise
+
+        return self._retrying(once)
+
+    def _committed(self, receipts: list[PartReceipt], local: LocalDigests) -> RemoteFile | None:
+        """The object, if what stands under the key is provably what these parts make."""
+        if not receipts:
+            return None
+        with suppress(ProviderError):
+            remote = self._provider.stat(self._key)
+            if proof.compare(remote, local):
+                return remote
+        return None
+
+    def _prove(self, remote: RemoteFile, local: LocalDigests) -> Proof:
+        try:
+            return proof.prove_upload(self._provider, remote, local, self._cancel)
+        except Integrity as error:
+            older = {
+                True: "The object that was there before has been replaced.",
+                False: "There was no object of that name before.",
+                None: "Whether an older object was replaced is not known.",
+            }[self.replaces]
+            raise Integrity(f"{error.message}. {older}", hint=error.hint, code=error.code) from None
+
+    def _leave(self, session: UploadSession, error: BaseException) -> None:
+        """What becomes of the session after a failure: kept where a later call can go on with it, removed otherwise."""
+        if self._committed_before:
+            return
+        may_go_on = not isinstance(error, (Integrity, Conflict, InvalidName, Unsupported))
+        if self._checkpoint and may_go_on:
+            return
+        try:
+            self._provider.retry.run(session.abort, CancelToken() if self._cancel.cancelled else self._cancel)
+        except ProviderError as trouble:
+            _LOG.warning("could not remove the unfinished upload of %s: %s", self._key, trouble)
+        else:
+            if self._checkpoint:
+                self._checkpoint.clear()
