@@ -47,7 +47,12 @@ class AsyncClient:
 
     @classmethod
     async def spawn(
-        cls, argv: Sequence[str], *, env: Mapping[str, str] | None = None, stderr: int | IO[Any] | None = None
+        cls,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stderr: int | IO[Any] | None = None,
+        cwd: Path | None = None,
     ) -> AsyncClient:
         """Start a child that serves its stdin and stdout. `stderr` is the child's, by default nowhere."""
         process = await asyncio.create_subprocess_exec(
@@ -56,6 +61,7 @@ class AsyncClient:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL if stderr is None else stderr,
             env=None if env is None else dict(env),
+            cwd=cwd,
             limit=MAX_LINE_BYTES,
         )
         assert process.stdout is not None
