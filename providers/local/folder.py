@@ -1,0 +1,194 @@
+"""Keys inside a folder: every path is walked from the root, one directory descriptor at a time, so that neither a
+name nor a symlink, not even one that is put there meanwhile, leads out of it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from providers.errors import Conflict, InvalidName, NotFound, ProviderError
+from providers.os_errors import from_os_error
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OURS: Final = re.compile(rb"\.homeserver-backup-([0-9a-f]{16})-([0-9a-f]{8,16})-[0-9a-f]{8}\.(?:partial|ledger)")
+_ATTEMPTS: Final = 8
+"""How often a folder that vanishes while a file is put into it (its last other file was deleted) is made again."""
+
+
+def encoded(segment: str) -> bytes:
+    """A part of a key as a file's name: UTF-8, and surrogates back to the bytes that they stand for, whatever the
+    locale."""
+    return segment.encode("utf-8", "surrogateescape")
+
+
+def is_ours(name: bytes) -> bool:
+    """Whether a file is one of our unfinished uploads, which no listing shows."""
+    return _OURS.fullmatch(name) is not None
+
+
+def _mark(key: str) -> str:
+    return hashlib.sha256(encoded(key)).hexdigest()[:16]
+
+
+def temporary_name(key: str, now_s: float) -> str:
+    """A fresh name for an unfinished upload of `key`; it tells which key it is of and when it was begun."""
+    return f".homeserver-backup-{_mark(key)}-{int(now_s * 1000):08x}-{secrets.token_hex(4)}.partial"
+
+
+def begun_at(name: bytes, key: str) -> float | None:
+    """When the unfinished upload `name` was begun, seconds since the epoch; None when it is not one of `key`."""
+    found = _OURS.fullmatch(name)
+    if not found or not name.endswith(b".partial") or found[1].decode() != _mark(key):
+        return None
+    return int(found[2], 16) / 1000
+
+
+class Folder:
+    """The root of a local instance. Holds no descriptor between calls; usable from several threads.
+
+    Everything raises ProviderError: NotFound when the root itself is missing (unless `create`), InvalidName for keys
+    that are none here or that would lead through a symlink.
+    """
+
+    def __init__(self, root: str, *, create: bool) -> None:
+        self.root = root
+        self._create = create
+
+    def segments(self, key: str) -> list[bytes]:
+        """The path of `key` below the root; raises InvalidName. A trailing '/' (a directory's marker) is dropped."""
+        try:
+            names = [encoded(part) for part in key.removesuffix("/").split("/")]
+        except UnicodeEncodeError:
+            raise InvalidName(f"{key!r}: not a name that a file can have") from None
+        for name in names:
+            if name in (b"", b".", b".."):
+                raise InvalidName(f"{key!r}: a name must be relative, without empty parts, '.' and '..'")
+            if b"\0" in name:
+                raise InvalidName(f"{key!r}: a name cannot hold a NUL")
+            if is_ours(name):
+                raise InvalidName(f"{key!r}: such names are kept for unfinished uploads")
+        return names
+
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """The root's descriptor. The root may be a symlink (the user named it); nothing below may."""
+        fd = self._open_root()
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _open_root(self) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        try:
+            try:
+                return os.open(self.root, flags)
+            except FileNotFoundError:
+                if not self._create:
+                    raise
+                os.makedirs(self.root, mode=0o700, exist_ok=True)
+                return os.open(self.root, flags)
+        except FileNotFoundError:
+            raise NotFound(
+                f"the folder {self.root} is not there",
+                hint="See that the disk is mounted; or make the folder, or set create_folder.",
+                code="ENOENT",
+            ) from None
+        except OSError as error:
+            raise from_os_error(error, self.root) from None
+
+    @contextmanager
+    def parent(self, key: str, *, create: bool = False) -> Iterator[tuple[int, bytes]]:
+        """Descriptor of the directory that holds `key`, and the last name. With `create`, missing ones are made,
+        durably.
+
+        OSErrors of what is done inside become ProviderErrors about `key`.
+        """
+        *parents, name = self.segments(key)
+        with self.opened() as root:
+            self._check_lengths(root, key, [*parents, name])
+            at = os.dup(root)
+            try:
+                for segment in parents:
+                    below = self._step(at, segment, key, create)
+                    os.close(at)
+                    at = below
+                with self.translated(key):
+                    yield at, name
+            finally:
+                os.close(at)
+
+    @contextmanager
+    def translated(self, key: str) -> Iterator[None]:
+        """Turns OSErrors into ProviderErrors that name the file."""
+        try:
+            yield
+        except OSError as error:
+            raise from_os_error(error, os.path.join(self.root, key)) from error
+
+    def _check_lengths(self, root: int, key: str, names: list[bytes]) -> None:
+        with self.translated(key):
+            limit = os.fpathconf(root, "PC_NAME_MAX")
+        if max(map(len, names)) > limit:
+            raise InvalidName(f"{key!r}: this disk takes names of at most {limit} bytes", code="ENAMETOOLONG")
+
+    def _step(self, at: int, segment: bytes, key: str, create: bool) -> int:
+        for _ in range(_ATTEMPTS):
+            try:
+                return os.open(segment, _DIRECTORY, dir_fd=at)
+            except FileNotFoundError as error:
+                if not create:
+                    raise from_os_error(error, os.path.join(self.root, key)) from None
+            except OSError as error:
+                raise self._not_a_directory(error, at, segment, key, create) from None
+            with self.translated(key), suppress(FileExistsError):
+                os.mkdir(segment, 0o700, dir_fd=at)
+                os.fsync(at)
+        raise Conflict(f"{key!r}: its folder is deleted over and over by somebody else")
+
+    def _not_a_directory(self, error: OSError, at: int, segment: bytes, key: str, create: bool) -> ProviderError:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            with self.translated(key):
+                mode = os.stat(segment, dir_fd=at, follow_symlinks=False).st_mode
+            shown = segment.decode("utf-8", "surrogateescape")
+            if stat.S_ISLNK(mode):
+                return InvalidName(f"{key!r}: {shown!r} is a symlink, and could lead out of {self.root}", code="ELOOP")
+            if create:
+                return Conflict(f"{key!r}: {shown!r} is a file, so nothing can be put below it", code="ENOTDIR")
+        return from_os_error(error, os.path.join(self.root, key))
+
+    def prune(self, key: str) -> None:
+        """Remove the directories above `key` that have become empty, from the innermost up; the root stays.
+
+        Objects have no folders: one that was made for an object goes with its last object.
+        """
+        parents = self.segments(key)[:-1]
+        while parents:
+            path = b"/".join(parents).decode("utf-8", "surrogateescape")
+            try:
+                with self.parent(path) as (at, name):
+                    os.rmdir(name, dir_fd=at)
+            except ProviderError:
+                return  # not empty, or gone already: both are the end of it
+            parents.pop()
+
+
+def open_file(at: int, name: bytes, flags: int = os.O_RDONLY) -> int:
+    """Open a regular file; a symlink, directory, pipe or device of that name is FileNotFoundError. Never blocks."""
+    try:
+        fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise FileNotFoundError(errno.ENOENT, "no such object") from None
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise FileNotFoundError(errno.ENOENT, "no such object")
+    return fd

@@ -1,0 +1,152 @@
+"""Pages over a folder, in a fixed order, so that a page can be found again by the last key of the one before."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+from providers.errors import InvalidName, NotFound
+from providers.local.folder import Folder, encoded, is_ours
+from providers.objects import Page, RemoteFile
+
+_KEPT_WALKS: Final = 4
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def remote_file(key: str, found: os.stat_result) -> RemoteFile:
+    """An object as its inode describes it. The etag changes with content, and also when somebody touches the inode."""
+    directory = stat.S_ISDIR(found.st_mode)
+    return RemoteFile(
+        key=key,
+        size_bytes=0 if directory else found.st_size,
+        modified_at=found.st_mtime_ns / 1e9,
+        mtime_ns=found.st_mtime_ns,
+        stored_at=found.st_ctime_ns / 1e9,
+        etag="" if directory else f"{found.st_ino:x}-{found.st_size:x}-{found.st_ctime_ns:x}",
+    )
+
+
+class Listing:
+    """Serves `scan`. Keys come in the order of their path segments as bytes; each directory is read once and its
+    names sorted, files are looked at only when their page is asked for.
+
+    A walk that stopped at the end of a page waits for the next one, so that a directory of 100,000 files is not read
+    again for each page; a token whose walk is gone (another process, long ago) is found again by its key.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._waiting: dict[tuple[str, str, str], Iterator[RemoteFile | str]] = {}
+
+    def page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> Page:
+        walk = self._take(prefix, delimiter, token)
+        files: list[RemoteFile] = []
+        prefixes: list[str] = []
+        last = ""
+        for entry in walk:
+            if isinstance(entry, str):
+                prefixes.append(entry)
+                last = entry
+            else:
+                files.append(entry)
+                last = entry.key
+            if len(files) + len(prefixes) >= limit:
+                self._keep((prefix, delimiter, last), walk)
+                return Page(files=tuple(files), prefixes=tuple(prefixes), next_token=last)
+        return Page(files=tuple(files), prefixes=tuple(prefixes))
+
+    def close(self) -> None:
+        with self._lock:
+            self._waiting.clear()
+
+    def _take(self, prefix: str, delimiter: str, token: str | None) -> Iterator[RemoteFile | str]:
+        if token is not None:
+            with self._lock:
+                waiting = self._waiting.pop((prefix, delimiter, token), None)
+            if waiting is not None:
+                return waiting
+        return self._walk(prefix, delimiter, token)
+
+    def _keep(self, key: tuple[str, str, str], walk: Iterator[RemoteFile | str]) -> None:
+        with self._lock:
+            self._waiting[key] = walk
+            while len(self._waiting) > _KEPT_WALKS:
+                self._waiting.pop(next(iter(self._waiting)))
+
+    def _walk(self, prefix: str, delimiter: str, token: str | None) -> Iterator[RemoteFile | str]:
+        base, _, start = prefix.rpartition("/")
+        after = None if token is None else [encoded(part) for part in token.removesuffix("/").split("/")]
+        try:
+            fd = self._open(base, prefix)
+        except (NotFound, InvalidName):
+            with self._folder.opened():  # only the container itself must be there
+                return
+        try:
+            depth = len(self._folder.segments(base)) if base else 0
+            below = f"{base}/" if base else ""
+            rest = after[depth:] if after else None
+            yield from self._entries(fd, below, encoded(start), bool(delimiter), rest)
+        finally:
+            os.close(fd)
+
+    def _open(self, base: str, prefix: str) -> int:
+        if prefix.startswith("/"):
+            raise InvalidName(f"{prefix!r}: no key starts with '/'")
+        if not base:
+            with self._folder.opened() as root:
+                return os.dup(root)
+        with self._folder.parent(base) as (at, name):
+            return os.open(name, _DIRECTORY, dir_fd=at)
+
+    def _entries(
+        self, fd: int, below: str, start: bytes, flat: bool, after: list[bytes] | None
+    ) -> Iterator[RemoteFile | str]:
+        """What is in one directory, and unless `flat` what is below it; only what comes after the path `after`."""
+        everything = self._names(fd, below)
+        if below and not everything and not start and after is None:
+            yield remote_file(below, os.fstat(fd))
+        for name, is_directory in everything:
+            if not name.startswith(start) or (after and name < after[0]):
+                continue
+            deeper = after[1:] if after and name == after[0] else None
+            key = below + name.decode("utf-8", "surrogateescape")
+            if is_directory and flat:
+                if deeper is None:
+                    yield f"{key}/"
+            elif is_directory:
+                yield from self._subdirectory(fd, name, key, deeper)
+            elif deeper is None:
+                yield from self._file(fd, name, key)
+
+    def _names(self, fd: int, below: str) -> list[tuple[bytes, bool]]:
+        with self._folder.translated(below), os.scandir(fd) as entries:
+            found = [
+                (os.fsencode(entry.name), entry.is_dir(follow_symlinks=False))
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
+            ]
+        return sorted(item for item in found if not is_ours(item[0]))
+
+    def _subdirectory(self, fd: int, name: bytes, key: str, after: list[bytes] | None) -> Iterator[RemoteFile | str]:
+        try:
+            with self._folder.translated(key):
+                below = os.open(name, _DIRECTORY, dir_fd=fd)
+        except NotFound:
+            return  # deleted, or replaced by something else, since the directory was read
+        try:
+            yield from self._entries(below, f"{key}/", b"", False, after)
+        finally:
+            os.close(below)
+
+    def _file(self, fd: int, name: bytes, key: str) -> Iterator[RemoteFile]:
+        try:
+            with self._folder.translated(key):
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except NotFound:
+            return
+        if stat.S_ISREG(found.st_mode):
+            yield remote_file(key, found)

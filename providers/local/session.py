@@ -1,0 +1,256 @@
+"""One file on its way into a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
+from providers.local.folder import Folder, begun_at, encoded, open_file, temporary_name
+from providers.local.listing import remote_file
+from providers.objects import RemoteFile
+from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
+
+CHUNK_BYTES: Final = 1 << 20
+_ATTEMPTS: Final = 8
+
+
+class LocalUpload(UploadSession):
+    """Parts go by pwrite into a hidden file in the target's own directory; committing gives it its name.
+
+    A part counts as held once it is on disk (fsync) and the ledger, a second hidden file, says so with its SHA-256.
+    Files of one part have no ledger: they are on disk when `send` returns, and are sent again when the process ends
+    before the commit.
+    """
+
+    def __init__(self, folder: Folder, request: UploadRequest, now_s: float, token: dict[str, Any] | None) -> None:
+        self.request = request
+        self._folder = folder
+        self._interrupted = False
+        folder.segments(request.key)
+        if token is None:
+            self._temp = encoded(temporary_name(request.key, now_s))
+            self._create()
+        else:
+            self._temp = encoded(str(token.get("temp", "")))
+            if begun_at(self._temp, request.key) is None:
+                raise InvalidName(f"{request.key!r}: the saved upload belongs to another file")
+
+    @property
+    def token(self) -> dict[str, Any] | None:
+        return {"temp": self._temp.decode("ascii")}
+
+    @property
+    def _ledger(self) -> bytes:
+        return self._temp.removesuffix(b".partial") + b".ledger"
+
+    def _create(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        for attempt in range(_ATTEMPTS):
+            try:
+                with self._folder.parent(self.request.key, create=True) as (at, name):
+                    with suppress(FileNotFoundError):
+                        if stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
+                            raise Conflict(f"{self.request.key}: a folder of that name is there")
+                    os.close(os.open(self._temp, flags, 0o600, dir_fd=at))
+                    if self.request.part_count > 1:
+                        os.fsync(at)
+                return
+            except NotFound:  # the folder was empty, and another transfer that ended just took it away
+                if attempt == _ATTEMPTS - 1:
+                    raise
+
+    @contextmanager
+    def _opened(self, flags: int) -> Iterator[tuple[int, bytes, int]]:
+        """Directory, final name and the hidden file."""
+        with self._folder.parent(self.request.key) as (at, name):
+            try:
+                fd = open_file(at, self._temp, flags)
+            except FileNotFoundError:
+                raise NotFound(f"{self.request.key}: what was begun is gone") from None
+            try:
+                yield at, name, fd
+            finally:
+                os.close(fd)
+
+    def confirmed(self) -> Sequence[PartReceipt]:
+        with self._opened(os.O_RDONLY) as (at, _, fd):
+            entries = self._read_ledger(at)
+            return [
+                PartReceipt(index=index, size_bytes=self.request.part(index).size_bytes, digests={"sha256": digest})
+                for index, digest in sorted(entries.items())
+                if self._digest(fd, self.request.part(index)) == digest
+            ]
+
+    def _read_ledger(self, at: int) -> dict[int, str]:
+        try:
+            with os.fdopen(open_file(at, self._ledger), encoding="ascii", errors="replace") as file:
+                lines = [line.split() for line in file if line.endswith("\n")]
+        except FileNotFoundError:
+            return {}
+        return {
+            int(line[0]): line[1]
+            for line in lines
+            if len(line) == 2 and line[0].isdecimal() and int(line[0]) < self.request.part_count
+        }
+
+    def _digest(self, fd: int, part: Part) -> str:
+        digest = hashlib.sha256()
+        position, end = part.offset, part.offset + part.size_bytes
+        while position < end:
+            self._check_interrupted()
+            data = os.pread(fd, min(CHUNK_BYTES, end - position), position)
+            if not data:
+                break
+            digest.update(data)
+            position += len(data)
+        return digest.hexdigest()
+
+    def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
+        with self._opened(os.O_WRONLY) as (at, _, fd):
+            self._write(fd, part, body)
+            if self.request.part_count == 1:
+                self._set_mtime(fd)
+            os.fsync(fd)
+            if self.request.part_count > 1 and "sha256" in digests:
+                self._note(at, part.index, digests["sha256"])
+        return PartReceipt(index=part.index, size_bytes=part.size_bytes, digests=dict(digests))
+
+    def _write(self, fd: int, part: Part, body: PartBody) -> None:
+        position, end = part.offset, part.offset + part.size_bytes
+        while position < end:
+            self._check_interrupted()
+            data = memoryview(body.read(min(CHUNK_BYTES, end - position)))
+            if not data:
+                raise Integrity(f"{self.request.key}: the source ended early")
+            while data:
+                written = os.pwrite(fd, data, position)
+                position += written
+                data = data[written:]
+
+    def _note(self, at: int, index: int, sha256: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self._ledger, flags, 0o600, dir_fd=at)
+        try:
+            os.write(fd, f"{index} {sha256}\n".encode("ascii"))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _set_mtime(self, fd: int) -> None:
+        if self.request.mtime_ns is not None:
+            os.utime(fd, ns=(self.request.mtime_ns, self.request.mtime_ns))
+
+    def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
+        with self._opened(os.O_RDWR) as (at, name, fd):
+            self._check_whole(fd, receipts)
+            if self.request.part_count > 1:
+                self._set_mtime(fd)
+                os.fsync(fd)
+            _forget_cached(fd)
+            self._give_name(at, name)
+            with suppress(FileNotFoundError):
+                os.unlink(self._ledger, dir_fd=at)
+            os.fsync(at)
+            return remote_file(self.request.key, os.fstat(fd))
+
+    def _check_whole(self, fd: int, receipts: Sequence[PartReceipt]) -> None:
+        sent = {receipt.index for receipt in receipts}
+        if sent != set(range(self.request.part_count)) or os.fstat(fd).st_size != self.request.size_bytes:
+            raise Integrity(f"{self.request.key}: not all of it has arrived")
+
+    def _give_name(self, at: int, name: bytes) -> None:
+        if not self.request.only_if_absent:
+            os.replace(self._temp, name, src_dir_fd=at, dst_dir_fd=at)
+            return
+        try:
+            try:
+                os.link(self._temp, name, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
+            except FileExistsError:
+                raise
+            except OSError:  # exFAT and some network shares know no hard links: an empty file reserves the name
+                os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=at))
+                os.replace(self._temp, name, src_dir_fd=at, dst_dir_fd=at)
+            else:
+                os.unlink(self._temp, dir_fd=at)
+        except FileExistsError:
+            raise Conflict(f"{self.request.key}: something of that name is already there", code="EEXIST") from None
+
+    def abort(self) -> None:
+        try:
+            with self._folder.parent(self.request.key) as (at, _):
+                for name in (self._temp, self._ledger):
+                    with suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=at)
+        except NotFound:
+            return
+        self._folder.prune(self.request.key)
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+
+    def _check_interrupted(self) -> None:
+        if self._interrupted:
+            raise Transient(f"{self.request.key}: interrupted")
+
+
+def _forget_cached(fd: int) -> None:
+    """Have the proof that follows read the disk, not our own copy of it in the page cache."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+class LocalDirectory(UploadSession):
+    """An empty directory: there is nothing to send."""
+
+    def __init__(self, folder: Folder, request: UploadRequest) -> None:
+        if request.size_bytes:
+            raise InvalidName(f"{request.key!r}: only an empty directory may end in '/'")
+        folder.segments(request.key)
+        self.request = request
+        self._folder = folder
+
+    @property
+    def token(self) -> dict[str, Any] | None:
+        return None
+
+    def confirmed(self) -> Sequence[PartReceipt]:
+        return ()
+
+    def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
+        return PartReceipt(index=part.index, size_bytes=0, digests=dict(digests))
+
+    def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
+        with self._folder.parent(self.request.key, create=True) as (at, name):
+            try:
+                os.mkdir(name, 0o700, dir_fd=at)
+            except FileExistsError:
+                found = os.stat(name, dir_fd=at, follow_symlinks=False)
+                if self.request.only_if_absent or not stat.S_ISDIR(found.st_mode):
+                    raise Conflict(f"{self.request.key}: something of that name is already there") from None
+            if self.request.mtime_ns is not None:
+                times = (self.request.mtime_ns, self.request.mtime_ns)
+                os.utime(name, ns=times, dir_fd=at, follow_symlinks=False)
+            os.fsync(at)
+            return remote_file(self.request.key, os.stat(name, dir_fd=at, follow_symlinks=False))
+
+    def abort(self) -> None:
+        """Nothing was created before the commit."""
+
+    def interrupt(self) -> None:
+        """No call waits for anything."""
+
+
+def unfinished(folder: Folder, key: str) -> list[tuple[str, float]]:
+    """Hidden files of unfinished uploads of just this key, and when they were begun."""
+    try:
+        with folder.parent(key) as (at, _), os.scandir(at) as entries:
+            names = [os.fsencode(entry.name) for entry in entries]
+    except NotFound:
+        return []
+    begun = ((name, begun_at(name, key)) for name in names)
+    return [(name.decode("ascii"), at_s) for name, at_s in begun if at_s is not None]
