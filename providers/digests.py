@@ -34,14 +34,19 @@ class LocalDigests:
     """What we know of the bytes on our side; all digests lower-case hex."""
 
     size_bytes: int
-    sha256: str
+    whole: Mapping[str, str]
+    """Digests over all bytes; 'sha256' always."""
     parts: tuple[Mapping[str, str], ...]
+
+    @property
+    def sha256(self) -> str:
+        return self.whole["sha256"]
 
     def value(self, kind: str) -> str | None:
         """The digest that a service calls `kind` ('md5', 'md5-composite', 'sha256', ...), or None when it is not
         known."""
-        if kind == "sha256":
-            return self.sha256
+        if kind in self.whole:
+            return self.whole[kind]
         algorithm, _, form = kind.partition("-")
         found = [part[algorithm] for part in self.parts if algorithm in part]
         if len(found) != len(self.parts) or not found:
@@ -66,16 +71,18 @@ class AheadHasher:
         cancel: CancelToken,
         *,
         lead_parts: int,
+        whole_algorithms: Sequence[str] = (),
         wait_for_part: Callable[[int], None] | None = None,
     ) -> None:
         self._fd = fd
         self._sizes = part_sizes
         self._algorithms = tuple(algorithms)
+        self._whole_algorithms = ("sha256", *whole_algorithms)
         self._cancel = cancel
         self._stop = threading.Event()
         self._lead = threading.Semaphore(lead_parts)
         self._wait_for_part = wait_for_part
-        self._whole: Future[str] = Future()
+        self._whole: Future[dict[str, str]] = Future()
         self._parts: list[Future[dict[str, str]]] = [Future() for _ in part_sizes]
         self._thread = threading.Thread(target=self._run, name="hasher", daemon=True)
 
@@ -98,9 +105,9 @@ class AheadHasher:
 
     def finish(self) -> LocalDigests:
         """All digests; waits for the end of the file. Raises ProviderError."""
-        sha256 = self._result(self._whole)
+        whole = self._result(self._whole)
         parts = tuple(self._result(part) for part in self._parts)
-        return LocalDigests(sum(self._sizes), sha256, parts)
+        return LocalDigests(sum(self._sizes), whole, parts)
 
     def _result(self, future: Future[T]) -> T:
         while True:
@@ -111,7 +118,7 @@ class AheadHasher:
                 continue
 
     def _run(self) -> None:
-        whole = hashlib.sha256()
+        whole = {name: hashlib.new(name, usedforsecurity=False) for name in self._whole_algorithms}
         offset = 0
         index = 0
         try:
@@ -119,9 +126,9 @@ class AheadHasher:
                 self._lead.acquire()
                 if self._wait_for_part:
                     self._wait_for_part(index)
-                self._parts[index].set_result(self._hash_part(whole, offset, size))
+                self._parts[index].set_result(self._hash_part(list(whole.values()), offset, size))
                 offset += size
-            self._whole.set_result(whole.hexdigest())
+            self._whole.set_result({name: digest.hexdigest() for name, digest in whole.items()})
         except (ProviderError, OSError) as error:
             failure = from_os_error(error, "source") if isinstance(error, OSError) else error
             for part in self._parts[index:]:
@@ -129,7 +136,7 @@ class AheadHasher:
                     part.set_exception(failure)
             self._whole.set_exception(failure)
 
-    def _hash_part(self, whole: hashlib._Hash, offset: int, size: int) -> dict[str, str]:
+    def _hash_part(self, whole: Sequence[hashlib._Hash], offset: int, size: int) -> dict[str, str]:
         digests = [hashlib.new(name, usedforsecurity=False) for name in self._algorithms]
         end = offset + size
         while offset < end:
@@ -141,8 +148,7 @@ class AheadHasher:
                 raise Integrity(
                     "the file became shorter while it was read", hint="Send it again once nothing writes to it."
                 )
-            whole.update(data)
-            for digest in digests:
+            for digest in (*whole, *digests):
                 digest.update(data)
             offset += len(data)
         return {name: digest.hexdigest() for name, digest in zip(self._algorithms, digests, strict=True)}

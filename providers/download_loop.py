@@ -197,9 +197,17 @@ class _Download:
             self._done[index].set()
             report.part_at(index, self._size(saved, index))
         sizes = [self._size(saved, index) for index in range(count)]
-        algorithms = () if self._expected(remote) else ("md5", "sha256")
+        proved_by_parts = not self._expected(remote) and remote.part_size_bytes
         hasher = AheadHasher(
-            fd, sizes, algorithms, stop, lead_parts=count, wait_for_part=lambda index: self._await_part(index, stop)
+            fd,
+            sizes,
+            ("md5", "sha256") if proved_by_parts else (),
+            stop,
+            lead_parts=count,
+            whole_algorithms=()
+            if self._expected(remote)
+            else [name for name in ("md5", "sha1") if name in remote.checksums],
+            wait_for_part=lambda index: self._await_part(index, stop),
         )
         missing = [index for index in range(count) if not self._done[index].is_set()]
         with self._cancel.calling(stop.cancel), hasher:

@@ -1,0 +1,162 @@
+"""The download loop: temporary file, proof, rename; what it resumes and what it leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.cancel import CancelToken
+from providers.capabilities import Proof
+from providers.context import ProviderContext
+from providers.download import SavedDownload
+from providers.download_loop import discard, run_download
+from providers.errors import Cancelled, Conflict, Integrity, InvalidName, NotFound, PermissionDenied, Transient
+from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
+
+PART = 64 * 1024
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def connect(store: MemoryStore, **config: Any) -> MemoryProvider:
+    context = ProviderContext(sleep=lambda seconds, cancel: None)
+    return MemoryProvider(store, context=context, upload_chunk_size=PART, **config)
+
+
+def left_over(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()]
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 7 * PART + 5])
+def test_round_trip_at_every_boundary(store: MemoryStore, tmp_path: Path, size: int) -> None:
+    store.objects["k"] = os.urandom(size)
+    seen: list[tuple[int, int]] = []
+    result = run_download(
+        connect(store), "k", tmp_path / "out", cancel=CancelToken(), progress=lambda *at: seen.append(at)
+    )
+    assert (tmp_path / "out").read_bytes() == store.objects["k"]
+    assert result.sha256 == hashlib.sha256(store.objects["k"]).hexdigest()
+    assert seen[0] == (0, size)
+    assert seen[-1] == (size, size)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert left_over(tmp_path) == ["out"]
+
+
+def test_resume_fetches_no_finished_part_again(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = os.urandom(5 * PART)
+    checkpoint = KeptCheckpoint(SavedDownload)
+    store.trouble = failing("read", PermissionDenied("revoked"), at=(3 * PART, PART))
+    with pytest.raises(PermissionDenied):
+        run_download(
+            connect(store, connection_pool_size=1), "k", tmp_path / "out", cancel=CancelToken(), checkpoint=checkpoint
+        )
+    assert not (tmp_path / "out").exists()
+    store.calls.clear()
+    result = run_download(connect(store), "k", tmp_path / "out", cancel=CancelToken(), checkpoint=checkpoint)
+    assert sorted(about[0] for call, about in store.calls if call == "read") == [3 * PART, 4 * PART]
+    assert result.resumed_bytes == 3 * PART
+    assert (tmp_path / "out").read_bytes() == store.objects["k"]
+    assert left_over(tmp_path) == ["out"]
+
+
+def test_a_broken_connection_is_taken_up_at_its_byte(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = os.urandom(2**20)
+    store.trouble = failing("chunk", Transient("reset"), at=2**19)
+    provider = MemoryProvider(store, context=ProviderContext(sleep=lambda *_: None), upload_chunk_size=2**20)
+    run_download(provider, "k", tmp_path / "out", cancel=CancelToken())
+    assert [about for call, about in store.calls if call == "read"] == [(0, 2**20), (2**19, 2**19)]
+    assert (tmp_path / "out").read_bytes() == store.objects["k"]
+
+
+def test_an_object_that_changed_between_attempts_is_fetched_anew(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = os.urandom(3 * PART)
+    checkpoint = KeptCheckpoint(SavedDownload)
+    store.trouble = failing("read", PermissionDenied("revoked"), at=(2 * PART, PART))
+    with pytest.raises(PermissionDenied):
+        run_download(
+            connect(store, connection_pool_size=1), "k", tmp_path / "out", cancel=CancelToken(), checkpoint=checkpoint
+        )
+    store.objects["k"] = os.urandom(3 * PART)
+    run_download(connect(store), "k", tmp_path / "out", cancel=CancelToken(), checkpoint=checkpoint)
+    assert (tmp_path / "out").read_bytes() == store.objects["k"]
+    assert left_over(tmp_path) == ["out"]
+
+
+def test_wrong_bytes_leave_the_target_untouched(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = os.urandom(100)
+    (tmp_path / "out").write_bytes(b"older")
+    with pytest.raises(Integrity):
+        run_download(connect(store), "k", tmp_path / "out", cancel=CancelToken(), expected_sha256="00" * 32)
+    assert (tmp_path / "out").read_bytes() == b"older"
+    assert left_over(tmp_path) == ["out"]
+
+
+def test_what_proves_it(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = os.urandom(3 * PART)
+    digest = hashlib.sha256(store.objects["k"]).hexdigest()
+    known = run_download(connect(store), "k", tmp_path / "a", cancel=CancelToken(), expected_sha256=digest)
+    assert known.proof is Proof.MATCHED
+    store.checksums = False
+    store.calls.clear()
+    unknown = run_download(connect(store), "k", tmp_path / "b", cancel=CancelToken())
+    assert unknown.proof is Proof.READ_BACK
+    assert sum(about[1] for call, about in store.calls if call == "read") == 2 * 3 * PART
+
+
+def test_cancel_keeps_what_has_arrived_until_it_is_discarded(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = os.urandom(6 * PART)
+    cancel = CancelToken()
+    checkpoint = KeptCheckpoint(SavedDownload)
+    store.trouble = lambda call, about: cancel.cancel() if (call, about) == ("read", (2 * PART, PART)) else None
+    with pytest.raises(Cancelled):
+        run_download(
+            connect(store, connection_pool_size=1), "k", tmp_path / "out", cancel=cancel, checkpoint=checkpoint
+        )
+    saved = checkpoint.load()
+    assert saved.done == (0, 1)
+    assert left_over(tmp_path) == [saved.temp_name]
+    discard(tmp_path / "out", checkpoint)
+    assert left_over(tmp_path) == []
+
+
+def test_without_a_checkpoint_a_failure_leaves_nothing(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = os.urandom(6 * PART)
+    store.trouble = failing("read", PermissionDenied("revoked"), at=(2 * PART, PART))
+    with pytest.raises(PermissionDenied):
+        run_download(connect(store), "k", tmp_path / "out", cancel=CancelToken())
+    assert left_over(tmp_path) == []
+
+
+def test_never_over_a_folder_a_link_or_without_leave(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = b"data"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"older")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    for name in ("folder", "link"):
+        with pytest.raises(InvalidName):
+            run_download(connect(store), "k", tmp_path / name, cancel=CancelToken())
+    with pytest.raises(Conflict):
+        run_download(connect(store), "k", tmp_path / "file", cancel=CancelToken(), replace=False)
+    assert (tmp_path / "file").read_bytes() == b"older"
+
+
+def test_an_absent_object_and_an_absent_folder(store: MemoryStore, tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        run_download(connect(store), "nothing", tmp_path / "out", cancel=CancelToken())
+    store.objects["k"] = b"data"
+    with pytest.raises(NotFound, match="missing"):
+        run_download(connect(store), "k", tmp_path / "missing" / "out", cancel=CancelToken())
+
+
+def test_a_long_name_still_finds_room_for_its_temporary_file(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = b"data"
+    name = "ü" * 127
+    run_download(connect(store), "k", tmp_path / name, cancel=CancelToken())
+    assert (tmp_path / name).read_bytes() == b"data"

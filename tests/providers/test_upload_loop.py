@@ -1,0 +1,281 @@
+"""The part loop: what it sends, resumes, repeats, proves and leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from providers.cancel import CancelToken
+from providers.capabilities import Proof
+from providers.context import ProviderContext
+from providers.errors import Cancelled, Conflict, Integrity, NotFound, PermissionDenied, Transient, Unsupported
+from providers.upload import SavedUpload, UploadRequest
+from providers.upload_loop import abandon, run_upload
+from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
+
+PART = 64 * 1024
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def connect(store: MemoryStore, **config: Any) -> MemoryProvider:
+    waits: list[float] = []
+    context = ProviderContext(
+        sleep=lambda seconds, cancel: waits.append(seconds), uniform=lambda low, high: high, now=lambda: store.now
+    )
+    provider = MemoryProvider(store, context=context, upload_chunk_size=PART, **config)
+    provider.waits = waits  # type: ignore[attr-defined]
+    return provider
+
+
+def a_file(tmp_path: Path, size: int) -> Path:
+    path = tmp_path / "file.bin"
+    path.write_bytes(os.urandom(size))
+    return path
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 7 * PART + 5])
+def test_round_trip_at_every_boundary(store: MemoryStore, tmp_path: Path, size: int) -> None:
+    path = a_file(tmp_path, size)
+    result = run_upload(connect(store), path, "k", cancel=CancelToken())
+    assert store.objects["k"] == path.read_bytes()
+    assert result.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert result.proof is Proof.MATCHED
+    assert result.replaced is False
+    assert not store.sessions
+
+
+def test_progress_begins_at_zero_never_falls_and_ends_after_the_proof(store: MemoryStore, tmp_path: Path) -> None:
+    path = a_file(tmp_path, 6 * PART)
+    seen: list[tuple[int, int]] = []
+    at_verify: list[int] = []
+    store.trouble = failing("sent", Transient("lost"), at=2)
+    run_upload(
+        connect(store),
+        path,
+        "k",
+        cancel=CancelToken(),
+        progress=lambda done, total: seen.append((done, total)),
+        on_verify=lambda: at_verify.append(len(seen)),
+    )
+    assert seen[0] == (0, 6 * PART)
+    assert seen[-1] == (6 * PART, 6 * PART)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen.index((6 * PART, 6 * PART)) >= at_verify[0]
+
+
+def test_resume_sends_no_finished_part_again(store: MemoryStore, tmp_path: Path) -> None:
+    path = a_file(tmp_path, 5 * PART)
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.trouble = failing("send", PermissionDenied("revoked"), at=3)
+    with pytest.raises(PermissionDenied):
+        run_upload(connect(store, connection_pool_size=1), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert len(store.sessions) == 1
+    store.calls.clear()
+    result = run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert sorted(about for call, about in store.calls if call == "send") == [3, 4]
+    assert result.resumed_bytes == 3 * PART
+    assert store.objects["k"] == path.read_bytes()
+    assert checkpoint.load() is None
+
+
+def test_an_expired_session_starts_anew(store: MemoryStore, tmp_path: Path) -> None:
+    path = a_file(tmp_path, 3 * PART)
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.trouble = failing("send", PermissionDenied("revoked"), at=2)
+    with pytest.raises(PermissionDenied):
+        run_upload(connect(store, connection_pool_size=1), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    store.sessions.clear()
+    run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert store.objects["k"] == path.read_bytes()
+
+
+def test_a_changed_file_abandons_the_old_session(store: MemoryStore, tmp_path: Path) -> None:
+    path = a_file(tmp_path, 3 * PART)
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.trouble = failing("send", PermissionDenied("revoked"), at=2)
+    with pytest.raises(PermissionDenied):
+        run_upload(connect(store, connection_pool_size=1), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    path.write_bytes(os.urandom(3 * PART))
+    run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert store.objects["k"] == path.read_bytes()
+    assert not store.sessions
+
+
+def test_bytes_changed_behind_an_unchanged_mtime_are_sent_again(store: MemoryStore, tmp_path: Path) -> None:
+    path = a_file(tmp_path, 3 * PART)
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.trouble = failing("send", PermissionDenied("revoked"), at=2)
+    with pytest.raises(PermissionDenied):
+        run_upload(connect(store, connection_pool_size=1), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    stat = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"x" * 100)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    store.calls.clear()
+    run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert sorted(about for call, about in store.calls if call == "send") == [0, 2]
+    assert store.objects["k"] == path.read_bytes()
+
+
+def test_a_session_whose_token_was_lost_is_adopted_and_a_strangers_is_not(store: MemoryStore, tmp_path: Path) -> None:
+    path = a_file(tmp_path, 2 * PART)
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.now = 5000.0
+
+    class Died(BaseException):
+        """The process ends between creating the session and saving its token."""
+
+    real = checkpoint.save
+
+    def save(saved: SavedUpload) -> None:
+        if saved.token is not None:
+            raise Died
+        real(saved)
+
+    checkpoint.save = save  # type: ignore[method-assign]
+    stranger = connect(store).open_upload(
+        msgspec.convert({"key": "k", "size_bytes": 1, "part_size_bytes": 1}, UploadRequest)
+    )
+    store.started["session-0"] = 100.0
+    with pytest.raises(Died):
+        run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    checkpoint.save = real  # type: ignore[method-assign]
+    assert set(store.sessions) == {"session-0", "session-1"}
+    run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert set(store.sessions) == {"session-0"}
+    assert stranger.token == {"id": "session-0"}
+    assert store.objects["k"] == path.read_bytes()
+
+
+def test_retries_double_with_jitter_and_then_give_up(store: MemoryStore, tmp_path: Path) -> None:
+    store.trouble = failing("send", Transient("reset"), times=99)
+    provider = connect(store, max_retries=4, retry_delay=0.5)
+    with pytest.raises(Transient):
+        run_upload(provider, a_file(tmp_path, 10), "k", cancel=CancelToken())
+    assert provider.waits == [0.5, 1.0, 2.0, 4.0]  # type: ignore[attr-defined]
+    assert store.count("send") == 5
+    assert not store.sessions
+    assert "k" not in store.objects
+
+
+@pytest.mark.parametrize("error", [Transient("reply lost"), Conflict("409")])
+def test_a_lost_reply_to_the_commit_is_found_out(store: MemoryStore, tmp_path: Path, error: Any) -> None:
+    path = a_file(tmp_path, 10)
+    store.trouble = failing("committed", error)
+    result = run_upload(connect(store), path, "k", cancel=CancelToken())
+    assert store.count("commit") == 1
+    assert store.objects["k"] == path.read_bytes()
+    assert result.proof is Proof.MATCHED
+
+
+def test_wrong_bytes_at_the_service_are_integrity_and_say_what_was_replaced(store: MemoryStore, tmp_path: Path) -> None:
+    path = a_file(tmp_path, 100)
+    store.objects["k"] = b"older"
+    store.checksums = False
+
+    def corrupt(call: str, about: Any) -> None:
+        if call == "committed":
+            store.objects["k"] = b"x" * 100
+
+    store.trouble = corrupt
+    with pytest.raises(Integrity, match=r"(?s)gives back.*has been replaced"):
+        run_upload(connect(store), path, "k", cancel=CancelToken())
+
+
+def test_without_checksums_the_object_is_read_back(store: MemoryStore, tmp_path: Path) -> None:
+    store.checksums = False
+    result = run_upload(connect(store), a_file(tmp_path, 3 * PART), "k", cancel=CancelToken())
+    assert result.proof is Proof.READ_BACK
+    assert store.count("read") == 1
+
+
+@pytest.mark.parametrize("change", ["grow", "shrink", "replace"])
+def test_a_file_that_changes_while_read_is_never_a_success(store: MemoryStore, tmp_path: Path, change: str) -> None:
+    path = a_file(tmp_path, 4 * PART)
+
+    def meddle(call: str, about: Any) -> None:
+        if (call, about) != ("send", 1):
+            return
+        if change == "grow":
+            with path.open("ab") as file:
+                file.write(b"more")
+        elif change == "shrink":
+            os.truncate(path, PART)
+        else:
+            (tmp_path / "other").write_bytes(b"new")
+            (tmp_path / "other").rename(path)
+
+    store.trouble = meddle
+    with pytest.raises(Integrity):
+        run_upload(connect(store, connection_pool_size=1), path, "k", cancel=CancelToken())
+    assert "k" not in store.objects
+    assert not store.sessions
+
+
+def test_cancel_ends_every_part_and_keeps_the_session(store: MemoryStore, tmp_path: Path) -> None:
+    cancel = CancelToken()
+    checkpoint = KeptCheckpoint(SavedUpload)
+    reached = threading.Event()
+
+    def pull(call: str, about: Any) -> None:
+        if (call, about) == ("send", 2):
+            reached.set()
+            cancel.cancel()
+
+    store.trouble = pull
+    with pytest.raises(Cancelled):
+        run_upload(connect(store), a_file(tmp_path, 9 * PART), "k", cancel=cancel, checkpoint=checkpoint)
+    assert reached.is_set()
+    assert len(store.sessions) == 1
+    assert "k" not in store.objects
+    abandon(connect(store), checkpoint, CancelToken())
+    assert not store.sessions
+    assert checkpoint.load() is None
+
+
+def test_only_if_absent_replaces_nothing(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = b"older"
+    with pytest.raises(Conflict):
+        run_upload(connect(store), a_file(tmp_path, 10), "k", cancel=CancelToken(), only_if_absent=True)
+    assert store.objects["k"] == b"older"
+    assert store.count("send") == 0
+
+
+def test_encryption_switched_on_sends_nothing(store: MemoryStore, tmp_path: Path) -> None:
+    provider = connect(store, encryption_enabled=True)
+    with pytest.raises(Unsupported, match="encrypt"):
+        run_upload(provider, a_file(tmp_path, 10), "k", cancel=CancelToken())
+    assert not store.calls
+
+
+def test_a_missing_file_names_itself(store: MemoryStore, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="absent"):
+        run_upload(connect(store), tmp_path / "absent", "k", cancel=CancelToken())
+
+
+def test_never_more_parts_at_once_than_connections(store: MemoryStore, tmp_path: Path) -> None:
+    lock = threading.Lock()
+    now, most = 0, 0
+
+    def watch(call: str, about: Any) -> None:
+        nonlocal now, most
+        with lock:
+            if call == "send":
+                now += 1
+                most = max(most, now)
+            elif call == "sent":
+                now -= 1
+
+    store.trouble = watch
+    run_upload(connect(store, connection_pool_size=3), a_file(tmp_path, 20 * PART), "k", cancel=CancelToken())
+    assert 2 <= most <= 3
