@@ -1,0 +1,273 @@
+"""Service and QuestionsClient in memory, scripted: the console's tests say what is there and what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from backup.model import (
+    Conflicts,
+    InstanceInfo,
+    InstanceState,
+    ItemKind,
+    ItemState,
+    ItemView,
+    JobKind,
+    JobView,
+    LocalEntry,
+    QueueSnapshot,
+    QueueTotals,
+    ServiceInfo,
+    StoreState,
+    StoreStatus,
+    TransferPlan,
+)
+from backup.questions_client import QuestionsClient
+from backup.service import Service
+from providers.errors import NotFound, ProviderError
+from providers.objects import Page, RemoteFile
+from tui.app import BackupConsole
+
+
+def instance(name: str, **changes: Any) -> InstanceInfo:
+    facts: dict[str, Any] = {
+        "name": name,
+        "type": name,
+        "title": name,
+        "state": InstanceState.READY,
+        "enabled": True,
+        "settings": {},
+        "container": "homeserver",
+        "location": f"{name}:homeserver",
+    }
+    return InstanceInfo(**(facts | changes))
+
+
+def item(number: int, state: ItemState = ItemState.QUEUED, **changes: Any) -> ItemView:
+    facts: dict[str, Any] = {
+        "id": number,
+        "job_id": 1,
+        "job_kind": JobKind.UPLOAD,
+        "instance": "aws_s3",
+        "kind": ItemKind.FILE,
+        "state": state,
+        "name": f"file-{number}.bin",
+        "key": f"backups/file-{number}.bin",
+        "local_path": f"/srv/file-{number}.bin",
+        "size_bytes": 1000,
+    }
+    return ItemView(**(facts | changes))
+
+
+def job(number: int = 1, **changes: Any) -> JobView:
+    facts: dict[str, Any] = {
+        "id": number,
+        "kind": JobKind.UPLOAD,
+        "instance": "aws_s3",
+        "title": "file",
+        "destination": "backups/",
+        "created_at": 0.0,
+        "scanning": False,
+        "counts": {},
+        "size_bytes": 0,
+        "done_bytes": 0,
+    }
+    return JobView(**(facts | changes))
+
+
+class StandInService:
+    """`folders` maps a local path to its entries or to the error that listing it raises; `calls` records what was asked."""
+
+    def __init__(self) -> None:
+        self.folders: dict[str, Sequence[LocalEntry] | ProviderError] = {}
+        self.known_instances: list[InstanceInfo] = [instance("local"), instance("aws_s3")]
+        self.store = StoreStatus(state=StoreState.READY, backend="Secret Service")
+        self.items: list[ItemView] = []
+        self.jobs: list[JobView] = []
+        self.totals: QueueTotals | None = None
+        self.calls: list[tuple[Any, ...]] = []
+        self.failure: ProviderError | None = None
+        """Raised by the next queueing call."""
+        self._changed = threading.Event()
+
+    def services(self) -> tuple[ServiceInfo, ...]:
+        return tuple(ServiceInfo(name=name, title=name, summary="") for name in ("local", "aws_s3"))
+
+    def instances(self) -> tuple[InstanceInfo, ...]:
+        return tuple(self.known_instances)
+
+    def store_status(self) -> StoreStatus:
+        return self.store
+
+    def list_local(self, folder: Path) -> tuple[LocalEntry, ...]:
+        found = self.folders.get(str(folder), NotFound(f"no folder {folder}"))
+        if isinstance(found, ProviderError):
+            raise found
+        return tuple(found)
+
+    def _queue(self, *call: Any) -> JobView:
+        self.calls.append(call)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        return job(title=str(call[0]))
+
+    def queue_upload(
+        self, name: str, paths: Sequence[Path], to: str = "", *, conflicts: Conflicts = Conflicts.REPLACE
+    ) -> JobView:
+        return self._queue("upload", name, [str(path) for path in paths], to, conflicts)
+
+    def queue_download(
+        self, name: str, keys: Sequence[str], to: Path, *, conflicts: Conflicts = Conflicts.REPLACE
+    ) -> JobView:
+        return self._queue("download", name, list(keys), str(to), conflicts)
+
+    def queue_delete(self, name: str, keys: Sequence[str]) -> JobView:
+        return self._queue("delete", name, list(keys))
+
+    def snapshot(self, *, offset: int = 0, limit: int = 200, job_id: int | None = None) -> QueueSnapshot:
+        totals = self.totals or self._count()
+        window = tuple(self.items[offset : offset + limit])
+        return QueueSnapshot(totals=totals, jobs=tuple(self.jobs), items=window, item_count=len(self.items))
+
+    def _count(self) -> QueueTotals:
+        def number(state: ItemState) -> int:
+            return sum(each.state is state for each in self.items)
+
+        return QueueTotals(
+            uploading=number(ItemState.RUNNING),
+            queued=number(ItemState.QUEUED),
+            waiting=number(ItemState.WAITING),
+            paused=number(ItemState.PAUSED),
+            failed=number(ItemState.FAILED),
+            verified=number(ItemState.DONE),
+            worker_alive=True,
+        )
+
+    def follow(
+        self, on_change: Callable[[QueueSnapshot], None], *, stop: Callable[[], bool], interval_s: float = 0.25
+    ) -> None:
+        while not stop():
+            on_change(self.snapshot())
+            while not self._changed.wait(0.02):
+                if stop():
+                    return
+            self._changed.clear()
+
+    def changed(self) -> None:
+        """Items, jobs or totals were replaced by the test."""
+        self._changed.set()
+
+    def _act(self, verb: str, item_ids: Iterable[int]) -> int:
+        wanted = list(item_ids)
+        self.calls.append((verb, wanted))
+        return len(wanted)
+
+    def pause(self, item_ids: Iterable[int]) -> int:
+        return self._act("pause", item_ids)
+
+    def resume(self, item_ids: Iterable[int]) -> int:
+        return self._act("resume", item_ids)
+
+    def cancel(self, item_ids: Iterable[int]) -> int:
+        return self._act("cancel", item_ids)
+
+    def retry(self, item_ids: Iterable[int]) -> int:
+        return self._act("retry", item_ids)
+
+    def item_ids(self, job_id: int) -> list[int]:
+        return [each.id for each in self.items if each.job_id == job_id]
+
+    def item(self, item_id: int) -> ItemView:
+        return next(each for each in self.items if each.id == item_id)
+
+    def set_bandwidth(self, name: str, bytes_per_s: int | None) -> None:
+        self.calls.append(("bandwidth", name, bytes_per_s))
+
+
+class StandInQuestions:
+    """`objects` maps an instance to its keys and sizes, or to the error that listing it raises."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Mapping[str, int] | ProviderError] = {"local": {}, "aws_s3": {}}
+        self.plan = TransferPlan(
+            kind=JobKind.UPLOAD, instance="aws_s3", destination="homeserver/", files=1, folders=0, size_bytes=1000
+        )
+        self.calls: list[tuple[Any, ...]] = []
+        self.gate: asyncio.Event | None = None
+        """While there is one and it is not set, listings wait."""
+        self.closed = False
+
+    async def list_page(
+        self, name: str, prefix: str = "", *, delimiter: str = "/", token: str | None = None, limit: int = 1000
+    ) -> Page:
+        self.calls.append(("list", name, prefix, token))
+        if self.gate is not None:
+            await self.gate.wait()
+        held = self.objects[name]
+        if isinstance(held, ProviderError):
+            raise held
+        folders: dict[str, None] = {}
+        files: list[str] = []
+        for key in sorted(held):
+            if key.startswith(prefix):
+                cut = key.find("/", len(prefix))
+                if cut >= 0:
+                    folders[key[: cut + 1]] = None
+                else:
+                    files.append(key)
+        names = [*folders, *files]
+        start = int(token or 0)
+        window = names[start : start + limit]
+        return Page(
+            files=tuple(RemoteFile(key=key, size_bytes=held[key], modified_at=1.7e9) for key in window if key in held),
+            prefixes=tuple(key for key in window if key not in held),
+            next_token=str(start + limit) if start + limit < len(names) else None,
+        )
+
+    async def plan_upload(
+        self, name: str, paths: list[Path], to: str = "", *, conflicts: Conflicts = Conflicts.REPLACE
+    ) -> TransferPlan:
+        self.calls.append(("plan_upload", name, [str(path) for path in paths], to))
+        return msgspec.structs.replace(self.plan, kind=JobKind.UPLOAD, instance=name)
+
+    async def plan_download(self, name: str, keys: list[str], to: Path) -> TransferPlan:
+        self.calls.append(("plan_download", name, keys, str(to)))
+        return msgspec.structs.replace(self.plan, kind=JobKind.DOWNLOAD, instance=name, destination=str(to))
+
+    async def plan_delete(self, name: str, keys: list[str]) -> TransferPlan:
+        self.calls.append(("plan_delete", name, keys))
+        return msgspec.structs.replace(self.plan, kind=JobKind.DELETE, instance=name)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def console(service: StandInService | None = None, questions: StandInQuestions | None = None) -> BackupConsole:
+    """The real app over stand-ins."""
+    return BackupConsole(
+        cast(Service, service or StandInService()),
+        cast(QuestionsClient, questions or StandInQuestions()),
+        interval_s=0.02,
+    )
+
+
+async def until(pilot: Any, condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Let the app work until `condition` holds; AssertionError when it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        await pilot.pause(0.01)
+
+
+def screen_text(app: BackupConsole) -> str:
+    """What is on the screen now, line by line."""
+    screen = app.screen
+    lines = screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in line).rstrip() for line in lines)

@@ -1,0 +1,81 @@
+"""The frame around every mode, and the end of the console."""
+
+from __future__ import annotations
+
+import pytest
+
+from backup.model import QueueTotals, StoreState, StoreStatus
+from tests.tui.standin import StandInQuestions, StandInService, console, screen_text, until
+
+
+async def test_the_frame_shows_host_store_services_and_modes() -> None:
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "services ready" in screen_text(app))
+        await until(pilot, lambda: "keyring ready" in screen_text(app))
+        first, second, *_ = screen_text(app).splitlines()
+        assert first.startswith(f" ◆ homeserver-backup  on {app.bridge.host}")
+        assert "2 of 2 services ready" in first
+        assert second.split() == "1 Providers 2 Browse 3 Transfers 4 Activity 5 Settings".split()
+
+
+@pytest.mark.parametrize(("key", "mode"), [("1", "providers"), ("3", "transfers"), ("4", "activity"), ("5", "settings")])
+async def test_digits_switch_modes(key: str, mode: str) -> None:
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert app.current_mode == "browse"
+        await pilot.press(key)
+        await until(pilot, lambda: app.current_mode == mode)
+
+
+async def test_a_click_on_a_mode_switches() -> None:
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.click("ModeBar", offset=(screen_text(app).splitlines()[1].index("Transfers"), 0))
+        await until(pilot, lambda: app.current_mode == "transfers")
+
+
+async def test_the_strip_follows_the_queue_in_every_mode() -> None:
+    service = StandInService()
+    app = console(service)
+    async with app.run_test(size=(140, 42)) as pilot:
+        await until(pilot, lambda: "no transfers under way" in screen_text(app))
+        service.totals = QueueTotals(
+            uploading=3, size_bytes=1000, done_bytes=410, rate_bytes_per_s=4e7, left_s=126, verified=128, failed=1
+        )
+        service.changed()
+        await until(pilot, lambda: "▲ 3 uploading 41%" in screen_text(app))
+        strip = screen_text(app).splitlines()[-2]
+        for fact in ("38.1 MiB/s", "left 2:06", "verified 128", "failed 1"):
+            assert fact in strip
+        await pilot.press("4")
+        await until(pilot, lambda: "41%" in screen_text(app).splitlines()[-2])
+
+
+async def test_the_store_state_is_said_in_words() -> None:
+    service = StandInService()
+    service.store = StoreStatus(state=StoreState.HUNG, backend="Secret Service")
+    app = console(service)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "keyring does not answer" in screen_text(app))
+
+
+async def test_question_mark_shows_the_keys_and_escape_closes() -> None:
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "transfers go on" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "esc closes" not in screen_text(app))
+
+
+async def test_leaving_says_that_transfers_go_on_and_ends_the_child(capsys: pytest.CaptureFixture[str]) -> None:
+    service, questions = StandInService(), StandInQuestions()
+    service.totals = QueueTotals(uploading=2, queued=1)
+    app = console(service, questions)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.bridge.snapshot.totals.uploading == 2)
+        await pilot.press("q")
+    assert "3 transfers go on in the background" in capsys.readouterr().err
+    assert questions.closed
+    assert service.calls == []

@@ -1,0 +1,103 @@
+"""The console: five modes, the keys that work everywhere, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import Final
+
+import rich
+from rich.segment import Segments
+from rich.text import Text
+from rich.traceback import Traceback
+from textual.app import App
+from textual.binding import Binding
+
+from backup.paths import Paths
+from backup.questions_client import QuestionsClient
+from backup.service import Service
+from screens.activity import ActivityScreen
+from screens.browse import BrowseScreen
+from screens.modals.keys import KeyLine, KeysScreen
+from screens.providers import ProvidersScreen
+from screens.settings import SettingsScreen
+from screens.transfers import TransfersScreen
+from tui.bridge import Bridge
+from tui.text import count
+from tui.theme import THEMES
+from tui.widgets.one_line import KeyBar, Mode
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class BackupConsole(App[None]):
+    TITLE = "homeserver-backup"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    DEFAULT_MODE = Mode.BROWSE
+    MODES = {  # noqa: RUF012 - the shape that Textual asks for
+        Mode.PROVIDERS: ProvidersScreen,
+        Mode.BROWSE: BrowseScreen,
+        Mode.TRANSFERS: TransfersScreen,
+        Mode.ACTIVITY: ActivityScreen,
+        Mode.SETTINGS: SettingsScreen,
+    }
+    BINDINGS = [  # noqa: RUF012
+        *(Binding(mode.key, f"app.switch_mode('{mode}')", mode.title(), show=False) for mode in Mode),
+        Binding("q", "quit", "Leave the console; transfers go on", show=False),
+        Binding("ctrl+q", "quit", "Leave the console", show=False, priority=True),
+        Binding("question_mark", "show_keys", "keys", key_display="?"),
+    ]
+
+    def __init__(self, service: Service, questions: QuestionsClient, *, interval_s: float | None = None) -> None:
+        super().__init__()
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = THEMES[0].name
+        self.bridge = Bridge(self, service, questions, interval_s=interval_s)
+
+    def on_ready(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self._leave_on_signal)
+        self.bridge.start()
+
+    async def on_unmount(self) -> None:
+        await self.bridge.close()
+
+    def _leave_on_signal(self) -> None:
+        """Restores the terminal and ends the child; without it Textual would die with neither."""
+        self.exit()
+
+    async def action_quit(self) -> None:
+        totals = self.bridge.snapshot.totals
+        under_way = totals.active + totals.queued + totals.waiting
+        if not under_way:
+            self.exit()
+            return
+        words = "1 transfer goes on" if under_way == 1 else f"{count(under_way, 'transfer')} go on"
+        self.exit(message=Text(f"{words} in the background. See them: homeserver-backup transfers list"))
+
+    def action_show_keys(self) -> None:
+        lines = [
+            KeyLine(active.binding.key_display or KeyBar.SIGNS.get(key, key), active.binding.description)
+            for key, active in self.screen.active_bindings.items()
+            if active.binding.description and not active.binding.system
+        ]
+        self.push_screen(KeysScreen(lines))
+
+    def _fatal_error(self) -> None:
+        """The crash report, without the local variables that Textual would print: they may hold secrets."""
+        _LOG.exception("the console stopped")
+        report = Traceback(show_locals=False, width=None, suppress=[rich])
+        self.bell()
+        self._exit_renderables.append(Segments(self.console.render(report, self.console.options)))
+        self._close_messages_no_wait()
+
+
+def run(paths: Paths) -> int:
+    """Open the console and stay until it is left; returns the exit code."""
+    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app.run()
+    return app.return_code or 0

@@ -1,0 +1,198 @@
+"""Between the screens, which never wait, and the core, which does.
+
+Everything a screen wants from outside goes through here: `call` for the service (a thread, a time limit), `questions`
+for the child process that talks to storage services, and `QueueChanged` and `InstancesChanged` on the way back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+
+from textual.app import App
+from textual.dom import DOMNode
+from textual.message import Message
+
+from backup.model import (
+    InstanceInfo,
+    InstanceState,
+    QueueSnapshot,
+    QueueTotals,
+    ServiceInfo,
+    StoreStatus,
+)
+from providers.errors import ProviderError, Transient
+from providers.report import ErrorInfo
+
+if TYPE_CHECKING:
+    from backup.questions_client import QuestionsClient
+    from backup.service import Service
+
+T = TypeVar("T")
+
+_LOG: Final = logging.getLogger(__name__)
+LOCAL_INTERVAL_S: Final = 0.25
+SSH_INTERVAL_S: Final = 1.0
+_MAX_BACKLOG_WRITES: Final = 2
+"""Frames that may wait for a slow terminal before progress is held back: Textual drops none, keys queue behind them."""
+EMPTY_QUEUE: Final = QueueSnapshot(totals=QueueTotals(), jobs=(), items=(), item_count=0)
+
+
+class QueueChanged(Message, bubble=False):
+    """The queue moved. A newer one takes the place of one that was not handled yet."""
+
+    def __init__(self, snapshot: QueueSnapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, QueueChanged)
+
+
+class InstancesChanged(Message, bubble=False):
+    """`bridge.instances`, `services` or `store` are new."""
+
+
+class _HasBridge(Protocol):
+    bridge: Bridge
+
+
+def bridge_of(node: DOMNode) -> Bridge:
+    """The bridge of the app that a screen or widget belongs to."""
+    return cast(_HasBridge, node.app).bridge
+
+
+def paint_interval_s(environment: Mapping[str, str]) -> float:
+    """How often progress is painted: four times a second, once under SSH."""
+    return SSH_INTERVAL_S if environment.get("SSH_CONNECTION") else LOCAL_INTERVAL_S
+
+
+class Bridge:
+    """Owned by the app; `start` once it runs, `close` before it ends. Its attributes belong to the app's own thread."""
+
+    def __init__(
+        self, app: App[Any], service: Service, questions: QuestionsClient, *, interval_s: float | None = None
+    ) -> None:
+        self.service = service
+        self.questions = questions
+        self.snapshot = EMPTY_QUEUE
+        self.instances: tuple[InstanceInfo, ...] = ()
+        self.services: tuple[ServiceInfo, ...] = ()
+        self.store: StoreStatus | None = None
+        self.problem: ErrorInfo | None = None
+        """Why the configuration could not be read."""
+        self.version = 0
+        """Counts InstancesChanged, so that a screen that comes back knows whether it missed one."""
+        self.host = socket.gethostname()
+        self.interval_s = paint_interval_s(os.environ) if interval_s is None else interval_s
+        self._app = app
+        self._stop = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+
+    @property
+    def ready_services(self) -> int:
+        """Services with at least one instance that can be used now."""
+        return len({info.type for info in self.instances if info.state is InstanceState.READY})
+
+    def instance(self, name: str) -> InstanceInfo | None:
+        return next((info for info in self.instances if info.name == name), None)
+
+    async def call(self, function: Callable[..., T], /, *args: Any, timeout_s: float = 30.0, **kwargs: Any) -> T:
+        """Run `function` in a thread and return its result or raise its error.
+
+        Transient after `timeout_s`; the thread is then left to itself, and keeps no process alive.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def settle(setter: Callable[[Any], None], value: object) -> None:
+            if not future.done():
+                setter(value)
+
+        def run() -> None:
+            try:
+                outcome = partial(settle, future.set_result, function(*args, **kwargs))
+            except Exception as error:
+                outcome = partial(settle, future.set_exception, error)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(outcome)
+
+        threading.Thread(target=run, name=f"call-{getattr(function, '__name__', 'it')}", daemon=True).start()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError as error:
+            raise Transient(f"no answer within {timeout_s:.0f} s", hint="Try again; the logs say more.") from error
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._follow, name="follow-queue", daemon=True).start()
+        self.instances_changed()
+
+    async def close(self) -> None:
+        self._stop.set()
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3):
+                await self.questions.close()
+
+    def instances_changed(self) -> None:
+        """Somebody changed the configuration or the credentials: read both again, then tell the screens."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
+
+    async def _refresh(self) -> None:
+        try:
+            self.services = await self.call(self.service.services)
+            self.instances = await self.call(self.service.instances)
+            self.problem = None
+        except ProviderError as error:
+            self.problem = ErrorInfo.of(error)
+        self._tell_instances()
+        try:
+            self.store = await self.call(self.service.store_status, timeout_s=5)
+        except ProviderError as error:
+            _LOG.warning("credential store: %s", error)
+        self._tell_instances()
+
+    def _tell_instances(self) -> None:
+        self.version += 1
+        for screen in self._app.screen_stack:
+            screen.post_message(InstancesChanged())
+
+    def _follow(self) -> None:
+        """The follower thread: hands snapshots to the app's thread, no faster than the terminal takes them."""
+        while not self._stop.is_set():
+            try:
+                self.service.follow(self._deliver_soon, stop=self._stop.is_set, interval_s=self.interval_s)
+            except Exception:
+                _LOG.exception("following the queue failed; trying again")
+            self._stop.wait(1.0)
+
+    def _deliver_soon(self, snapshot: QueueSnapshot) -> None:
+        while self._terminal_backlog() > _MAX_BACKLOG_WRITES and not self._stop.wait(self.interval_s):
+            continue
+        if self._loop is not None and not self._stop.is_set():
+            with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
+                self._loop.call_soon_threadsafe(self._deliver, snapshot)
+
+    def _deliver(self, snapshot: QueueSnapshot) -> None:
+        self.snapshot = snapshot
+        if not self._stop.is_set():
+            for screen in self._app.screen_stack:
+                screen.post_message(QueueChanged(snapshot))
+
+    def _terminal_backlog(self) -> int:
+        """Frames that Textual's writer thread still holds; 0 where the driver has no such thread (tests)."""
+        writer = getattr(self._app._driver, "_writer_thread", None)
+        return writer._queue.qsize() if writer is not None else 0

@@ -1,0 +1,92 @@
+"""Text on the screen: what came from outside made safe, and cut to a width in terminal cells."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+
+from backup.text import clock, count, duration, rate, safe, size
+
+__all__ = [
+    "cell_len",
+    "clock",
+    "count",
+    "cut_end",
+    "cut_middle",
+    "done_of",
+    "duration",
+    "fit",
+    "rate",
+    "safe",
+    "size",
+    "when",
+]
+
+ELLIPSIS: Final = "…"
+
+
+def done_of(done_bytes: float, size_bytes: float) -> str:
+    """'3.10 / 7.60 GiB', '512 MiB / 1.10 GiB': the unit once where both have the same."""
+    done, total = size(done_bytes), size(size_bytes)
+    number, unit = done.split(" ")
+    return f"{number if total.endswith(' ' + unit) else done} / {total}"
+
+
+def when(moment: float | None, now: float) -> str:
+    """A moment in local time, short: 'today 04:10', 'yesterday', 'Nov 20', '2024-11-20'; empty for None."""
+    if moment is None:
+        return ""
+    try:
+        then = datetime.fromtimestamp(moment).astimezone()
+    except (OverflowError, OSError, ValueError):
+        return "?"
+    days = (datetime.fromtimestamp(now).astimezone().date() - then.date()).days
+    if days == 0:
+        return f"today {then:%H:%M}"
+    if days == 1:
+        return "yesterday"
+    return f"{then:%b} {then.day}" if 0 < days < 300 else f"{then:%Y-%m-%d}"
+
+
+def cut_end(text: str, width: int) -> str:
+    """At most `width` cells, the beginning kept."""
+    if cell_len(text) <= width:
+        return text
+    return _head(text, width - 1) + ELLIPSIS if width > 0 else ""
+
+
+@lru_cache(maxsize=4096)
+def cut_middle(text: str, width: int) -> str:
+    """At most `width` cells, beginning and ending kept: names tell themselves apart by their endings."""
+    if cell_len(text) <= width:
+        return text
+    if width < 2:
+        return ELLIPSIS[:width]
+    tail = (width - 1) // 2
+    return _head(text, width - 1 - tail) + ELLIPSIS + _tail(text, tail)
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """Exactly `width` cells: cut at the end, or filled with spaces."""
+    cut = cut_end(text, width)
+    missing = width - cell_len(cut)
+    return " " * missing + cut if right else cut + " " * missing
+
+
+def _head(text: str, width: int) -> str:
+    return set_cell_size(text, width).rstrip(" ") if width > 0 else ""
+
+
+def _tail(text: str, width: int) -> str:
+    """The longest ending of at most `width` cells."""
+    start, used = len(text), 0
+    while start > 0:
+        step = cell_len(text[start - 1])
+        if used + step > width:
+            break
+        used += step
+        start -= 1
+    return text[start:]

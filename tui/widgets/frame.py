@@ -1,0 +1,76 @@
+"""The fixed frame around every mode: title, modes, body, transfer strip, keys."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.getters import query_one
+from textual.screen import Screen
+
+from backup.model import QueueSnapshot
+from tui.bridge import Bridge, InstancesChanged, QueueChanged, bridge_of
+from tui.widgets.one_line import KeyBar, Mode, ModeBar, TitleBar
+from tui.widgets.transfer_strip import TransferStrip
+
+
+class ModeScreen(Screen[None]):
+    """Base of the five modes. A subclass names its MODE, yields its body, and may override the two hooks."""
+
+    MODE: ClassVar[Mode]
+    DEFAULT_CSS = """
+    ModeScreen { background: $background; }
+    ModeScreen > #body { height: 1fr; background: $background; }
+    """
+    title_bar = query_one(TitleBar)
+    strip = query_one(TransferStrip)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen_version = -1
+
+    def compose(self) -> ComposeResult:
+        yield TitleBar()
+        yield ModeBar(self.MODE)
+        with Container(id="body"):
+            yield from self.compose_body()
+        yield TransferStrip()
+        yield KeyBar()
+
+    def compose_body(self) -> ComposeResult:
+        """The widgets between the modes and the strip."""
+        yield from ()
+
+    def queue_changed(self, snapshot: QueueSnapshot) -> None:
+        """Called with every new snapshot while this mode is on screen, and when it comes back."""
+
+    def instances_changed(self) -> None:
+        """Called when instances, services or the credential store changed; a mode that comes back catches up."""
+
+    @property
+    def bridge(self) -> Bridge:
+        return bridge_of(self)
+
+    @on(QueueChanged)
+    def _show_queue(self, event: QueueChanged) -> None:
+        self.strip.show(event.snapshot.totals)
+        self.queue_changed(event.snapshot)
+
+    @on(InstancesChanged)
+    def _show_instances(self) -> None:
+        bridge = self.bridge
+        self._seen_version = bridge.version
+        self.title_bar.show(bridge.host, bridge.store, bridge.ready_services, len(bridge.services))
+        self.instances_changed()
+
+    @on(events.ScreenResume)
+    def _catch_up(self) -> None:
+        self.post_message(QueueChanged(self.bridge.snapshot))
+        if self._seen_version != self.bridge.version:
+            self.post_message(InstancesChanged())
+
+    @on(ModeBar.Chosen)
+    def _switch(self, event: ModeBar.Chosen) -> None:
+        self.app.switch_mode(event.mode)

@@ -1,0 +1,88 @@
+"""The line above the keys, in every mode: what goes on, how fast, how long still, what failed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual.content import Content
+
+from backup.model import QueueTotals
+from tui.text import clock, rate
+from tui.theme import STYLES, Tone
+from tui.widgets.one_line import OneLine, Part
+
+_BAR_CELLS: Final = 18
+
+
+def bar(fraction: float, cells: int) -> list[Part]:
+    """A bar of `cells` cells; empty only at nothing, full only at everything."""
+    done = int(min(max(fraction, 0.0), 1.0) * cells)
+    if fraction > 0:
+        done = max(1, done)
+    return [("━" * done, STYLES[Tone.GOING]), ("━" * (cells - done), STYLES[Tone.TRACK])]
+
+
+class TransferStrip(OneLine):
+    DEFAULT_CSS = "TransferStrip { background: $panel; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._totals = QueueTotals()
+
+    def show(self, totals: QueueTotals) -> None:
+        if totals != self._totals:
+            self._totals = totals
+            self.refresh()
+
+    def left(self, width: int) -> Content:
+        head = self._moving() if self._totals.active else self._resting()
+        content = Content.assemble(*head)
+        for fact in self._facts():
+            wider = Content("   ").join([content, Content.assemble(*fact)])
+            if wider.cell_length <= width:
+                content = wider
+        return content
+
+    def _moving(self) -> list[Part]:
+        totals = self._totals
+        parts: list[Part] = []
+        for sign, word, number, tone in (
+            ("▲", "uploading", totals.uploading, Tone.GOING),
+            ("▼", "downloading", totals.downloading, Tone.FOLDER),
+            ("✖", "deleting", totals.deleting, Tone.WAITING),
+        ):
+            if number:
+                parts += [(f"{sign} ", STYLES[tone]), (f"{number} {word} ", STYLES[Tone.PLAIN])]
+        if totals.size_bytes:
+            fraction = totals.done_bytes / totals.size_bytes
+            parts += [(f"{int(fraction * 100)}%", STYLES[Tone.STRONG]), " ", *bar(fraction, _BAR_CELLS)]  # type: ignore[list-item]
+        return parts
+
+    def _resting(self) -> list[Part]:
+        totals = self._totals
+        if totals.queued and not totals.worker_alive:
+            words = f"{totals.queued:,} queued, the worker is starting"
+            return [("◷ ", STYLES[Tone.WAITING]), (words, STYLES[Tone.PLAIN])]
+        if totals.scanning:
+            return [("◷ ", STYLES[Tone.WAITING]), ("counting what there is to send", STYLES[Tone.PLAIN])]
+        if totals.queued:
+            return [("· ", STYLES[Tone.MUTED]), (f"{totals.queued} queued", STYLES[Tone.PLAIN])]
+        return [("· ", STYLES[Tone.MUTED]), ("no transfers under way", STYLES[Tone.MUTED])]
+
+    def _facts(self) -> list[list[Part]]:
+        """Most important first: what does not fit is left out."""
+        totals = self._totals
+        facts: list[list[Part]] = []
+        if totals.active and totals.rate_bytes_per_s:
+            facts.append([(rate(totals.rate_bytes_per_s), STYLES[Tone.PLAIN])])
+        if totals.active and totals.left_s is not None:
+            facts.append([("left ", STYLES[Tone.MUTED]), (clock(totals.left_s), STYLES[Tone.PLAIN])])
+        for word, number, tone in (
+            ("failed", totals.failed, Tone.FAILED),
+            ("waiting", totals.waiting, Tone.WAITING),
+            ("paused", totals.paused, Tone.MUTED),
+            ("verified", totals.verified, Tone.PROVED),
+        ):
+            if number:
+                facts.append([(f"{word} ", STYLES[Tone.MUTED]), (f"{number:,}", STYLES[tone])])
+        return facts
