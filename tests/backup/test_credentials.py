@@ -21,7 +21,11 @@ from providers.errors import InvalidConfiguration
 from providers.secret import Secret
 from tests.credentials_fixture import SecretService
 
-SOME = Credentials(username="AKIAEXAMPLE", password=Secret("päss \"word'"), extra={"session_token": Secret("t0ken-of-session")})
+SOME = Credentials(
+    username="AKIAEXAMPLE",
+    password=Secret("päss \"word'"),
+    extra={"session_token": Secret("t0ken-of-session")},
+)
 
 
 class MemoryKeyring(KeyringBackend):
