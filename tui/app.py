@@ -80,10 +80,12 @@ class BackupConsole(App[None]):
         self.exit(message=Text(f"{words} in the background. See them: homeserver-backup transfers list"))
 
     def action_show_keys(self) -> None:
+        shown = [each for each in self.screen.active_bindings.items() if each[1].binding.description]
+        shown.sort(key=lambda each: each[1].node is self)  # what works everywhere comes last
         lines = [
-            KeyLine(active.binding.key_display or KeyBar.SIGNS.get(key, key), active.binding.description)
-            for key, active in self.screen.active_bindings.items()
-            if active.binding.description and not active.binding.system
+            KeyLine(KeyBar.SIGNS.get(key, key), active.binding.description)
+            for key, active in shown
+            if not active.binding.system
         ]
         self.push_screen(KeysScreen(lines))
 

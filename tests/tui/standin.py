@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+from textual.app import App
 
 from backup.model import (
     Conflicts,
@@ -82,7 +83,7 @@ def job(number: int = 1, **changes: Any) -> JobView:
 
 
 class StandInService:
-    """`folders` maps a local path to its entries or to the error that listing it raises; `calls` records what was asked."""
+    """`folders` maps a local path to its entries, or to the error of listing it; `calls` records what was asked."""
 
     def __init__(self) -> None:
         self.folders: dict[str, Sequence[LocalEntry] | ProviderError] = {}
@@ -266,7 +267,7 @@ async def until(pilot: Any, condition: Callable[[], bool], timeout_s: float = 5.
         await pilot.pause(0.01)
 
 
-def screen_text(app: BackupConsole) -> str:
+def screen_text(app: App[Any]) -> str:
     """What is on the screen now, line by line."""
     screen = app.screen
     lines = screen._compositor.render_strips()

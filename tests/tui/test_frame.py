@@ -7,6 +7,8 @@ import pytest
 from backup.model import QueueTotals, StoreState, StoreStatus
 from tests.tui.standin import StandInQuestions, StandInService, console, screen_text, until
 
+MODES = {"1": "providers", "3": "transfers", "4": "activity", "5": "settings"}
+
 
 async def test_the_frame_shows_host_store_services_and_modes() -> None:
     app = console()
@@ -16,10 +18,10 @@ async def test_the_frame_shows_host_store_services_and_modes() -> None:
         first, second, *_ = screen_text(app).splitlines()
         assert first.startswith(f" ◆ homeserver-backup  on {app.bridge.host}")
         assert "2 of 2 services ready" in first
-        assert second.split() == "1 Providers 2 Browse 3 Transfers 4 Activity 5 Settings".split()
+        assert second.split() == ["1", "Providers", "2", "Browse", "3", "Transfers", "4", "Activity", "5", "Settings"]
 
 
-@pytest.mark.parametrize(("key", "mode"), [("1", "providers"), ("3", "transfers"), ("4", "activity"), ("5", "settings")])
+@pytest.mark.parametrize(("key", "mode"), list(MODES.items()))
 async def test_digits_switch_modes(key: str, mode: str) -> None:
     app = console()
     async with app.run_test(size=(80, 24)) as pilot:
