@@ -70,8 +70,13 @@ class BrowseScreen(ModeScreen):
         elif isinstance(place, RemotePlace) and place.container != known.container:
             self._open_instance(known)
 
+    def on_screen_resume(self) -> None:
+        wanted, self.bridge.wanted_instance = self.bridge.wanted_instance, ""
+        if wanted:
+            self.browse(wanted)
+
     def browse(self, name: str) -> None:
-        """Open an instance in the right pane; other modes lead here too."""
+        """Open an instance in the right pane."""
         info = self.bridge.instance(name)
         if info is not None:
             self._open_instance(info)
@@ -92,8 +97,9 @@ class BrowseScreen(ModeScreen):
     def queue_changed(self, snapshot: QueueSnapshot) -> None:
         """Look again once a job that touches a pane has finished, but never while a long listing is half loaded."""
         finished = {job.id for job in snapshot.jobs if job.finished}
-        fresh = [job for job in snapshot.jobs if job.id in finished - (self._finished_jobs or finished)]
+        before = finished if self._finished_jobs is None else self._finished_jobs
         self._finished_jobs = finished
+        fresh = [job for job in snapshot.jobs if job.id in finished - before]
         place = self.remote.place
         here = place.instance if isinstance(place, RemotePlace) else ""
         if any(job.kind is not JobKind.DOWNLOAD and job.instance == here for job in fresh):

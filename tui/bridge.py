@@ -88,6 +88,8 @@ class Bridge:
         self.store: StoreStatus | None = None
         self.problem: ErrorInfo | None = None
         """Why the configuration could not be read."""
+        self.wanted_instance = ""
+        """Which instance Browse shall open when it comes up: other modes lead there so."""
         self.version = 0
         """Counts InstancesChanged, so that a screen that comes back knows whether it missed one."""
         self.host = socket.gethostname()

@@ -106,6 +106,10 @@ class StandInService:
     def store_status(self) -> StoreStatus:
         return self.store
 
+    def status(self) -> dict[str, Any]:
+        places = ("config_file", "state_dir", "logs_dir", "local_storage")
+        return {"version": "0.1.0", "paths": {place: f"/srv/{place}" for place in places}}
+
     def list_local(self, folder: Path) -> tuple[LocalEntry, ...]:
         found = self.folders.get(str(folder), NotFound(f"no folder {folder}"))
         if isinstance(found, ProviderError):
@@ -197,7 +201,7 @@ class StandInQuestions:
 
     def __init__(self) -> None:
         self.objects: dict[str, Mapping[str, int] | ProviderError] = {"local": {}, "aws_s3": {}}
-        self.plan = TransferPlan(
+        self.plan: TransferPlan = TransferPlan(
             kind=JobKind.UPLOAD, instance="aws_s3", destination="homeserver/", files=1, folders=0, size_bytes=1000
         )
         self.calls: list[tuple[Any, ...]] = []
