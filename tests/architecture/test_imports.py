@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,17 @@ def test_each_service_has_its_folder_in_the_common_form():
         there = {path.name for path in folder.iterdir()}
         assert {"__init__.py", "settings.py", "provider.py", "README.md"} <= there, name
         assert loaded_by(f"import providers.{name}.settings") & SDKS == set()
+
+
+def test_a_child_never_takes_its_modules_from_where_the_user_stands(tmp_path: Path):
+    """`-m` without `-P` searches the working folder first, and a backup.py in one's home is likely enough."""
+    starts = re.compile(r"""executable[^\n]*?["']-m["']""")
+    found = [line.strip() for path in (ROOT / "backup").rglob("*.py") for line in starts.findall(path.read_text())]
+    assert found, "no child is started any more: drop this test"
+    assert all('"-P"' in line for line in found), found
+    (tmp_path / "backup.py").write_text("raise SystemExit('taken from the working folder')")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "backup", "--version"],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
