@@ -65,6 +65,7 @@ class FieldRow(Vertical):
     DEFAULT_CSS = """
     FieldRow {
         height: auto;
+        &:focus-within { background: transparent; }  /* without a rule on itself Textual does not look again */
         & > .line { height: 1; }
         & .label { width: 20; color: $muted; }
         &:focus-within .label { color: $primary; }

@@ -30,7 +30,7 @@ def ago(timestamp_s: float | None, now_s: float) -> str:
         return "just now"
     if past < 3600:
         return f"{int(past // 60)} min ago"
-    return f"{int(past // 3600)} h ago" if past < _DAY_S else when(timestamp_s)
+    return f"{int(past // 3600)} h ago" if past < _DAY_S else when(timestamp_s, now_s)
 
 
 def two_lines(info: InstanceInfo, width: int, now_s: float) -> Content:
