@@ -77,9 +77,17 @@ class TransfersScreen(ModeScreen):
         self._rows.take(snapshot, offset)
         row = self._rows.row_of(held.id) if held is not None and self.table.cursor else None
         self.table.rows_changed(cursor=row, note=() if snapshot.item_count else _EMPTY_NOTE)
-        selected = f"{len(self._rows.marked):,} selected · " if self._rows.marked else ""
-        self.pane.border_subtitle = Content(selected + facts(snapshot))
+        self._show_border()
         self._show_details()
+
+    def _show_border(self) -> None:
+        selected = f"{len(self._rows.marked):,} selected · " if self._rows.marked else ""
+        self.pane.border_subtitle = Content(selected + facts(self.bridge.snapshot))
+
+    def _select(self, marked: set[int], cursor: int | None = None) -> None:
+        self._rows.marked = marked
+        self.table.rows_changed(cursor=cursor)
+        self._show_border()
 
     @on(LineTable.Looked)
     def _look(self) -> None:
@@ -99,7 +107,7 @@ class TransfersScreen(ModeScreen):
         try:
             snapshot = await self.bridge.call(self.bridge.service.snapshot, offset=offset, limit=_WINDOW_ROWS)
         except ProviderError as error:
-            self.notify(safe(error.message), title="The queue does not answer", severity="error", markup=False)
+            self._complain(error)
             return
         finally:
             self._asked = None
@@ -118,19 +126,22 @@ class TransfersScreen(ModeScreen):
     def _mark(self, event: LineTable.MarkToggled) -> None:
         item = self._rows.item(event.index)
         if item is not None:
-            self._rows.marked ^= {item.id}
-            self.table.rows_changed(cursor=event.index + 1)
+            self._select(self._rows.marked ^ {item.id}, event.index + 1)
 
+    @work(group="act")
     async def action_mark_job(self) -> None:
         item = self._rows.item(self.table.cursor)
-        if item is not None:
-            self._rows.marked |= set(await self.bridge.call(self.bridge.service.item_ids, item.job_id))
-            self.table.rows_changed()
-            self._take(self.bridge.snapshot, 0)
+        if item is None:
+            return
+        try:
+            whole = await self.bridge.call(self.bridge.service.item_ids, item.job_id)
+        except ProviderError as error:
+            self._complain(error)
+        else:
+            self._select(self._rows.marked | set(whole))
 
     def action_unmark(self) -> None:
-        self._rows.marked.clear()
-        self.table.rows_changed()
+        self._select(set())
 
     def _chosen(self) -> list[ItemView]:
         """What is selected and at hand, or else the transfer under the cursor."""
@@ -173,14 +184,16 @@ class TransfersScreen(ModeScreen):
         elif await self.app.push_screen_wait(ConfirmScreen[bool](cancel_question(open_items, len(ids)))):
             await self._act(self.bridge.service.cancel, ids, "cancelled")
 
+    def _complain(self, error: ProviderError) -> None:
+        self.notify(f"{safe(error.message)} {safe(error.hint)}", severity="error", timeout=30, markup=False)
+
     async def _act(self, function: Callable[[Iterable[int]], int], ids: list[int], words: str) -> None:
         try:
             number = await self.bridge.call(function, ids)
         except ProviderError as error:
-            self.notify(f"{safe(error.message)} {safe(error.hint)}", severity="error", timeout=30, markup=False)
+            self._complain(error)
             return
-        self._rows.marked.clear()
-        self.table.rows_changed()
+        self._select(set())
         if number:
             self.notify(f"{count(number, 'transfer')} {words}.")
         else:
