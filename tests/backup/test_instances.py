@@ -153,9 +153,9 @@ def test_states_say_why(paths: Paths, monkeypatch: pytest.MonkeyPatch):
 def test_a_service_that_cannot_be_loaded_is_listed_and_the_rest_works(paths: Paths, monkeypatch: pytest.MonkeyPatch):
     configure(paths, aws_s3={"container": "c"})
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "boto3" else real(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "botocore" else real(name))
     services = {service.name: service for service in instances.describe_services()}
-    assert "boto3" in services["aws_s3"].unavailable
+    assert "botocore" in services["aws_s3"].unavailable
     assert services["local"].unavailable == ""
     infos = {info.name: info for info in instances.describe_all(paths)}
     assert infos["aws_s3"].state is InstanceState.UNAVAILABLE
