@@ -158,3 +158,16 @@ def test_the_scripts_are_posix():
         assert os.access(ROOT / script, os.X_OK)
         done = subprocess.run(["sh", "-n", ROOT / script], capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_of_two_first_starts_one_installs(checkout: Path, tmp_path: Path):
+    (checkout / ".venv" / ".installed").unlink()
+    tools = tools_without_python(tmp_path)
+    log = tmp_path / "calls"
+    fake_python(tools, f'echo "$*" >>"{log}"; case $2 in *flock*) exec "{sys.executable}" "$@" ;; esac; echo "$0"')
+    (checkout / ".venv" / "bin" / "python").write_text("#!/bin/sh\nread -r line </dev/null || :\n")
+    command = [checkout / "backup-venv", "--version"]
+    environment = {**os.environ, "PATH": str(tools)}
+    both = [subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    assert log.read_text().count("-m venv --clear") == 1
