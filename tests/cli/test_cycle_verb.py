@@ -17,7 +17,8 @@ from providers.errors import PermissionDenied, QuotaExceeded, Transient
 from tests.cli.conftest import ROOT, Cli, s3_instance, write_config
 from tests.providers.memory import MemoryProvider, MemoryStore
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, SeenRequest, Side
+from tests.servers.faults import Fault, Side
+from tests.servers.s3_requests import put_part
 from tests.servers.s3_server import S3Server
 
 STEPS = ["create", "upload", "list", "download", "compare", "delete"]
@@ -112,10 +113,6 @@ def test_an_unknown_size_is_a_usage_error(cli: Cli):
     assert cli("test-cycle", "--size", "many").code == ExitCode.USAGE
 
 
-def is_put(request: SeenRequest) -> bool:
-    return request.method == "PUT" and request.path.count("/") > 1
-
-
 @pytest.fixture
 def s3(paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None) -> str:
     """An instance `s3` behind the fault proxy, in parts of 5 MiB; its bucket."""
@@ -135,7 +132,7 @@ def test_it_passes_on_s3(cli: Cli, rclone_s3: S3Server, s3: str):
 
 
 def test_cut_midway_it_leaves_nothing(cli: Cli, rclone_s3: S3Server, rclone_proxy: FaultProxy, s3: str):
-    rclone_proxy.fault(Fault.reset(Side.REQUEST, at=2**20), is_put)
+    rclone_proxy.fault(Fault.reset(Side.REQUEST, at=2**20), put_part(2))
     result = cli("test-cycle", "--provider", "s3", "--size", "12MiB")
     assert result.code == ExitCode.NETWORK
     assert "failed at the step upload" in result.err
@@ -146,7 +143,7 @@ def test_cut_midway_it_leaves_nothing(cli: Cli, rclone_s3: S3Server, rclone_prox
 def test_interrupted_on_a_stalled_connection_it_leaves_nothing(
     rclone_s3: S3Server, rclone_proxy: FaultProxy, s3: str, number: signal.Signals
 ):
-    rule = rclone_proxy.fault(Fault.stall(Side.REQUEST, at=2**20), is_put)
+    rule = rclone_proxy.fault(Fault.stall(Side.REQUEST, at=2**20), put_part(2))
     process = subprocess.Popen(
         [sys.executable, "-m", "backup", "test-cycle", "--provider", "s3", "--size", "12MiB"],
         cwd=ROOT,
