@@ -166,7 +166,7 @@ def test_of_two_first_starts_one_installs(checkout: Path, tmp_path: Path):
     log = tmp_path / "calls"
     fake_python(tools, f'echo "$*" >>"{log}"; case $2 in *flock*) exec "{sys.executable}" "$@" ;; esac; echo "$0"')
     (checkout / ".venv" / "bin" / "python").write_text("#!/bin/sh\nread -r line </dev/null || :\n")
-    command = [checkout / "backup-venv", "--version"]
+    command = [str(checkout / "backup-venv"), "--version"]
     environment = {**os.environ, "PATH": str(tools)}
     both = [subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(timeout=60) for process in both] == [0, 0]
