@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from backup.model import ItemKind, LocalEntry
 from providers.objects import Page
-from tui.text import safe, size, when
+from tui.text import count, safe, size, when
 from tui.theme import Tone
 from tui.widgets.line_table import Cell, Column, Span
 
@@ -166,10 +166,11 @@ class Listing:
 
     def facts(self) -> str:
         """For the lower border: what is selected, or how much is loaded."""
-        more = " of more · ↓ loads" if self.next_token is not None else ""
-        loaded = f"{len(self.entries):,} loaded{more}"
+        loaded = count(len(self.entries), "entry", "entries")
+        if self.next_token is not None:
+            loaded = f"{len(self.entries):,} loaded of more · ↓ loads"
         if self.needle:
-            loaded = f"{len(self.view):,} match in {loaded}"
+            loaded = f"{len(self.view):,} of {loaded} match"
         if not self.marked:
             return loaded
         total = sum(entry.size_bytes for entry in self.marked.values())

@@ -61,7 +61,7 @@ async def ready(pilot: Any, app: BackupConsole) -> BrowseScreen:
     """Both panes have loaded their first page."""
     await until(pilot, lambda: isinstance(app.screen, BrowseScreen))
     screen = panes(app)
-    await until(pilot, lambda: bool(screen.local.listing.entries) and screen.remote.border_subtitle == "2 loaded")
+    await until(pilot, lambda: bool(screen.local.listing.entries) and screen.remote.border_subtitle == "2 entries")
     return screen
 
 
@@ -260,7 +260,7 @@ async def test_pages_stream_in_as_the_cursor_nears_the_end(service: StandInServi
         await pilot.press("tab", "end")
         await until(pilot, lambda: len(screen.remote.listing.entries) == 2000)
         await pilot.press("end")
-        await until(pilot, lambda: screen.remote.border_subtitle == "2,500 loaded")
+        await until(pilot, lambda: screen.remote.border_subtitle == "2,500 entries")
         assert len({entry.name for entry in screen.remote.listing.view}) == 2500
 
 
@@ -272,7 +272,7 @@ async def test_a_filter_narrows_what_is_loaded_and_escape_ends_it(
         screen = await ready(pilot, app)
         await pilot.press("slash", *"NOTES")
         await until(pilot, lambda: [entry.name for entry in screen.local.listing.view] == ["notes.md"])
-        assert "1 match in 4 loaded" in screen_text(app)
+        assert "1 of 4 entries match" in screen_text(app)
         await pilot.press("enter")
         assert screen.local.table.has_focus
         await pilot.press("escape")
