@@ -64,7 +64,7 @@ def _left_behind(paths: Paths) -> bool:
 
 
 def _launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "backup.worker", *arguments]
+    command = [sys.executable, "-P", "-m", "backup.worker", *arguments]
     if logind.kills_after_logout():
         command = [*logind.ESCAPE, *command]
     private_folder(paths.state_dir)
