@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -48,6 +49,7 @@ class Call:
             self.interrupted = True
             if self._socket:
                 with suppress(OSError):
+                    _drop_unsent(self._socket)
                     self._socket.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
@@ -123,6 +125,8 @@ class Pool:
         try:
             yield connection
         except BaseException:
+            if connection.sock is not None:
+                _drop_unsent(connection.sock)
             connection.close()
             raise
 
@@ -168,6 +172,12 @@ class Pool:
             if self._tls is None:
                 self._tls = ssl.create_default_context(cafile=self._ca_bundle or None)
             return self._tls
+
+
+def _drop_unsent(sock: socket.socket) -> None:
+    """Have closing reset the connection: what is still in the send buffer would otherwise go on, or wait, behind our
+    back."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _readable(sock: socket.socket) -> bool:

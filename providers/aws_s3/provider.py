@@ -26,7 +26,6 @@ from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities
 from providers.context import ProviderContext
 from providers.errors import (
-    Authentication,
     Conflict,
     InvalidConfiguration,
     InvalidName,
@@ -304,11 +303,13 @@ class S3Provider(BaseProvider):
             reply = wire.ask(Request("ListObjectsV2", "GET", query=query, signed=False), Calls())
             _listing(reply.xml(), reply)
             server = reply.headers.get("server", "")
-        except (Authentication, PermissionDenied, NotFound, Conflict, Unsupported) as error:
-            _LOG.debug("without a signature, a refusal is what S3 answers: %s", error)
         except InvalidConfiguration as error:
             if error.field != "region":
                 raise
+        except ProviderError as error:
+            if error.retryable:
+                raise
+            _LOG.debug("without a signature, a refusal is what S3 answers: %s", error)
         return f"{wire.endpoint.url} answers" + (f" ({server})" if server else "")
 
     def check_authentication(self) -> str:
