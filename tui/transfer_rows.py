@@ -41,9 +41,9 @@ RUNNING_SIGNS: Final[dict[JobKind, Span]] = {
     JobKind.DELETE: ("✖", Tone.WAITING),
 }
 PROOF_WORDS: Final[dict[Proof, str]] = {
-    Proof.ENFORCED: "enforced by the server",
+    Proof.ENFORCED: "enforced",
     Proof.MATCHED: "agrees",
-    Proof.READ_BACK: "read back, agrees",
+    Proof.READ_BACK: "read back",
 }
 
 
@@ -145,11 +145,11 @@ def state_words(item: ItemView) -> tuple[str, Tone]:
         case ItemState.WAITING:
             return (_waiting(item), Tone.WAITING)
         case ItemState.PAUSED:
-            return (_joined(_reason(item.error) or "paused by you", _kept(item), "p goes on"), Tone.MUTED)
+            return (_joined(_reason(item.error) or "paused by you", "p goes on", _kept(item)), Tone.MUTED)
         case ItemState.DONE:
             return (_finished(item), Tone.PROVED)
         case ItemState.FAILED:
-            return (_joined(_reason(item.error) or "failed", _kept(item), "r to retry"), Tone.FAILED)
+            return (_joined(_reason(item.error) or "failed", "r to retry", _kept(item)), Tone.FAILED)
         case ItemState.CANCELLED:
             return ("cancelled · r begins anew", Tone.MUTED)
         case _:

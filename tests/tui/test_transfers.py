@@ -57,7 +57,7 @@ EXPECTED = {
     "file-2.bin": ("▼", ["1.00 / 10.0 MiB", "10%", "0:03"]),
     "file-3.bin": ("▲", ["all sent · verifying"]),
     "file-4.bin": ("◷", ["until ", "asked to slow down"]),
-    "file-5.bin": ("‖", ["paused by you · 88.0 MiB kept"]),
+    "file-5.bin": ("‖", ["paused by you · p goes on"]),
     "file-6.bin": ("·", ["queued"]),
     "file-7.bin": ("✔", ["sha-256 9f3c81…e1 agrees · 4.0 s"]),
     "file-8.bin": ("✖", ["no room left · r to retry"]),
