@@ -80,7 +80,7 @@ def merge(snapshot: QueueSnapshot, stored: Iterable[ItemView], live: LiveState |
 
 def _totals(totals: QueueTotals, ahead_bytes: int, live: LiveState) -> QueueTotals:
     done_bytes = totals.done_bytes + ahead_bytes
-    rate = live.rate_bytes_per_s if totals.active else 0.0
+    rate = live.rate_bytes_per_s if totals.uploading or totals.downloading else 0.0
     left_bytes = totals.size_bytes - done_bytes
     return msgspec.structs.replace(
         totals,

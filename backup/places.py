@@ -8,6 +8,7 @@ from typing import Final
 from backup import config
 from backup.journal.records import Place
 from backup.paths import Paths
+from providers import registry
 from providers.secret import Secret
 
 _BEHAVIOUR: Final = frozenset(
@@ -23,10 +24,13 @@ wait."""
 def place_of(paths: Paths, instance: str) -> Place:
     """Loads no SDK. Raises InvalidConfiguration when there is no such instance."""
     found = config.load(paths).instance(instance)
+    described = registry.spec(found.type).settings
+    user = described.credential_pair[0] if described and described.credential_pair else "username"
     deciding = {
         name: value
         for name, value in found.values.items()
-        if name not in _BEHAVIOUR and not isinstance(value, Secret) and not config.looks_secret(name) and value
+        if value and name not in _BEHAVIOUR and name != user
+        and not isinstance(value, Secret) and not config.looks_secret(name)
     }
     return Place(
         instance=instance,
