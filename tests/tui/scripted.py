@@ -112,6 +112,7 @@ class ScriptedQuestions(StandInQuestions):
 
     def __init__(self, *script: ConnectionReport | ProviderError) -> None:
         super().__init__()
+        self.objects = {"local": {}, "aws_s3": {}, "aws_s3_2": {}}
         self.script: list[ConnectionReport | ProviderError] = list(script) or [passed()]
         self.hold_after: StepName | None = None
         """Once this step was told, a check waits for `release`."""

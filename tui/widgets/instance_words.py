@@ -66,7 +66,7 @@ def facts(info: InstanceInfo, container_word: str, now_s: float) -> Content:
     place_tone = Tone.PLAIN if info.container else Tone.WAITING
     lines.append(_fact(container_word, info.container or "not chosen yet", place_tone))
     if info.type == "local":
-        lines.append(_fact("", "a copy on the same disk is no backup", Tone.WAITING))
+        lines.append(_fact("", "no backup if on the same disk", Tone.WAITING))
     for key in ("endpoint_url", "region", "prefix"):
         if info.settings.get(key):
             lines.append(_fact(key.partition("_")[0], str(info.settings[key])))
