@@ -18,6 +18,7 @@ from providers.errors import ProviderError
 from screens.modals.confirm import ConfirmScreen
 from screens.modals.confirm_plans import cancel_question
 from screens.modals.item import ItemScreen
+from screens.modals.limit import LimitScreen, Unlimited
 from tui.text import count, cut_middle, safe
 from tui.transfer_rows import COLUMNS, WIDE_COLUMNS, TransferRows, facts
 from tui.widgets.frame import ModeScreen
@@ -40,6 +41,7 @@ class TransfersScreen(ModeScreen):
         Binding("x,delete", "cancel", "cancel", key_display="x"),
         Binding("r", "retry", "retry"),
         Binding("j", "mark_job", "whole job"),
+        Binding("b", "limit", "limit"),
         Binding("escape", "unmark", "drop the selection", show=False),
     ]
     table = query_one(LineTable)
@@ -183,6 +185,26 @@ class TransfersScreen(ModeScreen):
             self.notify("There is nothing to cancel: it has ended.", severity="warning")
         elif await self.app.push_screen_wait(ConfirmScreen[bool](cancel_question(open_items, len(ids)))):
             await self._act(self.bridge.service.cancel, ids, "cancelled")
+
+    @work(group="act", exclusive=True)
+    async def action_limit(self) -> None:
+        """The limit of the instance that the transfer under the cursor uses."""
+        item = self._rows.item(self.table.cursor)
+        info = self.bridge.instance(item.instance) if item is not None else None
+        if info is None:
+            self.notify("There is no transfer whose limit could change.", severity="warning")
+            return
+        current = info.settings.get("max_bandwidth")
+        chosen = await self.app.push_screen_wait(LimitScreen(info.name, current if isinstance(current, int) else None))
+        if chosen is None:
+            return
+        limit = None if chosen is Unlimited.UNLIMITED else chosen
+        try:
+            await self.bridge.call(self.bridge.service.set_bandwidth, info.name, limit)
+        except ProviderError as error:
+            self._complain(error)
+        else:
+            self.bridge.instances_changed()
 
     def _complain(self, error: ProviderError) -> None:
         self.notify(f"{safe(error.message)} {safe(error.hint)}", severity="error", timeout=30, markup=False)

@@ -267,7 +267,7 @@ async def until(pilot: Any, condition: Callable[[], bool], timeout_s: float = 5.
     """Let the app work until `condition` holds; AssertionError when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        assert time.monotonic() < deadline, f"not within {timeout_s} s:\n{screen_text(pilot.app)}"
         await pilot.pause(0.01)
 
 

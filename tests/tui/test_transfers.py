@@ -160,6 +160,26 @@ async def test_a_whole_job_is_selected_at_once() -> None:
         await until(pilot, lambda: service.calls == [("cancel", list(range(0, 1000, 2)))])
 
 
+async def test_the_bandwidth_limit_changes_on_the_fly() -> None:
+    service = StandInService()
+    service.items = one_of_each()
+    app = console(service)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: bool(app.bridge.instances))
+        await pilot.press("b")
+        await until(pilot, lambda: "Bandwidth of aws_s3" in screen_text(app))
+        await pilot.press(*"fast", "enter")
+        await until(pilot, lambda: "fast" in screen_text(app))
+        assert service.calls == []
+        await pilot.press(*["backspace"] * 4, *"2MiB", "enter")
+        await until(pilot, lambda: service.calls == [("bandwidth", "aws_s3", 2 * MIB)])
+        await pilot.press("b")
+        await until(pilot, lambda: "Bandwidth of aws_s3" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: service.calls[1:] == [("bandwidth", "aws_s3", None)])
+
+
 async def test_details_show_the_error_in_full() -> None:
     service = StandInService()
     service.items = one_of_each()

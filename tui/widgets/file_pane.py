@@ -38,8 +38,8 @@ class FilePane(Vertical):
         Binding("g", "go_to", "go to"),
         Binding("o", "order", "order", show=False),
         Binding("r", "reload", "reload", show=False),
-        Binding("ctrl+a", "mark_all", "select all that is loaded", show=False),
-        Binding("escape", "stop", "stop loading, put an error away, end a filter, drop the selection", show=False),
+        Binding("ctrl+a", "mark_all", "select all that is listed", show=False),
+        Binding("escape", "stop", "stop; put an error, a filter, the selection away", show=False),
     ]
     DEFAULT_CSS = """
     FilePane { width: 1fr; height: 1fr; }

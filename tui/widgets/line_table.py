@@ -121,12 +121,12 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
             return isinstance(message, LineTable.Looked) and message.table is self.table
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", "one up", show=False),
-        Binding("down", "move(1)", "one down", show=False),
-        Binding("pageup", "page(-1)", "a page up", show=False),
-        Binding("pagedown", "page(1)", "a page down", show=False),
-        Binding("home", "edge(0)", "to the first", show=False),
-        Binding("end", "edge(1)", "to the last", show=False),
+        Binding("up", "move(-1)", "a line up or down", show=False),
+        Binding("down", "move(1)", "a line up or down", show=False),
+        Binding("pageup", "page(-1)", "a page up or down", show=False),
+        Binding("pagedown", "page(1)", "a page up or down", show=False),
+        Binding("home", "edge(0)", "to the first or last", show=False),
+        Binding("end", "edge(1)", "to the first or last", show=False),
         Binding("enter", "open", "open", show=False),
         Binding("space", "mark", "select"),
     ]
