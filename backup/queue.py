@@ -279,7 +279,10 @@ class Queue:
 
     def _connected(self) -> Client | None:
         with self._lock:
-            if self._client is None or self._client.lost:
+            if self._client is not None and self._client.lost:
+                self._client.close()
+                self._client = None
+            if self._client is None:
                 try:
                     self._client = Client.connect(self._paths.worker_socket, timeout_s=_ASK_S)
                 except ConnectionLost:

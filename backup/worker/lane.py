@@ -179,6 +179,8 @@ class Lane:
         try:
             with self.shared.used_for(first.place_id) as provider:
                 self._resize(provider)
+                if first.job_kind is JobKind.UPLOAD:
+                    self.shared.learn(provider, unit.cancel)
                 if first.job_kind is JobKind.DELETE:
                     outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._crew.chances)
                 else:

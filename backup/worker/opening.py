@@ -14,6 +14,7 @@ from backup import places
 from backup.instances import open_provider
 from backup.journal import jobs
 from backup.worker.crew import Crew
+from providers.cancel import CancelToken
 from providers.context import ProviderContext
 from providers.errors import InvalidConfiguration
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from providers.base import BaseProvider
 
 _LOG: Final = logging.getLogger(__name__)
+_POLL_S: Final = 0.1
 
 
 class PlaceChanged(InvalidConfiguration):
@@ -46,6 +48,8 @@ class SharedProvider:
         self._open_lock = threading.Lock()
         self._opened: _Opened | None = None
         self._stale = False
+        self._learn_lock = threading.Lock()
+        self._learnt: BaseProvider | None = None
 
     @contextmanager
     def used_for(self, place_id: int) -> Iterator[BaseProvider]:
@@ -60,6 +64,18 @@ class SharedProvider:
             yield opened.provider
         finally:
             self._leave(opened)
+
+    def learn(self, provider: BaseProvider, cancel: CancelToken) -> None:
+        """Before a first upload: find out once what the server enforces, not once in every thread. Raises
+        ProviderError."""
+        while not self._learn_lock.acquire(timeout=_POLL_S):
+            cancel.check()
+        try:
+            if self._learnt is not provider:
+                provider.retry.run(provider.learn, cancel)
+                self._learnt = provider
+        finally:
+            self._learn_lock.release()
 
     @property
     def provider(self) -> BaseProvider | None:
