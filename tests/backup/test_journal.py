@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -417,6 +419,20 @@ def test_several_processes_may_write_at_once(journal: Journal, tmp_path: Path) -
     for thread in threads:
         thread.join(20)
     assert sorted(claimed) == list(range(1, 201))
+
+
+def test_opening_it_again_in_a_process_takes_no_lock_from_the_first(tmp_path: Path) -> None:
+    """Closing any descriptor of the file would: another process then takes itself for the last one, and removes the
+    log."""
+    path = tmp_path / "journal.sqlite"
+    other = "import sys, pathlib, backup.journal as j; j.Journal(pathlib.Path(sys.argv[1])).close()"
+    with Journal(path) as journal:
+        with Journal(path):
+            add_job(journal, 1)
+        subprocess.run([sys.executable, "-c", other, str(path)], check=True, cwd=Path(__file__).parents[2], timeout=20)
+        add_job(journal, 1)
+        with Journal(path) as again:
+            assert len(states(again)) == 2
 
 
 def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:
