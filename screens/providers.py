@@ -95,8 +95,8 @@ class ProvidersScreen(ModeScreen):
     # Drawing
 
     def instances_changed(self) -> None:
-        kept, now_s, width = self._selected_id, time.time(), max(16, self.listing.content_size.width - 1)
-        bridge = self.bridge
+        kept, row = self._selected_id, self.listing.highlighted or 0
+        now_s, width, bridge = time.time(), max(16, self.listing.content_size.width - 1), self.bridge
         known = {info.type for info in bridge.instances}
         options = [Option(two_lines(info, width, now_s), id=info.name) for info in bridge.instances]
         options += [
@@ -106,11 +106,17 @@ class ProvidersScreen(ModeScreen):
         ]
         self.listing.clear_options()
         self.listing.add_options(options)
-        ids = [option.id for option in options]
-        self.listing.highlighted = ids.index(kept) if kept in ids else 0 if ids else None
+        self.listing.highlighted = min(row, len(options) - 1) if options else None
+        self._select(kept)
         if bridge.problem is not None:
             self.detail.problem.show(bridge.problem)
         self._draw_detail()
+
+    def _select(self, option_id: str) -> None:
+        """Where there is such an option."""
+        ids = [option.id for option in self.listing.options]
+        if option_id in ids:
+            self.listing.highlighted = ids.index(option_id)
 
     @on(events.Resize)
     def _fit(self) -> None:
@@ -150,6 +156,7 @@ class ProvidersScreen(ModeScreen):
         if done is None:
             return
         self._reports[done.name] = done.report
+        self._select(done.name)
         self._draw_detail()
         if done.browse:
             self._browse(done.name)
@@ -180,8 +187,7 @@ class ProvidersScreen(ModeScreen):
 
     @work
     async def action_set_enabled(self, enabled: bool) -> None:
-        info = self.selected
-        if info is not None:
+        if info := self.selected:
             await self._change(self.bridge.service.set_enabled, info.name, enabled)
 
     @work

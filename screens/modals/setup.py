@@ -98,8 +98,10 @@ class SetupScreen(ModalScreen[SetUp | None]):
                 return idle and page is Page.CHECK and self.draft.passed
             case "check":
                 return idle and page is Page.CHECK and not self.draft.passed
-            case "create" | "choose":
+            case "create":
                 return idle and page is Page.CHECK and self.draft.misses_container
+            case "choose":
+                return idle and page is Page.CHECK and self.draft.can_choose
             case "save":
                 return idle and page is Page.KEEP and self._can_save
             case "ask_store":

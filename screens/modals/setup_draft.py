@@ -39,10 +39,19 @@ class Draft:
 
     @property
     def misses_container(self) -> bool:
-        """Whether the check stopped because the container is not there."""
+        """Whether the check stopped because the container is not there: it can be created."""
+        return self._not_found_at in (StepName.REACH, StepName.CONTAINER)
+
+    @property
+    def can_choose(self) -> bool:
+        """Whether it stopped there after the service had said who we are: it may list others."""
+        return self._not_found_at is StepName.CONTAINER
+
+    @property
+    def _not_found_at(self) -> StepName | None:
         steps = self.report.steps if self.report else ()
         failed = next((step for step in steps if step.state is StepState.FAILED), None)
-        return bool(failed and failed.name is StepName.CONTAINER and failed.error and failed.error.kind == "not_found")
+        return failed.name if failed and failed.error and failed.error.kind == "not_found" else None
 
     async def check(self, on_step: Callable[[CheckStep], None]) -> ConnectionReport:
         """Check what was typed. Stores nothing."""
