@@ -137,12 +137,14 @@ def _without_success(session: Session, job: JobView) -> list[ItemView]:
 
 def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
     done = job.counts.get(ItemState.DONE, 0)
-    proved = "" if job.kind is JobKind.DELETE else ", verified"
-    words = [f"{_PARTICIPLE[job.kind]} {count(done, 'item')} ({size(job.done_bytes)}){proved}"]
+    size_words = "" if job.kind is JobKind.DELETE else f" ({size(job.done_bytes)}), verified"
+    words = [f"{_PARTICIPLE[job.kind]} {count(done, 'item')}{size_words}"]
+    counts = dict(job.counts)
+    counts[ItemState.SKIPPED] = counts.get(ItemState.SKIPPED, 0) - job.skipped_symlinks - job.skipped_special
     words += [
-        f"{job.counts[state]:,} {state.value}"
+        f"{counts[state]:,} {state.value}"
         for state in (ItemState.FAILED, ItemState.CANCELLED, ItemState.SKIPPED, ItemState.PAUSED, ItemState.WAITING)
-        if job.counts.get(state)
+        if counts.get(state, 0) > 0
     ]
     if job.skipped_symlinks:
         words.append(count(job.skipped_symlinks, "symbolic link") + " left out")

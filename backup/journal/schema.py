@@ -6,7 +6,6 @@ enforced by the database: an illegal change of state aborts its transaction whoe
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import threading
@@ -259,13 +258,6 @@ def open_connection(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _create(path: Path) -> None:
-    """An empty file, mode 0600; one that is there is not even opened: closing any descriptor of it would drop the locks
-    that other connections of this process hold (POSIX locks), and another process would then delete their log."""
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _create(path: Path) -> None:

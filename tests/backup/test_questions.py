@@ -144,7 +144,12 @@ def test_a_stalled_question_ends_in_time(here: Questions, stall: Stall, monkeypa
 
 def test_a_stalled_question_is_cancelled_at_once(here: Questions, stall: Stall):
     cancel = CancelToken()
-    threading.Thread(target=lambda: (stall.begun.wait(10), cancel.cancel())).start()
+
+    def cancel_once_it_stalls() -> None:
+        stall.begun.wait(10)
+        cancel.cancel()
+
+    threading.Thread(target=cancel_once_it_stalls).start()
     started_s = time.monotonic()
     with pytest.raises(Cancelled):
         here.list_page("local", cancel=cancel)
