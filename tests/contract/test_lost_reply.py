@@ -10,6 +10,7 @@ from tests.contract.support import Memory, content, source
 from tests.contract.transfers import download, keys, upload
 from tests.servers.faults import Fault
 
+pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 
 
@@ -50,7 +51,6 @@ def test_of_the_commit_over_an_older_object(harness, root):
 def test_of_an_object_in_one_request(harness, root, only_if_absent):
     wire = harness.requests
     provider = root.connect()
-    provider.learn()
     data = content(50_000)
     root.wired.forget()
     rule = root.wired.fault(Fault.lost_reply(), when=wire.send_whole)

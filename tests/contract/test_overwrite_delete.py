@@ -43,8 +43,7 @@ def test_only_if_absent_never_replaces(harness, root):
 
 def test_the_server_itself_refuses_where_it_says_so(harness, root):
     """An object that appears after the look and before the commit."""
-    provider = root.connect()
-    provider.learn()
+    provider = root.ready()
     if not provider.capabilities.conditional_commit:
         assert "conditional_commit" not in harness.limits.learnt
         return

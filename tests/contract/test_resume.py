@@ -14,6 +14,7 @@ from tests.contract.support import DownloadMemory, Memory, Progress, content, go
 from tests.contract.transfers import download, upload
 from tests.servers.faults import Fault, Side
 
+pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 PARTS = 4
 
@@ -145,6 +146,7 @@ def test_a_file_that_has_changed_begins_anew(harness, root):
     assert root.leftovers() == []
 
 
+@only(HARNESSES, lambda harness: harness.limits.tells_when_uploads_began)
 def test_a_token_that_was_lost_is_found_by_its_key(harness, root):
     """Killed between creating the session and writing its token down."""
     part = harness.limits.part_bytes
@@ -208,6 +210,7 @@ def test_a_download_goes_on(harness, root):
     assert len(saved.done) == 2
 
     if root.proxy:
+        root.proxy.wait_idle()
         root.proxy.forget()
     result = download(root.connect(), "x", target, checkpoint=memory)
     assert result.resumed_bytes == 2 * part
