@@ -137,5 +137,5 @@ async def test_a_broken_configuration_is_said_and_left_alone(paths: Paths, text:
     async with app.run_test(size=(100, 30)) as pilot:
         await sees(pilot, "services ready")
         await pilot.press("5")
-        await sees(pilot, "✖ A setting is missing or wrong", "config.json", "esc dismisses")
+        await sees(pilot, "✖ A setting is missing or wrong", "esc dismisses")
         assert paths.config_file.read_text() == text
