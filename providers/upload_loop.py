@@ -267,20 +267,51 @@ class _Upload:
     def _drive(
         self, session: UploadSession, request: UploadRequest, saved: SavedUpload | None, hasher: AheadHasher
     ) -> UploadResult:
-        held = {receipt.index: receipt for receipt in self._retrying(session.confirmed)} if saved else {}
+        try:
+            held = {receipt.index: receipt for receipt in self._retrying(session.confirmed)} if saved else {}
+        except NotFound:
+            return self._committed_earlier(request, hasher)
         receipts, resumed_bytes = self._send_parts(session, request, hasher, held)
         local = hasher.finish()
+        self._refuse_a_changed_file()
+        if self._on_verify:
+            self._on_verify()
+        remote = self._commit(session, receipts, local)
+        self._committed_before = True
+        if self._checkpoint:
+            self._checkpoint.clear()
+        return self._result(remote, local, self._prove(remote, local), resumed_bytes)
+
+    def _committed_earlier(self, request: UploadRequest, hasher: AheadHasher) -> UploadResult:
+        """The session is gone. Perhaps because an earlier process was killed right after its commit: then what stands
+        under the key is this very file, and nothing is sent again. Raises NotFound when it is not."""
+        remote = self._retrying(lambda: self._provider.stat(self._key))
+        gone = NotFound("the upload session is gone, and nothing of it stands at the service")
+        if remote.size_bytes != request.size_bytes:
+            raise gone
+        for index in range(request.part_count):
+            hasher.part(index)
+            hasher.release()
+        local = hasher.finish()
+        self._refuse_a_changed_file()
+        if self._on_verify:
+            self._on_verify()
+        try:
+            rung = proof.prove_upload(self._provider, remote, local, self._cancel)
+        except Integrity:
+            raise gone from None
+        self._committed_before = True
+        if self._checkpoint:
+            self._checkpoint.clear()
+        return self._result(remote, local, rung, request.size_bytes)
+
+    def _refuse_a_changed_file(self) -> None:
         if _identity(self._fd) != self._source or self._renamed_away():
             raise Integrity(
                 f"{self._path}: the file changed while it was read", hint="Send it again once nothing writes to it."
             )
-        if self._on_verify:
-            self._on_verify()
-        remote = self._commit(session, receipts, local)
-        if self._checkpoint:
-            self._checkpoint.clear()
-        self._committed_before = True
-        rung = self._prove(remote, local)
+
+    def _result(self, remote: RemoteFile, local: LocalDigests, rung: Proof, resumed_bytes: int) -> UploadResult:
         self._progress.finish()
         return UploadResult(
             remote=remote, sha256=local.sha256, proof=rung, replaced=self.replaces, resumed_bytes=resumed_bytes

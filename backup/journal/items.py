@@ -59,6 +59,8 @@ def end(tx: Connection, outcome: Outcome, *, now: float) -> ItemState | None:
     if row is None:
         return None
     state = _state_after(outcome.ending, row["wish"])
+    if outcome.clears:
+        drop_checkpoint(tx, outcome.item_id)
     waits = state is ItemState.WAITING
     told = state in {ItemState.WAITING, ItemState.FAILED, ItemState.SKIPPED} or outcome.ending is Ending.PAUSED
     tx.execute(
@@ -96,6 +98,12 @@ def _state_after(ending: Ending, wish: str | None) -> ItemState:
     if wish == Wish.PAUSE:
         return ItemState.PAUSED
     return ItemState.QUEUED if ending is Ending.STOPPED else ItemState(ending)
+
+
+def drop_checkpoint(tx: Connection, item_id: int) -> None:
+    """What an item had left at the service, or beside its target, is done with."""
+    for table in ("checkpoints", "parts", "cleanups"):
+        tx.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
 
 
 def moved_bytes(tx: Connection, item_id: int, count_bytes: int) -> None:

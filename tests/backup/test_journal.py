@@ -281,7 +281,15 @@ def test_an_upload_checkpoint_remembers_across_processes(journal: Journal, tmp_p
             assert views.item(db, 1).bytes_done == 20
     assert loaded is not None
     assert (loaded.receipts, loaded.request) == (receipts, REQUEST)
+    checkpoint.save(SAVED)  # what a resumed upload does first
+    with journal.look() as db:
+        assert views.item(db, 1).bytes_done == 20
     checkpoint.clear()
+    assert checkpoint.load() is None
+    assert UploadCheckpoint(journal, 1).load() is not None  # until the item's end is written
+    with journal.transaction() as tx:
+        items.claim(tx, "disk", 1, now=1.0)
+        items.end(tx, Outcome(item_id=1, ending=Ending.DONE, clears=True), now=2.0)
     assert UploadCheckpoint(journal, 1).load() is None
     assert_counters_are_true(journal)
 
@@ -311,7 +319,7 @@ def test_cancelling_a_begun_item_enters_its_cleanup_in_the_same_transaction(jour
         items.retry(tx, [1], now=3.0)
         assert work.due_cleanups(tx, now=3.0) == []
         items.cancel(tx, [1], now=4.0)
-    UploadCheckpoint(journal, 1).clear()
+    UploadCheckpoint(journal, 1).forget()
     with journal.look() as db:
         assert work.due_cleanups(db, now=9.0) == []
 

@@ -13,8 +13,8 @@ import pytest
 from backup.model import ItemState
 from tests.backup.queue_support import MIB, Workbench, files_below, wait_until
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault
-from tests.servers.s3_requests import abort_multipart, put_part
+from tests.servers.faults import Fault, Side
+from tests.servers.s3_requests import abort_multipart, complete_multipart, put_part
 from tests.servers.s3_server import SECRET_KEY, S3Server
 
 
@@ -69,6 +69,28 @@ def test_killed_at_any_moment_it_resumes_and_sends_no_finished_part_again(
     assert rclone_s3.unfinished_uploads(bucket) == []
     again = [part for part in parts_that_arrived(rclone_proxy) if part in finished_before_kills]
     assert again == []
+
+
+def test_killed_right_after_the_commit_it_sends_nothing_again(
+    s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    bench, bucket = s3_bench
+    learn_the_server(bench, tmp_path)
+    source = big_file(tmp_path, 3)
+    reply = rclone_proxy.fault(Fault.stall(Side.RESPONSE, at=None), complete_multipart(), times=None)
+    job = bench.queue.queue_upload("cloud", [source])
+    reply.wait_held()
+    bench.kill_worker(signal.SIGKILL)
+    reply.release()
+    assert rclone_s3.unfinished_uploads(bucket) == []
+    rclone_proxy.forget()
+    bench.queue.ensure_worker()
+    bench.finish(job)
+    item = bench.only_item(job)
+    assert (item.state, item.error, item.bytes_done) == (ItemState.DONE, None, item.size_bytes)
+    assert item.proof is not None
+    assert parts_that_arrived(rclone_proxy) == []
+    assert rclone_s3.objects(bucket)["big.bin"] == source.read_bytes()
 
 
 def test_kills_at_random_moments_lose_nothing(
