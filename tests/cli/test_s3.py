@@ -17,6 +17,7 @@ from tests.credentials_fixture import SecretService
 from tests.servers import s3_errors
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault, any_request
+from tests.servers.s3_requests import put_object
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 
@@ -151,3 +152,17 @@ def test_a_followed_upload_to_a_refusing_server_queues_nothing(
         detached = cli("upload", "--provider", "s3", "--detach", str(tmp_path / "file"))
     assert detached.code == 0
     assert "does not answer now" in detached.err
+
+
+def test_a_key_that_is_revoked_midway_ends_the_following_not_the_transfer(
+    cli: Cli, bucket: str, rclone_proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("backup.cli.follow._STUCK_AFTER_S", 0.5)
+    (tmp_path / "many").mkdir()
+    for number in range(3):
+        (tmp_path / "many" / str(number)).write_bytes(b"1")
+    rclone_proxy.fault(s3_errors.invalid_access_key_id(), put_object(), times=None)
+    result = cli("upload", "--provider", "s3", str(tmp_path / "many"))
+    assert result.code == ExitCode.AUTHENTICATION, result.err
+    assert "InvalidAccessKeyId" in result.err
+    assert "is not finished" in result.err
