@@ -107,10 +107,6 @@ class Lane:
         for token in tokens:
             token.cancel()
 
-    def set_bandwidth(self, bytes_per_s: int | None) -> None:
-        if provider := self.shared.provider:
-            provider.limiter.rate_bytes_per_s = bytes_per_s
-
     def close(self) -> None:
         """The threads that still run are left to the end of the process."""
         self._executor.shutdown(wait=False, cancel_futures=True)
