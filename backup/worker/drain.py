@@ -17,6 +17,8 @@ from backup.worker.scanning import Scans
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
 """How often the journal is looked at although nobody woke the drain."""
+_WISHED_S: Final = 0.1
+"""Likewise while a transfer was asked to stop, and has not yet."""
 _SHORTEST_S: Final = 0.05
 _CALLS_EVERY_S: Final = 10.0
 _CLOSE_AFTER_S: Final = 30.0
@@ -35,6 +37,7 @@ class Drain:
         self._lanes: dict[str, Lane] = {}
         self._scans = Scans(crew)
         self._stopping = False
+        self._wishes = False
         self._idle_since: float | None = None
         self._calls_written = crew.chances.clock()
         self.leaving = False
@@ -99,6 +102,7 @@ class Drain:
     def _round(self) -> None:
         now = self._crew.chances.now()
         wishes, to_scan, cleanups, ready = self._look(now)
+        self._wishes = bool(wishes)
         for item_id in wishes:
             for lane in self._all_lanes():
                 lane.stop(item_id)
@@ -164,7 +168,7 @@ class Drain:
         with self._crew.journal.look() as db:
             moments = [moment for moment in (work.next_due(db), work.next_cleanup(db, after=now)) if moment is not None]
         due_s = min((max(0.0, moment - now) for moment in moments), default=_LOOK_S)
-        left_s = _LOOK_S
+        left_s = _WISHED_S if self._wishes else _LOOK_S
         if self._idle_since is not None:
             left_s = max(_SHORTEST_S, self._linger_s - (self._crew.chances.clock() - self._idle_since))
         return min(_LOOK_S, due_s, left_s)
