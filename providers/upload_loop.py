@@ -15,7 +15,7 @@ import msgspec
 from providers import intent, proof
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
-from providers.digests import AheadHasher, LocalDigests
+from providers.digests import Hasher, LocalDigests, hasher
 from providers.errors import Cancelled, Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
 from providers.objects import RemoteFile
 from providers.os_errors import from_os_error
@@ -218,10 +218,10 @@ class _Upload:
     def _fits_one_request(self, request: UploadRequest) -> bool:
         return request.part_count == 1 and request.size_bytes <= self._provider.capabilities.single_put_bytes
 
-    def _hasher(self, request: UploadRequest) -> AheadHasher:
+    def _hasher(self, request: UploadRequest) -> Hasher:
         sizes = [request.part(index).size_bytes for index in range(request.part_count)]
         digests = self._provider.capabilities.part_digests
-        return AheadHasher(self._fd, sizes, digests, self._cancel, lead_parts=_HASH_LEAD_PARTS + self.connections)
+        return hasher(self._fd, sizes, digests, self._cancel, lead_parts=_HASH_LEAD_PARTS + self.connections)
 
     def _look_before_writing(self) -> None:
         asked_of_server = self.only_if_absent and self._provider.capabilities.conditional_commit
@@ -271,7 +271,7 @@ class _Upload:
     # Sending
 
     def _drive(
-        self, session: UploadSession, request: UploadRequest, saved: SavedUpload | None, hasher: AheadHasher
+        self, session: UploadSession, request: UploadRequest, saved: SavedUpload | None, hasher: Hasher
     ) -> UploadResult:
         try:
             held = {receipt.index: receipt for receipt in self._retrying(session.confirmed)} if saved else {}
@@ -290,7 +290,7 @@ class _Upload:
             self.replaces = False
         return self._result(remote, local, self._prove(remote, local), resumed_bytes)
 
-    def _committed_earlier(self, request: UploadRequest, hasher: AheadHasher) -> UploadResult:
+    def _committed_earlier(self, request: UploadRequest, hasher: Hasher) -> UploadResult:
         """The session is gone. Perhaps because an earlier process was killed right after its commit: then what stands
         under the key is this very file, and nothing is sent again. Raises NotFound when it is not."""
         remote = self._retrying(lambda: self._provider.stat(self._key))
@@ -334,7 +334,7 @@ class _Upload:
         return found.st_ino != self._source.inode
 
     def _send_parts(
-        self, session: UploadSession, request: UploadRequest, hasher: AheadHasher, held: dict[int, PartReceipt]
+        self, session: UploadSession, request: UploadRequest, hasher: Hasher, held: dict[int, PartReceipt]
     ) -> tuple[list[PartReceipt], int]:
         parallel = self._provider.capabilities.parallel_parts
         width = min(self.connections, request.part_count) if parallel else 1
