@@ -132,6 +132,7 @@ class _Upload:
         self._provider = provider
         self._fd = fd
         self._path = path
+        self._name = os.fspath(path)
         self._source = source
         self._key = key
         self._progress = progress
@@ -328,7 +329,7 @@ class _Upload:
     def _renamed_away(self) -> bool:
         """A file that another has replaced under the same name is not the one the user means any more."""
         try:
-            found = os.stat(self._path)
+            found = os.stat(self._name)
         except OSError:
             return True
         return found.st_ino != self._source.inode

@@ -131,17 +131,21 @@ class Lane:
     # Starting
 
     def _start_ready(self) -> None:
-        while unit := self._begin_next():
+        while True:
+            with self._lock:
+                unit = self._begin_next()
+            if unit is None:
+                return
             self._executor.submit(self._work, unit)
 
     def _begin_next(self) -> _Unit | None:
-        with self._lock:
-            unit = None if self._closed else self._next_unit()
-            if unit is not None:
-                self._used += unit.weight
-                for item in unit.group:
-                    self._running[item.id] = unit
-            return unit
+        """With the lock held: the next unit, counted as running."""
+        unit = None if self._closed else self._next_unit()
+        if unit is not None:
+            self._used += unit.weight
+            for item in unit.group:
+                self._running[item.id] = unit
+        return unit
 
     def _next_unit(self) -> _Unit | None:
         free = self._pool - self._used
@@ -171,14 +175,15 @@ class Lane:
 
     # Working, in a thread of the lane
 
-    def _work(self, unit: _Unit | None) -> None:
+    def _work(self, unit: _Unit) -> None:
         """One unit after the other, for as long as something is ready and a connection is free."""
-        while unit is not None:
+        following: _Unit | None = unit
+        while following is not None:
+            unit = following
             smooth = self._carry_out(unit)
-            wake = self._let_go(unit)
+            following, wake = self._change_over(unit)
             if unit.weight > 1:
                 self._start_ready()
-            unit = self._begin_next()
             if wake or not smooth:
                 self._crew.wake()
 
@@ -196,16 +201,18 @@ class Lane:
                 self._crew.board.leave(item.id)
         return smooth
 
-    def _let_go(self, unit: _Unit) -> bool:
-        """Whether the drain should look: for more, or because nothing is left."""
+    def _change_over(self, done: _Unit) -> tuple[_Unit | None, bool]:
+        """Let go of a unit and begin the next; and whether the drain should look, for more or because nothing is
+        left."""
         with self._lock:
-            self._used -= unit.weight
-            for item in unit.group:
+            self._used -= done.weight
+            for item in done.group:
                 self._running.pop(item.id, None)
+            following = self._begin_next()
             hungry = len(self._ready) < _AHEAD // 2 and not self._asked
             self._asked = self._asked or hungry
             self.quiet_since = self._crew.chances.clock()
-            return hungry or not (self._ready or self._running)
+            return following, hungry or not (self._ready or self._running)
 
     def _outcomes(self, unit: _Unit) -> list[Outcome]:
         first = unit.group[0]
