@@ -36,6 +36,11 @@ class Paths:
         return self.config_dir / "config.json"
 
     @property
+    def config_lock(self) -> Path:
+        """Held by whoever reads, changes and writes the configuration."""
+        return self.config_dir / "config.lock"
+
+    @property
     def journal_file(self) -> Path:
         return self.state_dir / "journal.sqlite"
 

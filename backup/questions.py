@@ -1,111 +1,257 @@
-"""Questions that reach a storage service: what is there, is it reachable. They read; whatever changes something is queued.
+"""Questions that reach a storage service: what is there, is it reachable. They read; whatever changes something is
+queued.
 
-`Questions` answers in the calling process (CLI, and inside the child). `QuestionsClient` asks the child `python -m backup.queries`,
-so that no SDK is ever loaded in the UI process; its methods are coroutines with the same names.
+`Questions` answers in the calling process (CLI, and inside the child). `QuestionsClient` asks the child `python -m
+backup.queries`, so that no SDK is ever loaded in the UI process; its methods are coroutines with the same names.
 """
 
 from __future__ import annotations
 
+import queue
+import threading
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any, Final, TypeVar
 
+from backup import plans
 from backup.model import Conflicts, TransferPlan
+from backup.open_providers import OpenProviders
 from backup.paths import Paths
+from backup.questions_client import QuestionsClient
+from providers.base import BaseProvider
+from providers.cancel import CancelToken
+from providers.errors import Cancelled, ProviderError, Transient
 from providers.objects import Page, RemoteFile
-from providers.report import CheckStep, ConnectionReport
+from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.secret import Secret
 
+__all__ = ["LIMIT_S", "PROBE_LIMIT_S", "Questions", "QuestionsClient"]
+
+T = TypeVar("T")
+
+LIMIT_S: Final = 60.0
+"""Longest wait for an answer, retries included."""
+PROBE_LIMIT_S: Final = 120.0
+
+OnStep = Callable[[CheckStep], None]
+_Ask = Callable[[CancelToken, Callable[[CheckStep], None]], T]
 
 
 class Questions:
-    def __init__(self, paths: Paths) -> None: ...
+    """Safe from any thread. Every question takes `cancel`: once that is set, the asker gets Cancelled at once, also
+    while the service stalls (the stalled call ends by its own time limit, in a thread that nobody waits for)."""
 
-    def list_page(self, instance: str, prefix: str = "", *, delimiter: str = "/", token: str | None = None, limit: int = 1000) -> Page:
+    def __init__(self, paths: Paths) -> None:
+        self._providers = OpenProviders(paths)
+
+    def list_page(
+        self,
+        instance: str,
+        prefix: str = "",
+        *,
+        delimiter: str = "/",
+        token: str | None = None,
+        limit: int = 1000,
+        cancel: CancelToken | None = None,
+    ) -> Page:
         """One page; errors as `providers.base.scan` raises them, retried as the instance's settings say."""
-        raise NotImplementedError
+        return self._ask(
+            instance,
+            cancel,
+            lambda provider: provider.scan(prefix, delimiter=delimiter, token=token, limit=limit),
+        )
 
-    def stat(self, instance: str, key: str) -> RemoteFile:
-        raise NotImplementedError
+    def stat(self, instance: str, key: str, *, cancel: CancelToken | None = None) -> RemoteFile:
+        return self._ask(instance, cancel, lambda provider: provider.stat(key))
 
-    def probe(self, instance: str, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
+    def containers(self, instance: str, *, cancel: CancelToken | None = None) -> list[str]:
+        return self._ask(instance, cancel, lambda provider: provider.containers())
+
+    def create_container(self, instance: str, name: str, *, cancel: CancelToken | None = None) -> None:
+        def create(token: CancelToken, _: OnStep) -> None:
+            with self._providers.of(instance) as provider:
+                provider.create_container(name)
+
+        _in_time(LIMIT_S, cancel, create)
+
+    def probe(
+        self, instance: str, on_step: OnStep | None = None, *, cancel: CancelToken | None = None
+    ) -> ConnectionReport:
         """Check a saved instance. Does not record the result: `Service.record_check` does."""
-        raise NotImplementedError
+        return self._probe(lambda token: self._providers.fresh(instance, token), on_step, cancel)
 
     def probe_draft(
         self,
         service: str,
         values: Mapping[str, str],
         secrets: Mapping[str, Secret],
-        on_step: Callable[[CheckStep], None] | None = None,
+        on_step: OnStep | None = None,
         *,
         instance: str = "",
+        cancel: CancelToken | None = None,
     ) -> ConnectionReport:
-        """Check what a form holds, before it is saved. Secrets that are left out are taken from the saved `instance`."""
-        raise NotImplementedError
+        """Check what a form holds, before it is saved. Secrets that are left out are taken from the saved
+        `instance`."""
+        return self._probe(
+            lambda token: self._providers.draft(service, values, secrets, token, instance), on_step, cancel
+        )
 
-    def plan_upload(self, instance: str, paths: list[Path], to: str = "", *, conflicts: Conflicts = Conflicts.REPLACE) -> TransferPlan:
-        """Count what an upload would send and replace. Stops counting after 5 s or 100,000 entries (`complete` False)."""
-        raise NotImplementedError
-
-    def plan_download(self, instance: str, keys: list[str], to: Path) -> TransferPlan:
-        raise NotImplementedError
-
-    def plan_delete(self, instance: str, keys: list[str]) -> TransferPlan:
-        raise NotImplementedError
-
-    def containers(self, instance: str) -> list[str]:
-        raise NotImplementedError
-
-    def create_container(self, instance: str, name: str) -> None:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Close the providers that were opened."""
-
-
-class QuestionsClient:
-    """The same questions, asked of a child process over its pipes, several at once by request id.
-
-    The child starts with the first question and ends with `close()` or when this process ends. A child that died or hangs is
-    replaced and reading questions are asked again. Each question has a time limit and can be cancelled as any coroutine.
-    """
-
-    def __init__(self, paths: Paths) -> None: ...
-
-    async def list_page(self, instance: str, prefix: str = "", *, delimiter: str = "/", token: str | None = None, limit: int = 1000) -> Page:
-        raise NotImplementedError
-
-    async def stat(self, instance: str, key: str) -> RemoteFile:
-        raise NotImplementedError
-
-    async def probe(self, instance: str, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
-        raise NotImplementedError
-
-    async def probe_draft(
+    def draft_containers(
         self,
         service: str,
         values: Mapping[str, str],
         secrets: Mapping[str, Secret],
-        on_step: Callable[[CheckStep], None] | None = None,
         *,
         instance: str = "",
+        cancel: CancelToken | None = None,
+    ) -> list[str]:
+        """`containers`, asked with what a form holds."""
+        opening = partial(self._providers.draft, service, values, secrets, instance=instance)
+        return _in_time(LIMIT_S, cancel, lambda token, _: _with(opening(cancel=token), lambda it: it.containers()))
+
+    def create_draft_container(
+        self,
+        service: str,
+        values: Mapping[str, str],
+        secrets: Mapping[str, Secret],
+        *,
+        instance: str = "",
+        cancel: CancelToken | None = None,
+    ) -> None:
+        """Create the container that a form names."""
+        opening = partial(self._providers.draft, service, values, secrets, instance=instance)
+        _in_time(
+            LIMIT_S,
+            cancel,
+            lambda token, _: _with(opening(cancel=token), lambda it: it.create_container(it.settings.container)),
+        )
+
+    def plan_upload(
+        self,
+        instance: str,
+        paths: list[Path],
+        to: str = "",
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        cancel: CancelToken | None = None,
+    ) -> TransferPlan:
+        """Count what an upload would send and replace. Stops counting after 5 s or 100,000 entries (`complete`
+        False)."""
+        return self._plan(
+            instance, cancel, lambda provider, token: plans.upload(provider, instance, paths, to, conflicts, token)
+        )
+
+    def plan_download(
+        self, instance: str, keys: list[str], to: Path, *, cancel: CancelToken | None = None
+    ) -> TransferPlan:
+        return self._plan(instance, cancel, lambda provider, token: plans.download(provider, instance, keys, to, token))
+
+    def plan_delete(self, instance: str, keys: list[str], *, cancel: CancelToken | None = None) -> TransferPlan:
+        return self._plan(instance, cancel, lambda provider, token: plans.delete(provider, instance, keys, token))
+
+    def close(self) -> None:
+        """Close the providers that were opened."""
+        self._providers.close()
+
+    def _ask(self, instance: str, cancel: CancelToken | None, ask: Callable[[BaseProvider], T]) -> T:
+        """One request, retried as the instance's settings say."""
+
+        def answer(token: CancelToken, _: OnStep) -> T:
+            with self._providers.of(instance) as provider:
+                return provider.retry.run(lambda: ask(provider), token)
+
+        return _in_time(LIMIT_S, cancel, answer)
+
+    def _plan(
+        self, instance: str, cancel: CancelToken | None, plan: Callable[[BaseProvider, CancelToken], TransferPlan]
+    ) -> TransferPlan:
+        def answer(token: CancelToken, _: OnStep) -> TransferPlan:
+            with self._providers.of(instance) as provider:
+                return plan(provider, token)
+
+        return _in_time(LIMIT_S, cancel, answer)
+
+    def _probe(
+        self, opening: Callable[[CancelToken], BaseProvider], on_step: OnStep | None, cancel: CancelToken | None
     ) -> ConnectionReport:
-        raise NotImplementedError
+        steps: list[CheckStep] = []
 
-    async def plan_upload(self, instance: str, paths: list[Path], to: str = "", *, conflicts: Conflicts = Conflicts.REPLACE) -> TransferPlan:
-        raise NotImplementedError
+        def seen(step: CheckStep) -> None:
+            steps.append(step)
+            if on_step:
+                on_step(step)
 
-    async def plan_download(self, instance: str, keys: list[str], to: Path) -> TransferPlan:
-        raise NotImplementedError
+        def answer(token: CancelToken, step: OnStep) -> ConnectionReport:
+            provider = opening(token)
+            try:
+                return provider.probe(step)
+            finally:
+                provider.close()
 
-    async def plan_delete(self, instance: str, keys: list[str]) -> TransferPlan:
-        raise NotImplementedError
+        try:
+            return _in_time(PROBE_LIMIT_S, cancel, answer, seen)
+        except TookTooLong as error:
+            return _cut_short(steps, seen, error)
 
-    async def containers(self, instance: str) -> list[str]:
-        raise NotImplementedError
 
-    async def create_container(self, instance: str, name: str) -> None:
-        raise NotImplementedError
+def _with(provider: BaseProvider, ask: Callable[[BaseProvider], T]) -> T:
+    """Ask a provider of one's own, and close it."""
+    try:
+        return ask(provider)
+    finally:
+        provider.close()
 
-    async def close(self) -> None:
-        raise NotImplementedError
+
+class TookTooLong(Transient):
+    cure = "Check the network and the service, then ask again."
+
+
+def _in_time(limit_s: float, cancel: CancelToken | None, ask: _Ask[T], on_step: OnStep | None = None) -> T:
+    """`ask(token, step)` in a thread of its own; steps are told in the calling one. Raises what it raises, Cancelled
+    as soon as `cancel` is set, and TookTooLong; it is told to stop then, and no longer waited for."""
+    token = cancel or CancelToken()
+    answers: queue.SimpleQueue[Callable[[], Any] | CheckStep] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            result = ask(token, answers.put)
+        except BaseException as error:  # it is raised in the thread that asked
+            answers.put(_raising(error))
+        else:
+            answers.put(lambda: result)
+
+    threading.Thread(target=run, name="question", daemon=True).start()
+    with token.calling(lambda: answers.put(_raising(Cancelled("stopped on request")))):
+        try:
+            while True:
+                answer = answers.get(timeout=limit_s)
+                if not isinstance(answer, CheckStep):
+                    break
+                if on_step:
+                    on_step(answer)
+        except queue.Empty:
+            token.cancel()
+            raise TookTooLong(f"no answer within {limit_s:.0f} s") from None
+        except BaseException:
+            token.cancel()
+            raise
+    result: T = answer()
+    return result
+
+
+def _raising(error: BaseException) -> Callable[[], Any]:
+    def raise_it() -> Any:
+        raise error
+
+    return raise_it
+
+
+def _cut_short(steps: list[CheckStep], on_step: OnStep, error: ProviderError) -> ConnectionReport:
+    """The report of a check that never came back: the step it hangs in has failed."""
+    names = list(StepName)[len(steps) :]
+    for position, name in enumerate(names):
+        state = StepState.NOT_RUN if position else StepState.FAILED
+        on_step(CheckStep(name=name, state=state, error=None if position else ErrorInfo.of(error)))
+    return ConnectionReport(steps=tuple(steps), checked_at=time.time())

@@ -1,16 +1,20 @@
 """The one facade that both front ends call.
 
-Every method is synchronous, bounded in time, and may be called from any thread; none loads a storage SDK or Textual. What has to
-reach a service is asked through `backup.questions` (in the CLI's own process, or in the UI's child); what changes something at a
-service is queued in the journal and carried out by the worker.
+Every method is synchronous, bounded in time, and may be called from any thread; none loads a storage SDK or Textual.
+What has to reach a service is asked through `backup.questions` (in the CLI's own process, or in the UI's child); what
+changes something at a service is queued in the journal and carried out by the worker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from backup import adoption, instances, local_files, setup, status
+from backup.adoption import Adoption
+from backup.credentials import CredentialStore
 from backup.model import (
     Conflicts,
     InstanceInfo,
@@ -22,27 +26,44 @@ from backup.model import (
     StoreStatus,
 )
 from backup.paths import Paths
+from providers.errors import Conflict
 from providers.report import ConnectionReport
 from providers.secret import Secret
 
+if TYPE_CHECKING:
+    from backup.queue import Queue
+
 
 class Service:
-    def __init__(self, paths: Paths) -> None: ...
+    """Construction is cheap: what a method needs is loaded when it is first called."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+
+    @cached_property
+    def _store(self) -> CredentialStore:
+        return CredentialStore(self.paths)
+
+    @cached_property
+    def _queue(self) -> Queue:
+        from backup.queue import Queue
+
+        return Queue(self.paths)
 
     # Services and instances
 
     def services(self) -> tuple[ServiceInfo, ...]:
         """Every service the program knows, the unavailable ones with their reason."""
-        raise NotImplementedError
+        return instances.describe_services()
 
     def instances(self) -> tuple[InstanceInfo, ...]:
         """Configured instances, and the embedded `local`, which is there from the start. Does not touch the keyring:
         `has_credentials` is what the configuration's index says."""
-        raise NotImplementedError
+        return instances.describe_all(self.paths)
 
     def instance(self, name: str) -> InstanceInfo:
         """Raises InvalidConfiguration when there is none of that name."""
-        raise NotImplementedError
+        return instances.describe(self.paths, name)
 
     def save_instance(
         self,
@@ -53,50 +74,66 @@ class Service:
         *,
         enable: bool = False,
     ) -> InstanceInfo:
-        """Create or change an instance from what was typed into a form (unparsed text per field; fields left out stay as
-        they are). Secrets go to the credential store, first; when that fails nothing is saved.
+        """Create or change an instance from what was typed into a form (unparsed text per field; fields left out stay
+        as they are). Secrets go to the credential store, first; when that fails nothing is saved.
 
         Raises InvalidConfiguration naming the field, CredentialStoreError.
         """
-        raise NotImplementedError
+        return setup.save_instance(self.paths, self._store, name, service, values, secrets or {}, enable=enable)
 
     def set_setting(self, name: str, key: str, text: str) -> InstanceInfo:
-        """Set one setting from text; creates the instance when `name` is a service's name. A secret key is refused: those
-        come by `set_credentials`. Raises InvalidConfiguration."""
-        raise NotImplementedError
+        """Set one setting from text; creates the instance when `name` is a service's name. A secret key is refused:
+        those come by `set_credentials`. Raises InvalidConfiguration."""
+        return setup.set_setting(self.paths, self._store, name, key, text)
 
     def remove_instance(self, name: str) -> None:
-        """Remove its settings and its credentials. What is stored at the service stays. Refuses while items are queued."""
-        raise NotImplementedError
+        """Remove its settings and its credentials. What is stored at the service stays. Refuses while items are
+        queued."""
+        waiting = [job.id for job in self.snapshot(limit=0).jobs if job.instance == name and not job.finished]
+        if waiting:
+            raise Conflict(
+                f"{name} has unfinished transfers",
+                hint="Cancel them first, or wait until they are done.",
+                code="transfers",
+            )
+        setup.remove_instance(self.paths, self._store, name)
 
     def set_enabled(self, name: str, enabled: bool) -> InstanceInfo:
         """Enabling needs a passed check (`record_check`); raises InvalidConfiguration when there was none."""
-        raise NotImplementedError
+        return setup.set_enabled(self.paths, name, enabled)
 
     def record_check(self, name: str, report: ConnectionReport) -> InstanceInfo:
         """Remember the result of a check of the saved settings; a passed one lets the instance be enabled."""
-        raise NotImplementedError
+        instances.record_check(self.paths, name, at=report.checked_at, ok=report.ok)
+        return self.instance(name)
 
     # Credentials
 
     def store_status(self) -> StoreStatus:
         """Where secrets are kept and whether they can be read; asked within 3 s, also of a hung keyring."""
-        raise NotImplementedError
+        return self._store.status()
 
-    def set_credentials(self, name: str, username: str | None, password: Secret | None, extra: Mapping[str, Secret] | None = None) -> None:
-        """Keep an instance's credentials in the store (None leaves that half as it is). Raises CredentialStoreError and saves nothing when no store can
-        be used."""
-        raise NotImplementedError
+    def set_credentials(
+        self, name: str, username: str | None, password: Secret | None, extra: Mapping[str, Secret] | None = None
+    ) -> None:
+        """Keep an instance's credentials in the store (None leaves that half as it is). Raises CredentialStoreError
+        and saves nothing when no store can be used."""
+        setup.set_credentials(self.paths, self._store, name, username, password, extra or {})
 
     def remove_credentials(self, name: str) -> bool:
         """False when there were none."""
-        raise NotImplementedError
+        return instances.remove_credentials(self.paths, name, store=self._store)
+
+    def adopt_secrets(self) -> Adoption:
+        """Move secrets that stand in the configuration file to the store; called as a front end starts, which tells the
+        user what became of them. Never raises a ProviderError; without such secrets no keyring is asked."""
+        return adoption.adopt_secrets(self.paths, self._store)
 
     # Local files
 
     def list_local(self, folder: Path) -> tuple[LocalEntry, ...]:
         """The entries of a local folder, unsorted. Raises ProviderError (NotFound, PermissionDenied)."""
-        raise NotImplementedError
+        return local_files.entries(folder)
 
     # Queue. Each queueing method starts the worker when none runs.
 
@@ -107,61 +144,65 @@ class Service:
 
         Raises InvalidConfiguration (disabled, incomplete, unknown instance; encryption_enabled) and NotFound.
         """
-        raise NotImplementedError
+        return self._queue.queue_upload(instance, paths, to, conflicts=conflicts)
 
     def queue_download(
         self, instance: str, keys: Sequence[str], to: Path, *, conflicts: Conflicts = Conflicts.REPLACE
     ) -> JobView:
-        """Queue objects, and (keys ending in '/') everything below a prefix, into the folder `to`; a single key whose `to`
-        is not an existing folder goes to that very path."""
-        raise NotImplementedError
+        """Queue objects, and (keys ending in '/') everything below a prefix, into the folder `to`; a single key whose
+        `to` is not an existing folder goes to that very path."""
+        return self._queue.queue_download(instance, keys, to, conflicts=conflicts)
 
     def queue_delete(self, instance: str, keys: Sequence[str]) -> JobView:
         """Queue objects, and (keys ending in '/') everything below a prefix, for deletion."""
-        raise NotImplementedError
+        return self._queue.queue_delete(instance, keys)
 
     def snapshot(self, *, offset: int = 0, limit: int = 200, job_id: int | None = None) -> QueueSnapshot:
         """The queue now, live progress of the worker included."""
-        raise NotImplementedError
+        return self._queue.snapshot(offset=offset, limit=limit, job_id=job_id)
 
     def job(self, job_id: int) -> JobView:
-        raise NotImplementedError
+        return self._queue.job(job_id)
 
-    def follow(self, on_change: Callable[[QueueSnapshot], None], *, stop: Callable[[], bool], interval_s: float = 0.25) -> None:
-        """Call `on_change` whenever the queue changed, at most every `interval_s`, until `stop()`; blocks the calling thread.
-        Fed by the worker's socket while one runs, by the journal's version otherwise; survives workers coming and going."""
-        raise NotImplementedError
+    def follow(
+        self, on_change: Callable[[QueueSnapshot], None], *, stop: Callable[[], bool], interval_s: float = 0.25
+    ) -> None:
+        """Call `on_change` whenever the queue changed, at most every `interval_s`, until `stop()`; blocks the calling
+        thread. Fed by the worker's socket while one runs, by the journal's version otherwise; survives workers coming
+        and going."""
+        self._queue.follow(on_change, stop=stop, interval_s=interval_s)
 
     def pause(self, item_ids: Iterable[int]) -> int:
         """Pause what can be paused; how many were. A running item keeps what it has sent. Likewise the three below."""
-        raise NotImplementedError
+        return self._queue.pause(item_ids)
 
     def resume(self, item_ids: Iterable[int]) -> int:
-        raise NotImplementedError
+        return self._queue.resume(item_ids)
 
     def cancel(self, item_ids: Iterable[int]) -> int:
         """Takes effect within a second; unfinished upload sessions are removed at the service by the worker."""
-        raise NotImplementedError
+        return self._queue.cancel(item_ids)
 
     def retry(self, item_ids: Iterable[int]) -> int:
         """Queue failed and cancelled items again."""
-        raise NotImplementedError
+        return self._queue.retry(item_ids)
 
     def item_ids(self, job_id: int) -> list[int]:
         """All items of a job."""
-        raise NotImplementedError
+        return self._queue.item_ids(job_id)
 
     def item(self, item_id: int) -> ItemView:
-        raise NotImplementedError
+        return self._queue.item(item_id)
 
     def set_bandwidth(self, instance: str, bytes_per_s: int | None) -> None:
         """Change an instance's limit: saved, and taken up by the running worker at once."""
-        raise NotImplementedError
+        self.set_setting(instance, "max_bandwidth", "" if bytes_per_s is None else str(bytes_per_s))
+        self._queue.set_bandwidth(instance, bytes_per_s)
 
     def ensure_worker(self) -> bool:
         """Start the worker if there is work and none runs; True when one runs afterwards."""
-        raise NotImplementedError
+        return self._queue.ensure_worker()
 
     def status(self) -> dict[str, Any]:
         """Paths, store, worker, queue totals, instances: what `status --json` prints. No secret in it."""
-        raise NotImplementedError
+        return status.status(self.paths, self._store, self._queue)

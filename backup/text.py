@@ -11,7 +11,9 @@ from typing import Final
 _JOINER: Final = "\u200d"
 _FILLERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u3164\uffa0\u2800")
 """They are drawn as nothing, and are no control or format characters to Unicode."""
-_VISIBLE_FORMATS: Final = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+_VISIBLE_FORMATS: Final = frozenset(
+    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+)
 """Signs that are drawn (they enclose a number), though Unicode files them with the invisible ones."""
 _ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -21,16 +23,15 @@ _BYTE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def safe(text: str) -> str:
-    """`text` with everything escaped that acts on a terminal, reorders or hides: C0, C1, DEL, bidirectional and zero-width
-    characters (a joiner between emoji stays), line and paragraph separators, surrogates (bytes that are not UTF-8: `\\xff`).
+    """`text` with everything escaped that acts on a terminal, reorders or hides: C0, C1, DEL, bidirectional and
+    zero-width characters (a joiner between emoji stays), line and paragraph separators, surrogates (bytes that are not
+    UTF-8: `\\xff`).
 
     For display only; operations keep the raw text. The result is printable, one line, and encodes as UTF-8.
     """
     if not _MAYBE_UNSAFE.search(text):
         return text
-    return "".join(
-        character if _is_safe(text, index) else _escape(character) for index, character in enumerate(text)
-    )
+    return "".join(character if _is_safe(text, index) else _escape(character) for index, character in enumerate(text))
 
 
 def _is_safe(text: str, index: int) -> bool:

@@ -1,3 +1,61 @@
-"""What every test may use."""
+"""What all tests share: places on disk of their own, no keyring unless asked for, no skipping in CI."""
 
-pytest_plugins = ["tests.servers.fixtures"]
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup.paths import APP_NAME, Paths
+
+pytest_plugins = ["tests.servers.fixtures", "tests.credentials_fixture"]
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """Empty places below `tmp_path`, found by this process and its children through the XDG variables."""
+    folders = {}
+    for variable, name in (("XDG_CONFIG_HOME", "config"), ("XDG_STATE_HOME", "state"), ("XDG_DATA_HOME", "data")):
+        folders[name] = tmp_path / "home" / name / APP_NAME
+        monkeypatch.setenv(variable, str(folders[name].parent))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return Paths(config_dir=folders["config"], state_dir=folders["state"], data_dir=folders["data"])
+
+
+@pytest.fixture(autouse=True)
+def _no_keyring_of_the_user(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """A test that wants a keyring asks for `secret_service`; any other finds no session bus."""
+    if "secret_service_bus" not in request.fixturenames:
+        monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+@pytest.fixture(autouse=True)
+def _logs_closed() -> Iterator[None]:
+    yield
+    logs = sys.modules.get("backup.logs")
+    if logs is not None:
+        logs.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    return _refuse_skip(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    report = yield
+    return _refuse_skip(report)
+
+
+def _refuse_skip(report):
+    """With REQUIRE_ALL=1 (CI) whatever a test needs has to be there."""
+    if os.environ.get("REQUIRE_ALL") == "1" and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but REQUIRE_ALL=1: {report.longrepr}"
+    return report

@@ -105,8 +105,8 @@ def epilog() -> str:
     rows = "\n".join(f"  {code.value:>3}  {MEANINGS[code]}" for code in ExitCode)
     return (
         "\b\nExit codes:\n" + rows + "\n\n"
-        "Secrets are asked for, or read from standard input; they are never arguments. With --json, standard output holds "
-        "one JSON document and messages go to standard error. NO_COLOR is honoured."
+        "Secrets are asked for, or read from standard input; they are never arguments. With --json, standard output "
+        "holds one JSON document and messages go to standard error. NO_COLOR is honoured."
     )
 
 

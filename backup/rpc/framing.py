@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from backup.packing import pack, unpack
 from providers.errors import ProviderError, Transient
 from providers.report import ErrorInfo
 
@@ -63,34 +62,18 @@ class Response(msgspec.Struct):
 
 
 def encode(message: Request | Response) -> bytes:
-    """One line. Text may hold lone surrogates (file names that are not UTF-8), which msgspec refuses: those lines go
-    the slow way, escaped. Raises ConnectionLost when the line would be too long, TypeError for a value that is no data
-    (a Secret)."""
-    try:
-        line = msgspec.json.encode(message, enc_hook=_plain)
-    except UnicodeEncodeError:
-        line = json.dumps(msgspec.to_builtins(message, enc_hook=_plain, str_keys=True)).encode("ascii")
+    """One line. Raises ConnectionLost when it would be too long, TypeError for a value that is no data (a Secret)."""
+    line = pack(message)
     if len(line) >= MAX_LINE_BYTES:
         raise ConnectionLost(f"a message of {len(line)} bytes is too long to send")
     return line + b"\n"
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} does not cross a process boundary")
-
-
 def decode(line: bytes, kind: type[T]) -> T:
     """Raises ConnectionLost for anything that is no message of that kind."""
     try:
-        try:
-            return msgspec.json.decode(line, type=kind)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            return msgspec.convert(json.loads(line), kind)
-    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        return unpack(line, kind)
+    except (ValueError, RecursionError) as error:
         raise ConnectionLost("the other process sent something that is no message") from error
 
 

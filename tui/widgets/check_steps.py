@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -107,7 +109,7 @@ def _sign(step: CheckStep | None, *, going: bool) -> tuple[str, Tone]:
 
 
 class CheckSteps(Vertical):
-    """Fed by `begin`, `step_done` and `finish`; `show` draws an earlier report."""
+    """Fed by `begin`, `tell` (from any thread) and `finish` or `fail`; `show` draws an earlier report."""
 
     DEFAULT_CSS = """
     CheckSteps {
@@ -116,9 +118,15 @@ class CheckSteps(Vertical):
     }
     """
 
+    class StepDone(Message, bubble=False):
+        def __init__(self, step: CheckStep) -> None:
+            super().__init__()
+            self.step = step
+
     def __init__(self, *, container_word: str = "container", id: str | None = None) -> None:
         super().__init__(id=id)
         self.container_word = container_word
+        self._under_way = False
         self._lines = StepLines()
         self._verdict = Static("", classes="verdict")
 
@@ -128,38 +136,53 @@ class CheckSteps(Vertical):
 
     def begin(self) -> None:
         """Forget everything; the first step is under way."""
-        self._draw({}, next(iter(StepName)))
-        self._verdict.update("")
+        self._under_way = True
+        self._draw({}, next(iter(StepName)), Content(""))
 
-    def step_done(self, step: CheckStep) -> None:
-        steps = self._lines.steps | {step.name: step}
-        order = list(StepName)
+    def clear(self) -> None:
+        self._under_way = False
+        self._draw({}, None, Content(""))
+
+    def tell(self, step: CheckStep) -> None:
+        """A step is over. For the `on_step` of a check."""
+        self.post_message(self.StepDone(step))
+
+    @on(StepDone)
+    def _step_done(self, event: StepDone) -> None:
+        if not self._under_way:
+            return  # the whole report was faster
+        step, order = event.step, list(StepName)
         later = order[order.index(step.name) + 1 :]
-        self._draw(steps, later[0] if later and step.state is StepState.OK else None)
+        running = later[0] if later and step.state is StepState.OK else None
+        self._draw(self._lines.steps | {step.name: step}, running, Content(""))
 
     def finish(self, report: ConnectionReport) -> None:
         """All steps are over; say what came of it."""
-        self.show(report)
-        if report.ok:
-            self._verdict.update(Content.styled("All five steps passed.", STYLES[Tone.PROVED]))
+        self._under_way = False
+        passed = Content.styled("All five steps passed.", STYLES[Tone.PROVED])
+        self._draw(_by_name(report), None, passed if report.ok else self._explain(report))
 
     def show(self, report: ConnectionReport) -> None:
-        self._draw({step.name: step for step in report.steps}, None)
-        failed = next((step for step in report.steps if step.error), None)
-        if failed and failed.error:
-            self._verdict.update(explain(failed.error, failed.name, container_word=self.container_word))
-        else:
-            self._verdict.update("")
+        self._under_way = False
+        self._draw(_by_name(report), None, self._explain(report))
 
     def fail(self, error: ErrorInfo) -> None:
         """The check itself broke off: the settings were refused, or nobody answered."""
-        self._draw(self._lines.steps, None)
-        self._verdict.update(explain(error, container_word=self.container_word))
+        self._under_way = False
+        self._draw(self._lines.steps, None, explain(error, container_word=self.container_word))
 
-    def clear(self) -> None:
-        self._draw({}, None)
-        self._verdict.update("")
+    def _explain(self, report: ConnectionReport) -> Content:
+        failed = next((step for step in report.steps if step.error), None)
+        if failed is None or failed.error is None:
+            return Content("")
+        return explain(failed.error, failed.name, container_word=self.container_word)
 
-    def _draw(self, steps: dict[StepName, CheckStep], running: StepName | None) -> None:
+    def _draw(self, steps: dict[StepName, CheckStep], running: StepName | None, verdict: Content) -> None:
         self._lines.steps, self._lines.running = steps, running
         self._lines.refresh()
+        self._verdict.update(verdict)
+        self._verdict.display = bool(verdict)
+
+
+def _by_name(report: ConnectionReport) -> dict[StepName, CheckStep]:
+    return {step.name: step for step in report.steps}

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, Input, Label, Select, Static
 
 from providers.errors import InvalidConfiguration
-from providers.secret import MASK, Secret
+from providers.secret import Secret
 from providers.settings import FieldKind, SettingField, parse_text
 from tui.text import safe
 from tui.widgets.secret_input import SecretInput
@@ -100,6 +100,7 @@ class FieldRow(Vertical):
         self.spec = spec
         self.initial = value_text(spec, value)
         self._kept = spec.secret and bool(value)
+        self._taken = False
         self.control = self._make_control()
 
     def compose(self) -> ComposeResult:
@@ -112,19 +113,23 @@ class FieldRow(Vertical):
 
     def _make_control(self) -> Widget:
         spec = self.spec
-        placeholder = safe(spec.placeholder)
+        placeholder = self._placeholder()
         match spec.kind:
             case FieldKind.SECRET:
-                return SecretInput(placeholder=KEEP if self._kept else placeholder, compact=True)
+                return SecretInput(placeholder=placeholder, compact=True)
             case FieldKind.BOOLEAN:
                 return OnOff(self.initial == "true")
             case FieldKind.CHOICE:
                 chosen = self.initial if self.initial in spec.choices else spec.choices[0]
                 options = [(safe(choice), choice) for choice in spec.choices]
                 return Select(options, value=chosen, allow_blank=False, compact=True)
-            case FieldKind.BYTES if spec.optional and not placeholder:
-                placeholder = "none"
         return Input(self.initial, placeholder=placeholder, compact=True, select_on_focus=False)
+
+    def _placeholder(self) -> str:
+        if self._kept or self._taken:
+            return KEEP
+        nothing = "none" if self.spec.kind is FieldKind.BYTES and self.spec.optional else ""
+        return safe(self.spec.placeholder) or nothing
 
     def _unit(self) -> str:
         if self.spec.kind is FieldKind.BYTES:
@@ -155,9 +160,16 @@ class FieldRow(Vertical):
         """The secret that was typed, once; the row then says that it is set."""
         if not isinstance(self.control, SecretInput) or not self.control.filled:
             return None
-        self._kept = True
-        self.control.placeholder = KEEP
-        return self.control.take()
+        self._taken = True
+        secret = self.control.take()
+        self.control.placeholder = self._placeholder()
+        return secret
+
+    def forget_secret(self) -> None:
+        """What `take_secret` gave was not kept."""
+        if isinstance(self.control, SecretInput):
+            self._taken = False
+            self.control.placeholder = self._placeholder()
 
     def check(self) -> bool:
         """Show what is wrong with the row, if anything is."""
@@ -175,7 +187,7 @@ class FieldRow(Vertical):
     def _problem(self) -> str:
         if not isinstance(self.control, SecretInput):
             return problem_of(self.spec, self.text)
-        if self.spec.required and not self._kept and not self.control.filled:
+        if self.spec.required and not (self._kept or self._taken or self.control.filled):
             return "must not be empty"
         return ""
 
@@ -202,7 +214,3 @@ def name_field(help: str) -> SettingField:
         advanced=False, optional=False, default="",
     )  # fmt: skip
 
-
-def is_masked(value: Any) -> bool:
-    """Whether a setting read back from the core is a secret that is set."""
-    return value == MASK or (isinstance(value, Secret) and bool(value))

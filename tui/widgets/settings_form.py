@@ -15,10 +15,10 @@ from textual.widgets import Collapsible, Input
 
 from providers.secret import Secret
 from providers.settings import SettingField
-from tui.widgets.field_row import FieldRow, name_field, value_text
+from tui.widgets.field_row import FieldRow, name_field
 
-NAME_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
-NAME_HELP: Final = "What you call it, here and on the command line: small letters, digits, _ . and -"
+NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_HELP: Final = "What you call it, here and on the command line: letters, digits, . _ and -"
 LEFT_TO_THE_CHECK: Final = frozenset({"enabled"})
 """Not asked for: a passed check decides."""
 
@@ -69,7 +69,6 @@ class SettingsForm(VerticalScroll, can_focus=False):
         self._taken = frozenset(taken)
         self._name_row = FieldRow(name_field(NAME_HELP), name) if new else None
         shown = [spec for spec in fields if spec.name not in LEFT_TO_THE_CHECK]
-        self._saved = frozenset(known)
         self._rows = {spec.name: FieldRow(spec, known.get(spec.name, spec.default)) for spec in shown}
 
     def compose(self) -> ComposeResult:
@@ -90,17 +89,18 @@ class SettingsForm(VerticalScroll, can_focus=False):
         return any(row.edited for row in self._all_rows())
 
     def values(self) -> dict[str, str]:
-        """The text of every field that differs from the default, or that was set before; no secret among them."""
-        return {
-            name: row.text
-            for name, row in self._rows.items()
-            if not row.spec.secret and (name in self._saved or row.text != value_text(row.spec, row.spec.default))
-        }
+        """The text of every field that was changed; no secret among them."""
+        return {name: row.text for name, row in self._rows.items() if row.edited and not row.spec.secret}
 
     def take_secrets(self) -> dict[str, Secret]:
         """The secrets that were typed since the last call; their fields are empty afterwards."""
         taken = {name: row.take_secret() for name, row in self._rows.items() if row.spec.secret}
         return {name: secret for name, secret in taken.items() if secret}
+
+    def forget_secrets(self) -> None:
+        """The secrets that were taken have come to nothing: the fields say again what they said at first."""
+        for row in self._rows.values():
+            row.forget_secret()
 
     def check(self) -> bool:
         """Check every field, show all problems, and go to the first."""
@@ -112,14 +112,13 @@ class SettingsForm(VerticalScroll, can_focus=False):
             self._go_to(wrong[0])
         return not wrong
 
-    def show_problem(self, field: str, problem: str) -> bool:
-        """Show what somebody else found wrong with a field; False when the form has no such field."""
-        row = self._rows.get(field)
-        if row is None:
-            return False
-        row.show_problem(problem)
-        self._go_to(row)
-        return True
+    def has_field(self, field: str) -> bool:
+        return field in self._rows
+
+    def show_problem(self, field: str, problem: str) -> None:
+        """Show what somebody else found wrong with a field, and go there."""
+        self._rows[field].show_problem(problem)
+        self._go_to(self._rows[field])
 
     def set_text(self, field: str, text: str) -> None:
         """Fill in a field, as if it had been typed."""
@@ -146,7 +145,7 @@ class SettingsForm(VerticalScroll, can_focus=False):
         name = self.instance_name
         problem = ""
         if not NAME_PATTERN.fullmatch(name):
-            problem = "Write small letters, digits, _ . and -, beginning with a letter or digit."
+            problem = "Use letters, digits, . _ and -, beginning with a letter or digit."
         elif name in self._taken:
             problem = "There is one of that name already: edit that one, or choose another name."
         self._name_row.show_problem(problem)

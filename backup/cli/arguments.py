@@ -1,0 +1,45 @@
+"""Kinds of arguments that several verbs take."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import click
+
+from backup.model import Conflicts
+
+_SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+
+
+class SizeType(click.ParamType[int]):
+    """A number of bytes, with or without a unit: 1048576, 1MiB, 1MB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = _SIZE.fullmatch(value)
+        if not found:
+            self.fail(f"{value!r} is not a size; write 1048576, 1MiB or 1MB", param, ctx)
+        number, prefix, binary = found.groups()
+        return int(float(number) * (1024 if binary else 1000) ** "_kmgt".index(prefix.lower() or "_"))
+
+
+SIZE: Final = SizeType()
+
+IF_EXISTS: Final = {
+    "replace": Conflicts.REPLACE,
+    "skip": Conflicts.SKIP_UNCHANGED,
+    "refuse": Conflicts.REFUSE,
+}
+
+if_exists_option = click.option(
+    "--if-exists",
+    type=click.Choice(list(IF_EXISTS)),
+    default="replace",
+    show_default=True,
+    help="What to do with files that are already there; skip leaves alone only those that are unchanged.",
+)
+detach_option = click.option("--detach", is_flag=True, help="Return at once; the transfer goes on by itself.")

@@ -1,0 +1,42 @@
+"""`delete`."""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+from backup.cli.arguments import detach_option
+from backup.cli.diagnostics import doing
+from backup.cli.follow import finish, tell_plan
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
+from providers.errors import Cancelled
+
+
+@click.command("delete")
+@click.argument("remotes", metavar="REMOTE...", nargs=-1, required=True)
+@provider_option
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@detach_option
+@json_option
+@pass_session
+def command(
+    session: Session, output: Output, remotes: tuple[str, ...], provider: str | None, yes: bool, detach: bool
+) -> int:
+    """Delete stored files, and (names ending in '/') everything in a folder. Says how many, then asks.
+
+    \b
+    JSON: as for upload.
+    """
+    name = session.default_provider(output, provider)
+    if not yes and not stdin_is_terminal():
+        raise click.UsageError("nobody can be asked here: say --yes to delete without asking")
+    with doing(f"delete from {name}"):
+        with contextlib.closing(session.questions):
+            plan = session.questions.plan_delete(name, list(remotes))
+        tell_plan(output, plan)
+        if not yes and not click.confirm("Delete for good?", default=False, err=True):
+            raise Cancelled("nothing was deleted", hint="Answer y to delete.")
+        job = session.service.queue_delete(name, list(remotes))
+    return finish(session, output, job, plan, detach=detach)

@@ -1,0 +1,54 @@
+"""`download`."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import click
+
+from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option
+from backup.cli.diagnostics import doing
+from backup.cli.follow import finish, tell_plan
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session, provider_option
+
+
+@click.command("download")
+@click.argument("remotes", metavar="REMOTE...", nargs=-1, required=True)
+@provider_option
+@click.option(
+    "--to",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    default=".",
+    help="Folder to put things into, or the file's own path for a single file; by default the current folder.",
+)
+@if_exists_option
+@detach_option
+@json_option
+@pass_session
+def command(
+    session: Session,
+    output: Output,
+    remotes: tuple[str, ...],
+    provider: str | None,
+    to: Path,
+    if_exists: str,
+    detach: bool,
+) -> int:
+    """Fetch stored files, and (names ending in '/') whole folders. A file appears only once it is verified.
+
+    Says first how many, how much and what is replaced. Ctrl-C stops watching, not the transfer.
+
+    \b
+    JSON: as for upload.
+    """
+    name = session.default_provider(output, provider)
+    target = to.absolute()
+    with doing(f"download from {name}"):
+        with contextlib.closing(session.questions):
+            plan = session.questions.plan_download(name, list(remotes), target)
+        tell_plan(output, plan)
+        job = session.service.queue_download(name, list(remotes), target, conflicts=IF_EXISTS[if_exists])
+    return finish(session, output, job, plan, detach=detach)

@@ -1,0 +1,28 @@
+"""`enable-provider`."""
+
+from __future__ import annotations
+
+import click
+
+from backup.cli.commands.test_providers import check_or_raise
+from backup.cli.diagnostics import doing
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session
+
+
+@click.command("enable-provider")
+@click.argument("name")
+@json_option
+@pass_session
+def command(session: Session, output: Output, name: str) -> None:
+    """Let provider NAME be used for transfers. It has to pass its check, which is run now if it has not yet.
+
+    \b
+    JSON: {"name", "enabled", "state"}
+    """
+    with doing(f"enable {name}"):
+        if not session.service.instance(name).check_ok:
+            check_or_raise(session, output, name)
+        info = session.service.set_enabled(name, True)
+    output.line(f"{name} is enabled")
+    output.document({"name": info.name, "enabled": info.enabled, "state": info.state})

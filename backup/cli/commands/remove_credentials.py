@@ -1,0 +1,23 @@
+"""`remove-credentials`."""
+
+from __future__ import annotations
+
+import click
+
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session
+
+
+@click.command("remove-credentials")
+@click.argument("name")
+@json_option
+@pass_session
+def command(session: Session, output: Output, name: str) -> None:
+    """Remove the credentials of provider NAME from the keyring. What is stored at the service stays.
+
+    \b
+    JSON: {"name", "removed"}
+    """
+    removed = session.service.remove_credentials(name)
+    output.line(f"credentials of {name} are removed" if removed else f"{name} had no credentials")
+    output.document({"name": name, "removed": removed})

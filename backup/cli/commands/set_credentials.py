@@ -1,0 +1,52 @@
+"""`set-credentials`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session, stdin_is_terminal
+from providers.secret import Secret
+
+_MAX_SECRET_CHARACTERS = 64 * 1024
+
+
+@click.command("set-credentials")
+@click.argument("name")
+@click.option("--username", "-u", metavar="U", help="Account name or key id; left as it is when not given.")
+@json_option
+@pass_session
+def command(session: Session, output: Output, name: str, username: str | None) -> None:
+    """Keep the credentials of provider NAME in the keyring.
+
+    The secret is asked for without showing it, or read from standard input (its first line) when that is no terminal:
+
+    \b
+        pass show minio | homeserver-backup set-credentials minio --username admin
+
+    Where no keyring can be used, nothing is saved (exit code 4).
+
+    \b
+    JSON: {"name", "has_credentials", "store": {"state", "backend"}}
+    """
+    secret = _ask(username) if stdin_is_terminal() else _read()
+    session.service.set_credentials(name, username, secret)
+    store = session.service.store_status()
+    output.line(f"credentials of {name} are kept in {store.backend}")
+    output.document({"name": name, "has_credentials": True, "store": {"state": store.state, "backend": store.backend}})
+
+
+def _ask(username: str | None) -> Secret:
+    prompt = f"Secret of {username}" if username else "Secret"
+    return Secret(click.prompt(prompt, hide_input=True, err=True))
+
+
+def _read() -> Secret:
+    """The first line, without its end."""
+    line = sys.stdin.readline(_MAX_SECRET_CHARACTERS)
+    text = line.rstrip("\r\n")
+    if not text:
+        raise click.UsageError("no secret: standard input is empty")
+    return Secret(text)

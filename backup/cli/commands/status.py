@@ -1,0 +1,64 @@
+"""`status`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session
+from backup.text import count, rate, when
+
+
+@click.command("status")
+@json_option
+@pass_session
+def command(session: Session, output: Output) -> None:
+    """Where everything is kept, which keyring is used, and what is going on.
+
+    \b
+    JSON: {"version", "paths": {...}, "store": {"state", "backend", "detail", "hint"}, "worker": {"alive"},
+    "queue": {"uploading", "queued", "failed", ...}, "instances": [{"name", "type", "state", "enabled", "checked_at",
+    "check_ok"}], "problem"}
+    """
+    status = session.service.status()
+    if output.as_json:
+        output.document(status)
+        return
+    store, queue = status["store"], status["queue"]
+    detail = f" ({store['detail']})" if store["detail"] else ""
+    rows = [
+        ["version", status["version"]],
+        ["configuration", status["paths"]["config_file"]],
+        ["state, logs", status["paths"]["state_dir"]],
+        ["local storage", status["paths"]["local_storage"]],
+        ["credentials", f"{store['state']}: {store['backend'] or 'no keyring'}{detail}"],
+        ["worker", "running" if status["worker"]["alive"] else "not running (it starts with the next transfer)"],
+        ["transfers", _transfers(queue)],
+    ]
+    output.table(["WHAT", "VALUE"], rows)
+    output.line()
+    output.table(["PROVIDER", "SERVICE", "STATE", "LAST CHECK"], [_instance(item) for item in status["instances"]])
+    if store["hint"]:
+        output.line(store["hint"])
+    if status["problem"]:
+        output.line(f"configuration: {status['problem']['message']}. {status['problem']['hint']}")
+
+
+def _transfers(queue: dict[str, Any]) -> str:
+    active = queue["uploading"] + queue["downloading"] + queue["deleting"]
+    words = [count(active, "running", "running")] if active else []
+    words += [
+        f"{queue[state]:,} {state}" for state in ("queued", "waiting", "paused", "failed", "verified") if queue[state]
+    ]
+    if queue["rate_bytes_per_s"]:
+        words.append(rate(queue["rate_bytes_per_s"]))
+    return ", ".join(words) or "none"
+
+
+def _instance(item: dict[str, Any]) -> list[str]:
+    checked = "never"
+    if item["checked_at"] is not None:
+        checked = f"{'ok' if item['check_ok'] else 'failed'} {when(item['checked_at'])}"
+    return [item["name"], item["type"], item["state"], checked]

@@ -1,0 +1,150 @@
+"""`transfers`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import click
+
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session
+from backup.model import FINAL_STATES, ItemState, ItemView, JobView, QueueSnapshot
+from backup.text import clock, rate, size
+
+_ITEMS_SHOWN: Final = 50
+_ENDED_BADLY: Final = frozenset({ItemState.FAILED, ItemState.CANCELLED})
+
+
+@click.group("transfers", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """See, pause, resume, cancel and retry transfers. Without a command: list.
+
+    JOB and ITEM are the numbers that list shows.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_transfers)
+
+
+@command.command("list")
+@click.option("--job", "job_id", type=int, metavar="JOB", help="Only the files of this job.")
+@click.option("--max", "maximum", type=click.IntRange(min=1), default=_ITEMS_SHOWN, show_default=True,
+              help="How many files to show.")  # fmt: skip
+@json_option
+@pass_session
+def list_transfers(session: Session, output: Output, job_id: int | None, maximum: int) -> None:
+    """What is going on, what waits and why, and what has ended.
+
+    \b
+    JSON: {"totals": {...}, "jobs": [{"id", "kind", "instance", "title", "counts", ...}],
+    "items": [{"id", "job_id", "name", "state", "bytes_done", "size_bytes", "error", "proof", ...}], "item_count"}
+    """
+    snapshot = session.service.snapshot(limit=maximum, job_id=job_id)
+    output.document(snapshot)
+    jobs = [session.service.job(job_id)] if job_id is not None else list(snapshot.jobs)
+    if not jobs:
+        output.line("no transfers")
+        return
+    output.table(
+        ["JOB", "WHAT", "PROVIDER", "STATE", "FILES", "DONE", "FAILED", "TITLE"], [_job_row(job) for job in jobs]
+    )
+    output.line()
+    output.table(["ITEM", "JOB", "STATE", "DONE", "NAME", "NOTE"], [_item_row(item) for item in snapshot.items])
+    hidden = snapshot.item_count - len(snapshot.items)
+    if hidden > 0:
+        output.line(f"and {hidden:,} more (--max)")
+
+
+def _job_row(job: JobView) -> list[str]:
+    total = sum(job.counts.values())
+    ended = sum(number for state, number in job.counts.items() if state in FINAL_STATES)
+    return [
+        str(job.id),
+        job.kind.value,
+        job.instance,
+        _job_state(job),
+        f"{ended:,}/{total:,}{'+' if job.scanning else ''}",
+        f"{size(job.done_bytes)} of {size(job.size_bytes)}",
+        f"{job.counts.get(ItemState.FAILED, 0):,}",
+        job.title,
+    ]
+
+
+def _job_state(job: JobView) -> str:
+    if job.finished:
+        return "failed" if any(job.counts.get(state) for state in _ENDED_BADLY) or job.error else "done"
+    for state in (ItemState.RUNNING, ItemState.QUEUED, ItemState.WAITING):
+        if job.counts.get(state):
+            return state.value
+    return "paused" if job.counts.get(ItemState.PAUSED) else "queued"
+
+
+def _item_row(item: ItemView) -> list[str]:
+    done = f"{size(item.bytes_done)} of {size(item.size_bytes)}"
+    return [str(item.id), str(item.job_id), item.state.value, done, item.name or item.key, _note(item)]
+
+
+def _note(item: ItemView) -> str:
+    if item.error:
+        return item.error.message
+    if item.state is ItemState.RUNNING:
+        left = f", {clock(item.left_s)} left" if item.left_s is not None else ""
+        return "verifying" if item.verifying else f"{rate(item.rate_bytes_per_s)}{left}"
+    if item.proof:
+        return f"proof: {item.proof.value}, sha-256 {item.sha256[:12]}"
+    return ""
+
+
+def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], bool], help: str) -> None:
+    """Make the verb `name`, which hands item ids to the service's `method`."""
+
+    @command.command(name, help=help)
+    @click.argument("jobs", metavar="[JOB]...", nargs=-1, type=int)
+    @click.option("--item", "items", multiple=True, type=int, metavar="ITEM", help="A single file; may be repeated.")
+    @click.option("--all", "everything", is_flag=True, help="All jobs.")
+    @json_option
+    @pass_session
+    def change(
+        session: Session, output: Output, jobs: tuple[int, ...], items: tuple[int, ...], everything: bool
+    ) -> None:
+        if not (jobs or items or everything):
+            raise click.UsageError("say which: JOB, --item ITEM or --all")
+        ids = list(_item_ids(session, jobs, items, everything, wanted))
+        changed = getattr(session.service, method)(ids)
+        session.service.ensure_worker()
+        output.line(f"{past}: {changed:,}")
+        output.document({past: changed})
+
+
+def _item_ids(
+    session: Session, jobs: Iterable[int], items: Iterable[int], everything: bool, wanted: Callable[[JobView], bool]
+) -> Iterable[int]:
+    service = session.service
+    if everything:
+        snapshot: QueueSnapshot = service.snapshot(limit=1)
+        jobs = [job.id for job in snapshot.jobs if wanted(job)]
+    for job_id in jobs:
+        service.job(job_id)  # NotFound is told before anything is changed
+    for item_id in items:
+        yield service.item(item_id).id
+    for job_id in jobs:
+        yield from service.item_ids(job_id)
+
+
+def _unfinished(job: JobView) -> bool:
+    return not job.finished
+
+
+def _ended_badly(job: JobView) -> bool:
+    return any(job.counts.get(state) for state in _ENDED_BADLY)
+
+
+_VERBS: Final[dict[str, tuple[Any, ...]]] = {
+    "pause": ("paused", _unfinished, "Pause; what was sent is kept."),
+    "resume": ("resumed", _unfinished, "Go on with what was paused."),
+    "cancel": ("cancelled", _unfinished, "Stop for good, and remove what was sent of unfinished files."),
+    "retry": ("queued", _ended_badly, "Try failed and cancelled files again."),
+}
+for _name, (_past, _wanted, _help) in _VERBS.items():
+    _changing(_name, _past, _name, _wanted, f'{_help}\n\n\b\nJSON: {{"{_past}": how many}}')

@@ -1,0 +1,245 @@
+"""Following a job until it is done: live on a terminal, a line now and then elsewhere, nothing with --json."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Protocol
+
+from backup.cli import diagnostics
+from backup.cli.diagnostics import ExitCode
+from backup.cli.output import Output
+from backup.cli.session import Session
+from backup.model import ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, TransferPlan
+from backup.text import clock, count, rate, safe, size
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_LINE_EVERY_S: Final = 5.0
+_LOOK_EVERY_S: Final = 2.0
+_STUCK_AFTER_S: Final = 5.0
+_ROWS: Final = 8
+_FAILURES_SHOWN: Final = 20
+_PARTICIPLE: Final = {JobKind.UPLOAD: "uploaded", JobKind.DOWNLOAD: "downloaded", JobKind.DELETE: "deleted"}
+
+
+def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *, detach: bool) -> int:
+    """What a transferring verb does once its job is queued: follow it (or not), tell the outcome. Returns the exit
+    code."""
+    if detach:
+        output.line(f"job {job.id} is under way; see: transfers list. Cancel it with: transfers cancel {job.id}")
+        output.document({"job": job, "plan": plan, "failed": []})
+        return ExitCode.OK
+    try:
+        job = _Follower(session, output, job).run()
+    except KeyboardInterrupt:
+        diagnostics.note(
+            f"interrupted: job {job.id} goes on by itself. See: transfers list. "
+            f"Cancel it with: transfers cancel {job.id}"
+        )
+        return ExitCode.INTERRUPTED
+    items = _without_success(session, job)
+    output.document({"job": job, "plan": plan, "failed": items})
+    return _conclude(output, job, items)
+
+
+class _Display(Protocol):
+    def show(self, job: JobView, items: list[ItemView], rate_bytes_per_s: float) -> None: ...
+
+
+class _Follower:
+    def __init__(self, session: Session, output: Output, job: JobView) -> None:
+        self._service = session.service
+        self._output = output
+        self._job = job
+        self._items: list[ItemView] = []
+        self._looked_at_s = 0.0
+        self._stuck_since_s: float | None = None
+
+    def run(self) -> JobView:
+        """The job once it is finished, or cannot go on without somebody's help."""
+        with _display(self._output) as display:
+            self._service.follow(
+                lambda snapshot: self._look(display, snapshot.totals.rate_bytes_per_s), stop=lambda: self._over(display)
+            )
+            self._look(display, 0.0)
+        return self._job
+
+    def _look(self, display: _Display, rate_bytes_per_s: float | None = None) -> None:
+        snapshot: QueueSnapshot = self._service.snapshot(limit=4 * _ROWS, job_id=self._job.id)
+        self._job = self._service.job(self._job.id)
+        self._items = [item for item in snapshot.items if item.job_id == self._job.id]
+        self._looked_at_s = time.monotonic()
+        display.show(
+            self._job, self._items, snapshot.totals.rate_bytes_per_s if rate_bytes_per_s is None else rate_bytes_per_s
+        )
+
+    def _over(self, display: _Display) -> bool:
+        """Asked often. Now and then it looks by itself, so that a worker which died is replaced."""
+        if not self._job.finished and time.monotonic() - self._looked_at_s > _LOOK_EVERY_S:
+            self._service.ensure_worker()
+            self._look(display)
+        return self._job.finished or self._is_stuck()
+
+    def _is_stuck(self) -> bool:
+        if not needs_help(self._job, self._items):
+            self._stuck_since_s = None
+            return False
+        if self._stuck_since_s is None:
+            self._stuck_since_s = time.monotonic()
+        return time.monotonic() - self._stuck_since_s > _STUCK_AFTER_S
+
+
+def needs_help(job: JobView, items: list[ItemView]) -> bool:
+    """Whether what is left of a job is paused, or waits for something that only a person can give."""
+    moving = job.counts.get(ItemState.RUNNING, 0) + job.counts.get(ItemState.QUEUED, 0)
+    left = [item for item in items if item.state in {ItemState.WAITING, ItemState.PAUSED}]
+    return not job.scanning and not moving and bool(left) and all(item.wait_until is None for item in left)
+
+
+def tell_plan(output: Output, plan: TransferPlan) -> None:
+    """What is about to happen: how many, how much, where to, what is replaced, what is left out."""
+    at_least = "" if plan.complete else "at least "
+    what = count(plan.files, "file") + (f" in {count(plan.folders, 'folder')}" if plan.folders else "")
+    verb = {JobKind.UPLOAD: "upload", JobKind.DOWNLOAD: "download", JobKind.DELETE: "delete"}[plan.kind]
+    preposition = "from" if plan.kind is JobKind.DELETE else "to"
+    output.line(f"{verb} {at_least}{what}, {size(plan.size_bytes)}, {preposition} {plan.destination}")
+    if plan.replaces:
+        names = ", ".join(plan.replaced_names[:3]) + (", ..." if plan.replaces > 3 else "")
+        output.line(f"replaces {count(plan.replaces, 'file')}: {names}")
+    for number, what in (
+        (plan.skipped_symlinks, "symbolic link"),
+        (plan.skipped_special, "special file"),
+    ):
+        if number:
+            output.line(f"leaves out {count(number, what)}")
+    if plan.unreadable:
+        output.line(f"cannot read {count(plan.unreadable, 'file')}")
+
+
+def _without_success(session: Session, job: JobView) -> list[ItemView]:
+    """The items that ended badly or did not end, at most _FAILURES_SHOWN."""
+    bad = {ItemState.FAILED, ItemState.CANCELLED, ItemState.PAUSED, ItemState.WAITING}
+    if not any(job.counts.get(state) for state in bad):
+        return []
+    found: list[ItemView] = []
+    offset = 0
+    while len(found) < _FAILURES_SHOWN:
+        page = session.service.snapshot(offset=offset, limit=500, job_id=job.id).items
+        if not page:
+            break
+        found += [item for item in page if item.job_id == job.id and item.state in bad]
+        offset += len(page)
+    return found[:_FAILURES_SHOWN]
+
+
+def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
+    done = job.counts.get(ItemState.DONE, 0)
+    proved = "" if job.kind is JobKind.DELETE else ", verified"
+    words = [f"{_PARTICIPLE[job.kind]} {count(done, 'item')} ({size(job.done_bytes)}){proved}"]
+    words += [
+        f"{job.counts[state]:,} {state.value}"
+        for state in (ItemState.FAILED, ItemState.CANCELLED, ItemState.SKIPPED, ItemState.PAUSED, ItemState.WAITING)
+        if job.counts.get(state)
+    ]
+    if job.skipped_symlinks:
+        words.append(count(job.skipped_symlinks, "symbolic link") + " left out")
+    if job.skipped_special:
+        words.append(count(job.skipped_special, "special file") + " left out")
+    output.line(f"job {job.id}: " + "; ".join(words))
+    kinds = []
+    for item in items:
+        if item.error:
+            diagnostics.explain(f"{item.state.value}: {item.name or item.key}", item.error)
+        kinds.append(
+            "cancelled" if item.state is ItemState.CANCELLED else item.error.kind if item.error else "provider"
+        )
+    if job.error:
+        diagnostics.explain(f"job {job.id} is not whole", job.error)
+        kinds.append(job.error.kind)
+    if not job.finished:
+        diagnostics.note(f"job {job.id} is not finished; go on with: transfers resume {job.id}")
+    return diagnostics.combined(kinds)
+
+
+@contextmanager
+def _display(output: Output) -> Iterator[_Display]:
+    if output.as_json:
+        yield _Silent()
+    elif output.terminal:
+        from rich.live import Live
+
+        with Live(console=output.console, refresh_per_second=4, transient=True) as live:
+            yield _Live(live.update)
+    else:
+        yield _Lines(output)
+
+
+class _Silent:
+    def show(self, job: JobView, items: list[ItemView], rate_bytes_per_s: float) -> None:
+        """The document at the end says it."""
+
+
+class _Lines:
+    """At most a line every few seconds, and only when it says something new."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._said = ""
+        self._said_at_s = time.monotonic()
+
+    def show(self, job: JobView, items: list[ItemView], rate_bytes_per_s: float) -> None:
+        line = _totals(job, rate_bytes_per_s)
+        now_s = time.monotonic()
+        if line != self._said and now_s - self._said_at_s >= _LINE_EVERY_S:
+            self._output.line(line)
+            self._said, self._said_at_s = line, now_s
+
+
+class _Live:
+    """The items that move, and the whole job below them."""
+
+    def __init__(self, update: Callable[[Table], None]) -> None:
+        self._update = update
+
+    def show(self, job: JobView, items: list[ItemView], rate_bytes_per_s: float) -> None:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(ratio=3, overflow="ellipsis", no_wrap=True)
+        table.add_column(ratio=2)
+        table.add_column(justify="right", no_wrap=True)
+        shown = [item for item in items if item.state in {ItemState.RUNNING, ItemState.WAITING, ItemState.PAUSED}]
+        for item in shown[:_ROWS]:
+            bar = ProgressBar(total=max(item.size_bytes, 1), completed=item.bytes_done)
+            table.add_row(Text(safe(item.name)), bar, Text(_words(item)))
+        bar = ProgressBar(total=max(job.size_bytes, 1), completed=job.done_bytes)
+        table.add_row(Text(f"job {job.id}", style="bold"), bar, Text(_totals(job, rate_bytes_per_s)))
+        self._update(table)
+
+
+def _words(item: ItemView) -> str:
+    if item.state is not ItemState.RUNNING:
+        return f"{item.state.value}: {safe(item.error.message)}" if item.error else item.state.value
+    if item.verifying:
+        return "verifying"
+    if item.kind is not ItemKind.FILE or item.job_kind is JobKind.DELETE:
+        return "running"
+    left = f", {clock(item.left_s)} left" if item.left_s is not None else ""
+    return f"{size(item.bytes_done)} of {size(item.size_bytes)}, {rate(item.rate_bytes_per_s)}{left}"
+
+
+def _totals(job: JobView, rate_bytes_per_s: float) -> str:
+    done = sum(number for state, number in job.counts.items() if state in {ItemState.DONE, ItemState.SKIPPED})
+    total = sum(job.counts.values())
+    words = f"{done:,} of {total:,}{'+' if job.scanning else ''}, {size(job.done_bytes)} of {size(job.size_bytes)}"
+    if rate_bytes_per_s:
+        words += f", {rate(rate_bytes_per_s)}"
+        if job.size_bytes > job.done_bytes:
+            words += f", {clock((job.size_bytes - job.done_bytes) / rate_bytes_per_s)} left"
+    failed = job.counts.get(ItemState.FAILED, 0)
+    return words + (f", {failed:,} failed" if failed else "")

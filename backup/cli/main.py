@@ -1,0 +1,141 @@
+"""The program: finds the verb, loads it alone, and turns what it raises into a message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from backup import __version__
+
+if TYPE_CHECKING:
+    from backup.cli.session import Session
+
+VERBS: Final[dict[str, str]] = {
+    "list-providers": "Configured storage, and the services that could be set up.",
+    "test-providers": "Check the connection of one or all providers, step by step.",
+    "set-credentials": "Keep the credentials of a provider in the keyring.",
+    "remove-credentials": "Remove the credentials of a provider from the keyring.",
+    "enable-provider": "Let a provider be used for transfers.",
+    "disable-provider": "Keep a provider from being used.",
+    "get-config": "Show the settings of one or all providers.",
+    "set-config": "Change one setting; sets a provider up on first use.",
+    "list": "List what is stored.",
+    "upload": "Send files and folders, and prove that they arrived.",
+    "download": "Fetch files and folders, verified before they appear.",
+    "delete": "Delete stored files.",
+    "transfers": "See, pause, resume, cancel and retry transfers.",
+    "test-cycle": "Prove a provider with a random file: up, down, compare, delete.",
+    "status": "Where everything is kept, and what is going on.",
+}
+"""Every verb and its one line, so that --help need not load them."""
+
+
+class LazyGroup(click.Group):
+    """Loads a verb's module when that verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"backup.cli.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from backup.cli.diagnostics import epilog
+
+        self.epilog = epilog()
+        super().format_epilog(ctx, formatter)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"homeserver-backup {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--verbose", is_flag=True, help="Write more into the log files.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
+@click.pass_context
+def program(ctx: click.Context, verbose: bool) -> None:
+    """Backups of a server at home: every transfer resumable, verified, and readable without this program.
+
+    Without a command the console opens.
+    """
+    if ctx.obj is None:
+        from backup.cli.session import Session
+
+        ctx.obj = Session()
+    session: Session = ctx.obj
+    session.verbose = verbose
+    if ctx.invoked_subcommand is None:
+        ctx.exit(_open_console(ctx, session))
+
+
+def _open_console(ctx: click.Context, session: Session) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        click.echo(ctx.get_help(), err=True)
+        return 2
+    from tui.app import run
+
+    return run(session.paths)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit code. `argv` is without the program's name."""
+    return run(sys.argv[1:] if argv is None else argv, program_name(sys.argv[0]))
+
+
+def program_name(argv0: str) -> str:
+    """What the user typed: `homeserver-backup`, `backup-venv`, or the module form."""
+    name = Path(argv0).name
+    return "python -m backup" if name in {"__main__.py", ""} else name
+
+
+def run(argv: Sequence[str], prog: str, session: Session | None = None) -> int:
+    """As `main`, with a session of one's own."""
+    try:
+        outcome: Any = program.main(list(argv), prog_name=prog, standalone_mode=False, obj=session)
+    except click.ClickException as error:
+        error.show()  # usage: Click's own words, on stderr
+        return error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        from backup.cli import diagnostics
+
+        diagnostics.note("interrupted")
+        return diagnostics.ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered has no reader any more
+        return 1
+    except Exception as error:  # the boundary of the process
+        return _explain(error)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _explain(error: Exception) -> int:
+    from backup.cli import diagnostics
+    from backup.paths import Paths
+    from providers.errors import ProviderError
+
+    if isinstance(error, ProviderError):
+        return diagnostics.report(error)
+    return diagnostics.unexpected(error, str(Paths.default().logs_dir))

@@ -1,0 +1,98 @@
+"""What the verbs of one command line share. Everything is made on first use, so that a verb pays only for what it
+needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from backup.cli import diagnostics
+from backup.cli.output import Output
+from backup.paths import Paths
+from providers.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from backup.model import InstanceInfo
+    from backup.questions import Questions
+    from backup.service import Service
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Session:
+    def __init__(self, paths: Paths | None = None) -> None:
+        self.verbose = False
+        self.paths = paths or Paths.default()
+
+    @cached_property
+    def service(self) -> Service:
+        from backup.service import Service
+
+        self._start_log()
+        return Service(self.paths)
+
+    @cached_property
+    def questions(self) -> Questions:
+        from backup.questions import Questions
+
+        self._start_log()
+        return Questions(self.paths)
+
+    def default_provider(self, output: Output, chosen: str | None) -> str:
+        """The provider to use: the chosen one, else the only enabled one beside `local`, else `local`; says which it
+        took.
+
+        Raises InvalidConfiguration when several could be meant, or there is none of that name.
+        """
+        if chosen:
+            return self.service.instance(chosen).name
+        enabled = [info.name for info in self.service.instances() if info.enabled and info.name != "local"]
+        if len(enabled) > 1:
+            raise InvalidConfiguration(
+                f"several providers are enabled: {', '.join(enabled)}", hint="Say which one with --provider."
+            )
+        name = enabled[0] if enabled else "local"
+        if not output.as_json:
+            diagnostics.note(f"using provider {name}")
+        return name
+
+    def location(self, name: str) -> str:
+        """Where an instance keeps its objects, for a person."""
+        info: InstanceInfo = self.service.instance(name)
+        return info.location or info.container or name
+
+    def _start_log(self) -> None:
+        from backup import logs
+
+        logs.set_up(self.paths, "cli", verbose=self.verbose)
+
+
+pass_session = click.make_pass_decorator(Session)
+
+
+def json_option(function: F) -> F:
+    """`--json`; the verb gets `output`."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+    @wraps(function)
+    def with_output(*args: Any, as_json: bool, **kwargs: Any) -> Any:
+        return function(*args, output=Output(as_json=as_json), **kwargs)
+
+    return with_output  # type: ignore[return-value]
+
+
+def provider_option(function: F) -> F:
+    return click.option(
+        "--provider",
+        "-p",
+        metavar="NAME",
+        help="Which provider; by default the only enabled one beside local, else local.",
+    )(function)
+
+
+def stdin_is_terminal() -> bool:
+    return sys.stdin.isatty()

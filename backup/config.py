@@ -1,0 +1,235 @@
+"""The configuration file: one JSON file in the guide's structure, with a version.
+
+    {"version": 1,
+     "providers":   {"<instance>": {"type": "<service>", "enabled": true, "container": ..., ...}},
+     "checks":      {"<instance>": {"at": 1790000000.0, "ok": true, "fingerprint": "..."}},
+     "credentials": {"<credentials_key>": {"username": "...", "fields": ["password"], "revision": "..."}}}
+
+`type` is by default the instance's name. `checks` and `credentials` are the program's own notes; no secret is in them.
+Keys that this version does not know are kept. Nothing here asks the keyring.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from backup import config_text
+from backup.config_text import Document
+from backup.files import exclusive_lock, private_folder, write_private
+from backup.paths import Paths
+from providers.errors import InvalidConfiguration
+from providers.report import ErrorInfo
+from providers.secret import Secret
+
+EMBEDDED: Final = "local"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SECRET_NAME: Final = re.compile(
+    r"password|passphrase|secret|token|^api_key$|^application_key$|^encryption_(key|salt)$"
+)
+
+
+class InstanceConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file says of one instance. `values` has no `type`, and its secrets are Secrets; keys may be unknown."""
+
+    name: str
+    type: str
+    values: dict[str, Any]
+
+    @property
+    def credentials_key(self) -> str:
+        """The entry in the keyring: the setting of that name, else the instance's own name."""
+        return str(self.values.get("credentials_key") or self.name)
+
+
+class CheckRecord(msgspec.Struct, frozen=True):
+    """The last connection check of an instance, and of which settings (`backup.instances.fingerprint`)."""
+
+    at: float
+    ok: bool
+    fingerprint: str
+
+
+class CredentialsRecord(msgspec.Struct, frozen=True):
+    """That the keyring holds an entry, with which secret fields. `revision` changes whenever the entry does."""
+
+    username: str = ""
+    fields: tuple[str, ...] = ()
+    revision: str = ""
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration at one moment.
+
+    With a `problem` it is read-only. If it is not `usable` either (the file is broken), `instances` holds only the
+    embedded `local`, and none may be used: the file may well say that it lives elsewhere.
+    """
+
+    path: Path
+    instances: dict[str, InstanceConfig]
+    checks: dict[str, CheckRecord]
+    credentials: dict[str, CredentialsRecord]
+    problem: ErrorInfo | None = None
+    usable: bool = True
+
+    def instance(self, name: str) -> InstanceConfig:
+        """Raises InvalidConfiguration when there is none of that name, or the file is broken."""
+        if self.problem and not self.usable:
+            raise self.problem.error()
+        found = self.instances.get(name)
+        if found is None:
+            known = ", ".join(self.instances)
+            raise InvalidConfiguration(f"there is no instance {name!r}", field="name", hint=f"Instances: {known}.")
+        return found
+
+
+def looks_secret(key: str) -> bool:
+    """Whether a setting of that name holds a secret, judged by the name alone."""
+    return bool(_SECRET_NAME.search(key))
+
+
+def load(paths: Paths) -> Configuration:
+    """Read the file; none is an empty configuration. Never raises: what is wrong with it is the answer's `problem`."""
+    document = config_text.read(paths.config_file)
+    return _configuration(document, paths)
+
+
+@contextmanager
+def edit(paths: Paths) -> Iterator[Draft]:
+    """Read, change and write the file as one step that no other process comes between.
+
+    Written on leaving, unless nothing was changed or the block raised. Not reentrant. Raises InvalidConfiguration and
+    leaves the file alone when it is broken or of a newer version, Conflict when another process held it for 10 s.
+    """
+    with _disk_errors(paths):
+        private_folder(paths.config_dir)
+    with exclusive_lock(paths.config_lock, "the configuration"):
+        document = config_text.read(paths.config_file)
+        if document.problem:
+            raise document.problem.error()
+        before = config_text.write(document.tree)
+        yield Draft(document.tree, paths)
+        after = config_text.write(document.tree)
+        if after != before:
+            with _disk_errors(paths):
+                write_private(paths.config_file, after)
+
+
+@contextmanager
+def _disk_errors(paths: Paths) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"{paths.config_file} cannot be written: {error.strerror}"
+        raise InvalidConfiguration(message, hint="Check the rights of the folder, and its disk.") from error
+
+
+class Draft:
+    """The configuration inside `edit`: changes are seen at once by its own readers, on disk after the block."""
+
+    def __init__(self, tree: dict[str, Any], paths: Paths) -> None:
+        self._tree = tree
+        self._paths = paths
+
+    @property
+    def configuration(self) -> Configuration:
+        return _configuration(Document(path=self._paths.config_file, tree=self._tree), self._paths)
+
+    def add(self, name: str, service: str) -> None:
+        """Have an instance of `service`. Raises InvalidConfiguration when `name` is no name, or taken by another."""
+        if not _NAME.fullmatch(name):
+            raise InvalidConfiguration(
+                f"name: {name!r} cannot name an instance",
+                field="name",
+                hint="Use letters, digits, '.', '_' and '-', at most 64, beginning with a letter or digit.",
+            )
+        instances = self._section("providers")
+        there = instances.get(name)
+        if there is None:
+            instances[name] = {} if service == name else {"type": service}
+        elif there.get("type", name) != service:
+            problem = f"name: {name!r} is already there, for {there.get('type', name)}"
+            raise InvalidConfiguration(problem, field="name", hint="Choose another name.")
+
+    def set(self, name: str, key: str, value: object) -> None:
+        """Set one setting to JSON data. An instance that is not there yet is made, of the service of that name."""
+        if isinstance(value, Secret):
+            raise TypeError(f"{key}: a Secret goes to the credential store, not into a file")
+        json.dumps(value)
+        if name not in self._section("providers"):
+            self.add(name, name)
+        self._section("providers")[name][key] = value
+
+    def unset(self, name: str, key: str) -> None:
+        """Have the default again."""
+        self._section("providers").get(name, {}).pop(key, None)
+
+    def plain_values(self, name: str) -> Mapping[str, Any]:
+        """What the file says of an instance word for word, secrets in clear: for moving them out, and nothing else."""
+        found: Mapping[str, Any] = self._section("providers").get(name, {})
+        return found
+
+    def remove(self, name: str) -> bool:
+        """Forget an instance and its check; the embedded `local` has its defaults again. False when there was none."""
+        self._section("checks").pop(name, None)
+        return self._section("providers").pop(name, None) is not None
+
+    def record_check(self, name: str, record: CheckRecord) -> None:
+        self._section("checks")[name] = msgspec.to_builtins(record)
+
+    def index_credentials(self, key: str, username: str, fields: tuple[str, ...]) -> None:
+        """Note that the keyring now holds an entry `key`, with these secret fields."""
+        record = CredentialsRecord(username=username, fields=tuple(sorted(fields)), revision=secrets.token_hex(8))
+        self._section("credentials")[key] = msgspec.to_builtins(record)
+
+    def forget_credentials(self, key: str) -> bool:
+        """Note that the keyring holds no entry `key`. False when it was not noted."""
+        return self._section("credentials").pop(key, None) is not None
+
+    def _section(self, name: str) -> dict[str, Any]:
+        section: dict[str, Any] = self._tree.setdefault(name, {})
+        return section
+
+
+def _configuration(document: Document, paths: Paths) -> Configuration:
+    tree = document.tree
+    instances = {
+        name: InstanceConfig(name=name, type=values.get("type", name), values=_wrapped(values))
+        for name, values in tree.get("providers", {}).items()
+    }
+    return Configuration(
+        path=document.path,
+        instances=_with_embedded(instances, paths),
+        checks=msgspec.convert(tree.get("checks", {}), dict[str, CheckRecord]),
+        credentials=msgspec.convert(tree.get("credentials", {}), dict[str, CredentialsRecord]),
+        problem=document.problem,
+        usable=document.usable,
+    )
+
+
+def _wrapped(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: Secret(value) if isinstance(value, str) and value and looks_secret(key) else value
+        for key, value in values.items()
+        if key != "type"
+    }
+
+
+def _with_embedded(instances: dict[str, InstanceConfig], paths: Paths) -> dict[str, InstanceConfig]:
+    """`local` first; without any configuration it is enabled, in the program's own data folder, which it may create."""
+    local = instances.get(EMBEDDED) or InstanceConfig(name=EMBEDDED, type=EMBEDDED, values={})
+    if local.type == EMBEDDED:
+        defaults: dict[str, Any] = {"enabled": True}
+        values = dict(local.values)
+        if not values.get("container"):
+            values["container"] = str(paths.local_storage)
+            defaults["create_folder"] = True
+        local = InstanceConfig(name=EMBEDDED, type=EMBEDDED, values={**defaults, **values})
+    return {EMBEDDED: local, **{name: item for name, item in instances.items() if name != EMBEDDED}}

@@ -1,0 +1,180 @@
+"""The configuration file as text: reading it with the line of what is wrong, migrating it, writing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from providers.report import ErrorInfo
+
+VERSION: Final = 1
+_BROKEN_HINT: Final = "Correct it in an editor. Until then nothing is changed, and no storage is used."
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """The file's content, migrated to VERSION in memory. With a `problem` it must not be written."""
+
+    path: Path
+    tree: dict[str, Any]
+    problem: ErrorInfo | None = None
+    usable: bool = True
+
+
+class _Broken(Exception):
+    """What is wrong, and at which line and column (from 1) where that is known."""
+
+    def __init__(self, problem: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.line = line
+        self.column = column
+
+
+def read(path: Path) -> Document:
+    """Never raises. No file, or an empty one, is an empty document."""
+    try:
+        text = _text(path)
+        if not text.strip():
+            return Document(path=path, tree={"version": VERSION})
+        tree = _parse(text)
+        version = _version(tree, text)
+        if version <= VERSION:
+            for migrate in MIGRATIONS[version:]:
+                tree = migrate(tree)
+            tree["version"] = VERSION
+            _check_structure(tree, text)
+            return Document(path=path, tree=tree)
+    except _Broken as error:
+        return Document(path=path, tree={}, problem=_problem(path, error), usable=False)
+    return _newer(path, tree, version, text)
+
+
+def _newer(path: Path, tree: dict[str, Any], version: int, text: str) -> Document:
+    message = f"{path} was written by a newer version of this program (format {version}, this one knows {VERSION})"
+    problem = ErrorInfo("configuration", message, "Update this program. Until then the configuration is read-only.")
+    try:
+        _check_structure(tree, text)
+    except _Broken:
+        return Document(path=path, tree={}, problem=problem, usable=False)
+    return Document(path=path, tree=tree, problem=problem)
+
+
+def write(tree: dict[str, Any]) -> bytes:
+    """The text of a document. Names that are not UTF-8 (a folder's, say) are escaped, and come back as they were."""
+    try:
+        return (json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(tree, indent=2, allow_nan=False) + "\n").encode()
+
+
+def _problem(path: Path, error: _Broken) -> ErrorInfo:
+    place = str(path)
+    if error.line:
+        place += f", line {error.line}"
+    if error.column:
+        place += f", column {error.column}"
+    return ErrorInfo("configuration", f"{place}: {error.problem}", _BROKEN_HINT)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise _Broken(f"cannot be read: {error.strerror}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _Broken("is not UTF-8 text", data.count(b"\n", 0, error.start) + 1) from error
+
+
+def _parse(text: str) -> dict[str, Any]:
+    twice: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in seen:
+                twice.append(key)
+            seen[key] = value
+        return seen
+
+    try:
+        tree = json.loads(text, object_pairs_hook=unique, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise _Broken(error.msg[:1].lower() + error.msg[1:], error.lineno, error.colno) from error
+    except RecursionError as error:
+        raise _Broken("is nested too deeply") from error
+    if not isinstance(tree, dict):
+        raise _Broken("must be an object: { ... }", 1)
+    if twice:
+        first = text.find(json.dumps(twice[0]))
+        second = text.find(json.dumps(twice[0]), first + 1)
+        raise _Broken(f"{twice[0]!r} stands twice in one object", text.count("\n", 0, max(second, 0)) + 1)
+    return tree
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _Broken(f"{name} is not a number of JSON")
+
+
+def _version(tree: dict[str, Any], text: str) -> int:
+    version = tree.get("version", 0)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 0:
+        raise _Broken("version: must be a whole number", line_of(text, ["version"]))
+    return version
+
+
+_INDEX: Final[dict[str, dict[str, tuple[type, ...]]]] = {
+    "checks": {"at": (int, float), "ok": (bool,), "fingerprint": (str,)},
+    "credentials": {"username": (str,), "fields": (list,), "revision": (str,)},
+}
+
+
+def _check_structure(tree: dict[str, Any], text: str) -> None:
+    for section in ("providers", "checks", "credentials"):
+        _expect(tree.get(section, {}), dict, "an object", [section], text)
+        for name, entry in tree.get(section, {}).items():
+            _expect(entry, dict, "an object", [section, name], text)
+    for name, values in tree.get("providers", {}).items():
+        _expect(values.get("type", name), str, "text", ["providers", name, "type"], text)
+    for section, keys in _INDEX.items():
+        for name, entry in tree.get(section, {}).items():
+            for key, kinds in keys.items():
+                if section == "checks" or key in entry:
+                    _expect(entry.get(key), kinds, "as this program wrote it", [section, name, key], text)
+            for item in entry.get("fields", []):
+                _expect(item, str, "text", [section, name, "fields"], text)
+
+
+def _expect(value: object, kind: type | tuple[type, ...], what: str, path: list[str], text: str) -> None:
+    if not isinstance(value, kind):
+        raise _Broken(f"{'.'.join(path)}: must be {what}", line_of(text, path))
+
+
+def line_of(text: str, path: Sequence[str]) -> int:
+    """The line (from 1) of the key that `path` leads to, as far as it can be followed; 0 where it begins nowhere."""
+    at = 0
+    for key in path:
+        found = text.find(json.dumps(key, ensure_ascii=False), at)
+        if found >= 0:
+            at = found + 1
+    return text.count("\n", 0, at) + 1 if at else 0
+
+
+def _from_0(tree: dict[str, Any]) -> dict[str, Any]:
+    """Format 0 had no version, and (as in the guide's sample) the instances at the top."""
+    if "providers" in tree:
+        return tree
+    instances = {key: value for key, value in tree.items() if isinstance(value, dict)}
+    rest = {key: value for key, value in tree.items() if key not in instances}
+    return {**rest, "providers": instances}
+
+
+MIGRATIONS: Final[tuple[Callable[[dict[str, Any]], dict[str, Any]], ...]] = (_from_0,)
+"""MIGRATIONS[n] makes format n + 1 of format n; on disk with the next change."""

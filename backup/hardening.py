@@ -1,0 +1,20 @@
+"""Keeping the memory of a process that handles secrets to itself."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import sys
+from typing import Final
+
+_PR_SET_DUMPABLE: Final = 4
+
+
+def harden_process() -> None:
+    """No core dump of this process, and (on Linux) no reading of its memory and environment by others of the same user.
+
+    Root can still do both. A child that executes a program is dumpable again, but inherits the core limit of 0.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

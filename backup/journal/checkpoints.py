@@ -1,0 +1,133 @@
+"""Checkpoints over the journal: what an upload or a download needs to go on in another process.
+
+`Commit` runs a change in a transaction and returns once it is on disk; the worker's groups many of them into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sqlite3 import Connection
+from typing import TypeVar
+
+import msgspec
+
+from backup.journal import items
+from backup.journal.store import Journal
+from backup.packing import pack, unpack
+from providers.download import SavedDownload
+from providers.upload import PartReceipt, SavedUpload
+
+Change = Callable[[Connection], None]
+Commit = Callable[[Change], None]
+S = TypeVar("S", SavedUpload, SavedDownload)
+
+
+def commit_alone(journal: Journal) -> Commit:
+    """Each change in a transaction of its own."""
+
+    def commit(change: Change) -> None:
+        with journal.transaction() as tx:
+            change(tx)
+
+    return commit
+
+
+class _Saved:
+    """What uploads and downloads have in common. `begun` False spares a look where nothing was ever saved."""
+
+    def __init__(self, journal: Journal, item_id: int, *, commit: Commit | None = None, begun: bool = True) -> None:
+        self._journal = journal
+        self._item_id = item_id
+        self._commit = commit or commit_alone(journal)
+        self._begun = begun
+
+    def _load(self, kind: type[S]) -> tuple[S, list[bytes]] | None:
+        if not self._begun:
+            return None
+        with self._journal.look() as db:
+            row = db.execute("SELECT saved FROM checkpoints WHERE item_id = ?", (self._item_id,)).fetchone()
+            if row is None:
+                return None
+            parts = db.execute("SELECT receipt FROM parts WHERE item_id = ? ORDER BY part", (self._item_id,)).fetchall()
+        return unpack(row["saved"], kind), [part["receipt"] for part in parts]
+
+    def _save(self, saved: bytes, parts: list[tuple[int, bytes]], done_bytes: int) -> None:
+        def change(tx: Connection) -> None:
+            tx.execute(
+                "INSERT INTO checkpoints (item_id, saved) VALUES (?, ?)"
+                " ON CONFLICT (item_id) DO UPDATE SET saved = excluded.saved",
+                (self._item_id, saved),
+            )
+            tx.execute("DELETE FROM parts WHERE item_id = ?", (self._item_id,))
+            tx.executemany("INSERT INTO parts VALUES (?, ?, ?)", [(self._item_id, *part) for part in parts])
+            items.set_bytes_done(tx, self._item_id, done_bytes)
+
+        self._begun = True
+        self._commit(change)
+
+    def _part(self, index: int, receipt: bytes, size_bytes: int) -> None:
+        def change(tx: Connection) -> None:
+            known = tx.execute("SELECT 1 FROM parts WHERE item_id = ? AND part = ?", (self._item_id, index)).fetchone()
+            tx.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", (self._item_id, index, receipt))
+            if not known:
+                items.moved_bytes(tx, self._item_id, size_bytes)
+
+        self._commit(change)
+
+    def clear(self) -> None:
+        if not self._begun:
+            return
+
+        def change(tx: Connection) -> None:
+            tx.execute("DELETE FROM checkpoints WHERE item_id = ?", (self._item_id,))
+            tx.execute("DELETE FROM parts WHERE item_id = ?", (self._item_id,))
+            tx.execute("DELETE FROM cleanups WHERE item_id = ?", (self._item_id,))
+
+        self._commit(change)
+        self._begun = False
+
+
+class UploadCheckpoint(_Saved):
+    """`providers.upload.Checkpoint` of one item."""
+
+    def load(self) -> SavedUpload | None:
+        found = self._load(SavedUpload)
+        if found is None:
+            return None
+        saved, receipts = found
+        return msgspec.structs.replace(saved, receipts=tuple(unpack(receipt, PartReceipt) for receipt in receipts))
+
+    def save(self, saved: SavedUpload) -> None:
+        bare = msgspec.structs.replace(saved, receipts=())
+        receipts = [(receipt.index, pack(receipt)) for receipt in saved.receipts]
+        self._save(pack(bare), receipts, sum(receipt.size_bytes for receipt in saved.receipts))
+
+    def part_done(self, receipt: PartReceipt) -> None:
+        self._part(receipt.index, pack(receipt), receipt.size_bytes)
+
+
+class DownloadCheckpoint(_Saved):
+    """`providers.download.DownloadCheckpoint` of one item."""
+
+    _saved: SavedDownload | None = None
+
+    def load(self) -> SavedDownload | None:
+        found = self._load(SavedDownload)
+        if found is None:
+            return None
+        saved, parts = found
+        self._saved = msgspec.structs.replace(saved, done=tuple(int(part) for part in parts))
+        return self._saved
+
+    def save(self, saved: SavedDownload) -> None:
+        self._saved = saved
+        parts = [(index, b"%d" % index) for index in saved.done]
+        done_bytes = sum(_part_size(saved, index) for index in saved.done)
+        self._save(pack(msgspec.structs.replace(saved, done=())), parts, done_bytes)
+
+    def part_done(self, index: int) -> None:
+        self._part(index, b"%d" % index, _part_size(self._saved, index) if self._saved else 0)
+
+
+def _part_size(saved: SavedDownload, index: int) -> int:
+    return max(0, min(saved.part_size_bytes, saved.size_bytes - index * saved.part_size_bytes))

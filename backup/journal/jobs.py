@@ -1,0 +1,123 @@
+"""Jobs and places: what the user asked for, and where it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from sqlite3 import Connection, Row
+
+from backup.journal.records import Job, NewItem, Order, Place
+from backup.model import FINAL_STATES, ItemState
+from backup.packing import pack, to_bytes, unpack
+from providers.errors import NotFound
+from providers.report import ErrorInfo
+
+
+def add_job(tx: Connection, order: Order, place: Place, *, title: str, destination: str, now: float) -> int:
+    """A new job, still to be scanned; returns its id."""
+    row = tx.execute(
+        "INSERT INTO jobs (kind, instance, place_id, title, destination, request, created_at, scanning)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, 1) RETURNING id",
+        (
+            order.kind,
+            place.instance,
+            _place_id(tx, place),
+            to_bytes(title),
+            to_bytes(destination),
+            pack(order),
+            now,
+        ),
+    ).fetchone()
+    job_id = int(row["id"])
+    tx.executemany(
+        "INSERT INTO counts (job_id, kind, state) VALUES (?, ?, ?)", [(job_id, order.kind, state) for state in
+        ItemState]
+    )
+    return job_id
+
+
+def _place_id(tx: Connection, place: Place) -> int:
+    """The place's row; only one whose location is not known yet, or is the same, is used again."""
+    key = (place.instance, place.type, place.container, place.settings)
+    found = tx.execute(
+        "SELECT id FROM places WHERE instance = ? AND type = ? AND container = ? AND settings = ? AND location = ?",
+        (*key, place.location),
+    ).fetchone()
+    if found is None:
+        found = tx.execute(
+            "INSERT INTO places (instance, type, container, settings, location) VALUES (?, ?, ?, ?, ?) RETURNING id",
+            (*key, place.location),
+        ).fetchone()
+    return int(found["id"])
+
+
+def place(db: Connection, place_id: int) -> Place:
+    row = db.execute("SELECT * FROM places WHERE id = ?", (place_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"no place {place_id} in the journal")
+    return Place(**dict(row))
+
+
+def bind_place(tx: Connection, place_id: int, location: str) -> None:
+    """Fix the location of a place that was opened for the first time."""
+    tx.execute("UPDATE places SET location = ? WHERE id = ? AND location = ''", (location, place_id))
+
+
+def job(db: Connection, job_id: int) -> Job:
+    """Raises NotFound."""
+    row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no job {job_id}")
+    return _job(row)
+
+
+def jobs_to_scan(db: Connection) -> list[Job]:
+    return [_job(row) for row in db.execute("SELECT * FROM jobs WHERE scanning ORDER BY id")]
+
+
+def _job(row: Row) -> Job:
+    return Job(
+        id=row["id"], instance=row["instance"], place_id=row["place_id"], order=unpack(row["request"], Order)
+    )
+
+
+def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float) -> int:
+    """Add what a scan found; names that the job has already are left as they are. Returns how many were added."""
+    before = tx.total_changes
+    tx.executemany(
+        "INSERT INTO items (job_id, place_id, instance, job_kind, kind, state, name, key, local_path, size_bytes,"
+        " replaces, error, changed_at, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (job_id, name) DO NOTHING",
+        [
+            (
+                job.id,
+                job.place_id,
+                job.instance,
+                job.order.kind,
+                item.kind,
+                item.state,
+                to_bytes(item.name),
+                to_bytes(item.key),
+                to_bytes(item.local_path),
+                item.size_bytes,
+                item.replaces,
+                pack(item.error) if item.error else None,
+                now,
+                now if item.state in FINAL_STATES else None,
+            )
+            for item in items
+        ],
+    )
+    return tx.total_changes - before
+
+
+def scan_ended(tx: Connection, job_id: int, error: ErrorInfo | None = None) -> None:
+    """`error`: why it stopped short."""
+    tx.execute(
+        "UPDATE jobs SET scanning = 0, error = ? WHERE id = ? AND scanning", (pack(error) if error else None, job_id)
+    )
+
+
+def open_jobs(db: Connection, instance: str) -> int:
+    """How many jobs of an instance are not finished."""
+    query = "SELECT count(*) FROM jobs WHERE instance = ? AND (scanning OR open_items)"
+    return int(db.execute(query, (instance,)).fetchone()[0])

@@ -1,0 +1,137 @@
+"""What is written into the journal and read back from it, typed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from backup.model import Conflicts, ItemKind, ItemState, JobKind
+from providers.capabilities import Proof
+from providers.report import ErrorInfo
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where items go. `settings` holds the non-secret settings that decide about it, as JSON; `location` is
+    `BaseProvider.location`, empty until the worker opened the instance for the first time."""
+
+    instance: str
+    type: str
+    container: str
+    settings: str
+    location: str = ""
+    id: int = 0
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user asked for; the scan turns it into items."""
+
+    kind: JobKind
+    sources: tuple[str, ...]
+    """Local paths, or keys (a prefix ends in '/')."""
+    to: str = ""
+    """Remote prefix of an upload; local folder, or the very path, of a download."""
+    exact: bool = False
+    """A download of one object to the path `to` itself."""
+    conflicts: Conflicts = Conflicts.REPLACE
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    id: int
+    instance: str
+    place_id: int
+    order: Order
+
+
+class NewItem(msgspec.Struct, frozen=True, kw_only=True):
+    """`name` is unique within its job: what is there already when a scan is repeated is left alone."""
+
+    name: str
+    key: str
+    local_path: str = ""
+    kind: ItemKind = ItemKind.FILE
+    size_bytes: int = 0
+    state: ItemState = ItemState.QUEUED
+    replaces: bool | None = None
+    error: ErrorInfo | None = None
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """An item that was claimed: everything that its transfer needs."""
+
+    id: int
+    job_id: int
+    place_id: int
+    instance: str
+    job_kind: JobKind
+    kind: ItemKind
+    name: str
+    key: str
+    local_path: str
+    size_bytes: int
+    attempts: int
+    failures: int
+    replaces: bool | None
+    begun: bool
+    """A checkpoint of an earlier attempt is there."""
+
+
+class Ending(StrEnum):
+    """How an attempt ended. What STOPPED means is decided by the wish that stands in the journal."""
+
+    DONE = "done"
+    FAILED = "failed"
+    WAITING = "waiting"
+    SKIPPED = "skipped"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of one attempt at an item."""
+
+    item_id: int
+    ending: Ending
+    error: ErrorInfo | None = None
+    wait_until: float | None = None
+    counts_as_failure: bool = False
+    size_bytes: int | None = None
+    """The size that was really moved, where it is known."""
+    sha256: str = ""
+    proof: Proof | None = None
+    replaced: bool | None = None
+    elapsed_s: float = 0.0
+
+
+class Wish(StrEnum):
+    """What the user wants of a running item."""
+
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an instance's queue stands still; `until` None: until credentials or settings change."""
+
+    instance: str
+    error: ErrorInfo
+    until: float | None = None
+
+
+class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cancelled item has left behind."""
+
+    item_id: int
+    instance: str
+    place_id: int
+    job_kind: JobKind
+    local_path: str
+    attempts: int
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to an item."""
+
+    at: float
+    what: str
+    error: ErrorInfo | None = None

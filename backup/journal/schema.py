@@ -1,0 +1,296 @@
+"""The journal's tables, its migrations, and how a connection to it is opened.
+
+Counters are kept by triggers, so that no look ever sums over items, and the state machine of `backup.model` is
+enforced by the database: an illegal change of state aborts its transaction whoever asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from backup.model import FINAL_STATES, TRANSITIONS, ItemState, JobKind
+from providers.errors import InvalidConfiguration, ProviderError
+from providers.os_errors import from_os_error
+
+_BUSY_TIMEOUT_S: Final = 20.0
+
+_STILL: Final = "'skipped', 'cancelled'"
+_OPEN: Final = ", ".join(f"'{state}'" for state in ItemState if state not in FINAL_STATES)
+
+_TABLES: Final = """
+CREATE TABLE totals (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    revision INTEGER NOT NULL DEFAULT 0,
+    leaving INTEGER NOT NULL DEFAULT 0,
+    size_bytes INTEGER NOT NULL DEFAULT 0,
+    done_bytes INTEGER NOT NULL DEFAULT 0,
+    scanning INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO totals (id) VALUES (1);
+
+-- Where items go, fixed when they were queued. `settings` are those that decide about it; `location` is the provider's
+-- own word, known from the first time the worker opened it.
+CREATE TABLE places (
+    id INTEGER PRIMARY KEY,
+    instance TEXT NOT NULL,
+    type TEXT NOT NULL,
+    container TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    location TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX places_of_instance ON places (instance);
+
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    place_id INTEGER NOT NULL REFERENCES places (id),
+    title BLOB NOT NULL,
+    destination BLOB NOT NULL,
+    request BLOB NOT NULL,
+    created_at REAL NOT NULL,
+    scanning INTEGER NOT NULL,
+    error BLOB,
+    open_items INTEGER NOT NULL DEFAULT 0,
+    size_bytes INTEGER NOT NULL DEFAULT 0,
+    done_bytes INTEGER NOT NULL DEFAULT 0,
+    skipped_symlinks INTEGER NOT NULL DEFAULT 0,
+    skipped_special INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX jobs_scanning ON jobs (id) WHERE scanning;
+CREATE INDEX jobs_open ON jobs (instance) WHERE scanning OR open_items;
+
+-- Names, keys and paths are bytes: not every name is UTF-8.
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER NOT NULL REFERENCES jobs (id),
+    place_id INTEGER NOT NULL REFERENCES places (id),
+    instance TEXT NOT NULL,
+    job_kind TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    name BLOB NOT NULL,
+    key BLOB NOT NULL,
+    local_path BLOB NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    bytes_done INTEGER NOT NULL DEFAULT 0,
+    replaces INTEGER,
+    wish TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    failures INTEGER NOT NULL DEFAULT 0,
+    wait_until REAL,
+    error BLOB,
+    proof TEXT,
+    sha256 TEXT NOT NULL DEFAULT '',
+    replaced INTEGER,
+    elapsed_s REAL NOT NULL DEFAULT 0,
+    changed_at REAL NOT NULL,
+    finished_at REAL,
+    UNIQUE (job_id, name)
+);
+CREATE INDEX items_open ON items (state, id) WHERE finished_at IS NULL;
+CREATE INDEX items_ready ON items (instance, id) WHERE state = 'queued';
+CREATE INDEX items_waiting ON items (wait_until) WHERE state = 'waiting';
+CREATE INDEX items_ended ON items (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX items_of_job ON items (job_id, state, id);
+
+CREATE TABLE checkpoints (
+    item_id INTEGER PRIMARY KEY REFERENCES items (id),
+    saved BLOB NOT NULL
+);
+CREATE TABLE parts (
+    item_id INTEGER NOT NULL REFERENCES items (id),
+    part INTEGER NOT NULL,
+    receipt BLOB NOT NULL,
+    PRIMARY KEY (item_id, part)
+) WITHOUT ROWID;
+
+-- What cancelled items have left at a service (or beside a download's target) and must still be removed.
+CREATE TABLE cleanups (
+    item_id INTEGER PRIMARY KEY REFERENCES items (id),
+    instance TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    wait_until REAL NOT NULL DEFAULT 0,
+    error BLOB
+);
+
+-- Instances whose queue stands still: until a time, or (NULL) until credentials or settings change.
+CREATE TABLE holds (
+    instance TEXT PRIMARY KEY,
+    until REAL,
+    error BLOB NOT NULL
+);
+
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    item_id INTEGER NOT NULL REFERENCES items (id),
+    at REAL NOT NULL,
+    what TEXT NOT NULL,
+    error BLOB
+);
+CREATE INDEX events_of_item ON events (item_id, id);
+
+CREATE TABLE calls (
+    day TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (day, instance, kind)
+) WITHOUT ROWID;
+CREATE TABLE facts (key TEXT PRIMARY KEY, fact BLOB NOT NULL) WITHOUT ROWID;
+
+-- Items by job (0: all jobs), kind of job and state.
+CREATE TABLE counts (
+    job_id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    items INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (job_id, kind, state)
+) WITHOUT ROWID;
+"""
+
+_ALL_COUNTS: Final = "INSERT INTO counts (job_id, kind, state) VALUES " + ", ".join(
+    f"(0, '{kind}', '{state}')" for kind in JobKind for state in ItemState
+)
+
+
+def _weighed(row: str, column: str) -> str:
+    """The part of an item in its job's bytes: nothing for deletes, and for what is not going to move."""
+    still = f"{row}.job_kind = 'delete' OR {row}.state IN ({_STILL})"
+    return f"CASE WHEN {still} THEN 0 ELSE {row}.{column} END"
+
+
+_TRIGGERS: Final = f"""
+CREATE TRIGGER item_added AFTER INSERT ON items BEGIN
+    UPDATE counts SET items = items + 1
+        WHERE job_id IN (0, NEW.job_id) AND kind = NEW.job_kind AND state = NEW.state;
+    UPDATE jobs SET
+        open_items = open_items + (NEW.state IN ({_OPEN})),
+        size_bytes = size_bytes + {_weighed("NEW", "size_bytes")},
+        done_bytes = done_bytes + {_weighed("NEW", "bytes_done")},
+        skipped_symlinks = skipped_symlinks + (NEW.state = 'skipped' AND NEW.kind = 'symlink'),
+        skipped_special = skipped_special + (NEW.state = 'skipped' AND NEW.kind = 'other')
+        WHERE id = NEW.job_id;
+END;
+CREATE TRIGGER item_moved AFTER UPDATE OF state ON items WHEN OLD.state <> NEW.state BEGIN
+    UPDATE counts SET items = items - 1
+        WHERE job_id IN (0, OLD.job_id) AND kind = OLD.job_kind AND state = OLD.state;
+    UPDATE counts SET items = items + 1
+        WHERE job_id IN (0, NEW.job_id) AND kind = NEW.job_kind AND state = NEW.state;
+    INSERT INTO events (item_id, at, what, error) VALUES (NEW.id, NEW.changed_at, NEW.state, NEW.error);
+END;
+CREATE TRIGGER item_weighed AFTER UPDATE OF state, size_bytes, bytes_done ON items
+WHEN (OLD.state IN ({_OPEN})) <> (NEW.state IN ({_OPEN}))
+    OR (OLD.state IN ({_STILL})) <> (NEW.state IN ({_STILL}))
+    OR OLD.size_bytes <> NEW.size_bytes OR OLD.bytes_done <> NEW.bytes_done BEGIN
+    UPDATE jobs SET
+        open_items = open_items + (NEW.state IN ({_OPEN})) - (OLD.state IN ({_OPEN})),
+        size_bytes = size_bytes + ({_weighed("NEW", "size_bytes")}) - ({_weighed("OLD", "size_bytes")}),
+        done_bytes = done_bytes + ({_weighed("NEW", "bytes_done")}) - ({_weighed("OLD", "bytes_done")})
+        WHERE id = NEW.job_id;
+END;
+CREATE TRIGGER item_cancelled AFTER UPDATE OF state ON items WHEN NEW.state = 'cancelled' BEGIN
+    INSERT INTO cleanups (item_id, instance)
+        SELECT NEW.id, NEW.instance FROM checkpoints WHERE item_id = NEW.id
+        ON CONFLICT DO NOTHING;
+END;
+CREATE TRIGGER item_taken_up_again AFTER UPDATE OF state ON items WHEN OLD.state = 'cancelled' BEGIN
+    DELETE FROM cleanups WHERE item_id = OLD.id;
+END;
+CREATE TRIGGER job_added AFTER INSERT ON jobs BEGIN
+    UPDATE totals SET scanning = scanning + NEW.scanning;
+END;
+CREATE TRIGGER job_changed AFTER UPDATE OF scanning, open_items, size_bytes, done_bytes ON jobs BEGIN
+    UPDATE totals SET
+        scanning = scanning + NEW.scanning - OLD.scanning,
+        size_bytes = size_bytes + (CASE WHEN NEW.scanning OR NEW.open_items THEN NEW.size_bytes ELSE 0 END)
+            - (CASE WHEN OLD.scanning OR OLD.open_items THEN OLD.size_bytes ELSE 0 END),
+        done_bytes = done_bytes + (CASE WHEN NEW.scanning OR NEW.open_items THEN NEW.done_bytes ELSE 0 END)
+            - (CASE WHEN OLD.scanning OR OLD.open_items THEN OLD.done_bytes ELSE 0 END);
+END;
+"""
+
+_LEGAL: Final = ", ".join(f"'{before}>{after}'" for before, states in TRANSITIONS.items() for after in sorted(states))
+_STATE_MACHINE: Final = f"""
+CREATE TEMP TRIGGER state_machine BEFORE UPDATE OF state ON main.items
+WHEN OLD.state <> NEW.state AND (OLD.state || '>' || NEW.state) NOT IN ({_LEGAL}) BEGIN
+    SELECT RAISE(ABORT, 'illegal change of state');
+END;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_TABLES + _ALL_COUNTS + ";" + _TRIGGERS,)
+"""Script n takes a journal from version n to n + 1. Only ever append."""
+
+
+def open_connection(path: Path) -> sqlite3.Connection:
+    """A connection with this module's guarantees; the file is created 0600, and migrated. Commits are on disk when
+    they return.
+
+    Raises InvalidConfiguration when a newer version wrote the file, and ProviderError when it cannot be opened.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(
+            path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+    except OSError as error:
+        raise from_os_error(error, path) from None
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        migrate(connection, path)
+        connection.executescript(_STATE_MACHINE)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise ProviderError(
+            f"{path}: the journal cannot be used: {error}", hint="Move the file away to start with an empty queue."
+        ) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> None:
+    """Bring the journal to the newest version, in one transaction; several processes may try at once."""
+    if _version(connection) == len(migrations):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(connection)
+        if version > len(migrations):
+            raise InvalidConfiguration(
+                f"{path}: written by a newer version of this program (journal version {version})",
+                hint="Install that version again, or move the file away.",
+            )
+        for script in migrations[version:]:
+            for statement in statements(script):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def statements(script: str) -> list[str]:
+    """Split a script, since `executescript` would commit behind our back."""
+    found: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            found.append(pending.strip())
+            pending = ""
+    return found

@@ -1,0 +1,92 @@
+"""Access to the journal's file: one writer and one reader connection a process, each used by one thread at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from backup.journal.schema import open_connection
+from providers.errors import ProviderError, QuotaExceeded
+
+_NOT_LEGAL: Final = "illegal change of state"
+
+
+class IllegalTransition(Exception):
+    """A change of state that `backup.model.TRANSITIONS` does not know: a mistake in the program."""
+
+
+class Journal:
+    """Any thread may use it, any number of processes may have it open. Close it, or use it as a context."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file, or creates it (0600). Raises ProviderError when that fails, or a newer version wrote it."""
+        self.path = path
+        self._writer = open_connection(path)
+        self._reader = open_connection(path)
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+
+    @contextmanager
+    def transaction(self, *, quiet: bool = False) -> Iterator[sqlite3.Connection]:
+        """All or nothing, on disk when it returns. The revision moves on, but for a `quiet` one that no view shows.
+
+        Raises IllegalTransition, QuotaExceeded when the disk is full, ProviderError when the file cannot be used.
+        """
+        with self._write_lock, _explained(self.path):
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                if not quiet:
+                    self._writer.execute("UPDATE totals SET revision = revision + 1")
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def look(self) -> Iterator[sqlite3.Connection]:
+        """One consistent look; never waits for a writer."""
+        with self._read_lock, _explained(self.path):
+            self._reader.execute("BEGIN")
+            try:
+                yield self._reader
+            finally:
+                self._reader.execute("ROLLBACK")
+
+    def revision(self) -> int:
+        """A number that is another one after each change, whoever made it."""
+        with self.look() as db:
+            return int(db.execute("SELECT revision FROM totals").fetchone()[0])
+
+    def close(self) -> None:
+        """May be called twice."""
+        with self._write_lock, self._read_lock:
+            self._writer.close()
+            self._reader.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        if _NOT_LEGAL in str(error):
+            raise IllegalTransition(str(error)) from error
+        raise
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise QuotaExceeded(
+                f"{path}: no room for the journal", hint="Make room on that disk; the queue then goes on."
+            ) from error
+        raise ProviderError(f"{path}: the journal cannot be used: {error}") from error

@@ -1,0 +1,181 @@
+"""What front ends are shown: rows as the views of `backup.model`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from sqlite3 import Connection, Row
+from typing import Final
+
+from backup.model import (
+    FINAL_STATES,
+    ItemKind,
+    ItemState,
+    ItemView,
+    JobKind,
+    JobView,
+    QueueSnapshot,
+    QueueTotals,
+)
+from backup.packing import to_name, unpack
+from providers.capabilities import Proof
+from providers.errors import NotFound
+from providers.report import ErrorInfo
+
+_OPEN_ORDER: Final = (ItemState.RUNNING, ItemState.WAITING, ItemState.PAUSED, ItemState.QUEUED)
+_ENDED_JOBS: Final = 50
+"""How many finished jobs a snapshot tells of; unfinished ones all."""
+
+
+def snapshot(db: Connection, *, offset: int = 0, limit: int = 200, job_id: int | None = None) -> QueueSnapshot:
+    """A window of the items (of one job, or of all), and the counters beside it; what it costs depends on the window
+    alone."""
+    counts = _counts_by_state(db, job_id or 0)
+    return QueueSnapshot(
+        totals=totals(db),
+        jobs=tuple(jobs(db)),
+        items=tuple(_window(db, counts, offset, limit, job_id)),
+        item_count=sum(counts.values()),
+    )
+
+
+def totals(db: Connection) -> QueueTotals:
+    by_kind: dict[tuple[str, str], int] = {}
+    by_state: dict[str, int] = {}
+    for row in db.execute("SELECT kind, state, items FROM counts WHERE job_id = 0"):
+        by_kind[row["kind"], row["state"]] = row["items"]
+        by_state[row["state"]] = by_state.get(row["state"], 0) + row["items"]
+    kept = db.execute("SELECT size_bytes, done_bytes, scanning FROM totals").fetchone()
+    return QueueTotals(
+        uploading=by_kind.get((JobKind.UPLOAD, ItemState.RUNNING), 0),
+        downloading=by_kind.get((JobKind.DOWNLOAD, ItemState.RUNNING), 0),
+        deleting=by_kind.get((JobKind.DELETE, ItemState.RUNNING), 0),
+        queued=by_state.get(ItemState.QUEUED, 0),
+        waiting=by_state.get(ItemState.WAITING, 0),
+        paused=by_state.get(ItemState.PAUSED, 0),
+        failed=by_state.get(ItemState.FAILED, 0),
+        verified=by_kind.get((JobKind.UPLOAD, ItemState.DONE), 0) + by_kind.get((JobKind.DOWNLOAD, ItemState.DONE), 0),
+        size_bytes=kept["size_bytes"],
+        done_bytes=kept["done_bytes"],
+        scanning=bool(kept["scanning"]),
+    )
+
+
+def jobs(db: Connection) -> list[JobView]:
+    """Every unfinished job and the newest finished ones, newest first."""
+    rows = db.execute(
+        "SELECT * FROM jobs WHERE scanning OR open_items UNION"
+        " SELECT * FROM (SELECT * FROM jobs WHERE NOT (scanning OR open_items) ORDER BY id DESC LIMIT ?)"
+        " ORDER BY id DESC",
+        (_ENDED_JOBS,),
+    ).fetchall()
+    return [_job_view(db, row) for row in rows]
+
+
+def job(db: Connection, job_id: int) -> JobView:
+    """Raises NotFound."""
+    row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no job {job_id}")
+    return _job_view(db, row)
+
+
+def _job_view(db: Connection, row: Row) -> JobView:
+    return JobView(
+        id=row["id"],
+        kind=JobKind(row["kind"]),
+        instance=row["instance"],
+        title=to_name(row["title"]),
+        destination=to_name(row["destination"]),
+        created_at=row["created_at"],
+        scanning=bool(row["scanning"]),
+        counts=_counts_by_state(db, row["id"]),
+        size_bytes=row["size_bytes"],
+        done_bytes=row["done_bytes"],
+        skipped_symlinks=row["skipped_symlinks"],
+        skipped_special=row["skipped_special"],
+        error=_error(row["error"]),
+    )
+
+
+def _counts_by_state(db: Connection, job_id: int) -> dict[ItemState, int]:
+    counts = dict.fromkeys(ItemState, 0)
+    for row in db.execute("SELECT state, items FROM counts WHERE job_id = ?", (job_id,)):
+        counts[ItemState(row["state"])] += row["items"]
+    return counts
+
+
+def _window(
+    db: Connection, counts: dict[ItemState, int], offset: int, limit: int, job_id: int | None
+) -> Iterable[ItemView]:
+    found: list[Row] = []
+    for state in _OPEN_ORDER:
+        here = counts[state]
+        if offset < here and len(found) < limit:
+            found += _open_items(db, state, offset, limit - len(found), job_id)
+        offset = max(0, offset - here)
+    ended = sum(counts[state] for state in FINAL_STATES)
+    if offset < ended and len(found) < limit:
+        found += _ended_items(db, offset, limit - len(found), job_id)
+    return [_item_view(row) for row in found]
+
+
+def _open_items(db: Connection, state: ItemState, offset: int, limit: int, job_id: int | None) -> list[Row]:
+    where, values = _of_job("state = ? AND finished_at IS NULL", job_id)
+    query = f"SELECT * FROM items WHERE {where} ORDER BY id LIMIT ? OFFSET ?"
+    return db.execute(query, (state, *values, limit, offset)).fetchall()
+
+
+def _ended_items(db: Connection, offset: int, limit: int, job_id: int | None) -> list[Row]:
+    where, values = _of_job("finished_at IS NOT NULL", job_id)
+    query = f"SELECT * FROM items WHERE {where} ORDER BY finished_at DESC, id DESC LIMIT ? OFFSET ?"
+    return db.execute(query, (*values, limit, offset)).fetchall()
+
+
+def _of_job(where: str, job_id: int | None) -> tuple[str, tuple[int, ...]]:
+    return (where, ()) if job_id is None else (f"{where} AND job_id = ?", (job_id,))
+
+
+def item(db: Connection, item_id: int) -> ItemView:
+    """Raises NotFound."""
+    row = db.execute("SELECT * FROM items WHERE id = ?", (item_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no item {item_id}")
+    return _item_view(row)
+
+
+def items_by_id(db: Connection, item_ids: Iterable[int]) -> list[ItemView]:
+    """Those of them that are there."""
+    rows = (db.execute("SELECT * FROM items WHERE id = ?", (item_id,)).fetchone() for item_id in item_ids)
+    return [_item_view(row) for row in rows if row is not None]
+
+
+def item_ids(db: Connection, job_id: int) -> list[int]:
+    return [row["id"] for row in db.execute("SELECT id FROM items WHERE job_id = ? ORDER BY id", (job_id,))]
+
+
+def _item_view(row: Row) -> ItemView:
+    return ItemView(
+        id=row["id"],
+        job_id=row["job_id"],
+        job_kind=JobKind(row["job_kind"]),
+        instance=row["instance"],
+        kind=ItemKind(row["kind"]),
+        state=ItemState(row["state"]),
+        name=to_name(row["name"]),
+        key=to_name(row["key"]),
+        local_path=to_name(row["local_path"]),
+        size_bytes=row["size_bytes"],
+        bytes_done=row["bytes_done"],
+        wait_until=row["wait_until"],
+        error=_error(row["error"]),
+        proof=Proof(row["proof"]) if row["proof"] else None,
+        sha256=row["sha256"],
+        replaced=None if row["replaced"] is None else bool(row["replaced"]),
+        attempts=row["attempts"],
+        elapsed_s=row["elapsed_s"],
+        finished_at=row["finished_at"],
+    )
+
+
+def _error(packed: bytes | None) -> ErrorInfo | None:
+    return None if packed is None else unpack(packed, ErrorInfo)

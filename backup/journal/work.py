@@ -1,0 +1,161 @@
+"""What is left to do, what stands still and why, and the worker's farewell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from sqlite3 import Connection
+from typing import Final
+
+from backup.journal.records import Cleanup, Hold
+from backup.model import JobKind
+from backup.packing import pack, to_name, unpack
+from providers.report import ErrorInfo
+
+_HELD: Final = "SELECT 1 FROM holds WHERE holds.instance = items.instance"
+
+
+def ready_instances(db: Connection) -> list[str]:
+    """Instances with queued items whose queue does not stand still."""
+    # A loose index scan: one step of the index per instance, however many items are queued.
+    rows = db.execute(
+        "WITH RECURSIVE ready (instance) AS ("
+        " SELECT min(instance) FROM items WHERE state = 'queued'"
+        " UNION ALL SELECT (SELECT min(instance) FROM items WHERE state = 'queued' AND instance > ready.instance)"
+        " FROM ready WHERE ready.instance IS NOT NULL)"
+        " SELECT instance FROM ready WHERE instance IS NOT NULL AND instance NOT IN (SELECT instance FROM holds)"
+    )
+    return [row["instance"] for row in rows]
+
+
+def wake_due(tx: Connection, *, now: float) -> int:
+    """Queue again what has waited long enough, and let go of holds whose time has come."""
+    tx.execute("DELETE FROM holds WHERE until <= ?", (now,))
+    return tx.execute(
+        "UPDATE items SET state = 'queued', wait_until = NULL, changed_at = ?"
+        " WHERE state = 'waiting' AND wait_until <= ?",
+        (now, now),
+    ).rowcount
+
+
+def next_due(db: Connection) -> float | None:
+    """The next moment at which something goes on by itself."""
+    row = db.execute(
+        "SELECT min(due) FROM (SELECT min(wait_until) AS due FROM items WHERE state = 'waiting'"
+        " UNION ALL SELECT min(until) FROM holds UNION ALL SELECT min(wait_until) FROM cleanups)"
+    ).fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def hold(tx: Connection, held: Hold) -> None:
+    """Make an instance's queue stand still. A hold without end is not shortened by one with an end."""
+    tx.execute(
+        "INSERT INTO holds (instance, until, error) VALUES (?, ?, ?) ON CONFLICT (instance) DO UPDATE"
+        " SET until = excluded.until, error = excluded.error WHERE until IS NOT NULL",
+        (held.instance, held.until, pack(held.error)),
+    )
+
+
+def holds(db: Connection) -> list[Hold]:
+    return [
+        Hold(instance=row["instance"], until=row["until"], error=unpack(row["error"], ErrorInfo))
+        for row in db.execute("SELECT * FROM holds ORDER BY instance")
+    ]
+
+
+def release(tx: Connection, instance: str | None = None, *, now: float) -> int:
+    """Let an instance (None: all) go on: its hold is gone, and what waited for it is queued again."""
+    tx.execute("DELETE FROM holds WHERE ?1 IS NULL OR instance = ?1", (instance,))
+    return tx.execute(
+        "UPDATE items SET state = 'queued', wait_until = NULL, error = NULL, changed_at = ?1"
+        " WHERE state = 'waiting' AND finished_at IS NULL AND (?2 IS NULL OR instance = ?2)",
+        (now, instance),
+    ).rowcount
+
+
+# Clean-ups
+
+def due_cleanups(db: Connection, *, now: float, limit: int = 100) -> list[Cleanup]:
+    rows = db.execute(
+        "SELECT item_id, cleanups.instance, place_id, job_kind, local_path, cleanups.attempts FROM cleanups"
+        " JOIN items ON items.id = item_id WHERE cleanups.wait_until <= ? ORDER BY item_id LIMIT ?",
+        (now, limit),
+    )
+    return [
+        Cleanup(
+            item_id=row["item_id"],
+            instance=row["instance"],
+            place_id=row["place_id"],
+            job_kind=JobKind(row["job_kind"]),
+            local_path=to_name(row["local_path"]),
+            attempts=row["attempts"],
+        )
+        for row in rows
+    ]
+
+
+def cleanup_done(tx: Connection, item_id: int) -> None:
+    tx.execute("DELETE FROM cleanups WHERE item_id = ?", (item_id,))
+
+
+def cleanup_failed(tx: Connection, item_id: int, error: ErrorInfo, *, again_at: float) -> None:
+    tx.execute(
+        "UPDATE cleanups SET attempts = attempts + 1, error = ?, wait_until = ? WHERE item_id = ?",
+        (pack(error), again_at, item_id),
+    )
+
+
+# Coming and going
+
+def arrive(tx: Connection) -> None:
+    tx.execute("UPDATE totals SET leaving = 0")
+
+
+def leave_if_idle(tx: Connection) -> bool:
+    """In one transaction: see that nothing is left to do that a worker could do, and set `leaving`."""
+    if _busy(tx):
+        return False
+    tx.execute("UPDATE totals SET leaving = 1")
+    return True
+
+
+def leave(tx: Connection) -> None:
+    """Set `leaving` though there is work: the worker was told to stop."""
+    tx.execute("UPDATE totals SET leaving = 1")
+
+
+def is_leaving(db: Connection) -> bool:
+    return bool(db.execute("SELECT leaving FROM totals").fetchone()[0])
+
+
+def _busy(db: Connection) -> bool:
+    return bool(
+        db.execute(
+            "SELECT EXISTS (SELECT 1 FROM jobs WHERE scanning)"
+            " OR EXISTS (SELECT 1 FROM items WHERE state = 'running' AND finished_at IS NULL)"
+            f" OR EXISTS (SELECT 1 FROM items WHERE state = 'queued' AND NOT EXISTS ({_HELD}))"
+            " OR EXISTS (SELECT 1 FROM items WHERE state = 'waiting' AND wait_until IS NOT NULL)"
+            " OR EXISTS (SELECT 1 FROM holds WHERE until IS NOT NULL)"
+            " OR EXISTS (SELECT 1 FROM cleanups)"
+        ).fetchone()[0]
+    )
+
+
+def has_work(db: Connection) -> bool:
+    """Whether a worker is worth starting: a new one also tries again what waits for credentials."""
+    left = "SELECT EXISTS (SELECT 1 FROM items WHERE state IN ('queued', 'waiting') AND finished_at IS NULL)"
+    return _busy(db) or bool(db.execute(left).fetchone()[0])
+
+
+def count_calls(tx: Connection, day: str, calls: Mapping[tuple[str, str], int]) -> None:
+    """Add requests by (instance, kind) to a day's (YYYY-MM-DD)."""
+    tx.executemany(
+        "INSERT INTO calls (day, instance, kind, count) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (day, instance, kind) DO UPDATE SET count = count + excluded.count",
+        [(day, instance, kind, count) for (instance, kind), count in calls.items()],
+    )
+
+
+def calls(db: Connection, instance: str) -> dict[str, int]:
+    """All requests that were ever sent for an instance, by kind."""
+    rows = db.execute("SELECT kind, sum(count) FROM calls WHERE instance = ? GROUP BY kind", (instance,))
+    return {row[0]: row[1] for row in rows}

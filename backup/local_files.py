@@ -1,0 +1,39 @@
+"""The local side of the browser."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from backup.model import ItemKind, LocalEntry
+from providers.os_errors import from_os_error
+
+
+def entries(folder: Path) -> tuple[LocalEntry, ...]:
+    """`Service.list_local`. An entry that vanishes meanwhile is left out; one that may not be looked at has size 0."""
+    try:
+        with os.scandir(folder) as found:
+            return tuple(entry for item in found if (entry := _entry(item)))
+    except OSError as error:
+        raise from_os_error(error, folder) from error
+
+
+def _entry(item: os.DirEntry[str]) -> LocalEntry | None:
+    try:
+        facts = item.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return LocalEntry(name=item.name, kind=ItemKind.OTHER, size_bytes=0, modified_at=0.0)
+    kind = kind_of(facts.st_mode)
+    size_bytes = facts.st_size if kind is ItemKind.FILE else 0
+    return LocalEntry(name=item.name, kind=kind, size_bytes=size_bytes, modified_at=facts.st_mtime)
+
+
+def kind_of(mode: int) -> ItemKind:
+    if stat.S_ISREG(mode):
+        return ItemKind.FILE
+    if stat.S_ISDIR(mode):
+        return ItemKind.DIRECTORY
+    return ItemKind.SYMLINK if stat.S_ISLNK(mode) else ItemKind.OTHER

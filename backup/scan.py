@@ -1,0 +1,181 @@
+"""What there is to transfer, streamed: local trees and what is below a remote prefix.
+
+Nothing here follows a symlink, leaves what it was given, or holds a whole listing in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from backup.local_files import kind_of
+from backup.model import ItemKind
+from providers.base import BaseProvider
+from providers.cancel import CancelToken
+from providers.errors import NotFound, ProviderError
+from providers.objects import RemoteFile
+from providers.os_errors import from_os_error
+from providers.report import ErrorInfo
+
+BATCH: Final = 500
+T = TypeVar("T")
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a local tree. Names may hold surrogates for bytes that are not UTF-8."""
+
+    name: str
+    """Relative to the folder that holds what was chosen: begins with the chosen file's or folder's own name; '/'
+    between."""
+    path: str
+    kind: ItemKind
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    error: ErrorInfo | None = None
+    """Why it cannot be read, or its folder not be listed."""
+    empty: bool = False
+    """A directory with nothing in it. Other directories are not reported."""
+
+
+def walk_local(paths: Sequence[Path | str], *, cancel: CancelToken | None = None) -> Iterator[list[Found]]:
+    """Batches of up to 500 entries: files, empty directories, symlinks and special files, and what cannot be read.
+
+    What vanishes between being seen and being looked at is left out. Raises Cancelled, and nothing else.
+    """
+    return batches(_walk(paths, cancel or CancelToken()), BATCH)
+
+
+def batches(entries: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(entries)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _walk(paths: Sequence[Path | str], cancel: CancelToken) -> Iterator[Found]:
+    for path in paths:
+        top = os.path.abspath(path)
+        name = os.path.basename(top) or "root"
+        try:
+            facts = os.lstat(top)
+        except OSError as error:
+            yield _failed(name, top, error)
+            continue
+        if stat.S_ISDIR(facts.st_mode):
+            yield from _tree(top, name, cancel)
+        else:
+            yield _entry(name, top, facts)
+
+
+def _tree(top: str, name: str, cancel: CancelToken) -> Iterator[Found]:
+    """Depth first with a stack of its own: a tree may be deeper than Python's."""
+    pending = [(top, name)]
+    while pending:
+        cancel.check()
+        folder, below = pending.pop()
+        empty = True
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    empty = False
+                    found = _look(entry, f"{below}/{entry.name}")
+                    if found is None:
+                        continue
+                    if found.kind is ItemKind.DIRECTORY and found.error is None:
+                        pending.append((found.path, found.name))
+                    else:
+                        yield found
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            yield _failed(below, folder, error, ItemKind.DIRECTORY)
+            continue
+        if empty:
+            yield Found(name=below, path=folder, kind=ItemKind.DIRECTORY, mtime_ns=_mtime_ns(folder), empty=True)
+
+
+def _look(entry: os.DirEntry[str], name: str) -> Found | None:
+    try:
+        return _entry(name, entry.path, entry.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return _failed(name, entry.path, error)
+
+
+def _entry(name: str, path: str, facts: os.stat_result) -> Found:
+    kind = kind_of(facts.st_mode)
+    size_bytes = facts.st_size if kind is ItemKind.FILE else 0
+    return Found(name=name, path=path, kind=kind, size_bytes=size_bytes, mtime_ns=facts.st_mtime_ns)
+
+
+def _failed(name: str, path: str, error: OSError, kind: ItemKind = ItemKind.OTHER) -> Found:
+    return Found(name=name, path=path, kind=kind, error=ErrorInfo.of(from_os_error(error, path)))
+
+
+def _mtime_ns(path: str) -> int:
+    try:
+        return os.lstat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def walk_remote(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterator[RemoteFile]:
+    """What a chosen key stands for: the object itself, or with a final '/' everything below that prefix, the marker
+    that some tools leave for the folder itself included. Raises ProviderError; NotFound when there is nothing."""
+    if not key.endswith("/"):
+        yield provider.retry.run(lambda: provider.stat(key), cancel)
+        return
+    anything = False
+    for file in walk_prefix(provider, key, cancel):
+        anything = True
+        yield file
+    if not anything:
+        raise NotFound(f"{key}: there is nothing below it")
+
+
+def walk_prefix(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[RemoteFile]:
+    """Everything below a prefix, page by page, each page retried as the settings say."""
+    token: str | None = None
+    while True:
+        page = provider.retry.run(lambda at=token: provider.scan(prefix, token=at), cancel)  # type: ignore[misc]
+        yield from page.files
+        token = page.next_token
+        if token is None:
+            return
+
+
+class Destination:
+    """What stands at an upload's destination already, so that not every file needs a question of its own."""
+
+    def __init__(self, sizes: dict[str, int], complete: bool) -> None:
+        self._sizes = sizes
+        self._complete = complete
+
+    @classmethod
+    def unknown(cls) -> Destination:
+        return cls({}, False)
+
+    @classmethod
+    def listed(cls, provider: BaseProvider, prefixes: Iterable[str], cancel: CancelToken, *, limit: int) -> Destination:
+        """Lists at most `limit` objects; a listing that fails or goes on leaves the rest unknown."""
+        sizes: dict[str, int] = {}
+        try:
+            for prefix in prefixes:
+                for file in walk_prefix(provider, prefix, cancel):
+                    if len(sizes) >= limit:
+                        return cls(sizes, False)
+                    sizes[file.key] = file.size_bytes
+        except ProviderError:
+            cancel.check()
+            return cls(sizes, False)
+        return cls(sizes, True)
+
+    def has(self, key: str) -> bool | None:
+        """None: not known."""
+        return True if key in self._sizes else False if self._complete else None

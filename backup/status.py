@@ -1,0 +1,50 @@
+"""What `status --json` prints."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from backup import config, instances
+from backup.credentials import CredentialStore
+from backup.model import InstanceInfo
+from backup.paths import Paths
+
+if TYPE_CHECKING:
+    from backup.queue import Queue
+
+
+def status(paths: Paths, store: CredentialStore, queue: Queue) -> dict[str, Any]:
+    """`Service.status`: JSON data, no secret in it."""
+    totals = queue.snapshot(limit=0).totals
+    problem = config.load(paths).problem
+    return {
+        "version": version("homeserver-backup"),
+        "paths": {
+            "config_file": str(paths.config_file),
+            "state_dir": str(paths.state_dir),
+            "logs_dir": str(paths.logs_dir),
+            "local_storage": str(paths.local_storage),
+        },
+        "store": msgspec.to_builtins(store.status()),
+        "worker": {"alive": totals.worker_alive},
+        "queue": msgspec.to_builtins(totals),
+        "instances": [_instance(info) for info in instances.describe_all(paths)],
+        "problem": msgspec.to_builtins(problem),
+    }
+
+
+def _instance(info: InstanceInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "type": info.type,
+        "state": info.state.value,
+        "enabled": info.enabled,
+        "container": info.container,
+        "has_credentials": info.has_credentials,
+        "checked_at": info.checked_at,
+        "check_ok": info.check_ok,
+        "problem": msgspec.to_builtins(info.problem),
+    }

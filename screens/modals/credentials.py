@@ -1,0 +1,93 @@
+"""Other credentials for an instance: the pair and the other secrets of its service, nothing else."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.getters import query_one
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static
+
+from backup.model import InstanceInfo, ServiceInfo, StoreState
+from providers.errors import ProviderError
+from screens.modals.question import QuestionScreen
+from tui.bridge import bridge_of
+from tui.text import safe
+from tui.widgets.one_line import KeyBar
+from tui.widgets.problem import Problem
+from tui.widgets.settings_form import SettingsForm
+from tui.widgets.store_words import store_words
+
+
+class CredentialsScreen(ModalScreen[bool]):
+    """True once something was kept. Secrets are typed masked and go straight to the credential store."""
+
+    CSS_PATH = "setup.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave")]
+    form = query_one(SettingsForm)
+    problem = query_one(Problem)
+
+    def __init__(self, info: InstanceInfo, service: ServiceInfo) -> None:
+        super().__init__()
+        self._info = info
+        self._user_field, self._password_field = service.credential_pair or ("username", "password")
+        self._fields = [spec for spec in service.fields if spec.secret or spec.name == self._user_field]
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog", id="setup") as dialog:
+            dialog.border_title = Content(f"Credentials of {safe(self._info.name)}")
+            yield SettingsForm(self._fields, self._info.settings, name=self._info.name, new=False)
+            yield Static("", id="store", classes="quiet")
+            yield Problem()
+            yield Button(Content("Keep"), id="keep")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.form.focus_first()
+        status = bridge_of(self).store
+        if status is not None and status.state is StoreState.READY:
+            place = safe(status.backend)
+            self.query_one("#store", Static).update(Content(f"They go to: {place}. A new check is needed afterwards."))
+        elif status is not None:
+            self.query_one("#store", Static).update(store_words(status))
+
+    @on(SettingsForm.Submitted)
+    @on(Button.Pressed, "#keep")
+    def _keep(self) -> None:
+        if self.form.check():
+            self._save()
+
+    @work(exclusive=True)
+    async def _save(self) -> None:
+        username = self.form.values().get(self._user_field)
+        secrets = self.form.take_secrets()
+        if username is None and not secrets:
+            self.dismiss(False)
+            return
+        bridge = bridge_of(self)
+        password = secrets.pop(self._password_field, None)
+        try:
+            await bridge.call(bridge.service.set_credentials, self._info.name, username, password, secrets)
+        except ProviderError as error:
+            self.problem.show(error)
+            self.query_one("#store", Static).update(Content("Nothing was kept. Type the secret again to try again."))
+            self.form.forget_secrets()
+        else:
+            self.dismiss(True)
+
+    @work
+    async def action_leave(self) -> None:
+        if self.problem.there:
+            self.problem.dismiss()
+            return
+        text = Content("What you typed is forgotten; nothing of it has been kept.")
+        if self.form.edited and not await self.app.push_screen_wait(
+            QuestionScreen("Leave without keeping?", text, act="Leave", stay="Stay")
+        ):
+            return
+        self.dismiss(False)

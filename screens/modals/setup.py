@@ -1,0 +1,265 @@
+"""Setting a service up: choose it, fill in the form, see it checked, keep the secret, save.
+
+Nothing is stored before the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import ClassVar, Final
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.getters import query_one
+from textual.screen import ModalScreen
+from textual.widgets import Button, ContentSwitcher, OptionList
+
+from backup.model import InstanceInfo, ServiceInfo, StoreState
+from providers.errors import InvalidConfiguration, ProviderError
+from providers.report import ErrorInfo
+from screens.modals.question import QuestionScreen
+from screens.modals.setup_draft import Draft, SetUp, free_name
+from screens.modals.setup_pages import CheckPage, DonePage, KeepPage, Page, ServicePage, SettingsPage
+from tui.bridge import bridge_of
+from tui.text import safe
+from tui.widgets.one_line import KeyBar
+from tui.widgets.settings_form import SettingsForm
+from tui.widgets.trail import Trail
+
+_ORDER: Final = list(Page)
+
+
+class SetupScreen(ModalScreen[SetUp | None]):
+    """A new instance, or with `instance` other settings for that one. `service` skips the choice."""
+
+    CSS_PATH = "setup.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "keep", "continue"),
+        Binding("enter", "save", "save and enable"),
+        Binding("enter", "finish(True)", "browse"),
+        Binding("r", "check", "check again"),
+        Binding("r", "ask_store", "look again"),
+        Binding("c", "create", "create it"),
+        Binding("l", "choose", "choose another"),
+        Binding("b", "back", "back"),
+        Binding("escape", "leave", "leave"),
+    ]
+    pages = query_one(ContentSwitcher)
+    settings_page = query_one(SettingsPage)
+    check_page = query_one(CheckPage)
+    keep_page = query_one(KeepPage)
+
+    def __init__(self, instance: InstanceInfo | None = None, *, service: str = "") -> None:
+        super().__init__()
+        self._instance = instance
+        self._wanted = instance.type if instance else service
+        self._draft: Draft | None = None
+        self._busy = False
+        self._can_save = False
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog", id="setup") as dialog:
+            dialog.border_title = "Set up a service"
+            yield Trail([page.value for page in _ORDER])
+            with ContentSwitcher(initial=Page.SERVICE.value):
+                yield ServicePage()
+                yield SettingsPage()
+                yield CheckPage()
+                yield KeepPage()
+                yield DonePage()
+        yield KeyBar()
+
+    async def on_mount(self) -> None:
+        services = bridge_of(self).services
+        self.query_one(ServicePage).show(services)
+        found = next((each for each in services if each.name == self._wanted and not each.unavailable), None)
+        if found:
+            await self._open_form(found)
+        else:
+            self._go_to(Page.SERVICE)
+
+    @property
+    def page(self) -> Page:
+        return Page(self.pages.current or Page.SERVICE)
+
+    @property
+    def draft(self) -> Draft:
+        assert self._draft is not None, "no service was chosen yet"
+        return self._draft
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Which keys there are, page by page."""
+        page, idle = self.page, not self._busy
+        match action:
+            case "keep":
+                return idle and page is Page.CHECK and self.draft.passed
+            case "check":
+                return idle and page is Page.CHECK and not self.draft.passed
+            case "create" | "choose":
+                return idle and page is Page.CHECK and self.draft.misses_container
+            case "save":
+                return idle and page is Page.KEEP and self._can_save
+            case "ask_store":
+                return idle and page is Page.KEEP and not self._can_save
+            case "finish":
+                return page is Page.DONE
+            case "back":
+                return page in (Page.CHECK, Page.KEEP)
+        return True
+
+    def _go_to(self, page: Page) -> None:
+        self.pages.current = page.value
+        self.query_one(Trail).show(_ORDER.index(page))
+        if page is Page.SERVICE:
+            self.query_one(ServicePage).focus()
+        elif page is Page.SETTINGS and self.settings_page.form:
+            self.settings_page.form.focus_first()
+        else:
+            self.set_focus(None)
+        self.refresh_bindings()
+
+    # Service and settings
+
+    @on(OptionList.OptionSelected, "#service")
+    async def _service_chosen(self, event: OptionList.OptionSelected) -> None:
+        await self._open_form(next(each for each in bridge_of(self).services if each.name == event.option_id))
+
+    async def _open_form(self, service: ServiceInfo) -> None:
+        bridge, known = bridge_of(self), self._instance
+        self._draft = Draft(bridge, service, known)
+        title = f"Change {safe(known.name)}" if known else f"Set up {safe(service.title)}"
+        self.query_one("#setup").border_title = Content(title)
+        taken = {info.name for info in bridge.instances}
+        await self.settings_page.open(
+            service,
+            known.settings if known else {},
+            name=known.name if known else free_name(service.name, taken),
+            new=known is None,
+            taken=taken,
+        )
+        self._go_to(Page.SETTINGS)
+
+    @on(SettingsForm.Submitted)
+    @on(Button.Pressed, "#check")
+    def _form_submitted(self) -> None:
+        form = self.settings_page.form
+        if form is not None and form.check():
+            self.draft.name, self.draft.values = form.instance_name, form.values()
+            self.draft.secrets |= form.take_secrets()
+            self.action_check()
+
+    # Check and container
+
+    @work(exclusive=True, group="setup")
+    async def action_check(self) -> None:
+        self.check_page.begin(self.draft.service.container_word)
+        self._go_to(Page.CHECK)
+        if await self._try(self.draft.check(self.check_page.steps.tell)) and self.draft.report:
+            self.check_page.steps.finish(self.draft.report)
+            self.check_page.say_what_next(self.draft)
+
+    @work(exclusive=True, group="setup")
+    async def action_create(self) -> None:
+        self.check_page.say(f"Creating the {self.draft.service.container_word}…")
+        if await self._try(self.draft.create_container()):
+            self.action_check()
+
+    @work(exclusive=True, group="setup")
+    async def action_choose(self) -> None:
+        names: list[str] = []
+
+        async def ask() -> None:
+            names.extend(await self.draft.containers())
+
+        if await self._try(ask()):
+            self.check_page.choose_from(names)
+
+    async def _try(self, asking: Awaitable[object]) -> bool:
+        """Wait for an answer with the keys locked; False, and the error on the page, when it failed."""
+        self._set_busy(True)
+        try:
+            await asking
+        except ProviderError as error:
+            self.check_page.steps.fail(ErrorInfo.of(error))
+            self.check_page.say_what_next(self.draft)
+            if isinstance(error, InvalidConfiguration) and self.settings_page.has_field(error.field):
+                self._go_to(Page.SETTINGS)
+                self.settings_page.complain(error)
+            return False
+        finally:
+            self._set_busy(False)
+        return True
+
+    def _set_busy(self, busy: bool) -> None:
+        self._busy = busy
+        self.refresh_bindings()
+
+    @on(OptionList.OptionSelected, "#choices")
+    def _container_chosen(self, event: OptionList.OptionSelected) -> None:
+        form = self.settings_page.form
+        if form is not None and event.option_id:
+            form.set_text("container", event.option_id)
+            self._form_submitted()
+
+    # Secrets, saving, leaving
+
+    def action_keep(self) -> None:
+        self._go_to(Page.KEEP)
+        self._can_save = not self.draft.secrets
+        if self._can_save:
+            self.keep_page.show_no_secret(kept=bool(self._instance and self._instance.has_credentials))
+            self.refresh_bindings()
+        else:
+            self.action_ask_store()
+
+    @work(exclusive=True, group="setup")
+    async def action_ask_store(self) -> None:
+        bridge = bridge_of(self)
+        self.keep_page.ask_store()
+        self._set_busy(True)
+        try:
+            status = await bridge.call(bridge.service.store_status, timeout_s=5)
+            self._can_save = status.state is StoreState.READY
+            self.keep_page.show_store(status)
+        except ProviderError as error:
+            self.keep_page.show_error(ErrorInfo.of(error))
+        finally:
+            self._set_busy(False)
+
+    @work(exclusive=True, group="setup")
+    async def action_save(self) -> None:
+        self._set_busy(True)
+        try:
+            info = await self.draft.save()
+            self.query_one(DonePage).show(info.name, info.location or info.container)
+            self._go_to(Page.DONE)
+        except ProviderError as error:
+            self._can_save = False
+            self.keep_page.show_error(ErrorInfo.of(error))
+        finally:
+            self._set_busy(False)
+
+    def action_back(self) -> None:
+        self.workers.cancel_group(self, "setup")
+        self._go_to(Page.SETTINGS)
+
+    def action_finish(self, browse: bool) -> None:
+        assert self.draft.report is not None
+        self.dismiss(SetUp(self.draft.name, self.draft.report, browse))
+
+    @work
+    async def action_leave(self) -> None:
+        if self.page is Page.DONE:
+            self.action_finish(False)
+            return
+        form, draft = self.settings_page.form, self._draft
+        if (form and form.edited) or (draft and (draft.secrets or draft.report)):
+            text = Content("What you typed is forgotten; nothing of it has been stored.")
+            question = QuestionScreen("Leave the set-up?", text, act="Leave", stay="Stay")
+            if not await self.app.push_screen_wait(question):
+                return
+        self.dismiss(None)
+

@@ -1,0 +1,91 @@
+"""What has been typed into the set-up flow, and what can be asked and done with it. It lives in memory only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from backup.model import InstanceInfo, ServiceInfo
+from providers.report import CheckStep, ConnectionReport, StepName, StepState
+from providers.secret import Secret
+from tui.bridge import Bridge
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """What came of the flow: an instance that was checked and saved just now."""
+
+    name: str
+    report: ConnectionReport
+    browse: bool
+
+
+@dataclass
+class Draft:
+    """Every method that asks raises ProviderError."""
+
+    bridge: Bridge = field(repr=False)
+    service: ServiceInfo
+    instance: InstanceInfo | None
+    """The saved instance that is changed; None for a new one."""
+    name: str = ""
+    values: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, Secret] = field(default_factory=dict)
+    report: ConnectionReport | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.report is not None and self.report.ok
+
+    @property
+    def misses_container(self) -> bool:
+        """Whether the check stopped because the container is not there."""
+        steps = self.report.steps if self.report else ()
+        failed = next((step for step in steps if step.state is StepState.FAILED), None)
+        return bool(failed and failed.name is StepName.CONTAINER and failed.error and failed.error.kind == "not_found")
+
+    async def check(self, on_step: Callable[[CheckStep], None]) -> ConnectionReport:
+        """Check what was typed. Stores nothing."""
+        self.report = None
+        questions = self.bridge.questions
+        self.report = await questions.probe_draft(
+            self.service.name, self.values, self.secrets, on_step, instance=self._saved_name
+        )
+        return self.report
+
+    async def containers(self) -> list[str]:
+        """The containers that these credentials can see."""
+        return await self.bridge.questions.draft_containers(
+            self.service.name, self.values, self.secrets, instance=self._saved_name
+        )
+
+    async def create_container(self) -> None:
+        """Create the container that the settings name."""
+        await self.bridge.questions.create_draft_container(
+            self.service.name, self.values, self.secrets, instance=self._saved_name
+        )
+
+    async def save(self) -> InstanceInfo:
+        """Secrets into the store, then settings and the check's result into the configuration; forgets the secrets."""
+        assert self.report is not None
+        service = self.bridge.service
+        await self.bridge.call(
+            service.save_instance, self.name, self.service.name, self.values, self.secrets, enable=True
+        )
+        info = await self.bridge.call(service.record_check, self.name, self.report)
+        self.secrets.clear()
+        self.bridge.instances_changed()
+        return info
+
+    @property
+    def _saved_name(self) -> str:
+        return self.instance.name if self.instance else ""
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """`wanted`, or with a number where that is taken."""
+    number, name = 1, wanted
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    return name

@@ -1,0 +1,192 @@
+"""The pages of the set-up flow. They draw what they are given; the flow itself is in `setup.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.getters import query_one
+from textual.widgets import Button, OptionList, Static
+from textual.widgets.option_list import Option
+
+from backup.model import ServiceInfo, StoreState, StoreStatus
+from providers.errors import InvalidConfiguration
+from providers.report import ErrorInfo
+from screens.modals.setup_draft import Draft
+from tui.text import safe
+from tui.theme import STYLES, Tone
+from tui.widgets.check_steps import CheckSteps, explain
+from tui.widgets.settings_form import SettingsForm
+from tui.widgets.store_words import store_words
+
+NOTHING_STORED = "Nothing has been stored yet."
+
+
+class Page(StrEnum):
+    """The steps, in order; the values are what the trail calls them."""
+
+    SERVICE = "service"
+    SETTINGS = "settings"
+    CHECK = "check"
+    KEEP = "secrets"
+    DONE = "done"
+
+
+class ServicePage(OptionList):
+    """Every service the program knows; one that cannot be used is listed with the reason, and cannot be chosen."""
+
+    def __init__(self) -> None:
+        super().__init__(id=Page.SERVICE.value, compact=True)
+
+    def show(self, services: Sequence[ServiceInfo]) -> None:
+        self.clear_options()
+        self.add_options(self._option(service) for service in services)
+
+    def _option(self, service: ServiceInfo) -> Option:
+        if service.unavailable:
+            second = (f"✖ not usable here: {safe(service.unavailable)}", STYLES[Tone.FAILED])
+        else:
+            second = (safe(service.summary), STYLES[Tone.MUTED])
+        title_tone = Tone.MUTED if service.unavailable else Tone.STRONG
+        prompt = Content.assemble((safe(service.title), STYLES[title_tone]), "\n  ", second)
+        return Option(prompt, id=service.name, disabled=bool(service.unavailable))
+
+
+class SettingsPage(VerticalScroll, can_focus=False):
+    """The form, made anew for each service."""
+
+    def __init__(self) -> None:
+        super().__init__(id=Page.SETTINGS.value)
+        self.form: SettingsForm | None = None
+
+    async def open(
+        self, service: ServiceInfo, values: Mapping[str, Any], *, name: str, new: bool, taken: Collection[str]
+    ) -> None:
+        await self.remove_children()
+        self.form = SettingsForm(service.fields, values, name=name, new=new, taken=taken)
+        await self.mount(
+            self.form,
+            Static(Content(f"↵ checks the connection. {NOTHING_STORED}"), classes="quiet"),
+            Button(Content("Check the connection"), id="check"),
+        )
+
+    def has_field(self, name: str) -> bool:
+        return self.form is not None and self.form.has_field(name)
+
+    def complain(self, error: InvalidConfiguration) -> None:
+        """Show a refused setting at its field."""
+        hint = "" if error.hint == InvalidConfiguration.cure else f". {error.hint}"
+        if self.form is not None:
+            self.form.show_problem(error.field, error.message.removeprefix(f"{error.field}: ") + hint)
+
+
+class CheckPage(VerticalScroll, can_focus=False):
+    steps = query_one(CheckSteps)
+    words = query_one("#next", Static)
+    choices = query_one("#choices", OptionList)
+
+    def __init__(self) -> None:
+        super().__init__(id=Page.CHECK.value)
+
+    def compose(self) -> ComposeResult:
+        yield CheckSteps()
+        yield OptionList(id="choices", compact=True)
+        yield Static(NOTHING_STORED, id="next", classes="quiet")
+
+    def begin(self, container_word: str) -> None:
+        self.steps.container_word = container_word
+        self.steps.begin()
+        self.choices.display = False
+        self.say(NOTHING_STORED)
+
+    def say(self, words: str) -> None:
+        self.words.update(Content(words))
+
+    def say_what_next(self, draft: Draft) -> None:
+        word = draft.service.container_word
+        if draft.passed:
+            self.say(f"↵ goes on. {NOTHING_STORED}")
+        elif draft.misses_container:
+            self.say(f"c creates the {word}, l lists those there are, b goes back to the settings. {NOTHING_STORED}")
+        else:
+            self.say(f"b goes back to the settings, r checks again. {NOTHING_STORED}")
+
+    def choose_from(self, names: Sequence[str]) -> None:
+        """Offer names to pick; one that would act on the terminal is shown escaped and cannot be picked."""
+        self.choices.display = bool(names)
+        self.choices.clear_options()
+        self.choices.add_options(
+            Option(Content(safe(name)), id=name if safe(name) == name else None, disabled=safe(name) != name)
+            for name in names
+        )
+        if names:
+            self.say(f"↵ takes one and checks it. {NOTHING_STORED}")
+            self.choices.focus()
+        else:
+            self.say(f"There are none to choose from. {NOTHING_STORED}")
+
+
+class KeepPage(VerticalScroll, can_focus=False):
+    """Where the secret goes, before it goes there."""
+
+    words = query_one("#keep-words", Static)
+
+    def __init__(self) -> None:
+        super().__init__(id=Page.KEEP.value)
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="keep-words")
+
+    def ask_store(self) -> None:
+        self.words.update(Content.styled("Asking the keyring…", STYLES[Tone.GOING]))
+
+    def show_store(self, status: StoreStatus) -> None:
+        usable = status.state is StoreState.READY
+        head = "The secret goes into the keyring, nowhere else." if usable else "The secret cannot be kept now."
+        foot = (
+            "The settings go into the configuration file; no secret is in it."
+            if usable
+            else f"Nothing is saved: a secret is never written to a plain file. {NOTHING_STORED}"
+        )
+        self._draw(head, store_words(status), foot)
+
+    def show_no_secret(self, *, kept: bool) -> None:
+        """`kept`: the keyring holds one from before."""
+        head = "The secret in the keyring stays as it is." if kept else "There is no secret to keep."
+        body = "" if kept else "The check passed without one from this form, so nothing goes into the keyring. "
+        self._draw(head, Content(f"{body}The settings go into the configuration file."), "")
+
+    def show_error(self, error: ErrorInfo) -> None:
+        self.words.update(
+            Content("\n\n").join([explain(error), Content.styled("Nothing has been saved.", STYLES[Tone.MUTED])])
+        )
+
+    def _draw(self, head: str, body: Content, foot: str) -> None:
+        parts = [Content.styled(head, STYLES[Tone.STRONG]), body]
+        if foot:
+            parts.append(Content.styled(foot, STYLES[Tone.MUTED]))
+        self.words.update(Content("\n\n").join(parts))
+
+
+class DonePage(VerticalScroll, can_focus=False):
+    words = query_one("#done-words", Static)
+
+    def __init__(self) -> None:
+        super().__init__(id=Page.DONE.value)
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="done-words")
+
+    def show(self, name: str, place: str) -> None:
+        self.words.update(
+            Content.assemble(
+                ("✔ ", STYLES[Tone.PROVED]),
+                (f"{safe(name)} is saved, checked and enabled.", STYLES[Tone.STRONG]),
+                (f"\n\nCopies go to {safe(place)}." if place else "", STYLES[Tone.PLAIN]),
+                ("\n\n↵ opens it beside your files: select there what to upload.", STYLES[Tone.MUTED]),
+            )
+        )

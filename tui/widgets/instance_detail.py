@@ -1,0 +1,90 @@
+"""Everything about one instance: its facts, what is wrong with it, its last check step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.getters import query_one
+from textual.widgets import Static
+
+from backup.model import InstanceInfo, ServiceInfo
+from providers.report import CheckStep, ConnectionReport, ErrorInfo
+from tui.text import safe
+from tui.theme import STYLES, Tone
+from tui.widgets.check_steps import CheckSteps, explain
+from tui.widgets.instance_words import facts, last_check
+from tui.widgets.problem import Problem
+
+
+class InstanceDetail(VerticalScroll):
+    DEFAULT_CSS = """
+    InstanceDetail {
+        & > #facts { height: auto; text-wrap: nowrap; text-overflow: ellipsis; }
+        & > #trouble { height: auto; margin: 1 0 0 0; display: none; }
+        & > #last-check { height: auto; margin: 1 0 0 0; text-wrap: nowrap; text-overflow: ellipsis; }
+        & > Problem { margin: 1 0 0 0; }
+    }
+    """
+    steps = query_one(CheckSteps)
+    problem = query_one(Problem)
+
+    def __init__(self) -> None:
+        super().__init__(id="detail", classes="pane")
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="facts")
+        yield Static("", id="trouble")
+        yield Static("", id="last-check")
+        yield CheckSteps()
+        yield Problem()
+
+    def show(self, info: InstanceInfo, container_word: str, outcome: ConnectionReport | ErrorInfo | None) -> None:
+        """`outcome` is of a check since the console opened."""
+        now_s = time.time()
+        name = "" if info.name == info.type else f"  {safe(info.name)}"
+        self._draw(f"{safe(info.title)}{name}", facts(info, container_word, now_s), last_check(info, now_s))
+        if info.problem is not None:
+            self._trouble(explain(info.problem, container_word=container_word))
+        self.steps.container_word = container_word
+        self.steps.display = outcome is not None
+        if isinstance(outcome, ErrorInfo):
+            self.steps.clear()
+            self.steps.fail(outcome)
+        elif outcome is not None:
+            self.steps.show(outcome)
+
+    def show_running(self, told: Iterable[CheckStep]) -> None:
+        """A check is under way; these of its steps are over."""
+        going = Content.styled("under way · esc stops it", STYLES[Tone.GOING])
+        self.query_one("#last-check", Static).update(Content.assemble(("CHECK  ", STYLES[Tone.MUTED]), going))
+        self.steps.display = True
+        self.steps.begin()
+        for step in told:
+            self.steps.tell(step)
+
+    def show_service(self, service: ServiceInfo | None) -> None:
+        """A service without an instance, or nothing at all."""
+        self.steps.display = False
+        if service is None:
+            self._draw("", Content(""), Content(""))
+            return
+        what = Content.assemble(
+            (f"{safe(service.summary)}\n\n", STYLES[Tone.PLAIN]), ("↵ sets it up: under a minute.", STYLES[Tone.MUTED])
+        )
+        self._draw(safe(service.title), Content(""), Content(""))
+        self._trouble(what)
+
+    def _draw(self, title: str, above: Content, heading: Content) -> None:
+        self.border_title = Content(title)
+        self.query_one("#facts", Static).update(above)
+        self.query_one("#last-check", Static).update(heading)
+        self.query_one("#trouble").display = False
+
+    def _trouble(self, words: Content) -> None:
+        static = self.query_one("#trouble", Static)
+        static.update(words)
+        static.display = True

@@ -1,0 +1,37 @@
+"""Where one is in a sequence of steps: ✔ done — 2 here — 3 still to come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.widget import Widget
+
+from tui.theme import STYLES, Tone
+
+
+class Trail(Widget):
+    DEFAULT_CSS = "Trail { height: 1; }"
+
+    def __init__(self, steps: Sequence[str]) -> None:
+        super().__init__()
+        self._steps = steps
+        self._at = 0
+
+    def show(self, at: int) -> None:
+        """`at` counts from 0; the steps before it are done."""
+        self._at = at
+        self.refresh()
+
+    def render(self) -> Content:
+        last = len(self._steps) - 1
+        pieces = []
+        for number, step in enumerate(self._steps):
+            if number < self._at or number == self._at == last:
+                pieces.append(Content.styled(f"✔ {step}", STYLES[Tone.PROVED]))
+            elif number == self._at:
+                pieces.append(Content.styled(f"{number + 1} {step}", f"bold {STYLES[Tone.GOING]}"))
+            else:
+                pieces.append(Content.styled(f"{number + 1} {step}", STYLES[Tone.MUTED]))
+        dash = Content.styled(" — " if self.size.width < 70 else "  —  ", STYLES[Tone.TRACK])
+        return dash.join(pieces)
