@@ -96,9 +96,7 @@ class VaultTampered(VaultError):
 class VaultRolledBack(VaultError):
     kind = "vault_rolled_back"
     state = StoreState.LOCKED
-    cure = (
-        "If you restored the file yourself: lock and unlock the vault to accept it. If not, somebody put an old one there."
-    )
+    cure = "If you restored the file yourself: lock and unlock the vault to accept it. If not, someone replaced it."
 
 
 class VaultTooNew(VaultError):

@@ -1,0 +1,174 @@
+"""The vault as a backend of the keyring library: for this program, for `keyring` itself, and for whatever else uses
+it.
+
+It never prompts. Locked, it opens by itself only with what a machine holds for unattended jobs: the credential that
+systemd gave this process, or a key file (`KEYRING_PROPERTY_KEY_FILE`; `KEYRING_PROPERTY_PATH` names another vault).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from keyring.backend import KeyringBackend
+from keyring.credentials import SimpleCredential
+from keyring.errors import InitError, KeyringLocked, PasswordDeleteError
+
+from backup.credentials import passphrase
+from backup.credentials.backend_errors import NoCollection
+from backup.credentials.errors import CredentialStoreError
+from backup.credentials.vault_errors import VaultLocked
+from backup.credentials.vault_file import DataKey, Opener, VaultFile
+from backup.model import StoreState
+from backup.paths import Paths
+from providers.secret import Secret
+
+LOCK_TIMEOUT_S: Final = 2.5
+"""Shorter than a credential store waits for a backend: so the answer is that the vault is busy, not that it hangs."""
+
+
+def vault_path(paths: Paths) -> Path:
+    """Where this program keeps its vault: beside its configuration, in a folder that only the user can enter."""
+    return paths.config_dir / "vault.json"
+
+
+class Unlocked:
+    """The data key of an unlocked vault, for as long as the process lives or until it is locked. Safe from any
+    thread.
+    """
+
+    def __init__(self) -> None:
+        self._key: DataKey | None = None
+
+    @property
+    def key(self) -> DataKey | None:
+        return self._key
+
+    def put(self, key: DataKey) -> None:
+        self._key = key
+
+    def lock(self) -> None:
+        self._key = None
+
+    def __bool__(self) -> bool:
+        return self._key is not None
+
+    def __repr__(self) -> str:
+        return f"Unlocked({'open' if self else 'locked'})"
+
+
+_unlocked: Final[dict[Path, Unlocked]] = {}
+_registry_lock: Final = threading.Lock()
+
+
+def unlocked_here(path: Path) -> Unlocked:
+    """What all backends of this process share for one vault: keyring makes a new backend whenever it likes."""
+    with _registry_lock:
+        return _unlocked.setdefault(path.absolute(), Unlocked())
+
+
+class VaultKeyring(KeyringBackend):
+    """Secrets in the vault at `path` (the program's own when not given).
+
+    As keyring's contract has it: a missing entry reads as None; KeyringLocked while the vault is locked, NoCollection
+    while there is none, InitError when it cannot be used, each with the VaultError as its cause. Every call ends
+    within seconds.
+    """
+
+    priority = 0.5  # viable everywhere, recommended nowhere: a keyring of the session goes first
+    key_file = ""
+
+    def __init__(self, path: Path | None = None, *, unlocked: Unlocked | None = None) -> None:
+        self.path: Path | str = vault_path(Paths.default())
+        super().__init__()  # type: ignore[no-untyped-call]
+        if path is not None:
+            self.path = path
+        self._unlocked = unlocked
+
+    @property
+    def file(self) -> VaultFile:
+        return VaultFile(Path(self.path), lock_timeout_s=LOCK_TIMEOUT_S)
+
+    @property
+    def unlocked(self) -> Unlocked:
+        return self._unlocked if self._unlocked is not None else unlocked_here(Path(self.path))
+
+    # Opening and closing. These raise VaultError.
+
+    def unlock(self, opener: Opener) -> None:
+        """Open the vault for this process. Takes half a second for each passphrase slot."""
+        self.unlocked.put(self.file.open(opener))
+
+    def create(self, opener: Opener, *, label: str = "") -> None:
+        """Make the vault, and open it for this process. Raises VaultExists."""
+        self.unlocked.put(self.file.create(opener, label=label))
+
+    def lock(self) -> None:
+        self.unlocked.lock()
+
+    def handover(self) -> Secret:
+        """What another process of the same user needs to `accept`; raises VaultLocked. Only for a private socket."""
+        return self._key().handover()
+
+    def accept(self, handed: Secret) -> None:
+        """Open the vault for this process with what another one handed over; proved before it is kept."""
+        key = DataKey.taken(handed)
+        self.file.entries(key)
+        self.unlocked.put(key)
+
+    def check(self) -> None:
+        """Raises what any call of keyring's would raise now."""
+        with _keyring_errors():
+            self.file.entries(self._key())
+
+    # keyring's own
+
+    def get_password(self, service: str, username: str) -> str | None:
+        with _keyring_errors():
+            return self.file.get(self._key(), service, username)
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        with _keyring_errors():
+            self.file.set(self._key(), service, username, password)
+
+    def delete_password(self, service: str, username: str) -> None:
+        with _keyring_errors():
+            there = self.file.remove(self._key(), service, username)
+        if not there:
+            raise PasswordDeleteError("there is no such entry")
+
+    def get_credential(self, service: str, username: str | None) -> SimpleCredential | None:
+        with _keyring_errors():
+            entries = self.file.entries(self._key())
+        for (other, name), secret in sorted(entries.items()):
+            if other == service and username in (None, name):
+                return SimpleCredential(name, secret)
+        return None
+
+    def _key(self) -> DataKey:
+        unlocked = self.unlocked
+        if unlocked.key is None:
+            opener = passphrase.unattended_key(Path(self.key_file) if self.key_file else None)
+            if opener is None:
+                self.file.describe()
+                raise VaultLocked("the vault is locked")
+            unlocked.put(self.file.open(opener))
+        if unlocked.key is None:  # another thread locked it this very moment
+            raise VaultLocked("the vault is locked")
+        return unlocked.key
+
+
+@contextmanager
+def _keyring_errors() -> Iterator[None]:
+    """Only errors of keyring leave a backend; what is known of them stays with them as the cause."""
+    try:
+        yield
+    except CredentialStoreError as error:
+        if error.code == StoreState.LOCKED:
+            raise KeyringLocked(error.message) from error
+        if error.code == StoreState.NO_COLLECTION:
+            raise NoCollection(error.message) from error
+        raise InitError(error.message) from error
