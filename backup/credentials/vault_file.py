@@ -275,6 +275,7 @@ class VaultFile:
         for left_over in self.path.parent.glob(f".{self.path.name}.*"):  # of a crash; may hold a slot since removed
             left_over.unlink(missing_ok=True)
         write_private(self.path, data)
+        key.saw(header.generation)
 
     def _make_folder(self) -> None:
         folder = self.path.parent

@@ -142,7 +142,7 @@ def encode(header: Header, entries: Mapping[tuple[str, str], str], key: DataKey)
     document = Document(header=header, nonce=nonce, body=body)
     document = msgspec.structs.replace(document, checksum=_checksum(document))
     data = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
-    if open_body(decode(data), key, since=0) != entries:
+    if _opened(decode(data), key) != entries:
         raise VaultDamaged("what was about to be written does not read back", hint="Distrust this machine's memory.")
     return data
 
@@ -174,6 +174,14 @@ def open_body(document: Document, key: DataKey, *, since: int) -> Entries:
 
     Raises VaultLocked (another data key), VaultTampered, VaultRolledBack, VaultDamaged.
     """
+    entries = _opened(document, key)
+    if document.header.generation < since:
+        raise VaultRolledBack(f"the vault is of generation {document.header.generation}; this process has seen {since}")
+    key.saw(document.header.generation)
+    return entries
+
+
+def _opened(document: Document, key: DataKey) -> Entries:
     header = document.header
     if header.vault_id != key.vault_id:
         raise VaultLocked("another vault has taken the place of the one that was unlocked")
@@ -182,9 +190,6 @@ def open_body(document: Document, key: DataKey, *, since: int) -> Entries:
     plain = decrypt(document.body, canonical(header), document.nonce, key.reveal())
     if plain is None:
         raise VaultTampered("the vault was altered by someone without its key")
-    if header.generation < since:
-        raise VaultRolledBack(f"the vault is of generation {header.generation}; this process has seen {since}")
-    key.saw(header.generation)
     return _entries(plain)
 
 

@@ -156,6 +156,8 @@ def encrypt(plain: bytes, bound: bytes, nonce: bytes, key: bytes) -> bytes:
 
 def decrypt(sealed: bytes, bound: bytes, nonce: bytes, key: bytes) -> bytes | None:
     """None when any byte of it, or of what it is bound to, is not what was sealed under this key."""
+    if len(sealed) < _TAG_BYTES:
+        return None
     try:
         return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, bound, nonce, key)
     except CryptoError:
