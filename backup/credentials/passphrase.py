@@ -160,20 +160,25 @@ def read_key_file(path: Path) -> RawKey:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise PassphraseError(f"the key file {path} cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise PassphraseError(f"the key file {path} is no plain file")
-        if status.st_uid != os.geteuid():
-            raise PassphraseError(
-                f"the key file {path} belongs to another user", hint=f"chown it to uid {os.geteuid()}."
-            )
-        if status.st_mode & 0o077:
-            raise PassphraseError(
-                f"others may read or write the key file {path} (mode {stat.S_IMODE(status.st_mode):04o})",
-                hint="Distrust the key if others use this machine; else: chmod 600",
-            )
-        return RawKey.parse(file.read(_LONGEST_LINE))
+    try:
+        _check_key_file(path, os.fstat(descriptor))
+        return RawKey.parse(os.read(descriptor, _LONGEST_LINE))
+    except OSError as error:
+        raise PassphraseError(f"the key file {path} cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+
+
+def _check_key_file(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise PassphraseError(f"the key file {path} is no plain file")
+    if status.st_uid != os.geteuid():
+        raise PassphraseError(f"the key file {path} belongs to another user", hint=f"chown it to uid {os.geteuid()}.")
+    if status.st_mode & 0o077:
+        raise PassphraseError(
+            f"others may read or write the key file {path} (mode {stat.S_IMODE(status.st_mode):04o})",
+            hint="Distrust the key if others use this machine; else: chmod 600",
+        )
 
 
 def write_key_file(path: Path, key: RawKey) -> None:

@@ -468,10 +468,8 @@ def test_a_disk_that_fails_at_any_step_leaves_the_old_vault_or_the_new_one(tmp_p
         with pytest.MonkeyPatch.context() as patch:
             fails = _Fails(patch, at)
             before = vault.entries(key)["s", "u"]
-            try:
+            with contextlib.suppress(vault_errors.VaultNotWritten):
                 vault.set(key, "s", "u", str(at))
-            except vault_errors.VaultNotWritten as error:
-                assert "No space left" in str(error)
             done = fails.calls < at
         now = vault.entries(vault.open(PASSPHRASE))["s", "u"]
         assert now in (before, str(at))
