@@ -19,16 +19,32 @@ from tests.credentials_fixture import SecretService
 PASSWORD = Secret("correct horse")
 
 
+@pytest.fixture
+def bus(secret_service_bus: SecretService) -> SecretService:
+    """The private bus, once it takes connections: its socket is there a moment earlier."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            open_dbus_connection(secret_service_bus.address).close()
+            return secret_service_bus
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+
+
+def _keyring() -> SecretServiceKeyring:
+    return SecretServiceKeyring()  # type: ignore[no-untyped-call]
+
+
 def test_unlock_opens_a_locked_keyring(secret_service: SecretService) -> None:
-    SecretServiceKeyring().set_password("service", "user", "kept")
+    _keyring().set_password("service", "user", "kept")
     secret_service.lock()
     collection.unlock_default(PASSWORD)
-    assert SecretServiceKeyring().get_password("service", "user") == "kept"
+    assert _keyring().get_password("service", "user") == "kept"
 
 
 def test_unlock_of_an_open_keyring_changes_nothing(secret_service: SecretService) -> None:
     collection.unlock_default(Secret("not looked at"))
-    SecretServiceKeyring().check()
+    _keyring().check()
 
 
 def test_wrong_password_is_told_and_keeps_it_locked(secret_service: SecretService) -> None:
@@ -47,10 +63,10 @@ def test_without_a_default_keyring_unlock_says_so_and_create_makes_one_that_last
     with pytest.raises(collection.NoDefaultCollection):
         collection.unlock_default(PASSWORD)
     collection.create_default(Secret("pässphrase"))
-    SecretServiceKeyring().set_password("service", "user", "kept")
+    _keyring().set_password("service", "user", "kept")
     secret_service_bus.lock()
     collection.unlock_default(Secret("pässphrase"))
-    assert SecretServiceKeyring().get_password("service", "user") == "kept"
+    assert _keyring().get_password("service", "user") == "kept"
 
 
 def test_create_does_not_touch_a_keyring_that_is_there(secret_service: SecretService) -> None:
@@ -72,7 +88,7 @@ def test_a_frozen_daemon_is_given_up_in_time(secret_service: SecretService) -> N
     assert time.monotonic() - started < 2
 
 
-def test_no_service_on_the_bus(secret_service_bus: SecretService) -> None:
+def test_no_service_on_the_bus(bus: SecretService) -> None:
     with pytest.raises(collection.NoSecretService, match="no Secret Service"):
         collection.unlock_default(PASSWORD)
 
@@ -141,9 +157,9 @@ class OtherService:
     ],
 )
 def test_each_answer_of_another_service_has_its_own_error(
-    secret_service_bus: SecretService, error: str, expected: type[collection.CollectionError]
+    bus: SecretService, error: str, expected: type[collection.CollectionError]
 ) -> None:
-    service = OtherService(secret_service_bus.address, error)
+    service = OtherService(bus.address, error)
     try:
         with pytest.raises(expected):
             collection.unlock_default(PASSWORD)
@@ -153,5 +169,8 @@ def test_each_answer_of_another_service_has_its_own_error(
 
 
 def test_kinds_and_classes_pair_up() -> None:
-    family = [collection.CollectionError, *collection.CollectionError.__subclasses__()]
+    family: list[type[collection.CollectionError]] = [
+        collection.CollectionError,
+        *collection.CollectionError.__subclasses__(),
+    ]
     assert len({cls.kind for cls in family}) == len(family)

@@ -11,14 +11,18 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nacl import bindings
+from nacl.exceptions import CryptoError
 
-from backup.credentials import vault_errors, vault_format, vault_slots
+from backup.credentials import vault_errors, vault_format
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault_file import DataKey, RawKey, SlotKind, VaultFile
 from backup.credentials.vault_slots import DEAREST, MODERATE, KdfCost
@@ -232,9 +236,9 @@ def test_too_little_memory_is_told_as_such(tmp_path: Path, monkeypatch: pytest.M
     vault, _ = new_vault(tmp_path)
 
     def out_of_memory(*_: object) -> bytes:
-        raise vault_slots.CryptoError("Unexpected failure in key derivation")
+        raise CryptoError("Unexpected failure in key derivation")
 
-    monkeypatch.setattr(vault_slots.bindings, "crypto_pwhash_alg", out_of_memory)
+    monkeypatch.setattr(bindings, "crypto_pwhash_alg", out_of_memory)
     with pytest.raises(vault_errors.VaultNotReadable, match="memory"):
         vault.open(PASSPHRASE)
 
@@ -394,7 +398,7 @@ def test_a_folder_in_its_place_is_not_readable(tmp_path: Path) -> None:
 
 
 def test_every_error_has_a_kind_of_its_own_a_cure_and_a_state_of_the_store() -> None:
-    family = [vault_errors.VaultError, *vault_errors.VaultError.__subclasses__()]
+    family: list[type[vault_errors.VaultError]] = [vault_errors.VaultError, *vault_errors.VaultError.__subclasses__()]
     assert len({cls.kind for cls in family}) == len(family)
     for cls in family:
         error = cls("what happened")
@@ -450,8 +454,8 @@ class _Fails:
         for module, name in ((tempfile, "mkstemp"), (os, "fdopen"), (os, "fsync"), (os, "replace"), (os, "open")):
             monkeypatch.setattr(module, name, self._wrapped(getattr(module, name)))
 
-    def _wrapped(self, real):
-        def call(*args, **kwargs):
+    def _wrapped(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
             self.calls += 1
             if self.calls == self._at:
                 raise OSError(28, "No space left on device")
@@ -497,14 +501,12 @@ for number in range(count):
 
 
 def _writer(vault: VaultFile, raw: RawKey, name: str, count: int) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _WRITER, str(vault.path), name, str(count)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    process.stdin.write(raw.reveal())
-    process.stdin.close()
+    reading, writing = os.pipe()
+    os.write(writing, raw.reveal())
+    os.close(writing)
+    command = [sys.executable, "-c", _WRITER, str(vault.path), name, str(count)]
+    process = subprocess.Popen(command, stdin=reading, stdout=subprocess.PIPE)
+    os.close(reading)
     return process
 
 
@@ -513,14 +515,20 @@ def test_two_processes_and_a_thread_that_write_at_once_lose_nothing(tmp_path: Pa
     raw = RawKey.generate()
     vault.add_slot(key, raw)
     writers = [_writer(vault, raw, name, 25) for name in ("one", "two")]
-    thread = threading.Thread(target=lambda: [vault.set(key, "thread", str(number), "x") for number in range(25)])
+
+    def write() -> None:
+        for number in range(25):
+            vault.set(key, "thread", str(number), "x")
+
+    thread = threading.Thread(target=write)
     thread.start()
     for number in range(25):
         vault.set(key, "here", str(number), "x")
     thread.join(30)
     for process in writers:
-        assert process.wait(30) == 0
-        process.stdout.close()
+        with process:
+            process.communicate(timeout=30)
+        assert process.returncode == 0
     names = ("one", "two", "thread", "here")
     assert set(vault.entries(key)) == {(name, str(number)) for name in names for number in range(25)}
     assert vault.describe().generation == 2 + 4 * 25
