@@ -14,7 +14,8 @@ APP_NAME: Final = "homeserver-backup"
 
 @dataclass(frozen=True)
 class Paths:
-    """`config_dir` holds what the user decided, `state_dir` what the program remembers, `data_dir` the embedded local storage.
+    """`config_dir` holds what the user decided, `state_dir` what the program remembers, `data_dir` the embedded local
+    storage.
 
     `Paths.default()` follows the platform (on Linux XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_DATA_HOME).
     """

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from backup import logs
+from backup.hardening import harden_process
 from backup.model import Conflicts
 from backup.paths import Paths
 from backup.questions import Questions
@@ -141,6 +142,7 @@ def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 def main() -> None:
     _die_with_parent()
+    harden_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the asker, which closes the pipe
     reader, writer = _private_pipes()
     paths = Paths.default()

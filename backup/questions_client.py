@@ -39,10 +39,19 @@ class QuestionsClient:
     coroutine.
     """
 
-    def __init__(self, paths: Paths, *, argv: Sequence[str] = ()) -> None:
-        """`argv`: another child, for tests."""
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        argv: Sequence[str] = (),
+        ping_every_s: float = _PING_EVERY_S,
+        ping_limit_s: float = _PING_LIMIT_S,
+    ) -> None:
+        """`argv` (another child) and the pings' times are for tests."""
         self._paths = paths
-        self._argv = argv or (sys.executable, "-m", "backup.queries")
+        self._argv = argv or (sys.executable, "-P", "-m", "backup.queries")
+        self._ping_every_s = ping_every_s
+        self._ping_limit_s = ping_limit_s
         self._child: AsyncClient | None = None
         self._starting = asyncio.Lock()
         self._under_way = 0
@@ -185,11 +194,11 @@ class QuestionsClient:
         """While questions are under way the child has to answer pings; one that does not is killed, and its questions
         are asked again. A slow service is no hung child: pings are answered beside it."""
         while not child.lost:
-            await asyncio.sleep(_PING_EVERY_S)
+            await asyncio.sleep(self._ping_every_s)
             if not self._under_way:
                 continue
             try:
-                await child.call("ping", timeout_s=_PING_LIMIT_S)
+                await child.call("ping", timeout_s=self._ping_limit_s)
             except TimedOut:
                 _LOG.warning("the queries process does not answer; ending it")
                 if child.process:

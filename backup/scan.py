@@ -51,6 +51,11 @@ def walk_local(paths: Sequence[Path | str], *, cancel: CancelToken | None = None
     return batches(_walk(paths, cancel or CancelToken()), BATCH)
 
 
+def top_name(path: Path | str) -> str:
+    """The name under which something chosen is stored: its own, also for `.` and for a path with a final '/'."""
+    return os.path.basename(os.path.abspath(path)) or "root"
+
+
 def batches(entries: Iterable[T], size: int) -> Iterator[list[T]]:
     remaining = iter(entries)
     while batch := list(islice(remaining, size)):
@@ -60,7 +65,7 @@ def batches(entries: Iterable[T], size: int) -> Iterator[list[T]]:
 def _walk(paths: Sequence[Path | str], cancel: CancelToken) -> Iterator[Found]:
     for path in paths:
         top = os.path.abspath(path)
-        name = os.path.basename(top) or "root"
+        name = top_name(path)
         try:
             facts = os.lstat(top)
         except OSError as error:
@@ -126,13 +131,14 @@ def _mtime_ns(path: str) -> int:
 
 
 def walk_remote(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterator[RemoteFile]:
-    """What a chosen key stands for: the object itself, or with a final '/' everything below that prefix, the marker
-    that some tools leave for the folder itself included. Raises ProviderError; NotFound when there is nothing."""
+    """What a chosen key stands for: the object itself, or with a final '/' everything below that prefix ('/' alone: all
+    there is), the marker that some tools leave for the folder itself included. Raises ProviderError; NotFound when
+    there is nothing."""
     if not key.endswith("/"):
         yield provider.retry.run(lambda: provider.stat(key), cancel)
         return
     anything = False
-    for file in walk_prefix(provider, key, cancel):
+    for file in walk_prefix(provider, "" if key == "/" else key, cancel):
         anything = True
         yield file
     if not anything:

@@ -17,6 +17,7 @@ from providers.os_errors import from_os_error
 T = TypeVar("T")
 
 _READ_BYTES: Final = 1 << 20
+_AT_ONCE_BYTES: Final = 1 << 20
 
 
 def composite(algorithm: str, part_digests: Sequence[str]) -> str:
@@ -59,8 +60,9 @@ class LocalDigests:
 class AheadHasher:
     """Reads a file once, in order, in its own thread, and gives each part's digests as soon as it has passed the part.
 
-    It runs at most `lead_parts` ahead of what has been released, so that the parts are still in the page cache when
-    they are sent. Use it as a context manager: leaving ends the thread.
+    A file so small that a thread would cost more than the reading is hashed on entering. It runs at most `lead_parts`
+    ahead of what has been released, so that the parts are still in the page cache when they are sent. Use it as a
+    context manager: leaving ends the thread.
     """
 
     def __init__(
@@ -87,13 +89,17 @@ class AheadHasher:
         self._thread = threading.Thread(target=self._run, name="hasher", daemon=True)
 
     def __enter__(self) -> AheadHasher:
-        self._thread.start()
+        if self._wait_for_part is None and len(self._sizes) == 1 and self._sizes[0] <= _AT_ONCE_BYTES:
+            self._run()
+        else:
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._lead.release()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def part(self, index: int) -> dict[str, str]:
         """The digests of part `index`; waits for them. Raises ProviderError."""

@@ -1,10 +1,153 @@
-"""The mode Activity."""
+"""The mode Activity: what has ended, newest first, with its proof or the reason why not."""
 
 from __future__ import annotations
 
+import time
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.getters import query_one
+
+from backup.model import ItemState, ItemView, QueueSnapshot
+from providers.errors import ProviderError
+from screens.modals.item import ItemScreen
+from tui.history_rows import COLUMNS, WIDE_COLUMNS, HistoryRows, still_open
+from tui.text import count, cut_middle, safe
 from tui.widgets.frame import ModeScreen
+from tui.widgets.item_details import ItemDetails
+from tui.widgets.line_table import LineTable
 from tui.widgets.one_line import Mode
+from tui.widgets.problem import Problem
+
+_WINDOW_ROWS = 200
+_WIDE_CELLS = 120
+_EMPTY_NOTE = ("Nothing has ended yet.", "What was uploaded, downloaded or deleted is listed here, with its proof.")
 
 
 class ActivityScreen(ModeScreen):
     MODE = Mode.ACTIVITY
+    CSS_PATH = "activity.tcss"
+    AUTO_FOCUS = "LineTable"
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "retry", "retry"),
+        Binding("escape", "dismiss_problem", "dismiss"),
+    ]
+    table = query_one(LineTable)
+    pane = query_one("#history", Vertical)
+    lower = query_one("#ended", VerticalScroll)
+    problem = query_one(Problem)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows = HistoryRows()
+        self._wanted_rows = _WINDOW_ROWS
+        self._seen: tuple[int, int] | None = None
+        """Items altogether and still open when the rows were asked for last."""
+        self._loading = False
+
+    def compose_body(self) -> ComposeResult:
+        with Vertical(id="history", classes="pane") as pane:
+            pane.border_title = "Activity"
+            yield Problem()
+            yield LineTable(COLUMNS)
+        with VerticalScroll(id="ended", classes="pane", can_focus=False):
+            yield ItemDetails(markup=False)
+
+    def on_mount(self) -> None:
+        self.table.show(self._rows, note=_EMPTY_NOTE)
+
+    def on_resize(self) -> None:
+        self.table.show_columns(WIDE_COLUMNS if self.size.width >= _WIDE_CELLS else COLUMNS)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "retry":
+            item = self._item
+            return item is not None and item.state in (ItemState.FAILED, ItemState.CANCELLED)
+        if action == "dismiss_problem":
+            return self.is_mounted and self.problem.there
+        return True
+
+    @property
+    def _item(self) -> ItemView | None:
+        return self._rows.item(self.table.cursor) if self.is_mounted else None
+
+    # Loading: again when something ended, further when the cursor comes near the last row.
+
+    def queue_changed(self, snapshot: QueueSnapshot) -> None:
+        state = (snapshot.item_count, still_open(snapshot.totals))
+        if state != self._seen and not self._loading:
+            self._seen = state
+            self._load(snapshot)
+
+    @on(LineTable.Looked)
+    def _look(self, event: LineTable.Looked) -> None:
+        self._show_details()
+        if event.index + 1 >= self._wanted_rows and self._rows.total > self._wanted_rows:
+            self._wanted_rows += _WINDOW_ROWS
+            self._load(self.bridge.snapshot)
+
+    @work(group="history")
+    async def _load(self, snapshot: QueueSnapshot) -> None:
+        """All windows down to where somebody has looked; rows that moved meanwhile are told apart by their ids."""
+        self._loading = True
+        first = still_open(snapshot.totals)
+        windows: list[QueueSnapshot] = []
+        try:
+            for offset in range(first, first + self._wanted_rows, _WINDOW_ROWS):
+                windows.append(
+                    await self.bridge.call(self.bridge.service.snapshot, offset=offset, limit=_WINDOW_ROWS)
+                )
+        except ProviderError as error:
+            self.problem.show(error)
+            self.refresh_bindings()
+        finally:
+            self._loading = False
+        self._show(windows)
+        self.queue_changed(self.bridge.snapshot)
+
+    def _show(self, windows: list[QueueSnapshot]) -> None:
+        held = self._item
+        self._rows.take(windows)
+        ids = [item.id for item in self._rows.items]
+        cursor = ids.index(held.id) if held and held.id in ids and self.table.cursor else 0
+        self.table.rows_changed(cursor=cursor, note=() if ids else _EMPTY_NOTE)
+        loaded = f"{len(ids):,} of {count(self._rows.total, 'ended', 'ended')}"
+        self.pane.border_subtitle = Content(loaded if ids else "")
+        self._show_details()
+
+    def _show_details(self) -> None:
+        item = self._item
+        self.lower.set_class(item is not None, "-shown")
+        if item is not None:
+            self.lower.border_title = Content(cut_middle(safe(item.name), max(8, self.size.width - 10)))
+            self.query_one(ItemDetails).show(item, time.time())
+        self.refresh_bindings()
+
+    # Acting
+
+    @on(LineTable.Opened)
+    def _open(self) -> None:
+        if self._item is not None:
+            self.app.push_screen(ItemScreen(self._item))
+
+    @work(group="act")
+    async def action_retry(self) -> None:
+        item = self._item
+        if item is None:
+            return
+        try:
+            await self.bridge.call(self.bridge.service.retry, [item.id])
+        except ProviderError as error:
+            self.problem.show(error)
+            self.refresh_bindings()
+        else:
+            self.notify(f"{safe(item.name)} is queued again.", markup=False)
+
+    def action_dismiss_problem(self) -> None:
+        self.problem.dismiss()
+        self.refresh_bindings()

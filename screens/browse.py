@@ -1,10 +1,205 @@
-"""The mode Browse."""
+"""Two panes: this machine, and one instance. What goes from one to the other is counted and confirmed first."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.getters import query_one
+
+from backup.model import Conflicts, InstanceInfo, InstanceState, JobKind, QueueSnapshot
+from providers.errors import ProviderError
+from providers.report import ErrorInfo
+from screens.modals.choose import ChooseInstance
+from screens.modals.confirm import ConfirmScreen
+from screens.modals.confirm_plans import delete_question, transfer_question
+from tui.places import LocalPlace, RemotePlace
+from tui.text import count
+from tui.widgets.file_pane import FilePane
 from tui.widgets.frame import ModeScreen
+from tui.widgets.line_table import LineTable
 from tui.widgets.one_line import Mode
+
+T = TypeVar("T")
+_COUNTING = "counting"
 
 
 class BrowseScreen(ModeScreen):
     MODE = Mode.BROWSE
+    CSS_PATH = "browse.tcss"
+    AUTO_FOCUS = "#local LineTable"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("u", "upload", "upload"),
+        Binding("d", "download", "download"),
+        Binding("delete,x", "delete", "delete", key_display="del"),
+        Binding("i", "instance", "instance"),
+        Binding("tab,shift+tab", "other_pane", "other pane", show=False, priority=True),
+    ]
+    local = query_one("#local", FilePane)
+    remote = query_one("#remote", FilePane)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._finished_jobs: set[int] | None = None
+
+    def compose_body(self) -> ComposeResult:
+        with Horizontal():
+            yield FilePane(("This folder is empty.",), id="local")
+            yield FilePane(("Nothing is stored here yet.", "Select files on the left, u uploads them."), id="remote")
+
+    def on_mount(self) -> None:
+        self.local.open(LocalPlace(Path.home()))
+
+    # Which instance is open.
+
+    def instances_changed(self) -> None:
+        if self.bridge.problem is not None:
+            self.remote.fail(self.bridge.problem)
+        place = self.remote.place
+        known = self.bridge.instance(place.instance) if isinstance(place, RemotePlace) else None
+        if known is None:
+            usable = [info for info in self.bridge.instances if info.state is InstanceState.READY]
+            preferred = sorted(usable or self.bridge.instances, key=lambda info: info.name == "local")
+            if preferred:
+                self._open_instance(preferred[0])
+        elif isinstance(place, RemotePlace) and place.container != known.container:
+            self._open_instance(known)
+
+    def on_screen_resume(self) -> None:
+        wanted, self.bridge.wanted_instance = self.bridge.wanted_instance, ""
+        if wanted:
+            self.browse(wanted)
+
+    def browse(self, name: str) -> None:
+        """Open an instance in the right pane."""
+        info = self.bridge.instance(name)
+        if info is not None:
+            self._open_instance(info)
+            self.remote.table.focus()
+
+    def _open_instance(self, info: InstanceInfo) -> None:
+        self.remote.open(RemotePlace(info.name, info.container))
+
+    @work(exclusive=True, group="choose")
+    async def action_instance(self) -> None:
+        current = self.remote.place.instance if isinstance(self.remote.place, RemotePlace) else ""
+        name = await self.app.push_screen_wait(ChooseInstance(self.bridge.instances, current))
+        if name is not None:
+            self.browse(name)
+
+    # The queue changes what the panes show.
+
+    def queue_changed(self, snapshot: QueueSnapshot) -> None:
+        """Look again once a job that touches a pane has finished, but never while a long listing is half loaded."""
+        finished = {job.id for job in snapshot.jobs if job.finished}
+        before = finished if self._finished_jobs is None else self._finished_jobs
+        self._finished_jobs = finished
+        fresh = [job for job in snapshot.jobs if job.id in finished - before]
+        place = self.remote.place
+        here = place.instance if isinstance(place, RemotePlace) else ""
+        if any(job.kind is not JobKind.DOWNLOAD and job.instance == here for job in fresh):
+            self._look_again(self.remote)
+        if any(job.kind is JobKind.DOWNLOAD for job in fresh):
+            self._look_again(self.local)
+
+    def _look_again(self, pane: FilePane) -> None:
+        if pane.listing.next_token is None:
+            pane.reload()
+
+    # Moving and deleting.
+
+    @work(exclusive=True, group="transfer")
+    async def action_upload(self) -> None:
+        source, target = self.local.place, self.remote.place
+        entries = self.local.chosen
+        if not isinstance(source, LocalPlace) or not isinstance(target, RemotePlace) or not self._any(entries, "left"):
+            return
+        paths, folder = source.paths(entries), target.folder
+        plan = await self._ask(
+            self.remote, self.bridge.questions.plan_upload(target.instance, paths, folder), _COUNTING
+        )
+        if plan is None:
+            return
+        to = f"{target.owner} · {RemotePlace(target.instance, target.container, folder).where}"
+        how = await self.app.push_screen_wait(ConfirmScreen[Conflicts](transfer_question(plan, to)))
+        if how is not None:
+            queue = self.bridge.service.queue_upload
+            await self._queue(self.local, self.bridge.call(queue, target.instance, paths, folder, conflicts=how))
+
+    @work(exclusive=True, group="transfer")
+    async def action_download(self) -> None:
+        source, target = self.remote.place, self.local.place
+        entries = self.remote.chosen
+        if not isinstance(source, RemotePlace) or not isinstance(target, LocalPlace) or not self._any(entries, "right"):
+            return
+        keys = source.keys(entries)
+        plan = await self._ask(
+            self.remote, self.bridge.questions.plan_download(source.instance, keys, target.path), _COUNTING
+        )
+        if plan is None:
+            return
+        how = await self.app.push_screen_wait(ConfirmScreen[Conflicts](transfer_question(plan, target.where)))
+        if how is not None:
+            queue = self.bridge.service.queue_download
+            await self._queue(self.remote, self.bridge.call(queue, source.instance, keys, target.path, conflicts=how))
+
+    @work(exclusive=True, group="transfer")
+    async def action_delete(self) -> None:
+        source, entries = self.remote.place, self.remote.chosen
+        if self.local.has_focus_within:
+            self.notify("Files of this machine are not deleted here. Tab goes to the other pane.", severity="warning")
+            return
+        if not isinstance(source, RemotePlace) or not self._any(entries, "right"):
+            return
+        keys = source.keys(entries)
+        plan = await self._ask(self.remote, self.bridge.questions.plan_delete(source.instance, keys), _COUNTING)
+        if plan is None:
+            return
+        info = self.bridge.instance(source.instance)
+        keeps = bool(info and info.capabilities and info.capabilities.keeps_old_versions)
+        question = delete_question(plan, f"{source.owner} · {source.where}", keeps_versions=keeps)
+        if await self.app.push_screen_wait(ConfirmScreen[bool](question)):
+            await self._queue(self.remote, self.bridge.call(self.bridge.service.queue_delete, source.instance, keys))
+
+    def _any(self, entries: list[T], side: str) -> bool:
+        if not entries:
+            self.notify(f"Nothing is selected in the {side} pane.", severity="warning")
+        return bool(entries)
+
+    async def _ask(self, pane: FilePane, question: Awaitable[T], words: str) -> T | None:
+        """The answer, or None after the error has been put up in the pane."""
+        pane.busy(words)
+        try:
+            return await question
+        except ProviderError as error:
+            pane.fail(ErrorInfo.of(error))
+            return None
+        finally:
+            pane.busy("")
+
+    async def _queue(self, pane: FilePane, queueing: Awaitable[object]) -> None:
+        chosen = len(pane.chosen)
+        if await self._ask(pane, queueing, "queueing") is not None:
+            pane.listing.marked.clear()
+            pane.table.rows_changed()
+            pane.show_borders()
+            self.notify(f"{count(chosen, 'entry', 'entries')} queued. 3 shows how it goes.")
+
+    # Keys that the panes share.
+
+    def action_other_pane(self) -> None:
+        pane = self.remote if self.local.has_focus_within else self.local
+        pane.table.focus()
+
+    @on(FilePane.Stopped)
+    def _stop_counting(self) -> None:
+        self.workers.cancel_group(self, "transfer")
+
+    @on(LineTable.Looked)
+    def _keep(self, event: LineTable.Looked) -> None:
+        event.stop()

@@ -1,10 +1,250 @@
-"""The mode Providers."""
+"""The mode Providers: what is set up, in which state, and whether it answers."""
 
 from __future__ import annotations
 
+import time
+from typing import ClassVar
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.getters import query_one
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from backup.model import InstanceInfo, InstanceState
+from providers.errors import ProviderError
+from providers.report import CheckStep, ConnectionReport, ErrorInfo
+from screens.browse import BrowseScreen
+from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
+from screens.modals.credentials import CredentialsScreen
+from screens.modals.setup import SetupScreen
+from screens.modals.setup_draft import SetUp
+from tui.text import safe
+from tui.theme import Tone
 from tui.widgets.frame import ModeScreen
+from tui.widgets.instance_detail import InstanceDetail
+from tui.widgets.instance_words import not_set_up, two_lines
 from tui.widgets.one_line import Mode
+
+_SERVICE = "service:"
+"""Before the option ids of services that have no instance yet; no instance's name has a colon."""
+
+
+class InstanceList(OptionList):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "edit")]
 
 
 class ProvidersScreen(ModeScreen):
     MODE = Mode.PROVIDERS
+    CSS_PATH = "providers.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "set_up", "set up"),
+        Binding("t", "check", "check"),
+        Binding("e", "set_enabled(True)", "enable"),
+        Binding("e", "set_enabled(False)", "disable"),
+        Binding("b", "browse", "browse"),
+        Binding("c", "credentials", "credentials"),
+        Binding("delete", "remove", "remove"),
+        Binding("escape", "dismiss_problem", "dismiss"),
+        Binding("escape", "stop_check", "stop the check"),
+    ]
+    listing = query_one("#instances", OptionList)
+    detail = query_one(InstanceDetail)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reports: dict[str, ConnectionReport | ErrorInfo] = {}
+        """The outcome of checks since the console opened."""
+        self._checking = ""
+        self._told: list[CheckStep] = []
+
+    def compose_body(self) -> ComposeResult:
+        with Horizontal():
+            listing = InstanceList(id="instances", classes="pane", compact=True)
+            listing.border_title = "Providers"
+            yield listing
+            yield InstanceDetail()
+
+    @property
+    def selected(self) -> InstanceInfo | None:
+        """The instance under the cursor; None on a service that is not set up."""
+        return self.bridge.instance(self._selected_id)
+
+    @property
+    def _selected_id(self) -> str:
+        option = self.listing.highlighted_option
+        return option.id or "" if option else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        info = self.selected if self.is_mounted else None
+        match action:
+            case "set_enabled":
+                return info is not None and info.enabled is not parameters[0]
+            case "check" | "remove" | "browse":
+                return info is not None
+            case "credentials":
+                return info is not None and info.has_credentials is not None
+            case "dismiss_problem":
+                return self.is_mounted and self.detail.problem.there
+            case "stop_check":
+                return bool(self._checking) and not self.detail.problem.there
+        return True
+
+    # Drawing
+
+    def instances_changed(self) -> None:
+        kept, now_s, width = self._selected_id, time.time(), max(16, self.listing.content_size.width - 1)
+        bridge = self.bridge
+        known = {info.type for info in bridge.instances}
+        options = [Option(two_lines(info, width, now_s), id=info.name) for info in bridge.instances]
+        options += [
+            Option(not_set_up(service, width), id=_SERVICE + service.name, disabled=bool(service.unavailable))
+            for service in bridge.services
+            if service.name not in known
+        ]
+        self.listing.clear_options()
+        self.listing.add_options(options)
+        ids = [option.id for option in options]
+        self.listing.highlighted = ids.index(kept) if kept in ids else 0 if ids else None
+        if bridge.problem is not None:
+            self.detail.problem.show(bridge.problem)
+        self._draw_detail()
+
+    @on(events.Resize)
+    def _fit(self) -> None:
+        self.call_after_refresh(self.instances_changed)
+
+    @on(OptionList.OptionHighlighted, "#instances")
+    def _draw_detail(self) -> None:
+        info = self.selected
+        services = {service.name: service for service in self.bridge.services}
+        if info is None:
+            self.detail.show_service(services.get(self._selected_id.removeprefix(_SERVICE)))
+        else:
+            service = services.get(info.type)
+            self.detail.show(info, service.container_word if service else "container", self._reports.get(info.name))
+            if info.name == self._checking:
+                self.detail.show_running(self._told)
+        self.refresh_bindings()
+
+    # Setting up and changing
+
+    @on(OptionList.OptionSelected, "#instances")
+    def action_edit(self) -> None:
+        info = self.selected
+        if info is None:
+            self.action_set_up(self._selected_id.removeprefix(_SERVICE))
+        elif info.state is InstanceState.UNAVAILABLE and info.problem:
+            self._complain(info.problem)
+        else:
+            self._open_set_up(SetupScreen(info))
+
+    def action_set_up(self, service: str = "") -> None:
+        self._open_set_up(SetupScreen(service=service))
+
+    @work
+    async def _open_set_up(self, screen: SetupScreen) -> None:
+        done: SetUp | None = await self.app.push_screen_wait(screen)
+        if done is None:
+            return
+        self._reports[done.name] = done.report
+        self._draw_detail()
+        if done.browse:
+            self._browse(done.name)
+
+    def action_browse(self) -> None:
+        info = self.selected
+        if info is not None and info.state is InstanceState.READY:
+            self._browse(info.name)
+        elif info is not None:
+            cure = "e enables it, once t has passed." if info.state is InstanceState.DISABLED else "↵ edits it."
+            self._complain(info.problem or ErrorInfo("configuration", f"{info.name} is {info.state.value}.", cure))
+
+    @work
+    async def _browse(self, name: str) -> None:
+        await self.app.switch_mode(Mode.BROWSE)
+        if isinstance(screen := self.app.screen, BrowseScreen):
+            screen.browse(name)
+
+    @work
+    async def action_credentials(self) -> None:
+        info = self.selected
+        service = next((each for each in self.bridge.services if info and each.name == info.type), None)
+        if info is None or service is None:
+            return
+        if await self.app.push_screen_wait(CredentialsScreen(info, service)):
+            self._reports.pop(info.name, None)
+            self.bridge.instances_changed()
+
+    @work
+    async def action_set_enabled(self, enabled: bool) -> None:
+        info = self.selected
+        if info is not None:
+            await self._change(self.bridge.service.set_enabled, info.name, enabled)
+
+    @work
+    async def action_remove(self) -> None:
+        info = self.selected
+        if info is None:
+            return
+        facts = [
+            Fact("removes", "its settings, and what the keyring holds for it"),
+            Fact("stays", f"every copy at {safe(info.container) or 'the service'}", Tone.PROVED),
+            Fact("", "nothing is deleted there"),
+        ]
+        question = Question(f"Remove {safe(info.name)}?", facts, [Choice("Remove", True)], danger=True)
+        if await self.app.push_screen_wait(ConfirmScreen(question)):
+            self._reports.pop(info.name, None)
+            await self._change(self.bridge.service.remove_instance, info.name)
+
+    async def _change(self, method: object, *arguments: object) -> None:
+        try:
+            await self.bridge.call(method, *arguments)  # type: ignore[arg-type]
+        except ProviderError as error:
+            self._complain(error)
+        else:
+            self.detail.problem.dismiss()
+            self.bridge.instances_changed()
+
+    def _complain(self, error: ProviderError | ErrorInfo) -> None:
+        self.detail.problem.show(error)
+        self.refresh_bindings()
+
+    def action_dismiss_problem(self) -> None:
+        self.detail.problem.dismiss()
+        self.refresh_bindings()
+
+    # Checking
+
+    @work(exclusive=True, group="check")
+    async def action_check(self) -> None:
+        info = self.selected
+        if info is None:
+            return
+        self._checking, self._told = info.name, []
+        self._reports.pop(info.name, None)
+        self._draw_detail()
+        try:
+            report = await self.bridge.questions.probe(info.name, self._step_told)
+            self._reports[info.name] = report
+            await self.bridge.call(self.bridge.service.record_check, info.name, report)
+            self.bridge.instances_changed()
+        except ProviderError as error:
+            self._reports[info.name] = ErrorInfo.of(error)
+        finally:
+            if self._checking == info.name:
+                self._checking = ""
+        self._draw_detail()
+
+    def _step_told(self, step: CheckStep) -> None:
+        self._told.append(step)
+        if self._selected_id == self._checking:
+            self.detail.steps.tell(step)
+
+    def action_stop_check(self) -> None:
+        self.workers.cancel_group(self, "check")
+        self._reports[self._checking] = ErrorInfo("cancelled", "The check was stopped.", "t checks again.")
+        self._checking = ""
+        self._draw_detail()

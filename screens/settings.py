@@ -1,10 +1,154 @@
-"""The mode Settings."""
+"""The mode Settings: where secrets and files are, how fast each instance may send, how the console looks."""
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, Final
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.getters import query_one
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from backup.model import InstanceInfo
+from providers.errors import ProviderError
+from providers.report import ErrorInfo
+from screens.modals.limit import LimitScreen, Unlimited
+from tui.text import fit, rate, safe
+from tui.theme import STYLES, THEMES, Tone
 from tui.widgets.frame import ModeScreen
 from tui.widgets.one_line import Mode
+from tui.widgets.problem import Problem
+from tui.widgets.store_words import line, store_words
+
+_PLACES: Final = (
+    ("settings", "config_file"),
+    ("state", "state_dir"),
+    ("logs", "logs_dir"),
+    ("local disk", "local_storage"),
+)
+
+
+class LimitList(OptionList):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "limit")]
 
 
 class SettingsScreen(ModeScreen):
     MODE = Mode.SETTINGS
+    CSS_PATH = "settings.tcss"
+    AUTO_FOCUS = "#limits"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("k", "ask_store", "look for the keyring again"),
+        Binding("t", "next_theme", "other theme"),
+        Binding("escape", "dismiss_problem", "dismiss"),
+    ]
+    limits = query_one("#limits", OptionList)
+    problem = query_one(Problem)
+
+    def compose_body(self) -> ComposeResult:
+        with VerticalScroll(can_focus=False, id="settings"):
+            yield Problem()
+            yield from self._section("secrets", "Secrets")
+            limits = LimitList(id="limits", classes="pane", compact=True)
+            limits.border_title = "Bandwidth"
+            yield limits
+            yield from self._section("places", "This console")
+
+    def _section(self, id: str, title: str) -> ComposeResult:
+        static = Static("", id=id, classes="pane")
+        static.border_title = title
+        yield static
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: tuple[Content, ...] = ()
+
+    def on_mount(self) -> None:
+        self._show_places()
+        self._ask_places()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.is_mounted and self.problem.there if action == "dismiss_problem" else True
+
+    def instances_changed(self) -> None:
+        bridge = self.bridge
+        asking = Content.styled("asking…", STYLES[Tone.GOING])
+        self.query_one("#secrets", Static).update(store_words(bridge.store) if bridge.store else asking)
+        kept = self.limits.highlighted or 0
+        self.limits.clear_options()
+        self.limits.add_options(Option(_limit_line(info), id=info.name) for info in bridge.instances)
+        if bridge.instances:
+            self.limits.highlighted = min(kept, len(bridge.instances) - 1)
+        if bridge.problem is not None:
+            self._complain(bridge.problem)
+
+    @work(exclusive=True, group="places")
+    async def _ask_places(self) -> None:
+        try:
+            status: dict[str, Any] = await self.bridge.call(self.bridge.service.status)
+        except ProviderError as error:
+            self._complain(error)
+            return
+        places = status["paths"]
+        version = line("version", str(status["version"]), Tone.MUTED)
+        self._places = (*(line(label, str(places[key])) for label, key in _PLACES), version)
+        self._show_places()
+
+    def _show_places(self) -> None:
+        until = ("  until the console is closed", STYLES[Tone.MUTED])
+        theme = Content.assemble(line("theme", self.app.theme), until)
+        self.query_one("#places", Static).update(Content("\n").join([theme, *self._places]))
+
+    def action_ask_store(self) -> None:
+        self.bridge.store = None
+        self.instances_changed()
+        self.bridge.instances_changed()
+
+    # Bandwidth
+
+    @on(OptionList.OptionSelected, "#limits")
+    @work(exclusive=True, group="limit")
+    async def _limit(self, event: OptionList.OptionSelected) -> None:
+        info = self.bridge.instance(event.option_id or "")
+        if info is None:
+            return
+        chosen = await self.app.push_screen_wait(LimitScreen(info.name, limit_of(info)))
+        if chosen is None:
+            return
+        limit = None if chosen is Unlimited.UNLIMITED else chosen
+        try:
+            await self.bridge.call(self.bridge.service.set_bandwidth, info.name, limit)
+        except ProviderError as error:
+            self._complain(error)
+        else:
+            self.bridge.instances_changed()
+
+    # Look
+
+    def action_next_theme(self) -> None:
+        names = [theme.name for theme in THEMES]
+        at = names.index(self.app.theme) if self.app.theme in names else -1
+        self.app.theme = names[(at + 1) % len(names)]
+        self._show_places()
+
+    def _complain(self, error: ProviderError | ErrorInfo) -> None:
+        self.problem.show(error)
+        self.refresh_bindings()
+
+    def action_dismiss_problem(self) -> None:
+        self.problem.dismiss()
+        self.refresh_bindings()
+
+
+def limit_of(info: InstanceInfo) -> int | None:
+    limit = info.settings.get("max_bandwidth")
+    return limit if isinstance(limit, int) else None
+
+
+def _limit_line(info: InstanceInfo) -> Content:
+    limit = limit_of(info)
+    words = ("no limit", STYLES[Tone.MUTED]) if limit is None else (f"at most {rate(limit)}", STYLES[Tone.WAITING])
+    return Content.assemble((fit(safe(info.name), 20), STYLES[Tone.PLAIN]), "  ", words)

@@ -1,10 +1,222 @@
-"""The mode Transfers."""
+"""Every transfer in one table, live: how far, how fast, how it was proved, why it stands still."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.getters import query_one
+
+from backup.model import FINAL_STATES, ItemState, ItemView, QueueSnapshot
+from providers.errors import ProviderError
+from screens.modals.confirm import ConfirmScreen
+from screens.modals.confirm_plans import cancel_question
+from screens.modals.item import ItemScreen
+from screens.modals.limit import LimitScreen, Unlimited
+from tui.text import count, cut_middle, safe
+from tui.transfer_rows import COLUMNS, WIDE_COLUMNS, TransferRows, facts
 from tui.widgets.frame import ModeScreen
+from tui.widgets.item_details import ItemDetails
+from tui.widgets.line_table import LineTable
 from tui.widgets.one_line import Mode
+
+_WINDOW_ROWS = 200
+_WIDE_CELLS = 120
+_EMPTY_NOTE = ("No transfers yet.", "2 goes to Browse: u uploads, d downloads what is selected there.")
 
 
 class TransfersScreen(ModeScreen):
     MODE = Mode.TRANSFERS
+    CSS_PATH = "transfers.tcss"
+    AUTO_FOCUS = "LineTable"
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "pause", "pause"),
+        Binding("x,delete", "cancel", "cancel", key_display="x"),
+        Binding("r", "retry", "retry"),
+        Binding("j", "mark_job", "whole job"),
+        Binding("b", "limit", "limit"),
+        Binding("escape", "unmark", "drop the selection", show=False),
+    ]
+    table = query_one(LineTable)
+    pane = query_one("#transfers", Vertical)
+    lower = query_one("#details", Vertical)
+    details = query_one(ItemDetails)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows = TransferRows()
+        self._asked: tuple[int, int] | None = None
+
+    def compose_body(self) -> ComposeResult:
+        with Vertical(id="transfers", classes="pane") as pane:
+            pane.border_title = "Transfers"
+            yield LineTable(COLUMNS, selectable=True)
+        with Vertical(id="details", classes="pane"):
+            yield ItemDetails(markup=False)
+
+    def on_mount(self) -> None:
+        self.table.show(self._rows, note=_EMPTY_NOTE)
+
+    def on_resize(self) -> None:
+        self.table.show_columns(WIDE_COLUMNS if self.size.width >= _WIDE_CELLS else COLUMNS)
+
+    # What the queue says.
+
+    def queue_changed(self, snapshot: QueueSnapshot) -> None:
+        self._take(snapshot, 0)
+        self._fetch_what_is_in_view(again=True)
+
+    def _take(self, snapshot: QueueSnapshot, offset: int) -> None:
+        """The cursor stays on its transfer, wherever that has moved to; at the very top it stays at the top."""
+        held = self._rows.item(self.table.cursor)
+        self._rows.take(snapshot, offset)
+        row = self._rows.row_of(held.id) if held is not None and self.table.cursor else None
+        self.table.rows_changed(cursor=row, note=() if snapshot.item_count else _EMPTY_NOTE)
+        self._show_border()
+        self._show_details()
+
+    def _show_border(self) -> None:
+        selected = f"{len(self._rows.marked):,} selected · " if self._rows.marked else ""
+        self.pane.border_subtitle = Content(selected + facts(self.bridge.snapshot))
+
+    def _select(self, marked: set[int], cursor: int | None = None) -> None:
+        self._rows.marked = marked
+        self.table.rows_changed(cursor=cursor)
+        self._show_border()
+
+    @on(LineTable.Looked)
+    def _look(self) -> None:
+        self._fetch_what_is_in_view()
+        self._show_details()
+
+    def _fetch_what_is_in_view(self, *, again: bool = False) -> None:
+        """Rows beyond the window that the queue tells of itself are asked for."""
+        first, last = self.table.window
+        beyond = last > _WINDOW_ROWS and again
+        if self._asked is None and (beyond or self._rows.missing(first, last)):
+            offset = max(0, first - _WINDOW_ROWS // 4)
+            self._asked = (first, last)
+            self.run_worker(self._fetch(offset), group="window")
+
+    async def _fetch(self, offset: int) -> None:
+        try:
+            snapshot = await self.bridge.call(self.bridge.service.snapshot, offset=offset, limit=_WINDOW_ROWS)
+        except ProviderError as error:
+            self._complain(error)
+            return
+        finally:
+            self._asked = None
+        self._take(snapshot, offset)
+
+    def _show_details(self) -> None:
+        item = self._rows.item(self.table.cursor)
+        self.lower.set_class(item is not None, "-shown")
+        if item is not None and self.has_class("-tall"):
+            self.lower.border_title = Content(cut_middle(safe(item.name), max(8, self.size.width - 10)))
+            self.details.show(item, time.time())
+
+    # Selection.
+
+    @on(LineTable.MarkToggled)
+    def _mark(self, event: LineTable.MarkToggled) -> None:
+        item = self._rows.item(event.index)
+        if item is not None:
+            self._select(self._rows.marked ^ {item.id}, event.index + 1)
+
+    @work(group="act")
+    async def action_mark_job(self) -> None:
+        item = self._rows.item(self.table.cursor)
+        if item is None:
+            return
+        try:
+            whole = await self.bridge.call(self.bridge.service.item_ids, item.job_id)
+        except ProviderError as error:
+            self._complain(error)
+        else:
+            self._select(self._rows.marked | set(whole))
+
+    def action_unmark(self) -> None:
+        self._select(set())
+
+    def _chosen(self) -> list[ItemView]:
+        """What is selected and at hand, or else the transfer under the cursor."""
+        if self._rows.marked:
+            rows = (self._rows.row_of(item_id) for item_id in self._rows.marked)
+            return [item for row in rows if row is not None and (item := self._rows.item(row))]
+        item = self._rows.item(self.table.cursor)
+        return [] if item is None else [item]
+
+    def _chosen_ids(self) -> list[int]:
+        return sorted(self._rows.marked) or [item.id for item in self._chosen()]
+
+    # Acting.
+
+    @on(LineTable.Opened)
+    def _open(self, event: LineTable.Opened) -> None:
+        item = self._rows.item(event.index)
+        if item is not None:
+            self.app.push_screen(ItemScreen(item))
+
+    @work(group="act")
+    async def action_pause(self) -> None:
+        """What is paused goes on; when nothing of the selection is, all of it pauses."""
+        chosen, service = self._chosen(), self.bridge.service
+        if any(item.state is ItemState.PAUSED for item in chosen):
+            await self._act(service.resume, self._chosen_ids(), "goes on")
+        else:
+            await self._act(service.pause, self._chosen_ids(), "paused: what was sent is kept")
+
+    @work(group="act")
+    async def action_retry(self) -> None:
+        await self._act(self.bridge.service.retry, self._chosen_ids(), "queued again")
+
+    @work(group="act")
+    async def action_cancel(self) -> None:
+        ids = self._chosen_ids()
+        open_items = [item for item in self._chosen() if item.state not in FINAL_STATES]
+        if not open_items:
+            self.notify("There is nothing to cancel: it has ended.", severity="warning")
+        elif await self.app.push_screen_wait(ConfirmScreen[bool](cancel_question(open_items, len(ids)))):
+            await self._act(self.bridge.service.cancel, ids, "cancelled")
+
+    @work(group="act", exclusive=True)
+    async def action_limit(self) -> None:
+        """The limit of the instance that the transfer under the cursor uses."""
+        item = self._rows.item(self.table.cursor)
+        info = self.bridge.instance(item.instance) if item is not None else None
+        if info is None:
+            self.notify("There is no transfer whose limit could change.", severity="warning")
+            return
+        current = info.settings.get("max_bandwidth")
+        chosen = await self.app.push_screen_wait(LimitScreen(info.name, current if isinstance(current, int) else None))
+        if chosen is None:
+            return
+        limit = None if chosen is Unlimited.UNLIMITED else chosen
+        try:
+            await self.bridge.call(self.bridge.service.set_bandwidth, info.name, limit)
+        except ProviderError as error:
+            self._complain(error)
+        else:
+            self.bridge.instances_changed()
+
+    def _complain(self, error: ProviderError) -> None:
+        self.notify(f"{safe(error.message)} {safe(error.hint)}", severity="error", timeout=30, markup=False)
+
+    async def _act(self, function: Callable[[Iterable[int]], int], ids: list[int], words: str) -> None:
+        try:
+            number = await self.bridge.call(function, ids)
+        except ProviderError as error:
+            self._complain(error)
+            return
+        self._select(set())
+        if number:
+            self.notify(f"{count(number, 'transfer')} {words}.")
+        else:
+            self.notify("That does nothing in this state. ↵ shows why.", severity="warning")

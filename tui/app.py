@@ -12,7 +12,8 @@ from rich.segment import Segments
 from rich.text import Text
 from rich.traceback import Traceback
 from textual.app import App
-from textual.binding import Binding
+from textual.binding import ActiveBinding, Binding
+from textual.scroll_view import ScrollView
 
 from backup.paths import Paths
 from backup.questions_client import QuestionsClient
@@ -44,9 +45,9 @@ class BackupConsole(App[None]):
         Mode.SETTINGS: SettingsScreen,
     }
     BINDINGS = [  # noqa: RUF012
-        *(Binding(mode.key, f"app.switch_mode('{mode}')", mode.title(), show=False) for mode in Mode),
-        Binding("q", "quit", "Leave the console; transfers go on", show=False),
-        Binding("ctrl+q", "quit", "Leave the console", show=False, priority=True),
+        *(Binding(mode.key, f"app.switch_mode('{mode}')", "to another mode", show=False) for mode in Mode),
+        Binding("q", "quit", "leave the console; transfers go on", show=False),
+        Binding("ctrl+q", "quit", "leave the console; transfers go on", show=False, priority=True),
         Binding("question_mark", "show_keys", "keys", key_display="?"),
     ]
 
@@ -80,9 +81,16 @@ class BackupConsole(App[None]):
         self.exit(message=Text(f"{words} in the background. See them: homeserver-backup transfers list"))
 
     def action_show_keys(self) -> None:
+        """What the footer shows comes first, moving about last."""
+
+        def rank(each: tuple[str, ActiveBinding]) -> int:
+            _, active = each
+            moves = isinstance(active.node, ScrollView)
+            return 0 if active.binding.show else 3 if moves else 2 if active.node is self else 1
+
         lines = [
-            KeyLine(active.binding.key_display or KeyBar.SIGNS.get(key, key), active.binding.description)
-            for key, active in self.screen.active_bindings.items()
+            KeyLine(KeyBar.SIGNS.get(key, key), active.binding.description)
+            for key, active in sorted(self.screen.active_bindings.items(), key=rank)
             if active.binding.description and not active.binding.system
         ]
         self.push_screen(KeysScreen(lines))

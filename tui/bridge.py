@@ -88,6 +88,8 @@ class Bridge:
         self.store: StoreStatus | None = None
         self.problem: ErrorInfo | None = None
         """Why the configuration could not be read."""
+        self.wanted_instance = ""
+        """Which instance Browse shall open when it comes up: other modes lead there so."""
         self.version = 0
         """Counts InstancesChanged, so that a screen that comes back knows whether it missed one."""
         self.host = socket.gethostname()
@@ -106,7 +108,7 @@ class Bridge:
         return next((info for info in self.instances if info.name == name), None)
 
     async def call(self, function: Callable[..., T], /, *args: Any, timeout_s: float = 30.0, **kwargs: Any) -> T:
-        """Run `function` in a thread and return its result or raise its error.
+        """Run `function` in a thread and return its result or raise its ProviderError (any other error becomes one).
 
         Transient after `timeout_s`; the thread is then left to itself, and keeps no process alive.
         """
@@ -120,8 +122,13 @@ class Bridge:
         def run() -> None:
             try:
                 outcome = partial(settle, future.set_result, function(*args, **kwargs))
-            except Exception as error:
+            except ProviderError as error:
                 outcome = partial(settle, future.set_exception, error)
+            except Exception as error:  # the boundary to the screens: they show it, and live on
+                _LOG.exception("%s failed", function)
+                hint = "This is a fault of the program; its logs say more."
+                told = ProviderError(f"{type(error).__name__}: {error}", hint=hint)
+                outcome = partial(settle, future.set_exception, told)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(outcome)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -29,14 +30,16 @@ ELLIPSIS: Final = "…"
 
 
 def done_of(done_bytes: float, size_bytes: float) -> str:
-    """'3.10 / 7.60 GiB', '512 MiB / 1.10 GiB': the unit once where both have the same."""
-    done, total = size(done_bytes), size(size_bytes)
-    number, unit = done.split(" ")
-    return f"{number if total.endswith(' ' + unit) else done} / {total}"
+    """'3.10 / 7.60 GiB': both in the unit of the whole."""
+    number, unit = size(size_bytes).split(" ")
+    done = done_bytes / size_bytes * float(number) if size_bytes else 0.0
+    digits = 0 if unit == "B" or done >= 99.95 else 1 if done >= 9.995 else 2
+    return f"{done:.{digits}f} / {number} {unit}"
 
 
-def when(moment: float | None, now: float) -> str:
+def when(moment: float | None, now: float | None = None) -> str:
     """A moment in local time, short: 'today 04:10', 'yesterday', 'Nov 20', '2024-11-20'; empty for None."""
+    now = time.time() if now is None else now
     if moment is None:
         return ""
     try:

@@ -142,7 +142,8 @@ def report(error: ProviderError) -> ExitCode:
 
 def explain(what: str, info: ErrorInfo) -> None:
     """An error in three lines; what has nothing to say is left out."""
-    service_code = f" [{info.code}]" if info.code and info.code not in info.message else ""
+    own = info.kind in {"configuration", "credential_store"}  # there the code is ours: a field, or a state
+    service_code = f" [{info.code}]" if info.code and not own and info.code not in info.message else ""
     note(f"error: {safe(what)}")
     note(f"  why:  {safe(info.message)}{safe(service_code)}")
     if info.hint:

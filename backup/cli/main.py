@@ -102,6 +102,9 @@ def _open_console(ctx: click.Context, session: Session) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code. `argv` is without the program's name."""
+    from backup.hardening import harden_process
+
+    harden_process()
     return run(sys.argv[1:] if argv is None else argv, program_name(sys.argv[0]))
 
 

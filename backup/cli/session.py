@@ -16,6 +16,7 @@ from backup.paths import Paths
 from providers.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
+    from backup.adoption import Adoption
     from backup.model import InstanceInfo
     from backup.questions import Questions
     from backup.service import Service
@@ -33,7 +34,9 @@ class Session:
         from backup.service import Service
 
         self._start_log()
-        return Service(self.paths)
+        service = Service(self.paths)
+        _tell_adoption(service.adopt_secrets())
+        return service
 
     @cached_property
     def questions(self) -> Questions:
@@ -69,6 +72,14 @@ class Session:
         from backup import logs
 
         logs.set_up(self.paths, "cli", verbose=self.verbose)
+
+
+def _tell_adoption(adoption: Adoption) -> None:
+    if adoption.moved:
+        diagnostics.note(f"moved from the configuration file to the credential store: {', '.join(adoption.moved)}")
+    if adoption.left:
+        reason = f" ({adoption.problem.message})" if adoption.problem else ""
+        diagnostics.warn(f"secrets in plain text in the configuration file: {', '.join(adoption.left)}{reason}")
 
 
 pass_session = click.make_pass_decorator(Session)

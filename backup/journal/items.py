@@ -14,8 +14,8 @@ from providers.report import ErrorInfo
 
 _CHUNK: Final = 500
 _CLAIMED: Final = (
-    "id, job_id, place_id, instance, job_kind, kind, name, key, local_path, size_bytes, attempts, failures, replaces,"
-    " EXISTS (SELECT 1 FROM checkpoints WHERE item_id = items.id) AS begun"
+    "id, job_id, place_id, instance, job_kind, kind, name, key, local_path, size_bytes, bytes_done, attempts, failures,"
+    " replaces, EXISTS (SELECT 1 FROM checkpoints WHERE item_id = items.id) AS begun"
 )
 
 
@@ -42,6 +42,7 @@ def _item(row: Row) -> Item:
         key=to_name(row["key"]),
         local_path=to_name(row["local_path"]),
         size_bytes=row["size_bytes"],
+        bytes_done=row["bytes_done"],
         attempts=row["attempts"],
         failures=row["failures"],
         replaces=None if row["replaces"] is None else bool(row["replaces"]),

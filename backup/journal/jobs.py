@@ -71,7 +71,14 @@ def job(db: Connection, job_id: int) -> Job:
 
 
 def jobs_to_scan(db: Connection) -> list[Job]:
-    return [_job(row) for row in db.execute("SELECT * FROM jobs WHERE scanning ORDER BY id")]
+    """Oldest first; not of instances whose queue stands still."""
+    query = "SELECT * FROM jobs WHERE scanning AND instance NOT IN (SELECT instance FROM holds) ORDER BY id"
+    return [_job(row) for row in db.execute(query)]
+
+
+def is_scanning(db: Connection, job_id: int) -> bool:
+    row = db.execute("SELECT scanning FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return row is not None and bool(row["scanning"])
 
 
 def _job(row: Row) -> Job:

@@ -69,6 +69,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     local_path: str
     size_bytes: int
+    bytes_done: int
     attempts: int
     failures: int
     replaces: bool | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from sqlite3 import Connection, Row
 from typing import Final
@@ -151,6 +152,25 @@ def items_by_id(db: Connection, item_ids: Iterable[int]) -> list[ItemView]:
 
 def item_ids(db: Connection, job_id: int) -> list[int]:
     return [row["id"] for row in db.execute("SELECT id FROM items WHERE job_id = ? ORDER BY id", (job_id,))]
+
+
+def instances_of(db: Connection, item_ids: Iterable[int]) -> set[str]:
+    """The instances that these items belong to."""
+    return {row["instance"] for row in _picked(db, "items.instance", "items", item_ids)}
+
+
+def scanning_jobs_of(db: Connection, item_ids: Iterable[int]) -> set[int]:
+    """The jobs of these items that are still being scanned."""
+    if not db.execute("SELECT scanning FROM totals").fetchone()[0]:
+        return set()
+    scanned = "items JOIN jobs ON jobs.id = items.job_id AND scanning"
+    return {row["job_id"] for row in _picked(db, "items.job_id", scanned, item_ids)}
+
+
+def _picked(db: Connection, column: str, table: str, item_ids: Iterable[int]) -> list[Row]:
+    packed = json.dumps(list(item_ids))
+    query = f"SELECT DISTINCT {column} FROM {table} WHERE items.id IN (SELECT value FROM json_each(?))"
+    return db.execute(query, (packed,)).fetchall()
 
 
 def _item_view(row: Row) -> ItemView:

@@ -12,6 +12,9 @@ from backup.packing import pack, to_name, unpack
 from providers.report import ErrorInfo
 
 _HELD: Final = "SELECT 1 FROM holds WHERE holds.instance = items.instance"
+_HELD_JOB: Final = "SELECT 1 FROM holds WHERE holds.instance = jobs.instance"
+MAX_CLEANUPS: Final = 8
+"""Tries to remove what a cancelled item left, before it is left to the next worker."""
 
 
 def ready_instances(db: Connection) -> list[str]:
@@ -41,7 +44,9 @@ def next_due(db: Connection) -> float | None:
     """The next moment at which something goes on by itself."""
     row = db.execute(
         "SELECT min(due) FROM (SELECT min(wait_until) AS due FROM items WHERE state = 'waiting'"
-        " UNION ALL SELECT min(until) FROM holds UNION ALL SELECT min(wait_until) FROM cleanups)"
+        " UNION ALL SELECT min(until) FROM holds"
+        " UNION ALL SELECT min(wait_until) FROM cleanups WHERE attempts < ?)",
+        (MAX_CLEANUPS,),
     ).fetchone()
     return None if row[0] is None else float(row[0])
 
@@ -72,13 +77,19 @@ def release(tx: Connection, instance: str | None = None, *, now: float) -> int:
     ).rowcount
 
 
+def let_go(tx: Connection, instance: str) -> None:
+    """Take an instance's hold away, because the user wants it to be tried."""
+    tx.execute("DELETE FROM holds WHERE instance = ?", (instance,))
+
+
 # Clean-ups
 
 def due_cleanups(db: Connection, *, now: float, limit: int = 100) -> list[Cleanup]:
     rows = db.execute(
         "SELECT item_id, cleanups.instance, place_id, job_kind, local_path, cleanups.attempts FROM cleanups"
-        " JOIN items ON items.id = item_id WHERE cleanups.wait_until <= ? ORDER BY item_id LIMIT ?",
-        (now, limit),
+        " JOIN items ON items.id = item_id WHERE cleanups.wait_until <= ? AND cleanups.attempts < ?"
+        " ORDER BY item_id LIMIT ?",
+        (now, MAX_CLEANUPS, limit),
     )
     return [
         Cleanup(
@@ -107,12 +118,14 @@ def cleanup_failed(tx: Connection, item_id: int, error: ErrorInfo, *, again_at: 
 # Coming and going
 
 def arrive(tx: Connection) -> None:
+    """A new worker: it tries again whatever was given up for a while."""
     tx.execute("UPDATE totals SET leaving = 0")
+    tx.execute("UPDATE cleanups SET attempts = 0, wait_until = 0")
 
 
 def leave_if_idle(tx: Connection) -> bool:
     """In one transaction: see that nothing is left to do that a worker could do, and set `leaving`."""
-    if _busy(tx):
+    if is_busy(tx):
         return False
     tx.execute("UPDATE totals SET leaving = 1")
     return True
@@ -127,23 +140,28 @@ def is_leaving(db: Connection) -> bool:
     return bool(db.execute("SELECT leaving FROM totals").fetchone()[0])
 
 
-def _busy(db: Connection) -> bool:
+def is_busy(db: Connection) -> bool:
+    """Whether there is something that a worker could do now, or knows when it can."""
     return bool(
         db.execute(
-            "SELECT EXISTS (SELECT 1 FROM jobs WHERE scanning)"
+            f"SELECT EXISTS (SELECT 1 FROM jobs WHERE scanning AND NOT EXISTS ({_HELD_JOB}))"
             " OR EXISTS (SELECT 1 FROM items WHERE state = 'running' AND finished_at IS NULL)"
             f" OR EXISTS (SELECT 1 FROM items WHERE state = 'queued' AND NOT EXISTS ({_HELD}))"
             " OR EXISTS (SELECT 1 FROM items WHERE state = 'waiting' AND wait_until IS NOT NULL)"
             " OR EXISTS (SELECT 1 FROM holds WHERE until IS NOT NULL)"
-            " OR EXISTS (SELECT 1 FROM cleanups)"
+            " OR EXISTS (SELECT 1 FROM cleanups WHERE attempts < ?)",
+            (MAX_CLEANUPS,),
         ).fetchone()[0]
     )
 
 
 def has_work(db: Connection) -> bool:
     """Whether a worker is worth starting: a new one also tries again what waits for credentials."""
-    left = "SELECT EXISTS (SELECT 1 FROM items WHERE state IN ('queued', 'waiting') AND finished_at IS NULL)"
-    return _busy(db) or bool(db.execute(left).fetchone()[0])
+    held = (
+        "SELECT EXISTS (SELECT 1 FROM items WHERE state IN ('queued', 'waiting') AND finished_at IS NULL)"
+        " OR EXISTS (SELECT 1 FROM jobs WHERE scanning) OR EXISTS (SELECT 1 FROM cleanups)"
+    )
+    return is_busy(db) or bool(db.execute(held).fetchone()[0])
 
 
 def count_calls(tx: Connection, day: str, calls: Mapping[tuple[str, str], int]) -> None:

@@ -15,7 +15,7 @@ class Settings(ProviderSettings, kw_only=True, frozen=True):
     container_word: ClassVar[str] = "bucket"
     not_applicable: ClassVar[frozenset[str]] = frozenset({"container_type", "username", "password", "api_key"})
     credential_pair: ClassVar[tuple[str, str] | None] = ("access_key", "secret_key")
-    requires: ClassVar[tuple[str, ...]] = ("boto3", "botocore", "obstore")
+    requires: ClassVar[tuple[str, ...]] = ("botocore",)
 
     container: Annotated[
         str,

@@ -143,12 +143,20 @@ class LocalProvider(BaseProvider):
             free = (
                 f"{_gigabytes(space.f_bavail * space.f_frsize)} of {_gigabytes(space.f_blocks * space.f_frsize)} free"
             )
-            if device == os.stat(Path.home()).st_dev:
+            if device == _home_device():
                 return f"{free}; WARNING: on the same disk as your home folder, so this is no backup if that disk fails"
             return free
 
     def close(self) -> None:
         self._listing.close()
+
+
+def _home_device() -> int | None:
+    """None for a user without a home folder, as system accounts are."""
+    try:
+        return os.stat(Path.home()).st_dev
+    except (OSError, RuntimeError):
+        return None
 
 
 def _absolute(container: str) -> str:

@@ -15,7 +15,7 @@ from textual.widgets import Button, Static
 
 from backup.model import InstanceInfo, ServiceInfo, StoreState
 from providers.errors import ProviderError
-from screens.modals.question import QuestionScreen
+from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from tui.bridge import bridge_of
 from tui.text import safe
 from tui.widgets.one_line import KeyBar
@@ -85,9 +85,9 @@ class CredentialsScreen(ModalScreen[bool]):
         if self.problem.there:
             self.problem.dismiss()
             return
-        text = Content("What you typed is forgotten; nothing of it has been kept.")
-        if self.form.edited and not await self.app.push_screen_wait(
-            QuestionScreen("Leave without keeping?", text, act="Leave", stay="Stay")
-        ):
-            return
+        if self.form.edited:
+            lost = Fact("", "What you typed is forgotten; nothing of it has been kept.")
+            question = Question("Leave without keeping?", [lost], [Choice("Leave", True)])
+            if not await self.app.push_screen_wait(ConfirmScreen(question)):
+                return
         self.dismiss(False)

@@ -20,7 +20,7 @@ from textual.widgets import Button, ContentSwitcher, OptionList
 from backup.model import InstanceInfo, ServiceInfo, StoreState
 from providers.errors import InvalidConfiguration, ProviderError
 from providers.report import ErrorInfo
-from screens.modals.question import QuestionScreen
+from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.setup_draft import Draft, SetUp, free_name
 from screens.modals.setup_pages import CheckPage, DonePage, KeepPage, Page, ServicePage, SettingsPage
 from tui.bridge import bridge_of
@@ -257,9 +257,9 @@ class SetupScreen(ModalScreen[SetUp | None]):
             return
         form, draft = self.settings_page.form, self._draft
         if (form and form.edited) or (draft and (draft.secrets or draft.report)):
-            text = Content("What you typed is forgotten; nothing of it has been stored.")
-            question = QuestionScreen("Leave the set-up?", text, act="Leave", stay="Stay")
-            if not await self.app.push_screen_wait(question):
+            lost = Fact("", "What you typed is forgotten; nothing of it has been stored.")
+            question = Question("Leave the set-up?", [lost], [Choice("Leave", True)])
+            if not await self.app.push_screen_wait(ConfirmScreen(question)):
                 return
         self.dismiss(None)
 

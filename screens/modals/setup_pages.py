@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.getters import query_one
@@ -39,12 +40,15 @@ class Page(StrEnum):
 class ServicePage(OptionList):
     """Every service the program knows; one that cannot be used is listed with the reason, and cannot be chosen."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "choose")]
+
     def __init__(self) -> None:
         super().__init__(id=Page.SERVICE.value, compact=True)
 
     def show(self, services: Sequence[ServiceInfo]) -> None:
         self.clear_options()
         self.add_options(self._option(service) for service in services)
+        self.action_first()
 
     def _option(self, service: ServiceInfo) -> Option:
         if service.unavailable:
@@ -52,7 +56,7 @@ class ServicePage(OptionList):
         else:
             second = (safe(service.summary), STYLES[Tone.MUTED])
         title_tone = Tone.MUTED if service.unavailable else Tone.STRONG
-        prompt = Content.assemble((safe(service.title), STYLES[title_tone]), "\n  ", second)
+        prompt = Content.assemble((safe(service.title), STYLES[title_tone]), "\n", second)
         return Option(prompt, id=service.name, disabled=bool(service.unavailable))
 
 

@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,8 @@ def write(paths: Paths, text: str) -> None:
     paths.config_file.write_text(text)
 
 
-def on_disk(paths: Paths) -> dict:
-    return json.loads(paths.config_file.read_text())
+def on_disk(paths: Paths) -> dict[str, Any]:
+    return dict(json.loads(paths.config_file.read_text()))
 
 
 def test_without_a_file_there_is_local_storage_ready_to_use(paths: Paths):
@@ -190,7 +191,7 @@ def test_a_full_disk_leaves_the_old_file(paths: Paths, monkeypatch: pytest.Monke
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InvalidConfiguration, match="No space left"), config.edit(paths) as draft:
         draft.set("aws_s3", "container", "d")
     assert paths.config_file.read_bytes() == before

@@ -31,10 +31,9 @@ SOME = Credentials(
 class MemoryKeyring(KeyringBackend):
     """Stands in for the macOS Keychain."""
 
-    priority = 1  # type: ignore[assignment]
+    priority = 1
 
     def __init__(self) -> None:
-        super().__init__()
         self.entries: dict[tuple[str, str], str] = {}
 
     def get_password(self, service: str, username: str) -> str | None:
@@ -102,9 +101,7 @@ def test_a_locked_keyring_is_said_and_nothing_is_saved(paths: Paths, secret_serv
     assert not paths.config_file.exists()
 
 
-def test_a_locked_keyring_never_prompts(
-    paths: Paths, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_locked_keyring_never_prompts(paths: Paths, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch):
     secret_service.lock()
     monkeypatch.setenv("DISPLAY", ":77")  # with a display keyring's own backend opens a prompt, and hangs
     started = time.monotonic()

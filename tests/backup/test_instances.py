@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from backup.adoption import adopt_secrets
 from backup.credentials import CredentialStore, CredentialStoreError
 from backup.model import InstanceState
 from backup.paths import Paths
-from providers import registry
 from providers.errors import InvalidConfiguration
 from providers.secret import MASK, Secret
 from tests.credentials_fixture import SecretService
@@ -152,10 +152,10 @@ def test_states_say_why(paths: Paths, monkeypatch: pytest.MonkeyPatch):
 
 def test_a_service_that_cannot_be_loaded_is_listed_and_the_rest_works(paths: Paths, monkeypatch: pytest.MonkeyPatch):
     configure(paths, aws_s3={"container": "c"})
-    real = registry.importlib.util.find_spec
-    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None if name == "boto3" else real(name))
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "botocore" else real(name))
     services = {service.name: service for service in instances.describe_services()}
-    assert "boto3" in services["aws_s3"].unavailable
+    assert "botocore" in services["aws_s3"].unavailable
     assert services["local"].unavailable == ""
     infos = {info.name: info for info in instances.describe_all(paths)}
     assert infos["aws_s3"].state is InstanceState.UNAVAILABLE

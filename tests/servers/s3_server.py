@@ -52,6 +52,13 @@ class S3Server:
     def put(self, bucket: str, key: str, data: bytes) -> None:
         self.admin.put_object(Bucket=bucket, Key=key, Body=data)
 
+    def damage(self, bucket: str, key: str) -> None:
+        """Change the first byte, and keep the metadata."""
+        found = self.admin.get_object(Bucket=bucket, Key=key)
+        data = found["Body"].read()
+        changed = bytes([data[0] ^ 0xFF]) + data[1:]
+        self.admin.put_object(Bucket=bucket, Key=key, Body=changed, Metadata=found["Metadata"])
+
     def unfinished_uploads(self, bucket: str) -> list[tuple[str, str]]:
         """(key, upload id) of what was begun and neither completed nor aborted."""
         answer = self.admin.list_multipart_uploads(Bucket=bucket)

@@ -35,7 +35,12 @@ class Echo(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            while self.rfile.readline() != b"0\r\n":
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
@@ -133,7 +138,7 @@ def test_expect_continue_is_passed_on(proxy, client):
 
 def test_a_chunked_request_body_is_counted_by_its_content(proxy):
     with socket.create_connection(("127.0.0.1", proxy.port), 10) as raw:
-        raw.sendall(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n")
+        raw.sendall(b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         raw.sendall(b"3\r\nabc\r\n2;note=1\r\nde\r\n0\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 200 ")
     assert proxy.requests[0].body_bytes == 5

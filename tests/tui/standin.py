@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+from textual.app import App
 
 from backup.model import (
     Conflicts,
@@ -82,7 +83,7 @@ def job(number: int = 1, **changes: Any) -> JobView:
 
 
 class StandInService:
-    """`folders` maps a local path to its entries or to the error that listing it raises; `calls` records what was asked."""
+    """`folders` maps a local path to its entries, or to the error of listing it; `calls` records what was asked."""
 
     def __init__(self) -> None:
         self.folders: dict[str, Sequence[LocalEntry] | ProviderError] = {}
@@ -104,6 +105,10 @@ class StandInService:
 
     def store_status(self) -> StoreStatus:
         return self.store
+
+    def status(self) -> dict[str, Any]:
+        places = ("config_file", "state_dir", "logs_dir", "local_storage")
+        return {"version": "0.1.0", "paths": {place: f"/srv/{place}" for place in places}}
 
     def list_local(self, folder: Path) -> tuple[LocalEntry, ...]:
         found = self.folders.get(str(folder), NotFound(f"no folder {folder}"))
@@ -196,7 +201,7 @@ class StandInQuestions:
 
     def __init__(self) -> None:
         self.objects: dict[str, Mapping[str, int] | ProviderError] = {"local": {}, "aws_s3": {}}
-        self.plan = TransferPlan(
+        self.plan: TransferPlan = TransferPlan(
             kind=JobKind.UPLOAD, instance="aws_s3", destination="homeserver/", files=1, folders=0, size_bytes=1000
         )
         self.calls: list[tuple[Any, ...]] = []
@@ -262,11 +267,11 @@ async def until(pilot: Any, condition: Callable[[], bool], timeout_s: float = 5.
     """Let the app work until `condition` holds; AssertionError when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        assert time.monotonic() < deadline, f"not within {timeout_s} s:\n{screen_text(pilot.app)}"
         await pilot.pause(0.01)
 
 
-def screen_text(app: BackupConsole) -> str:
+def screen_text(app: App[Any]) -> str:
     """What is on the screen now, line by line."""
     screen = app.screen
     lines = screen._compositor.render_strips()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from backup.model import QueueTotals, StoreState, StoreStatus
+from providers.errors import ProviderError, Transient
 from tests.tui.standin import StandInQuestions, StandInService, console, screen_text, until
+from tui.bridge import paint_interval_s
+
+MODES = {"1": "providers", "3": "transfers", "4": "activity", "5": "settings"}
 
 
 async def test_the_frame_shows_host_store_services_and_modes() -> None:
@@ -16,10 +22,10 @@ async def test_the_frame_shows_host_store_services_and_modes() -> None:
         first, second, *_ = screen_text(app).splitlines()
         assert first.startswith(f" ◆ homeserver-backup  on {app.bridge.host}")
         assert "2 of 2 services ready" in first
-        assert second.split() == "1 Providers 2 Browse 3 Transfers 4 Activity 5 Settings".split()
+        assert second.split() == ["1", "Providers", "2", "Browse", "3", "Transfers", "4", "Activity", "5", "Settings"]
 
 
-@pytest.mark.parametrize(("key", "mode"), [("1", "providers"), ("3", "transfers"), ("4", "activity"), ("5", "settings")])
+@pytest.mark.parametrize(("key", "mode"), list(MODES.items()))
 async def test_digits_switch_modes(key: str, mode: str) -> None:
     app = console()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -79,3 +85,52 @@ async def test_leaving_says_that_transfers_go_on_and_ends_the_child(capsys: pyte
     assert "3 transfers go on in the background" in capsys.readouterr().err
     assert questions.closed
     assert service.calls == []
+
+
+async def test_the_footer_keeps_the_help_key_however_narrow_it_gets() -> None:
+    app = console()
+    async with app.run_test(size=(140, 24)) as pilot:
+        for width in (140, 80, 60, 40, 20):
+            await pilot.resize_terminal(width, 24)
+            await until(pilot, lambda: screen_text(app).splitlines()[-1].endswith("? keys"))
+            assert len(screen_text(app).splitlines()[-1]) <= width
+
+
+async def test_a_click_on_a_key_presses_it() -> None:
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "? keys" in screen_text(app))
+        await pilot.click("KeyBar", offset=(screen_text(app).splitlines()[-1].index("? keys"), 0))
+        await until(pilot, lambda: "esc closes" in screen_text(app))
+
+
+async def test_a_call_that_fails_or_hangs_comes_back_as_an_error_to_show() -> None:
+    app = console()
+    release = threading.Event()
+    async with app.run_test(size=(80, 24)):
+        with pytest.raises(ProviderError, match="ZeroDivisionError"):
+            await app.bridge.call(lambda: 1 // 0)
+        with pytest.raises(Transient, match="no answer within"):
+            await app.bridge.call(release.wait, timeout_s=0.05)
+        release.set()
+        assert await app.bridge.call(divmod, 7, 2) == (3, 1)
+
+
+def test_progress_is_painted_once_a_second_under_ssh() -> None:
+    assert paint_interval_s({"SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"}) == 1.0
+    assert paint_interval_s({}) == 0.25
+
+
+async def test_progress_waits_for_a_slow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = StandInService()
+    app = console(service)
+    backlog = [9]
+    monkeypatch.setattr(app.bridge, "_terminal_backlog", lambda: backlog[0])
+    async with app.run_test(size=(80, 24)) as pilot:
+        service.totals = QueueTotals(failed=7)
+        service.changed()
+        for _ in range(5):
+            await pilot.pause(0.02)
+        assert app.bridge.snapshot.totals.failed == 0
+        backlog[0] = 0
+        await until(pilot, lambda: app.bridge.snapshot.totals.failed == 7)

@@ -15,53 +15,26 @@ from textual.widgets import Static
 from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from tui.text import cut_middle, duration, fit, safe
 from tui.theme import STYLES, Tone
+from tui.words import error_content
 
 _LABEL_WIDTH: Final = 22
 _TIME_WIDTH: Final = 8
 _WIDEST: Final = 96
 
-HEADLINES: Final = {
-    "authentication": "Who you are was not accepted.",
-    "permission": "The key is accepted, but it may not do this.",
-    "not_found": "What was looked for is not there.",
-    "conflict": "Something else is in the way.",
-    "quota": "There is no room left.",
-    "rate_limited": "The service asks to slow down.",
-    "transient": "The service did not answer as it should.",
-    "integrity": "What came back is not what was sent.",
-    "configuration": "A setting is missing or wrong.",
-    "name": "This name cannot be used there.",
-    "unsupported": "This cannot be done there.",
-    "credential_store": "The place for secrets cannot be used.",
-    "cancelled": "Stopped, as you asked.",
-}
 _AT_STEP: Final = {
-    (StepName.REACH, "transient"): "The service cannot be reached.",
-    (StepName.AUTHENTICATE, "not_found"): "There is no such account.",
-    (StepName.CONTAINER, "not_found"): "The {container} is not there.",
-    (StepName.CONTAINER, "permission"): "The key is accepted, but it may not use this {container}.",
-    (StepName.LIST, "permission"): "The key may not list what is in the {container}.",
-    (StepName.WRITE_READ_DELETE, "permission"): "The key may not write, read and delete in the {container}.",
+    (StepName.REACH, "transient"): "The service cannot be reached",
+    (StepName.AUTHENTICATE, "not_found"): "There is no such account",
+    (StepName.CONTAINER, "not_found"): "The {container} is not there",
+    (StepName.CONTAINER, "permission"): "The key is accepted, but it may not use this {container}",
+    (StepName.LIST, "permission"): "The key may not list what is in the {container}",
+    (StepName.WRITE_READ_DELETE, "permission"): "The key may not write, read and delete in the {container}",
 }
-
-
-def headline(error: ErrorInfo, step: StepName | None = None, *, container_word: str = "container") -> str:
-    """What happened, in one sentence that tells the causes apart."""
-    found = _AT_STEP.get((step, error.kind)) if step else None
-    return (found or HEADLINES.get(error.kind, "That did not work.")).format(container=container_word)
 
 
 def explain(error: ErrorInfo, step: StepName | None = None, *, container_word: str = "container") -> Content:
-    """What happened, why, what to do: server text escaped."""
-    code = f" ({error.code})" if error.code and error.code not in error.message else ""
-    parts: list[tuple[str, str]] = [
-        ("✖ ", STYLES[Tone.FAILED]),
-        (headline(error, step, container_word=container_word), STYLES[Tone.STRONG]),
-        (f"\n{safe(error.message + code)}", STYLES[Tone.PLAIN]),
-    ]
-    if error.hint:
-        parts += [("\n→ ", STYLES[Tone.WAITING]), (safe(error.hint), STYLES[Tone.PLAIN])]
-    return Content.assemble(*parts)
+    """What happened, why, what to do; the step at which it happened tells more than the kind of error alone."""
+    head = _AT_STEP.get((step, error.kind), "") if step else ""
+    return error_content(error, head=head.format(container=container_word))
 
 
 class StepLines(Widget):

@@ -7,6 +7,7 @@ from typing import Any
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.css.query import NoMatches
 from textual.message import Message
 from textual.widget import Widget
@@ -65,6 +66,7 @@ class FieldRow(Vertical):
     DEFAULT_CSS = """
     FieldRow {
         height: auto;
+        &:focus-within { background: transparent; }  /* without a rule on itself Textual does not look again */
         & > .line { height: 1; }
         & .label { width: 20; color: $muted; }
         &:focus-within .label { color: $primary; }
@@ -121,7 +123,7 @@ class FieldRow(Vertical):
                 return OnOff(self.initial == "true")
             case FieldKind.CHOICE:
                 chosen = self.initial if self.initial in spec.choices else spec.choices[0]
-                options = [(safe(choice), choice) for choice in spec.choices]
+                options = [(Content(safe(choice)), choice) for choice in spec.choices]
                 return Select(options, value=chosen, allow_blank=False, compact=True)
         return Input(self.initial, placeholder=placeholder, compact=True, select_on_focus=False)
 

@@ -30,7 +30,7 @@ def ago(timestamp_s: float | None, now_s: float) -> str:
         return "just now"
     if past < 3600:
         return f"{int(past // 60)} min ago"
-    return f"{int(past // 3600)} h ago" if past < _DAY_S else when(timestamp_s)
+    return f"{int(past // 3600)} h ago" if past < _DAY_S else when(timestamp_s, now_s)
 
 
 def two_lines(info: InstanceInfo, width: int, now_s: float) -> Content:
@@ -66,7 +66,7 @@ def facts(info: InstanceInfo, container_word: str, now_s: float) -> Content:
     place_tone = Tone.PLAIN if info.container else Tone.WAITING
     lines.append(_fact(container_word, info.container or "not chosen yet", place_tone))
     if info.type == "local":
-        lines.append(_fact("", "a copy on the same disk is no backup", Tone.WAITING))
+        lines.append(_fact("", "no backup if on the same disk", Tone.WAITING))
     for key in ("endpoint_url", "region", "prefix"):
         if info.settings.get(key):
             lines.append(_fact(key.partition("_")[0], str(info.settings[key])))

@@ -108,7 +108,7 @@ class ModeBar(OneLine):
 
     def _tab(self, mode: Mode, *, short: bool) -> Content:
         if mode is self._current:
-            return Content.styled(f" {mode.key} {mode.title()} ", "bold $on-primary on $primary")
+            return Content.assemble((f" {mode.key} {mode.title()} ", "bold $on-primary on $primary"), " ")
         name = "" if short else f"{mode.title()} "
         return Content.assemble((f" {mode.key} ", STYLES[Tone.MUTED]), (name, STYLES[Tone.PLAIN]), " ")
 
@@ -131,7 +131,14 @@ class KeyBar(OneLine):
         "question_mark": "?",
         "slash": "/",
         "backspace": "⌫",
-        "equals_sign": "=",
+        "up": "↑",
+        "down": "↓",
+        "left": "←",
+        "right": "→",
+        "pageup": "PgUp",
+        "pagedown": "PgDn",
+        "home": "Home",
+        "end": "End",
     }
 
     def on_mount(self) -> None:
@@ -153,7 +160,7 @@ class KeyBar(OneLine):
         seen: dict[tuple[str, str], ActiveBinding] = {}
         for each in active:
             seen.setdefault((each.binding.action, each.binding.description), each)
-        ordered = sorted(seen.values(), key=lambda each: each.node is self.app)
+        ordered = sorted(seen.values(), key=lambda each: 2 if each.node is self.app else each.node is not self.screen)
         pieces = [(each, self._piece(each.binding)) for each in ordered]
         return _keep_last(pieces, width)
 

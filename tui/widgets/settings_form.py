@@ -128,9 +128,9 @@ class SettingsForm(VerticalScroll, can_focus=False):
 
     def focus_first(self) -> None:
         """To the first field that needs something, else to the first."""
-        rows = list(self._rows.values())
-        empty = (row for row in rows if row.spec.required and not row.text)
-        first = next(empty, rows[0] if rows else self._name_row)
+        plain = [row for row in self._rows.values() if not row.spec.advanced]
+        empty = (row for row in plain if row.spec.required and not row.text)
+        first = next(empty, plain[0] if plain else self._name_row)
         if first:
             first.control.focus()
 

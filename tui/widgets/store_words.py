@@ -18,9 +18,9 @@ STATE_WORDS: Final[dict[StoreState, tuple[str, str, Tone]]] = {
     StoreState.HUNG: ("✖", "does not answer", Tone.FAILED),
 }
 PROTECTION: Final = (
-    ("a stolen copy of your files", "yes"),
-    ("other programs that run as you", "no"),
-    ("root on this machine", "no"),
+    ("protects", "✔ from a stolen copy of your files", Tone.PROVED),
+    ("", "· not from other programs that run as you", Tone.MUTED),
+    ("", "· not from root on this machine", Tone.MUTED),
 )
 LABEL_WIDTH: Final = 12
 
@@ -37,10 +37,7 @@ def store_words(status: StoreStatus) -> Content:
     if status.detail:
         lines.append(line("", status.detail, Tone.MUTED))
     if status.state is StoreState.READY:
-        lines += [
-            line("guards", f"{answer:4}against {against}", Tone.PROVED if answer == "yes" else Tone.MUTED)
-            for against, answer in PROTECTION
-        ]
+        lines += [line(*fact) for fact in PROTECTION]
     elif status.hint:
         lines.append(line("to do", status.hint))
     return Content("\n").join(lines)

@@ -1,0 +1,333 @@
+"""The queue as front ends use it: the journal, the worker's socket, and starting a worker where there is work.
+
+What the user wants is written into the journal first; the worker is then told to look. So nothing depends on the socket
+being there: without a worker, or with one that just leaves, the next one finds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any, Final
+
+import msgspec
+
+from backup import instances, places, scan
+from backup.files import private_folder
+from backup.journal import Journal, items, jobs, views, work
+from backup.journal.records import Event, Order
+from backup.live_feed import Feed, merge, with_live
+from backup.model import (
+    Conflicts,
+    InstanceState,
+    ItemState,
+    ItemView,
+    JobKind,
+    JobView,
+    QueueSnapshot,
+)
+from backup.paths import Paths
+from backup.rpc import Client, ConnectionLost, TimedOut
+from backup.worker import start
+from backup.worker.live import LiveState
+from providers.errors import Cancelled, InvalidConfiguration, InvalidName, NotFound, Unsupported
+from providers.report import ErrorInfo
+
+_ASK_S: Final = 1.0
+Control = Callable[..., int]
+
+
+class Queue:
+    """Any thread may use it. Nothing here loads a storage SDK, or waits long: at most for a worker to start."""
+
+    def __init__(self, paths: Paths, *, worker_arguments: Sequence[str] = ()) -> None:
+        self._paths = paths
+        self._worker_arguments = tuple(worker_arguments)
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+
+    @cached_property
+    def _journal(self) -> Journal:
+        private_folder(self._paths.state_dir)
+        return Journal(self._paths.journal_file)
+
+    def close(self) -> None:
+        """Close the journal and the connection to the worker, which goes on."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client:
+            client.close()
+        if "_journal" in self.__dict__:
+            self._journal.close()
+
+    # Queueing
+
+    def queue_upload(
+        self, instance: str, paths: Sequence[Path], to: str = "", *, conflicts: Conflicts = Conflicts.REPLACE
+    ) -> JobView:
+        """`Service.queue_upload`."""
+        self._refuse_unusable(instance, JobKind.UPLOAD)
+        sources = [os.path.abspath(path) for path in paths]
+        for source in sources:
+            if not os.path.lexists(source):
+                raise NotFound(f"{source}: there is no such file or folder")
+        _refuse_twins([scan.top_name(source) for source in sources])
+        prefix = f"{to.strip('/')}/" if to.strip("/") else ""
+        order = Order(kind=JobKind.UPLOAD, sources=tuple(sources), to=prefix, conflicts=conflicts)
+        return self._add(instance, order, [scan.top_name(source) for source in sources], prefix or "/")
+
+    def queue_download(
+        self, instance: str, keys: Sequence[str], to: Path, *, conflicts: Conflicts = Conflicts.REPLACE
+    ) -> JobView:
+        """`Service.queue_download`."""
+        self._refuse_unusable(instance, JobKind.DOWNLOAD)
+        target = Path(os.path.abspath(to))
+        names = [key.rstrip("/").rpartition("/")[2] for key in keys]
+        _refuse_twins(names)
+        exact = len(keys) == 1 and not keys[0].endswith("/") and not target.is_dir()
+        order = Order(kind=JobKind.DOWNLOAD, sources=tuple(keys), to=str(target), exact=exact, conflicts=conflicts)
+        return self._add(instance, order, names, str(target))
+
+    def queue_delete(self, instance: str, keys: Sequence[str]) -> JobView:
+        """`Service.queue_delete`."""
+        self._refuse_unusable(instance, JobKind.DELETE)
+        order = Order(kind=JobKind.DELETE, sources=tuple(keys))
+        return self._add(instance, order, list(keys), instance)
+
+    def _refuse_unusable(self, instance: str, kind: JobKind) -> None:
+        info = instances.describe(self._paths, instance)
+        if info.state is not InstanceState.READY:
+            if info.problem:
+                raise info.problem.error()
+            raise InvalidConfiguration(
+                f"{instance} is {info.state.value}",
+                field="enabled",
+                hint=f"Check and enable it: enable-provider {instance}",
+            )
+        if kind is JobKind.UPLOAD and info.settings.get("encryption_enabled"):
+            raise Unsupported(
+                f"{instance}: encryption is switched on, and this version cannot encrypt: nothing was queued",
+                hint="Set encryption_enabled to false to store files unencrypted.",
+            )
+
+    def _add(self, instance: str, order: Order, names: list[str], destination: str) -> JobView:
+        if not order.sources:
+            raise InvalidName("nothing was chosen", hint="Name at least one file or folder.")
+        title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        place = places.place_of(self._paths, instance)
+        with self._journal.transaction() as tx:
+            job_id = jobs.add_job(tx, order, place, title=title, destination=destination, now=time.time())
+        self.ensure_worker()
+        return self.job(job_id)
+
+    # Looking
+
+    def snapshot(self, *, offset: int = 0, limit: int = 200, job_id: int | None = None) -> QueueSnapshot:
+        """`Service.snapshot`."""
+        return self._snapshot(self._live(), offset=offset, limit=limit, job_id=job_id)
+
+    def _snapshot(self, live: LiveState | None, *, offset: int, limit: int, job_id: int | None) -> QueueSnapshot:
+        if live is None:
+            self._settle()
+        with self._journal.look() as db:
+            found = views.snapshot(db, offset=offset, limit=limit, job_id=job_id)
+            stored = views.items_by_id(db, [item.id for item in live.items]) if live else []
+        return merge(found, stored, live)
+
+    def job(self, job_id: int) -> JobView:
+        with self._journal.look() as db:
+            return views.job(db, job_id)
+
+    def item(self, item_id: int) -> ItemView:
+        live = self._live()
+        with self._journal.look() as db:
+            found = views.item(db, item_id)
+        return with_live(found, next((item for item in live.items if item.id == item_id), None) if live else None)
+
+    def item_ids(self, job_id: int) -> list[int]:
+        with self._journal.look() as db:
+            views.job(db, job_id)
+            return views.item_ids(db, job_id)
+
+    def events(self, item_id: int) -> list[Event]:
+        """What happened to an item, oldest first."""
+        with self._journal.look() as db:
+            return items.events(db, item_id)
+
+    def open_jobs(self, instance: str) -> int:
+        """How many jobs of an instance are not finished."""
+        with self._journal.look() as db:
+            return jobs.open_jobs(db, instance)
+
+    def calls(self, instance: str) -> dict[str, int]:
+        """Requests that transfers have sent to an instance's service, by kind."""
+        with self._journal.look() as db:
+            return work.calls(db, instance)
+
+    def follow(
+        self, on_change: Callable[[QueueSnapshot], None], *, stop: Callable[[], bool], interval_s: float = 0.25
+    ) -> None:
+        """`Service.follow`."""
+        pause = threading.Event()
+        with Feed(self._paths) as feed:
+            told: tuple[int, int, bool] | None = None
+            while not stop():
+                live = feed.live
+                now = (self._journal.revision(), live.version if live else 0, live is not None)
+                if now != told:
+                    told = now
+                    on_change(self._snapshot(live, offset=0, limit=200, job_id=None))
+                pause.wait(interval_s)
+
+    # Controls
+
+    def pause(self, item_ids: Iterable[int]) -> int:
+        return self._control(items.pause, item_ids)
+
+    def resume(self, item_ids: Iterable[int]) -> int:
+        return self._control(items.resume, item_ids, lets_go=True)
+
+    def cancel(self, item_ids: Iterable[int]) -> int:
+        return self._control(items.cancel, item_ids)
+
+    def retry(self, item_ids: Iterable[int]) -> int:
+        return self._control(items.retry, item_ids, lets_go=True)
+
+    def _control(self, control: Control, item_ids: Iterable[int], *, lets_go: bool = False) -> int:
+        ids = list(item_ids)
+        if not self._worker_alive():
+            self._settle()
+        now = time.time()
+        with self._journal.transaction() as tx:
+            changed = control(tx, ids, now=now)
+            if control is items.cancel:
+                _end_cancelled_scans(tx, ids)
+            if lets_go:
+                for instance in views.instances_of(tx, ids):
+                    work.let_go(tx, instance)
+        if not start.is_serving(self._paths):
+            self.ensure_worker()
+        return changed
+
+    def set_bandwidth(self, instance: str, bytes_per_s: int | None) -> None:
+        """The worker's half of `Service.set_bandwidth`: the limit of what is under way. Saving it is the caller's."""
+        self._ask("set_bandwidth", {"instance": instance, "bytes_per_s": bytes_per_s})
+
+    def credentials_changed(self, instance: str | None = None) -> None:
+        """Settings or credentials of an instance (None: of all) changed: what waited for them goes on."""
+        with self._journal.transaction() as tx:
+            work.release(tx, instance, now=time.time())
+        self._ask("credentials_changed", {"instance": instance})
+        self.ensure_worker()
+
+    # The worker
+
+    def ensure_worker(self) -> bool:
+        """`Service.ensure_worker`."""
+        with self._journal.look() as db:
+            needed = work.has_work(db)
+        if not needed:
+            return self._worker_alive()
+        start.ensure(self._paths, self._worker_arguments)
+        return True
+
+    def worker_status(self) -> dict[str, Any] | None:
+        """Its pid, start and busy instances; None when none runs."""
+        found = self._ask("status")
+        return found if isinstance(found, dict) else None
+
+    def stop_worker(self, *, timeout_s: float = 10.0) -> bool:
+        """Have the worker park what is under way and end; True once none runs."""
+        self._ask("stop")
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            with _lock_if_free(self._paths) as free:
+                if free:
+                    return True
+            time.sleep(0.02)
+        return False
+
+    def _worker_alive(self) -> bool:
+        return self._ask("status") is not None
+
+    def _live(self) -> LiveState | None:
+        answer = self._ask("live")
+        return None if answer is None else msgspec.convert(answer, LiveState)
+
+    def _ask(self, method: str, params: dict[str, Any] | None = None) -> Any:
+        """The worker's answer; None when there is none of it."""
+        for _ in range(2):  # a connection to a worker that has left since tells so only when it is used
+            client = self._connected()
+            if client is None:
+                return None
+            try:
+                return client.call(method, params, timeout_s=_ASK_S)
+            except TimedOut:
+                return None
+            except ConnectionLost:
+                with self._lock:
+                    self._client = None
+                client.close()
+        return None
+
+    def _connected(self) -> Client | None:
+        with self._lock:
+            if self._client is not None and self._client.lost:
+                self._client.close()
+                self._client = None
+            if self._client is None:
+                try:
+                    self._client = Client.connect(self._paths.worker_socket, timeout_s=_ASK_S)
+                except ConnectionLost:
+                    return None
+            return self._client
+
+    def _settle(self) -> None:
+        """After a worker that died: what it was at is queued again, as the next one would see it."""
+        with _lock_if_free(self._paths) as free:
+            if not free:
+                return
+            with self._journal.look() as db:
+                running = views.totals(db).active
+            if running:
+                with self._journal.transaction() as tx:
+                    items.requeue_running(tx, now=time.time())
+
+
+def _refuse_twins(names: list[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InvalidName(f"two of the chosen have the same name: {name!r}", hint="Queue them one after the other.")
+        seen.add(name)
+
+
+def _end_cancelled_scans(tx: Connection, item_ids: list[int]) -> None:
+    """A job of which everything found so far is cancelled is not scanned on."""
+    for job_id in views.scanning_jobs_of(tx, item_ids):
+        counts = views.job(tx, job_id).counts
+        if sum(counts.values()) == counts[ItemState.CANCELLED]:
+            jobs.scan_ended(tx, job_id, ErrorInfo.of(Cancelled("cancelled while it was scanned")))
+
+
+@contextmanager
+def _lock_if_free(paths: Paths) -> Iterator[bool]:
+    """Whether no worker runs; while inside, none can start."""
+    private_folder(paths.state_dir)
+    lock = os.open(paths.worker_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(lock)

@@ -1,0 +1,271 @@
+"""One item, once: from claimed to an outcome. What goes wrong is turned into a state here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from backup import download_targets
+from backup.journal import Journal, items
+from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
+from backup.journal.records import Cleanup, Ending, Item, Job, Outcome
+from backup.model import Conflicts, ItemKind, JobKind
+from providers import download_loop, upload_loop
+from providers.base import BaseProvider
+from providers.cancel import CancelToken
+from providers.errors import (
+    Authentication,
+    Cancelled,
+    Integrity,
+    NotFound,
+    ProviderError,
+    Unsupported,
+)
+from providers.os_errors import from_os_error
+from providers.report import ErrorInfo
+from providers.upload import UploadRequest
+
+_LOG: Final = logging.getLogger(__name__)
+MAX_FAILURES: Final = 10
+"""Attempts, each with the provider's own retries, before an item is given up; with the waits below about 1.5 hours."""
+_FIRST_WAIT_S: Final = 10.0
+_LONGEST_WAIT_S: Final = 900.0
+_MTIME_TOLERANCE_S: Final = 0.001
+"""S3 tools keep mtime as text with at least milliseconds."""
+
+
+class Watcher(Protocol):
+    """Is told how an item gets on."""
+
+    def moved(self, bytes_done: int, bytes_total: int) -> None: ...
+
+    def verifying(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chances:
+    """Time and chance, so that tests decide about them."""
+
+    now: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
+    uniform: Callable[[float, float], float] = random.uniform
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """An attempt at one item. `commit` writes into the journal and returns once it is on disk."""
+
+    provider: BaseProvider
+    journal: Journal
+    commit: Commit
+    item: Item
+    job: Job
+    watcher: Watcher
+    cancel: CancelToken
+    connections: int | None = None
+    chances: Chances = field(default_factory=Chances)
+
+    def run(self) -> Outcome:
+        """Never raises for anything that the item, the disk or the service does."""
+        started = self.chances.clock()
+        try:
+            outcome = self._attempt()
+        except ProviderError as error:
+            if not isinstance(error, Cancelled):
+                _LOG.warning("item %d (%s): %s", self.item.id, self.item.name, error)
+            outcome = judge(error, self.item, self.chances)
+        except Exception as error:  # the worker goes on with the next item, whatever this one did
+            _LOG.exception("item %d (%s) failed in an unforeseen way", self.item.id, self.item.name)
+            outcome = Outcome(item_id=self.item.id, ending=Ending.FAILED, error=unforeseen(error))
+        return msgspec.structs.replace(outcome, elapsed_s=self.chances.clock() - started)
+
+    def _attempt(self) -> Outcome:
+        self.cancel.check()
+        match self.item.job_kind:
+            case JobKind.UPLOAD:
+                return self._upload_directory() if self.item.kind is ItemKind.DIRECTORY else self._upload()
+            case JobKind.DOWNLOAD:
+                return self._download_directory() if self.item.kind is ItemKind.DIRECTORY else self._download()
+            case JobKind.DELETE:
+                self.provider.retry.run(lambda: self.provider.remove(self.item.key), self.cancel, on_wait=self._waits)
+                return self._done()
+
+    # Up
+
+    def _upload(self) -> Outcome:
+        if self.job.order.conflicts is Conflicts.SKIP_UNCHANGED and self.item.replaces is not False and self._same():
+            return self._skipped("unchanged at the destination")
+        result = upload_loop.run_upload(
+            self.provider,
+            Path(self.item.local_path),
+            self.item.key,
+            progress=self.watcher.moved,
+            cancel=self.cancel,
+            checkpoint=UploadCheckpoint(self.journal, self.item.id, commit=self.commit, begun=self.item.begun),
+            only_if_absent=self.job.order.conflicts is Conflicts.REFUSE,
+            replaces=self.item.replaces,
+            connections=self.connections,
+            on_wait=self._waits,
+            on_verify=self.watcher.verifying,
+        )
+        done = self._done(size_bytes=result.remote.size_bytes)
+        return msgspec.structs.replace(done, sha256=result.sha256, proof=result.proof, replaced=result.replaced)
+
+    def _upload_directory(self) -> Outcome:
+        if not self.provider.capabilities.empty_directories:
+            return self._skipped("this service keeps no empty folders")
+        try:
+            mtime_ns = os.stat(self.item.local_path).st_mtime_ns
+        except OSError as error:
+            raise from_os_error(error, self.item.local_path) from None
+        request = UploadRequest(key=f"{self.item.key}/", size_bytes=0, part_size_bytes=1, mtime_ns=mtime_ns)
+        self.provider.retry.run(
+            lambda: self.provider.open_upload(request).commit(()), self.cancel, on_wait=self._waits
+        )
+        return self._done()
+
+    # Down
+
+    def _target(self) -> Path:
+        order = self.job.order
+        if order.exact:
+            return download_targets.prepare(Path(order.to).parent, Path(order.to).name)
+        return download_targets.prepare(Path(order.to), self.item.name, folder=self.item.kind is ItemKind.DIRECTORY)
+
+    def _download_directory(self) -> Outcome:
+        self._target()
+        return self._done()
+
+    def _download(self) -> Outcome:
+        target = self._target()
+        conflicts = self.job.order.conflicts
+        if conflicts is Conflicts.SKIP_UNCHANGED and os.path.lexists(target) and self._same(target):
+            return self._skipped("unchanged on this disk")
+        result = download_loop.run_download(
+            self.provider,
+            self.item.key,
+            target,
+            progress=self.watcher.moved,
+            cancel=self.cancel,
+            checkpoint=DownloadCheckpoint(self.journal, self.item.id, commit=self.commit, begun=self.item.begun),
+            replace=conflicts is not Conflicts.REFUSE,
+            connections=self.connections,
+            on_wait=self._waits,
+            on_verify=self.watcher.verifying,
+        )
+        done = self._done(size_bytes=result.remote.size_bytes)
+        return msgspec.structs.replace(done, sha256=result.sha256, proof=result.proof, replaced=result.replaced)
+
+    # What all have in common
+
+    def _same(self, local: Path | None = None) -> bool:
+        """Whether file and object have the same size and mtime."""
+        path = local or Path(self.item.local_path)
+        try:
+            here = os.stat(path)
+        except OSError as error:
+            raise from_os_error(error, path) from None
+        try:
+            there = self.provider.retry.run(lambda: self.provider.stat(self.item.key), self.cancel, on_wait=self._waits)
+        except NotFound:
+            if local:
+                raise
+            return False
+        if there.size_bytes != here.st_size or there.modified_at is None:
+            return False
+        return abs(there.modified_at - here.st_mtime) <= _MTIME_TOLERANCE_S
+
+    def _done(self, *, size_bytes: int | None = None) -> Outcome:
+        return Outcome(item_id=self.item.id, ending=Ending.DONE, size_bytes=size_bytes)
+
+    def _skipped(self, why: str) -> Outcome:
+        return Outcome(item_id=self.item.id, ending=Ending.SKIPPED, error=ErrorInfo(Unsupported.kind, why))
+
+    def _waits(self, seconds: float, error: ProviderError) -> None:
+        what = f"retry in {seconds:.1f} s"
+        info = ErrorInfo.of(error)
+        now = self.chances.now()
+        self.commit(lambda tx: items.note(tx, self.item.id, what, info, now=now))
+
+
+def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
+    """What becomes of an item after an error.
+
+    Credentials that were not accepted, or a store that gives none: it waits until they change. Whatever may work next
+    time: it waits, longer each time, and is given up after MAX_FAILURES. A file that changed while it was read, or a
+    checksum that disagreed: one fresh attempt. Everything else has failed.
+    """
+    info = ErrorInfo.of(error)
+    if isinstance(error, Cancelled):
+        return Outcome(item_id=item.id, ending=Ending.STOPPED)
+    if waits_for_credentials(error):
+        return Outcome(item_id=item.id, ending=Ending.WAITING, error=info)
+    if isinstance(error, Integrity) and item.failures == 0:
+        return Outcome(
+            item_id=item.id, ending=Ending.WAITING, error=info, wait_until=chances.now(), counts_as_failure=True
+        )
+    if error.retryable and item.failures + 1 < MAX_FAILURES:
+        until = chances.now() + backoff_s(item.failures, error, chances)
+        return Outcome(item_id=item.id, ending=Ending.WAITING, error=info, wait_until=until, counts_as_failure=True)
+    return Outcome(item_id=item.id, ending=Ending.FAILED, error=info, counts_as_failure=True)
+
+
+def waits_for_credentials(error: ProviderError) -> bool:
+    return isinstance(error, Authentication) or error.kind == "credential_store"
+
+
+def backoff_s(failures: int, error: ProviderError, chances: Chances) -> float:
+    """Between half and all of 10 s * 2**failures, at most 15 minutes; what the service asked for, when it did."""
+    if error.retry_after_s is not None:
+        return error.retry_after_s
+    longest = min(_FIRST_WAIT_S * 2.0**failures, _LONGEST_WAIT_S)
+    return chances.uniform(longest / 2, longest)
+
+
+def unforeseen(error: Exception) -> ErrorInfo:
+    """What is shown of an exception that is none of ours: its text may hold anything, and stays in the log."""
+    return ErrorInfo("provider", f"internal error ({type(error).__name__})", "The worker's log file has the details.")
+
+
+def delete_many(provider: BaseProvider, group: list[Item], cancel: CancelToken, chances: Chances) -> list[Outcome]:
+    """Delete several objects in as few requests as the service allows. An object that an earlier attempt may have
+    deleted already is done when it is not there."""
+    started = chances.clock()
+    try:
+        cancel.check()
+        failures = provider.remove_many([item.key for item in group])
+    except ProviderError as error:
+        failures = {item.key: error for item in group}
+    elapsed_s = (chances.clock() - started) / len(group)
+    outcomes = []
+    for item in group:
+        failure = failures.get(item.key)
+        if failure is None or (isinstance(failure, NotFound) and item.attempts > 1):
+            outcome = Outcome(item_id=item.id, ending=Ending.DONE)
+        else:
+            outcome = judge(failure, item, chances)
+        outcomes.append(msgspec.structs.replace(outcome, elapsed_s=elapsed_s))
+    return outcomes
+
+
+def abandon_upload(provider: BaseProvider, journal: Journal, cleanup: Cleanup, cancel: CancelToken) -> None:
+    """Remove the upload session that a cancelled item has left at the service. Raises ProviderError; the journal then
+    still knows of it."""
+    checkpoint = UploadCheckpoint(journal, cleanup.item_id)
+    try:
+        upload_loop.abandon(provider, checkpoint, cancel)
+    except NotFound:
+        checkpoint.clear()  # gone already, perhaps with its container
+
+
+def discard_download(journal: Journal, cleanup: Cleanup) -> None:
+    """Likewise the temporary file of a cancelled download."""
+    download_loop.discard(Path(cleanup.local_path), DownloadCheckpoint(journal, cleanup.item_id))

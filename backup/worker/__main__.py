@@ -1,0 +1,149 @@
+"""The process `python -m backup.worker`: one at a time, in a session of its own, deaf to hang-ups."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Final
+
+from backup import logs
+from backup.facts import FactsOnDisk
+from backup.files import private_folder
+from backup.hardening import harden_process
+from backup.journal import Journal, items, work
+from backup.paths import Paths
+from backup.transfer import Chances
+from backup.worker import start
+from backup.worker.crew import CallCounts, Crew
+from backup.worker.drain import Drain
+from backup.worker.ledger import Ledger
+from backup.worker.listener import Listener
+from backup.worker.live import Board
+from providers.errors import ProviderError
+
+_LOG: Final = logging.getLogger(__name__)
+_NICE: Final = 10
+_LOCK_PATIENCE_S: Final = 20.0
+_PARK_S: Final = 3.5
+_FLUSH_S: Final = 1.0
+"""Parking and flushing together stay below 5 s."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    about = "Carry out what is queued, then leave."
+    parser = argparse.ArgumentParser(prog="python -m backup.worker", description=about)
+    parser.add_argument("--linger", type=float, default=5.0, metavar="SECONDS", help="stay so long with nothing to do")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    options = parser.parse_args(arguments)
+    paths = Paths.default()
+    private_folder(paths.state_dir)
+    harden_process()
+    logs.set_up(paths, "worker", verbose=options.verbose)
+    _detach()
+    lock = os.open(paths.worker_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if not _take(lock, paths):
+        return 0
+    try:
+        return work_off(paths, linger_s=options.linger)
+    except ProviderError as error:
+        _LOG.error("the worker cannot go on: %s", error)
+        return 1
+
+
+def _detach() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if os.getsid(0) != os.getpid():
+        try:
+            os.setsid()
+        except PermissionError:
+            _LOG.debug("already leads a process group")
+    os.chdir("/")
+    try:
+        os.nice(_NICE - os.nice(0))
+    except OSError as error:
+        _LOG.info("stays at its priority: %s", error)
+
+
+def _take(lock: int, paths: Paths) -> bool:
+    """Wait for the lock; False when a worker that is not about to leave holds it: then that one serves."""
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if start.is_serving(paths):
+                return False
+            if time.monotonic() > deadline:
+                _LOG.error("another worker holds the lock, and answers nothing")
+                return False
+            time.sleep(0.02)
+
+
+def work_off(paths: Paths, *, linger_s: float) -> int:
+    """With the lock held: everything from the first look into the journal to the farewell."""
+    journal = Journal(paths.journal_file)
+    now = time.time()
+    with journal.transaction() as tx:
+        work.arrive(tx)
+        died = items.requeue_running(tx, now=now)
+        work.release(tx, now=now)
+    if died:
+        _LOG.info("%d items were under way when the last worker ended", died)
+    woken = threading.Event()
+    broken: list[Exception] = []
+
+    def on_failure(error: Exception) -> None:
+        broken.append(error)
+        drain.stop()
+
+    ledger = Ledger(journal, on_failure=on_failure)
+    board = Board()
+    crew = Crew(
+        paths=paths,
+        journal=journal,
+        ledger=ledger,
+        board=board,
+        facts=FactsOnDisk(paths, journal),
+        calls=CallCounts(),
+        wake=woken.set,
+        chances=Chances(),
+    )
+    drain = Drain(crew, woken, linger_s=linger_s)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: drain.stop())
+    listener = Listener(paths, drain, board, woken)
+    _LOG.info("at work")
+    try:
+        drain.run()
+    finally:
+        _farewell(drain, listener, ledger, journal)
+    return 1 if broken else 0
+
+
+def _farewell(drain: Drain, listener: Listener, ledger: Ledger, journal: Journal) -> None:
+    """Park what is under way. Whoever queues something from now on sees `leaving`, and starts another worker."""
+    drain.leaving = True
+    drain.park(_PARK_S)
+    listener.close()
+    ledger.post(work.leave)
+    if not ledger.close(_FLUSH_S):
+        _LOG.error("the journal did not take everything in time")
+    with journal.transaction() as tx:
+        items.requeue_running(tx, now=time.time())
+    drain.close()
+    _LOG.info("left")
+
+
+if __name__ == "__main__":
+    status = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    # A transfer may hang in a call that nothing interrupts; Python would wait for its thread, and with it for ever.
+    os._exit(status)

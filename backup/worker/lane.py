@@ -1,0 +1,312 @@
+"""All transfers of one instance: one provider, one limiter, one budget of connections."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from sqlite3 import Connection
+from typing import Final
+
+from backup import transfer
+from backup.journal import items, jobs, work
+from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
+from backup.model import ItemKind, JobKind
+from backup.transfer import Transfer
+from backup.worker.crew import Crew
+from backup.worker.opening import PlaceChanged, SharedProvider
+from providers.base import BaseProvider
+from providers.cancel import CancelToken
+from providers.errors import Cancelled, InvalidConfiguration, ProviderError, Unsupported
+from providers.report import ErrorInfo
+
+_LOG: Final = logging.getLogger(__name__)
+_POOL_BEFORE_OPENING: Final = 5
+_DELETES_AT_ONCE: Final = 100
+_SMALL_BYTES: Final = 8 * 2**20
+"""Up to this size an item gets one connection, and its end is written down with others'."""
+_TROUBLE: Final = 3
+"""So many items in a row that failed for a passing reason make the whole instance wait."""
+
+
+@dataclass
+class _Unit:
+    """What one thread does: an item, or several deletes."""
+
+    group: list[Item]
+    weight: int
+    cancel: CancelToken = field(default_factory=CancelToken)
+
+
+class Lane:
+    """Takes claimed items and runs them, as many at once as the instance's connections allow."""
+
+    def __init__(self, instance: str, crew: Crew) -> None:
+        self.instance = instance
+        self.shared = SharedProvider(instance, crew)
+        self._crew = crew
+        self._lock = threading.Lock()
+        self._ready: deque[Item] = deque()
+        self._running: dict[int, _Unit] = {}
+        self._cleaning: dict[int, CancelToken] = {}
+        self._used = 0
+        self._pool = _POOL_BEFORE_OPENING
+        self._executor = ThreadPoolExecutor(64, thread_name_prefix=f"lane-{instance}")
+        self._jobs: dict[int, Job] = {}
+        self._passing_failures = 0
+        self._closed = False
+        self.quiet_since = crew.chances.clock()
+
+    # What the drain asks and tells
+
+    def wanted(self) -> int:
+        """How many more items it could do with: enough that no thread waits for the next claim."""
+        with self._lock:
+            if self._closed:
+                return 0
+            deletes = _DELETES_AT_ONCE if self._ready and self._ready[0].job_kind is JobKind.DELETE else 0
+            return max(0, 2 * self._pool + deletes - self._used - len(self._ready))
+
+    def take(self, claimed: list[Item]) -> None:
+        with self._lock:
+            self._ready.extend(claimed)
+        self._start_ready()
+
+    @property
+    def busy(self) -> bool:
+        with self._lock:
+            return bool(self._ready or self._running or self._cleaning)
+
+    def holds_item(self, item_id: int) -> bool:
+        with self._lock:
+            return item_id in self._running or any(item.id == item_id for item in self._ready)
+
+    def stop(self, item_id: int) -> None:
+        """Have an item let go; the wish in the journal says what becomes of it."""
+        with self._lock:
+            waiting = [item for item in self._ready if item.id == item_id]
+            for item in waiting:
+                self._ready.remove(item)
+            unit = self._running.get(item_id)
+        if waiting:
+            self._end([Outcome(item_id=item_id, ending=Ending.STOPPED)])
+        elif unit:
+            unit.cancel.cancel()
+
+    def stop_all(self) -> None:
+        """Have everything let go, and take nothing more."""
+        with self._lock:
+            self._closed = True
+            waiting = [Outcome(item_id=item.id, ending=Ending.STOPPED) for item in self._ready]
+            self._ready.clear()
+            tokens = [unit.cancel for unit in self._running.values()] + list(self._cleaning.values())
+        self._end(waiting)
+        for token in tokens:
+            token.cancel()
+
+    def set_bandwidth(self, bytes_per_s: int | None) -> None:
+        if provider := self.shared.provider:
+            provider.limiter.rate_bytes_per_s = bytes_per_s
+
+    def close(self) -> None:
+        """The threads that still run are left to the end of the process."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self.shared.close()
+
+    # Starting
+
+    def _start_ready(self) -> None:
+        while True:
+            with self._lock:
+                unit = None if self._closed else self._next_unit()
+                if unit is None:
+                    return
+                self._used += unit.weight
+                for item in unit.group:
+                    self._running[item.id] = unit
+            self._executor.submit(self._work, unit)
+
+    def _next_unit(self) -> _Unit | None:
+        free = self._pool - self._used
+        if free <= 0:
+            return None
+        for _ in range(len(self._ready)):
+            if self._ready[0].id not in self._cleaning:
+                break
+            self._ready.rotate(-1)
+        else:
+            return None
+        first = self._ready.popleft()
+        if first.job_kind is not JobKind.DELETE:
+            return _Unit([first], self._weight(first, free))
+        group = [first]
+        while self._ready and self._ready[0].job_kind is JobKind.DELETE and len(group) < _DELETES_AT_ONCE:
+            if self._ready[0].place_id != first.place_id:
+                break
+            group.append(self._ready.popleft())
+        return _Unit(group, 1)
+
+    def _weight(self, item: Item, free: int) -> int:
+        """Connections: one for a small item, for a large one what is free, but for one that stays for small ones."""
+        if item.size_bytes <= _SMALL_BYTES or item.kind is not ItemKind.FILE:
+            return 1
+        return max(1, min(free, self._pool - 1))
+
+    # Working, in a thread of the lane
+
+    def _work(self, unit: _Unit) -> None:
+        try:
+            outcomes = self._outcomes(unit)
+            self._end(outcomes, at_once=unit.weight > 1 or any(item.size_bytes > _SMALL_BYTES for item in unit.group))
+        except Exception:  # a mistake of ours must not take the lane's connections with it
+            _LOG.exception("lane %s", self.instance)
+        finally:
+            with self._lock:
+                self._used -= unit.weight
+                for item in unit.group:
+                    self._running.pop(item.id, None)
+                hungry = len(self._ready) < self._pool
+                self.quiet_since = self._crew.chances.clock()
+            self._start_ready()
+            if hungry:
+                self._crew.wake()
+
+    def _outcomes(self, unit: _Unit) -> list[Outcome]:
+        first = unit.group[0]
+        try:
+            with self.shared.used_for(first.place_id) as provider:
+                self._resize(provider)
+                if first.job_kind is JobKind.UPLOAD:
+                    self.shared.learn(provider, unit.cancel)
+                if first.job_kind is JobKind.DELETE:
+                    outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._crew.chances)
+                else:
+                    outcomes = [self._transfer(provider, first, unit)]
+        except PlaceChanged as error:
+            return self._pause_place(unit, ErrorInfo.of(error))
+        except ProviderError as error:
+            return self._cannot_open(unit, error)
+        self._judge_instance(outcomes)
+        return outcomes
+
+    def _transfer(self, provider: BaseProvider, item: Item, unit: _Unit) -> Outcome:
+        entry = self._crew.board.enter(item.id, item.bytes_done)
+        try:
+            return Transfer(
+                provider=provider,
+                journal=self._crew.journal,
+                commit=self._crew.ledger.commit,
+                item=item,
+                job=self._job(item.job_id),
+                watcher=entry,
+                cancel=unit.cancel,
+                connections=unit.weight,
+                chances=self._crew.chances,
+            ).run()
+        finally:
+            self._crew.board.leave(item.id)
+
+    def _job(self, job_id: int) -> Job:
+        found = self._jobs.get(job_id)
+        if found is None:
+            with self._crew.journal.look() as db:
+                found = self._jobs[job_id] = jobs.job(db, job_id)
+        return found
+
+    def _resize(self, provider: BaseProvider) -> None:
+        with self._lock:
+            self._pool = provider.settings.connection_pool_size
+
+    # What becomes of items, and of the instance
+
+    def _end(self, outcomes: list[Outcome], *, at_once: bool = False) -> None:
+        if not outcomes:
+            return
+        now = self._crew.chances.now()
+
+        def change(tx: Connection) -> None:
+            for outcome in outcomes:
+                items.end(tx, outcome, now=now)
+
+        if at_once:
+            self._crew.ledger.run(change)
+        else:
+            self._crew.ledger.post(change)
+
+    def _pause_place(self, unit: _Unit, error: ErrorInfo) -> list[Outcome]:
+        """The instance points elsewhere, or cannot be used: what is queued for it pauses and says why."""
+        _LOG.warning("%s: %s", self.instance, error.message)
+        place_id, now = unit.group[0].place_id, self._crew.chances.now()
+        self._crew.ledger.run(lambda tx: items.pause_place(tx, place_id, error, now=now))
+        return [Outcome(item_id=item.id, ending=Ending.PAUSED, error=error) for item in unit.group]
+
+    def _cannot_open(self, unit: _Unit, error: ProviderError) -> list[Outcome]:
+        if isinstance(error, (InvalidConfiguration, Unsupported)):
+            return self._pause_place(unit, ErrorInfo.of(error))
+        outcomes = [transfer.judge(error, item, self._crew.chances) for item in unit.group]
+        self._judge_instance(outcomes)
+        return outcomes
+
+    def _judge_instance(self, outcomes: list[Outcome]) -> None:
+        """Hold the queue where every item would meet the same obstacle: at once for credentials, after a few in a row
+        for a server that cannot be reached."""
+        for outcome in outcomes:
+            if outcome.ending is Ending.WAITING and outcome.wait_until is None and outcome.error:
+                self._hold(Hold(instance=self.instance, error=outcome.error))
+                return
+            if outcome.ending is Ending.WAITING and outcome.error and outcome.wait_until:
+                self._passing_failures += 1
+                if self._passing_failures >= _TROUBLE:
+                    self._hold(Hold(instance=self.instance, error=outcome.error, until=outcome.wait_until))
+            elif outcome.ending is Ending.DONE:
+                self._passing_failures = 0
+
+    def _hold(self, held: Hold) -> None:
+        _LOG.warning("the queue of %s stands still: %s", self.instance, held.error.message)
+        self._crew.ledger.run(lambda tx: work.hold(tx, held))
+        with self._lock:
+            waiting = [Outcome(item_id=item.id, ending=Ending.STOPPED) for item in self._ready]
+            self._ready.clear()
+        self._end(waiting)
+
+    # Cleaning up
+
+    def clean(self, cleanup: Cleanup) -> None:
+        """Remove what a cancelled item has left, in a thread of the lane."""
+        with self._lock:
+            if self._closed or cleanup.item_id in self._cleaning or cleanup.item_id in self._running:
+                return
+            cancel = self._cleaning[cleanup.item_id] = CancelToken()
+        self._executor.submit(self._clean, cleanup, cancel)
+
+    def _clean(self, cleanup: Cleanup, cancel: CancelToken) -> None:
+        try:
+            change = self._cleaned(cleanup, cancel)
+            if change:
+                self._crew.ledger.run(change)
+        except Exception:  # as in `_work`
+            _LOG.exception("cleaning up after item %d", cleanup.item_id)
+        finally:
+            with self._lock:
+                self._cleaning.pop(cleanup.item_id, None)
+            self._start_ready()
+            self._crew.wake()
+
+    def _cleaned(self, cleanup: Cleanup, cancel: CancelToken) -> Callable[[Connection], None] | None:
+        try:
+            if cleanup.job_kind is JobKind.DOWNLOAD:
+                transfer.discard_download(self._crew.journal, cleanup)
+            else:
+                with self.shared.used_for(cleanup.place_id) as provider:
+                    transfer.abandon_upload(provider, self._crew.journal, cleanup, cancel)
+        except Cancelled:
+            return None
+        except ProviderError as error:
+            _LOG.warning("cannot clean up after item %d yet: %s", cleanup.item_id, error)
+            info = ErrorInfo.of(error)
+            again_at = self._crew.chances.now() + transfer.backoff_s(cleanup.attempts, error, self._crew.chances)
+            return lambda tx: work.cleanup_failed(tx, cleanup.item_id, info, again_at=again_at)
+        return lambda tx: work.cleanup_done(tx, cleanup.item_id)

@@ -1,0 +1,111 @@
+"""Many small changes of the journal in one commit: an fsync each would make thousands of small files slow."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from sqlite3 import Connection
+from typing import Any, Final, TypeVar
+
+from backup.journal import Journal
+
+_LOG: Final = logging.getLogger(__name__)
+_MOST: Final = 500
+_LINGER_S: Final = 0.02
+"""How long changes that nobody waits for may gather."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    change: Callable[[Connection], Any]
+    done: Future[Any] | None
+
+
+class Ledger:
+    """One thread that commits what the others hand it, in order. `on_failure` is told, once, when the journal takes no
+    more."""
+
+    def __init__(self, journal: Journal, *, on_failure: Callable[[Exception], None]) -> None:
+        self._journal = journal
+        self._on_failure = on_failure
+        self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
+        self._thread.start()
+
+    def run(self, change: Callable[[Connection], T]) -> T:
+        """Make a change (it must not have other effects: it may be run again) and return its result once it is on
+        disk."""
+        done: Future[T] = Future()
+        self._entries.put(_Entry(change, done))
+        return done.result()
+
+    def commit(self, change: Callable[[Connection], None]) -> None:
+        """The same, as checkpoints want it."""
+        self.run(change)
+
+    def post(self, change: Callable[[Connection], Any]) -> None:
+        """Have a change made soon. After a crash it may not have been."""
+        self._entries.put(_Entry(change, None))
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what was handed over; whether all of it was in time."""
+        self._entries.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _write(self) -> None:
+        while True:
+            first = self._entries.get()
+            if first is None:
+                return
+            group = [first]
+            over = self._gather(group)
+            self._commit(group)
+            if over:
+                return
+
+    def _gather(self, group: list[_Entry]) -> bool:
+        """Whatever else is there, waiting a little while nobody waits; True at the end of all."""
+        until = time.monotonic() + _LINGER_S
+        nobody_waits = group[0].done is None
+        while len(group) < _MOST:
+            left_s = max(0.0, until - time.monotonic()) if nobody_waits else 0.0
+            try:
+                entry = self._entries.get(timeout=left_s) if left_s else self._entries.get_nowait()
+            except queue.Empty:
+                return False
+            if entry is None:
+                return True
+            nobody_waits = nobody_waits and entry.done is None
+            group.append(entry)
+        return False
+
+    def _commit(self, group: list[_Entry]) -> None:
+        try:
+            with self._journal.transaction() as tx:
+                results = [entry.change(tx) for entry in group]
+        except Exception as error:  # handed to whoever waits, or to `on_failure`
+            self._failed(group, error)
+            return
+        for entry, result in zip(group, results, strict=True):
+            if entry.done:
+                entry.done.set_result(result)
+
+    def _failed(self, group: list[_Entry], error: Exception) -> None:
+        """One bad change must not take the others with it: each again, alone."""
+        if len(group) > 1:
+            for entry in group:
+                self._commit([entry])
+            return
+        done = group[0].done
+        if done:
+            done.set_exception(error)
+        else:
+            _LOG.error("a change of the journal was lost", exc_info=error)
+            self._on_failure(error)

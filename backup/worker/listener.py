@@ -1,0 +1,147 @@
+"""The worker's socket: 0600, and only processes of the same user are answered."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from typing import Any, Final
+
+import msgspec
+
+from backup.paths import Paths
+from backup.rpc import Call, Handler, Server, sockets
+from backup.worker.drain import Drain
+from backup.worker.live import Board, LiveState
+from providers.errors import PermissionDenied
+
+_LOG: Final = logging.getLogger(__name__)
+_PACE_S: Final = 0.25
+"""At most four events a second to each subscriber."""
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    pid: int
+    started_at: float
+    leaving: bool
+    """It will take on nothing more: whoever queued something has to start another one."""
+    busy: tuple[str, ...] = ()
+    """Instances with transfers under way."""
+
+
+class _Bandwidth(msgspec.Struct):
+    instance: str
+    bytes_per_s: int | None
+
+
+class _Instance(msgspec.Struct):
+    instance: str | None = None
+
+
+class Listener:
+    """Answers in threads of its own until `close`.
+
+    wake                 look into the journal now; answers WorkerStatus
+    status               WorkerStatus
+    live                 LiveState
+    subscribe            LiveState as events, whenever it changed, at most four a second, until taken back
+    set_bandwidth        change the limit of an instance that is under way
+    credentials_changed  open an instance (or all) anew, and let go on what waited
+    stop                 park everything and end
+    """
+
+    def __init__(self, paths: Paths, drain: Drain, board: Board, wake: threading.Event) -> None:
+        self._path = paths.worker_socket
+        self._drain = drain
+        self._board = board
+        self._wake = wake
+        self._started_at = time.time()
+        self._socket = sockets.listen(paths.worker_socket)
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        handlers: dict[str, Handler] = {
+            "wake": self._on_wake,
+            "status": self._status,
+            "live": lambda call: self._board.state(),
+            "subscribe": self._subscribe,
+            "set_bandwidth": self._set_bandwidth,
+            "credentials_changed": self._credentials_changed,
+            "stop": self._stop,
+        }
+        self._server = Server(handlers)
+        threading.Thread(target=self._accept, name="listener", daemon=True).start()
+
+    def close(self) -> None:
+        """Nobody new is answered; connections end."""
+        self._path.unlink(missing_ok=True)
+        with self._lock:
+            connections = list(self._connections)
+        for sock in (self._socket, *connections):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError as error:
+                _LOG.debug("already closed: %s", error)
+        self._socket.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self._serve, args=(connection,), name="connection", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                sockets.check_peer(connection)
+            except PermissionDenied as error:
+                _LOG.warning("refused: %s", error)
+                return
+            sockets.bound_sends(connection)
+            with self._lock:
+                self._connections.add(connection)
+            try:
+                with connection.makefile("rb") as reader, connection.makefile("wb", buffering=0) as writer:
+                    self._server.serve(reader, writer)
+            finally:
+                with self._lock:
+                    self._connections.discard(connection)
+
+    # Handlers
+
+    def _on_wake(self, call: Call) -> WorkerStatus:
+        self._wake.set()
+        return self._status(call)
+
+    def _status(self, call: Call) -> WorkerStatus:
+        return WorkerStatus(
+            pid=os.getpid(),
+            started_at=self._started_at,
+            leaving=self._drain.leaving,
+            busy=tuple(self._drain.lanes_busy()),
+        )
+
+    def _subscribe(self, call: Call) -> None:
+        """A slow reader blocks this thread and nothing else."""
+        told: LiveState | None = None
+        while True:
+            state = self._board.state()
+            if state != told:
+                call.event(state)
+                told = state
+            call.cancel.wait(_PACE_S)
+
+    def _set_bandwidth(self, call: Call) -> None:
+        wanted: _Bandwidth = call.arguments(_Bandwidth)
+        self._drain.set_bandwidth(wanted.instance, wanted.bytes_per_s)
+
+    def _credentials_changed(self, call: Call) -> None:
+        wanted: _Instance = call.arguments(_Instance)
+        self._drain.refresh(wanted.instance)
+
+    def _stop(self, call: Call) -> Any:
+        self._drain.stop()
+        return None

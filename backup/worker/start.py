@@ -1,0 +1,97 @@
+"""How other processes find the worker, and start one. Imports no provider: screens use it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from backup.files import private_folder
+from backup.journal import Journal, work
+from backup.paths import Paths
+from backup.rpc import Client, ConnectionLost, TimedOut
+from backup.worker import logind
+from providers.errors import ProviderError
+from providers.os_errors import from_os_error
+
+_ANSWER_S: Final = 2.0
+_START_S: Final = 15.0
+_POLL_S: Final = 0.02
+
+
+def is_serving(paths: Paths) -> bool:
+    """Whether a worker answers that is not about to leave; it then looks into the journal."""
+    try:
+        with Client.connect(paths.worker_socket, timeout_s=_ANSWER_S) as client:
+            answer = client.call("wake", timeout_s=_ANSWER_S)
+    except (ConnectionLost, TimedOut):
+        return False
+    return isinstance(answer, dict) and not answer.get("leaving", True)
+
+
+def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _START_S) -> None:
+    """Have a worker run that has seen everything that is in the journal now.
+
+    Where the one at work is about to leave, a new one waits for its lock. Raises ProviderError when none came to life.
+    """
+    deadline = time.monotonic() + timeout_s
+    process: subprocess.Popen[bytes] | None = None
+    while not is_serving(paths):
+        if process is None:
+            process = _launch(paths, arguments)
+        elif process.poll() == 0:
+            if not _left_behind(paths):
+                return  # it was quick, and has left already
+            process = None
+        elif process.returncode is not None:
+            raise ProviderError(
+                f"the worker ended at once (exit code {process.returncode})",
+                hint=f"{paths.logs_dir / 'worker.log'} says why.",
+            )
+        if time.monotonic() > deadline:
+            raise ProviderError("the worker does not answer", hint=f"{paths.logs_dir / 'worker.log'} may say why.")
+        time.sleep(_POLL_S)
+
+
+def _left_behind(paths: Paths) -> bool:
+    with Journal(paths.journal_file) as journal, journal.look() as db:
+        return work.is_busy(db)
+
+
+def _launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-m", "backup.worker", *arguments]
+    if logind.kills_after_logout():
+        command = [*logind.ESCAPE, *command]
+    private_folder(paths.state_dir)
+    private_folder(paths.logs_dir)
+    log = os.open(paths.logs_dir / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env=_environment(paths),
+        )
+    except OSError as error:
+        raise from_os_error(error, sys.executable) from None
+    finally:
+        os.close(log)
+    threading.Thread(target=process.wait, name="worker-reaper", daemon=True).start()
+    return process
+
+
+def _environment(paths: Paths) -> dict[str, str]:
+    """Ours, with the folder that holds this package: the worker starts elsewhere."""
+    environment = paths.environment()
+    here = str(Path(__file__).parents[2])
+    known = environment.get("PYTHONPATH", "").split(os.pathsep)
+    environment["PYTHONPATH"] = os.pathsep.join([here, *(path for path in known if path and path != here)])
+    return environment

@@ -1,0 +1,233 @@
+"""HTTP connections that a second thread can break off at once.
+
+Every request runs as a `Call` that holds a descriptor of its socket, also while it still connects. To interrupt is to
+shut that socket down: a stalled send or receive comes back within milliseconds. (No SDK's transport can do that, nor
+tell a stall while sending from one while connecting, so this is `http.client` and a small pool.)
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import os
+import select
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
+
+CONNECT_TIMEOUT_S: Final = 10.0
+
+
+class Call:
+    """One request under way."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self.interrupted = False
+
+    def watch(self, sock: socket.socket) -> None:
+        """From now on `interrupt` breaks this connection. Raises ConnectionAbortedError when it was asked to before."""
+        own = socket.socket(fileno=os.dup(sock.fileno()))  # ours alone: no other file can come to have its number
+        with self._lock:
+            before, self._socket = self._socket, own
+            interrupted = self.interrupted
+        if before:
+            before.close()
+        if interrupted:
+            raise ConnectionAbortedError("interrupted")
+
+    def interrupt(self) -> None:
+        with self._lock:
+            self.interrupted = True
+            if self._socket:
+                with suppress(OSError):
+                    _drop_unsent(self._socket)
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        with self._lock:
+            if self._socket:
+                self._socket.close()
+            self._socket = None
+
+
+class Calls:
+    """The requests of one session. `interrupt` ends those under way; later ones are not affected."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: set[Call] = set()
+
+    def begin(self) -> Call:
+        call = Call()
+        with self._lock:
+            self._under_way.add(call)
+        return call
+
+    def end(self, call: Call) -> None:
+        with self._lock:
+            self._under_way.discard(call)
+        call.end()
+
+    def interrupt(self) -> None:
+        with self._lock:
+            calls = list(self._under_way)
+        for call in calls:
+            call.interrupt()
+
+
+@dataclass(frozen=True)
+class Proxy:
+    host: str
+    port: int
+    authorization: str = ""
+
+
+class Pool:
+    """Keep-alive connections to one address. `timeout_s` is how long no byte may move."""
+
+    def __init__(self, url: str, *, timeout_s: float, ca_bundle: str = "") -> None:
+        parts = urlsplit(url)
+        self.secure = parts.scheme == "https"
+        self.host = parts.hostname or ""
+        self.port = parts.port or (443 if self.secure else 80)
+        self.authority = parts.netloc.rpartition("@")[2]
+        """What goes into the Host header."""
+        self.proxy = _proxy_for(parts.scheme, self.authority)
+        self._timeout_s = timeout_s
+        self._ca_bundle = ca_bundle
+        self._tls: ssl.SSLContext | None = None
+        self._lock = threading.Lock()
+        self._idle: list[http.client.HTTPConnection] = []
+
+    @property
+    def target_prefix(self) -> str:
+        """What stands before the path in a request line: the whole address when a proxy forwards plain http."""
+        return f"http://{self.authority}" if self.proxy and not self.secure else ""
+
+    @contextmanager
+    def borrowed(self, call: Call) -> Iterator[http.client.HTTPConnection]:
+        """A connection for one request. It goes back by `give_back`; left any other way, it must be closed by the
+        user."""
+        connection = self._take()
+        if connection is None:
+            connection = self._connect(call)
+        else:
+            call.watch(connection.sock)
+        try:
+            yield connection
+        except BaseException:
+            if connection.sock is not None:
+                _drop_unsent(connection.sock)
+            connection.close()
+            raise
+
+    def give_back(self, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> http.client.HTTPConnection | None:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            if connection.sock is not None and not _readable(connection.sock):
+                return connection
+            connection.close()  # the server has hung up meanwhile
+
+    def _connect(self, call: Call) -> http.client.HTTPConnection:
+        host, port = (self.proxy.host, self.proxy.port) if self.proxy else (self.host, self.port)
+        sock = _open_socket(host, port, min(CONNECT_TIMEOUT_S, self._timeout_s), call)
+        try:
+            if self.proxy and self.secure:
+                _tunnel(sock, self.host, self.port, self.proxy)
+            if self.secure:
+                sock = self._tls_context().wrap_socket(sock, server_hostname=self.host)
+            sock.settimeout(self._timeout_s)
+        except BaseException:
+            sock.close()
+            raise
+        connection = http.client.HTTPConnection(self.host, self.port)
+        connection.auto_open = 0
+        connection.sock = sock
+        return connection
+
+    def _tls_context(self) -> ssl.SSLContext:
+        with self._lock:
+            if self._tls is None:
+                self._tls = ssl.create_default_context(cafile=self._ca_bundle or None)
+            return self._tls
+
+
+def _drop_unsent(sock: socket.socket) -> None:
+    """Have closing reset the connection: what is still in the send buffer would otherwise go on, or wait, behind our
+    back."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _readable(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _open_socket(host: str, port: int, timeout_s: float, call: Call) -> socket.socket:
+    failure: OSError = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(timeout_s)
+            call.watch(sock)
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            sock.close()
+            if call.interrupted:
+                raise
+            failure = error
+        else:
+            return sock
+    raise failure
+
+
+def _proxy_for(scheme: str, authority: str) -> Proxy | None:
+    """The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, NO_PROXY)."""
+    address = getproxies_environment().get(scheme, "")
+    if not address or proxy_bypass(authority):
+        return None
+    parts = urlsplit(address if "//" in address else f"http://{address}")
+    user = ""
+    if parts.username:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        user = "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+    return Proxy(parts.hostname or "", parts.port or 3128, user)
+
+
+def _tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy) -> None:
+    connection = http.client.HTTPConnection(host, port)
+    connection.sock = sock
+    headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+    connection.request("CONNECT", f"{host}:{port}", headers=headers)
+    reply = http.client.HTTPResponse(sock, method="CONNECT")
+    reply.begin()
+    if reply.status != 200:
+        raise ProxyRefusedError(f"the proxy {proxy.host}:{proxy.port} answers {reply.status} {reply.reason}")
+
+
+class ProxyRefusedError(ConnectionError):
+    """The proxy lets nobody through."""

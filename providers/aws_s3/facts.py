@@ -1,0 +1,166 @@
+"""What a server was seen to do. Servers that speak S3 differ in what they check; here each is tried, once."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from providers.aws_s3.connection import Calls
+from providers.aws_s3.replies import Reply
+from providers.aws_s3.signature import EMPTY_SHA256
+from providers.aws_s3.wire import Request, Wire
+from providers.connection_check import PROBE_PREFIX
+from providers.digests import composite
+from providers.errors import Conflict, Integrity, ProviderError
+
+_LOG: Final = logging.getLogger(__name__)
+_BODY: Final = b"homeserver-backup asks what this server checks\n"
+
+
+class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The defaults hold until `learn` has looked: nothing is believed to be enforced."""
+
+    md5_enforced: bool = False
+    """A wrong Content-MD5 is refused."""
+    sha256_enforced: bool = False
+    """A wrong x-amz-content-sha256 is refused."""
+    checksum_enforced: bool = False
+    """A wrong x-amz-checksum-sha256 is refused, and a right one is told back."""
+    conditional: bool = False
+    """If-None-Match is honoured, by a single upload and by the completion of a multipart one."""
+    etag_is_md5: bool = True
+    composite_is_md5: bool = True
+    """The ETag of a multipart upload is the MD5 of its parts' MD5s."""
+    versioned: bool = False
+
+
+class Learner:
+    """Tries a server out on one random key below `prefix`, and removes it again. Raises ProviderError if it cannot."""
+
+    def __init__(self, wire: Wire, prefix: str) -> None:
+        self._wire = wire
+        self._calls = Calls()
+        self._key = f"{prefix}{PROBE_PREFIX}{secrets.token_hex(8)}"
+        self._md5 = hashlib.md5(_BODY, usedforsecurity=False).digest()
+        self._sha256 = hashlib.sha256(_BODY).digest()
+
+    def learn(self) -> ServerFacts:
+        try:
+            return self._try_all()
+        finally:
+            self._clean_up()
+
+    def _try_all(self) -> ServerFacts:
+        plain = self._put()
+        conditional = self._refuses({"if-none-match": "*"}, Conflict)
+        completed, composite_etag = self._multipart(conditional)
+        wrong = b"\0" * 32
+        checked = self._accepts({"x-amz-checksum-sha256": _base64(self._sha256)})
+        told = bool(checked and checked.headers.get("x-amz-checksum-sha256") == _base64(self._sha256))
+        return ServerFacts(
+            md5_enforced=self._refuses({"content-md5": _base64(wrong[:16])}, Integrity),
+            sha256_enforced=self._refuses({}, Integrity, sha256=EMPTY_SHA256),
+            checksum_enforced=told and self._refuses({"x-amz-checksum-sha256": _base64(wrong)}, Integrity),
+            conditional=conditional and completed,
+            etag_is_md5=plain.headers.get("etag", "").strip('"') == self._md5.hex(),
+            composite_is_md5=composite_etag == composite("md5", [self._md5.hex()]),
+            versioned=self._versioned(),
+        )
+
+    def _put(self, headers: dict[str, str] | None = None, sha256: str = "") -> Reply:
+        request = Request("PutObject", "PUT", self._key, headers=headers, body=_BODY, sha256=sha256)
+        return self._wire.ask(request, self._calls)
+
+    def _accepts(self, headers: dict[str, str]) -> Reply | None:
+        try:
+            return self._put(headers)
+        except ProviderError as error:
+            _raise_if_unrelated(error)
+            return None
+
+    def _refuses(self, headers: dict[str, str], how: type[ProviderError], sha256: str = "") -> bool:
+        """Whether it says no, and for the reason asked for. Saying that it does not know such a header is no such
+        reason."""
+        try:
+            self._put(headers, sha256)
+        except ProviderError as error:
+            _raise_if_unrelated(error)
+            return isinstance(error, how) or (how is Integrity and type(error) is ProviderError)
+        return False
+
+    def _multipart(self, conditional: bool) -> tuple[bool, str]:
+        """Whether completing over an existing object under a condition is refused, and the ETag of one part."""
+        begun = self._wire.ask(
+            Request("CreateMultipartUpload", "POST", self._key, query={"uploads": ""}), self._calls
+        ).xml()
+        upload_id = begun.findtext("UploadId") or ""
+        try:
+            sent = self._wire.ask(
+                Request("UploadPart", "PUT", self._key, query={"partNumber": "1", "uploadId": upload_id}, body=_BODY),
+                self._calls,
+            )
+            refused = False
+            if conditional:
+                try:
+                    done = self._complete(upload_id, sent, {"if-none-match": "*"})
+                except ProviderError as error:
+                    _raise_if_unrelated(error)
+                    refused = isinstance(error, Conflict)
+                    done = self._complete(upload_id, sent, {})
+            else:
+                done = self._complete(upload_id, sent, {})
+        except ProviderError:
+            self._quietly(Request("AbortMultipartUpload", "DELETE", self._key, query={"uploadId": upload_id}))
+            raise
+        return refused, (done.xml().findtext("ETag") or "").strip('"')
+
+    def _complete(self, upload_id: str, sent: Reply, headers: dict[str, str]) -> Reply:
+        etag = sent.headers.get("etag", "")
+        part = f"<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>"
+        body = f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>".encode()
+        request = Request(
+            "CompleteMultipartUpload", "POST", self._key, query={"uploadId": upload_id}, headers=headers, body=body
+        )
+        return self._wire.ask(request, self._calls)
+
+    def _versioned(self) -> bool:
+        try:
+            answer = self._wire.ask(Request("GetBucketVersioning", "GET", query={"versioning": ""}), self._calls)
+            return answer.xml().findtext("Status") in {"Enabled", "Suspended"}
+        except ProviderError as error:  # needs a right of its own, which a key for backups may well lack
+            _LOG.info("whether the bucket keeps versions is not known: %s", error)
+            return False
+
+    def _clean_up(self) -> None:
+        self._quietly(Request("DeleteObject", "DELETE", self._key))
+
+    def _quietly(self, request: Request) -> None:
+        try:
+            self._wire.ask(request, self._calls)
+        except ProviderError as error:
+            _LOG.warning("the probe %s could not be removed: %s", self._key, error)
+
+
+def _raise_if_unrelated(error: ProviderError) -> None:
+    """What says nothing about the header that was tried: trouble with the network, the key, the bucket."""
+    if not (isinstance(error, Conflict | Integrity) or type(error) is ProviderError or error.kind == "unsupported"):
+        raise error
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode("ascii")
+
+
+def recalled(recall: Callable[[str], dict[str, object] | None], key: str) -> ServerFacts | None:
+    """The remembered facts; None when there are none that this version can read."""
+    found = recall(key)
+    try:
+        return None if found is None else msgspec.convert(found, ServerFacts)
+    except msgspec.ValidationError:
+        return None

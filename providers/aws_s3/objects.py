@@ -1,0 +1,166 @@
+"""Objects as S3 describes them: headers and listings to RemoteFile, and back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import email.utils
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Final
+from urllib.parse import unquote_plus
+from xml.etree.ElementTree import Element
+
+from providers.aws_s3.facts import ServerFacts
+from providers.errors import InvalidName, Unsupported
+from providers.objects import Page, RemoteFile
+from providers.upload import UploadRequest
+
+MAX_KEY_BYTES: Final = 1024
+_MD5: Final = re.compile(r"[0-9a-f]{32}")
+_COMPOSITE: Final = re.compile(r"[0-9a-f]{32}-\d+")
+
+
+def checked_key(prefix: str, key: str) -> str:
+    """The whole key. Raises InvalidName for what S3 cannot hold, or what no other program could fetch again."""
+    try:
+        size = len((prefix + key).encode())
+    except UnicodeEncodeError:
+        raise InvalidName(f"{key!r}: S3 takes names in Unicode only; this one holds other bytes") from None
+    if not key or size > MAX_KEY_BYTES:
+        raise InvalidName(f"{key!r}: a name has 1 to {MAX_KEY_BYTES} bytes, with prefix {size}")
+    if "\0" in key or any(part in (".", "..") for part in key.split("/")):
+        raise InvalidName(f"{key!r}: a name holds no NUL, and no part of it is '.' or '..'")
+    return prefix + key
+
+
+def checked_new_key(prefix: str, key: str) -> str:
+    """As `checked_key`, and also nothing that could not be put back on a disk."""
+    if key.startswith("/") or "//" in key:
+        raise InvalidName(f"{key!r}: a name must be relative, without empty parts")
+    return checked_key(prefix, key)
+
+
+def base64_of(hex_digest: str) -> str:
+    return base64.b64encode(bytes.fromhex(hex_digest)).decode("ascii")
+
+
+def hex_of(base64_digest: str) -> str:
+    """'' for what is no base64. A composite ('…-3') keeps its number."""
+    digest, dash, count = base64_digest.partition("-")
+    try:
+        return base64.b64decode(digest, validate=True).hex() + dash + count
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def metadata_headers(request: UploadRequest) -> dict[str, str]:
+    """Our metadata: `mtime` as rclone writes it (seconds with a fraction, as text), and `sha256` where it is known."""
+    headers = {"content-type": "application/octet-stream"}
+    if request.mtime_ns is not None:
+        headers["x-amz-meta-mtime"] = f"{Decimal(request.mtime_ns).scaleb(-9):f}"
+    if request.sha256:
+        headers["x-amz-meta-sha256"] = request.sha256
+    return headers
+
+
+def checksums_of(headers: Mapping[str, str], facts: ServerFacts) -> dict[str, str]:
+    """What the service computed itself. An ETag is an MD5 only by its form, where the server was not seen to do
+    otherwise, and where the object is not encrypted with a key of KMS or of the customer."""
+    found: dict[str, str] = {}
+    etag = headers.get("etag", "").strip('"').lower()
+    encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256" or any(
+        name.startswith("x-amz-server-side-encryption-customer") for name in headers
+    )
+    if not encrypted:
+        if _MD5.fullmatch(etag) and facts.etag_is_md5:
+            found["md5"] = etag
+        if _COMPOSITE.fullmatch(etag) and facts.composite_is_md5:
+            found["md5-composite"] = etag
+    sha256 = hex_of(headers.get("x-amz-checksum-sha256", ""))
+    if sha256:
+        found["sha256-composite" if "-" in sha256 else "sha256"] = sha256
+    return found
+
+
+def from_headers(key: str, headers: Mapping[str, str], facts: ServerFacts) -> RemoteFile:
+    """An object as HEAD describes it."""
+    stored_at = _http_date(headers.get("last-modified", ""))
+    mtime_ns = _mtime_ns(headers.get("x-amz-meta-mtime", ""))
+    recorded = headers.get("x-amz-meta-sha256", "").lower()
+    return RemoteFile(
+        key=key,
+        size_bytes=int(headers.get("content-length", "0")),
+        modified_at=stored_at if mtime_ns is None else mtime_ns / 1e9,
+        mtime_ns=mtime_ns,
+        stored_at=stored_at,
+        etag=headers.get("etag", "").strip('"'),
+        id=headers.get("x-amz-version-id", ""),
+        checksums=checksums_of(headers, facts),
+        recorded_sha256=recorded if re.fullmatch(r"[0-9a-f]{64}", recorded) else "",
+    )
+
+
+def just_stored(request: UploadRequest, headers: Mapping[str, str], facts: ServerFacts) -> RemoteFile:
+    """An object as the reply that stored it describes it."""
+    return RemoteFile(
+        key=request.key,
+        size_bytes=request.size_bytes,
+        modified_at=None if request.mtime_ns is None else request.mtime_ns / 1e9,
+        mtime_ns=request.mtime_ns,
+        etag=headers.get("etag", "").strip('"'),
+        id=headers.get("x-amz-version-id", ""),
+        checksums=checksums_of(headers, facts),
+        part_size_bytes=request.part_size_bytes if request.part_count > 1 else None,
+        recorded_sha256=request.sha256,
+    )
+
+
+def page(root: Element, prefix: str) -> Page:
+    """A ListObjectsV2 answer; the instance's prefix is taken off the keys."""
+    url_encoded = root.findtext("EncodingType") == "url"
+
+    def name(text: str | None) -> str:
+        return (unquote_plus(text or "") if url_encoded else text or "").removeprefix(prefix)
+
+    files = tuple(_listed(item, name(item.findtext("Key"))) for item in root.iterfind("Contents"))
+    folders = tuple(name(item.findtext("Prefix")) for item in root.iterfind("CommonPrefixes"))
+    token = root.findtext("NextContinuationToken") if root.findtext("IsTruncated") == "true" else None
+    if root.findtext("IsTruncated") == "true" and not token:
+        raise Unsupported("this server cannot page through a listing (ListObjectsV2)")
+    return Page(files=tuple(file for file in files if file.key), prefixes=folders, next_token=token)
+
+
+def _listed(item: Element, key: str) -> RemoteFile:
+    etag = item.findtext("ETag") or ""
+    stored_at = iso_date(item.findtext("LastModified") or "")
+    return RemoteFile(
+        key=key,
+        size_bytes=int(item.findtext("Size") or "0"),
+        modified_at=stored_at,
+        stored_at=stored_at,
+        etag=etag.strip('"'),
+    )
+
+
+def _mtime_ns(text: str) -> int | None:
+    try:
+        return int(Decimal(text).scaleb(9)) if text else None
+    except (InvalidOperation, ValueError, OverflowError):
+        return None
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def iso_date(text: str) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None

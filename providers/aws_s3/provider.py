@@ -1,0 +1,379 @@
+"""The S3 service: AWS and whatever else speaks its language."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, ClassVar, Final, cast
+from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
+
+import msgspec
+
+from providers.aws_s3 import objects
+from providers.aws_s3.connection import Calls
+from providers.aws_s3.credentials import KeySource
+from providers.aws_s3.facts import Learner, ServerFacts, recalled
+from providers.aws_s3.reader import ObjectRange
+from providers.aws_s3.replies import not_s3
+from providers.aws_s3.settings import Settings
+from providers.aws_s3.uploads import MultipartUpload, SingleUpload
+from providers.aws_s3.wire import Endpoint, Request, Wire
+from providers.base import BaseProvider, RangeReader
+from providers.capabilities import Capabilities
+from providers.context import ProviderContext
+from providers.errors import (
+    Conflict,
+    InvalidConfiguration,
+    InvalidName,
+    NotFound,
+    PermissionDenied,
+    ProviderError,
+    Unsupported,
+)
+from providers.objects import Page, RemoteFile
+from providers.settings import ProviderSettings
+from providers.upload import PendingUpload, UploadRequest, UploadSession
+
+_LOG: Final = logging.getLogger(__name__)
+_MIB: Final = 1 << 20
+_SINGLE_BYTES: Final = 8 * _MIB
+_BATCH: Final = 1000
+
+
+class S3Provider(BaseProvider):
+    """Keeps objects in a bucket, below an optional prefix.
+
+    Small objects go in one request, others part by part; which checksums and conditions the server enforces is tried
+    out once and remembered. mtime is kept as rclone keeps it (metadata `mtime`), the SHA-256 as metadata `sha256`
+    where it is known beforehand. Listings carry no metadata, so `modified_at` there is the time of storing; `stat`
+    tells the file's own. Deleting cannot tell whether there was an object.
+    """
+
+    name: ClassVar[str] = "aws_s3"
+    Settings: ClassVar[type[ProviderSettings]] = Settings
+
+    def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
+        super().__init__(config, context=context)
+        own = cast(Settings, self.settings)
+        self._own = own
+        self._keys = KeySource(own)
+        self._prefix = _normal_prefix(own.prefix)
+        self._endpoint_url = _endpoint(own)
+        self._opened: Wire | None = None
+        self._facts: ServerFacts | None = None
+        self._bucket_seen = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        facts = self._known_facts()
+        enforced = {"md5": facts.md5_enforced, "sha256": facts.checksum_enforced}
+        wants_sha256 = facts.checksum_enforced or (facts.sha256_enforced and not facts.md5_enforced)
+        return Capabilities(
+            parallel_parts=True,
+            min_part_bytes=5 * _MIB,
+            max_part_bytes=5 * 2**30,
+            max_parts=10_000,
+            max_object_bytes=5 * 2**40,
+            single_put_bytes=_SINGLE_BYTES,
+            max_key_bytes=max(1, objects.MAX_KEY_BYTES - len(self._prefix.encode())),
+            conditional_commit=facts.conditional,
+            enforced_checksums=frozenset(name for name, yes in enforced.items() if yes),
+            part_digests=("md5", "sha256") if wants_sha256 else ("md5",),
+            empty_directories=True,
+            create_container=True,
+            list_containers=True,
+            keeps_old_versions=facts.versioned,
+        )
+
+    @property
+    def location(self) -> str:
+        where = self._endpoint_url or f"AWS {self._own.region or 'default region'}"
+        prefix = f" prefix={self._prefix}" if self._prefix else ""
+        return f"aws_s3 {where} bucket={self._own.container}{prefix} id={self._keys.described}"
+
+    @property
+    def _wire(self) -> Wire:
+        if self._opened is None:
+            if not self._own.container:
+                raise InvalidConfiguration("container: the name of the bucket is missing", field="container")
+            region = self._own.region or self._keys.region() or "us-east-1"
+            url = self._endpoint_url or _aws_url(region)
+            virtual = self._own.addressing_style == "virtual" or (
+                self._own.addressing_style == "auto" and not self._endpoint_url and "." not in self._own.container
+            )
+            self._opened = Wire(
+                Endpoint(url, region, self._own.container, virtual),
+                self._keys,
+                timeout_s=self.settings.timeout,
+                ca_bundle=os.environ.get("AWS_CA_BUNDLE", ""),
+                now=self.context.now,
+                count_call=self.context.count_call,
+            )
+        return self._opened
+
+    # What the server does
+
+    @property
+    def _facts_key(self) -> str:
+        return f"aws_s3 {self._endpoint_url or 'AWS'} {self._own.container}"
+
+    def _known_facts(self) -> ServerFacts:
+        if self._facts is None:
+            self._facts = recalled(self.context.facts.recall, self._facts_key)
+        return self._facts or ServerFacts()
+
+    def learn(self) -> None:
+        self._known_facts()
+        if self._facts is None:
+            facts = Learner(self._wire, self._prefix).learn()
+            self.context.facts.remember(self._facts_key, msgspec.to_builtins(facts))
+            self._facts = facts
+            self._bucket_seen = True
+
+    # Reading
+
+    def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
+        query = {
+            "list-type": "2",
+            "prefix": self._prefix + prefix,
+            "max-keys": str(max(1, min(limit, 1000))),
+            "encoding-type": "url",
+        }
+        if delimiter:
+            query["delimiter"] = delimiter
+        if token:
+            query["continuation-token"] = token
+        try:
+            reply = self._wire.ask(Request("ListObjectsV2", "GET", query=query), Calls())
+        except UnicodeEncodeError:
+            return Page()  # no key of S3 holds such bytes
+        self._bucket_seen = True
+        return objects.page(_listing(reply.xml(), reply), self._prefix)
+
+    def stat(self, key: str) -> RemoteFile:
+        headers = {"x-amz-checksum-mode": "ENABLED"}
+        request = Request("HeadObject", "HEAD", objects.checked_key(self._prefix, key), headers=headers)
+        try:
+            reply = self._wire.ask(request, Calls())
+        except ProviderError as error:
+            raise self._explained(error, key) from error
+        found = objects.from_headers(key, reply.headers, self._known_facts())
+        if {"md5-composite", "sha256-composite"} & found.checksums.keys():
+            return msgspec.structs.replace(found, part_size_bytes=self._part_size(request, found))
+        return found
+
+    def _part_size(self, request: Request, found: RemoteFile) -> int | None:
+        """Length of the first part; None where the server does not tell (it then answers for the whole object)."""
+        query = {"partNumber": "1"}
+        try:
+            reply = self._wire.ask(
+                Request("HeadObject", "HEAD", request.key, query=query, headers=request.headers), Calls()
+            )
+        except ProviderError as error:
+            if error.retryable:
+                raise
+            return None
+        size_bytes = int(reply.headers.get("content-length", "0"))
+        one_part = any(value.endswith("-1") for value in found.checksums.values())
+        return size_bytes if 0 < size_bytes < found.size_bytes or one_part else None
+
+    def _explained(self, error: ProviderError, key: str) -> ProviderError:
+        """HEAD has no body to say why. What is wrong with key or bucket shows when the bucket is asked."""
+        if error.code or isinstance(error, Conflict) or error.retryable:
+            return error
+        if isinstance(error, NotFound) and self._bucket_seen:
+            return NotFound(f"{key}: there is no such object", code="NoSuchKey")
+        try:
+            self._look_at_bucket()
+        except ProviderError as reason:
+            return reason
+        return NotFound(f"{key}: there is no such object", code="NoSuchKey") if isinstance(error, NotFound) else error
+
+    def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
+        headers = {"range": f"bytes={offset}-{offset + size_bytes - 1}"} if size_bytes else {}
+        if etag:
+            headers["if-match"] = f'"{etag}"'
+        method = "GET" if size_bytes else "HEAD"
+        request = Request("GetObject", method, objects.checked_key(self._prefix, key), headers=headers)
+        return ObjectRange(self._wire, request, key, offset, size_bytes)
+
+    # Writing
+
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        key = objects.checked_new_key(self._prefix, request.key)
+        if request.key.endswith("/") and request.size_bytes:
+            raise InvalidName(f"{request.key!r}: only an empty directory may end in '/'")
+        facts = self._known_facts()
+        if token is None and request.part_count == 1 and request.size_bytes <= _SINGLE_BYTES:
+            return SingleUpload(self._wire, key, request, facts)
+        return MultipartUpload(self._wire, key, request, facts, token)
+
+    def pending_uploads(self, key: str) -> list[PendingUpload]:
+        whole = objects.checked_key(self._prefix, key)
+        found: list[PendingUpload] = []
+        query = {"uploads": "", "prefix": whole}
+        while True:
+            root = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), Calls()).xml()
+            for item in root.iterfind("Upload"):
+                if item.findtext("Key") == whole:
+                    found.append(_pending(key, item.findtext("UploadId") or "", item.findtext("Initiated") or "", item))
+            marker, upload_marker = root.findtext("NextKeyMarker"), root.findtext("NextUploadIdMarker")
+            if root.findtext("IsTruncated") != "true" or not marker:
+                return found
+            query |= {"key-marker": marker, "upload-id-marker": upload_marker or ""}
+
+    def remove(self, key: str) -> None:
+        self._wire.ask(Request("DeleteObject", "DELETE", objects.checked_key(self._prefix, key)), Calls())
+
+    def remove_many(self, keys: list[str]) -> dict[str, ProviderError]:
+        failed: dict[str, ProviderError] = {}
+        for start in range(0, len(keys), _BATCH):
+            batch: dict[str, str] = {}
+            for key in keys[start : start + _BATCH]:
+                try:
+                    batch[objects.checked_key(self._prefix, key)] = key
+                except InvalidName as error:
+                    failed[key] = error
+            try:
+                failed |= self._remove_batch(batch)
+            except Unsupported:
+                failed |= super().remove_many(list(batch.values()))
+            except ProviderError as error:
+                failed |= dict.fromkeys(batch.values(), error)
+        return failed
+
+    def _remove_batch(self, batch: Mapping[str, str]) -> dict[str, ProviderError]:
+        if any(not _xml_text(whole) for whole in batch):
+            raise Unsupported("a name that XML cannot hold")
+        items = "".join(f"<Object><Key>{escape(whole)}</Key></Object>" for whole in batch)
+        body = f"<Delete><Quiet>true</Quiet>{items}</Delete>".encode()
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        headers = {"content-md5": objects.base64_of(md5), "content-type": "application/xml"}
+        request = Request("DeleteObjects", "POST", query={"delete": ""}, headers=headers, body=body)
+        root = self._wire.ask(request, Calls()).xml()
+        failed: dict[str, ProviderError] = {}
+        for item in root.iterfind("Error"):
+            code, message = item.findtext("Code") or "", item.findtext("Message") or ""
+            cls = PermissionDenied if code == "AccessDenied" else ProviderError
+            whole = item.findtext("Key") or ""
+            failed[batch.get(whole, whole)] = cls(f"not deleted: {message} ({code})", code=code)
+        return failed
+
+    # Buckets and checks
+
+    def containers(self) -> list[str]:
+        root = self._wire.ask(Request("ListBuckets", "GET", bucket=""), Calls()).xml()
+        return [item.findtext("Name") or "" for item in root.iterfind("Buckets/Bucket")]
+
+    def create_container(self, name: str) -> None:
+        region = self._wire.endpoint.region
+        body = b""
+        if region != "us-east-1":
+            inner = f"<LocationConstraint>{escape(region)}</LocationConstraint>"
+            body = f"<CreateBucketConfiguration>{inner}</CreateBucketConfiguration>".encode()
+        try:
+            self._wire.ask(Request("CreateBucket", "PUT", bucket=name, body=body), Calls())
+        except Conflict as error:
+            if error.code != "BucketAlreadyOwnedByYou" and not self._may_list(name):
+                raise Conflict(
+                    f"the bucket {name} exists already, and is not yours", hint="Choose another name.", code=error.code
+                ) from None
+        except InvalidConfiguration as error:
+            if error.field == "container":
+                raise InvalidName(f"{name!r} is not a valid name of a bucket") from None
+            raise
+
+    def _may_list(self, bucket: str) -> bool:
+        query = {"list-type": "2", "max-keys": "1"}
+        try:
+            self._wire.ask(Request("ListObjectsV2", "GET", bucket=bucket, query=query), Calls())
+        except PermissionDenied:
+            return False
+        return True
+
+    def check_reach(self) -> str:
+        wire = self._wire
+        query = {"list-type": "2", "max-keys": "1"}
+        server = ""
+        try:
+            reply = wire.ask(Request("ListObjectsV2", "GET", query=query, signed=False), Calls())
+            _listing(reply.xml(), reply)
+            server = reply.headers.get("server", "")
+        except InvalidConfiguration as error:
+            if error.field != "region":
+                raise
+        except ProviderError as error:
+            if error.retryable:
+                raise
+            _LOG.debug("without a signature, a refusal is what S3 answers: %s", error)
+        return f"{wire.endpoint.url} answers" + (f" ({server})" if server else "")
+
+    def check_authentication(self) -> str:
+        with suppress(PermissionDenied, NotFound):  # who is known, but may not, or not there: the next step tells
+            self._look_at_bucket()
+        return f"signed in with {self._keys.described}"
+
+    def check_container(self) -> str:
+        self._look_at_bucket()
+        endpoint = self._wire.endpoint
+        return f"bucket {endpoint.bucket} in {endpoint.region}"
+
+    def _look_at_bucket(self) -> None:
+        query = {"list-type": "2", "max-keys": "1", "prefix": self._prefix}
+        reply = self._wire.ask(Request("ListObjectsV2", "GET", query=query), Calls())
+        _listing(reply.xml(), reply)
+        self._bucket_seen = True
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+
+def _normal_prefix(prefix: str) -> str:
+    trimmed = prefix.strip("/")
+    if any(part in ("", ".", "..") for part in trimmed.split("/")) and trimmed:
+        raise InvalidConfiguration(f"prefix: {prefix!r} has an empty part, '.' or '..'", field="prefix")
+    return f"{trimmed}/" if trimmed else ""
+
+
+def _endpoint(settings: Settings) -> str:
+    url = settings.endpoint_url.rstrip("/")
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment or "@" in parts.netloc:
+        raise InvalidConfiguration(
+            "endpoint_url: not an address of the form https://host:port",
+            field="endpoint_url",
+            hint="Example: https://s3.example.net",
+        )
+    return url
+
+
+def _aws_url(region: str) -> str:
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://s3.{region}.{domain}"
+
+
+def _listing(root: Any, reply: Any) -> Any:
+    if root.tag != "ListBucketResult":
+        raise not_s3(reply)
+    return root
+
+
+def _xml_text(text: str) -> bool:
+    """Whether XML 1.0 can hold it unchanged."""
+    return all(char >= " " or char in "\t\n" for char in text)
+
+
+def _pending(key: str, upload_id: str, begun: str, item: Any) -> PendingUpload:
+    token = {"upload_id": upload_id, "checksum": "sha256" if item.findtext("ChecksumAlgorithm") == "SHA256" else ""}
+    return PendingUpload(key=key, token=token, started_at=objects.iso_date(begun) or 0.0)

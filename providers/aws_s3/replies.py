@@ -1,0 +1,255 @@
+"""What S3 answers, and what its errors mean in the terms of `providers.errors`."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from xml.etree import ElementTree
+
+from providers import errors
+from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
+
+_AUTHENTICATION: Final = (
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "RequestTimeTooSkewed",
+    "RequestExpired",
+    "MissingAuthenticationToken",
+    "MissingSecurityHeader",
+    "InvalidSecurity",
+    "NotSignedUp",
+    "AuthFailure",
+    "UnauthorizedAccess",
+    "CredentialsNotSupported",
+    "Unauthorized",
+)
+_BY_CODE: Final[dict[str, type[ProviderError]]] = {
+    **dict.fromkeys(_AUTHENTICATION, errors.Authentication),
+    **dict.fromkeys(["AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidPayer"], errors.PermissionDenied),
+    **dict.fromkeys(["NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NoSuchVersion"], errors.NotFound),
+    **dict.fromkeys(
+        ["PreconditionFailed", "ConditionalRequestConflict", "OperationAborted", "BucketAlreadyExists"], errors.Conflict
+    ),
+    **dict.fromkeys(["BucketAlreadyOwnedByYou", "InvalidObjectState"], errors.Conflict),
+    **dict.fromkeys(["QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"], errors.QuotaExceeded),
+    **dict.fromkeys(["TooManyBuckets", "ServiceQuotaExceeded", "StorageFull"], errors.QuotaExceeded),
+    **dict.fromkeys(["SlowDown", "SlowDownRead", "SlowDownWrite", "TooManyRequests", "Throttling"], errors.RateLimited),
+    **dict.fromkeys(["RequestLimitExceeded", "BandwidthLimitExceeded", "ServiceUnavailable"], errors.RateLimited),
+    **dict.fromkeys(["RequestTimeout", "InternalError", "IncompleteBody"], errors.Transient),
+    **dict.fromkeys(["BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "InvalidPart"], errors.Integrity),
+    **dict.fromkeys(["XAmzContentChecksumMismatch", "InvalidPartOrder"], errors.Integrity),
+    **dict.fromkeys(["EntityTooLarge", "EntityTooSmall", "NotImplemented"], errors.Unsupported),
+    **dict.fromkeys(["KeyTooLongError", "InvalidURI", "XMinioInvalidObjectName"], errors.InvalidName),
+}
+_BY_STATUS: Final[dict[int, type[ProviderError]]] = {
+    401: errors.Authentication,
+    403: errors.PermissionDenied,
+    404: errors.NotFound,
+    405: errors.Unsupported,
+    408: errors.Transient,
+    409: errors.Conflict,
+    412: errors.Conflict,
+    413: errors.Unsupported,
+    416: errors.Integrity,
+    429: errors.RateLimited,
+    501: errors.Unsupported,
+    503: errors.RateLimited,
+    507: errors.QuotaExceeded,
+}
+_SKEW_HINT: Final = "Set the clock of this machine (timedatectl set-ntp true); the credentials may well be right."
+_REGION_IN_TEXT: Final = re.compile(r"expecting '([a-z0-9-]+)'")
+_REGION_IN_HOST: Final = re.compile(r"\.s3[.-]([a-z0-9-]+)\.amazonaws\.com")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    def xml(self) -> ElementTree.Element:
+        """The body as XML without namespaces. Raises InvalidConfiguration when what answered is not S3."""
+        found = parsed(self.body)
+        if found is None:
+            raise not_s3(self)
+        return found
+
+
+@dataclass(frozen=True)
+class Where:
+    """What an error message names. No secrets."""
+
+    endpoint: str
+    bucket: str
+    region: str
+    access_key: str = ""
+
+
+def parsed(body: bytes) -> ElementTree.Element | None:
+    try:
+        root = ElementTree.fromstring(body)
+    except ElementTree.ParseError:
+        return None
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root if root.tag.lower() != "html" else None
+
+
+def not_s3(reply: Reply) -> ProviderError:
+    kind = reply.headers.get("content-type", "no content type").partition(";")[0]
+    return InvalidConfiguration(
+        f"endpoint_url: something answers there, but not as S3 does (HTTP {reply.status}, {kind})",
+        field="endpoint_url",
+        hint="Check address and port: this may be a web page, a login portal or the service's console.",
+    )
+
+
+def failure(reply: Reply, where: Where, now_s: float) -> ProviderError:
+    """The error that a reply of status 300 and above tells."""
+    root = parsed(reply.body) if reply.body else None
+    code = (root.findtext("Code") or "") if root is not None else ""
+    text = (root.findtext("Message") or "") if root is not None else ""
+    told = f"{text.rstrip('.')} ({code})" if text and code else code or f"HTTP {reply.status}"
+    if code == "RequestTimeTooSkewed":
+        return errors.Authentication(_skew(reply, root, now_s), hint=_SKEW_HINT, code=code)
+    if code == "NoSuchBucket":
+        return errors.NotFound(
+            f"the bucket {where.bucket} does not exist at {where.endpoint}",
+            hint="Check the name in container, or create the bucket.",
+            code=code,
+        )
+    configuration = _configuration(reply, root, code, told, where)
+    if configuration is not None:
+        return configuration
+    cls = _BY_CODE.get(code) or _BY_STATUS.get(reply.status)
+    if cls is None and reply.body and root is None and reply.status < 500:
+        return not_s3(reply)
+    return _made(cls or (Transient if reply.status >= 500 else ProviderError), told, code, reply, where)
+
+
+def _made(cls: type[ProviderError], told: str, code: str, reply: Reply, where: Where) -> ProviderError:
+    if cls is RateLimited:
+        seconds = retry_after_s(reply.headers)
+        return RateLimited(f"{where.endpoint} asks to slow down: {told}", code=code, retry_after_s=seconds)
+    if cls is errors.Authentication:
+        hint = {
+            "InvalidAccessKeyId": "Check access_key: this service does not know it.",
+            "SignatureDoesNotMatch": "Check secret_key: it does not belong to this access key.",
+            "ExpiredToken": "The temporary credentials have expired: fetch new ones.",
+        }.get(code, "")
+        name = f" {where.access_key}" if where.access_key else ""
+        return cls(f"the access key{name} was not accepted: {told}", hint=hint, code=code)
+    if cls is errors.PermissionDenied:
+        return cls(f"not allowed in bucket {where.bucket}: {told}", code=code)
+    if cls is errors.Unsupported:
+        return cls(f"{where.endpoint} does not take this: {told}", code=code)
+    return cls(f"{where.endpoint} answers: {told}", code=code)
+
+
+def _configuration(
+    reply: Reply, root: ElementTree.Element | None, code: str, told: str, where: Where
+) -> ProviderError | None:
+    if code == "InvalidBucketName":
+        return InvalidConfiguration(f"container: {where.bucket!r} is not a valid name of a bucket", field="container")
+    moved = code in {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IncorrectEndpoint"}
+    if not (moved or code == "IllegalLocationConstraintException" or reply.status in (301, 302, 307, 308)):
+        return None
+    region = _right_region(reply, root)
+    if not region:
+        return InvalidConfiguration(
+            f"region: {where.endpoint} does not serve this from {where.region}: {told}",
+            field="region" if root is not None else "endpoint_url",
+            hint="Check region and endpoint_url.",
+        )
+    return InvalidConfiguration(
+        f"region: the bucket {where.bucket} lives in {region}, not in {where.region}",
+        field="region",
+        hint=f"Set region to {region}.",
+    )
+
+
+def _right_region(reply: Reply, root: ElementTree.Element | None) -> str:
+    said = reply.headers.get("x-amz-bucket-region", "")
+    if said or root is None:
+        return said
+    in_text = _REGION_IN_TEXT.search(root.findtext("Message") or "")
+    in_host = _REGION_IN_HOST.search(root.findtext("Endpoint") or "")
+    found = in_text or in_host
+    return root.findtext("Region") or (found[1] if found else "")
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Retry-After as seconds; the form with a date counts from the reply's own Date."""
+    value = headers.get("retry-after", "")
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    until, sent = _http_date(value), _http_date(headers.get("date", ""))
+    return max(0.0, until - sent) if until is not None and sent is not None else None
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def _skew(reply: Reply, root: ElementTree.Element | None, now_s: float) -> str:
+    server = None
+    try:
+        stamp = (root.findtext("ServerTime") or "") if root is not None else ""
+        server = datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        server = _http_date(reply.headers.get("date", ""))
+    if server is None:
+        return "the clock of this machine and that of the service are too far apart"
+    minutes = round(abs(now_s - server) / 60)
+    side = "ahead of" if now_s > server else "behind"
+    return f"the clock of this machine is {minutes // 60} h {minutes % 60} min {side} that of the service"
+
+
+def connection_failure(error: Exception, host: str, port: int, timeout_s: float) -> ProviderError:
+    """What a failed connection means: each cause with its own words and cure."""
+    at = f"{host}:{port}"
+    if isinstance(error, socket.gaierror):
+        return Transient(
+            f"the name {host} cannot be found", hint="Check endpoint_url, and the DNS of this machine.", code="DNS"
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return InvalidConfiguration(
+            f"endpoint_url: the certificate of {at} is not trusted: {error.verify_message}",
+            field="endpoint_url",
+            hint="Use the name it was made for; a CA of your own goes into the system's store or AWS_CA_BUNDLE.",
+        )
+    if isinstance(error, ssl.SSLError) and error.reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}:
+        return InvalidConfiguration(
+            f"endpoint_url: {at} does not speak TLS", field="endpoint_url", hint="Write http:// if that is meant."
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return Transient(
+            f"{at} refuses the connection",
+            hint="See that the service runs, and check the port in endpoint_url.",
+            code="REFUSED",
+        )
+    if isinstance(error, TimeoutError):
+        return Transient(
+            f"{at}: no byte has moved for {timeout_s:g} s",
+            hint="Check the network and firewalls; what was sent is kept.",
+            code="TIMEOUT",
+        )
+    reason = str(error) or type(error).__name__
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
+        return Transient(f"{at} broke off, or does not speak HTTP: {type(error).__name__}", hint="Check endpoint_url.")
+    return Transient(f"the connection to {at} broke: {reason}", code="CONNECTION")

@@ -1,0 +1,203 @@
+"""Objects on their way up: in one request, or part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree.ElementTree import Element
+from xml.sax.saxutils import escape
+
+from providers.aws_s3 import objects, replies
+from providers.aws_s3.connection import Calls
+from providers.aws_s3.facts import ServerFacts
+from providers.aws_s3.replies import Reply, Where
+from providers.aws_s3.signature import UNSIGNED_PAYLOAD
+from providers.aws_s3.wire import Request, Wire
+from providers.errors import Integrity, InvalidName, NotFound
+from providers.objects import RemoteFile
+from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
+
+
+def _checksum_headers(digests: Mapping[str, str], facts: ServerFacts) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if "md5" in digests:
+        headers["content-md5"] = objects.base64_of(digests["md5"])
+    if facts.checksum_enforced and "sha256" in digests:
+        headers["x-amz-checksum-sha256"] = objects.base64_of(digests["sha256"])
+    return headers
+
+
+def _agrees(reply: Reply, digests: Mapping[str, str], facts: ServerFacts, what: str) -> None:
+    """Raises Integrity when a checksum in the reply is not ours."""
+    told = objects.checksums_of(reply.headers, facts)
+    for kind in told.keys() & digests.keys():
+        if told[kind] != digests[kind]:
+            raise Integrity(f"{what}: {kind} at the service is {told[kind]}, of what was sent {digests[kind]}")
+
+
+class SingleUpload(UploadSession):
+    """One request. Its own reply tells the checksum, so that the proof needs no other."""
+
+    def __init__(self, wire: Wire, key: str, request: UploadRequest, facts: ServerFacts) -> None:
+        self.request = request
+        self._wire = wire
+        self._key = key
+        self._facts = facts
+        self._calls = Calls()
+        self._stored: RemoteFile | None = None
+
+    @property
+    def token(self) -> dict[str, Any] | None:
+        return None
+
+    def confirmed(self) -> Sequence[PartReceipt]:
+        return ()
+
+    def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
+        known = {**digests, **({"sha256": self.request.sha256} if self.request.sha256 else {})}
+        headers = objects.metadata_headers(self.request) | _checksum_headers(known, self._facts)
+        if self.request.only_if_absent and self._facts.conditional:
+            headers["if-none-match"] = "*"
+        sha256 = known.get("sha256", UNSIGNED_PAYLOAD)
+        reply = self._wire.ask(
+            Request("PutObject", "PUT", self._key, headers=headers, body=body, sha256=sha256), self._calls
+        )
+        _agrees(reply, known, self._facts, self.request.key)
+        self._stored = objects.just_stored(self.request, reply.headers, self._facts)
+        return PartReceipt(
+            index=part.index, size_bytes=part.size_bytes, tag=reply.headers.get("etag", ""), digests=dict(known)
+        )
+
+    def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
+        if self._stored is None:
+            raise NotFound(f"{self.request.key}: nothing was sent")
+        return self._stored
+
+    def abort(self) -> None:
+        """There is nothing that a server could hold: the object is whole, or not there."""
+
+    def interrupt(self) -> None:
+        self._calls.interrupt()
+
+
+class MultipartUpload(UploadSession):
+    """UploadPart for each part, with Content-MD5 and where it is enforced SHA-256; CompleteMultipartUpload at the
+    end."""
+
+    def __init__(
+        self, wire: Wire, key: str, request: UploadRequest, facts: ServerFacts, token: dict[str, Any] | None
+    ) -> None:
+        self.request = request
+        self._wire = wire
+        self._key = key
+        self._facts = facts
+        self._calls = Calls()
+        if token is None:
+            self._with_sha256 = facts.checksum_enforced
+            self._upload_id = self._begin()
+        else:
+            self._with_sha256 = token.get("checksum") == "sha256"
+            self._upload_id = str(token.get("upload_id", ""))
+            if not self._upload_id:
+                raise InvalidName(f"{request.key!r}: the saved upload is not one of S3")
+
+    @property
+    def token(self) -> dict[str, Any] | None:
+        return {"upload_id": self._upload_id, "checksum": "sha256" if self._with_sha256 else ""}
+
+    def _begin(self) -> str:
+        headers = objects.metadata_headers(self.request)
+        if self._with_sha256:
+            headers["x-amz-checksum-algorithm"] = "SHA256"
+        request = Request("CreateMultipartUpload", "POST", self._key, query={"uploads": ""}, headers=headers)
+        found = self._wire.ask(request, self._calls).xml().findtext("UploadId")
+        if not found:
+            raise Integrity(f"{self.request.key}: the service began an upload without giving it an id")
+        return found
+
+    def confirmed(self) -> Sequence[PartReceipt]:
+        found: list[PartReceipt] = []
+        marker = ""
+        while True:
+            query = {"uploadId": self._upload_id, "max-parts": "1000"}
+            if marker:
+                query["part-number-marker"] = marker
+            root = self._wire.ask(Request("ListParts", "GET", self._key, query=query), self._calls).xml()
+            found += [receipt for item in root.iterfind("Part") if (receipt := self._receipt(item))]
+            marker = root.findtext("NextPartNumberMarker") or ""
+            if root.findtext("IsTruncated") != "true" or not marker:
+                return found
+
+    def _receipt(self, item: Element) -> PartReceipt | None:
+        """A part that the server holds; None for one that is not a part of this file."""
+        index = int(item.findtext("PartNumber") or "0") - 1
+        size_bytes = int(item.findtext("Size") or "-1")
+        if not 0 <= index < self.request.part_count or size_bytes != self.request.part(index).size_bytes:
+            return None
+        tag = item.findtext("ETag") or ""
+        headers = {"etag": tag, "x-amz-checksum-sha256": item.findtext("ChecksumSHA256") or ""}
+        digests = objects.checksums_of(headers, self._facts)
+        return PartReceipt(index=index, size_bytes=size_bytes, tag=tag, digests=digests)
+
+    def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
+        facts = self._facts
+        headers = _checksum_headers(digests, facts)
+        if not self._with_sha256:
+            headers.pop("x-amz-checksum-sha256", None)
+        request = Request(
+            "UploadPart",
+            "PUT",
+            self._key,
+            query={"partNumber": str(part.index + 1), "uploadId": self._upload_id},
+            headers=headers,
+            body=body,
+            sha256=digests.get("sha256", UNSIGNED_PAYLOAD),
+        )
+        reply = self._wire.ask(request, self._calls)
+        _agrees(reply, digests, facts, f"{self.request.key}, part {part.index + 1}")
+        tag = reply.headers.get("etag", "")
+        return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=tag, digests=dict(digests))
+
+    def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
+        headers = {"content-type": "application/xml"}
+        if self.request.only_if_absent and self._facts.conditional:
+            headers["if-none-match"] = "*"
+        parts = "".join(self._part_xml(receipt) for receipt in receipts)
+        body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+        request = Request(
+            "CompleteMultipartUpload",
+            "POST",
+            self._key,
+            query={"uploadId": self._upload_id},
+            headers=headers,
+            body=body,
+        )
+        reply = self._wire.ask(request, self._calls)
+        root = reply.xml()
+        if root.tag == "Error":  # S3 answers 200 before it has put the parts together, and may still fail
+            endpoint = self._wire.endpoint
+            where = Where(endpoint.url, endpoint.bucket, endpoint.region)
+            raise replies.failure(Reply(500, reply.headers, reply.body), where, 0.0)
+        told = {
+            **reply.headers,
+            "etag": root.findtext("ETag") or reply.headers.get("etag", ""),
+            "x-amz-checksum-sha256": root.findtext("ChecksumSHA256") or "",
+        }
+        return objects.just_stored(self.request, told, self._facts)
+
+    def _part_xml(self, receipt: PartReceipt) -> str:
+        sha256 = receipt.digests.get("sha256")
+        checksum = (
+            f"<ChecksumSHA256>{objects.base64_of(sha256)}</ChecksumSHA256>" if sha256 and self._with_sha256 else ""
+        )
+        return f"<Part><PartNumber>{receipt.index + 1}</PartNumber><ETag>{escape(receipt.tag)}</ETag>{checksum}</Part>"
+
+    def abort(self) -> None:
+        request = Request("AbortMultipartUpload", "DELETE", self._key, query={"uploadId": self._upload_id})
+        try:
+            self._wire.ask(request, self._calls)
+        except NotFound:
+            return
+
+    def interrupt(self) -> None:
+        self._calls.interrupt()

@@ -1,0 +1,75 @@
+"""The questions that the console asks before it queues or cancels something, made from what was counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backup.model import Conflicts, ItemView, JobKind, TransferPlan
+from screens.modals.confirm import Choice, Fact, Question
+from tui.text import count, safe, size
+from tui.theme import Tone
+
+
+def transfer_question(plan: TransferPlan, destination: str) -> Question[Conflicts]:
+    """`destination` must have passed `safe`."""
+    verb = "Upload" if plan.kind is JobKind.UPLOAD else "Download"
+    facts = [Fact("what", _amount(plan), Tone.STRONG), Fact("to", destination), *_warnings(plan)]
+    choices = [Choice(f"{verb}, replace" if plan.replaces else verb, Conflicts.REPLACE)]
+    if plan.replaces:
+        facts.append(Fact("replaces", _replaced(plan), Tone.WAITING))
+        choices.append(Choice("Skip unchanged", Conflicts.SKIP_UNCHANGED))
+    else:
+        facts.append(Fact("replaces", "nothing that is there now", Tone.MUTED))
+    return Question(f"{verb} to {destination}" if len(destination) < 40 else verb, facts, choices)
+
+
+def delete_question(plan: TransferPlan, source: str, *, keeps_versions: bool) -> Question[bool]:
+    facts = [Fact("what", _amount(plan), Tone.STRONG), Fact("from", source), *_warnings(plan)]
+    if keeps_versions:
+        facts.append(Fact("after that", "older versions may stay at the service, and cost", Tone.WAITING))
+    else:
+        facts.append(Fact("after that", "gone for good: nothing brings them back", Tone.FAILED))
+    return Question("Delete at the service", facts, [Choice("Delete", True)], danger=True)
+
+
+def cancel_question(items: Sequence[ItemView], chosen: int) -> Question[bool]:
+    """`items` are those of the `chosen` ones that are at hand and not finished."""
+    moved = sum(item.bytes_done for item in items)
+    what = safe(items[0].name) if chosen == 1 else f"{count(chosen, 'transfer')}, as far as they are not finished"
+    facts = [
+        Fact("what", what, Tone.STRONG),
+        Fact("given up", f"{size(moved)} already moved; unfinished parts are removed at the service", Tone.WAITING),
+        Fact("kept", "your files, what was there before, and all that is finished; r begins anew"),
+        Fact("instead", "p pauses and keeps every part that was sent", Tone.MUTED),
+    ]
+    title, keep = ("Cancel this transfer?", "Let it go on") if chosen == 1 else ("Cancel them?", "Let them go on")
+    return Question(title, facts, [Choice("Cancel it" if chosen == 1 else "Cancel them", True)], keep=keep, danger=True)
+
+
+def _amount(plan: TransferPlan) -> str:
+    noun = "object" if plan.kind is JobKind.DELETE else "file"
+    least = "" if plan.complete else "at least "
+    folders = f" in {count(plan.folders, 'folder')}" if plan.folders else ""
+    return f"{least}{count(plan.files, noun)}{folders} · {size(plan.size_bytes)}"
+
+
+def _warnings(plan: TransferPlan) -> list[Fact]:
+    facts = []
+    if not plan.complete:
+        facts.append(Fact("counting", "cut off: there is more than that, and all of it is taken", Tone.WAITING))
+    skipped = [
+        count(number, noun)
+        for number, noun in ((plan.skipped_symlinks, "symbolic link"), (plan.skipped_special, "special file"))
+        if number
+    ]
+    if skipped:
+        facts.append(Fact("skipped", " and ".join(skipped), Tone.WAITING))
+    if plan.unreadable:
+        facts.append(Fact("unreadable", f"{count(plan.unreadable, 'entry', 'entries')}: they will fail", Tone.WAITING))
+    return facts
+
+
+def _replaced(plan: TransferPlan) -> str:
+    names = ", ".join(safe(name) for name in plan.replaced_names[:3])
+    more = f" and {plan.replaces - min(3, len(plan.replaced_names)):,} more" if plan.replaces > 3 else ""
+    return f"{count(plan.replaces, 'of them', 'of them')}: {names}{more}" if names else f"{plan.replaces:,} of them"

@@ -1,0 +1,90 @@
+"""What is loaded when, seen in processes of their own. The arrows between packages are import-linter's contracts."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SDKS = frozenset({"boto3", "botocore", "obstore", "s3transfer"})
+SCREEN = frozenset({"textual", "tui", "screens"})
+KEYRING = frozenset({"keyring", "secretstorage", "jeepney"})
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level modules in a fresh process after `statement`."""
+    script = f"import sys\n{statement}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import backup",
+        "import backup.service",
+        "import backup.questions",
+        "import backup.queries",
+        "import backup.cli.main",
+        "import backup.instances, backup.credentials, backup.logs",
+        "import providers.base, providers.registry",
+        "from providers import registry; registry.specs()",
+    ],
+)
+def test_the_core_loads_no_screen_no_sdk_and_no_keyring(statement: str):
+    assert loaded_by(statement) & (SCREEN | SDKS | KEYRING) == set()
+
+
+def test_the_process_that_draws_loads_no_sdk():
+    screens = sorted(path.stem for path in (ROOT / "screens").glob("*.py") if path.stem != "__init__")
+    everything = ", ".join(["tui.app", *(f"screens.{name}" for name in screens)])
+    loaded = loaded_by(f"import {everything}")
+    assert "textual" in loaded
+    assert loaded & SDKS == set()
+
+
+def test_the_facade_loads_no_sdk_when_it_is_asked(tmp_path: Path):
+    statement = (
+        "from pathlib import Path; from backup.paths import Paths; from backup.service import Service\n"
+        f"base = Path({str(tmp_path)!r})\n"
+        "service = Service(Paths(base / 'c', base / 's', base / 'd'))\n"
+        "assert service.services() and service.instances() and service.snapshot().item_count == 0"
+    )
+    assert loaded_by(statement) & (SCREEN | SDKS | KEYRING) == set()
+
+
+def test_the_verb_list_loads_no_verb():
+    loaded = loaded_by("import backup.cli.main as main; main.program.list_commands(None)")
+    assert "rich" not in loaded
+    assert "sqlite3" not in loaded
+
+
+def test_each_service_has_its_folder_in_the_common_form():
+    from providers.registry import EMBEDDED
+
+    for name in EMBEDDED:
+        folder = ROOT / "providers" / name
+        there = {path.name for path in folder.iterdir()}
+        assert {"__init__.py", "settings.py", "provider.py", "README.md"} <= there, name
+        assert loaded_by(f"import providers.{name}.settings") & SDKS == set()
+
+
+def test_a_child_never_takes_its_modules_from_where_the_user_stands(tmp_path: Path):
+    """`-m` without `-P` searches the working folder first, and a backup.py in one's home is likely enough."""
+    starts = re.compile(r"""executable[^\n]*?["']-m["']""")
+    found = [line.strip() for path in (ROOT / "backup").rglob("*.py") for line in starts.findall(path.read_text())]
+    assert found, "no child is started any more: drop this test"
+    assert all('"-P"' in line for line in found), found
+    (tmp_path / "backup.py").write_text("raise SystemExit('taken from the working folder')")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "backup", "--version"],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,456 @@
+"""Questions: answered here and in the child, in bounded time, cancelled at once, asked again when the child is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup import instances, questions
+from backup.config import edit
+from backup.model import Conflicts, JobKind
+from backup.paths import Paths
+from backup.questions import Questions, QuestionsClient
+from backup.rpc import ConnectionLost
+from providers.cancel import CancelToken
+from providers.errors import Authentication, Cancelled, InvalidConfiguration, NotFound, Transient
+from providers.report import CheckStep, StepName, StepState
+from providers.secret import Secret
+from tests.providers.memory import MemoryProvider, MemoryStore
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def storage(paths: Paths) -> Path:
+    """The embedded local storage with a few objects."""
+    folder = paths.local_storage
+    for name, data in {"a.txt": b"alpha", "docs/b.txt": b"beta", "docs/deep/c.txt": b"gamma!"}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def here(paths: Paths) -> Iterator[Questions]:
+    asked = Questions(paths)
+    yield asked
+    asked.close()
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    """Every instance is in memory, and `memory.opened` counts how often it was opened."""
+    store = MemoryStore()
+    store.calls.clear()
+
+    def open_memory(paths: Paths, name: str, *, context: Any = None) -> MemoryProvider:
+        store.called("open", name)
+        return MemoryProvider(store, context=context, timeout=5, retry_delay=0)
+
+    monkeypatch.setattr(instances, "open_provider", open_memory)
+    return store
+
+
+# In this process
+
+
+def test_a_page_has_files_and_folders(here: Questions, storage: Path):
+    page = here.list_page("local")
+    assert [file.key for file in page.files] == ["a.txt"]
+    assert page.prefixes == ("docs/",)
+    assert here.list_page("local", "docs/", delimiter="").next_token is None
+    assert here.stat("local", "docs/b.txt").size_bytes == 4
+    with pytest.raises(NotFound):
+        here.stat("local", "nothing")
+    with pytest.raises(InvalidConfiguration):
+        here.list_page("nowhere")
+
+
+def test_one_provider_serves_many_questions_until_the_configuration_changes(
+    here: Questions, paths: Paths, memory: MemoryStore
+):
+    for _ in range(3):
+        here.list_page("local")
+    assert memory.count("open") == 1
+    with edit(paths) as draft:
+        draft.set("local", "max_retries", 1)
+    here.list_page("local")
+    assert memory.count("open") == 2
+
+
+def test_questions_at_once_share_one_provider(here: Questions, memory: MemoryStore):
+    threads = [threading.Thread(target=here.list_page, args=("local",)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert memory.count("scan") == 8
+    assert memory.count("open") == 1
+
+
+def test_a_page_is_retried_as_the_settings_say(here: Questions, memory: MemoryStore):
+    def fail_twice(call: str, _: object) -> None:
+        if call == "scan" and memory.count("scan") < 3:
+            raise Transient("reset")
+
+    memory.trouble = fail_twice
+    assert here.list_page("local").files == ()
+    assert memory.count("scan") == 3
+
+
+class Stall:
+    """Stalls every scan until `over` is set."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.over = threading.Event()
+
+    def __call__(self, call: str, _: object) -> None:
+        if call == "scan":
+            self.begun.set()
+            self.over.wait(30)
+
+
+@pytest.fixture
+def stall(memory: MemoryStore) -> Iterator[Stall]:
+    memory.trouble = stalled = Stall()
+    yield stalled
+    stalled.over.set()
+
+
+def test_a_stalled_question_ends_in_time(here: Questions, stall: Stall, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(questions, "LIMIT_S", 0.2)
+    with pytest.raises(Transient, match="no answer within"):
+        here.list_page("local")
+
+
+def test_a_stalled_question_is_cancelled_at_once(here: Questions, stall: Stall):
+    cancel = CancelToken()
+    threading.Thread(target=lambda: (stall.begun.wait(10), cancel.cancel())).start()
+    started_s = time.monotonic()
+    with pytest.raises(Cancelled):
+        here.list_page("local", cancel=cancel)
+    assert time.monotonic() - started_s < 2
+
+
+def test_a_check_that_hangs_is_a_failed_step(here: Questions, stall: Stall, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(questions, "PROBE_LIMIT_S", 0.5)
+    told: list[CheckStep] = []
+    report = here.probe("local", told.append)
+    assert not report.ok
+    assert [step.name for step in report.steps] == list(StepName)
+    assert list(report.steps) == told
+    assert report.failure is not None
+    assert report.failure.kind == "transient"
+    assert report.steps[-1].state is StepState.NOT_RUN
+
+
+def test_a_check_tells_its_steps(here: Questions, storage: Path):
+    told: list[StepName] = []
+    report = here.probe("local", lambda step: told.append(step.name))
+    assert report.ok
+    assert told == list(StepName)
+
+
+def test_a_draft_is_checked_before_it_is_saved(here: Questions, paths: Paths, tmp_path: Path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    assert here.probe_draft("local", {"container": str(folder)}, {}).ok
+    report = here.probe_draft("local", {"container": str(tmp_path / "gone")}, {})
+    assert report.failure is not None
+    assert report.failure.kind == "not_found"
+    assert not paths.config_file.exists()
+    assert list(folder.iterdir()) == []
+
+
+# Plans
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "empty").mkdir()
+    (folder / "b.txt").write_bytes(b"BETA")
+    (folder / "deep" / "new.txt").write_bytes(b"123456")
+    (folder / "link").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "pipe")
+    return folder
+
+
+def test_an_upload_is_counted_with_what_it_replaces(here: Questions, storage: Path, tree: Path):
+    plan = here.plan_upload("local", [tree])
+    assert (plan.kind, plan.files, plan.size_bytes) == (JobKind.UPLOAD, 2, 10)
+    assert plan.folders == 3
+    assert (plan.skipped_symlinks, plan.skipped_special) == (1, 1)
+    assert (plan.replaces, plan.replaced_names) == (1, ("docs/b.txt",))
+    assert plan.complete
+    assert here.plan_upload("local", [tree], "elsewhere/").replaces == 0
+    assert here.plan_upload("local", [tree / "b.txt"], "docs").replaces == 1
+    assert here.plan_upload("local", [tree / "b.txt"], "docs", conflicts=Conflicts.SKIP_UNCHANGED).replaces <= 1
+    with pytest.raises(NotFound):
+        here.plan_upload("local", [tree / "gone"])
+
+
+def test_many_single_files_are_looked_up_in_one_listing(here: Questions, memory: MemoryStore, tmp_path: Path):
+    files = [tmp_path / f"{number}.bin" for number in range(40)]
+    for file in files:
+        file.write_bytes(b"x")
+    memory.objects = {"to/3.bin": b"old", "to/unrelated": b"", "3.bin": b""}
+    plan = here.plan_upload("local", files, "to/")
+    assert plan.replaced_names == ("to/3.bin",)
+    assert memory.count("scan") == 1
+
+
+def test_counting_stops_at_its_limit(here: Questions, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("backup.plans.LIMIT_ENTRIES", 5)
+    memory.objects = {f"x/{number}": b"1" for number in range(9)}
+    plan = here.plan_delete("local", ["x/"])
+    assert (plan.files, plan.complete) == (5, False)
+
+
+def test_a_download_is_counted_with_what_it_replaces(here: Questions, storage: Path, tmp_path: Path):
+    to = tmp_path / "to"
+    (to / "docs").mkdir(parents=True)
+    (to / "docs" / "b.txt").write_bytes(b"mine")
+    plan = here.plan_download("local", ["docs/"], to)
+    assert (plan.files, plan.size_bytes, plan.replaces) == (2, 10, 1)
+    assert here.plan_download("local", ["docs/b.txt"], to / "docs" / "b.txt").replaces == 1
+    assert here.plan_download("local", ["docs/b.txt"], to / "docs").replaces == 1
+    assert here.plan_download("local", ["a.txt"], to).replaces == 0
+    with pytest.raises(NotFound):
+        here.plan_download("local", ["nothing.txt"], to)
+
+
+def test_a_delete_is_counted(here: Questions, storage: Path):
+    plan = here.plan_delete("local", ["docs/", "a.txt"])
+    assert (plan.kind, plan.files, plan.size_bytes) == (JobKind.DELETE, 3, 15)
+    with pytest.raises(NotFound):
+        here.plan_delete("local", ["nothing/"])
+
+
+# Through the child
+
+
+async def closing(client: QuestionsClient, test: Any) -> None:
+    try:
+        async with asyncio.timeout(30):
+            await test(client)
+    finally:
+        await client.close()
+
+
+def test_the_child_answers_as_the_process_itself_would(paths: Paths, storage: Path, here: Questions, tree: Path):
+    async def ask(client: QuestionsClient) -> None:
+        assert client.child_pid is None
+        pages = await asyncio.gather(*(client.list_page("local", "docs/") for _ in range(4)))
+        assert all(page == here.list_page("local", "docs/") for page in pages)
+        assert await client.stat("local", "a.txt") == here.stat("local", "a.txt")
+        assert await client.plan_upload("local", [tree]) == here.plan_upload("local", [tree])
+        assert await client.plan_delete("local", ["docs/"]) == here.plan_delete("local", ["docs/"])
+        told: list[CheckStep] = []
+        report = await client.probe("local", told.append)
+        assert report.ok
+        assert tuple(told) == report.steps
+        with pytest.raises(NotFound) as caught:
+            await client.stat("local", "nothing")
+        assert caught.value.hint
+
+    asyncio.run(closing(QuestionsClient(paths), ask))
+
+
+def test_secrets_of_a_draft_travel_over_the_pipe_alone(paths: Paths):
+    canary = "canary-5f1e3b"
+
+    async def ask(client: QuestionsClient) -> None:
+        values = {"container": "b", "endpoint_url": "http://127.0.0.1:9", "access_key": "AKIA"}
+        report = await client.probe_draft("aws_s3", values, {"secret_key": Secret(canary)})
+        assert not report.ok
+        assert canary not in repr(report)
+        process = Path(f"/proc/{client.child_pid}")
+        assert canary.encode() not in (process / "cmdline").read_bytes()
+        assert canary.encode() not in (process / "environ").read_bytes()
+
+    asyncio.run(closing(QuestionsClient(paths), ask))
+    for log in paths.logs_dir.glob("*"):
+        assert canary not in log.read_text()
+
+
+def test_a_killed_child_is_replaced_and_asked_again(paths: Paths, storage: Path):
+    async def ask(client: QuestionsClient) -> None:
+        await client.list_page("local")
+        first = client.child_pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        asked = asyncio.create_task(client.list_page("local"))
+        await asyncio.sleep(0)
+        os.kill(first, signal.SIGKILL)
+        assert (await asked).prefixes == ("docs/",)
+        assert client.child_pid not in {None, first}
+
+    asyncio.run(closing(QuestionsClient(paths), ask))
+
+
+def test_a_hung_child_is_replaced_and_asked_again(paths: Paths, storage: Path):
+    async def ask(client: QuestionsClient) -> None:
+        await client.list_page("local")
+        first = client.child_pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        assert (await client.list_page("local")).prefixes == ("docs/",)
+        assert client.child_pid != first
+
+    asyncio.run(closing(QuestionsClient(paths, ping_every_s=0.1, ping_limit_s=0.5), ask))
+
+
+def test_the_child_ends_with_the_client(paths: Paths, storage: Path):
+    pids: list[int] = []
+
+    async def ask(client: QuestionsClient) -> None:
+        await client.list_page("local")
+        assert client.child_pid is not None
+        pids.append(client.child_pid)
+
+    asyncio.run(closing(QuestionsClient(paths), ask))
+    assert not Path(f"/proc/{pids[0]}").exists()
+
+
+def test_a_closed_client_starts_no_child(paths: Paths):
+    async def ask() -> None:
+        client = QuestionsClient(paths)
+        await client.close()
+        with pytest.raises(ConnectionLost):
+            await client.list_page("local")
+        assert client.child_pid is None
+
+    asyncio.run(ask())
+
+
+def test_the_child_dies_with_its_parent(paths: Paths, storage: Path):
+    """Killed, the parent closes nothing. Another process holds the child's stdin open, so that it sees no end of it."""
+    script = textwrap.dedent(
+        """
+        import asyncio, os, subprocess
+        from backup.paths import Paths
+        from backup.questions import QuestionsClient
+
+        async def main():
+            client = QuestionsClient(Paths.default())
+            await client.list_page("local")
+            pipe = client._child._writer.transport.get_extra_info("pipe").fileno()
+            holder = subprocess.Popen(["sleep", "60"], pass_fds=[pipe])
+            print(client.child_pid, holder.pid, flush=True)
+            await asyncio.sleep(60)
+
+        asyncio.run(main())
+        """
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert parent.stdout is not None
+    child, holder = (int(pid) for pid in parent.stdout.readline().split())
+    try:
+        assert not gone(child)
+        parent.kill()
+        parent.wait(10)
+        wait_until(lambda: gone(child), "the child is gone")
+        assert not gone(holder)
+    finally:
+        os.kill(holder, signal.SIGKILL)
+        parent.stdout.close()
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+ECHO_CHILD = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from backup.rpc import Server
+    from providers.errors import Authentication
+
+    marker = Path(sys.argv[1])
+
+    def stat(call):
+        marker.write_text("asked")
+        with call.cancel.calling(lambda: marker.write_text("cancelled")):
+            call.cancel.wait(30)
+
+    def create(call):
+        with marker.open("a") as file:
+            file.write("x")
+        import os
+        os._exit(1)
+
+    def containers(call):
+        raise Authentication("the key was refused", code="InvalidAccessKeyId")
+
+    handlers = {"stat": stat, "create_container": create, "containers": containers, "ping": lambda call: "pong"}
+    Server(handlers).serve(sys.stdin.buffer, sys.stdout.buffer)
+    """
+)
+
+
+@pytest.fixture
+def scripted(paths: Paths, tmp_path: Path) -> tuple[QuestionsClient, Path]:
+    marker = tmp_path / "marker"
+    return QuestionsClient(paths, argv=(sys.executable, "-c", ECHO_CHILD, str(marker))), marker
+
+
+def test_cancelling_the_coroutine_cancels_the_question_in_the_child(scripted: tuple[QuestionsClient, Path]):
+    client, marker = scripted
+
+    async def ask(client: QuestionsClient) -> None:
+        asked = asyncio.create_task(client.stat("local", "x"))
+        await asyncio.to_thread(wait_until, marker.exists, "the question arrived")
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await asyncio.to_thread(wait_until, lambda: marker.read_text() == "cancelled", "it was cancelled")
+
+    asyncio.run(closing(client, ask))
+    assert marker.read_text() == "cancelled"
+
+
+def test_what_changes_something_is_not_asked_again(scripted: tuple[QuestionsClient, Path]):
+    client, marker = scripted
+
+    async def ask(client: QuestionsClient) -> None:
+        with pytest.raises(ConnectionLost):
+            await client.create_container("local", "new")
+
+    asyncio.run(closing(client, ask))
+    assert marker.read_text() == "x"
+
+
+def test_an_error_keeps_its_class_and_code(scripted: tuple[QuestionsClient, Path]):
+    client, _ = scripted
+
+    async def ask(client: QuestionsClient) -> None:
+        with pytest.raises(Authentication) as caught:
+            await client.containers("local")
+        assert caught.value.code == "InvalidAccessKeyId"
+
+    asyncio.run(closing(client, ask))

@@ -1,0 +1,247 @@
+"""The facade: setting up, both or neither of file and store, enabling, looking at local folders."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from backup import config
+from backup.credentials import CredentialStore, CredentialStoreError
+from backup.model import InstanceState, ItemKind, StoreState
+from backup.paths import Paths
+from backup.service import Service
+from providers.errors import InvalidConfiguration, NotFound, ProviderError
+from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
+from providers.secret import Secret
+from tests.credentials_fixture import SecretService
+
+
+@pytest.fixture
+def service(paths: Paths) -> Service:
+    return Service(paths)
+
+
+def report(*, ok: bool) -> ConnectionReport:
+    failed = ErrorInfo("authentication", "refused", "Set it anew.")
+    return ConnectionReport(
+        steps=tuple(
+            CheckStep(name=name, state=StepState.OK if ok else StepState.FAILED, error=None if ok else failed)
+            for name in StepName
+        ),
+        checked_at=time.time(),
+    )
+
+
+def file_text(paths: Paths) -> str:
+    return paths.config_file.read_text() if paths.config_file.exists() else ""
+
+
+def test_construction_touches_nothing(paths: Paths):
+    Service(paths)
+    assert not paths.config_dir.exists()
+    assert not paths.state_dir.exists()
+
+
+def test_the_facade_loads_no_sdk_no_keyring_and_no_textual(paths: Paths):
+    code = (
+        "import sys\n"
+        "from backup.paths import Paths\n"
+        "from backup.service import Service\n"
+        "from backup.questions import QuestionsClient\n"
+        "service = Service(Paths.default())\n"
+        "service.instances(), service.services()\n"
+        "print(sorted({'boto3', 'botocore', 'obstore', 'keyring', 'textual'} & set(sys.modules)))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True, cwd=root
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_setting_creates_the_instance_of_a_service(service: Service):
+    info = service.set_setting("aws_s3", "container", "copies")
+    assert (info.name, info.type, info.container) == ("aws_s3", "aws_s3", "copies")
+    assert info.state is InstanceState.DISABLED
+
+
+def test_type_creates_an_instance_of_another_name(service: Service):
+    service.set_setting("minio", "type", "aws_s3")
+    info = service.set_setting("minio", "upload_chunk_size", "64MiB")
+    assert info.settings["upload_chunk_size"] == 64 * 2**20
+    with pytest.raises(InvalidConfiguration, match="already there"):
+        service.set_setting("minio", "type", "local")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "text", "hint"),
+    [
+        ("nowhere", "container", "x", "set-config nowhere type"),
+        ("aws_s3", "type", "gopher", ""),
+        ("aws_s3", "secret_key", "hush", "set-credentials"),
+        ("aws_s3", "no_such_key", "hush", "Settings of this service"),
+        ("aws_s3", "timeout", "0", ""),
+        ("aws_s3", "password", "hush", ""),
+    ],
+)
+def test_a_wrong_setting_is_refused_and_changes_nothing(
+    service: Service, paths: Paths, name: str, key: str, text: str, hint: str
+):
+    with pytest.raises(InvalidConfiguration) as caught:
+        service.set_setting(name, key, text)
+    assert hint in caught.value.hint
+    assert "hush" not in str(caught.value)
+    assert file_text(paths) == ""
+
+
+def test_saving_keeps_secrets_in_the_store_and_the_rest_in_the_file(
+    service: Service, paths: Paths, secret_service: SecretService
+):
+    info = service.save_instance(
+        "offsite",
+        "aws_s3",
+        {"container": "copies", "region": "eu-central-1", "access_key": "AKIAEXAMPLE"},
+        {"secret_key": Secret("wJalrXUtnFEMI")},
+        enable=True,
+    )
+    assert info.state is InstanceState.READY
+    assert info.has_credentials
+    assert info.settings["access_key"] == "AKIAEXAMPLE"
+    assert "wJalr" not in file_text(paths)
+    found = CredentialStore(paths).get("offsite")
+    assert found is not None
+    assert (found.username, found.password) == ("AKIAEXAMPLE", Secret("wJalrXUtnFEMI"))
+
+
+def test_a_new_access_key_takes_the_place_of_the_old_one_everywhere(
+    service: Service, paths: Paths, secret_service: SecretService
+):
+    service.save_instance(
+        "aws_s3", "aws_s3", {"container": "c", "access_key": "OLD"}, {"secret_key": Secret("old secret")}
+    )
+    info = service.set_setting("aws_s3", "access_key", "NEW")
+    assert info.settings["access_key"] == "NEW"
+    found = CredentialStore(paths).get("aws_s3")
+    assert found is not None
+    assert (found.username, found.password) == ("NEW", Secret("old secret"))
+
+
+def test_without_a_store_nothing_is_saved(service: Service, paths: Paths):
+    with pytest.raises(CredentialStoreError):
+        service.save_instance("offsite", "aws_s3", {"container": "c"}, {"secret_key": Secret("wJalr")})
+    assert file_text(paths) == ""
+    with pytest.raises(CredentialStoreError):
+        service.set_credentials("aws_s3", "AKIA", Secret("wJalr"))
+    assert file_text(paths) == ""
+    assert service.store_status().state is StoreState.UNAVAILABLE
+
+
+def test_when_the_file_cannot_be_written_the_store_is_as_before(
+    service: Service, paths: Paths, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
+):
+    service.save_instance("aws_s3", "aws_s3", {"container": "c"}, {"secret_key": Secret("first")})
+    before = file_text(paths)
+
+    def full(self: object, name: str, key: str, value: object) -> None:
+        raise InvalidConfiguration("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(config.Draft, "set", full)
+        for name in ("aws_s3", "second"):
+            with pytest.raises(InvalidConfiguration, match="no space"):
+                service.save_instance(name, "aws_s3", {"container": "other"}, {"secret_key": Secret("second")})
+    found = CredentialStore(paths).get("aws_s3")
+    assert found is not None
+    assert found.password == Secret("first")
+    assert CredentialStore(paths).get("second") is None
+    assert [info.name for info in service.instances()] == ["local", "aws_s3"]
+    assert service.instance("aws_s3").container == "c"
+    assert before.count("container") == file_text(paths).count("container")
+
+
+def test_a_wrong_field_of_a_form_is_named_before_anything_is_kept(
+    service: Service, paths: Paths, secret_service: SecretService
+):
+    with pytest.raises(InvalidConfiguration) as caught:
+        service.save_instance("x", "aws_s3", {"container": "c", "timeout": "soon"}, {"secret_key": Secret("s")})
+    assert caught.value.field == "timeout"
+    assert CredentialStore(paths).get("x") is None
+    assert file_text(paths) == ""
+
+
+def test_local_takes_no_credentials(service: Service, secret_service: SecretService):
+    with pytest.raises(InvalidConfiguration, match="takes no credentials"):
+        service.set_credentials("local", None, Secret("x"))
+
+
+def test_credentials_create_the_instance_of_a_service(service: Service, secret_service: SecretService):
+    service.set_credentials("aws_s3", "AKIA", Secret("s"))
+    info = service.instance("aws_s3")
+    assert info.has_credentials
+    assert info.settings["access_key"] == "AKIA"
+    assert service.remove_credentials("aws_s3") is True
+    assert service.remove_credentials("aws_s3") is False
+    assert not service.instance("aws_s3").has_credentials
+
+
+def test_enabling_needs_a_passed_check_of_these_settings(service: Service):
+    service.set_setting("aws_s3", "container", "c")
+    with pytest.raises(InvalidConfiguration, match="not passed a check") as caught:
+        service.set_enabled("aws_s3", True)
+    assert "test-providers aws_s3" in caught.value.hint
+    service.record_check("aws_s3", report(ok=False))
+    with pytest.raises(InvalidConfiguration):
+        service.set_setting("aws_s3", "enabled", "true")
+    assert service.record_check("aws_s3", report(ok=True)).check_ok
+    assert service.set_enabled("aws_s3", True).state is InstanceState.READY
+    service.set_setting("aws_s3", "container", "other")
+    assert service.instance("aws_s3").check_ok is None
+    assert service.set_enabled("aws_s3", False).state is InstanceState.DISABLED
+
+
+def test_enabling_what_is_incomplete_says_what_is_missing(service: Service):
+    service.set_setting("aws_s3", "region", "eu-central-1")
+    service.record_check("aws_s3", report(ok=True))
+    with pytest.raises(ProviderError, match="container"):
+        service.set_enabled("aws_s3", True)
+
+
+def test_an_unknown_instance_is_named(service: Service):
+    with pytest.raises(InvalidConfiguration, match="'nope'"):
+        service.instance("nope")
+
+
+def test_a_broken_file_is_kept_and_named(service: Service, paths: Paths):
+    paths.config_dir.mkdir(parents=True)
+    paths.config_file.write_text('{"version": 1,\n "providers": {oops}}')
+    with pytest.raises(InvalidConfiguration, match="line 2"):
+        service.set_setting("aws_s3", "container", "c")
+    assert "oops" in file_text(paths)
+
+
+def test_local_folders_are_listed_with_kinds(service: Service, tmp_path: Path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"12345")
+    (folder / "sub").mkdir()
+    (folder / "link").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "pipe")
+    (Path(os.fsdecode(os.fsencode(folder) + b"/\xff"))).write_bytes(b"")
+    found = {entry.name: entry for entry in service.list_local(folder)}
+    assert {name: entry.kind for name, entry in found.items()} == {
+        "a": ItemKind.FILE,
+        "sub": ItemKind.DIRECTORY,
+        "link": ItemKind.SYMLINK,
+        "pipe": ItemKind.OTHER,
+        "\udcff": ItemKind.FILE,
+    }
+    assert found["a"].size_bytes == 5
+    with pytest.raises(NotFound):
+        service.list_local(tmp_path / "gone")
+    with pytest.raises(NotFound):
+        service.list_local(folder / "a")

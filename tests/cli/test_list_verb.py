@@ -1,0 +1,84 @@
+"""`list`: pages, limits, hostile names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from backup.cli.diagnostics import ExitCode
+from backup.paths import Paths
+from providers.errors import Transient
+from providers.objects import Page, RemoteFile
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def storage(paths: Paths) -> Path:
+    folder = paths.local_storage
+    (folder / "docs").mkdir(parents=True)
+    for name in ("a.txt", "docs/b.txt", "docs/c.txt"):
+        (folder / name).write_bytes(b"12345")
+    return folder
+
+
+def test_everything_is_listed_with_size_and_time(cli: Cli, storage: Path):
+    result = cli("list")
+    assert result.code == 0
+    assert [line.split()[-1] for line in result.out.splitlines()] == ["a.txt", "docs/b.txt", "docs/c.txt"]
+    assert "5 B" in result.out
+    assert "using provider local" in result.err
+
+
+def test_a_prefix_and_one_level(cli: Cli, storage: Path):
+    below = cli("list", "docs/", "--json").json()
+    assert [item["name"] for item in below["files"]] == ["docs/b.txt", "docs/c.txt"]
+    assert below["truncated"] is False
+    level = cli("list", "--folders", "--json").json()
+    assert level["files"][1] == {"folder": "docs/"}
+    assert level["files"][0]["name"] == "a.txt"
+
+
+def test_a_cut_listing_says_so(cli: Cli, storage: Path):
+    result = cli("list", "--max", "2")
+    assert len(result.out.splitlines()) == 2
+    assert "there is more" in result.err
+    assert cli("list", "--max", "2", "--json").json()["truncated"] is True
+    whole = cli("list", "--max", "3", "--json").json()
+    assert (len(whole["files"]), whole["truncated"]) == (3, False)
+    assert len(cli("list", "--max", "0", "--json").json()["files"]) == 3
+
+
+def test_nothing_is_told_as_nothing(cli: Cli):
+    result = cli("list")
+    assert (result.code, result.out) == (0, "")
+    assert "nothing is stored" in result.err
+
+
+def test_hostile_names_are_escaped(cli: Cli, storage: Path):
+    (storage / "evil\x1b[2J\nname\u202e").write_bytes(b"")
+    Path(os.fsdecode(os.fsencode(storage) + b"/raw\xff")).write_bytes(b"")
+    shown = cli("list")
+    assert r"evil\x1b[2J\nname\u202e" in shown.out
+    assert "\x1b" not in shown.out
+    names = [item["name"] for item in cli("list", "--json").json()["files"]]
+    assert "evil\x1b[2J\nname\u202e" in names
+
+
+def test_a_failure_midway_is_an_error_and_still_a_document(cli: Cli, monkeypatch: pytest.MonkeyPatch):
+    pages = iter([Page(files=(RemoteFile(key="first", size_bytes=1),), next_token="2")])
+
+    def list_page(*_: object, **__: object) -> Page:
+        for page in pages:
+            return page
+        raise Transient("connection reset")
+
+    monkeypatch.setattr("backup.questions.Questions.list_page", list_page)
+    result = cli("list", "--json")
+    assert result.code == ExitCode.NETWORK
+    document = result.json()
+    assert [item["name"] for item in document["files"]] == ["first"]
+    assert document["truncated"] is True
+    assert document["error"]["kind"] == "transient"
+    assert "cannot list local" in result.err

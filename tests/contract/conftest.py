@@ -1,0 +1,26 @@
+"""Every test of this folder that takes `root` or `harness` runs over every registered harness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.harness import Harness, Root
+from tests.contract.harnesses import HARNESSES
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "harness" not in metafunc.fixturenames:
+        return
+    chosen = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if not any("harness" in names for names in chosen):
+        metafunc.parametrize("harness", HARNESSES, ids=lambda harness: harness.name)
+
+
+@pytest.fixture
+def root(harness: Harness, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
+    """A fresh container of this harness."""
+    with harness.open(request.getfixturevalue, tmp_path) as opened:
+        yield opened

@@ -1,0 +1,206 @@
+"""What the contract suite needs to know of a service, and of one server that speaks for it.
+
+To bring a service of your own: write one `Harness`, add it to `tests/contract/harnesses.py`, and the whole suite runs
+over it. Whatever a service cannot do is said in its capabilities and limits, never found out by a skipped test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from providers import registry, settings
+from providers.base import BaseProvider
+from providers.capabilities import Capabilities, Proof
+from providers.context import ProviderContext
+from providers.errors import ProviderError
+from tests.contract.support import FakeTime
+from tests.servers.fault_proxy import FaultProxy
+from tests.servers.faults import Fault, When
+
+FixtureValue = Callable[[str], Any]
+"""`request.getfixturevalue`: how a harness comes by the servers of `tests/servers/fixtures.py`."""
+
+
+class Operation(Enum):
+    UPLOAD = "upload in one request"
+    UPLOAD_PARTS = "upload in parts"
+    DOWNLOAD = "download"
+    LIST = "list"
+    DELETE = "delete"
+
+
+WRITING = frozenset({Operation.UPLOAD, Operation.UPLOAD_PARTS})
+READING = frozenset({Operation.DOWNLOAD, Operation.LIST})
+ALL = frozenset(Operation)
+
+
+@dataclass(frozen=True)
+class Wire:
+    """The service's requests as the fault proxy tells them apart. Parts count from 0."""
+
+    begin: When
+    send_part: Callable[[int | None], When]
+    send_whole: When
+    """An object in one request."""
+    commit: When
+    read: When
+    listing: When
+    remove: When
+
+    @property
+    def sends(self) -> When:
+        """Any request that carries content of an object."""
+        part = self.send_part(None)
+        return lambda request: part(request) or self.send_whole(request)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is wrong at the service for as long as `inject` lasts, and what the provider has to make of it."""
+
+    name: str
+    expected: type[ProviderError]
+    inject: Callable[[Root], AbstractContextManager[object]]
+    on: frozenset[Operation] = ALL
+    says: str = ""
+    """A pattern that message or hint must match, whatever the case."""
+
+
+def answering(
+    name: str, expected: type[ProviderError], fault: Fault, *, on: frozenset[Operation] = ALL, says: str = ""
+) -> Trouble:
+    """Trouble that the service tells of in its answer to each request."""
+
+    @contextmanager
+    def inject(root: Root) -> Iterator[None]:
+        rule = root.wired.fault(fault, times=None)
+        try:
+            yield
+        finally:
+            rule.release()
+
+    return Trouble(name, expected, inject, on, says)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What this server does, as far as capabilities do not say it."""
+
+    part_bytes: int
+    """Smallest part size that the suite may choose."""
+    refused_names: frozenset[str] = frozenset()
+    """Ids of `tests/contract/test_names.py` that must be InvalidName here; all others are kept byte for byte."""
+    proof_of_one: Proof = Proof.MATCHED
+    proof_of_parts: Proof = Proof.MATCHED
+    """The rung that an object sent in one request, or in parts, really reaches."""
+    learnt: Mapping[str, Any] = field(default_factory=dict)
+    """Capabilities that `learn` finds out to be different on this server."""
+    container_specific: frozenset[str] = frozenset()
+    """Capabilities whose value depends on where the container is, so that no constant can be declared."""
+
+
+class Root(Protocol):
+    """A fresh, empty container, and a view of it that does not go through the product."""
+
+    tmp: Path
+    """Scratch space for sources and targets."""
+    proxy: FaultProxy | None
+    secrets: tuple[str, ...]
+    """Texts that nothing may ever show."""
+
+    @property
+    def wired(self) -> FaultProxy:
+        """The proxy; AssertionError where there is none."""
+
+    def connect(self, *, context: ProviderContext | None = None, **values: Any) -> BaseProvider:
+        """Another connection to this container, closed with the root. `values` override settings."""
+
+    def stored(self) -> dict[str, bytes]:
+        """What is visible, read past the product."""
+
+    def plant(self, objects: Mapping[str, bytes]) -> None:
+        """Put objects there, past the product."""
+
+    def leftovers(self) -> list[str]:
+        """Unfinished uploads that the service still holds."""
+
+    def expire(self) -> None:
+        """Have the service forget all unfinished uploads."""
+
+    def other_container(self) -> Mapping[str, str]:
+        """Settings that lead to another empty container."""
+
+    def damage(self, key: str) -> None:
+        """Change one byte of a stored object."""
+
+
+@dataclass(frozen=True)
+class Harness:
+    """One service on one server."""
+
+    name: str
+    service: str
+    """Its name in the registry."""
+    open: Callable[[FixtureValue, Path], AbstractContextManager[Root]]
+    capabilities: Capabilities
+    """What a fresh instance must declare."""
+    limits: Limits
+    missing_container: Mapping[str, str] = field(default_factory=dict)
+    """Settings that lead to a container that is not there."""
+    wrong_credentials: Mapping[str, str] = field(default_factory=dict)
+    """Settings that a server which really checks must refuse; empty where it does not check."""
+    damage_unfinished: Callable[[Root], None] | None = None
+    """Changes a byte of what an unfinished upload has stored so far, where a test can get at it."""
+    troubles: tuple[Trouble, ...] = ()
+    wire: Wire | None = None
+    """None where no network lies between."""
+
+    def applies(self, setting: str) -> bool:
+        found = registry.spec(self.service).settings
+        assert found is not None
+        return setting in {item.name for item in settings.describe(found)}
+
+    @property
+    def requests(self) -> Wire:
+        assert self.wire is not None, f"{self.name} has no wire"
+        return self.wire
+
+
+@dataclass
+class Connections:
+    """The part of a `Root` that is the same for all: providers of one service, closed at the end."""
+
+    service: str
+    defaults: Mapping[str, Any]
+    tmp: Path
+    proxy: FaultProxy | None = None
+    secrets: tuple[str, ...] = ()
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def wired(self) -> FaultProxy:
+        assert self.proxy is not None, "no network lies between"
+        return self.proxy
+
+    def connect(self, *, context: ProviderContext | None = None, **values: Any) -> BaseProvider:
+        """Waits between retries take no time, unless the context brings its own sleep."""
+        made = context or ProviderContext(sleep=FakeTime().sleep)
+        provider = registry.load(self.service)({**self.defaults, **values}, context=made)
+        self._stack.callback(provider.close)
+        return provider
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def only(harnesses: tuple[Harness, ...], fits: Callable[[Harness], object]) -> pytest.MarkDecorator:
+    """Parametrises a test over the harnesses that it can be asked of."""
+    fitting = [harness for harness in harnesses if fits(harness)]
+    return pytest.mark.parametrize("harness", fitting, ids=lambda harness: harness.name)

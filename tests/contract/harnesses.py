@@ -1,0 +1,9 @@
+"""The one place where a harness is registered."""
+
+from __future__ import annotations
+
+from tests.contract.harness import Harness
+from tests.contract.local_harness import LOCAL
+from tests.contract.s3_harness import MOTO, RCLONE
+
+HARNESSES: tuple[Harness, ...] = (LOCAL, RCLONE, MOTO)

@@ -1,0 +1,266 @@
+"""Each kind of trouble has its class; nothing of an SDK and no secret comes through."""
+
+from __future__ import annotations
+
+import time
+import traceback
+
+import pytest
+
+from providers.context import ProviderContext
+from providers.errors import Authentication, NotFound, ProviderError, RateLimited, Transient
+from tests.contract.harness import Operation, only
+from tests.contract.harnesses import HARNESSES
+from tests.contract.support import FakeTime, Memory, Progress, content, gone, source
+from tests.contract.transfers import download, keys, upload
+from tests.servers.faults import Fault, Side
+
+WIRED = only(HARNESSES, lambda harness: harness.wire)
+CASES = [
+    pytest.param(harness, trouble, operation, id=f"{harness.name}-{trouble.name}-{operation.value}")
+    for harness in HARNESSES
+    for trouble in harness.troubles
+    for operation in sorted(trouble.on, key=lambda item: item.value)
+]
+
+
+def run(operation, harness, root, provider):
+    match operation:
+        case Operation.UPLOAD:
+            upload(provider, source(root.tmp, content(30_000)), "new")
+        case Operation.UPLOAD_PARTS:
+            upload(provider, source(root.tmp, content(6 * harness.limits.part_bytes)), "new")
+        case Operation.DOWNLOAD:
+            download(provider, "there", root.tmp / "target")
+        case Operation.LIST:
+            keys(provider)
+        case Operation.DELETE:
+            provider.delete("there")
+
+
+def assert_safe(root, error):
+    """Neither what is shown nor what is logged of an error gives a secret away, and it is all our own classes."""
+    assert type(error).__module__ == "providers.errors"
+    shown = "".join(traceback.format_exception(error)) + repr(error) + str(error) + error.hint + error.code
+    assert not any(secret in shown for secret in root.secrets)
+
+
+@pytest.mark.parametrize(("harness", "trouble", "operation"), CASES)
+def test_trouble_has_its_class(harness, root, trouble, operation):
+    """From the first request on."""
+    root.plant({"there": content(1000)})
+    provider = root.connect(max_retries=0)
+    with trouble.inject(root), pytest.raises(ProviderError) as caught:
+        run(operation, harness, root, provider)
+    error = caught.value
+    assert type(error) is trouble.expected
+    assert error.message
+    assert error.hint
+    assert trouble.says.lower() in f"{error.message} {error.hint}".lower()
+    assert_safe(root, error)
+    assert set(root.stored()) == {"there"}
+    assert gone(root.tmp, but=("source.bin", "small-disk")) == []
+    assert root.leftovers() == []
+
+
+MIDWAY = [
+    pytest.param(harness, trouble, id=f"{harness.name}-{trouble.name}")
+    for harness in HARNESSES
+    if harness.wire
+    for trouble in harness.troubles
+    if Operation.UPLOAD_PARTS in trouble.on
+]
+
+
+@pytest.mark.parametrize(("harness", "trouble"), MIDWAY)
+def test_trouble_that_comes_in_the_middle(harness, root, trouble):
+    """After the first part; whatever was begun is removed once the service answers again."""
+    part = harness.limits.part_bytes
+    provider = root.connect(max_retries=0, connection_pool_size=1)
+    provider.learn()
+    stack = []
+
+    def begin(sent):
+        inside = trouble.inject(root)
+        inside.__enter__()
+        stack.append(inside)
+
+    memory = Memory()
+    try:
+        with pytest.raises(ProviderError) as caught:
+            upload(
+                provider, source(root.tmp, content(3 * part)), "new", progress=Progress(part, begin), checkpoint=memory
+            )
+    finally:
+        for inside in stack:
+            inside.__exit__(None, None, None)
+    assert type(caught.value) is trouble.expected
+    assert_safe(root, caught.value)
+    assert root.stored() == {}
+
+    data = content(3 * part)
+    result = upload(root.connect(), root.tmp / "source.bin", "new", checkpoint=memory)
+    assert root.stored() == {"new": data}
+    assert root.leftovers() == []
+    assert result.sha256
+
+
+@only(HARNESSES, lambda harness: harness.wrong_credentials)
+def test_a_wrong_secret_at_a_server_that_checks(harness, root):
+    provider = root.connect(**harness.wrong_credentials)
+    for operation in Operation:
+        with pytest.raises(Authentication) as caught:
+            run(operation, harness, root, provider)
+        assert_safe(root, caught.value)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert not any(value in shown for value in harness.wrong_credentials.values())
+
+
+@WIRED
+@pytest.mark.parametrize("when", ["begin", "part", "commit", "whole", "read", "listing", "remove"])
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.reset(), Fault.reset(Side.RESPONSE, at=None), Fault.status(503), Fault.status(500)],
+    ids=["reset in the request", "reset before the reply", "503", "500"],
+)
+def test_one_failure_is_retried_and_forgotten(harness, root, when, fault):
+    part = harness.limits.part_bytes
+    wire = harness.requests
+    root.plant({"there": b"1", "y": b"1"})
+    provider = root.connect()
+    provider.learn()
+    request = {
+        "begin": wire.begin,
+        "part": wire.send_part(1),
+        "commit": wire.commit,
+        "whole": wire.send_whole,
+        "read": wire.read,
+        "listing": wire.listing,
+        "remove": wire.remove,
+    }[when]
+    rule = root.wired.fault(fault, when=request)
+    data = content(2 * part if when in ("begin", "part", "commit") else 1000)
+    match when:
+        case "read":
+            assert download(provider, "there", root.tmp / "target").sha256
+        case "listing":
+            assert keys(provider) == {"there", "y"}
+        case "remove":
+            assert provider.delete("y")
+            assert set(root.stored()) == {"there"}
+        case _:
+            upload(provider, source(root.tmp, data), "new")
+            assert root.stored()["new"] == data
+    assert rule.hits == 1
+    assert root.leftovers() == []
+
+
+@WIRED
+def test_the_wait_that_the_service_asks_for_is_kept(harness, root):
+    times = FakeTime()
+    context = ProviderContext(sleep=times.sleep, uniform=lambda low, high: high)
+    provider = root.connect(context=context)
+    provider.learn()
+    root.wired.fault(Fault.status(429, retry_after_s=17), when=harness.requests.sends, times=2)
+    waits = []
+    upload(
+        provider,
+        source(root.tmp, content(1000)),
+        "x",
+        on_wait=lambda seconds, error: waits.append((seconds, type(error))),
+    )
+    assert waits == [(17, RateLimited), (17, RateLimited)]
+    assert times.slept == [17, 17]
+
+
+@WIRED
+def test_trouble_that_stays_is_tried_as_often_as_the_settings_say(harness, root):
+    times = FakeTime()
+    context = ProviderContext(sleep=times.sleep, uniform=lambda low, high: high)
+    provider = root.connect(context=context, max_retries=4, retry_delay=3)
+    provider.learn()
+    root.wired.fault(Fault.status(500), when=harness.requests.sends, times=None)
+    root.wired.forget()
+    with pytest.raises(Transient):
+        upload(provider, source(root.tmp, content(1000)), "x")
+    assert times.slept == [3, 6, 12, 24]
+    assert root.wired.count(harness.requests.sends) == 5
+
+
+@WIRED
+@pytest.mark.parametrize("side", list(Side))
+def test_a_stall_ends_by_its_timeout(harness, root, side):
+    provider = root.connect(max_retries=0, timeout=1)
+    provider.learn()
+    wire = harness.requests
+    path = source(root.tmp, content(harness.limits.part_bytes * 2))
+    at = 1000 if side is Side.REQUEST else None
+    rule = root.wired.fault(Fault.stall(side, at=at), when=wire.send_part(0), times=None)
+    started = time.monotonic()
+    with pytest.raises(Transient):
+        upload(provider, path, "x")
+    elapsed_s = time.monotonic() - started
+    rule.wait_let_go(2)
+    assert 0.9 < elapsed_s < 4
+
+
+@WIRED
+def test_a_download_that_stalls_ends_by_its_timeout(harness, root):
+    root.plant({"x": content(1_000_000)})
+    provider = root.connect(max_retries=0, timeout=1)
+    root.wired.fault(Fault.stall(Side.RESPONSE, at=100_000), when=harness.requests.read, times=None)
+    started = time.monotonic()
+    with pytest.raises(Transient):
+        download(provider, "x", root.tmp / "target")
+    assert 0.9 < time.monotonic() - started < 4
+    assert gone(root.tmp) == []
+
+
+@WIRED
+def test_slow_is_not_stalled(harness, root):
+    """`timeout` means that no byte moved for so long, not that the whole took so long."""
+    data = content(250_000)
+    root.plant({"x": data})
+    provider = root.connect(max_retries=0, timeout=1)
+    root.wired.fault(Fault.slow(150_000, Side.RESPONSE), when=harness.requests.read)
+    started = time.monotonic()
+    download(provider, "x", root.tmp / "target")
+    assert time.monotonic() - started > 1.3
+    assert (root.tmp / "target").read_bytes() == data
+
+
+@WIRED
+@pytest.mark.parametrize("at", [0, 1, 99_999])
+def test_a_reply_that_is_cut_short_is_never_a_success(harness, root, at):
+    data = content(100_000)
+    root.plant({"x": data})
+    provider = root.connect(max_retries=0)
+    rule = root.wired.fault(Fault.truncate(at), when=harness.requests.read, times=None)
+    with pytest.raises(Transient):
+        download(provider, "x", root.tmp / "target")
+    assert gone(root.tmp) == []
+    rule.release()
+    download(provider, "x", root.tmp / "target")
+    assert (root.tmp / "target").read_bytes() == data
+
+
+@WIRED
+def test_a_page_of_a_web_server_is_no_listing(harness, root):
+    root.wired.fault(
+        Fault.status(200, "<html><body>It works!</body></html>"), when=harness.requests.listing, times=None
+    )
+    with pytest.raises(ProviderError) as caught:
+        root.connect(max_retries=0).list_files()
+    assert not isinstance(caught.value, NotFound)
+    assert_safe(root, caught.value)
+
+
+@WIRED
+def test_hostile_words_of_a_server_stay_on_their_line(harness, root):
+    """What the server says may come through, but it does not flood."""
+    body = f"<Error><Code>{'A' * 100_000}</Code><Message>{'boo ' * 100_000}\x1b[2J</Message></Error>"
+    root.wired.fault(Fault.status(400, body), when=harness.requests.listing, times=None)
+    with pytest.raises(ProviderError) as caught:
+        root.connect(max_retries=0).list_files()
+    assert len(caught.value.message) < 2000
+    assert len(caught.value.code) < 200

@@ -1,0 +1,106 @@
+"""The server did its work and its answer was lost: that is found out, neither repeated blindly nor called a failure."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.harness import only
+from tests.contract.harnesses import HARNESSES
+from tests.contract.support import Memory, content, source
+from tests.contract.transfers import download, keys, upload
+from tests.servers.faults import Fault
+
+WIRED = only(HARNESSES, lambda harness: harness.wire)
+
+
+@WIRED
+@pytest.mark.parametrize("only_if_absent", [False, True])
+@pytest.mark.parametrize("remembered", [False, True])
+def test_of_the_commit(harness, root, only_if_absent, remembered):
+    part = harness.limits.part_bytes
+    data = content(3 * part)
+    wire = harness.requests
+    rule = root.wired.fault(Fault.lost_reply(), when=wire.commit)
+    memory = Memory() if remembered else None
+    result = upload(root.connect(), source(root.tmp, data), "x", only_if_absent=only_if_absent, checkpoint=memory)
+    assert rule.hits == 1
+    assert result.remote.size_bytes == len(data)
+    assert result.replaced is False
+    assert root.stored() == {"x": data}
+    assert root.wired.count(wire.send_part(None)) == 3
+    assert root.wired.count(wire.begin) == 1
+    assert root.leftovers() == []
+    assert memory is None or memory.load() is None
+
+
+@WIRED
+def test_of_the_commit_over_an_older_object(harness, root):
+    """An object that was there before must not be taken for the one that was sent."""
+    part = harness.limits.part_bytes
+    root.plant({"x": content(2 * part, seed=2)})
+    data = content(2 * part)
+    root.wired.fault(Fault.reset(at=0), when=harness.requests.commit)
+    result = upload(root.connect(), source(root.tmp, data), "x")
+    assert root.stored() == {"x": data}
+    assert result.replaced is True
+
+
+@WIRED
+@pytest.mark.parametrize("only_if_absent", [False, True])
+def test_of_an_object_in_one_request(harness, root, only_if_absent):
+    wire = harness.requests
+    provider = root.connect()
+    provider.learn()
+    data = content(50_000)
+    root.wired.forget()
+    rule = root.wired.fault(Fault.lost_reply(), when=wire.send_whole)
+    upload(provider, source(root.tmp, data), "x", only_if_absent=only_if_absent)
+    assert rule.hits == 1
+    assert root.stored() == {"x": data}
+    assert root.wired.count(wire.send_whole) <= 2
+
+
+@WIRED
+def test_of_a_part(harness, root):
+    part = harness.limits.part_bytes
+    data = content(3 * part)
+    rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.send_part(1))
+    upload(root.connect(), source(root.tmp, data), "x")
+    assert rule.hits == 1
+    assert root.stored() == {"x": data}
+    assert root.wired.count(harness.requests.send_part(1)) <= 2
+    assert root.wired.count(harness.requests.send_part(None)) <= 4
+
+
+@WIRED
+@pytest.mark.parametrize("remembered", [False, True])
+def test_of_the_beginning(harness, root, remembered):
+    """The session that nobody knows of must not stay at the service, where it costs money."""
+    part = harness.limits.part_bytes
+    data = content(2 * part)
+    rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.begin)
+    upload(root.connect(), source(root.tmp, data), "x", checkpoint=Memory() if remembered else None)
+    assert rule.hits == 1
+    assert root.stored() == {"x": data}
+    assert root.leftovers() == []
+
+
+@WIRED
+def test_of_a_delete(harness, root):
+    root.plant({"x": b"1", "y": b"2"})
+    provider = root.connect()
+    rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.remove)
+    assert provider.delete("x") is True
+    assert rule.hits == 1
+    assert set(root.stored()) == {"y"}
+
+
+@WIRED
+def test_of_whatever_only_reads(harness, root):
+    root.plant({"x": content(1000)})
+    provider = root.connect()
+    for when in (harness.requests.listing, harness.requests.read):
+        rule = root.wired.fault(Fault.lost_reply(), when=when)
+        assert keys(provider) == {"x"}
+        download(provider, "x", root.tmp / "target")
+        assert rule.hits == 1

@@ -1,0 +1,88 @@
+"""The connection check: five steps, the first failure with cause and cure, nothing left behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from providers.report import CheckStep, StepName, StepState
+from tests.contract.harness import only
+from tests.contract.harnesses import HARNESSES
+from tests.contract.support import content
+from tests.servers.faults import Fault
+
+WIRED = only(HARNESSES, lambda harness: harness.wire)
+
+
+def failed_at(report):
+    states = [step.state for step in report.steps]
+    first = states.index(StepState.FAILED)
+    assert states == [StepState.OK] * first + [StepState.FAILED] + [StepState.NOT_RUN] * (4 - first)
+    return report.steps[first].name
+
+
+def test_all_is_well(root):
+    root.plant({"theirs": content(1000)})
+    provider = root.connect()
+    told: list[CheckStep] = []
+    report = provider.probe(told.append)
+    assert [step.name for step in report.steps] == list(StepName)
+    assert [step.state for step in report.steps] == [StepState.OK] * 5
+    assert tuple(told) == report.steps
+    assert report.ok
+    assert report.failure is None
+    assert all(step.detail for step in report.steps)
+    assert set(root.stored()) == {"theirs"}
+    assert root.leftovers() == []
+    assert not any(secret in repr(report) for secret in root.secrets)
+
+
+def test_a_missing_container(harness, root):
+    provider = root.connect(**harness.missing_container)
+    report = provider.probe()
+    assert report.failure is not None
+    assert report.failure.kind == "not_found"
+    assert report.failure.hint
+    assert failed_at(report) in {StepName.REACH, StepName.CONTAINER}
+    assert provider.test_connection() is False
+
+
+@only(HARNESSES, lambda harness: harness.wrong_credentials)
+def test_wrong_credentials(harness, root):
+    report = root.connect(**harness.wrong_credentials).probe()
+    assert failed_at(report) is StepName.AUTHENTICATE
+    assert report.failure is not None
+    assert report.failure.kind == "authentication"
+
+
+@WIRED
+def test_nobody_listens(harness, root):
+    provider = root.connect(max_retries=0)
+    with root.wired.refusing():
+        report = provider.probe()
+    assert failed_at(report) is StepName.REACH
+    assert report.failure is not None
+    assert report.failure.kind == "transient"
+    assert provider.probe().ok, "it does not recover"
+
+
+@WIRED
+@pytest.mark.parametrize(("when", "step"), [("listing", StepName.LIST), ("send_whole", StepName.WRITE_READ_DELETE)])
+def test_a_right_that_is_missing(harness, root, when, step):
+    """A key that may look at the container but not do all that a backup needs."""
+    request = getattr(harness.requests, when)
+    rule = root.wired.fault(Fault.status(403), when=request, times=None)
+    report = root.connect(max_retries=0).probe()
+    assert rule.hits
+    assert failed_at(report) in {step, StepName.CONTAINER}
+    assert report.failure is not None
+    assert report.failure.kind == "permission"
+
+
+@WIRED
+@pytest.mark.parametrize("when", ["read", "remove"])
+def test_what_the_check_wrote_is_removed_also_when_it_fails(harness, root, when):
+    root.wired.fault(Fault.status(500), when=getattr(harness.requests, when), times=1)
+    report = root.connect(max_retries=0).probe()
+    assert not report.ok
+    assert root.stored() == {}
+    assert root.leftovers() == []

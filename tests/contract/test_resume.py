@@ -1,0 +1,248 @@
+"""What the service has is not sent again, and what it has not is never claimed."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from providers.cancel import CancelToken
+from providers.errors import Cancelled, NotFound, Transient
+from providers.upload_loop import abandon
+from tests.contract.harness import only
+from tests.contract.harnesses import HARNESSES
+from tests.contract.support import DownloadMemory, Memory, Progress, content, gone, source
+from tests.contract.transfers import download, upload
+from tests.servers.faults import Fault, Side
+
+WIRED = only(HARNESSES, lambda harness: harness.wire)
+PARTS = 4
+
+
+def break_off(root, path, memory, at, **values):
+    """Upload until `at` bytes have moved, then stop as a killed process would, in a connection that is closed."""
+    provider = root.connect(**values)
+    cancel = CancelToken()
+    with pytest.raises(Cancelled):
+        upload(
+            provider, path, "x", cancel=cancel, checkpoint=memory, progress=Progress(at, lambda done: cancel.cancel())
+        )
+    provider.close()
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_another_process_goes_on(harness, root, width):
+    part = harness.limits.part_bytes
+    data = content(PARTS * part + 99)
+    path = source(root.tmp, data)
+    memory = Memory()
+    break_off(root, path, memory, 3 * part - part // 2, connection_pool_size=width)
+    done = {receipt.index for receipt in memory.receipts}
+    assert root.stored() == {}
+
+    progress = Progress()
+    result = upload(root.connect(connection_pool_size=width), path, "x", checkpoint=memory, progress=progress)
+    assert result.resumed_bytes >= len(done) * part
+    assert root.stored() == {"x": data}
+    assert root.leftovers() == []
+    assert memory.load() is None
+    assert progress.calls[0] == (0, len(data))
+    assert progress.calls[-1] == (len(data), len(data))
+    if width == 1:
+        assert done == {0, 1}
+
+
+def test_the_intent_is_written_before_anything_is_created(harness, root):
+    part = harness.limits.part_bytes
+    before = []
+
+    def look(saved):
+        if saved.token is None:
+            before.append((root.leftovers(), root.stored()))
+
+    memory = Memory(look)
+    upload(root.connect(connection_pool_size=1), source(root.tmp, content(2 * part)), "x", checkpoint=memory)
+    assert before == [([], {})]
+    assert memory.history == ["intent", "token", "part 0", "part 1", "clear"]
+
+
+def test_confirmed_is_what_the_server_has(harness, root):
+    part = harness.limits.part_bytes
+    path = source(root.tmp, content(PARTS * part))
+    memory = Memory()
+    break_off(root, path, memory, 2 * part + part // 2, connection_pool_size=1)
+    saved = memory.load()
+    assert saved is not None
+    receipts = root.connect().open_upload(saved.request, token=memory.token).confirmed()
+    assert [receipt.index for receipt in receipts] == [0, 1]
+    assert [receipt.size_bytes for receipt in receipts] == [part, part]
+
+
+@WIRED
+def test_finished_parts_are_not_sent_again(harness, root):
+    part = harness.limits.part_bytes
+    data = content(PARTS * part)
+    path = source(root.tmp, data)
+    memory = Memory()
+    wire = harness.requests
+    root.wired.fault(Fault.reset(at=part // 2), when=wire.send_part(2))
+    with pytest.raises(Transient):
+        upload(root.connect(connection_pool_size=1, max_retries=0), path, "x", checkpoint=memory)
+    assert root.leftovers() != []
+
+    upload(root.connect(connection_pool_size=1), path, "x", checkpoint=memory)
+    assert root.stored() == {"x": data}
+    sent = {index: root.wired.count(wire.send_part(index)) for index in range(PARTS)}
+    assert sent == {0: 1, 1: 1, 2: 2, 3: 1}
+    assert root.wired.count(wire.begin) == 1
+
+
+@WIRED
+def test_parts_that_arrived_unnoticed_are_found(harness, root):
+    """The reply to a part is lost with the process: the server has it, our memory has not."""
+    part = harness.limits.part_bytes
+    data = content(3 * part)
+    path = source(root.tmp, data)
+    memory = Memory()
+    wire = harness.requests
+    root.wired.fault(Fault.lost_reply(), when=wire.send_part(1))
+    with pytest.raises(Transient):
+        upload(root.connect(connection_pool_size=1, max_retries=0), path, "x", checkpoint=memory)
+    assert [receipt.index for receipt in memory.receipts] == [0]
+
+    result = upload(root.connect(connection_pool_size=1), path, "x", checkpoint=memory)
+    assert result.resumed_bytes == 2 * part
+    assert root.wired.count(wire.send_part(1)) == 1
+    assert root.stored() == {"x": data}
+
+
+def test_a_session_that_has_expired_begins_anew(harness, root):
+    part = harness.limits.part_bytes
+    data = content(PARTS * part)
+    path = source(root.tmp, data)
+    memory = Memory()
+    break_off(root, path, memory, 2 * part + 1, connection_pool_size=1)
+    saved = memory.load()
+    assert saved is not None
+    root.expire()
+    with pytest.raises(NotFound):
+        root.connect().open_upload(saved.request, token=memory.token).confirmed()
+    result = upload(root.connect(), path, "x", checkpoint=memory)
+    assert result.resumed_bytes == 0
+    assert root.stored() == {"x": data}
+    assert root.leftovers() == []
+
+
+def test_a_file_that_has_changed_begins_anew(harness, root):
+    part = harness.limits.part_bytes
+    path = source(root.tmp, content(PARTS * part))
+    memory = Memory()
+    break_off(root, path, memory, 2 * part + 1)
+    data = content(PARTS * part, seed=2)
+    path.write_bytes(data)
+    result = upload(root.connect(), path, "x", checkpoint=memory)
+    assert result.resumed_bytes == 0
+    assert root.stored() == {"x": data}
+    assert root.leftovers() == []
+
+
+def test_a_token_that_was_lost_is_found_by_its_key(harness, root):
+    """Killed between creating the session and writing its token down."""
+    part = harness.limits.part_bytes
+    data = content(PARTS * part)
+    path = source(root.tmp, data)
+    memory = Memory()
+    break_off(root, path, memory, 2 * part + 1, connection_pool_size=1)
+    saved = memory.load()
+    assert saved is not None
+    memory.save(msgspec.structs.replace(saved, token=None, receipts=()))
+    result = upload(root.connect(connection_pool_size=1), path, "x", checkpoint=memory)
+    assert result.resumed_bytes == 2 * part
+    assert root.stored() == {"x": data}
+    assert root.leftovers() == []
+
+
+def test_pending_uploads_are_those_of_just_this_key(harness, root):
+    part = harness.limits.part_bytes
+    path = source(root.tmp, content(PARTS * part))
+    memory = Memory()
+    break_off(root, path, memory, part)
+    provider = root.connect()
+    (pending,) = provider.pending_uploads("x")
+    assert pending.key == "x"
+    assert pending.token == memory.token
+    assert provider.pending_uploads("x2") == []
+    assert provider.pending_uploads("y") == []
+
+
+def test_what_is_abandoned_leaves_nothing(harness, root):
+    part = harness.limits.part_bytes
+    path = source(root.tmp, content(PARTS * part))
+    memory = Memory()
+    break_off(root, path, memory, 2 * part)
+    abandon(root.connect(), memory, CancelToken())
+    assert memory.load() is None
+    assert root.leftovers() == []
+    assert root.stored() == {}
+
+
+def test_a_small_upload_leaves_nothing_to_resume(root):
+    memory = Memory()
+    upload(root.connect(), source(root.tmp, content(1000)), "x", checkpoint=memory)
+    assert memory.load() is None
+    assert root.leftovers() == []
+
+
+def test_a_download_goes_on(harness, root):
+    part = harness.limits.part_bytes
+    data = content(PARTS * part + 5)
+    upload(root.connect(), source(root.tmp, data), "x")
+    target = root.tmp / "target.bin"
+    memory = DownloadMemory()
+    cancel = CancelToken()
+    watch = Progress(3 * part - part // 2, lambda done: cancel.cancel())
+    with pytest.raises(Cancelled):
+        download(root.connect(connection_pool_size=1), "x", target, cancel=cancel, checkpoint=memory, progress=watch)
+    assert not target.exists()
+    saved = memory.load()
+    assert saved is not None
+    assert len(saved.done) == 2
+
+    if root.proxy:
+        root.proxy.forget()
+    result = download(root.connect(), "x", target, checkpoint=memory)
+    assert result.resumed_bytes == 2 * part
+    assert target.read_bytes() == data
+    assert memory.load() is None
+    assert gone(root.tmp, but=("target.bin", "source.bin")) == []
+    if root.proxy:
+        fetched = sum(request.reply_bytes for request in root.proxy.requests if harness.requests.read(request))
+        assert fetched == len(data) - 2 * part
+
+
+def test_a_download_of_an_object_that_has_changed_begins_anew(harness, root):
+    part = harness.limits.part_bytes
+    root.plant({"x": content(3 * part)})
+    target = root.tmp / "target.bin"
+    memory = DownloadMemory()
+    cancel = CancelToken()
+    watch = Progress(2 * part, lambda done: cancel.cancel())
+    with pytest.raises(Cancelled):
+        download(root.connect(), "x", target, cancel=cancel, checkpoint=memory, progress=watch)
+    data = content(3 * part, seed=2)
+    root.plant({"x": data})
+    result = download(root.connect(), "x", target, checkpoint=memory)
+    assert result.resumed_bytes == 0
+    assert target.read_bytes() == data
+    assert gone(root.tmp, but=("target.bin",)) == []
+
+
+@WIRED
+def test_a_broken_range_is_taken_up_where_it_broke(harness, root):
+    part = harness.limits.part_bytes
+    data = content(part)
+    root.plant({"x": data})
+    root.wired.fault(Fault.reset(Side.RESPONSE, at=part // 2), when=harness.requests.read)
+    download(root.connect(), "x", root.tmp / "target.bin")
+    assert (root.tmp / "target.bin").read_bytes() == data
+    again = [request for request in root.wired.requests if harness.requests.read(request)][-1]
+    assert again.reply_bytes < part

@@ -1,0 +1,184 @@
+"""Each standard setting has an effect."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from providers.context import ProviderContext
+from providers.errors import InvalidConfiguration, NotFound, RateLimited, Transient, Unsupported
+from tests.contract.harness import only
+from tests.contract.harnesses import HARNESSES
+from tests.contract.support import FakeTime, Memory, Progress, content, source
+from tests.contract.transfers import download, read, upload
+from tests.servers.faults import Fault, Side
+
+WIRED = only(HARNESSES, lambda harness: harness.wire)
+MIB = 1 << 20
+
+
+def test_max_bandwidth_holds_within_a_tenth_over_ten_seconds(harness, root):
+    times = FakeTime()
+    context = ProviderContext(clock=times.clock, sleep=times.sleep)
+    rate = MIB
+    provider = root.connect(context=context, max_bandwidth=rate, connection_pool_size=1)
+    provider.learn()
+    path = source(root.tmp, content(10 * rate))
+
+    began, verified = times.clock(), []
+    upload(provider, path, "x", on_verify=lambda: verified.append(times.clock()))
+    assert verified[0] - began == pytest.approx(10, rel=0.1)
+
+    began = times.clock()
+    verified.clear()
+    download(provider, "x", root.tmp / "target", on_verify=lambda: verified.append(times.clock()))
+    assert verified[0] - began == pytest.approx(10, rel=0.1)
+
+
+def test_max_bandwidth_for_real(harness, root):
+    """Several connections share the limit, and it can be changed on the way."""
+    rate = 4 * MIB
+    provider = root.connect(context=ProviderContext(), max_bandwidth=rate, connection_pool_size=3)
+    provider.learn()
+    path = source(root.tmp, content(12 * MIB))
+    began, verified = time.monotonic(), []
+
+    def verify():
+        verified.append(time.monotonic())
+        provider.limiter.rate_bytes_per_s = None
+
+    upload(provider, path, "x", on_verify=verify)
+    assert verified[0] - began == pytest.approx(3, rel=0.15)
+    began = time.monotonic()
+    download(provider, "x", root.tmp / "target")
+    assert time.monotonic() - began < 2.5
+
+
+@WIRED
+def test_timeout(harness, root):
+    """Another timeout, another wait."""
+    root.plant({"x": content(1000)})
+    for timeout in (1, 2):
+        provider = root.connect(max_retries=0, timeout=timeout)
+        rule = root.wired.fault(Fault.stall(Side.RESPONSE, at=None), when=harness.requests.read, times=None)
+        began = time.monotonic()
+        with pytest.raises(Transient):
+            read(provider, "x", 0, 10)
+        assert timeout - 0.1 < time.monotonic() - began < timeout + 1.5
+        rule.release()
+
+
+@WIRED
+@pytest.mark.parametrize("width", [1, 3])
+def test_connection_pool_size(harness, root, width):
+    wire = harness.requests
+    part = harness.limits.part_bytes
+    provider = root.connect(connection_pool_size=width)
+    provider.learn()
+    root.wired.fault(Fault.delay(0.15), when=wire.send_part(None), times=None)
+    upload(provider, source(root.tmp, content(5 * part)), "x")
+    assert root.wired.peak_parallel(wire.send_part(None)) == width
+
+    root.wired.fault(Fault.delay(0.15), when=wire.read, times=None)
+    root.wired.forget()
+    download(provider, "x", root.tmp / "target")
+    assert root.wired.peak_parallel(wire.read) == width
+    assert root.wired.open_connections <= 2 * width + 2
+
+
+def test_upload_chunk_size_as_the_checkpoint_sees_it(harness, root):
+    part = harness.limits.part_bytes
+    for chunk in (part, part + 4096, 2 * part):
+        memory = Memory()
+        provider = root.connect(upload_chunk_size=chunk, connection_pool_size=1)
+        upload(provider, source(root.tmp, content(2 * chunk + 7)), "x", checkpoint=memory)
+        assert memory.part_sizes == [chunk, chunk, 7]
+
+
+@WIRED
+def test_upload_chunk_size_as_the_server_sees_it(harness, root):
+    part = harness.limits.part_bytes
+    chunk = part + 123_456
+    upload(root.connect(upload_chunk_size=chunk), source(root.tmp, content(2 * chunk + 7)), "x")
+    sent = {
+        index: [request.body_bytes for request in root.wired.requests if harness.requests.send_part(index)(request)]
+        for index in range(3)
+    }
+    assert sent == {0: [chunk], 1: [chunk], 2: [7]}
+
+
+@WIRED
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_max_retries(harness, root, retries):
+    root.plant({"x": b"1"})
+    provider = root.connect(max_retries=retries)
+    root.wired.fault(Fault.status(503), when=harness.requests.listing, times=None)
+    with pytest.raises(RateLimited):
+        provider.list_files()
+    assert root.wired.count(harness.requests.listing) == retries + 1
+
+
+@WIRED
+def test_retry_delay_doubles_with_full_jitter(harness, root):
+    times, spans = FakeTime(), []
+
+    def uniform(low, high):
+        spans.append((low, high))
+        return high / 2
+
+    provider = root.connect(context=ProviderContext(sleep=times.sleep, uniform=uniform), max_retries=8, retry_delay=0.5)
+    root.wired.fault(Fault.status(500), when=harness.requests.listing, times=None)
+    with pytest.raises(Transient):
+        provider.list_files()
+    assert spans == [(0, 0.5), (0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (0, 32), (0, 60)]
+    assert times.slept == [high / 2 for _, high in spans]
+
+
+def test_encryption_is_refused_and_nothing_is_sent(harness, root):
+    provider = root.connect(encryption_enabled=True, encryption_key="k", encryption_salt="s")
+    path = source(root.tmp, content(1000))
+    for call in (lambda: provider.upload(path, "x"), lambda: upload(provider, path, "x", checkpoint=Memory())):
+        with pytest.raises(Unsupported, match="encrypt"):
+            call()
+    assert root.stored() == {}
+    assert root.leftovers() == []
+    assert root.proxy is None or root.proxy.requests == ()
+
+
+def test_container(root):
+    """Two containers, two worlds: what goes into one does not show in the other."""
+    other = root.other_container()
+    provider = root.connect()
+    upload(provider, source(root.tmp, b"1"), "x")
+    with pytest.raises(NotFound):
+        root.connect(**other).stat("x")
+    assert root.connect(**other).list_files() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_retries", -1),
+        ("retry_delay", "soon"),
+        ("upload_chunk_size", 1),
+        ("connection_pool_size", 0),
+        ("max_bandwidth", 10),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(root, name, value):
+    with pytest.raises(InvalidConfiguration, match=name) as caught:
+        root.connect(**{name: value})
+    assert caught.value.field == name
+
+
+def test_progress_moves_in_small_steps_under_a_limit(harness, root):
+    times = FakeTime()
+    provider = root.connect(
+        context=ProviderContext(clock=times.clock, sleep=times.sleep), max_bandwidth=MIB, connection_pool_size=1
+    )
+    progress = Progress()
+    size = min(2 * MIB, 8 * harness.limits.part_bytes)
+    upload(provider, source(root.tmp, content(size)), "x", progress=progress)
+    steps = [later - earlier for (earlier, _), (later, _) in zip(progress.calls, progress.calls[1:], strict=False)]
+    assert max(steps[:-1]) <= MIB / 4

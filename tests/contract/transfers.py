@@ -1,0 +1,75 @@
+"""Running transfers in tests: the suite's only doors are these and BaseProvider's own methods."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from providers.base import BaseProvider
+from providers.cancel import CancelToken
+from providers.download import DownloadResult
+from providers.download_loop import run_download
+from providers.upload import UploadResult
+from providers.upload_loop import run_upload
+
+T = TypeVar("T")
+
+
+def upload(
+    provider: BaseProvider, path: Path, key: str, *, cancel: CancelToken | None = None, **more: Any
+) -> UploadResult:
+    return run_upload(provider, path, key, cancel=cancel or CancelToken(), **more)
+
+
+def download(
+    provider: BaseProvider, key: str, target: Path, *, cancel: CancelToken | None = None, **more: Any
+) -> DownloadResult:
+    return run_download(provider, key, target, cancel=cancel or CancelToken(), **more)
+
+
+def read(provider: BaseProvider, key: str, offset: int, size_bytes: int, **more: Any) -> bytes:
+    reader = provider.read_range(key, offset, size_bytes, **more)
+    try:
+        return b"".join(reader)
+    finally:
+        reader.close()
+
+
+def keys(provider: BaseProvider, prefix: str = "") -> set[str]:
+    return {file.key for file in provider.walk(prefix)}
+
+
+class Running(threading.Thread):
+    """A call in a thread of its own."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__(name="running", daemon=True)
+        self._call = call
+        self._outcome: Future[object] = Future()
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._outcome.set_result(self._call())
+        except BaseException as error:
+            self._outcome.set_exception(error)
+
+    def error(self, timeout_s: float = 20.0) -> BaseException | None:
+        """What it raised; None when it returned. TimeoutError when it does neither in time."""
+        return self._outcome.exception(timeout_s)
+
+    def result(self, timeout_s: float = 20.0) -> object:
+        return self._outcome.result(timeout_s)
+
+    def cancelled_within(self, cancel: CancelToken, seconds: float) -> BaseException | None:
+        """Pull `cancel`; what it raised, which must be there within `seconds`."""
+        started = time.monotonic()
+        cancel.cancel()
+        error = self.error(seconds + 10)
+        elapsed_s = time.monotonic() - started
+        assert elapsed_s <= seconds, f"took {elapsed_s:.2f} s to stop"
+        return error

@@ -1,0 +1,22 @@
+"""Run as a program on a real terminal by test_ending: the console over stand-ins. It says when its child is closed."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.tui.standin import StandInQuestions, StandInService, console
+
+
+def crash() -> None:
+    password_in_a_local = "hunter" + "2-in-clear"
+    raise RuntimeError(f"a fault in the console ({len(password_in_a_local)})")
+
+
+if __name__ == "__main__":
+    questions = StandInQuestions()
+    app = console(StandInService(), questions)
+    app.key_f12 = crash  # type: ignore[attr-defined]
+    app.run()
+    if questions.closed:
+        sys.stderr.write("the child was closed\n")
+    sys.exit(app.return_code)

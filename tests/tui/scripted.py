@@ -1,0 +1,171 @@
+"""The stand-ins, with setting up, checking and credentials: saved in memory, checked as scripted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from backup.instances import describe_services
+from backup.model import InstanceInfo, InstanceState, ServiceInfo, StoreState
+from providers.errors import InvalidConfiguration, NotFound, ProviderError
+from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
+from providers.secret import MASK, Secret
+from tests.tui.standin import StandInQuestions, StandInService, instance
+
+CHECKED_AT = 1_790_000_000.0
+
+
+class KeyringGone(ProviderError):
+    kind = "credential_store"
+
+
+def passed() -> ConnectionReport:
+    steps = tuple(CheckStep(name=name, state=StepState.OK, detail="fine", elapsed_s=0.05) for name in StepName)
+    return ConnectionReport(steps=steps, checked_at=CHECKED_AT)
+
+
+def failed(at: StepName, error: ErrorInfo) -> ConnectionReport:
+    """Passed up to the step `at`, which failed; the rest did not run."""
+    names = list(StepName)
+    before, after = names[: names.index(at)], names[names.index(at) + 1 :]
+    steps = [CheckStep(name=name, state=StepState.OK, detail="fine", elapsed_s=0.05) for name in before]
+    steps.append(CheckStep(name=at, state=StepState.FAILED, elapsed_s=0.04, error=error))
+    steps += [CheckStep(name=name, state=StepState.NOT_RUN) for name in after]
+    return ConnectionReport(steps=tuple(steps), checked_at=CHECKED_AT)
+
+
+class ScriptedService(StandInService):
+    """`refusal` is raised by the next call that changes something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known_instances = [
+            instance("local", title="Local disk", container="/srv/storage"),
+            instance("aws_s3", title="AWS S3", container="photos", has_credentials=True, settings={"secret_key": MASK}),
+        ]
+        self.refusal: ProviderError | None = None
+        self.secrets: dict[str, dict[str, Secret]] = {}
+
+    def services(self) -> tuple[ServiceInfo, ...]:
+        missing = ServiceInfo(name="dropbox", title="Dropbox", summary="", unavailable="not installed: dropbox")
+        return (*describe_services(), missing)
+
+    def _refuse(self) -> None:
+        if self.refusal is not None:
+            refusal, self.refusal = self.refusal, None
+            raise refusal
+
+    def _replace(self, info: InstanceInfo) -> InstanceInfo:
+        self.known_instances = [each for each in self.known_instances if each.name != info.name] + [info]
+        return info
+
+    def _known(self, name: str) -> InstanceInfo:
+        return next(info for info in self.known_instances if info.name == name)
+
+    def save_instance(
+        self,
+        name: str,
+        service: str,
+        values: Mapping[str, str],
+        secrets: Mapping[str, Secret] | None = None,
+        *,
+        enable: bool = False,
+    ) -> InstanceInfo:
+        self._refuse()
+        if secrets and self.store.state is not StoreState.READY:
+            raise KeyringGone("the keyring is locked", hint="Unlock it.")
+        self.calls.append(("save", name, service, dict(values), enable))
+        self.secrets[name] = dict(secrets or {})
+        return self._replace(
+            instance(name, type=service, title=service, container=values.get("container", ""), enabled=enable)
+        )
+
+    def record_check(self, name: str, report: ConnectionReport) -> InstanceInfo:
+        self.calls.append(("record", name, report.ok))
+        return self._replace(msgspec.structs.replace(self._known(name), checked_at=CHECKED_AT, check_ok=report.ok))
+
+    def set_enabled(self, name: str, enabled: bool) -> InstanceInfo:
+        self._refuse()
+        if enabled and not self._known(name).check_ok:
+            raise InvalidConfiguration(f"{name} has not passed a check", field="enabled", hint="Check it first.")
+        self.calls.append(("enable", name, enabled))
+        state = InstanceState.READY if enabled else InstanceState.DISABLED
+        return self._replace(msgspec.structs.replace(self._known(name), enabled=enabled, state=state))
+
+    def remove_instance(self, name: str) -> None:
+        self._refuse()
+        self.calls.append(("remove", name))
+        self.known_instances = [info for info in self.known_instances if info.name != name]
+
+    def set_credentials(
+        self, name: str, username: str | None, password: Secret | None, extra: Mapping[str, Secret] | None = None
+    ) -> None:
+        self._refuse()
+        self.calls.append(("credentials", name, username, bool(password), sorted(extra or {})))
+
+
+class ScriptedQuestions(StandInQuestions):
+    """Answers checks with the reports in `script`, in turn, the last one for ever; an error is raised."""
+
+    def __init__(self, *script: ConnectionReport | ProviderError) -> None:
+        super().__init__()
+        self.objects = {"local": {}, "aws_s3": {}, "aws_s3_2": {}}
+        self.script: list[ConnectionReport | ProviderError] = list(script) or [passed()]
+        self.hold_after: StepName | None = None
+        """Once this step was told, a check waits for `release`."""
+        self.release = asyncio.Event()
+        self.known_containers: list[str] = []
+        self.asked_secrets: list[dict[str, str]] = []
+
+    async def _check(self, on_step: Callable[[CheckStep], None] | None) -> ConnectionReport:
+        outcome = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(outcome, ProviderError):
+            raise outcome
+        for step in outcome.steps:
+            if on_step is not None and step.state is not StepState.NOT_RUN:
+                on_step(step)
+            if step.name is self.hold_after:
+                await self.release.wait()
+        return outcome
+
+    async def probe(self, name: str, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
+        self.calls.append(("probe", name))
+        return await self._check(on_step)
+
+    async def probe_draft(
+        self,
+        service: str,
+        values: Mapping[str, str],
+        secrets: Mapping[str, Secret],
+        on_step: Callable[[CheckStep], None] | None = None,
+        *,
+        instance: str = "",
+    ) -> ConnectionReport:
+        self.calls.append(("probe_draft", service, dict(values), instance))
+        self.asked_secrets.append({name: secret.reveal() for name, secret in secrets.items()})
+        return await self._check(on_step)
+
+    async def draft_containers(
+        self, service: str, values: Mapping[str, str], secrets: Mapping[str, Secret], *, instance: str = ""
+    ) -> list[str]:
+        self.calls.append(("draft_containers", service))
+        return list(self.known_containers)
+
+    async def create_draft_container(
+        self, service: str, values: Mapping[str, str], secrets: Mapping[str, Secret], *, instance: str = ""
+    ) -> None:
+        self.calls.append(("create_draft_container", values.get("container")))
+        if values.get("container") == "taken":
+            raise NotFound("somebody else has it")
+
+
+def no_bucket(name: str = "photos") -> ConnectionReport:
+    error = ErrorInfo("not_found", f"there is no bucket {name!r}", "Check the name.", "NoSuchBucket")
+    return failed(StepName.CONTAINER, error)
+
+
+def calls_of(stand_in: Any, verb: str) -> list[tuple[Any, ...]]:
+    return [call for call in stand_in.calls if call[0] == verb]

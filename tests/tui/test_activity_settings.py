@@ -1,0 +1,179 @@
+"""The modes Activity and Settings."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from backup.model import ItemState, QueueTotals, StoreState, StoreStatus
+from providers.capabilities import Proof
+from providers.errors import InvalidConfiguration, Transient
+from providers.report import ErrorInfo
+from tests.tui.scripted import ScriptedQuestions, ScriptedService, calls_of
+from tests.tui.standin import console, instance, item, screen_text, until
+from tui.history_rows import HistoryRows
+
+
+async def sees(pilot: Any, *words: str) -> None:
+    await until(pilot, lambda: all(word in screen_text(pilot.app) for word in words))
+
+
+def ended(number: int, **changes: Any) -> Any:
+    facts: dict[str, Any] = {"finished_at": time.time() - number, "sha256": "9f3c81" + "0" * 56 + "e1"}
+    return item(number, ItemState.DONE, **(facts | {"proof": Proof.MATCHED, "bytes_done": 1000} | changes))
+
+
+async def test_activity_shows_what_ended_with_proof_and_time_and_not_what_goes_on() -> None:
+    service = ScriptedService()
+    failure = ErrorInfo("quota", "507 full", "Make room.")
+    service.items = [
+        item(1, ItemState.RUNNING, name="going.bin"),
+        item(2, ItemState.QUEUED, name="queued.bin"),
+        ended(3, name="proved.tar"),
+        item(4, ItemState.FAILED, name="evil\x1b[2J[/].log", finished_at=time.time(), error=failure),
+    ]
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(140, 42)) as pilot:
+        await pilot.press("4")
+        await sees(pilot, "proved.tar", "sha-256 9f3c81…e1 agrees", "today", r"evil\x1b[2J[/].log", "2 of 2 ended")
+        assert "going.bin" not in screen_text(app)
+        assert "queued.bin" not in screen_text(app)
+        await sees(pilot, "the service's checksum equals ours")
+        await pilot.press("down")
+        await sees(pilot, "507 full", "→ Make room.", "r retry")
+        await pilot.press("r")
+        await until(pilot, lambda: calls_of(service, "retry") == [("retry", [4])])
+
+
+async def test_activity_says_when_there_is_nothing_and_follows_the_queue() -> None:
+    service = ScriptedService()
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("4")
+        await sees(pilot, "Nothing has ended yet.")
+        service.items = [ended(1, name="first.tar")]
+        service.changed()
+        await sees(pilot, "first.tar", "1 of 1 ended")
+        await pilot.press("enter")
+        await sees(pilot, "esc closes", "9f3c81" + "0" * 20)
+
+
+async def test_activity_loads_more_when_the_cursor_comes_near_the_end() -> None:
+    service = ScriptedService()
+    service.items = [ended(number) for number in range(1, 451)]
+    service.totals = QueueTotals(verified=450)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("4")
+        await sees(pilot, "200 of 450 ended")
+        await pilot.press("end")
+        await sees(pilot, "400 of 450 ended")
+        await pilot.press("end")
+        await sees(pilot, "450 of 450 ended")
+
+
+async def test_an_error_of_the_queue_stays_until_it_is_dismissed() -> None:
+    service = ScriptedService()
+
+    def refuse(item_ids: Any) -> int:
+        raise Transient("the journal is busy", hint="Try again.")
+
+    service.retry = refuse  # type: ignore[method-assign]
+    service.items = [item(1, ItemState.CANCELLED, finished_at=time.time())]
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("4")
+        await sees(pilot, "r retry")
+        await pilot.press("r")
+        await sees(pilot, "the journal is busy", "→ Try again.", "esc dismisses")
+        await pilot.press("escape")
+        await until(pilot, lambda: "journal is busy" not in screen_text(app))
+
+
+def test_history_leaves_out_what_moved_into_the_window_meanwhile() -> None:
+    service = ScriptedService()
+    service.items = [item(1, ItemState.QUEUED), ended(2), ended(3)]
+    rows = HistoryRows()
+    rows.take([service.snapshot(offset=0, limit=2), service.snapshot(offset=1, limit=2)])
+    assert [each.id for each in rows.items] == [2, 3]
+    assert rows.total == 2
+    assert rows.item(2) is None
+
+
+# Settings
+
+
+async def test_settings_say_where_things_are_and_what_the_store_does() -> None:
+    app = console(ScriptedService(), ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("5")
+        await sees(pilot, "Secret Service", "✔ ready", "from a stolen copy", "not from root on this machine")
+        await sees(pilot, "/srv/config_file", "/srv/state_dir", "/srv/logs_dir", "0.1.0")
+
+
+async def test_a_store_that_cannot_be_used_is_said_with_its_cure_and_asked_again() -> None:
+    service = ScriptedService()
+    service.store = StoreStatus(state=StoreState.UNAVAILABLE, backend="", detail="no session bus", hint="Log in again.")
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("5")
+        await sees(pilot, "✖ there is none", "no session bus", "Log in again.")
+        assert "from a stolen copy" not in screen_text(app)
+        service.store = StoreStatus(state=StoreState.READY, backend="Secret Service")
+        await pilot.press("k")
+        await sees(pilot, "✔ ready")
+
+
+async def test_the_bandwidth_limit_of_an_instance() -> None:
+    service = ScriptedService()
+    service.known_instances[1] = instance("aws_s3", settings={"max_bandwidth": 2 * 2**20})
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("5")
+        await sees(pilot, "at most 2.00 MiB/s", "no limit")
+        await pilot.press("down", "enter")
+        await sees(pilot, "Bandwidth of aws_s3", "2MiB")
+        await pilot.press("ctrl+a", "ctrl+k", *"12", "enter")
+        await sees(pilot, "must be at least 1024")
+        await pilot.press("ctrl+a", "ctrl+k", *"500KiB", "enter")
+        await until(pilot, lambda: calls_of(service, "bandwidth") == [("bandwidth", "aws_s3", 512000)])
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        await pilot.press("enter")
+        await sees(pilot, "Bandwidth of aws_s3")
+        await pilot.press("ctrl+a", "ctrl+k", "enter")
+        await until(pilot, lambda: calls_of(service, "bandwidth")[-1] == ("bandwidth", "aws_s3", None))
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        await pilot.press("enter")
+        await sees(pilot, "Bandwidth of aws_s3")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert len(calls_of(service, "bandwidth")) == 2
+
+
+async def test_a_refused_limit_and_a_broken_configuration_stay_on_the_screen() -> None:
+    service = ScriptedService()
+
+    def refuse(name: str, bytes_per_s: int | None) -> None:
+        raise InvalidConfiguration("config.json: line 3 is not JSON", hint="Repair it.")
+
+    service.set_bandwidth = refuse  # type: ignore[method-assign]
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("5")
+        await sees(pilot, "no limit")
+        await pilot.press("enter")
+        await sees(pilot, "Bandwidth of")
+        await pilot.press(*"1MiB", "enter")
+        await sees(pilot, "line 3 is not JSON", "→ Repair it.")
+        await pilot.press("escape")
+        await until(pilot, lambda: "line 3" not in screen_text(app))
+
+
+async def test_the_other_theme() -> None:
+    app = console(ScriptedService(), ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("5")
+        await sees(pilot, "homeserver-dark")
+        await pilot.press("t")
+        await sees(pilot, "homeserver-light")
+        assert app.theme == "homeserver-light"

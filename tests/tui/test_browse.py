@@ -1,0 +1,408 @@
+"""Browsing two panes, and asking before anything moves."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from backup.model import Conflicts, InstanceState, ItemKind, ItemState, JobKind, LocalEntry
+from providers.errors import (
+    Authentication,
+    InvalidConfiguration,
+    NotFound,
+    PermissionDenied,
+    ProviderError,
+    Transient,
+)
+from screens.browse import BrowseScreen
+from screens.modals.confirm import ConfirmScreen
+from tests.tui.standin import StandInQuestions, StandInService, console, instance, job, screen_text, until
+from tui.app import BackupConsole
+
+SMALL, LARGE = (80, 24), (140, 42)
+
+
+def file(name: str, size_bytes: int = 1000, kind: ItemKind = ItemKind.FILE) -> LocalEntry:
+    return LocalEntry(name=name, kind=kind, size_bytes=size_bytes, modified_at=1.7e9)
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> StandInService:
+    monkeypatch.setenv("HOME", "/home/me")
+    service = StandInService()
+    service.folders["/home/me"] = [
+        file("notes.md"),
+        file("photos", kind=ItemKind.DIRECTORY),
+        file("etc.tar", 5_000_000),
+        file("current", kind=ItemKind.SYMLINK),
+    ]
+    service.folders["/home/me/photos"] = [file("a.jpg"), file("b.jpg")]
+    return service
+
+
+@pytest.fixture
+def questions() -> StandInQuestions:
+    questions = StandInQuestions()
+    questions.objects["aws_s3"] = {"db.sql": 4096, "2026/one": 1, "2026/11/two": 2}
+    return questions
+
+
+def panes(app: BackupConsole) -> BrowseScreen:
+    screen = app.screen_stack[0]
+    assert isinstance(screen, BrowseScreen)
+    return screen
+
+
+async def ready(pilot: Any, app: BackupConsole) -> BrowseScreen:
+    """Both panes have loaded their first page."""
+    await until(pilot, lambda: isinstance(app.screen, BrowseScreen))
+    screen = panes(app)
+    await until(pilot, lambda: bool(screen.local.listing.entries) and screen.remote.border_subtitle == "2 entries")
+    return screen
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_both_panes_list_folders_first(
+    service: StandInService, questions: StandInQuestions, size: tuple[int, int]
+) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=size) as pilot:
+        screen = await ready(pilot, app)
+        assert [entry.name for entry in screen.local.listing.view] == ["photos/", "current", "etc.tar", "notes.md"]
+        text = screen_text(app)
+        for words in ("this machine  /home/me", "aws_s3  homeserver", "photos/", "2026/", "4.77 MiB", "4.00 KiB"):
+            assert words in text
+        assert ("MODIFIED" in text) is (size is LARGE)
+        assert all(len(line) <= size[0] for line in text.splitlines())
+
+
+async def test_enter_opens_and_backspace_returns_to_where_one_was(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: "aws_s3  homeserver / 2026" in screen_text(app))
+        await until(pilot, lambda: [entry.name for entry in screen.remote.listing.view] == ["11/", "one"])
+        await pilot.press("backspace")
+        await until(pilot, lambda: [entry.name for entry in screen.remote.listing.view] == ["2026/", "db.sql"])
+        await pilot.press("tab", "down", "enter")
+        await until(pilot, lambda: "this machine  /home/me/photos" in screen_text(app))
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: screen.local.listing.entry(screen.local.table.cursor) is not None)
+        entry = screen.local.listing.entry(screen.local.table.cursor)
+        assert entry is not None
+        assert entry.name == "photos/"
+
+
+async def test_an_upload_says_what_it_will_do_and_enter_alone_starts_nothing(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    questions.plan = msgspec.structs.replace(
+        questions.plan, files=2, folders=1, size_bytes=5_001_000, replaces=1, replaced_names=("notes.md",),
+        skipped_symlinks=3, complete=False,
+    )  # fmt: skip
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await ready(pilot, app)
+        await pilot.press("end", "space", "up", "space", "u")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert questions.calls[-1] == ("plan_upload", "aws_s3", ["/home/me/notes.md", "/home/me/etc.tar"], "")
+        text = screen_text(app)
+        assert "at least 2 files in 1 folder · 4.77 MiB" in text
+        for words in ("aws_s3 · homeserver", "3 symbolic links", "1 of them"):
+            assert words in text
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
+        assert service.calls == []
+
+
+@pytest.mark.parametrize(("keys", "how"), [(["y"], Conflicts.REPLACE), (["s"], Conflicts.SKIP_UNCHANGED)])
+async def test_an_upload_starts_when_it_is_meant(
+    service: StandInService, questions: StandInQuestions, keys: list[str], how: Conflicts
+) -> None:
+    questions.plan = msgspec.structs.replace(questions.plan, replaces=1, replaced_names=("notes.md",))
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: len(screen.remote.listing.view) == 2 and "2026" in screen_text(app))
+        await pilot.press("tab", "end", "u")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.press(*keys)
+        await until(pilot, lambda: bool(service.calls))
+        assert service.calls == [("upload", "aws_s3", ["/home/me/notes.md"], "2026/", how)]
+
+
+async def test_the_mouse_confirms_too(service: StandInService, questions: StandInQuestions) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await ready(pilot, app)
+        await pilot.press("end", "u")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.click("#choice-0")
+        await until(pilot, lambda: bool(service.calls))
+        assert service.calls[0][0] == "upload"
+
+
+async def test_a_download_goes_to_the_folder_on_the_left(service: StandInService, questions: StandInQuestions) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await ready(pilot, app)
+        await pilot.press("tab", "space", "space", "d")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "/home/me" in screen_text(app)
+        await pilot.press("y")
+        await until(pilot, lambda: bool(service.calls))
+        assert service.calls == [("download", "aws_s3", ["2026/", "db.sql"], "/home/me", Conflicts.REPLACE)]
+
+
+async def test_a_delete_is_red_and_only_for_the_service(service: StandInService, questions: StandInQuestions) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await ready(pilot, app)
+        await pilot.press("down", "delete")
+        await until(pilot, lambda: any("not deleted here" in note.message for note in app._notifications))
+        assert not isinstance(app.screen, ConfirmScreen)
+        await pilot.press("tab", "end", "delete")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "gone for good" in screen_text(app)
+        assert app.screen.query(".dialog.danger")
+        await pilot.press("escape", "x")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: bool(service.calls))
+        assert service.calls == [("delete", "aws_s3", ["db.sql"])]
+
+
+CAUSES: list[tuple[ProviderError, str]] = [
+    (Authentication("the server refused the key AKIA1", code="InvalidAccessKeyId"), "The key was not accepted"),
+    (PermissionDenied("this key may not list"), "Not allowed"),
+    (NotFound("no bucket of that name"), "Not there"),
+    (Transient("connection refused: 127.0.0.1:9"), "Not reachable"),
+    (InvalidConfiguration("no bucket is set", field="container"), "A setting is missing or wrong"),
+]
+
+
+@pytest.mark.parametrize(("cause", "words"), CAUSES)
+async def test_each_cause_has_its_own_screen_and_stays_until_it_is_dealt_with(
+    service: StandInService, cause: ProviderError, words: str
+) -> None:
+    questions = StandInQuestions()
+    questions.objects["aws_s3"] = cause
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: words in screen_text(app))
+        text = " ".join(screen_text(app).split())
+        assert cause.hint.split()[0] in text
+        assert "r try again" in text
+        assert not any(other in text for _, other in CAUSES if other != words)
+        assert "Nothing is stored here yet" not in text
+        questions.objects["aws_s3"] = {"back": 1}
+        await pilot.press("tab", "r")
+        await until(pilot, lambda: "back" in screen_text(app) and words not in screen_text(app))
+
+
+async def test_an_empty_place_says_that_it_is_empty(service: StandInService) -> None:
+    service.folders["/home/me"] = []
+    app = console(service)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app))
+        assert "This folder is empty." in screen_text(app)
+
+
+async def test_an_error_while_queueing_is_shown_in_the_pane(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    service.failure = InvalidConfiguration("aws_s3 is not enabled", hint="Enable it after a check.")
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("end", "u")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.press("y")
+        await until(pilot, lambda: "aws_s3 is not enabled" in screen_text(app))
+        assert "Enable it after a check." in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: not screen.local.notice.has_class("shown"))
+
+
+async def test_a_late_answer_is_dropped(service: StandInService, questions: StandInQuestions) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await ready(pilot, app)
+        questions.gate = asyncio.Event()
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: "loading" in screen_text(app))
+        await pilot.press("escape", "tab", "down", "enter")
+        await until(pilot, lambda: "photos" in str(screen.local.place) and bool(screen.local.listing.entries))
+        questions.gate.set()
+        await pilot.pause()
+        assert screen.remote.listing.entries == []
+        await pilot.press("tab", "r")
+        await until(pilot, lambda: [entry.name for entry in screen.remote.listing.view] == ["11/", "one"])
+
+
+async def test_pages_stream_in_as_the_cursor_nears_the_end(service: StandInService) -> None:
+    questions = StandInQuestions()
+    questions.objects["aws_s3"] = {f"object-{number:06d}": number for number in range(2500)}
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = panes(app)
+        await until(pilot, lambda: "1,000 loaded of more" in screen_text(app))
+        await pilot.pause()
+        assert len(screen.remote.listing.entries) == 1000
+        await pilot.press("tab", "end")
+        await until(pilot, lambda: len(screen.remote.listing.entries) == 2000)
+        await pilot.press("end")
+        await until(pilot, lambda: screen.remote.border_subtitle == "2,500 entries")
+        assert len({entry.name for entry in screen.remote.listing.view}) == 2500
+
+
+async def test_a_filter_narrows_what_is_loaded_and_escape_ends_it(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("slash", *"NOTES")
+        await until(pilot, lambda: [entry.name for entry in screen.local.listing.view] == ["notes.md"])
+        assert "1 of 4 entries match" in screen_text(app)
+        await pilot.press("enter")
+        assert screen.local.table.has_focus
+        await pilot.press("escape")
+        await until(pilot, lambda: len(screen.local.listing.view) == 4)
+
+
+async def test_go_to_a_folder_and_search_by_prefix_at_the_service(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("g", "end", *"/photos", "enter")
+        await until(pilot, lambda: "this machine  /home/me/photos" in screen_text(app))
+        await pilot.press("tab", "g", *"2026/on", "enter")
+        await until(pilot, lambda: [entry.name for entry in screen.remote.listing.view] == ["one"])
+        assert ("list", "aws_s3", "2026/on", None) in questions.calls
+        await pilot.press("end", "d")
+        await until(pilot, lambda: questions.calls[-1][0] == "plan_download")
+        assert questions.calls[-1][2] == ["2026/one"]
+
+
+async def test_order_changes_and_the_cursor_stays_on_its_entry(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("end", "o")
+        await until(pilot, lambda: "SIZE ↓" in screen_text(app))
+        assert [entry.name for entry in screen.local.listing.view] == ["photos/", "etc.tar", "current", "notes.md"]
+        entry = screen.local.listing.entry(screen.local.table.cursor)
+        assert entry is not None
+        assert entry.name == "notes.md"
+
+
+HOSTILE = [
+    "[/]",
+    "[bold red]x[/]",
+    "\x1b]52;c;cm0gLXJm\x07.txt",
+    "a\u202egpj.exe",
+    "new\nline",
+    "\udcff\udcfe.bin",
+    "\x9b31m",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_hostile_names_are_shown_escaped_and_used_raw(name: str, service: StandInService) -> None:
+    questions = StandInQuestions()
+    questions.objects["aws_s3"] = {name: 1, f"{name}/inside": 1}
+    questions.plan = msgspec.structs.replace(questions.plan, replaces=1, replaced_names=(name,), destination=name)
+    local_name = name.replace("/", "")
+    service.folders["/home/me"] = [file(local_name)]
+    app = console(service, questions)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = panes(app)
+        await until(pilot, lambda: bool(screen.local.listing.entries and screen.remote.listing.entries))
+        await pilot.press("end", "u")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert all(character.isprintable() for character in screen_text(app).replace("\n", ""))
+        await pilot.press("y")
+        await until(pilot, lambda: bool(service.calls))
+        assert service.calls[0][2] == [str(Path("/home/me") / local_name)]
+        await pilot.press("tab", "home", "enter")
+        folder = name[: name.find("/") + 1] or f"{name}/"
+        await until(pilot, lambda: ("list", "aws_s3", folder, None) in questions.calls)
+        await until(pilot, lambda: bool(screen.remote.listing.entries))
+        assert all(character.isprintable() for character in screen_text(app).replace("\n", ""))
+
+
+async def test_another_instance_can_be_chosen(service: StandInService, questions: StandInQuestions) -> None:
+    service.known_instances.append(instance("minio", type="aws_s3", state=InstanceState.DISABLED))
+    questions.objects["minio"] = {"in-minio": 1}
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await ready(pilot, app)
+        await pilot.press("i")
+        await until(pilot, lambda: "Browse which one?" in screen_text(app))
+        assert "disabled" in screen_text(app)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "in-minio" in screen_text(app))
+
+
+async def test_with_nothing_configured_local_storage_is_ready(service: StandInService) -> None:
+    service.known_instances = [instance("local", container="storage")]
+    app = console(service)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "local  storage" in screen_text(app))
+        assert app.current_mode == "browse"
+
+
+async def test_the_pane_looks_again_when_a_job_has_finished(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    service.jobs = [job(7, counts={ItemState.RUNNING: 1})]
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await ready(pilot, app)
+        await until(pilot, lambda: bool(app.bridge.snapshot.jobs))
+        questions.objects["aws_s3"] = {"fresh": 1}
+        service.jobs = [job(7, counts={ItemState.DONE: 1}, kind=JobKind.UPLOAD)]
+        service.changed()
+        await until(pilot, lambda: "fresh" in screen_text(app))
+
+
+async def test_a_hundred_thousand_entries_stay_quick(service: StandInService) -> None:
+    service.folders["/home/me"] = [file(f"file-{number:06d}") for number in range(100_000)]
+    app = console(service)
+    loop = asyncio.get_running_loop()
+    async with app.run_test(size=LARGE) as pilot:
+        screen = panes(app)
+        await until(pilot, lambda: len(screen.local.listing.view) == 100_000, timeout_s=15)
+        await pilot.press("end")
+        await until(pilot, lambda: "file-099999" in screen_text(app))
+        started = loop.time()
+        for key in ("pageup", "home", "pagedown", "down", "space"):
+            await pilot.press(key)
+        await until(pilot, lambda: "1 selected" in screen_text(app))
+        assert loop.time() - started < 3
+
+
+async def test_narrowing_the_terminal_keeps_everything_in_place(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=LARGE) as pilot:
+        await ready(pilot, app)
+        for size in (SMALL, (40, 10), (20, 6), LARGE):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert all(len(line) <= size[0] for line in screen_text(app).splitlines())
+        assert "MODIFIED" in screen_text(app)

@@ -1,0 +1,76 @@
+"""The console over the real service, its child process and its worker: local storage with no set-up at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup.paths import Paths
+from backup.questions_client import QuestionsClient
+from backup.queue import Queue
+from backup.service import Service
+from screens.browse import BrowseScreen
+from screens.modals.confirm import ConfirmScreen
+from tests.tui.standin import screen_text, until
+from tui.app import BackupConsole
+
+NAME = "[/] \u202e\x1b[2J.bin"
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
+    for kind in ("CONFIG", "STATE", "DATA"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind.lower()))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    folder = tmp_path / "home" / "album"
+    folder.mkdir(parents=True)
+    (folder / NAME.replace("/", "")).write_bytes(os.urandom(300_000))
+    (folder / "empty").touch()
+    paths = Paths.default()
+    yield paths
+    queue = Queue(paths)
+    assert queue.stop_worker()
+    queue.close()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+async def test_a_folder_goes_up_is_proved_comes_back_and_is_deleted(paths: Paths, tmp_path: Path) -> None:
+    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    source = tmp_path / "home" / "album" / NAME.replace("/", "")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=20)
+        screen = app.screen
+        assert isinstance(screen, BrowseScreen)
+        await until(pilot, lambda: "album/" in screen_text(app))
+        await pilot.press("down", "u")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen), timeout_s=10)
+        assert "2 files" in screen_text(app)
+        await pilot.press("y")
+        await until(pilot, lambda: bool(screen.remote.listing.view), timeout_s=30)
+        await pilot.press("3")
+        await until(pilot, lambda: screen_text(app).count("✔") >= 2 and "verified 2" in screen_text(app), timeout_s=20)
+        assert f"sha-256 {digest(source)[:6]}" in screen_text(app)
+        assert all(character.isprintable() for character in screen_text(app).replace("\n", ""))
+        stored = [path for path in paths.local_storage.rglob("*") if path.is_file() and path.stat().st_size == 300_000]
+        assert [digest(path) for path in stored] == [digest(source)]
+
+        source.unlink()
+        await pilot.press("2", "tab", "home", "d")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen), timeout_s=10)
+        await pilot.press("y")
+        await until(pilot, lambda: source.exists(), timeout_s=20)
+        assert digest(source) == digest(stored[0])
+
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen), timeout_s=10)
+        await pilot.press("y")
+        await until(pilot, lambda: not stored[0].exists(), timeout_s=20)
+        await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=10)

@@ -1,0 +1,258 @@
+"""The transfer table: every state in sign and words, and the keys that act on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from backup.model import ItemState, ItemView, JobKind, QueueTotals
+from providers.capabilities import Proof
+from providers.errors import Transient
+from providers.report import ErrorInfo
+from screens.modals.confirm import ConfirmScreen
+from screens.transfers import TransfersScreen
+from tests.tui.standin import StandInService, console, item, screen_text, until
+from tui.app import BackupConsole
+
+SHA = "9f3c81" + "0" * 56 + "e1"
+MIB = 2**20
+QUOTA = ErrorInfo("quota", "the bucket is full", "Make room, then retry.", "QuotaExceeded")
+
+
+def one_of_each() -> list[ItemView]:
+    return [
+        item(1, ItemState.RUNNING, size_bytes=100 * MIB, bytes_done=41 * MIB, rate_bytes_per_s=8.0 * MIB, left_s=126),
+        item(2, ItemState.RUNNING, job_kind=JobKind.DOWNLOAD, size_bytes=10 * MIB, bytes_done=MIB, left_s=3),
+        item(3, ItemState.RUNNING, bytes_done=1000, verifying=True),
+        item(4, ItemState.WAITING, attempts=2, error=ErrorInfo("rate_limited", "slow down"), wait_until=1.8e9),
+        item(5, ItemState.PAUSED, size_bytes=100 * MIB, bytes_done=88 * MIB),
+        item(6, ItemState.QUEUED),
+        item(7, ItemState.DONE, proof=Proof.MATCHED, sha256=SHA, elapsed_s=4.0, bytes_done=1000),
+        item(8, ItemState.FAILED, error=QUOTA),
+        item(9, ItemState.CANCELLED),
+        item(10, ItemState.SKIPPED, error=ErrorInfo("unsupported", "a symbolic link")),
+    ]
+
+
+def transfers(app: BackupConsole) -> TransfersScreen:
+    screen = app.screen_stack[0]
+    assert isinstance(screen, TransfersScreen)
+    return screen
+
+
+async def opened(pilot: Any, app: BackupConsole) -> TransfersScreen:
+    await pilot.press("3")
+    await until(pilot, lambda: isinstance(app.screen, TransfersScreen) and len(app.screen.table.rows) > 0)
+    return transfers(app)
+
+
+def line_of(app: BackupConsole, name: str) -> str:
+    return next((line for line in screen_text(app).splitlines() if f" {name} " in line), "")
+
+
+EXPECTED = {
+    "file-1.bin": ("▲", ["41.0 / 100 MiB", "━", "41%", "8.00 MiB/s", "2:06"]),
+    "file-2.bin": ("▼", ["1.00 / 10.0 MiB", "10%", "0:03"]),
+    "file-3.bin": ("▲", ["all sent · verifying"]),
+    "file-4.bin": ("◷", ["until ", "asked to slow down"]),
+    "file-5.bin": ("‖", ["paused by you · p goes on"]),
+    "file-6.bin": ("·", ["queued"]),
+    "file-7.bin": ("✔", ["sha-256 9f3c81…e1 agrees · 4.0 s"]),
+    "file-8.bin": ("✖", ["no room left · r to retry"]),
+    "file-9.bin": ("✖", ["cancelled · r begins anew"]),
+    "file-10.bin": ("–", ["skipped · a symbolic link"]),
+}
+
+
+@pytest.mark.parametrize("size", [(80, 24), (140, 42)])
+async def test_every_state_has_its_sign_and_its_words(size: tuple[int, int]) -> None:
+    service = StandInService()
+    service.items = one_of_each()
+    app = console(service)
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: all(line_of(app, name) for name in EXPECTED))
+        for name, (sign, words) in EXPECTED.items():
+            line = line_of(app, name)
+            assert f"{sign} {name}" in line
+            for word in words:
+                assert word in line
+        assert ("  TO  " in screen_text(app)) is (size[0] == 140)
+
+
+async def test_progress_moves_and_the_cursor_stays_on_its_transfer() -> None:
+    service = StandInService()
+    service.items = one_of_each()
+    app = console(service)
+    async with app.run_test(size=(140, 42)) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("down", "down", "down", "down")
+        moved = msgspec.structs.replace(service.items[0], bytes_done=83 * MIB)
+        service.items = [service.items[4], moved, *service.items[1:4], *service.items[5:]]
+        service.changed()
+        await until(pilot, lambda: "83%" in line_of(app, "file-1.bin"))
+        assert screen.table.cursor == 0
+        assert screen.lower.border_title == "file-5.bin"
+
+
+async def test_pause_and_go_on() -> None:
+    service = StandInService()
+    service.items = one_of_each()
+    app = console(service)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("p")
+        await until(pilot, lambda: ("pause", [1]) in service.calls)
+        await pilot.press("down", "down", "down", "down", "p")
+        await until(pilot, lambda: ("resume", [5]) in service.calls)
+
+
+async def test_retry_takes_the_selection() -> None:
+    service = StandInService()
+    service.items = one_of_each()
+    app = console(service)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*["down"] * 7, "space", "space")
+        await until(pilot, lambda: "2 selected" in screen_text(app))
+        await pilot.press("r")
+        await until(pilot, lambda: ("retry", [8, 9]) in service.calls)
+        await until(pilot, lambda: "2 selected" not in screen_text(app))
+
+
+async def test_cancel_says_what_is_kept_and_enter_keeps_all() -> None:
+    service = StandInService()
+    service.items = one_of_each()
+    app = console(service)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        text = screen_text(app)
+        for words in ("file-1.bin", "41.0 MiB already moved", "p pauses and keeps"):
+            assert words in text
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
+        assert service.calls == []
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        service.items = [item(99, ItemState.RUNNING), *service.items]
+        service.changed()
+        await until(pilot, lambda: app.bridge.snapshot.item_count == 11)
+        await pilot.press("y")
+        await until(pilot, lambda: service.calls == [("cancel", [1])])
+
+
+async def test_a_whole_job_is_selected_at_once() -> None:
+    service = StandInService()
+    service.items = [item(number, job_id=1 + number % 2) for number in range(1000)]
+    app = console(service)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("j")
+        await until(pilot, lambda: "500 selected" in screen_text(app))
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "500 transfers" in screen_text(app)
+        await pilot.press("y")
+        await until(pilot, lambda: service.calls == [("cancel", list(range(0, 1000, 2)))])
+
+
+async def test_the_bandwidth_limit_changes_on_the_fly() -> None:
+    service = StandInService()
+    service.items = one_of_each()
+    app = console(service)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: bool(app.bridge.instances))
+        await pilot.press("b")
+        await until(pilot, lambda: "Bandwidth of aws_s3" in screen_text(app))
+        await pilot.press(*"fast", "enter")
+        await until(pilot, lambda: "fast" in screen_text(app))
+        assert service.calls == []
+        await pilot.press(*["backspace"] * 4, *"2MiB", "enter")
+        await until(pilot, lambda: service.calls == [("bandwidth", "aws_s3", 2 * MIB)])
+        await pilot.press("b")
+        await until(pilot, lambda: "Bandwidth of aws_s3" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: service.calls[1:] == [("bandwidth", "aws_s3", None)])
+
+
+async def test_details_show_the_error_in_full() -> None:
+    service = StandInService()
+    service.items = one_of_each()
+    app = console(service)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press(*["down"] * 7, "enter")
+        await until(pilot, lambda: "the bucket is full (QuotaExceeded)" in screen_text(app))
+        assert "Make room, then retry." in screen_text(app)
+        await pilot.press("escape", "up", "enter")
+        await until(pilot, lambda: SHA in screen_text(app))
+        assert "the service's checksum equals ours" in screen_text(app)
+
+
+async def test_thousands_of_items_are_fetched_by_window() -> None:
+    service = StandInService()
+    service.items = [item(number) for number in range(5000)]
+    app = console(service)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("end")
+        await until(pilot, lambda: "file-4999.bin" in screen_text(app))
+        service.items[4990] = item(4990, ItemState.FAILED, error=QUOTA)
+        service.changed()
+        await until(pilot, lambda: "no room left" in line_of(app, "file-4990.bin"))
+        await pilot.press("pageup", *["pageup"] * 20)
+        await until(pilot, lambda: screen.table.window[0] < 4700 and "  …" not in screen_text(app))
+
+
+async def test_a_queue_that_does_not_answer_is_said() -> None:
+    class Broken(StandInService):
+        def _act(self, verb: str, item_ids: Any) -> int:
+            raise Transient("the worker does not answer")
+
+    service = Broken()
+    service.items = one_of_each()
+    app = console(service)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("p")
+        await until(pilot, lambda: any("the worker does not answer" in each.message for each in app._notifications))
+
+
+async def test_hostile_names_and_messages_come_out_escaped() -> None:
+    service = StandInService()
+    name = "\x1b[2J[/]\u202ereversed.txt"
+    error = ErrorInfo("transient", "\x1b]0;owned\x07 [bold]no[/] answer", "[/]\x9b31m", "[/]")
+    service.items = [item(1, ItemState.FAILED, name=name, key=name, local_path=f"/srv/{name}", error=error)]
+    app = console(service)
+    async with app.run_test(size=(140, 42)) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "\\x1b[2J[/]" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "[bold]no[/] answer" in screen_text(app))
+        await pilot.press("escape", "space", "up")
+        assert all(character.isprintable() for character in screen_text(app).replace("\n", ""))
+
+
+async def test_nothing_to_show_says_where_to_begin() -> None:
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: "No transfers yet." in screen_text(app))
+        await pilot.press("p", "x", "r", "j", "enter", "space")
+        assert isinstance(app.screen, TransfersScreen)
+
+
+async def test_the_strip_and_the_table_agree_on_totals() -> None:
+    service = StandInService()
+    service.items = one_of_each()
+    service.totals = QueueTotals(uploading=2, downloading=1, waiting=1, paused=1, queued=1205, failed=1, size_bytes=10)
+    app = console(service)
+    async with app.run_test(size=(140, 42)) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: "3 running · 1 waiting · 1 paused · 1,205 queued · 1 failed" in screen_text(app))
+        assert "▲ 2 uploading ▼ 1 downloading" in screen_text(app)

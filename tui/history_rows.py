@@ -1,0 +1,73 @@
+"""What has ended, as rows: the row model of the Activity table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from backup.model import FINAL_STATES, ItemState, ItemView, JobKind, QueueSnapshot, QueueTotals
+from tui.text import safe, when
+from tui.theme import Tone
+from tui.transfer_rows import SIGNS, amount, destination, state_words
+from tui.widgets.line_table import Cell, Column, Span
+
+COLUMNS: Final = (
+    Column(title="NAME", width=20, grows=True),
+    Column(title="WHAT", width=10, drops=2),
+    Column(title="TO", width=20, drops=1),
+    Column(title="SIZE", width=8, right=True),
+    Column(title="OUTCOME", width=26),
+    Column(title="ENDED", width=12, right=True),
+)
+WIDE_COLUMNS: Final = (*COLUMNS[:4], Column(title="OUTCOME", width=40), COLUMNS[5])
+
+KIND_WORDS: Final[dict[JobKind, Span]] = {
+    JobKind.UPLOAD: ("▲ upload", Tone.GOING),
+    JobKind.DOWNLOAD: ("▼ download", Tone.FOLDER),
+    JobKind.DELETE: ("✖ delete", Tone.WAITING),
+}
+
+
+def still_open(totals: QueueTotals) -> int:
+    """How many items come before the first that has ended, in the queue's order."""
+    return totals.active + totals.waiting + totals.paused + totals.queued
+
+
+class HistoryRows:
+    """Newest first, loaded window by window."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self.items: list[ItemView] = []
+        self.total = 0
+        """How many have ended altogether, as far as is known."""
+        self._now = now
+
+    def take(self, snapshots: Iterable[QueueSnapshot]) -> None:
+        """Show these windows instead of what was there; what has not ended in them is left out."""
+        ended: dict[int, ItemView] = {}
+        for snapshot in snapshots:
+            self.total = max(0, snapshot.item_count - still_open(snapshot.totals))
+            ended |= {item.id: item for item in snapshot.items if item.state in FINAL_STATES}
+        self.items = list(ended.values())
+
+    def item(self, row: int) -> ItemView | None:
+        return self.items[row] if 0 <= row < len(self.items) else None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def sign(self, index: int) -> Span:
+        return SIGNS[self.items[index].state]
+
+    def cells(self, index: int, widths: Sequence[int]) -> Sequence[Cell]:
+        item = self.items[index]
+        quiet = item.state in (ItemState.CANCELLED, ItemState.SKIPPED)
+        return [
+            Cell.of(safe(item.name), Tone.MUTED if quiet else Tone.PLAIN, middle=True),
+            Cell((KIND_WORDS[item.job_kind],)),
+            Cell.of(destination(item), Tone.MUTED, middle=True),
+            Cell.of(amount(item)),
+            Cell.of(*state_words(item)),
+            Cell.of(when(item.finished_at, self._now()), Tone.MUTED),
+        ]

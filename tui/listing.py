@@ -1,0 +1,190 @@
+"""What is loaded of a folder: entries, their order, a filter, a selection. The row model of a browser pane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from operator import attrgetter
+from typing import Any, Final
+
+from backup.model import ItemKind, LocalEntry
+from providers.objects import Page
+from tui.text import count, safe, size, when
+from tui.theme import Tone
+from tui.widgets.line_table import Cell, Column, Span
+
+PARENT: Final = "../"
+
+
+class Entry:
+    """One line of a folder. `name` is raw, relative to the folder, with '/' at the end of a folder's."""
+
+    __slots__ = ("by_name", "kind", "modified_at", "name", "size_bytes")
+
+    def __init__(self, name: str, kind: ItemKind, size_bytes: int = 0, modified_at: float | None = None) -> None:
+        self.name = name
+        self.kind = kind
+        self.size_bytes = size_bytes
+        self.modified_at = modified_at
+        self.by_name = (kind is not ItemKind.DIRECTORY, name.casefold(), name)
+
+    @property
+    def folder(self) -> bool:
+        return self.kind is ItemKind.DIRECTORY
+
+
+def local_entries(entries: Iterable[LocalEntry]) -> list[Entry]:
+    return [
+        Entry(each.name + "/" * (each.kind is ItemKind.DIRECTORY), each.kind, each.size_bytes, each.modified_at)
+        for each in entries
+    ]
+
+
+def remote_entries(page: Page, folder: str) -> list[Entry]:
+    """The entries of a page, named relative to `folder`. An object named just as the folder only marks it: no entry."""
+    cut = len(folder)
+    folders = [Entry(prefix[cut:], ItemKind.DIRECTORY) for prefix in page.prefixes if len(prefix) > cut]
+    files = [
+        Entry(file.key[cut:], ItemKind.FILE, file.size_bytes, file.modified_at)
+        for file in page.files
+        if len(file.key) > cut
+    ]
+    return folders + files
+
+
+class Order(Enum):
+    """Folders always come first."""
+
+    NAME = "NAME"
+    SIZE = "SIZE"
+    MODIFIED = "MODIFIED"
+
+    @property
+    def following(self) -> Order:
+        orders = list(Order)
+        return orders[(orders.index(self) + 1) % len(orders)]
+
+    @property
+    def key(self) -> Callable[[Entry], Any]:
+        """Name upwards; the largest and the newest first."""
+        if self is Order.SIZE:
+            return lambda entry: (not entry.folder, -entry.size_bytes, entry.by_name)
+        if self is Order.MODIFIED:
+            return lambda entry: (not entry.folder, -(entry.modified_at or 0.0), entry.by_name)
+        return attrgetter("by_name")
+
+
+def columns(order: Order) -> list[Column]:
+    def titled(each: Order) -> str:
+        return each.value if each is not order else f"{each.value} {'↑' if each is Order.NAME else '↓'}"
+
+    return [
+        Column(title=titled(Order.NAME), width=18, grows=True),
+        Column(title=titled(Order.SIZE), width=9, right=True),
+        Column(title=titled(Order.MODIFIED), width=12, right=True, drops=1),
+    ]
+
+
+class Listing:
+    """Grows page by page; `next_token` is None once all is loaded. Selection is by name and outlives order, filter."""
+
+    def __init__(self, *, has_parent: bool, now: float, order: Order = Order.NAME) -> None:
+        self.has_parent = has_parent
+        self.order = order
+        self.needle = ""
+        self.next_token: str | None = None
+        self.entries: list[Entry] = []
+        self.view: list[Entry] = []
+        self.marked: dict[str, Entry] = {}
+        self._now = now
+
+    # Rows, as a table asks for them.
+
+    def __len__(self) -> int:
+        return len(self.view) + self.has_parent
+
+    def sign(self, index: int) -> Span:
+        entry = self.entry(index)
+        return ("●" if entry is not None and entry.name in self.marked else " ", Tone.WAITING)
+
+    def cells(self, index: int, widths: Sequence[int]) -> Sequence[Cell]:
+        entry = self.entry(index)
+        if entry is None:
+            return [Cell.of(PARENT, Tone.MUTED), Cell.of(""), Cell.of("")]
+        name = safe(entry.name)
+        tone = Tone.FOLDER if entry.folder else Tone.PLAIN
+        if name != entry.name or entry.kind in {ItemKind.SYMLINK, ItemKind.OTHER}:
+            tone = Tone.MUTED
+        return [
+            Cell.of(name, tone, middle=True),
+            Cell.of(_size_words(entry), tone if tone is Tone.MUTED else Tone.PLAIN),
+            Cell.of(when(entry.modified_at, self._now), Tone.MUTED),
+        ]
+
+    # Changing what is shown.
+
+    def entry(self, index: int) -> Entry | None:
+        """None for the row that goes up."""
+        at = index - self.has_parent
+        return self.view[at] if 0 <= at < len(self.view) else None
+
+    def index_of(self, name: str) -> int:
+        """The row of that name; the first row when it is not shown."""
+        for at, entry in enumerate(self.view):
+            if entry.name == name:
+                return at + self.has_parent
+        return 0
+
+    def add(self, entries: Iterable[Entry], next_token: str | None) -> None:
+        new = sorted(entries, key=self.order.key)
+        self.entries += new
+        self.next_token = next_token
+        shown = self._matching(new)
+        behind = not self.view or not shown or self.order.key(self.view[-1]) <= self.order.key(shown[0])
+        self.view += shown
+        if not behind:
+            self.view.sort(key=self.order.key)
+
+    def arrange(self, order: Order, needle: str) -> None:
+        """Another order or filter, over what is loaded."""
+        self.order, self.needle = order, needle
+        self.view = sorted(self._matching(self.entries), key=order.key)
+
+    def toggle(self, index: int) -> None:
+        entry = self.entry(index)
+        if entry is None:
+            return
+        if self.marked.pop(entry.name, None) is None:
+            self.marked[entry.name] = entry
+
+    def chosen(self, index: int) -> list[Entry]:
+        """The selected ones, or else the one at `index`."""
+        if self.marked:
+            return list(self.marked.values())
+        entry = self.entry(index)
+        return [] if entry is None else [entry]
+
+    def facts(self) -> str:
+        """For the lower border: what is selected, or how much is loaded."""
+        loaded = count(len(self.entries), "entry", "entries")
+        if self.next_token is not None:
+            loaded = f"{len(self.entries):,} loaded of more · ↓ loads"
+        if self.needle:
+            loaded = f"{len(self.view):,} of {loaded} match"
+        if not self.marked:
+            return loaded
+        total = sum(entry.size_bytes for entry in self.marked.values())
+        plus = " + folders" if any(entry.folder for entry in self.marked.values()) else ""
+        return f"{len(self.marked):,} selected · {size(total)}{plus}"
+
+    def _matching(self, entries: list[Entry]) -> list[Entry]:
+        needle = self.needle.casefold()
+        return [entry for entry in entries if needle in entry.by_name[1]] if needle else list(entries)
+
+
+def _size_words(entry: Entry) -> str:
+    if entry.folder:
+        return ""
+    if entry.kind is ItemKind.SYMLINK:
+        return "link"
+    return "special" if entry.kind is ItemKind.OTHER else size(entry.size_bytes)

@@ -1,0 +1,139 @@
+"""Where a browser pane can be: a folder of this machine, or a prefix of an instance."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from tui.bridge import Bridge
+from tui.listing import Entry, local_entries, remote_entries
+from tui.text import safe
+
+PAGE_ENTRIES = 1000
+
+
+class Load(NamedTuple):
+    entries: list[Entry]
+    next_token: str | None
+
+
+class Place(Protocol):
+    @property
+    def owner(self) -> str:
+        """Whose place it is, for the border: 'this machine', or the instance."""
+
+    @property
+    def where(self) -> str:
+        """The place itself, escaped."""
+
+    @property
+    def parent(self) -> Place | None: ...
+
+    @property
+    def name_in_parent(self) -> str:
+        """How the parent lists it."""
+
+    def child(self, entry: Entry) -> Place: ...
+
+    def typed(self, text: str) -> Place:
+        """The place that somebody typed, seen from here."""
+
+    @property
+    def text(self) -> str:
+        """What to begin with when somebody types a place."""
+
+    async def load(self, bridge: Bridge, token: str | None) -> Load:
+        """One page. Raises ProviderError."""
+
+
+@dataclass(frozen=True)
+class LocalPlace:
+    path: Path
+
+    @property
+    def owner(self) -> str:
+        return "this machine"
+
+    @property
+    def where(self) -> str:
+        return safe(str(self.path))
+
+    @property
+    def parent(self) -> LocalPlace | None:
+        return LocalPlace(self.path.parent) if self.path.parent != self.path else None
+
+    @property
+    def name_in_parent(self) -> str:
+        return f"{self.path.name}/"
+
+    @property
+    def text(self) -> str:
+        return str(self.path)
+
+    def child(self, entry: Entry) -> LocalPlace:
+        return LocalPlace(self.path / entry.name.rstrip("/"))
+
+    def typed(self, text: str) -> LocalPlace:
+        return LocalPlace(Path(os.path.normpath(self.path / Path(text).expanduser())))
+
+    def paths(self, entries: list[Entry]) -> list[Path]:
+        return [self.path / entry.name.rstrip("/") for entry in entries]
+
+    async def load(self, bridge: Bridge, token: str | None) -> Load:
+        found = await bridge.call(bridge.service.list_local, self.path)
+        return Load(await bridge.call(local_entries, found), None)
+
+
+@dataclass(frozen=True)
+class RemotePlace:
+    """`prefix` ends in '/' (or is empty) for a folder; else it is a search for all that begins with it."""
+
+    instance: str
+    container: str = ""
+    prefix: str = ""
+
+    @property
+    def owner(self) -> str:
+        return safe(self.instance)
+
+    @property
+    def where(self) -> str:
+        container = safe(self.container)
+        shown = safe(self.prefix.rstrip("/"))
+        search = "…" if self.prefix and not self.prefix.endswith("/") else ""
+        return f"{container} / {shown}{search}" if container and shown else (container or shown or "/") + search
+
+    @property
+    def folder(self) -> str:
+        """The prefix up to its last '/'."""
+        return self.prefix[: self.prefix.rfind("/") + 1]
+
+    @property
+    def parent(self) -> RemotePlace | None:
+        if not self.prefix:
+            return None
+        above = self.folder if self.folder != self.prefix else self.prefix[: self.prefix.rfind("/", 0, -1) + 1]
+        return RemotePlace(self.instance, self.container, above)
+
+    @property
+    def name_in_parent(self) -> str:
+        return self.prefix[len(self.parent.prefix) :] if self.parent else ""
+
+    @property
+    def text(self) -> str:
+        return self.prefix
+
+    def child(self, entry: Entry) -> RemotePlace:
+        return RemotePlace(self.instance, self.container, self.folder + entry.name)
+
+    def typed(self, text: str) -> RemotePlace:
+        return RemotePlace(self.instance, self.container, text.removeprefix("/"))
+
+    def keys(self, entries: list[Entry]) -> list[str]:
+        return [self.folder + entry.name for entry in entries]
+
+    async def load(self, bridge: Bridge, token: str | None) -> Load:
+        page = await bridge.questions.list_page(self.instance, self.prefix, token=token, limit=PAGE_ENTRIES)
+        return Load(remote_entries(page, self.folder), page.next_token)

@@ -1,0 +1,285 @@
+"""One half of the browser: a place, what is loaded of it, and the error that stays until it is dealt with."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.getters import query_one
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from providers.errors import ProviderError
+from providers.report import ErrorInfo
+from tui.bridge import bridge_of
+from tui.listing import Entry, Listing, Order, columns
+from tui.places import Load, Place
+from tui.text import cell_len, cut_middle
+from tui.widgets.line_table import LineTable
+from tui.words import error_content
+
+_AHEAD_ROWS = 200
+"""The next page is asked for when the last row in view is this near to the end."""
+_BIG_LISTING = 20_000
+"""More entries than this are arranged in a thread."""
+
+
+class FilePane(Vertical):
+    """`open` goes somewhere. Loading never blocks, can be stopped, and an answer that comes late is dropped."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("backspace", "up", "to the folder above", show=False),
+        Binding("slash", "filter", "filter"),
+        Binding("g", "go_to", "go to"),
+        Binding("o", "order", "order", show=False),
+        Binding("r", "reload", "reload", show=False),
+        Binding("ctrl+a", "mark_all", "select all that is listed", show=False),
+        Binding("escape", "stop", "stop; put an error, a filter, the selection away", show=False),
+    ]
+    DEFAULT_CSS = """
+    FilePane { width: 1fr; height: 1fr; }
+    FilePane > .notice { display: none; height: auto; max-height: 60%; padding: 0 1; background: $surface; }
+    FilePane > .notice.shown { display: block; }
+    FilePane > Input { display: none; }
+    FilePane > Input.shown { display: block; }
+    """
+    table = query_one(LineTable)
+    notice = query_one(".notice", Static)
+    prompt = query_one(Input)
+
+    class Arrived(Message):
+        """A page, or why there is none. `ticket` tells for which question; `first` begins a listing anew."""
+
+        def __init__(
+            self, ticket: int, *, first: bool, load: Load | None = None, error: ErrorInfo | None = None
+        ) -> None:
+            super().__init__()
+            self.ticket, self.first, self.load, self.error = ticket, first, load, error
+
+    class Stopped(Message):
+        """Somebody asked to stop what `busy` says is under way."""
+
+    def __init__(self, empty_note: tuple[str, ...], *, id: str) -> None:
+        super().__init__(id=id, classes="pane")
+        self.place: Place | None = None
+        self.listing = Listing(has_parent=False, now=time.time())
+        self._empty_note = empty_note
+        self._ticket = 0
+        self._busy = ""
+        self._land_on = ""
+        self._filtering = True
+        self._error: ErrorInfo | None = None
+
+    def compose(self) -> ComposeResult:
+        yield LineTable(columns(Order.NAME), selectable=True)
+        yield Static(classes="notice", markup=False)
+        yield Input(compact=True)
+
+    # Going somewhere.
+
+    def open(self, place: Place, *, land_on: str = "") -> None:
+        """Show another place, with the cursor on the entry called `land_on`."""
+        self.place = place
+        self.listing = Listing(has_parent=place.parent is not None, now=time.time(), order=self.listing.order)
+        self._land_on = land_on
+        self.put_away()
+        self.table.show(self.listing)
+        self._ask(None)
+
+    def reload(self) -> None:
+        """The same place again: what is shown stays until the answer comes; cursor and selection stay too."""
+        if self.place is None:
+            return
+        entry = self.listing.entry(self.table.cursor)
+        if self.listing.entries:
+            self._land_on = entry.name if entry else ""
+            self._ask(None)
+        else:
+            self.open(self.place, land_on=self._land_on)
+
+    def _ask(self, token: str | None) -> None:
+        if self.place is None:
+            return
+        self._ticket += 1
+        self.busy("loading")
+        self.run_worker(self._fetch(self.place, token, self._ticket), group="load", exclusive=True)
+
+    async def _fetch(self, place: Place, token: str | None, ticket: int) -> None:
+        try:
+            load = await place.load(bridge_of(self), token)
+            self.post_message(self.Arrived(ticket, first=token is None, load=load))
+        except ProviderError as error:
+            self.post_message(self.Arrived(ticket, first=token is None, error=ErrorInfo.of(error)))
+
+    @on(Arrived)
+    def _take(self, event: Arrived) -> None:
+        if event.ticket != self._ticket or self.place is None:
+            return
+        self.busy("")
+        if event.load is None:
+            if event.error is not None:
+                self.fail(event.error)
+            return
+        self.put_away()
+        before = self.listing
+        if event.first:
+            self.listing = Listing(has_parent=self.place.parent is not None, now=time.time(), order=before.order)
+            self.listing.needle = before.needle
+        self.listing.add(event.load.entries, event.load.next_token)
+        if event.first:
+            self.listing.marked = {each.name: each for each in self.listing.entries if each.name in before.marked}
+        cursor = self.listing.index_of(self._land_on) if self._land_on else self.table.cursor
+        self._land_on = ""
+        self.table.show(self.listing, cursor=cursor, note=self._note())
+        self.show_borders()
+
+    def _note(self) -> tuple[str, ...]:
+        if self.listing.view or self.listing.next_token is not None:
+            return ()
+        return (f"Nothing here matches “{self.listing.needle}”.",) if self.listing.needle else self._empty_note
+
+    # What the borders and the notice say.
+
+    def busy(self, words: str) -> None:
+        """Say in the border that something is under way; empty when it is over."""
+        self._busy = words
+        self.show_borders()
+
+    def fail(self, error: ErrorInfo) -> None:
+        """Show an error; it stays until it is put away or another answer comes."""
+        self._error = error
+        self.busy("")
+        self.notice.update(error_content(error, "r try again   esc put away"))
+        self.notice.add_class("shown")
+
+    def put_away(self) -> None:
+        self._error = None
+        self.notice.remove_class("shown")
+
+    def show_borders(self) -> None:
+        if self.place is None:
+            return
+        room = self.size.width - 6
+        where = cut_middle(self.place.where, max(8, room - cell_len(self.place.owner) - 2))
+        self.border_title = Content(f"{self.place.owner}  {where}")
+        facts = f"{self._busy}… esc stops" if self._busy else "" if self._error else self.listing.facts()
+        self.border_subtitle = Content(cut_middle(facts, max(4, room)))
+
+    def on_resize(self) -> None:
+        self.show_borders()
+
+    # What keys and mouse do.
+
+    @property
+    def chosen(self) -> list[Entry]:
+        return self.listing.chosen(self.table.cursor)
+
+    @on(LineTable.Looked)
+    def _load_more(self, event: LineTable.Looked) -> None:
+        near = event.index >= len(self.listing) - _AHEAD_ROWS
+        if near and self.listing.next_token is not None and not self._busy and self._error is None:
+            self._ask(self.listing.next_token)
+
+    @on(LineTable.Opened)
+    def _enter(self, event: LineTable.Opened) -> None:
+        entry = self.listing.entry(event.index)
+        if entry is None:
+            self.action_up()
+        elif self.place is not None and entry.name.endswith("/"):
+            self.open(self.place.child(entry))
+
+    @on(LineTable.MarkToggled)
+    def _mark(self, event: LineTable.MarkToggled) -> None:
+        self.listing.toggle(event.index)
+        self.table.rows_changed(cursor=min(event.index + 1, len(self.listing) - 1))
+        self.show_borders()
+
+    @on(LineTable.HeaderClicked)
+    async def _order_by(self, event: LineTable.HeaderClicked) -> None:
+        await self._arrange(list(Order)[event.index], self.listing.needle)
+
+    async def action_order(self) -> None:
+        await self._arrange(self.listing.order.following, self.listing.needle)
+
+    async def _arrange(self, order: Order, needle: str) -> None:
+        listing = self.listing
+        entry = listing.entry(self.table.cursor)
+        if len(listing.entries) > _BIG_LISTING:
+            await bridge_of(self).call(listing.arrange, order, needle)
+        else:
+            listing.arrange(order, needle)
+        if listing is self.listing:
+            self.table.show_columns(columns(order))
+            self.table.show(listing, cursor=listing.index_of(entry.name) if entry else 0, note=self._note())
+            self.show_borders()
+
+    def action_up(self) -> None:
+        if self.place is not None and self.place.parent is not None:
+            self.open(self.place.parent, land_on=self.place.name_in_parent)
+
+    def action_reload(self) -> None:
+        self.put_away()
+        self.reload()
+
+    def action_mark_all(self) -> None:
+        self.listing.marked = {entry.name: entry for entry in self.listing.view}
+        self.table.rows_changed()
+        self.show_borders()
+
+    async def action_stop(self) -> None:
+        """One thing at a time, what is on top first."""
+        if self._busy:
+            self._ticket += 1
+            self.workers.cancel_group(self, "load")
+            self.post_message(self.Stopped())
+            self.busy("")
+        elif self._error is not None:
+            self.put_away()
+            self.show_borders()
+        elif self.prompt.has_class("shown") or self.listing.needle:
+            self._close_prompt()
+            await self._arrange(self.listing.order, "")
+        else:
+            self.listing.marked.clear()
+            self.table.rows_changed()
+            self.show_borders()
+
+    # Filter and go to share one line.
+
+    def action_filter(self) -> None:
+        self._ask_for(filtering=True, text=self.listing.needle, placeholder="filter what is loaded")
+
+    def action_go_to(self) -> None:
+        if self.place is not None:
+            hint = "go to a folder/, or list what begins so"
+            self._ask_for(filtering=False, text=self.place.text, placeholder=hint)
+
+    def _ask_for(self, *, filtering: bool, text: str, placeholder: str) -> None:
+        self._filtering = False
+        self.prompt.value = text
+        self._filtering = filtering
+        self.prompt.placeholder = placeholder
+        self.prompt.add_class("shown")
+        self.prompt.focus()
+
+    def _close_prompt(self) -> None:
+        self.prompt.remove_class("shown")
+        self.table.focus()
+
+    @on(Input.Changed)
+    async def _filter(self, event: Input.Changed) -> None:
+        event.stop()
+        if self._filtering and self.prompt.has_class("shown"):
+            await self._arrange(self.listing.order, event.value)
+
+    @on(Input.Submitted)
+    def _submit(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._close_prompt()
+        if not self._filtering and self.place is not None:
+            self.open(self.place.typed(event.value))

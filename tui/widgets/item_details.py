@@ -1,0 +1,61 @@
+"""All there is to say about one transfer."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+from backup.model import ItemState, ItemView, JobKind
+from providers.capabilities import Proof
+from tui.text import done_of, duration, fit, safe, when
+from tui.theme import STYLES, Tone
+from tui.transfer_rows import state_words
+from tui.words import error_content
+
+_LABEL_CELLS = 12
+_PROOFS = {
+    Proof.ENFORCED: "the server refuses a wrong checksum, and took ours",
+    Proof.MATCHED: "the service's checksum equals ours",
+    Proof.READ_BACK: "read back whole and compared",
+}
+
+
+def details(item: ItemView, now: float) -> list[tuple[str, str, Tone]]:
+    """Label, text, tone; the text is safe."""
+    moving = item.state is ItemState.RUNNING and not item.verifying
+    words, tone = ("under way", Tone.GOING) if moving else state_words(item)
+    there = safe(f"{item.instance} · {item.key}")
+    here = safe(item.local_path)
+    source, target = (there, here) if item.job_kind is JobKind.DOWNLOAD else (here, there)
+    lines = [("state", words, tone)]
+    if item.job_kind is JobKind.DELETE:
+        lines.append(("delete", there, Tone.PLAIN))
+    else:
+        lines += [("from", source, Tone.PLAIN), ("to", target, Tone.PLAIN)]
+        lines.append(("moved", done_of(item.bytes_done, item.size_bytes), Tone.PLAIN))
+    if item.attempts > 1:
+        lines.append(("attempts", str(item.attempts), Tone.PLAIN))
+    if item.sha256:
+        lines.append(("sha-256", item.sha256, Tone.PLAIN))
+    if item.proof is not None:
+        lines.append(("proof", _PROOFS[item.proof], Tone.PROVED))
+    if item.replaced:
+        lines.append(("replaced", "an older one of that name", Tone.WAITING))
+    if item.finished_at is not None:
+        took = f" · took {duration(item.elapsed_s)}" if item.elapsed_s else ""
+        lines.append(("ended", when(item.finished_at, now) + took, Tone.PLAIN))
+    return lines
+
+
+class ItemDetails(Static):
+    DEFAULT_CSS = "ItemDetails { height: auto; }"
+
+    def show(self, item: ItemView, now: float) -> None:
+        """The error, where there is one, in full: what, why, cure."""
+        lines = [
+            Content.assemble((fit(label, _LABEL_CELLS), STYLES[Tone.MUTED]), (text, STYLES[tone]))
+            for label, text, tone in details(item, now)
+        ]
+        if item.error is not None:
+            lines += [Content(""), error_content(item.error)]
+        self.update(Content("\n").join(lines))

@@ -1,0 +1,387 @@
+"""The one table of the console: lines drawn on demand over a row model that may hold a million rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, NamedTuple, Protocol
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tui.text import cell_len, cut_end, cut_middle
+from tui.theme import Tone
+
+GAP_CELLS: Final = 2
+SIGN_CELLS: Final = 2
+"""A one-cell sign (state, or selected) and a space before the first column."""
+
+Span = tuple[str, Tone]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """`width` in cells; of the column that `grows` it is the least before those with `drops` go, lowest first."""
+
+    title: str
+    width: int
+    right: bool = False
+    grows: bool = False
+    drops: int = 0
+
+
+class Cell(NamedTuple):
+    """What stands in one column, or across `columns` of them. Text must have passed `safe`."""
+
+    spans: tuple[Span, ...]
+    columns: int = 1
+    middle: bool = False
+    """Cut in the middle, so that the ending stays."""
+
+    @classmethod
+    def of(cls, text: str, tone: Tone = Tone.PLAIN, *, columns: int = 1, middle: bool = False) -> Cell:
+        return cls(((text, tone),), columns, middle)
+
+
+class Rows(Protocol):
+    """What a table shows. Asked for the rows on the screen only."""
+
+    def __len__(self) -> int: ...
+
+    def sign(self, index: int) -> Span: ...
+
+    def cells(self, index: int, widths: Sequence[int]) -> Sequence[Cell]:
+        """Left to right; together they cover all columns, also those of width 0, which were dropped."""
+
+
+def layout(columns: Sequence[Column], width: int) -> tuple[int, ...]:
+    """The width of each column in `width` cells; 0 for one that was dropped."""
+    shown = [True] * len(columns)
+
+    def room() -> int:
+        kept = [column for column, show in zip(columns, shown, strict=True) if show]
+        fixed = sum(column.width for column in kept if not column.grows)
+        return width - SIGN_CELLS - fixed - GAP_CELLS * (len(kept) - 1)
+
+    least = sum(column.width for column in columns if column.grows)
+    for index in sorted(range(len(columns)), key=lambda index: columns[index].drops):
+        if columns[index].drops and room() < least:
+            shown[index] = False
+    grown = max(1, room())
+    return tuple(
+        0 if not show else grown if column.grows else column.width
+        for column, show in zip(columns, shown, strict=True)
+    )
+
+
+class _Nothing:
+    def __len__(self) -> int:
+        return 0
+
+    def sign(self, index: int) -> Span:
+        raise IndexError(index)
+
+    def cells(self, index: int, widths: Sequence[int]) -> Sequence[Cell]:
+        raise IndexError(index)
+
+
+class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
+    """Draws `columns` and `rows`; owns the cursor, not the selection. `rows_changed` repaints just what differs."""
+
+    class RowMessage(Message):
+        def __init__(self, table: LineTable, index: int) -> None:
+            super().__init__()
+            self.table = table
+            self.index = index
+
+        @property
+        def control(self) -> LineTable:
+            return self.table
+
+    class Opened(RowMessage):
+        """Enter, or a double click, on a row."""
+
+    class MarkToggled(RowMessage):
+        """Space, or a click on the sign, of a row."""
+
+    class HeaderClicked(RowMessage):
+        """`index` is the column's."""
+
+    class Looked(RowMessage):
+        """Other rows came into view, or the cursor moved; `index` is the last row in view."""
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, LineTable.Looked) and message.table is self.table
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "move(-1)", "a line up or down", show=False),
+        Binding("down", "move(1)", "a line up or down", show=False),
+        Binding("pageup", "page(-1)", "a page up or down", show=False),
+        Binding("pagedown", "page(1)", "a page up or down", show=False),
+        Binding("home", "edge(0)", "to the first or last", show=False),
+        Binding("end", "edge(1)", "to the first or last", show=False),
+        Binding("enter", "open", "open", show=False),
+        Binding("space", "mark", "select"),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "line-table--head",
+        "line-table--cursor",
+        "line-table--cursor-quiet",
+        *(f"line-table--{tone}" for tone in Tone),
+    }
+    DEFAULT_CSS = """
+    LineTable {
+        height: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; background: $background;
+        & > .line-table--head { color: $muted; }
+        & > .line-table--cursor { background: $cursor-row; }
+        & > .line-table--cursor-quiet { background: $cursor-quiet; }
+        & > .line-table--plain { color: $foreground; }
+        & > .line-table--strong { color: $foreground; text-style: bold; }
+        & > .line-table--muted { color: $muted; }
+        & > .line-table--going { color: $primary; }
+        & > .line-table--proved { color: $success; }
+        & > .line-table--waiting { color: $warning; }
+        & > .line-table--failed { color: $error; }
+        & > .line-table--folder { color: $secondary; }
+        & > .line-table--track { color: $track; }
+    }
+    """
+    cursor: reactive[int] = reactive(0, repaint=False)
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        selectable: bool = False,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._selectable = selectable
+        self._columns = tuple(columns)
+        self._rows: Rows = _Nothing()
+        self._note: tuple[str, ...] = ()
+        self._painted: dict[int, tuple[Span, tuple[Cell, ...]]] = {}
+        self._styles: dict[tuple[str, bool], Style] = {}
+
+    # What is shown.
+
+    @property
+    def rows(self) -> Rows:
+        return self._rows
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """The rows in view: first, and one past the last."""
+        first = int(self.scroll_offset.y)
+        return first, min(len(self._rows), first + max(0, self.size.height - 1))
+
+    @property
+    def _width(self) -> int:
+        """Cells beside the scroll bar."""
+        return self.scrollable_content_region.width
+
+    def show(self, rows: Rows, *, cursor: int = 0, note: Sequence[str] = ()) -> None:
+        """Show other rows. `note` is drawn below the last one: why there are so few."""
+        self._rows = rows
+        self.rows_changed(note=note, cursor=cursor)
+
+    def show_columns(self, columns: Sequence[Column]) -> None:
+        self._columns = tuple(columns)
+        self._painted.clear()
+        self.refresh()
+
+    def rows_changed(self, *, note: Sequence[str] | None = None, cursor: int | None = None) -> None:
+        """The model's rows are others, or more, or fewer: repaint those that look different now."""
+        if note is not None and tuple(note) != self._note:
+            self._note = tuple(note)
+            self.refresh()
+        count = len(self._rows)
+        if count + 1 != self.virtual_size.height:
+            self.virtual_size = Size(self.size.width, count + 1)
+            self.refresh()
+        self.cursor = max(0, min(count - 1, self.cursor if cursor is None else cursor))
+        widths = layout(self._columns, self._width)
+        first, last = self.window
+        for index in range(first, last):
+            if self._painted.get(index) != self._look(index, widths):
+                self._refresh_row(index)
+        self._painted = {index: look for index, look in self._painted.items() if first <= index < last}
+        self.post_message(self.Looked(self, last - 1))
+
+    # Cursor.
+
+    def validate_cursor(self, cursor: int) -> int:
+        return max(0, min(len(self._rows) - 1, cursor))
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        if old != new:
+            self._refresh_row(old)
+            self._refresh_row(new)
+        self._bring_into_view()
+        self.post_message(self.Looked(self, self.window[1] - 1))
+
+    def _bring_into_view(self) -> None:
+        visible = self.size.height - 1
+        top = int(self.scroll_offset.y)
+        if self.cursor < top:
+            self.scroll_to(y=self.cursor, animate=False, immediate=True)
+        elif visible > 0 and self.cursor >= top + visible:
+            self.scroll_to(y=self.cursor - visible + 1, animate=False, immediate=True)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.post_message(self.Looked(self, self.window[1] - 1))
+
+    def action_move(self, step: int) -> None:
+        self.cursor += step
+
+    def action_page(self, direction: int) -> None:
+        self.cursor += direction * max(1, self.size.height - 2)
+
+    def action_edge(self, last: int) -> None:
+        self.cursor = len(self._rows) - 1 if last else 0
+
+    def action_open(self) -> None:
+        if len(self._rows):
+            self.post_message(self.Opened(self, self.cursor))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._selectable or action != "mark"
+
+    def action_mark(self) -> None:
+        if len(self._rows):
+            self.post_message(self.MarkToggled(self, self.cursor))
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        if offset.y == 0:
+            self.post_message(self.HeaderClicked(self, self._column_at(offset.x)))
+            return
+        index = offset.y - 1 + int(self.scroll_offset.y)
+        if index < len(self._rows):
+            self.cursor = index
+            if offset.x < SIGN_CELLS and self._selectable:
+                self.post_message(self.MarkToggled(self, index))
+            elif event.chain == 2:
+                self.post_message(self.Opened(self, index))
+
+    def _column_at(self, x: int) -> int:
+        right = SIGN_CELLS
+        for index, width in enumerate(layout(self._columns, self._width)):
+            right += width + GAP_CELLS if width else 0
+            if x < right:
+                return index
+        return len(self._columns) - 1
+
+    # Drawing.
+
+    def on_resize(self) -> None:
+        self._painted.clear()
+        self._bring_into_view()
+        self.refresh()
+
+    def on_focus(self) -> None:
+        self._refresh_row(self.cursor)
+
+    def on_blur(self) -> None:
+        self._refresh_row(self.cursor)
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles.clear()
+
+    def _refresh_row(self, index: int) -> None:
+        self.refresh_lines(index + 1)
+
+    def _look(self, index: int, widths: Sequence[int]) -> tuple[Span, tuple[Cell, ...]]:
+        return self._rows.sign(index), tuple(self._rows.cells(index, widths))
+
+    def render_line(self, y: int) -> Strip:
+        width = self._width
+        widths = layout(self._columns, width)
+        if y == 0:
+            return self._head(widths).adjust_cell_length(width, self.rich_style)
+        index = y - 1 + int(self.scroll_offset.y)
+        if index >= len(self._rows):
+            note = index - len(self._rows) - 1
+            text = self._note[note] if 0 <= note < len(self._note) else ""
+            segments = [Segment(" " * SIGN_CELLS + cut_end(text, width - SIGN_CELLS), self._style("muted"))]
+            return Strip(segments).adjust_cell_length(width, self.rich_style)
+        look = self._painted[index] = self._look(index, widths)
+        under_cursor = index == self.cursor
+        style = self._style("plain", under_cursor=under_cursor)
+        return Strip(self._segments(look, widths, under_cursor)).adjust_cell_length(width, style)
+
+    def _head(self, widths: Sequence[int]) -> Strip:
+        style = self._style("head")
+        titles = [
+            Segment(_fitted(column.title, width, column.right), style)
+            for column, width in zip(self._columns, widths, strict=True)
+            if width
+        ]
+        return Strip([Segment(" " * SIGN_CELLS, style), *_separated(titles, style)])
+
+    def _segments(
+        self, look: tuple[Span, tuple[Cell, ...]], widths: Sequence[int], under_cursor: bool
+    ) -> list[Segment]:
+        (sign, tone), cells = look
+        blank = self._style("plain", under_cursor=under_cursor)
+        segments = [Segment(_fitted(sign, SIGN_CELLS, False), self._style(tone, under_cursor=under_cursor))]
+        at, started = 0, False
+        for cell in cells:
+            covered = [width for width in widths[at : at + cell.columns] if width]
+            right = self._columns[at].right and cell.columns == 1
+            at += cell.columns
+            if not covered:
+                continue
+            if started:
+                segments.append(Segment(" " * GAP_CELLS, blank))
+            started = True
+            width = sum(covered) + GAP_CELLS * (len(covered) - 1)
+            segments += self._cell_segments(cell, width, right, under_cursor)
+        return segments
+
+    def _cell_segments(self, cell: Cell, width: int, right: bool, under_cursor: bool) -> list[Segment]:
+        segments: list[Segment] = []
+        left = width
+        for text, tone in cell.spans:
+            cut = cut_middle(text, left) if cell.middle else cut_end(text, left)
+            left -= cell_len(cut)
+            segments.append(Segment(cut, self._style(tone, under_cursor=under_cursor)))
+        filler = Segment(" " * left, self._style("plain", under_cursor=under_cursor))
+        return [filler, *segments] if right else [*segments, filler]
+
+    def _style(self, tone: str, *, under_cursor: bool = False) -> Style:
+        """Muted text is lifted under the cursor, where it would be too faint."""
+        found = self._styles.get((tone, under_cursor))
+        if found is None or under_cursor:
+            name = Tone.PLAIN if under_cursor and tone == Tone.MUTED else tone
+            found = self.rich_style + self.get_component_rich_style(f"line-table--{name}", partial=True)
+            if under_cursor:
+                row = "line-table--cursor" if self.has_focus else "line-table--cursor-quiet"
+                found += self.get_component_rich_style(row, partial=True)
+            self._styles[tone, under_cursor] = found
+        return found
+
+
+def _fitted(text: str, width: int, right: bool) -> str:
+    cut = cut_end(text, width)
+    filler = " " * (width - cell_len(cut))
+    return filler + cut if right else cut + filler
+
+
+def _separated(segments: Sequence[Segment], style: Style) -> list[Segment]:
+    joined: list[Segment] = []
+    for segment in segments:
+        joined += [segment, Segment(" " * GAP_CELLS, style)]
+    return joined[:-1]
