@@ -21,7 +21,8 @@ from backup.credentials import passphrase
 from backup.credentials.backend_errors import NoCollection
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault_errors import VaultLocked
-from backup.credentials.vault_file import DataKey, Opener, VaultFile
+from backup.credentials.vault_file import DataKey, KdfCost, Opener, VaultFile
+from backup.credentials.vault_slots import MODERATE
 from backup.model import StoreState
 from backup.paths import Paths
 from providers.secret import Secret
@@ -81,16 +82,17 @@ class VaultKeyring(KeyringBackend):
     priority = 0.5  # viable everywhere, recommended nowhere: a keyring of the session goes first
     key_file = ""
 
-    def __init__(self, path: Path | None = None, *, unlocked: Unlocked | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, unlocked: Unlocked | None = None, cost: KdfCost = MODERATE) -> None:
         self.path: Path | str = vault_path(Paths.default())
         super().__init__()  # type: ignore[no-untyped-call]
         if path is not None:
             self.path = path
         self._unlocked = unlocked
+        self._cost = cost
 
     @property
     def file(self) -> VaultFile:
-        return VaultFile(Path(self.path), lock_timeout_s=LOCK_TIMEOUT_S)
+        return VaultFile(Path(self.path), cost=self._cost, lock_timeout_s=LOCK_TIMEOUT_S)
 
     @property
     def unlocked(self) -> Unlocked:

@@ -32,7 +32,7 @@ def bus(secret_service_bus: SecretService) -> SecretService:
 
 
 def _keyring() -> SecretServiceKeyring:
-    return SecretServiceKeyring()  # type: ignore[no-untyped-call]
+    return SecretServiceKeyring()
 
 
 def test_unlock_opens_a_locked_keyring(secret_service: SecretService) -> None:

@@ -18,7 +18,14 @@ from backup.credentials import Credentials, CredentialStore, selection, vault
 from backup.credentials.backend_errors import NoCollection
 from backup.credentials.passphrase import CREDENTIAL_NAME
 from backup.credentials.vault import Unlocked, VaultKeyring
-from backup.credentials.vault_errors import VaultLocked, VaultRolledBack, VaultTampered, WrongKey, WrongPassphrase
+from backup.credentials.vault_errors import (
+    VaultExists,
+    VaultLocked,
+    VaultRolledBack,
+    VaultTampered,
+    WrongKey,
+    WrongPassphrase,
+)
 from backup.credentials.vault_file import RawKey, VaultFile
 from backup.model import StoreState
 from backup.paths import Paths
@@ -100,6 +107,15 @@ def test_unlock_lock_and_a_wrong_passphrase(path: Path) -> None:
     with pytest.raises(KeyringLocked):
         backend.get_password("s", "u")
     assert "locked" in repr(backend.unlocked)
+
+
+def test_it_makes_a_vault_and_opens_it(tmp_path: Path) -> None:
+    backend = VaultKeyring(tmp_path / "new" / "vault.json", unlocked=Unlocked(), cost=CHEAP)
+    backend.create(PASSPHRASE, label="mine")
+    backend.set_password("s", "u", "x")
+    assert backend.file.describe().slots[0].label == "mine"
+    with pytest.raises(VaultExists):
+        backend.create(PASSPHRASE)
 
 
 def test_backends_of_one_process_share_what_is_unlocked(path: Path) -> None:
