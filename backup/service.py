@@ -79,18 +79,21 @@ class Service:
 
         Raises InvalidConfiguration naming the field, CredentialStoreError.
         """
-        return setup.save_instance(self.paths, self._store, name, service, values, secrets or {}, enable=enable)
+        info = setup.save_instance(self.paths, self._store, name, service, values, secrets or {}, enable=enable)
+        self._tell_worker(name)
+        return info
 
     def set_setting(self, name: str, key: str, text: str) -> InstanceInfo:
         """Set one setting from text; creates the instance when `name` is a service's name. A secret key is refused:
         those come by `set_credentials`. Raises InvalidConfiguration."""
-        return setup.set_setting(self.paths, self._store, name, key, text)
+        info = setup.set_setting(self.paths, self._store, name, key, text)
+        self._tell_worker(name)
+        return info
 
     def remove_instance(self, name: str) -> None:
         """Remove its settings and its credentials. What is stored at the service stays. Refuses while items are
         queued."""
-        waiting = [job.id for job in self.snapshot(limit=0).jobs if job.instance == name and not job.finished]
-        if waiting:
+        if self._queue.open_jobs(name):
             raise Conflict(
                 f"{name} has unfinished transfers",
                 hint="Cancel them first, or wait until they are done.",
@@ -100,7 +103,9 @@ class Service:
 
     def set_enabled(self, name: str, enabled: bool) -> InstanceInfo:
         """Enabling needs a passed check (`record_check`); raises InvalidConfiguration when there was none."""
-        return setup.set_enabled(self.paths, name, enabled)
+        info = setup.set_enabled(self.paths, name, enabled)
+        self._tell_worker(name)
+        return info
 
     def record_check(self, name: str, report: ConnectionReport) -> InstanceInfo:
         """Remember the result of a check of the saved settings; a passed one lets the instance be enabled."""
@@ -119,6 +124,7 @@ class Service:
         """Keep an instance's credentials in the store (None leaves that half as it is). Raises CredentialStoreError
         and saves nothing when no store can be used."""
         setup.set_credentials(self.paths, self._store, name, username, password, extra or {})
+        self._tell_worker(name)
 
     def remove_credentials(self, name: str) -> bool:
         """False when there were none."""
@@ -206,3 +212,13 @@ class Service:
     def status(self) -> dict[str, Any]:
         """Paths, store, worker, queue totals, instances: what `status --json` prints. No secret in it."""
         return status.status(self.paths, self._store, self._queue)
+
+    def close(self) -> None:
+        """Let go of the journal and the worker's socket; the worker goes on. May be called twice."""
+        if "_queue" in self.__dict__:
+            self._queue.close()
+
+    def _tell_worker(self, instance: str) -> None:
+        """What waits for better settings or credentials goes on. Without a journal nothing can be waiting."""
+        if self.paths.journal_file.exists():
+            self._queue.credentials_changed(instance)

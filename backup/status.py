@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from backup import config, instances
+from backup import __version__, config, instances
 from backup.credentials import CredentialStore
 from backup.model import InstanceInfo
 from backup.paths import Paths
@@ -21,7 +20,7 @@ def status(paths: Paths, store: CredentialStore, queue: Queue) -> dict[str, Any]
     totals = queue.snapshot(limit=0).totals
     problem = config.load(paths).problem
     return {
-        "version": version("homeserver-backup"),
+        "version": __version__,
         "paths": {
             "config_file": str(paths.config_file),
             "state_dir": str(paths.state_dir),

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,7 +19,7 @@ from backup.journal import Journal, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Cleanup, Ending, Item, Job, Outcome
 from backup.model import Conflicts, ItemKind, JobKind
-from providers import download_loop, upload_loop
+from providers import download_loop, intent, upload_loop
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import (
@@ -85,7 +86,19 @@ class Transfer:
         except Exception as error:  # the worker goes on with the next item, whatever this one did
             _LOG.exception("item %d (%s) failed in an unforeseen way", self.item.id, self.item.name)
             outcome = Outcome(item_id=self.item.id, ending=Ending.FAILED, error=unforeseen(error))
-        return msgspec.structs.replace(outcome, elapsed_s=self.chances.clock() - started)
+        return msgspec.structs.replace(
+            outcome,
+            elapsed_s=self.chances.clock() - started,
+            clears=self._upload_checkpoint.cleared or self._download_checkpoint.cleared,
+        )
+
+    @cached_property
+    def _upload_checkpoint(self) -> UploadCheckpoint:
+        return UploadCheckpoint(self.journal, self.item.id, commit=self.commit, begun=self.item.begun)
+
+    @cached_property
+    def _download_checkpoint(self) -> DownloadCheckpoint:
+        return DownloadCheckpoint(self.journal, self.item.id, commit=self.commit, begun=self.item.begun)
 
     def _attempt(self) -> Outcome:
         self.cancel.check()
@@ -109,7 +122,7 @@ class Transfer:
             self.item.key,
             progress=self.watcher.moved,
             cancel=self.cancel,
-            checkpoint=UploadCheckpoint(self.journal, self.item.id, commit=self.commit, begun=self.item.begun),
+            checkpoint=self._upload_checkpoint,
             only_if_absent=self.job.order.conflicts is Conflicts.REFUSE,
             replaces=self.item.replaces,
             connections=self.connections,
@@ -155,7 +168,7 @@ class Transfer:
             target,
             progress=self.watcher.moved,
             cancel=self.cancel,
-            checkpoint=DownloadCheckpoint(self.journal, self.item.id, commit=self.commit, begun=self.item.begun),
+            checkpoint=self._download_checkpoint,
             replace=conflicts is not Conflicts.REFUSE,
             connections=self.connections,
             on_wait=self._waits,
@@ -261,11 +274,14 @@ def abandon_upload(provider: BaseProvider, journal: Journal, cleanup: Cleanup, c
     still knows of it."""
     checkpoint = UploadCheckpoint(journal, cleanup.item_id)
     try:
-        upload_loop.abandon(provider, checkpoint, cancel)
+        intent.abandon(provider, checkpoint, cancel)
     except NotFound:
-        checkpoint.clear()  # gone already, perhaps with its container
+        _LOG.info("what item %d had left is gone already, perhaps with its container", cleanup.item_id)
+    checkpoint.forget()
 
 
 def discard_download(journal: Journal, cleanup: Cleanup) -> None:
     """Likewise the temporary file of a cancelled download."""
-    download_loop.discard(Path(cleanup.local_path), DownloadCheckpoint(journal, cleanup.item_id))
+    checkpoint = DownloadCheckpoint(journal, cleanup.item_id)
+    download_loop.discard(Path(cleanup.local_path), checkpoint)
+    checkpoint.forget()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from providers.errors import Cancelled
 
@@ -12,7 +13,8 @@ from providers.errors import Cancelled
 class CancelToken:
     """One request to stop, seen by every thread of a transfer.
 
-    `cancel()` may be called from any thread, more than once; callbacks run once each, in the thread that cancels.
+    `cancel()` may be called from any thread, more than once; callbacks run once each, in the thread that cancels,
+    the newest first: what is innermost knows that it was asked to stop before the call that it waits for is broken off.
     They must not block: shutting a socket down is the typical one.
     """
 
@@ -31,7 +33,7 @@ class CancelToken:
             if self._event.is_set():
                 return
             self._event.set()
-            callbacks = list(self._callbacks.values())
+            callbacks = list(self._callbacks.values())[::-1]
             self._callbacks.clear()
         for callback in callbacks:
             callback()
@@ -62,3 +64,24 @@ class CancelToken:
         finally:
             with self._lock:
                 self._callbacks.pop(key, None)
+
+
+_ACTIVE: ContextVar[CancelToken | None] = ContextVar("active cancel token", default=None)
+
+
+def active_token() -> CancelToken | None:
+    """The token of the call that this thread is making just now, if any.
+
+    An adapter registers with it what breaks a request off, so that calls of no session can be cancelled too.
+    """
+    return _ACTIVE.get()
+
+
+@contextmanager
+def acting_for(token: CancelToken) -> Iterator[None]:
+    """While inside, `active_token` is `token`, in this thread."""
+    reset = _ACTIVE.set(token)
+    try:
+        yield
+    finally:
+        _ACTIVE.reset(reset)

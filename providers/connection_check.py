@@ -68,10 +68,10 @@ def _write_read_delete(provider: BaseProvider) -> str:
         _write(provider, key, content)
         if _read(provider, key) != content:
             raise Integrity("the object that was read back is not the one that was written")
+        provider.remove(key)
     except BaseException:
         _remove_quietly(provider, key)
         raise
-    provider.remove(key)
     provider.learn()
     return f"{_PROBE_BYTES // 1024} KiB probe, content agreed"
 

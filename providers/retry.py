@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from providers.cancel import CancelToken
+from providers.cancel import CancelToken, acting_for
 from providers.errors import ProviderError
 from providers.throttle import Sleep, cancellable_sleep
 
@@ -53,12 +53,16 @@ class RetryPolicy:
         on_wait: Callable[[float, ProviderError], None] | None = None,
         worth_repeating: Callable[[ProviderError], bool] = lambda error: error.retryable,
     ) -> T:
-        """The call's result, or its last error. `on_wait(seconds, error)` is told of each wait before it starts."""
+        """The call's result, or its last error; the call runs with `cancel` as the active token.
+
+        `on_wait(seconds, error)` is told of each wait before it starts.
+        """
         attempt = 0
         while True:
             cancel.check()
             try:
-                return call()
+                with acting_for(cancel):
+                    return call()
             except ProviderError as error:
                 cancel.check()
                 if attempt >= self.max_retries or not worth_repeating(error):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar
 
 from textual import events, on, work
@@ -11,7 +10,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.getters import query_one
 from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from backup.model import InstanceInfo, InstanceState
 from providers.errors import ProviderError
@@ -25,15 +23,8 @@ from tui.text import safe
 from tui.theme import Tone
 from tui.widgets.frame import ModeScreen
 from tui.widgets.instance_detail import InstanceDetail
-from tui.widgets.instance_words import not_set_up, two_lines
+from tui.widgets.instance_list import InstanceList
 from tui.widgets.one_line import Mode
-
-_SERVICE = "service:"
-"""Before the option ids of services that have no instance yet; no instance's name has a colon."""
-
-
-class InstanceList(OptionList):
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "edit")]
 
 
 class ProvidersScreen(ModeScreen):
@@ -50,7 +41,7 @@ class ProvidersScreen(ModeScreen):
         Binding("escape", "dismiss_problem", "dismiss"),
         Binding("escape", "stop_check", "stop the check"),
     ]
-    listing = query_one("#instances", OptionList)
+    listing = query_one(InstanceList)
     detail = query_one(InstanceDetail)
 
     def __init__(self) -> None:
@@ -62,20 +53,13 @@ class ProvidersScreen(ModeScreen):
 
     def compose_body(self) -> ComposeResult:
         with Horizontal():
-            listing = InstanceList(id="instances", classes="pane", compact=True)
-            listing.border_title = "Providers"
-            yield listing
+            yield InstanceList()
             yield InstanceDetail()
 
     @property
     def selected(self) -> InstanceInfo | None:
         """The instance under the cursor; None on a service that is not set up."""
-        return self.bridge.instance(self._selected_id)
-
-    @property
-    def _selected_id(self) -> str:
-        option = self.listing.highlighted_option
-        return option.id or "" if option else ""
+        return self.bridge.instance(self.listing.instance)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         info = self.selected if self.is_mounted else None
@@ -95,21 +79,9 @@ class ProvidersScreen(ModeScreen):
     # Drawing
 
     def instances_changed(self) -> None:
-        kept, now_s, width = self._selected_id, time.time(), max(16, self.listing.content_size.width - 1)
-        bridge = self.bridge
-        known = {info.type for info in bridge.instances}
-        options = [Option(two_lines(info, width, now_s), id=info.name) for info in bridge.instances]
-        options += [
-            Option(not_set_up(service, width), id=_SERVICE + service.name, disabled=bool(service.unavailable))
-            for service in bridge.services
-            if service.name not in known
-        ]
-        self.listing.clear_options()
-        self.listing.add_options(options)
-        ids = [option.id for option in options]
-        self.listing.highlighted = ids.index(kept) if kept in ids else 0 if ids else None
-        if bridge.problem is not None:
-            self.detail.problem.show(bridge.problem)
+        self.listing.show(self.bridge.instances, self.bridge.services)
+        if self.bridge.problem is not None:
+            self.detail.problem.show(self.bridge.problem)
         self._draw_detail()
 
     @on(events.Resize)
@@ -121,7 +93,7 @@ class ProvidersScreen(ModeScreen):
         info = self.selected
         services = {service.name: service for service in self.bridge.services}
         if info is None:
-            self.detail.show_service(services.get(self._selected_id.removeprefix(_SERVICE)))
+            self.detail.show_service(services.get(self.listing.service))
         else:
             service = services.get(info.type)
             self.detail.show(info, service.container_word if service else "container", self._reports.get(info.name))
@@ -135,7 +107,7 @@ class ProvidersScreen(ModeScreen):
     def action_edit(self) -> None:
         info = self.selected
         if info is None:
-            self.action_set_up(self._selected_id.removeprefix(_SERVICE))
+            self.action_set_up(self.listing.service)
         elif info.state is InstanceState.UNAVAILABLE and info.problem:
             self._complain(info.problem)
         else:
@@ -150,6 +122,7 @@ class ProvidersScreen(ModeScreen):
         if done is None:
             return
         self._reports[done.name] = done.report
+        self.listing.choose(done.name)
         self._draw_detail()
         if done.browse:
             self._browse(done.name)
@@ -180,8 +153,7 @@ class ProvidersScreen(ModeScreen):
 
     @work
     async def action_set_enabled(self, enabled: bool) -> None:
-        info = self.selected
-        if info is not None:
+        if info := self.selected:
             await self._change(self.bridge.service.set_enabled, info.name, enabled)
 
     @work
@@ -240,7 +212,7 @@ class ProvidersScreen(ModeScreen):
 
     def _step_told(self, step: CheckStep) -> None:
         self._told.append(step)
-        if self._selected_id == self._checking:
+        if self.listing.instance == self._checking:
             self.detail.steps.tell(step)
 
     def action_stop_check(self) -> None:

@@ -92,6 +92,8 @@ class SettingsScreen(ModeScreen):
         except ProviderError as error:
             self._complain(error)
             return
+        if problem := status.get("problem"):
+            self._complain(ErrorInfo(**problem))
         places = status["paths"]
         version = line("version", str(status["version"]), Tone.MUTED)
         self._places = (*(line(label, str(places[key])) for label, key in _PLACES), version)

@@ -91,7 +91,7 @@ class BackupConsole(App[None]):
         lines = [
             KeyLine(KeyBar.SIGNS.get(key, key), active.binding.description)
             for key, active in sorted(self.screen.active_bindings.items(), key=rank)
-            if active.binding.description and not active.binding.system
+            if active.binding.description and not active.binding.system and active.binding.action != "screen.copy_text"
         ]
         self.push_screen(KeysScreen(lines))
 

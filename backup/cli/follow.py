@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _LINE_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 2.0
 _STUCK_AFTER_S: Final = 5.0
+_RESTARTS: Final = 2
+"""A worker that leaves so often with the job unfinished finds nothing that it can do: somebody has to help."""
 _ROWS: Final = 8
 _FAILURES_SHOWN: Final = 20
 _PARTICIPLE: Final = {JobKind.UPLOAD: "uploaded", JobKind.DOWNLOAD: "downloaded", JobKind.DELETE: "deleted"}
@@ -45,6 +47,17 @@ def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *
     return _conclude(output, job, items)
 
 
+@contextmanager
+def queueing(what: str) -> Iterator[None]:
+    """Errors are reported as 'cannot `what`'; an interrupt in here may come before or after the job was queued."""
+    try:
+        with diagnostics.doing(what):
+            yield
+    except KeyboardInterrupt:
+        diagnostics.note("a job that was queued already goes on by itself; see: transfers list")
+        raise
+
+
 class _Display(Protocol):
     def show(self, job: JobView, items: list[ItemView], rate_bytes_per_s: float) -> None: ...
 
@@ -57,6 +70,8 @@ class _Follower:
         self._items: list[ItemView] = []
         self._looked_at_s = 0.0
         self._stuck_since_s: float | None = None
+        self._worker_alive = True
+        self._restarts = 0
 
     def run(self) -> JobView:
         """The job once it is finished, or cannot go on without somebody's help."""
@@ -72,6 +87,7 @@ class _Follower:
         self._job = self._service.job(self._job.id)
         self._items = [item for item in snapshot.items if item.job_id == self._job.id]
         self._looked_at_s = time.monotonic()
+        self._worker_alive = snapshot.totals.worker_alive
         display.show(
             self._job, self._items, snapshot.totals.rate_bytes_per_s if rate_bytes_per_s is None else rate_bytes_per_s
         )
@@ -79,9 +95,11 @@ class _Follower:
     def _over(self, display: _Display) -> bool:
         """Asked often. Now and then it looks by itself, so that a worker which died is replaced."""
         if not self._job.finished and time.monotonic() - self._looked_at_s > _LOOK_EVERY_S:
-            self._service.ensure_worker()
             self._look(display)
-        return self._job.finished or self._is_stuck()
+            if not self._worker_alive and not self._job.finished:
+                self._restarts += 1
+                self._service.ensure_worker()
+        return self._job.finished or self._is_stuck() or self._restarts > _RESTARTS
 
     def _is_stuck(self) -> bool:
         if not needs_help(self._job, self._items):
@@ -93,10 +111,15 @@ class _Follower:
 
 
 def needs_help(job: JobView, items: list[ItemView]) -> bool:
-    """Whether what is left of a job is paused, or waits for something that only a person can give."""
-    moving = job.counts.get(ItemState.RUNNING, 0) + job.counts.get(ItemState.QUEUED, 0)
+    """Whether what is left of a job is paused, or waits for something that only a person can give: what is queued
+    behind that waits too."""
+    if job.scanning or job.counts.get(ItemState.RUNNING):
+        return False
     left = [item for item in items if item.state in {ItemState.WAITING, ItemState.PAUSED}]
-    return not job.scanning and not moving and bool(left) and all(item.wait_until is None for item in left)
+    waiting = [item for item in left if item.state is ItemState.WAITING]
+    if job.counts.get(ItemState.QUEUED) and not waiting:
+        return False
+    return bool(left) and all(item.wait_until is None for item in waiting)
 
 
 def tell_plan(output: Output, plan: TransferPlan) -> None:
@@ -137,12 +160,14 @@ def _without_success(session: Session, job: JobView) -> list[ItemView]:
 
 def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
     done = job.counts.get(ItemState.DONE, 0)
-    proved = "" if job.kind is JobKind.DELETE else ", verified"
-    words = [f"{_PARTICIPLE[job.kind]} {count(done, 'item')} ({size(job.done_bytes)}){proved}"]
+    size_words = "" if job.kind is JobKind.DELETE else f" ({size(job.done_bytes)}), verified"
+    words = [f"{_PARTICIPLE[job.kind]} {count(done, 'item')}{size_words}"]
+    counts = dict(job.counts)
+    counts[ItemState.SKIPPED] = counts.get(ItemState.SKIPPED, 0) - job.skipped_symlinks - job.skipped_special
     words += [
-        f"{job.counts[state]:,} {state.value}"
+        f"{counts[state]:,} {state.value}"
         for state in (ItemState.FAILED, ItemState.CANCELLED, ItemState.SKIPPED, ItemState.PAUSED, ItemState.WAITING)
-        if job.counts.get(state)
+        if counts.get(state, 0) > 0
     ]
     if job.skipped_symlinks:
         words.append(count(job.skipped_symlinks, "symbolic link") + " left out")

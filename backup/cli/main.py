@@ -87,6 +87,7 @@ def program(ctx: click.Context, verbose: bool) -> None:
         ctx.obj = Session()
     session: Session = ctx.obj
     session.verbose = verbose
+    ctx.call_on_close(session.close)
     if ctx.invoked_subcommand is None:
         ctx.exit(_open_console(ctx, session))
 

@@ -45,6 +45,13 @@ class Session:
         self._start_log()
         return Questions(self.paths)
 
+    def close(self) -> None:
+        """Let go of what was used; transfers go on."""
+        if "service" in self.__dict__:
+            self.service.close()
+        if "questions" in self.__dict__:
+            self.questions.close()
+
     def default_provider(self, output: Output, chosen: str | None) -> str:
         """The provider to use: the chosen one, else the only enabled one beside `local`, else `local`; says which it
         took.

@@ -33,25 +33,35 @@ def commit_alone(journal: Journal) -> Commit:
 
 
 class _Saved:
-    """What uploads and downloads have in common. `begun` False spares a look where nothing was ever saved."""
+    """What uploads and downloads have in common.
+
+    `clear` takes effect on disk with the end of the item (`Outcome.clears`), or with `forget`. A process killed between
+    the two finds the checkpoint again, sees at the service that nothing is left to do, and sends nothing twice.
+    """
 
     def __init__(self, journal: Journal, item_id: int, *, commit: Commit | None = None, begun: bool = True) -> None:
+        """`begun` False spares a look where nothing was ever saved."""
         self._journal = journal
         self._item_id = item_id
         self._commit = commit or commit_alone(journal)
         self._begun = begun
+        self._on_disk = b""
+        self.cleared = False
 
     def _load(self, kind: type[S]) -> tuple[S, list[bytes]] | None:
-        if not self._begun:
+        if not self._begun or self.cleared:
             return None
         with self._journal.look() as db:
             row = db.execute("SELECT saved FROM checkpoints WHERE item_id = ?", (self._item_id,)).fetchone()
             if row is None:
                 return None
             parts = db.execute("SELECT receipt FROM parts WHERE item_id = ? ORDER BY part", (self._item_id,)).fetchall()
+        self._on_disk = row["saved"]
         return unpack(row["saved"], kind), [part["receipt"] for part in parts]
 
     def _save(self, saved: bytes, parts: list[tuple[int, bytes]], done_bytes: int) -> None:
+        if saved == self._on_disk and not parts and not self.cleared:
+            return  # the same session goes on, with the parts that are on disk
         def change(tx: Connection) -> None:
             tx.execute(
                 "INSERT INTO checkpoints (item_id, saved) VALUES (?, ?)"
@@ -62,8 +72,8 @@ class _Saved:
             tx.executemany("INSERT INTO parts VALUES (?, ?, ?)", [(self._item_id, *part) for part in parts])
             items.set_bytes_done(tx, self._item_id, done_bytes)
 
-        self._begun = True
         self._commit(change)
+        self._begun, self.cleared, self._on_disk = True, False, saved
 
     def _part(self, index: int, receipt: bytes, size_bytes: int) -> None:
         def change(tx: Connection) -> None:
@@ -75,16 +85,11 @@ class _Saved:
         self._commit(change)
 
     def clear(self) -> None:
-        if not self._begun:
-            return
+        self.cleared = self._begun
 
-        def change(tx: Connection) -> None:
-            tx.execute("DELETE FROM checkpoints WHERE item_id = ?", (self._item_id,))
-            tx.execute("DELETE FROM parts WHERE item_id = ?", (self._item_id,))
-            tx.execute("DELETE FROM cleanups WHERE item_id = ?", (self._item_id,))
-
-        self._commit(change)
-        self._begun = False
+    def forget(self) -> None:
+        """Take it off the disk now."""
+        self._commit(lambda tx: items.drop_checkpoint(tx, self._item_id))
 
 
 class UploadCheckpoint(_Saved):

@@ -59,6 +59,8 @@ def end(tx: Connection, outcome: Outcome, *, now: float) -> ItemState | None:
     if row is None:
         return None
     state = _state_after(outcome.ending, row["wish"])
+    if outcome.clears:
+        drop_checkpoint(tx, outcome.item_id)
     waits = state is ItemState.WAITING
     told = state in {ItemState.WAITING, ItemState.FAILED, ItemState.SKIPPED} or outcome.ending is Ending.PAUSED
     tx.execute(
@@ -98,6 +100,12 @@ def _state_after(ending: Ending, wish: str | None) -> ItemState:
     return ItemState.QUEUED if ending is Ending.STOPPED else ItemState(ending)
 
 
+def drop_checkpoint(tx: Connection, item_id: int) -> None:
+    """What an item had left at the service, or beside its target, is done with."""
+    for table in ("checkpoints", "parts", "cleanups"):
+        tx.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
+
+
 def moved_bytes(tx: Connection, item_id: int, count_bytes: int) -> None:
     """So many more bytes of the item are safe at their destination."""
     tx.execute("UPDATE items SET bytes_done = min(size_bytes, bytes_done + ?) WHERE id = ?", (count_bytes, item_id))
@@ -112,7 +120,8 @@ def set_bytes_done(tx: Connection, item_id: int, done_bytes: int) -> None:
 def pause(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:
     """Running items are only wished to pause: their transfer has to let go first. Returns how many items heard of
     it."""
-    return _move(tx, item_ids, ("queued", "waiting"), ItemState.PAUSED, now) + _wish(tx, item_ids, Wish.PAUSE)
+    ids = list(item_ids)
+    return _move(tx, ids, ("queued", "waiting"), ItemState.PAUSED, now) + _wish(tx, ids, Wish.PAUSE)
 
 
 def cancel(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:

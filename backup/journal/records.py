@@ -102,6 +102,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     proof: Proof | None = None
     replaced: bool | None = None
     elapsed_s: float = 0.0
+    clears: bool = False
+    """Its checkpoint is done with."""
 
 
 class Wish(StrEnum):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from providers.errors import InvalidConfiguration, ProviderError
 from providers.os_errors import from_os_error
 
 _BUSY_TIMEOUT_S: Final = 20.0
+_OPENING: Final = threading.Lock()
 
 _STILL: Final = "'skipped', 'cancelled'"
 _OPEN: Final = ", ".join(f"'{state}'" for state in ItemState if state not in FINAL_STATES)
@@ -233,7 +235,7 @@ def open_connection(path: Path) -> sqlite3.Connection:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _create(path)
         connection = sqlite3.connect(
             path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
         )
@@ -256,6 +258,22 @@ def open_connection(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _create(path: Path) -> None:
+    """Make the file, if it is not there, so that it never has wider rights.
+
+    One that is there must not be opened and closed here, not even to look: closing any descriptor of a file takes away
+    all locks that SQLite holds on it in this process, and another process would then delete the log of a journal in
+    use.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise from_os_error(error, path) from None
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> None:

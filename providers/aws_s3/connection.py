@@ -16,22 +16,28 @@ import ssl
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
+from providers.cancel import active_token
+
 CONNECT_TIMEOUT_S: Final = 10.0
 
 
 class Call:
-    """One request under way."""
+    """One request under way; also cancelled by the active token of the thread that begins it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._until_end = ExitStack()
         self.interrupted = False
+        token = active_token()
+        if token is not None:
+            self._until_end.enter_context(token.calling(self.interrupt))
 
     def watch(self, sock: socket.socket) -> None:
         """From now on `interrupt` breaks this connection. Raises ConnectionAbortedError when it was asked to before."""
@@ -53,6 +59,7 @@ class Call:
                     self._socket.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
+        self._until_end.close()
         with self._lock:
             if self._socket:
                 self._socket.close()

@@ -46,13 +46,16 @@ class Learner:
     def __init__(self, wire: Wire, prefix: str) -> None:
         self._wire = wire
         self._calls = Calls()
-        self._key = f"{prefix}{PROBE_PREFIX}{secrets.token_hex(8)}"
+        self._key = f"{prefix}{PROBE_PREFIX}learn-{secrets.token_hex(8)}"
         self._md5 = hashlib.md5(_BODY, usedforsecurity=False).digest()
         self._sha256 = hashlib.sha256(_BODY).digest()
 
     def learn(self) -> ServerFacts:
         try:
             return self._try_all()
+        except ProviderError:
+            self._abort_unfinished()
+            raise
         finally:
             self._clean_up()
 
@@ -100,24 +103,18 @@ class Learner:
             Request("CreateMultipartUpload", "POST", self._key, query={"uploads": ""}), self._calls
         ).xml()
         upload_id = begun.findtext("UploadId") or ""
-        try:
-            sent = self._wire.ask(
-                Request("UploadPart", "PUT", self._key, query={"partNumber": "1", "uploadId": upload_id}, body=_BODY),
-                self._calls,
-            )
-            refused = False
-            if conditional:
-                try:
-                    done = self._complete(upload_id, sent, {"if-none-match": "*"})
-                except ProviderError as error:
-                    _raise_if_unrelated(error)
-                    refused = isinstance(error, Conflict)
-                    done = self._complete(upload_id, sent, {})
-            else:
+        query = {"partNumber": "1", "uploadId": upload_id}
+        sent = self._wire.ask(Request("UploadPart", "PUT", self._key, query=query, body=_BODY), self._calls)
+        refused = False
+        if conditional:
+            try:
+                done = self._complete(upload_id, sent, {"if-none-match": "*"})
+            except ProviderError as error:
+                _raise_if_unrelated(error)
+                refused = isinstance(error, Conflict)
                 done = self._complete(upload_id, sent, {})
-        except ProviderError:
-            self._quietly(Request("AbortMultipartUpload", "DELETE", self._key, query={"uploadId": upload_id}))
-            raise
+        else:
+            done = self._complete(upload_id, sent, {})
         return refused, (done.xml().findtext("ETag") or "").strip('"')
 
     def _complete(self, upload_id: str, sent: Reply, headers: dict[str, str]) -> Reply:
@@ -136,6 +133,18 @@ class Learner:
         except ProviderError as error:  # needs a right of its own, which a key for backups may well lack
             _LOG.info("whether the bucket keeps versions is not known: %s", error)
             return False
+
+    def _abort_unfinished(self) -> None:
+        """Also an upload whose id was in an answer that never came."""
+        query = {"uploads": "", "prefix": self._key}
+        try:
+            found = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), self._calls).xml()
+        except ProviderError as error:
+            _LOG.info("unfinished uploads of the probe are not known: %s", error)
+            return
+        for item in found.iterfind("Upload"):
+            query = {"uploadId": item.findtext("UploadId") or ""}
+            self._quietly(Request("AbortMultipartUpload", "DELETE", self._key, query=query))
 
     def _clean_up(self) -> None:
         self._quietly(Request("DeleteObject", "DELETE", self._key))

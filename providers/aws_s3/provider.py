@@ -18,7 +18,7 @@ from providers.aws_s3.connection import Calls
 from providers.aws_s3.credentials import KeySource
 from providers.aws_s3.facts import Learner, ServerFacts, recalled
 from providers.aws_s3.reader import ObjectRange
-from providers.aws_s3.replies import not_s3
+from providers.aws_s3.replies import Reply, not_s3
 from providers.aws_s3.settings import Settings
 from providers.aws_s3.uploads import MultipartUpload, SingleUpload
 from providers.aws_s3.wire import Endpoint, Request, Wire
@@ -42,6 +42,7 @@ _LOG: Final = logging.getLogger(__name__)
 _MIB: Final = 1 << 20
 _SINGLE_BYTES: Final = 8 * _MIB
 _BATCH: Final = 1000
+_WITH_CHECKSUMS: Final = {"x-amz-checksum-mode": "ENABLED"}
 
 
 class S3Provider(BaseProvider):
@@ -66,6 +67,8 @@ class S3Provider(BaseProvider):
         self._opened: Wire | None = None
         self._facts: ServerFacts | None = None
         self._bucket_seen = False
+        self._perhaps_removed: set[str] = set()
+        """Keys whose removal was asked for in a request that got no answer."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -155,31 +158,30 @@ class S3Provider(BaseProvider):
         return objects.page(_listing(reply.xml(), reply), self._prefix)
 
     def stat(self, key: str) -> RemoteFile:
-        headers = {"x-amz-checksum-mode": "ENABLED"}
-        request = Request("HeadObject", "HEAD", objects.checked_key(self._prefix, key), headers=headers)
-        try:
-            reply = self._wire.ask(request, Calls())
-        except ProviderError as error:
-            raise self._explained(error, key) from error
-        found = objects.from_headers(key, reply.headers, self._known_facts())
+        whole = objects.checked_key(self._prefix, key)
+        found = objects.from_headers(key, self._head(whole, key).headers, self._known_facts())
         if {"md5-composite", "sha256-composite"} & found.checksums.keys():
-            return msgspec.structs.replace(found, part_size_bytes=self._part_size(request, found))
+            return msgspec.structs.replace(found, part_size_bytes=self._part_size(whole, found))
         return found
 
-    def _part_size(self, request: Request, found: RemoteFile) -> int | None:
-        """Length of the first part; None where the server does not tell (it then answers for the whole object)."""
-        query = {"partNumber": "1"}
+    def _head(self, whole: str, key: str) -> Reply:
         try:
-            reply = self._wire.ask(
-                Request("HeadObject", "HEAD", request.key, query=query, headers=request.headers), Calls()
-            )
+            return self._wire.ask(Request("HeadObject", "HEAD", whole, headers=_WITH_CHECKSUMS), Calls())
+        except ProviderError as error:
+            raise self._explained(error, key) from error
+
+    def _part_size(self, whole: str, found: RemoteFile) -> int | None:
+        """Length of the first part; None where the server does not tell (it then answers for the whole object)."""
+        if any(value.endswith("-1") for value in found.checksums.values()):
+            return found.size_bytes
+        request = Request("HeadObject", "HEAD", whole, query={"partNumber": "1"}, headers=_WITH_CHECKSUMS)
+        try:
+            size_bytes = objects.number(self._wire.ask(request, Calls()).headers.get("content-length"))
         except ProviderError as error:
             if error.retryable:
                 raise
             return None
-        size_bytes = int(reply.headers.get("content-length", "0"))
-        one_part = any(value.endswith("-1") for value in found.checksums.values())
-        return size_bytes if 0 < size_bytes < found.size_bytes or one_part else None
+        return size_bytes if 0 < size_bytes < found.size_bytes else None
 
     def _explained(self, error: ProviderError, key: str) -> ProviderError:
         """HEAD has no body to say why. What is wrong with key or bucket shows when the bucket is asked."""
@@ -191,7 +193,11 @@ class S3Provider(BaseProvider):
             self._look_at_bucket()
         except ProviderError as reason:
             return reason
-        return NotFound(f"{key}: there is no such object", code="NoSuchKey") if isinstance(error, NotFound) else error
+        if isinstance(error, NotFound):
+            return NotFound(f"{key}: there is no such object", code="NoSuchKey")
+        if type(error) is ProviderError:  # the bucket is well, so it is the name that the server cannot take
+            return InvalidName(f"{key!r}: {error.message}")
+        return error
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
         headers = {"range": f"bytes={offset}-{offset + size_bytes - 1}"} if size_bytes else {}
@@ -209,7 +215,7 @@ class S3Provider(BaseProvider):
             raise InvalidName(f"{request.key!r}: only an empty directory may end in '/'")
         facts = self._known_facts()
         if token is None and request.part_count == 1 and request.size_bytes <= _SINGLE_BYTES:
-            return SingleUpload(self._wire, key, request, facts)
+            return SingleUpload(self._wire, key, request, facts, lambda: self.stat(request.key))
         return MultipartUpload(self._wire, key, request, facts, token)
 
     def pending_uploads(self, key: str) -> list[PendingUpload]:
@@ -217,7 +223,12 @@ class S3Provider(BaseProvider):
         found: list[PendingUpload] = []
         query = {"uploads": "", "prefix": whole}
         while True:
-            root = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), Calls()).xml()
+            try:
+                root = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), Calls()).xml()
+            except NotFound as error:
+                if error.code != "NoSuchUpload":  # what rclone says where there are none
+                    raise
+                return found
             for item in root.iterfind("Upload"):
                 if item.findtext("Key") == whole:
                     found.append(_pending(key, item.findtext("UploadId") or "", item.findtext("Initiated") or "", item))
@@ -227,7 +238,23 @@ class S3Provider(BaseProvider):
             query |= {"key-marker": marker, "upload-id-marker": upload_marker or ""}
 
     def remove(self, key: str) -> None:
-        self._wire.ask(Request("DeleteObject", "DELETE", objects.checked_key(self._prefix, key)), Calls())
+        whole = objects.checked_key(self._prefix, key)
+        try:
+            self._head(whole, key)
+        except NotFound as error:
+            if key not in self._perhaps_removed or error.code == "NoSuchBucket":
+                raise
+        except PermissionDenied:
+            _LOG.debug("these keys may not look; DELETE itself does not tell whether there was an object")
+        self._perhaps_removed.add(key)
+        try:
+            self._wire.ask(Request("DeleteObject", "DELETE", whole), Calls())
+        except ProviderError as error:
+            if error.retryable:
+                raise
+            self._perhaps_removed.discard(key)
+            raise
+        self._perhaps_removed.discard(key)
 
     def remove_many(self, keys: list[str]) -> dict[str, ProviderError]:
         failed: dict[str, ProviderError] = {}

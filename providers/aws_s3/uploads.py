@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
@@ -13,7 +13,7 @@ from providers.aws_s3.facts import ServerFacts
 from providers.aws_s3.replies import Reply, Where
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD
 from providers.aws_s3.wire import Request, Wire
-from providers.errors import Integrity, InvalidName, NotFound
+from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
 from providers.objects import RemoteFile
 from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 
@@ -38,13 +38,17 @@ def _agrees(reply: Reply, digests: Mapping[str, str], facts: ServerFacts, what: 
 class SingleUpload(UploadSession):
     """One request. Its own reply tells the checksum, so that the proof needs no other."""
 
-    def __init__(self, wire: Wire, key: str, request: UploadRequest, facts: ServerFacts) -> None:
+    def __init__(
+        self, wire: Wire, key: str, request: UploadRequest, facts: ServerFacts, look: Callable[[], RemoteFile]
+    ) -> None:
         self.request = request
+        self._look = look
         self._wire = wire
         self._key = key
         self._facts = facts
         self._calls = Calls()
         self._stored: RemoteFile | None = None
+        self._unanswered = False
 
     @property
     def token(self) -> dict[str, Any] | None:
@@ -59,14 +63,29 @@ class SingleUpload(UploadSession):
         if self.request.only_if_absent and self._facts.conditional:
             headers["if-none-match"] = "*"
         sha256 = known.get("sha256", UNSIGNED_PAYLOAD)
-        reply = self._wire.ask(
-            Request("PutObject", "PUT", self._key, headers=headers, body=body, sha256=sha256), self._calls
-        )
-        _agrees(reply, known, self._facts, self.request.key)
-        self._stored = objects.just_stored(self.request, reply.headers, self._facts)
-        return PartReceipt(
-            index=part.index, size_bytes=part.size_bytes, tag=reply.headers.get("etag", ""), digests=dict(known)
-        )
+        whole = Request("PutObject", "PUT", self._key, headers=headers, body=body, sha256=sha256)
+        try:
+            reply = self._wire.ask(whole, self._calls)
+        except Conflict as conflict:
+            self._stored = self._stored_unanswered(conflict, known)
+        except Transient:
+            self._unanswered = True
+            raise
+        else:
+            _agrees(reply, known, self._facts, self.request.key)
+            self._stored = objects.just_stored(self.request, reply.headers, self._facts)
+        return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=self._stored.etag, digests=dict(known))
+
+    def _stored_unanswered(self, conflict: Conflict, known: Mapping[str, str]) -> RemoteFile:
+        """What stands there may be what we sent, in a request whose answer was lost; raises `conflict` if it is not."""
+        if not self._unanswered:
+            raise conflict
+        found = self._look()
+        shared = found.checksums.keys() & known.keys()
+        same = shared and all(found.checksums[kind] == known[kind] for kind in shared)
+        if not same or found.recorded_sha256 != self.request.sha256:
+            raise conflict
+        return found
 
     def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
         if self._stored is None:
@@ -130,8 +149,8 @@ class MultipartUpload(UploadSession):
 
     def _receipt(self, item: Element) -> PartReceipt | None:
         """A part that the server holds; None for one that is not a part of this file."""
-        index = int(item.findtext("PartNumber") or "0") - 1
-        size_bytes = int(item.findtext("Size") or "-1")
+        index = objects.number(item.findtext("PartNumber")) - 1
+        size_bytes = objects.number(item.findtext("Size"), -1)
         if not 0 <= index < self.request.part_count or size_bytes != self.request.part(index).size_bytes:
             return None
         tag = item.findtext("ETag") or ""

@@ -9,6 +9,7 @@ from backup.model import InstanceInfo, ServiceInfo
 from providers.report import CheckStep, ConnectionReport, StepName, StepState
 from providers.secret import Secret
 from tui.bridge import Bridge
+from tui.text import safe
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,38 @@ class Draft:
     report: ConnectionReport | None = None
 
     @property
+    def title(self) -> str:
+        """What is being done, escaped."""
+        return f"Change {safe(self.instance.name)}" if self.instance else f"Set up {safe(self.service.title)}"
+
+    @property
     def passed(self) -> bool:
         return self.report is not None and self.report.ok
 
     @property
     def misses_container(self) -> bool:
-        """Whether the check stopped because the container is not there."""
+        """Whether the check stopped because the container is not there: it can be created."""
+        return self._not_found_at in (StepName.REACH, StepName.CONTAINER)
+
+    @property
+    def can_choose(self) -> bool:
+        """Whether it stopped there after the service had said who we are: it may list others."""
+        return self._not_found_at is StepName.CONTAINER
+
+    def allows(self, action: str) -> bool:
+        """What may follow a check: 'keep' when it passed, else 'check' again, and help with the container."""
+        return {
+            "keep": self.passed,
+            "check": not self.passed,
+            "create": self.misses_container,
+            "choose": self.can_choose,
+        }[action]
+
+    @property
+    def _not_found_at(self) -> StepName | None:
         steps = self.report.steps if self.report else ()
         failed = next((step for step in steps if step.state is StepState.FAILED), None)
-        return bool(failed and failed.name is StepName.CONTAINER and failed.error and failed.error.kind == "not_found")
+        return failed.name if failed and failed.error and failed.error.kind == "not_found" else None
 
     async def check(self, on_step: Callable[[CheckStep], None]) -> ConnectionReport:
         """Check what was typed. Stores nothing."""
@@ -59,11 +83,12 @@ class Draft:
             self.service.name, self.values, self.secrets, instance=self._saved_name
         )
 
-    async def create_container(self) -> None:
-        """Create the container that the settings name."""
+    async def create_container(self) -> bool:
+        """Create the container that the settings name; True once it is there."""
         await self.bridge.questions.create_draft_container(
             self.service.name, self.values, self.secrets, instance=self._saved_name
         )
+        return True
 
     async def save(self) -> InstanceInfo:
         """Secrets into the store, then settings and the check's result into the configuration; forgets the secrets."""
@@ -76,6 +101,11 @@ class Draft:
         self.secrets.clear()
         self.bridge.instances_changed()
         return info
+
+    def outcome(self, *, browse: bool) -> SetUp:
+        """After `save`."""
+        assert self.report is not None
+        return SetUp(self.name, self.report, browse)
 
     @property
     def _saved_name(self) -> str:

@@ -78,6 +78,10 @@ class SettingsPage(VerticalScroll, can_focus=False):
             Button(Content("Check the connection"), id="check"),
         )
 
+    def focus_first(self) -> None:
+        if self.form is not None:
+            self.form.focus_first()
+
     def has_field(self, name: str) -> bool:
         return self.form is not None and self.form.has_field(name)
 
@@ -115,7 +119,8 @@ class CheckPage(VerticalScroll, can_focus=False):
         if draft.passed:
             self.say(f"↵ goes on. {NOTHING_STORED}")
         elif draft.misses_container:
-            self.say(f"c creates the {word}, l lists those there are, b goes back to the settings. {NOTHING_STORED}")
+            choose = "l lists those there are, " if draft.can_choose else ""
+            self.say(f"c creates the {word}, {choose}b goes back to the settings. {NOTHING_STORED}")
         else:
             self.say(f"b goes back to the settings, r checks again. {NOTHING_STORED}")
 

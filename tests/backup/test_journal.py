@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -279,7 +281,15 @@ def test_an_upload_checkpoint_remembers_across_processes(journal: Journal, tmp_p
             assert views.item(db, 1).bytes_done == 20
     assert loaded is not None
     assert (loaded.receipts, loaded.request) == (receipts, REQUEST)
+    checkpoint.save(SAVED)  # what a resumed upload does first
+    with journal.look() as db:
+        assert views.item(db, 1).bytes_done == 20
     checkpoint.clear()
+    assert checkpoint.load() is None
+    assert UploadCheckpoint(journal, 1).load() is not None  # until the item's end is written
+    with journal.transaction() as tx:
+        items.claim(tx, "disk", 1, now=1.0)
+        items.end(tx, Outcome(item_id=1, ending=Ending.DONE, clears=True), now=2.0)
     assert UploadCheckpoint(journal, 1).load() is None
     assert_counters_are_true(journal)
 
@@ -309,7 +319,7 @@ def test_cancelling_a_begun_item_enters_its_cleanup_in_the_same_transaction(jour
         items.retry(tx, [1], now=3.0)
         assert work.due_cleanups(tx, now=3.0) == []
         items.cancel(tx, [1], now=4.0)
-    UploadCheckpoint(journal, 1).clear()
+    UploadCheckpoint(journal, 1).forget()
     with journal.look() as db:
         assert work.due_cleanups(db, now=9.0) == []
 
@@ -417,6 +427,20 @@ def test_several_processes_may_write_at_once(journal: Journal, tmp_path: Path) -
     for thread in threads:
         thread.join(20)
     assert sorted(claimed) == list(range(1, 201))
+
+
+def test_opening_it_again_in_a_process_takes_no_lock_from_the_first(tmp_path: Path) -> None:
+    """Closing any descriptor of the file would: another process then takes itself for the last one, and removes the
+    log."""
+    path = tmp_path / "journal.sqlite"
+    other = "import sys, pathlib, backup.journal as j; j.Journal(pathlib.Path(sys.argv[1])).close()"
+    with Journal(path) as journal:
+        with Journal(path):
+            add_job(journal, 1)
+        subprocess.run([sys.executable, "-c", other, str(path)], check=True, cwd=Path(__file__).parents[2], timeout=20)
+        add_job(journal, 1)
+        with Journal(path) as again:
+            assert len(states(again)) == 2
 
 
 def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:

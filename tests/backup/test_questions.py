@@ -144,7 +144,12 @@ def test_a_stalled_question_ends_in_time(here: Questions, stall: Stall, monkeypa
 
 def test_a_stalled_question_is_cancelled_at_once(here: Questions, stall: Stall):
     cancel = CancelToken()
-    threading.Thread(target=lambda: (stall.begun.wait(10), cancel.cancel())).start()
+
+    def cancel_once_it_stalls() -> None:
+        stall.begun.wait(10)
+        cancel.cancel()
+
+    threading.Thread(target=cancel_once_it_stalls).start()
     started_s = time.monotonic()
     with pytest.raises(Cancelled):
         here.list_page("local", cancel=cancel)
@@ -318,7 +323,7 @@ def test_a_hung_child_is_replaced_and_asked_again(paths: Paths, storage: Path):
         assert (await client.list_page("local")).prefixes == ("docs/",)
         assert client.child_pid != first
 
-    asyncio.run(closing(QuestionsClient(paths, ping_every_s=0.1, ping_limit_s=0.5), ask))
+    asyncio.run(closing(QuestionsClient(paths, ping_every_s=0.1, ping_limit_s=1.0), ask))
 
 
 def test_the_child_ends_with_the_client(paths: Paths, storage: Path):

@@ -13,8 +13,8 @@ import pytest
 from backup.model import ItemState
 from tests.backup.queue_support import MIB, Workbench, files_below, wait_until
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault
-from tests.servers.s3_requests import abort_multipart, put_part
+from tests.servers.faults import Fault, Side
+from tests.servers.s3_requests import abort_multipart, complete_multipart, put_part
 from tests.servers.s3_server import SECRET_KEY, S3Server
 
 
@@ -71,6 +71,28 @@ def test_killed_at_any_moment_it_resumes_and_sends_no_finished_part_again(
     assert again == []
 
 
+def test_killed_right_after_the_commit_it_sends_nothing_again(
+    s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    bench, bucket = s3_bench
+    learn_the_server(bench, tmp_path)
+    source = big_file(tmp_path, 3)
+    reply = rclone_proxy.fault(Fault.stall(Side.RESPONSE, at=None), complete_multipart(), times=None)
+    job = bench.queue.queue_upload("cloud", [source])
+    reply.wait_held()
+    bench.kill_worker(signal.SIGKILL)
+    reply.release()
+    assert rclone_s3.unfinished_uploads(bucket) == []
+    rclone_proxy.forget()
+    bench.queue.ensure_worker()
+    bench.finish(job)
+    item = bench.only_item(job)
+    assert (item.state, item.error, item.bytes_done) == (ItemState.DONE, None, item.size_bytes)
+    assert item.proof is not None
+    assert parts_that_arrived(rclone_proxy) == []
+    assert rclone_s3.objects(bucket)["big.bin"] == source.read_bytes()
+
+
 def test_kills_at_random_moments_lose_nothing(
     s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
 ) -> None:
@@ -111,6 +133,23 @@ def test_cancel_takes_effect_within_a_second_on_a_stalled_connection_and_cleans_
     wait_until(lambda: rclone_proxy.count(abort_multipart()) == 1)
     wait_until(lambda: rclone_s3.unfinished_uploads(bucket) == [])
     assert rclone_s3.keys(bucket) == set()
+
+
+def test_cancel_takes_effect_within_a_second_though_the_first_look_at_a_server_hangs(
+    s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    bench, bucket = s3_bench
+    stall = rclone_proxy.fault(Fault.stall(at=None), times=None)
+    job = bench.queue.queue_upload("cloud", [big_file(tmp_path, 2)])
+    stall.wait_held()
+    began = time.monotonic()
+    assert bench.queue.cancel(bench.queue.item_ids(job.id)) == 1
+    bench.wait_state(job, ItemState.CANCELLED)
+    assert time.monotonic() - began < 1.5
+    stall.release()
+    wait_until(lambda: bench.pid() is None)
+    assert rclone_s3.unfinished_uploads(bucket) == []
+    assert "big.bin" not in rclone_s3.keys(bucket)
 
 
 def test_what_is_cancelled_while_no_worker_lives_is_cleaned_up_by_the_next(

@@ -24,3 +24,9 @@ def root(harness: Harness, request: pytest.FixtureRequest, tmp_path: Path) -> It
     """A fresh container of this harness."""
     with harness.open(request.getfixturevalue, tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def learnt(root: Root) -> None:
+    """What this server enforces was found out before the test begins: its requests are not counted."""
+    root.ready()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ import pytest
 from providers import registry, settings
 from providers.base import BaseProvider
 from providers.capabilities import Capabilities, Proof
-from providers.context import ProviderContext
+from providers.context import FactsInMemory, ProviderContext
 from providers.errors import ProviderError
 from tests.contract.support import FakeTime
 from tests.servers.fault_proxy import FaultProxy
@@ -97,11 +97,15 @@ class Limits:
     """Smallest part size that the suite may choose."""
     refused_names: frozenset[str] = frozenset()
     """Ids of `tests/contract/test_names.py` that must be InvalidName here; all others are kept byte for byte."""
+    broken_names: Mapping[str, type[ProviderError]] = field(default_factory=dict)
+    """Names that the server itself trips over without saying why, and what it can be taken for. Never a success."""
     proof_of_one: Proof = Proof.MATCHED
     proof_of_parts: Proof = Proof.MATCHED
     """The rung that an object sent in one request, or in parts, really reaches."""
     learnt: Mapping[str, Any] = field(default_factory=dict)
     """Capabilities that `learn` finds out to be different on this server."""
+    keeps_etag: bool = True
+    """Whether the ETag that a commit tells is the one that is told later."""
     container_specific: frozenset[str] = frozenset()
     """Capabilities whose value depends on where the container is, so that no constant can be declared."""
 
@@ -121,6 +125,9 @@ class Root(Protocol):
 
     def connect(self, *, context: ProviderContext | None = None, **values: Any) -> BaseProvider:
         """Another connection to this container, closed with the root. `values` override settings."""
+
+    def ready(self, *, context: ProviderContext | None = None, **values: Any) -> BaseProvider:
+        """A connection that has learnt what the server enforces; the proxy counts from now on."""
 
     def stored(self) -> dict[str, bytes]:
         """What is visible, read past the product."""
@@ -182,6 +189,8 @@ class Connections:
     tmp: Path
     proxy: FaultProxy | None = None
     secrets: tuple[str, ...] = ()
+    facts: FactsInMemory = field(default_factory=FactsInMemory)
+    """What one connection has learnt, the next one knows, as in the program."""
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -192,8 +201,16 @@ class Connections:
     def connect(self, *, context: ProviderContext | None = None, **values: Any) -> BaseProvider:
         """Waits between retries take no time, unless the context brings its own sleep."""
         made = context or ProviderContext(sleep=FakeTime().sleep)
-        provider = registry.load(self.service)({**self.defaults, **values}, context=made)
+        provider = registry.load(self.service)({**self.defaults, **values}, context=replace(made, facts=self.facts))
         self._stack.callback(provider.close)
+        return provider
+
+    def ready(self, *, context: ProviderContext | None = None, **values: Any) -> BaseProvider:
+        provider = self.connect(context=context, **values)
+        provider.learn()
+        if self.proxy:
+            self.proxy.wait_idle()
+            self.proxy.forget()
         return provider
 
     def close(self) -> None:

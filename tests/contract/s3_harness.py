@@ -23,11 +23,13 @@ from providers.errors import (
     Unsupported,
 )
 from tests.contract.harness import (
+    ALL,
     WRITING,
     Connections,
     FixtureValue,
     Harness,
     Limits,
+    Operation,
     Root,
     Trouble,
     Wire,
@@ -124,10 +126,6 @@ def _refused(root: Root) -> AbstractContextManager[object]:
     return root.wired.refusing()
 
 
-def _always(name: str, fault: Fault) -> Trouble:
-    return answering(name, Transient, fault)
-
-
 def _answers() -> Iterator[Trouble]:
     table: list[tuple[str, type[ProviderError], Fault, str]] = [
         ("401", Authentication, s3_errors.unauthorized(), ""),
@@ -158,8 +156,8 @@ def _answers() -> Iterator[Trouble]:
 TROUBLES = (
     *_answers(),
     Trouble("nobody listens", Transient, _refused),
-    _always("reset at once", Fault.refuse()),
-    _always("reset before the reply", Fault.reset(Side.RESPONSE, at=None)),
+    answering("reset at once", Transient, Fault.refuse()),
+    answering("reset before the reply", Transient, Fault.reset(Side.RESPONSE, at=None), on=ALL - {Operation.DELETE}),
 )
 
 
@@ -176,8 +174,9 @@ def _harness(
             max_part_bytes=5 * 2**30,
             max_parts=10_000,
             max_object_bytes=5 * 2**40,
-            single_put_bytes=PART,
-            part_digests=("md5", "sha256"),
+            single_put_bytes=8 << 20,
+            part_digests=("md5",),
+            empty_directories=True,
             create_container=True,
             list_containers=True,
         ),
@@ -189,14 +188,29 @@ def _harness(
     )
 
 
+REFUSED = frozenset({"absolute", "parent", "inner parent", "dot", "empty segment", "nul", "too long", "empty"})
+
 RCLONE = _harness(
     "rclone",
     "rclone_s3",
-    Limits(part_bytes=PART, proof_of_one=Proof.ENFORCED, proof_of_parts=Proof.ENFORCED),
+    Limits(
+        part_bytes=PART,
+        refused_names=REFUSED,
+        broken_names={"long segment": Transient},
+        keeps_etag=False,
+        learnt={"enforced_checksums": frozenset({"md5"})},
+        proof_of_one=Proof.ENFORCED,
+        proof_of_parts=Proof.ENFORCED,
+    ),
     wrong_credentials={"secret_key": "ANOTHERSECRET-must-never-be-shown"},
 )
 MOTO = _harness(
     "moto",
     "moto_s3",
-    Limits(part_bytes=PART, learnt={"conditional_commit": True}),
+    Limits(
+        part_bytes=PART,
+        refused_names=REFUSED,
+        broken_names={"newline": NotFound},
+        learnt={"conditional_commit": True},
+    ),
 )

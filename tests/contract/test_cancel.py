@@ -62,8 +62,7 @@ def test_in_the_middle_of_an_upload(harness, root, width):
 @pytest.mark.parametrize("width", [1, 3])
 def test_while_parts_stall(harness, root, at, width):
     wire = harness.requests
-    provider = root.connect(connection_pool_size=width)
-    provider.learn()
+    provider = root.ready(connection_pool_size=width)
     rule = root.wired.fault(Fault.stall(at=at), when=wire.send_part(None), times=None)
     cancel, memory = CancelToken(), Memory()
     path = source(root.tmp, content(4 * harness.limits.part_bytes))
@@ -77,8 +76,7 @@ def test_while_parts_stall(harness, root, at, width):
 @WIRED
 def test_while_a_reply_stalls(harness, root):
     wire = harness.requests
-    provider = root.connect()
-    provider.learn()
+    provider = root.ready()
     path = source(root.tmp, content(2 * harness.limits.part_bytes))
     for when in (wire.begin, wire.send_part(1), wire.commit):
         rule = root.wired.fault(Fault.stall(Side.RESPONSE, at=None), when=when)
@@ -93,8 +91,7 @@ def test_while_a_reply_stalls(harness, root):
 @pytest.mark.parametrize("at", [None, 0])
 def test_while_a_small_upload_stalls(harness, root, at):
     wire = harness.requests
-    provider = root.connect()
-    provider.learn()
+    provider = root.ready()
     rule = root.wired.fault(Fault.stall(Side.REQUEST if at == 0 else Side.RESPONSE, at=at), when=wire.send_whole)
     cancel = CancelToken()
     path = source(root.tmp, content(100_000))
@@ -161,8 +158,7 @@ def test_while_waiting_to_try_again(harness, root):
         began.set()
 
     context = ProviderContext(sleep=cancellable_sleep, uniform=lambda low, high: high)
-    provider = root.connect(context=context, retry_delay=60)
-    provider.learn()
+    provider = root.ready(context=context, retry_delay=60)
     root.wired.fault(Fault.status(500), when=harness.requests.sends, times=None)
     cancel = CancelToken()
     path = source(root.tmp, content(1000))

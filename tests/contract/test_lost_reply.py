@@ -10,6 +10,7 @@ from tests.contract.support import Memory, content, source
 from tests.contract.transfers import download, keys, upload
 from tests.servers.faults import Fault
 
+pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 
 
@@ -46,11 +47,21 @@ def test_of_the_commit_over_an_older_object(harness, root):
 
 
 @WIRED
+def test_of_a_commit_that_never_arrived_over_the_same_object(harness, root):
+    """What stands there is the same, so nobody can tell; no unfinished upload may stay."""
+    data = content(2 * harness.limits.part_bytes)
+    upload(root.connect(), source(root.tmp, data), "x")
+    root.wired.fault(Fault.reset(at=0), when=harness.requests.commit, times=None)
+    upload(root.connect(max_retries=1), source(root.tmp, data), "x")
+    assert root.stored() == {"x": data}
+    assert root.leftovers() == []
+
+
+@WIRED
 @pytest.mark.parametrize("only_if_absent", [False, True])
 def test_of_an_object_in_one_request(harness, root, only_if_absent):
     wire = harness.requests
     provider = root.connect()
-    provider.learn()
     data = content(50_000)
     root.wired.forget()
     rule = root.wired.fault(Fault.lost_reply(), when=wire.send_whole)

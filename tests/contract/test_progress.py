@@ -11,6 +11,7 @@ from tests.contract.support import Progress, content, source
 from tests.contract.transfers import download, upload
 from tests.servers.faults import Fault, Side
 
+pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 
 
@@ -93,7 +94,6 @@ def test_what_stalls_does_not_move(harness, root):
     """Figures count what has left the file for the wire: no part that was never begun is part of them."""
     part = harness.limits.part_bytes
     provider = root.connect(connection_pool_size=1, max_retries=0, timeout=1)
-    provider.learn()
     root.wired.fault(Fault.stall(Side.RESPONSE, at=None), when=harness.requests.send_part(1), times=None)
     progress = Progress()
     with pytest.raises(ProviderError):

@@ -13,6 +13,7 @@ from tests.contract.support import Memory, Progress, content, gone, source
 from tests.contract.transfers import download, upload
 from tests.servers.faults import Fault, Side
 
+pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 
 
@@ -37,7 +38,6 @@ def test_the_sha256_is_always_told(harness, root):
 def test_bytes_damaged_once_on_the_way_up_are_sent_again(harness, root, parts, at):
     data = content(int(parts * harness.limits.part_bytes))
     provider = root.connect()
-    provider.learn()
     rule = root.wired.fault(Fault.flip(Side.REQUEST, at), when=harness.requests.sends)
     upload(provider, source(root.tmp, data), "x")
     assert rule.hits == 1
@@ -50,7 +50,6 @@ def test_bytes_damaged_once_on_the_way_up_are_sent_again(harness, root, parts, a
 @pytest.mark.parametrize("remembered", [False, True])
 def test_bytes_damaged_always_on_the_way_up_are_never_a_success(harness, root, parts, remembered):
     provider = root.connect()
-    provider.learn()
     root.wired.fault(Fault.flip(Side.REQUEST, 10_000), when=harness.requests.sends, times=None)
     progress = Progress()
     data = content(int(parts * harness.limits.part_bytes))

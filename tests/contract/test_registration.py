@@ -27,8 +27,7 @@ def test_after_an_upload_it_knows_what_this_server_enforces(harness, root):
 
 
 def test_what_was_learnt_is_not_asked_again(harness, root):
-    provider = root.connect()
-    provider.learn()
+    provider = root.ready()
     again = root.connect(context=provider.context)
     before = len(root.proxy.requests) if root.proxy else 0
     again.learn()

@@ -7,13 +7,14 @@ import pytest
 
 from providers.cancel import CancelToken
 from providers.errors import Cancelled, NotFound, Transient
-from providers.upload_loop import abandon
+from providers.intent import abandon
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import DownloadMemory, Memory, Progress, content, gone, source
 from tests.contract.transfers import download, upload
 from tests.servers.faults import Fault, Side
 
+pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 PARTS = 4
 
@@ -208,6 +209,7 @@ def test_a_download_goes_on(harness, root):
     assert len(saved.done) == 2
 
     if root.proxy:
+        root.proxy.wait_idle()
         root.proxy.forget()
     result = download(root.connect(), "x", target, checkpoint=memory)
     assert result.resumed_bytes == 2 * part

@@ -36,7 +36,8 @@ def test_round_trip(harness, root, size):
     other = root.connect()
     remote = other.stat("folder/below/file.bin")
     assert remote.size_bytes == len(data)
-    assert remote.etag == sent.remote.etag
+    assert remote.etag
+    assert remote.etag == sent.remote.etag or not harness.limits.keeps_etag
 
     target = root.tmp / "target.bin"
     got = download(other, "folder/below/file.bin", target)

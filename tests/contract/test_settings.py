@@ -14,6 +14,7 @@ from tests.contract.support import FakeTime, Memory, Progress, content, source
 from tests.contract.transfers import download, read, upload
 from tests.servers.faults import Fault, Side
 
+pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 MIB = 1 << 20
 
@@ -23,7 +24,6 @@ def test_max_bandwidth_holds_within_a_tenth_over_ten_seconds(harness, root):
     context = ProviderContext(clock=times.clock, sleep=times.sleep)
     rate = MIB
     provider = root.connect(context=context, max_bandwidth=rate, connection_pool_size=1)
-    provider.learn()
     path = source(root.tmp, content(10 * rate))
 
     began, verified = times.clock(), []
@@ -40,7 +40,6 @@ def test_max_bandwidth_for_real(harness, root):
     """Several connections share the limit, and it can be changed on the way."""
     rate = 4 * MIB
     provider = root.connect(context=ProviderContext(), max_bandwidth=rate, connection_pool_size=3)
-    provider.learn()
     path = source(root.tmp, content(12 * MIB))
     began, verified = time.monotonic(), []
 
@@ -75,7 +74,6 @@ def test_connection_pool_size(harness, root, width):
     wire = harness.requests
     part = harness.limits.part_bytes
     provider = root.connect(connection_pool_size=width)
-    provider.learn()
     root.wired.fault(Fault.delay(0.15), when=wire.send_part(None), times=None)
     upload(provider, source(root.tmp, content(5 * part)), "x")
     assert root.wired.peak_parallel(wire.send_part(None)) == width

@@ -65,6 +65,10 @@ class Exchange:
     def _action(self) -> Action | None:
         return self.rule.fault.action if self.rule else None
 
+    def _reply(self, data: bytes) -> None:
+        self.seen.replied_at = time.monotonic()
+        self.client.send(data)
+
     def _note(self, *, sent: int = 0, got: int = 0, forwarded: bool = False, status: int | None = None) -> None:
         with self.changed:
             self.seen.body_bytes += sent
@@ -128,7 +132,7 @@ class Exchange:
                 continue
             raise Reset
         self._before(Side.RESPONSE)
-        self.client.send(head.raw)
+        self._reply(head.raw)
         for _ in self._pump(body, self.client, Side.RESPONSE):
             continue
         return not head.ends_connection(self.head.method)
@@ -145,7 +149,7 @@ class Exchange:
             headers["Connection"] = "close"
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         start = f"HTTP/1.1 {fault.status_code} {HTTPStatus(fault.status_code).phrase}\r\n"
-        self.client.send(f"{start}{lines}\r\n".encode() + (b"" if self.head.method == "HEAD" else fault.body))
+        self._reply(f"{start}{lines}\r\n".encode() + (b"" if self.head.method == "HEAD" else fault.body))
         if fault.early:
             raise Hangup
         return True
@@ -188,6 +192,8 @@ class Exchange:
         step = max(1, int(rate * _TICK_S)) if rate else max(1, len(data))
         for start in range(0, len(data), step):
             block = data[start : start + step]
+            if side is Side.RESPONSE:
+                self.seen.replied_at = time.monotonic()
             sink.send(block)
             self._note(sent=len(block) if side is Side.REQUEST else 0, got=len(block) if side is Side.RESPONSE else 0)
             if rate:

@@ -131,7 +131,8 @@ class FaultProxy:
     def peak_parallel(self, when: When = any_request) -> int:
         """The most matching requests that were under way at one moment."""
         now = time.monotonic()
-        spans = [(request.started_at, request.ended_at or now) for request in self.requests if when(request)]
+        chosen = [request for request in self.requests if when(request)]
+        spans = [(one.started_at, (one.replied_at or one.ended_at or now) if one.done else now) for one in chosen]
         return max((sum(1 for begin, end in spans if begin <= at < end) for at, _ in spans), default=0)
 
     def wait_for(self, reached: Callable[[tuple[SeenRequest, ...]], T], timeout_s: float = 10.0) -> T:

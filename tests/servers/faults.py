@@ -121,6 +121,8 @@ class SeenRequest:
     """What the client was answered, or would have been (lost reply)."""
     reply_bytes: int = 0
     fault: Action | None = None
+    replied_at: float | None = None
+    """When the last of the reply so far was about to be passed on: the client may go on from then."""
     ended_at: float | None = None
 
     @property

@@ -61,7 +61,10 @@ class S3Server:
 
     def unfinished_uploads(self, bucket: str) -> list[tuple[str, str]]:
         """(key, upload id) of what was begun and neither completed nor aborted."""
-        answer = self.admin.list_multipart_uploads(Bucket=bucket)
+        try:
+            answer = self.admin.list_multipart_uploads(Bucket=bucket)
+        except self.admin.exceptions.NoSuchUpload:  # what rclone says of a bucket that never had one
+            return []
         return [(item["Key"], item["UploadId"]) for item in answer.get("Uploads", [])]
 
     def abort_all(self, bucket: str) -> None:

@@ -406,3 +406,17 @@ async def test_narrowing_the_terminal_keeps_everything_in_place(
             await pilot.pause()
             assert all(len(line) <= size[0] for line in screen_text(app).splitlines())
         assert "MODIFIED" in screen_text(app)
+
+
+async def test_while_typing_the_footer_shows_only_keys_that_work(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("slash")
+        await until(pilot, lambda: "leave it" in screen_text(app).splitlines()[-1])
+        assert screen_text(app).splitlines()[-1].split() == ["↵", "take", "it", "esc", "leave", "it"]
+        await pilot.press("u", "3", "escape")
+        await until(pilot, lambda: screen.local.table.has_focus and "upload" in screen_text(app))
+        assert app.current_mode == "browse"

@@ -22,6 +22,7 @@ _TIME_WIDTH: Final = 8
 _WIDEST: Final = 96
 
 _AT_STEP: Final = {
+    (StepName.REACH, "not_found"): "The {container} is not there",
     (StepName.REACH, "transient"): "The service cannot be reached",
     (StepName.AUTHENTICATE, "not_found"): "There is no such account",
     (StepName.CONTAINER, "not_found"): "The {container} is not there",

@@ -27,6 +27,22 @@ _AHEAD_ROWS = 200
 """The next page is asked for when the last row in view is this near to the end."""
 _BIG_LISTING = 20_000
 """More entries than this are arranged in a thread."""
+_CURED_IN_SETTINGS = frozenset({"authentication", "configuration", "credential_store", "permission"})
+
+
+class Prompt(Input):
+    """The line in which a filter or a place is typed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "take it"),
+        Binding("escape", "leave", "leave it"),
+    ]
+
+    class Left(Message):
+        """Escape: neither filter nor place."""
+
+    def action_leave(self) -> None:
+        self.post_message(self.Left())
 
 
 class FilePane(Vertical):
@@ -39,14 +55,14 @@ class FilePane(Vertical):
         Binding("o", "order", "order", show=False),
         Binding("r", "reload", "reload", show=False),
         Binding("ctrl+a", "mark_all", "select all that is listed", show=False),
-        Binding("escape", "stop", "stop; put an error, a filter, the selection away", show=False),
+        Binding("escape", "stop", "stop, or put away what is on top", show=False),
     ]
     DEFAULT_CSS = """
     FilePane { width: 1fr; height: 1fr; }
     FilePane > .notice { display: none; height: auto; max-height: 60%; padding: 0 1; background: $surface; }
     FilePane > .notice.shown { display: block; }
-    FilePane > Input { display: none; }
-    FilePane > Input.shown { display: block; }
+    FilePane > Prompt { display: none; }
+    FilePane > Prompt.shown { display: block; }
     """
     table = query_one(LineTable)
     notice = query_one(".notice", Static)
@@ -78,7 +94,7 @@ class FilePane(Vertical):
     def compose(self) -> ComposeResult:
         yield LineTable(columns(Order.NAME), selectable=True)
         yield Static(classes="notice", markup=False)
-        yield Input(compact=True)
+        yield Prompt(compact=True)
 
     # Going somewhere.
 
@@ -154,7 +170,8 @@ class FilePane(Vertical):
         """Show an error; it stays until it is put away or another answer comes."""
         self._error = error
         self.busy("")
-        self.notice.update(error_content(error, "r try again   esc put away"))
+        elsewhere = "\n1 goes to Providers, where it is set up" if error.kind in _CURED_IN_SETTINGS else ""
+        self.notice.update(error_content(error, f"r try again   esc put away{elsewhere}"))
         self.notice.add_class("shown")
 
     def put_away(self) -> None:
@@ -241,8 +258,7 @@ class FilePane(Vertical):
         elif self._error is not None:
             self.put_away()
             self.show_borders()
-        elif self.prompt.has_class("shown") or self.listing.needle:
-            self._close_prompt()
+        elif self.listing.needle:
             await self._arrange(self.listing.order, "")
         else:
             self.listing.marked.clear()
@@ -276,6 +292,11 @@ class FilePane(Vertical):
         event.stop()
         if self._filtering and self.prompt.has_class("shown"):
             await self._arrange(self.listing.order, event.value)
+
+    @on(Prompt.Left)
+    async def _leave(self) -> None:
+        self._close_prompt()
+        await self._arrange(self.listing.order, "")
 
     @on(Input.Submitted)
     def _submit(self, event: Input.Submitted) -> None:

@@ -156,13 +156,25 @@ class KeyBar(OneLine):
             x -= content.cell_length + 3
 
     def _fitting(self, width: int) -> list[tuple[ActiveBinding, Content]]:
-        active = [each for each in self.screen.active_bindings.values() if each.binding.show and each.enabled]
+        focused = self.screen.focused
+        active = [
+            each
+            for each in self.screen.active_bindings.values()
+            if each.binding.show
+            and each.enabled
+            and not (focused and focused.check_consume_key(each.binding.key, self._typed(each.binding.key)))
+        ]
         seen: dict[tuple[str, str], ActiveBinding] = {}
         for each in active:
             seen.setdefault((each.binding.action, each.binding.description), each)
         ordered = sorted(seen.values(), key=lambda each: 2 if each.node is self.app else each.node is not self.screen)
         pieces = [(each, self._piece(each.binding)) for each in ordered]
         return _keep_last(pieces, width)
+
+    def _typed(self, key: str) -> str | None:
+        """The character that a key types into a field with the focus."""
+        sign = self.SIGNS.get(key, key)
+        return " " if key == "space" else sign if len(sign) == 1 and sign.isascii() else None
 
     def _piece(self, binding: Binding) -> Content:
         key = binding.key_display or self.SIGNS.get(binding.key, binding.key)

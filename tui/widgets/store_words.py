@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Final
 
 from textual.content import Content
@@ -23,6 +24,8 @@ PROTECTION: Final = (
     ("", "· not from root on this machine", Tone.MUTED),
 )
 LABEL_WIDTH: Final = 12
+_TEXT_WIDTH: Final = 60
+"""Beside the label it fits a dialogue on 80 columns."""
 
 
 def line(label: str, text: str, tone: Tone = Tone.PLAIN) -> Content:
@@ -34,10 +37,15 @@ def store_words(status: StoreStatus) -> Content:
     """Place, state, cure or protection: three to six lines."""
     sign, word, tone = STATE_WORDS[status.state]
     lines = [line("secrets", status.backend or "no place for secrets"), line("state", f"{sign} {word}", tone)]
-    if status.detail:
-        lines.append(line("", status.detail, Tone.MUTED))
+    lines += _wrapped("", status.detail, Tone.MUTED)
     if status.state is StoreState.READY:
         lines += [line(*fact) for fact in PROTECTION]
-    elif status.hint:
-        lines.append(line("to do", status.hint))
+    else:
+        lines += _wrapped("to do", status.hint, Tone.PLAIN)
     return Content("\n").join(lines)
+
+
+def _wrapped(label: str, text: str, tone: Tone) -> list[Content]:
+    """As many lines as the text needs, aligned at its column; none without text."""
+    parts = textwrap.wrap(safe(text), _TEXT_WIDTH)
+    return [line(label if number == 0 else "", part, tone) for number, part in enumerate(parts)]

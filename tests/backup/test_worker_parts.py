@@ -1,0 +1,250 @@
+"""The worker's parts without a process: verdicts on errors, group commits, progress, logind, facts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup.facts import FactsOnDisk
+from backup.journal import Journal, items, jobs
+from backup.journal.records import Ending, Item, NewItem, Order, Place
+from backup.live_feed import merge
+from backup.model import ItemKind, ItemState, ItemView, JobKind, QueueSnapshot, QueueTotals
+from backup.paths import Paths
+from backup.transfer import MAX_FAILURES, Chances, delete_many, judge
+from backup.worker import logind
+from backup.worker.ledger import Ledger
+from backup.worker.live import Board, LiveItem, LiveState, Meter
+from providers.cancel import CancelToken
+from providers.errors import (
+    Authentication,
+    Cancelled,
+    Conflict,
+    Integrity,
+    NotFound,
+    ProviderError,
+    QuotaExceeded,
+    RateLimited,
+    Transient,
+)
+from tests.providers.memory import MemoryProvider, MemoryStore
+
+NOW = 1000.0
+CHANCES = Chances(now=lambda: NOW, clock=lambda: 0.0, uniform=lambda low, high: high)
+
+
+def item(*, failures: int = 0, attempts: int = 1, key: str = "k") -> Item:
+    return Item(
+        id=1, job_id=1, place_id=1, instance="i", job_kind=JobKind.UPLOAD, kind=ItemKind.FILE, name="n", key=key,
+        local_path="/n", size_bytes=10, bytes_done=0, attempts=attempts, failures=failures, replaces=None, begun=False,
+    )  # fmt: skip
+
+
+class StoreLocked(ProviderError):
+    kind = "credential_store"
+
+
+@pytest.mark.parametrize(
+    ("error", "failures", "ending", "wait_until"),
+    [
+        (Cancelled("x"), 0, Ending.STOPPED, None),
+        (Authentication("x"), 0, Ending.WAITING, None),
+        (StoreLocked("x"), 3, Ending.WAITING, None),
+        (Transient("x"), 0, Ending.WAITING, NOW + 10),
+        (Transient("x"), 3, Ending.WAITING, NOW + 80),
+        (Transient("x"), MAX_FAILURES - 2, Ending.WAITING, NOW + 900),
+        (Transient("x"), MAX_FAILURES - 1, Ending.FAILED, None),
+        (RateLimited("x", retry_after_s=7), 0, Ending.WAITING, NOW + 7),
+        (Integrity("changed"), 0, Ending.WAITING, NOW),
+        (Integrity("changed"), 1, Ending.FAILED, None),
+        (QuotaExceeded("x"), 0, Ending.FAILED, None),
+        (NotFound("x"), 0, Ending.FAILED, None),
+        (Conflict("x"), 0, Ending.FAILED, None),
+    ],
+)
+def test_what_becomes_of_an_item_after_an_error(
+    error: ProviderError, failures: int, ending: Ending, wait_until: float | None
+) -> None:
+    outcome = judge(error, item(failures=failures), CHANCES)
+    assert (outcome.ending, outcome.wait_until) == (ending, wait_until)
+    assert (outcome.error is None) == (ending is Ending.STOPPED)
+
+
+def test_deleting_what_an_earlier_attempt_deleted_is_done_and_what_never_was_has_failed() -> None:
+    class Provider(MemoryProvider):
+        def remove_many(self, keys: list[str]) -> dict[str, ProviderError]:
+            return {key: NotFound("gone") for key in keys if key != "there"}
+
+    group = [item(key="there"), item(key="again", attempts=2), item(key="never")]
+    outcomes = delete_many(Provider(MemoryStore()), group, CancelToken(), CHANCES)
+    assert [outcome.ending for outcome in outcomes] == [Ending.DONE, Ending.DONE, Ending.FAILED]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(tmp_path / "journal.sqlite") as opened:
+        yield opened
+
+
+def test_many_small_changes_share_commits_and_stay_in_order(journal: Journal) -> None:
+    broken: list[Exception] = []
+    ledger = Ledger(journal, on_failure=broken.append)
+    order: list[int] = []
+    for number in range(300):
+        ledger.post(lambda tx, number=number: order.append(number))  # type: ignore[misc]
+    assert ledger.run(lambda tx: len(order)) == 300
+    assert order == list(range(300))
+    assert journal.revision() < 30
+    ledger.post(lambda tx: order.append(-1))
+    assert ledger.close(5)
+    assert order[-1] == -1
+    assert broken == []
+
+
+def test_one_bad_change_takes_no_other_with_it(journal: Journal) -> None:
+    broken: list[Exception] = []
+    ledger = Ledger(journal, on_failure=broken.append)
+    place = Place(instance="i", type="local", container="", settings="")
+    order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+
+    def bad(tx: object) -> None:
+        raise ValueError("bad")
+
+    results: list[object] = []
+
+    def run(change: object) -> None:
+        try:
+            results.append(ledger.run(change))  # type: ignore[arg-type]
+        except ValueError as error:
+            results.append(str(error))
+
+    good = [lambda tx: jobs.add_job(tx, order, place, title="", destination="", now=1.0)] * 3
+    threads = [threading.Thread(target=run, args=(change,)) for change in (*good[:2], bad, good[2])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert sorted(map(str, results)) == ["1", "2", "3", "bad"]
+    assert broken == []
+    ledger.post(bad)
+    assert ledger.close(5)
+    assert [str(error) for error in broken] == ["bad"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_rate_is_of_the_last_five_seconds_and_falls_when_nothing_moves() -> None:
+    clock = Clock()
+    meter = Meter(clock)
+    for _ in range(100):
+        clock.now += 0.1
+        meter.add(1000)
+    assert meter.rate_bytes_per_s() == pytest.approx(10_000, rel=0.1)
+    clock.now += 2.5
+    assert meter.rate_bytes_per_s() == pytest.approx(5_000, rel=0.15)
+    clock.now += 5
+    assert meter.rate_bytes_per_s() == 0
+
+
+def test_progress_never_goes_back_and_resumed_bytes_are_no_rate() -> None:
+    clock = Clock()
+    board = Board(clock)
+    entry = board.enter(7, held_bytes=5000)
+    entry.moved(0, 9000)
+    entry.moved(5000, 9000)
+    clock.now += 1
+    assert board.state().rate_bytes_per_s == 0
+    entry.moved(6000, 9000)
+    entry.moved(5500, 9000)
+    (shown,) = board.state().items
+    assert (shown.id, shown.bytes_done, shown.verifying) == (7, 6000, False)
+    assert shown.left_s == pytest.approx(3000 / shown.rate_bytes_per_s)
+    entry.verifying()
+    (shown,) = board.state().items
+    assert (shown.verifying, shown.left_s) == (True, None)
+    version = board.state().version
+    board.leave(7)
+    assert board.state().items == ()
+    assert board.state().version > version
+
+
+def test_live_progress_is_laid_over_the_journals_truth() -> None:
+    running = ItemView(
+        id=1, job_id=3, job_kind=JobKind.UPLOAD, instance="i", kind=ItemKind.FILE, state=ItemState.RUNNING, name="n",
+        key="k", local_path="/n", size_bytes=100, bytes_done=20,
+    )  # fmt: skip
+    snapshot = QueueSnapshot(
+        totals=QueueTotals(uploading=1, size_bytes=200, done_bytes=120), jobs=(), items=(running,), item_count=1
+    )
+    moving = LiveItem(id=1, bytes_done=50, rate_bytes_per_s=10.0, left_s=5.0, verifying=False)
+    merged = merge(snapshot, [running], LiveState(version=1, rate_bytes_per_s=10.0, items=(moving,)))
+    assert (merged.items[0].bytes_done, merged.items[0].left_s) == (50, 5.0)
+    assert (merged.totals.done_bytes, merged.totals.left_s, merged.totals.worker_alive) == (150, 5.0, True)
+    assert merge(snapshot, [], None) == snapshot
+
+
+def test_facts_are_remembered_across_processes(paths: Paths) -> None:
+    FactsOnDisk(paths).remember("server", {"md5": True, "at": 1.5})
+    other = FactsOnDisk(paths)
+    assert other.recall("server") == {"md5": True, "at": 1.5}
+    assert other.recall("another") is None
+    with Journal(paths.journal_file) as journal:
+        assert journal.revision() == 0  # no view shows facts
+
+
+def test_facts_that_cannot_be_kept_are_no_failure(paths: Paths) -> None:
+    paths.journal_file.parent.mkdir(parents=True)
+    paths.journal_file.write_bytes(b"no database" * 100)
+    facts = FactsOnDisk(paths)
+    facts.remember("server", {})
+    assert facts.recall("server") is None
+
+
+@pytest.mark.parametrize(
+    ("main", "drop_in", "kills"),
+    [
+        (None, None, False),
+        ("[Login]\n#KillUserProcesses=yes\n", None, False),
+        ("[Login]\nKillUserProcesses=yes\n", None, True),
+        ("[Login]\nKillUserProcesses=yes\n", "[Login]\nKillUserProcesses=no\n", False),
+        ("[Login]\n", "[Login]\nKillUserProcesses=1\n", True),
+        ("no section\n", None, False),
+    ],
+)
+def test_what_logind_does_at_logout(tmp_path: Path, main: str | None, drop_in: str | None, kills: bool) -> None:
+    if main is not None:
+        (tmp_path / "logind.conf").write_text(main)
+    if drop_in is not None:
+        (tmp_path / "logind.conf.d").mkdir()
+        (tmp_path / "logind.conf.d" / "50-own.conf").write_text(drop_in)
+    assert logind.kills_user_processes([tmp_path]) is kills
+
+
+def test_belonging_to_a_login_session_is_read_from_the_control_group(tmp_path: Path) -> None:
+    group = tmp_path / "cgroup"
+    group.write_text("0::/user.slice/user-1000.slice/session-3.scope\n")
+    assert logind.in_session(group)
+    group.write_text("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope\n")
+    assert not logind.in_session(group)
+    assert not logind.in_session(tmp_path / "none")
+
+
+def test_items_of_a_place_pause_with_the_reason(journal: Journal) -> None:
+    place = Place(instance="i", type="local", container="", settings="")
+    with journal.transaction() as tx:
+        order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+        job = jobs.job(tx, jobs.add_job(tx, order, place, title="", destination="", now=1.0))
+        jobs.add_items(tx, job, [NewItem(name=name, key=name) for name in "abc"], now=1.0)
+        items.claim(tx, "i", 1, now=1.0)
+        reason = judge(Authentication("moved"), item(), CHANCES).error
+        assert reason is not None
+        assert items.pause_place(tx, job.place_id, reason, now=2.0) == 2

@@ -1,0 +1,206 @@
+"""upload, download, delete, transfers, status: over local storage and through the real worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup.cli.diagnostics import ExitCode
+from backup.paths import Paths
+from backup.queue import Queue
+from tests.cli.conftest import Cli, Result, write_config
+
+
+@pytest.fixture(autouse=True)
+def _worker_stopped(paths: Paths) -> Iterator[None]:
+    yield
+    queue = Queue(paths)
+    assert queue.stop_worker()
+    queue.close()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "2024").mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(os.urandom(300_000))
+    (folder / "2024" / "b\x1b[2J.jpg").write_bytes(b"small")
+    (folder / "link").symlink_to("/etc/passwd")
+    return folder
+
+
+def test_up_list_down_delete(cli: Cli, paths: Paths, tree: Path, tmp_path: Path):
+    up = cli("upload", str(tree), "--to", "home/")
+    assert up.code == 0, up.err
+    assert "upload 2 files in 2 folders, 293 KiB, to local:home/" in up.out
+    assert "leaves out 1 symbolic link" in up.out
+    assert "uploaded 2 items (293 KiB), verified; 1 symbolic link left out" in up.out
+    assert (paths.local_storage / "home/photos/a.jpg").read_bytes() == (tree / "a.jpg").read_bytes()
+
+    again = cli("upload", str(tree), "--to", "home/", "--json")
+    assert again.code == 0
+    document = again.json()
+    assert document["plan"]["replaces"] == 2
+    assert document["job"]["counts"]["done"] == 2
+    assert document["failed"] == []
+
+    down = cli("download", "home/photos/", "--to", str(tmp_path / "back"))
+    assert down.code == 0, down.err
+    assert (tmp_path / "back/photos/a.jpg").read_bytes() == (tree / "a.jpg").read_bytes()
+
+    gone = cli("delete", "--yes", "home/")
+    assert gone.code == 0, gone.err
+    assert "deleted 2 items" in gone.out
+    assert cli("list", "--json").json()["files"] == []
+    assert all("\x1b" not in result.out + result.err for result in (up, down, gone, cli("transfers")))
+
+
+def test_a_single_file_goes_to_the_very_path(cli: Cli, paths: Paths, tmp_path: Path):
+    paths.local_storage.mkdir(parents=True)
+    (paths.local_storage / "a.txt").write_bytes(b"alpha")
+    target = tmp_path / "new name.txt"
+    assert cli("download", "a.txt", "--to", str(target)).code == 0
+    assert target.read_bytes() == b"alpha"
+    target.write_bytes(b"mine")
+    refused = cli("download", "a.txt", "--to", str(target), "--if-exists", "refuse")
+    assert refused.code == ExitCode.CONFLICT
+    assert target.read_bytes() == b"mine"
+
+
+def test_what_is_not_there_is_not_queued(cli: Cli, tmp_path: Path):
+    for verb in (["upload", str(tmp_path / "gone")], ["download", "gone"], ["delete", "--yes", "gone"]):
+        result = cli(*verb)
+        assert result.code == ExitCode.NOT_FOUND, verb
+        assert "error: cannot" in result.err
+    assert cli("transfers", "--help").code == 0
+    assert "no transfers" in cli("transfers").out
+
+
+def test_deleting_asks_and_needs_yes_where_nobody_can_be_asked(cli: Cli, paths: Paths, monkeypatch: pytest.MonkeyPatch):
+    paths.local_storage.mkdir(parents=True)
+    (paths.local_storage / "a.txt").write_bytes(b"alpha")
+    assert cli("delete", "a.txt").code == ExitCode.USAGE
+    monkeypatch.setattr("backup.cli.commands.delete.stdin_is_terminal", lambda: True)
+    declined = cli("delete", "a.txt", stdin="n\n")
+    assert declined.code == ExitCode.CANCELLED
+    assert "delete 1 file, 5 B" in declined.out
+    assert (paths.local_storage / "a.txt").exists()
+    assert cli("delete", "a.txt", stdin="y\n").code == 0
+    assert not (paths.local_storage / "a.txt").exists()
+
+
+def test_a_file_that_cannot_be_read_fails_the_job(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "good").write_bytes(b"1")
+    result = cli("upload", str(tmp_path / "good"), "--to", "a/../b")
+    assert result.code == ExitCode.UNSUPPORTED
+    assert "error:" in result.err
+    assert "why:" in result.err
+
+
+def test_a_disabled_provider_takes_nothing(cli: Cli, tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"1")
+    cli("disable-provider", "local")
+    result = cli("upload", str(tmp_path / "file"))
+    assert result.code == ExitCode.CONFIGURATION
+    assert "enable-provider local" in result.err
+
+
+def test_the_only_enabled_provider_is_the_default_and_is_named(cli: Cli, paths: Paths, tmp_path: Path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "file").write_bytes(b"1")
+    disk = {"type": "local", "container": str(tmp_path / "disk"), "enabled": True}
+    write_config(paths, disk=disk)
+    result = cli("upload", str(tmp_path / "file"))
+    assert result.code == 0
+    assert "using provider disk" in result.err
+    assert (tmp_path / "disk/file").exists()
+    write_config(paths, disk=disk, other=disk)
+    assert cli("list").code == ExitCode.CONFIGURATION
+    assert cli("list", "--provider", "local").code == 0
+
+
+def slow_upload(cli: Cli, paths: Paths, tmp_path: Path) -> Result:
+    """A detached upload that takes minutes."""
+    file = tmp_path / "big.bin"
+    file.write_bytes(os.urandom(2_000_000))
+    write_config(paths, local={"max_bandwidth": 10_000, "enabled": True})
+    return cli("upload", str(file), "--detach", "--json")
+
+
+def test_transfers_are_paused_resumed_cancelled_and_retried(cli: Cli, paths: Paths, tmp_path: Path):
+    job = str(slow_upload(cli, paths, tmp_path).json()["job"]["id"])
+    listed = cli("transfers", "list")
+    assert listed.code == 0
+    assert "big.bin" in listed.out
+
+    def state() -> str:
+        counts = cli("transfers", "list", "--json").json()["jobs"][0]["counts"]
+        return next((name for name, number in counts.items() if number), "")
+
+    def until(wanted: str, *verb: str) -> None:
+        for _ in range(200):
+            if state() == wanted:
+                return
+            if verb:
+                cli(*verb)
+        raise AssertionError(f"{state()}, not {wanted}")
+
+    until("running")
+    assert cli("transfers", "pause", job, "--json").json() == {"paused": 1}
+    until("paused")
+    assert cli("transfers", "resume", "--all", "--json").json() == {"resumed": 1}
+    until("running")
+    item = str(cli("transfers", "list", "--json").json()["items"][0]["id"])
+    assert cli("transfers", "cancel", "--item", item, "--json").json() == {"cancelled": 1}
+    until("cancelled")
+    write_config(paths)
+    assert cli("transfers", "retry", job, "--json").json() == {"queued": 1}
+    until("done")
+    assert (paths.local_storage / "big.bin").stat().st_size == 2_000_000
+    assert cli("transfers", "pause").code == ExitCode.USAGE
+    assert cli("transfers", "cancel", "999").code == ExitCode.NOT_FOUND
+
+
+def test_status_tells_everything_and_no_secret(cli: Cli, paths: Paths):
+    shown = cli("status")
+    assert shown.code == 0
+    assert str(paths.config_file) in shown.out
+    document = cli("status", "--json").json()
+    assert document["store"]["state"] == "unavailable"
+    assert document["worker"] == {"alive": False}
+    assert document["instances"][0]["name"] == "local"
+    assert document["version"]
+
+
+def test_ctrl_c_leaves_the_transfer_running_and_says_so(
+    cli: Cli, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "big.bin").write_bytes(os.urandom(2_000_000))
+    write_config(paths, local={"max_bandwidth": 10_000, "enabled": True})
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backup.service.Service.follow", interrupted)
+    result = cli("upload", str(tmp_path / "big.bin"))
+    assert result.code == ExitCode.INTERRUPTED
+    assert "transfers cancel 1" in result.err
+    queue = Queue(paths)
+    assert not queue.job(1).finished
+    assert cli("transfers", "cancel", "1", "--json").json()["cancelled"] <= 1
+    queue.close()
+
+
+def test_ctrl_c_while_queueing_says_where_to_look(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").write_bytes(b"1")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backup.service.Service.queue_upload", interrupted)
+    result = cli("upload", str(tmp_path / "file"))
+    assert result.code == ExitCode.INTERRUPTED
+    assert "transfers list" in result.err
