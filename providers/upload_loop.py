@@ -141,6 +141,9 @@ class _Upload:
         self._on_verify = on_verify
         self._committed = False
         self._begun_twice: SavedUpload | None = None
+        self._may_be_lost = False
+        """There is a session at the service; some forget it, or throw it away over a part that arrived damaged."""
+        self._damage: Integrity | None = None
 
     def run(self) -> UploadResult:
         self._progress.begin()
@@ -148,11 +151,17 @@ class _Upload:
         try:
             return self._attempt()
         except NotFound as error:
-            if self._checkpoint is None or self._checkpoint.load() is None:
+            if not self._may_be_lost:
                 raise
             _LOG.info("upload session of %s cannot go on (%s); starting anew", self._key, error)
+        if self._checkpoint:
             intent.abandon(self._provider, self._checkpoint, self._cancel)
+        try:
             return self._attempt()
+        except NotFound:
+            if self._damage:
+                raise self._damage from None
+            raise
 
     def _retrying(self, call: Callable[[], T]) -> T:
         return self._provider.retry.run(call, self._cancel, on_wait=self._on_wait)
@@ -240,6 +249,7 @@ class _Upload:
             if self._checkpoint and resumable:
                 self._checkpoint.save(saved)
             session = self._begin(saved)
+        self._may_be_lost = session.token is not None
         if self._checkpoint and session.token is not None:
             self._checkpoint.save(msgspec.structs.replace(saved, token=session.token, receipts=()))
         return session
@@ -381,8 +391,10 @@ class _Upload:
             return session.send(part, body, digests)
 
         def worth_repeating(error: ProviderError) -> bool:
-            damaged_on_the_way = isinstance(error, Integrity) and _identity(self._fd) == self._source
-            return error.retryable or damaged_on_the_way
+            if isinstance(error, Integrity) and _identity(self._fd) == self._source:
+                self._damage = error
+                return True
+            return error.retryable
 
         receipt = self._provider.retry.run(once, stop, on_wait=self._on_wait, worth_repeating=worth_repeating)
         self._progress.part_at(index, part.size_bytes)
@@ -410,7 +422,7 @@ class _Upload:
         return self._retrying(once)
 
     def _found(self, session: UploadSession, receipts: list[PartReceipt], local: LocalDigests) -> RemoteFile | None:
-        """The object, if what stands under the key is provably what these parts make; then the session is not needed."""
+        """The object, if what stands under the key is provably what these parts make. The session is ended then."""
         if not receipts:
             return None
         with suppress(ProviderError):
