@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from backup import download_targets
+from backup.credentials import CredentialStoreError
 from backup.journal import Journal, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Cleanup, Ending, Item, Job, Outcome
@@ -140,9 +141,7 @@ class Transfer:
         except OSError as error:
             raise from_os_error(error, self.item.local_path) from None
         request = UploadRequest(key=f"{self.item.key}/", size_bytes=0, part_size_bytes=1, mtime_ns=mtime_ns)
-        self.provider.retry.run(
-            lambda: self.provider.open_upload(request).commit(()), self.cancel, on_wait=self._waits
-        )
+        self.provider.retry.run(lambda: self.provider.open_upload(request).commit(()), self.cancel, on_wait=self._waits)
         return self._done()
 
     # Down
@@ -232,7 +231,7 @@ def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
 
 
 def waits_for_credentials(error: ProviderError) -> bool:
-    return isinstance(error, Authentication) or error.kind == "credential_store"
+    return isinstance(error, (Authentication, CredentialStoreError))
 
 
 def backoff_s(failures: int, error: ProviderError, chances: Chances) -> float:

@@ -21,7 +21,7 @@ from secretstorage.util import DBusAddressWrapper, format_secret, open_session
 
 from backup.credentials.bounded import bounded
 from backup.credentials.errors import CredentialStoreError
-from backup.credentials.secret_service import _connect
+from backup.credentials.secret_service import connect
 from backup.model import StoreState
 from providers.secret import Secret
 
@@ -105,6 +105,20 @@ def create_default(password: Secret, *, label: str = LABEL, timeout_s: float = 5
     _ask(timeout_s, lambda connection: _create(connection, password, label))
 
 
+def lock_default(*, timeout_s: float = 5.0) -> None:
+    """Lock the default keyring, for every program of the session. Raises a CollectionError within about `timeout_s`."""
+    _ask(timeout_s, _lock)
+
+
+def _lock(connection: DBusConnection) -> None:
+    path = _default(connection)
+    if path == _NOWHERE:
+        raise NoDefaultCollection("the session has no default keyring yet")
+    _service(connection).call("Lock", "ao", [path])
+    if not _locked(connection, path):
+        raise NotOffered("the keyring stayed open")
+
+
 def _unlock(connection: DBusConnection, password: Secret) -> None:
     path = _default(connection)
     if path == _NOWHERE:
@@ -155,7 +169,7 @@ def _sealed(connection: DBusConnection, password: Secret) -> tuple[str, bytes, b
 
 def _ask(timeout_s: float, question: Callable[[DBusConnection], T]) -> T:
     def call() -> T:
-        with closing(_connect(timeout_s)) as connection:
+        with closing(connect(timeout_s)) as connection:
             return question(connection)
 
     with _collection_errors(timeout_s):

@@ -15,11 +15,10 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
-from backup.credentials.errors import CredentialStoreError
+from backup.credentials.vault_errors import PassphraseError
 from backup.credentials.vault_slots import Opener, RawKey
-from backup.model import StoreState
 from providers.secret import Secret
 
 CREDENTIAL_NAME: Final = "homeserver-backup-vault-key"
@@ -27,16 +26,6 @@ CREDENTIAL_NAME: Final = "homeserver-backup-vault-key"
 COMMAND_TIMEOUT_S: Final = 30.0
 _LONGEST_LINE: Final = 4096
 _LONGEST_OUTPUT: Final = 2**20
-
-
-class PassphraseError(CredentialStoreError):
-    """No passphrase, or no key, could be had."""
-
-    kind: ClassVar[str] = "passphrase"
-    cure: ClassVar[str] = "Give it another way: at the prompt, by --passphrase-fd, or with password_command."
-
-    def __init__(self, message: str, *, hint: str = "", code: str = "", retry_after_s: float | None = None) -> None:
-        super().__init__(message, hint=hint, code=code or StoreState.LOCKED.value, retry_after_s=retry_after_s)
 
 
 def ask_terminal(prompt: str) -> str:
@@ -139,17 +128,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def systemd_key(environment: Mapping[str, str] = os.environ) -> RawKey | None:
-    """The key that systemd gave this unit (LoadCredential=, LoadCredentialEncrypted=); None when it gave none."""
+def systemd_key_path(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The file with the key that systemd gave this unit (LoadCredential=, LoadCredentialEncrypted=); None when it gave
+    none."""
     folder = environment.get("CREDENTIALS_DIRECTORY")
-    if not folder:
+    path = Path(folder) / CREDENTIAL_NAME if folder else None
+    return path if path and path.exists() else None
+
+
+def systemd_key(environment: Mapping[str, str] = os.environ) -> RawKey | None:
+    """That key; None when systemd gave none."""
+    path = systemd_key_path(environment)
+    if path is None:
         return None
-    path = Path(folder) / CREDENTIAL_NAME
     try:
         with path.open("rb") as file:
             return RawKey.parse(file.read(_LONGEST_LINE))
-    except FileNotFoundError:
-        return None
     except OSError as error:
         raise PassphraseError(f"the credential {path} cannot be read: {error.strerror}") from None
 

@@ -7,7 +7,6 @@ systemd gave this process, or a key file (`KEYRING_PROPERTY_KEY_FILE`; `KEYRING_
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,53 +21,16 @@ from backup.credentials.backend_errors import NoCollection
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault_errors import VaultLocked
 from backup.credentials.vault_file import DataKey, KdfCost, Opener, VaultFile
+from backup.credentials.vault_place import Unlocked, unlocked_here, vault_path
 from backup.credentials.vault_slots import MODERATE
 from backup.model import StoreState
 from backup.paths import Paths
 from providers.secret import Secret
 
+__all__ = ["Unlocked", "VaultKeyring", "unlocked_here", "vault_path"]
+
 LOCK_TIMEOUT_S: Final = 2.5
 """Shorter than a credential store waits for a backend: so the answer is that the vault is busy, not that it hangs."""
-
-
-def vault_path(paths: Paths) -> Path:
-    """Where this program keeps its vault: beside its configuration, in a folder that only the user can enter."""
-    return paths.config_dir / "vault.json"
-
-
-class Unlocked:
-    """The data key of an unlocked vault, for as long as the process lives or until it is locked. Safe from any
-    thread.
-    """
-
-    def __init__(self) -> None:
-        self._key: DataKey | None = None
-
-    @property
-    def key(self) -> DataKey | None:
-        return self._key
-
-    def put(self, key: DataKey) -> None:
-        self._key = key
-
-    def lock(self) -> None:
-        self._key = None
-
-    def __bool__(self) -> bool:
-        return self._key is not None
-
-    def __repr__(self) -> str:
-        return f"Unlocked({'open' if self else 'locked'})"
-
-
-_unlocked: Final[dict[Path, Unlocked]] = {}
-_registry_lock: Final = threading.Lock()
-
-
-def unlocked_here(path: Path) -> Unlocked:
-    """What all backends of this process share for one vault: keyring makes a new backend whenever it likes."""
-    with _registry_lock:
-        return _unlocked.setdefault(path.absolute(), Unlocked())
 
 
 class VaultKeyring(KeyringBackend):
@@ -97,6 +59,11 @@ class VaultKeyring(KeyringBackend):
     @property
     def unlocked(self) -> Unlocked:
         return self._unlocked if self._unlocked is not None else unlocked_here(Path(self.path))
+
+    @property
+    def opens_by_key(self) -> bool:
+        """Whether something is set up that opens it without a passphrase; not whether it fits."""
+        return bool(self.key_file) or passphrase.systemd_key_path() is not None
 
     # Opening and closing. These raise VaultError.
 

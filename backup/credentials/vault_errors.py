@@ -16,6 +16,7 @@
     ├── VaultNotWritten     the system did not let it be written; the old one stands
     ├── VaultBusy           another process kept it locked
     └── SlotRefused         a slot that is not there, is the last one, or one too many
+    PassphraseError(CredentialStoreError)   no passphrase, or no key, could be had
 
 `code` is the StoreState that the credential store is in with such a vault.
 """
@@ -127,3 +128,13 @@ class VaultBusy(VaultError):
 class SlotRefused(VaultError):
     kind = "vault_slot"
     cure = "Look at the list of slots, then decide again."
+
+
+class PassphraseError(CredentialStoreError):
+    """No passphrase, or no key, could be had."""
+
+    kind: ClassVar[str] = "passphrase"
+    cure: ClassVar[str] = "Give it another way: at the prompt, by --passphrase-fd, or with password_command."
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint, code=code or StoreState.LOCKED.value, retry_after_s=retry_after_s)
