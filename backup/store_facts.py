@@ -113,7 +113,7 @@ def _of_secret_service() -> tuple[StoreFact, ...]:
         StoreFact(
             question="works for scheduled jobs",
             answer=Answer.PARTLY,
-            why="only while your session (or linger) keeps the keyring running and unlocked; the vault has no such need",
+            why="only while your session (or linger) keeps the keyring running and unlocked; a vault needs neither",
         ),
         StoreFact(
             question="protects against stolen files",

@@ -72,12 +72,11 @@ class StoreService:
         self._queue_opened()
         return self.store_status()
 
-    def open_store(self) -> StoreStatus:
+    def open_store(self, ask: Callable[[], Secret] | None = None) -> None:
         """Open the vault by what is set up for when nobody is there: systemd's credential, a key file,
-        `password_command` (at most 30 s). Raises CredentialStoreError when that fails; without it nothing happens."""
-        backend = selection.choose(self.paths)
-        opening.open_by_itself(self.paths, backend)
-        return self.store_status()
+        `password_command` (at most 30 s); else by the passphrase that `ask` gets, up to three times. Without any of
+        them nothing happens. Raises CredentialStoreError when they do not open it."""
+        opening.open_by_itself(self.paths, selection.choose(self.paths), ask)
 
     def create_store(self, passphrase: Secret, backend: StoreBackend | None = None) -> StoreStatus:
         """Make the vault, or the session's default keyring, with this passphrase; it is open then. Where no store was

@@ -24,28 +24,21 @@ if TYPE_CHECKING:
 _TRIES: Final = 3
 _ELSEWHERE: Final = "Unlock it by its own means."
 
-_asker: Callable[[], Secret] | None = None
 _opening: Final = threading.Lock()
 
 
-def ask_with(asker: Callable[[], Secret] | None) -> None:
-    """Where this process takes a passphrase from when it needs one and nothing opens the vault by itself: a command
-    line may ask its terminal. By default nobody is asked. `asker` raises CredentialStoreError when it gets none."""
-    global _asker
-    _asker = asker
+def open_by_itself(paths: Paths, backend: KeyringBackend, ask: Callable[[], Secret] | None = None) -> None:
+    """Open a vault that is still locked, by `password_command`, else by asking a person; a key file or what systemd
+    gave opens it without this. Where nothing is set up, and nobody is there to `ask`, it stays locked, and says so when
+    it is used.
 
-
-def open_by_itself(paths: Paths, backend: KeyringBackend) -> None:
-    """Open a vault that is still locked, by `password_command` or by asking; a key file or what systemd gave opens it
-    without this. Where neither is set up it stays locked, and says so when it is used.
-
-    Takes as long as they do (the command: at most 30 s). Raises CredentialStoreError when they do not open it.
+    Takes as long as the command (at most 30 s) or the person does. Raises CredentialStoreError when neither opens it;
+    a person has three tries.
     """
     if selection.kind_of(backend) is not StoreBackend.VAULT:
         return
     from backup.credentials import passphrase
     from backup.credentials.vault import VaultKeyring
-    from backup.credentials.vault_errors import VaultMissing, WrongPassphrase
 
     assert isinstance(backend, VaultKeyring)
     if backend.unlocked or backend.opens_by_key or not backend.file.exists():
@@ -56,14 +49,19 @@ def open_by_itself(paths: Paths, backend: KeyringBackend) -> None:
         command = config.load(paths).store.password_command
         if command:
             unlock(paths, passphrase.from_command(command), StoreBackend.VAULT)
-            return
-        for left in reversed(range(_TRIES if _asker else 0)):
-            assert _asker is not None
-            try:
-                return unlock(paths, _asker(), StoreBackend.VAULT)
-            except (WrongPassphrase, VaultMissing):
-                if not left:
-                    raise
+        elif ask:
+            _unlock_by_asking(paths, ask)
+
+
+def _unlock_by_asking(paths: Paths, ask: Callable[[], Secret]) -> None:
+    from backup.credentials.vault_errors import WrongPassphrase
+
+    for left in reversed(range(_TRIES)):
+        try:
+            return unlock(paths, ask(), StoreBackend.VAULT)
+        except WrongPassphrase:
+            if not left:
+                raise
 
 
 def unlock(paths: Paths, passphrase: Secret, kind: StoreBackend, *, timeout_s: float = 5.0) -> None:
@@ -86,7 +84,8 @@ def unlock(paths: Paths, passphrase: Secret, kind: StoreBackend, *, timeout_s: f
 
 
 def create(paths: Paths, passphrase: Secret, kind: StoreBackend, *, timeout_s: float = 5.0) -> None:
-    """Make a store and open it; where nothing was chosen yet, choose it. Raises as `unlock` does; VaultExists, CollectionExists."""
+    """Make a store and open it; where nothing was chosen yet, choose it. Raises as `unlock` does, and VaultExists or
+    CollectionExists."""
     redaction.hide(passphrase)
     match kind:
         case StoreBackend.VAULT:

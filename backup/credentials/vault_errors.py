@@ -47,7 +47,7 @@ class VaultError(CredentialStoreError):
 class VaultMissing(VaultError):
     kind = "vault_missing"
     state = StoreState.NO_COLLECTION
-    cure = "Create the vault with a passphrase, then set the credentials."
+    cure = "Create the vault with a passphrase (credentials create-vault), then set the credentials."
 
 
 class VaultExists(VaultError):
@@ -58,7 +58,7 @@ class VaultExists(VaultError):
 class VaultLocked(VaultError):
     kind = "vault_locked"
     state = StoreState.LOCKED
-    cure = "Unlock the vault with its passphrase."
+    cure = "Unlock the vault with its passphrase: credentials unlock."
 
 
 class WrongPassphrase(VaultError):

@@ -219,4 +219,4 @@ def test_the_credential_store_works_on_it(path: Path, paths: Paths) -> None:
     assert store.remove("minio") is True
     missing = CredentialStore(paths, backend=lambda: VaultKeyring(path.with_name("no.json"), unlocked=Unlocked()))
     assert missing.status().state is StoreState.NO_COLLECTION
-    assert selection.title(VaultKeyring(path)) == "backup.credentials.vault"
+    assert selection.title(VaultKeyring(path)) == "vault (an encrypted file of this program)"
