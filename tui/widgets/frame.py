@@ -10,9 +10,9 @@ from textual.containers import Container
 from textual.getters import query_one
 from textual.screen import Screen
 
-from backup.model import QueueSnapshot
+from backup.model import QueueSnapshot, StoreState
 from tui.bridge import Bridge, InstancesChanged, QueueChanged, bridge_of
-from tui.widgets.one_line import KeyBar, Mode, ModeBar, TitleBar
+from tui.widgets.one_line import KeyBar, Mode, ModeBar, TitleBar, store_noun
 from tui.widgets.transfer_strip import TransferStrip
 
 
@@ -55,14 +55,20 @@ class ModeScreen(Screen[None]):
 
     @on(QueueChanged)
     def _show_queue(self, event: QueueChanged) -> None:
-        self.strip.show(event.snapshot.totals)
+        self._show_strip()
         self.queue_changed(event.snapshot)
+
+    def _show_strip(self) -> None:
+        store = self.bridge.store
+        locked = store_noun(store) if store is not None and store.state is StoreState.LOCKED else ""
+        self.strip.show(self.bridge.snapshot.totals, locked)
 
     @on(InstancesChanged)
     def _show_instances(self) -> None:
         bridge = self.bridge
         self._seen_version = bridge.version
         self.title_bar.show(bridge.host, bridge.store, bridge.ready_services, len(bridge.services))
+        self._show_strip()
         self.instances_changed()
 
     @on(events.ScreenResume)
