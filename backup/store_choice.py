@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from backup import config
 from backup.credentials import selection
-from backup.credentials.errors import CredentialStoreError, keyring_errors
-from backup.credentials.vault_place import unlocked_here, vault_path
+from backup.credentials.errors import CredentialStoreError
+from backup.credentials.vault_place import vault_path
 from backup.model import StoreState
 from backup.paths import Paths
 from backup.store_model import TITLES, StoreBackend, StoreChoice
@@ -71,11 +71,11 @@ def remove_slot(paths: Paths, slot_id: str) -> None:
     from backup.credentials.vault import VaultKeyring
     from backup.credentials.vault_errors import VaultLocked
 
-    key = unlocked_here(vault_path(paths)).key
+    vault = VaultKeyring(vault_path(paths))
+    key = vault.unlocked.key
     if key is None:
         raise VaultLocked("the vault is locked")
-    with keyring_errors(selection.PROBE_S):
-        VaultKeyring(vault_path(paths)).file.remove_slot(key, slot_id)
+    vault.file.remove_slot(key, slot_id)
 
 
 def _problem(paths: Paths, kind: StoreBackend, probe_s: float) -> CredentialStoreError | None:

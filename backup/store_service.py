@@ -15,13 +15,15 @@ from backup import store_choice, store_facts
 from backup.credentials import CredentialStore, opening, selection
 from backup.model import StoreStatus
 from backup.paths import Paths
-from backup.store_model import MoveProgress, MoveResult, StoreBackend, StoreChoice, StoreFacts
+from backup.store_model import CredentialFact, MoveProgress, MoveResult, StoreBackend, StoreChoice, StoreFacts
 from providers.secret import Secret
 
 if TYPE_CHECKING:
     from backup.credentials.imports import Findings
+    from backup.doctor import Finding
     from backup.importing import Applied, ImportSource
     from backup.queue import Queue
+    from backup.unattended_setup import Made, Wanted
 
 
 class StoreService:
@@ -44,6 +46,16 @@ class StoreService:
     def store_facts(self) -> StoreFacts:
         """All that the screen of credentials says. As `store_status`, it never raises and asks nobody."""
         return store_facts.facts(self.paths, self._store, self._queue)
+
+    def credentials(self) -> tuple[CredentialFact, ...]:
+        """Every credential that is kept or wanted, by what the configuration notes; no store is asked."""
+        return store_facts.credentials(self.paths)
+
+    def doctor(self) -> tuple[Finding, ...]:
+        """What holds on this machine for credentials, and for transfers when nobody is there. Never raises."""
+        from backup import doctor
+
+        return doctor.findings(self.paths, self._queue)
 
     # Choosing
 
@@ -103,6 +115,19 @@ class StoreService:
         """Take a way to open the vault away. Raises SlotRefused for the last one, VaultLocked."""
         store_choice.remove_slot(self.paths, slot_id)
 
+    def set_up_unattended(self, wanted: Wanted) -> Made:
+        """Have the vault open by itself for jobs, and write their units. Needs it unlocked once. Raises
+        CredentialStoreError, InvalidConfiguration; Conflict where a unit is there with another text."""
+        from backup import unattended_setup
+
+        return unattended_setup.set_up(self.paths, wanted, unattended_setup.program_here())
+
+    def add_key_slot(self, label: str) -> Secret:
+        """A key (base64) of a new slot, for systemd-creds: kept nowhere. Raises VaultLocked, SlotRefused."""
+        from backup import unattended_setup
+
+        return unattended_setup.add_key_slot(self.paths, label)
+
     def _queue_opened(self) -> None:
         """What waits for credentials goes on; the worker gets the key. Without a journal nothing can be waiting."""
         if self.paths.journal_file.exists():
@@ -116,16 +141,18 @@ class StoreService:
         *,
         confirm_delete: Callable[[], bool] = lambda: False,
         on_progress: Callable[[MoveProgress], None] | None = None,
+        ask: Callable[[], Secret] | None = None,
     ) -> MoveResult:
         """Copy every credential to another store (which is ready), read each back and compare, switch to it, and, once
         `confirm_delete` says so, delete the copies in the former store.
 
         May be interrupted at any moment, and asked for again: until the switch the former store is in use and whole,
-        after it the new one. `confirm_delete` is called after the switch. Raises CredentialStoreError.
+        after it the new one. `confirm_delete` is called after the switch, `ask` for the passphrase of a locked vault.
+        Raises CredentialStoreError.
         """
         from backup.credentials import moving
 
-        result = moving.move(self.paths, to, confirm_delete=confirm_delete, on_progress=on_progress)
+        result = moving.move(self.paths, to, confirm_delete=confirm_delete, on_progress=on_progress, ask=ask)
         self._queue_opened()
         return result
 

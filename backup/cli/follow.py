@@ -47,6 +47,28 @@ def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *
     return _conclude(output, job, items)
 
 
+def wait(session: Session, output: Output, job_ids: list[int]) -> int:
+    """Follow unfinished jobs (all where none are named, those queued meanwhile too) until each is finished, or cannot
+    go on without somebody's help. Returns the exit code that they have in common, else 1."""
+    seen: dict[int, tuple[JobView, list[ItemView]]] = {}
+    codes: list[int] = []
+    while job := _next_job(session, job_ids, set(seen)):
+        job = _Follower(session, output, job).run()
+        seen[job.id] = job, _without_success(session, job)
+        codes.append(_conclude(output, *seen[job.id]))
+    if not seen:
+        output.line("nothing is under way")
+    jobs = [job for job, _ in seen.values()]
+    output.document({"jobs": jobs, "failed": [item for _, items in seen.values() for item in items]})
+    bad = {code for code in codes if code != ExitCode.OK}
+    return ExitCode.OK if not bad else bad.pop() if len(bad) == 1 else ExitCode.FAILURE
+
+
+def _next_job(session: Session, job_ids: list[int], seen: set[int]) -> JobView | None:
+    known = [session.service.job(number) for number in job_ids] if job_ids else session.service.snapshot(limit=0).jobs
+    return min((job for job in known if job.id not in seen and not job.finished), key=lambda job: job.id, default=None)
+
+
 @contextmanager
 def queueing(what: str) -> Iterator[None]:
     """Errors are reported as 'cannot `what`'; an interrupt in here may come before or after the job was queued."""
@@ -113,6 +135,8 @@ class _Follower:
 def needs_help(job: JobView, items: list[ItemView]) -> bool:
     """Whether what is left of a job is paused, or waits for something that only a person can give: what is queued
     behind that waits too."""
+    if job.held and not job.counts.get(ItemState.RUNNING):
+        return True
     if job.scanning or job.counts.get(ItemState.RUNNING):
         return False
     left = [item for item in items if item.state in {ItemState.WAITING, ItemState.PAUSED}]
@@ -184,6 +208,9 @@ def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
     if job.error:
         diagnostics.explain(f"job {job.id} is not whole", job.error)
         kinds.append(job.error.kind)
+    if job.held and not kinds:
+        diagnostics.explain(f"job {job.id} waits", job.held)
+        kinds.append(job.held.kind)
     if not job.finished:
         diagnostics.note(f"job {job.id} is not finished; go on with: transfers resume {job.id}")
     return diagnostics.combined(kinds)

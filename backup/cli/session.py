@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backup.model import InstanceInfo
     from backup.questions import Questions
     from backup.service import Service
+    from providers.secret import Secret
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,6 +28,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Session:
     def __init__(self, paths: Paths | None = None) -> None:
         self.verbose = False
+        self.passphrase_fd: int | None = None
+        """Where the passphrase of the vault comes from, instead of the terminal."""
         self.paths = paths or Paths.default()
 
     @cached_property
@@ -45,6 +48,37 @@ class Session:
         self._start_log()
         return Questions(self.paths)
 
+    def open_store(self, *names: str) -> None:
+        """Before these providers are used here: open the vault, where it is locked and one of them keeps credentials in
+        it. By what is set up for it, else by asking (in the main thread, which Ctrl-C reaches); where nobody can be
+        asked it stays locked, and whatever needs it says so. Raises CredentialStoreError.
+        """
+        wanted = {info.name for info in self.service.instances() if info.has_credentials}
+        if wanted & set(names):
+            self.service.open_store(self.passphrase() if self.can_ask else None)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a passphrase can be had: from --passphrase-fd, or from somebody who sees the question."""
+        return self.passphrase_fd is not None or sys.stderr.isatty()
+
+    def passphrase(self, prompt: str = "Passphrase of the vault") -> Callable[[], Secret]:
+        """How to get it. Raises PassphraseError when it is called and there is none."""
+        from backup.credentials import passphrase
+
+        number, self.passphrase_fd = self.passphrase_fd, None
+        if number is not None:
+            return lambda: passphrase.from_fd(number)
+        return lambda: passphrase.from_prompt(prompt)
+
+    def new_passphrase(self, prompt: str) -> Secret:
+        """One that is about to be set: asked for twice. Raises PassphraseError."""
+        from backup.credentials import passphrase
+
+        if self.passphrase_fd is not None:
+            return self.passphrase()()
+        return passphrase.new_from_prompt(prompt)
+
     def close(self) -> None:
         """Let go of what was used; transfers go on."""
         if "service" in self.__dict__:
@@ -54,11 +88,12 @@ class Session:
 
     def default_provider(self, output: Output, chosen: str | None) -> str:
         """The provider to use: the chosen one, else the only enabled one beside `local`, else `local`; says which it
-        took.
+        took, and opens the store of its credentials.
 
         Raises InvalidConfiguration when several could be meant, or there is none of that name.
         """
         if chosen:
+            self.open_store(chosen)
             return self.service.instance(chosen).name
         enabled = [info.name for info in self.service.instances() if info.enabled and info.name != "local"]
         if len(enabled) > 1:
@@ -68,6 +103,7 @@ class Session:
         name = enabled[0] if enabled else "local"
         if not output.as_json:
             diagnostics.note(f"using provider {name}")
+        self.open_store(name)
         return name
 
     def location(self, name: str) -> str:
@@ -109,6 +145,23 @@ def provider_option(function: F) -> F:
         "-p",
         metavar="NAME",
         help="Which provider; by default the only enabled one beside local, else local.",
+    )(function)
+
+
+def passphrase_option(function: F) -> F:
+    """`--passphrase-fd N`, kept in the session."""
+
+    def keep(ctx: click.Context, _: click.Parameter, number: int | None) -> None:
+        if number is not None:
+            ctx.find_object(Session).passphrase_fd = number  # type: ignore[union-attr]
+
+    return click.option(
+        "--passphrase-fd",
+        metavar="N",
+        type=click.IntRange(min=0),
+        expose_value=False,
+        callback=keep,
+        help="Read the passphrase of the store from file descriptor N, instead of asking for it.",
     )(function)
 
 

@@ -18,6 +18,7 @@ from backup.credentials.store import CredentialStore
 from backup.paths import Paths
 from backup.store_model import TITLES, MoveProgress, MoveResult, MoveStep, StoreBackend
 from providers.errors import Conflict, Unsupported
+from providers.secret import Secret
 
 OnProgress = Callable[[MoveProgress], None]
 
@@ -28,10 +29,12 @@ def move(
     *,
     confirm_delete: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
+    ask: Callable[[], Secret] | None = None,
 ) -> MoveResult:
     """`StoreService.move_credentials`."""
     if to not in selection.backends_here():
         raise Unsupported(f"{TITLES[to]} is not to be had on this system")
+    opening.open_by_itself(paths, selection.make(paths, StoreBackend.VAULT), ask)
     settings = config.load(paths).store
     source = settings.backend or selection.native_here()
     if source is to:

@@ -117,17 +117,21 @@ class VaultKeyring(KeyringBackend):
                 return SimpleCredential(name, secret)
         return None
 
-    def _key(self) -> DataKey:
+    def open_by_key(self) -> None:
+        """Open it, where it is locked, by what is set up for when nobody is there; without that it stays locked. Raises
+        WrongKey, PassphraseError."""
         unlocked = self.unlocked
-        if unlocked.key is None:
-            opener = passphrase.unattended_key(Path(self.key_file) if self.key_file else None)
-            if opener is None:
-                self.file.describe()
-                raise VaultLocked("the vault is locked")
+        opener = passphrase.unattended_key(Path(self.key_file) if self.key_file else None) if not unlocked else None
+        if opener is not None:
             unlocked.put(self.file.open(opener))
-        if unlocked.key is None:  # another thread locked it this very moment
+
+    def _key(self) -> DataKey:
+        self.open_by_key()
+        key = self.unlocked.key
+        if key is None:
+            self.file.describe()  # what is wrong with the file goes before that it is locked
             raise VaultLocked("the vault is locked")
-        return unlocked.key
+        return key
 
 
 @contextmanager
