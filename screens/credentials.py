@@ -48,9 +48,9 @@ class CredentialsScreen(ModeScreen):
         Binding("delete", "delete", "delete"),
         Binding("s", "choose", "store"),
         Binding("m", "finish_move", "finish the move"),
-        Binding("p", "passphrase", "passphrase"),
-        Binding("l", "lock", "lock"),
         Binding("k", "kit", "recovery kit"),
+        Binding("l", "lock", "lock"),
+        Binding("p", "passphrase", "passphrase"),
         Binding("escape", "dismiss_problem", "dismiss"),
         Binding("escape", "back", "back"),
     ]
@@ -212,9 +212,7 @@ class CredentialsScreen(ModeScreen):
             return
         dark, columns = self.app.current_theme.dark, self.size.width - 1
         try:
-            kit = await self.bridge.call(
-                self.bridge.service.recovery_kit, columns=columns, dark_background=dark
-            )
+            kit = await self.bridge.call(self.bridge.service.recovery_kit, columns=columns, dark_background=dark)
         except ProviderError as error:
             self._complain(error)
         else:

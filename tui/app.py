@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 import rich
@@ -54,7 +55,6 @@ class BackupConsole(App[None]):
         *(Binding(mode.key, f"app.switch_mode('{mode}')", "to another mode", show=False) for mode in Mode),
         Binding("q", "quit", "leave the console; transfers go on", show=False),
         Binding("ctrl+q", "quit", "leave the console; transfers go on", show=False, priority=True),
-        Binding("u,U", "open_store", "unlock"),
         Binding("question_mark", "show_keys", "keys", key_display="?"),
     ]
 
@@ -88,17 +88,20 @@ class BackupConsole(App[None]):
         self.exit(message=Text(f"{words} in the background. See them: homeserver-backup transfers list"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        store = self.bridge.store
-        return action != "open_store" or (store is not None and store.state is not StoreState.READY)
+        """The store is opened from every mode: 'unlock' while it is locked, else whatever it takes."""
+        state = self.bridge.store.state if self.bridge.store else StoreState.READY
+        if action != "open_store":
+            return True
+        return state is StoreState.LOCKED if parameters[0] else state not in (StoreState.READY, StoreState.LOCKED)
 
     @on(StoreLocked)
     def _store_locked(self) -> None:
         """Asked once; who is busy with something else finds it in the title."""
         if not isinstance(self.screen, ModalScreen):
-            self.action_open_store()
+            self.action_open_store(True)
 
     @work(exclusive=True, group="store")
-    async def action_open_store(self) -> None:
+    async def action_open_store(self, locked: bool) -> None:
         await open_store(self)
 
     async def action_credentials(self) -> None:
@@ -109,8 +112,8 @@ class BackupConsole(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
         yield SystemCommand("Credentials", "Where they are kept, and each of them", self.action_credentials)
-        if self.check_action("open_store", ()):
-            yield SystemCommand("Unlock", "Open the credential store", self.action_open_store)
+        if self.check_action("open_store", (True,)):
+            yield SystemCommand("Unlock", "Open the credential store", partial(self.action_open_store, True))
 
     def deliver_screenshot(self, *args: Any, **kwargs: Any) -> str | None:
         """Refused while secrets are on the screen."""

@@ -64,8 +64,9 @@ def error_content(error: ErrorInfo, keys: str = "", *, head: str = "") -> Conten
     """What happened, why, what to do, and the keys that help. `head`: more than the kind alone says."""
     lines = [Content.styled(f"✖ {head or headline(error)}", f"bold {STYLES[Tone.FAILED]}")]
     message = safe(error.message)
-    code = f" ({safe(error.code)})" if error.code and error.code not in error.message else ""
-    lines.append(Content.styled(message + code, STYLES[Tone.PLAIN]))
+    told = not error.code or error.code in error.message or needs_store(error)
+    if message.lower() != (head or headline(error)).lower():
+        lines.append(Content.styled(message + ("" if told else f" ({safe(error.code)})"), STYLES[Tone.PLAIN]))
     if error.hint:
         lines.append(Content.styled(f"→ {safe(error.hint)}", STYLES[Tone.WAITING]))
     if keys:

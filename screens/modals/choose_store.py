@@ -17,12 +17,12 @@ from textual.widgets.option_list import Option
 from backup.store_model import StoreBackend, StoreChoice
 from tui.text import safe
 from tui.theme import STYLES, Tone
-from tui.widgets.store_words import STATE_WORDS
+from tui.widgets.store_words import STATE_WORDS, detail_words
 
 WHAT_IT_IS: Final[dict[StoreBackend, str]] = {
-    StoreBackend.SECRET_SERVICE: "Your session's keyring, opened by a desktop log-in. Over SSH there is often none.",
-    StoreBackend.VAULT: "An encrypted file, opened by a passphrase. Needs no session; jobs can have their own key.",
-    StoreBackend.KEYCHAIN: "The keychain of macOS, opened by your log-in.",
+    StoreBackend.SECRET_SERVICE: "A desktop log-in opens it. Over SSH there is often none.",
+    StoreBackend.VAULT: "A passphrase opens it, in any session; jobs may have a key.",
+    StoreBackend.KEYCHAIN: "Your log-in opens it.",
 }
 
 
@@ -57,7 +57,7 @@ def _words(choice: StoreChoice) -> Content:
     if choice.path and choice.backend is StoreBackend.VAULT:
         state.append((f"  {safe(choice.path)}", STYLES[Tone.MUTED]))
     elif choice.detail:
-        state.append((f"  {safe(choice.detail)}", STYLES[Tone.MUTED]))
+        state.append((f"\n{detail_words(choice.detail)}", STYLES[Tone.MUTED]))
     return Content.assemble(
         (safe(choice.title), STYLES[Tone.STRONG]),
         (mark, STYLES[Tone.PROVED if choice.in_use else Tone.WAITING]),

@@ -23,7 +23,7 @@ from tui.theme import STYLES, Tone
 from tui.widgets.check_steps import explain
 from tui.widgets.new_passphrase import NewPassphrase
 from tui.widgets.one_line import store_noun
-from tui.widgets.store_words import store_words
+from tui.widgets.store_words import detail_words, store_words
 
 
 class KeepPage(VerticalScroll, can_focus=False):
@@ -87,9 +87,14 @@ class KeepPage(VerticalScroll, can_focus=False):
         self._draw(head, store_words(status), foot)
 
     def _offer_vault(self, vault: StoreChoice, status: StoreStatus) -> None:
-        why = f"This machine has no open keyring ({safe(status.detail)})." if status.detail else ""
-        body = Content(f"{why}\nThe vault is one encrypted file of this program:\n{safe(vault.path)}".strip())
-        self._draw("Create a vault for the secret: type a passphrase twice.", body, LOST)
+        why = f"Why not a keyring: it {detail_words(status.detail)}.\n" if status.detail else ""
+        self.words.update(
+            Content.assemble(
+                ("Create a vault for the secret: type a passphrase twice.", STYLES[Tone.STRONG]),
+                (f"\nOne encrypted file: {safe(vault.path)}\n", STYLES[Tone.PLAIN]),
+                (f"{why}{LOST}", STYLES[Tone.MUTED]),
+            )
+        )
         self.offer.display = True
         self.passphrase.focus_first()
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.getters import query_one
 from textual.screen import Screen
@@ -20,6 +21,10 @@ class ModeScreen(Screen[None]):
     """Base of the five modes. A subclass names its MODE, yields its body, and may override the two hooks."""
 
     MODE: ClassVar[Mode]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("u,U", "app.open_store(True)", "unlock"),
+        Binding("u,U", "app.open_store(False)", "open the credential store", show=False),
+    ]
     DEFAULT_CSS = """
     ModeScreen { background: $background; }
     ModeScreen > #body { height: 1fr; background: $background; }
@@ -69,6 +74,7 @@ class ModeScreen(Screen[None]):
         self._seen_version = bridge.version
         self.title_bar.show(bridge.host, bridge.store, bridge.ready_services, len(bridge.services))
         self._show_strip()
+        self.refresh_bindings()
         self.instances_changed()
 
     @on(events.ScreenResume)

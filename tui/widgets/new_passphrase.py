@@ -31,23 +31,23 @@ _FOR_EVER_S: Final = 1000 * 31_557_600.0
 
 
 def guessing_time(seconds: float) -> str:
-    """In one unit: 'about 3 days'; beyond a thousand years only that."""
+    """In one unit: 'in about 3 days'; beyond a thousand years only that."""
     if seconds < 60:
         return "within a minute"
     if seconds > _FOR_EVER_S:
-        return "after more than 1,000 years"
+        return "in more than 1,000 years"
     span, unit = next(each for each in reversed(_SPANS) if seconds >= each[0])
     number = round(seconds / span)
-    return f"after about {number:,} {unit}{'' if number == 1 else 's'}"
+    return f"in about {number:,} {unit}{'' if number == 1 else 's'}"
 
 
 def quality_words(quality: Quality) -> Content:
-    """Two lines: the bar, its word and the time to guess it; what would help."""
+    """Two lines: the bar, its word and the time that many machines take to guess it; what would help."""
     tone = STYLES[_TONES[quality.strength]]
     bar = [("━" * quality.filled, tone), ("━" * (BAR_STEPS - quality.filled), STYLES[Tone.TRACK])]
     if quality.strength is Strength.EMPTY:
         return Content.assemble(*bar, (f"  how hard to guess\n{quality.advice}", STYLES[Tone.MUTED]))
-    guessed = f" · guessed {guessing_time(quality.guessed_after_s)} by many machines"
+    guessed = f" · guessed {guessing_time(quality.guessed_after_s)}"
     return Content.assemble(
         *bar,
         (f"  {quality.strength.value}", f"bold {tone}"),
@@ -65,7 +65,7 @@ class NewPassphrase(Vertical):
         & Horizontal { height: 1; }
         & Label { width: 14; color: $muted; }
         & SecretInput { width: 1fr; }
-        & .quality { height: 2; padding: 0 0 0 14; }
+        & .quality { height: 3; padding: 0 0 0 14; }
         & .note { height: 1; padding: 0 0 0 14; color: $error; }
     }
     """
