@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backup import store_choice, store_facts
-from backup.credentials import CredentialStore, opening, selection
+from backup.credentials import CredentialStore, CredentialStoreError, opening, selection
 from backup.model import StoreStatus
 from backup.paths import Paths
 from backup.store_model import CredentialFact, MoveProgress, MoveResult, StoreBackend, StoreChoice, StoreFacts
@@ -87,8 +87,13 @@ class StoreService:
     def open_store(self, ask: Callable[[], Secret] | None = None) -> None:
         """Open the vault by what is set up for when nobody is there: systemd's credential, a key file,
         `password_command` (at most 30 s); else by the passphrase that `ask` gets, up to three times. Without any of
-        them nothing happens. Raises CredentialStoreError when they do not open it."""
-        opening.open_by_itself(self.paths, selection.choose(self.paths), ask)
+        them, and where there is no store, nothing happens: whoever uses it says so. Raises CredentialStoreError when
+        they do not open it."""
+        try:
+            backend = selection.choose(self.paths)
+        except CredentialStoreError:
+            return
+        opening.open_by_itself(self.paths, backend, ask)
 
     def create_store(self, passphrase: Secret, backend: StoreBackend | None = None) -> StoreStatus:
         """Make the vault, or the session's default keyring, with this passphrase; it is open then. Where no store was
