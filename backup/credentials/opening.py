@@ -21,6 +21,9 @@ from providers.secret import Secret
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
+    from backup.credentials.vault import VaultKeyring
+    from backup.credentials.vault_slots import KdfCost
+
 _TRIES: Final = 3
 _ELSEWHERE: Final = "Unlock it by its own means."
 
@@ -83,15 +86,15 @@ def unlock(paths: Paths, passphrase: Secret, kind: StoreBackend, *, timeout_s: f
             raise Unsupported("the macOS Keychain is not unlocked from here", hint=_ELSEWHERE)
 
 
-def create(paths: Paths, passphrase: Secret, kind: StoreBackend, *, timeout_s: float = 5.0) -> None:
+def create(
+    paths: Paths, passphrase: Secret, kind: StoreBackend, *, cost: KdfCost | None = None, timeout_s: float = 5.0
+) -> None:
     """Make a store and open it; where nothing was chosen yet, choose it. Raises as `unlock` does, and VaultExists or
     CollectionExists."""
     redaction.hide(passphrase)
     match kind:
         case StoreBackend.VAULT:
-            from backup.credentials.vault import VaultKeyring
-
-            VaultKeyring(vault_path(paths)).create(passphrase, label="passphrase")
+            _vault(paths, cost).create(passphrase, label="passphrase")
         case StoreBackend.SECRET_SERVICE:
             from backup.credentials import collection
 
@@ -117,16 +120,22 @@ def lock(paths: Paths, kind: StoreBackend) -> None:
             raise Unsupported("the macOS Keychain is not locked from here", hint=_ELSEWHERE)
 
 
-def change_passphrase(paths: Paths, kind: StoreBackend, old: Secret, new: Secret) -> None:
+def change_passphrase(
+    paths: Paths, kind: StoreBackend, old: Secret, new: Secret, *, cost: KdfCost | None = None
+) -> None:
     """Of the vault; other slots stay. Raises WrongPassphrase, Unsupported for a keyring of the system's."""
     redaction.hide(old, new)
     if kind is not StoreBackend.VAULT:
         raise Unsupported(
             "only the vault's passphrase is changed from here", hint="Change a keyring's by its own program (seahorse)."
         )
+    _vault(paths, cost).file.change_passphrase(old, new)
+
+
+def _vault(paths: Paths, cost: KdfCost | None) -> VaultKeyring:
     from backup.credentials.vault import VaultKeyring
 
-    VaultKeyring(vault_path(paths)).file.change_passphrase(old, new)
+    return VaultKeyring(vault_path(paths), cost=cost) if cost else VaultKeyring(vault_path(paths))
 
 
 def systemd_gave_key() -> bool:

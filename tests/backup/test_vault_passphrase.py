@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from backup.credentials import passphrase
-from backup.credentials.passphrase import PassphraseError
 from backup.credentials.passphrase_quality import BAR_STEPS, Strength, assess
 from backup.credentials.vault_errors import PassphraseError, WrongKey
 from backup.credentials.vault_file import RawKey
