@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _LINE_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 2.0
 _STUCK_AFTER_S: Final = 5.0
+_HELD_AFTER_S: Final = 2.0
+"""Where credentials are wanted: whoever started the worker may just be handing them over."""
 _RESTARTS: Final = 2
 """A worker that leaves so often with the job unfinished finds nothing that it can do: somebody has to help."""
 _ROWS: Final = 8
@@ -129,7 +131,8 @@ class _Follower:
             return False
         if self._stuck_since_s is None:
             self._stuck_since_s = time.monotonic()
-        return time.monotonic() - self._stuck_since_s > _STUCK_AFTER_S
+        patience_s = _HELD_AFTER_S if self._job.held else _STUCK_AFTER_S
+        return time.monotonic() - self._stuck_since_s > patience_s
 
 
 def needs_help(job: JobView, items: list[ItemView]) -> bool:
