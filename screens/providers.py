@@ -162,7 +162,7 @@ class ProvidersScreen(ModeScreen):
         if info is None:
             return
         facts = [
-            Fact("removes", "its settings, and what the keyring holds for it"),
+            Fact("removes", "its settings, and its credentials in the store"),
             Fact("stays", f"every copy at {safe(info.container) or 'the service'}", Tone.PROVED),
             Fact("", "nothing is deleted there"),
         ]

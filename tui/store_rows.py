@@ -13,7 +13,7 @@ from tui.text import safe, when
 from tui.theme import STYLES, Tone
 from tui.widgets.instance_words import ago
 from tui.widgets.line_table import Cell, Column, Span
-from tui.widgets.store_words import STATE_WORDS
+from tui.widgets.store_words import STATE_WORDS, detail_words
 
 COLUMNS: Final = (
     Column(title="CREDENTIAL", width=16, grows=True),
@@ -39,10 +39,9 @@ _SIGNS: Final[dict[CredentialState, Span]] = {
 def store_content(facts: StoreFacts, width: int) -> Content:
     """One line a fact, cut at `width`: place, state, what it is good for and against whom."""
     sign, word, tone = STATE_WORDS[facts.status.state]
-    chosen = "chosen by you" if facts.pinned else "found here; the first credential that is kept makes it final"
     lines: list[list[Span]] = [
-        [_label("kept in"), (safe(facts.title) or "no place for secrets yet", Tone.STRONG)],
-        [_label(""), (f"{safe(facts.path)} · {chosen}" if facts.path else chosen, Tone.MUTED)],
+        [_label("kept in"), (safe(facts.title) if facts.backend else "nowhere yet", Tone.STRONG)],
+        [_label(""), (_whose_choice(facts), Tone.MUTED)],
         [_label("state"), (f"{sign} {word}", tone), (_state_note(facts), Tone.MUTED)],
     ]
     for fact in facts.facts:
@@ -54,9 +53,18 @@ def store_content(facts: StoreFacts, width: int) -> Content:
     return Content("\n").join([_line(spans, width) for spans in lines])
 
 
+def _whose_choice(facts: StoreFacts) -> str:
+    if facts.backend is None:
+        return "s chooses a store; setting a service up offers one too"
+    chosen = "chosen by you" if facts.pinned else "found here; the first credential that is kept makes it final"
+    return f"{safe(facts.path)} · {chosen}" if facts.path else chosen
+
+
 def _state_note(facts: StoreFacts) -> str:
+    if facts.status.state is StoreState.LOCKED:
+        return "  u unlocks it"
     if facts.status.state is not StoreState.READY:
-        return f"  {safe(facts.status.detail)}" if facts.status.detail else ""
+        return f"  {detail_words(facts.status.detail)}"
     slots = len(facts.slots)
     ways = f" · {slots} ways to open it" if slots > 1 else ""
     lacks_key = facts.backend is StoreBackend.VAULT and facts.worker_unlocked is False

@@ -14,7 +14,7 @@ from tui.bridge import bridge_of
 from tui.text import safe
 from tui.widgets.new_passphrase import NewPassphrase
 
-LOST = "If it is lost, the credentials must be set anew; no backup is lost by that."
+LOST = "Without it the credentials would have to be set anew; no backup is lost."
 
 
 class CreateStore(SecretDialog):

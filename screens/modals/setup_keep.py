@@ -18,7 +18,7 @@ from screens.modals.create_store import LOST
 from screens.modals.setup_pages import NOTHING_STORED, Page
 from screens.modals.store_flow import choose_store, open_store
 from tui.bridge import bridge_of
-from tui.text import safe
+from tui.text import cut_middle, safe
 from tui.theme import STYLES, Tone
 from tui.widgets.check_steps import explain
 from tui.widgets.new_passphrase import NewPassphrase
@@ -91,7 +91,7 @@ class KeepPage(VerticalScroll, can_focus=False):
         self.words.update(
             Content.assemble(
                 ("Create a vault for the secret: type a passphrase twice.", STYLES[Tone.STRONG]),
-                (f"\nOne encrypted file: {safe(vault.path)}\n", STYLES[Tone.PLAIN]),
+                (f"\nOne encrypted file: {cut_middle(safe(vault.path), 52)}\n", STYLES[Tone.PLAIN]),
                 (f"{why}{LOST}", STYLES[Tone.MUTED]),
             )
         )

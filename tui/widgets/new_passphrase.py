@@ -128,7 +128,8 @@ class NewPassphrase(Vertical):
         self._warned = False
         if event.input is self.first:
             self.query_one(".quality", Static).update(quality_words(assess(self.first.value)))
-        self._say("")
+        if event.value:  # not when it was cleared to be typed again: the reason stays
+            self._say("")
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
