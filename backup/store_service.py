@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backup import store_choice, store_facts
+from backup import adoption, store_choice, store_facts
 from backup.credentials import CredentialStore, CredentialStoreError, opening, selection
 from backup.model import StoreStatus
 from backup.paths import Paths
@@ -134,7 +134,9 @@ class StoreService:
         return unattended_setup.add_key_slot(self.paths, label)
 
     def _queue_opened(self) -> None:
-        """What waits for credentials goes on; the worker gets the key. Without a journal nothing can be waiting."""
+        """Secrets that stood in the configuration move in; what waits for credentials goes on, and the worker gets the
+        key. Without a journal nothing can be waiting."""
+        adoption.adopt_secrets(self.paths, self._store)
         if self.paths.journal_file.exists():
             self._queue.credentials_changed()
 

@@ -30,6 +30,8 @@ class Session:
         self.verbose = False
         self.passphrase_fd: int | None = None
         """Where the passphrase of the vault comes from, instead of the terminal."""
+        self._left_in_file: tuple[str, ...] = ()
+        """Secrets in the configuration file that wait for a store to move to."""
         self.paths = paths or Paths.default()
 
     @cached_property
@@ -38,7 +40,7 @@ class Session:
 
         self._start_log()
         service = Service(self.paths)
-        _tell_adoption(service.adopt_secrets())
+        self._left_in_file = _tell_adoption(service.adopt_secrets())
         return service
 
     @cached_property
@@ -48,14 +50,20 @@ class Session:
         self._start_log()
         return Questions(self.paths)
 
-    def open_store(self, *names: str) -> None:
-        """Before these providers are used here: open the vault, where it is locked and one of them keeps credentials in
-        it. By what is set up for it, else by asking (in the main thread, which Ctrl-C reaches); where nobody can be
-        asked it stays locked, and whatever needs it says so. Raises CredentialStoreError.
+    def open_store(self) -> None:
+        """Open the vault, where that is the store and it is locked: by what is set up for it, else by asking (in the
+        main thread, which Ctrl-C reaches). Where nobody can be asked it stays locked, and whatever needs it says so.
+        Secrets that stood in the configuration move there now. Raises CredentialStoreError.
         """
-        wanted = {info.name for info in self.service.instances() if info.has_credentials}
-        if wanted & set(names):
-            self.service.open_store(self.passphrase() if self.can_ask else None)
+        service = self.service
+        service.open_store(self.passphrase() if self.can_ask else None)
+        if self._left_in_file:
+            self._left_in_file = _tell_adoption(service.adopt_secrets())
+
+    def open_store_for(self, *names: str) -> None:
+        """As `open_store`, if one of these providers keeps credentials."""
+        if {info.name for info in self.service.instances() if info.has_credentials} & set(names):
+            self.open_store()
 
     @property
     def can_ask(self) -> bool:
@@ -93,7 +101,7 @@ class Session:
         Raises InvalidConfiguration when several could be meant, or there is none of that name.
         """
         if chosen:
-            self.open_store(chosen)
+            self.open_store_for(chosen)
             return self.service.instance(chosen).name
         enabled = [info.name for info in self.service.instances() if info.enabled and info.name != "local"]
         if len(enabled) > 1:
@@ -103,7 +111,7 @@ class Session:
         name = enabled[0] if enabled else "local"
         if not output.as_json:
             diagnostics.note(f"using provider {name}")
-        self.open_store(name)
+        self.open_store_for(name)
         return name
 
     def location(self, name: str) -> str:
@@ -117,12 +125,14 @@ class Session:
         logs.set_up(self.paths, "cli", verbose=self.verbose)
 
 
-def _tell_adoption(adoption: Adoption) -> None:
+def _tell_adoption(adoption: Adoption) -> tuple[str, ...]:
+    """What is still in the file."""
     if adoption.moved:
         diagnostics.note(f"moved from the configuration file to the credential store: {', '.join(adoption.moved)}")
     if adoption.left:
         reason = f" ({adoption.problem.message})" if adoption.problem else ""
         diagnostics.warn(f"secrets in plain text in the configuration file: {', '.join(adoption.left)}{reason}")
+    return adoption.left
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -12,6 +12,7 @@ import selectors
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -37,7 +38,8 @@ def ask_terminal(prompt: str) -> str:
             os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
         )  # without one getpass would read standard input, and show it
     except OSError:
-        raise PassphraseError("there is no terminal to ask for the passphrase on") from None
+        if not sys.stdin.isatty():  # it is, in some containers and after setsid: getpass takes that then
+            raise PassphraseError("there is no terminal to ask for the passphrase on") from None
     try:
         return getpass.getpass(f"{prompt}: ")
     except EOFError:

@@ -19,7 +19,7 @@ def command(session: Session, output: Output, name: str) -> None:
     \b
     JSON: {"name", "removed"}
     """
-    session.open_store(name)
+    session.open_store_for(name)
     removed = session.service.remove_credentials(name)
     output.line(f"credentials of {name} are removed" if removed else f"{name} had no credentials")
     output.document({"name": name, "removed": removed})

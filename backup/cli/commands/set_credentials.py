@@ -34,7 +34,7 @@ def command(session: Session, output: Output, name: str, username: str | None, f
     JSON: {"name", "has_credentials", "store": {"state", "backend"}}
     """
     secret = _ask(username) if stdin_is_terminal() else _read()
-    session.service.open_store(session.passphrase() if session.can_ask else None)
+    session.open_store()
     if field is None:
         session.service.set_credentials(name, username, secret)
     else:

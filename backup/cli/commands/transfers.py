@@ -74,7 +74,7 @@ def wait_for(session: Session, output: Output, jobs: tuple[int, ...]) -> int:
     JSON: {"jobs": [{"id", "kind", "instance", "counts", ...}], "failed": [{"id", "name", "state", "error", ...}]}
     """
     unfinished = [job.instance for job in session.service.snapshot(limit=0).jobs if not job.finished]
-    session.open_store(*unfinished)
+    session.open_store_for(*unfinished)
     session.service.ensure_worker()
     return wait(session, output, list(jobs))
 

@@ -66,7 +66,7 @@ def import_(
         blank = kind is ImportSource.EARLIER_JSON and not keep_secrets
         blank = blank and (yes or _agreed(f"Make the secrets in {path} empty, once they are in the store?"))
         with diagnostics.doing("take providers over"):
-            session.service.open_store(session.passphrase() if session.can_ask else None)
+            session.open_store()
             applied = session.service.apply_import(found, only or None, blank_in=path if blank else None)
     _tell(output, found, applied)
 

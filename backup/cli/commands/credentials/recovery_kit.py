@@ -29,7 +29,7 @@ def recovery_kit(session: Session, names: tuple[str, ...], yes: bool, columns: i
     if not yes and not (stdin_is_terminal() and click.confirm("Show it?", err=True)):
         raise click.Abort
     with diagnostics.doing("make the recovery kit"):
-        session.service.open_store(session.passphrase() if session.can_ask else None)
+        session.open_store()
         on_screen = sys.stdout.isatty()
         page = session.service.recovery_kit(list(names), columns=columns, dark_background=on_screen)
     sys.stdout.write(page.reveal())  # past Output: it would blacken nothing, but must not be wrapped or coloured

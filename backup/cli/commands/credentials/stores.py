@@ -149,7 +149,7 @@ def remove_slot(session: Session, output: Output, slot: str) -> None:
     JSON: {"removed"}
     """
     with diagnostics.doing(f"remove slot {slot}"):
-        session.service.open_store(session.passphrase() if session.can_ask else None)
+        session.open_store()
         session.service.remove_slot(slot)
     output.line(f"slot {slot} no longer opens the vault")
     output.document({"removed": slot})

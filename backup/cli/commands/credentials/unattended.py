@@ -88,7 +88,7 @@ def unattended(
         replace=replace,
     )
     with diagnostics.doing("set up jobs without you"):
-        session.service.open_store(session.passphrase() if session.can_ask else None)
+        session.open_store()
         made = session.service.set_up_unattended(wanted)
     output.line(made.setup.protects)
     for path, state in made.written.items():
@@ -125,7 +125,7 @@ def _print_key(session: Session) -> None:
     if sys.stdout.isatty():
         raise click.UsageError("the key is for a pipe: ... --print-key | sudo systemd-creds encrypt ...")
     with diagnostics.doing("add a slot to the vault"):
-        session.service.open_store(session.passphrase() if session.can_ask else None)
+        session.open_store()
         key = session.service.add_key_slot("systemd")
     sys.stdout.write(key.reveal() + "\n")
 
