@@ -44,6 +44,11 @@ def adopt_secrets(paths: Paths, store: CredentialStore | None = None) -> Adoptio
     return Adoption(moved=tuple(moved), left=tuple(left), problem=problem)
 
 
+def secrets_in_file(paths: Paths) -> tuple[str, ...]:
+    """Secrets that stand in the configuration file in plain text, each as `<instance>.<setting>`."""
+    return tuple(f"{name}.{key}" for name, found in _secrets_in_file(paths).items() for key in found)
+
+
 def _secrets_in_file(paths: Paths) -> dict[str, dict[str, Secret]]:
     configuration = config.load(paths)
     if not configuration.usable:

@@ -3,7 +3,8 @@
     {"version": 1,
      "providers":   {"<instance>": {"type": "<service>", "enabled": true, "container": ..., ...}},
      "checks":      {"<instance>": {"at": 1790000000.0, "ok": true, "fingerprint": "..."}},
-     "credentials": {"<credentials_key>": {"username": "...", "fields": ["password"], "revision": "..."}}}
+     "credentials": {"<credentials_key>": {"username": "...", "fields": ["password"], "revision": "..."}},
+     "credential_store": {"backend": "vault", "key_file": "/path", "password_command": ["pass", "show", "backup"]}}
 
 `type` is by default the instance's name. `checks` and `credentials` are the program's own notes; no secret is in them.
 Keys that this version does not know are kept. Nothing here asks the keyring.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from backup import config_text
 from backup.config_text import Document
 from backup.files import exclusive_lock, private_folder, write_private
 from backup.paths import Paths
+from backup.store_model import StoreBackend, StoreSettings
 from providers.errors import InvalidConfiguration
 from providers.report import ErrorInfo
 from providers.secret import Secret
@@ -63,6 +65,8 @@ class CredentialsRecord(msgspec.Struct, frozen=True):
     username: str = ""
     fields: tuple[str, ...] = ()
     revision: str = ""
+    expires_at: float | None = None
+    """Seconds since 1970, where the user or the service said so."""
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +80,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     instances: dict[str, InstanceConfig]
     checks: dict[str, CheckRecord]
     credentials: dict[str, CredentialsRecord]
+    store: StoreSettings = StoreSettings()
     problem: ErrorInfo | None = None
     usable: bool = True
 
@@ -184,14 +189,32 @@ class Draft:
     def record_check(self, name: str, record: CheckRecord) -> None:
         self._section("checks")[name] = msgspec.to_builtins(record)
 
-    def index_credentials(self, key: str, username: str, fields: tuple[str, ...]) -> None:
-        """Note that the keyring now holds an entry `key`, with these secret fields."""
-        record = CredentialsRecord(username=username, fields=tuple(sorted(fields)), revision=secrets.token_hex(8))
-        self._section("credentials")[key] = msgspec.to_builtins(record)
+    def index_credentials(
+        self, key: str, username: str, fields: tuple[str, ...], *, expires_at: float | None = None
+    ) -> None:
+        """Note that the store now holds an entry `key`, with these secret fields."""
+        record = {"username": username, "fields": sorted(fields), "revision": secrets.token_hex(8)}
+        self._section("credentials")[key] = record | ({} if expires_at is None else {"expires_at": expires_at})
 
     def forget_credentials(self, key: str) -> bool:
         """Note that the keyring holds no entry `key`. False when it was not noted."""
         return self._section("credentials").pop(key, None) is not None
+
+    def choose_store(self, backend: StoreBackend | None, *, left_in: StoreBackend | None = None) -> None:
+        """Make `backend` the place where credentials are kept; `left_in` still holds copies of them."""
+        self._set_store("backend", backend.value if backend else None)
+        self._set_store("left_in", left_in.value if left_in else None)
+
+    def open_store_with(self, *, key_file: str = "", password_command: Sequence[str] = ()) -> None:
+        """What opens the vault where nobody is there to type its passphrase; without arguments nothing does."""
+        self._set_store("key_file", key_file or None)
+        self._set_store("password_command", list(password_command) or None)
+
+    def _set_store(self, key: str, value: object) -> None:
+        section = self._section("credential_store")
+        section.pop(key, None)
+        if value is not None:
+            section[key] = value
 
     def _section(self, name: str) -> dict[str, Any]:
         section: dict[str, Any] = self._tree.setdefault(name, {})
@@ -209,6 +232,7 @@ def _configuration(document: Document, paths: Paths) -> Configuration:
         instances=_with_embedded(instances, paths),
         checks=msgspec.convert(tree.get("checks", {}), dict[str, CheckRecord]),
         credentials=msgspec.convert(tree.get("credentials", {}), dict[str, CredentialsRecord]),
+        store=msgspec.convert(tree.get("credential_store", {}), StoreSettings),
         problem=document.problem,
         usable=document.usable,
     )

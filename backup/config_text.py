@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from backup.store_model import StoreBackend, StoreSettings
 from providers.report import ErrorInfo
 
 VERSION: Final = 1
@@ -137,6 +138,7 @@ _INDEX: Final[dict[str, dict[str, tuple[type, ...]]]] = {
 
 
 def _check_structure(tree: dict[str, Any], text: str) -> None:
+    _check_store(tree.get("credential_store", {}), text)
     for section in ("providers", "checks", "credentials"):
         _expect(tree.get(section, {}), dict, "an object", [section], text)
         for name, entry in tree.get(section, {}).items():
@@ -150,6 +152,21 @@ def _check_structure(tree: dict[str, Any], text: str) -> None:
                     _expect(entry.get(key), kinds, "as this program wrote it", [section, name, key], text)
             for item in entry.get("fields", []):
                 _expect(item, str, "text", [section, name, "fields"], text)
+
+
+def _check_store(store: object, text: str) -> None:
+    try:
+        msgspec.convert(store, StoreSettings)
+    except msgspec.ValidationError as error:
+        key = str(error).rpartition("`$.")[2].rstrip("`")
+        names = ", ".join(StoreBackend)
+        what = {
+            "backend": f"must be one of {names}",
+            "left_in": f"must be one of {names}",
+            "key_file": "must be a path",
+        }.get(key, 'must be a list of words, such as ["pass", "show", "backup"]')
+        path = ["credential_store", key.partition("[")[0]] if key else ["credential_store"]
+        raise _Broken(f"{'.'.join(path)}: {what if key else 'must be an object'}", line_of(text, path)) from None
 
 
 def _expect(value: object, kind: type | tuple[type, ...], what: str, path: list[str], text: str) -> None:

@@ -7,6 +7,7 @@ import resource
 import sys
 from typing import Final
 
+_PR_GET_DUMPABLE: Final = 3
 _PR_SET_DUMPABLE: Final = 4
 
 
@@ -18,3 +19,9 @@ def harden_process() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def is_hardened() -> bool:
+    """Whether that holds for this process."""
+    no_core = resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
+    return no_core and sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 0

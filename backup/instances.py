@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from backup import config, redaction
+from backup import config, credential_use, redaction
 from backup.config import CheckRecord, Configuration, InstanceConfig
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError
 from backup.model import InstanceInfo, InstanceState, ServiceInfo
@@ -38,14 +39,42 @@ _NOT_CHECKED: Final = frozenset(
 def open_provider(paths: Paths, name: str, *, context: ProviderContext | None = None) -> BaseProvider:
     """The provider of a saved instance, settings and credentials merged. Loads the service's SDK; reaches no network.
 
-    The keyring is asked only when the configuration notes credentials for it. Raises InvalidConfiguration,
-    CredentialStoreError, Unsupported.
+    The keyring is asked only when the configuration notes credentials for it. What the service gives in exchange for a
+    secret (a refreshed token) is kept in the same entry. Raises InvalidConfiguration, CredentialStoreError (also when
+    the service needs credentials and there are none), Unsupported.
     """
     configuration = config.load(paths)
     instance = configuration.instance(name)
     cls = registry.load(instance.type)
-    values = with_credentials(cls.Settings, instance.values, _credentials(paths, configuration, instance))
-    return cls(values, context=context)
+    credentials = _credentials(paths, configuration, instance)
+    values = with_credentials(cls.Settings, instance.values, credentials)
+    if credentials is None:
+        _refuse_without_credentials(cls.Settings, instance, values)
+    return cls(values, context=_keeping_secrets(paths, instance, context))
+
+
+def _refuse_without_credentials(
+    cls: type[ProviderSettings], instance: InstanceConfig, values: Mapping[str, Any]
+) -> None:
+    """A missing credential is waited for, as one that cannot be read is; a missing setting is a mistake."""
+    secret = {field.name for field in settings.describe(cls) if field.secret}
+    pair = set(cls.credential_pair or ())
+    missing = [name for name in settings.missing(cls, settings.load(cls, values)) if name in secret | pair]
+    if missing:
+        raise CredentialStoreError(
+            f"the credentials of {instance.name} are not set ({', '.join(missing)})",
+            hint=f"Set them: set-credentials {instance.name}.",
+            code="missing",
+        )
+
+
+def _keeping_secrets(paths: Paths, instance: InstanceConfig, context: ProviderContext | None) -> ProviderContext:
+    from providers.context import ProviderContext
+
+    def save_secret(old: Secret, new: Secret) -> bool:
+        return CredentialStore(paths).swap(instance.credentials_key, old, new)
+
+    return replace(context or ProviderContext(), save_secret=save_secret)
 
 
 def open_draft(
@@ -68,6 +97,7 @@ def open_draft(
     redaction.hide(*secrets.values())
     if saved is not None and saved.type == service:
         merged = with_credentials(cls.Settings, saved.values, _credentials(paths, configuration, saved))
+        context = _keeping_secrets(paths, saved, context)
     merged |= parse_values(cls.Settings, values)
     merged |= {key: secret for key, secret in secrets.items() if secret}
     return cls(merged, context=context)
@@ -80,6 +110,7 @@ def _credentials(paths: Paths, configuration: Configuration, instance: InstanceC
     found = CredentialStore(paths).get(key)
     if found is None:
         raise CredentialStoreError(f"the credentials of {instance.name} are no longer in the keyring", code="missing")
+    credential_use.note(paths, key)
     return found
 
 

@@ -131,6 +131,9 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     skipped_special: int = 0
     error: ErrorInfo | None = None
     """Why the scan stopped short."""
+    held: ErrorInfo | None = None
+    """Why nothing of it begins until somebody helps: credentials to unlock or to set. Once they are there it goes on by
+    itself."""
 
     @property
     def finished(self) -> bool:

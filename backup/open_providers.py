@@ -77,6 +77,14 @@ class OpenProviders:
             instances.open_draft(self._paths, service, values, secrets, instance=instance, context=context)
         )
 
+    def retire_all(self) -> None:
+        """Open each anew at the next question; those in use are closed once that is answered."""
+        with self._lock:
+            everything = list(self._opened.values())
+            self._opened.clear()
+        for opened in everything:
+            self._retire(opened)
+
     def close(self) -> None:
         """Close all, also those in use: their calls fail."""
         with self._lock:

@@ -73,6 +73,10 @@ class _Delete(msgspec.Struct):
     keys: list[str]
 
 
+class _Key(msgspec.Struct):
+    key: str
+
+
 def handlers(questions: Questions) -> dict[str, Handler]:
     """Every question by its name on the wire."""
 
@@ -82,6 +86,8 @@ def handlers(questions: Questions) -> dict[str, Handler]:
     ask = questions
     return {
         "ping": lambda call: "pong",
+        "unlock": typed(_Key, lambda q, call: ask.unlock(Secret(q.key))),
+        "lock": lambda call: ask.lock(),
         "list_page": typed(
             _ListPage,
             lambda q, call: ask.list_page(

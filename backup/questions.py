@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from backup import plans
+from backup.credentials import opening
 from backup.model import Conflicts, TransferPlan
 from backup.open_providers import OpenProviders
 from backup.paths import Paths
 from backup.questions_client import QuestionsClient
+from backup.store_model import StoreBackend
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import Cancelled, ProviderError, Transient
@@ -44,7 +46,17 @@ class Questions:
     while the service stalls (the stalled call ends by its own time limit, in a thread that nobody waits for)."""
 
     def __init__(self, paths: Paths) -> None:
+        self._paths = paths
         self._providers = OpenProviders(paths)
+
+    def unlock(self, handed: Secret) -> None:
+        """Open the vault with what another process handed over. Raises VaultError when it is not this vault's key."""
+        opening.accept(self._paths, handed)
+
+    def lock(self) -> None:
+        """Forget what opens the vault, and every provider that was opened with it; questions under way go on."""
+        opening.lock(self._paths, StoreBackend.VAULT)
+        self._providers.retire_all()
 
     def list_page(
         self,

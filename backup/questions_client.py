@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from backup.credentials import opening
 from backup.model import Conflicts, TransferPlan
 from backup.paths import Paths
 from backup.rpc import AsyncClient, ConnectionLost, TimedOut
@@ -56,6 +57,8 @@ class QuestionsClient:
         self._child: AsyncClient | None = None
         self._started: AsyncClient | None = None
         """The child that has answered something: starting takes a while on a slow machine."""
+        self._handed: tuple[AsyncClient | None, Secret | None] = (None, None)
+        """Which child was given what opens the vault."""
         self._starting = asyncio.Lock()
         self._under_way = 0
         self._watch: asyncio.Task[None] | None = None
@@ -161,6 +164,7 @@ class QuestionsClient:
                 tries += 1
                 child = await self._living_child()
                 try:
+                    await self._hand_over(child)
                     result: T = await child.call(
                         method,
                         params,
@@ -177,6 +181,18 @@ class QuestionsClient:
                     _LOG.warning("the queries process was lost during %s; asking a new one", method)
         finally:
             self._under_way -= 1
+
+    async def _hand_over(self, child: AsyncClient) -> None:
+        """Whether this process has the vault open, its child has, before it is asked anything: revealed here alone, for
+        a pipe that nobody else reads."""
+        key = opening.handover(self._paths)
+        if (child, key) == self._handed or (key is None and self._handed[0] is not child):
+            return
+        self._handed = (child, key)
+        if key is None:
+            await child.call("lock", {}, timeout_s=_PING_LIMIT_S)
+        else:
+            await child.call("unlock", {"key": key.reveal()}, timeout_s=_START_LIMIT_S)
 
     async def _living_child(self) -> AsyncClient:
         async with self._starting:

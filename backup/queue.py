@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from backup import instances, places, scan
+from backup.credentials import opening
 from backup.files import private_folder
 from backup.journal import Journal, items, jobs, views, work
 from backup.journal.records import Event, Order
@@ -39,6 +40,7 @@ from backup.worker import start
 from backup.worker.live import LiveState
 from providers.errors import Cancelled, InvalidConfiguration, InvalidName, NotFound, Unsupported
 from providers.report import ErrorInfo
+from providers.secret import Secret
 
 _ASK_S: Final = 1.0
 Control = Callable[..., int]
@@ -222,6 +224,7 @@ class Queue:
 
     def credentials_changed(self, instance: str | None = None) -> None:
         """Settings or credentials of an instance (None: of all) changed: what waited for them goes on."""
+        self._hand_over(opening.handover(self._paths))
         with self._journal.transaction() as tx:
             work.release(tx, instance, now=time.time())
         self._ask("credentials_changed", {"instance": instance})
@@ -230,13 +233,29 @@ class Queue:
     # The worker
 
     def ensure_worker(self) -> bool:
-        """`Service.ensure_worker`."""
+        """`Service.ensure_worker`. The worker is given what opens the vault, where this process has it."""
         with self._journal.look() as db:
             needed = work.has_work(db)
         if not needed:
             return self._worker_alive()
-        start.ensure(self._paths, self._worker_arguments)
+        key = opening.handover(self._paths)
+        start.ensure(self._paths, (*self._worker_arguments, *(["--await-key"] if key else [])))
+        self._hand_over(key)
         return True
+
+    def _hand_over(self, key: Secret | None) -> None:
+        """Revealed here alone, for a socket that only this user's processes can reach."""
+        if key:
+            self._ask("unlock", {"key": key.reveal()})
+
+    def lock_store(self) -> None:
+        """Have the worker forget what opens the vault."""
+        self._ask("lock")
+
+    def worker_unlocked(self) -> bool | None:
+        """Whether the worker has what opens the vault; None when none runs."""
+        found = self._ask("status")
+        return bool(found.get("unlocked")) if isinstance(found, dict) else None
 
     def worker_status(self) -> dict[str, Any] | None:
         """Its pid, start and busy instances; None when none runs."""

@@ -8,13 +8,11 @@ changes something at a service is queued in the journal and carried out by the w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from backup import adoption, instances, local_files, setup, status
 from backup.adoption import Adoption
-from backup.credentials import CredentialStore
 from backup.model import (
     Conflicts,
     InstanceInfo,
@@ -23,32 +21,19 @@ from backup.model import (
     LocalEntry,
     QueueSnapshot,
     ServiceInfo,
-    StoreStatus,
 )
 from backup.paths import Paths
+from backup.store_service import StoreService
 from providers.errors import Conflict
 from providers.report import ConnectionReport
 from providers.secret import Secret
 
-if TYPE_CHECKING:
-    from backup.queue import Queue
 
-
-class Service:
+class Service(StoreService):
     """Construction is cheap: what a method needs is loaded when it is first called."""
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
-
-    @cached_property
-    def _store(self) -> CredentialStore:
-        return CredentialStore(self.paths)
-
-    @cached_property
-    def _queue(self) -> Queue:
-        from backup.queue import Queue
-
-        return Queue(self.paths)
 
     # Services and instances
 
@@ -113,10 +98,6 @@ class Service:
         return self.instance(name)
 
     # Credentials
-
-    def store_status(self) -> StoreStatus:
-        """Where secrets are kept and whether they can be read; asked within 3 s, also of a hung keyring."""
-        return self._store.status()
 
     def set_credentials(
         self, name: str, username: str | None, password: Secret | None, extra: Mapping[str, Secret] | None = None

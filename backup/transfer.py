@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from backup import download_targets
+from backup.credentials import CredentialStoreError
 from backup.journal import Journal, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Cleanup, Ending, Item, Job, Outcome
@@ -230,7 +231,7 @@ def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
 
 
 def waits_for_credentials(error: ProviderError) -> bool:
-    return isinstance(error, Authentication) or error.kind == "credential_store"
+    return isinstance(error, (Authentication, CredentialStoreError))
 
 
 def backoff_s(failures: int, error: ProviderError, chances: Chances) -> float:

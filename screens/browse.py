@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.getters import query_one
 
-from backup.model import Conflicts, InstanceInfo, InstanceState, JobKind, QueueSnapshot
+from backup.model import Conflicts, InstanceInfo, InstanceState, JobKind, QueueSnapshot, StoreState
 from providers.errors import ProviderError
 from providers.report import ErrorInfo
 from screens.modals.choose import ChooseInstance
@@ -74,6 +74,8 @@ class BrowseScreen(ModeScreen):
                 self._open_instance(preferred[0])
         elif isinstance(place, RemotePlace) and place.container != known.container:
             self._open_instance(known)
+        elif self.remote.waits_for_store and self.bridge.store and self.bridge.store.state is StoreState.READY:
+            self.remote.action_reload()
 
     def on_screen_resume(self) -> None:
         wanted, self.bridge.wanted_instance = self.bridge.wanted_instance, ""

@@ -16,7 +16,7 @@ from providers.errors import ProviderError
 from providers.report import CheckStep, ConnectionReport, ErrorInfo
 from screens.browse import BrowseScreen
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.credentials import CredentialsScreen
+from screens.modals.replace import ReplaceCredentials
 from screens.modals.setup import SetupScreen
 from screens.modals.setup_draft import SetUp
 from tui.text import safe
@@ -147,7 +147,7 @@ class ProvidersScreen(ModeScreen):
         service = next((each for each in self.bridge.services if info and each.name == info.type), None)
         if info is None or service is None:
             return
-        if await self.app.push_screen_wait(CredentialsScreen(info, service)):
+        if await self.app.push_screen_wait(ReplaceCredentials(info, service)):
             self._reports.pop(info.name, None)
             self.bridge.instances_changed()
 
@@ -162,7 +162,7 @@ class ProvidersScreen(ModeScreen):
         if info is None:
             return
         facts = [
-            Fact("removes", "its settings, and what the keyring holds for it"),
+            Fact("removes", "its settings, and its credentials in the store"),
             Fact("stays", f"every copy at {safe(info.container) or 'the service'}", Tone.PROVED),
             Fact("", "nothing is deleted there"),
         ]

@@ -41,7 +41,8 @@ class SettingsScreen(ModeScreen):
     CSS_PATH = "settings.tcss"
     AUTO_FOCUS = "#limits"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("k", "ask_store", "look for the keyring again"),
+        Binding("c", "app.credentials", "credentials"),
+        Binding("k", "ask_store", "look again"),
         Binding("t", "next_theme", "other theme"),
         Binding("escape", "dismiss_problem", "dismiss"),
     ]

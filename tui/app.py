@@ -5,26 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from typing import Final
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, Final
 
 import rich
 from rich.segment import Segments
 from rich.text import Text
 from rich.traceback import Traceback
-from textual.app import App
+from textual import on, work
+from textual.app import App, SystemCommand
 from textual.binding import ActiveBinding, Binding
+from textual.screen import ModalScreen, Screen
 from textual.scroll_view import ScrollView
 
+from backup.model import StoreState
 from backup.paths import Paths
 from backup.questions_client import QuestionsClient
 from backup.service import Service
 from screens.activity import ActivityScreen
 from screens.browse import BrowseScreen
+from screens.credentials import CredentialsScreen
 from screens.modals.keys import KeyLine, KeysScreen
+from screens.modals.store_flow import open_store
 from screens.providers import ProvidersScreen
 from screens.settings import SettingsScreen
 from screens.transfers import TransfersScreen
-from tui.bridge import Bridge
+from tui.bridge import Bridge, StoreLocked
 from tui.text import count
 from tui.theme import THEMES
 from tui.widgets.one_line import KeyBar, Mode
@@ -79,6 +86,41 @@ class BackupConsole(App[None]):
             return
         words = "1 transfer goes on" if under_way == 1 else f"{count(under_way, 'transfer')} go on"
         self.exit(message=Text(f"{words} in the background. See them: homeserver-backup transfers list"))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The store is opened from every mode: 'unlock' while it is locked, else whatever it takes."""
+        state = self.bridge.store.state if self.bridge.store else StoreState.READY
+        if action != "open_store":
+            return True
+        return state is StoreState.LOCKED if parameters[0] else state not in (StoreState.READY, StoreState.LOCKED)
+
+    @on(StoreLocked)
+    def _store_locked(self) -> None:
+        """Asked once; who is busy with something else finds it in the title."""
+        if not isinstance(self.screen, ModalScreen):
+            self.action_open_store(True)
+
+    @work(exclusive=True, group="store")
+    async def action_open_store(self, locked: bool) -> None:
+        await open_store(self)
+
+    async def action_credentials(self) -> None:
+        await self.switch_mode(Mode.SETTINGS)
+        if not isinstance(self.screen, CredentialsScreen):
+            await self.push_screen(CredentialsScreen())
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        yield SystemCommand("Credentials", "Where they are kept, and each of them", self.action_credentials)
+        if self.check_action("open_store", (True,)):
+            yield SystemCommand("Unlock", "Open the credential store", partial(self.action_open_store, True))
+
+    def deliver_screenshot(self, *args: Any, **kwargs: Any) -> str | None:
+        """Refused while secrets are on the screen."""
+        if any(getattr(screen, "SHOWS_SECRETS", False) for screen in self.screen_stack):
+            self.bell()
+            return None
+        return super().deliver_screenshot(*args, **kwargs)
 
     def action_show_keys(self) -> None:
         """What the footer shows comes first, moving about last."""

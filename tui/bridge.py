@@ -26,6 +26,7 @@ from backup.model import (
     QueueSnapshot,
     QueueTotals,
     ServiceInfo,
+    StoreState,
     StoreStatus,
 )
 from providers.errors import ProviderError, Transient
@@ -59,6 +60,10 @@ class QueueChanged(Message, bubble=False):
 
 class InstancesChanged(Message, bubble=False):
     """`bridge.instances`, `services` or `store` are new."""
+
+
+class StoreLocked(Message, bubble=False):
+    """Told once, to the app: credentials are kept in a store that is locked, and nothing opens it by itself."""
 
 
 class _HasBridge(Protocol):
@@ -100,6 +105,7 @@ class Bridge:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._adopted = False
+        self._looked_at_lock = False
 
     @property
     def ready_services(self) -> int:
@@ -175,6 +181,23 @@ class Bridge:
         except ProviderError as error:
             _LOG.warning("credential store: %s", error)
         self._tell_instances()
+        if not self._looked_at_lock and self.store is not None:
+            self._looked_at_lock = True
+            await self._open_or_ask()
+
+    async def _open_or_ask(self) -> None:
+        """As the console starts: what is set up for when nobody is there opens the store; else the user is asked."""
+        needed = any(info.has_credentials for info in self.instances)
+        if not needed or self.store is None or self.store.state is not StoreState.LOCKED:
+            return
+        try:
+            self.store = await self.call(self.service.open_store, timeout_s=40)
+        except ProviderError as error:
+            _LOG.warning("the credential store does not open by itself: %s", error)
+        if self.store is None or self.store.state is StoreState.LOCKED:
+            self._app.post_message(StoreLocked())
+        else:
+            self._tell_instances()
 
     async def _adopt_secrets(self) -> None:
         """Once, at the start: secrets that stand in the configuration file go to the keyring, and the user is told."""

@@ -12,7 +12,7 @@ from providers.report import ErrorInfo
 from tui.text import clock, count, done_of, duration, rate, safe, size
 from tui.theme import Tone
 from tui.widgets.line_table import Cell, Column, Span
-from tui.words import headline
+from tui.words import headline, needs_store
 
 COLUMNS: Final = (
     Column(title="NAME", width=20, grows=True),
@@ -157,9 +157,21 @@ def state_words(item: ItemView) -> tuple[str, Tone]:
 
 
 def _waiting(item: ItemView) -> str:
+    if item.error is not None and (need := _NEEDS.get(item.error.code)) and needs_store(item.error):
+        return _joined(*need, _kept(item))
     until = "" if item.wait_until is None else f"until {datetime.fromtimestamp(item.wait_until).astimezone():%H:%M:%S}"
     times = f"attempt {item.attempts + 1}" if item.attempts else ""
     return _joined(until or "waiting", _reason(item.error), times, _kept(item))
+
+
+_NEEDS: Final = {
+    "locked": ("waiting: store locked", "u unlocks"),
+    "no_collection": ("waiting: no store yet", "u sets it up"),
+    "unavailable": ("waiting: store unusable", "u shows why"),
+    "hung": ("waiting: keyring hangs", "u shows why"),
+    "missing": ("waiting: no credentials", "1, then c"),
+}
+"""By the code of an error of the credential store: why, and the key that helps."""
 
 
 def _finished(item: ItemView) -> str:

@@ -23,7 +23,31 @@ HEADLINES: Final[dict[str, str]] = {
     "name": "This name cannot be used",
     "unsupported": "Not possible here",
     "cancelled": "Stopped",
-    "credential_store": "The keyring cannot be used",
+    "credential_store": "The credential store cannot be used",
+    "passphrase": "No passphrase",
+    "keyring_wrong_password": "Not the password of the keyring",
+    "keyring_not_offered": "This keyring cannot be opened from a terminal",
+    "keyring_dismissed": "The keyring stayed closed",
+    "keyring_no_collection": "There is no default keyring yet",
+    "keyring_exists": "There is a default keyring already",
+    "keyring_no_service": "There is no keyring",
+    "keyring_no_answer": "The keyring does not answer",
+    "vault": "The vault cannot be used",
+    "vault_missing": "There is no vault yet",
+    "vault_exists": "There is a vault already",
+    "vault_locked": "The vault is locked",
+    "vault_wrong_passphrase": "Not the passphrase of the vault",
+    "vault_wrong_key": "Not a key of the vault",
+    "vault_truncated": "The vault ends too early",
+    "vault_damaged": "The vault is damaged",
+    "vault_tampered": "Somebody changed the vault",
+    "vault_rolled_back": "An older vault stands in its place",
+    "vault_too_new": "The vault is of a newer version",
+    "vault_too_costly": "The vault asks for too much",
+    "vault_not_readable": "The vault cannot be read",
+    "vault_not_written": "The vault cannot be written",
+    "vault_busy": "Another process uses the vault",
+    "vault_slot": "Not with this slot",
 }
 
 
@@ -31,12 +55,18 @@ def headline(error: ErrorInfo) -> str:
     return HEADLINES.get(error.kind, "It failed")
 
 
+def needs_store(error: ErrorInfo) -> bool:
+    """Whether it is the credential store that is in the way: opening it, or what it lacks, is the cure."""
+    return error.kind == "credential_store" or error.kind.startswith(("vault", "keyring", "passphrase"))
+
+
 def error_content(error: ErrorInfo, keys: str = "", *, head: str = "") -> Content:
     """What happened, why, what to do, and the keys that help. `head`: more than the kind alone says."""
     lines = [Content.styled(f"✖ {head or headline(error)}", f"bold {STYLES[Tone.FAILED]}")]
     message = safe(error.message)
-    code = f" ({safe(error.code)})" if error.code and error.code not in error.message else ""
-    lines.append(Content.styled(message + code, STYLES[Tone.PLAIN]))
+    told = not error.code or error.code in error.message or needs_store(error)
+    if message.lower() != (head or headline(error)).lower():
+        lines.append(Content.styled(message + ("" if told else f" ({safe(error.code)})"), STYLES[Tone.PLAIN]))
     if error.hint:
         lines.append(Content.styled(f"→ {safe(error.hint)}", STYLES[Tone.WAITING]))
     if keys:

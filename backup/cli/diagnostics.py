@@ -56,7 +56,6 @@ MEANINGS: Final[dict[ExitCode, str]] = {
 
 _BY_KIND: Final[dict[str, ExitCode]] = {
     "configuration": ExitCode.CONFIGURATION,
-    "credential_store": ExitCode.CREDENTIAL_STORE,
     "authentication": ExitCode.AUTHENTICATION,
     "permission": ExitCode.PERMISSION,
     "not_found": ExitCode.NOT_FOUND,
@@ -71,6 +70,9 @@ _BY_KIND: Final[dict[str, ExitCode]] = {
     "unsupported": ExitCode.UNSUPPORTED,
     "cancelled": ExitCode.CANCELLED,
 }
+
+_STORE_KINDS: Final = ("credential_store", "vault", "keyring", "passphrase")
+"""All that is wrong with a store has one exit code; `kind` tells which it is."""
 
 _TITLES: Final[dict[ExitCode, str]] = {
     ExitCode.CONFIGURATION: "the configuration is not right",
@@ -89,6 +91,8 @@ _TITLES: Final[dict[ExitCode, str]] = {
 
 def exit_code(kind: str) -> ExitCode:
     """The exit code of an error's `kind`; 1 for kinds without one of their own."""
+    if kind.startswith(_STORE_KINDS):
+        return ExitCode.CREDENTIAL_STORE
     return _BY_KIND.get(kind, ExitCode.FAILURE)
 
 
@@ -142,7 +146,7 @@ def report(error: ProviderError) -> ExitCode:
 
 def explain(what: str, info: ErrorInfo) -> None:
     """An error in three lines; what has nothing to say is left out."""
-    own = info.kind in {"configuration", "credential_store"}  # there the code is ours: a field, or a state
+    own = info.kind == "configuration" or info.kind.startswith(_STORE_KINDS)  # there the code is ours
     service_code = f" [{info.code}]" if info.code and not own and info.code not in info.message else ""
     note(f"error: {safe(what)}")
     note(f"  why:  {safe(info.message)}{safe(service_code)}")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _LINE_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 2.0
 _STUCK_AFTER_S: Final = 5.0
+_HELD_AFTER_S: Final = 2.0
+"""Where credentials are wanted: whoever started the worker may just be handing them over."""
 _RESTARTS: Final = 2
 """A worker that leaves so often with the job unfinished finds nothing that it can do: somebody has to help."""
 _ROWS: Final = 8
@@ -45,6 +47,28 @@ def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *
     items = _without_success(session, job)
     output.document({"job": job, "plan": plan, "failed": items})
     return _conclude(output, job, items)
+
+
+def wait(session: Session, output: Output, job_ids: list[int]) -> int:
+    """Follow unfinished jobs (all where none are named, those queued meanwhile too) until each is finished, or cannot
+    go on without somebody's help. Returns the exit code that they have in common, else 1."""
+    seen: dict[int, tuple[JobView, list[ItemView]]] = {}
+    codes: list[int] = []
+    while job := _next_job(session, job_ids, set(seen)):
+        job = _Follower(session, output, job).run()
+        seen[job.id] = job, _without_success(session, job)
+        codes.append(_conclude(output, *seen[job.id]))
+    if not seen:
+        output.line("nothing is under way")
+    jobs = [job for job, _ in seen.values()]
+    output.document({"jobs": jobs, "failed": [item for _, items in seen.values() for item in items]})
+    bad = {code for code in codes if code != ExitCode.OK}
+    return ExitCode.OK if not bad else bad.pop() if len(bad) == 1 else ExitCode.FAILURE
+
+
+def _next_job(session: Session, job_ids: list[int], seen: set[int]) -> JobView | None:
+    known = [session.service.job(number) for number in job_ids] if job_ids else session.service.snapshot(limit=0).jobs
+    return min((job for job in known if job.id not in seen and not job.finished), key=lambda job: job.id, default=None)
 
 
 @contextmanager
@@ -107,12 +131,15 @@ class _Follower:
             return False
         if self._stuck_since_s is None:
             self._stuck_since_s = time.monotonic()
-        return time.monotonic() - self._stuck_since_s > _STUCK_AFTER_S
+        patience_s = _HELD_AFTER_S if self._job.held else _STUCK_AFTER_S
+        return time.monotonic() - self._stuck_since_s > patience_s
 
 
 def needs_help(job: JobView, items: list[ItemView]) -> bool:
     """Whether what is left of a job is paused, or waits for something that only a person can give: what is queued
     behind that waits too."""
+    if job.held and not job.counts.get(ItemState.RUNNING):
+        return True
     if job.scanning or job.counts.get(ItemState.RUNNING):
         return False
     left = [item for item in items if item.state in {ItemState.WAITING, ItemState.PAUSED}]
@@ -184,6 +211,9 @@ def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
     if job.error:
         diagnostics.explain(f"job {job.id} is not whole", job.error)
         kinds.append(job.error.kind)
+    if job.held and not kinds:
+        diagnostics.explain(f"job {job.id} waits", job.held)
+        kinds.append(job.held.kind)
     if not job.finished:
         diagnostics.note(f"job {job.id} is not finished; go on with: transfers resume {job.id}")
     return diagnostics.combined(kinds)

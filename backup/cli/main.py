@@ -30,6 +30,7 @@ VERBS: Final[dict[str, str]] = {
     "download": "Fetch files and folders, verified before they appear.",
     "delete": "Delete stored files.",
     "transfers": "See, pause, resume, cancel and retry transfers.",
+    "credentials": "Where credentials are kept: unlock, move, import, unattended jobs.",
     "test-cycle": "Prove a provider with a random file: up, down, compare, delete.",
     "status": "Where everything is kept, and what is going on.",
 }
@@ -73,10 +74,16 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 )
 @click.option("--verbose", is_flag=True, help="Write more into the log files.")
 @click.option(
+    "--passphrase-fd",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Read the passphrase of the vault from file descriptor N, where it is needed.",
+)
+@click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
 )
 @click.pass_context
-def program(ctx: click.Context, verbose: bool) -> None:
+def program(ctx: click.Context, verbose: bool, passphrase_fd: int | None) -> None:
     """Backups of a server at home: every transfer resumable, verified, and readable without this program.
 
     Without a command the console opens.
@@ -87,6 +94,7 @@ def program(ctx: click.Context, verbose: bool) -> None:
         ctx.obj = Session()
     session: Session = ctx.obj
     session.verbose = verbose
+    session.passphrase_fd = passphrase_fd
     ctx.call_on_close(session.close)
     if ctx.invoked_subcommand is None:
         ctx.exit(_open_console(ctx, session))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backup.model import InstanceInfo
     from backup.questions import Questions
     from backup.service import Service
+    from providers.secret import Secret
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,6 +28,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Session:
     def __init__(self, paths: Paths | None = None) -> None:
         self.verbose = False
+        self.passphrase_fd: int | None = None
+        """Where the passphrase of the vault comes from, instead of the terminal."""
+        self._left_in_file: tuple[str, ...] = ()
+        """Secrets in the configuration file that wait for a store to move to."""
         self.paths = paths or Paths.default()
 
     @cached_property
@@ -35,7 +40,7 @@ class Session:
 
         self._start_log()
         service = Service(self.paths)
-        _tell_adoption(service.adopt_secrets())
+        self._left_in_file = _tell_adoption(service.adopt_secrets())
         return service
 
     @cached_property
@@ -44,6 +49,43 @@ class Session:
 
         self._start_log()
         return Questions(self.paths)
+
+    def open_store(self) -> None:
+        """Open the vault, where that is the store and it is locked: by what is set up for it, else by asking (in the
+        main thread, which Ctrl-C reaches). Where nobody can be asked it stays locked, and whatever needs it says so.
+        Secrets that stood in the configuration move there now. Raises CredentialStoreError.
+        """
+        service = self.service
+        service.open_store(self.passphrase() if self.can_ask else None)
+        if self._left_in_file:
+            self._left_in_file = _tell_adoption(service.adopt_secrets())
+
+    def open_store_for(self, *names: str) -> None:
+        """As `open_store`, if one of these providers keeps credentials."""
+        if {info.name for info in self.service.instances() if info.has_credentials} & set(names):
+            self.open_store()
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a passphrase can be had: from --passphrase-fd, or from somebody who sees the question."""
+        return self.passphrase_fd is not None or sys.stderr.isatty()
+
+    def passphrase(self, prompt: str = "Passphrase of the vault") -> Callable[[], Secret]:
+        """How to get it. Raises PassphraseError when it is called and there is none."""
+        from backup.credentials import passphrase
+
+        number, self.passphrase_fd = self.passphrase_fd, None
+        if number is not None:
+            return lambda: passphrase.from_fd(number)
+        return lambda: passphrase.from_prompt(prompt)
+
+    def new_passphrase(self, prompt: str) -> Secret:
+        """One that is about to be set: asked for twice. Raises PassphraseError."""
+        from backup.credentials import passphrase
+
+        if self.passphrase_fd is not None:
+            return self.passphrase()()
+        return passphrase.new_from_prompt(prompt)
 
     def close(self) -> None:
         """Let go of what was used; transfers go on."""
@@ -54,11 +96,12 @@ class Session:
 
     def default_provider(self, output: Output, chosen: str | None) -> str:
         """The provider to use: the chosen one, else the only enabled one beside `local`, else `local`; says which it
-        took.
+        took, and opens the store of its credentials.
 
         Raises InvalidConfiguration when several could be meant, or there is none of that name.
         """
         if chosen:
+            self.open_store_for(chosen)
             return self.service.instance(chosen).name
         enabled = [info.name for info in self.service.instances() if info.enabled and info.name != "local"]
         if len(enabled) > 1:
@@ -68,6 +111,7 @@ class Session:
         name = enabled[0] if enabled else "local"
         if not output.as_json:
             diagnostics.note(f"using provider {name}")
+        self.open_store_for(name)
         return name
 
     def location(self, name: str) -> str:
@@ -81,12 +125,14 @@ class Session:
         logs.set_up(self.paths, "cli", verbose=self.verbose)
 
 
-def _tell_adoption(adoption: Adoption) -> None:
+def _tell_adoption(adoption: Adoption) -> tuple[str, ...]:
+    """What is still in the file."""
     if adoption.moved:
         diagnostics.note(f"moved from the configuration file to the credential store: {', '.join(adoption.moved)}")
     if adoption.left:
         reason = f" ({adoption.problem.message})" if adoption.problem else ""
         diagnostics.warn(f"secrets in plain text in the configuration file: {', '.join(adoption.left)}{reason}")
+    return adoption.left
 
 
 pass_session = click.make_pass_decorator(Session)
@@ -109,6 +155,23 @@ def provider_option(function: F) -> F:
         "-p",
         metavar="NAME",
         help="Which provider; by default the only enabled one beside local, else local.",
+    )(function)
+
+
+def passphrase_option(function: F) -> F:
+    """`--passphrase-fd N`, kept in the session."""
+
+    def keep(ctx: click.Context, _: click.Parameter, number: int | None) -> None:
+        if number is not None:
+            ctx.find_object(Session).passphrase_fd = number  # type: ignore[union-attr]
+
+    return click.option(
+        "--passphrase-fd",
+        metavar="N",
+        type=click.IntRange(min=0),
+        expose_value=False,
+        callback=keep,
+        help="Read the passphrase of the store from file descriptor N, instead of asking for it.",
     )(function)
 
 

@@ -1,7 +1,9 @@
-"""The one error of the credential store."""
+"""The one error of the credential store, and what becomes of keyring's own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar, Final
 
 from backup.model import StoreState
@@ -9,12 +11,12 @@ from providers.errors import ProviderError
 
 CURES: Final = {
     StoreState.LOCKED: (
-        "Unlock the keyring of this session, then try again: a desktop log-in does it; "
-        "on a server `gnome-keyring-daemon --unlock` reads its password from standard input."
+        "Unlock the keyring of this session, then try again: here with `credentials unlock`, or by a desktop log-in. "
+        "On a server `gnome-keyring-daemon --unlock` reads its password from standard input."
     ),
     StoreState.NO_COLLECTION: (
-        "Create the default keyring, then try again: on a server `gnome-keyring-daemon --unlock` "
-        "makes one with the password that it reads from standard input."
+        "Create the default keyring, then try again: here with `credentials unlock`. On a server "
+        "`gnome-keyring-daemon --unlock` makes one with the password that it reads from standard input."
     ),
     StoreState.UNAVAILABLE: (
         "Install a keyring (Debian: apt install gnome-keyring dbus-user-session), log in again and unlock it; "
@@ -35,3 +37,30 @@ class CredentialStoreError(ProviderError):
 def store_error(state: StoreState, detail: str) -> CredentialStoreError:
     """The error of a store in a state other than READY."""
     return CredentialStoreError(f"the credential store {detail}", hint=CURES[state], code=state.value)
+
+
+@contextmanager
+def keyring_errors(timeout_s: float) -> Iterator[None]:
+    """Errors of a backend leave as CredentialStoreErrors; one that knows better what is wrong (as the vault does) says
+    so itself.
+    """
+    from keyring.errors import KeyringError, KeyringLocked
+
+    from backup.credentials.backend_errors import NoCollection
+
+    try:
+        yield
+    except CredentialStoreError:
+        raise
+    except TimeoutError as error:
+        raise store_error(StoreState.HUNG, f"gave no answer within {timeout_s:g} s") from error
+    except KeyringError as error:
+        if isinstance(error.__cause__, CredentialStoreError):
+            raise error.__cause__ from None
+        if isinstance(error, KeyringLocked):
+            raise store_error(StoreState.LOCKED, "is locked") from error
+        if isinstance(error, NoCollection):
+            raise store_error(StoreState.NO_COLLECTION, str(error)) from error
+        raise store_error(StoreState.UNAVAILABLE, str(error)) from error
+    except (OSError, RuntimeError) as error:
+        raise store_error(StoreState.UNAVAILABLE, str(error)) from error

@@ -54,7 +54,7 @@ class SecretServiceKeyring(SecretService.Keyring):
         Raises NoService, NoCollection, KeyringLocked.
         """
         with _keyring_errors():
-            connection = _connect(self.timeout_s)
+            connection = connect(self.timeout_s)
             try:
                 collection = _default_collection(connection)
                 if collection.is_locked():
@@ -88,7 +88,7 @@ class SecretServiceKeyring(SecretService.Keyring):
             super().delete_password(service, username)  # type: ignore[no-untyped-call]
 
 
-def _connect(timeout_s: float) -> DBusConnection:
+def connect(timeout_s: float) -> DBusConnection:
     try:
         sock = prep_socket(get_bus(_bus_address()), timeout=timeout_s)
     except (ConnectionError, FileNotFoundError, PermissionError, ValueError, RuntimeError) as error:

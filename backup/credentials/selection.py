@@ -1,34 +1,111 @@
-"""Which keyring backend is used here. Made directly: keyring's own choice could be a null or a plain-text one."""
+"""Which store is used here. Backends are made directly: keyring's own choice could be a null or a plain-text one.
+
+    1. what the configuration pins
+    2. the native keychain on macOS
+    3. on Linux the Secret Service, when it is ready, or when credentials are noted from before there was a choice
+    4. the vault, where there is one
+    5. none: what is wrong with the Secret Service is said, and the vault is offered
+
+The first credential that is kept pins its store. So a keyring that is locked today is never silently replaced by
+another place, and nothing is ever kept in plain text.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from backup.credentials.errors import store_error
+from backup import config
+from backup.credentials.bounded import bounded
+from backup.credentials.errors import CredentialStoreError, keyring_errors, store_error
+from backup.credentials.vault_place import vault_path
 from backup.model import StoreState
+from backup.paths import Paths
+from backup.store_model import TITLES, StoreBackend
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
+PROBE_S: Final = 3.0
 _KEEP_NOTHING_SAFE: Final = ("keyring.backends.null", "keyring.backends.fail", "keyrings.alt.", "keyrings.cryptfile.")
+_OFFER: Final = "Or create the vault, an encrypted file of this program: credentials create-vault."
 
 
-def choose(platform: str = sys.platform) -> KeyringBackend:
-    """The native keychain on macOS, the Secret Service elsewhere. Never falls back to anything else.
+def choose(paths: Paths, *, platform: str = sys.platform, probe_s: float = PROBE_S) -> KeyringBackend:
+    """The store of this configuration, ready or not; takes up to `probe_s` where nothing is pinned.
 
-    Asks nothing of the backend yet. Raises CredentialStoreError when it cannot be loaded.
+    Raises CredentialStoreError when it cannot be loaded, or when there is none to choose yet.
     """
+    configuration = config.load(paths)
+    if configuration.store.backend is not None:
+        return make(paths, configuration.store.backend)
+    native = native_here(platform)
+    backend = make(paths, native)
+    if native is StoreBackend.KEYCHAIN or configuration.credentials:
+        return backend
+    problem = probe(backend, probe_s)
+    if problem is None:
+        return backend
+    vault = make(paths, StoreBackend.VAULT)
+    if vault_is_there(paths):
+        return vault
+    raise CredentialStoreError(problem.message, hint=f"{problem.hint} {_OFFER}", code=problem.code)
+
+
+def native_here(platform: str = sys.platform) -> StoreBackend:
+    return StoreBackend.KEYCHAIN if platform == "darwin" else StoreBackend.SECRET_SERVICE
+
+
+def backends_here(platform: str = sys.platform) -> tuple[StoreBackend, ...]:
+    """What can be chosen on this system."""
+    return native_here(platform), StoreBackend.VAULT
+
+
+def vault_is_there(paths: Paths) -> bool:
+    """Whether something stands where the vault belongs, readable or not."""
+    return os.path.lexists(vault_path(paths))
+
+
+def make(paths: Paths, kind: StoreBackend) -> KeyringBackend:
+    """A backend; nothing is asked of it yet. Raises CredentialStoreError when it cannot be loaded."""
     try:
-        if platform == "darwin":
-            from keyring.backends.macOS import Keyring
+        match kind:
+            case StoreBackend.VAULT:
+                from backup.credentials.vault import VaultKeyring
 
-            return Keyring()  # type: ignore[no-untyped-call]
-        from backup.credentials.secret_service import SecretServiceKeyring
+                vault = VaultKeyring(vault_path(paths))
+                vault.key_file = vault.key_file or config.load(paths).store.key_file
+                return vault
+            case StoreBackend.KEYCHAIN:
+                from keyring.backends.macOS import Keyring
 
-        return SecretServiceKeyring()  # type: ignore[no-untyped-call]
+                return Keyring()  # type: ignore[no-untyped-call]
+            case StoreBackend.SECRET_SERVICE:
+                from backup.credentials.secret_service import SecretServiceKeyring
+
+                return SecretServiceKeyring()  # type: ignore[no-untyped-call]
     except (ImportError, RuntimeError) as error:
         raise store_error(StoreState.UNAVAILABLE, f"cannot be loaded: {error}") from error
+
+
+def probe(backend: KeyringBackend, timeout_s: float = PROBE_S) -> CredentialStoreError | None:
+    """What is wrong with a backend now, asked within `timeout_s` and without a prompt; None when it is ready."""
+    try:
+        with keyring_errors(timeout_s):
+            bounded(lambda: check(backend), timeout_s)
+    except CredentialStoreError as error:
+        return error
+    return None
+
+
+def check(backend: KeyringBackend) -> None:
+    """Raises what any other call would raise now."""
+    own = getattr(backend, "check", None)
+    if callable(own):
+        own()
+    else:
+        backend.get_password("homeserver-backup:check", "homeserver-backup")
 
 
 def refuse_unsafe(backend: KeyringBackend) -> None:
@@ -38,11 +115,15 @@ def refuse_unsafe(backend: KeyringBackend) -> None:
         raise store_error(StoreState.UNAVAILABLE, f"({type(backend).__module__}) keeps nothing safely")
 
 
+def kind_of(backend: KeyringBackend) -> StoreBackend | None:
+    return {
+        "backup.credentials.vault": StoreBackend.VAULT,
+        "backup.credentials.secret_service": StoreBackend.SECRET_SERVICE,
+        "keyring.backends.macOS": StoreBackend.KEYCHAIN,
+    }.get(type(backend).__module__)
+
+
 def title(backend: KeyringBackend) -> str:
     """What a person calls it."""
-    module = type(backend).__module__
-    if module == "backup.credentials.secret_service":
-        return "Secret Service (the session's keyring)"
-    if module == "keyring.backends.macOS":
-        return "macOS Keychain"
-    return module
+    kind = kind_of(backend)
+    return TITLES[kind] if kind else type(backend).__module__

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import msgspec
+
 from backup import config, redaction
-from backup.credentials import selection
+from backup.credentials import opening, selection
 from backup.credentials.bounded import bounded
 from backup.credentials.entry import Credentials, from_text, to_text
-from backup.credentials.errors import CredentialStoreError, store_error
+from backup.credentials.errors import CredentialStoreError, keyring_errors
+from backup.files import exclusive_lock, private_folder
 from backup.model import StoreState, StoreStatus
 from backup.paths import Paths
+from providers.secret import Secret
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -20,35 +24,38 @@ T = TypeVar("T")
 
 SERVICE_PREFIX: Final = "homeserver-backup:"
 """Before the credentials key: Windows, for one, tells entries apart by the service alone."""
-_USER: Final = "homeserver-backup"
+USER: Final = "homeserver-backup"
 
 
 class CredentialStore:
-    """Every method answers within `timeout_s` a call, never opens a prompt, and may be called from any thread.
+    """Every method answers within `timeout_s` a call, never opens a prompt of a desktop, and may be called from any
+    thread. Where a vault has to be opened first, that comes on top (`backup.credentials.opening`).
 
     Those that read or change an entry raise CredentialStoreError. Nothing is ever written in plain text.
     """
 
     def __init__(
-        self, paths: Paths, *, backend: Callable[[], KeyringBackend] = selection.choose, timeout_s: float = 3.0
+        self, paths: Paths, *, backend: Callable[[], KeyringBackend] | None = None, timeout_s: float = 3.0
     ) -> None:
+        """`backend`: another choice than the configuration's, for moving between two and for tests."""
         self._paths = paths
-        self._choose = backend
+        self._choose = backend or (lambda: selection.choose(paths, probe_s=timeout_s))
         self._timeout_s = timeout_s
 
     def status(self) -> StoreStatus:
-        """Which backend, and whether it can be used now. Never raises."""
+        """Which backend, and whether it can be used now. Never raises, runs no `password_command`, asks nobody."""
+        title = ""
         try:
-            self._ask(_check)
+            backend = self._choose()
+            title = selection.title(backend)
+            self._ask_backend(backend, selection.check)
         except CredentialStoreError as error:
-            return StoreStatus(
-                state=StoreState(error.code), backend=self._title(), detail=error.message, hint=error.hint
-            )
-        return StoreStatus(state=StoreState.READY, backend=self._title())
+            return StoreStatus(state=_state(error), backend=title, detail=error.message, hint=error.hint)
+        return StoreStatus(state=StoreState.READY, backend=title)
 
     def get(self, key: str) -> Credentials | None:
         """The entry, or None when there is none. Its secrets are blackened in logs from now on."""
-        text = self._ask(lambda backend: backend.get_password(SERVICE_PREFIX + key, _USER))
+        text = self._ask(lambda backend: backend.get_password(SERVICE_PREFIX + key, USER))
         if text is None:
             return None
         credentials = from_text(key, text)
@@ -56,64 +63,83 @@ class CredentialStore:
         return credentials
 
     def has(self, key: str) -> bool:
-        return self._ask(lambda backend: backend.get_password(SERVICE_PREFIX + key, _USER)) is not None
+        return self._ask(lambda backend: backend.get_password(SERVICE_PREFIX + key, USER)) is not None
 
-    def set(self, key: str, credentials: Credentials) -> None:
-        """Keep an entry, replacing an older one, and note in the configuration that it is there.
+    def set(self, key: str, credentials: Credentials, *, expires_at: float | None = None) -> None:
+        """Keep an entry, replacing an older one, and note in the configuration that it is there. The first one that is
+        kept makes the store the chosen one.
 
         It was read back when this returns. Raises InvalidConfiguration, before anything is kept, when the configuration
         is read-only.
         """
         redaction.hide(*credentials.secrets())
         text = to_text(credentials)
+        self._ready()  # not inside the lock: opening a vault takes its time
         with config.edit(self._paths) as draft:
-            self._ask(lambda backend: backend.set_password(SERVICE_PREFIX + key, _USER, text))
-            if self._ask(lambda backend: backend.get_password(SERVICE_PREFIX + key, _USER)) != text:
-                raise CredentialStoreError(f"the keyring did not keep the entry {key!r}", code="not_kept")
-            draft.index_credentials(key, credentials.username, credentials.fields)
+            kind = self._ask(selection.kind_of)
+            self.put(key, text)
+            draft.index_credentials(key, credentials.username, credentials.fields, expires_at=expires_at)
+            if kind and draft.configuration.store.backend is None:
+                draft.choose_store(kind)
+
+    def swap(self, key: str, old: Secret, new: Secret) -> bool:
+        """Put `new` in place of the secret `old` of an entry, in one step that no other process comes between. False,
+        and nothing is changed, when the entry no longer holds `old`: another process was first.
+        """
+        redaction.hide(new)
+        self._ready()
+        private_folder(self._paths.config_dir)
+        with exclusive_lock(self._paths.config_lock, "the configuration"):
+            entry = self.get(key)
+            changed = entry and _swapped(entry, old, new)
+            if not changed:
+                return False
+            self.put(key, to_text(changed))
+        return True
 
     def remove(self, key: str) -> bool:
-        """Delete an entry. False when there was none."""
+        """Delete an entry, and the note of it. False when there was none."""
+        self._ready()
         with config.edit(self._paths) as draft:
-            there = self._ask(lambda backend: backend.get_password(SERVICE_PREFIX + key, _USER)) is not None
-            if there:
-                self._ask(lambda backend: backend.delete_password(SERVICE_PREFIX + key, _USER))
+            there = self.erase(key)
             draft.forget_credentials(key)
         return there
 
+    # For moving between two stores: nothing is noted in the configuration.
+
+    def put(self, key: str, text: str) -> None:
+        """Keep an entry's text, and read it back."""
+        self._ask(lambda backend: backend.set_password(SERVICE_PREFIX + key, USER, text))
+        if self._ask(lambda backend: backend.get_password(SERVICE_PREFIX + key, USER)) != text:
+            raise CredentialStoreError(f"the store did not keep the entry {key!r}", code="not_kept")
+
+    def erase(self, key: str) -> bool:
+        """Delete an entry. False when there was none."""
+        there = self.has(key)
+        if there:
+            self._ask(lambda backend: backend.delete_password(SERVICE_PREFIX + key, USER))
+        return there
+
+    def _ready(self) -> None:
+        self._ask(selection.check)
+
     def _ask(self, question: Callable[[KeyringBackend], T]) -> T:
-        from keyring.errors import KeyringError, KeyringLocked
+        backend = self._choose()
+        opening.open_by_itself(self._paths, backend)
+        return self._ask_backend(backend, question)
 
-        from backup.credentials.backend_errors import NoCollection
-
-        def call() -> T:
-            backend = self._choose()
-            selection.refuse_unsafe(backend)
-            return question(backend)
-
-        try:
-            return bounded(call, self._timeout_s)
-        except CredentialStoreError:
-            raise
-        except TimeoutError as error:
-            raise store_error(StoreState.HUNG, f"gave no answer within {self._timeout_s:g} s") from error
-        except KeyringLocked as error:
-            raise store_error(StoreState.LOCKED, "is locked") from error
-        except NoCollection as error:
-            raise store_error(StoreState.NO_COLLECTION, str(error)) from error
-        except (KeyringError, OSError, RuntimeError) as error:
-            raise store_error(StoreState.UNAVAILABLE, str(error)) from error
-
-    def _title(self) -> str:
-        try:
-            return selection.title(self._choose())
-        except CredentialStoreError:
-            return ""
+    def _ask_backend(self, backend: KeyringBackend, question: Callable[[KeyringBackend], T]) -> T:
+        selection.refuse_unsafe(backend)
+        with keyring_errors(self._timeout_s):
+            return bounded(lambda: question(backend), self._timeout_s)
 
 
-def _check(backend: KeyringBackend) -> None:
-    check = getattr(backend, "check", None)
-    if callable(check):
-        check()
-    else:
-        backend.get_password(SERVICE_PREFIX + "check", _USER)
+def _state(error: CredentialStoreError) -> StoreState:
+    return StoreState(error.code) if error.code in set(StoreState) else StoreState.UNAVAILABLE
+
+
+def _swapped(entry: Credentials, old: Secret, new: Secret) -> Credentials | None:
+    if entry.password == old:
+        return msgspec.structs.replace(entry, password=new)
+    name = next((name for name, secret in entry.extra.items() if secret == old), None)
+    return msgspec.structs.replace(entry, extra={**entry.extra, name: new}) if name else None

@@ -95,7 +95,13 @@ def _job_view(db: Connection, row: Row) -> JobView:
         skipped_symlinks=row["skipped_symlinks"],
         skipped_special=row["skipped_special"],
         error=_error(row["error"]),
+        held=_held(db, row["instance"]) if row["scanning"] or row["open_items"] else None,
     )
+
+
+def _held(db: Connection, instance: str) -> ErrorInfo | None:
+    row = db.execute("SELECT error FROM holds WHERE instance = ? AND until IS NULL", (instance,)).fetchone()
+    return None if row is None else _error(row["error"])
 
 
 def _counts_by_state(db: Connection, job_id: int) -> dict[ItemState, int]:

@@ -31,6 +31,8 @@ from providers.errors import ProviderError
 _LOG: Final = logging.getLogger(__name__)
 _NICE: Final = 10
 _LOCK_PATIENCE_S: Final = 20.0
+_KEY_PATIENCE_S: Final = 3.0
+"""How long whoever started it may take to hand over the vault's key: without it everything would wait at first."""
 _PARK_S: Final = 3.5
 _FLUSH_S: Final = 1.0
 """Parking and flushing together stay below 5 s."""
@@ -40,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     about = "Carry out what is queued, then leave."
     parser = argparse.ArgumentParser(prog="python -m backup.worker", description=about)
     parser.add_argument("--linger", type=float, default=5.0, metavar="SECONDS", help="stay so long with nothing to do")
+    parser.add_argument("--await-key", action="store_true", help="somebody is about to hand over what opens the vault")
     parser.add_argument("--verbose", action="store_true", help="log more")
     options = parser.parse_args(arguments)
     paths = Paths.default()
@@ -51,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not _take(lock, paths):
         return 0
     try:
-        return work_off(paths, linger_s=options.linger)
+        return work_off(paths, linger_s=options.linger, key_within_s=_KEY_PATIENCE_S if options.await_key else 0.0)
     except ProviderError as error:
         _LOG.error("the worker cannot go on: %s", error)
         return 1
@@ -87,7 +90,7 @@ def _take(lock: int, paths: Paths) -> bool:
             time.sleep(0.02)
 
 
-def work_off(paths: Paths, *, linger_s: float) -> int:
+def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int:
     """With the lock held: everything from the first look into the journal to the farewell."""
     journal = Journal(paths.journal_file)
     now = time.time()
@@ -123,6 +126,8 @@ def work_off(paths: Paths, *, linger_s: float) -> int:
     _LOG.info("at work")
     _collect_garbage_seldom()
     try:
+        if key_within_s and not listener.got_key.wait(key_within_s):
+            _LOG.warning("nobody has handed over what opens the vault")
         drain.run()
     finally:
         _farewell(drain, listener, ledger, journal)

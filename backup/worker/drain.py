@@ -88,6 +88,11 @@ class Drain:
         self._scans.try_at_once()
         self._crew.wake()
 
+    def forget_credentials(self) -> None:
+        """The next transfer reads its credentials anew; those under way keep theirs."""
+        for lane in self._all_lanes():
+            lane.shared.refresh()
+
     def set_bandwidth(self, instance: str, bytes_per_s: int | None) -> None:
         with self._lock:
             lane = self._lanes.get(instance)

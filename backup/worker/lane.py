@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from sqlite3 import Connection
 from typing import Final
 
+import msgspec
+
 from backup import transfer
 from backup.journal import items, jobs, work
 from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
@@ -44,6 +46,8 @@ class _Unit:
     group: list[Item]
     weight: int
     cancel: CancelToken = field(default_factory=CancelToken)
+    refreshed: int = 0
+    """`SharedProvider.refreshed` as it began."""
     stopped_at: float | None = None
 
 
@@ -190,11 +194,12 @@ class Lane:
     def _carry_out(self, unit: _Unit) -> bool:
         """Whether it went well."""
         smooth = False
+        unit.refreshed = self.shared.refreshed
         try:
             outcomes = self._outcomes(unit)
             smooth = all(outcome.ending in {Ending.DONE, Ending.SKIPPED} for outcome in outcomes)
             small = all(item.size_bytes <= _SMALL_BYTES for item in unit.group)
-            self._end(outcomes, at_once=not (smooth and small))
+            self._end(outcomes, at_once=not (smooth and small), refreshed=unit.refreshed)
         except Exception:  # a mistake of ours must not take the lane's connections with it
             _LOG.exception("lane %s", self.instance)
             for item in unit.group:
@@ -230,7 +235,7 @@ class Lane:
             return self._pause_place(unit, ErrorInfo.of(error))
         except ProviderError as error:
             return self._cannot_open(unit, error)
-        self._judge_instance(outcomes)
+        self._judge_instance(outcomes, unit.refreshed)
         return outcomes
 
     def _transfer(self, provider: BaseProvider, item: Item, unit: _Unit, watcher: Entry) -> Outcome:
@@ -259,15 +264,20 @@ class Lane:
 
     # What becomes of items, and of the instance
 
-    def _end(self, outcomes: list[Outcome], *, at_once: bool = False) -> None:
-        """Write down how attempts ended; until that is on disk, the board still shows them at work."""
+    def _end(self, outcomes: list[Outcome], *, at_once: bool = False, refreshed: int | None = None) -> None:
+        """Write down how attempts ended; until that is on disk, the board still shows them at work. What waits for
+        credentials that have come since (`refreshed` is how they stood) is tried again at once. Seen as it is written
+        down: whoever brings them counts first, and then releases what waits."""
         if not outcomes:
             return
         now = self._crew.chances.now()
 
         def change(tx: Connection) -> None:
+            came = refreshed is not None and refreshed != self.shared.refreshed
             for outcome in outcomes:
-                items.end(tx, outcome, now=now)
+                forever = outcome.ending is Ending.WAITING and outcome.wait_until is None
+                again = msgspec.structs.replace(outcome, wait_until=now) if came and forever else outcome
+                items.end(tx, again, now=now)
 
         def leave() -> None:
             for outcome in outcomes:
@@ -290,26 +300,33 @@ class Lane:
         if isinstance(error, (InvalidConfiguration, Unsupported)):
             return self._pause_place(unit, ErrorInfo.of(error))
         outcomes = [transfer.judge(error, item, self._crew.chances) for item in unit.group]
-        self._judge_instance(outcomes)
+        self._judge_instance(outcomes, unit.refreshed)
         return outcomes
 
-    def _judge_instance(self, outcomes: list[Outcome]) -> None:
+    def _judge_instance(self, outcomes: list[Outcome], refreshed: int) -> None:
         """Hold the queue where every item would meet the same obstacle: at once for credentials, after a few in a row
         for a server that cannot be reached."""
         for outcome in outcomes:
             if outcome.ending is Ending.WAITING and outcome.wait_until is None and outcome.error:
-                self._hold(Hold(instance=self.instance, error=outcome.error))
+                self._hold(Hold(instance=self.instance, error=outcome.error), refreshed)
                 return
             if outcome.ending is Ending.WAITING and outcome.error and outcome.wait_until:
                 self._passing_failures += 1
                 if self._passing_failures >= _TROUBLE:
-                    self._hold(Hold(instance=self.instance, error=outcome.error, until=outcome.wait_until))
+                    self._hold(Hold(instance=self.instance, error=outcome.error, until=outcome.wait_until), refreshed)
             elif outcome.ending is Ending.DONE:
                 self._passing_failures = 0
 
-    def _hold(self, held: Hold) -> None:
+    def _hold(self, held: Hold, refreshed: int) -> None:
+        def change(tx: Connection) -> bool:
+            needed = not (held.until is None and self.shared.refreshed != refreshed)
+            if needed:
+                work.hold(tx, held)
+            return needed
+
+        if not self._crew.ledger.run(change):
+            return
         _LOG.warning("the queue of %s stands still: %s", self.instance, held.error.message)
-        self._crew.ledger.run(lambda tx: work.hold(tx, held))
         with self._lock:
             waiting = [Outcome(item_id=item.id, ending=Ending.STOPPED) for item in self._ready]
             self._ready.clear()

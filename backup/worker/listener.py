@@ -11,11 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
+from backup.credentials import opening
 from backup.paths import Paths
 from backup.rpc import Call, Handler, Server, sockets
+from backup.store_model import StoreBackend
 from backup.worker.drain import Drain
 from backup.worker.live import Board, LiveState
 from providers.errors import PermissionDenied
+from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
 _PACE_S: Final = 0.25
@@ -29,6 +32,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """It will take on nothing more: whoever queued something has to start another one."""
     busy: tuple[str, ...] = ()
     """Instances with transfers under way."""
+    unlocked: bool = False
+    """Whether it has what opens the vault."""
 
 
 class _Bandwidth(msgspec.Struct):
@@ -40,6 +45,10 @@ class _Instance(msgspec.Struct):
     instance: str | None = None
 
 
+class _Key(msgspec.Struct):
+    key: str
+
+
 class Listener:
     """Answers in threads of its own until `close`.
 
@@ -49,10 +58,15 @@ class Listener:
     subscribe            LiveState as events, whenever it changed, at most four a second, until taken back
     set_bandwidth        change the limit of an instance that is under way
     credentials_changed  open an instance (or all) anew, and let go on what waited
+    unlock               what opens the vault (`opening.handover`); what waited for credentials goes on
+    lock                 forget it; what is under way goes on, what begins from now on waits
     stop                 park everything and end
     """
 
     def __init__(self, paths: Paths, drain: Drain, board: Board, wake: threading.Event) -> None:
+        self.got_key = threading.Event()
+        """Set once somebody has handed over what opens the vault."""
+        self._paths = paths
         self._path = paths.worker_socket
         self._drain = drain
         self._board = board
@@ -68,6 +82,8 @@ class Listener:
             "subscribe": self._subscribe,
             "set_bandwidth": self._set_bandwidth,
             "credentials_changed": self._credentials_changed,
+            "unlock": self._unlock,
+            "lock": self._lock_store,
             "stop": self._stop,
         }
         self._server = Server(handlers)
@@ -122,6 +138,7 @@ class Listener:
             started_at=self._started_at,
             leaving=self._drain.leaving,
             busy=tuple(self._drain.lanes_busy()),
+            unlocked=opening.is_open(self._paths),
         )
 
     def _subscribe(self, call: Call) -> None:
@@ -141,6 +158,22 @@ class Listener:
     def _credentials_changed(self, call: Call) -> None:
         wanted: _Instance = call.arguments(_Instance)
         self._drain.refresh(wanted.instance)
+
+    def _unlock(self, call: Call) -> None:
+        """Raises VaultError when it is not this vault's key."""
+        handed: _Key = call.arguments(_Key)
+        try:
+            was_locked = opening.accept(self._paths, Secret(handed.key))
+        finally:
+            self.got_key.set()
+        if was_locked:
+            _LOG.info("the vault was unlocked")
+            self._drain.refresh(None)
+
+    def _lock_store(self, call: Call) -> None:
+        opening.lock(self._paths, StoreBackend.VAULT)
+        self._drain.forget_credentials()
+        _LOG.info("the vault was locked")
 
     def _stop(self, call: Call) -> Any:
         self._drain.stop()

@@ -49,6 +49,8 @@ class SharedProvider:
         self._open_lock = threading.Lock()
         self._opened: _Opened | None = None
         self._stale = False
+        self.refreshed = 0
+        """How often credentials or settings changed. Who failed for want of them compares: they may have come since."""
         self._limiter = Limiter(clock=crew.chances.clock)
         self._learn_lock = threading.Lock()
         self._learnt: BaseProvider | None = None
@@ -85,6 +87,7 @@ class SharedProvider:
 
     def refresh(self) -> None:
         """Credentials or settings changed: the next user gets a new one, whoever uses the old one keeps it."""
+        self.refreshed += 1
         self._stale = True
 
     def close(self) -> None:

@@ -70,6 +70,7 @@ class Scans:
             token.cancel()
 
     def _run(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> None:
+        refreshed = shared.refreshed
         try:
             self._scan(job, shared, cancel)
             self._crew.ledger.run(lambda tx: jobs.scan_ended(tx, job.id))
@@ -77,7 +78,7 @@ class Scans:
         except Cancelled:
             _LOG.info("scan of job %d stopped", job.id)
         except ProviderError as error:
-            self._failed(job, error)
+            self._failed(job, error, lambda: shared.refreshed == refreshed)
         except Exception as error:  # whatever it was, the job must not be scanned for ever
             _LOG.exception("scan of job %d", job.id)
             info = transfer.unforeseen(error)
@@ -129,11 +130,13 @@ class Scans:
             _LOG.info("the destination of job %d cannot be listed: %s", job.id, error)
             return scan.Destination.unknown()
 
-    def _failed(self, job: Job, error: ProviderError) -> None:
+    def _failed(self, job: Job, error: ProviderError, still_so: Callable[[], bool]) -> None:
+        """`still_so`: no credentials came since the scan began; seen as the hold is written down, as in the lane."""
         _LOG.warning("scan of job %d: %s", job.id, error)
         info = ErrorInfo.of(error)
         if transfer.waits_for_credentials(error):
-            self._crew.ledger.run(lambda tx: work.hold(tx, Hold(instance=job.instance, error=info)))
+            held = Hold(instance=job.instance, error=info)
+            self._crew.ledger.run(lambda tx: work.hold(tx, held) if still_so() else None)
             return
         with self._lock:
             attempts, _ = self._again_at.get(job.id, (0, 0.0))

@@ -17,12 +17,13 @@ from textual.getters import query_one
 from textual.screen import ModalScreen
 from textual.widgets import Button, ContentSwitcher, OptionList
 
-from backup.model import InstanceInfo, ServiceInfo, StoreState
+from backup.model import InstanceInfo, ServiceInfo
 from providers.errors import InvalidConfiguration, ProviderError
 from providers.report import ErrorInfo
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.setup_draft import Draft, SetUp, free_name
-from screens.modals.setup_pages import CheckPage, DonePage, KeepPage, Page, ServicePage, SettingsPage
+from screens.modals.setup_keep import KeepPage
+from screens.modals.setup_pages import CheckPage, DonePage, Page, ServicePage, SettingsPage
 from tui.bridge import bridge_of
 from tui.widgets.one_line import KeyBar
 from tui.widgets.settings_form import FIELD_BINDINGS, SettingsForm
@@ -43,6 +44,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
         Binding("enter", "save", "save and enable"),
         Binding("enter", "finish(True)", "browse"),
         Binding("r", "check", "check again"),
+        Binding("u", "open_store", "open the store"),
         Binding("r", "ask_store", "look again"),
         Binding("c", "create", "create it"),
         Binding("l", "choose", "choose another"),
@@ -60,7 +62,6 @@ class SetupScreen(ModalScreen[SetUp | None]):
         self._wanted = instance.type if instance else service
         self._draft: Draft | None = None
         self._busy = False
-        self._can_save = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="setup") as dialog:
@@ -90,12 +91,13 @@ class SetupScreen(ModalScreen[SetUp | None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Which keys there are, page by page."""
-        page, idle, can_save = self.page, not self._busy, self._can_save
+        page, idle = self.page, not self._busy
         match action:
             case "keep" | "check" | "create" | "choose":
                 return idle and page is Page.CHECK and self.draft.allows(action)
-            case "save" | "ask_store":
-                return idle and page is Page.KEEP and can_save is (action == "save")
+            case "save" | "ask_store" | "open_store":
+                keep = self.keep_page
+                return idle and page is Page.KEEP and not keep.busy and keep.can_save is (action == "save")
             case "finish":
                 return page is Page.DONE
             case "back":
@@ -194,27 +196,22 @@ class SetupScreen(ModalScreen[SetUp | None]):
 
     def action_keep(self) -> None:
         self._go_to(Page.KEEP)
-        self._can_save = not self.draft.secrets
-        if self._can_save:
-            self.keep_page.show_no_secret(kept=bool(self._instance and self._instance.has_credentials))
-            self.refresh_bindings()
+        if self.draft.secrets:
+            self.keep_page.ask_store()
         else:
-            self.action_ask_store()
+            self.keep_page.show_no_secret(kept=bool(self._instance and self._instance.has_credentials))
 
-    @work(exclusive=True, group="setup")
-    async def action_ask_store(self) -> None:
-        bridge = bridge_of(self)
+    def action_ask_store(self) -> None:
         self.keep_page.ask_store()
-        self._set_busy(True)
-        try:
-            status = await bridge.call(bridge.service.store_status, timeout_s=5)
-            self._can_save = status.state is StoreState.READY
-            self.keep_page.show_store(status)
-        except ProviderError as error:
-            self.keep_page.show_error(ErrorInfo.of(error))
-        finally:
-            self._set_busy(False)
 
+    def action_open_store(self) -> None:
+        self.keep_page.open_store()
+
+    @on(KeepPage.Changed)
+    def _keep_changed(self) -> None:
+        self.refresh_bindings()
+
+    @on(KeepPage.Opened)
     @work(exclusive=True, group="setup")
     async def action_save(self) -> None:
         self._set_busy(True)
@@ -223,7 +220,6 @@ class SetupScreen(ModalScreen[SetUp | None]):
             self.query_one(DonePage).show(info.name, info.location or info.container)
             self._go_to(Page.DONE)
         except ProviderError as error:
-            self._can_save = False
             self.keep_page.show_error(ErrorInfo.of(error))
         finally:
             self._set_busy(False)

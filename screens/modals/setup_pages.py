@@ -14,15 +14,13 @@ from textual.getters import query_one
 from textual.widgets import Button, OptionList, Static
 from textual.widgets.option_list import Option
 
-from backup.model import ServiceInfo, StoreState, StoreStatus
+from backup.model import ServiceInfo
 from providers.errors import InvalidConfiguration
-from providers.report import ErrorInfo
 from screens.modals.setup_draft import Draft
 from tui.text import safe
 from tui.theme import STYLES, Tone
-from tui.widgets.check_steps import CheckSteps, explain
+from tui.widgets.check_steps import CheckSteps
 from tui.widgets.settings_form import SettingsForm
-from tui.widgets.store_words import store_words
 
 NOTHING_STORED = "Nothing has been stored yet."
 
@@ -137,48 +135,6 @@ class CheckPage(VerticalScroll, can_focus=False):
             self.choices.focus()
         else:
             self.say(f"There are none to choose from. {NOTHING_STORED}")
-
-
-class KeepPage(VerticalScroll, can_focus=False):
-    """Where the secret goes, before it goes there."""
-
-    words = query_one("#keep-words", Static)
-
-    def __init__(self) -> None:
-        super().__init__(id=Page.KEEP.value)
-
-    def compose(self) -> ComposeResult:
-        yield Static("", id="keep-words")
-
-    def ask_store(self) -> None:
-        self.words.update(Content.styled("Asking the keyring…", STYLES[Tone.GOING]))
-
-    def show_store(self, status: StoreStatus) -> None:
-        usable = status.state is StoreState.READY
-        head = "The secret goes into the keyring, nowhere else." if usable else "The secret cannot be kept now."
-        foot = (
-            "The settings go into the configuration file; no secret is in it."
-            if usable
-            else f"Nothing is saved: a secret is never written to a plain file. {NOTHING_STORED}"
-        )
-        self._draw(head, store_words(status), foot)
-
-    def show_no_secret(self, *, kept: bool) -> None:
-        """`kept`: the keyring holds one from before."""
-        head = "The secret in the keyring stays as it is." if kept else "There is no secret to keep."
-        body = "" if kept else "The check passed without one from this form, so nothing goes into the keyring. "
-        self._draw(head, Content(f"{body}The settings go into the configuration file."), "")
-
-    def show_error(self, error: ErrorInfo) -> None:
-        self.words.update(
-            Content("\n\n").join([explain(error), Content.styled("Nothing has been saved.", STYLES[Tone.MUTED])])
-        )
-
-    def _draw(self, head: str, body: Content, foot: str) -> None:
-        parts = [Content.styled(head, STYLES[Tone.STRONG]), body]
-        if foot:
-            parts.append(Content.styled(foot, STYLES[Tone.MUTED]))
-        self.words.update(Content("\n\n").join(parts))
 
 
 class DonePage(VerticalScroll, can_focus=False):

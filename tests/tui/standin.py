@@ -32,6 +32,7 @@ from backup.model import (
 )
 from backup.questions_client import QuestionsClient
 from backup.service import Service
+from backup.store_model import StoreChoice
 from providers.errors import NotFound, ProviderError
 from providers.objects import Page, RemoteFile
 from tui.app import BackupConsole
@@ -114,6 +115,12 @@ class StandInService:
 
     def close(self) -> None:
         self.closed = True
+
+    def open_store(self) -> StoreStatus:
+        return self.store
+
+    def store_choices(self) -> tuple[StoreChoice, ...]:
+        return ()
 
     def status(self) -> dict[str, Any]:
         places = ("config_file", "state_dir", "logs_dir", "local_storage")

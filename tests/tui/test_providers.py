@@ -175,7 +175,7 @@ async def test_editing_opens_the_form_with_what_is_saved() -> None:
         await sees(pilot, "All five steps passed.")
         assert calls_of(questions, "probe_draft") == [("probe_draft", "aws_s3", {"container": "photos2"}, "aws_s3")]
         await pilot.press("enter")
-        await sees(pilot, "The secret in the keyring stays as it is.")
+        await sees(pilot, "The secret in the credential store stays as it is.")
         await pilot.press("enter")
         await sees(pilot, "aws_s3 is saved")
         assert calls_of(service, "save") == [("save", "aws_s3", "aws_s3", {"container": "photos2"}, True)]

@@ -234,6 +234,7 @@ async def test_an_error_of_the_asking_itself_stays_on_the_screen() -> None:
 
 async def test_without_a_usable_store_nothing_is_saved_and_the_cure_is_said() -> None:
     service = ScriptedService()
+    service.known_instances.pop()
     service.store = StoreStatus(state=StoreState.LOCKED, backend="GNOME Keyring", hint="Unlock it, then look again.")
     app = console(service, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:

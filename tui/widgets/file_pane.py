@@ -21,7 +21,7 @@ from tui.listing import Entry, Listing, Order, columns
 from tui.places import Load, Place
 from tui.text import cell_len, cut_middle
 from tui.widgets.line_table import LineTable
-from tui.words import error_content
+from tui.words import error_content, needs_store
 
 _AHEAD_ROWS = 200
 """The next page is asked for when the last row in view is this near to the end."""
@@ -171,8 +171,15 @@ class FilePane(Vertical):
         self._error = error
         self.busy("")
         elsewhere = "\n1 goes to Providers, where it is set up" if error.kind in _CURED_IN_SETTINGS else ""
+        if needs_store(error):
+            elsewhere = "\nU opens the credential store"
         self.notice.update(error_content(error, f"r try again   esc put away{elsewhere}"))
         self.notice.add_class("shown")
+
+    @property
+    def waits_for_store(self) -> bool:
+        """Whether what it shows is that the credential store was not ready."""
+        return self._error is not None and needs_store(self._error)
 
     def put_away(self) -> None:
         self._error = None

@@ -6,13 +6,14 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.getters import query_one
 from textual.screen import Screen
 
-from backup.model import QueueSnapshot
+from backup.model import QueueSnapshot, StoreState
 from tui.bridge import Bridge, InstancesChanged, QueueChanged, bridge_of
-from tui.widgets.one_line import KeyBar, Mode, ModeBar, TitleBar
+from tui.widgets.one_line import KeyBar, Mode, ModeBar, TitleBar, store_noun
 from tui.widgets.transfer_strip import TransferStrip
 
 
@@ -20,6 +21,10 @@ class ModeScreen(Screen[None]):
     """Base of the five modes. A subclass names its MODE, yields its body, and may override the two hooks."""
 
     MODE: ClassVar[Mode]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("u,U", "app.open_store(True)", "unlock"),
+        Binding("u,U", "app.open_store(False)", "open the credential store", show=False),
+    ]
     DEFAULT_CSS = """
     ModeScreen { background: $background; }
     ModeScreen > #body { height: 1fr; background: $background; }
@@ -55,14 +60,21 @@ class ModeScreen(Screen[None]):
 
     @on(QueueChanged)
     def _show_queue(self, event: QueueChanged) -> None:
-        self.strip.show(event.snapshot.totals)
+        self._show_strip()
         self.queue_changed(event.snapshot)
+
+    def _show_strip(self) -> None:
+        store = self.bridge.store
+        locked = store_noun(store) if store is not None and store.state is StoreState.LOCKED else ""
+        self.strip.show(self.bridge.snapshot.totals, locked)
 
     @on(InstancesChanged)
     def _show_instances(self) -> None:
         bridge = self.bridge
         self._seen_version = bridge.version
         self.title_bar.show(bridge.host, bridge.store, bridge.ready_services, len(bridge.services))
+        self._show_strip()
+        self.refresh_bindings()
         self.instances_changed()
 
     @on(events.ScreenResume)

@@ -92,7 +92,7 @@ def _credentials(info: InstanceInfo) -> tuple[str, Tone]:
     if info.has_credentials is None:
         return "none needed", Tone.PLAIN
     if info.has_credentials:
-        return "in the keyring", Tone.PLAIN
+        return "in the credential store", Tone.PLAIN
     return "none kept here: the service's own chain is asked", Tone.MUTED
 
 

@@ -33,12 +33,17 @@ class Mode(StrEnum):
 
 
 STORE_WORDS: Final[dict[StoreState, tuple[str, Tone]]] = {
-    StoreState.READY: ("keyring ready", Tone.PROVED),
-    StoreState.LOCKED: ("keyring locked", Tone.WAITING),
-    StoreState.NO_COLLECTION: ("keyring not set up", Tone.WAITING),
-    StoreState.UNAVAILABLE: ("no keyring", Tone.WAITING),
-    StoreState.HUNG: ("keyring does not answer", Tone.FAILED),
+    StoreState.READY: ("{} ready", Tone.PROVED),
+    StoreState.LOCKED: ("{} locked", Tone.WAITING),
+    StoreState.NO_COLLECTION: ("{} not set up", Tone.WAITING),
+    StoreState.UNAVAILABLE: ("no {}", Tone.WAITING),
+    StoreState.HUNG: ("{} does not answer", Tone.FAILED),
 }
+
+
+def store_noun(status: StoreStatus) -> str:
+    """'vault' or 'keyring': what people call the store in a word."""
+    return "vault" if status.backend.startswith("vault") else "keyring"
 
 
 class OneLine(Widget):
@@ -84,11 +89,19 @@ class TitleBar(OneLine):
     def right(self) -> Content:
         parts: list[Part] = []
         if self._store is not None:
-            word, tone = STORE_WORDS[self._store.state]
-            parts += [(word, STYLES[tone]), (" · ", STYLES[Tone.TRACK])]
+            parts += [*self._store_part(self._store), (" · ", STYLES[Tone.TRACK])]
         if self._known:
             parts.append((f"{self._ready} of {self._known} services ready", STYLES[Tone.MUTED]))
         return Content.assemble(*parts)
+
+    def _store_part(self, store: StoreStatus) -> list[Part]:
+        words, tone = STORE_WORDS[store.state]
+        return [(words.format(store_noun(store)), STYLES[tone])]
+
+    async def on_click(self, event: events.Click) -> None:
+        """The state of the credential store leads to it."""
+        if event.x >= self.size.width - self.right().cell_length - 1:
+            await self.run_action("app.credentials")
 
 
 class ModeBar(OneLine):

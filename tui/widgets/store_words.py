@@ -33,6 +33,11 @@ def line(label: str, text: str, tone: Tone = Tone.PLAIN) -> Content:
     return Content.assemble((label.ljust(LABEL_WIDTH), STYLES[Tone.MUTED]), (safe(text), STYLES[tone]))
 
 
+def detail_words(detail: str) -> str:
+    """What is wrong with a store, escaped, without its subject: 'has no session bus: …'."""
+    return safe(detail).removeprefix("the credential store ")
+
+
 def store_words(status: StoreStatus) -> Content:
     """Place, state, cure or protection: three to six lines."""
     sign, word, tone = STATE_WORDS[status.state]

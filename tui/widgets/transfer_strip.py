@@ -28,10 +28,12 @@ class TransferStrip(OneLine):
     def __init__(self) -> None:
         super().__init__()
         self._totals = QueueTotals()
+        self._locked = ""
 
-    def show(self, totals: QueueTotals) -> None:
-        if totals != self._totals:
-            self._totals = totals
+    def show(self, totals: QueueTotals, locked: str = "") -> None:
+        """`locked`: the credential store, when transfers may wait for it to be unlocked."""
+        if (totals, locked) != (self._totals, self._locked):
+            self._totals, self._locked = totals, locked
             self.refresh()
 
     def left(self, width: int) -> Content:
@@ -67,6 +69,9 @@ class TransferStrip(OneLine):
             return [("◷ ", STYLES[Tone.WAITING]), ("counting what there is to send", STYLES[Tone.PLAIN])]
         if totals.queued:
             return [("· ", STYLES[Tone.MUTED]), (f"{totals.queued} queued", STYLES[Tone.PLAIN])]
+        if totals.waiting:
+            why = f", the {self._locked} is locked" if self._locked else ""
+            return [("◷ ", STYLES[Tone.WAITING]), (f"{totals.waiting:,} waiting{why}", STYLES[Tone.PLAIN])]
         return [("· ", STYLES[Tone.MUTED]), ("no transfers under way", STYLES[Tone.MUTED])]
 
     def _facts(self) -> list[list[Part]]:
@@ -79,7 +84,7 @@ class TransferStrip(OneLine):
             facts.append([("left ", STYLES[Tone.MUTED]), (clock(totals.left_s), STYLES[Tone.PLAIN])])
         for word, number, tone in (
             ("failed", totals.failed, Tone.FAILED),
-            ("waiting", totals.waiting, Tone.WAITING),
+            ("waiting", totals.waiting if totals.active or totals.queued else 0, Tone.WAITING),
             ("paused", totals.paused, Tone.MUTED),
             ("verified", totals.verified, Tone.PROVED),
         ):

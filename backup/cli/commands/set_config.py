@@ -31,6 +31,8 @@ def command(session: Session, output: Output, name: str, key: str, value: str) -
     JSON: {"name", "type", "key", "value", "state"}
     """
     with doing(f"set {key} of {name}"):
+        if name in {info.name for info in session.service.instances()}:
+            session.open_store_for(name)  # the account's name lives beside its secret
         info = session.service.set_setting(name, key, value)
     shown = info.type if key == "type" else info.settings.get(key)
     output.line(f"{info.name}: {key} = {shown}")

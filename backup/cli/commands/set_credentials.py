@@ -7,7 +7,7 @@ import sys
 import click
 
 from backup.cli.output import Output
-from backup.cli.session import Session, json_option, pass_session, stdin_is_terminal
+from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
 from providers.secret import Secret
 
 _MAX_SECRET_CHARACTERS = 64 * 1024
@@ -16,23 +16,29 @@ _MAX_SECRET_CHARACTERS = 64 * 1024
 @click.command("set-credentials")
 @click.argument("name")
 @click.option("--username", "-u", metavar="U", help="Account name or key id; left as it is when not given.")
+@click.option("--field", metavar="KEY", help="Another secret setting than the password: get-config NAME --describe.")
+@passphrase_option
 @json_option
 @pass_session
-def command(session: Session, output: Output, name: str, username: str | None) -> None:
-    """Keep the credentials of provider NAME in the keyring.
+def command(session: Session, output: Output, name: str, username: str | None, field: str | None) -> None:
+    """Keep the credentials of provider NAME in the credential store.
 
     The secret is asked for without showing it, or read from standard input (its first line) when that is no terminal:
 
     \b
         pass show minio | homeserver-backup set-credentials minio --username admin
 
-    Where no keyring can be used, nothing is saved (exit code 4).
+    Where no store can be used, nothing is saved (exit code 4); `credentials create-vault` makes one.
 
     \b
     JSON: {"name", "has_credentials", "store": {"state", "backend"}}
     """
     secret = _ask(username) if stdin_is_terminal() else _read()
-    session.service.set_credentials(name, username, secret)
+    session.open_store()
+    if field is None:
+        session.service.set_credentials(name, username, secret)
+    else:
+        session.service.set_credentials(name, username, None, {field: secret})
     store = session.service.store_status()
     output.line(f"credentials of {name} are kept in {store.backend}")
     output.document({"name": name, "has_credentials": True, "store": {"state": store.state, "backend": store.backend}})

@@ -42,6 +42,7 @@ def command(session: Session, output: Output, provider: str, size_bytes: int) ->
     "left_behind": {"kind", "message", "hint", "code"} or null}
     """
     name = session.service.instance(provider).name
+    session.open_store_for(name)
     output.line(f"provider {name}, {size(size_bytes)}")
     opened = OpenProviders(session.paths)
     with _stopped_like_ctrl_c(), _watcher(output) as watcher:

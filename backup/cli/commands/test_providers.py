@@ -36,6 +36,7 @@ def command(session: Session, output: Output, name: str | None) -> int:
     "error": {"kind", "message", "hint", "code"} or null}]}
     """
     names = [session.service.instance(name).name] if name else [info.name for info in session.service.instances()]
+    session.open_store_for(*names)
     with contextlib.closing(session.questions), ThreadPoolExecutor(_PARALLEL) as threads:
         outcomes = dict(zip(names, threads.map(lambda item: check(session, item), names), strict=True))
     rows = [row for item, outcome in outcomes.items() for row in _rows(item, outcome)]
@@ -61,6 +62,7 @@ def check(session: Session, name: str) -> Outcome:
 def check_or_raise(session: Session, output: Output, name: str) -> None:
     """Check, show the steps, remember the result. Raises InvalidConfiguration when it was not passed, or the error
     that kept it from beginning."""
+    session.open_store_for(name)
     with contextlib.closing(session.questions):
         outcome = check(session, name)
     output.table(["PROVIDER", "STEP", "STATE", "TIME", "DETAIL"], _rows(name, outcome))

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import click
 
+from backup.cli import diagnostics
+from backup.cli.follow import wait
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
 from backup.model import FINAL_STATES, ItemState, ItemView, JobView, QueueSnapshot
@@ -51,9 +53,30 @@ def list_transfers(session: Session, output: Output, job_id: int | None, maximum
     )
     output.line()
     output.table(["ITEM", "JOB", "STATE", "DONE", "NAME", "NOTE"], [_item_row(item) for item in snapshot.items])
+    for error in dict.fromkeys(job.held for job in jobs if job.held):
+        diagnostics.explain("transfers wait", error)
     hidden = snapshot.item_count - len(snapshot.items)
     if hidden > 0:
         output.line(f"and {hidden:,} more (--max)")
+
+
+@command.command("wait")
+@click.argument("jobs", metavar="[JOB]...", nargs=-1, type=int)
+@json_option
+@pass_session
+def wait_for(session: Session, output: Output, jobs: tuple[int, ...]) -> int:
+    """Have the queue worked off, and return only then: for timers, cron jobs and the start of the machine.
+
+    Ends too when nothing can go on without somebody's help; exit code and output say what is wanted (4: unlock the
+    credential store, or set a credential).
+
+    \b
+    JSON: {"jobs": [{"id", "kind", "instance", "counts", ...}], "failed": [{"id", "name", "state", "error", ...}]}
+    """
+    unfinished = [job.instance for job in session.service.snapshot(limit=0).jobs if not job.finished]
+    session.open_store_for(*unfinished)
+    session.service.ensure_worker()
+    return wait(session, output, list(jobs))
 
 
 def _job_row(job: JobView) -> list[str]:
@@ -74,6 +97,8 @@ def _job_row(job: JobView) -> list[str]:
 def _job_state(job: JobView) -> str:
     if job.finished:
         return "failed" if any(job.counts.get(state) for state in _ENDED_BADLY) or job.error else "done"
+    if job.held and not job.counts.get(ItemState.RUNNING):
+        return "waiting"
     for state in (ItemState.RUNNING, ItemState.QUEUED, ItemState.WAITING):
         if job.counts.get(state):
             return state.value

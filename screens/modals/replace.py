@@ -24,7 +24,7 @@ from tui.widgets.settings_form import FIELD_BINDINGS, SettingsForm
 from tui.widgets.store_words import store_words
 
 
-class CredentialsScreen(ModalScreen[bool]):
+class ReplaceCredentials(ModalScreen[bool]):
     """True once something was kept. Secrets are typed masked and go straight to the credential store."""
 
     CSS_PATH = "setup.tcss"

@@ -1,0 +1,91 @@
+"""`credentials status` and `list`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session
+from backup.store_model import TITLES, CredentialFact, StoreChoice
+from backup.text import when
+
+
+@click.command("status")
+@json_option
+@pass_session
+def status(session: Session, output: Output) -> None:
+    """Which store is used, whether it can be read now, what it protects against, and what else could be used.
+
+    \b
+    JSON: {"status": {"state", "backend", "detail", "hint"}, "backend", "path", "pinned",
+    "facts": [{"question", "answer", "why"}], "credentials": [...], "slots": [{"id", "kind", "label", "created_at"}],
+    "left_in", "worker_unlocked", "choices": [{"backend", "title", "state", "in_use", "recommended", ...}]}
+    """
+    facts, choices = session.service.store_facts(), session.service.store_choices()
+    output.document({**_as_dict(facts), "choices": choices})
+    detail = f" ({facts.status.detail})" if facts.status.detail else ""
+    rows = [["store", facts.title], ["state", f"{facts.status.state.value}{detail}"]]
+    rows += [["path", facts.path]] if facts.path else []
+    rows += [[fact.question, f"{fact.answer.value}: {fact.why}"] for fact in facts.facts]
+    rows += [
+        ["opens with", f"{slot.kind} {slot.label} (slot {slot.id}, {when(slot.created_at)})"] for slot in facts.slots
+    ]
+    if facts.worker_unlocked is not None and facts.path:
+        rows.append(["worker", "has the key" if facts.worker_unlocked else "does not have the key"])
+    output.table(["WHAT", "VALUE"], rows)
+    output.line()
+    output.table(["STORE", "STATE", "NOTE"], [_choice(choice) for choice in choices])
+    if facts.status.hint:
+        output.line(facts.status.hint)
+    if facts.left_in:
+        output.line(
+            f"copies of credentials are still in the {TITLES[facts.left_in]}: "
+            f"credentials move --to {facts.backend} goes on and deletes them"
+        )
+
+
+def _as_dict(struct: object) -> dict[str, object]:
+    import msgspec
+
+    return {name: getattr(struct, name) for name in (field.name for field in msgspec.structs.fields(struct))}  # type: ignore[arg-type]
+
+
+def _choice(choice: StoreChoice) -> list[str]:
+    notes = ["in use"] if choice.in_use else []
+    notes += ["chosen"] if choice.pinned else []
+    notes += ["recommended"] if choice.recommended and not choice.in_use else []
+    return [choice.title, choice.state.value, ", ".join(notes) or choice.detail]
+
+
+@click.command("list")
+@json_option
+@pass_session
+def list_credentials(session: Session, output: Output) -> None:
+    """Each credential: whether it is set or missing, who uses it, when it was last used, when it expires.
+
+    \b
+    JSON: {"credentials": [{"key", "instances", "state", "username", "fields", "last_used_at", "expires_at"}]}
+    """
+    found = session.service.credentials()
+    output.document({"credentials": found})
+    if not found:
+        output.line("no provider needs credentials yet")
+        return
+    output.table(["CREDENTIAL", "STATE", "USED BY", "ACCOUNT", "HOLDS", "LAST USED", "EXPIRES"], map(_row, found))
+
+
+def _row(fact: CredentialFact) -> list[str]:
+    return [
+        fact.key,
+        fact.state.value,
+        ", ".join(fact.instances) or "-",
+        fact.username or "-",
+        ", ".join(fact.fields) or "-",
+        when(fact.last_used_at),
+        when(fact.expires_at),
+    ]
+
+
+COMMANDS: Final = {"status": status, "list": list_credentials}

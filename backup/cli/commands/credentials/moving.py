@@ -1,0 +1,63 @@
+"""`credentials move`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from backup.cli import diagnostics
+from backup.cli.commands.credentials.stores import STORES
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
+from backup.store_model import TITLES, MoveProgress, MoveStep, StoreBackend
+from backup.text import count
+
+_DOING: Final = {
+    MoveStep.COPY: "copying",
+    MoveStep.COMPARE: "comparing",
+    MoveStep.SWITCH: "switching over",
+    MoveStep.DELETE: "deleting the copy of",
+}
+
+
+@click.command("move")
+@click.option("--to", required=True, type=STORES, help="The store to take them to; ready, or a vault to unlock.")
+@click.option("--yes", is_flag=True, help="Delete the copies in the former store without asking.")
+@click.option("--keep", is_flag=True, help="Leave the copies in the former store for now.")
+@passphrase_option
+@json_option
+@pass_session
+def move(session: Session, output: Output, to: str, yes: bool, keep: bool) -> None:
+    """Take all credentials to another store: copy, read back and compare, switch over, delete the copies after a
+    question.
+
+    May be interrupted at any moment and begun again: up to the switch the former store is in use, from it on the new
+    one.
+
+    \b
+    JSON: {"source", "to", "moved": [...], "deleted": [...], "copies_left"}
+    """
+    kind = StoreBackend(to)
+
+    def confirm() -> bool:
+        if yes or keep:
+            return yes
+        return stdin_is_terminal() and click.confirm("Delete the copies in the former store?", err=True)
+
+    def tell(progress: MoveProgress) -> None:
+        output.line(f"{_DOING[progress.step]} {progress.key}".rstrip())
+
+    with diagnostics.doing(f"move credentials to the {TITLES[kind]}"):
+        ask = session.passphrase() if session.can_ask else None
+        result = session.service.move_credentials(kind, confirm_delete=confirm, on_progress=tell, ask=ask)
+    if result.moved:
+        output.line(f"{count(len(result.moved), 'credential')} now kept in the {TITLES[kind]}")
+    if result.deleted:
+        output.line(f"deleted in the {TITLES[result.source]}: {', '.join(result.deleted)}")
+    if result.copies_left:
+        output.line(f"copies are still in the {TITLES[result.source]}; later: credentials move --to {to} --yes")
+    output.document(result)
+
+
+COMMANDS: Final = {"move": move}

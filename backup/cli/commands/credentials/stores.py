@@ -1,0 +1,170 @@
+"""`credentials use`, `unlock`, `lock`, `create-vault`, `create-keyring`, `change-passphrase`, `remove-slot`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from backup.cli import diagnostics
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session, passphrase_option
+from backup.model import StoreState, StoreStatus
+from backup.store_model import TITLES, StoreBackend
+from providers.secret import Secret
+
+STORES: Final = click.Choice([backend.value for backend in StoreBackend])
+
+
+def _told(output: Output, text: str, status: StoreStatus) -> None:
+    output.line(text)
+    output.document({"state": status.state, "backend": status.backend})
+
+
+@click.command("use")
+@click.argument("store", type=STORES)
+@json_option
+@pass_session
+def use(session: Session, output: Output, store: str) -> None:
+    """Keep credentials in STORE from now on. Where some are kept elsewhere already: credentials move.
+
+    \b
+    JSON: {"state", "backend"}
+    """
+    status = session.service.use_store(StoreBackend(store))
+    _told(output, f"credentials are kept in the {TITLES[StoreBackend(store)]}; it is {status.state.value}", status)
+
+
+@click.command("unlock")
+@click.option("--store", type=STORES, help="Another one than the one in use.")
+@passphrase_option
+@json_option
+@pass_session
+def unlock(session: Session, output: Output, store: str | None) -> None:
+    """Unlock the store of credentials. Transfers that wait for it go on; the vault's key is given to their worker.
+
+    The vault stays open as long as the worker is at work: a command line that needs it asks by itself. The session's
+    keyring stays open for the whole session.
+
+    \b
+    JSON: {"state", "backend"}
+    """
+    kind = StoreBackend(store) if store else session.service.chosen_store()
+    service = session.service
+    if service.store_status().state is StoreState.READY and not store:
+        service.open_store()
+    with diagnostics.doing(f"unlock the {TITLES[kind]}"):
+        status = service.unlock_store(session.passphrase(_prompt(kind))(), kind)
+    _told(output, f"the {TITLES[kind]} is unlocked", status)
+
+
+@click.command("lock")
+@json_option
+@pass_session
+def lock(session: Session, output: Output) -> None:
+    """Lock the store: the worker forgets the vault's key (what is under way goes on, what would begin waits).
+
+    \b
+    JSON: {"state", "backend"}
+    """
+    status = session.service.lock_store()
+    _told(output, "the store is locked", status)
+
+
+@click.command("create-vault")
+@passphrase_option
+@json_option
+@pass_session
+def create_vault(session: Session, output: Output) -> None:
+    """Make the vault: one encrypted file of this program (XChaCha20-Poly1305, argon2id), for machines without a keyring
+    that is open. The passphrase is asked for twice.
+
+    \b
+    JSON: {"state", "backend"}
+    """
+    _create(session, output, StoreBackend.VAULT)
+
+
+@click.command("create-keyring")
+@passphrase_option
+@json_option
+@pass_session
+def create_keyring(session: Session, output: Output) -> None:
+    """Make the default keyring of this session, where its Secret Service has none yet (GNOME Keyring only).
+
+    \b
+    JSON: {"state", "backend"}
+    """
+    _create(session, output, StoreBackend.SECRET_SERVICE)
+
+
+def _create(session: Session, output: Output, kind: StoreBackend) -> None:
+    with diagnostics.doing(f"create the {TITLES[kind]}"):
+        chosen = session.new_passphrase(f"Passphrase of the new {TITLES[kind].partition(' (')[0]}")
+        _tell_quality(chosen)
+        status = session.service.create_store(chosen, kind)
+    _told(output, f"the {TITLES[kind]} is made, and unlocked", status)
+    if kind is StoreBackend.VAULT:
+        output.line("Its passphrase is nowhere else: without it the credentials in it are lost, though no backup is.")
+
+
+def _tell_quality(chosen: Secret) -> None:
+    from backup.credentials.passphrase_quality import assess
+
+    quality = assess(chosen.reveal())
+    if quality.advice:
+        diagnostics.warn(f"this passphrase is {quality.strength.value}. {quality.advice}")
+
+
+@click.command("change-passphrase")
+@passphrase_option
+@click.option("--new-passphrase-fd", type=click.IntRange(min=0), metavar="N", help="Where the new one comes from.")
+@json_option
+@pass_session
+def change_passphrase(session: Session, output: Output, new_passphrase_fd: int | None) -> None:
+    """Change the passphrase of the vault; other ways to open it stay.
+
+    \b
+    JSON: {"changed"}
+    """
+    with diagnostics.doing("change the passphrase"):
+        old = session.passphrase("Passphrase now")()
+        session.passphrase_fd = new_passphrase_fd
+        new = session.new_passphrase("New passphrase")
+        _tell_quality(new)
+        session.service.change_passphrase(old, new)
+    output.line("the passphrase is changed")
+    output.document({"changed": True})
+
+
+@click.command("remove-slot")
+@click.argument("slot")
+@passphrase_option
+@json_option
+@pass_session
+def remove_slot(session: Session, output: Output, slot: str) -> None:
+    """Take a way to open the vault away, by its number in `credentials status`. The last one cannot go.
+
+    \b
+    JSON: {"removed"}
+    """
+    with diagnostics.doing(f"remove slot {slot}"):
+        session.open_store()
+        session.service.remove_slot(slot)
+    output.line(f"slot {slot} no longer opens the vault")
+    output.document({"removed": slot})
+
+
+def _prompt(kind: StoreBackend) -> str:
+    return "Password of the keyring" if kind is StoreBackend.SECRET_SERVICE else "Passphrase of the vault"
+
+
+COMMANDS: Final = {
+    "use": use,
+    "unlock": unlock,
+    "lock": lock,
+    "create-vault": create_vault,
+    "create-keyring": create_keyring,
+    "change-passphrase": change_passphrase,
+    "remove-slot": remove_slot,
+}

@@ -1,0 +1,149 @@
+"""`credentials unattended`."""
+
+from __future__ import annotations
+
+import getpass
+import shlex
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from backup.cli import diagnostics
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session, passphrase_option
+from backup.credentials.unattended import PROTECTION, Setup, Variant, Verdict
+from backup.unattended_setup import Wanted
+
+_VARIANTS: Final = {
+    "systemd": Variant.SYSTEMD_CREDENTIAL,
+    "key-file": Variant.KEY_FILE,
+    "command": Variant.PASSWORD_COMMAND,
+}
+
+
+@click.command("unattended")
+@click.argument("how", type=click.Choice(list(_VARIANTS)), required=False)
+@click.option("--key-file", type=click.Path(path_type=Path), help="key-file: where the key is written (0600).")
+@click.option(
+    "--password-command",
+    metavar="COMMAND",
+    help='command: what prints the passphrase, as one text: "pass show backup". It is run without a shell.',
+)
+@click.option(
+    "--units", type=click.Path(path_type=Path), metavar="FOLDER", help="Write systemd units into this folder."
+)
+@click.option("--resume", is_flag=True, help="A user unit that goes on with the queue after each boot, not a timer.")
+@click.option("--at", "on_calendar", default="daily", show_default=True, help="When the timer runs (systemd.time).")
+@click.option(
+    "--job", default="", metavar="COMMAND", help='What it runs: "upload /srv --provider b2". Default: transfers wait.'
+)
+@click.option("--user", default=None, help="Whom the system service runs as; default: you.")
+@click.option("--replace", is_flag=True, help="Replace units of the same name.")
+@click.option("--print-key", is_flag=True, help="Add a slot and print its key, for a pipe into systemd-creds.")
+@passphrase_option
+@json_option
+@pass_session
+def unattended(
+    session: Session,
+    output: Output,
+    how: str | None,
+    key_file: Path | None,
+    password_command: str | None,
+    units: Path | None,
+    resume: bool,
+    on_calendar: str,
+    job: str,
+    user: str | None,
+    replace: bool,
+    print_key: bool,
+) -> None:
+    """Have jobs that nobody sits beside (timers, cron, the start of the machine) open the vault by themselves.
+
+    \b
+    systemd    the key of a slot of its own, encrypted for this machine by systemd-creds (LoadCredentialEncrypted=)
+    key-file   the key in a file that only you can read (0600); for cron and user units too
+    command    the passphrase from a program of yours (password_command), such as pass
+
+    Without HOW: what is set up. Enabling units is left to you; the commands are shown.
+
+    \b
+    JSON: {"variant", "protects", "units": [{"path", "state"}], "verified", "says", "commands", "notes"}
+    """
+    if print_key:
+        return _print_key(session)
+    if how is None:
+        return _show(session, output)
+    variant = _VARIANTS[how]
+    wanted = Wanted(
+        variant=variant,
+        key_file=key_file,
+        password_command=tuple(shlex.split(password_command)) if password_command else (),
+        folder=units,
+        resume=resume,
+        on_calendar=on_calendar,
+        job=tuple(shlex.split(job)) or ("transfers", "wait"),
+        user=user or getpass.getuser(),
+        replace=replace,
+    )
+    with diagnostics.doing("set up jobs without you"):
+        session.open_store()
+        made = session.service.set_up_unattended(wanted)
+    output.line(made.setup.protects)
+    for path, state in made.written.items():
+        output.line(f"{state.value}: {path}")
+    _tell_commands(output, made.setup, made.verdict)
+    output.document(
+        {
+            "variant": variant,
+            "protects": made.setup.protects,
+            "units": [{"path": str(path), "state": state} for path, state in made.written.items()],
+            "verified": made.verdict.ok,
+            "says": made.verdict.says,
+            "commands": made.setup.commands if made.units_made else [],
+            "notes": made.setup.notes,
+        }
+    )
+
+
+def _tell_commands(output: Output, setup: Setup, verdict: Verdict) -> None:
+    if verdict.ok:
+        output.line("systemd-analyze verify: ok")
+    elif verdict.says:
+        diagnostics.warn(verdict.says if verdict.ok is None else f"systemd-analyze verify: {verdict.says}")
+    if setup.units and verdict != Verdict(ok=None):
+        output.line("now run:")
+        for line in setup.commands:
+            output.line(f"  {line}")
+    for note in setup.notes:
+        output.line(note)
+
+
+def _print_key(session: Session) -> None:
+    """To a pipe only: a key on a screen, or in a file that anybody may read, is no key any more."""
+    if sys.stdout.isatty():
+        raise click.UsageError("the key is for a pipe: ... --print-key | sudo systemd-creds encrypt ...")
+    with diagnostics.doing("add a slot to the vault"):
+        session.open_store()
+        key = session.service.add_key_slot("systemd")
+    sys.stdout.write(key.reveal() + "\n")
+
+
+def _show(session: Session, output: Output) -> None:
+    from backup import config
+
+    settings = config.load(session.paths).store
+    found = {"key_file": settings.key_file, "password_command": list(settings.password_command)}
+    output.document(found)
+    output.table(
+        ["HOW", "SET UP", "PROTECTS"],
+        [
+            ["systemd", "see: systemctl list-timers homeserver-backup.timer", PROTECTION[Variant.SYSTEMD_CREDENTIAL]],
+            ["key-file", settings.key_file or "no", PROTECTION[Variant.KEY_FILE]],
+            ["command", shlex.join(settings.password_command) or "no", PROTECTION[Variant.PASSWORD_COMMAND]],
+        ],
+    )
+
+
+COMMANDS: Final = {"unattended": unattended}

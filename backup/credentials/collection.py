@@ -1,0 +1,201 @@
+"""Unlocking, or creating, the session's default keyring from a terminal: no prompt of a desktop, which nobody would
+see.
+
+By GNOME Keyring's own interface, the one that PAM's log-in uses (gnome-keyring 42: daemon/dbus/gkd-secret-service.c).
+KWallet and KeePassXC have none like it; there the vault is the answer. The password crosses the bus encrypted (the
+Secret Service's DH session).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, ClassVar, Final, TypeVar
+
+from jeepney import DBusErrorResponse
+from jeepney.io.blocking import DBusConnection
+from keyring.errors import KeyringError
+from secretstorage.defines import SS_PATH, SS_PREFIX
+from secretstorage.exceptions import ItemNotFoundException, PromptDismissedException, SecretStorageException
+from secretstorage.util import DBusAddressWrapper, format_secret, open_session
+
+from backup.credentials.bounded import bounded
+from backup.credentials.errors import CredentialStoreError
+from backup.credentials.secret_service import connect
+from backup.model import StoreState
+from providers.secret import Secret
+
+T = TypeVar("T")
+
+LABEL: Final = "Default keyring"
+_VAULT: Final = "Use the vault instead: an encrypted file of this program."
+_INTERNAL: Final = "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface"
+_DENIED: Final = "org.gnome.keyring.Error.Denied"
+_NO_SUCH_INTERFACE: Final = frozenset(
+    f"org.freedesktop.DBus.Error.{name}" for name in ("UnknownMethod", "UnknownInterface", "NotSupported")
+)
+_NOWHERE: Final = "/"
+
+
+class CollectionError(CredentialStoreError):
+    """The session's keyring could not be unlocked or created. No password is ever part of the message."""
+
+    kind: ClassVar[str] = "keyring"
+    state: ClassVar[StoreState] = StoreState.UNAVAILABLE
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint, code=code or self.state.value, retry_after_s=retry_after_s)
+
+
+class WrongKeyringPassword(CollectionError):
+    kind = "keyring_wrong_password"
+    state = StoreState.LOCKED
+    cure = "Type it again: it is the password of the keyring, on a desktop most often that of the log-in."
+
+
+class NotOffered(CollectionError):
+    """This Secret Service is not GNOME Keyring, or one without the interface."""
+
+    kind = "keyring_not_offered"
+    cure = f"Unlock it by its own program. {_VAULT}"
+
+
+class Dismissed(CollectionError):
+    kind = "keyring_dismissed"
+    state = StoreState.LOCKED
+    cure = f"Try again. {_VAULT}"
+
+
+class NoDefaultCollection(CollectionError):
+    kind = "keyring_no_collection"
+    state = StoreState.NO_COLLECTION
+    cure = f"Create it. {_VAULT}"
+
+
+class CollectionExists(CollectionError):
+    kind = "keyring_exists"
+    cure = "Unlock it with its password."
+
+
+class NoSecretService(CollectionError):
+    kind = "keyring_no_service"
+    cure = _VAULT
+
+
+class NoAnswer(CollectionError):
+    kind = "keyring_no_answer"
+    state = StoreState.HUNG
+    cure = f"End gnome-keyring-daemon, or log out and in again. {_VAULT}"
+
+
+def unlock_default(password: Secret, *, timeout_s: float = 5.0) -> None:
+    """Unlock the default keyring; it is when this returns. Where it was already, the password is not looked at.
+
+    Raises a CollectionError within about `timeout_s`.
+    """
+    _ask(timeout_s, lambda connection: _unlock(connection, password))
+
+
+def create_default(password: Secret, *, label: str = LABEL, timeout_s: float = 5.0) -> None:
+    """Create a keyring, unlocked, and make it the default one. Raises CollectionExists where there is a default one,
+    and other CollectionErrors. An empty password is refused: the keyring would lie on disk in clear.
+    """
+    if not password:
+        raise WrongKeyringPassword("the keyring's password must not be empty", hint="Choose a passphrase.")
+    _ask(timeout_s, lambda connection: _create(connection, password, label))
+
+
+def lock_default(*, timeout_s: float = 5.0) -> None:
+    """Lock the default keyring, for every program of the session. Raises a CollectionError within about `timeout_s`."""
+    _ask(timeout_s, _lock)
+
+
+def _lock(connection: DBusConnection) -> None:
+    path = _default(connection)
+    if path == _NOWHERE:
+        raise NoDefaultCollection("the session has no default keyring yet")
+    _service(connection).call("Lock", "ao", [path])
+    if not _locked(connection, path):
+        raise NotOffered("the keyring stayed open")
+
+
+def _unlock(connection: DBusConnection, password: Secret) -> None:
+    path = _default(connection)
+    if path == _NOWHERE:
+        raise NoDefaultCollection("the session has no default keyring yet")
+    if _locked(connection, path):
+        _internal(connection).call("UnlockWithMasterPassword", "o(oayays)", path, _sealed(connection, password))
+        if _locked(connection, path):
+            raise Dismissed("the keyring stayed locked")
+
+
+def _create(connection: DBusConnection, password: Secret, label: str) -> None:
+    if _default(connection) != _NOWHERE:
+        raise CollectionExists("the session has a default keyring already")
+    attributes = {f"{SS_PREFIX}Collection.Label": ("s", label)}
+    (path,) = _internal(connection).call(
+        "CreateWithMasterPassword", "a{sv}(oayays)", attributes, _sealed(connection, password)
+    )
+    if path == _NOWHERE:
+        raise Dismissed("no keyring was created")
+    _service(connection).call("SetAlias", "so", "default", path)
+    if _locked(connection, path):
+        raise Dismissed("the new keyring is locked")
+
+
+def _default(connection: DBusConnection) -> str:
+    (path,) = _service(connection).call("ReadAlias", "s", "default")
+    return str(path)
+
+
+def _locked(connection: DBusConnection, path: str) -> bool:
+    return bool(DBusAddressWrapper(path, f"{SS_PREFIX}Collection", connection).get_property("Locked"))
+
+
+def _service(connection: DBusConnection) -> Any:
+    return DBusAddressWrapper(SS_PATH, f"{SS_PREFIX}Service", connection)
+
+
+def _internal(connection: DBusConnection) -> Any:
+    return DBusAddressWrapper(SS_PATH, _INTERNAL, connection)
+
+
+def _sealed(connection: DBusConnection, password: Secret) -> tuple[str, bytes, bytes, str]:
+    session = open_session(connection)
+    if not session.encrypted:
+        raise NotOffered("the Secret Service offers no encrypted session; the password was not sent")
+    return format_secret(session, password.reveal().encode("utf-8", "surrogateescape"), "text/plain")
+
+
+def _ask(timeout_s: float, question: Callable[[DBusConnection], T]) -> T:
+    def call() -> T:
+        with closing(connect(timeout_s)) as connection:
+            return question(connection)
+
+    with _collection_errors(timeout_s):
+        return bounded(call, timeout_s + 0.5)
+
+
+@contextmanager
+def _collection_errors(timeout_s: float) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise NoAnswer(f"the keyring gave no answer within {timeout_s:g} s") from error
+    except PromptDismissedException as error:
+        raise Dismissed("the prompt was dismissed") from error
+    except ItemNotFoundException as error:
+        raise _of_reply(error.__cause__, "the keyring vanished meanwhile") from error
+    except DBusErrorResponse as error:
+        raise _of_reply(error, f"the keyring answered {error.name}") from error
+    except (KeyringError, SecretStorageException, OSError) as error:
+        raise NoSecretService(f"the session's keyring {error}") from error
+
+
+def _of_reply(reply: BaseException | None, otherwise: str) -> CollectionError:
+    name = getattr(reply, "name", "")
+    if name == _DENIED:
+        return WrongKeyringPassword("the keyring did not accept the password")
+    if name in _NO_SUCH_INTERFACE:
+        return NotOffered("this keyring cannot be unlocked or created from a terminal")
+    return NoSecretService(otherwise)

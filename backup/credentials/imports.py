@@ -1,0 +1,244 @@
+"""Taking over instances and their secrets from elsewhere: this family's earlier JSON file, AWS profiles, rclone
+remotes.
+
+Pure: texts in, instances out, ready for `Service.save_instance`. Nothing is written, and no error repeats a text that
+was read, since any part of it may be a secret.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from providers import registry, settings
+from providers.errors import InvalidConfiguration
+from providers.secret import Secret
+from providers.settings import ProviderSettings
+
+Services = Mapping[str, type[ProviderSettings]]
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """One instance as found. `values` and `secrets` hold only settings that its service has, unparsed."""
+
+    name: str
+    """Usable as an instance's name, and different from the others found with it."""
+    service: str
+    source: str
+    """What it was called there."""
+    values: dict[str, str]
+    secrets: dict[str, Secret]
+    notes: tuple[str, ...] = ()
+    """What a person should know: left out, still missing."""
+
+
+class Skipped(msgspec.Struct, frozen=True, kw_only=True):
+    source: str
+    reason: str
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    instances: tuple[Imported, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing found, before it is fitted to what its service knows. An empty text or a None stands for nothing."""
+
+    source: str
+    service: str
+    fields: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def known_services() -> Services:
+    """Settings of every service that this program can use now."""
+    return {spec.name: spec.settings for spec in registry.specs() if spec.settings is not None}
+
+
+def fitted(found: Iterable[Found | Skipped], services: Services | None = None) -> Findings:
+    """Names made usable, fields sorted into settings and secrets; what a service does not have goes into the notes."""
+    services = known_services() if services is None else services
+    instances: list[Imported] = []
+    skipped: list[Skipped] = []
+    taken: set[str] = set()
+    for item in found:
+        if isinstance(item, Skipped):
+            skipped.append(item)
+        elif item.service not in services:
+            skipped.append(Skipped(source=item.source, reason=f"this program has no service {item.service!r}"))
+        else:
+            instances.append(_fit(item, services[item.service], _name(item.source, taken)))
+    return Findings(instances=tuple(instances), skipped=tuple(skipped))
+
+
+def _fit(item: Found, cls: type[ProviderSettings], name: str) -> Imported:
+    known = {field.name: field for field in settings.describe(cls)}
+    values: dict[str, str] = {}
+    secrets: dict[str, Secret] = {}
+    left_out: list[str] = []
+    for key, value in _own_names(item.fields, cls).items():
+        if value is None or value == "" or (isinstance(value, Secret) and not value):
+            continue
+        if key not in known or not isinstance(value, str | int | float | Secret):
+            left_out.append(key)
+        elif known[key].secret:
+            secrets[key] = value if isinstance(value, Secret) else Secret(str(value))
+        elif value != known[key].default:
+            values[key] = _text(value)
+    notes = list(item.notes)
+    if left_out:
+        notes.append(f"left out, since {cls.title or item.service} has no such setting: {', '.join(sorted(left_out))}")
+    missing = [field.name for field in known.values() if field.required and field.name not in {**values, **secrets}]
+    if missing:
+        notes.append(f"still to be set: {', '.join(missing)}")
+    return Imported(
+        name=name, service=item.service, source=item.source, values=values, secrets=secrets, notes=tuple(notes)
+    )
+
+
+def _own_names(fields: Mapping[str, Any], cls: type[ProviderSettings]) -> dict[str, Any]:
+    """The guide's username and password under the service's own names, where those are not given too."""
+    own = dict(fields)
+    for common, name in zip(("username", "password"), cls.credential_pair or (), strict=False):
+        value = own.pop(common, None)
+        own[name] = own.get(name) or value
+    standard = {field.name: field.default for field in msgspec.structs.fields(ProviderSettings)}
+    return {key: value for key, value in own.items() if not (key in cls.not_applicable and value == standard.get(key))}
+
+
+def _text(value: str | int | float | Secret) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.reveal() if isinstance(value, Secret) else str(value)
+
+
+def _name(source: str, taken: set[str]) -> str:
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", source).strip("._-")[:56] or "imported"
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}-{number}"
+    taken.add(name)
+    return name
+
+
+# This family's earlier JSON configuration
+
+_FORMER: Final = {"bucket": "container", "bucket_name": "container", "base_path": "container", "path": "container"}
+_OURS: Final = frozenset({"type", "enabled", "credentials_key"})
+
+
+def from_earlier_json(text: str, services: Services | None = None) -> Findings:
+    """The guide's structure, secrets inside, with or without `providers` around it.
+
+    `enabled` is not taken over: an instance is enabled after a check. Raises InvalidConfiguration when it is not JSON.
+    """
+    return fitted((_earlier(name, entry) for name, entry in _sections(_json(text)).items()), services)
+
+
+def _earlier(name: str, entry: Mapping[str, Any]) -> Found:
+    fields: dict[str, Any] = {}
+    for key, value in entry.items():
+        if key not in _OURS:
+            fields.setdefault(_FORMER.get(key, key), value)
+    for former, key in _FORMER.items():
+        if former in entry and entry.get(key):
+            fields[key] = entry[key]
+    return Found(source=name, service=str(entry.get("type") or name), fields=fields)
+
+
+def without_secrets(text: str, moved: Iterable[Imported]) -> str:
+    """The same JSON file with each secret that was moved empty, for writing back. What was skipped or left out keeps
+    its secrets: they are nowhere else. Raises InvalidConfiguration.
+    """
+    tree = _json(text)
+    sections = _sections(tree)
+    for instance in moved:
+        entry = sections.get(instance.source, {})
+        gone = {secret.reveal() for secret in instance.secrets.values()}
+        entry.update({key: "" for key, value in entry.items() if isinstance(value, str) and value in gone})
+    return json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
+
+
+def _sections(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    inner = tree.get("providers")
+    sections = inner if isinstance(inner, dict) else tree
+    return {name: entry for name, entry in sections.items() if isinstance(entry, dict)}
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        tree = json.loads(text.removeprefix("\ufeff"))
+    except json.JSONDecodeError as error:
+        raise InvalidConfiguration(
+            f"it is not JSON: line {error.lineno}, column {error.colno}", hint="Look there."
+        ) from None
+    except RecursionError:
+        raise InvalidConfiguration("it is not a configuration: nested too deep", hint="Look at the file.") from None
+    if not isinstance(tree, dict):
+        raise InvalidConfiguration("it is not a configuration: no JSON object", hint="Look at the file.")
+    return tree
+
+
+# AWS profiles
+
+_NO_KEYS: Final = {
+    "role_arn": "it assumes a role",
+    "credential_process": "its keys come from a command",
+    "sso_session": "it signs in with SSO",
+    "sso_start_url": "it signs in with SSO",
+}
+
+
+def from_aws_profiles(credentials: str, config: str = "", services: Services | None = None) -> Findings:
+    """Every profile of ~/.aws/credentials, with region and endpoint from ~/.aws/config.
+
+    A profile whose keys are made anew each time is skipped: its name in the setting `profile` is the way to use it.
+    Raises InvalidConfiguration when a text is no such file.
+    """
+    profiles: dict[str, dict[str, str]] = {}
+    for text, prefix in ((config, "profile "), (credentials, "")):
+        for section, values in _ini(text).items():
+            if prefix and not (section.startswith(prefix) or section == "default"):
+                continue
+            profiles.setdefault(section.removeprefix(prefix).strip(), {}).update(values)
+    return fitted((_profile(name, values) for name, values in profiles.items()), services)
+
+
+def _profile(name: str, values: Mapping[str, str]) -> Found | Skipped:
+    if not values.get("aws_access_key_id") or not values.get("aws_secret_access_key"):
+        reason = next((why for key, why in _NO_KEYS.items() if key in values), "it has no keys")
+        return Skipped(
+            source=name, reason=f"{reason}; write its name into the setting `profile` of an instance instead"
+        )
+    session = values.get("aws_session_token")
+    nested = dict(re.findall(r"^\s*(\w+)\s*=\s*(\S+)\s*$", values.get("s3", ""), re.MULTILINE))
+    return Found(
+        source="aws_s3" if name == "default" else name,
+        service="aws_s3",
+        fields={
+            "access_key": values["aws_access_key_id"],
+            "secret_key": values["aws_secret_access_key"],
+            "session_token": session,
+            "region": values.get("region"),
+            "endpoint_url": nested.get("endpoint_url") or values.get("endpoint_url"),
+            "addressing_style": nested.get("addressing_style"),
+        },
+        notes=("these are temporary credentials, which end within hours",) if session else (),
+    )
+
+
+def _ini(text: str) -> dict[str, dict[str, str]]:
+    parser = configparser.RawConfigParser(default_section="\0", strict=False)
+    try:
+        parser.read_string(text.removeprefix("\ufeff"))
+    except configparser.Error as error:  # its text repeats lines of the file
+        line = getattr(error, "lineno", None) or next((number for number, _ in getattr(error, "errors", ())), 0)
+        raise InvalidConfiguration(f"it is no file of AWS profiles: line {line}", hint="Look there.") from None
+    return {section: dict(parser.items(section)) for section in parser.sections()}

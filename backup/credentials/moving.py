@@ -1,0 +1,127 @@
+"""Taking all credentials from one store to another: copy, compare, switch, delete. Interrupted at any moment, the store
+in use is whole; asked again, it goes on.
+
+What is kept meanwhile by another process is not lost: the comparison and the switch are one step under the lock of the
+configuration, which everybody who changes a credential holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from backup import config
+from backup.config import Draft
+from backup.credentials import opening, selection
+from backup.credentials.entry import to_text
+from backup.credentials.errors import CredentialStoreError
+from backup.credentials.store import CredentialStore
+from backup.paths import Paths
+from backup.store_model import TITLES, MoveProgress, MoveResult, MoveStep, StoreBackend
+from providers.errors import Conflict, Unsupported
+from providers.secret import Secret
+
+OnProgress = Callable[[MoveProgress], None]
+
+
+def move(
+    paths: Paths,
+    to: StoreBackend,
+    *,
+    confirm_delete: Callable[[], bool] = lambda: False,
+    on_progress: OnProgress | None = None,
+    ask: Callable[[], Secret] | None = None,
+) -> MoveResult:
+    """`StoreService.move_credentials`."""
+    if to not in selection.backends_here():
+        raise Unsupported(f"{TITLES[to]} is not to be had on this system")
+    opening.open_by_itself(paths, selection.make(paths, StoreBackend.VAULT), ask)
+    settings = config.load(paths).store
+    source = settings.backend or selection.native_here()
+    if source is to:
+        if settings.left_in is None:
+            raise Conflict(f"credentials are kept in the {TITLES[to]} already", code="store")
+        source = settings.left_in
+        moved: tuple[str, ...] = ()
+    else:
+        moved = _Move(paths, source, to, on_progress).run()
+    copies = config.load(paths).store.left_in is not None
+    deleted = remove_copies(paths, on_progress=on_progress) if copies and confirm_delete() else ()
+    return MoveResult(source=source, to=to, moved=moved, deleted=deleted, copies_left=copies and not deleted)
+
+
+def remove_copies(paths: Paths, *, on_progress: OnProgress | None = None) -> tuple[str, ...]:
+    """`StoreService.remove_copies`."""
+    configuration = config.load(paths)
+    former = configuration.store.left_in
+    if former is None:
+        return ()
+    store = _store(paths, former)
+    deleted = []
+    keys = sorted(configuration.credentials)
+    for done, key in enumerate(keys):
+        _tell(on_progress, MoveStep.DELETE, key, done, len(keys))
+        if store.erase(key):
+            deleted.append(key)
+    with config.edit(paths) as draft:
+        found = draft.configuration.store
+        if found.left_in is former:
+            draft.choose_store(found.backend)
+    return tuple(deleted)
+
+
+class _Move:
+    def __init__(self, paths: Paths, source: StoreBackend, to: StoreBackend, on_progress: OnProgress | None) -> None:
+        self._paths = paths
+        self._kinds = source, to
+        self._source = _store(paths, source)
+        self._target = _store(paths, to)
+        self._on_progress = on_progress
+
+    def run(self) -> tuple[str, ...]:
+        """The keys that now live in the other store."""
+        keys = sorted(config.load(self._paths).credentials)
+        for done, key in enumerate(keys):
+            _tell(self._on_progress, MoveStep.COPY, key, done, len(keys))
+            self._copy(key)
+        with config.edit(self._paths) as draft:
+            return self._switch(draft)
+
+    def _switch(self, draft: Draft) -> tuple[str, ...]:
+        """What another process changed since it was copied is copied again; nobody changes anything in here."""
+        source, to = self._kinds
+        now = draft.configuration
+        if (now.store.backend or selection.native_here()) is not source:
+            raise Conflict("another process has chosen another store meanwhile", hint="Look at it, then ask again.")
+        keys = sorted(now.credentials)
+        for done, key in enumerate(keys):
+            _tell(self._on_progress, MoveStep.COMPARE, key, done, len(keys))
+            if self._source.get(key) != self._target.get(key):
+                self._copy(key)
+        _tell(self._on_progress, MoveStep.SWITCH, "", 0, 1)
+        draft.choose_store(to, left_in=source if keys else None)
+        return tuple(keys)
+
+    def _copy(self, key: str) -> None:
+        entry = self._source.get(key)
+        if entry is None:
+            raise CredentialStoreError(
+                f"the entry {key!r} is no longer in the {TITLES[self._kinds[0]]}",
+                hint=f"Set it anew, or forget it: remove-credentials {key}. Nothing was switched.",
+                code="missing",
+            )
+        self._target.put(key, to_text(entry))
+
+
+def _store(paths: Paths, kind: StoreBackend) -> CredentialStore:
+    """One store, whichever is chosen. Raises CredentialStoreError when it is not ready."""
+    backend = selection.make(paths, kind)
+    opening.open_by_itself(paths, backend)
+    problem = selection.probe(backend)
+    if problem is not None:
+        raise problem
+    return CredentialStore(paths, backend=lambda: backend)
+
+
+def _tell(on_progress: OnProgress | None, step: MoveStep, key: str, done: int, total: int) -> None:
+    if on_progress:
+        on_progress(MoveProgress(step=step, key=key, done=done, total=total))

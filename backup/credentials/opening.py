@@ -1,0 +1,171 @@
+"""Opening stores: by a passphrase that a person gives, by what is set up for jobs without one, and for other
+processes of this program.
+
+Every passphrase that passes here is blackened in logs from then on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from backup import config, redaction
+from backup.credentials import selection
+from backup.credentials.vault_place import unlocked_here, vault_path
+from backup.paths import Paths
+from backup.store_model import StoreBackend
+from providers.errors import Unsupported
+from providers.secret import Secret
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+    from backup.credentials.vault import VaultKeyring
+    from backup.credentials.vault_slots import KdfCost
+
+_TRIES: Final = 3
+_ELSEWHERE: Final = "Unlock it by its own means."
+
+_opening: Final = threading.Lock()
+
+
+def open_by_itself(paths: Paths, backend: KeyringBackend, ask: Callable[[], Secret] | None = None) -> None:
+    """Open a vault that is still locked, by `password_command`, else by asking a person; a key file or what systemd
+    gave opens it without this. Where nothing is set up, and nobody is there to `ask`, it stays locked, and says so when
+    it is used.
+
+    Takes as long as the command (at most 30 s) or the person does. Raises CredentialStoreError when neither opens it;
+    a person has three tries.
+    """
+    if selection.kind_of(backend) is not StoreBackend.VAULT:
+        return
+    from backup.credentials import passphrase
+    from backup.credentials.vault import VaultKeyring
+
+    assert isinstance(backend, VaultKeyring)
+    if backend.unlocked or backend.opens_by_key or not backend.file.exists():
+        return
+    with _opening:
+        if backend.unlocked:
+            return
+        command = config.load(paths).store.password_command
+        if command:
+            unlock(paths, passphrase.from_command(command), StoreBackend.VAULT)
+        elif ask:
+            _unlock_by_asking(paths, ask)
+
+
+def _unlock_by_asking(paths: Paths, ask: Callable[[], Secret]) -> None:
+    from backup.credentials.vault_errors import WrongPassphrase
+
+    for left in reversed(range(_TRIES)):
+        try:
+            return unlock(paths, ask(), StoreBackend.VAULT)
+        except WrongPassphrase:
+            if not left:
+                raise
+
+
+def unlock(paths: Paths, passphrase: Secret, kind: StoreBackend, *, timeout_s: float = 5.0) -> None:
+    """Open a store: the vault for this process, the Secret Service for the whole session.
+
+    Raises VaultError or CollectionError, each with what is wrong and what helps; Unsupported for a keychain.
+    """
+    redaction.hide(passphrase)
+    match kind:
+        case StoreBackend.VAULT:
+            from backup.credentials.vault import VaultKeyring
+
+            VaultKeyring(vault_path(paths)).unlock(passphrase)
+        case StoreBackend.SECRET_SERVICE:
+            from backup.credentials import collection
+
+            collection.unlock_default(passphrase, timeout_s=timeout_s)
+        case StoreBackend.KEYCHAIN:
+            raise Unsupported("the macOS Keychain is not unlocked from here", hint=_ELSEWHERE)
+
+
+def create(
+    paths: Paths, passphrase: Secret, kind: StoreBackend, *, cost: KdfCost | None = None, timeout_s: float = 5.0
+) -> None:
+    """Make a store and open it; where nothing was chosen yet, choose it. Raises as `unlock` does, and VaultExists or
+    CollectionExists."""
+    redaction.hide(passphrase)
+    match kind:
+        case StoreBackend.VAULT:
+            _vault(paths, cost).create(passphrase, label="passphrase")
+        case StoreBackend.SECRET_SERVICE:
+            from backup.credentials import collection
+
+            collection.create_default(passphrase, timeout_s=timeout_s)
+        case StoreBackend.KEYCHAIN:
+            raise Unsupported("the macOS Keychain is there already", hint=_ELSEWHERE)
+    with config.edit(paths) as draft:
+        found = draft.configuration
+        if found.store.backend is None and not found.credentials:  # else they are elsewhere, and are moved on request
+            draft.choose_store(kind)
+
+
+def lock(paths: Paths, kind: StoreBackend) -> None:
+    """Forget the vault's key in this process; have the Secret Service lock its default keyring for the session."""
+    match kind:
+        case StoreBackend.VAULT:
+            unlocked_here(vault_path(paths)).lock()
+        case StoreBackend.SECRET_SERVICE:
+            from backup.credentials import collection
+
+            collection.lock_default()
+        case StoreBackend.KEYCHAIN:
+            raise Unsupported("the macOS Keychain is not locked from here", hint=_ELSEWHERE)
+
+
+def change_passphrase(
+    paths: Paths, kind: StoreBackend, old: Secret, new: Secret, *, cost: KdfCost | None = None
+) -> None:
+    """Of the vault; other slots stay. Raises WrongPassphrase, Unsupported for a keyring of the system's."""
+    redaction.hide(old, new)
+    if kind is not StoreBackend.VAULT:
+        raise Unsupported(
+            "only the vault's passphrase is changed from here", hint="Change a keyring's by its own program (seahorse)."
+        )
+    _vault(paths, cost).file.change_passphrase(old, new)
+
+
+def _vault(paths: Paths, cost: KdfCost | None) -> VaultKeyring:
+    from backup.credentials.vault import VaultKeyring
+
+    return VaultKeyring(vault_path(paths), cost=cost) if cost else VaultKeyring(vault_path(paths))
+
+
+def systemd_gave_key() -> bool:
+    """Whether this process is a unit that systemd gave the vault's key."""
+    from backup.credentials import passphrase
+
+    return passphrase.systemd_key_path() is not None
+
+
+# For other processes of this program
+
+
+def is_open(paths: Paths) -> bool:
+    """Whether this process has what opens the vault."""
+    return bool(unlocked_here(vault_path(paths)))
+
+
+def handover(paths: Paths) -> Secret | None:
+    """What opens the vault in another process of the same user, over a private socket or pipe; None while it is locked
+    here."""
+    key = unlocked_here(vault_path(paths)).key
+    return key.handover() if key else None
+
+
+def accept(paths: Paths, handed: Secret) -> bool:
+    """Open the vault with what another process handed over; whether it was locked here before. Raises VaultError."""
+    from backup.credentials.vault import VaultKeyring
+
+    redaction.hide(handed)
+    vault = VaultKeyring(vault_path(paths))
+    was_locked = not vault.unlocked
+    vault.accept(handed)
+    return was_locked

@@ -1,0 +1,231 @@
+"""The recovery kit: one page with what is needed to read the backups on another machine, without this program.
+
+Pure. It is made on request, for paper or a screen; the caller prints it and keeps it nowhere. All of it is one Secret.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import segno
+
+from backup.credentials.rclone_obscure import obscure
+from backup.credentials.vault_file import VaultInfo
+from backup.text import safe
+from providers.secret import Secret
+
+WARNING: Final = (
+    "WARNING: whoever has this page can read, change and delete these backups. Print it, lock it away from the machine "
+    "it is about, and make a new one after each change of keys. This program keeps no copy of it."
+)
+_WIDTH: Final = 78
+
+
+class KitInstance(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance with everything that opens it. `settings` and `secrets` under the service's own names."""
+
+    name: str
+    service: str
+    title: str
+    settings: Mapping[str, Any]
+    secrets: Mapping[str, Secret]
+
+
+def recovery_kit(
+    instances: Sequence[KitInstance],
+    *,
+    host: str,
+    made_on: str,
+    vault: VaultInfo | None = None,
+    qr_codes: bool = True,
+    columns: int = 80,
+    dark_background: bool = False,
+) -> Secret:
+    """The page as text of at most about `columns` columns, each QR code holding one instance's part of rclone.conf.
+
+    `dark_background`: for a screen of light letters, where the dark squares of a code are those left empty.
+    """
+    parts = [_head(host, made_on), _how()]
+    for instance in instances:
+        config = rclone_config(instance)
+        parts.append(_instance(instance, config))
+        if qr_codes and config:
+            parts.append(qr_code(config.reveal(), columns=columns, dark_background=dark_background))
+    parts.append(_vault(vault))
+    return Secret("\n\n".join(parts) + "\n")
+
+
+def rclone_config(instance: KitInstance) -> Secret | None:
+    """The instance's part of rclone.conf: NAME-storage is the service, NAME the very place, decrypted. None where
+    rclone has no such service, or none is needed.
+    """
+    writer = _WRITERS.get(instance.service)
+    if writer is None:
+        return None
+    storage = f"{instance.name}-storage"
+    place = f"{storage}:{_place(instance)}"
+    secret = instance.secrets
+    if instance.settings.get("encryption_enabled"):
+        keys = {
+            "password": _obscured(secret.get("encryption_key")),
+            "password2": _obscured(secret.get("encryption_salt")),
+        }
+        top = {"type": "crypt", "remote": place, **keys}
+    else:
+        top = {"type": "alias", "remote": place}
+    return Secret(_section(storage, writer(instance)) + "\n" + _section(instance.name, top))
+
+
+def qr_code(text: str, *, columns: int = 80, dark_background: bool = False) -> str:
+    """The code in half blocks, two rows a line; a sentence instead where it would be wider than `columns`."""
+    try:
+        code = segno.make(text, error="l", micro=False, boost_error=False)
+    except segno.DataOverflowError:
+        return "(too much for a QR code)"
+    rows = [[bool(module) for module in row] for row in code.matrix_iter(border=2)]
+    if len(rows[0]) > columns:
+        return f"(as a QR code it would be {len(rows[0])} columns wide)"
+    if dark_background:
+        rows = [[not module for module in row] for row in rows]
+    if len(rows) % 2:
+        rows.append([False] * len(rows[0]))
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return "\n".join("".join(_BLOCKS[cell] for cell in zip(*pair, strict=True)) for pair in pairs)
+
+
+_BLOCKS: Final = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
+
+
+def _head(host: str, made_on: str) -> str:
+    title = f"RECOVERY KIT of {safe(host)}, made on {safe(made_on)}"
+    return "\n".join([title, "=" * len(title), "", *textwrap.wrap(WARNING, _WIDTH)])
+
+
+def _how() -> str:
+    return "\n".join(
+        [
+            "How to read the backups on any machine:",
+            "  1. Install rclone (https://rclone.org/downloads); nothing else is needed.",
+            "  2. Type or scan the lines of an instance into a file rclone.conf.",
+            "  3. Look:      rclone --config rclone.conf lsf NAME:",
+            "     Copy back: rclone --config rclone.conf copy NAME: /where/to --progress",
+        ]
+    )
+
+
+def _instance(instance: KitInstance, config: Secret | None) -> str:
+    title = f"{safe(instance.name)}: {safe(instance.title)}"
+    lines = [title, "-" * len(title)]
+    shown = {key: value for key, value in instance.settings.items() if value not in (None, "", False)}
+    lines += [f"  {key}: {safe(str(value))}" for key, value in sorted(shown.items())]
+    lines += [f"  {key}: {safe(secret.reveal())}" for key, secret in sorted(instance.secrets.items()) if secret]
+    if instance.service == "local":
+        lines += ["  Plain files in that folder: read them as they are. A copy on the same disk is no backup."]
+    elif config is None:
+        lines += ["  rclone has no entry for this service here: use its own programs with the values above."]
+    if config:
+        lines += ["", *config.reveal().splitlines()]
+    return "\n".join(lines)
+
+
+def _vault(vault: VaultInfo | None) -> str:
+    if vault is None:
+        return "The secrets were kept in the keyring of that machine. This page stands for it."
+    lines = [f"The secrets were kept in the vault {safe(str(vault.path))}. This page stands for it; it opens with:"]
+    lines += [f"  slot {slot.id}: {slot.kind.value} {safe(slot.label)}".rstrip() for slot in vault.slots]
+    return "\n".join(lines)
+
+
+def _section(name: str, values: Mapping[str, str]) -> str:
+    lines = [f"[{name}]"]
+    for key, value in values.items():
+        if any(character in value for character in "\r\n\0"):
+            lines.append(f"# {key} has a line break, which cannot be written here")
+        elif value:
+            lines.append(f"{key} = {value}")
+    return "\n".join(lines) + "\n"
+
+
+def _obscured(secret: Secret | None) -> str:
+    return obscure(secret) if secret else ""
+
+
+def _place(instance: KitInstance) -> str:
+    container = str(instance.settings.get("container") or "")
+    if instance.service == "local":
+        return container
+    prefix = str(instance.settings.get("prefix") or "").strip("/")
+    return "/".join(part for part in (container.strip("/"), prefix) if part)
+
+
+def _texts(values: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    return {
+        key: value.reveal() if isinstance(value, Secret) else str(value)
+        for key, value in values
+        if value not in (None, "")
+    }
+
+
+def _local(instance: KitInstance) -> dict[str, str]:
+    return {"type": "local"}
+
+
+def _s3(instance: KitInstance) -> dict[str, str]:
+    get, secret = instance.settings.get, instance.secrets.get
+    endpoint = get("endpoint_url")
+    style = {"path": "true", "virtual": "false"}.get(str(get("addressing_style")), "true" if endpoint else "false")
+    return _texts(
+        [
+            ("type", "s3"),
+            ("provider", "Other" if endpoint else "AWS"),
+            ("env_auth", "" if secret("secret_key") else "true"),
+            ("access_key_id", get("access_key")),
+            ("secret_access_key", secret("secret_key")),
+            ("session_token", secret("session_token")),
+            ("region", get("region")),
+            ("endpoint", endpoint),
+            ("force_path_style", style),
+            ("profile", get("profile")),
+        ]
+    )
+
+
+def _b2(instance: KitInstance) -> dict[str, str]:
+    get, secret = instance.settings.get, instance.secrets.get
+    account, key = get("application_key_id"), secret("application_key")
+    return _texts([("type", "b2"), ("account", account), ("key", key), ("endpoint", get("endpoint_url"))])
+
+
+def _dropbox(instance: KitInstance) -> dict[str, str]:
+    return _with_token(instance, {"type": "dropbox"}, ("client_id", "app_key"), ("client_secret", "app_secret"))
+
+
+def _drive(instance: KitInstance) -> dict[str, str]:
+    base = _texts(
+        [
+            ("type", "drive"),
+            ("team_drive", instance.settings.get("shared_drive_id")),
+            ("service_account_credentials", instance.secrets.get("service_account_json")),
+        ]
+    )
+    return _with_token(instance, base, ("client_id", "client_id"), ("client_secret", "client_secret"))
+
+
+def _with_token(instance: KitInstance, base: dict[str, str], *names: tuple[str, str]) -> dict[str, str]:
+    client = _texts((theirs, instance.settings.get(ours) or instance.secrets.get(ours)) for theirs, ours in names)
+    refresh = instance.secrets.get("refresh_token")
+    if not refresh:
+        return {**base, **client}
+    token = {
+        "access_token": "none yet",
+        "token_type": "bearer",
+        "refresh_token": refresh.reveal(),
+        "expiry": "2001-01-01T00:00:00Z",  # in the past: rclone fetches a new one
+    }
+    return {**base, **client, "token": msgspec.json.encode(token).decode()}
+
+
+_WRITERS: Final = {"local": _local, "aws_s3": _s3, "backblaze": _b2, "dropbox": _dropbox, "google_drive": _drive}

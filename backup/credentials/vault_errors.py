@@ -1,0 +1,140 @@
+"""What can be wrong with the vault. Each says what happened and what to do; none lets the file be overwritten.
+
+    VaultError(CredentialStoreError)
+    ├── VaultMissing        there is no vault yet
+    ├── VaultExists         one is there already, and is not replaced
+    ├── VaultLocked         no key is at hand, or the data key was renewed meanwhile
+    ├── WrongPassphrase     no passphrase slot opens with it
+    ├── WrongKey            no key slot opens with it
+    ├── VaultTruncated      the file ends too early
+    ├── VaultDamaged        not a vault, or not the bytes that were written
+    ├── VaultTampered       the bytes agree among themselves, but were not written by someone who had the key
+    ├── VaultRolledBack     an older vault stands where this process has seen a newer one
+    ├── VaultTooNew         written by a newer version of the program
+    ├── VaultTooCostly      asks for more memory or time to open than any vault of ours
+    ├── VaultNotReadable    the system does not let it be read
+    ├── VaultNotWritten     the system did not let it be written; the old one stands
+    ├── VaultBusy           another process kept it locked
+    └── SlotRefused         a slot that is not there, is the last one, or one too many
+    PassphraseError(CredentialStoreError)   no passphrase, or no key, could be had
+
+`code` is the StoreState that the credential store is in with such a vault.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from backup.credentials.errors import CredentialStoreError
+from backup.model import StoreState
+
+_RESTORE: Final = (
+    "The file was left as it is. Restore it from a backup; "
+    "or move it away, create a new vault and set the credentials anew."
+)
+
+
+class VaultError(CredentialStoreError):
+    """The vault could not be used. No secret is ever part of the message."""
+
+    kind: ClassVar[str] = "vault"
+    state: ClassVar[StoreState] = StoreState.UNAVAILABLE
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint, code=code or self.state.value, retry_after_s=retry_after_s)
+
+
+class VaultMissing(VaultError):
+    kind = "vault_missing"
+    state = StoreState.NO_COLLECTION
+    cure = "Create the vault with a passphrase (credentials create-vault), then set the credentials."
+
+
+class VaultExists(VaultError):
+    kind = "vault_exists"
+    cure = "Unlock it; or move the file away first, if what it holds is not needed."
+
+
+class VaultLocked(VaultError):
+    kind = "vault_locked"
+    state = StoreState.LOCKED
+    cure = "Unlock the vault with its passphrase: credentials unlock."
+
+
+class WrongPassphrase(VaultError):
+    kind = "vault_wrong_passphrase"
+    state = StoreState.LOCKED
+    cure = (
+        "Type it again (keyboard layout, Caps Lock). If it is lost: another slot (a key file, an unattended job) still "
+        "opens the vault; without one the credentials in it are lost and must be set anew. No backup is lost by that."
+    )
+
+
+class WrongKey(VaultError):
+    kind = "vault_wrong_key"
+    state = StoreState.LOCKED
+    cure = "Unlock the vault with its passphrase, and add a slot for this key anew."
+
+
+class VaultTruncated(VaultError):
+    kind = "vault_truncated"
+    cure = _RESTORE
+
+
+class VaultDamaged(VaultError):
+    kind = "vault_damaged"
+    cure = _RESTORE
+
+
+class VaultTampered(VaultError):
+    kind = "vault_tampered"
+    cure = (
+        "Somebody who can write to this folder changed it. The file was left as it is. Find out who, restore it from a "
+        "backup, and replace the keys it holds at each service."
+    )
+
+
+class VaultRolledBack(VaultError):
+    kind = "vault_rolled_back"
+    state = StoreState.LOCKED
+    cure = "If you restored the file yourself: lock and unlock the vault to accept it. If not, someone replaced it."
+
+
+class VaultTooNew(VaultError):
+    kind = "vault_too_new"
+    cure = "Update this program. The file was left as it is."
+
+
+class VaultTooCostly(VaultError):
+    kind = "vault_too_costly"
+    cure = "This program never writes such a slot: distrust the file. It was left as it is."
+
+
+class VaultNotReadable(VaultError):
+    kind = "vault_not_readable"
+    cure = "Check who owns the file and its folder, and the disk."
+
+
+class VaultNotWritten(VaultError):
+    kind = "vault_not_written"
+    cure = "Check the rights of the folder, the room on the disk, and the disk; what was in the vault is kept."
+
+
+class VaultBusy(VaultError):
+    kind = "vault_busy"
+    cure = "Wait for the other process, or end it, then try again."
+
+
+class SlotRefused(VaultError):
+    kind = "vault_slot"
+    cure = "Look at the list of slots, then decide again."
+
+
+class PassphraseError(CredentialStoreError):
+    """No passphrase, or no key, could be had."""
+
+    kind: ClassVar[str] = "passphrase"
+    cure: ClassVar[str] = "Give it another way: at the prompt, by --passphrase-fd, or with password_command."
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint, code=code or StoreState.LOCKED.value, retry_after_s=retry_after_s)

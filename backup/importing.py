@@ -1,0 +1,105 @@
+"""Taking instances over from elsewhere: reading what is there, and saving what the user wants of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from backup import config, setup
+from backup.credentials import CredentialStore, imports, imports_rclone
+from backup.credentials.imports import Findings, Imported
+from backup.files import write_private
+from backup.paths import Paths
+from providers.errors import InvalidConfiguration, ProviderError
+from providers.os_errors import from_os_error
+
+
+class ImportSource(StrEnum):
+    EARLIER_JSON = "json"
+    """The guide's structure, as earlier programs of this family wrote it."""
+    AWS = "aws"
+    RCLONE = "rclone"
+
+
+class Saved(msgspec.Struct, frozen=True, kw_only=True):
+    source: str
+    name: str
+    """The instance's name here."""
+    secrets: tuple[str, ...]
+    """Settings whose secrets are now in the store."""
+    notes: tuple[str, ...] = ()
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    saved: tuple[Saved, ...]
+    blanked: bool = False
+    """The secrets of these are no longer in the file that they came from."""
+
+
+def findings(source: ImportSource, text: str, config_text: str = "") -> Findings:
+    """`StoreService.import_findings`."""
+    match source:
+        case ImportSource.EARLIER_JSON:
+            return imports.from_earlier_json(text)
+        case ImportSource.AWS:
+            return imports.from_aws_profiles(text, config_text)
+        case ImportSource.RCLONE:
+            return imports_rclone.from_rclone(text)
+
+
+def apply(
+    paths: Paths,
+    store: CredentialStore,
+    found: Findings,
+    sources: Iterable[str] | None = None,
+    *,
+    names: Mapping[str, str],
+    blank_in: Path | None = None,
+) -> Applied:
+    """`StoreService.apply_import`."""
+    wanted = None if sources is None else set(sources)
+    chosen = [instance for instance in found.instances if wanted is None or instance.source in wanted]
+    if wanted is not None and (unknown := wanted - {instance.source for instance in chosen}):
+        raise InvalidConfiguration(f"not found there: {', '.join(sorted(unknown))}", field="source")
+    saved: list[Saved] = []
+    moved: list[Imported] = []
+    try:
+        for instance in chosen:
+            saved.append(_save(paths, store, instance, names.get(instance.source, "")))
+            moved.append(instance)
+    except ProviderError as error:
+        error.add_note(f"taken over before that: {', '.join(done.name for done in saved) or 'nothing'}")
+        raise
+    finally:
+        blanked = _blank(blank_in, moved) if blank_in and moved else False
+    return Applied(saved=tuple(saved), blanked=blanked)
+
+
+def _save(paths: Paths, store: CredentialStore, instance: Imported, wanted_name: str) -> Saved:
+    taken = set(config.load(paths).instances)
+    name = wanted_name or _free_name(instance.name, taken)
+    if wanted_name and wanted_name in taken:
+        raise InvalidConfiguration(f"there is an instance {name!r} already", field="name", hint="Choose another name.")
+    setup.save_instance(paths, store, name, instance.service, instance.values, instance.secrets)
+    return Saved(source=instance.source, name=name, secrets=tuple(instance.secrets), notes=instance.notes)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _blank(path: Path, moved: Iterable[Imported]) -> bool:
+    """Read anew, so that what somebody wrote there since is kept."""
+    try:
+        text = path.read_text("utf-8")
+        write_private(path, imports.without_secrets(text, moved).encode())
+    except OSError as error:
+        raise from_os_error(error, path) from None
+    return True

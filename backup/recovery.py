@@ -1,0 +1,84 @@
+"""The recovery kit of this machine: what `backup.credentials.recovery_kit` prints, put together from configuration and
+store."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from backup import config, instances
+from backup.config import Configuration
+from backup.credentials import CredentialStore, selection
+from backup.credentials.recovery_kit import KitInstance, recovery_kit
+from backup.credentials.vault_file import VaultFile, VaultInfo
+from backup.credentials.vault_place import vault_path
+from backup.paths import Paths
+from backup.store_model import StoreBackend
+from providers import registry, settings
+from providers.errors import InvalidConfiguration
+from providers.secret import Secret
+
+_NOT_NEEDED: Final = frozenset(
+    {
+        "enabled",
+        "credentials_key",
+        "container_type",
+        "max_retries",
+        "retry_delay",
+        "timeout",
+        "max_bandwidth",
+        "upload_chunk_size",
+        "connection_pool_size",
+        "create_folder",
+    }
+)
+"""Settings that say how, not where: of no use on another machine."""
+
+
+def kit(
+    paths: Paths, store: CredentialStore, names: Sequence[str] = (), *, columns: int = 80, dark_background: bool = False
+) -> Secret:
+    """`StoreService.recovery_kit`."""
+    configuration = config.load(paths)
+    wanted = names or [name for name in configuration.instances if name != config.EMBEDDED]
+    parts = [_part(configuration, store, name) for name in wanted or [config.EMBEDDED]]
+    return recovery_kit(
+        parts,
+        host=socket.gethostname(),
+        made_on=time.strftime("%Y-%m-%d"),
+        vault=_vault(paths),
+        columns=columns,
+        dark_background=dark_background,
+    )
+
+
+def _part(configuration: Configuration, store: CredentialStore, name: str) -> KitInstance:
+    instance = configuration.instance(name)
+    spec = registry.spec(instance.type)
+    if spec.settings is None:
+        raise InvalidConfiguration(f"{name}: its service cannot be used here: {spec.unavailable}", field="type")
+    entry = store.get(instance.credentials_key) if instance.credentials_key in configuration.credentials else None
+    merged = settings.load(spec.settings, instances.with_credentials(spec.settings, instance.values, entry))
+    fields = settings.describe(spec.settings)
+    return KitInstance(
+        name=name,
+        service=instance.type,
+        title=spec.title,
+        settings={
+            field.name: value
+            for field in fields
+            if not field.secret
+            and field.name not in _NOT_NEEDED
+            and ((value := getattr(merged, field.name)) != field.default or not field.advanced)
+        },
+        secrets={field.name: value for field in fields if field.secret and (value := getattr(merged, field.name))},
+    )
+
+
+def _vault(paths: Paths) -> VaultInfo | None:
+    """What opens the vault, where that is the store in use."""
+    if selection.kind_of(selection.choose(paths)) is not StoreBackend.VAULT:
+        return None
+    return VaultFile(vault_path(paths)).describe()

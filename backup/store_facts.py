@@ -1,0 +1,205 @@
+"""What a person wants to know of the store in use, said plainly: where, for how long, for whom."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from backup import config, credential_use, instances
+from backup.config import Configuration
+from backup.credentials import CredentialStore, CredentialStoreError, opening, selection
+from backup.credentials.vault_place import vault_path
+from backup.model import InstanceInfo, StoreState
+from backup.paths import Paths
+from backup.store_model import (
+    TITLES,
+    Answer,
+    CredentialFact,
+    CredentialState,
+    SlotFact,
+    StoreBackend,
+    StoreFact,
+    StoreFacts,
+    StoreSettings,
+)
+
+if TYPE_CHECKING:
+    from backup.queue import Queue
+
+SOON_S: Final = 7 * 86400.0
+_NO_ROOT: Final = StoreFact(
+    question="protects against root",
+    answer=Answer.NO,
+    why="root reads the memory of every process; no store on this machine changes that",
+)
+
+
+def facts(paths: Paths, store: CredentialStore, queue: Queue) -> StoreFacts:
+    """`StoreService.store_facts`."""
+    configuration = config.load(paths)
+    status = store.status()
+    try:
+        kind = selection.kind_of(selection.choose(paths))
+    except CredentialStoreError:
+        kind = None
+    return StoreFacts(
+        status=status,
+        backend=kind,
+        title=TITLES[kind] if kind else "no store yet",
+        path=str(vault_path(paths)) if kind is StoreBackend.VAULT else "",
+        pinned=configuration.store.backend is not None,
+        facts=told(kind, configuration.store),
+        credentials=credentials(paths, configuration),
+        slots=_slots(paths) if kind is StoreBackend.VAULT and status.state is not StoreState.NO_COLLECTION else (),
+        left_in=configuration.store.left_in,
+        worker_unlocked=queue.worker_unlocked() if paths.journal_file.exists() else None,
+    )
+
+
+def told(kind: StoreBackend | None, settings: StoreSettings) -> tuple[StoreFact, ...]:
+    """The questions of the screen with their answers, for one kind of store."""
+    match kind:
+        case StoreBackend.VAULT:
+            return _of_vault(settings)
+        case StoreBackend.SECRET_SERVICE:
+            return _of_secret_service()
+        case StoreBackend.KEYCHAIN:
+            return _of_keychain()
+        case None:
+            return ()
+
+
+def _of_vault(settings: StoreSettings) -> tuple[StoreFact, ...]:
+    alone = settings.key_file or settings.password_command or opening.systemd_gave_key()
+    means = "a key file" if settings.key_file else "password_command" if settings.password_command else "systemd"
+    return (
+        StoreFact(
+            question="survives a reboot",
+            answer=Answer.YES,
+            why=f"the file does; {means} opens it again"
+            if alone
+            else "the file does; it is locked until unlocked again",
+        ),
+        StoreFact(
+            question="works for scheduled jobs",
+            answer=Answer.YES if alone else Answer.PARTLY,
+            why=f"opened by {means}"
+            if alone
+            else "while a worker that was given the key is at work; `credentials unattended` sets up the rest",
+        ),
+        StoreFact(
+            question="protects against stolen files",
+            answer=Answer.PARTLY if settings.key_file else Answer.YES,
+            why="as long as the key file is not among them"
+            if settings.key_file
+            else "it is encrypted (XChaCha20-Poly1305); as strong as its passphrase (argon2id)",
+        ),
+        StoreFact(
+            question="protects against other processes of yours",
+            answer=Answer.NO,
+            why="one that runs as you can watch what you type or act in your name",
+        ),
+        _NO_ROOT,
+    )
+
+
+def _of_secret_service() -> tuple[StoreFact, ...]:
+    return (
+        StoreFact(
+            question="survives a reboot",
+            answer=Answer.PARTLY,
+            why="what is in it does; it is locked until you log in on a desktop, or unlock it here",
+        ),
+        StoreFact(
+            question="works for scheduled jobs",
+            answer=Answer.PARTLY,
+            why="only while your session (or linger) keeps the keyring running and unlocked; a vault needs neither",
+        ),
+        StoreFact(
+            question="protects against stolen files",
+            answer=Answer.YES,
+            why="the keyring's files are encrypted with its password; without one they are not",
+        ),
+        StoreFact(
+            question="protects against other processes of yours",
+            answer=Answer.NO,
+            why="while it is unlocked every program of your session may ask it",
+        ),
+        _NO_ROOT,
+    )
+
+
+def _of_keychain() -> tuple[StoreFact, ...]:
+    return (
+        StoreFact(question="survives a reboot", answer=Answer.YES, why="your log-in unlocks it"),
+        StoreFact(
+            question="works for scheduled jobs",
+            answer=Answer.PARTLY,
+            why="launchd agents of yours can use it while you are logged in",
+        ),
+        StoreFact(
+            question="protects against stolen files", answer=Answer.YES, why="it is encrypted with your password"
+        ),
+        StoreFact(
+            question="protects against other processes of yours",
+            answer=Answer.PARTLY,
+            why="macOS asks before another program reads an entry",
+        ),
+        _NO_ROOT,
+    )
+
+
+def credentials(
+    paths: Paths, configuration: Configuration | None = None, *, now: float | None = None
+) -> tuple[CredentialFact, ...]:
+    """Every entry that is noted, and every one that an instance wants; no store is asked."""
+    configuration = configuration or config.load(paths)
+    moment = time.time() if now is None else now
+    infos = instances.describe_all(paths)
+    users = {key: _users(configuration, infos, key) for key in configuration.credentials}
+    used_at = credential_use.last_used(paths)
+    found = [
+        CredentialFact(
+            key=key,
+            instances=tuple(info.name for info in users[key]),
+            state=_state(record.expires_at, moment),
+            username=record.username,
+            fields=record.fields,
+            last_used_at=used_at.get(key),
+            expires_at=record.expires_at,
+        )
+        for key, record in sorted(configuration.credentials.items())
+    ]
+    wanting: dict[str, list[str]] = {}
+    for info in infos:
+        if info.has_credentials is False:
+            wanting.setdefault(configuration.instances[info.name].credentials_key, []).append(info.name)
+    missing = [
+        CredentialFact(key=key, instances=tuple(names), state=CredentialState.MISSING)
+        for key, names in sorted(wanting.items())
+    ]
+    return (*found, *missing)
+
+
+def _users(configuration: Configuration, infos: tuple[InstanceInfo, ...], key: str) -> list[InstanceInfo]:
+    return [
+        info for info in infos if configuration.instances[info.name].credentials_key == key and info.has_credentials
+    ]
+
+
+def _state(expires_at: float | None, now: float) -> CredentialState:
+    if expires_at is None or expires_at > now + SOON_S:
+        return CredentialState.SET
+    return CredentialState.EXPIRING if expires_at > now else CredentialState.EXPIRED
+
+
+def _slots(paths: Paths) -> tuple[SlotFact, ...]:
+    from backup.credentials.vault import VaultKeyring
+
+    try:
+        slots = VaultKeyring(vault_path(paths)).file.describe().slots
+    except CredentialStoreError:
+        return ()  # the status says what is wrong with it
+    return tuple(
+        SlotFact(id=slot.id, kind=slot.kind.value, label=slot.label, created_at=slot.created_at) for slot in slots
+    )

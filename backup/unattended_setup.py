@@ -1,0 +1,158 @@
+"""Setting up what opens the vault when nobody is there, and the units of jobs that need it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import msgspec
+
+from backup import config
+from backup.credentials import passphrase, selection
+from backup.credentials.unattended import (
+    PROTECTION,
+    Setup,
+    Variant,
+    Verdict,
+    WriteState,
+    resume_setup,
+    timer_setup,
+    verify_units,
+    write_units,
+)
+from backup.credentials.vault import VaultKeyring
+from backup.credentials.vault_errors import VaultLocked, WrongKey
+from backup.credentials.vault_file import DataKey
+from backup.credentials.vault_place import vault_path
+from backup.credentials.vault_slots import RawKey
+from backup.files import private_folder
+from backup.paths import Paths
+from backup.store_model import TITLES, StoreBackend
+from providers.errors import InvalidConfiguration, Unsupported
+from providers.secret import Secret
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user asks for. Without `folder` no units are written; `job` is what they run, without the program."""
+
+    variant: Variant
+    key_file: Path | None = None
+    password_command: tuple[str, ...] = ()
+    folder: Path | None = None
+    resume: bool = False
+    on_calendar: str = "daily"
+    job: tuple[str, ...] = ("transfers", "wait")
+    user: str
+    replace: bool = False
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    setup: Setup
+    written: dict[Path, WriteState] = {}
+    verdict: Verdict = Verdict(ok=None)
+
+    @property
+    def units_made(self) -> bool:
+        return bool(self.written)
+
+
+def set_up(paths: Paths, wanted: Wanted, program: tuple[str, ...]) -> Made:
+    """`StoreService.set_up_unattended`. Done again it changes nothing that is right already."""
+    _refuse_other_stores(paths)
+    key_file: Path | None = None
+    match wanted.variant:
+        case Variant.KEY_FILE:
+            key_file = (wanted.key_file or paths.state_dir / "vault.key").absolute()
+            _make_key_file(paths, key_file)
+            with config.edit(paths) as draft:
+                draft.open_store_with(key_file=str(key_file))
+        case Variant.PASSWORD_COMMAND:
+            _try_command(paths, wanted.password_command)
+            with config.edit(paths) as draft:
+                draft.open_store_with(password_command=wanted.password_command)
+        case Variant.SYSTEMD_CREDENTIAL:
+            VaultKeyring(vault_path(paths)).file.describe()
+    if wanted.folder is None and wanted.variant is not Variant.SYSTEMD_CREDENTIAL:
+        return Made(setup=Setup(variant=wanted.variant, protects=PROTECTION[wanted.variant], units=(), commands=()))
+    setup = _units(wanted, key_file, program)
+    if wanted.folder is None:
+        return Made(setup=setup)
+    written = write_units(setup, wanted.folder.absolute(), replace=wanted.replace)
+    verdict = verify_units(written, user_units=setup.user_units)
+    return Made(setup=setup, written=written, verdict=verdict)
+
+
+def add_key_slot(paths: Paths, label: str) -> Secret:
+    """A new slot of the vault, for a key that is returned and kept nowhere. Raises VaultLocked, SlotRefused."""
+    key = RawKey.generate()
+    _add_slot(paths, key, label)
+    return key.text()
+
+
+def program_here() -> tuple[str, ...]:
+    """How a unit starts this very program: the command that was typed, or Python with the module."""
+    typed = shutil.which(sys.argv[0])
+    if typed and Path(typed).name != "__main__.py":
+        return (os.path.abspath(typed),)
+    return (sys.executable, "-P", "-m", "backup")
+
+
+def _refuse_other_stores(paths: Paths) -> None:
+    kind = selection.kind_of(selection.choose(paths))
+    if kind is not StoreBackend.VAULT:
+        raise Unsupported(
+            f"credentials are kept in the {TITLES[kind] if kind else 'keyring'}, which only its owner opens",
+            hint="Take them to the vault first: credentials move --to vault.",
+        )
+
+
+def _units(wanted: Wanted, key_file: Path | None, program: tuple[str, ...]) -> Setup:
+    command = (*program, *wanted.job)
+    if wanted.resume:
+        return resume_setup(wanted.variant, user=wanted.user, command=command, key_file=key_file)
+    return timer_setup(
+        wanted.variant,
+        user=wanted.user,
+        command=command,
+        on_calendar=wanted.on_calendar,
+        key_file=key_file,
+        key_command=(*program, "credentials", "unattended", "--print-key"),
+        **({"folder": wanted.folder.absolute()} if wanted.folder else {}),
+    )
+
+
+def _make_key_file(paths: Paths, path: Path) -> None:
+    """A key file that opens the vault. One that is there already is used, and given a slot where it has none."""
+    vault = VaultKeyring(vault_path(paths))
+    if not os.path.lexists(path):
+        if path.parent == paths.state_dir:
+            private_folder(path.parent)
+        _data_key(paths)
+        passphrase.write_key_file(path, RawKey.generate())
+    key = passphrase.read_key_file(path)
+    try:
+        vault.file.open(key)
+    except WrongKey:
+        _add_slot(paths, key, f"key file {path}")
+
+
+def _try_command(paths: Paths, command: tuple[str, ...]) -> None:
+    """Before it is relied on: it has to print the passphrase of this vault, here and now."""
+    if not command:
+        raise InvalidConfiguration("password_command: none was given", field="password_command", hint="Name a command.")
+    VaultKeyring(vault_path(paths)).file.open(passphrase.from_command(command))
+
+
+def _add_slot(paths: Paths, key: RawKey, label: str) -> None:
+    VaultKeyring(vault_path(paths)).file.add_slot(_data_key(paths), key, label=label)
+
+
+def _data_key(paths: Paths) -> DataKey:
+    vault = VaultKeyring(vault_path(paths))
+    vault.file.describe()  # what is wrong with the file goes before that it is locked
+    vault.open_by_key()
+    if vault.unlocked.key is None:
+        raise VaultLocked("the vault is locked")
+    return vault.unlocked.key

@@ -1,0 +1,29 @@
+"""An error that belongs to no place on the screen beneath: it stays until it is closed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from providers.report import ErrorInfo
+from tui.widgets.check_steps import explain
+
+
+class ProblemScreen(ModalScreen[None]):
+    CSS_PATH = "store.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "dismiss", "close", show=False)]
+
+    def __init__(self, error: ErrorInfo) -> None:
+        super().__init__()
+        self._error = error
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog danger store") as dialog:
+            dialog.border_title = "That did not work"
+            dialog.border_subtitle = "esc closes"
+            yield Static(explain(self._error), classes="about plain")

@@ -1,0 +1,111 @@
+"""From wherever it is asked: whatever it takes until the credential store is open.
+
+Each of these is awaited in a worker, and ends when the store is ready or the user has had enough.
+"""
+
+from __future__ import annotations
+
+from textual.dom import DOMNode
+
+from backup.model import StoreState
+from backup.store_model import TITLES, StoreBackend, StoreChoice, StoreFacts
+from providers.errors import Conflict, ProviderError
+from providers.report import ErrorInfo
+from screens.modals.choose_store import ChooseStore
+from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
+from screens.modals.create_store import CreateStore
+from screens.modals.move_credentials import MoveCredentials
+from screens.modals.problem import ProblemScreen
+from screens.modals.secret_dialog import Ended
+from screens.modals.unlock import UnlockStore
+from tui.bridge import bridge_of
+from tui.text import count
+
+
+async def open_store(node: DOMNode, *, why: str = "") -> bool:
+    """Unlock or create the store in use; where there is none, or that is no help, let one be chosen first. True once
+    it is ready."""
+    bridge = bridge_of(node)
+    while True:
+        choices = await _choices(node)
+        store = next((each for each in choices if each.in_use), None)
+        if store is not None and store.state is StoreState.READY:
+            bridge.instances_changed()
+            return True
+        ended = await _open(node, store, why) if store else Ended.OTHER_STORE
+        if ended is Ended.LATER:
+            return False
+        if ended is Ended.OTHER_STORE and not await choose_store(node):
+            return False
+
+
+async def _open(node: DOMNode, store: StoreChoice, why: str) -> Ended:
+    if store.can_unlock:
+        return await node.app.push_screen_wait(UnlockStore(store, why=why))
+    if store.can_create:
+        return await node.app.push_screen_wait(CreateStore(store))
+    return Ended.OTHER_STORE
+
+
+async def choose_store(node: DOMNode) -> bool:
+    """Let a store be chosen, make it ready, and take along what the former one holds. False when nothing was chosen, or
+    what was is not ready."""
+    bridge, app = bridge_of(node), node.app
+    choices = await _choices(node)
+    backend = await app.push_screen_wait(ChooseStore(choices)) if choices else None
+    if backend is None:
+        return False
+    chosen = next(each for each in choices if each.backend is backend)
+    former = next((each for each in choices if each.in_use), None)
+    if not await _made_ready(node, chosen):
+        return False
+    try:
+        await bridge.call(bridge.service.use_store, backend)
+    except Conflict:
+        return former is not None and await _move(node, former, backend)
+    except ProviderError as error:
+        await app.push_screen_wait(ProblemScreen(ErrorInfo.of(error)))
+        return False
+    bridge.instances_changed()
+    return True
+
+
+async def _made_ready(node: DOMNode, chosen: StoreChoice) -> bool:
+    if chosen.state is StoreState.READY:
+        return True
+    if not (chosen.can_unlock or chosen.can_create):
+        problem = ErrorInfo("credential_store", chosen.detail or chosen.title, chosen.hint)
+        await node.app.push_screen_wait(ProblemScreen(problem))
+        return False
+    return await _open(node, chosen, "") is Ended.DONE
+
+
+async def _move(node: DOMNode, former: StoreChoice, to: StoreBackend) -> bool:
+    """The former store holds credentials: they come along, or everything stays as it is."""
+    bridge = bridge_of(node)
+    facts: StoreFacts = await bridge.call(bridge.service.store_facts)
+    kept = sum(bool(each.fields) for each in facts.credentials)
+    question = Question(
+        "Take the credentials along?",
+        [
+            Fact("moves", count(kept, "credential")),
+            Fact("from", TITLES[former.backend]),
+            Fact("to", TITLES[to]),
+            Fact("how", "copied, read back, compared; only then the new store is used. Old copies go when you say so."),
+        ],
+        [Choice("Move them", True)],
+    )
+    if not await node.app.push_screen_wait(ConfirmScreen(question)):
+        return False
+    await node.app.push_screen_wait(MoveCredentials(former.backend, to))
+    return True
+
+
+async def _choices(node: DOMNode) -> tuple[StoreChoice, ...]:
+    bridge = bridge_of(node)
+    try:
+        found: tuple[StoreChoice, ...] = await bridge.call(bridge.service.store_choices)
+    except ProviderError as error:
+        await node.app.push_screen_wait(ProblemScreen(ErrorInfo.of(error)))
+        return ()
+    return found

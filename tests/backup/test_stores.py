@@ -1,0 +1,469 @@
+"""Which store is used, what is said of it, and taking credentials from one to another."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup import config, credential_use, instances, redaction
+from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening, selection
+from backup.credentials.collection import CollectionError, WrongKeyringPassword
+from backup.credentials.vault import VaultKeyring, unlocked_here, vault_path
+from backup.credentials.vault_errors import VaultExists, VaultLocked, VaultMissing, WrongPassphrase
+from backup.credentials.vault_file import VaultFile
+from backup.model import StoreState
+from backup.paths import Paths
+from backup.service import Service
+from backup.store_model import Answer, CredentialState, MoveProgress, MoveStep, StoreBackend
+from providers.errors import Conflict, ProviderError, Unsupported
+from providers.secret import Secret
+from tests.backup.vault_tools import CHEAP, PASSPHRASE
+from tests.credentials_fixture import SecretService
+
+SOME = Credentials(username="AKIAEXAMPLE", password=Secret("pass-word-1"), extra={"session_token": Secret("t0ken")})
+OTHER = Credentials(username="second", password=Secret("pass-word-2"))
+
+
+@pytest.fixture
+def service(paths: Paths) -> Iterator[Service]:
+    made = Service(paths)
+    yield made
+    made.close()
+    unlocked_here(vault_path(paths)).lock()
+
+
+def make_vault(paths: Paths, *, unlocked: bool = True) -> None:
+    """As `create_store` does, with a passphrase that costs nothing to try."""
+    VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE, label="mine")
+    with config.edit(paths) as draft:
+        draft.choose_store(StoreBackend.VAULT)
+    if unlocked:
+        VaultKeyring(vault_path(paths)).unlock(PASSPHRASE)
+
+
+def states(service: Service) -> dict[StoreBackend, StoreState]:
+    return {choice.backend: choice.state for choice in service.store_choices()}
+
+
+# Choosing
+
+
+def test_without_a_bus_nothing_is_kept_and_the_vault_is_offered(service: Service, paths: Paths) -> None:
+    assert states(service) == {
+        StoreBackend.SECRET_SERVICE: StoreState.UNAVAILABLE,
+        StoreBackend.VAULT: StoreState.NO_COLLECTION,
+    }
+    (offered,) = [choice for choice in service.store_choices() if choice.recommended]
+    assert (offered.backend, offered.can_create, offered.in_use) == (StoreBackend.VAULT, True, False)
+    status = service.store_status()
+    assert status.state is StoreState.UNAVAILABLE
+    assert "create-vault" in status.hint
+    with pytest.raises(CredentialStoreError):
+        CredentialStore(paths).set("minio", SOME)
+    assert not vault_path(paths).exists()
+
+
+def test_the_vault_is_made_chosen_and_used(service: Service, paths: Paths) -> None:
+    opening.create(paths, PASSPHRASE, service.chosen_store(), cost=CHEAP)
+    assert service.store_status().state is StoreState.READY
+    assert config.load(paths).store.backend is StoreBackend.VAULT
+    CredentialStore(paths).set("minio", SOME)
+    assert CredentialStore(paths).get("minio") == SOME
+    with pytest.raises(VaultExists):
+        service.create_store(PASSPHRASE, StoreBackend.VAULT)
+    assert service.lock_store().state is StoreState.LOCKED
+    with pytest.raises(VaultLocked):
+        CredentialStore(paths).get("minio")
+    with pytest.raises(WrongPassphrase):
+        service.unlock_store(Secret("not this one"))
+    assert service.unlock_store(PASSPHRASE).state is StoreState.READY
+    opening.change_passphrase(paths, StoreBackend.VAULT, PASSPHRASE, Secret("another four words here"), cost=CHEAP)
+    service.lock_store()
+    with pytest.raises(WrongPassphrase):
+        service.unlock_store(PASSPHRASE)
+    service.unlock_store(Secret("another four words here"))
+    assert CredentialStore(paths).get("minio") == SOME
+
+
+def test_a_keyring_that_is_ready_is_used_and_becomes_the_choice(
+    service: Service, paths: Paths, secret_service: SecretService
+) -> None:
+    (used,) = [choice for choice in service.store_choices() if choice.in_use]
+    assert (used.backend, used.pinned, used.recommended) == (StoreBackend.SECRET_SERVICE, False, True)
+    CredentialStore(paths).set("minio", SOME)
+    assert config.load(paths).store.backend is StoreBackend.SECRET_SERVICE
+
+
+def test_a_chosen_keyring_that_is_locked_today_is_never_replaced_by_the_vault(
+    service: Service, paths: Paths, secret_service: SecretService
+) -> None:
+    CredentialStore(paths).set("minio", SOME)
+    VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)
+    secret_service.lock()
+    assert service.store_status().state is StoreState.LOCKED
+    with pytest.raises(CredentialStoreError) as caught:
+        CredentialStore(paths).set("minio", OTHER)
+    assert caught.value.code == "locked"
+    service.unlock_store(Secret("correct horse"))
+    assert CredentialStore(paths).get("minio") == SOME
+
+
+def test_credentials_of_before_there_was_a_choice_stay_where_they_are(
+    service: Service, paths: Paths, secret_service: SecretService
+) -> None:
+    CredentialStore(paths).set("minio", SOME)
+    with config.edit(paths) as draft:
+        draft.choose_store(None)  # as an earlier version wrote it
+    VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)
+    secret_service.lock()
+    assert service.store_status().state is StoreState.LOCKED
+    assert service.chosen_store() is StoreBackend.SECRET_SERVICE
+    with pytest.raises(Conflict, match="kept in the Secret Service"):
+        service.use_store(StoreBackend.VAULT)
+
+
+def test_a_locked_keyring_nobody_chose_does_not_hide_a_vault(
+    service: Service, paths: Paths, secret_service: SecretService
+) -> None:
+    secret_service.lock()
+    VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)
+    assert service.chosen_store() is StoreBackend.VAULT
+    assert service.store_status().backend.startswith("vault")
+
+
+@pytest.mark.parametrize("display", ["", ":77"])
+def test_a_keyring_is_unlocked_from_the_terminal_with_and_without_a_display(
+    service: Service, secret_service: SecretService, display: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if display:
+        monkeypatch.setenv("DISPLAY", display)
+    secret_service.lock()
+    assert service.store_status().state is StoreState.LOCKED
+    with pytest.raises(WrongKeyringPassword):
+        service.unlock_store(Secret("wrong"))
+    assert service.unlock_store(Secret("correct horse")).state is StoreState.READY
+    assert service.lock_store().state is StoreState.LOCKED
+
+
+def test_the_default_keyring_is_made_from_the_terminal(
+    service: Service, paths: Paths, secret_service_bus: SecretService
+) -> None:
+    secret_service_bus.start(password=None)
+    assert states(service)[StoreBackend.SECRET_SERVICE] is StoreState.NO_COLLECTION
+    assert service.create_store(PASSPHRASE, StoreBackend.SECRET_SERVICE).state is StoreState.READY
+    CredentialStore(paths).set("minio", SOME)
+    secret_service_bus.lock()
+    service.unlock_store(PASSPHRASE)
+    assert CredentialStore(paths).get("minio") == SOME
+
+
+def test_a_hung_keyring_delays_by_its_probe_and_no_more(
+    service: Service, paths: Paths, secret_service: SecretService
+) -> None:
+    secret_service.freeze()
+    make_vault(paths)
+    with config.edit(paths) as draft:
+        draft.choose_store(None)
+    started = time.monotonic()
+    backend = selection.choose(paths, probe_s=0.3)
+    assert selection.kind_of(backend) is StoreBackend.VAULT
+    assert time.monotonic() - started < 2.5
+    with pytest.raises(CollectionError):
+        opening.unlock(paths, PASSPHRASE, StoreBackend.SECRET_SERVICE, timeout_s=0.3)
+
+
+def test_a_keychain_is_not_to_be_had_on_linux(service: Service) -> None:
+    with pytest.raises(Unsupported):
+        service.use_store(StoreBackend.KEYCHAIN)
+    with pytest.raises(Unsupported):
+        service.move_credentials(StoreBackend.KEYCHAIN)
+    service.use_store(StoreBackend.SECRET_SERVICE)
+    with pytest.raises(Unsupported, match="vault"):
+        service.change_passphrase(PASSPHRASE, PASSPHRASE)
+
+
+@pytest.mark.parametrize(
+    ("section", "named"),
+    [
+        ({"backend": "plaintext"}, "credential_store.backend"),
+        ({"password_command": "pass show x"}, "credential_store.password_command"),
+        ({"key_file": 3}, "credential_store.key_file"),
+        ([], "credential_store"),
+    ],
+)
+def test_a_wrong_choice_in_the_file_is_named(paths: Paths, section: object, named: str) -> None:
+    paths.config_dir.mkdir(parents=True)
+    paths.config_file.write_text(json.dumps({"version": 1, "credential_store": section}, indent=1))
+    problem = config.load(paths).problem
+    assert problem is not None
+    assert named in problem.message
+    assert "line" in problem.message
+
+
+# What is said
+
+
+def test_the_screen_of_a_vault_tells_it_plainly(service: Service, paths: Paths) -> None:
+    make_vault(paths)
+    with config.edit(paths) as draft:
+        draft.add("minio", "aws_s3")
+    CredentialStore(paths).set("minio", SOME, expires_at=time.time() + 86400)
+    facts = service.store_facts()
+    assert (facts.backend, facts.path, facts.pinned) == (StoreBackend.VAULT, str(vault_path(paths)), True)
+    answers = {fact.question: fact.answer for fact in facts.facts}
+    assert answers["survives a reboot"] is Answer.YES
+    assert answers["works for scheduled jobs"] is Answer.PARTLY
+    assert answers["protects against other processes of yours"] is Answer.NO
+    assert answers["protects against root"] is Answer.NO
+    (entry,) = facts.credentials
+    assert (entry.key, entry.instances, entry.state) == ("minio", ("minio",), CredentialState.EXPIRING)
+    assert entry.fields == ("password", "session_token")
+    assert [(slot.kind, slot.label) for slot in facts.slots] == [("passphrase", "mine")]
+    assert "pass-word-1" not in repr(facts)
+    with config.edit(paths) as draft:
+        draft.open_store_with(key_file="/root/key")
+    answers = {fact.question: fact.answer for fact in service.store_facts().facts}
+    assert answers["works for scheduled jobs"] is Answer.YES
+    assert answers["protects against stolen files"] is Answer.PARTLY
+
+
+def test_a_credential_that_is_wanted_and_missing_is_told(service: Service, paths: Paths) -> None:
+    with config.edit(paths) as draft:
+        draft.add("minio", "aws_s3")
+    assert [(entry.key, entry.state) for entry in service.credentials()] == [("minio", CredentialState.MISSING)]
+
+
+def test_last_use_is_noted_when_a_provider_is_opened(service: Service, paths: Paths) -> None:
+    make_vault(paths)
+    with config.edit(paths) as draft:
+        draft.add("minio", "aws_s3")
+        draft.set("minio", "container", "bucket")
+    CredentialStore(paths).set("minio", SOME)
+    assert service.credentials()[0].last_used_at is None
+    before = config.load(paths)
+    instances.open_provider(paths, "minio").close()
+    used = service.credentials()[0].last_used_at
+    assert used is not None
+    assert abs(used - time.time()) < 30
+    assert config.load(paths) == before  # the configuration is not touched: everybody would open anew
+    credential_use.note(paths, "minio", now=used + 30)
+    assert credential_use.last_used(paths)["minio"] == used
+    (paths.state_dir / "credential-use.json").write_text("broken")
+    assert credential_use.last_used(paths) == {}
+
+
+# One token, refreshed by two
+
+
+def _refresh(home: str, name: str, start: object, done: object) -> None:
+    """Another process: opens the provider's context, and swaps old for its own new one."""
+    paths = Paths(*(Path(home) / part for part in ("config", "state", "data")))
+    VaultKeyring(vault_path(paths)).unlock(PASSPHRASE)
+    start.wait(20)  # type: ignore[attr-defined]
+    swapped = CredentialStore(paths).swap("drive", Secret("old-token"), Secret(f"new-of-{name}"))
+    done.put((name, swapped))  # type: ignore[attr-defined]
+
+
+def test_two_processes_that_refresh_one_token_cannot_lose_it(tmp_path: Path) -> None:
+    paths = Paths(*(tmp_path / part for part in ("config", "state", "data")))
+    make_vault(paths)
+    store = CredentialStore(paths)
+    store.set("drive", Credentials(extra={"refresh_token": Secret("old-token"), "client_secret": Secret("stays")}))
+    revision = config.load(paths).credentials["drive"].revision
+    context = multiprocessing.get_context("spawn")
+    start, done = context.Event(), context.Queue()
+    workers = [context.Process(target=_refresh, args=(str(tmp_path), name, start, done)) for name in "ab"]
+    for worker in workers:
+        worker.start()
+    start.set()
+    outcomes = dict(done.get(timeout=30) for _ in workers)
+    for worker in workers:
+        worker.join(20)
+    assert sorted(outcomes.values()) == [False, True]
+    (winner,) = [name for name, swapped in outcomes.items() if swapped]
+    kept = store.get("drive")
+    assert kept is not None
+    assert kept.extra == {"refresh_token": Secret(f"new-of-{winner}"), "client_secret": Secret("stays")}
+    assert config.load(paths).credentials["drive"].revision == revision  # a check that was passed stays passed
+    opening.lock(paths, StoreBackend.VAULT)
+
+
+def test_a_provider_keeps_what_it_got_in_exchange(service: Service, paths: Paths) -> None:
+    make_vault(paths)
+    with config.edit(paths) as draft:
+        draft.add("minio", "aws_s3")
+        draft.set("minio", "container", "bucket")
+    CredentialStore(paths).set("minio", SOME)
+    provider = instances.open_provider(paths, "minio")
+    assert provider.context.save_secret(Secret("t0ken"), Secret("fresh")) is True
+    assert provider.context.save_secret(Secret("t0ken"), Secret("late")) is False
+    provider.close()
+    kept = CredentialStore(paths).get("minio")
+    assert kept is not None
+    assert kept.extra["session_token"] == Secret("fresh")
+    draft_provider = instances.open_draft(paths, "aws_s3", {"region": "eu-1"}, {}, instance="minio")
+    assert draft_provider.context.save_secret(Secret("fresh"), Secret("newer")) is True
+    draft_provider.close()
+
+
+# Moving
+
+
+@pytest.fixture
+def moved_from_keyring(service: Service, paths: Paths, secret_service: SecretService) -> Paths:
+    """Two credentials in the keyring, and a vault that is open."""
+    store = CredentialStore(paths)
+    store.set("minio", SOME)
+    store.set("offsite", OTHER)
+    VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)
+    VaultKeyring(vault_path(paths)).unlock(PASSPHRASE)
+    return paths
+
+
+def in_store(paths: Paths, kind: StoreBackend) -> dict[str, Credentials | None]:
+    store = CredentialStore(paths, backend=lambda: selection.make(paths, kind))
+    return {key: store.get(key) for key in ("minio", "offsite")}
+
+
+BOTH = {"minio": SOME, "offsite": OTHER}
+NONE: dict[str, Credentials | None] = {"minio": None, "offsite": None}
+
+
+def test_moving_copies_compares_switches_and_deletes_after_a_question(
+    service: Service, moved_from_keyring: Paths
+) -> None:
+    paths, steps, asked = moved_from_keyring, [], []
+
+    def confirm() -> bool:
+        asked.append(config.load(paths).store.backend)
+        return True
+
+    def seen(progress: MoveProgress) -> None:
+        steps.append(progress.step)
+
+    result = service.move_credentials(StoreBackend.VAULT, confirm_delete=confirm, on_progress=seen)
+    assert (result.moved, result.deleted, result.copies_left) == (("minio", "offsite"), ("minio", "offsite"), False)
+    assert asked == [StoreBackend.VAULT]  # the switch came first
+    assert list(dict.fromkeys(steps)) == [MoveStep.COPY, MoveStep.COMPARE, MoveStep.SWITCH, MoveStep.DELETE]
+    assert in_store(paths, StoreBackend.VAULT) == BOTH
+    assert in_store(paths, StoreBackend.SECRET_SERVICE) == NONE
+    assert CredentialStore(paths).get("minio") == SOME
+    assert config.load(paths).store.left_in is None
+    back = service.move_credentials(StoreBackend.SECRET_SERVICE, confirm_delete=lambda: True)
+    assert back.copies_left is False
+    assert in_store(paths, StoreBackend.SECRET_SERVICE) == BOTH
+
+
+def test_copies_that_were_not_deleted_are_remembered_and_deleted_later(
+    service: Service, moved_from_keyring: Paths
+) -> None:
+    paths = moved_from_keyring
+    assert service.move_credentials(StoreBackend.VAULT).copies_left is True
+    assert in_store(paths, StoreBackend.SECRET_SERVICE) == BOTH
+    assert service.store_facts().left_in is StoreBackend.SECRET_SERVICE
+    again = service.move_credentials(StoreBackend.VAULT, confirm_delete=lambda: True)
+    assert (again.moved, again.deleted) == ((), ("minio", "offsite"))
+    assert in_store(paths, StoreBackend.SECRET_SERVICE) == NONE
+    assert service.store_facts().left_in is None
+    with pytest.raises(Conflict):
+        service.move_credentials(StoreBackend.VAULT)
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_interrupted_at_any_moment_nothing_is_lost_and_it_goes_on(
+    service: Service, moved_from_keyring: Paths, at: int
+) -> None:
+    paths = moved_from_keyring
+    seen = 0
+
+    def interrupt(progress: MoveProgress) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > at:
+            raise Interrupted
+
+    try:
+        service.move_credentials(StoreBackend.VAULT, confirm_delete=lambda: True, on_progress=interrupt)
+    except Interrupted:
+        used = config.load(paths).store.backend
+        assert used is not None
+        assert in_store(paths, used) == BOTH  # what is in use is whole, at every moment
+        assert {key: CredentialStore(paths).get(key) for key in BOTH} == BOTH
+        service.move_credentials(StoreBackend.VAULT, confirm_delete=lambda: True)
+    assert in_store(paths, StoreBackend.VAULT) == BOTH
+    assert in_store(paths, StoreBackend.SECRET_SERVICE) == NONE
+
+
+def test_what_another_process_changes_while_it_is_copied_is_not_lost(
+    service: Service, moved_from_keyring: Paths
+) -> None:
+    paths = moved_from_keyring
+    late = Credentials(username="late", password=Secret("set-meanwhile"))
+
+    def meddle(progress: MoveProgress) -> None:
+        if progress.step is MoveStep.COPY and progress.key == "offsite":
+            CredentialStore(paths).set("minio", late)  # copied already
+
+    service.move_credentials(StoreBackend.VAULT, on_progress=meddle)
+    assert CredentialStore(paths).get("minio") == late
+
+
+def test_a_target_that_is_not_ready_changes_nothing(service: Service, moved_from_keyring: Paths) -> None:
+    paths = moved_from_keyring
+    opening.lock(paths, StoreBackend.VAULT)
+    with pytest.raises(VaultLocked):
+        service.move_credentials(StoreBackend.VAULT)
+    asked: list[int] = []
+
+    def ask() -> Secret:
+        asked.append(1)
+        return PASSPHRASE
+
+    assert service.move_credentials(StoreBackend.VAULT, ask=ask).copies_left is True
+    assert asked == [1]
+
+
+def test_an_entry_that_is_missing_in_the_source_stops_before_the_switch(
+    service: Service, moved_from_keyring: Paths
+) -> None:
+    paths = moved_from_keyring
+    CredentialStore(paths).erase("offsite")
+    with pytest.raises(CredentialStoreError, match="offsite"):
+        service.move_credentials(StoreBackend.VAULT)
+    assert config.load(paths).store.backend is StoreBackend.SECRET_SERVICE
+
+
+def test_a_vault_that_vanished_is_said(service: Service, paths: Paths) -> None:
+    make_vault(paths)
+    vault_path(paths).unlink()
+    with pytest.raises(VaultMissing):
+        CredentialStore(paths).get("minio")
+    assert service.store_status().state is StoreState.NO_COLLECTION
+
+
+def test_opening_by_asking_gives_three_tries(service: Service, paths: Paths) -> None:
+    make_vault(paths, unlocked=False)
+    answers = iter(["no", "nor this", PASSPHRASE.reveal()])
+    service.open_store(lambda: Secret(next(answers)))
+    assert service.store_status().state is StoreState.READY
+    service.lock_store()
+    with pytest.raises(WrongPassphrase):
+        service.open_store(lambda: Secret("never right"))
+
+
+def test_passphrases_are_blackened_in_logs(service: Service, paths: Paths) -> None:
+    make_vault(paths, unlocked=False)
+    service.unlock_store(PASSPHRASE)
+    assert PASSPHRASE.reveal() not in redaction.redact(f"typed {PASSPHRASE.reveal()} here")
+    with pytest.raises(ProviderError) as caught:
+        service.unlock_store(Secret("a wrong one that is secret too"))
+    assert "secret too" not in repr(caught.value) + str(caught.value) + caught.value.hint

@@ -1,0 +1,216 @@
+"""What the vault notices: edits, cuts, flipped bits, files put in its place; and that such a file is left as it is."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backup.credentials import vault_errors, vault_format
+from backup.credentials.errors import CredentialStoreError
+from backup.credentials.vault_file import DataKey, RawKey, VaultFile
+from backup.model import StoreState
+from providers.errors import from_wire
+from providers.report import ErrorInfo
+from providers.secret import Secret
+from tests.backup.vault_tools import PASSPHRASE, first_slot_with, forge, header_with, new_vault, vault_at
+
+
+def _assert_refused_and_untouched(vault: VaultFile, key: DataKey, error: type[vault_errors.VaultError]) -> None:
+    before = vault.path.read_bytes()
+    for use in (
+        lambda: vault.get(key, "s", "u"),
+        lambda: vault.set(key, "s", "u", "new"),
+        lambda: vault.remove(key, "s", "u"),
+        lambda: vault.add_slot(key, RawKey.generate()),
+    ):
+        with pytest.raises(error):
+            use()
+    with pytest.raises(vault_errors.VaultExists):
+        vault.create(PASSPHRASE)
+    assert vault.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        header_with(generation=99),
+        lambda document: header_with(slots=document.header.slots[:1])(document),
+        lambda document: msgspec.structs.replace(document, body=bytes([document.body[0] ^ 1]) + document.body[1:]),
+        lambda document: msgspec.structs.replace(document, body=document.body[:-1]),
+        lambda document: msgspec.structs.replace(document, body=b""),
+        lambda document: msgspec.structs.replace(document, nonce=bytes(24)),
+        first_slot_with(label="another"),
+        first_slot_with(sealed=bytes(48)),
+        first_slot_with(salt=bytes(16)),
+    ],
+)
+def test_whoever_edits_the_file_without_a_key_is_noticed(tmp_path: Path, change) -> None:
+    vault, key = new_vault(tmp_path)
+    vault.add_slot(key, RawKey.generate())
+    vault.set(key, "s", "u", "kept")
+    forge(vault, change)
+    _assert_refused_and_untouched(vault, key, vault_errors.VaultTampered)
+
+
+@pytest.mark.parametrize("changes", [{"label": "x"}, {"sealed": bytes(48)}, {"created_at": 1}, {"id": "0"}])
+def test_an_altered_slot_is_not_mistaken_for_a_wrong_passphrase(tmp_path: Path, changes: dict[str, object]) -> None:
+    vault, _ = new_vault(tmp_path)
+    forge(vault, first_slot_with(**changes))
+    with pytest.raises(vault_errors.VaultTampered, match="altered"):
+        vault.open(PASSPHRASE)
+
+
+def test_a_slot_of_another_vault_does_not_open_this_one(tmp_path: Path) -> None:
+    vault, _ = new_vault(tmp_path)
+    other, _ = new_vault(tmp_path / "other")
+    theirs = vault_format.decode(other.path.read_bytes()).header.slots
+    forge(vault, header_with(slots=theirs))
+    with pytest.raises(vault_errors.VaultTampered):
+        vault.open(PASSPHRASE)
+
+
+def test_a_vault_put_in_place_of_another_is_locked_to_the_old_key(tmp_path: Path) -> None:
+    vault, key = new_vault(tmp_path)
+    other, _ = new_vault(tmp_path / "other")
+    vault.path.write_bytes(other.path.read_bytes())
+    _assert_refused_and_untouched(vault, key, vault_errors.VaultLocked)
+
+
+def test_an_older_vault_is_noticed_until_it_is_opened_anew(tmp_path: Path) -> None:
+    vault, key = new_vault(tmp_path)
+    vault.set(key, "s", "u", "old")
+    old = vault.path.read_bytes()
+    vault.set(key, "s", "u", "new")
+    vault.path.write_bytes(old)
+    _assert_refused_and_untouched(vault, key, vault_errors.VaultRolledBack)
+    assert vault.get(vault.open(PASSPHRASE), "s", "u") == "old"
+
+
+def test_a_file_cut_anywhere_is_truncated_and_left_alone(tmp_path: Path) -> None:
+    vault, key = new_vault(tmp_path)
+    whole = vault.path.read_bytes()
+    for length in range(0, len(whole) - 2, 7):
+        vault.path.write_bytes(whole[:length])
+        with pytest.raises(vault_errors.VaultTruncated):
+            vault.get(key, "s", "u")
+    _assert_refused_and_untouched(vault, key, vault_errors.VaultTruncated)
+    vault.path.write_bytes(whole)
+    assert vault.entries(key) == {}
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(position=st.integers(min_value=0), bit=st.integers(min_value=0, max_value=7))
+def test_no_flipped_bit_goes_unseen(tmp_path: Path, position: int, bit: int) -> None:
+    vault = vault_at(tmp_path)
+    saved = tmp_path / "whole"
+    if not vault.exists():
+        key = vault.create(PASSPHRASE)
+        vault.set(key, "s", "u", "kept")
+        saved.write_bytes(vault.path.read_bytes())
+    whole = bytearray(saved.read_bytes())
+    whole[position % len(whole)] ^= 1 << bit
+    vault.path.write_bytes(whole)
+    try:
+        document = vault.entries(vault.open(PASSPHRASE))
+    except (
+        vault_errors.VaultTruncated,
+        vault_errors.VaultDamaged,
+        vault_errors.VaultTooNew,
+    ):
+        return
+    assert document == {("s", "u"): "kept"}  # white space between the values
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", vault_errors.VaultTruncated),
+        (b"not a vault at all", vault_errors.VaultTruncated),
+        (b"{}", vault_errors.VaultDamaged),
+        (b"[1]}", vault_errors.VaultDamaged),
+        (b"\xff\xfe}", vault_errors.VaultDamaged),
+        (b'{"header": {"format": "other", "version": 1}}', vault_errors.VaultDamaged),
+        (b'{"header": {"format": "homeserver-backup-vault", "version": 2, "new": 1}}', vault_errors.VaultTooNew),
+        (b'{"header": {"format": "homeserver-backup-vault", "version": 0}}', vault_errors.VaultDamaged),
+        (
+            b'{"header": {"format": "homeserver-backup-vault", "version": 1, "slots": "canary"}}',
+            vault_errors.VaultDamaged,
+        ),
+        (b" " * (16 * 2**20) + b"}", vault_errors.VaultDamaged),
+    ],
+)
+def test_what_is_no_vault_of_ours_is_never_overwritten(
+    tmp_path: Path, data: bytes, error: type[vault_errors.VaultError]
+) -> None:
+    vault, key = new_vault(tmp_path)
+    vault.path.write_bytes(data)
+    with pytest.raises(error) as raised:
+        vault.open(PASSPHRASE)
+    assert "canary" not in str(raised.value)
+    _assert_refused_and_untouched(vault, key, error)
+
+
+def test_no_vault_is_its_own_error_and_makes_nothing(tmp_path: Path) -> None:
+    vault = vault_at(tmp_path)
+    key = DataKey.generate()
+    for use in (vault.describe, lambda: vault.open(PASSPHRASE), lambda: vault.set(key, "s", "u", "x")):
+        with pytest.raises(vault_errors.VaultMissing):
+            use()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_its_place_is_not_readable(tmp_path: Path) -> None:
+    vault = vault_at(tmp_path)
+    vault.path.mkdir(parents=True)
+    with pytest.raises(vault_errors.VaultNotReadable):
+        vault.open(PASSPHRASE)
+
+
+def test_every_error_has_a_kind_of_its_own_a_cure_and_a_state_of_the_store() -> None:
+    family: list[type[vault_errors.VaultError]] = [vault_errors.VaultError, *vault_errors.VaultError.__subclasses__()]
+    assert len({cls.kind for cls in family}) == len(family)
+    for cls in family:
+        error = cls("what happened")
+        assert error.hint
+        assert StoreState(error.code)
+        assert isinstance(error, CredentialStoreError)
+        rebuilt = from_wire(cls.kind, error.message, hint=error.hint, code=error.code)
+        assert (type(rebuilt), ErrorInfo.of(rebuilt)) == (cls, ErrorInfo.of(error))
+
+
+def test_keys_do_not_show_themselves() -> None:
+    raw, key = RawKey.generate(), DataKey.generate()
+    for secret in (raw, key):
+        assert str(secret) == repr(secret)
+        assert "••" in repr(secret)
+        with pytest.raises(TypeError):
+            pickle.dumps(secret)
+
+
+def test_a_raw_key_is_read_as_bytes_or_base64_and_nothing_else() -> None:
+    raw = RawKey.generate()
+    assert RawKey.parse(raw.reveal()).reveal() == raw.reveal()
+    assert RawKey.parse(raw.text().reveal().encode() + b"\n").reveal() == raw.reveal()
+    for wrong in (b"", b"canary", raw.reveal()[:-1], raw.text().reveal().encode()[:-4]):
+        with pytest.raises(vault_errors.WrongKey) as raised:
+            RawKey.parse(wrong)
+        assert "canary" not in str(raised.value)
+
+
+def test_a_handed_over_key_opens_the_same_vault_and_knows_its_generation(tmp_path: Path) -> None:
+    vault, key = new_vault(tmp_path)
+    old = vault.path.read_bytes()
+    vault.set(key, "s", "u", "kept")
+    taken = DataKey.taken(key.handover())
+    assert vault.get(taken, "s", "u") == "kept"
+    vault.path.write_bytes(old)
+    with pytest.raises(vault_errors.VaultRolledBack):
+        vault.get(taken, "s", "u")
+    for wrong in ("", "canary", "YWJj"):
+        with pytest.raises(vault_errors.WrongKey):
+            DataKey.taken(Secret(wrong))

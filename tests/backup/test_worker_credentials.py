@@ -1,0 +1,215 @@
+"""The worker and the store of credentials: it waits for what is locked or missing, says so, and goes on by itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup import config
+from backup.credentials import Credentials, CredentialStore, opening
+from backup.credentials.vault import VaultKeyring, vault_path
+from backup.credentials.vault_file import VaultFile
+from backup.model import ItemState, JobView
+from backup.paths import Paths
+from backup.rpc import Client, ConnectionLost
+from backup.service import Service
+from backup.store_model import StoreBackend
+from providers.errors import ProviderError
+from providers.secret import Secret
+from tests.backup.queue_support import Workbench, wait_until
+from tests.backup.vault_tools import CHEAP, PASSPHRASE
+from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
+
+KEYS = Credentials(username=ACCESS_KEY, password=Secret(SECRET_KEY))
+
+
+class Vaulted:
+    """A service over places whose store is a vault, locked at first, and an S3 instance whose keys are in it."""
+
+    def __init__(self, paths: Paths, bench: Workbench, server: S3Server) -> None:
+        self.paths = paths
+        self.bench = bench
+        self.service = Service(paths)
+        self.service.__dict__["_queue"] = bench.queue
+        self.server = server
+        self.bucket = server.new_bucket()
+        VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE, label="mine")
+        bench.configure(
+            "cloud",
+            type="aws_s3",
+            endpoint_url=server.url,
+            container=self.bucket,
+            region=REGION,
+            timeout=10,
+            retry_delay=0.05,
+        )
+        self.service.use_store(StoreBackend.VAULT)
+        VaultKeyring(vault_path(paths)).unlock(PASSPHRASE)
+        CredentialStore(paths).set("cloud", KEYS)
+        self.lock_here()
+
+    def lock_here(self) -> None:
+        """As if this process had just begun."""
+        opening.lock(self.paths, StoreBackend.VAULT)
+
+    def upload(self, name: str) -> JobView:
+        source = self.paths.config_dir / name
+        source.write_bytes(os.urandom(1000))
+        return self.service.queue_upload("cloud", [source])
+
+    def is_held(self, job: JobView) -> bool:
+        return self.service.job(job.id).held is not None
+
+
+@pytest.fixture
+def vaulted(paths: Paths, bench: Workbench, rclone_s3: S3Server) -> Iterator[Vaulted]:
+    made = Vaulted(paths, bench, rclone_s3)
+    yield made
+    made.lock_here()
+
+
+def test_a_locked_vault_is_waited_for_and_unlocking_lets_everything_go_on(vaulted: Vaulted) -> None:
+    first, second = vaulted.upload("first"), vaulted.upload("second")
+    item = vaulted.bench.wait_state(first, ItemState.WAITING)
+    assert item.error is not None
+    assert (item.error.kind, item.error.code) == ("vault_locked", "locked")
+    assert "credentials unlock" in item.error.hint
+    wait_until(lambda: vaulted.is_held(second))
+    wait_until(lambda: vaulted.bench.only_item(second).state in {ItemState.QUEUED, ItemState.WAITING})
+    assert isinstance(item.error.error(), ProviderError)
+    vaulted.service.unlock_store(PASSPHRASE)
+    for job in (first, second):
+        done = vaulted.bench.finish(job)
+        assert done.counts[ItemState.DONE] == 1
+        assert done.held is None
+    assert vaulted.server.keys(vaulted.bucket) == {"first", "second"}
+
+
+def test_a_worker_that_is_killed_has_to_be_given_the_key_again(vaulted: Vaulted) -> None:
+    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.bench.finish(vaulted.upload("first"))
+    vaulted.lock_here()
+    job = vaulted.upload("second")  # by a process that never had the key, and (soon) a new worker
+    if vaulted.service.store_facts().worker_unlocked:
+        vaulted.bench.finish(job)
+        wait_until(lambda: vaulted.bench.pid() is None)
+        job = vaulted.upload("third")
+    assert vaulted.bench.wait_state(job, ItemState.WAITING).error is not None
+    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.bench.finish(job)
+
+
+def test_a_worker_of_an_earlier_process_is_unlocked_by_a_later_one(vaulted: Vaulted, paths: Paths) -> None:
+    """Two front ends: the first queued, and is gone; the second unlocks."""
+    job = vaulted.upload("first")
+    vaulted.bench.wait_state(job, ItemState.WAITING)
+    vaulted.bench.queue.close()
+    later = Service(paths)
+    later.unlock_store(PASSPHRASE)
+    wait_until(lambda: later.job(job.id).finished)
+    assert later.job(job.id).counts[ItemState.DONE] == 1
+    later.close()
+
+
+def test_who_has_the_key_starts_a_worker_that_never_waits_for_it(vaulted: Vaulted) -> None:
+    vaulted.service.unlock_store(PASSPHRASE)
+    job = vaulted.upload("first")
+    vaulted.bench.finish(job)
+    assert "stands still" not in vaulted.bench.log()
+    (item,) = vaulted.bench.items(job)
+    assert item.attempts == 1
+
+
+def test_locking_lets_what_begins_later_wait(vaulted: Vaulted, paths: Paths) -> None:
+    vaulted.bench.queue.close()
+    lingering = Workbench(paths, linger_s=30)
+    vaulted.bench.queue = vaulted.service.__dict__["_queue"] = lingering.queue
+    vaulted.service.unlock_store(PASSPHRASE)
+    lingering.finish(vaulted.upload("first"))
+    assert vaulted.service.store_facts().worker_unlocked is True
+    vaulted.service.lock_store()
+    assert vaulted.service.store_facts().worker_unlocked is False
+    lingering.wait_state(vaulted.upload("second"), ItemState.WAITING)
+
+
+def test_a_key_of_another_vault_is_refused_by_the_worker(vaulted: Vaulted, paths: Paths, tmp_path: Path) -> None:
+    other = VaultFile(tmp_path / "other" / "vault.json", cost=CHEAP).create(PASSPHRASE)
+    job = vaulted.upload("first")
+    vaulted.bench.wait_state(job, ItemState.WAITING)
+    vaulted.bench.queue.ensure_worker()
+    with Client.connect(paths.worker_socket) as client:
+        with pytest.raises(ProviderError) as caught:
+            client.call("unlock", {"key": other.handover().reveal()}, timeout_s=5)
+        assert caught.value.kind == "vault_locked"
+        with pytest.raises(ProviderError) as caught:
+            client.call("unlock", {"key": "no key at all"}, timeout_s=5)
+        assert caught.value.kind == "vault_wrong_key"
+        with pytest.raises((ProviderError, ConnectionLost)):
+            client.call("unlock", {}, timeout_s=5)
+    assert "no key at all" not in vaulted.bench.log()
+    assert other.handover().reveal() not in vaulted.bench.log()
+
+
+def test_a_changed_key_is_taken_up_by_the_next_item(vaulted: Vaulted) -> None:
+    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.bench.finish(vaulted.upload("first"))
+    vaulted.service.set_credentials("cloud", None, Secret("a wrong key, typed by mistake"))
+    job = vaulted.upload("second")
+    item = vaulted.bench.wait_state(job, ItemState.WAITING)
+    assert item.error is not None
+    assert item.error.kind == "authentication"
+    vaulted.service.set_credentials("cloud", None, Secret(SECRET_KEY))
+    vaulted.bench.finish(job)
+    assert vaulted.server.keys(vaulted.bucket) == {"first", "second"}
+
+
+def test_an_entry_that_is_no_longer_there_is_waited_for(vaulted: Vaulted, paths: Paths) -> None:
+    vaulted.service.unlock_store(PASSPHRASE)
+    CredentialStore(paths).erase("cloud")
+    job = vaulted.upload("first")
+    item = vaulted.bench.wait_state(job, ItemState.WAITING)
+    assert item.error is not None
+    assert item.error.code == "missing"
+    vaulted.service.set_credentials("cloud", ACCESS_KEY, Secret(SECRET_KEY))
+    assert vaulted.bench.finish(job).counts[ItemState.DONE] == 1
+
+
+def test_a_download_of_a_folder_says_what_it_waits_for(vaulted: Vaulted, tmp_path: Path) -> None:
+    """Nothing was listed yet, so that there is no item to say it."""
+    vaulted.server.put(vaulted.bucket, "folder/file", b"there")
+    job = vaulted.service.queue_download("cloud", ["folder/"], tmp_path / "back")
+    wait_until(lambda: vaulted.is_held(job))
+    held = vaulted.service.job(job.id).held
+    assert held is not None
+    assert held.kind == "vault_locked"
+    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.bench.finish(job)
+    assert (tmp_path / "back" / "folder" / "file").read_bytes() == b"there"
+
+
+def test_a_worker_opens_the_vault_by_its_key_file(vaulted: Vaulted, paths: Paths) -> None:
+    vaulted.service.unlock_store(PASSPHRASE)
+    key = vaulted.service.add_key_slot("job")
+    file = paths.config_dir / "job.key"
+    file.write_text(key.reveal())
+    file.chmod(0o600)
+    with config.edit(paths) as draft:
+        draft.open_store_with(key_file=str(file))
+    vaulted.lock_here()
+    vaulted.bench.finish(vaulted.upload("first"))
+
+
+def test_a_worker_opens_the_vault_by_password_command(vaulted: Vaulted, paths: Paths, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    script = tmp_path / "command"
+    script.write_text(f"#!/bin/sh\necho once >>{asked}\necho '{PASSPHRASE.reveal()}'\n")
+    script.chmod(0o700)
+    with config.edit(paths) as draft:
+        draft.open_store_with(password_command=[str(script)])
+    jobs = [vaulted.upload("first"), vaulted.upload("second")]
+    for job in jobs:
+        vaulted.bench.finish(job)
+    assert asked.read_text().count("once") <= 2  # once for each worker, not for each item

@@ -1,0 +1,51 @@
+"""What the tests of the vault share: cheap passphrases, and the hand of someone who edits the file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from backup.credentials import vault_format as fmt
+from backup.credentials.vault_file import DataKey, VaultFile
+from backup.credentials.vault_slots import KdfCost, canonical
+from providers.secret import Secret
+
+CHEAP = KdfCost(operations=1, memory_bytes=8192)
+PASSPHRASE = Secret("four words by chance")
+
+
+def vault_at(folder: Path, **options: Any) -> VaultFile:
+    return VaultFile(folder / "vault" / "vault.json", cost=CHEAP, **options)
+
+
+def new_vault(folder: Path) -> tuple[VaultFile, DataKey]:
+    vault = vault_at(folder)
+    return vault, vault.create(PASSPHRASE, label="mine")
+
+
+def forge(vault: VaultFile, change: Callable[[fmt.Document], fmt.Document]) -> bytes:
+    """Edit the file as someone would who knows the format, but no key: the checksum fits. Returns what was written."""
+    document = change(msgspec.json.decode(vault.path.read_bytes(), type=fmt.Document))
+    document = msgspec.structs.replace(document, checksum=b"")
+    document = msgspec.structs.replace(document, checksum=hashlib.sha256(canonical(document)).digest())
+    data = msgspec.json.encode(document)
+    vault.path.write_bytes(data)
+    return data
+
+
+def header_with(**changes: Any) -> Callable[[fmt.Document], fmt.Document]:
+    return lambda document: msgspec.structs.replace(
+        document, header=msgspec.structs.replace(document.header, **changes)
+    )
+
+
+def first_slot_with(**changes: Any) -> Callable[[fmt.Document], fmt.Document]:
+    def change(document: fmt.Document) -> fmt.Document:
+        first, *rest = document.header.slots
+        return header_with(slots=(msgspec.structs.replace(first, **changes), *rest))(document)
+
+    return change

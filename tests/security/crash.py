@@ -1,0 +1,28 @@
+"""Run as a program by test_canaries: the product with a fault of ours just behind the place where a secret was used.
+
+`crash.py WHERE ARGUMENT...`: WHERE is a method of the service that does its work, and then raises.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from backup.cli.main import run
+from backup.service import Service
+
+
+def break_behind(method: str) -> None:
+    whole = getattr(Service, method)
+
+    def broken(self: Service, *arguments: Any, **more: Any) -> None:
+        result = whole(self, *arguments, **more)
+        held = [argument.reveal() if hasattr(argument, "reveal") else argument for argument in arguments]
+        raise RuntimeError(f"a fault of ours behind {method}: {len(held)} arguments, {result is None}")
+
+    setattr(Service, method, broken)
+
+
+if __name__ == "__main__":
+    break_behind(sys.argv[1])
+    sys.exit(run(sys.argv[2:], "homeserver-backup"))

@@ -1,0 +1,161 @@
+"""The screen of credentials: what it tells, and what can be done with each."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from textual.widgets import Input
+
+from backup.model import StoreState
+from backup.store_model import CredentialFact, CredentialState
+from providers.report import ErrorInfo, StepName
+from tests.tui.scripted import ScriptedQuestions, calls_of, failed, passed
+from tests.tui.scripted_store import KIT_CANARY, PASSPHRASE, StoreScript
+from tests.tui.standin import console, screen_text, until
+from tests.tui.test_store_dialogues import sees, typed
+from tui.widgets.field_row import FieldRow
+
+READY = StoreState.READY
+
+
+async def open_credentials(pilot: Any) -> None:
+    await sees(pilot, "services ready")
+    await pilot.press("5", "c")
+    await sees(pilot, "Where secrets are kept", "CREDENTIAL")
+
+
+async def told(pilot: Any, words: str) -> None:
+    await until(pilot, lambda: any(words in note.message for note in pilot.app._notifications))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (140, 42)])
+async def test_it_tells_where_for_how_long_and_against_whom(size: tuple[int, int]) -> None:
+    service = StoreScript(vault=READY)
+    now = time.time()
+    service.credentials = [
+        CredentialFact(
+            key="aws_s3", instances=("aws_s3",), state=CredentialState.SET, fields=("password",), last_used_at=now - 180
+        ),
+        CredentialFact(key="shared", instances=("one", "two"), state=CredentialState.EXPIRING, expires_at=now + 9e4),
+        CredentialFact(key="gone", instances=("backblaze",), state=CredentialState.MISSING),
+        CredentialFact(key="evil\x1b[2J[/]", instances=(), state=CredentialState.EXPIRED, expires_at=now - 9e5),
+    ]
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=size) as pilot:
+        await open_credentials(pilot)
+        await sees(pilot, "vault (an encrypted file", "/home/x/vault.json", "✔ ready")
+        await sees(pilot, "✔ yes      survives a reboot", "▲ partly   works for scheduled jobs")
+        await sees(pilot, "✔ yes      protects against stolen files", "· no       protects against root")
+        await sees(pilot, "· no       protects against other processes of yours")
+        await sees(pilot, "✔ aws_s3", "3 min ago", "▲ shared", "one, two", "expires", "✖ gone", "missing · r sets it")
+        await sees(pilot, r"evil\x1b[2J[/]", "expired", "3 credentials · 1 missing")
+        assert KIT_CANARY not in screen_text(app)
+        await pilot.press("escape")
+        await sees(pilot, "Bandwidth")
+
+
+async def test_without_a_store_it_says_what_to_do() -> None:
+    service = StoreScript()
+    service.credentials = []
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_credentials(pilot)
+        await sees(pilot, "nowhere yet", "s chooses a store", "has no session bus", "No credentials are kept")
+
+
+async def test_the_title_and_the_palette_lead_there() -> None:
+    app = console(StoreScript(vault=READY), ScriptedQuestions())
+    async with app.run_test(size=(100, 30)) as pilot:
+        await sees(pilot, "vault ready")
+        await pilot.click("TitleBar", offset=(screen_text(app).splitlines()[0].index("vault ready"), 0))
+        await sees(pilot, "Where secrets are kept")
+        await pilot.press("1", "ctrl+p")
+        await pilot.press(*"Credent")
+        await sees(pilot, "Where they are kept, and each of them")
+        await pilot.press("enter")
+        await sees(pilot, "Where secrets are kept", "1 credential")
+        assert len(app.screen_stack) == 2
+
+
+async def test_replace_test_and_delete() -> None:
+    service = StoreScript(vault=READY)
+    denied = ErrorInfo("authentication", "no such key", "Check it.")
+    questions = ScriptedQuestions(failed(StepName.AUTHENTICATE, denied), passed())
+    app = console(service, questions)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await open_credentials(pilot)
+        await pilot.press("r")
+        await sees(pilot, "Credentials of aws_s3")
+        control = app.screen.query_one("#field-secret_key", FieldRow).control
+        assert isinstance(control, Input)
+        control.value = "another"
+        control.focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: calls_of(service, "credentials") == [("credentials", "aws_s3", "", True, [])])
+        await told(pilot, "aws_s3: replaced")
+        await pilot.press("t")
+        await sees(pilot, "✖ The key was not accepted", "→ Check it.")
+        await pilot.press("escape", "t")
+        await told(pilot, "all five steps passed")
+        assert calls_of(service, "record") == [("record", "aws_s3", False), ("record", "aws_s3", True)]
+        await pilot.press("delete")
+        await sees(pilot, "Delete aws_s3?", "cannot be brought back", "take it back at the service too")
+        await pilot.press("enter")
+        assert calls_of(service, "remove_credentials") == []
+        await pilot.press("delete")
+        await sees(pilot, "Delete aws_s3?")
+        await pilot.press("y")
+        await sees(pilot, "missing · r sets it")
+
+
+async def test_lock_and_what_then_needs_the_store_asks_for_it() -> None:
+    service = StoreScript(vault=READY)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_credentials(pilot)
+        await pilot.press("l")
+        await sees(pilot, "vault locked", "▲ locked  u unlocks it", "u unlock")
+        await pilot.press("r")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "Credentials of aws_s3")
+
+
+async def test_changing_the_passphrase_says_what_that_does_not_do() -> None:
+    service = StoreScript(vault=READY)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_credentials(pilot)
+        await pilot.press("p")
+        await sees(pilot, "It still opens every", "older copy of the file", "replace the keys at each service too")
+        await typed(pilot, "old one", "enter")
+        await until(pilot, lambda: app.focused is not None and app.focused.id == "passphrase")
+        await typed(pilot, PASSPHRASE, "enter")
+        await typed(pilot, PASSPHRASE, "enter")
+        await told(pilot, "opens with the new passphrase")
+        assert service.typed == ["old one", PASSPHRASE]
+
+
+async def test_the_recovery_kit_is_shown_after_a_warning_and_leaves_nothing_behind() -> None:
+    service = StoreScript(vault=READY)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_credentials(pilot)
+        await pilot.press("k")
+        await sees(pilot, "Show the recovery kit?", "can read, change and delete these", "nowhere")
+        await pilot.press("enter")
+        assert calls_of(service, "recovery_kit") == []
+        await pilot.press("k")
+        await sees(pilot, "Show the recovery kit?")
+        await pilot.press("y")
+        await sees(pilot, "RECOVERY KIT", KIT_CANARY)
+        assert calls_of(service, "recovery_kit") == [("recovery_kit", 79, True)]
+        shown = app.screen
+        assert KIT_CANARY not in repr(vars(shown))
+        assert app.deliver_screenshot() is None
+        await pilot.press("pagedown", "pagedown", "pagedown", "pagedown")
+        await sees(pilot, "the end")
+        await pilot.press("escape")
+        await sees(pilot, "Where secrets are kept")
+        assert KIT_CANARY not in app.export_screenshot() + screen_text(app) + repr(vars(shown)) + app.clipboard

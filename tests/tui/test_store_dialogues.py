@@ -1,0 +1,302 @@
+"""Opening, making, choosing and moving credential stores from the console."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from backup.credentials.collection import Dismissed, NotOffered
+from backup.model import ItemState, StoreState
+from backup.store_model import MoveProgress, MoveStep, StoreBackend
+from providers.errors import ProviderError
+from providers.report import ErrorInfo
+from tests.tui.scripted import ScriptedQuestions, calls_of
+from tests.tui.scripted_store import PASSPHRASE, StoreScript
+from tests.tui.standin import StandInQuestions, console, instance, item, screen_text, until
+from tui.app import BackupConsole
+from tui.widgets.new_passphrase import guessing_time
+from tui.widgets.secret_input import SecretInput
+
+READY, LOCKED, NONE, GONE = StoreState.READY, StoreState.LOCKED, StoreState.NO_COLLECTION, StoreState.UNAVAILABLE
+SIZES = [(80, 24), (140, 42)]
+
+
+async def sees(pilot: Any, *words: str) -> None:
+    await until(pilot, lambda: all(word in screen_text(pilot.app) for word in words), timeout_s=10)
+
+
+def focused_secret(app: BackupConsole) -> bool:
+    return isinstance(app.focused, SecretInput)
+
+
+async def typed(pilot: Any, text: str, *keys: str) -> None:
+    """As typing does, in one go."""
+    await until(pilot, lambda: focused_secret(pilot.app))
+    pilot.app.focused.value = text
+    await pilot.press(*keys)
+
+
+# At the start
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_locked_store_that_is_needed_is_asked_for_once(size: tuple[int, int]) -> None:
+    service = StoreScript(vault=LOCKED)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=size) as pilot:
+        await sees(pilot, "Unlock the vault", "/home/x/vault.json", "until the console is left")
+        assert calls_of(service, "open_store") == [("open_store",)]
+        await typed(pilot, "wrong", "enter")
+        await sees(pilot, "✖ Not the passphrase of the vault", "→ Type it again")
+        assert focused_secret(app)
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "vault ready")
+        assert len(app.screen_stack) == 1
+        assert service.typed == ["wrong", PASSPHRASE]
+
+
+async def test_later_leaves_it_locked_and_says_so_and_u_asks_again() -> None:
+    service = StoreScript(vault=LOCKED)
+    service.items = [item(1, ItemState.WAITING, error=ErrorInfo("vault_locked", "the vault is locked", "", "locked"))]
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "Unlock the vault")
+        await pilot.press("escape")
+        await sees(pilot, "vault locked", "◷ 1 waiting, the vault is locked", "U unlock")
+        app.bridge.instances_changed()
+        await pilot.press("3")
+        await sees(pilot, "waiting: store locked · u unlocks", "u unlock")
+        assert len(app.screen_stack) == 1
+        await pilot.press("u")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "vault ready")
+        assert "u unlock " not in screen_text(app)
+
+
+async def test_what_opens_the_store_by_itself_comes_first() -> None:
+    service = StoreScript(vault=LOCKED)
+
+    def opened() -> Any:
+        service.states[StoreBackend.VAULT] = READY
+        return service.store_status()
+
+    service.open_store = opened  # type: ignore[method-assign]
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "vault ready")
+        assert len(app.screen_stack) == 1
+
+
+async def test_nobody_is_asked_where_no_credentials_are_kept() -> None:
+    service = StoreScript(vault=LOCKED)
+    service.known_instances = [instance("local")]
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "vault locked")
+        assert len(app.screen_stack) == 1
+        assert calls_of(service, "open_store") == []
+
+
+async def test_a_browser_that_waited_for_the_store_looks_again() -> None:
+    service, questions = StoreScript(vault=LOCKED), StandInQuestions()
+    questions.objects["aws_s3"] = NotOffered("the vault is locked", code="locked")
+    app = console(service, questions)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await sees(pilot, "Unlock the vault")
+        await pilot.press("escape")
+        await sees(pilot, "U opens the credential store")
+        questions.objects["aws_s3"] = {"found.tar": 7}
+        await pilot.press("U")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "vault ready", "found.tar")
+
+
+# The session's keyring
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (NotOffered("this keyring cannot be unlocked"), "This keyring cannot be opened from a terminal"),
+        (Dismissed("the keyring stayed locked"), "The keyring stayed closed"),
+        (None, "Not the password of the keyring"),
+    ],
+)
+async def test_each_way_that_a_keyring_stays_locked_has_its_words_and_the_vault_is_offered(
+    refusal: ProviderError | None, words: str
+) -> None:
+    service = StoreScript(secret_service=LOCKED, vault=NONE)
+    service.credentials = []
+    service.store_refusal = refusal
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "Unlock the keyring", "Another store")
+        await typed(pilot, "wrong", "enter")
+        await sees(pilot, words)
+        await pilot.press("tab", "enter")
+        await sees(pilot, "Where secrets are kept", "vault (an encrypted file", "recommended here")
+        await pilot.press("down", "enter")
+        await sees(pilot, "Create the vault", "how hard to guess")
+        await typed(pilot, PASSPHRASE, "enter")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "vault ready")
+        assert ("use_store", StoreBackend.VAULT) in service.calls
+
+
+async def test_a_keyring_without_collection_is_created_with_a_password_typed_twice() -> None:
+    service = StoreScript(secret_service=NONE, vault=NONE)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "keyring not set up")
+        await pilot.press("3", "u")
+        await sees(pilot, "Create the keyring")
+        await typed(pilot, PASSPHRASE, "enter")
+        await typed(pilot, "marble tractor", "enter")
+        await sees(pilot, "The two differ")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "keyring ready")
+        assert calls_of(service, "create_store") == [("create_store", StoreBackend.SECRET_SERVICE)]
+
+
+async def test_a_store_that_hangs_is_chosen_with_its_cure_only() -> None:
+    service = StoreScript(secret_service=StoreState.HUNG, vault=NONE)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "keyring does not answer")
+        await pilot.press("3", "u")
+        await sees(pilot, "✖ does not answer", "gave no answer")
+        await pilot.press("enter")
+        await sees(pilot, "That did not work", "→ End it.")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert service.typed == []
+
+
+# A new passphrase
+
+
+async def test_the_quality_is_told_while_typing_and_a_weak_one_needs_a_second_enter() -> None:
+    service = StoreScript(vault=NONE)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "vault not set up")
+        await pilot.press("3", "u")
+        await sees(pilot, "Create the vault", "would have to be set anew")
+        await pilot.press(*"password1")
+        await sees(pilot, "very weak · guessed within a minute", "among the first that are tried")
+        await pilot.press("enter", *"password1", "enter")
+        await sees(pilot, "Too easy to guess. ↵ again takes it all the same.")
+        assert service.typed == []
+        await pilot.press("enter")
+        await sees(pilot, "vault ready")
+        assert service.typed == ["password1"]
+
+
+async def test_what_is_typed_ahead_lands_in_its_own_field() -> None:
+    from textual import events
+
+    service = StoreScript(vault=NONE)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "vault not set up")
+        await pilot.press("3", "u")
+        await sees(pilot, "Create the vault")
+        for key in [*PASSPHRASE, "enter", *PASSPHRASE, "enter"]:
+            app.post_message(events.Key("space" if key == " " else key, key if len(key) == 1 else None))
+        await sees(pilot, "vault ready")
+        assert service.typed == [PASSPHRASE]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (3.0, "within a minute"),
+        (60.0, "in about 1 minute"),
+        (7200.0, "in about 2 hours"),
+        (86_400.0 * 40, "in about 40 days"),
+        (31_557_600.0 * 79, "in about 79 years"),
+        (1e300, "in more than 1,000 years"),
+    ],
+)
+def test_guessing_times(seconds: float, words: str) -> None:
+    assert guessing_time(seconds) == words
+
+
+# Moving
+
+
+async def choose_vault(pilot: Any) -> None:
+    await sees(pilot, "services ready")
+    await pilot.press("5", "c")
+    await sees(pilot, "1 credential")
+    await pilot.press("s")
+    await sees(pilot, "takes it")
+    await pilot.press("down", "enter")
+    await typed(pilot, PASSPHRASE, "enter")
+    await typed(pilot, PASSPHRASE, "enter")
+    await sees(pilot, "Take the credentials along?", "Secret Service", "read back")
+
+
+async def test_choosing_another_store_moves_what_is_in_the_first_and_deletes_only_when_asked() -> None:
+    service = StoreScript(secret_service=READY, vault=NONE)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await choose_vault(pilot)
+        await pilot.press("y")
+        await sees(pilot, "✔ copy", "✔ read back and compare", "✔ switch", "· delete", "y deletes them there")
+        assert calls_of(service, "remove_copies") == []
+        await pilot.press("y")
+        await sees(pilot, "✔ delete", "1 copy deleted")
+        await pilot.press("escape")
+        await sees(pilot, "vault ready")
+        assert service.left_in is None
+
+
+async def test_a_move_is_stopped_between_two_credentials_and_its_copies_are_deleted_later() -> None:
+    service = StoreScript(secret_service=READY, vault=NONE)
+    app = console(service, ScriptedQuestions())
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold(progress: MoveProgress) -> None:
+        if progress.step is MoveStep.COMPARE:
+            reached.set()
+            assert go_on.wait(10)
+
+    service.on_step = hold
+    async with app.run_test(size=(80, 24)) as pilot:
+        await choose_vault(pilot)
+        await pilot.press("y")
+        await until(pilot, reached.is_set)
+        await pilot.press("escape")
+        await sees(pilot, "Stopping…")
+        go_on.set()
+        await sees(pilot, "Stopped. Nothing is lost")
+        assert service.in_use is StoreBackend.SECRET_SERVICE
+        await pilot.press("escape")
+        service.in_use, service.left_in = StoreBackend.VAULT, StoreBackend.SECRET_SERVICE
+        app.bridge.instances_changed()
+        await sees(pilot, "▲ left over", "m deletes them")
+        await pilot.press("m")
+        await sees(pilot, "y deletes them there")
+        await pilot.press("y")
+        await sees(pilot, "1 copy deleted")
+        assert service.left_in is None
+
+
+async def test_an_error_of_a_move_stays_in_the_dialogue() -> None:
+    service = StoreScript(secret_service=READY, vault=READY)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "services ready")
+        await pilot.press("5", "c")
+        await sees(pilot, "1 credential")
+        await pilot.press("s")
+        await sees(pilot, "takes it")
+        await pilot.press("down", "enter")
+        await sees(pilot, "Take the credentials along?")
+        service.store_refusal = Dismissed("the keyring was locked meanwhile")
+        await pilot.press("y")
+        await sees(pilot, "The keyring stayed closed", "locked meanwhile", "esc close")
+        assert service.in_use is StoreBackend.SECRET_SERVICE

@@ -1,0 +1,124 @@
+"""The credential store in words and rows: what it is good for, and every credential with its state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from backup.model import StoreState
+from backup.store_model import Answer, CredentialFact, CredentialState, StoreBackend, StoreFacts
+from tui.text import safe, when
+from tui.theme import STYLES, Tone
+from tui.widgets.instance_words import ago
+from tui.widgets.line_table import Cell, Column, Span
+from tui.widgets.store_words import STATE_WORDS, detail_words
+
+COLUMNS: Final = (
+    Column(title="CREDENTIAL", width=16, grows=True),
+    Column(title="STATE", width=22),
+    Column(title="SECRETS", width=22, drops=1),
+    Column(title="LAST USED", width=14),
+)
+_ANSWERS: Final[dict[Answer, Span]] = {
+    Answer.YES: ("✔ yes", Tone.PROVED),
+    Answer.NO: ("· no", Tone.PLAIN),
+    Answer.PARTLY: ("▲ partly", Tone.WAITING),
+    Answer.UNKNOWN: ("· unknown", Tone.MUTED),
+}
+_LABEL_CELLS: Final = 11
+_SIGNS: Final[dict[CredentialState, Span]] = {
+    CredentialState.SET: ("✔", Tone.PROVED),
+    CredentialState.MISSING: ("✖", Tone.FAILED),
+    CredentialState.EXPIRING: ("▲", Tone.WAITING),
+    CredentialState.EXPIRED: ("✖", Tone.FAILED),
+}
+
+
+def store_content(facts: StoreFacts, width: int) -> Content:
+    """One line a fact, cut at `width`: place, state, what it is good for and against whom."""
+    sign, word, tone = STATE_WORDS[facts.status.state]
+    lines: list[list[Span]] = [
+        [_label("kept in"), (safe(facts.title) if facts.backend else "nowhere yet", Tone.STRONG)],
+        [_label(""), (_whose_choice(facts), Tone.MUTED)],
+        [_label("state"), (f"{sign} {word}", tone), (_state_note(facts), Tone.MUTED)],
+    ]
+    for fact in facts.facts:
+        answer, answer_tone = _ANSWERS[fact.answer]
+        why = (f" · {safe(fact.why)}", Tone.MUTED)
+        lines.append([(answer.ljust(_LABEL_CELLS), answer_tone), (safe(fact.question), Tone.PLAIN), why])
+    if facts.left_in is not None:
+        lines.append([("▲ left over".ljust(_LABEL_CELLS), Tone.WAITING), ("old copies · m deletes them", Tone.PLAIN)])
+    return Content("\n").join([_line(spans, width) for spans in lines])
+
+
+def _whose_choice(facts: StoreFacts) -> str:
+    if facts.backend is None:
+        return "s chooses a store; setting a service up offers one too"
+    chosen = "chosen by you" if facts.pinned else "found here; the first credential that is kept makes it final"
+    return f"{safe(facts.path)} · {chosen}" if facts.path else chosen
+
+
+def _state_note(facts: StoreFacts) -> str:
+    if facts.status.state is StoreState.LOCKED:
+        return "  u unlocks it"
+    if facts.status.state is not StoreState.READY:
+        return f"  {detail_words(facts.status.detail)}"
+    slots = len(facts.slots)
+    ways = f" · {slots} ways to open it" if slots > 1 else ""
+    lacks_key = facts.backend is StoreBackend.VAULT and facts.worker_unlocked is False
+    worker = " · the worker has no key: l, then u, hands it over" if lacks_key else ""
+    return f"{ways}{worker}"
+
+
+def _label(text: str) -> Span:
+    return (text.ljust(_LABEL_CELLS), Tone.MUTED)
+
+
+def _line(spans: Sequence[Span], width: int) -> Content:
+    return Content.assemble(*[(text, STYLES[tone]) for text, tone in spans]).truncate(width, ellipsis=True)
+
+
+class CredentialRows:
+    def __init__(self, credentials: Sequence[CredentialFact], now_s: float) -> None:
+        self.credentials = credentials
+        self._now_s = now_s
+
+    def __len__(self) -> int:
+        return len(self.credentials)
+
+    def credential(self, row: int) -> CredentialFact | None:
+        return self.credentials[row] if 0 <= row < len(self.credentials) else None
+
+    def sign(self, index: int) -> Span:
+        return _SIGNS[self.credentials[index].state]
+
+    def cells(self, index: int, widths: Sequence[int]) -> Sequence[Cell]:
+        fact = self.credentials[index]
+        used = ago(fact.last_used_at, self._now_s) if fact.last_used_at else "not known"
+        return [
+            Cell.of(_name(fact), middle=True),
+            Cell.of(*self._state(fact)),
+            Cell.of(", ".join(map(safe, fact.fields)) or "–", Tone.MUTED),
+            Cell.of(used, Tone.MUTED),
+        ]
+
+    def _state(self, fact: CredentialFact) -> Span:
+        moment = when(fact.expires_at, self._now_s)
+        _, tone = _SIGNS[fact.state]
+        match fact.state:
+            case CredentialState.SET:
+                return (f"set · until {moment}" if moment else "set", tone)
+            case CredentialState.MISSING:
+                return ("missing · r sets it", tone)
+            case CredentialState.EXPIRING:
+                return (f"expires {moment}", tone)
+            case CredentialState.EXPIRED:
+                return (f"expired {moment}", tone)
+
+
+def _name(fact: CredentialFact) -> str:
+    """The key, and who uses it where that says more."""
+    users = ", ".join(map(safe, fact.instances)) or "used by none"
+    return safe(fact.key) if users == safe(fact.key) else f"{safe(fact.key)} · {users}"

@@ -1,0 +1,160 @@
+"""A new passphrase, typed twice, with its quality while it is typed. It is handed out once, as a Secret."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.getters import query_one
+from textual.message import Message
+from textual.widgets import Input, Label, Static
+
+from backup.credentials.passphrase_quality import BAR_STEPS, Quality, Strength, assess
+from providers.secret import Secret
+from tui.theme import STYLES, Tone
+from tui.widgets.secret_input import SecretInput
+
+_TONES: Final = {
+    Strength.EMPTY: Tone.MUTED,
+    Strength.VERY_WEAK: Tone.FAILED,
+    Strength.WEAK: Tone.FAILED,
+    Strength.FAIR: Tone.WAITING,
+    Strength.GOOD: Tone.PROVED,
+    Strength.STRONG: Tone.PROVED,
+}
+_SPANS: Final = ((60.0, "minute"), (3600.0, "hour"), (86_400.0, "day"), (31_557_600.0, "year"))
+_FOR_EVER_S: Final = 1000 * 31_557_600.0
+
+
+def guessing_time(seconds: float) -> str:
+    """In one unit: 'in about 3 days'; beyond a thousand years only that."""
+    if seconds < 60:
+        return "within a minute"
+    if seconds > _FOR_EVER_S:
+        return "in more than 1,000 years"
+    span, unit = next(each for each in reversed(_SPANS) if seconds >= each[0])
+    number = round(seconds / span)
+    return f"in about {number:,} {unit}{'' if number == 1 else 's'}"
+
+
+def quality_words(quality: Quality) -> Content:
+    """Two lines: the bar, its word and the time that many machines take to guess it; what would help."""
+    tone = STYLES[_TONES[quality.strength]]
+    bar = [("━" * quality.filled, tone), ("━" * (BAR_STEPS - quality.filled), STYLES[Tone.TRACK])]
+    if quality.strength is Strength.EMPTY:
+        return Content.assemble(*bar, (f"  how hard to guess\n{quality.advice}", STYLES[Tone.MUTED]))
+    guessed = f" · guessed {guessing_time(quality.guessed_after_s)}"
+    return Content.assemble(
+        *bar,
+        (f"  {quality.strength.value}", f"bold {tone}"),
+        (guessed, STYLES[Tone.MUTED]),
+        (f"\n{quality.advice}", STYLES[Tone.MUTED]),
+    )
+
+
+class NewPassphrase(Vertical):
+    """Enter in the first field leads to the second, there it compares. A weak one is taken when Enter is repeated."""
+
+    DEFAULT_CSS = """
+    NewPassphrase {
+        height: auto;
+        & Horizontal { height: 1; }
+        & Label { width: 14; color: $muted; }
+        & SecretInput { width: 1fr; }
+        & .quality { height: 3; padding: 0 0 0 14; }
+        & .note { height: 1; padding: 0 0 0 14; color: $error; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # With priority, and at once: what is typed ahead on a slow line must not land in the first field.
+        Binding("enter", "to_second", "once more", show=False, priority=True),
+    ]
+    first = query_one("#passphrase", SecretInput)
+    second = query_one("#passphrase-again", SecretInput)
+
+    class Chosen(Message):
+        """It was typed twice alike; `take` hands it out."""
+
+        def __init__(self, sender: NewPassphrase) -> None:
+            super().__init__()
+            self.sender = sender
+
+    def __init__(self, label: str = "Passphrase") -> None:
+        super().__init__()
+        self._label = label
+        self._warned = False
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield Label(self._label)
+            yield SecretInput(id="passphrase", compact=True)
+        yield Static(quality_words(assess("")), classes="quality")
+        with Horizontal():
+            yield Label("Once more")
+            yield SecretInput(id="passphrase-again", compact=True)
+        yield Static("", classes="note")
+
+    def focus_first(self) -> None:
+        self.first.focus()
+
+    @property
+    def filled(self) -> bool:
+        return self.first.filled or self.second.filled
+
+    def take(self) -> Secret:
+        """The passphrase, once: both fields are empty afterwards."""
+        self.second.clear()
+        self._warned = False
+        return self.first.take()
+
+    def forget(self) -> None:
+        self.first.clear()
+        self.second.clear()
+        self._say("")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "to_second" or self.screen.focused is self.first
+
+    def action_to_second(self) -> None:
+        self.screen.set_focus(self.second)
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._warned = False
+        if event.input is self.first:
+            self.query_one(".quality", Static).update(quality_words(assess(self.first.value)))
+        if event.value:  # not when it was cleared to be typed again: the reason stays
+            self._say("")
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.enter()
+
+    def enter(self) -> None:
+        """As Enter in the second field: compare, then post `Chosen`, or say what is missing."""
+        if not self.first.filled:
+            self._say("Type a passphrase.")
+            self.first.focus()
+        elif self.first.value != self.second.value:
+            differs = self.second.filled
+            self.second.clear()
+            self.second.focus()
+            self._say("The two differ. Type the first one once more." if differs else "Type the same once more.")
+        elif not self._warned and assess(self.first.value).strength in (Strength.VERY_WEAK, Strength.WEAK):
+            self._say("Too easy to guess. ↵ again takes it all the same.")
+            self._warned = True
+        else:
+            self.post_message(self.Chosen(self))
+
+    @on(Input.Blurred)
+    def _left(self, event: Input.Blurred) -> None:
+        event.stop()
+
+    def _say(self, words: str) -> None:
+        self.query_one(".note", Static).update(Content(words))
