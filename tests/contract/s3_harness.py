@@ -198,6 +198,7 @@ RCLONE = _harness(
         refused_names=REFUSED,
         broken_names={"long segment": Transient},
         keeps_etag=False,
+        learnt={"enforced_checksums": frozenset({"md5"})},
         proof_of_one=Proof.ENFORCED,
         proof_of_parts=Proof.ENFORCED,
     ),
@@ -211,6 +212,5 @@ MOTO = _harness(
         refused_names=REFUSED,
         broken_names={"newline": NotFound},
         learnt={"conditional_commit": True},
-        tells_when_uploads_began=False,
     ),
 )
