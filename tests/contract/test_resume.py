@@ -7,7 +7,7 @@ import pytest
 
 from providers.cancel import CancelToken
 from providers.errors import Cancelled, NotFound, Transient
-from providers.upload_loop import abandon
+from providers.intent import abandon
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import DownloadMemory, Memory, Progress, content, gone, source
