@@ -53,31 +53,54 @@ def page(wire: Wire, folders: Folders, prefix: str, delimiter: str, token: str |
     except InvalidName:
         return Page()  # no name of Dropbox begins so
     place = _Place.parse(token)
-    files: dict[str, RemoteFile] = {}
-    prefixes: dict[str, None] = {}
-    room = max(1, limit)
+    shown = _Shown(prefix, bool(delimiter), max(1, limit))
     while True:
-        reply = _ask(wire, folders, parts, place.cursor, recursive=not delimiter, limit=min(room, _MAX_ENTRIES))
+        reply = _ask(wire, folders, parts, place.cursor, recursive=not delimiter, limit=min(shown.limit, _MAX_ENTRIES))
         if reply is None:
             return Page()
-        entries = list(reply.get("entries") or ())[place.skip :]
-        taken = entries[:room]
-        for key, metadata in _below(folder, len(folders.path(parts).split("/")), taken):
-            if not key.startswith(prefix):
-                continue
-            if is_file(metadata):
-                files[key] = remote_file(key, metadata)
-            elif delimiter:
-                prefixes[f"{key}/"] = None
-        room -= len(taken)
-        if len(taken) < len(entries):
-            place = _Place(place.cursor, place.skip + len(taken))
-        elif reply.get("has_more") and isinstance(reply.get("cursor"), str):
-            place = _Place(reply["cursor"])
+        entries = list(reply.get("entries") or ())
+        taken = place.skip
+        for key, metadata in _below(folder, len(folders.path(parts).split("/")), entries[place.skip :]):
+            if shown.full:
+                break
+            shown.take(key, metadata)
+            taken += 1
+        if taken < len(entries):
+            return shown.page(_Place(place.cursor, taken).token)
+        if not reply.get("has_more"):
+            return shown.page(None)
+        place = _Place(str(reply.get("cursor")))
+        if shown.full:
+            return shown.page(place.token)
+
+
+class _Shown:
+    """A page as it fills. It also ends when too much was read that does not belong to it."""
+
+    def __init__(self, prefix: str, folded: bool, limit: int) -> None:
+        self.limit = limit
+        self._prefix = prefix
+        self._folded = folded
+        self._files: dict[str, RemoteFile] = {}
+        self._prefixes: dict[str, None] = {}
+        self._passed_over = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self._files) + len(self._prefixes) >= self.limit or self._passed_over >= _MAX_ENTRIES
+
+    def take(self, key: str | None, metadata: Mapping[str, Any]) -> None:
+        if key is None or not key.startswith(self._prefix):
+            self._passed_over += 1
+        elif is_file(metadata):
+            self._files[key] = remote_file(key, metadata)
+        elif self._folded:
+            self._prefixes[f"{key}/"] = None
         else:
-            return Page(files=tuple(files.values()), prefixes=tuple(prefixes))
-        if room <= 0:
-            return Page(files=tuple(files.values()), prefixes=tuple(prefixes), next_token=place.token)
+            self._passed_over += 1
+
+    def page(self, token: str | None) -> Page:
+        return Page(files=tuple(self._files.values()), prefixes=tuple(self._prefixes), next_token=token)
 
 
 def _ask(
@@ -103,17 +126,18 @@ def _ask(
     raise failure(reply, about)
 
 
-def _below(folder: str, depth: int, entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Keys and what stands there. The folder itself, and what was removed while the listing went on, are left out.
+def _below(
+    folder: str, depth: int, entries: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+    """Each entry with its key. None for the folder itself, and for what was removed while the listing went on.
 
     Of a path as Dropbox displays it, only the end is surely spelt right: the folder's own part is taken as it was
     asked for.
     """
     for metadata in entries:
-        if metadata.get(".tag") not in ("file", "folder"):
-            continue
         display = str(metadata.get("path_display") or metadata.get("path_lower") or "").split("/")
-        inner = [*display[depth:-1], str(metadata.get("name", ""))] if len(display) > depth else []
-        if inner:
-            names = [decode_name(name) for name in inner]
-            yield "/".join([folder, *names] if folder else names), metadata
+        if metadata.get(".tag") not in ("file", "folder") or len(display) <= depth:
+            yield None, metadata
+            continue
+        names = [decode_name(name) for name in (*display[depth:-1], str(metadata.get("name", "")))]
+        yield "/".join([folder, *names] if folder else names), metadata
