@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from providers import oauth, settings
@@ -39,7 +39,7 @@ METHODS: Final = (
 
 def open_flow(config: Mapping[str, Any], method: str, *, context: ProviderContext) -> AuthorizationFlow:
     """A flow for an instance's settings, of which `app_key` is needed. Raises InvalidConfiguration."""
-    own = cast(Settings, settings.load(Settings, config))
+    own = settings.load(Settings, config)
     if not own.app_key:
         raise InvalidConfiguration(
             "app_key: the key of the app is missing", field="app_key", hint="Copy it from the Dropbox App Console."

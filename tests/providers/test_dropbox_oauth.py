@@ -120,7 +120,7 @@ def test_another_account_is_refused_and_its_grant_given_back(server):
     config = {"app_key": APP_KEY, "endpoint_url": server.url, "account_id": "dbid:mine"}
     with oauth.open_flow("dropbox", config) as flow:
         code = server.allow(flow.begin().address, email="other@example.com", account_id="dbid:other")
-        with pytest.raises(Authentication, match="other@example.com") as caught:
+        with pytest.raises(Authentication, match=r"other@example\.com") as caught:
             flow.finish(code)
     assert caught.value.code == oauth.WRONG_ACCOUNT
     assert server.calls[-1] == "auth/token/revoke"
