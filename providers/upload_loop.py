@@ -220,8 +220,15 @@ class _Upload:
 
     def _hasher(self, request: UploadRequest) -> AheadHasher:
         sizes = [request.part(index).size_bytes for index in range(request.part_count)]
-        digests = self._provider.capabilities.part_digests
-        return AheadHasher(self._fd, sizes, digests, self._cancel, lead_parts=_HASH_LEAD_PARTS + self.connections)
+        can = self._provider.capabilities
+        return AheadHasher(
+            self._fd,
+            sizes,
+            can.part_digests,
+            self._cancel,
+            lead_parts=_HASH_LEAD_PARTS + self.connections,
+            whole_algorithms=can.whole_digests,
+        )
 
     def _look_before_writing(self) -> None:
         asked_of_server = self.only_if_absent and self._provider.capabilities.conditional_commit
@@ -274,7 +281,7 @@ class _Upload:
         self, session: UploadSession, request: UploadRequest, saved: SavedUpload | None, hasher: AheadHasher
     ) -> UploadResult:
         try:
-            held = {receipt.index: receipt for receipt in self._retrying(session.confirmed)} if saved else {}
+            held = self._held(session, saved) if saved else {}
         except NotFound:
             return self._committed_earlier(request, hasher)
         receipts, resumed_bytes = self._send_parts(session, request, hasher, held)
@@ -289,6 +296,16 @@ class _Upload:
         if self.only_if_absent:
             self.replaces = False
         return self._result(remote, local, self._prove(remote, local), resumed_bytes)
+
+    def _held(self, session: UploadSession, saved: SavedUpload) -> dict[int, PartReceipt]:
+        """What the server has, with the digests of our own receipts where it tells none."""
+        ours = {receipt.index: receipt.digests for receipt in saved.receipts}
+        return {
+            receipt.index: receipt
+            if receipt.digests
+            else msgspec.structs.replace(receipt, digests=ours.get(receipt.index, {}))
+            for receipt in self._retrying(session.confirmed)
+        }
 
     def _committed_earlier(self, request: UploadRequest, hasher: AheadHasher) -> UploadResult:
         """The session is gone. Perhaps because an earlier process was killed right after its commit: then what stands
@@ -345,7 +362,7 @@ class _Upload:
             try:
                 digests = hasher.part(index)
                 held_receipt = held.get(index)
-                if held_receipt and self._is_same(request, held_receipt, digests):
+                if held_receipt and self._is_same(request, held_receipt, digests, parallel):
                     self._progress.part_at(index, held_receipt.size_bytes)
                     resumed.append(held_receipt.size_bytes)
                     return held_receipt
@@ -369,10 +386,12 @@ class _Upload:
             raise
 
     @staticmethod
-    def _is_same(request: UploadRequest, receipt: PartReceipt, digests: dict[str, str]) -> bool:
+    def _is_same(request: UploadRequest, receipt: PartReceipt, digests: dict[str, str], parallel: bool) -> bool:
+        """Serial services cannot take one part anew, and tell no digest of it: there the proof of the whole decides."""
         shared = receipt.digests.keys() & digests.keys()
         same_size = receipt.size_bytes == request.part(receipt.index).size_bytes
-        return same_size and bool(shared) and all(receipt.digests[name] == digests[name] for name in shared)
+        comparable = bool(shared) or not (receipt.digests or parallel)
+        return same_size and comparable and all(receipt.digests[name] == digests[name] for name in shared)
 
     def _send_part(
         self, session: UploadSession, request: UploadRequest, index: int, digests: dict[str, str], stop: CancelToken
