@@ -12,9 +12,9 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from providers.aws_s3 import replies
-from providers.aws_s3.connection import Call, Calls, Pool
 from providers.aws_s3.replies import Reply, Where
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD, Keys, encoded_path, encoded_query, sign
+from providers.connection import Call, Calls, Pool
 from providers.errors import ProviderError, Transient
 from providers.upload import PartBody
 
