@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from providers import proof
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
-from providers.digests import AheadHasher, LocalDigests
+from providers.digests import DROPBOX_HASH, AheadHasher, LocalDigests
 from providers.download import DownloadCheckpoint, DownloadResult, SavedDownload
 from providers.errors import Conflict, Integrity, InvalidName, ProviderError, QuotaExceeded
 from providers.objects import RemoteFile
@@ -206,7 +206,7 @@ class _Download:
             lead_parts=count,
             whole_algorithms=()
             if self._expected(remote)
-            else [name for name in ("md5", "sha1") if name in remote.checksums],
+            else [name for name in ("md5", "sha1", DROPBOX_HASH) if name in remote.checksums],
             wait_for_part=lambda index: self._await_part(index, stop),
         )
         missing = [index for index in range(count) if not self._done[index].is_set()]

@@ -176,7 +176,7 @@ class S3Provider(BaseProvider):
             return found.size_bytes
         request = Request("HeadObject", "HEAD", whole, query={"partNumber": "1"}, headers=_WITH_CHECKSUMS)
         try:
-            size_bytes = int(self._wire.ask(request, Calls()).headers.get("content-length", "0"))
+            size_bytes = objects.number(self._wire.ask(request, Calls()).headers.get("content-length"))
         except ProviderError as error:
             if error.retryable:
                 raise
@@ -193,7 +193,11 @@ class S3Provider(BaseProvider):
             self._look_at_bucket()
         except ProviderError as reason:
             return reason
-        return NotFound(f"{key}: there is no such object", code="NoSuchKey") if isinstance(error, NotFound) else error
+        if isinstance(error, NotFound):
+            return NotFound(f"{key}: there is no such object", code="NoSuchKey")
+        if type(error) is ProviderError:  # the bucket is well, so it is the name that the server cannot take
+            return InvalidName(f"{key!r}: {error.message}")
+        return error
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
         headers = {"range": f"bytes={offset}-{offset + size_bytes - 1}"} if size_bytes else {}

@@ -383,7 +383,12 @@ def test_a_large_directory_is_read_once_for_all_pages(provider, root, monkeypatc
         (root / f"{number:03}").touch()
     read = []
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda fd: read.append(fd) or scandir(fd))
+
+    def counted(fd):
+        read.append(fd)
+        return scandir(fd)
+
+    monkeypatch.setattr(os, "scandir", counted)
     token, count = None, 0
     while True:
         page = provider.scan(token=token, limit=50)

@@ -15,8 +15,9 @@ from providers.cancel import CancelToken
 from providers.capabilities import Proof
 from providers.context import ProviderContext
 from providers.errors import Cancelled, Conflict, Integrity, NotFound, PermissionDenied, Transient, Unsupported
+from providers.intent import abandon
 from providers.upload import SavedUpload, UploadRequest
-from providers.upload_loop import abandon, run_upload
+from providers.upload_loop import run_upload
 from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
 
 PART = 64 * 1024
