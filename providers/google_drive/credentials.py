@@ -82,7 +82,7 @@ class Tokens:
         self._token = ""
         try:
             made = self._made = self._made or self._make()
-            made.refresh(_transport(self._wire))
+            made.refresh(_transport(self._wire))  # type: ignore[no-untyped-call]
         except GoogleAuthError:
             # What it holds may be the whole answer, so it does not even become a cause.
             raise InvalidConfiguration(

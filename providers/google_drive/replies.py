@@ -5,15 +5,18 @@ Sources: Drive API "Resolve errors", and RFC 6749 section 5.2 for the token endp
 
 from __future__ import annotations
 
+import email.utils
+import http.client
 import json
 import re
+import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from providers import errors
 from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
-from providers.exchange import retry_after_s
 
 _LONGEST_TEXT: Final = 300
 _LONGEST_CODE: Final = 80
@@ -77,7 +80,7 @@ _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
 }
 _HINTS: Final[dict[str, str]] = {
     "userRateLimitExceeded": "It goes on by itself. Google takes about 750 GB a day from an account.",
-    "dailyLimitExceeded": "The Cloud project has used up its requests of today; they are back at midnight Pacific time.",
+    "dailyLimitExceeded": "The Cloud project has used up its requests of today; they are back at midnight (Pacific).",
     "storageQuotaExceeded": "Empty the bin of the drive, or get more storage, then retry.",
     "appNotAuthorizedToFile": "With the access drive.file only what this program made can be used: see scope.",
     "accessNotConfigured": "Switch on the Google Drive API in the Cloud project of this client.",
@@ -87,7 +90,8 @@ _HINTS: Final[dict[str, str]] = {
     "teamDriveFileLimitExceeded": "A shared drive holds at most 500,000 items: remove some, or use another one.",
 }
 _NO_STORAGE_HINT: Final = (
-    "A service account has no storage of its own: give it a shared drive, and set shared_drive_id."
+    "A service account has no storage of its own: let it into a shared drive, and set shared_drive_id."
+)
 )
 _GRANT_HINT: Final = (
     "Run authorize again. If it comes back after seven days, the consent screen of the client is still in 'Testing': "
@@ -154,9 +158,7 @@ def failure(reply: Reply) -> ProviderError:
 
 
 def _fallback_hint(cls: type[ProviderError]) -> str:
-    return cls.cure or {errors.Unsupported: "The service does not take this."}.get(
-        cls, "Look at the words of the service, then retry."
-    )
+    return cls.cure or "Look at the words of the service, then retry."
 
 
 def _reason(details: Mapping[str, Any]) -> str:
@@ -209,3 +211,43 @@ def _grant_hint(told: str) -> str:
     if "account not found" in lower or "email" in lower:
         return "The service account is gone or disabled: make a new key in the Cloud console."
     return _GRANT_HINT
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Retry-After as seconds; the form with a date counts from the reply's own Date."""
+    value = headers.get("retry-after", "")
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    until, sent = _http_date(value), _http_date(headers.get("date", ""))
+    return max(0.0, until - sent) if until is not None and sent is not None else None
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def connection_failure(error: Exception, host: str, port: int, timeout_s: float) -> ProviderError:
+    """What a failed connection means: each cause with its own words and cure."""
+    at = f"{host}:{port}"
+    if isinstance(error, socket.gaierror):
+        return Transient(f"the name {host} cannot be found", hint="Check the DNS of this machine.", code="DNS")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return InvalidConfiguration(
+            f"endpoint_url: the certificate of {at} is not trusted: {error.verify_message}",
+            field="endpoint_url",
+            hint="Check this machine's clock; a CA of your own goes into the system's store or SSL_CERT_FILE.",
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return Transient(f"{at} refuses the connection", hint="Check firewall, proxy and endpoint_url.", code="REFUSED")
+    if isinstance(error, TimeoutError):
+        return Transient(
+            f"{at}: no byte has moved for {timeout_s:g} s",
+            hint="Check the network and firewalls; what was sent is kept.",
+            code="TIMEOUT",
+        )
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
+        return Transient(f"{at} broke off, or does not speak HTTP: {type(error).__name__}", code="CONNECTION")
+    return Transient(f"the connection to {at} broke: {error or type(error).__name__}", code="CONNECTION")

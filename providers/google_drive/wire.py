@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from providers.connection import Call, Calls, Pool
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
-from providers.exchange import Answer, connection_failure, stream
+from providers.exchange import Answer, stream_body
 from providers.google_drive import replies
 from providers.google_drive.replies import Reply
 from providers.upload import PartBody
@@ -109,12 +109,12 @@ class Wire:
             answer.close()
         raise replies.failure(reply)
 
-    def failed(self, error: Exception, call: Call, pool: Pool) -> ProviderError:
+    def failed(self, error: Exception, call: Call, pool: Pool | None) -> ProviderError:
         """What a broken connection means."""
-        if call.interrupted:
+        if call.interrupted or pool is None:
             return Transient("interrupted")
         peer = pool.proxy or pool
-        return connection_failure(error, peer.host, peer.port, self._timeout_s)
+        return replies.connection_failure(error, peer.host, peer.port, self._timeout_s)
 
     def trusted(self, address: str) -> bool:
         """Whether an address that the service names may get our bytes and our token."""
@@ -161,8 +161,8 @@ class Wire:
             connection.endheaders(request.body or None)
         else:
             connection.endheaders()
-            whole = stream(connection, request.body)
-        return Answer(pool, connection, connection.getresponse(), call, calls, self.failed, reusable=whole)
+            whole = stream_body(connection, request.body)
+        return Answer(self.failed, pool, connection, connection.getresponse(), call, calls, reusable=whole)
 
 
 def _no_token(stale: str) -> str:
