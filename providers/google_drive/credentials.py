@@ -182,6 +182,8 @@ def _transport(connection: Wire) -> Any:
         **_: object,
     ) -> _Response:
         request = Request("token", method, url, headers=headers or {}, body=body or b"", authorized=False)
-        return _Response(connection.ask(request))
+        reply = connection.ask(request)
+        reply.json()  # google-auth stumbles over a web page
+        return _Response(reply)
 
     return send

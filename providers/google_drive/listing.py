@@ -15,6 +15,7 @@ from providers.objects import Page, RemoteFile
 
 _FOLDERS_AT_ONCE: Final = 50
 """Folders in one query: more would make it too long."""
+_REQUESTS_A_PAGE: Final = 8
 
 
 class _Entry(msgspec.Struct, array_like=True):
@@ -65,13 +66,16 @@ class Listing:
         return _text(_Walk([_Frame([(item, self._base) for item in folder_ids])]))
 
     def page(self, token: str, limit: int) -> Page:
-        """At most `limit` entries, with at most one request; it may be empty and yet not the last."""
+        """At most `limit` entries. Fewer than that, or none, do not mean the end: a page costs a bounded number of
+        requests, however many empty folders there are."""
         try:
             walk = msgspec.json.decode(token, type=_Walk)
         except msgspec.DecodeError:
             raise InvalidName("that is not a page of this listing") from None
-        if not walk.ready and walk.frames:
-            walk.ready = self._read_on(walk, limit)
+        requests = 0
+        while walk.frames and len(walk.ready) < limit and requests < _REQUESTS_A_PAGE:
+            walk.ready += self._read_on(walk, limit)
+            requests += 1
         told, walk.ready = walk.ready[:limit], walk.ready[limit:]
         files = [_named(entry) for entry in told if entry.file is not None]
         prefixes = [f"{entry.path}{entry.shown}/" for entry in told if entry.file is None]

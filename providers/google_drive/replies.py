@@ -92,7 +92,6 @@ _HINTS: Final[dict[str, str]] = {
 _NO_STORAGE_HINT: Final = (
     "A service account has no storage of its own: let it into a shared drive, and set shared_drive_id."
 )
-)
 _GRANT_HINT: Final = (
     "Run authorize again. If it comes back after seven days, the consent screen of the client is still in 'Testing': "
     "publish it (Google Auth Platform, Audience, Publish app); its tokens then do not expire."

@@ -53,9 +53,10 @@ class _Session(UploadSession):
         self._stored: dict[str, Any] | None = None
         """The file as Google described it when it was whole."""
 
-    def _metadata(self) -> dict[str, Any]:
+    def _metadata(self, *, again: bool = False) -> dict[str, Any]:
+        """`again`: the file is there already, by an earlier attempt of ours."""
         found = objects.metadata(self.request)
-        if self._target.is_new:
+        if self._target.is_new and not again:
             found |= {"id": self._target.file_id, "name": self._target.name, "parents": [self._target.folder_id]}
             found["mimeType"] = _CONTENT_TYPE
         return found
@@ -67,7 +68,6 @@ class _Session(UploadSession):
     def _request(
         self, upload_type: str, headers: Mapping[str, str], body: bytes | PartBody, *, again: bool = False
     ) -> Request:
-        """`again`: the file is there already, by an earlier attempt of ours."""
         create = self._target.is_new and not again
         query = {"uploadType": upload_type, "supportsAllDrives": "true", "fields": objects.FIELDS}
         address = UPLOADS if create else f"{UPLOADS}/{self._target.file_id}"
@@ -132,7 +132,7 @@ class SingleUpload(_Session):
 
     def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
         boundary = f"hsb-{secrets.token_hex(16)}"
-        related = _Related(as_json(self._metadata()), body, boundary)
+        related = _Related(as_json(self._metadata(again=self._is_there)), body, boundary)
         headers = {"content-type": f"multipart/related; boundary={boundary}"}
         try:
             reply = self._wire.ask(self._request("multipart", headers, related, again=self._is_there), self._calls)

@@ -264,8 +264,9 @@ def test_a_missing_file_names_itself(store: MemoryStore, tmp_path: Path) -> None
         run_upload(connect(store), tmp_path / "absent", "k", cancel=CancelToken())
 
 
-def test_never_more_parts_at_once_than_connections(store: MemoryStore, tmp_path: Path) -> None:
+def test_as_many_parts_at_once_as_connections_and_never_more(store: MemoryStore, tmp_path: Path) -> None:
     lock = threading.Lock()
+    three_at_once = threading.Event()
     now, most = 0, 0
 
     def watch(call: str, about: Any) -> None:
@@ -274,9 +275,13 @@ def test_never_more_parts_at_once_than_connections(store: MemoryStore, tmp_path:
             if call == "send":
                 now += 1
                 most = max(most, now)
+                if now == 3:
+                    three_at_once.set()
             elif call == "sent":
                 now -= 1
+        if call == "send":
+            assert three_at_once.wait(10)
 
     store.trouble = watch
     run_upload(connect(store, connection_pool_size=3), a_file(tmp_path, 20 * PART), "k", cancel=CancelToken())
-    assert 2 <= most <= 3
+    assert most == 3
