@@ -42,7 +42,9 @@ from tests.servers.drive_store import Item
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault, SeenRequest, Side, When
 
-PART: Final = 256 * 1024
+GRAIN: Final = 256 * 1024
+PART: Final = 2 * GRAIN
+"""The last grain of a file waits for the commit: of a part of two, one is sent before."""
 CONTAINER: Final = "backups/server1"
 FILES: Final = "/drive/v3/files"
 UPLOADS: Final = "/upload/drive/v3/files"
@@ -118,11 +120,13 @@ def _chunk(request: SeenRequest) -> tuple[int, int, int] | None:
 
 
 def send_part(index: int | None) -> When:
-    """Requests that carry bytes of that part; the last of them ends the session too."""
+    """Requests that carry bytes of that part, but for what ends the session, unless that is all there is of it."""
 
     def fits(request: SeenRequest) -> bool:
         chunk = _chunk(request)
-        return chunk is not None and (index is None or chunk[0] // PART == index)
+        if chunk is None or (commit(request) and chunk[0] % PART):
+            return False
+        return index is None or chunk[0] // PART == index
 
     return fits
 
@@ -207,8 +211,8 @@ DRIVE = Harness(
     service="google_drive",
     open=_opened,
     capabilities=Capabilities(
-        min_part_bytes=PART,
-        part_multiple_bytes=PART,
+        min_part_bytes=GRAIN,
+        part_multiple_bytes=GRAIN,
         max_object_bytes=5 * 2**40,
         single_put_bytes=4 << 20,
         max_key_bytes=4096,
@@ -224,6 +228,7 @@ DRIVE = Harness(
         ),
         proof_of_one=Proof.MATCHED,
         proof_of_parts=Proof.MATCHED,
+        finds_damage_by_part=False,
         lists_unfinished=False,
         keeps_emptied_folders=True,
     ),
