@@ -11,6 +11,7 @@ from tests.servers.drive_server import error_body
 from tests.servers.faults import Fault
 from tests.servers.s3_errors import HTML_PAGE
 
+_ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 _JSON = {"Content-Type": "application/json; charset=UTF-8"}
 
 
@@ -64,7 +65,7 @@ def scope_insufficient() -> Fault:
             "code": 403,
             "message": "Request had insufficient authentication scopes.",
             "status": "PERMISSION_DENIED",
-            "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}],
+            "details": [{"@type": _ERROR_INFO, "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}],
         }
     }  # fmt: skip
     return Fault.status(403, json.dumps(body), headers=_JSON)

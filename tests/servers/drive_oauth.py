@@ -67,6 +67,7 @@ class Authority:
     tokens: set[str] = field(default_factory=set)
     """Access tokens that are good."""
     refresh_tokens: set[str] = field(default_factory=lambda: {REFRESH_TOKEN})
+    revoked: list[str] = field(default_factory=list)
     refreshes: int = 0
     """How many access tokens were made."""
     _codes: dict[str, _Pending] = field(default_factory=dict)
@@ -113,6 +114,11 @@ class Authority:
         """`allow`, `deny` or `expire` on the page of the device flow."""
         (pending,) = [item for item in self._devices.values() if item.user_code == user_code]
         pending.decision = decision
+
+    def revoke(self, token: str) -> None:
+        self.revoked.append(token)
+        self.refresh_tokens.discard(token)
+        self.tokens.discard(token)
 
     # The token endpoint
 

@@ -112,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(denied.status, denied.body)
 
     def _route(self) -> None:
-        if self._path in ("/token", "/device/code", "/o/oauth2/v2/auth", "/o/oauth2/auth"):
+        if self._path in ("/token", "/device/code", "/revoke", "/o/oauth2/v2/auth", "/o/oauth2/auth"):
             self._oauth()
             return
         if self._path == _UPLOADS and "upload_id" in self._query:
@@ -150,6 +150,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         form = dict(parse_qsl(self._body().decode()))
+        if self._path == "/revoke":
+            authority.revoke(form.get("token", ""))
+            self._answer(200, {})
+            return
         self._answer(200, authority.device(form) if self._path == "/device/code" else authority.token(form))
 
     def _about(self) -> None:

@@ -90,8 +90,7 @@ class Store:
 
     def _time(self) -> str:
         """Created and modified times are in milliseconds."""
-        moment = datetime.fromtimestamp(self._now(), UTC)
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
+        return _milliseconds(datetime.fromtimestamp(self._now(), UTC).isoformat())
 
     # Looking
 
@@ -180,7 +179,7 @@ class Store:
                 "mimeType": metadata.get("mimeType", "application/octet-stream"),
                 "parents": parents,
                 "createdTime": metadata.get("createdTime", now),
-                "modifiedTime": metadata.get("modifiedTime", now),
+                "modifiedTime": _milliseconds(metadata["modifiedTime"]) if "modifiedTime" in metadata else now,
                 "appProperties": dict(metadata.get("appProperties") or {}),
                 "trashed": False,
             }
@@ -209,7 +208,8 @@ class Store:
                 item.facts["modifiedTime"] = self._time()
             for name in ("name", "mimeType", "modifiedTime", "trashed"):
                 if name in metadata:
-                    item.facts[name] = metadata[name]
+                    value = metadata[name]
+                    item.facts[name] = _milliseconds(value) if name == "modifiedTime" else value
             for name, value in (metadata.get("appProperties") or {}).items():
                 item.facts["appProperties"][name] = value
             gone = {ROOT if one == "root" else one for one in remove.split(",") if one}
@@ -317,6 +317,12 @@ class Store:
             for session in self.unfinished():
                 del self._sessions[session.upload_id]
                 self._expired.add(session.upload_id)
+
+
+def _milliseconds(text: str) -> str:
+    """Times are kept in UTC and no finer."""
+    moment = datetime.fromisoformat(text).astimezone(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
 
 
 def _sort_key(item: Mapping[str, Any], order: str) -> list[Any]:
