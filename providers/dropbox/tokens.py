@@ -13,6 +13,7 @@ from providers.secret import Secret
 
 _MARGIN_S: Final = 60.0
 _LOOK_S: Final = 0.1
+_BROUGHT_ALONG_S: Final = 600.0
 _AUTHORIZE: Final = "Authorise this instance (authorize)."
 
 
@@ -27,6 +28,7 @@ class Tokens:
         ask: Callable[[Mapping[str, str], Calls], Reply],
         save: Callable[[Secret, Secret], bool],
         clock: Callable[[], float],
+        access: Secret | None = None,
     ) -> None:
         """`ask(form, calls)` posts a form to the token endpoint; a refusal is an answer too."""
         self._app_key = app_key
@@ -35,8 +37,8 @@ class Tokens:
         self._save = save
         self._clock = clock
         self._lock = threading.Lock()
-        self._access: Secret | None = None
-        self._good_until = 0.0
+        self._access = access
+        self._good_until = clock() + _BROUGHT_ALONG_S if access else 0.0
 
     def access(self, calls: Calls, *, instead_of: Secret | None = None) -> Secret:
         """A token that is good for now; another one than `instead_of`, which the service has refused."""

@@ -60,12 +60,16 @@ class Wire:
         save_secret: Callable[[Secret, Secret], bool],
         clock: Callable[[], float],
         count_call: Callable[[str], None],
+        access_token: Secret | None = None,
     ) -> None:
+        """`access_token` is one to begin with, just made by somebody else."""
         self._timeout_s = timeout_s
         self._count_call = count_call
         self._api = Pool(endpoint_url or API, timeout_s=timeout_s)
         self._content = Pool(endpoint_url or CONTENT, timeout_s=timeout_s)
-        self._tokens = Tokens(app_key, refresh_token, ask=self.ask_for_token, save=save_secret, clock=clock)
+        self._tokens = Tokens(
+            app_key, refresh_token, ask=self.ask_for_token, save=save_secret, clock=clock, access=access_token
+        )
 
     def close(self) -> None:
         self._api.close()

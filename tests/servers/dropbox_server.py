@@ -257,9 +257,12 @@ class DropboxServer:
 
     def _content(self, route: str, headers: Any, body: bytes) -> Answer:
         said = headers.get("Dropbox-API-Arg", "")
-        if not said.isascii() or "\x7f" in said:
-            raise BadInput('HTTP header "Dropbox-API-Arg": not ASCII')
-        arguments = json.loads(said)
+        try:  # documented as ASCII with escapes; bare UTF-8, as rclone sends it, is taken as well
+            arguments = json.loads(said.encode("latin-1").decode("utf-8"))
+        except ValueError:
+            raise BadInput('HTTP header "Dropbox-API-Arg": could not decode input as JSON') from None
+        if "\x7f" in said:
+            raise BadInput('HTTP header "Dropbox-API-Arg": not safe in a header')
         if route == "files/download":
             return self._download(arguments, headers)
         if headers.get("Content-Type") != "application/octet-stream":
