@@ -28,7 +28,7 @@ from providers.errors import (
 )
 from providers.upload import UploadRequest
 from tests.contract.drive_harness import begin, commit, read, send_whole
-from tests.contract.support import FakeTime, Memory, Progress, content, source
+from tests.contract.support import FakeTime, Memory, content, source
 from tests.contract.transfers import download, keys, upload
 from tests.contract.transfers import read as read_bytes
 from tests.servers import drive_errors
