@@ -112,6 +112,10 @@ class UploadSession(ABC):
     def abort(self) -> None:
         """Remove what was sent. Safe to call twice, and after the session is gone."""
 
+    def discard(self) -> None:  # noqa: B027 - most services refuse damaged parts before anything is visible
+        """Remove what was committed, because it was proved not to be what was sent: only an object that this session
+        made anew and that it can address beyond doubt; never one that was there before. Raises ProviderError."""
+
     @abstractmethod
     def interrupt(self) -> None:
         """Make every call under way fail at once (within 1 s, also on a stalled connection). From any thread; never

@@ -295,7 +295,18 @@ class _Upload:
             intent.remove_strays(self._provider, self._begun_twice, self._cancel)
         if self.only_if_absent:
             self.replaces = False
-        return self._result(remote, local, self._prove(remote, local), resumed_bytes)
+        try:
+            rung = self._prove(remote, local)
+        except Integrity:
+            self._discard(session)
+            raise
+        return self._result(remote, local, rung, resumed_bytes)
+
+    def _discard(self, session: UploadSession) -> None:
+        try:
+            self._retrying(session.discard)
+        except ProviderError as trouble:
+            _LOG.warning("%s stands at the service and is not what was sent: %s", self._key, trouble)
 
     def _held(self, session: UploadSession, saved: SavedUpload) -> dict[int, PartReceipt]:
         """What the server has, with the digests of our own receipts where it tells none."""

@@ -104,6 +104,8 @@ class Limits:
     """The rung that an object sent in one request, or in parts, really reaches."""
     learnt: Mapping[str, Any] = field(default_factory=dict)
     """Capabilities that `learn` finds out to be different on this server."""
+    finds_damage_by_part: bool = True
+    """Whether damage on the way up is found part by part; without that, it is found when the whole is there."""
     lists_unfinished: bool = True
     """Whether unfinished uploads can be found by their key; without that, one whose token was lost begins anew."""
     mtime_step_ns: int = 1

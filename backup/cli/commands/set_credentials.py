@@ -16,9 +16,10 @@ _MAX_SECRET_CHARACTERS = 64 * 1024
 @click.command("set-credentials")
 @click.argument("name")
 @click.option("--username", "-u", metavar="U", help="Account name or key id; left as it is when not given.")
+@click.option("--setting", "-s", metavar="KEY", help="Keep just this secret setting (client_secret), not the pair.")
 @json_option
 @pass_session
-def command(session: Session, output: Output, name: str, username: str | None) -> None:
+def command(session: Session, output: Output, name: str, username: str | None, setting: str | None) -> None:
     """Keep the credentials of provider NAME in the keyring.
 
     The secret is asked for without showing it, or read from standard input (its first line) when that is no terminal:
@@ -26,13 +27,24 @@ def command(session: Session, output: Output, name: str, username: str | None) -
     \b
         pass show minio | homeserver-backup set-credentials minio --username admin
 
+    A service with more secrets than a pair takes each by --setting; of a whole file (a key in JSON) all lines count:
+
+    \b
+        homeserver-backup set-credentials google_drive --setting service_account_json < key.json
+
     Where no keyring can be used, nothing is saved (exit code 4).
 
     \b
     JSON: {"name", "has_credentials", "store": {"state", "backend"}}
     """
-    secret = _ask(username) if stdin_is_terminal() else _read()
-    session.service.set_credentials(name, username, secret)
+    if setting and username is not None:
+        raise click.UsageError("--setting and --username are two calls")
+    if setting:
+        secret = _ask(setting) if stdin_is_terminal() else _read_all()
+        session.service.set_credentials(name, None, None, {setting: secret})
+    else:
+        secret = _ask(username) if stdin_is_terminal() else _read()
+        session.service.set_credentials(name, username, secret)
     store = session.service.store_status()
     output.line(f"credentials of {name} are kept in {store.backend}")
     output.document({"name": name, "has_credentials": True, "store": {"state": store.state, "backend": store.backend}})
@@ -45,8 +57,15 @@ def _ask(username: str | None) -> Secret:
 
 def _read() -> Secret:
     """The first line, without its end."""
-    line = sys.stdin.readline(_MAX_SECRET_CHARACTERS)
-    text = line.rstrip("\r\n")
+    return _some(sys.stdin.readline(_MAX_SECRET_CHARACTERS))
+
+
+def _read_all() -> Secret:
+    return _some(sys.stdin.read(_MAX_SECRET_CHARACTERS))
+
+
+def _some(text: str) -> Secret:
+    text = text.rstrip("\r\n")
     if not text:
         raise click.UsageError("no secret: standard input is empty")
     return Secret(text)
