@@ -39,6 +39,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Digest algorithms ('md5', 'sha256') which this server was seen to enforce."""
     part_digests: tuple[str, ...] = ()
     """Digests the adapter wants over each part before it is sent."""
+    whole_digests: tuple[str, ...] = ()
+    """Digests over the whole file, besides its SHA-256, that the adapter wants before an object of several parts is
+    begun: the file is then read once before it is sent."""
     empty_directories: bool = False
     create_container: bool = False
     list_containers: bool = False
