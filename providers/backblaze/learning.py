@@ -30,6 +30,8 @@ class Learner:
     def __init__(self, account: Account, prefix: str) -> None:
         self._account = account
         self._name = f"{prefix}{PROBE_PREFIX}learn-{secrets.token_hex(8)}"
+        self._stored: list[str] = []
+        """Ids of what was taken although it should not have been."""
 
     def sha1_enforced(self) -> bool:
         """Whether a wrong SHA-1 was refused, and for that reason, of a file, of a part, and in the list of parts.
@@ -44,11 +46,12 @@ class Learner:
     def _file_refused(self) -> bool:
         with self._account.session() as session:
             try:
-                session.upload_file(
+                stored = session.upload_file(
                     self._account.bucket_id, self._name, len(_BODY), files.CONTENT_TYPE, _WRONG, {}, _Body(_BODY)
                 )
             except Integrity:
                 return True
+        self._stored.append(stored["fileId"])
         return False
 
     def _parts_refused(self) -> bool:
@@ -68,6 +71,7 @@ class Learner:
     def _list_refused(self, session: Any, file_id: str) -> bool:
         try:
             session.finish_large_file(file_id, [_WRONG])
+            self._stored.append(file_id)
         except ProviderError as error:
             if error.retryable:
                 raise
@@ -82,5 +86,7 @@ class Learner:
                 unfinished = session.list_unfinished_large_files(bucket_id, prefix=self._name)
                 for item in unfinished["files"]:
                     session.cancel_large_file(item["fileId"])
+                for file_id in self._stored:
+                    session.delete_file_version(file_id, self._name)
         except ProviderError as error:
             _LOG.warning("the probe %s could not be removed: %s", self._name, error)

@@ -56,6 +56,7 @@ _BY_WORDS: Final[list[tuple[re.Pattern[str], type[ProviderError]]]] = [
     (re.compile(r"too (large|big)|exceeds", re.IGNORECASE), errors.Unsupported),
 ]
 _HINTS: Final[dict[type[ProviderError], str]] = {
+    errors.Unsupported: "Set a smaller upload_chunk_size; a proxy in between may have a limit of its own.",
     errors.QuotaExceeded: "Raise the cap in the B2 console under Caps & Alerts, or delete what is no longer needed.",
     errors.PermissionDenied: "Make a key for this bucket with the rights to list, read, write and delete files.",
 }

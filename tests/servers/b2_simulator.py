@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import itertools
 import secrets
 import threading
@@ -24,6 +25,8 @@ NEVER_SHOWN: Final = "never-shown"
 
 
 class File(FileSimulator):  # type: ignore[misc]
+    parts: list[Any]
+
     def finish(self, part_sha1_array: list[str]) -> None:
         sent = [part for part in self.parts if part is not None]
         if not sent:
@@ -161,8 +164,6 @@ class Simulator(RawSimulator):  # type: ignore[misc]
 
     def add(self, bucket: Bucket, name: str, data: bytes) -> None:
         """Put an object there, past the API."""
-        import hashlib
-
         sse = bucket.default_server_side_encryption
         file = File(
             self.account_id, bucket, bucket._next_file_id(), "upload", name, "application/octet-stream",
