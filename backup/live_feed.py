@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -66,16 +67,26 @@ def merge(snapshot: QueueSnapshot, stored: Iterable[ItemView], live: LiveState |
         return snapshot
     moving = {item.id: item for item in live.items}
     ahead: dict[int, int] = {}
+    under_way: Counter[JobKind] = Counter()
     for item in stored:
+        under_way[item.job_kind] += item.state is ItemState.RUNNING
         if item.state is ItemState.RUNNING and item.job_kind is not JobKind.DELETE:
             more_bytes = max(0, min(moving[item.id].bytes_done, item.size_bytes) - item.bytes_done)
             ahead[item.job_id] = ahead.get(item.job_id, 0) + more_bytes
     return msgspec.structs.replace(
         snapshot,
-        totals=_totals(snapshot.totals, sum(ahead.values()), live),
+        totals=_totals(_counted(snapshot.totals, under_way), sum(ahead.values()), live),
         jobs=tuple(_job(job, ahead.get(job.id, 0)) for job in snapshot.jobs),
         items=tuple(with_live(item, moving.get(item.id)) for item in snapshot.items),
     )
+
+
+def _counted(totals: QueueTotals, under_way: Counter[JobKind]) -> QueueTotals:
+    """What the worker has claimed ahead, so that no connection waits, is still queued to whoever looks."""
+    uploading = min(totals.uploading, max(1, under_way[JobKind.UPLOAD]))
+    downloading = min(totals.downloading, max(1, under_way[JobKind.DOWNLOAD]))
+    ahead = totals.uploading - uploading + totals.downloading - downloading
+    return msgspec.structs.replace(totals, uploading=uploading, downloading=downloading, queued=totals.queued + ahead)
 
 
 def _totals(totals: QueueTotals, ahead_bytes: int, live: LiveState) -> QueueTotals:

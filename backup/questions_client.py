@@ -29,6 +29,7 @@ PROBE_LIMIT_S: Final = 120.0 + _MARGIN_S
 _TRIES: Final = 3
 _PING_EVERY_S: Final = 3.0
 _PING_LIMIT_S: Final = 5.0
+_START_LIMIT_S: Final = 30.0
 
 
 class QuestionsClient:
@@ -53,6 +54,8 @@ class QuestionsClient:
         self._ping_every_s = ping_every_s
         self._ping_limit_s = ping_limit_s
         self._child: AsyncClient | None = None
+        self._started: AsyncClient | None = None
+        """The child that has answered something: starting takes a while on a slow machine."""
         self._starting = asyncio.Lock()
         self._under_way = 0
         self._watch: asyncio.Task[None] | None = None
@@ -166,6 +169,7 @@ class QuestionsClient:
                         on_event=step if on_step else None,
                         event_type=CheckStep,
                     )
+                    self._started = child
                     return result
                 except ConnectionLost:
                     if self._closed or not again or tries == _TRIES:
@@ -198,7 +202,8 @@ class QuestionsClient:
             if not self._under_way:
                 continue
             try:
-                await child.call("ping", timeout_s=self._ping_limit_s)
+                await child.call("ping", timeout_s=self._ping_limit_s if self._started is child else _START_LIMIT_S)
+                self._started = child
             except TimedOut:
                 _LOG.warning("the queries process does not answer; ending it")
                 if child.process:

@@ -19,7 +19,7 @@ from backup.journal import Journal, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Cleanup, Ending, Item, Job, Outcome
 from backup.model import Conflicts, ItemKind, JobKind
-from providers import download_loop, upload_loop
+from providers import download_loop, intent, upload_loop
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import (
@@ -274,7 +274,7 @@ def abandon_upload(provider: BaseProvider, journal: Journal, cleanup: Cleanup, c
     still knows of it."""
     checkpoint = UploadCheckpoint(journal, cleanup.item_id)
     try:
-        upload_loop.abandon(provider, checkpoint, cancel)
+        intent.abandon(provider, checkpoint, cancel)
     except NotFound:
         _LOG.info("what item %d had left is gone already, perhaps with its container", cleanup.item_id)
     checkpoint.forget()

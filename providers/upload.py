@@ -142,6 +142,8 @@ class SavedUpload(msgspec.Struct, frozen=True, kw_only=True):
     source: SourceIdentity
     request: UploadRequest
     intended_at: float
+    strangers: tuple[dict[str, Any], ...] = ()
+    """Tokens of unfinished uploads of this key that were there before ours: never adopted, never removed."""
     token: dict[str, Any] | None = None
     receipts: tuple[PartReceipt, ...] = ()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from providers import proof
+from providers import intent, proof
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
 from providers.digests import AheadHasher, LocalDigests
@@ -24,7 +24,6 @@ from providers.progress import Progress
 from providers.upload import (
     Checkpoint,
     PartReceipt,
-    PendingUpload,
     SavedUpload,
     SourceIdentity,
     UploadRequest,
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from providers.base import BaseProvider
 
 _LOG: Final = logging.getLogger(__name__)
-_CLOCK_TOLERANCE_S: Final = 60.0
-"""How much earlier than our intent the server's clock may say that our upload began."""
 _HASH_LEAD_PARTS: Final = 2
 
 T = TypeVar("T")
@@ -93,27 +90,6 @@ def run_upload(
         return upload.run()
 
 
-def abandon(provider: BaseProvider, checkpoint: Checkpoint, cancel: CancelToken) -> None:
-    """Remove what an upload that will not go on has left at the service, and forget it. Raises ProviderError,
-    remembering."""
-    saved = checkpoint.load()
-    if saved is None:
-        return
-    tokens = [saved.token] if saved.token else [pending.token for pending in _begun_by_us(provider, saved, cancel)]
-    for token in tokens:
-        session = provider.open_upload(saved.request, token=token)
-        with cancel.calling(session.interrupt):
-            provider.retry.run(session.abort, cancel)
-    checkpoint.clear()
-
-
-def _begun_by_us(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken) -> list[PendingUpload]:
-    """Sessions begun after the intent was written, whose token was lost with the process."""
-    pending = provider.retry.run(lambda: provider.pending_uploads(saved.request.key), cancel)
-    since = saved.intended_at - _CLOCK_TOLERANCE_S
-    return [item for item in pending if item.started_at >= since]
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[int, SourceIdentity]]:
     try:
@@ -163,7 +139,11 @@ class _Upload:
         self._checkpoint = checkpoint
         self._on_wait = on_wait
         self._on_verify = on_verify
-        self._committed_before = False
+        self._committed = False
+        self._begun_twice: SavedUpload | None = None
+        self._may_be_lost = False
+        """There is a session at the service; some forget it, or throw it away over a part that arrived damaged."""
+        self._damage: Integrity | None = None
 
     def run(self) -> UploadResult:
         self._progress.begin()
@@ -171,11 +151,17 @@ class _Upload:
         try:
             return self._attempt()
         except NotFound as error:
-            if self._checkpoint is None or self._checkpoint.load() is None:
+            if not self._may_be_lost:
                 raise
             _LOG.info("upload session of %s cannot go on (%s); starting anew", self._key, error)
-            abandon(self._provider, self._checkpoint, self._cancel)
+        if self._checkpoint:
+            intent.abandon(self._provider, self._checkpoint, self._cancel)
+        try:
             return self._attempt()
+        except NotFound:
+            if self._damage:
+                raise self._damage from None
+            raise
 
     def _retrying(self, call: Callable[[], T]) -> T:
         return self._provider.retry.run(call, self._cancel, on_wait=self._on_wait)
@@ -208,14 +194,13 @@ class _Upload:
         if saved.source == self._source and saved.request.key == self._key:
             if saved.token is not None:
                 return saved
-            begun = _begun_by_us(self._provider, saved, self._cancel)
-            if begun:
-                newest = max(begun, key=lambda item: item.started_at)
-                return msgspec.structs.replace(saved, token=newest.token)
+            token = intent.newest(self._provider, saved, self._cancel)
+            if token is not None:
+                return msgspec.structs.replace(saved, token=token)
             self._checkpoint.clear()
             return None
         _LOG.info("%s is not the file that was begun; starting anew", self._path)
-        abandon(self._provider, self._checkpoint, self._cancel)
+        intent.abandon(self._provider, self._checkpoint, self._cancel)
         return None
 
     def _request(self) -> UploadRequest:
@@ -265,13 +250,34 @@ class _Upload:
         if saved is not None:
             session = self._provider.open_upload(request, token=saved.token)
         else:
-            saved = SavedUpload(source=self._source, request=request, intended_at=self._provider.context.now())
             resumable = self._provider.capabilities.resumable_uploads and not self._fits_one_request(request)
+            before = intent.pending(self._provider, self._key, self._cancel) if resumable else []
+            saved = SavedUpload(
+                source=self._source,
+                request=request,
+                intended_at=self._provider.context.now(),
+                strangers=tuple(item.token for item in before),
+            )
             if self._checkpoint and resumable:
                 self._checkpoint.save(saved)
-            session = self._retrying(lambda: self._provider.open_upload(request))
+            session = self._begin(saved)
+        self._may_be_lost = session.token is not None
         if self._checkpoint and session.token is not None:
             self._checkpoint.save(msgspec.structs.replace(saved, token=session.token, receipts=()))
+        return session
+
+    def _begin(self, saved: SavedUpload) -> UploadSession:
+        """A new session; before a second try, a look for the one whose answer was lost."""
+        tries = 0
+
+        def once() -> UploadSession:
+            nonlocal tries
+            tries += 1
+            token = intent.newest(self._provider, saved, self._cancel) if tries > 1 else None
+            return self._provider.open_upload(saved.request, token=token)
+
+        session = self._retrying(once)
+        self._begun_twice = saved if tries > 1 and session.token is not None else None
         return session
 
     # Sending
@@ -289,9 +295,11 @@ class _Upload:
         if self._on_verify:
             self._on_verify()
         remote = self._commit(session, receipts, local)
-        self._committed_before = True
-        if self._checkpoint:
-            self._checkpoint.clear()
+        self._committed = True
+        if self._begun_twice:  # the first try may have reached the service only after our look
+            intent.remove_strays(self._provider, self._begun_twice, self._cancel)
+        if self.only_if_absent:
+            self.replaces = False
         return self._result(remote, local, self._prove(remote, local), resumed_bytes)
 
     def _committed_earlier(self, request: UploadRequest, hasher: AheadHasher) -> UploadResult:
@@ -312,9 +320,7 @@ class _Upload:
             rung = proof.prove_upload(self._provider, remote, local, self._cancel)
         except Integrity:
             raise gone from None
-        self._committed_before = True
-        if self._checkpoint:
-            self._checkpoint.clear()
+        self._committed = True
         return self._result(remote, local, rung, request.size_bytes)
 
     def _refuse_a_changed_file(self, request: UploadRequest, local: LocalDigests) -> None:
@@ -325,6 +331,8 @@ class _Upload:
             )
 
     def _result(self, remote: RemoteFile, local: LocalDigests, rung: Proof, resumed_bytes: int) -> UploadResult:
+        """Proved: only now is what would let another process look for the object forgotten."""
+        self._forget()
         self._progress.finish()
         return UploadResult(
             remote=remote, sha256=local.sha256, proof=rung, replaced=self.replaces, resumed_bytes=resumed_bytes
@@ -396,8 +404,10 @@ class _Upload:
             return session.send(part, body, digests)
 
         def worth_repeating(error: ProviderError) -> bool:
-            damaged_on_the_way = isinstance(error, Integrity) and _identity(self._fd) == self._source
-            return error.retryable or damaged_on_the_way
+            if isinstance(error, Integrity) and _identity(self._fd) == self._source:
+                self._damage = error
+                return True
+            return error.retryable
 
         receipt = self._provider.retry.run(once, stop, on_wait=self._on_wait, worth_repeating=worth_repeating)
         self._progress.part_at(index, part.size_bytes)
@@ -417,20 +427,21 @@ class _Upload:
                 raise
             except ProviderError as error:
                 if error.retryable or isinstance(error, (NotFound, Conflict)):
-                    found = self._committed(receipts, local)
+                    found = self._found(session, receipts, local)
                     if found is not None:
                         return found
                 raise
 
         return self._retrying(once)
 
-    def _committed(self, receipts: list[PartReceipt], local: LocalDigests) -> RemoteFile | None:
-        """The object, if what stands under the key is provably what these parts make."""
+    def _found(self, session: UploadSession, receipts: list[PartReceipt], local: LocalDigests) -> RemoteFile | None:
+        """The object, if what stands under the key is provably what these parts make. The session is ended then."""
         if not receipts:
             return None
         with suppress(ProviderError):
             remote = self._provider.stat(self._key)
-            if proof.compare(remote, local):
+            if proof.compare(remote, local) or proof.read_digest(self._provider, remote, self._cancel) == local.sha256:
+                session.abort()
                 return remote
         return None
 
@@ -438,6 +449,7 @@ class _Upload:
         try:
             return proof.prove_upload(self._provider, remote, local, self._cancel)
         except Integrity as error:
+            self._forget()
             older = {
                 True: "The object that was there before has been replaced.",
                 False: "There was no object of that name before.",
@@ -447,7 +459,7 @@ class _Upload:
 
     def _leave(self, session: UploadSession, error: BaseException) -> None:
         """What becomes of the session after a failure: kept where a later call can go on with it, removed otherwise."""
-        if self._committed_before:
+        if self._committed:
             return
         may_go_on = not isinstance(error, (Integrity, Conflict, InvalidName, Unsupported))
         if self._checkpoint and may_go_on:
@@ -457,5 +469,8 @@ class _Upload:
         except ProviderError as trouble:
             _LOG.warning("could not remove the unfinished upload of %s: %s", self._key, trouble)
         else:
-            if self._checkpoint:
-                self._checkpoint.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._checkpoint:
+            self._checkpoint.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar
 
 from textual import events, on, work
@@ -11,7 +10,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.getters import query_one
 from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from backup.model import InstanceInfo, InstanceState
 from providers.errors import ProviderError
@@ -25,15 +23,8 @@ from tui.text import safe
 from tui.theme import Tone
 from tui.widgets.frame import ModeScreen
 from tui.widgets.instance_detail import InstanceDetail
-from tui.widgets.instance_words import not_set_up, two_lines
+from tui.widgets.instance_list import InstanceList
 from tui.widgets.one_line import Mode
-
-_SERVICE = "service:"
-"""Before the option ids of services that have no instance yet; no instance's name has a colon."""
-
-
-class InstanceList(OptionList):
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "edit")]
 
 
 class ProvidersScreen(ModeScreen):
@@ -50,7 +41,7 @@ class ProvidersScreen(ModeScreen):
         Binding("escape", "dismiss_problem", "dismiss"),
         Binding("escape", "stop_check", "stop the check"),
     ]
-    listing = query_one("#instances", OptionList)
+    listing = query_one(InstanceList)
     detail = query_one(InstanceDetail)
 
     def __init__(self) -> None:
@@ -62,20 +53,13 @@ class ProvidersScreen(ModeScreen):
 
     def compose_body(self) -> ComposeResult:
         with Horizontal():
-            listing = InstanceList(id="instances", classes="pane", compact=True)
-            listing.border_title = "Providers"
-            yield listing
+            yield InstanceList()
             yield InstanceDetail()
 
     @property
     def selected(self) -> InstanceInfo | None:
         """The instance under the cursor; None on a service that is not set up."""
-        return self.bridge.instance(self._selected_id)
-
-    @property
-    def _selected_id(self) -> str:
-        option = self.listing.highlighted_option
-        return option.id or "" if option else ""
+        return self.bridge.instance(self.listing.instance)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         info = self.selected if self.is_mounted else None
@@ -95,28 +79,10 @@ class ProvidersScreen(ModeScreen):
     # Drawing
 
     def instances_changed(self) -> None:
-        kept, row = self._selected_id, self.listing.highlighted or 0
-        now_s, width, bridge = time.time(), max(16, self.listing.content_size.width - 1), self.bridge
-        known = {info.type for info in bridge.instances}
-        options = [Option(two_lines(info, width, now_s), id=info.name) for info in bridge.instances]
-        options += [
-            Option(not_set_up(service, width), id=_SERVICE + service.name, disabled=bool(service.unavailable))
-            for service in bridge.services
-            if service.name not in known
-        ]
-        self.listing.clear_options()
-        self.listing.add_options(options)
-        self.listing.highlighted = min(row, len(options) - 1) if options else None
-        self._select(kept)
-        if bridge.problem is not None:
-            self.detail.problem.show(bridge.problem)
+        self.listing.show(self.bridge.instances, self.bridge.services)
+        if self.bridge.problem is not None:
+            self.detail.problem.show(self.bridge.problem)
         self._draw_detail()
-
-    def _select(self, option_id: str) -> None:
-        """Where there is such an option."""
-        ids = [option.id for option in self.listing.options]
-        if option_id in ids:
-            self.listing.highlighted = ids.index(option_id)
 
     @on(events.Resize)
     def _fit(self) -> None:
@@ -127,7 +93,7 @@ class ProvidersScreen(ModeScreen):
         info = self.selected
         services = {service.name: service for service in self.bridge.services}
         if info is None:
-            self.detail.show_service(services.get(self._selected_id.removeprefix(_SERVICE)))
+            self.detail.show_service(services.get(self.listing.service))
         else:
             service = services.get(info.type)
             self.detail.show(info, service.container_word if service else "container", self._reports.get(info.name))
@@ -141,7 +107,7 @@ class ProvidersScreen(ModeScreen):
     def action_edit(self) -> None:
         info = self.selected
         if info is None:
-            self.action_set_up(self._selected_id.removeprefix(_SERVICE))
+            self.action_set_up(self.listing.service)
         elif info.state is InstanceState.UNAVAILABLE and info.problem:
             self._complain(info.problem)
         else:
@@ -156,7 +122,7 @@ class ProvidersScreen(ModeScreen):
         if done is None:
             return
         self._reports[done.name] = done.report
-        self._select(done.name)
+        self.listing.choose(done.name)
         self._draw_detail()
         if done.browse:
             self._browse(done.name)
@@ -246,7 +212,7 @@ class ProvidersScreen(ModeScreen):
 
     def _step_told(self, step: CheckStep) -> None:
         self._told.append(step)
-        if self._selected_id == self._checking:
+        if self.listing.instance == self._checking:
             self.detail.steps.tell(step)
 
     def action_stop_check(self) -> None:

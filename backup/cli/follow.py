@@ -47,6 +47,17 @@ def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *
     return _conclude(output, job, items)
 
 
+@contextmanager
+def queueing(what: str) -> Iterator[None]:
+    """Errors are reported as 'cannot `what`'; an interrupt in here may come before or after the job was queued."""
+    try:
+        with diagnostics.doing(what):
+            yield
+    except KeyboardInterrupt:
+        diagnostics.note("a job that was queued already goes on by itself; see: transfers list")
+        raise
+
+
 class _Display(Protocol):
     def show(self, job: JobView, items: list[ItemView], rate_bytes_per_s: float) -> None: ...
 

@@ -120,7 +120,8 @@ def set_bytes_done(tx: Connection, item_id: int, done_bytes: int) -> None:
 def pause(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:
     """Running items are only wished to pause: their transfer has to let go first. Returns how many items heard of
     it."""
-    return _move(tx, item_ids, ("queued", "waiting"), ItemState.PAUSED, now) + _wish(tx, item_ids, Wish.PAUSE)
+    ids = list(item_ids)
+    return _move(tx, ids, ("queued", "waiting"), ItemState.PAUSED, now) + _wish(tx, ids, Wish.PAUSE)
 
 
 def cancel(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:

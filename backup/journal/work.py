@@ -41,13 +41,18 @@ def wake_due(tx: Connection, *, now: float) -> int:
 
 
 def next_due(db: Connection) -> float | None:
-    """The next moment at which something goes on by itself."""
+    """The next moment at which items go on by themselves."""
     row = db.execute(
         "SELECT min(due) FROM (SELECT min(wait_until) AS due FROM items WHERE state = 'waiting'"
-        " UNION ALL SELECT min(until) FROM holds"
-        " UNION ALL SELECT min(wait_until) FROM cleanups WHERE attempts < ?)",
-        (MAX_CLEANUPS,),
+        " UNION ALL SELECT min(until) FROM holds)"
     ).fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def next_cleanup(db: Connection, *, after: float) -> float | None:
+    """When the next clean-up that is not due yet will be."""
+    query = "SELECT min(wait_until) FROM cleanups WHERE attempts < ? AND wait_until > ?"
+    row = db.execute(query, (MAX_CLEANUPS, after)).fetchone()
     return None if row[0] is None else float(row[0])
 
 

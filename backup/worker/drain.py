@@ -17,6 +17,9 @@ from backup.worker.scanning import Scans
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
 """How often the journal is looked at although nobody woke the drain."""
+_WISHED_S: Final = 0.1
+"""Likewise while a transfer was asked to stop, and has not yet."""
+_SHORTEST_S: Final = 0.05
 _CALLS_EVERY_S: Final = 10.0
 _CLOSE_AFTER_S: Final = 30.0
 """An instance's connections are closed when it had nothing to do for so long."""
@@ -34,6 +37,7 @@ class Drain:
         self._lanes: dict[str, Lane] = {}
         self._scans = Scans(crew)
         self._stopping = False
+        self._wishes = False
         self._idle_since: float | None = None
         self._calls_written = crew.chances.clock()
         self.leaving = False
@@ -88,7 +92,7 @@ class Drain:
         with self._lock:
             lane = self._lanes.get(instance)
         if lane:
-            lane.set_bandwidth(bytes_per_s)
+            lane.shared.set_bandwidth(bytes_per_s)
 
     def lanes_busy(self) -> list[str]:
         return sorted(lane.instance for lane in self._all_lanes() if lane.busy)
@@ -98,6 +102,7 @@ class Drain:
     def _round(self) -> None:
         now = self._crew.chances.now()
         wishes, to_scan, cleanups, ready = self._look(now)
+        self._wishes = bool(wishes)
         for item_id in wishes:
             for lane in self._all_lanes():
                 lane.stop(item_id)
@@ -158,11 +163,15 @@ class Drain:
     # Waiting and leaving
 
     def _sleep_s(self) -> float:
+        """Until something is due; whatever ends before that wakes the drain."""
+        now = self._crew.chances.now()
         with self._crew.journal.look() as db:
-            due = work.next_due(db)
-        if due is None:
-            return _LOOK_S if self._linger_s > _LOOK_S else max(0.01, self._linger_s)
-        return min(_LOOK_S, max(0.0, due - self._crew.chances.now()))
+            moments = [moment for moment in (work.next_due(db), work.next_cleanup(db, after=now)) if moment is not None]
+        due_s = min((max(0.0, moment - now) for moment in moments), default=_LOOK_S)
+        left_s = _WISHED_S if self._wishes else _LOOK_S
+        if self._idle_since is not None:
+            left_s = max(_SHORTEST_S, self._linger_s - (self._crew.chances.clock() - self._idle_since))
+        return min(_LOOK_S, due_s, left_s)
 
     def _idle(self) -> bool:
         """Whether nothing was under way for `linger_s`."""
@@ -175,8 +184,11 @@ class Drain:
         return clock - self._idle_since >= self._linger_s
 
     def _leave(self) -> bool:
+        self._idle_since = None
         self.leaving = True
-        if self._crew.ledger.run(work.leave_if_idle):
+        with self._crew.journal.look() as db:
+            busy = work.is_busy(db)
+        if not busy and self._crew.ledger.run(work.leave_if_idle):
             _LOG.info("nothing left to do")
             self.before_leaving()
             return True

@@ -28,6 +28,7 @@ _POOL_BEFORE_OPENING: Final = 5
 _DELETES_AT_ONCE: Final = 100
 _SMALL_BYTES: Final = 8 * 2**20
 """Up to this size an item gets one connection, and its end is written down with others'."""
+_PATIENCE_S: Final = 0.4
 _TROUBLE: Final = 3
 """So many items in a row that failed for a passing reason make the whole instance wait."""
 
@@ -39,6 +40,7 @@ class _Unit:
     group: list[Item]
     weight: int
     cancel: CancelToken = field(default_factory=CancelToken)
+    stopped_at: float | None = None
 
 
 class Lane:
@@ -85,15 +87,22 @@ class Lane:
             return item_id in self._running or any(item.id == item_id for item in self._ready)
 
     def stop(self, item_id: int) -> None:
-        """Have an item let go; the wish in the journal says what becomes of it."""
+        """Have an item let go; the wish in the journal says what becomes of it. Called again while it does not: then
+        its end is written down although its thread still hangs in a call that nothing interrupts. Whatever it left is
+        cleaned up, and another attempt made, only when that thread is through.
+        """
+        clock = self._crew.chances.clock()
         with self._lock:
             waiting = [item for item in self._ready if item.id == item_id]
             for item in waiting:
                 self._ready.remove(item)
             unit = self._running.get(item_id)
-        if waiting:
+            hangs = unit is not None and unit.stopped_at is not None and clock - unit.stopped_at > _PATIENCE_S
+            if unit and unit.stopped_at is None:
+                unit.stopped_at = clock
+        if waiting or hangs:
             self._end([Outcome(item_id=item_id, ending=Ending.STOPPED)])
-        elif unit:
+        if unit:
             unit.cancel.cancel()
 
     def stop_all(self) -> None:
@@ -106,10 +115,6 @@ class Lane:
         self._end(waiting)
         for token in tokens:
             token.cancel()
-
-    def set_bandwidth(self, bytes_per_s: int | None) -> None:
-        if provider := self.shared.provider:
-            provider.limiter.rate_bytes_per_s = bytes_per_s
 
     def close(self) -> None:
         """The threads that still run are left to the end of the process."""
@@ -134,7 +139,7 @@ class Lane:
         if free <= 0:
             return None
         for _ in range(len(self._ready)):
-            if self._ready[0].id not in self._cleaning:
+            if self._ready[0].id not in self._cleaning and self._ready[0].id not in self._running:
                 break
             self._ready.rotate(-1)
         else:

@@ -17,6 +17,7 @@ from backup.worker.crew import Crew
 from providers.cancel import CancelToken
 from providers.context import ProviderContext
 from providers.errors import InvalidConfiguration
+from providers.throttle import Limiter
 
 if TYPE_CHECKING:
     from providers.base import BaseProvider
@@ -48,6 +49,7 @@ class SharedProvider:
         self._open_lock = threading.Lock()
         self._opened: _Opened | None = None
         self._stale = False
+        self._limiter = Limiter(clock=crew.chances.clock)
         self._learn_lock = threading.Lock()
         self._learnt: BaseProvider | None = None
 
@@ -77,11 +79,9 @@ class SharedProvider:
         finally:
             self._learn_lock.release()
 
-    @property
-    def provider(self) -> BaseProvider | None:
-        """The one that is open now, if any."""
-        opened = self._opened
-        return opened.provider if opened else None
+    def set_bandwidth(self, bytes_per_s: int | None) -> None:
+        """Of all transfers of the instance together, whichever provider they began with."""
+        self._limiter.rate_bytes_per_s = bytes_per_s
 
     def refresh(self) -> None:
         """Credentials or settings changed: the next user gets a new one, whoever uses the old one keeps it."""
@@ -142,10 +142,12 @@ class SharedProvider:
             clock=chances.clock,
             now=chances.now,
             uniform=chances.uniform,
+            limiter=self._limiter,
             facts=self._crew.facts,
             count_call=self._crew.calls.counter(self.instance),
         )
         provider = open_provider(self._crew.paths, self.instance, context=context)
+        self.set_bandwidth(provider.settings.max_bandwidth)
         if not provider.settings.enabled:
             provider.close()
             raise InvalidConfiguration(

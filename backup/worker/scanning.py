@@ -58,11 +58,6 @@ class Scans:
         args = (job, shared, cancel)
         threading.Thread(target=self._run, args=args, name=f"scan-{job.id}", daemon=True).start()
 
-    def next_due(self) -> float | None:
-        """When the next scan that failed is tried again, by the monotonic clock."""
-        with self._lock:
-            return min((at for _, at in self._again_at.values()), default=None)
-
     def try_at_once(self) -> None:
         """Whatever made scans fail may be over."""
         with self._lock:

@@ -124,12 +124,11 @@ class Pool:
     def borrowed(self, call: Call) -> Iterator[http.client.HTTPConnection]:
         """A connection for one request. It goes back by `give_back`; left any other way, it must be closed by the
         user."""
-        connection = self._take()
-        if connection is None:
-            connection = self._connect(call)
-        else:
-            call.watch(connection.sock)
+        idle = self._take()
+        connection = idle or self._connect(call)
         try:
+            if idle:
+                call.watch(idle.sock)
             yield connection
         except BaseException:
             if connection.sock is not None:

@@ -19,6 +19,7 @@ from providers.objects import Page, RemoteFile
 from providers.upload import UploadRequest
 
 MAX_KEY_BYTES: Final = 1024
+_MAX_MTIME_S: Final = 2**62 / 1e9
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _COMPOSITE: Final = re.compile(r"[0-9a-f]{32}-\d+")
 
@@ -92,7 +93,7 @@ def from_headers(key: str, headers: Mapping[str, str], facts: ServerFacts) -> Re
     recorded = headers.get("x-amz-meta-sha256", "").lower()
     return RemoteFile(
         key=key,
-        size_bytes=int(headers.get("content-length", "0")),
+        size_bytes=number(headers.get("content-length")),
         modified_at=stored_at if mtime_ns is None else mtime_ns / 1e9,
         mtime_ns=mtime_ns,
         stored_at=stored_at,
@@ -138,18 +139,25 @@ def _listed(item: Element, key: str) -> RemoteFile:
     stored_at = iso_date(item.findtext("LastModified") or "")
     return RemoteFile(
         key=key,
-        size_bytes=int(item.findtext("Size") or "0"),
+        size_bytes=number(item.findtext("Size")),
         modified_at=stored_at,
         stored_at=stored_at,
         etag=etag.strip('"'),
     )
 
 
+def number(text: str | None, default: int = 0) -> int:
+    """A count that a server wrote; `default` for what is none."""
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 20 else default
+
+
 def _mtime_ns(text: str) -> int | None:
+    """None for what is no time of a file, whoever wrote it there."""
     try:
-        return int(Decimal(text).scaleb(9)) if text else None
-    except (InvalidOperation, ValueError, OverflowError):
+        seconds = Decimal(text)
+    except InvalidOperation:
         return None
+    return int(seconds.scaleb(9)) if seconds.is_finite() and abs(seconds) < _MAX_MTIME_S else None
 
 
 def _http_date(text: str) -> float | None:

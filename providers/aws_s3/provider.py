@@ -8,12 +8,12 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, Final, cast
-from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 import msgspec
 
 from providers.aws_s3 import objects
+from providers.aws_s3.addresses import aws_url, checked_url, normal_prefix
 from providers.aws_s3.connection import Calls
 from providers.aws_s3.credentials import KeySource
 from providers.aws_s3.facts import Learner, ServerFacts, recalled
@@ -62,8 +62,8 @@ class S3Provider(BaseProvider):
         own = cast(Settings, self.settings)
         self._own = own
         self._keys = KeySource(own)
-        self._prefix = _normal_prefix(own.prefix)
-        self._endpoint_url = _endpoint(own)
+        self._prefix = normal_prefix(own.prefix)
+        self._endpoint_url = checked_url(own.endpoint_url)
         self._opened: Wire | None = None
         self._facts: ServerFacts | None = None
         self._bucket_seen = False
@@ -104,7 +104,7 @@ class S3Provider(BaseProvider):
             if not self._own.container:
                 raise InvalidConfiguration("container: the name of the bucket is missing", field="container")
             region = self._own.region or self._keys.region() or "us-east-1"
-            url = self._endpoint_url or _aws_url(region)
+            url = self._endpoint_url or aws_url(region)
             virtual = self._own.addressing_style == "virtual" or (
                 self._own.addressing_style == "auto" and not self._endpoint_url and "." not in self._own.container
             )
@@ -176,7 +176,7 @@ class S3Provider(BaseProvider):
             return found.size_bytes
         request = Request("HeadObject", "HEAD", whole, query={"partNumber": "1"}, headers=_WITH_CHECKSUMS)
         try:
-            size_bytes = int(self._wire.ask(request, Calls()).headers.get("content-length", "0"))
+            size_bytes = objects.number(self._wire.ask(request, Calls()).headers.get("content-length"))
         except ProviderError as error:
             if error.retryable:
                 raise
@@ -193,7 +193,11 @@ class S3Provider(BaseProvider):
             self._look_at_bucket()
         except ProviderError as reason:
             return reason
-        return NotFound(f"{key}: there is no such object", code="NoSuchKey") if isinstance(error, NotFound) else error
+        if isinstance(error, NotFound):
+            return NotFound(f"{key}: there is no such object", code="NoSuchKey")
+        if type(error) is ProviderError:  # the bucket is well, so it is the name that the server cannot take
+            return InvalidName(f"{key!r}: {error.message}")
+        return error
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
         headers = {"range": f"bytes={offset}-{offset + size_bytes - 1}"} if size_bytes else {}
@@ -354,36 +358,6 @@ class S3Provider(BaseProvider):
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
-
-
-def _normal_prefix(prefix: str) -> str:
-    trimmed = prefix.strip("/")
-    if any(part in ("", ".", "..") for part in trimmed.split("/")) and trimmed:
-        raise InvalidConfiguration(f"prefix: {prefix!r} has an empty part, '.' or '..'", field="prefix")
-    return f"{trimmed}/" if trimmed else ""
-
-
-def _endpoint(settings: Settings) -> str:
-    url = settings.endpoint_url.rstrip("/")
-    if not url:
-        return ""
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        fits = False
-    if not fits or parts.query or parts.fragment or "@" in parts.netloc:
-        raise InvalidConfiguration(
-            "endpoint_url: not an address of the form https://host:port",
-            field="endpoint_url",
-            hint="Example: https://s3.example.net",
-        )
-    return url
-
-
-def _aws_url(region: str) -> str:
-    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"https://s3.{region}.{domain}"
 
 
 def _listing(root: Any, reply: Any) -> Any:

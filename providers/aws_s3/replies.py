@@ -67,6 +67,8 @@ _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
     507: errors.QuotaExceeded,
 }
 _SKEW_HINT: Final = "Set the clock of this machine (timedatectl set-ntp true); the credentials may well be right."
+_SIZE_HINT: Final = "Set a smaller upload_chunk_size; what stands before the service (a proxy) may limit requests too."
+_LACK_HINT: Final = "This server lacks a function of S3 that is needed here: look for an update, or choose another."
 _REGION_IN_TEXT: Final = re.compile(r"expecting '([a-z0-9-]+)'")
 _REGION_IN_HOST: Final = re.compile(r"\.s3[.-]([a-z0-9-]+)\.amazonaws\.com")
 
@@ -100,7 +102,7 @@ class Where:
 def parsed(body: bytes) -> ElementTree.Element | None:
     try:
         root = ElementTree.fromstring(body)
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, LookupError, ValueError):  # the latter two: encodings that nobody knows
         return None
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
@@ -154,7 +156,10 @@ def _made(cls: type[ProviderError], told: str, code: str, reply: Reply, where: W
     if cls is errors.PermissionDenied:
         return cls(f"not allowed in bucket {where.bucket}: {told}", code=code)
     if cls is errors.Unsupported:
-        return cls(f"{where.endpoint} does not take this: {told}", code=code)
+        too_large = code == "EntityTooLarge" or reply.status == 413
+        return cls(
+            f"{where.endpoint} does not take this: {told}", hint=_SIZE_HINT if too_large else _LACK_HINT, code=code
+        )
     return cls(f"{where.endpoint} answers: {told}", code=code)
 
 

@@ -149,8 +149,8 @@ class MultipartUpload(UploadSession):
 
     def _receipt(self, item: Element) -> PartReceipt | None:
         """A part that the server holds; None for one that is not a part of this file."""
-        index = int(item.findtext("PartNumber") or "0") - 1
-        size_bytes = int(item.findtext("Size") or "-1")
+        index = objects.number(item.findtext("PartNumber")) - 1
+        size_bytes = objects.number(item.findtext("Size"), -1)
         if not 0 <= index < self.request.part_count or size_bytes != self.request.part(index).size_bytes:
             return None
         tag = item.findtext("ETag") or ""

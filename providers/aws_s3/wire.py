@@ -254,8 +254,9 @@ class Answer:
             return
         self._open = False
         self._calls.end(self._call)
-        if self._reusable and self._response.isclosed() and not self._call.interrupted:
+        read_whole = self._response.isclosed() or self._response.length == 0
+        self._response.close()
+        if self._reusable and read_whole and not self._call.interrupted:
             self._pool.give_back(self._connection)
         else:
-            self._response.close()
             self._connection.close()

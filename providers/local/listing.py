@@ -106,8 +106,8 @@ class Listing:
         self, fd: int, below: str, start: bytes, flat: bool, after: list[bytes] | None
     ) -> Iterator[RemoteFile | str]:
         """What is in one directory, and unless `flat` what is below it; only what comes after the path `after`."""
-        everything = self._names(fd, below)
-        if below and not everything and not start and after is None:
+        everything, empty = self._names(fd, below)
+        if below and empty and not start and after is None:
             yield remote_file(below, os.fstat(fd))
         for name, is_directory in everything:
             if not name.startswith(start) or (after and name < after[0]):
@@ -122,14 +122,15 @@ class Listing:
             elif deeper is None:
                 yield from self._file(fd, name, key)
 
-    def _names(self, fd: int, below: str) -> list[tuple[bytes, bool]]:
+    def _names(self, fd: int, below: str) -> tuple[list[tuple[bytes, bool]], bool]:
+        """Files and directories, sorted, and whether there is nothing else either: an unfinished upload, a symlink."""
         with self._folder.translated(below), os.scandir(fd) as entries:
-            found = [
-                (os.fsencode(entry.name), entry.is_dir(follow_symlinks=False))
+            everything = [
+                (os.fsencode(entry.name), entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False))
                 for entry in entries
-                if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
             ]
-        return sorted(item for item in found if not is_ours(item[0]))
+        shown = [(name, folder) for name, folder, file in everything if (folder or file) and not is_ours(name)]
+        return sorted(shown), not everything
 
     def _subdirectory(self, fd: int, name: bytes, key: str, after: list[bytes] | None) -> Iterator[RemoteFile | str]:
         try:

@@ -20,7 +20,7 @@ from tui.bridge import bridge_of
 from tui.text import safe
 from tui.widgets.one_line import KeyBar
 from tui.widgets.problem import Problem
-from tui.widgets.settings_form import SettingsForm
+from tui.widgets.settings_form import FIELD_BINDINGS, SettingsForm
 from tui.widgets.store_words import store_words
 
 
@@ -28,7 +28,7 @@ class CredentialsScreen(ModalScreen[bool]):
     """True once something was kept. Secrets are typed masked and go straight to the credential store."""
 
     CSS_PATH = "setup.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "leave")]
     form = query_one(SettingsForm)
     problem = query_one(Problem)
 

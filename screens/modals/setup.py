@@ -6,7 +6,7 @@ Nothing is stored before the end.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -24,10 +24,11 @@ from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.setup_draft import Draft, SetUp, free_name
 from screens.modals.setup_pages import CheckPage, DonePage, KeepPage, Page, ServicePage, SettingsPage
 from tui.bridge import bridge_of
-from tui.text import safe
 from tui.widgets.one_line import KeyBar
-from tui.widgets.settings_form import SettingsForm
+from tui.widgets.settings_form import FIELD_BINDINGS, SettingsForm
 from tui.widgets.trail import Trail
+
+T = TypeVar("T")
 
 _ORDER: Final = list(Page)
 
@@ -37,6 +38,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
 
     CSS_PATH = "setup.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
+        *FIELD_BINDINGS,
         Binding("enter", "keep", "continue"),
         Binding("enter", "save", "save and enable"),
         Binding("enter", "finish(True)", "browse"),
@@ -65,11 +67,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
             dialog.border_title = "Set up a service"
             yield Trail([page.value for page in _ORDER])
             with ContentSwitcher(initial=Page.SERVICE.value):
-                yield ServicePage()
-                yield SettingsPage()
-                yield CheckPage()
-                yield KeepPage()
-                yield DonePage()
+                yield from (page() for page in (ServicePage, SettingsPage, CheckPage, KeepPage, DonePage))
         yield KeyBar()
 
     async def on_mount(self) -> None:
@@ -92,20 +90,12 @@ class SetupScreen(ModalScreen[SetUp | None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Which keys there are, page by page."""
-        page, idle = self.page, not self._busy
+        page, idle, can_save = self.page, not self._busy, self._can_save
         match action:
-            case "keep":
-                return idle and page is Page.CHECK and self.draft.passed
-            case "check":
-                return idle and page is Page.CHECK and not self.draft.passed
-            case "create":
-                return idle and page is Page.CHECK and self.draft.misses_container
-            case "choose":
-                return idle and page is Page.CHECK and self.draft.can_choose
-            case "save":
-                return idle and page is Page.KEEP and self._can_save
-            case "ask_store":
-                return idle and page is Page.KEEP and not self._can_save
+            case "keep" | "check" | "create" | "choose":
+                return idle and page is Page.CHECK and self.draft.allows(action)
+            case "save" | "ask_store":
+                return idle and page is Page.KEEP and can_save is (action == "save")
             case "finish":
                 return page is Page.DONE
             case "back":
@@ -117,8 +107,8 @@ class SetupScreen(ModalScreen[SetUp | None]):
         self.query_one(Trail).show(_ORDER.index(page))
         if page is Page.SERVICE:
             self.query_one(ServicePage).focus()
-        elif page is Page.SETTINGS and self.settings_page.form:
-            self.settings_page.form.focus_first()
+        elif page is Page.SETTINGS:
+            self.settings_page.focus_first()
         else:
             self.set_focus(None)
         self.refresh_bindings()
@@ -132,8 +122,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
     async def _open_form(self, service: ServiceInfo) -> None:
         bridge, known = bridge_of(self), self._instance
         self._draft = Draft(bridge, service, known)
-        title = f"Change {safe(known.name)}" if known else f"Set up {safe(service.title)}"
-        self.query_one("#setup").border_title = Content(title)
+        self.query_one("#setup").border_title = Content(self._draft.title)
         taken = {info.name for info in bridge.instances}
         await self.settings_page.open(
             service,
@@ -159,8 +148,9 @@ class SetupScreen(ModalScreen[SetUp | None]):
     async def action_check(self) -> None:
         self.check_page.begin(self.draft.service.container_word)
         self._go_to(Page.CHECK)
-        if await self._try(self.draft.check(self.check_page.steps.tell)) and self.draft.report:
-            self.check_page.steps.finish(self.draft.report)
+        report = await self._try(self.draft.check(self.check_page.steps.tell))
+        if report is not None:
+            self.check_page.steps.finish(report)
             self.check_page.say_what_next(self.draft)
 
     @work(exclusive=True, group="setup")
@@ -171,29 +161,24 @@ class SetupScreen(ModalScreen[SetUp | None]):
 
     @work(exclusive=True, group="setup")
     async def action_choose(self) -> None:
-        names: list[str] = []
-
-        async def ask() -> None:
-            names.extend(await self.draft.containers())
-
-        if await self._try(ask()):
+        names = await self._try(self.draft.containers())
+        if names is not None:
             self.check_page.choose_from(names)
 
-    async def _try(self, asking: Awaitable[object]) -> bool:
-        """Wait for an answer with the keys locked; False, and the error on the page, when it failed."""
+    async def _try(self, asking: Awaitable[T]) -> T | None:
+        """The answer, with the keys locked meanwhile; None, and the error on the page, when there is none."""
         self._set_busy(True)
         try:
-            await asking
+            return await asking
         except ProviderError as error:
             self.check_page.steps.fail(ErrorInfo.of(error))
             self.check_page.say_what_next(self.draft)
             if isinstance(error, InvalidConfiguration) and self.settings_page.has_field(error.field):
                 self._go_to(Page.SETTINGS)
                 self.settings_page.complain(error)
-            return False
+            return None
         finally:
             self._set_busy(False)
-        return True
 
     def _set_busy(self, busy: bool) -> None:
         self._busy = busy
@@ -201,8 +186,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
 
     @on(OptionList.OptionSelected, "#choices")
     def _container_chosen(self, event: OptionList.OptionSelected) -> None:
-        form = self.settings_page.form
-        if form is not None and event.option_id:
+        if (form := self.settings_page.form) and event.option_id:
             form.set_text("container", event.option_id)
             self._form_submitted()
 
@@ -249,8 +233,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
         self._go_to(Page.SETTINGS)
 
     def action_finish(self, browse: bool) -> None:
-        assert self.draft.report is not None
-        self.dismiss(SetUp(self.draft.name, self.draft.report, browse))
+        self.dismiss(self.draft.outcome(browse=browse))
 
     @work
     async def action_leave(self) -> None:
@@ -260,8 +243,8 @@ class SetupScreen(ModalScreen[SetUp | None]):
         form, draft = self.settings_page.form, self._draft
         if (form and form.edited) or (draft and (draft.secrets or draft.report)):
             lost = Fact("", "What you typed is forgotten; nothing of it has been stored.")
-            question = Question("Leave the set-up?", [lost], [Choice("Leave", True)])
-            if not await self.app.push_screen_wait(ConfirmScreen(question)):
+            leave = ConfirmScreen(Question("Leave the set-up?", [lost], [Choice("Leave", True)]))
+            if not await self.app.push_screen_wait(leave):
                 return
         self.dismiss(None)
 

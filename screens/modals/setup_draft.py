@@ -9,6 +9,7 @@ from backup.model import InstanceInfo, ServiceInfo
 from providers.report import CheckStep, ConnectionReport, StepName, StepState
 from providers.secret import Secret
 from tui.bridge import Bridge
+from tui.text import safe
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Draft:
     report: ConnectionReport | None = None
 
     @property
+    def title(self) -> str:
+        """What is being done, escaped."""
+        return f"Change {safe(self.instance.name)}" if self.instance else f"Set up {safe(self.service.title)}"
+
+    @property
     def passed(self) -> bool:
         return self.report is not None and self.report.ok
 
@@ -46,6 +52,15 @@ class Draft:
     def can_choose(self) -> bool:
         """Whether it stopped there after the service had said who we are: it may list others."""
         return self._not_found_at is StepName.CONTAINER
+
+    def allows(self, action: str) -> bool:
+        """What may follow a check: 'keep' when it passed, else 'check' again, and help with the container."""
+        return {
+            "keep": self.passed,
+            "check": not self.passed,
+            "create": self.misses_container,
+            "choose": self.can_choose,
+        }[action]
 
     @property
     def _not_found_at(self) -> StepName | None:
@@ -68,11 +83,12 @@ class Draft:
             self.service.name, self.values, self.secrets, instance=self._saved_name
         )
 
-    async def create_container(self) -> None:
-        """Create the container that the settings name."""
+    async def create_container(self) -> bool:
+        """Create the container that the settings name; True once it is there."""
         await self.bridge.questions.create_draft_container(
             self.service.name, self.values, self.secrets, instance=self._saved_name
         )
+        return True
 
     async def save(self) -> InstanceInfo:
         """Secrets into the store, then settings and the check's result into the configuration; forgets the secrets."""
@@ -85,6 +101,11 @@ class Draft:
         self.secrets.clear()
         self.bridge.instances_changed()
         return info
+
+    def outcome(self, *, browse: bool) -> SetUp:
+        """After `save`."""
+        assert self.report is not None
+        return SetUp(self.name, self.report, browse)
 
     @property
     def _saved_name(self) -> str:

@@ -78,6 +78,10 @@ class SettingsPage(VerticalScroll, can_focus=False):
             Button(Content("Check the connection"), id="check"),
         )
 
+    def focus_first(self) -> None:
+        if self.form is not None:
+            self.form.focus_first()
+
     def has_field(self, name: str) -> bool:
         return self.form is not None and self.form.has_field(name)
 

@@ -84,7 +84,8 @@ class Workbench:
         return sorted(found, key=lambda item: item.name)
 
     def only_item(self, job: JobView) -> ItemView:
-        (item,) = self.items(job)
+        """The job's one item, once the scan has found it."""
+        (item,) = wait_until(lambda: self.items(job))
         return item
 
     def wait_state(self, job: JobView, state: ItemState, timeout_s: float = 20.0) -> ItemView:

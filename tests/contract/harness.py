@@ -104,8 +104,6 @@ class Limits:
     """The rung that an object sent in one request, or in parts, really reaches."""
     learnt: Mapping[str, Any] = field(default_factory=dict)
     """Capabilities that `learn` finds out to be different on this server."""
-    tells_when_uploads_began: bool = True
-    """Whether the listing of unfinished uploads has true times; without them an orphan cannot be told from another's."""
     keeps_etag: bool = True
     """Whether the ETag that a commit tells is the one that is told later."""
     container_specific: frozenset[str] = frozenset()

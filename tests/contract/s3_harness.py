@@ -51,6 +51,7 @@ from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 
 PART = 5 << 20
 _PLANTERS = 4
+_FEW = 10
 
 
 @dataclass
@@ -67,8 +68,11 @@ class S3Root(Connections):
         return self._server.objects(self.bucket)
 
     def plant(self, objects: Mapping[str, bytes]) -> None:
+        first, rest = list(objects.items())[:_FEW], list(objects.items())[_FEW:]
+        for key, data in first:  # rclone trips over two first objects of one folder at once
+            self._server.put(self.bucket, key, data)
         with ThreadPoolExecutor(_PLANTERS) as pool:
-            list(pool.map(lambda item: self._server.put(self.bucket, *item), objects.items()))
+            list(pool.map(lambda item: self._server.put(self.bucket, *item), rest))
 
     def leftovers(self) -> list[str]:
         return [key for key, _ in self._server.unfinished_uploads(self.bucket)]
@@ -198,6 +202,7 @@ RCLONE = _harness(
         refused_names=REFUSED,
         broken_names={"long segment": Transient},
         keeps_etag=False,
+        learnt={"enforced_checksums": frozenset({"md5"})},
         proof_of_one=Proof.ENFORCED,
         proof_of_parts=Proof.ENFORCED,
     ),
@@ -211,6 +216,5 @@ MOTO = _harness(
         refused_names=REFUSED,
         broken_names={"newline": NotFound},
         learnt={"conditional_commit": True},
-        tells_when_uploads_began=False,
     ),
 )

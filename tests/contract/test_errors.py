@@ -29,7 +29,7 @@ def run(operation, harness, root, provider):
         case Operation.UPLOAD:
             upload(provider, source(root.tmp, content(30_000)), "new")
         case Operation.UPLOAD_PARTS:
-            upload(provider, source(root.tmp, content(6 * harness.limits.part_bytes)), "new")
+            upload(provider, source(root.tmp, content(2 * harness.limits.part_bytes)), "new")
         case Operation.DOWNLOAD:
             download(provider, "there", root.tmp / "target")
         case Operation.LIST:
@@ -88,7 +88,7 @@ def test_trouble_that_comes_in_the_middle(harness, root, trouble):
     try:
         with pytest.raises(ProviderError) as caught:
             upload(
-                provider, source(root.tmp, content(3 * part)), "new", progress=Progress(part, begin), checkpoint=memory
+                provider, source(root.tmp, content(2 * part)), "new", progress=Progress(part, begin), checkpoint=memory
             )
     finally:
         for inside in stack:
@@ -97,7 +97,7 @@ def test_trouble_that_comes_in_the_middle(harness, root, trouble):
     assert_safe(root, caught.value)
     assert root.stored() == {}
 
-    data = content(3 * part)
+    data = content(2 * part)
     result = upload(root.connect(), root.tmp / "source.bin", "new", checkpoint=memory)
     assert root.stored() == {"new": data}
     assert result.sha256

@@ -81,12 +81,12 @@ def test_a_token_holds_in_another_connection(root):
 
 
 def test_more_than_a_thousand_and_stopping_early(root):
-    many = {f"many/{number:05}.txt": b"x" for number in range(1_050)}
+    many = {f"many/{number:05}.txt": b"x" for number in range(1_005)}
     root.plant(many)
     provider = root.connect()
     assert keys(provider, "many/") == set(many)
     assert len(provider.list_files("many/", max_files=7)) == 7
-    assert len(provider.list_files("many/", max_files=1_051)) == 1_050
+    assert len(provider.list_files("many/", max_files=1_051)) == 1_005
     assert len(provider.list_files()) == 1_000
     walk = provider.walk()
     assert next(walk).key in many

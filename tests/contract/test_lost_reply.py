@@ -47,6 +47,17 @@ def test_of_the_commit_over_an_older_object(harness, root):
 
 
 @WIRED
+def test_of_a_commit_that_never_arrived_over_the_same_object(harness, root):
+    """What stands there is the same, so nobody can tell; no unfinished upload may stay."""
+    data = content(2 * harness.limits.part_bytes)
+    upload(root.connect(), source(root.tmp, data), "x")
+    root.wired.fault(Fault.reset(at=0), when=harness.requests.commit, times=None)
+    upload(root.connect(max_retries=1), source(root.tmp, data), "x")
+    assert root.stored() == {"x": data}
+    assert root.leftovers() == []
+
+
+@WIRED
 @pytest.mark.parametrize("only_if_absent", [False, True])
 def test_of_an_object_in_one_request(harness, root, only_if_absent):
     wire = harness.requests

@@ -7,7 +7,7 @@ import pytest
 
 from providers.cancel import CancelToken
 from providers.errors import Cancelled, NotFound, Transient
-from providers.upload_loop import abandon
+from providers.intent import abandon
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import DownloadMemory, Memory, Progress, content, gone, source
@@ -146,7 +146,6 @@ def test_a_file_that_has_changed_begins_anew(harness, root):
     assert root.leftovers() == []
 
 
-@only(HARNESSES, lambda harness: harness.limits.tells_when_uploads_began)
 def test_a_token_that_was_lost_is_found_by_its_key(harness, root):
     """Killed between creating the session and writing its token down."""
     part = harness.limits.part_bytes

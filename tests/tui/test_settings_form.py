@@ -105,8 +105,7 @@ async def test_help_shows_below_the_field_in_focus_only() -> None:
 async def test_only_what_was_changed_goes_out() -> None:
     app = FormApp("aws_s3", {"container": "photos", "region": "eu-central-1", "max_retries": 7}, name="x", new=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        assert not app.form.edited
-        app.form.focus_first()
+        assert [row.spec.name for row in app.query(FieldRow) if row.edited] == []
         app.input("region").value = ""
         app.input("max_bandwidth").value = "2MiB"
         toggle = app.row("encryption_enabled").control

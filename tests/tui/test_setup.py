@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual import events
 from textual.widgets import Input
 
 from backup.model import StoreState, StoreStatus
@@ -23,6 +24,7 @@ from tests.tui.scripted import (
 from tests.tui.standin import console, screen_text, until
 from tui.app import BackupConsole
 from tui.widgets.field_row import FieldRow
+from tui.widgets.settings_form import SettingsForm
 
 CANARY = "canary-5up3rs3cret"
 SIZES = [(80, 24), (140, 42)]
@@ -79,6 +81,19 @@ async def test_the_whole_way(size: tuple[int, int]) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: app.current_mode == "browse")
         await until(pilot, lambda: ("list", "aws_s3_2", "", None) in questions.calls)
+
+
+async def test_what_is_typed_ahead_lands_in_its_own_field() -> None:
+    app = console(ScriptedService(), ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_s3_form(pilot)
+        for key in [*"photos", "tab", *"AKIAX", "tab", *CANARY]:
+            app.post_message(events.Key(key, None if key == "tab" else key))
+        await until(pilot, lambda: focused_field(app) == "secret_key")
+        await sees(pilot, "•" * len(CANARY))
+        form = app.screen.query_one(SettingsForm)
+        assert form.values() == {"container": "photos", "access_key": "AKIAX"}
+        assert form.take_secrets()["secret_key"].reveal() == CANARY
 
 
 async def test_unavailable_services_are_listed_with_the_reason_and_cannot_be_chosen() -> None:

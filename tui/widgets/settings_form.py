@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.widgets import Collapsible, Input
@@ -19,6 +19,12 @@ from tui.widgets.field_row import FieldRow, name_field
 
 NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_HELP: Final = "What you call it, here and on the command line: letters, digits, . _ and -"
+FIELD_BINDINGS: Final[list[BindingType]] = [
+    Binding("tab", "app.focus_next", "next field", show=False, priority=True),
+    Binding("shift+tab", "app.focus_previous", "field before", show=False, priority=True),
+]
+"""For screens with a form. Without priority, what is typed ahead on a slow line lands in the field before: a secret in
+one that is not masked."""
 LEFT_TO_THE_CHECK: Final = frozenset({"enabled"})
 """Not asked for: a passed check decides."""
 

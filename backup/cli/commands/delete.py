@@ -7,8 +7,7 @@ import contextlib
 import click
 
 from backup.cli.arguments import detach_option
-from backup.cli.diagnostics import doing
-from backup.cli.follow import finish, tell_plan
+from backup.cli.follow import finish, queueing, tell_plan
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
 from providers.errors import Cancelled
@@ -32,7 +31,7 @@ def command(
     name = session.default_provider(output, provider)
     if not yes and not stdin_is_terminal():
         raise click.UsageError("nobody can be asked here: say --yes to delete without asking")
-    with doing(f"delete from {name}"):
+    with queueing(f"delete from {name}"):
         with contextlib.closing(session.questions):
             plan = session.questions.plan_delete(name, list(remotes))
         tell_plan(output, plan)

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option
-from backup.cli.diagnostics import doing
-from backup.cli.follow import finish, tell_plan
+from backup.cli.follow import finish, queueing, tell_plan
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
 
@@ -46,7 +45,7 @@ def command(
     """
     name = session.default_provider(output, provider)
     target = to.absolute()
-    with doing(f"download from {name}"):
+    with queueing(f"download from {name}"):
         with contextlib.closing(session.questions):
             plan = session.questions.plan_download(name, list(remotes), target)
         tell_plan(output, plan)

@@ -9,8 +9,7 @@ import click
 
 from backup.cli import diagnostics
 from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option
-from backup.cli.diagnostics import doing
-from backup.cli.follow import finish, tell_plan
+from backup.cli.follow import finish, queueing, tell_plan
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.model import Conflicts, JobKind, TransferPlan
@@ -46,7 +45,7 @@ def command(
     """
     name = session.default_provider(output, provider)
     sources = [path.absolute() for path in paths]
-    with doing(f"upload to {name}"):
+    with queueing(f"upload to {name}"):
         plan = _plan(session, name, sources, to, IF_EXISTS[if_exists], detach)
         tell_plan(output, plan)
         job = session.service.queue_upload(name, sources, to, conflicts=IF_EXISTS[if_exists])

@@ -1,0 +1,458 @@
+"""What is peculiar to a folder as storage: containment, durability, resuming, names."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import shutil
+import threading
+from contextlib import suppress
+
+import pytest
+
+from providers.cancel import CancelToken
+from providers.errors import Conflict, Integrity, InvalidConfiguration, InvalidName, NotFound, ProviderError, Transient
+from providers.local.provider import LocalProvider
+from providers.upload import UploadRequest
+from providers.upload_loop import run_upload
+
+
+@pytest.fixture
+def root(tmp_path):
+    path = tmp_path / "storage"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def provider(root):
+    made = LocalProvider({"container": str(root)})
+    yield made
+    made.close()
+
+
+class Body(io.BytesIO):
+    def __len__(self):
+        return len(self.getbuffer())
+
+
+def begin(provider, key, data, part_bytes=100, **more):
+    request = UploadRequest(key=key, size_bytes=len(data), part_size_bytes=part_bytes, **more)
+    return provider.open_upload(request)
+
+
+def send(session, data, index):
+    part = session.request.part(index)
+    window = data[part.offset : part.offset + part.size_bytes]
+    return session.send(part, Body(window), {"sha256": hashlib.sha256(window).hexdigest()})
+
+
+def store(provider, key, data=b"data", **more):
+    session = begin(provider, key, data, max(1, len(data)), **more)
+    return session.commit([send(session, data, 0)])
+
+
+def read(provider, key, offset, size, **more):
+    reader = provider.read_range(key, offset, size, **more)
+    try:
+        return b"".join(reader)
+    finally:
+        reader.close()
+
+
+def everything(root):
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+@pytest.mark.parametrize("key", ["..", "../x", "a/../../x", "/etc/x", "a//b", "a/./b", "", "/", "x\0y", "\ud800"])
+def test_names_that_would_leave_or_are_none(provider, root, key):
+    with pytest.raises(InvalidName):
+        store(provider, key)
+    for call in (provider.stat, provider.remove, lambda key: provider.read_range(key, 0, 1)):
+        with pytest.raises(ProviderError):
+            call(key)
+    assert everything(root) == []
+    assert everything(root.parent) == ["storage"]
+
+
+def test_the_names_of_unfinished_uploads_are_ours(provider, root):
+    begin(provider, "x", b"data")
+    (hidden,) = os.listdir(root)
+    for key in (hidden, f"{hidden}/x"):
+        with pytest.raises(InvalidName):
+            store(provider, key)
+    assert provider.scan().files == ()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_symlinked_parent_is_never_followed(provider, root, tmp_path, deep):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("s")
+    at = root / "a" if deep else root
+    at.mkdir(exist_ok=True)
+    (at / "link").symlink_to(outside)
+    key = "a/link/secret" if deep else "link/secret"
+    for call in (
+        lambda: store(provider, key),
+        lambda: provider.stat(key),
+        lambda: provider.remove(key),
+        lambda: provider.read_range(key, 0, 1),
+    ):
+        with pytest.raises(InvalidName, match="symlink"):
+            call()
+    assert provider.scan("a/link/" if deep else "link/").files == ()
+    assert everything(outside) == ["secret"]
+
+
+def test_a_symlink_that_appears_while_the_path_is_walked(provider, root, tmp_path, monkeypatch):
+    """The directory is swapped for a symlink right before it is opened: no check beforehand would see it."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (root / "a").mkdir()
+    real = os.open
+
+    def swapping(path, flags, *args, dir_fd=None, **kwargs):
+        if path == b"a" and not (root / "a").is_symlink():
+            (root / "a").rmdir()
+            (root / "a").symlink_to(outside)
+        return real(path, flags, *args, dir_fd=dir_fd, **kwargs)
+
+    monkeypatch.setattr(os, "open", swapping)
+    with pytest.raises(InvalidName):
+        store(provider, "a/x")
+    assert everything(outside) == []
+
+
+def test_a_symlink_swapped_back_and_forth_never_lets_anything_out(provider, root, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    stop = threading.Event()
+
+    def swap():
+        while not stop.is_set():
+            with suppress(OSError):
+                (root / "link").symlink_to(outside)
+            with suppress(OSError):
+                (root / "link").unlink()
+            shutil.rmtree(root / "link", ignore_errors=True)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    outcomes = set()
+    try:
+        for _ in range(200):
+            try:
+                store(provider, "link/x")
+                outcomes.add("stored")
+            except ProviderError as error:
+                outcomes.add(error.kind)
+    finally:
+        stop.set()
+        thread.join()
+    assert outcomes
+    assert everything(outside) == []
+
+
+def test_symlinks_and_special_files_are_no_objects(provider, root, tmp_path):
+    (tmp_path / "secret").write_text("s")
+    (root / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(root / "pipe")
+    assert provider.scan().files == ()
+    for key in ("link", "pipe"):
+        for call in (provider.stat, provider.remove, lambda key: provider.read_range(key, 0, 1)):
+            with pytest.raises(NotFound):
+                call(key)
+    assert sorted(os.listdir(root)) == ["link", "pipe"]
+    store(provider, "link", b"new")
+    assert not (root / "link").is_symlink()
+    assert (tmp_path / "secret").read_text() == "s"
+
+
+def test_nothing_is_visible_before_the_commit(provider, root):
+    data = b"x" * 250
+    session = begin(provider, "a/b", data)
+    receipts = [send(session, data, index) for index in (2, 0, 1)]
+    assert provider.scan().files == ()
+    assert provider.scan(delimiter="/").prefixes == ("a/",)
+    assert not (root / "a/b").exists()
+    remote = session.commit(sorted(receipts, key=lambda receipt: receipt.index))
+    assert (root / "a/b").read_bytes() == data
+    assert os.listdir(root / "a") == ["b"]
+    assert remote == provider.stat("a/b")
+
+
+def test_the_file_is_on_disk_before_it_has_its_name_and_the_name_after(provider, root, monkeypatch):
+    did = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(fd):
+        did.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    def replaced(*args, **kwargs):
+        did.append("replace")
+        replace(*args, **kwargs)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    store(provider, "x")
+    named = did.index("replace")
+    assert any(".homeserver-backup-" in path for path in did[:named])
+    assert str(root) in did[named:]
+
+
+def test_a_part_is_on_disk_before_it_counts(provider, monkeypatch):
+    data = b"x" * 250
+    session = begin(provider, "x", data)
+
+    def broken(fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(Transient):
+            send(session, data, 0)
+    assert session.confirmed() == []
+    send(session, data, 0)
+    assert [receipt.index for receipt in session.confirmed()] == [0]
+
+
+def test_another_process_goes_on_with_what_is_whole(provider, root):
+    data = os.urandom(450)
+    session = begin(provider, "d/x", data)
+    for index in (0, 3):
+        send(session, data, index)
+    part = session.request.part(1)
+    with pytest.raises(Integrity):
+        session.send(part, Body(data[100:150]), {"sha256": "00"})  # ends early: half a part is no part
+
+    other = LocalProvider({"container": str(root)})
+    resumed = other.open_upload(session.request, token=session.token)
+    held = resumed.confirmed()
+    assert [receipt.index for receipt in held] == [0, 3]
+    assert held[0].digests["sha256"] == hashlib.sha256(data[:100]).hexdigest()
+    receipts = [*held, *(send(resumed, data, index) for index in (1, 2, 4))]
+    resumed.commit(sorted(receipts, key=lambda receipt: receipt.index))
+    assert (root / "d/x").read_bytes() == data
+
+
+def test_a_part_that_the_disk_lost_is_not_confirmed(provider, root):
+    data = os.urandom(250)
+    session = begin(provider, "x", data)
+    for index in range(3):
+        send(session, data, index)
+    token = session.token
+    assert token
+    with (root / token["temp"]).open("r+b") as file:
+        file.seek(150)
+        file.write(b"\0" * 20)
+    assert [receipt.index for receipt in session.confirmed()] == [0, 2]
+
+
+def test_a_session_that_is_gone_is_not_found(provider, root):
+    data = b"x" * 250
+    session = begin(provider, "x", data)
+    session.abort()
+    session.abort()
+    assert os.listdir(root) == []
+    for call in (session.confirmed, lambda: send(session, data, 0), lambda: session.commit([])):
+        with pytest.raises(NotFound):
+            call()
+
+
+def test_a_token_of_another_key_is_refused(provider):
+    session = begin(provider, "x", b"data")
+    request = UploadRequest(key="y", size_bytes=4, part_size_bytes=4)
+    for token in (session.token, {"temp": "../../etc/passwd"}, {}):
+        with pytest.raises(InvalidName):
+            provider.open_upload(request, token=token)
+
+
+def test_unfinished_uploads_are_found_by_their_key(provider):
+    session = begin(provider, "d/x", b"data")
+    begin(provider, "d/y", b"data")
+    (found,) = provider.pending_uploads("d/x")
+    assert found.token == session.token
+    assert abs(found.started_at - provider.context.now()) < 60
+    assert provider.pending_uploads("nowhere/x") == []
+
+
+def test_committing_half_a_file_is_refused(provider, root):
+    data = b"x" * 250
+    session = begin(provider, "x", data)
+    receipt = send(session, data, 0)
+    with pytest.raises(Integrity):
+        session.commit([receipt])
+    assert not (root / "x").exists()
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_only_if_absent_never_replaces(provider, root, monkeypatch, hard_links):
+    if not hard_links:
+
+        def link(*args, **kwargs):
+            raise PermissionError(errno.EPERM, "no hard links here")
+
+        monkeypatch.setattr(os, "link", link)
+    store(provider, "x", b"first", only_if_absent=True)
+    session = begin(provider, "x", b"other", 5, only_if_absent=True)
+    receipt = send(session, b"other", 0)
+    with pytest.raises(Conflict):
+        session.commit([receipt])
+    assert (root / "x").read_bytes() == b"first"
+    session.abort()
+    assert os.listdir(root) == ["x"]
+
+
+def test_mtime_to_the_nanosecond_and_private_modes(provider, root):
+    remote = store(provider, "d/x", mtime_ns=1_600_000_000_123_456_789)
+    assert (root / "d/x").stat().st_mtime_ns == remote.mtime_ns == 1_600_000_000_123_456_789
+    assert (root / "d/x").stat().st_mode & 0o777 == 0o600
+    assert (root / "d").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_goes_with_its_last_object(provider, root):
+    store(provider, "a/b/x")
+    store(provider, "a/y")
+    provider.remove("a/b/x")
+    assert everything(root) == ["a", "a/y"]
+    provider.remove("a/y")
+    assert everything(root) == []
+
+
+def test_an_empty_directory_is_an_object(provider, root):
+    session = provider.open_upload(UploadRequest(key="a/d/", size_bytes=0, part_size_bytes=1, mtime_ns=5_000_000_000))
+    assert session.commit([]).key == "a/d/"
+    assert [file.key for file in provider.scan().files] == ["a/d/"]
+    assert provider.stat("a/d/").mtime_ns == 5_000_000_000
+    assert read(provider, "a/d/", 0, 0) == b""
+    provider.remove("a/d/")
+    assert everything(root) == []
+
+
+def test_a_file_where_a_folder_is_and_the_other_way_round(provider):
+    store(provider, "a")
+    with pytest.raises(Conflict, match="is a file"):
+        store(provider, "a/b")
+    with pytest.raises(NotFound):
+        provider.stat("a/b")
+    store(provider, "d/x")
+    with pytest.raises(Conflict, match="folder"):
+        store(provider, "d")
+
+
+def test_names_that_are_not_utf8_survive(provider, root):
+    raw = b"caf\xe9"
+    key = raw.decode("utf-8", "surrogateescape")
+    store(provider, key)
+    assert os.listdir(os.fsencode(root)) == [raw]
+    assert [file.key for file in provider.scan().files] == [key]
+    provider.remove(key)
+    assert os.listdir(root) == []
+
+
+def test_pages_join_up_also_for_another_connection(provider, root):
+    keys = {f"{folder}{name}" for folder in ("", "a/", "a-b/", "a/b/") for name in ("x", "y", "0")}
+    for key in keys:
+        store(provider, key)
+    (root / "a/empty").mkdir()
+    wanted = keys | {"a/empty/"}
+    for limit in (1, 2, 5, 100):
+        for fresh in (False, True):
+            found, token = [], None
+            for _ in range(len(wanted) + 1):
+                page = provider.scan(token=token, limit=limit)
+                found += [file.key for file in page.files]
+                token = page.next_token
+                if fresh:
+                    provider.close()  # forgets the walk that waits
+                if token is None:
+                    break
+            assert sorted(found) == sorted(wanted)
+    page = provider.scan("a", delimiter="/")
+    assert (set(page.prefixes), page.files) == ({"a/", "a-b/"}, ())
+    assert {file.key for file in provider.scan("a/b").files} == {"a/b/x", "a/b/y", "a/b/0"}
+    assert provider.scan("nothing/here/").files == provider.scan("../").files == provider.scan("/").files == ()
+
+
+def test_a_large_directory_is_read_once_for_all_pages(provider, root, monkeypatch):
+    for number in range(500):
+        (root / f"{number:03}").touch()
+    read = []
+    scandir = os.scandir
+
+    def counted(fd):
+        read.append(fd)
+        return scandir(fd)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    token, count = None, 0
+    while True:
+        page = provider.scan(token=token, limit=50)
+        count += len(page.files)
+        token = page.next_token
+        if token is None:
+            break
+    assert (count, len(read)) == (500, 1)
+
+
+def test_a_changed_object_is_a_conflict_and_a_short_one_an_integrity_error(provider, root):
+    remote = store(provider, "x", b"0123456789")
+    assert read(provider, "x", 2, 3, etag=remote.etag) == b"234"
+    with pytest.raises(Integrity):
+        read(provider, "x", 5, 10)
+    (root / "x").write_bytes(b"9876543210")
+    with pytest.raises(Conflict):
+        provider.read_range("x", 0, 3, etag=remote.etag)
+
+
+def test_the_proof_reads_what_is_on_the_disk(provider, root, tmp_path, monkeypatch):
+    """A file whose bytes went bad between commit and proof is never a success."""
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 1000)
+
+    def replace(*args, real=os.replace, **kwargs):
+        real(*args, **kwargs)
+        with (root / "x").open("r+b") as file:
+            file.write(b"y")
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(Integrity):
+        run_upload(provider, source, "x", cancel=CancelToken())
+
+
+def test_a_missing_folder_is_made_only_when_it_may_be(tmp_path):
+    there = tmp_path / "not" / "mounted"
+    for call in (lambda p: p.scan(), lambda p: store(p, "x"), lambda p: p.check_reach()):
+        with pytest.raises(NotFound, match="is not there"):
+            call(LocalProvider({"container": str(there)}))
+    assert not there.exists()
+    provider = LocalProvider({"container": str(there), "create_folder": True})
+    assert not there.exists(), "constructing one writes nothing"
+    store(provider, "x")
+    assert (there / "x").read_bytes() == b"data"
+
+
+@pytest.mark.parametrize("container", ["", "relative/path", "/a\0b"])
+def test_the_folder_must_be_absolute(container):
+    with pytest.raises(InvalidConfiguration) as caught:
+        LocalProvider({"container": container})
+    assert caught.value.field == "container"
+
+
+def test_the_check_says_free_space_and_warns_of_the_same_disk(provider, root, monkeypatch):
+    monkeypatch.setenv("HOME", str(root))
+    assert "WARNING: on the same disk" in provider.check_container()
+    monkeypatch.setenv("HOME", "/proc")
+    assert "WARNING" not in provider.check_container()
+    assert "GB free" in provider.check_container()
+
+
+def test_containers_are_folders(provider, tmp_path):
+    provider.create_container(str(tmp_path / "new" / "one"))
+    assert (tmp_path / "new" / "one").is_dir()
+    with pytest.raises(InvalidConfiguration):
+        provider.create_container("relative")

@@ -1,0 +1,50 @@
+"""The settings tables in the README files are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import providers
+from providers import registry, settings
+
+ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
+SECTIONS = ["Overview", "Configuration", "Setup Instructions", "Usage Examples", "Troubleshooting", "Security Features"]
+
+
+def readme(service):
+    return (Path(providers.__file__).parent / service / "README.md").read_text()
+
+
+def default(field):
+    if field.required:
+        return "**required**"
+    if field.default is None:
+        return "none"
+    if field.default == "":
+        return "empty"
+    text = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    return f"`{text}`" + (f" {field.unit}" if field.unit else "")
+
+
+@pytest.mark.parametrize("service", registry.EMBEDDED)
+def test_the_settings_table_is_true(service):
+    cls = registry.spec(service).settings
+    assert cls is not None
+    wanted = [(field.name, field.label, default(field), field.help) for field in settings.describe(cls)]
+    assert ROW.findall(readme(service).partition("## Setup")[0]) == wanted
+
+
+@pytest.mark.parametrize("service", registry.EMBEDDED)
+def test_the_guide_s_sections_are_there(service):
+    titles = re.findall(r"^## (.+)$", readme(service), re.MULTILINE)
+    assert [title for title in titles if title in SECTIONS] == SECTIONS
+
+
+@pytest.mark.parametrize("service", registry.EMBEDDED)
+def test_every_setting_that_is_refused_is_named(service):
+    cls = registry.spec(service).settings
+    assert cls is not None
+    assert all(f"`{name}`" in readme(service) for name in cls.not_applicable)
