@@ -34,7 +34,6 @@ from providers.upload import PendingUpload, UploadRequest, UploadSession
 _LOG: Final = logging.getLogger(__name__)
 _SINGLE_BYTES: Final = 5_000_000_000
 _MAX_OBJECT_BYTES: Final = 10_000_000_000_000
-_CLOCK_TOLERANCE_S: Final = 60.0
 _NEEDED: Final = ("listFiles", "readFiles", "writeFiles")
 
 
@@ -65,8 +64,6 @@ class BackblazeProvider(BaseProvider):
             count_call=self.context.count_call,
         )
         self._sha1_enforced: bool | None = None
-        self._perhaps_begun: dict[str, float] = {}
-        """Keys of large files whose beginning was asked for in a request that got no answer, and when."""
         self._perhaps_removed: set[str] = set()
         """Keys whose removal was asked for in a request that got no answer."""
 
@@ -160,33 +157,11 @@ class BackblazeProvider(BaseProvider):
         name = files.checked_name(self._prefix, request.key)
         if token is None and request.part_count == 1 and request.size_bytes <= _SINGLE_BYTES:
             return SmallUpload(self._account, name, request, self._prefix, lambda: self.stat(request.key))
-        token = token or self._begun_unanswered(request)
-        began_at = self.context.now()
-        try:
-            session = LargeUpload(self._account, name, request, self._prefix, token)
-        except Transient:
-            self._perhaps_begun.setdefault(request.key, began_at)
-            raise
-        self._perhaps_begun.pop(request.key, None)
-        return session
-
-    def _begun_unanswered(self, request: UploadRequest) -> dict[str, Any] | None:
-        """The large file that a request began whose answer was lost."""
-        since = self._perhaps_begun.get(request.key)
-        if since is None:
-            return None
-        info = files.file_info(request)
-        found = [item for item, told in self._unfinished(request.key) if told == info]
-        recent = [item.token for item in found if item.started_at >= since - _CLOCK_TOLERANCE_S]
-        return recent[-1] if recent else None
+        return LargeUpload(self._account, name, request, self._prefix, token)
 
     def pending_uploads(self, key: str) -> list[PendingUpload]:
-        return [item for item, _ in self._unfinished(key)]
-
-    def _unfinished(self, key: str) -> list[tuple[PendingUpload, dict[str, str]]]:
-        """Unfinished large files of that name, oldest first, each with its file information."""
         name = files.checked_name(self._prefix, key)
-        found: list[tuple[PendingUpload, dict[str, str]]] = []
+        found: list[PendingUpload] = []
         start: str | None = None
         while True:
             with self._account.session() as session:
@@ -194,11 +169,10 @@ class BackblazeProvider(BaseProvider):
             for item in answer["files"]:
                 if item["fileName"] == name:
                     started_at = float(item.get("uploadTimestamp") or 0) / 1000
-                    pending = PendingUpload(key=key, token={"file_id": item["fileId"]}, started_at=started_at)
-                    found.append((pending, item.get("fileInfo") or {}))
+                    found.append(PendingUpload(key=key, token={"file_id": item["fileId"]}, started_at=started_at))
             start = answer.get("nextFileId")
             if start is None:
-                return sorted(found, key=lambda pair: pair[0].started_at)
+                return found
 
     def remove(self, key: str) -> None:
         name = files.checked_name(self._prefix, key)

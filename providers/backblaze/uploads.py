@@ -151,7 +151,7 @@ class LargeUpload(UploadSession):
         try:
             with self._account.session(self._calls) as session:
                 answer = session.finish_large_file(self._file_id, parts)
-        except NotFound as error:
+        except (NotFound, Transient) as error:
             answer = self._finished_unanswered(error)
         finally:
             self._drop_upload_urls()
@@ -172,8 +172,11 @@ class LargeUpload(UploadSession):
 
     def _finished_unanswered(self, error: ProviderError) -> Mapping[str, Any]:
         """The file, if an earlier call finished it whose answer was lost: nobody else knows this id."""
-        with self._account.session(self._calls) as session:
-            found: Mapping[str, Any] = session.get_file_info_by_id(self._file_id)
+        try:
+            with self._account.session(self._calls) as session:
+                found: Mapping[str, Any] = session.get_file_info_by_id(self._file_id)
+        except ProviderError:
+            raise error from None
         if found.get("action") != "upload":
             raise error
         return found
