@@ -11,7 +11,7 @@ import pytest
 from providers import registry, settings
 from providers.capabilities import Proof
 from providers.context import ProviderContext
-from providers.errors import InvalidConfiguration, InvalidName, NotFound, PermissionDenied
+from providers.errors import InvalidConfiguration, InvalidName, NotFound, PermissionDenied, Transient
 from providers.report import StepName
 from tests.contract.b2_harness import b2_root
 from tests.contract.support import Memory, content, source
@@ -324,14 +324,14 @@ def test_rclone_s_touch_is_believed(root, rclone):
 # Resuming
 
 
-def test_two_hundred_megabytes_cut_at_sixty_percent(root, calls):
+def test_two_hundred_megabytes_cut_at_sixty_percent(root):
     """A new connection sends what was not finished, and no finished part again."""
     parts, width = 40, 4
     size = parts * MIN_PART_BYTES
     path = root.tmp / "large.bin"
     with path.open("wb") as file:
-        for seed in range(parts):
-            file.write(content(MIN_PART_BYTES, seed % 3))
+        for number in range(parts):
+            file.write(content(MIN_PART_BYTES, number % 3))
     os.utime(path, ns=(MTIME_NS, MTIME_NS))
     memory = Memory()
     provider = root.ready(connection_pool_size=width, max_retries=0)
@@ -344,6 +344,7 @@ def test_two_hundred_megabytes_cut_at_sixty_percent(root, calls):
     finished = {receipt.index for receipt in memory.receipts}
     assert len(finished) >= parts * 6 // 10 - width
 
+    root.wired.wait_idle()
     root.wired.forget()
     result = upload(root.connect(connection_pool_size=width), path, "x", checkpoint=memory)
     assert result.resumed_bytes >= len(finished) * MIN_PART_BYTES
@@ -353,3 +354,18 @@ def test_two_hundred_megabytes_cut_at_sixty_percent(root, calls):
     assert result.remote.size_bytes == size
     assert result.proof is Proof.ENFORCED
     assert root.leftovers() == []
+
+
+# Secrets
+
+
+def test_nothing_logs_a_key_or_a_token(root, caplog):
+    caplog.set_level("DEBUG")
+    provider = root.connect(max_retries=0)
+    upload(provider, source(root.tmp, content(2 * MIN_PART_BYTES)), "x")
+    root.wired.fault(Fault.status(500), when=b2_requests.listing())
+    with pytest.raises(Transient):
+        keys(provider)
+    root.b2.expire_tokens()
+    assert keys(provider) == {"x"}
+    assert not [record for record in caplog.records if any(secret in record.getMessage() for secret in root.secrets)]

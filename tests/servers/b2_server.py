@@ -23,6 +23,8 @@ from tests.servers.b2_service import RANGE, Json, Refused, Service
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
     service: Service
     _unread = 0
     """Bytes of the request that nobody has read: the connection cannot go on after it."""
