@@ -257,8 +257,11 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         return self._selectable or action != "mark"
 
     def action_mark(self) -> None:
+        """Mark the row under the cursor and step on at once: keys that were typed ahead mean the rows that follow."""
         if len(self._rows):
-            self.post_message(self.MarkToggled(self, self.cursor))
+            marked = self.cursor
+            self.cursor += 1
+            self.post_message(self.MarkToggled(self, marked))
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
