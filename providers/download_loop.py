@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from providers import proof
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
-from providers.digests import AheadHasher, LocalDigests
+from providers.digests import DROPBOX_HASH, AheadHasher, LocalDigests
 from providers.download import DownloadCheckpoint, DownloadResult, SavedDownload
 from providers.errors import Conflict, Integrity, InvalidName, ProviderError, QuotaExceeded
 from providers.objects import RemoteFile
@@ -191,7 +191,7 @@ class _Download:
     @staticmethod
     def _comparable(remote: RemoteFile) -> list[str]:
         told = remote.checksums.keys() | ({"sha1"} if remote.recorded_sha1 else set())
-        return [name for name in ("md5", "sha1") if name in told]
+        return [name for name in ("md5", "sha1", DROPBOX_HASH) if name in told]
 
     def _fetch(self, fd: int, remote: RemoteFile, saved: SavedDownload, report: Progress) -> LocalDigests:
         """All parts into the file, hashed in order right behind their arrival."""

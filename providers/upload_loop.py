@@ -221,18 +221,18 @@ class _Upload:
 
     def _known_beforehand(self, request: UploadRequest) -> bool:
         """Whether the digests of the whole file go into the object from the start."""
-        return self._fits_one_request(request) or bool(self._provider.capabilities.whole_digests)
+        return self._fits_one_request(request) or self._provider.capabilities.digests_first
 
     def _hasher(self, request: UploadRequest, *, ahead_of_all: bool) -> AheadHasher:
         sizes = [request.part(index).size_bytes for index in range(request.part_count)]
-        capabilities = self._provider.capabilities
+        can = self._provider.capabilities
         return AheadHasher(
             self._fd,
             sizes,
-            capabilities.part_digests,
+            can.part_digests,
             self._cancel,
             lead_parts=len(sizes) if ahead_of_all else _HASH_LEAD_PARTS + self.connections,
-            whole_algorithms=capabilities.whole_digests if ahead_of_all and len(sizes) > 1 else (),
+            whole_algorithms=can.whole_digests,
         )
 
     def _look_before_writing(self) -> None:
@@ -286,7 +286,7 @@ class _Upload:
         self, session: UploadSession, request: UploadRequest, saved: SavedUpload | None, hasher: AheadHasher
     ) -> UploadResult:
         try:
-            held = {receipt.index: receipt for receipt in self._retrying(session.confirmed)} if saved else {}
+            held = self._held(session, saved) if saved else {}
         except NotFound:
             return self._committed_earlier(request, hasher)
         receipts, resumed_bytes = self._send_parts(session, request, hasher, held)
@@ -301,6 +301,16 @@ class _Upload:
         if self.only_if_absent:
             self.replaces = False
         return self._result(remote, local, self._prove(remote, local), resumed_bytes)
+
+    def _held(self, session: UploadSession, saved: SavedUpload) -> dict[int, PartReceipt]:
+        """What the server has, with the digests of our own receipts where it tells none."""
+        ours = {receipt.index: receipt.digests for receipt in saved.receipts}
+        return {
+            receipt.index: receipt
+            if receipt.digests
+            else msgspec.structs.replace(receipt, digests=ours.get(receipt.index, {}))
+            for receipt in self._retrying(session.confirmed)
+        }
 
     def _committed_earlier(self, request: UploadRequest, hasher: AheadHasher) -> UploadResult:
         """The session is gone. Perhaps because an earlier process was killed right after its commit: then what stands
@@ -358,7 +368,7 @@ class _Upload:
             try:
                 digests = hasher.part(index)
                 held_receipt = held.get(index)
-                if held_receipt and self._is_same(request, held_receipt, digests):
+                if held_receipt and self._is_same(request, held_receipt, digests, parallel):
                     self._progress.part_at(index, held_receipt.size_bytes)
                     resumed.append(held_receipt.size_bytes)
                     return held_receipt
@@ -382,10 +392,12 @@ class _Upload:
             raise
 
     @staticmethod
-    def _is_same(request: UploadRequest, receipt: PartReceipt, digests: dict[str, str]) -> bool:
+    def _is_same(request: UploadRequest, receipt: PartReceipt, digests: dict[str, str], parallel: bool) -> bool:
+        """Serial services cannot take one part anew, and tell no digest of it: there the proof of the whole decides."""
         shared = receipt.digests.keys() & digests.keys()
         same_size = receipt.size_bytes == request.part(receipt.index).size_bytes
-        return same_size and bool(shared) and all(receipt.digests[name] == digests[name] for name in shared)
+        comparable = bool(shared) or not (receipt.digests or parallel)
+        return same_size and comparable and all(receipt.digests[name] == digests[name] for name in shared)
 
     def _send_part(
         self, session: UploadSession, request: UploadRequest, index: int, digests: dict[str, str], stop: CancelToken

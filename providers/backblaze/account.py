@@ -10,10 +10,10 @@ from typing import Any, Final
 from b2sdk.v3 import B2RawHTTPApi, B2Session, InMemoryAccountInfo
 from b2sdk.v3.exception import B2Error
 
-from providers.aws_s3.connection import Calls
 from providers.backblaze import replies
 from providers.backblaze.transport import Response, Transport
 from providers.cancel import active_token
+from providers.connection import Calls
 from providers.errors import InvalidConfiguration, NotFound
 from providers.secret import Secret
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from providers.aws_s3.connection import Calls
 from providers.backblaze.account import Account
 from providers.backblaze.transport import Response
 from providers.base import RangeReader
+from providers.connection import Calls
 from providers.errors import Conflict, Integrity, NotFound, ProviderError, Transient
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import select
-import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,14 +17,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from b2sdk.v3 import B2Http, B2HttpApiConfig
 
-from providers.aws_s3.connection import Call, Calls, Pool
 from providers.backblaze import replies
-from providers.errors import Transient
+from providers.connection import Call, Calls, Pool
+from providers.errors import ProviderError, Transient
+from providers.exchange import Answer, stream_body
 from providers.upload import PartBody
 
-CHUNK_BYTES: Final = 128 * 1024
-_MAX_REPLY_BYTES: Final = 64 << 20
-"""No answer that is not an object is nearly as long."""
 DOWNLOAD: Final = "b2_download_file_by_name"
 
 
@@ -74,7 +70,7 @@ class Transport(B2Http):  # type: ignore[misc]
         response = self._open(method, url, headers, data, call_name)
         if response.status_code in (200, 206):
             if method == "HEAD":  # the SDK takes the headers and never closes
-                response.finish()
+                response.close()
             return response
         try:
             body = b"" if method == "HEAD" else response.content
@@ -102,8 +98,8 @@ class Transport(B2Http):  # type: ignore[misc]
         self, method: str, url: str, headers: Mapping[str, str], data: bytes | PartBody | None, call_name: str
     ) -> Response:
         calls = getattr(self._here, "calls", None) or Calls()
-        call = calls.begin()
         pool = self._pool(url)
+        call = calls.begin()
         try:
             self._count_call(call_name)
             with pool.borrowed(call) as connection:
@@ -150,12 +146,14 @@ class Transport(B2Http):  # type: ignore[misc]
         else:
             data.seek(0)
             connection.endheaders()
-            whole = _stream(connection, data)
-        return Response(self, pool, connection, connection.getresponse(), call, calls, url=url, reusable=whole)
+            whole = stream_body(connection, data)
+        response = Response(self.failed, pool, connection, connection.getresponse(), call, calls, reusable=whole)
+        response.url = url
+        return response
 
-    def failed(self, error: Exception, call: Call, pool: Pool) -> Exception:
+    def failed(self, error: Exception, call: Call, pool: Pool | None) -> ProviderError:
         """What a broken connection means."""
-        if call.interrupted:
+        if call.interrupted or pool is None:
             return Transient("interrupted")
         peer = pool.proxy or pool
         return replies.connection_failure(error, peer.host, peer.port, self._timeout_s)
@@ -168,100 +166,15 @@ def name_of_call(path: str) -> str:
     return next((segment for segment in path.split("/") if segment.startswith("b2_")), "other")
 
 
-def _stream(connection: http.client.HTTPConnection, body: PartBody) -> bool:
-    """Send the body as it is read; False when the server answered (surely an error) before it had all of it."""
-    sock = connection.sock
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    look = not isinstance(sock, ssl.SSLSocket)  # under TLS, session tickets make it readable too
-    while True:
-        chunk = memoryview(body.read(CHUNK_BYTES))
-        if not chunk:
-            return True
-        if look and poll.poll(0):
-            return False
-        try:
-            while chunk:
-                chunk = chunk[sock.send(chunk) :]
-        except (BrokenPipeError, ConnectionResetError):
-            if not poll.poll(0):
-                raise
-            return False  # it hung up, but may have said why
+class Response(Answer):
+    """An answer with what the SDK uses of `requests.Response`."""
 
+    url: str
 
-class Response:
-    """An answer that is still arriving, with what the SDK uses of `requests.Response`. Header names are lower-case."""
-
-    def __init__(
-        self,
-        transport: Transport,
-        pool: Pool,
-        connection: http.client.HTTPConnection,
-        response: http.client.HTTPResponse,
-        call: Call,
-        calls: Calls,
-        *,
-        url: str,
-        reusable: bool,
-    ) -> None:
-        self.status_code = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
-        self.url = url
-        self._transport = transport
-        self._pool = pool
-        self._connection = connection
-        self._response = response
-        self._call = call
-        self._calls = calls
-        self._reusable = reusable and not response.will_close
-        self._open = True
+    @property
+    def status_code(self) -> int:
+        return self.status
 
     @property
     def content(self) -> bytes:
-        found = bytearray()
-        for chunk in self.chunks():
-            found += chunk
-            if len(found) > _MAX_REPLY_BYTES:
-                self._reusable = False
-                raise Transient("the answer is longer than any that B2 gives")
-        return bytes(found)
-
-    def chunks(self) -> Iterator[bytes]:
-        """The body as it arrives. A connection that ends before Content-Length is Transient."""
-        left = self._response.length
-        while True:
-            try:
-                data = self._response.read1(CHUNK_BYTES)
-            except (OSError, http.client.HTTPException) as error:
-                self._reusable = False
-                raise self._transport.failed(error, self._call, self._pool) from error
-            if not data:
-                break
-            if left is not None:
-                left -= len(data)
-            yield data
-        if left:
-            self._reusable = False
-            reason = "interrupted" if self._call.interrupted else f"the answer broke off {left} bytes too early"
-            raise Transient(reason, code="TRUNCATED")
-
-    def finish(self) -> None:
-        """Read what is left, and free the connection."""
-        try:
-            for _ in self.chunks():
-                continue
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        if not self._open:
-            return
-        self._open = False
-        if self._reusable and not self._response.length:
-            self._response.read()  # `read1` leaves a response that it has emptied open
-        self._calls.end(self._call)
-        if self._reusable and self._response.isclosed() and not self._call.interrupted:
-            self._pool.give_back(self._connection)
-        else:
-            self._response.close()
-            self._connection.close()
+        return self.rest()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from providers.aws_s3.connection import Calls
 from providers.backblaze import files
 from providers.backblaze.account import Account
+from providers.connection import Calls
 from providers.digests import composite
 from providers.errors import Integrity, InvalidName, NotFound, ProviderError, Transient
 from providers.objects import RemoteFile

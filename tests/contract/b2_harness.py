@@ -177,6 +177,7 @@ B2 = Harness(
         single_put_bytes=5_000_000_000,
         part_digests=("sha1",),
         whole_digests=("sha1",),
+        digests_first=True,
         create_container=True,
         list_containers=True,
         keeps_old_versions=True,

@@ -67,10 +67,10 @@ def test_while_parts_stall(harness, root, at, width):
     cancel, memory = CancelToken(), Memory()
     path = source(root.tmp, content(4 * harness.limits.part_bytes))
     running = Running(lambda: upload(provider, path, "x", cancel=cancel, checkpoint=memory))
-    rule.wait_held(width)
+    rule.wait_held(harness.width(width))
     assert isinstance(running.cancelled_within(cancel, SOON_S), Cancelled)
     rule.wait_let_go(2)
-    assert root.wired.count(wire.send_part(None)) == width, "tried again after it was cancelled"
+    assert root.wired.count(wire.send_part(None)) == harness.width(width), "tried again after it was cancelled"
 
 
 @WIRED

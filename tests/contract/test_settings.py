@@ -76,7 +76,7 @@ def test_connection_pool_size(harness, root, width):
     provider = root.connect(connection_pool_size=width)
     root.wired.fault(Fault.delay(0.15), when=wire.send_part(None), times=None)
     upload(provider, source(root.tmp, content(5 * part)), "x")
-    assert root.wired.peak_parallel(wire.send_part(None)) == width
+    assert root.wired.peak_parallel(wire.send_part(None)) == harness.width(width)
 
     root.wired.fault(Fault.delay(0.15), when=wire.read, times=None)
     root.wired.forget()

@@ -11,7 +11,7 @@ import pytest
 from providers import registry, settings
 from providers.capabilities import Proof
 from providers.context import ProviderContext
-from providers.errors import InvalidConfiguration, InvalidName, NotFound, PermissionDenied, Transient
+from providers.errors import Integrity, InvalidConfiguration, InvalidName, NotFound, PermissionDenied, Transient
 from providers.report import StepName
 from tests.contract.b2_harness import b2_root
 from tests.contract.support import Memory, content, source
@@ -312,6 +312,16 @@ def test_what_rclone_stored_is_read(root, rclone, counted, calls, size):
     assert (root.tmp / "target").read_bytes() == data
     assert (root.tmp / "target").stat().st_mtime_ns == MTIME_NS // 1_000_000 * 1_000_000
     assert calls["b2_download_file_by_name"] == 1 + -(-size // MIN_PART_BYTES)
+
+
+def test_what_rclone_knows_of_a_large_file_finds_damage(root, rclone):
+    """Nothing but `large_file_sha1` tells it."""
+    path = source(root.tmp, content(2 * MIN_PART_BYTES + 5))
+    rclone.run("copyto", str(path), rclone.path(f"{root.bucket}/x.bin"))
+    root.damage("x.bin")
+    with pytest.raises(Integrity, match="sha-1"):
+        download(root.connect(), "x.bin", root.tmp / "target")
+    assert not (root.tmp / "target").exists()
 
 
 def test_rclone_s_touch_is_believed(root, rclone):
