@@ -41,7 +41,14 @@ class ItemState(StrEnum):
 
 TRANSITIONS: Final[dict[ItemState, frozenset[ItemState]]] = {
     ItemState.QUEUED: frozenset(
-        {ItemState.RUNNING, ItemState.WAITING, ItemState.PAUSED, ItemState.CANCELLED, ItemState.FAILED, ItemState.SKIPPED}
+        {
+            ItemState.RUNNING,
+            ItemState.WAITING,
+            ItemState.PAUSED,
+            ItemState.CANCELLED,
+            ItemState.FAILED,
+            ItemState.SKIPPED,
+        }
     ),
     ItemState.RUNNING: frozenset(
         {
@@ -54,7 +61,9 @@ TRANSITIONS: Final[dict[ItemState, frozenset[ItemState]]] = {
             ItemState.SKIPPED,
         }
     ),
-    ItemState.WAITING: frozenset({ItemState.QUEUED, ItemState.RUNNING, ItemState.PAUSED, ItemState.CANCELLED, ItemState.FAILED}),
+    ItemState.WAITING: frozenset(
+        {ItemState.QUEUED, ItemState.RUNNING, ItemState.PAUSED, ItemState.CANCELLED, ItemState.FAILED}
+    ),
     ItemState.PAUSED: frozenset({ItemState.QUEUED, ItemState.CANCELLED}),
     ItemState.FAILED: frozenset({ItemState.QUEUED, ItemState.CANCELLED}),
     ItemState.CANCELLED: frozenset({ItemState.QUEUED}),

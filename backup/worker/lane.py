@@ -17,6 +17,7 @@ from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
 from backup.model import ItemKind, JobKind
 from backup.transfer import Transfer
 from backup.worker.crew import Crew
+from backup.worker.live import Entry
 from backup.worker.opening import PlaceChanged, SharedProvider
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
@@ -26,6 +27,9 @@ from providers.report import ErrorInfo
 _LOG: Final = logging.getLogger(__name__)
 _POOL_BEFORE_OPENING: Final = 5
 _DELETES_AT_ONCE: Final = 100
+_AHEAD: Final = 64
+"""So many items are claimed beyond those under way: at a thousand small files a second, half of them last for as long
+as the journal takes to hand out more."""
 _SMALL_BYTES: Final = 8 * 2**20
 """Up to this size an item gets one connection, and its end is written down with others'."""
 _PATIENCE_S: Final = 0.4
@@ -59,6 +63,8 @@ class Lane:
         self._executor = ThreadPoolExecutor(64, thread_name_prefix=f"lane-{instance}")
         self._jobs: dict[int, Job] = {}
         self._passing_failures = 0
+        self._asked = False
+        """The drain knows already that there is room for more."""
         self._closed = False
         self.quiet_since = crew.chances.clock()
 
@@ -70,7 +76,8 @@ class Lane:
             if self._closed:
                 return 0
             deletes = _DELETES_AT_ONCE if self._ready and self._ready[0].job_kind is JobKind.DELETE else 0
-            return max(0, 2 * self._pool + deletes - self._used - len(self._ready))
+            self._asked = False
+            return max(0, self._pool + _AHEAD + deletes - self._used - len(self._ready))
 
     def take(self, claimed: list[Item]) -> None:
         with self._lock:
@@ -163,33 +170,41 @@ class Lane:
     # Working, in a thread of the lane
 
     def _work(self, unit: _Unit) -> None:
+        smooth = False
         try:
             outcomes = self._outcomes(unit)
-            self._end(outcomes, at_once=unit.weight > 1 or any(item.size_bytes > _SMALL_BYTES for item in unit.group))
+            smooth = all(outcome.ending in {Ending.DONE, Ending.SKIPPED} for outcome in outcomes)
+            small = all(item.size_bytes <= _SMALL_BYTES for item in unit.group)
+            self._end(outcomes, at_once=not (smooth and small))
         except Exception:  # a mistake of ours must not take the lane's connections with it
             _LOG.exception("lane %s", self.instance)
+            for item in unit.group:
+                self._crew.board.leave(item.id)
         finally:
             with self._lock:
                 self._used -= unit.weight
                 for item in unit.group:
                     self._running.pop(item.id, None)
-                hungry = len(self._ready) < self._pool
+                hungry = len(self._ready) < _AHEAD // 2 and not self._asked
+                self._asked = self._asked or hungry
+                quiet = not (self._ready or self._running)
                 self.quiet_since = self._crew.chances.clock()
             self._start_ready()
-            if hungry:
+            if hungry or quiet or not smooth:
                 self._crew.wake()
 
     def _outcomes(self, unit: _Unit) -> list[Outcome]:
         first = unit.group[0]
+        watcher = None if first.job_kind is JobKind.DELETE else self._crew.board.enter(first.id, first.bytes_done)
         try:
             with self.shared.used_for(first.place_id) as provider:
                 self._resize(provider)
                 if first.job_kind is JobKind.UPLOAD:
                     self.shared.learn(provider, unit.cancel)
-                if first.job_kind is JobKind.DELETE:
-                    outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._crew.chances)
+                if watcher:
+                    outcomes = [self._transfer(provider, first, unit, watcher)]
                 else:
-                    outcomes = [self._transfer(provider, first, unit)]
+                    outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._crew.chances)
         except PlaceChanged as error:
             return self._pause_place(unit, ErrorInfo.of(error))
         except ProviderError as error:
@@ -197,22 +212,18 @@ class Lane:
         self._judge_instance(outcomes)
         return outcomes
 
-    def _transfer(self, provider: BaseProvider, item: Item, unit: _Unit) -> Outcome:
-        entry = self._crew.board.enter(item.id, item.bytes_done)
-        try:
-            return Transfer(
-                provider=provider,
-                journal=self._crew.journal,
-                commit=self._crew.ledger.commit,
-                item=item,
-                job=self._job(item.job_id),
-                watcher=entry,
-                cancel=unit.cancel,
-                connections=unit.weight,
-                chances=self._crew.chances,
-            ).run()
-        finally:
-            self._crew.board.leave(item.id)
+    def _transfer(self, provider: BaseProvider, item: Item, unit: _Unit, watcher: Entry) -> Outcome:
+        return Transfer(
+            provider=provider,
+            journal=self._crew.journal,
+            commit=self._crew.ledger.commit,
+            item=item,
+            job=self._job(item.job_id),
+            watcher=watcher,
+            cancel=unit.cancel,
+            connections=unit.weight,
+            chances=self._crew.chances,
+        ).run()
 
     def _job(self, job_id: int) -> Job:
         found = self._jobs.get(job_id)
@@ -228,6 +239,7 @@ class Lane:
     # What becomes of items, and of the instance
 
     def _end(self, outcomes: list[Outcome], *, at_once: bool = False) -> None:
+        """Write down how attempts ended; until that is on disk, the board still shows them at work."""
         if not outcomes:
             return
         now = self._crew.chances.now()
@@ -236,10 +248,15 @@ class Lane:
             for outcome in outcomes:
                 items.end(tx, outcome, now=now)
 
+        def leave() -> None:
+            for outcome in outcomes:
+                self._crew.board.leave(outcome.item_id)
+
         if at_once:
             self._crew.ledger.run(change)
+            leave()
         else:
-            self._crew.ledger.post(change)
+            self._crew.ledger.post(change, leave)
 
     def _pause_place(self, unit: _Unit, error: ErrorInfo) -> list[Outcome]:
         """The instance points elsewhere, or cannot be used: what is queued for it pauses and says why."""

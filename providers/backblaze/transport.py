@@ -17,10 +17,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from b2sdk.v3 import B2Http, B2HttpApiConfig
 
+from providers import http1
 from providers.backblaze import replies
-from providers.connection import Call, Calls, Pool
+from providers.connection import Call, Calls, Connection, Pool
 from providers.errors import ProviderError, Transient
-from providers.exchange import Answer, stream_body
+from providers.exchange import Answer
 from providers.upload import PartBody
 
 DOWNLOAD: Final = "b2_download_file_by_name"
@@ -126,7 +127,7 @@ class Transport(B2Http):  # type: ignore[misc]
         headers: Mapping[str, str],
         data: bytes | PartBody | None,
         pool: Pool,
-        connection: http.client.HTTPConnection,
+        connection: Connection,
         call: Call,
         calls: Calls,
     ) -> Response:
@@ -137,17 +138,11 @@ class Transport(B2Http):  # type: ignore[misc]
             sent["Content-Length"] = str(len(data or b""))
         if pool.proxy and pool.proxy.authorization and not pool.secure:
             sent["Proxy-Authorization"] = pool.proxy.authorization
-        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
-        for name, value in sent.items():
-            connection.putheader(name, value)
-        whole = True
-        if data is None or isinstance(data, bytes):
-            connection.endheaders(data or None)
-        else:
+        if data is not None and not isinstance(data, bytes):
             data.seek(0)
-            connection.endheaders()
-            whole = stream_body(connection, data)
-        response = Response(self.failed, pool, connection, connection.getresponse(), call, calls, reusable=whole)
+        whole = http1.send(connection, http1.head(method, target, sent), data or b"")
+        found = http1.Response(connection, method)
+        response = Response(self.failed, pool, connection, found, call, calls, reusable=whole)
         response.url = url
         return response
 

@@ -47,7 +47,7 @@ def counted(root, calls):
 @pytest.fixture
 def rclone(root, tmp_path):
     key = {"account": root.defaults["application_key_id"], "key": root.defaults["application_key"]}
-    chunks = ("--b2-upload-cutoff", str(MIN_PART_BYTES), "--b2-chunk-size", str(MIN_PART_BYTES))
+    chunks = ("--b2-upload-cutoff", f"{MIN_PART_BYTES}B", "--b2-chunk-size", f"{MIN_PART_BYTES}B")
     return Rclone("b", {"type": "b2", "endpoint": root.b2.url, **key}, tmp_path, chunks)
 
 
@@ -318,6 +318,7 @@ def test_what_rclone_knows_of_a_large_file_finds_damage(root, rclone):
     """Nothing but `large_file_sha1` tells it."""
     path = source(root.tmp, content(2 * MIN_PART_BYTES + 5))
     rclone.run("copyto", str(path), rclone.path(f"{root.bucket}/x.bin"))
+    assert [version.sha1 for version in root.b2.versions(root.bucket)] == ["none"]
     root.damage("x.bin")
     with pytest.raises(Integrity, match="sha-1"):
         download(root.connect(), "x.bin", root.tmp / "target")

@@ -11,7 +11,7 @@ from tests.contract.support import content
 from tests.servers.b2_simulator import MIN_PART_BYTES
 from tests.servers.rclone import Rclone
 
-CUTOFF = ("--b2-upload-cutoff", str(MIN_PART_BYTES), "--b2-chunk-size", str(MIN_PART_BYTES))
+CUTOFF = ("--b2-upload-cutoff", f"{MIN_PART_BYTES}B", "--b2-chunk-size", f"{MIN_PART_BYTES}B")
 
 
 @pytest.fixture
@@ -49,6 +49,7 @@ def test_copy_check_and_back(b2_server, bucket, rclone, tree, tmp_path):
     rclone.run("copy", str(folder), rclone.path(f"{name}/copy"))
     assert b2_server.objects(name) == {f"copy/{path}": data for path, data in files.items()}
     assert b2_server.unfinished(name) == []
+    assert [version.sha1 for version in b2_server.versions(name, "copy/big.bin")] == ["none"], "not sent in parts"
     rclone.run("check", str(folder), rclone.path(f"{name}/copy"))
     listed = rclone.listed(f"{name}/copy", "--files-only")
     assert {path: item["Size"] for path, item in listed.items()} == {path: len(data) for path, data in files.items()}
@@ -82,9 +83,10 @@ def test_a_large_file_is_copied_by_its_parts(b2_server, bucket, rclone):
     data = content(3 * MIN_PART_BYTES + 1)
     b2_server.plant(name, {"x": data})
     rclone.run(
-        "--b2-copy-cutoff", str(2 * MIN_PART_BYTES), "moveto", rclone.path(f"{name}/x"), rclone.path(f"{name}/y")
+        "--b2-copy-cutoff", f"{2 * MIN_PART_BYTES}B", "moveto", rclone.path(f"{name}/x"), rclone.path(f"{name}/y")
     )
     assert b2_server.objects(name) == {"y": data}
+    assert b2_server.versions(name, "y")[0].sha1 == "none", "not copied by parts"
     assert b2_server.unfinished(name) == []
 
 

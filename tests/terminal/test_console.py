@@ -110,7 +110,8 @@ def test_from_the_form_to_verified_files_through_a_restart(
         terminal.wait_for("verified 1,001", timeout_s=120)
         terminal.wait_for("sha-256")
         terminal.press("2")
-        terminal.wait_for("many/", f"aws_s3  {bucket}")
+        terminal.wait_for(f"aws_s3  {bucket}")
+        terminal.wait_until(lambda text: text.count("big.bin") == 2, what="both panes")
         assert not rclone_s3.unfinished_uploads(bucket)
         stored = rclone_s3.keys(bucket)
         assert len(stored) == FILES + 1

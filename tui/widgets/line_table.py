@@ -76,8 +76,7 @@ def layout(columns: Sequence[Column], width: int) -> tuple[int, ...]:
             shown[index] = False
     grown = max(1, room())
     return tuple(
-        0 if not show else grown if column.grows else column.width
-        for column, show in zip(columns, shown, strict=True)
+        0 if not show else grown if column.grows else column.width for column, show in zip(columns, shown, strict=True)
     )
 
 
