@@ -20,7 +20,7 @@ from providers.objects import RemoteFile
 if TYPE_CHECKING:
     from providers.base import BaseProvider
 
-STRONG_FIRST: Final = ("sha256", DROPBOX_HASH, "sha256-composite", "sha1", "md5", "md5-composite")
+STRONG_FIRST: Final = ("sha256", DROPBOX_HASH, "sha256-composite", "sha1", "sha1-composite", "md5", "md5-composite")
 
 
 def compare(remote: RemoteFile, local: LocalDigests) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from providers.base import BaseProvider
 
 ENTRY_POINT_GROUP: Final = "homeserver_backup.providers"
-EMBEDDED: Final = ("local", "aws_s3", "dropbox", "google_drive")
+EMBEDDED: Final = ("local", "aws_s3", "backblaze", "dropbox", "google_drive")
 
 _LOG: Final = logging.getLogger(__name__)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")

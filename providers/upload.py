@@ -25,6 +25,8 @@ class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
     mtime_ns: int | None = None
     sha256: str = ""
     """Lower-case hex when it is known before the object is begun (always for objects sent in one request)."""
+    digests: dict[str, str] = msgspec.field(default_factory=dict)
+    """`capabilities.whole_digests` over the whole file, where they are known before the object is begun."""
     only_if_absent: bool = False
     """Raise Conflict instead of replacing an object. Honoured by the server where capabilities say so, else checked
     first."""

@@ -171,11 +171,12 @@ class _Upload:
     def _attempt(self) -> UploadResult:
         saved = self._saved()
         request = saved.request if saved else self._request()
-        hash_first = not saved and self._fits_one_request(request)
+        hash_first = not saved and self._known_beforehand(request)
         with ExitStack() as stack:
-            hasher = stack.enter_context(self._hasher(request))
+            hasher = stack.enter_context(self._hasher(request, ahead_of_all=hash_first))
             if hash_first:
-                request = msgspec.structs.replace(request, sha256=hasher.finish().sha256)
+                whole = dict(hasher.finish().whole)
+                request = msgspec.structs.replace(request, sha256=whole.pop("sha256"), digests=whole)
             if saved is None:
                 self._look_before_writing()
             session = self._open(request, saved)
@@ -218,7 +219,11 @@ class _Upload:
     def _fits_one_request(self, request: UploadRequest) -> bool:
         return request.part_count == 1 and request.size_bytes <= self._provider.capabilities.single_put_bytes
 
-    def _hasher(self, request: UploadRequest) -> AheadHasher:
+    def _known_beforehand(self, request: UploadRequest) -> bool:
+        """Whether the digests of the whole file go into the object from the start."""
+        return self._fits_one_request(request) or self._provider.capabilities.digests_first
+
+    def _hasher(self, request: UploadRequest, *, ahead_of_all: bool) -> AheadHasher:
         sizes = [request.part(index).size_bytes for index in range(request.part_count)]
         can = self._provider.capabilities
         return AheadHasher(
@@ -226,7 +231,7 @@ class _Upload:
             sizes,
             can.part_digests,
             self._cancel,
-            lead_parts=_HASH_LEAD_PARTS + self.connections,
+            lead_parts=len(sizes) if ahead_of_all else _HASH_LEAD_PARTS + self.connections,
             whole_algorithms=can.whole_digests,
         )
 
@@ -286,7 +291,7 @@ class _Upload:
             return self._committed_earlier(request, hasher)
         receipts, resumed_bytes = self._send_parts(session, request, hasher, held)
         local = hasher.finish()
-        self._refuse_a_changed_file()
+        self._refuse_a_changed_file(request, local)
         if self._on_verify:
             self._on_verify()
         remote = self._commit(session, receipts, local)
@@ -329,7 +334,7 @@ class _Upload:
             hasher.part(index)
             hasher.release()
         local = hasher.finish()
-        self._refuse_a_changed_file()
+        self._refuse_a_changed_file(request, local)
         if self._on_verify:
             self._on_verify()
         try:
@@ -339,8 +344,9 @@ class _Upload:
         self._committed = True
         return self._result(remote, local, rung, request.size_bytes)
 
-    def _refuse_a_changed_file(self) -> None:
-        if _identity(self._fd) != self._source or self._renamed_away():
+    def _refuse_a_changed_file(self, request: UploadRequest, local: LocalDigests) -> None:
+        other_than_promised = bool(request.sha256) and request.sha256 != local.sha256
+        if other_than_promised or _identity(self._fd) != self._source or self._renamed_away():
             raise Integrity(
                 f"{self._path}: the file changed while it was read", hint="Send it again once nothing writes to it."
             )
