@@ -15,7 +15,7 @@ import msgspec
 from providers import intent, proof
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
-from providers.digests import AheadHasher, LocalDigests
+from providers.digests import Hasher, LocalDigests, hasher
 from providers.errors import Cancelled, Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
 from providers.objects import RemoteFile
 from providers.os_errors import from_os_error
@@ -223,10 +223,10 @@ class _Upload:
         """Whether the digests of the whole file go into the object from the start."""
         return self._fits_one_request(request) or self._provider.capabilities.digests_first
 
-    def _hasher(self, request: UploadRequest, *, ahead_of_all: bool) -> AheadHasher:
+    def _hasher(self, request: UploadRequest, *, ahead_of_all: bool) -> Hasher:
         sizes = [request.part(index).size_bytes for index in range(request.part_count)]
         can = self._provider.capabilities
-        return AheadHasher(
+        return hasher(
             self._fd,
             sizes,
             can.part_digests,
@@ -283,7 +283,7 @@ class _Upload:
     # Sending
 
     def _drive(
-        self, session: UploadSession, request: UploadRequest, saved: SavedUpload | None, hasher: AheadHasher
+        self, session: UploadSession, request: UploadRequest, saved: SavedUpload | None, hasher: Hasher
     ) -> UploadResult:
         try:
             held = self._held(session, saved) if saved else {}
@@ -323,7 +323,7 @@ class _Upload:
             for receipt in self._retrying(session.confirmed)
         }
 
-    def _committed_earlier(self, request: UploadRequest, hasher: AheadHasher) -> UploadResult:
+    def _committed_earlier(self, request: UploadRequest, hasher: Hasher) -> UploadResult:
         """The session is gone. Perhaps because an earlier process was killed right after its commit: then what stands
         under the key is this very file, and nothing is sent again. Raises NotFound when it is not."""
         remote = self._retrying(lambda: self._provider.stat(self._key))
@@ -368,7 +368,7 @@ class _Upload:
         return found.st_ino != self._source.inode
 
     def _send_parts(
-        self, session: UploadSession, request: UploadRequest, hasher: AheadHasher, held: dict[int, PartReceipt]
+        self, session: UploadSession, request: UploadRequest, hasher: Hasher, held: dict[int, PartReceipt]
     ) -> tuple[list[PartReceipt], int]:
         parallel = self._provider.capabilities.parallel_parts
         width = min(self.connections, request.part_count) if parallel else 1

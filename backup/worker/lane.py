@@ -131,15 +131,17 @@ class Lane:
     # Starting
 
     def _start_ready(self) -> None:
-        while True:
-            with self._lock:
-                unit = None if self._closed else self._next_unit()
-                if unit is None:
-                    return
+        while unit := self._begin_next():
+            self._executor.submit(self._work, unit)
+
+    def _begin_next(self) -> _Unit | None:
+        with self._lock:
+            unit = None if self._closed else self._next_unit()
+            if unit is not None:
                 self._used += unit.weight
                 for item in unit.group:
                     self._running[item.id] = unit
-            self._executor.submit(self._work, unit)
+            return unit
 
     def _next_unit(self) -> _Unit | None:
         free = self._pool - self._used
@@ -169,7 +171,19 @@ class Lane:
 
     # Working, in a thread of the lane
 
-    def _work(self, unit: _Unit) -> None:
+    def _work(self, unit: _Unit | None) -> None:
+        """One unit after the other, for as long as something is ready and a connection is free."""
+        while unit is not None:
+            smooth = self._carry_out(unit)
+            wake = self._let_go(unit)
+            if unit.weight > 1:
+                self._start_ready()
+            unit = self._begin_next()
+            if wake or not smooth:
+                self._crew.wake()
+
+    def _carry_out(self, unit: _Unit) -> bool:
+        """Whether it went well."""
         smooth = False
         try:
             outcomes = self._outcomes(unit)
@@ -180,18 +194,18 @@ class Lane:
             _LOG.exception("lane %s", self.instance)
             for item in unit.group:
                 self._crew.board.leave(item.id)
-        finally:
-            with self._lock:
-                self._used -= unit.weight
-                for item in unit.group:
-                    self._running.pop(item.id, None)
-                hungry = len(self._ready) < _AHEAD // 2 and not self._asked
-                self._asked = self._asked or hungry
-                quiet = not (self._ready or self._running)
-                self.quiet_since = self._crew.chances.clock()
-            self._start_ready()
-            if hungry or quiet or not smooth:
-                self._crew.wake()
+        return smooth
+
+    def _let_go(self, unit: _Unit) -> bool:
+        """Whether the drain should look: for more, or because nothing is left."""
+        with self._lock:
+            self._used -= unit.weight
+            for item in unit.group:
+                self._running.pop(item.id, None)
+            hungry = len(self._ready) < _AHEAD // 2 and not self._asked
+            self._asked = self._asked or hungry
+            self.quiet_since = self._crew.chances.clock()
+            return hungry or not (self._ready or self._running)
 
     def _outcomes(self, unit: _Unit) -> list[Outcome]:
         first = unit.group[0]

@@ -40,6 +40,9 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     versioned: bool = False
 
 
+NOTHING_KNOWN: Final = ServerFacts()
+
+
 class Learner:
     """Tries a server out on one random key below `prefix`, and removes it again. Raises ProviderError if it cannot."""
 

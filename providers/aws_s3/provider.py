@@ -15,7 +15,7 @@ import msgspec
 from providers.aws_s3 import objects
 from providers.aws_s3.addresses import aws_url, checked_url, normal_prefix
 from providers.aws_s3.credentials import KeySource
-from providers.aws_s3.facts import Learner, ServerFacts, recalled
+from providers.aws_s3.facts import NOTHING_KNOWN, Learner, ServerFacts, recalled
 from providers.aws_s3.reader import ObjectRange
 from providers.aws_s3.replies import Reply, not_s3
 from providers.aws_s3.settings import Settings
@@ -66,6 +66,7 @@ class S3Provider(BaseProvider):
         self._endpoint_url = checked_url(own.endpoint_url)
         self._opened: Wire | None = None
         self._facts: ServerFacts | None = None
+        self._can: tuple[ServerFacts, Capabilities] | None = None
         self._bucket_seen = False
         self._perhaps_removed: set[str] = set()
         """Keys whose removal was asked for in a request that got no answer."""
@@ -73,6 +74,11 @@ class S3Provider(BaseProvider):
     @property
     def capabilities(self) -> Capabilities:
         facts = self._known_facts()
+        if self._can is None or self._can[0] is not facts:
+            self._can = (facts, self._capabilities(facts))
+        return self._can[1]
+
+    def _capabilities(self, facts: ServerFacts) -> Capabilities:
         enforced = {"md5": facts.md5_enforced, "sha256": facts.checksum_enforced}
         wants_sha256 = facts.checksum_enforced or (facts.sha256_enforced and not facts.md5_enforced)
         return Capabilities(
@@ -127,7 +133,7 @@ class S3Provider(BaseProvider):
     def _known_facts(self) -> ServerFacts:
         if self._facts is None:
             self._facts = recalled(self.context.facts.recall, self._facts_key)
-        return self._facts or ServerFacts()
+        return self._facts or NOTHING_KNOWN
 
     def learn(self) -> None:
         self._known_facts()

@@ -47,7 +47,7 @@ def counted(root, calls):
 @pytest.fixture
 def rclone(root, tmp_path):
     key = {"account": root.defaults["application_key_id"], "key": root.defaults["application_key"]}
-    chunks = ("--b2-upload-cutoff", f"{MIN_PART_BYTES}B", "--b2-chunk-size", f"{MIN_PART_BYTES}B")
+    chunks = ("--b2-upload-cutoff", "5Mi", "--b2-chunk-size", "5Mi")
     return Rclone("b", {"type": "b2", "endpoint": root.b2.url, **key}, tmp_path, chunks)
 
 

@@ -11,7 +11,7 @@ from tests.contract.support import content
 from tests.servers.b2_simulator import MIN_PART_BYTES
 from tests.servers.rclone import Rclone
 
-CUTOFF = ("--b2-upload-cutoff", f"{MIN_PART_BYTES}B", "--b2-chunk-size", f"{MIN_PART_BYTES}B")
+CUTOFF = ("--b2-upload-cutoff", "5Mi", "--b2-chunk-size", "5Mi")
 
 
 @pytest.fixture
