@@ -1,41 +1,18 @@
-"""One HTTP request and its answer over an interruptible connection; what either means is the service's matter."""
+"""An answer over an interruptible connection; what it means is the service's matter."""
 
 from __future__ import annotations
 
 import http.client
-import select
-import ssl
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from providers.connection import Call, Calls, Pool
+from providers import http1
+from providers.connection import Call, Calls, Connection, Pool
 from providers.errors import ProviderError, Transient
-from providers.upload import PartBody
+from providers.http1 import Response
 
-CHUNK_BYTES: Final = 128 * 1024
 _MAX_REPLY_BYTES: Final = 64 << 20
 """No answer that is not an object is nearly as long."""
-
-
-def stream_body(connection: http.client.HTTPConnection, body: PartBody) -> bool:
-    """Send the body as it is read; False when the server answered (surely an error) before it had all of it."""
-    sock = connection.sock
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    look = not isinstance(sock, ssl.SSLSocket)  # under TLS, session tickets make it readable too
-    while True:
-        chunk = memoryview(body.read(CHUNK_BYTES))
-        if not chunk:
-            return True
-        if look and poll.poll(0):
-            return False
-        try:
-            while chunk:
-                chunk = chunk[sock.send(chunk) :]
-        except (BrokenPipeError, ConnectionResetError):
-            if not poll.poll(0):
-                raise
-            return False  # it hung up, but may have said why
 
 
 class Answer:
@@ -45,15 +22,15 @@ class Answer:
         self,
         failed: Callable[[Exception, Call, Pool | None], ProviderError],
         pool: Pool,
-        connection: http.client.HTTPConnection,
-        response: http.client.HTTPResponse,
+        connection: Connection,
+        response: Response,
         call: Call,
         calls: Calls,
         *,
         reusable: bool,
     ) -> None:
         self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.headers = response.told
         self._failed = failed
         self._pool = pool
         self._connection = connection
@@ -68,7 +45,7 @@ class Answer:
         left = self._response.length
         while True:
             try:
-                data = self._response.read1(CHUNK_BYTES)
+                data = self._response.read1(http1.CHUNK_BYTES)
             except (OSError, http.client.HTTPException) as error:
                 self._reusable = False
                 raise self._failed(error, self._call, self._pool) from error

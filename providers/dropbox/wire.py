@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from providers.connection import Call, Calls, Pool
+from providers import http1
+from providers.connection import Call, Calls, Connection, Pool
 from providers.dropbox import replies
 from providers.dropbox.replies import Reply
 from providers.dropbox.tokens import Tokens
 from providers.errors import InvalidConfiguration, ProviderError, Transient
-from providers.exchange import Answer, stream_body
+from providers.exchange import Answer
+from providers.http1 import Response
 from providers.secret import Secret
 from providers.upload import PartBody
 
@@ -139,26 +141,17 @@ class Wire:
         request: Request,
         token: Secret | None,
         pool: Pool,
-        connection: http.client.HTTPConnection,
+        connection: Connection,
         call: Call,
         calls: Calls,
     ) -> Answer:
         headers, body, size = _framed(request)
-        path = "/oauth2/token" if request.route == TOKEN_ROUTE else f"/2/{request.route}"
-        connection.putrequest("POST", f"{pool.target_prefix}{path}", skip_host=True, skip_accept_encoding=True)
-        connection.putheader("host", pool.authority)
-        connection.putheader("content-length", str(size))
+        headers |= {"host": pool.authority, "content-length": str(size)}
         if token is not None:
-            connection.putheader("authorization", f"Bearer {token.reveal()}")
-        for name, value in headers.items():
-            connection.putheader(name, value)
-        whole = True
-        if isinstance(body, bytes):
-            connection.endheaders(body or None)
-        else:
-            connection.endheaders()
-            whole = stream_body(connection, body)
-        return Answer(self._failed, pool, connection, connection.getresponse(), call, calls, reusable=whole)
+            headers["authorization"] = f"Bearer {token.reveal()}"
+        path = "/oauth2/token" if request.route == TOKEN_ROUTE else f"/2/{request.route}"
+        whole = http1.send(connection, http1.head("POST", f"{pool.target_prefix}{path}", headers), body)
+        return Answer(self._failed, pool, connection, Response(connection, "POST"), call, calls, reusable=whole)
 
 
 def _framed(request: Request) -> tuple[dict[str, str], bytes | PartBody, int]:
