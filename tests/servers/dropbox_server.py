@@ -11,21 +11,19 @@ Judged by rclone (tests/providers/test_dropbox_rclone.py).
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import http.server
 import itertools
 import json
 import re
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.servers.dropbox_http import Answer, HttpServer
 from tests.servers.dropbox_store import MAX_REQUEST, BadInput, Refused, Store, content_hash
 
 APP_KEY: Final = "testappkey12345"
@@ -66,21 +64,6 @@ class NoAccess(Exception):
     """A 401."""
 
 
-@dataclass
-class Answer:
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def json(cls, found: object, status: int = 200) -> Answer:
-        return cls(status, json.dumps(found).encode(), {"Content-Type": "application/json"})
-
-    @classmethod
-    def text(cls, status: int, words: str) -> Answer:
-        return cls(status, words.encode(), {"Content-Type": "text/plain; charset=utf-8"})
-
-
 class DropboxServer:
     """Listens on a free loopback port, for all of Dropbox's hosts. Use it as a context manager."""
 
@@ -97,7 +80,7 @@ class DropboxServer:
         self._access: dict[str, _Access] = {}
         self._codes: dict[str, _Grant] = {}
         self._numbers = itertools.count(1)
-        self._server = _HttpServer(self)
+        self._server = HttpServer(self.answer)
         self.port: int = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -361,62 +344,3 @@ _ROUTES: Final[dict[str, Callable[[DropboxServer, dict[str, Any], _Access], Any]
     "files/copy_v2": lambda server, arguments, access: server.store.relocate(arguments, keep=True),
     "files/upload_session/finish_batch_v2": DropboxServer.finish_batch,
 }
-
-
-class _HttpServer(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, dropbox: DropboxServer) -> None:
-        self.dropbox = dropbox
-        self._open: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        threading.current_thread().name = "fault-proxy"  # a server's thread, not the product's
-        self._open.add(request)
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._open.discard(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone is no error of the server."""
-
-    def end_connections(self) -> None:
-        for sock in list(self._open):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
-    server: _HttpServer
-
-    def do_POST(self) -> None:
-        size = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(size) if "chunked" not in self.headers.get("Transfer-Encoding", "") else self._chunks()
-        if len(body) < size:
-            self.close_connection = True
-            return
-        answer = self.server.dropbox.answer(urlsplit(self.path).path, self.headers, body)
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.end_headers()
-        self.wfile.write(answer.body)
-        self.wfile.flush()
-
-    def _chunks(self) -> bytes:
-        found = b""
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            found += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return found
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Tests look at `calls`."""
