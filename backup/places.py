@@ -29,8 +29,11 @@ def place_of(paths: Paths, instance: str) -> Place:
     deciding = {
         name: value
         for name, value in found.values.items()
-        if value and name not in _BEHAVIOUR and name != user
-        and not isinstance(value, Secret) and not config.looks_secret(name)
+        if value
+        and name not in _BEHAVIOUR
+        and name != user
+        and not isinstance(value, Secret)
+        and not config.looks_secret(name)
     }
     return Place(
         instance=instance,

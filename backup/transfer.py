@@ -140,9 +140,7 @@ class Transfer:
         except OSError as error:
             raise from_os_error(error, self.item.local_path) from None
         request = UploadRequest(key=f"{self.item.key}/", size_bytes=0, part_size_bytes=1, mtime_ns=mtime_ns)
-        self.provider.retry.run(
-            lambda: self.provider.open_upload(request).commit(()), self.cancel, on_wait=self._waits
-        )
+        self.provider.retry.run(lambda: self.provider.open_upload(request).commit(()), self.cancel, on_wait=self._waits)
         return self._done()
 
     # Down

@@ -62,6 +62,7 @@ class _Saved:
     def _save(self, saved: bytes, parts: list[tuple[int, bytes]], done_bytes: int) -> None:
         if saved == self._on_disk and not parts and not self.cleared:
             return  # the same session goes on, with the parts that are on disk
+
         def change(tx: Connection) -> None:
             tx.execute(
                 "INSERT INTO checkpoints (item_id, saved) VALUES (?, ?)"

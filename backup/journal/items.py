@@ -117,6 +117,7 @@ def set_bytes_done(tx: Connection, item_id: int, done_bytes: int) -> None:
 
 # What the user wants
 
+
 def pause(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:
     """Running items are only wished to pause: their transfer has to let go first. Returns how many items heard of
     it."""
@@ -188,6 +189,7 @@ def wishes(db: Connection) -> dict[int, Wish]:
 
 
 # What the worker does to many at once
+
 
 def requeue_running(tx: Connection, *, now: float) -> int:
     """After a worker that died: whatever it was at is queued again, or as wished. Returns how many were RUNNING."""

@@ -29,8 +29,8 @@ def add_job(tx: Connection, order: Order, place: Place, *, title: str, destinati
     ).fetchone()
     job_id = int(row["id"])
     tx.executemany(
-        "INSERT INTO counts (job_id, kind, state) VALUES (?, ?, ?)", [(job_id, order.kind, state) for state in
-        ItemState]
+        "INSERT INTO counts (job_id, kind, state) VALUES (?, ?, ?)",
+        [(job_id, order.kind, state) for state in ItemState],
     )
     return job_id
 
@@ -82,9 +82,7 @@ def is_scanning(db: Connection, job_id: int) -> bool:
 
 
 def _job(row: Row) -> Job:
-    return Job(
-        id=row["id"], instance=row["instance"], place_id=row["place_id"], order=unpack(row["request"], Order)
-    )
+    return Job(id=row["id"], instance=row["instance"], place_id=row["place_id"], order=unpack(row["request"], Order))
 
 
 def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float) -> int:

@@ -89,6 +89,7 @@ def let_go(tx: Connection, instance: str) -> None:
 
 # Clean-ups
 
+
 def due_cleanups(db: Connection, *, now: float, limit: int = 100) -> list[Cleanup]:
     rows = db.execute(
         "SELECT item_id, cleanups.instance, place_id, job_kind, local_path, cleanups.attempts FROM cleanups"
@@ -121,6 +122,7 @@ def cleanup_failed(tx: Connection, item_id: int, error: ErrorInfo, *, again_at: 
 
 
 # Coming and going
+
 
 def arrive(tx: Connection) -> None:
     """A new worker: it tries again whatever was given up for a while."""

@@ -77,12 +77,15 @@ class Tokens:
             self._lock.release()
 
     def _renew(self) -> None:
-        from google.auth.exceptions import GoogleAuthError
+        from google.auth.exceptions import GoogleAuthError, RefreshError
 
         self._token = ""
         try:
             made = self._made = self._made or self._make()
             made.refresh(_transport(self._wire))  # type: ignore[no-untyped-call]
+            token = str(made.token)
+            if not token.isascii() or not token.isprintable():
+                raise RefreshError("that is no token")  # type: ignore[no-untyped-call]
         except GoogleAuthError:
             # What it holds may be the whole answer, so it does not even become a cause.
             raise InvalidConfiguration(
@@ -91,7 +94,7 @@ class Tokens:
                 hint="Check endpoint_url and the network: this may be a web page or a login portal.",
             ) from None
         self._until = self._clock() + _lifetime_s(made.expiry) - _EARLY_S
-        self._token = str(made.token)
+        self._token = token
         self._keep_rotated(getattr(made, "refresh_token", None))
 
     def _keep_rotated(self, refresh_token: str | None) -> None:

@@ -181,7 +181,8 @@ class Folders:
         name = path[-1]
         if objects.split_id(name):
             raise InvalidName(f"{name!r}: a name that ends in an id means a folder that is there, and it is not")
-        file_id = self._begun.setdefault((parent_id, name), self._drive.new_id())
+        file_id = self._begun.get((parent_id, name)) or self._drive.new_id()
+        self._begun[parent_id, name] = file_id
         body = as_json({"id": file_id, "name": name, "mimeType": objects.FOLDER_TYPE, "parents": [parent_id]})
         query = {"fields": "id,trashed", "supportsAllDrives": "true"}
         request = Request("files.create", "POST", FILES, query, {"content-type": JSON_TYPE}, body)

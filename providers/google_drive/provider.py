@@ -37,6 +37,18 @@ _LOG: Final = logging.getLogger(__name__)
 _SINGLE_BYTES: Final = 4 << 20
 """Google takes up to 5 MB in one request."""
 _MAX_OBJECT_BYTES: Final = 5 * 2**40
+_CAPABILITIES: Final = Capabilities(
+    parallel_parts=False,
+    min_part_bytes=GRAIN_BYTES,
+    part_multiple_bytes=GRAIN_BYTES,
+    max_object_bytes=_MAX_OBJECT_BYTES,
+    single_put_bytes=_SINGLE_BYTES,
+    max_key_bytes=objects.MAX_KEY_BYTES,
+    create_container=True,
+    list_containers=True,
+    server_prefix_search=False,
+    keeps_old_versions=True,
+)
 _LOOK_HOLDS_S: Final = 5.0
 """How long what `stat` saw may decide whether an upload makes a new file."""
 _REMEMBERED: Final = 4096
@@ -81,18 +93,7 @@ class GoogleDriveProvider(BaseProvider):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(
-            parallel_parts=False,
-            min_part_bytes=GRAIN_BYTES,
-            part_multiple_bytes=GRAIN_BYTES,
-            max_object_bytes=_MAX_OBJECT_BYTES,
-            single_put_bytes=_SINGLE_BYTES,
-            max_key_bytes=objects.MAX_KEY_BYTES,
-            create_container=True,
-            list_containers=True,
-            server_prefix_search=False,
-            keeps_old_versions=True,
-        )
+        return _CAPABILITIES
 
     @property
     def location(self) -> str:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from providers.connection import Call, Calls, Pool
+from providers import http1
+from providers.connection import Call, Calls, Connection, Pool
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
-from providers.exchange import Answer, stream_body
+from providers.exchange import Answer
 from providers.google_drive import replies
 from providers.google_drive.replies import Reply
+from providers.http1 import Response
 from providers.upload import PartBody
 
 API_URL: Final = "https://www.googleapis.com"
@@ -118,6 +120,8 @@ class Wire:
 
     def trusted(self, address: str) -> bool:
         """Whether an address that the service names may get our bytes and our token."""
+        if not address.isascii() or not address.isprintable():
+            return False
         parts, own = urlsplit(address), urlsplit(self.api_url)
         if (parts.scheme, parts.netloc) == (own.scheme, own.netloc):
             return True
@@ -140,7 +144,7 @@ class Wire:
         token: str,
         pool: Pool,
         target: str,
-        connection: http.client.HTTPConnection,
+        connection: Connection,
         call: Call,
         calls: Calls,
     ) -> Answer:
@@ -151,18 +155,10 @@ class Wire:
             headers["proxy-authorization"] = pool.proxy.authorization
         if request.method in ("PUT", "POST", "PATCH"):
             headers["content-length"] = str(len(request.body))
-        connection.putrequest(
-            request.method, f"{pool.target_prefix}{target}", skip_host=True, skip_accept_encoding=True
-        )
-        for name, value in headers.items():
-            connection.putheader(name, value)
-        whole = True
-        if isinstance(request.body, bytes):
-            connection.endheaders(request.body or None)
-        else:
-            connection.endheaders()
-            whole = stream_body(connection, request.body)
-        return Answer(self.failed, pool, connection, connection.getresponse(), call, calls, reusable=whole)
+        first = http1.head(request.method, f"{pool.target_prefix}{target}", headers)
+        whole = http1.send(connection, first, request.body)
+        response = Response(connection, request.method)
+        return Answer(self.failed, pool, connection, response, call, calls, reusable=whole)
 
 
 def _no_token(stale: str) -> str:

@@ -119,9 +119,7 @@ def test_conflicts(bench: Workbench, tmp_path: Path) -> None:
 
     (tmp_path / "t" / "s").mkdir(parents=True)
     (tmp_path / "t" / "s" / "same").write_bytes(b"mine")
-    kept = bench.finish(
-        bench.queue.queue_download("local", ["s/"], tmp_path / "t", conflicts=Conflicts.REFUSE)
-    )
+    kept = bench.finish(bench.queue.queue_download("local", ["s/"], tmp_path / "t", conflicts=Conflicts.REFUSE))
     assert kept.counts[ItemState.FAILED] == 1
     assert (tmp_path / "t" / "s" / "same").read_bytes() == b"mine"
 

@@ -465,6 +465,14 @@ def test_a_rotated_refresh_token_is_kept(server, proxy, connect):
     assert saved == [(REFRESH_TOKEN, "1//new")]
 
 
+@pytest.mark.parametrize("token", ["two\nlines", "caf\u00e9", None])
+def test_what_is_no_access_token(proxy, connect, token):
+    body = json.dumps({"access_token": token, "expires_in": 3599} if token else {"hello": "world"})
+    proxy.fault(Fault.status(200, body, headers={"Content-Type": "application/json"}), times=None)
+    with pytest.raises(InvalidConfiguration, match="no access token"):
+        keys(connect())
+
+
 def test_tokens_of_a_consent_screen_in_testing_are_explained(server, connect):
     server.authority.refresh_tokens.clear()
     with pytest.raises(Authentication) as caught:
