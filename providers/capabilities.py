@@ -39,6 +39,11 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Digest algorithms ('md5', 'sha256') which this server was seen to enforce."""
     part_digests: tuple[str, ...] = ()
     """Digests the adapter wants over each part before it is sent."""
+    whole_digests: tuple[str, ...] = ()
+    """Digests over the whole object, beside SHA-256, with which the service's own checksum can be compared."""
+    digests_first: bool = False
+    """The adapter wants these and the SHA-256 before an object of several parts is begun, to keep them with it: the
+    file is then read once before it is sent."""
     empty_directories: bool = False
     create_container: bool = False
     list_containers: bool = False

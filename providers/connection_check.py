@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from providers.cancel import CancelToken
+from providers.digests import digest_of
 from providers.errors import Integrity, ProviderError
 from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.upload import UploadRequest
@@ -86,7 +87,7 @@ def _write(provider: BaseProvider, key: str, content: bytes) -> None:
         key=key, size_bytes=len(content), part_size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
     )
     wanted = provider.capabilities.part_digests
-    digests = {name: hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in wanted}
+    digests = {name: digest_of(name, content) for name in wanted}
     session = provider.open_upload(request)
     cancel: CancelToken = provider.context.cancel
     with cancel.calling(session.interrupt):

@@ -19,6 +19,62 @@ T = TypeVar("T")
 _READ_BYTES: Final = 1 << 20
 _AT_ONCE_BYTES: Final = 1 << 20
 
+DROPBOX_HASH: Final = "dropbox_hash"
+_DROPBOX_BLOCK_BYTES: Final = 4 << 20
+
+
+class Digest(Protocol):
+    """What hashlib's objects do, as far as it is needed here."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class DropboxHash:
+    """SHA-256 over the SHA-256 of each block of 4 MiB.
+
+    Source: https://www.dropbox.com/developers/reference/content-hash
+    """
+
+    def __init__(self) -> None:
+        self._blocks = hashlib.sha256()
+        self._block = hashlib.sha256()
+        self._room = _DROPBOX_BLOCK_BYTES
+
+    def update(self, data: bytes, /) -> None:
+        view = memoryview(data)
+        while view:
+            taken = view[: self._room]
+            self._block.update(taken)
+            self._room -= len(taken)
+            view = view[len(taken) :]
+            if not self._room:
+                self._blocks.update(self._block.digest())
+                self._block, self._room = hashlib.sha256(), _DROPBOX_BLOCK_BYTES
+
+    def hexdigest(self) -> str:
+        whole = self._blocks.copy()
+        if self._room < _DROPBOX_BLOCK_BYTES:
+            whole.update(self._block.digest())
+        return whole.hexdigest()
+
+
+_OWN: Final[dict[str, Callable[[], Digest]]] = {DROPBOX_HASH: DropboxHash}
+"""Algorithms that hashlib has not. A service that needs another adds it here, and to `proof.STRONG_FIRST`."""
+
+
+def new_digest(algorithm: str) -> Digest:
+    """An empty digest: one of our own names, or any of hashlib's."""
+    own = _OWN.get(algorithm)
+    return own() if own else hashlib.new(algorithm, usedforsecurity=False)
+
+
+def digest_of(algorithm: str, data: bytes) -> str:
+    digest = new_digest(algorithm)
+    digest.update(data)
+    return digest.hexdigest()
+
 
 def composite(algorithm: str, part_digests: Sequence[str]) -> str:
     """The checksum of checksums that multipart services report: '<hex>-<parts>' over the parts' binary digests.
@@ -75,21 +131,36 @@ class Hasher(Protocol):
 
 
 def hasher(
-    fd: int, part_sizes: Sequence[int], algorithms: Sequence[str], cancel: CancelToken, *, lead_parts: int
+    fd: int,
+    part_sizes: Sequence[int],
+    algorithms: Sequence[str],
+    cancel: CancelToken,
+    *,
+    lead_parts: int,
+    whole_algorithms: Sequence[str] = (),
 ) -> Hasher:
     """The one that fits: for a small file a thread would cost more than the reading."""
     if len(part_sizes) == 1 and part_sizes[0] <= _AT_ONCE_BYTES:
-        return HasherAtOnce(fd, part_sizes[0], algorithms, cancel)
-    return AheadHasher(fd, part_sizes, algorithms, cancel, lead_parts=lead_parts)
+        return HasherAtOnce(fd, part_sizes[0], algorithms, cancel, whole_algorithms=whole_algorithms)
+    return AheadHasher(fd, part_sizes, algorithms, cancel, lead_parts=lead_parts, whole_algorithms=whole_algorithms)
 
 
 class HasherAtOnce:
     """Reads a file of one part when its digests are first asked for."""
 
-    def __init__(self, fd: int, size_bytes: int, algorithms: Sequence[str], cancel: CancelToken) -> None:
+    def __init__(
+        self,
+        fd: int,
+        size_bytes: int,
+        algorithms: Sequence[str],
+        cancel: CancelToken,
+        *,
+        whole_algorithms: Sequence[str] = (),
+    ) -> None:
         self._fd = fd
         self._size = size_bytes
         self._algorithms = algorithms
+        self._whole_algorithms = ("sha256", *whole_algorithms)
         self._cancel = cancel
         self._found: LocalDigests | None = None
 
@@ -108,12 +179,13 @@ class HasherAtOnce:
     def finish(self) -> LocalDigests:
         self._cancel.check()
         if self._found is None:
-            whole = hashlib.sha256()
+            whole = {name: new_digest(name) for name in self._whole_algorithms}
             try:
-                part = _hash(self._fd, 0, self._size, self._algorithms, [whole], self._cancel.check)
+                part = _hash(self._fd, 0, self._size, self._algorithms, list(whole.values()), self._cancel.check)
             except OSError as error:
                 raise from_os_error(error, "source") from None
-            self._found = LocalDigests(self._size, {"sha256": whole.hexdigest()}, (part,))
+            told = {name: digest.hexdigest() for name, digest in whole.items()}
+            self._found = LocalDigests(self._size, told, (part,))
         return self._found
 
 
@@ -176,7 +248,7 @@ class AheadHasher:
                 continue
 
     def _run(self) -> None:
-        whole = {name: hashlib.new(name, usedforsecurity=False) for name in self._whole_algorithms}
+        whole = {name: new_digest(name) for name in self._whole_algorithms}
         offset = 0
         index = 0
         try:
@@ -206,11 +278,11 @@ def _hash(
     offset: int,
     size: int,
     algorithms: Sequence[str],
-    whole: Sequence[hashlib._Hash],
+    whole: Sequence[Digest],
     check: Callable[[], None],
 ) -> dict[str, str]:
     """The digests of one window of a file, which also go into those of the `whole`."""
-    digests = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
+    digests = [new_digest(name) for name in algorithms]
     end = offset + size
     while offset < end:
         check()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from providers import proof
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
-from providers.digests import AheadHasher, LocalDigests
+from providers.digests import DROPBOX_HASH, AheadHasher, LocalDigests
 from providers.download import DownloadCheckpoint, DownloadResult, SavedDownload
 from providers.errors import Conflict, Integrity, InvalidName, ProviderError, QuotaExceeded
 from providers.objects import RemoteFile
@@ -188,6 +188,11 @@ class _Download:
     def _expected(self, remote: RemoteFile) -> str:
         return self.expected_sha256 or remote.recorded_sha256 or remote.checksums.get("sha256", "")
 
+    @staticmethod
+    def _comparable(remote: RemoteFile) -> list[str]:
+        told = remote.checksums.keys() | ({"sha1"} if remote.recorded_sha1 else set())
+        return [name for name in ("md5", "sha1", DROPBOX_HASH) if name in told]
+
     def _fetch(self, fd: int, remote: RemoteFile, saved: SavedDownload, report: Progress) -> LocalDigests:
         """All parts into the file, hashed in order right behind their arrival."""
         count = self._count(saved)
@@ -204,9 +209,7 @@ class _Download:
             ("md5", "sha256") if proved_by_parts else (),
             stop,
             lead_parts=count,
-            whole_algorithms=()
-            if self._expected(remote)
-            else [name for name in ("md5", "sha1") if name in remote.checksums],
+            whole_algorithms=() if self._expected(remote) else self._comparable(remote),
             wait_for_part=lambda index: self._await_part(index, stop),
         )
         missing = [index for index in range(count) if not self._done[index].is_set()]
@@ -271,6 +274,10 @@ class _Download:
                 raise Integrity(f"{self._key}: sha-256 is {local.sha256}, expected {expected}")
             return Proof.MATCHED
         if proof.compare(remote, local):
+            return Proof.MATCHED
+        if remote.recorded_sha1:
+            if local.value("sha1") != remote.recorded_sha1:
+                raise Integrity(f"{self._key}: sha-1 is {local.value('sha1')}, expected {remote.recorded_sha1}")
             return Proof.MATCHED
         if proof.read_digest(self._provider, remote, self._cancel) != local.sha256:
             raise Integrity(f"{self._key}: two readings of the object differ")

@@ -25,12 +25,14 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
     """The service's own id or version, where names alone do not address an object."""
     checksums: dict[str, str] = msgspec.field(default_factory=dict)
-    """What the service itself computed over the stored bytes, lower-case hex: 'md5', 'sha256', 'sha1', and the
-    composite forms 'md5-composite' and 'sha256-composite' ('<hex>-<parts>')."""
+    """What the service itself computed over the stored bytes, lower-case hex: 'md5', 'sha256', 'sha1', 'dropbox_hash',
+    and the composite forms 'md5-composite', 'sha1-composite' and 'sha256-composite' ('<hex>-<parts>')."""
     part_size_bytes: int | None = None
     """The length of each part but the last, where the service tells and a composite checksum needs it."""
     recorded_sha256: str = ""
     """The SHA-256 that was written into the object's metadata at upload; proves a download, never an upload."""
+    recorded_sha1: str = ""
+    """The same for a SHA-1, which other programs leave (rclone's `large_file_sha1`)."""
 
     def as_dict(self) -> dict[str, Any]:
         """The form that the guide's `list_files` returns."""

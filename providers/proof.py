@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from providers.cancel import CancelToken
 from providers.capabilities import Capabilities, Proof
-from providers.digests import LocalDigests
+from providers.digests import DROPBOX_HASH, LocalDigests
 from providers.errors import Integrity
 from providers.objects import RemoteFile
 
 if TYPE_CHECKING:
     from providers.base import BaseProvider
 
-_STRONG_FIRST: Final = ("sha256", "sha256-composite", "sha1", "md5", "md5-composite")
+STRONG_FIRST: Final = ("sha256", DROPBOX_HASH, "sha256-composite", "sha1", "sha1-composite", "md5", "md5-composite")
 
 
 def compare(remote: RemoteFile, local: LocalDigests) -> str:
@@ -32,7 +32,7 @@ def compare(remote: RemoteFile, local: LocalDigests) -> str:
     if remote.size_bytes != local.size_bytes:
         raise Integrity(f"{remote.key}: the service holds {remote.size_bytes} bytes, the file has {local.size_bytes}")
     agreed = ""
-    for kind in _STRONG_FIRST:
+    for kind in STRONG_FIRST:
         theirs = remote.checksums.get(kind)
         ours = local.value(kind) if theirs else None
         if theirs is None or ours is None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from providers.base import BaseProvider
 
 ENTRY_POINT_GROUP: Final = "homeserver_backup.providers"
-EMBEDDED: Final = ("local", "aws_s3")
+EMBEDDED: Final = ("local", "aws_s3", "backblaze", "dropbox", "google_drive")
 
 _LOG: Final = logging.getLogger(__name__)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -171,8 +171,15 @@ def _package(name: str) -> str | None:
 
 def _missing_module(settings: type[ProviderSettings]) -> str:
     """Looks without importing; a module that is there but broken shows itself only in `load`."""
-    gone = [module for module in settings.requires if importlib.util.find_spec(module) is None]
+    gone = [module for module in settings.requires if not _is_there(module)]
     return f"not installed: {', '.join(gone)}" if gone else ""
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # a package above it is not there either
+        return False
 
 
 def _reason(error: Exception) -> str:

@@ -25,6 +25,8 @@ class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
     mtime_ns: int | None = None
     sha256: str = ""
     """Lower-case hex when it is known before the object is begun (always for objects sent in one request)."""
+    digests: dict[str, str] = msgspec.field(default_factory=dict)
+    """`capabilities.whole_digests` over the whole file, where they are known before the object is begun."""
     only_if_absent: bool = False
     """Raise Conflict instead of replacing an object. Honoured by the server where capabilities say so, else checked
     first."""
@@ -111,6 +113,10 @@ class UploadSession(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Remove what was sent. Safe to call twice, and after the session is gone."""
+
+    def discard(self) -> None:  # noqa: B027 - most services refuse damaged parts before anything is visible
+        """Remove what was committed, because it was proved not to be what was sent: only an object that this session
+        made anew and that it can address beyond doubt; never one that was there before. Raises ProviderError."""
 
     @abstractmethod
     def interrupt(self) -> None:

@@ -172,11 +172,12 @@ class _Upload:
     def _attempt(self) -> UploadResult:
         saved = self._saved()
         request = saved.request if saved else self._request()
-        hash_first = not saved and self._fits_one_request(request)
+        hash_first = not saved and self._known_beforehand(request)
         with ExitStack() as stack:
-            hasher = stack.enter_context(self._hasher(request))
+            hasher = stack.enter_context(self._hasher(request, ahead_of_all=hash_first))
             if hash_first:
-                request = msgspec.structs.replace(request, sha256=hasher.finish().sha256)
+                whole = dict(hasher.finish().whole)
+                request = msgspec.structs.replace(request, sha256=whole.pop("sha256"), digests=whole)
             if saved is None:
                 self._look_before_writing()
             session = self._open(request, saved)
@@ -219,10 +220,21 @@ class _Upload:
     def _fits_one_request(self, request: UploadRequest) -> bool:
         return request.part_count == 1 and request.size_bytes <= self._provider.capabilities.single_put_bytes
 
-    def _hasher(self, request: UploadRequest) -> Hasher:
+    def _known_beforehand(self, request: UploadRequest) -> bool:
+        """Whether the digests of the whole file go into the object from the start."""
+        return self._fits_one_request(request) or self._provider.capabilities.digests_first
+
+    def _hasher(self, request: UploadRequest, *, ahead_of_all: bool) -> Hasher:
         sizes = [request.part(index).size_bytes for index in range(request.part_count)]
-        digests = self._provider.capabilities.part_digests
-        return hasher(self._fd, sizes, digests, self._cancel, lead_parts=_HASH_LEAD_PARTS + self.connections)
+        can = self._provider.capabilities
+        return hasher(
+            self._fd,
+            sizes,
+            can.part_digests,
+            self._cancel,
+            lead_parts=len(sizes) if ahead_of_all else _HASH_LEAD_PARTS + self.connections,
+            whole_algorithms=can.whole_digests,
+        )
 
     def _look_before_writing(self) -> None:
         asked_of_server = self.only_if_absent and self._provider.capabilities.conditional_commit
@@ -275,12 +287,12 @@ class _Upload:
         self, session: UploadSession, request: UploadRequest, saved: SavedUpload | None, hasher: Hasher
     ) -> UploadResult:
         try:
-            held = {receipt.index: receipt for receipt in self._retrying(session.confirmed)} if saved else {}
+            held = self._held(session, saved) if saved else {}
         except NotFound:
             return self._committed_earlier(request, hasher)
         receipts, resumed_bytes = self._send_parts(session, request, hasher, held)
         local = hasher.finish()
-        self._refuse_a_changed_file()
+        self._refuse_a_changed_file(request, local)
         if self._on_verify:
             self._on_verify()
         remote = self._commit(session, receipts, local)
@@ -289,7 +301,28 @@ class _Upload:
             intent.remove_strays(self._provider, self._begun_twice, self._cancel)
         if self.only_if_absent:
             self.replaces = False
-        return self._result(remote, local, self._prove(remote, local), resumed_bytes)
+        try:
+            rung = self._prove(remote, local)
+        except Integrity:
+            self._discard(session)
+            raise
+        return self._result(remote, local, rung, resumed_bytes)
+
+    def _discard(self, session: UploadSession) -> None:
+        try:
+            self._retrying(session.discard)
+        except ProviderError as trouble:
+            _LOG.warning("%s stands at the service and is not what was sent: %s", self._key, trouble)
+
+    def _held(self, session: UploadSession, saved: SavedUpload) -> dict[int, PartReceipt]:
+        """What the server has, with the digests of our own receipts where it tells none."""
+        ours = {receipt.index: receipt.digests for receipt in saved.receipts}
+        return {
+            receipt.index: receipt
+            if receipt.digests
+            else msgspec.structs.replace(receipt, digests=ours.get(receipt.index, {}))
+            for receipt in self._retrying(session.confirmed)
+        }
 
     def _committed_earlier(self, request: UploadRequest, hasher: Hasher) -> UploadResult:
         """The session is gone. Perhaps because an earlier process was killed right after its commit: then what stands
@@ -302,7 +335,7 @@ class _Upload:
             hasher.part(index)
             hasher.release()
         local = hasher.finish()
-        self._refuse_a_changed_file()
+        self._refuse_a_changed_file(request, local)
         if self._on_verify:
             self._on_verify()
         try:
@@ -312,8 +345,9 @@ class _Upload:
         self._committed = True
         return self._result(remote, local, rung, request.size_bytes)
 
-    def _refuse_a_changed_file(self) -> None:
-        if _identity(self._fd) != self._source or self._renamed_away():
+    def _refuse_a_changed_file(self, request: UploadRequest, local: LocalDigests) -> None:
+        other_than_promised = bool(request.sha256) and request.sha256 != local.sha256
+        if other_than_promised or _identity(self._fd) != self._source or self._renamed_away():
             raise Integrity(
                 f"{self._path}: the file changed while it was read", hint="Send it again once nothing writes to it."
             )
@@ -346,7 +380,7 @@ class _Upload:
             try:
                 digests = hasher.part(index)
                 held_receipt = held.get(index)
-                if held_receipt and self._is_same(request, held_receipt, digests):
+                if held_receipt and self._is_same(request, held_receipt, digests, parallel):
                     self._progress.part_at(index, held_receipt.size_bytes)
                     resumed.append(held_receipt.size_bytes)
                     return held_receipt
@@ -370,10 +404,12 @@ class _Upload:
             raise
 
     @staticmethod
-    def _is_same(request: UploadRequest, receipt: PartReceipt, digests: dict[str, str]) -> bool:
+    def _is_same(request: UploadRequest, receipt: PartReceipt, digests: dict[str, str], parallel: bool) -> bool:
+        """Serial services cannot take one part anew, and tell no digest of it: there the proof of the whole decides."""
         shared = receipt.digests.keys() & digests.keys()
         same_size = receipt.size_bytes == request.part(receipt.index).size_bytes
-        return same_size and bool(shared) and all(receipt.digests[name] == digests[name] for name in shared)
+        comparable = bool(shared) or not (receipt.digests or parallel)
+        return same_size and comparable and all(receipt.digests[name] == digests[name] for name in shared)
 
     def _send_part(
         self, session: UploadSession, request: UploadRequest, index: int, digests: dict[str, str], stop: CancelToken

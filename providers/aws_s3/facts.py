@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
-from providers.aws_s3.connection import Calls
 from providers.aws_s3.replies import Reply
 from providers.aws_s3.signature import EMPTY_SHA256
 from providers.aws_s3.wire import Request, Wire
+from providers.connection import Calls
 from providers.connection_check import PROBE_PREFIX
 from providers.digests import composite
 from providers.errors import Conflict, Integrity, ProviderError

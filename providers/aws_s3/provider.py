@@ -14,7 +14,6 @@ import msgspec
 
 from providers.aws_s3 import objects
 from providers.aws_s3.addresses import aws_url, checked_url, normal_prefix
-from providers.aws_s3.connection import Calls
 from providers.aws_s3.credentials import KeySource
 from providers.aws_s3.facts import NOTHING_KNOWN, Learner, ServerFacts, recalled
 from providers.aws_s3.reader import ObjectRange
@@ -24,6 +23,7 @@ from providers.aws_s3.uploads import MultipartUpload, SingleUpload
 from providers.aws_s3.wire import Endpoint, Request, Wire
 from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities
+from providers.connection import Calls
 from providers.context import ProviderContext
 from providers.errors import (
     Conflict,

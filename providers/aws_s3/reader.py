@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from providers.aws_s3.connection import Calls
-from providers.aws_s3.wire import Answer, Request, Wire
+from providers.aws_s3.wire import Request, Wire
 from providers.base import RangeReader
+from providers.connection import Calls
 from providers.errors import Conflict, Integrity, NotFound, ProviderError, Transient, Unsupported
+from providers.exchange import Answer
 
 
 class ObjectRange(RangeReader):

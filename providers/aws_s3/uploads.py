@@ -8,11 +8,11 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from providers.aws_s3 import objects, replies
-from providers.aws_s3.connection import Calls
 from providers.aws_s3.facts import ServerFacts
 from providers.aws_s3.replies import Reply, Where
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD
 from providers.aws_s3.wire import Request, Wire
+from providers.connection import Calls
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
 from providers.objects import RemoteFile
 from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession

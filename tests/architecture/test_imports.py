@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SDKS = frozenset({"boto3", "botocore", "obstore", "s3transfer"})
+SDKS = frozenset({"b2sdk", "boto3", "botocore", "obstore", "s3transfer"})
 SCREEN = frozenset({"textual", "tui", "screens"})
 KEYRING = frozenset({"keyring", "secretstorage", "jeepney"})
 

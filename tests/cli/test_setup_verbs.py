@@ -97,6 +97,20 @@ def test_credentials_come_by_stdin_and_are_never_shown(cli: Cli, paths: Paths, s
     assert cli("remove-credentials", "aws_s3").code == 0
 
 
+def test_a_secret_beside_the_pair_comes_by_its_own_name(cli: Cli, paths: Paths, secret_service: SecretService):
+    cli("set-config", "google_drive", "client_id", "1234.apps.googleusercontent.com")
+    assert cli("set-credentials", "google_drive", "--setting", "client_secret", stdin=f"{CANARY}\n").code == 0
+    key_file = '{\n  "type": "service_account"\n}'
+    assert cli("set-credentials", "google_drive", "--setting", "service_account_json", stdin=key_file).code == 0
+    found = CredentialStore(paths).get("google_drive")
+    assert found is not None
+    assert found.extra == {"client_secret": Secret(CANARY), "service_account_json": Secret(key_file)}
+    refused = cli("set-credentials", "google_drive", "--setting", "client_id", stdin="x\n")
+    assert refused.code == ExitCode.CONFIGURATION
+    both = cli("set-credentials", "google_drive", "--setting", "client_secret", "-u", "x", stdin="x\n")
+    assert both.code == ExitCode.USAGE
+
+
 def test_without_a_keyring_nothing_is_saved_and_the_cure_is_told(cli: Cli, paths: Paths):
     result = cli("set-credentials", "aws_s3", stdin=f"{CANARY}\n")
     assert result.code == ExitCode.CREDENTIAL_STORE

@@ -104,6 +104,14 @@ class Limits:
     """The rung that an object sent in one request, or in parts, really reaches."""
     learnt: Mapping[str, Any] = field(default_factory=dict)
     """Capabilities that `learn` finds out to be different on this server."""
+    finds_damage_by_part: bool = True
+    """Whether damage on the way up is found part by part; without that, it is found when the whole is there."""
+    lists_unfinished: bool = True
+    """Whether unfinished uploads can be found by their key; without that, one whose token was lost begins anew."""
+    mtime_step_ns: int = 1
+    """How finely the service keeps a file's own mtime."""
+    keeps_emptied_folders: bool = False
+    """Whether a folder stays after its last object has gone."""
     keeps_etag: bool = True
     """Whether the ETag that a commit tells is the one that is told later."""
     container_specific: frozenset[str] = frozenset()
@@ -173,6 +181,10 @@ class Harness:
         found = registry.spec(self.service).settings
         assert found is not None
         return setting in {item.name for item in settings.describe(found)}
+
+    def width(self, connections: int) -> int:
+        """How many parts really go up at once."""
+        return connections if self.capabilities.parallel_parts else 1
 
     @property
     def requests(self) -> Wire:

@@ -151,7 +151,8 @@ def test_one_failure_is_retried_and_forgotten(harness, root, when, fault):
             upload(provider, source(root.tmp, data), "new")
             assert root.stored()["new"] == data
     assert rule.hits == 1
-    assert root.leftovers() == []
+    begun_twice = when == "begin" and not harness.limits.lists_unfinished
+    assert len(root.leftovers()) <= (1 if begun_twice else 0)
 
 
 @WIRED

@@ -96,11 +96,11 @@ def test_more_than_a_thousand_and_stopping_early(root):
     assert len(page.files) == 1_000
 
 
-def test_what_was_added_or_deleted_shows_at_once(root):
+def test_what_was_added_or_deleted_shows_at_once(harness, root):
     provider = root.connect()
     assert keys(provider) == set()
     root.plant({"x/new": b"1"})
     assert keys(provider) == {"x/new"}
     provider.delete("x/new")
     assert keys(provider) == set()
-    assert provider.scan(delimiter="/").prefixes == ()
+    assert provider.scan(delimiter="/").prefixes == (("x/",) if harness.limits.keeps_emptied_folders else ())

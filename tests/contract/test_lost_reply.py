@@ -86,14 +86,15 @@ def test_of_a_part(harness, root):
 @WIRED
 @pytest.mark.parametrize("remembered", [False, True])
 def test_of_the_beginning(harness, root, remembered):
-    """The session that nobody knows of must not stay at the service, where it costs money."""
+    """The session that nobody knows of must not stay at the service, where it costs money; unless the service lists
+    none: then it is the service's to forget."""
     part = harness.limits.part_bytes
     data = content(2 * part)
     rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.begin)
     upload(root.connect(), source(root.tmp, data), "x", checkpoint=Memory() if remembered else None)
     assert rule.hits == 1
     assert root.stored() == {"x": data}
-    assert root.leftovers() == []
+    assert len(root.leftovers()) <= (0 if harness.limits.lists_unfinished else 1)
 
 
 @WIRED

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from providers.errors import InvalidName
+from providers.errors import Conflict, InvalidName
 from tests.contract.support import content, source
 from tests.contract.transfers import download, keys, upload
 
@@ -104,13 +104,30 @@ def test_odd_names_go_in_parts_too(harness, root, name):
         ("x ", "x"),
     ],
 )
-def test_two_names_that_look_alike_are_two_objects(root, one, other):
+def test_two_names_that_look_alike_are_two_objects(harness, root, one, other):
+    """Or the second is refused before anything of it is sent; it never takes the place of the first."""
     provider = root.connect()
     upload(provider, source(root.tmp, b"one", "1"), one)
+    refusal = _refusal(harness, one, other)
+    if refusal:
+        with pytest.raises(refusal):
+            upload(root.connect(), source(root.tmp, b"other", "2"), other)
+        with pytest.raises(refusal):
+            upload(provider, source(root.tmp, b"other", "2"), other, replaces=False)
+        assert root.stored() == {one: b"one"}
+        return
     upload(provider, source(root.tmp, b"other", "2"), other)
     assert root.stored() == {one: b"one", other: b"other"}
     provider.delete(one)
     assert root.stored() == {other: b"other"}
+
+
+def _refusal(harness, one, other):
+    refused = {NAMES[name] for name in harness.limits.refused_names}
+    if other in refused:
+        return InvalidName
+    same = one.casefold() == other.casefold()
+    return Conflict if same and not harness.capabilities.case_sensitive else None
 
 
 def test_a_name_longer_than_declared_is_refused_before_anything_is_sent(root):

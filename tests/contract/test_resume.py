@@ -147,7 +147,10 @@ def test_a_file_that_has_changed_begins_anew(harness, root):
 
 
 def test_a_token_that_was_lost_is_found_by_its_key(harness, root):
-    """Killed between creating the session and writing its token down."""
+    """Killed between creating the session and writing its token down.
+
+    Where the service lists no sessions, the lost one is the service's to forget, and the upload begins anew.
+    """
     part = harness.limits.part_bytes
     data = content(PARTS * part)
     path = source(root.tmp, data)
@@ -156,10 +159,11 @@ def test_a_token_that_was_lost_is_found_by_its_key(harness, root):
     saved = memory.load()
     assert saved is not None
     memory.save(msgspec.structs.replace(saved, token=None, receipts=()))
+    found = harness.limits.lists_unfinished
     result = upload(root.connect(connection_pool_size=1), path, "x", checkpoint=memory)
-    assert result.resumed_bytes == 2 * part
+    assert result.resumed_bytes == (2 * part if found else 0)
     assert root.stored() == {"x": data}
-    assert root.leftovers() == []
+    assert bool(root.leftovers()) is not found
 
 
 def test_pending_uploads_are_those_of_just_this_key(harness, root):
@@ -168,9 +172,9 @@ def test_pending_uploads_are_those_of_just_this_key(harness, root):
     memory = Memory()
     break_off(root, path, memory, part)
     provider = root.connect()
-    (pending,) = provider.pending_uploads("x")
-    assert pending.key == "x"
-    assert pending.token == memory.token
+    found = provider.pending_uploads("x")
+    expected = [("x", memory.token)] if harness.limits.lists_unfinished else []
+    assert [(pending.key, pending.token) for pending in found] == expected
     assert provider.pending_uploads("x2") == []
     assert provider.pending_uploads("y") == []
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers.b2 import B2Server
+from tests.servers.b2 import b2_server as run_b2
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.moto_s3 import moto_s3 as run_moto
 from tests.servers.rclone_s3 import rclone_s3 as run_rclone
@@ -21,6 +23,12 @@ def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def moto_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with run_moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def b2_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[B2Server]:
+    with run_b2(tmp_path_factory.mktemp("b2")) as server:
         yield server
 
 

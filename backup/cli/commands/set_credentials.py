@@ -16,11 +16,11 @@ _MAX_SECRET_CHARACTERS = 64 * 1024
 @click.command("set-credentials")
 @click.argument("name")
 @click.option("--username", "-u", metavar="U", help="Account name or key id; left as it is when not given.")
-@click.option("--field", metavar="KEY", help="Another secret setting than the password: get-config NAME --describe.")
+@click.option("--setting", "-s", metavar="KEY", help="Keep just this secret setting (client_secret), not the pair.")
 @passphrase_option
 @json_option
 @pass_session
-def command(session: Session, output: Output, name: str, username: str | None, field: str | None) -> None:
+def command(session: Session, output: Output, name: str, username: str | None, setting: str | None) -> None:
     """Keep the credentials of provider NAME in the credential store.
 
     The secret is asked for without showing it, or read from standard input (its first line) when that is no terminal:
@@ -28,17 +28,27 @@ def command(session: Session, output: Output, name: str, username: str | None, f
     \b
         pass show minio | homeserver-backup set-credentials minio --username admin
 
+    A service with more secrets than a pair takes each by --setting; of a whole file (a key in JSON) all lines count:
+
+    \b
+        homeserver-backup set-credentials google_drive --setting service_account_json < key.json
+
     Where no store can be used, nothing is saved (exit code 4); `credentials create-vault` makes one.
 
     \b
     JSON: {"name", "has_credentials", "store": {"state", "backend"}}
     """
-    secret = _ask(username) if stdin_is_terminal() else _read()
-    session.open_store()
-    if field is None:
-        session.service.set_credentials(name, username, secret)
+    if setting and username is not None:
+        raise click.UsageError("--setting and --username are two calls")
+    if setting:
+        secret = _ask(setting) if stdin_is_terminal() else _read_all()
     else:
-        session.service.set_credentials(name, username, None, {field: secret})
+        secret = _ask(username) if stdin_is_terminal() else _read()
+    session.open_store()
+    if setting:
+        session.service.set_credentials(name, None, None, {setting: secret})
+    else:
+        session.service.set_credentials(name, username, secret)
     store = session.service.store_status()
     output.line(f"credentials of {name} are kept in {store.backend}")
     output.document({"name": name, "has_credentials": True, "store": {"state": store.state, "backend": store.backend}})
@@ -51,8 +61,15 @@ def _ask(username: str | None) -> Secret:
 
 def _read() -> Secret:
     """The first line, without its end."""
-    line = sys.stdin.readline(_MAX_SECRET_CHARACTERS)
-    text = line.rstrip("\r\n")
+    return _some(sys.stdin.readline(_MAX_SECRET_CHARACTERS))
+
+
+def _read_all() -> Secret:
+    return _some(sys.stdin.read(_MAX_SECRET_CHARACTERS))
+
+
+def _some(text: str) -> Secret:
+    text = text.rstrip("\r\n")
     if not text:
         raise click.UsageError("no secret: standard input is empty")
     return Secret(text)

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Mapping
 from typing import Final
 
-from providers.aws_s3.connection import Connection
+from providers.connection import Connection
 from providers.upload import PartBody
 
 CHUNK_BYTES: Final = 128 * 1024

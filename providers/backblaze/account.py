@@ -1,0 +1,169 @@
+"""One application key at work: its tokens, upload URLs and bucket, all in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from b2sdk.v3 import B2RawHTTPApi, B2Session, InMemoryAccountInfo
+from b2sdk.v3.exception import B2Error
+
+from providers.backblaze import replies
+from providers.backblaze.transport import Response, Transport
+from providers.cancel import active_token
+from providers.connection import Calls
+from providers.errors import InvalidConfiguration, NotFound
+from providers.secret import Secret
+
+REALM: Final = "https://api.backblazeb2.com"
+MIN_PART_BYTES: Final = 5_000_000
+_LOOK_S: Final = 0.1
+
+
+class _RawApi(B2RawHTTPApi):  # type: ignore[misc]
+    def list_folder(self, api_url: str, token: str, **params: object) -> Any:
+        """b2_list_file_names with all its parameters: the SDK's own method has no delimiter."""
+        return self._post_json(api_url, "b2_list_file_names", token, **params)
+
+
+class _Session(B2Session):  # type: ignore[misc]
+    """The SDK's session: renews tokens, keeps one upload URL a connection and drops those that failed."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.B2HTTP_CLASS = lambda config: transport
+        super().__init__(InMemoryAccountInfo())
+        self.raw_api = _RawApi(transport)
+
+    def list_folder(self, **params: object) -> Any:
+        return self._wrap_default_token(self.raw_api.list_folder, **params)
+
+
+class Account:
+    """What a key may see. Signs in at the first call; every method raises ProviderError."""
+
+    def __init__(
+        self,
+        *,
+        key_id: str,
+        key: Secret | None,
+        realm: str,
+        bucket: str,
+        timeout_s: float,
+        count_call: Callable[[str], None],
+    ) -> None:
+        self.realm = realm.rstrip("/") or REALM
+        self.bucket = bucket
+        self._key_id = key_id
+        self._key = key
+        self.transport = Transport(timeout_s=timeout_s, count_call=count_call)
+        self._session = _Session(self.transport)
+        self._lock = threading.Lock()
+        self._signed_in = False
+        self._bucket_id = ""
+
+    def close(self) -> None:
+        self.transport.close()
+
+    @property
+    def min_part_bytes(self) -> int:
+        return int(self._session.account_info.get_absolute_minimum_part_size()) if self._signed_in else MIN_PART_BYTES
+
+    @property
+    def allowed(self) -> dict[str, Any]:
+        """What the key is limited to: 'capabilities', 'buckets' (None: all), 'namePrefix' (None: all)."""
+        with self.session():
+            found: dict[str, Any] = self._session.account_info.get_allowed()
+            return found
+
+    @contextmanager
+    def session(self, calls: Calls | None = None) -> Iterator[Any]:
+        """The SDK's session, signed in. What it raises leaves as ProviderError; its requests belong to `calls`."""
+        try:
+            with self.transport.within(calls or Calls()):
+                self._sign_in()
+                yield self._session
+        except B2Error as error:
+            raise replies.from_sdk(error) from None
+
+    def _sign_in(self) -> None:
+        if self._signed_in:
+            return
+        if not self._key_id or not self._key:
+            missing = "application_key" if self._key_id else "application_key_id"
+            raise InvalidConfiguration(f"{missing}: is missing", field=missing, hint="Set it with set-credentials.")
+        with self._alone():
+            if not self._signed_in:
+                try:
+                    self._session.authorize_account(self.realm, self._key_id, self._key.reveal())
+                except (KeyError, TypeError):
+                    raise replies.not_b2(200, {}) from None
+                self._signed_in = True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The lock; whoever waits for it can be cancelled."""
+        token = active_token()
+        while not self._lock.acquire(timeout=_LOOK_S):
+            if token is not None:
+                token.check()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @property
+    def bucket_id(self) -> str:
+        """Raises NotFound when the key sees no such bucket."""
+        if not self._bucket_id:
+            if not self.bucket:
+                raise InvalidConfiguration("container: the name of the bucket is missing", field="container")
+            self._bucket_id = self._find(self.bucket)
+        return self._bucket_id
+
+    def forget_bucket(self) -> None:
+        self._bucket_id = ""
+
+    def _find(self, name: str) -> str:
+        with self.session() as session:
+            limited_to = self.allowed.get("buckets")
+            if limited_to:
+                found = [str(bucket["id"]) for bucket in limited_to if bucket.get("name") == name]
+                names = ", ".join(str(bucket.get("name")) for bucket in limited_to)
+                why = f"this key is limited to {names}"
+            else:
+                answer = session.list_buckets(session.account_info.get_account_id(), bucket_name=name)
+                found = [str(bucket["bucketId"]) for bucket in answer["buckets"] if bucket["bucketName"] == name]
+                why = "this account has no such bucket"
+        if not found:
+            hint = "Check the name in container, or make a key for that bucket."
+            raise NotFound(f"the bucket {name} is not there: {why}", hint=hint, code="bad_bucket_id")
+        return found[0]
+
+    def bucket_names(self) -> list[str]:
+        """The buckets that the key sees; no call for a key that is limited to some."""
+        with self.session() as session:
+            limited_to = self.allowed.get("buckets")
+            if limited_to:
+                return [str(bucket["name"]) for bucket in limited_to if bucket.get("name")]
+            answer = session.list_buckets(session.account_info.get_account_id())
+            return [str(bucket["bucketName"]) for bucket in answer["buckets"]]
+
+    def create_bucket(self, name: str) -> None:
+        with self.session() as session:
+            session.create_bucket(session.account_info.get_account_id(), name, "allPrivate")
+
+    def head(self, name: str, calls: Calls | None = None) -> dict[str, str]:
+        """The headers of a file's newest version."""
+        with self.session(calls) as session:
+            found: dict[str, str] = session.get_file_info_by_name(self.bucket, name)
+            return found
+
+    def open(self, name: str, first: int, last: int, calls: Calls) -> Response:
+        """Bytes `first` to `last` of a file, as they arrive; close it."""
+        with self.session(calls) as session:
+            url = session.get_download_url_by_name(self.bucket, name)
+            with session.download_file_from_url(url, range_=(first, last)) as response:
+                found: Response = response
+                return found

@@ -1,0 +1,137 @@
+"""Files as B2 describes them: names, file information and listings to RemoteFile, and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import unquote
+
+from providers.errors import InvalidName
+from providers.objects import Page, RemoteFile
+from providers.upload import UploadRequest
+
+MAX_NAME_BYTES: Final = 1024
+MAX_SEGMENT_BYTES: Final = 250
+CONTENT_TYPE: Final = "b2/x-auto"
+_SHA1: Final = re.compile(r"[0-9a-f]{40}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_HEADER: Final = "x-bz-info-"
+_MILLIS: Final = "src_last_modified_millis"
+_NANOS: Final = "mtime_ns"
+_FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+def checked_name(prefix: str, key: str) -> str:
+    """The whole file name. Raises InvalidName for what B2 cannot hold (its documentation, "Files", file names), or
+    what could not be put back on a disk."""
+    name = prefix + key
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise InvalidName(f"{key!r}: B2 takes names in Unicode only; this one holds other bytes") from None
+    if not key or size > MAX_NAME_BYTES:
+        raise InvalidName(f"{key!r}: a name has 1 to {MAX_NAME_BYTES} bytes, with prefix {size}")
+    if _FORBIDDEN.search(key):
+        raise InvalidName(f"{key!r}: B2 takes no control characters and no backslash in a name")
+    segments = key.split("/")
+    if any(segment in ("", ".", "..") for segment in segments):
+        raise InvalidName(f"{key!r}: a name is relative, without empty parts, '.' and '..', and does not end in '/'")
+    if any(len(segment.encode()) > MAX_SEGMENT_BYTES for segment in name.split("/")):
+        raise InvalidName(f"{key!r}: B2 takes at most {MAX_SEGMENT_BYTES} bytes between two '/'")
+    return name
+
+
+def file_info(request: UploadRequest) -> dict[str, str]:
+    """What is kept with the file. The mtime is in milliseconds as rclone keeps it, and exactly beside it."""
+    info: dict[str, str] = {}
+    if request.mtime_ns is not None:
+        info[_MILLIS] = str(_millis(request.mtime_ns))
+        info[_NANOS] = str(request.mtime_ns)
+    if request.sha256:
+        info["sha256"] = request.sha256
+    if request.part_count > 1 and "sha1" in request.digests:
+        info["large_file_sha1"] = request.digests["sha1"]
+    return info
+
+
+def from_json(found: Mapping[str, Any], prefix: str) -> RemoteFile:
+    """A file version as the API's answers describe it."""
+    return _remote(
+        str(found["fileName"]).removeprefix(prefix),
+        int(found.get("contentLength") or 0),
+        found.get("contentSha1"),
+        found.get("fileInfo") or {},
+        str(found.get("fileId") or ""),
+        found.get("uploadTimestamp"),
+    )
+
+
+def from_headers(headers: Mapping[str, str], key: str) -> RemoteFile:
+    """A file as the headers of a download describe it; their names are lower-case, their values encoded."""
+    info = {name.removeprefix(_HEADER): unquote(value) for name, value in headers.items() if name.startswith(_HEADER)}
+    return _remote(
+        key,
+        int(headers.get("content-length") or 0),
+        headers.get("x-bz-content-sha1"),
+        info,
+        headers.get("x-bz-file-id", ""),
+        headers.get("x-bz-upload-timestamp"),
+    )
+
+
+def _remote(
+    key: str, size_bytes: int, sha1: object, info: Mapping[str, Any], file_id: str, stored_millis: object
+) -> RemoteFile:
+    stored_at = _seconds(stored_millis)
+    mtime_ns = _mtime_ns(info)
+    return RemoteFile(
+        key=key,
+        size_bytes=size_bytes,
+        modified_at=stored_at if mtime_ns is None else mtime_ns / 1e9,
+        mtime_ns=mtime_ns,
+        stored_at=stored_at,
+        etag=file_id,
+        id=file_id,
+        checksums={"sha1": str(sha1)} if _SHA1.fullmatch(str(sha1)) else {},
+        recorded_sha256=_digest(info, "sha256", _SHA256),
+        recorded_sha1=_digest(info, "large_file_sha1", _SHA1),
+    )
+
+
+def page(answer: Mapping[str, Any], prefix: str) -> Page:
+    """An answer of b2_list_file_names; the instance's prefix is taken off the names."""
+    listed: Iterable[Mapping[str, Any]] = answer["files"]
+    folders = tuple(str(item["fileName"]).removeprefix(prefix) for item in listed if item.get("action") == "folder")
+    files = tuple(from_json(item, prefix) for item in listed if item.get("action") == "upload")
+    return Page(files=files, prefixes=folders, next_token=answer.get("nextFileName"))
+
+
+def _digest(info: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str:
+    found = str(info.get(name, "")).lower()
+    return found if form.fullmatch(found) else ""
+
+
+def _mtime_ns(info: Mapping[str, Any]) -> int | None:
+    """Exactly, unless another program has changed the milliseconds since."""
+    millis, nanos = _integer(info.get(_MILLIS)), _integer(info.get(_NANOS))
+    if nanos is not None and millis in (None, _millis(nanos)):
+        return nanos
+    return None if millis is None else millis * 1_000_000
+
+
+def _millis(nanos: int) -> int:
+    """Cut towards zero, as rclone does it."""
+    return nanos // 1_000_000 if nanos >= 0 else -(-nanos // 1_000_000)
+
+
+def _integer(text: object) -> int | None:
+    try:
+        return int(str(text))
+    except ValueError:
+        return None
+
+
+def _seconds(millis: object) -> float | None:
+    found = _integer(millis)
+    return found / 1000 if found else None

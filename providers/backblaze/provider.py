@@ -1,0 +1,265 @@
+"""The Backblaze B2 service, by its native API."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, cast
+from urllib.parse import urlsplit
+
+from providers.backblaze import files, replies, versions
+from providers.backblaze.account import Account
+from providers.backblaze.learning import Learner
+from providers.backblaze.reader import FileRange
+from providers.backblaze.settings import Settings
+from providers.backblaze.uploads import LargeUpload, SmallUpload
+from providers.base import BaseProvider, RangeReader
+from providers.capabilities import Capabilities
+from providers.connection_check import PROBE_PREFIX
+from providers.context import ProviderContext
+from providers.errors import (
+    Conflict,
+    InvalidConfiguration,
+    InvalidName,
+    NotFound,
+    PermissionDenied,
+    ProviderError,
+    RateLimited,
+    Transient,
+)
+from providers.objects import Page, RemoteFile
+from providers.settings import ProviderSettings
+from providers.upload import PendingUpload, UploadRequest, UploadSession
+
+_LOG: Final = logging.getLogger(__name__)
+_SINGLE_BYTES: Final = 5_000_000_000
+_MAX_OBJECT_BYTES: Final = 10_000_000_000_000
+_NEEDED: Final = ("listFiles", "readFiles", "writeFiles")
+
+
+class BackblazeProvider(BaseProvider):
+    """Keeps files in a bucket of Backblaze B2, below an optional prefix, by the native API.
+
+    Files of one part go in one request, others part by part in parallel. Each carries its SHA-1, which the service
+    compares with what arrives; mtime is kept as rclone keeps it (`src_last_modified_millis`), the SHA-256 as `sha256`,
+    the SHA-1 of a large file as `large_file_sha1` where the file was read beforehand. Replacing a file keeps the older
+    version; deleting hides it, or with `delete_versions` removes all versions. The service cannot store 'only if
+    nothing is there', and no empty directories.
+    """
+
+    name: ClassVar[str] = "backblaze"
+    Settings: ClassVar[type[ProviderSettings]] = Settings
+
+    def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
+        super().__init__(config, context=context)
+        own = cast(Settings, self.settings)
+        self._own = own
+        self._prefix = f"{own.prefix.strip('/')}/" if own.prefix.strip("/") else ""
+        self._account = Account(
+            key_id=own.application_key_id,
+            key=own.application_key,
+            realm=_address(own.realm),
+            bucket=own.container,
+            timeout_s=own.timeout,
+            count_call=self.context.count_call,
+        )
+        self._sha1_enforced: bool | None = None
+        self._perhaps_removed: set[str] = set()
+        """Keys whose removal was asked for in a request that got no answer."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            parallel_parts=True,
+            min_part_bytes=self._account.min_part_bytes,
+            max_part_bytes=_SINGLE_BYTES,
+            max_parts=10_000,
+            max_object_bytes=_MAX_OBJECT_BYTES,
+            single_put_bytes=_SINGLE_BYTES,
+            max_key_bytes=max(1, files.MAX_NAME_BYTES - len(self._prefix.encode())),
+            enforced_checksums=frozenset({"sha1"} if self._known() else ()),
+            part_digests=("sha1",),
+            whole_digests=("sha1",),
+            digests_first=self._own.hash_first,
+            create_container=True,
+            list_containers=True,
+            keeps_old_versions=True,
+        )
+
+    @property
+    def location(self) -> str:
+        prefix = f" prefix={self._prefix}" if self._prefix else ""
+        where = f"{self._account.realm} bucket={self._own.container}{prefix}"
+        return f"backblaze {where} id={self._own.application_key_id}"
+
+    # What the service enforces
+
+    @property
+    def _facts_key(self) -> str:
+        return f"backblaze {self._account.realm} {self._own.container}"
+
+    def _known(self) -> bool | None:
+        if self._sha1_enforced is None:
+            fact = self.context.facts.recall(self._facts_key) or {}
+            known = fact.get("sha1_enforced")
+            self._sha1_enforced = known if isinstance(known, bool) else None
+        return self._sha1_enforced
+
+    def learn(self) -> None:
+        if self._known() is None:
+            enforced = Learner(self._account, self._prefix).sha1_enforced()
+            self.context.facts.remember(self._facts_key, {"sha1_enforced": enforced})
+            self._sha1_enforced = enforced
+
+    # Reading
+
+    def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
+        try:
+            whole = (self._prefix + prefix).encode().decode()
+        except UnicodeEncodeError:
+            return Page()  # no name of B2 holds such bytes
+        asked = {"bucketId": self._account.bucket_id, "prefix": whole, "maxFileCount": max(1, min(limit, 1000))}
+        if delimiter:
+            asked["delimiter"] = delimiter
+        if token:
+            asked["startFileName"] = token
+        with self._account.session() as session:
+            answer = session.list_folder(**asked)
+        try:
+            return files.page(answer, self._prefix)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise replies.not_b2(200, {}) from None
+
+    def stat(self, key: str) -> RemoteFile:
+        name = files.checked_name(self._prefix, key)
+        self._account.bucket_id  # noqa: B018 - a bucket that is not there is told apart from a file
+        try:
+            return files.from_headers(self._account.head(name), key)
+        except ProviderError as error:
+            if error.code or isinstance(error, RateLimited | Transient):
+                raise
+            if isinstance(error, NotFound):
+                raise NotFound(f"{key}: there is no such object", code="not_found") from None
+            self._tell_why(name, key)
+            raise
+
+    def _tell_why(self, name: str, key: str) -> None:
+        """HEAD has no body to say why it was refused; GET has. Raises."""
+        for _ in FileRange(self._account, name, key, 0, 1, ""):
+            return
+
+    def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
+        name = files.checked_name(self._prefix, key)
+        return FileRange(self._account, name, key, offset, size_bytes, etag)
+
+    # Writing
+
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        name = files.checked_name(self._prefix, request.key)
+        if token is None and request.part_count == 1 and request.size_bytes <= _SINGLE_BYTES:
+            return SmallUpload(self._account, name, request, self._prefix, lambda: self.stat(request.key))
+        return LargeUpload(self._account, name, request, self._prefix, token)
+
+    def pending_uploads(self, key: str) -> list[PendingUpload]:
+        name = files.checked_name(self._prefix, key)
+        found: list[PendingUpload] = []
+        start: str | None = None
+        while True:
+            with self._account.session() as session:
+                answer = session.list_unfinished_large_files(self._account.bucket_id, start, 100, name)
+            for item in answer["files"]:
+                if item["fileName"] == name:
+                    started_at = float(item.get("uploadTimestamp") or 0) / 1000
+                    found.append(PendingUpload(key=key, token={"file_id": item["fileId"]}, started_at=started_at))
+            start = answer.get("nextFileId")
+            if start is None:
+                return found
+
+    def remove(self, key: str) -> None:
+        name = files.checked_name(self._prefix, key)
+        try:
+            self._take_away(key, name)
+        except NotFound as error:
+            if key not in self._perhaps_removed or error.code == "bad_bucket_id":
+                raise NotFound(f"{key}: there is no such object", hint=error.hint, code=error.code) from None
+        except Transient:
+            self._perhaps_removed.add(key)
+            raise
+        self._perhaps_removed.discard(key)
+
+    def _take_away(self, key: str, name: str) -> None:
+        if key.startswith(PROBE_PREFIX):
+            try:
+                versions.delete_all(self._account, name)
+            except PermissionDenied:  # a key that may add but not delete: its probe can only be hidden
+                versions.hide(self._account, name)
+        elif self._own.delete_versions:
+            versions.delete_all(self._account, name)
+        else:
+            versions.hide(self._account, name)
+
+    # Buckets and checks
+
+    def containers(self) -> list[str]:
+        return self._account.bucket_names()
+
+    def create_container(self, name: str) -> None:
+        try:
+            self._account.create_bucket(name)
+        except Conflict as error:
+            if name not in self.containers():
+                raise Conflict(
+                    f"the bucket {name} exists already, and is not yours", hint="Choose another name.", code=error.code
+                ) from None
+        except ProviderError as error:
+            if type(error) is ProviderError and error.code in ("bad_json", "bad_request"):
+                raise InvalidName(
+                    f"{name!r} is not a valid name of a bucket",
+                    hint="A name has 6 to 63 letters, digits and '-', and does not begin with 'b2-'.",
+                ) from None
+            raise
+
+    def check_reach(self) -> str:
+        status, body = self._account.transport.answer(f"{self._account.realm}/b2api/v4/{replies.AUTHORIZE}")
+        if status in (408, 429) or status >= 500:
+            failure = replies.failure(status, {}, body, "", urlsplit(self._account.realm).hostname or "")
+            raise failure
+        if "code" not in (replies.parsed(body) or {}):
+            raise replies.not_b2(status, {})
+        return f"{self._account.realm} answers"
+
+    def check_authentication(self) -> str:
+        limited_to = self._account.allowed.get("buckets")
+        names = ", ".join(str(bucket.get("name")) for bucket in limited_to or ())
+        return f"key {self._own.application_key_id}, {f'limited to {names}' if limited_to else 'for all buckets'}"
+
+    def check_container(self) -> str:
+        allowed = self._account.allowed
+        bucket_id = self._account.bucket_id
+        needed = [*_NEEDED, *(["deleteFiles"] if self._own.delete_versions else [])]
+        missing = [right for right in needed if right not in allowed["capabilities"]]
+        if missing:
+            raise PermissionDenied(
+                f"the application key lacks {', '.join(missing)}",
+                hint="Make a key for this bucket that may read and write.",
+                code="unauthorized",
+            )
+        limit = allowed.get("namePrefix") or ""
+        if not self._prefix.startswith(limit):
+            raise InvalidConfiguration(
+                f"prefix: this key may only use names that start with {limit!r}",
+                field="prefix",
+                hint=f"Set prefix to {limit}.",
+            )
+        return f"bucket {self._own.container} ({bucket_id})"
+
+    def close(self) -> None:
+        self._account.close()
+
+
+def _address(realm: str) -> str:
+    if realm and (urlsplit(realm).scheme not in ("http", "https") or not urlsplit(realm).hostname):
+        raise InvalidConfiguration(
+            f"realm: {realm!r} is not an address", field="realm", hint="Write it as https://api.backblazeb2.com."
+        )
+    return realm

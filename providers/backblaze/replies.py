@@ -1,0 +1,180 @@
+"""What B2's errors mean in the terms of `providers.errors`.
+
+Statuses and codes: Backblaze B2 documentation, "Native API, error handling" and the pages of the calls.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from b2sdk.v3.exception import B2Error, InvalidAuthToken, Unauthorized, UnusableFileName
+
+from providers import errors
+from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
+
+AUTHORIZE: Final = "b2_authorize_account"
+_MAX_TEXT: Final = 400
+_MAX_CODE: Final = 100
+_RENEW: Final = {"bad_auth_token", "expired_auth_token"}
+_BY_CODE: Final[dict[str, type[ProviderError]]] = {
+    **dict.fromkeys(["access_denied", "email_not_verified", "no_payment_history"], errors.PermissionDenied),
+    **dict.fromkeys(["account_trouble", "unsupported"], errors.PermissionDenied),
+    **dict.fromkeys(["cap_exceeded", "storage_cap_exceeded", "too_many_buckets"], errors.QuotaExceeded),
+    **dict.fromkeys(["transaction_cap_exceeded", "download_cap_exceeded"], errors.QuotaExceeded),
+    **dict.fromkeys(["no_such_file", "file_not_present", "not_found", "already_hidden"], errors.NotFound),
+    **dict.fromkeys(["invalid_file_id", "bad_file_id", "missing_part"], errors.NotFound),
+    **dict.fromkeys(["duplicate_bucket_name", "conflict"], errors.Conflict),
+    **dict.fromkeys(["part_sha1_mismatch", "range_not_satisfiable"], errors.Integrity),
+    **dict.fromkeys(["too_many_requests", "service_unavailable"], RateLimited),
+    **dict.fromkeys(["internal_error", "request_timeout", "auth_token_limit"], Transient),
+}
+_BY_STATUS: Final[dict[int, type[ProviderError]]] = {
+    403: errors.PermissionDenied,
+    404: errors.NotFound,
+    405: errors.Unsupported,
+    408: Transient,
+    409: errors.Conflict,
+    412: errors.Conflict,
+    413: errors.Unsupported,
+    416: errors.Integrity,
+    429: RateLimited,
+    501: errors.Unsupported,
+    503: RateLimited,
+    507: errors.QuotaExceeded,
+}
+_BY_WORDS: Final[list[tuple[re.Pattern[str], type[ProviderError]]]] = [
+    (re.compile(r"(sha-?1|checksum).*(did|does) not match", re.IGNORECASE), errors.Integrity),
+    (re.compile(r"no active upload|file_state_none", re.IGNORECASE), errors.NotFound),
+    (re.compile(r"file ?names?\b", re.IGNORECASE), errors.InvalidName),
+    (re.compile(r"too (large|big)|exceeds", re.IGNORECASE), errors.Unsupported),
+]
+_HINTS: Final[dict[type[ProviderError], str]] = {
+    errors.Unsupported: "Set a smaller upload_chunk_size; a proxy in between may have a limit of its own.",
+    errors.QuotaExceeded: "Raise the cap in the B2 console under Caps & Alerts, or delete what is no longer needed.",
+    errors.PermissionDenied: "Make a key for this bucket with the rights to list, read, write and delete files.",
+}
+
+
+def failure(status: int, headers: Mapping[str, str], body: bytes, call: str, host: str) -> Exception:
+    """The error that a reply tells: one of ours, or for 401 the SDK's own, which it answers by a fresh token."""
+    told = parsed(body)
+    code = str((told or {}).get("code") or "")[:_MAX_CODE]
+    text = " ".join(str((told or {}).get("message") or "").split())[:_MAX_TEXT].rstrip(".")
+    if status == 401 and call == AUTHORIZE:
+        return refused_key(text or f"HTTP {status}", code)
+    if status == 401 and code in _RENEW:
+        return cast(Exception, InvalidAuthToken(text, code))
+    if status == 401 and code not in _BY_CODE:
+        return cast(Exception, Unauthorized(text, code))
+    cls = _class(status, code, text)
+    if cls is None and body and told is None and status < 500:
+        return not_b2(status, headers)
+    words = f"{text} ({code})" if text and code else code or f"HTTP {status}"
+    return _made(cls or (Transient if status >= 500 else ProviderError), words, code, headers, host)
+
+
+def _class(status: int, code: str, text: str) -> type[ProviderError] | None:
+    if code == "bad_bucket_id":
+        return errors.NotFound
+    if status == 400 and code not in _BY_CODE:
+        return next((cls for pattern, cls in _BY_WORDS if pattern.search(text)), None)
+    return _BY_CODE.get(code) or _BY_STATUS.get(status)
+
+
+def _made(cls: type[ProviderError], words: str, code: str, headers: Mapping[str, str], host: str) -> ProviderError:
+    hint = _HINTS.get(cls, "")
+    if cls is RateLimited:
+        return RateLimited(f"{host} asks to slow down: {words}", code=code, retry_after_s=retry_after_s(headers))
+    if code == "bad_bucket_id":
+        hint = "Check the name in container, or create the bucket."
+    if cls is errors.ProviderError:
+        hint = "Look at the words of the service; the log has the request."
+    return cls(f"{host} answers: {words}", hint=hint, code=code)
+
+
+def refused_key(words: str, code: str) -> errors.Authentication:
+    return errors.Authentication(
+        f"the application key was not accepted: {words}",
+        hint="Check application_key_id and application_key: both belong to one key, which may have been deleted.",
+        code=code,
+    )
+
+
+def from_sdk(error: B2Error) -> ProviderError:
+    """What the SDK itself raised: 401 after the token was renewed, or a name it refuses to send."""
+    if isinstance(error, InvalidAuthToken):
+        return refused_key("the service gives out tokens and refuses them", str(error.code or ""))
+    if isinstance(error, Unauthorized):
+        text = str(error.message)[:_MAX_TEXT]
+        return errors.PermissionDenied(
+            f"not allowed: {text}", hint=_HINTS[errors.PermissionDenied], code=str(error.code or "")
+        )
+    if isinstance(error, UnusableFileName):
+        return errors.InvalidName(str(error)[:_MAX_TEXT])
+    return ProviderError(f"the SDK fails: {type(error).__name__}", hint="Look into the log.", code=type(error).__name__)
+
+
+def parsed(body: bytes) -> dict[str, Any] | None:
+    """The JSON object in a body; None when there is none."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def not_b2(status: int, headers: Mapping[str, str]) -> ProviderError:
+    kind = headers.get("content-type", "no content type").partition(";")[0][:_MAX_CODE]
+    return InvalidConfiguration(
+        f"realm: something answers there, but not as B2 does (HTTP {status}, {kind})",
+        field="realm",
+        hint="Leave realm empty for Backblaze; an S3 endpoint belongs to a service of type aws_s3.",
+    )
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Retry-After as seconds; the form with a date counts from the reply's own Date."""
+    value = headers.get("retry-after", "")
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    until, sent = _http_date(value), _http_date(headers.get("date", ""))
+    return max(0.0, until - sent) if until is not None and sent is not None else None
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def connection_failure(error: Exception, host: str, port: int, timeout_s: float) -> ProviderError:
+    """What a failed connection means: each cause with its own words and cure."""
+    at = f"{host}:{port}"
+    if isinstance(error, socket.gaierror):
+        hint = "Check the DNS of this machine, and realm if it is set."
+        return Transient(f"the name {host} cannot be found", hint=hint, code="DNS")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return InvalidConfiguration(
+            f"realm: the certificate of {at} is not trusted: {error.verify_message}",
+            field="realm",
+            hint="Check the clock of this machine, and its certificates (ca-certificates); a proxy may be in between.",
+        )
+    if isinstance(error, ssl.SSLError) and error.reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}:
+        return InvalidConfiguration(f"realm: {at} does not speak TLS", field="realm", hint="Check realm.")
+    if isinstance(error, ConnectionRefusedError):
+        hint = "Check the network and firewalls, and realm if it is set."
+        return Transient(f"{at} refuses the connection", hint=hint, code="REFUSED")
+    if isinstance(error, TimeoutError):
+        hint = "Check the network and firewalls; what was sent is kept."
+        return Transient(f"{at}: no byte has moved for {timeout_s:g} s", hint=hint, code="TIMEOUT")
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
+        return Transient(f"{at} broke off, or does not speak HTTP: {type(error).__name__}")
+    return Transient(f"the connection to {at} broke: {error or type(error).__name__}", code="CONNECTION")

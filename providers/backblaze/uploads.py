@@ -1,0 +1,199 @@
+"""Files on their way up: in one request, or part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from providers.backblaze import files
+from providers.backblaze.account import Account
+from providers.connection import Calls
+from providers.digests import composite
+from providers.errors import Integrity, InvalidName, NotFound, ProviderError, Transient
+from providers.objects import RemoteFile
+from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
+
+_PARTS_A_PAGE = 1000
+
+
+def same_sha1(answer: Mapping[str, Any], digests: Mapping[str, str], what: str) -> None:
+    """Raises Integrity when the service tells another SHA-1 than ours."""
+    told = str(answer.get("contentSha1"))
+    if told != digests["sha1"]:
+        raise Integrity(f"{what}: sha1 at the service is {told}, of what was sent {digests['sha1']}")
+
+
+class SmallUpload(UploadSession):
+    """b2_upload_file with the SHA-1 in front, which the service compares with what arrives."""
+
+    def __init__(
+        self, account: Account, name: str, request: UploadRequest, prefix: str, look: Callable[[], RemoteFile]
+    ) -> None:
+        self.request = request
+        self._account = account
+        self._name = name
+        self._prefix = prefix
+        self._look = look
+        self._calls = Calls()
+        self._stored: RemoteFile | None = None
+        self._unanswered = False
+
+    @property
+    def token(self) -> dict[str, Any] | None:
+        return None
+
+    def confirmed(self) -> Sequence[PartReceipt]:
+        return ()
+
+    def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
+        stored = self._stored_unanswered(digests) or self._sent(body, digests)
+        self._stored = stored
+        return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=stored.id, digests=dict(digests))
+
+    def _sent(self, body: PartBody, digests: Mapping[str, str]) -> RemoteFile:
+        request = self.request
+        try:
+            with self._account.session(self._calls) as session:
+                answer = session.upload_file(
+                    self._account.bucket_id,
+                    self._name,
+                    request.size_bytes,
+                    files.CONTENT_TYPE,
+                    digests["sha1"],
+                    files.file_info(request),
+                    body,
+                )
+        except Transient:
+            self._unanswered = True
+            raise
+        same_sha1(answer, digests, request.key)
+        return files.from_json(answer, self._prefix)
+
+    def _stored_unanswered(self, digests: Mapping[str, str]) -> RemoteFile | None:
+        """What was sent in a request whose answer was lost; sending it again would store a second version."""
+        if not self._unanswered:
+            return None
+        try:
+            found = self._look()
+        except NotFound:
+            return None
+        same = found.checksums.get("sha1") == digests["sha1"] and found.recorded_sha256 == self.request.sha256
+        return found if same and found.mtime_ns == self.request.mtime_ns else None
+
+    def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
+        if self._stored is None:
+            raise NotFound(f"{self.request.key}: nothing was sent")
+        return self._stored
+
+    def abort(self) -> None:
+        """There is nothing that the service could hold: the file is whole, or not there."""
+
+    def interrupt(self) -> None:
+        self._calls.interrupt()
+
+
+class LargeUpload(UploadSession):
+    """b2_upload_part for each part, several at once, each with its SHA-1 in front; b2_finish_large_file at the end.
+
+    The service never tells a SHA-1 of the whole. It compares each part with the SHA-1 sent with it, and in
+    b2_finish_large_file the list of all with what it holds: a file that was finished consists of just these parts. That
+    is reported as 'sha1-composite'; `learn` has seen that a wrong part and a wrong list are refused. (Asking for the
+    list by b2_list_parts before would compare the same figures once more, at a price.)
+    """
+
+    def __init__(
+        self, account: Account, name: str, request: UploadRequest, prefix: str, token: dict[str, Any] | None
+    ) -> None:
+        self.request = request
+        self._account = account
+        self._prefix = prefix
+        self._calls = Calls()
+        self._file_id = self._begin(name) if token is None else str(token.get("file_id", ""))
+        if not self._file_id:
+            raise InvalidName(f"{request.key!r}: the saved upload is not one of B2")
+
+    @property
+    def token(self) -> dict[str, Any] | None:
+        return {"file_id": self._file_id}
+
+    def _begin(self, name: str) -> str:
+        with self._account.session(self._calls) as session:
+            answer = session.start_large_file(
+                self._account.bucket_id, name, files.CONTENT_TYPE, files.file_info(self.request)
+            )
+        return str(answer["fileId"])
+
+    def confirmed(self) -> Sequence[PartReceipt]:
+        found: list[PartReceipt] = []
+        start: int | None = 1
+        while start:
+            with self._account.session(self._calls) as session:
+                answer = session.list_parts(self._file_id, start, _PARTS_A_PAGE)
+            found += [receipt for item in answer["parts"] if (receipt := self._receipt(item))]
+            start = answer.get("nextPartNumber")
+        return found
+
+    def _receipt(self, item: Mapping[str, Any]) -> PartReceipt | None:
+        """A part that the service holds; None for one that is not a part of this file."""
+        index, size_bytes = int(item["partNumber"]) - 1, int(item["contentLength"])
+        if not 0 <= index < self.request.part_count or size_bytes != self.request.part(index).size_bytes:
+            return None
+        return PartReceipt(index=index, size_bytes=size_bytes, digests={"sha1": str(item["contentSha1"])})
+
+    def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
+        with self._account.session(self._calls) as session:
+            answer = session.upload_part(self._file_id, part.index + 1, part.size_bytes, digests["sha1"], body)
+        same_sha1(answer, digests, f"{self.request.key}, part {part.index + 1}")
+        return PartReceipt(index=part.index, size_bytes=part.size_bytes, digests=dict(digests))
+
+    def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
+        parts = [receipt.digests["sha1"] for receipt in receipts]
+        try:
+            with self._account.session(self._calls) as session:
+                answer = session.finish_large_file(self._file_id, parts)
+        except (NotFound, Transient) as error:
+            answer = self._finished_unanswered(error)
+        finally:
+            self._drop_upload_urls()
+        stored = files.from_json(answer, self._prefix)
+        return RemoteFile(
+            key=self.request.key,
+            size_bytes=stored.size_bytes,
+            modified_at=stored.modified_at,
+            mtime_ns=stored.mtime_ns,
+            stored_at=stored.stored_at,
+            etag=stored.etag,
+            id=stored.id,
+            checksums={"sha1-composite": composite("sha1", parts)},
+            part_size_bytes=self.request.part_size_bytes,
+            recorded_sha256=stored.recorded_sha256,
+            recorded_sha1=stored.recorded_sha1,
+        )
+
+    def _finished_unanswered(self, error: ProviderError) -> Mapping[str, Any]:
+        """The file, if an earlier call finished it whose answer was lost: nobody else knows this id."""
+        try:
+            with self._account.session(self._calls) as session:
+                found: Mapping[str, Any] = session.get_file_info_by_id(self._file_id)
+        except ProviderError:
+            raise error from None
+        if found.get("action") != "upload":
+            raise error
+        return found
+
+    def abort(self) -> None:
+        try:
+            with self._account.session(self._calls) as session:
+                session.cancel_large_file(self._file_id)
+        except NotFound:
+            return
+        finally:
+            self._drop_upload_urls()
+
+    def _drop_upload_urls(self) -> None:
+        """They serve this file only."""
+        with self._account.session(self._calls) as session:
+            session.account_info.clear_large_file_upload_urls(self._file_id)
+
+    def interrupt(self) -> None:
+        self._calls.interrupt()

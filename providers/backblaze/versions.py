@@ -1,0 +1,44 @@
+"""Taking files away: hidden, or every version for good."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from providers.backblaze.account import Account
+from providers.errors import NotFound
+
+_VERSIONS_A_PAGE: Final = 1000
+
+
+def hide(account: Account, name: str) -> None:
+    """The file is listed no more; its versions stay. Raises NotFound when it is not listed now."""
+    with account.session() as session:
+        session.hide_file(account.bucket_id, name)
+
+
+def delete_all(account: Account, name: str) -> None:
+    """Every version and hide marker, the newest last, so that none older ever shows. Raises NotFound when the file
+    is not listed now."""
+    versions = _versions(account, name)
+    if not versions or versions[0]["action"] != "upload":
+        raise NotFound(f"{name}: there is no such object", code="file_not_present")
+    for version in reversed(versions):
+        delete_version(account, version["fileId"], name)
+
+
+def delete_version(account: Account, file_id: str, name: str) -> None:
+    with account.session() as session:
+        session.delete_file_version(file_id, name)
+
+
+def _versions(account: Account, name: str) -> list[dict[str, Any]]:
+    """Newest first, without unfinished uploads."""
+    found: list[dict[str, Any]] = []
+    start_name: str | None = name
+    start_id: str | None = None
+    while start_name == name:
+        with account.session() as session:
+            answer = session.list_file_versions(account.bucket_id, start_name, start_id, _VERSIONS_A_PAGE, name)
+        found += [item for item in answer["files"] if item["fileName"] == name and item["action"] != "start"]
+        start_name, start_id = answer.get("nextFileName"), answer.get("nextFileId")
+    return found

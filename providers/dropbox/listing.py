@@ -1,0 +1,143 @@
+"""Pages of a folder, or of everything below it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from providers.connection import Calls
+from providers.dropbox.folders import Folders
+from providers.dropbox.names import checked_key, decode_name
+from providers.dropbox.objects import is_file, remote_file
+from providers.dropbox.replies import failure
+from providers.dropbox.wire import Request, Wire
+from providers.errors import Conflict, InvalidName
+from providers.objects import Page, RemoteFile
+
+_MAX_ENTRIES: Final = 2000
+"""As many as Dropbox gives in one answer."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a listing stands: in the answer that `cursor` gives ('' the first), after `skip` of its entries.
+
+    Dropbox takes `limit` as an approximate number, so that an answer may have to be taken in two.
+    """
+
+    cursor: str = ""
+    skip: int = 0
+
+    @classmethod
+    def parse(cls, token: str | None) -> _Place:
+        if token is None:
+            return cls()
+        try:
+            cursor, skip = json.loads(token)
+            return cls(str(cursor), int(skip))
+        except (ValueError, TypeError):
+            raise Conflict("this listing cannot be continued: its token is not ours", code="token") from None
+
+    @property
+    def token(self) -> str:
+        return json.dumps([self.cursor, self.skip])
+
+
+def page(wire: Wire, folders: Folders, prefix: str, delimiter: str, token: str | None, limit: int) -> Page:
+    """What `BaseProvider.scan` promises. Asks only for the folder in which the prefix ends."""
+    folder, _, _ = prefix.rpartition("/")
+    try:
+        parts = checked_key(folder) if folder else []
+    except InvalidName:
+        return Page()  # no name of Dropbox begins so
+    place = _Place.parse(token)
+    shown = _Shown(prefix, bool(delimiter), max(1, limit))
+    while True:
+        reply = _ask(wire, folders, parts, place.cursor, recursive=not delimiter, limit=min(shown.limit, _MAX_ENTRIES))
+        if reply is None:
+            return Page()
+        entries = list(reply.get("entries") or ())
+        taken = place.skip
+        for key, metadata in _below(folder, len(folders.path(parts).split("/")), entries[place.skip :]):
+            if shown.full:
+                break
+            shown.take(key, metadata)
+            taken += 1
+        if taken < len(entries):
+            return shown.page(_Place(place.cursor, taken).token)
+        if not reply.get("has_more"):
+            return shown.page(None)
+        place = _Place(str(reply.get("cursor")))
+        if shown.full:
+            return shown.page(place.token)
+
+
+class _Shown:
+    """A page as it fills. It also ends when too much was read that does not belong to it."""
+
+    def __init__(self, prefix: str, folded: bool, limit: int) -> None:
+        self.limit = limit
+        self._prefix = prefix
+        self._folded = folded
+        self._files: dict[str, RemoteFile] = {}
+        self._prefixes: dict[str, None] = {}
+        self._passed_over = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self._files) + len(self._prefixes) >= self.limit or self._passed_over >= _MAX_ENTRIES
+
+    def take(self, key: str | None, metadata: Mapping[str, Any]) -> None:
+        if key is None or not key.startswith(self._prefix):
+            self._passed_over += 1
+        elif is_file(metadata):
+            self._files[key] = remote_file(key, metadata)
+        elif self._folded:
+            self._prefixes[f"{key}/"] = None
+        else:
+            self._passed_over += 1
+
+    def page(self, token: str | None) -> Page:
+        return Page(files=tuple(self._files.values()), prefixes=tuple(self._prefixes), next_token=token)
+
+
+def _ask(
+    wire: Wire, folders: Folders, parts: Sequence[str], cursor: str, *, recursive: bool, limit: int
+) -> dict[str, Any] | None:
+    """One answer; None when the folder is not there. Raises NotFound when it is the container."""
+    about = "listing"
+    if cursor:
+        request = Request("files/list_folder/continue", {"cursor": cursor}, accepts=frozenset({409}), about=about)
+    else:
+        arguments = {"path": folders.path(parts), "recursive": recursive, "limit": limit}
+        request = Request("files/list_folder", arguments, accepts=frozenset({409}), about=about)
+    reply = wire.ask(request, Calls())
+    if reply.status != 409:
+        return reply.json()
+    if "reset" in reply.tags:
+        raise Conflict("Dropbox has forgotten how far this listing had come", hint="List again.", code="reset")
+    if "path" in reply.tags and ("not_found" in reply.tags or "not_folder" in reply.tags):
+        if not parts:
+            raise folders.missing()
+        folders.require_container()
+        return None
+    raise failure(reply, about)
+
+
+def _below(
+    folder: str, depth: int, entries: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+    """Each entry with its key. None for the folder itself, and for what was removed while the listing went on.
+
+    Of a path as Dropbox displays it, only the end is surely spelt right: the folder's own part is taken as it was
+    asked for.
+    """
+    for metadata in entries:
+        display = str(metadata.get("path_display") or metadata.get("path_lower") or "").split("/")
+        if metadata.get(".tag") not in ("file", "folder") or len(display) <= depth:
+            yield None, metadata
+            continue
+        names = [decode_name(name) for name in (*display[depth:-1], str(metadata.get("name", "")))]
+        yield "/".join([folder, *names] if folder else names), metadata

@@ -1,0 +1,151 @@
+"""Authorising with Dropbox: open an address in any browser, bring back the code that the page shows.
+
+The flow without redirect and with PKCE: no secret of the app is needed, and nothing listens here. Source:
+https://www.dropbox.com/developers/documentation/http/documentation#oauth2-authorize
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from providers import oauth, settings
+from providers.connection import Calls
+from providers.context import ProviderContext
+from providers.dropbox.provider import signed_in
+from providers.dropbox.settings import Settings
+from providers.dropbox.tokens import access_of, refused
+from providers.dropbox.wire import WEB, Request, Wire, checked_endpoint
+from providers.errors import Authentication, InvalidConfiguration, PermissionDenied, ProviderError
+from providers.oauth import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
+from providers.secret import Secret
+
+_LOG: Final = logging.getLogger(__name__)
+_TITLE: Final = "Dropbox"
+SCOPES: Final = ("account_info.read", "files.content.read", "files.content.write", "files.metadata.read")
+"""What a backup needs, and nothing else that the app may be allowed."""
+
+METHODS: Final = (
+    Method(
+        name="code",
+        title="Paste a code",
+        help="Open an address in any browser, on any machine, and paste the code that the page shows.",
+        answer=Answer.CODE,
+    ),
+)
+
+
+def open_flow(config: Mapping[str, Any], method: str, *, context: ProviderContext) -> AuthorizationFlow:
+    """A flow for an instance's settings, of which `app_key` is needed. Raises InvalidConfiguration."""
+    own = settings.load(Settings, config)
+    if not own.app_key:
+        raise InvalidConfiguration(
+            "app_key: the key of the app is missing", field="app_key", hint="Copy it from the Dropbox App Console."
+        )
+    return CodeFlow(own, context)
+
+
+class CodeFlow(AuthorizationFlow):
+    """Holds the PKCE verifier of the newest `begin`; each can be finished once."""
+
+    def __init__(self, own: Settings, context: ProviderContext) -> None:
+        self._own = own
+        self._context = context
+        self._endpoint_url = checked_endpoint(own.endpoint_url)
+        self._pkce: Pkce | None = None
+        self._state = ""
+        self._wires: list[Wire] = []
+
+    def begin(self) -> Authorization:
+        self._pkce = Pkce()
+        self._state = oauth.new_state()
+        query = {
+            "client_id": self._own.app_key,
+            "response_type": "code",
+            "token_access_type": "offline",
+            "code_challenge": self._pkce.challenge,
+            "code_challenge_method": "S256",
+            "scope": " ".join(SCOPES),
+            "state": self._state,
+        }
+        return Authorization(
+            address=f"{self._endpoint_url or WEB}/oauth2/authorize?{urlencode(query)}",
+            answer=Answer.CODE,
+            instructions="Sign in to Dropbox, choose Allow, and bring back the code that the page shows.",
+            state=self._state,
+        )
+
+    def finish(self, pasted: str) -> Grant:
+        pkce = self._pkce
+        if pkce is None:
+            raise Authentication("Dropbox: nothing was begun, or it was finished before", hint="Begin anew.")
+        code = oauth.code_from(pasted, title=_TITLE, state=self._state)
+        told = self._exchange(code, pkce)
+        self._pkce = None
+        access, _ = access_of(told)
+        refresh = told.get("refresh_token")
+        if not isinstance(refresh, str) or not refresh:
+            raise Authentication("Dropbox gave no lasting authorisation (refresh token)", hint="Begin anew.")
+        wire = self._wire(access)
+        try:
+            self._check_scopes(str(told.get("scope", "")))
+            account_id, account = signed_in(wire)
+            if self._own.account_id and account_id != self._own.account_id:
+                raise oauth.wrong_account(_TITLE, self._own.account_id, f"{account} ({account_id})")
+        except ProviderError:
+            self._give_back(wire)
+            raise
+        return Grant(secrets={"refresh_token": Secret(refresh)}, values={"account_id": account_id}, account=account)
+
+    def _exchange(self, code: Secret, pkce: Pkce) -> dict[str, Any]:
+        form = {
+            "grant_type": "authorization_code",
+            "code": code.reveal(),
+            "client_id": self._own.app_key,
+            "code_verifier": pkce.verifier.reveal(),
+        }
+        reply = self._wire(None).ask_for_token(form, Calls())
+        if reply.status == 200:
+            return reply.json()
+        error = refused(reply)
+        if error.code == "invalid_grant":
+            raise oauth.expired(_TITLE)
+        raise error
+
+    def _check_scopes(self, granted: str) -> None:
+        missing = [scope for scope in SCOPES if scope not in granted.split()]
+        if missing:
+            names = ", ".join(missing)
+            raise PermissionDenied(
+                f"Dropbox: the app may not do what a backup needs: {names}",
+                hint=f"Tick {names} in the app's Permissions tab, submit, then begin anew.",
+                code="missing_scope",
+            )
+
+    def _give_back(self, wire: Wire) -> None:
+        """What was granted and is not wanted does not stay: neither here nor there."""
+        try:
+            wire.ask(Request("auth/token/revoke"), Calls())
+        except ProviderError as error:
+            _LOG.warning("an authorisation that is not used could not be given back: %s", error)
+
+    def _wire(self, access: Secret | None) -> Wire:
+        wire = Wire(
+            self._endpoint_url,
+            self._own.app_key,
+            None,
+            timeout_s=self._own.timeout,
+            save_secret=self._context.save_secret,
+            clock=self._context.clock,
+            count_call=self._context.count_call,
+            access_token=access,
+        )
+        self._wires.append(wire)
+        return wire
+
+    def close(self) -> None:
+        for wire in self._wires:
+            wire.close()
+        self._wires.clear()

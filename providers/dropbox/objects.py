@@ -1,0 +1,91 @@
+"""Files as Dropbox describes them, and as it wants them described."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from providers.digests import DROPBOX_HASH
+from providers.dropbox.names import decode_name, same
+from providers.errors import Conflict, Transient
+from providers.objects import RemoteFile
+from providers.upload import UploadRequest
+
+_SECOND_NS: Final = 1_000_000_000
+
+
+def remote_file(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
+    """A `FileMetadata`. Raises Transient when it is none."""
+    size, rev = metadata.get("size"), metadata.get("rev")
+    if not isinstance(size, int) or not isinstance(rev, str):
+        raise Transient(f"{key!r}: Dropbox's answer describes no file")
+    client, server = _time_s(metadata.get("client_modified")), _time_s(metadata.get("server_modified"))
+    told = metadata.get("content_hash")
+    return RemoteFile(
+        key=key,
+        size_bytes=size,
+        modified_at=client if client is not None else server,
+        mtime_ns=None if client is None else int(client) * _SECOND_NS,
+        stored_at=server,
+        etag=rev,
+        id=str(metadata.get("id", "")),
+        checksums={DROPBOX_HASH: told.lower()} if isinstance(told, str) else {},
+    )
+
+
+def _time_s(text: object) -> float | None:
+    try:
+        return datetime.fromisoformat(str(text)).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def client_modified(mtime_ns: int) -> str | None:
+    """The mtime as rclone's dropbox backend sends it, to the nearest second; None outside the years 1 to 9999."""
+    seconds = (2 * mtime_ns + _SECOND_NS) // (2 * _SECOND_NS)
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return f"{moment.year:04}{moment:-%m-%dT%H:%M:%SZ}"
+
+
+def commit_info(request: UploadRequest, path: str) -> dict[str, Any]:
+    """`CommitInfo`: what is to be stored, where and over what."""
+    info: dict[str, Any] = {
+        "path": path,
+        "mode": "add" if request.only_if_absent else "overwrite",
+        "autorename": False,
+        "mute": True,
+        "strict_conflict": request.only_if_absent,
+    }
+    moment = None if request.mtime_ns is None else client_modified(request.mtime_ns)
+    if moment is not None:
+        info["client_modified"] = moment
+    return info
+
+
+def name_of(metadata: Mapping[str, Any]) -> str:
+    """The last part of the path, spelt as Dropbox keeps it; only this part is always spelt right."""
+    return str(metadata.get("name", ""))
+
+
+def is_file(metadata: Mapping[str, Any]) -> bool:
+    return bool(metadata.get(".tag", "file") == "file")
+
+
+def just_stored(key: str, leaf: str, metadata: Mapping[str, Any]) -> RemoteFile:
+    """What an upload answers. Conflict when it went to a name that is spelt differently."""
+    name = name_of(metadata)
+    if not same(name, leaf):
+        raise lookalike(key, name)
+    return remote_file(key, metadata)
+
+
+def lookalike(key: str, name: str) -> Conflict:
+    return Conflict(
+        f"{key!r}: {decode_name(name)!r} is already there, and Dropbox does not tell the two apart",
+        hint="Rename one of the two; names that differ only in upper and lower case cannot stand side by side.",
+        code="case_conflict",
+    )

@@ -1,0 +1,278 @@
+"""The Dropbox service."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Final, cast
+
+from providers.base import BaseProvider, RangeReader
+from providers.capabilities import Capabilities
+from providers.connection import Calls
+from providers.connection_check import PROBE_PREFIX
+from providers.context import ProviderContext
+from providers.digests import DROPBOX_HASH
+from providers.dropbox import listing
+from providers.dropbox.folders import Folders, container_path
+from providers.dropbox.names import MAX_KEY_BYTES, checked_key, checked_new_key, decode_name, folded, same
+from providers.dropbox.objects import is_file, name_of, remote_file
+from providers.dropbox.reader import FileRange
+from providers.dropbox.replies import failure
+from providers.dropbox.settings import Settings
+from providers.dropbox.uploads import SessionUpload, SingleUpload
+from providers.dropbox.wire import API, Request, Wire, checked_endpoint
+from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError
+from providers.oauth import wrong_account
+from providers.objects import Page, RemoteFile
+from providers.settings import ProviderSettings
+from providers.upload import UploadRequest, UploadSession
+
+_MIB: Final = 1 << 20
+_SINGLE_BYTES: Final = 4 * _MIB
+_WRONG_HASH: Final = "0" * 64
+
+
+class DropboxProvider(BaseProvider):
+    """Keeps files in a folder of a Dropbox.
+
+    Small files go in one request, others through an upload session, part after part; each request carries the content
+    hash of its bytes. mtime is kept as rclone keeps it (client_modified, whole seconds), names are encoded as rclone
+    does. Names that differ only in case are one file to Dropbox: the second one is refused before anything is sent.
+    An older version of what is replaced or deleted stays for 30 days or longer, as the account's plan says.
+    """
+
+    name: ClassVar[str] = "dropbox"
+    Settings: ClassVar[type[ProviderSettings]] = Settings
+
+    def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
+        super().__init__(config, context=context)
+        own = cast(Settings, self.settings)
+        self._own = own
+        self._endpoint_url = checked_endpoint(own.endpoint_url)
+        self._folders = Folders(lambda: self._wire, container_path(own.container), self.context.clock)
+        self._opened: Wire | None = None
+        self._enforced: bool | None = None
+        self._perhaps_removed: set[str] = set()
+        """Keys whose removal was asked for in a request that got no answer."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            max_part_bytes=128 * _MIB,
+            max_object_bytes=2**41 - 2**22,
+            single_put_bytes=_SINGLE_BYTES,
+            max_key_bytes=MAX_KEY_BYTES,
+            conditional_commit=True,
+            enforced_checksums=frozenset({DROPBOX_HASH}) if self._known_to_enforce() else frozenset(),
+            part_digests=(DROPBOX_HASH,),
+            whole_digests=(DROPBOX_HASH,),
+            create_container=True,
+            list_containers=True,
+            case_sensitive=False,
+            keeps_old_versions=True,
+        )
+
+    @property
+    def location(self) -> str:
+        account = f" account={self._own.account_id}" if self._own.account_id else ""
+        where = self._endpoint_url or "Dropbox"
+        return f"dropbox {where} app={self._own.app_key}{account} folder={folded(self._folders.root) or '/'}"
+
+    @property
+    def _wire(self) -> Wire:
+        if self._opened is None:
+            self._opened = Wire(
+                self._endpoint_url,
+                self._own.app_key,
+                self._own.refresh_token,
+                timeout_s=self.settings.timeout,
+                save_secret=self.context.save_secret,
+                clock=self.context.clock,
+                count_call=self.context.count_call,
+            )
+        return self._opened
+
+    # What the service does
+
+    @property
+    def _facts_key(self) -> str:
+        return f"dropbox {self._endpoint_url or API}"
+
+    def _known_to_enforce(self) -> bool:
+        if self._enforced is None:
+            found = self.context.facts.recall(self._facts_key)
+            self._enforced = None if found is None else found.get("content_hash") is True
+        return bool(self._enforced)
+
+    def learn(self) -> None:
+        """Whether a wrong content hash is refused; one request, once for all accounts."""
+        self._known_to_enforce()
+        if self._enforced is not None:
+            return
+        self._folders.require_container()
+        key = f"{PROBE_PREFIX}learn-{secrets.token_hex(8)}"
+        arguments = {"path": self._folders.path([key]), "mode": "add", "mute": True, "content_hash": _WRONG_HASH}
+        request = Request("files/upload", arguments, b"probe", 5, content=True, about=key)
+        try:
+            self._wire.ask(request, Calls())
+        except Integrity:
+            self._enforced = True
+        else:
+            self._enforced = False
+            self._delete(key, self._folders.path([key]), "")
+        self.context.facts.remember(self._facts_key, {"content_hash": self._enforced})
+
+    # Reading
+
+    def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
+        if delimiter not in ("", "/"):
+            raise InvalidName(f"{delimiter!r}: folders are separated by '/'")
+        return listing.page(self._wire, self._folders, prefix, delimiter, token, limit)
+
+    def stat(self, key: str) -> RemoteFile:
+        return remote_file(key, self._metadata(key))
+
+    def _metadata(self, key: str) -> Mapping[str, Any]:
+        """Of a file spelt just so. NotFound for anything else; a file spelt otherwise is named."""
+        parts = checked_key(key)
+        found = self._folders.metadata(self._folders.path(parts), key)
+        if found is None or (is_file(found) and same(name_of(found), parts[-1])):
+            self._folders.looked(key)
+        if found is None or not is_file(found):
+            raise NotFound(f"{key}: there is no such file", code="not_found")
+        if not same(name_of(found), parts[-1]):
+            raise NotFound(f"{key}: there is no such file, only {decode_name(name_of(found))!r}", code="not_found")
+        return found
+
+    def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
+        path = self._folders.path(checked_key(key))
+        if size_bytes:
+            return FileRange(self._wire, path, key, offset, size_bytes, etag)
+        if etag and self.stat(key).etag != etag:
+            raise Conflict(f"{key}: changed since it was looked at")
+        return _Nothing(self, key)
+
+    # Writing
+
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        key = request.key
+        parts = checked_new_key(key)
+        path = self._folders.path(parts)
+        if token is not None:
+            return SessionUpload(self._wire, path, request, token)
+        self._folders.require_container()
+        single = request.part_count == 1 and request.size_bytes <= _SINGLE_BYTES
+
+        def make() -> UploadSession:
+            if single:
+                return SingleUpload(self._wire, path, request, lambda: self.stat(key))
+            return SessionUpload(self._wire, path, request, None)
+
+        return self._folders.claim(key, parts, make)
+
+    def remove(self, key: str) -> None:
+        """Two requests: `files/delete_v2` alone would also take a folder with all that is in it, or another
+        spelling."""
+        try:
+            found = self._metadata(key)
+        except NotFound:
+            if key not in self._perhaps_removed:
+                raise
+            self._perhaps_removed.discard(key)
+            return
+        self._perhaps_removed.add(key)
+        try:
+            self._delete(key, self._folders.path(checked_key(key)), str(found.get("rev", "")))
+        except ProviderError as error:
+            if not error.retryable:
+                self._perhaps_removed.discard(key)
+            raise
+        self._perhaps_removed.discard(key)
+
+    def _delete(self, key: str, path: str, rev: str) -> None:
+        """With `rev`, only just that version."""
+        arguments = {"path": path, "parent_rev": rev} if rev else {"path": path}
+        request = Request("files/delete_v2", arguments, accepts=frozenset({409}), about=key)
+        reply = self._wire.ask(request, Calls())
+        if reply.status != 409:
+            return
+        if "conflict" in reply.tags:
+            raise Conflict(f"{key}: changed since it was looked at, and was not deleted", code=reply.tags[-1])
+        raise failure(reply, key)
+
+    # Folders and checks
+
+    def containers(self) -> list[str]:
+        found: list[str] = []
+        arguments: dict[str, Any] = {"path": ""}
+        route = "files/list_folder"
+        while True:
+            reply = self._wire.ask(Request(route, arguments, about="folders"), Calls()).json()
+            entries = (entry for entry in reply.get("entries") or () if entry.get(".tag") == "folder")
+            found += [decode_name(name_of(entry)) for entry in entries]
+            if not reply.get("has_more"):
+                return found
+            route, arguments = "files/list_folder/continue", {"cursor": reply.get("cursor")}
+
+    def create_container(self, name: str) -> None:
+        parts = checked_new_key(name.strip("/"))
+        path = "/" + "/".join(parts)
+        request = Request("files/create_folder_v2", {"path": path, "autorename": False}, about=name)
+        try:
+            self._wire.ask(request, Calls())
+        except Conflict:
+            found = self._folders.metadata(path, name)
+            if found is None or is_file(found):
+                raise Conflict(f"{name}: a file of that name is already there", hint="Choose another name.") from None
+
+    def check_reach(self) -> str:
+        accepted = frozenset({400, 401})  # what Dropbox says to somebody who does not say who he is
+        reply = self._wire.ask(Request("check/user", {"query": ""}, signed=False, accepts=accepted), Calls())
+        server = f" ({reply.headers['server'][:40]})" if reply.headers.get("server") else ""
+        return f"{self._endpoint_url or API} answers{server}"
+
+    def check_authentication(self) -> str:
+        account_id, account = signed_in(self._wire)
+        if self._own.account_id and account_id != self._own.account_id:
+            raise wrong_account("Dropbox", self._own.account_id, f"{account} ({account_id})")
+        return f"signed in as {account}"
+
+    def check_container(self) -> str:
+        self._folders.require_container()
+        told = self._wire.ask(Request("users/get_space_usage"), Calls()).json()
+        used, allocation = told.get("used"), told.get("allocation")
+        allocated = allocation.get("allocated") if isinstance(allocation, dict) else None
+        room = ""
+        if isinstance(used, int) and isinstance(allocated, int):
+            room = f", {max(0, allocated - used) / 1e9:,.1f} of {allocated / 1e9:,.1f} GB free"
+        return f"folder {self._folders.root or '/'}{room}"
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+
+class _Nothing(RangeReader):
+    """No bytes, of a file that must be there all the same."""
+
+    def __init__(self, provider: BaseProvider, key: str) -> None:
+        self._provider = provider
+        self._key = key
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._provider.stat(self._key)
+        return iter(())
+
+    def interrupt(self) -> None:
+        """One short request, which the active token cancels."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def signed_in(wire: Wire) -> tuple[str, str]:
+    """Id of the account, and whose it is for a person to recognise."""
+    told = wire.ask(Request("users/get_current_account", about="account"), Calls()).json()
+    name = told.get("name")
+    shown = name.get("display_name") if isinstance(name, dict) else ""
+    return str(told.get("account_id", "")), " ".join(str(text) for text in (shown, told.get("email")) if text)

@@ -1,0 +1,187 @@
+"""What Dropbox answers, and what its errors mean in the terms of `providers.errors`.
+
+Source: https://www.dropbox.com/developers/documentation/http/documentation#error-handling
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from providers import errors
+from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
+
+_BY_TAG: Final[dict[str, type[ProviderError]]] = {
+    **dict.fromkeys(["not_found", "not_file", "not_folder", "closed"], errors.NotFound),
+    **dict.fromkeys(["conflict", "reset", "incorrect_offset"], errors.Conflict),
+    **dict.fromkeys(["insufficient_space", "team_folder_insufficient_space"], errors.QuotaExceeded),
+    **dict.fromkeys(["member_folder_insufficient_space", "upload_traffic_limit_reached"], errors.QuotaExceeded),
+    **dict.fromkeys(["no_write_permission", "access_restricted", "operation_suppressed"], errors.PermissionDenied),
+    **dict.fromkeys(["locked", "restricted_content", "team_folder", "no_permission"], errors.PermissionDenied),
+    **dict.fromkeys(["malformed_path", "disallowed_name"], errors.InvalidName),
+    **dict.fromkeys(["too_many_write_operations", "too_many_requests"], errors.RateLimited),
+    **dict.fromkeys(["content_hash_mismatch"], errors.Integrity),
+    **dict.fromkeys(["payload_too_large", "too_large"], errors.Unsupported),
+    **dict.fromkeys(["unsupported_file", "unsupported_content_type"], errors.Unsupported),
+    **dict.fromkeys(["encryption_not_supported"], errors.Unsupported),
+}
+_BY_STATUS: Final[dict[int, type[ProviderError]]] = {
+    401: errors.Authentication,
+    403: errors.PermissionDenied,
+    404: errors.NotFound,
+    408: errors.Transient,
+    409: errors.Conflict,
+    412: errors.Conflict,
+    413: errors.Unsupported,
+    416: errors.Integrity,
+    429: errors.RateLimited,
+    503: errors.RateLimited,
+    507: errors.QuotaExceeded,
+}
+_HINTS: Final[dict[type[ProviderError], str]] = {
+    errors.Authentication: "Authorise this instance anew (authorize).",
+    errors.PermissionDenied: "See that the app's permissions are ticked, and that nobody restricted the account.",
+    errors.QuotaExceeded: "Make room in this Dropbox, or get more, then retry: what was sent is kept for 7 days.",
+    errors.Unsupported: "Store it under another name, in smaller pieces, or in another service.",
+    ProviderError: "Try again later; if it stays, look at https://status.dropbox.com.",
+}
+_SCOPE: Final = re.compile(r"required scope '([a-z_.]+)'")
+_MAX_WORDS: Final = 300
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises InvalidConfiguration when what answered is not Dropbox."""
+        found = parsed(self.body)
+        if found is None:
+            raise not_dropbox(self)
+        return found
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The error's tags from the outside in: ('path', 'conflict', 'file')."""
+        return tuple(_tags((parsed(self.body) or {}).get("error")))
+
+
+def parsed(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _tags(error: object) -> Iterator[str]:
+    """Tagged unions are nested under the name of their tag, or, in UploadWriteFailed, under `reason`."""
+    for _ in range(8):
+        if isinstance(error, str):
+            yield clean(error, 100)
+            return
+        if not isinstance(error, dict):
+            return
+        tag = error.get(".tag")
+        if isinstance(tag, str):
+            yield clean(tag, 100)
+            error = error.get(tag, error.get("reason"))
+        else:
+            error = error.get("reason")
+
+
+def clean(text: str, limit: int = _MAX_WORDS) -> str:
+    """A server's words on one line, and not too many."""
+    words = "".join(char if char.isprintable() else " " for char in text[: 4 * limit])
+    return " ".join(words.split())[:limit]
+
+
+def not_dropbox(reply: Reply) -> ProviderError:
+    kind = clean(reply.headers.get("content-type", "no content type").partition(";")[0], 60)
+    return InvalidConfiguration(
+        f"something answers, but not as Dropbox does (HTTP {reply.status}, {kind})",
+        field="endpoint_url",
+        hint="Perhaps a login portal or a proxy stands between; endpoint_url is empty for Dropbox itself.",
+    )
+
+
+def failure(reply: Reply, about: str) -> ProviderError:
+    """The error that a reply of status 300 and above tells; `about` says what was asked for."""
+    tags = reply.tags
+    found = parsed(reply.body)
+    summary = clean(str((found or {}).get("error_summary") or "")).rstrip("./ ")
+    told = summary or (clean(reply.body.decode("utf-8", "replace")) if found is None and _plain(reply) else "")
+    told = told or f"HTTP {reply.status}"
+    scope = _missing_scope(reply, told)
+    if scope:
+        return errors.PermissionDenied(
+            f"the app may not do this: it lacks the permission {scope}",
+            hint=f"Tick {scope} in the app's Permissions tab, submit, then authorise this instance anew.",
+            code="missing_scope",
+        )
+    cls = next((_BY_TAG[tag] for tag in tags if tag in _BY_TAG), None) if reply.status == 409 else None
+    cls = cls or _BY_STATUS.get(reply.status) or (Transient if reply.status >= 500 else ProviderError)
+    if reply.status == 409 and tags[-1:] == ("other",) and cls is errors.Conflict:
+        cls = ProviderError
+    code = tags[-1] if tags else ""
+    if cls is RateLimited:
+        return RateLimited(f"Dropbox asks to slow down: {told}", code=code, retry_after_s=retry_after_s(reply))
+    if 300 <= reply.status < 400:
+        return not_dropbox(reply)
+    return cls(f"{about}: Dropbox answers {told}", hint=_HINTS.get(cls, ""), code=code)
+
+
+def _plain(reply: Reply) -> bool:
+    return reply.headers.get("content-type", "").startswith("text/plain")
+
+
+def _missing_scope(reply: Reply, told: str) -> str:
+    if "missing_scope" in reply.tags:
+        error = (parsed(reply.body) or {}).get("error")
+        return clean(str(error.get("required_scope", "")) if isinstance(error, dict) else "", 60) or "that it needs"
+    found = _SCOPE.search(told) if reply.status == 400 else None
+    return found[1] if found else ""
+
+
+def retry_after_s(reply: Reply) -> float | None:
+    """Retry-After, or what the body of a 429 says."""
+    error = (parsed(reply.body) or {}).get("error")
+    told = reply.headers.get("retry-after") or (error.get("retry_after") if isinstance(error, dict) else None)
+    text = str(told) if told is not None else ""
+    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None
+
+
+def connection_failure(error: Exception, host: str, port: int, timeout_s: float) -> ProviderError:
+    """What a failed connection means: each cause with its own words and cure."""
+    at = f"{host}:{port}"
+    if isinstance(error, socket.gaierror):
+        return Transient(f"the name {host} cannot be found", hint="Check the DNS of this machine.", code="DNS")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return InvalidConfiguration(
+            f"the certificate of {at} is not trusted: {error.verify_message}",
+            field="endpoint_url",
+            hint="Check the clock of this machine; the CA of a proxy that opens TLS goes into the system's store.",
+        )
+    if isinstance(error, ssl.SSLError) and error.reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}:
+        return InvalidConfiguration(f"endpoint_url: {at} does not speak TLS", field="endpoint_url")
+    if isinstance(error, ConnectionRefusedError):
+        return Transient(f"{at} refuses the connection", hint="Check the network and any proxy.", code="REFUSED")
+    if isinstance(error, TimeoutError):
+        return Transient(
+            f"{at}: no byte has moved for {timeout_s:g} s",
+            hint="Check the network and firewalls; what was sent is kept.",
+            code="TIMEOUT",
+        )
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
+        return Transient(f"{at} broke off, or does not speak HTTP: {type(error).__name__}")
+    return Transient(f"the connection to {at} broke: {error or type(error).__name__}", code="CONNECTION")

@@ -1,0 +1,113 @@
+"""The access token: made from the refresh token when one is needed, kept in memory only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from providers.connection import Calls
+from providers.dropbox.replies import Reply, clean, failure, parsed
+from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
+from providers.secret import Secret
+
+_MARGIN_S: Final = 60.0
+_LOOK_S: Final = 0.1
+_BROUGHT_ALONG_S: Final = 600.0
+_AUTHORIZE: Final = "Authorise this instance (authorize)."
+
+
+class Tokens:
+    """Usable from several threads: one refreshes, the others wait for it."""
+
+    def __init__(
+        self,
+        app_key: str,
+        refresh_token: Secret | None,
+        *,
+        ask: Callable[[Mapping[str, str], Calls], Reply],
+        save: Callable[[Secret, Secret], bool],
+        clock: Callable[[], float],
+        access: Secret | None = None,
+    ) -> None:
+        """`ask(form, calls)` posts a form to the token endpoint; a refusal is an answer too."""
+        self._app_key = app_key
+        self._refresh_token = refresh_token
+        self._ask = ask
+        self._save = save
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._access = access
+        self._good_until = clock() + _BROUGHT_ALONG_S if access else 0.0
+
+    def access(self, calls: Calls, *, instead_of: Secret | None = None) -> Secret:
+        """A token that is good for now; another one than `instead_of`, which the service has refused."""
+        self._enter(calls)
+        try:
+            fresh = self._access is not None and self._clock() < self._good_until
+            if self._access is None or not fresh or self._access == instead_of:
+                self._refresh(calls)
+            assert self._access is not None
+            return self._access
+        finally:
+            self._lock.release()
+
+    def _enter(self, calls: Calls) -> None:
+        """Take the lock; raises when the session is interrupted while another thread refreshes."""
+        call = calls.begin()
+        try:
+            while not self._lock.acquire(timeout=_LOOK_S):
+                if call.interrupted:
+                    raise Transient("interrupted")
+        finally:
+            calls.end(call)
+
+    def _refresh(self, calls: Calls) -> None:
+        if not self._app_key:
+            raise InvalidConfiguration("app_key: the key of the app is missing", field="app_key")
+        if not self._refresh_token:
+            raise Authentication("Dropbox: this instance is not authorised yet", hint=_AUTHORIZE)
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": self._refresh_token.reveal(),
+            "client_id": self._app_key,
+        }
+        reply = self._ask(form, calls)
+        if reply.status != 200:
+            raise refused(reply)
+        told = reply.json()
+        self._access, lasts_s = access_of(told)
+        self._good_until = self._clock() + lasts_s - _MARGIN_S
+        newer = told.get("refresh_token")
+        if isinstance(newer, str) and newer and newer != self._refresh_token.reveal():
+            self._save(self._refresh_token, Secret(newer))
+            self._refresh_token = Secret(newer)
+
+
+def access_of(told: dict[str, Any]) -> tuple[Secret, float]:
+    """The access token in an answer of the token endpoint, and for how many seconds it is good."""
+    token, lasts_s = told.get("access_token"), told.get("expires_in", 0)
+    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+        raise Transient("Dropbox's token endpoint gave no token")
+    return Secret(token), float(lasts_s) if isinstance(lasts_s, (int, float)) else 0.0
+
+
+def refused(reply: Reply) -> ProviderError:
+    """What a refusal of the token endpoint means (RFC 6749, 5.2)."""
+    found = parsed(reply.body) or {}
+    told = found.get("error")
+    code = clean(told, 60) if isinstance(told, str) else ""
+    words = clean(str(found.get("error_description") or code), 200)
+    if code == "invalid_grant":
+        return Authentication(
+            f"Dropbox does not accept this authorisation any more: {words}",
+            hint="It was taken away, or belongs to another app key. Authorise this instance anew (authorize).",
+            code="invalid_grant",
+        )
+    if code in {"invalid_client", "unauthorized_client"} or (code and "client_id" in words):
+        return Authentication(
+            f"Dropbox does not know this app key: {words}", hint="Check app_key in the App Console.", code=code
+        )
+    if code and reply.status < 429:
+        return Authentication(f"Dropbox does not authorise: {words}", hint=_AUTHORIZE, code=code)
+    return failure(reply, "authorisation")

@@ -1,0 +1,201 @@
+"""One request to Dropbox at a time: sent as it is read, answered or turned into a ProviderError. Never retries, but for
+the one repetition after a new access token.
+
+Spoken directly, without Dropbox's SDK: that one cannot be interrupted, reads a whole request into memory before it
+moves, and retries on its own. Source: https://www.dropbox.com/developers/documentation/http/documentation
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+from providers import http1
+from providers.connection import Call, Calls, Connection, Pool
+from providers.dropbox import replies
+from providers.dropbox.replies import Reply
+from providers.dropbox.tokens import Tokens
+from providers.errors import InvalidConfiguration, ProviderError, Transient
+from providers.exchange import Answer
+from providers.http1 import Response
+from providers.secret import Secret
+from providers.upload import PartBody
+
+API: Final = "https://api.dropboxapi.com"
+CONTENT: Final = "https://content.dropboxapi.com"
+WEB: Final = "https://www.dropbox.com"
+TOKEN_ROUTE: Final = "oauth2/token"
+
+
+@dataclass(frozen=True)
+class Request:
+    route: str
+    """Dropbox's name of the operation: 'files/get_metadata'."""
+    arguments: Mapping[str, Any] | None = None
+    body: bytes | PartBody | None = None
+    """Content of an upload; None for what is asked by JSON alone."""
+    body_bytes: int = 0
+    content: bool = False
+    """Goes to the content host, with its arguments in a header."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    signed: bool = True
+    accepts: frozenset[int] = frozenset()
+    """Statuses beside success with which the caller can do something."""
+    about: str = ""
+    """What error messages name: the key, mostly."""
+
+
+class Wire:
+    """Usable from several threads. Everything raises ProviderError."""
+
+    def __init__(
+        self,
+        endpoint_url: str,
+        app_key: str,
+        refresh_token: Secret | None,
+        *,
+        timeout_s: float,
+        save_secret: Callable[[Secret, Secret], bool],
+        clock: Callable[[], float],
+        count_call: Callable[[str], None],
+        access_token: Secret | None = None,
+    ) -> None:
+        """`access_token` is one to begin with, just made by somebody else."""
+        self._timeout_s = timeout_s
+        self._count_call = count_call
+        self._api = Pool(endpoint_url or API, timeout_s=timeout_s)
+        self._content = Pool(endpoint_url or CONTENT, timeout_s=timeout_s)
+        self._tokens = Tokens(
+            app_key, refresh_token, ask=self.ask_for_token, save=save_secret, clock=clock, access=access_token
+        )
+
+    def close(self) -> None:
+        self._api.close()
+        self._content.close()
+
+    def ask(self, request: Request, calls: Calls) -> Reply:
+        """The whole answer of a request that succeeds, or has a status that it accepts."""
+        answer = self.open(request, calls)
+        try:
+            return Reply(answer.status, answer.headers, answer.rest())
+        finally:
+            answer.close()
+
+    def ask_for_token(self, form: Mapping[str, str], calls: Calls) -> Reply:
+        """A request to the token endpoint, refusals included."""
+        body = urlencode(form).encode("ascii")
+        request = Request(
+            TOKEN_ROUTE, body=body, body_bytes=len(body), signed=False, accepts=frozenset({400, 401, 403, 404})
+        )
+        return self.ask(request, calls)
+
+    def open(self, request: Request, calls: Calls) -> Answer:
+        """An answer whose body is still to be read; close it."""
+        if not request.signed:
+            answer = self._send(request, None, calls)
+            return self._judged(request, answer, Reply(answer.status, answer.headers))
+        token = self._tokens.access(calls)
+        answer = self._send(request, token, calls)
+        if answer.status != 401:
+            return self._judged(request, answer, Reply(answer.status, answer.headers))
+        reply = _read(answer)
+        if "missing_scope" in reply.tags:
+            raise replies.failure(reply, request.about or request.route)
+        token = self._tokens.access(calls, instead_of=token)
+        if request.body is not None and not isinstance(request.body, bytes):
+            request.body.seek(len(request.body) - request.body_bytes)
+        answer = self._send(request, token, calls)
+        return self._judged(request, answer, Reply(answer.status, answer.headers))
+
+    def _judged(self, request: Request, answer: Answer, head: Reply) -> Answer:
+        if head.status < 300 or head.status in request.accepts:
+            return answer
+        raise replies.failure(_read(answer), request.about or request.route)
+
+    def _send(self, request: Request, token: Secret | None, calls: Calls) -> Answer:
+        pool = self._content if request.content else self._api
+        call = calls.begin()
+        try:
+            self._count_call(request.route)
+            with pool.borrowed(call) as connection:
+                return self._exchange(request, token, pool, connection, call, calls)
+        except (OSError, http.client.HTTPException) as error:
+            calls.end(call)
+            raise self._failed(error, call, pool) from error
+        except BaseException:
+            calls.end(call)
+            raise
+
+    def _failed(self, error: Exception, call: Call, pool: Pool | None) -> ProviderError:
+        if call.interrupted or pool is None:
+            return Transient("interrupted")
+        peer = pool.proxy or pool
+        return replies.connection_failure(error, peer.host, peer.port, self._timeout_s)
+
+    def _exchange(
+        self,
+        request: Request,
+        token: Secret | None,
+        pool: Pool,
+        connection: Connection,
+        call: Call,
+        calls: Calls,
+    ) -> Answer:
+        headers, body, size = _framed(request)
+        headers |= {"host": pool.authority, "content-length": str(size)}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token.reveal()}"
+        path = "/oauth2/token" if request.route == TOKEN_ROUTE else f"/2/{request.route}"
+        whole = http1.send(connection, http1.head("POST", f"{pool.target_prefix}{path}", headers), body)
+        return Answer(self._failed, pool, connection, Response(connection, "POST"), call, calls, reusable=whole)
+
+
+def _framed(request: Request) -> tuple[dict[str, str], bytes | PartBody, int]:
+    """Headers, body and its length. A request without arguments has no body at all, or Dropbox refuses it."""
+    headers = dict(request.headers)
+    if request.route == TOKEN_ROUTE:
+        headers["content-type"] = "application/x-www-form-urlencoded"
+    elif request.content:
+        headers["dropbox-api-arg"] = _header_json(request.arguments)
+        if request.body is not None:
+            headers["content-type"] = "application/octet-stream"
+    elif request.arguments is not None:
+        headers["content-type"] = "application/json"
+        body = json.dumps(request.arguments).encode("ascii")
+        return headers, body, len(body)
+    return headers, request.body if request.body is not None else b"", request.body_bytes
+
+
+def _header_json(arguments: Mapping[str, Any] | None) -> str:
+    """JSON that is safe in a header: ASCII, and no DEL."""
+    return json.dumps(arguments or {}).replace("\x7f", "\\u007f")
+
+
+def _read(answer: Answer) -> Reply:
+    try:
+        return Reply(answer.status, answer.headers, answer.rest())
+    finally:
+        answer.close()
+
+
+def checked_endpoint(url: str) -> str:
+    """Without the slash at its end. Raises InvalidConfiguration for what would carry tokens over an open network."""
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        fits = parts.hostname and not (parts.query or parts.fragment or parts.path.strip("/") or "@" in parts.netloc)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1"))
+    except ValueError:
+        fits = safe = False
+    if not (fits and safe):
+        raise InvalidConfiguration(
+            "endpoint_url: not an address of the form https://host:port (http:// only on this machine itself)",
+            field="endpoint_url",
+            hint="Leave it empty for Dropbox.",
+        )
+    return url.rstrip("/")

@@ -1,0 +1,192 @@
+"""Access tokens: made by google-auth from a refresh token or a service account's key, kept in memory only."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from providers.cancel import active_token
+from providers.errors import Authentication, InvalidConfiguration
+from providers.google_drive import wire
+from providers.google_drive.replies import Reply
+from providers.google_drive.wire import Request, Wire
+from providers.secret import Secret
+
+if TYPE_CHECKING:
+    from google.oauth2.credentials import Credentials as UserCredentials
+    from google.oauth2.service_account import Credentials as ServiceCredentials
+
+    from providers.google_drive.settings import Settings
+
+SCOPE_PREFIX: Final = "https://www.googleapis.com/auth/"
+_EARLY_S: Final = 60.0
+"""A token is renewed so long before it ends: a request that is under way must not outlive it."""
+_LOOK_S: Final = 0.1
+
+
+class Tokens:
+    """Renewed by one thread at a time; the others wait for it, and can be cancelled while they do."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Wire,
+        *,
+        clock: Callable[[], float],
+        save_secret: Callable[[Secret, Secret], bool],
+    ) -> None:
+        self._settings = settings
+        self._wire = connection
+        self._clock = clock
+        self._save_secret = save_secret
+        self._lock = threading.Lock()
+        self._token = ""
+        self._until = 0.0
+        self._made: UserCredentials | ServiceCredentials | None = None
+        self._account = _service_account(settings.service_account_json)
+        if self._account is None and settings.refresh_token and not settings.client_id:
+            raise InvalidConfiguration(
+                "client_id: missing, but there is a refresh token", field="client_id", hint="Use set-config."
+            )
+
+    @property
+    def described(self) -> str:
+        """Whose tokens they are, without asking for one."""
+        if self._account is not None:
+            return str(self._account["client_email"])
+        return self._settings.account or self._settings.client_id or "nobody"
+
+    @property
+    def of_service_account(self) -> bool:
+        return self._account is not None
+
+    def __call__(self, stale: str) -> str:
+        """A token other than `stale`, which the service has refused. Raises ProviderError."""
+        while not self._lock.acquire(timeout=_LOOK_S):
+            token = active_token()
+            if token is not None:
+                token.check()
+        try:
+            if not self._token or self._token == stale or self._clock() >= self._until:
+                self._renew()
+            return self._token
+        finally:
+            self._lock.release()
+
+    def _renew(self) -> None:
+        from google.auth.exceptions import GoogleAuthError, RefreshError
+
+        self._token = ""
+        try:
+            made = self._made = self._made or self._make()
+            made.refresh(_transport(self._wire))  # type: ignore[no-untyped-call]
+            token = str(made.token)
+            if not token.isascii() or not token.isprintable():
+                raise RefreshError("that is no token")  # type: ignore[no-untyped-call]
+        except GoogleAuthError:
+            # What it holds may be the whole answer, so it does not even become a cause.
+            raise InvalidConfiguration(
+                "endpoint_url: what answers there gives no access token, as Google would",
+                field="endpoint_url",
+                hint="Check endpoint_url and the network: this may be a web page or a login portal.",
+            ) from None
+        self._until = self._clock() + _lifetime_s(made.expiry) - _EARLY_S
+        self._token = token
+        self._keep_rotated(getattr(made, "refresh_token", None))
+
+    def _keep_rotated(self, refresh_token: str | None) -> None:
+        """Google keeps a refresh token as it is; should it give a new one, the old one may end."""
+        old = self._settings.refresh_token
+        if self._account is None and old and refresh_token and refresh_token != old.reveal():
+            self._save_secret(old, Secret(refresh_token))
+
+    def _make(self) -> UserCredentials | ServiceCredentials:
+        endpoint = wire.checked_endpoint(self._settings.endpoint_url)
+        token_url = f"{endpoint}/token" if endpoint else wire.TOKEN_URL
+        if self._account is not None:
+            return _service_credentials(self._account, token_url)
+        if not self._settings.refresh_token:
+            raise Authentication("nobody has authorised this yet: there is no refresh token", hint="Run authorize.")
+        from google.oauth2.credentials import Credentials
+
+        secret = self._settings.client_secret
+        return Credentials(  # type: ignore[no-untyped-call]
+            token=None,
+            refresh_token=self._settings.refresh_token.reveal(),
+            token_uri=token_url,
+            client_id=self._settings.client_id,
+            client_secret=secret.reveal() if secret else "",
+        )
+
+
+def _service_account(key: Secret | None) -> dict[str, Any] | None:
+    """The key file as an object. Raises InvalidConfiguration that repeats nothing of it."""
+    if not key:
+        return None
+    try:
+        found = json.loads(key.reveal())
+    except ValueError:
+        found = None
+    wanted = ("client_email", "private_key")
+    if not isinstance(found, dict) or found.get("type") != "service_account" or not all(map(found.get, wanted)):
+        raise InvalidConfiguration(
+            "service_account_json: not the JSON key of a service account",
+            field="service_account_json",
+            hint="Paste the whole file that the Cloud console gave (IAM, Service accounts, Keys, Add key, JSON).",
+        )
+    return found
+
+
+def _service_credentials(account: Mapping[str, Any], token_url: str) -> ServiceCredentials:
+    from google.oauth2.service_account import Credentials
+
+    # The file's own token_uri is not asked: an assertion goes to Google, whatever a file says.
+    info = {**account, "token_uri": token_url}
+    try:
+        made: ServiceCredentials = Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+            info, scopes=[f"{SCOPE_PREFIX}drive"]
+        )
+    except (ValueError, TypeError):
+        raise InvalidConfiguration(
+            "service_account_json: its private key cannot be read",
+            field="service_account_json",
+            hint="Make a new key in the Cloud console, and paste the whole file.",
+        ) from None
+    return made
+
+
+def _lifetime_s(expiry: datetime.datetime | None) -> float:
+    """google-auth counts in naive UTC."""
+    if expiry is None:
+        return 3600.0
+    return (expiry.replace(tzinfo=datetime.UTC) - datetime.datetime.now(datetime.UTC)).total_seconds()
+
+
+class _Response:
+    """As much of google.auth.transport.Response as is used."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.status = reply.status
+        self.headers = reply.headers
+        self.data = reply.body
+
+
+def _transport(connection: Wire) -> Any:
+    """google-auth's requests over our connections. Failures are ours at once: so it never waits and tries again."""
+
+    def send(
+        url: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        **_: object,
+    ) -> _Response:
+        request = Request("token", method, url, headers=headers or {}, body=body or b"", authorized=False)
+        reply = connection.ask(request)
+        reply.json()  # google-auth stumbles over a web page
+        return _Response(reply)
+
+    return send

@@ -1,0 +1,248 @@
+"""Folders as paths. Drive knows folders by id only, and lets several have one name: those are taken as one folder,
+whose content is that of all; what is new goes into the oldest."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from providers.cancel import active_token
+from providers.errors import Conflict, Integrity, InvalidConfiguration, InvalidName, NotFound
+from providers.google_drive import objects
+from providers.google_drive.wire import JSON_TYPE, Request, Wire, as_json
+
+FILES: Final = "/drive/v3/files"
+NO_FOLDER: Final = "noFolder"
+"""`code` of the NotFound that means the container."""
+_KEPT_S: Final = 60.0
+"""How long a folder's id is believed without asking: another program may move it, or put it into the bin."""
+_IDS_AT_ONCE: Final = 100
+_LOOK_S: Final = 0.1
+
+Path = tuple[str, ...]
+
+
+class Drive:
+    """One drive: My Drive, or a shared one; what its queries have in common."""
+
+    def __init__(self, connection: Wire, shared_drive_id: str) -> None:
+        self.wire = connection
+        self.shared_drive_id = shared_drive_id
+        self.root_id = shared_drive_id or "root"
+        self._lock = threading.Lock()
+        self._fresh_ids: list[str] = []
+
+    def find(self, query: str, *, page: str = "", limit: int = 1000, order: str = "") -> dict[str, Any]:
+        """One page of files.list."""
+        asked = {
+            "q": query,
+            "fields": f"nextPageToken,files({objects.FIELDS})",
+            "pageSize": str(limit),
+            "supportsAllDrives": "true",
+            "includeItemsFromAllDrives": "true",
+            "spaces": "drive",
+        }
+        if order:
+            asked["orderBy"] = order
+        if page:
+            asked["pageToken"] = page
+        if self.shared_drive_id:
+            asked |= {"corpora": "drive", "driveId": self.shared_drive_id}
+        return self.wire.ask_json(Request("files.list", "GET", FILES, asked))
+
+    def find_all(self, query: str, *, order: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        page = ""
+        while True:
+            answer = self.find(query, page=page, order=order)
+            found += objects.items_of(answer)
+            page = str(answer.get("nextPageToken") or "")
+            if not page:
+                return found
+
+    def named(self, folder_ids: Sequence[str], shown: str, *, folders: bool) -> list[dict[str, Any]]:
+        """All files (or folders) that a segment of a key may mean, oldest first.
+
+        Drive compares names less strictly than we do, so the answer is looked through. Raises Conflict when a file
+        is really called like another one with its id.
+        """
+        query = f"name = {objects.quoted(shown)} and {objects.below(folder_ids)}"
+        fits = objects.is_folder if folders else objects.has_bytes
+        found = [item for item in self.find_all(query) if item.get("name") == shown and fits(item)]
+        meant = self._by_id(folder_ids, shown) if objects.split_id(shown) else None
+        if meant is not None and fits(meant):
+            if found:
+                raise objects.ambiguous(shown, [*found, meant])
+            return [meant]
+        return sorted(found, key=lambda item: (str(item.get("createdTime")), str(item["id"])))
+
+    def _by_id(self, folder_ids: Sequence[str], shown: str) -> dict[str, Any] | None:
+        """The file whose id the segment carries, if it stands in one of these folders under that name."""
+        try:
+            item = self.get(objects.split_id(shown))
+        except NotFound:
+            return None
+        name, parents = str(item.get("name", "")), item.get("parents") or []
+        same = objects.segment(name, str(item["id"]), ambiguous=True) == shown
+        here = "root" in folder_ids or any(parent in folder_ids for parent in parents)
+        return item if same and here and not item.get("trashed") else None
+
+    def get(self, file_id: str) -> dict[str, Any]:
+        """Raises NotFound."""
+        query = {"fields": objects.FIELDS, "supportsAllDrives": "true"}
+        return self.wire.ask_json(Request("files.get", "GET", f"{FILES}/{file_id}", query))
+
+    def trash(self, file_id: str) -> None:
+        query = {"fields": "id,trashed", "supportsAllDrives": "true"}
+        body = as_json({"trashed": True})
+        headers = {"content-type": JSON_TYPE}
+        self.wire.ask(Request("files.update", "PATCH", f"{FILES}/{file_id}", query, headers, body))
+
+    def delete(self, file_id: str) -> None:
+        """For good."""
+        self.wire.ask(Request("files.delete", "DELETE", f"{FILES}/{file_id}", {"supportsAllDrives": "true"}))
+
+    def new_id(self) -> str:
+        """An id for something that is to be created: a repeated request with it cannot create a second one."""
+        with self._lock:
+            if self._fresh_ids:
+                return self._fresh_ids.pop()
+        query = {"count": str(_IDS_AT_ONCE), "space": "drive", "type": "files"}
+        found = self.wire.ask_json(Request("files.generateIds", "GET", f"{FILES}/generateIds", query)).get("ids")
+        if not isinstance(found, list) or not found or not all(isinstance(item, str) for item in found):
+            raise Integrity("Google gave no ids for new files")
+        with self._lock:
+            self._fresh_ids += found[1:]
+        return str(found[0])
+
+
+@dataclass(frozen=True)
+class _Known:
+    ids: tuple[str, ...]
+    until: float
+
+
+class Folders:
+    """Paths below the top of a drive to ids, remembered for a minute; created on demand, by one thread at a time."""
+
+    def __init__(self, drive: Drive, clock: Callable[[], float]) -> None:
+        self._drive = drive
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._creating = threading.Lock()
+        self._known: dict[Path, _Known] = {}
+        self._begun: dict[tuple[str, str], str] = {}
+        """Ids of folders whose creation was asked for and not answered, by parent and name."""
+
+    def ids(self, path: Path, *, fresh: bool = False) -> tuple[str, ...]:
+        """The ids of all folders that this path means, oldest first; () when there is none."""
+        if not path:
+            return (self._drive.root_id,)
+        known = None if fresh else self._recall(path)
+        if known:
+            return known
+        parents = self.ids(path[:-1], fresh=fresh)
+        if not parents:
+            return ()
+        found = self._drive.named(parents, path[-1], folders=True)
+        return self._remember(path, tuple(str(item["id"]) for item in found))
+
+    def ensure(self, path: Path, container: Path) -> str:
+        """The id of the folder for what is new, created with its parents below `container` where it is missing."""
+        found = self.ids(path)
+        if found:
+            return found[0]
+        if len(path) <= len(container):
+            raise no_folder(path)
+        with self._one_creator():
+            found = self.ids(path)
+            if found:
+                return found[0]
+            return self._create_below(path, container)
+
+    def _create_below(self, path: Path, container: Path) -> str:
+        found = self.ids(path)
+        if found:
+            return found[0]
+        if len(path) <= len(container):
+            raise no_folder(path)
+        return self._create(self._create_below(path[:-1], container), path)
+
+    def create(self, path: Path) -> str:
+        """Create the whole path where it is missing: a container."""
+        with self._one_creator():
+            self.forget()
+            return self._create_below(path, ())
+
+    def _create(self, parent_id: str, path: Path) -> str:
+        name = path[-1]
+        if objects.split_id(name):
+            raise InvalidName(f"{name!r}: a name that ends in an id means a folder that is there, and it is not")
+        file_id = self._begun.get((parent_id, name)) or self._drive.new_id()
+        self._begun[parent_id, name] = file_id
+        body = as_json({"id": file_id, "name": name, "mimeType": objects.FOLDER_TYPE, "parents": [parent_id]})
+        query = {"fields": "id,trashed", "supportsAllDrives": "true"}
+        request = Request("files.create", "POST", FILES, query, {"content-type": JSON_TYPE}, body)
+        try:
+            self._drive.wire.ask(request)
+        except Conflict as error:
+            if error.code not in ("fileIdInUse", ""):
+                raise  # else it is ours: the answer to an earlier attempt was lost
+        except NotFound:
+            self.forget()
+            raise
+        self._begun.pop((parent_id, name), None)
+        return self._remember(path, (file_id,))[0]
+
+    def forget(self) -> None:
+        with self._lock:
+            self._known.clear()
+
+    def _recall(self, path: Path) -> tuple[str, ...]:
+        with self._lock:
+            found = self._known.get(path)
+        return found.ids if found and self._clock() < found.until else ()
+
+    def _remember(self, path: Path, ids: tuple[str, ...]) -> tuple[str, ...]:
+        with self._lock:
+            if ids:
+                self._known[path] = _Known(ids, self._clock() + _KEPT_S)
+            else:
+                self._known.pop(path, None)
+        return ids
+
+    @contextmanager
+    def _one_creator(self) -> Iterator[None]:
+        """Waiting for another thread's creation can be cancelled."""
+        while not self._creating.acquire(timeout=_LOOK_S):
+            token = active_token()
+            if token is not None:
+                token.check()
+        try:
+            yield
+        finally:
+            self._creating.release()
+
+
+def container_path(container: str) -> Path:
+    """The setting `container` as a path: '/' is the top of the drive. Raises InvalidConfiguration."""
+    if not container:
+        raise InvalidConfiguration(
+            "container: the folder of the drive is missing", field="container", hint="Set it; '/' is the whole drive."
+        )
+    trimmed = container.strip("/")
+    try:
+        return tuple(objects.checked_key(trimmed)) if trimmed else ()
+    except InvalidName as error:
+        raise InvalidConfiguration(f"container: {error.message}", field="container") from None
+
+
+def no_folder(path: Path) -> NotFound:
+    return NotFound(
+        f"the folder {'/'.join(path)} is not there, or is not to be seen with this access",
+        hint="Create it from here (set-up does): with drive.file, a folder made in the browser stays hidden.",
+        code=NO_FOLDER,
+    )

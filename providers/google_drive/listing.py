@@ -1,0 +1,174 @@
+"""Pages of a listing, folder by folder. Where a walk stands is all in its token, so that another process can go on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from providers.errors import InvalidName
+from providers.google_drive import objects
+from providers.google_drive.folders import Drive
+from providers.objects import Page, RemoteFile
+
+_FOLDERS_AT_ONCE: Final = 50
+"""Folders in one query: more would make it too long."""
+_REQUESTS_A_PAGE: Final = 8
+
+
+class _Entry(msgspec.Struct, array_like=True):
+    """What was found and not yet told."""
+
+    path: str
+    """The folder's, with '/' at the end; '' at the top."""
+    name: str
+    id: str
+    file: RemoteFile | None = None
+    """None for a folder."""
+    ambiguous: bool = False
+
+    @property
+    def shown(self) -> str:
+        """Folders of one name are one folder, so only a name that cannot be part of a path gets its id."""
+        return objects.segment(self.name, self.id, ambiguous=self.ambiguous and self.file is not None)
+
+
+class _Frame(msgspec.Struct, array_like=True):
+    """Folders that are read together, and how far."""
+
+    folders: list[tuple[str, str]]
+    """Id and path."""
+    page: str = ""
+    held: list[_Entry] = []
+    """The last entries of the page before: more of the same name may follow on the next one."""
+
+
+class _Walk(msgspec.Struct, array_like=True):
+    frames: list[_Frame]
+    """A stack; the top is read next."""
+    ready: list[_Entry] = []
+    """Entries that did not fit on the page before."""
+
+
+class Listing:
+    """One listing of what starts with `prefix`, where `folder_ids` are those of the prefix's folder."""
+
+    def __init__(self, drive: Drive, prefix: str, *, fold: bool) -> None:
+        self._drive = drive
+        self._base = prefix[: prefix.rfind("/") + 1]
+        self._start = prefix[len(self._base) :]
+        self._fold = fold
+
+    def first(self, folder_ids: Iterable[str]) -> str:
+        """The token of the first page."""
+        return _text(_Walk([_Frame([(item, self._base) for item in folder_ids])]))
+
+    def page(self, token: str, limit: int) -> Page:
+        """At most `limit` entries. Fewer than that, or none, do not mean the end: a page costs a bounded number of
+        requests, however many empty folders there are."""
+        try:
+            walk = msgspec.json.decode(token, type=_Walk)
+        except msgspec.DecodeError:
+            raise InvalidName("that is not a page of this listing") from None
+        requests = 0
+        while walk.frames and len(walk.ready) < limit and requests < _REQUESTS_A_PAGE:
+            walk.ready += self._read_on(walk, limit)
+            requests += 1
+        told, walk.ready = walk.ready[:limit], walk.ready[limit:]
+        files = [_named(entry) for entry in told if entry.file is not None]
+        prefixes = [f"{entry.path}{entry.shown}/" for entry in told if entry.file is None]
+        more = bool(walk.ready or walk.frames)
+        return Page(files=tuple(files), prefixes=tuple(prefixes), next_token=_text(walk) if more else None)
+
+    def _read_on(self, walk: _Walk, limit: int) -> list[_Entry]:
+        frame = walk.frames.pop()
+        ids = [folder_id for folder_id, _ in frame.folders]
+        answer = self._drive.find(objects.below(ids), page=frame.page, limit=max(1, min(limit, 1000)), order="name")
+        found = frame.held + list(self._entries(frame, objects.items_of(answer)))
+        page = str(answer.get("nextPageToken") or "")
+        held = _last_of_one_name(found) if page else []
+        decided = _told_apart(found[: len(found) - len(held)])
+        if page:
+            walk.frames.append(_Frame(frame.folders, page, held))
+        if not self._fold:
+            folders = [(entry.id, f"{entry.path}{entry.shown}/") for entry in decided if entry.file is None]
+            walk.frames += [_Frame(batch) for batch in _batches(folders)]
+        return [entry for entry in _once(decided) if self._fold or entry.file is not None]
+
+    def _entries(self, frame: _Frame, items: Iterable[dict[str, Any]]) -> Iterator[_Entry]:
+        paths = dict(frame.folders)
+        alone = frame.folders[0][1] if len({path for _, path in frame.folders}) == 1 else None
+        for item in items:
+            parents = [parent for parent in item.get("parents") or [] if parent in paths]
+            path = paths[parents[0]] if parents else alone
+            if path is None:
+                continue
+            name, file_id = str(item.get("name", "")), str(item["id"])
+            if path == self._base and not name.startswith(self._start) and not self._could_be(name, file_id):
+                continue
+            if objects.is_folder(item):
+                yield _Entry(path, name, file_id)
+            elif objects.has_bytes(item):
+                yield _Entry(path, name, file_id, objects.remote_file(path + name, item))
+
+    def _could_be(self, name: str, file_id: str) -> bool:
+        """A prefix may be that of a name as it is shown."""
+        return objects.segment(name, file_id, ambiguous=True).startswith(self._start)
+
+
+def _text(walk: _Walk) -> str:
+    return msgspec.json.encode(walk).decode()
+
+
+def _named(entry: _Entry) -> RemoteFile:
+    assert entry.file is not None
+    return msgspec.structs.replace(entry.file, key=entry.path + entry.shown)
+
+
+def _told_apart(entries: list[_Entry]) -> list[_Entry]:
+    """Marks files of one name in one folder. What several queries found of one path stands in one list here."""
+    counts: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        if entry.file is not None:
+            counts[entry.path, entry.name] = counts.get((entry.path, entry.name), 0) + 1
+    for entry in entries:
+        entry.ambiguous = entry.file is not None and counts[entry.path, entry.name] > 1
+    return entries
+
+
+def _once(entries: list[_Entry]) -> Iterator[_Entry]:
+    """Folders of one name only once."""
+    seen: set[tuple[str, str]] = set()
+    for entry in entries:
+        key = (entry.path, entry.shown)
+        if entry.file is None:
+            if key in seen:
+                continue
+            seen.add(key)
+        yield entry
+
+
+def _last_of_one_name(entries: list[_Entry]) -> list[_Entry]:
+    """The end of a page that is sorted by name, as Drive sorts: it may not tell upper from lower case."""
+    if not entries:
+        return []
+    last = entries[-1].name.casefold()
+    start = len(entries)
+    while start and entries[start - 1].name.casefold() == last:
+        start -= 1
+    return entries[start:]
+
+
+def _batches(folders: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Folders to read together; those of one path are never apart, so that their files can be told apart."""
+    batch: list[tuple[str, str]] = []
+    for _, group in itertools.groupby(sorted(folders, key=lambda item: item[1]), key=lambda item: item[1]):
+        same = list(group)
+        if batch and len(batch) + len(same) > _FOLDERS_AT_ONCE:
+            yield batch
+            batch = []
+        batch += same
+    if batch:
+        yield batch

@@ -1,0 +1,390 @@
+"""Authorising with Google in a browser, also where the server has none.
+
+Three ways, all with an OAuth client of one's own: bring back the address at which the browser ends; let it reach this
+machine through `ssh -L`; or type a code on another device. Sources: "OAuth 2.0 for iOS & Desktop Apps", "OAuth 2.0
+for TV and Limited-Input Device Applications".
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import select
+import shlex
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from providers import oauth, settings
+from providers.context import ProviderContext
+from providers.errors import Authentication, InvalidConfiguration, ProviderError, Unsupported
+from providers.google_drive import replies
+from providers.google_drive.credentials import SCOPE_PREFIX
+from providers.google_drive.settings import Settings
+from providers.google_drive.wire import API_URL, Request, Wire, checked_endpoint
+from providers.oauth import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
+from providers.secret import Secret
+
+_LOG: Final = logging.getLogger(__name__)
+_TITLE: Final = "Google Drive"
+_ACCOUNTS_URL: Final = "https://accounts.google.com"
+_OAUTH_URL: Final = "https://oauth2.googleapis.com"
+_DEAD_END: Final = "http://127.0.0.1:1/"
+"""Where nothing listens and nothing may: browsers do not even try, and show the whole address."""
+_ANSWERS: Final = frozenset(range(400, 500)) - {408, 429}
+_REQUEST_S: Final = 2.0
+_LONGEST_REQUEST: Final = 16 * 1024
+_DAY_S: Final = 86_400
+_SLOWER_S: Final = 5.0
+
+METHODS: Final = (
+    Method(
+        name="address",
+        title="Paste an address",
+        help="Open an address in any browser, on any machine, and paste the one at which it ends.",
+        answer=Answer.ADDRESS,
+    ),
+    Method(
+        name="loopback",
+        title="Through ssh",
+        help="Run one ssh command where the browser is; nothing is to be pasted.",
+        answer=Answer.NOTHING,
+    ),
+    Method(
+        name="device",
+        title="On another device",
+        help="Type a short code on a phone; needs a client of the type 'TVs and Limited Input devices'.",
+        answer=Answer.NOTHING,
+    ),
+)
+
+
+def open_flow(config: Mapping[str, Any], method: str, *, context: ProviderContext) -> AuthorizationFlow:
+    """A flow for an instance's settings: client_id and client_secret are needed. Raises InvalidConfiguration."""
+    own = settings.load(Settings, config)
+    for name in ("client_id", "client_secret"):
+        if not getattr(own, name):
+            raise InvalidConfiguration(
+                f"{name}: missing", field=name, hint="Make an OAuth client in the Google Cloud console, and copy it."
+            )
+    google = _Google(own, context)
+    match method:
+        case "device":
+            return DeviceFlow(google)
+        case "loopback":
+            return LoopbackFlow(google)
+    return AddressFlow(google)
+
+
+class _Google:
+    """The endpoints that all ways share, and what becomes of their answer."""
+
+    def __init__(self, own: Settings, context: ProviderContext) -> None:
+        endpoint = checked_endpoint(own.endpoint_url)
+        self.own = own
+        self.context = context
+        self.scope = f"{SCOPE_PREFIX}{own.scope}"
+        self.accounts_url = endpoint or _ACCOUNTS_URL
+        self._oauth_url = endpoint or _OAUTH_URL
+        self._wire = Wire(endpoint or API_URL, timeout_s=own.timeout, count_call=context.count_call)
+
+    def ask(self, path: str, **form: str) -> replies.Reply:
+        """What the endpoint says, refusals included. Raises ProviderError for everything else."""
+        secret = self.own.client_secret
+        form |= {"client_id": self.own.client_id}
+        if path == "/token":
+            form |= {"client_secret": secret.reveal() if secret else ""}
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        return self._wire.ask(
+            Request(
+                path.strip("/"),
+                "POST",
+                f"{self._oauth_url}{path}",
+                headers=headers,
+                body=urlencode(form).encode(),
+                authorized=False,
+                accepts=_ANSWERS,
+            )
+        )
+
+    def grant(self, told: Mapping[str, Any]) -> Grant:
+        """What a token answer allows. Raises Authentication for another account, or less than is needed; what is not
+        wanted does not stay allowed."""
+        refresh_token = Secret(str(told.get("refresh_token") or ""))
+        try:
+            if not refresh_token:
+                raise Authentication(
+                    f"{_TITLE} gave no lasting authorisation (refresh token)",
+                    hint="Remove the program's access at myaccount.google.com/permissions, then begin anew.",
+                )
+            if self.scope not in str(told.get("scope", "")).split():
+                raise Authentication(
+                    f"{_TITLE}: access to files was not allowed",
+                    hint="Begin anew, and leave the box for access to Google Drive ticked.",
+                    code="missing_scope",
+                )
+            account = self._account(str(told.get("access_token", "")))
+        except ProviderError:
+            self._give_back(refresh_token or Secret(str(told.get("access_token", ""))))
+            raise
+        return Grant(
+            secrets={"refresh_token": refresh_token},
+            values={"account": account},
+            account=account,
+            warnings=_warnings(told),
+        )
+
+    def _account(self, access_token: str) -> str:
+        query = {"fields": "user(emailAddress,displayName)"}
+        headers = {"authorization": f"Bearer {access_token}"}
+        request = Request("about.get", "GET", "/drive/v3/about", query, headers, authorized=False)
+        user = self._wire.ask_json(request).get("user")
+        account = str(user.get("emailAddress") or "") if isinstance(user, dict) else ""
+        expected = self.own.account
+        if expected and account.casefold() != expected.casefold():
+            raise oauth.wrong_account(_TITLE, expected, account or "somebody whom Google does not name")
+        return account
+
+    def _give_back(self, token: Secret) -> None:
+        try:
+            self.ask("/revoke", token=token.reveal())
+        except ProviderError as error:
+            _LOG.warning("an authorisation that is not used could not be given back: %s", error)
+
+    def close(self) -> None:
+        self._wire.close()
+
+
+def _warnings(told: Mapping[str, Any]) -> tuple[str, ...]:
+    ends_s = told.get("refresh_token_expires_in")
+    if not isinstance(ends_s, int) or ends_s <= 0:
+        return ()
+    days = max(1, round(ends_s / _DAY_S))
+    return (
+        f"This authorisation ends after {days} days, because the consent screen of the client is in 'Testing'. Publish "
+        "it (Google Auth Platform, Audience, Publish app) and authorise again: backups would stop otherwise.",
+    )
+
+
+class AddressFlow(AuthorizationFlow):
+    """The browser ends at an address of this very machine, which it cannot load; the address holds the code."""
+
+    def __init__(self, google: _Google) -> None:
+        self._google = google
+        self._pkce: Pkce | None = None
+        self._state = ""
+        self._redirect = _DEAD_END
+
+    def begin(self) -> Authorization:
+        return Authorization(
+            address=self._begun(),
+            answer=Answer.ADDRESS,
+            instructions=(
+                "Sign in and allow access. The browser then ends at a page that cannot be loaded: that is meant. "
+                "Bring back its whole address."
+            ),
+            state=self._state,
+        )
+
+    def _begun(self) -> str:
+        """A fresh address to open."""
+        self._pkce, self._state = Pkce(), oauth.new_state()
+        query = {
+            "client_id": self._google.own.client_id,
+            "redirect_uri": self._redirect,
+            "response_type": "code",
+            "scope": self._google.scope,
+            "access_type": "offline",
+            "prompt": "consent",
+            "code_challenge": self._pkce.challenge,
+            "code_challenge_method": "S256",
+            "state": self._state,
+        }
+        if self._google.own.account:
+            query["login_hint"] = self._google.own.account
+        return f"{self._google.accounts_url}/o/oauth2/v2/auth?{urlencode(query)}"
+
+    def finish(self, pasted: str) -> Grant:
+        pkce = self._pkce
+        if pkce is None:
+            raise Authentication(f"{_TITLE}: nothing was begun, or it was finished before", hint="Begin anew.")
+        code = oauth.code_from(pasted, title=_TITLE, state=self._state)
+        reply = self._google.ask(
+            "/token",
+            grant_type="authorization_code",
+            code=code.reveal(),
+            code_verifier=pkce.verifier.reveal(),
+            redirect_uri=self._redirect,
+        )
+        if reply.status >= 400:
+            error = replies.failure(reply)
+            raise oauth.expired(_TITLE) if error.code == "invalid_grant" else error
+        self._pkce = None
+        return self._google.grant(reply.json())
+
+    def close(self) -> None:
+        self._google.close()
+
+
+class LoopbackFlow(AddressFlow):
+    """The browser reaches this machine through an ssh tunnel. The address can be pasted here too."""
+
+    def __init__(self, google: _Google) -> None:
+        super().__init__(google)
+        self._listener: socket.socket | None = None
+
+    def begin(self) -> Authorization:
+        self._stop_listening()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        port = self._listener.getsockname()[1]
+        self._redirect = f"http://127.0.0.1:{port}/"
+        return Authorization(
+            address=self._begun(),
+            answer=Answer.NOTHING,
+            instructions=(
+                "Run the command on the machine with the browser (not needed if that is this one), then open the "
+                "address and allow access. Without the tunnel, paste the address at which the browser ends."
+            ),
+            state=self._state,
+            command=tunnel(port, os.environ),
+            interval_s=0.5,
+        )
+
+    def poll(self) -> Grant | None:
+        """Answers whatever has come to the port; ends with the request that carries our state."""
+        listener = self._listener
+        if listener is None:
+            raise Authentication(f"{_TITLE}: nothing was begun, or it was finished before", hint="Begin anew.")
+        while select.select([listener], [], [], 0)[0]:
+            connection, _ = listener.accept()
+            with connection:
+                target = _request_target(connection)
+                ours = f"state={self._state}" in target
+                _respond(connection, ours=ours)
+            if ours:
+                self._stop_listening()
+                return self.finish(f"{self._redirect.rstrip('/')}{target}")
+        return None
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        self._listener = None
+
+    def close(self) -> None:
+        self._stop_listening()
+        super().close()
+
+
+def tunnel(port: int, environment: Mapping[str, str]) -> str:
+    """The command that leads `port` of the machine with the browser to this one, as far as this one knows its name."""
+    told = environment.get("SSH_CONNECTION", "").split()
+    host, ssh_port = (told[2], told[3]) if len(told) == 4 else (socket.gethostname(), "22")
+    way = "" if ssh_port == "22" else f"-p {shlex.quote(ssh_port)} "
+    return f"ssh -N -L {port}:127.0.0.1:{port} {way}{shlex.quote(f'{getpass.getuser()}@{host}')}"
+
+
+def _request_target(connection: socket.socket) -> str:
+    """The path of a GET request; '' for anything else. Never waits long for a client that says nothing."""
+    connection.settimeout(_REQUEST_S)
+    head = b""
+    with suppress(OSError):
+        while b"\r\n\r\n" not in head and len(head) < _LONGEST_REQUEST:
+            data = connection.recv(4096)
+            if not data:
+                break
+            head += data
+    words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+    return words[1] if len(words) == 3 and words[0] == "GET" else ""
+
+
+def _respond(connection: socket.socket, *, ours: bool) -> None:
+    text = "The answer has arrived. Go back to the backup console." if ours else "Nothing is expected here."
+    body = f"<!doctype html><meta charset=utf-8><title>HOMESERVER Backup</title><p>{text}</p>".encode()
+    status = "200 OK" if ours else "404 Not Found"
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+        "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nConnection: close\r\n\r\n"
+    )
+    with suppress(OSError):
+        connection.sendall(head.encode() + body)
+
+
+class DeviceFlow(AuthorizationFlow):
+    """A short code, typed on any device. Google allows it with the access drive.file only."""
+
+    def __init__(self, google: _Google) -> None:
+        self._google = google
+        self._device_code = Secret("")
+        self._interval_s = _SLOWER_S
+        self._next_at = 0.0
+
+    def begin(self) -> Authorization:
+        if self._google.own.scope != "drive.file":
+            raise InvalidConfiguration(
+                "scope: on another device Google allows drive.file only",
+                field="scope",
+                hint="Set scope to drive.file, or paste an address.",
+            )
+        reply = self._google.ask("/device/code", scope=self._google.scope)
+        if reply.status >= 400:
+            error = replies.failure(reply)
+            if error.code in ("invalid_client", "unauthorized_client"):
+                error.hint = "For this way the client must be of the type 'TVs and Limited Input devices'."
+            raise error
+        told = reply.json()
+        try:
+            self._device_code = Secret(str(told["device_code"]))
+            address, user_code = str(told["verification_url"]), str(told["user_code"])
+            self._interval_s, lasts_s = float(told.get("interval", _SLOWER_S)), float(told.get("expires_in", 1800))
+        except (KeyError, TypeError, ValueError):
+            raise replies.not_drive(reply) from None
+        self._next_at = self._google.context.clock() + self._interval_s
+        return Authorization(
+            address=address,
+            answer=Answer.NOTHING,
+            instructions="Open the address on any device, type the code, sign in and allow access.",
+            user_code=user_code,
+            interval_s=self._interval_s,
+            expires_at=self._google.context.now() + lasts_s,
+        )
+
+    def finish(self, pasted: str) -> Grant:
+        raise Unsupported("nothing is pasted here: the code is typed on the page")
+
+    def poll(self) -> Grant | None:
+        """Asked too early, it does not ask Google."""
+        if not self._device_code:
+            raise Authentication(f"{_TITLE}: nothing was begun, or it was finished before", hint="Begin anew.")
+        if self._google.context.clock() < self._next_at:
+            return None
+        reply = self._google.ask(
+            "/token",
+            grant_type="urn:ietf:params:oauth:grant-type:device_code",
+            device_code=self._device_code.reveal(),
+        )
+        self._next_at = self._google.context.clock() + self._interval_s
+        if reply.status < 400:
+            self._device_code = Secret("")
+            return self._google.grant(reply.json())
+        match (replies.parsed(reply.body) or {}).get("error"):
+            case "authorization_pending":
+                return None
+            case "slow_down":
+                self._interval_s += _SLOWER_S
+                self._next_at += _SLOWER_S
+                return None
+            case "access_denied":
+                error: ProviderError = oauth.denied(_TITLE)
+            case "expired_token" | "invalid_grant":
+                error = oauth.expired(_TITLE)
+            case _:
+                error = replies.failure(reply)
+        self._device_code = Secret("")
+        raise error
+
+    def close(self) -> None:
+        self._google.close()

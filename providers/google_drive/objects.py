@@ -1,0 +1,176 @@
+"""Names and files as Drive has them: keys to names, answers to RemoteFile, and our metadata."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from providers.errors import Conflict, Integrity, InvalidName, ProviderError
+from providers.objects import RemoteFile
+from providers.upload import UploadRequest
+
+FOLDER_TYPE: Final = "application/vnd.google-apps.folder"
+GOOGLE_TYPES: Final = "application/vnd.google-apps."
+"""What begins so has no bytes: documents of Google's editors, shortcuts, folders."""
+FIELDS: Final = (
+    "id,name,mimeType,size,md5Checksum,sha256Checksum,modifiedTime,createdTime,headRevisionId,appProperties,parents,"
+    "trashed"
+)
+MAX_KEY_BYTES: Final = 4096
+_MADE_BY: Final = "homeserver-backup"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_WITH_ID: Final = re.compile(r"(.*) \[id=([A-Za-z0-9_-]{8,128})\]", re.DOTALL)
+_SHOWN: Final = {"/": "\N{FULLWIDTH SOLIDUS}", "\0": "\N{SYMBOL FOR NULL}"}
+
+
+def checked_key(key: str) -> list[str]:
+    """The key's segments. Raises InvalidName for what Drive cannot hold, or what could not be put back on a disk."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise InvalidName(f"{key!r}: Drive takes names in Unicode only; this one holds other bytes") from None
+    if not key or size > MAX_KEY_BYTES:
+        raise InvalidName(f"{key!r}: a name has 1 to {MAX_KEY_BYTES} bytes, this one {size}")
+    segments = key.split("/")
+    if "\0" in key or any(part in ("", ".", "..") for part in segments):
+        raise InvalidName(f"{key!r}: a name is relative, holds no NUL, and no part of it is empty, '.' or '..'")
+    return segments
+
+
+def segment(name: str, file_id: str, *, ambiguous: bool = False) -> str:
+    """How a name is shown in a key: as it is; with the id behind it where the name alone does not address the file.
+
+    That is so for each of several files of one name in one folder, and for names that cannot be part of a path.
+    """
+    shown = "".join(_SHOWN.get(char, char) for char in name)
+    if ambiguous or shown != name or name in ("", ".", ".."):
+        return f"{shown} [id={file_id}]"
+    return name
+
+
+def split_id(shown: str) -> str:
+    """The id in a segment that carries one, else ''."""
+    found = _WITH_ID.fullmatch(shown)
+    return found[2] if found else ""
+
+
+def quoted(text: str) -> str:
+    """A string of Drive's query language."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def is_folder(item: Mapping[str, Any]) -> bool:
+    return item.get("mimeType") == FOLDER_TYPE
+
+
+def has_bytes(item: Mapping[str, Any]) -> bool:
+    return not str(item.get("mimeType", "")).startswith(GOOGLE_TYPES)
+
+
+def below(folder_ids: Iterable[str]) -> str:
+    """The query for what stands in any of these folders, the bin left out."""
+    return f"({' or '.join(f'{quoted(item)} in parents' for item in folder_ids)}) and trashed = false"
+
+
+def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The files of a listing. Raises Integrity for an answer that is none."""
+    found = answer.get("files")
+    if not isinstance(found, list) or not all(isinstance(item, dict) and "id" in item for item in found):
+        raise Integrity("Google's listing has no files in it, not even an empty list")
+    return found
+
+
+# Our metadata
+
+
+def metadata(request: UploadRequest) -> dict[str, Any]:
+    """modifiedTime is the file's mtime, as rclone keeps it (to the millisecond); appProperties have it to the
+    nanosecond, and the SHA-256 where it is known."""
+    properties = {"by": _MADE_BY}
+    found: dict[str, Any] = {"appProperties": properties}
+    if request.mtime_ns is not None:
+        found["modifiedTime"] = rfc3339(request.mtime_ns)
+        properties["mtime_ns"] = str(request.mtime_ns)
+        properties["sha256"] = request.sha256
+    return found
+
+
+def made_by_us(item: Mapping[str, Any]) -> bool:
+    return _properties(item).get("by") == _MADE_BY
+
+
+def _properties(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = item.get("appProperties")
+    return found if isinstance(found, dict) else {}
+
+
+def rfc3339(time_ns: int) -> str:
+    moment = _EPOCH + timedelta(milliseconds=time_ns // 1_000_000)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ns // 1_000_000 % 1000:03}Z"
+
+
+def time_ns(text: object) -> int | None:
+    """RFC 3339 as nanoseconds; None for what is none."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def remote_file(key: str, item: Mapping[str, Any]) -> RemoteFile:
+    """A file as Drive describes it. Raises Integrity when the answer lacks what every file has."""
+    try:
+        size_bytes = int(item["size"])
+        file_id = str(item["id"])
+    except (KeyError, ValueError, TypeError):
+        raise Integrity(f"{key}: Google's answer tells no size or no id") from None
+    kept = time_ns(item.get("modifiedTime"))
+    own_ns, sha256 = _own(item, kept)
+    stored = time_ns(item.get("createdTime"))
+    checksums = {
+        kind: str(item[field]).lower()
+        for kind, field in (("md5", "md5Checksum"), ("sha256", "sha256Checksum"))
+        if item.get(field)
+    }
+    etag = str(item.get("headRevisionId") or checksums.get("md5") or item.get("modifiedTime") or "")
+    return RemoteFile(
+        key=key,
+        size_bytes=size_bytes,
+        modified_at=None if own_ns is None else own_ns / 1e9,
+        mtime_ns=own_ns,
+        stored_at=None if stored is None else stored / 1e9,
+        etag=etag,
+        id=file_id,
+        checksums=checksums,
+        recorded_sha256=sha256,
+    )
+
+
+def _own(item: Mapping[str, Any], kept_ns: int | None) -> tuple[int | None, str]:
+    """mtime and SHA-256 as we recorded them, as long as modifiedTime still agrees: another program that changes the
+    file leaves our properties standing."""
+    properties = _properties(item)
+    try:
+        own_ns = int(properties["mtime_ns"])
+    except (KeyError, ValueError, TypeError):
+        return kept_ns, ""
+    if kept_ns is None or own_ns // 1_000_000 != kept_ns // 1_000_000:
+        return kept_ns, ""
+    sha256 = str(properties.get("sha256", ""))
+    return own_ns, sha256 if re.fullmatch(r"[0-9a-f]{64}", sha256) else ""
+
+
+def ambiguous(key: str, items: Iterable[Mapping[str, Any]]) -> ProviderError:
+    """Several files of one name: whoever means one says which."""
+    ids = ", ".join(sorted(str(item["id"]) for item in items))
+    return Conflict(
+        f"{key}: there are several files of that name, with the ids {ids}",
+        hint="Name one by the key that the listing shows ('name [id=…]'), or rename them in Drive.",
+        code="ambiguous",
+    )

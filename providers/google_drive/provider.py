@@ -1,0 +1,327 @@
+"""The Google Drive service, over its REST interface (v3)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, cast
+
+from providers.base import BaseProvider, RangeReader
+from providers.capabilities import Capabilities
+from providers.connection_check import PROBE_PREFIX
+from providers.context import ProviderContext
+from providers.errors import (
+    Authentication,
+    Conflict,
+    InvalidConfiguration,
+    InvalidName,
+    NotFound,
+    PermissionDenied,
+    ProviderError,
+)
+from providers.google_drive import objects
+from providers.google_drive.credentials import Tokens
+from providers.google_drive.folders import NO_FOLDER, Drive, Folders, Path, container_path, no_folder
+from providers.google_drive.listing import Listing
+from providers.google_drive.reader import FileRange
+from providers.google_drive.settings import Settings
+from providers.google_drive.uploads import GRAIN_BYTES, ResumableUpload, SingleUpload, Target
+from providers.google_drive.wire import API_URL, Request, Wire, checked_endpoint
+from providers.objects import Page, RemoteFile
+from providers.settings import ProviderSettings
+from providers.upload import UploadRequest, UploadSession
+
+_LOG: Final = logging.getLogger(__name__)
+_SINGLE_BYTES: Final = 4 << 20
+"""Google takes up to 5 MB in one request."""
+_MAX_OBJECT_BYTES: Final = 5 * 2**40
+_CAPABILITIES: Final = Capabilities(
+    parallel_parts=False,
+    min_part_bytes=GRAIN_BYTES,
+    part_multiple_bytes=GRAIN_BYTES,
+    max_object_bytes=_MAX_OBJECT_BYTES,
+    single_put_bytes=_SINGLE_BYTES,
+    max_key_bytes=objects.MAX_KEY_BYTES,
+    create_container=True,
+    list_containers=True,
+    server_prefix_search=False,
+    keeps_old_versions=True,
+)
+_LOOK_HOLDS_S: Final = 5.0
+"""How long what `stat` saw may decide whether an upload makes a new file."""
+_REMEMBERED: Final = 4096
+_ABOUT: Final = "/drive/v3/about"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    file_id: str
+    """'' for a file that was not there."""
+    etag: str
+    size_bytes: int
+    at: float
+
+
+class GoogleDriveProvider(BaseProvider):
+    """Keeps files in a folder of My Drive or of a shared drive.
+
+    Drive addresses files by id, and lets several have one name. A key is the path of a file; where several files have
+    it, each is listed as 'name [id=…]', the plain key is a Conflict that lists the ids, and nothing is picked. Folders
+    of one name are one folder. Small files go in one request, others over a resumable session, one request at a time.
+    mtime is kept as rclone keeps it (modifiedTime), the SHA-256 in appProperties; Google's own SHA-256 is the proof.
+    """
+
+    name: ClassVar[str] = "google_drive"
+    Settings: ClassVar[type[ProviderSettings]] = Settings
+
+    def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
+        super().__init__(config, context=context)
+        own = cast(Settings, self.settings)
+        self._own = own
+        self._api_url = checked_endpoint(own.endpoint_url) or API_URL
+        self._wire = Wire(self._api_url, timeout_s=own.timeout, count_call=self.context.count_call)
+        self._tokens = Tokens(own, self._wire, clock=self.context.clock, save_secret=self.context.save_secret)
+        self._wire.token = self._tokens
+        self._drive = Drive(self._wire, own.shared_drive_id)
+        self._folders = Folders(self._drive, self.context.clock)
+        self._lock = threading.Lock()
+        self._seen: dict[str, _Seen] = {}
+        self._perhaps_removed: set[str] = set()
+        """Keys whose removal was asked for in a request that got no answer."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return _CAPABILITIES
+
+    @property
+    def location(self) -> str:
+        where = "" if self._api_url == API_URL else f" {self._api_url}"
+        drive = f"shared drive {self._own.shared_drive_id}" if self._own.shared_drive_id else "My Drive"
+        return f"google_drive{where} of {self._tokens.described}: {drive} folder={self._own.container.strip('/')}"
+
+    @property
+    def _container(self) -> Path:
+        return container_path(self._own.container)
+
+    # Reading
+
+    def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
+        listing = Listing(self._drive, prefix, fold=bool(delimiter))
+        if token is None:
+            folder_ids = self._folder_ids(prefix)
+            if not folder_ids:
+                return Page()
+            token = listing.first(folder_ids)
+        return listing.page(token, limit)
+
+    def _folder_ids(self, prefix: str) -> tuple[str, ...]:
+        """Of the folder that a prefix is in; () when there is none. The container itself must be there."""
+        container = self._container
+        above = prefix.rpartition("/")[0]
+        try:
+            inner = tuple(objects.checked_key(above)) if "/" in prefix else ()
+        except InvalidName:
+            inner = None
+        found = self._folders.ids(container + inner) if inner is not None else ()
+        if not found and not self._folders.ids(container, fresh=True):
+            raise no_folder(container)
+        return found
+
+    def stat(self, key: str) -> RemoteFile:
+        found = objects.remote_file(key, self._item(key))
+        self._remember(key, found.id, found.etag, found.size_bytes)
+        return found
+
+    def _item(self, key: str) -> dict[str, Any]:
+        """The one file of that key. Raises NotFound, and Conflict when there are several."""
+        *above, last = objects.checked_key(key)
+        container = self._container
+        folder_ids = self._folders.ids(container + tuple(above))
+        found = self._drive.named(folder_ids, last, folders=False) if folder_ids else []
+        if len(found) > 1:
+            raise objects.ambiguous(key, found)
+        if not found:
+            if not folder_ids and not self._folders.ids(container, fresh=True):
+                raise no_folder(container)
+            self._remember(key, "")
+            raise NotFound(f"{key}: there is no such file")
+        return found[0]
+
+    def _remember(self, key: str, file_id: str, etag: str = "", size_bytes: int = -1) -> None:
+        with self._lock:
+            self._seen.pop(key, None)
+            self._seen[key] = _Seen(file_id, etag, size_bytes, self.context.clock())
+            while len(self._seen) > _REMEMBERED:
+                self._seen.pop(next(iter(self._seen)))
+
+    def _recall(self, key: str) -> _Seen | None:
+        with self._lock:
+            return self._seen.get(key)
+
+    def _forget(self, key: str) -> None:
+        with self._lock:
+            self._seen.pop(key, None)
+
+    def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
+        objects.checked_key(key)
+
+        def find() -> str:
+            return self._id_of_version(key, etag, whole_bytes=size_bytes if not offset else -1)
+
+        return FileRange(self._wire, find, key, offset, size_bytes, flagged_too=self._own.acknowledge_abuse)
+
+    def _id_of_version(self, key: str, etag: str, whole_bytes: int) -> str:
+        """The file's id. With `etag` the file is looked at first: Drive has no condition on downloads. Of what is read
+        whole right after it was looked at, the checksum tells the same."""
+        seen = self._recall(key) if etag else None
+        if seen is None or not seen.file_id:
+            item = self._item(key)
+        elif (seen.etag, seen.size_bytes) == (etag, whole_bytes):
+            return seen.file_id
+        else:
+            try:
+                item = self._drive.get(seen.file_id)
+            except NotFound:
+                self._forget(key)
+                raise
+        if etag and objects.remote_file(key, item).etag != etag:
+            raise Conflict(f"{key}: changed since it was looked at")
+        if item.get("trashed"):
+            raise NotFound(f"{key}: it is in the bin")
+        return str(item["id"])
+
+    # Writing
+
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        *above, last = objects.checked_key(request.key)
+        if token is not None:
+            return ResumableUpload(self._drive, ResumableUpload.target_of(token), request, token)
+        folder = self._container + tuple(above)
+        target = self._target(request.key, folder, last)
+        if request.part_count == 1 and request.size_bytes <= _SINGLE_BYTES:
+            return SingleUpload(self._drive, target, request)
+        return ResumableUpload(self._drive, target, request, None)
+
+    def _target(self, key: str, folder: Path, name: str) -> Target:
+        """The file whose content is replaced, or an id for a new one."""
+        with self._lock:
+            seen = self._seen.pop(key, None)
+        if seen is None or self.context.clock() - seen.at > _LOOK_HOLDS_S:
+            try:
+                file_id = str(self._item(key)["id"])
+            except NotFound:
+                file_id = ""
+            self._forget(key)
+        else:
+            file_id = seen.file_id
+        if file_id:
+            return Target("", name, file_id, is_new=False)
+        if objects.split_id(name):
+            raise InvalidName(f"{key!r}: a name that ends in an id means a file that is there, and it is not")
+        folder_id = self._folders.ensure(folder, self._container)
+        return Target(folder_id, name, self._drive.new_id(), is_new=True)
+
+    def remove(self, key: str) -> None:
+        try:
+            file_id = str(self._item(key)["id"])
+        except NotFound as error:
+            if key in self._perhaps_removed and error.code != NO_FOLDER:
+                self._perhaps_removed.discard(key)
+                return
+            raise
+        self._forget(key)
+        self._perhaps_removed.add(key)
+        try:
+            self._remove_file(key, file_id)
+        except ProviderError as error:
+            if not error.retryable:
+                self._perhaps_removed.discard(key)
+            raise
+        self._perhaps_removed.discard(key)
+
+    def _remove_file(self, key: str, file_id: str) -> None:
+        """Into the bin, unless settings say otherwise; what a check has made is worth nothing, and goes for good."""
+        probe = key.rpartition("/")[2].startswith(PROBE_PREFIX)
+        if self._own.use_trash and not probe:
+            self._drive.trash(file_id)
+            return
+        try:
+            self._drive.delete(file_id)
+        except PermissionDenied:
+            if not probe:
+                raise
+            _LOG.debug("on a shared drive only managers delete for good: the probe goes into the bin")
+            self._drive.trash(file_id)
+
+    # Folders and checks
+
+    def containers(self) -> list[str]:
+        query = f"mimeType = {objects.quoted(objects.FOLDER_TYPE)} and {objects.below([self._drive.root_id])}"
+        found = self._drive.find_all(query, order="name")
+        return sorted({objects.segment(str(item.get("name", "")), str(item["id"])) for item in found})
+
+    def create_container(self, name: str) -> None:
+        path = tuple(objects.checked_key(name.strip("/")))
+        self._folders.create(path)
+
+    def check_reach(self) -> str:
+        request = Request("about.get", "GET", _ABOUT, {"fields": "kind"}, authorized=False)
+        try:
+            self._wire.ask_json(request)
+        except (Authentication, PermissionDenied) as error:
+            _LOG.debug("without a token, a refusal is what Google answers: %s", error)
+        return f"{self._api_url} answers"
+
+    def check_authentication(self) -> str:
+        about = self._about()
+        quota = about.get("storageQuota") or {}
+        used, limit = quota.get("usage"), quota.get("limit")
+        room = f", {_gb(used)} of {_gb(limit)} used" if used and limit else ""
+        return f"as {_account(about) or self._tokens.described}{room}"
+
+    def check_container(self) -> str:
+        container = self._container
+        if not self._folders.ids(container, fresh=True):
+            raise no_folder(container)
+        drive = f"shared drive {self._own.shared_drive_id}" if self._own.shared_drive_id else "My Drive"
+        return f"folder {'/'.join(container) or '/'} in {drive}"
+
+    def learn(self) -> None:
+        """Nothing has to be tried out. Where an account is named, it is seen once that the token is really its."""
+        if not self._own.account:
+            return
+        key = f"google_drive account {self.location}"
+        if not self.context.facts.recall(key):
+            self._about()
+            self.context.facts.remember(key, {"account": self._own.account})
+
+    def _about(self) -> dict[str, Any]:
+        """Who is authorised. Raises Authentication when it is another account than the settings name."""
+        query = {"fields": "user(emailAddress,displayName),storageQuota(limit,usage)"}
+        about = self._wire.ask_json(Request("about.get", "GET", _ABOUT, query))
+        if not isinstance(about.get("user"), dict):
+            raise InvalidConfiguration(
+                "endpoint_url: what answers there does not say who is authorised, as Google would",
+                field="endpoint_url",
+            )
+        expected, got = self._own.account, _account(about)
+        if expected and got and expected.casefold() != got.casefold():
+            raise Authentication(
+                f"authorised by {got}, but this instance belongs to {expected}",
+                hint="Run authorize again and sign in with the right account, or change account.",
+                code="wrong_account",
+            )
+        return about
+
+    def close(self) -> None:
+        self._wire.close()
+
+
+def _account(about: Mapping[str, Any]) -> str:
+    return str((about.get("user") or {}).get("emailAddress") or "")
+
+
+def _gb(size: object) -> str:
+    return f"{int(str(size)) / 1e9:.1f} GB" if str(size).isdecimal() else "?"

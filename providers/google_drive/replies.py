@@ -1,0 +1,252 @@
+"""What Google answers, and what its errors mean in the terms of `providers.errors`.
+
+Sources: Drive API "Resolve errors", and RFC 6749 section 5.2 for the token endpoint.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from providers import errors
+from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
+
+_LONGEST_TEXT: Final = 300
+_LONGEST_CODE: Final = 80
+
+_BY_REASON: Final[dict[str, type[ProviderError]]] = {
+    **dict.fromkeys(
+        ["rateLimitExceeded", "userRateLimitExceeded", "sharingRateLimitExceeded", "backendError429"],
+        errors.RateLimited,
+    ),
+    **dict.fromkeys(
+        [
+            "storageQuotaExceeded",
+            "teamDriveFileLimitExceeded",
+            "teamDriveHierarchyTooDeep",
+            "numChildrenInNonRootLimitExceeded",
+            "activeItemCreationLimitExceeded",
+            "myDriveHierarchyDepthLimitExceeded",
+            "quotaExceeded",
+            "dailyLimitExceeded",
+            "dailyLimitExceededUnreg",
+        ],
+        errors.QuotaExceeded,
+    ),
+    **dict.fromkeys(
+        [
+            "appNotAuthorizedToFile",
+            "insufficientFilePermissions",
+            "insufficientParentPermissions",
+            "insufficientPermissions",
+            "forbidden",
+            "domainPolicy",
+            "cannotDownloadAbusiveFile",
+            "accessNotConfigured",
+            "fileWritingDisabled",
+            "targetUserRoleLimitedByLicenseRestriction",
+        ],
+        errors.PermissionDenied,
+    ),
+    **dict.fromkeys(["authError", "required", "expired", "invalidCredentials"], errors.Authentication),
+    **dict.fromkeys(["notFound", "teamDriveNotFound"], errors.NotFound),
+    **dict.fromkeys(["fileIdInUse", "conflict", "duplicate", "conditionNotMet"], errors.Conflict),
+    **dict.fromkeys(["badContent", "parseError"], errors.Integrity),
+    **dict.fromkeys(["backendError", "internalError", "transientError"], errors.Transient),
+    **dict.fromkeys(["uploadTooLarge", "mediaTooLarge"], errors.Unsupported),
+    "requestedRangeNotSatisfiable": errors.Integrity,
+}
+_BY_STATUS: Final[dict[int, type[ProviderError]]] = {
+    401: errors.Authentication,
+    403: errors.PermissionDenied,
+    404: errors.NotFound,
+    405: errors.Unsupported,
+    408: errors.Transient,
+    409: errors.Conflict,
+    410: errors.NotFound,
+    412: errors.Conflict,
+    413: errors.Unsupported,
+    416: errors.Integrity,
+    429: errors.RateLimited,
+    501: errors.Unsupported,
+    503: errors.RateLimited,
+}
+_HINTS: Final[dict[str, str]] = {
+    "userRateLimitExceeded": "It goes on by itself. Google takes about 750 GB a day from an account.",
+    "dailyLimitExceeded": "The Cloud project has used up its requests of today; they are back at midnight (Pacific).",
+    "storageQuotaExceeded": "Empty the bin of the drive, or get more storage, then retry.",
+    "appNotAuthorizedToFile": "With the access drive.file only what this program made can be used: see scope.",
+    "accessNotConfigured": "Switch on the Google Drive API in the Cloud project of this client.",
+    "insufficientPermissions": "The token allows too little: run authorize again, and leave all boxes ticked.",
+    "cannotDownloadAbusiveFile": "Google has flagged this file. If you trust it, set acknowledge_abuse.",
+    "numChildrenInNonRootLimitExceeded": "A folder holds at most 500,000 items: spread the files over more folders.",
+    "teamDriveFileLimitExceeded": "A shared drive holds at most 500,000 items: remove some, or use another one.",
+}
+_NO_STORAGE_HINT: Final = (
+    "A service account has no storage of its own: let it into a shared drive, and set shared_drive_id."
+)
+_GRANT_HINT: Final = (
+    "Run authorize again. If it comes back after seven days, the consent screen of the client is still in 'Testing': "
+    "publish it (Google Auth Platform, Audience, Publish app); its tokens then do not expire."
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    def json(self) -> dict[str, Any]:
+        """The body as an object. Raises InvalidConfiguration when what answered is not Google."""
+        found = parsed(self.body)
+        if found is None:
+            raise not_drive(self)
+        return found
+
+
+def parsed(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def not_drive(reply: Reply) -> ProviderError:
+    kind = reply.headers.get("content-type", "no content type").partition(";")[0][:_LONGEST_CODE]
+    return InvalidConfiguration(
+        f"endpoint_url: something answers there, but not as Google Drive does (HTTP {reply.status}, {kind})",
+        field="endpoint_url",
+        hint="Check endpoint_url and the network: this may be a web page or a login portal.",
+    )
+
+
+def failure(reply: Reply) -> ProviderError:
+    """The error that a reply of status 300 and above tells."""
+    found = parsed(reply.body) if reply.body else {}
+    told = (found or {}).get("error")
+    if isinstance(told, str):
+        return oauth_failure(told, str((found or {}).get("error_description", "")), reply)
+    details = told if isinstance(told, dict) else {}
+    reason, text = _reason(details), _clean(str(details.get("message", "")), _LONGEST_TEXT)
+    cls = _BY_REASON.get(reason) or _BY_STATUS.get(reply.status)
+    if cls is None:
+        if found is None and reply.status < 500:
+            return not_drive(reply)
+        cls = Transient if reply.status >= 500 else ProviderError
+    words = f"{text.rstrip('.')} ({reason})" if text and reason else text or reason or f"HTTP {reply.status}"
+    hint = _HINTS.get(reason, "")
+    if cls is errors.QuotaExceeded and "service account" in text.lower():
+        hint = _NO_STORAGE_HINT
+    if cls is RateLimited:
+        seconds = retry_after_s(reply.headers)
+        return RateLimited(f"Google asks to slow down: {words}", hint=hint, code=reason, retry_after_s=seconds)
+    if cls is errors.Authentication:
+        return cls(f"Google did not accept the access token: {words}", hint="Run authorize again.", code=reason)
+    return cls(f"Google answers: {words}", hint=hint or _fallback_hint(cls), code=reason)
+
+
+def _fallback_hint(cls: type[ProviderError]) -> str:
+    return cls.cure or "Look at the words of the service, then retry."
+
+
+def _reason(details: Mapping[str, Any]) -> str:
+    """`errors[0].reason`; newer answers have it in `details`, in capitals."""
+    for group in ("errors", "details"):
+        items = details.get(group)
+        for item in items if isinstance(items, list) else []:
+            if isinstance(item, dict) and isinstance(item.get("reason"), str):
+                reason = _clean(item["reason"], _LONGEST_CODE)
+                return {"ACCESS_TOKEN_SCOPE_INSUFFICIENT": "insufficientPermissions"}.get(reason, reason)
+    return ""
+
+
+def _clean(text: str, longest: int) -> str:
+    """One line of bounded length without control characters."""
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:longest]
+
+
+def oauth_failure(error: str, description: str, reply: Reply) -> ProviderError:
+    """What the token endpoint says (RFC 6749): each cause with its own words and cure."""
+    code = _clean(error, _LONGEST_CODE)
+    told = _clean(description, _LONGEST_TEXT).rstrip(".")
+    words = f"{told} ({code})" if told else code
+    if code == "invalid_grant":
+        return errors.Authentication(
+            f"the refresh token is not valid any more: {words}", hint=_grant_hint(told), code=code
+        )
+    if code in {"invalid_client", "unauthorized_client", "deleted_client", "disabled_client"}:
+        return errors.Authentication(
+            f"Google does not know this client: {words}",
+            hint="Check client_id and client_secret: both come from the same client in the Cloud console.",
+            code=code,
+        )
+    if code == "invalid_scope":
+        return errors.Authentication(
+            f"this client may not ask for that access: {words}", hint="Run authorize again.", code=code
+        )
+    if code in {"rate_limit_exceeded", "slow_down"} or reply.status == 429:
+        return RateLimited(f"Google asks to slow down: {words}", code=code, retry_after_s=retry_after_s(reply.headers))
+    if reply.status >= 500 or code in {"internal_failure", "temporarily_unavailable", "server_error"}:
+        return Transient(f"Google answers: {words}", code=code)
+    cls = _BY_STATUS.get(reply.status, errors.Authentication)
+    return cls(f"Google answers: {words}", hint="Run authorize again.", code=code)
+
+
+def _grant_hint(told: str) -> str:
+    lower = told.lower()
+    if "jwt" in lower or "iat" in lower:
+        return "Set the clock of this machine (timedatectl set-ntp true), and check the key of the service account."
+    if "account not found" in lower or "email" in lower:
+        return "The service account is gone or disabled: make a new key in the Cloud console."
+    return _GRANT_HINT
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Retry-After as seconds; the form with a date counts from the reply's own Date."""
+    value = headers.get("retry-after", "")
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    until, sent = _http_date(value), _http_date(headers.get("date", ""))
+    return max(0.0, until - sent) if until is not None and sent is not None else None
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def connection_failure(error: Exception, host: str, port: int, timeout_s: float) -> ProviderError:
+    """What a failed connection means: each cause with its own words and cure."""
+    at = f"{host}:{port}"
+    if isinstance(error, socket.gaierror):
+        return Transient(f"the name {host} cannot be found", hint="Check the DNS of this machine.", code="DNS")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return InvalidConfiguration(
+            f"endpoint_url: the certificate of {at} is not trusted: {error.verify_message}",
+            field="endpoint_url",
+            hint="Check this machine's clock; a CA of your own goes into the system's store or SSL_CERT_FILE.",
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return Transient(f"{at} refuses the connection", hint="Check firewall, proxy and endpoint_url.", code="REFUSED")
+    if isinstance(error, TimeoutError):
+        return Transient(
+            f"{at}: no byte has moved for {timeout_s:g} s",
+            hint="Check the network and firewalls; what was sent is kept.",
+            code="TIMEOUT",
+        )
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
+        return Transient(f"{at} broke off, or does not speak HTTP: {type(error).__name__}", code="CONNECTION")
+    return Transient(f"the connection to {at} broke: {error or type(error).__name__}", code="CONNECTION")

@@ -1,0 +1,95 @@
+"""Settings of the Google Drive service. Imports no SDK."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from providers.secret import Secret
+from providers.settings import ProviderSettings, setting
+
+
+class Settings(ProviderSettings, kw_only=True, frozen=True):
+    """Google Drive, your own or a shared one; it sees only the files that it made."""
+
+    title: ClassVar[str] = "Google Drive"
+    container_word: ClassVar[str] = "folder"
+    not_applicable: ClassVar[frozenset[str]] = frozenset(
+        {"container_type", "username", "password", "api_key", "secret_key", "region"}
+    )
+    credential_pair: ClassVar[tuple[str, str] | None] = ("client_id", "refresh_token")
+    requires: ClassVar[tuple[str, ...]] = ("google.auth",)
+
+    container: Annotated[
+        str,
+        setting(
+            "Folder",
+            "Folder of the drive that holds the copies, as a path; '/' means the top of the drive.",
+            placeholder="homeserver-backups",
+            required=True,
+        ),
+    ] = ""
+    client_id: Annotated[
+        str,
+        setting(
+            "Client id",
+            "Of the OAuth client that you made in the Google Cloud console.",
+            placeholder="….apps.googleusercontent.com",
+        ),
+    ] = ""
+    refresh_token: Annotated[
+        Secret | None, setting("Refresh token", "What `authorize` brings back from the browser; nothing to type.")
+    ] = None
+    client_secret: Annotated[Secret | None, setting("Client secret", "The secret that goes with the client id.")] = None
+    service_account_json: Annotated[
+        Secret | None,
+        setting(
+            "Service account key",
+            "The whole JSON key file of a service account, in place of client and token; for shared drives.",
+            advanced=True,
+        ),
+    ] = None
+    shared_drive_id: Annotated[
+        str,
+        setting(
+            "Shared drive",
+            "Id of a shared drive (the end of its address in the browser). Empty: My Drive.",
+            placeholder="0AbCdEfGhIjKlUk9PVA",
+        ),
+    ] = ""
+    account: Annotated[
+        str,
+        setting(
+            "Google account",
+            "E-mail address that this belongs to; any other account is refused. Filled in by `authorize`.",
+            placeholder="you@gmail.com",
+        ),
+    ] = ""
+    scope: Annotated[
+        Literal["drive.file", "drive"],
+        setting(
+            "Access",
+            "What `authorize` asks for: drive.file sees just what this program made; drive sees the whole drive.",
+            advanced=True,
+        ),
+    ] = "drive.file"
+    use_trash: Annotated[
+        bool,
+        setting(
+            "Delete to the bin",
+            "Deleted files can be taken back for 30 days, and count against the storage until then.",
+            advanced=True,
+        ),
+    ] = True
+    acknowledge_abuse: Annotated[
+        bool,
+        setting("Fetch flagged files", "Download also what Google has flagged as harmful.", advanced=True),
+    ] = False
+    endpoint_url: Annotated[
+        str,
+        setting(
+            "Endpoint",
+            "Address of a gateway that speaks for Google, or of a test server. Empty: Google.",
+            placeholder="https://drive-gateway.example.net",
+            advanced=True,
+        ),
+    ] = ""

@@ -1,0 +1,182 @@
+"""One request to Google at a time: sent as it is read, answered or turned into a ProviderError.
+
+Never retries, with one exception: an access token that is refused is renewed, and the request sent once more.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+from providers import http1
+from providers.connection import Call, Calls, Connection, Pool
+from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
+from providers.exchange import Answer
+from providers.google_drive import replies
+from providers.google_drive.replies import Reply
+from providers.http1 import Response
+from providers.upload import PartBody
+
+API_URL: Final = "https://www.googleapis.com"
+TOKEN_URL: Final = "https://oauth2.googleapis.com/token"
+JSON_TYPE: Final = "application/json; charset=UTF-8"
+_GOOGLE: Final = ".googleapis.com"
+
+
+@dataclass(frozen=True)
+class Request:
+    kind: str
+    """Drive's name of the operation: 'files.list'."""
+    method: str
+    address: str
+    """A path of the API, or a whole address (an upload session)."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | PartBody = b""
+    authorized: bool = True
+    accepts: frozenset[int] = frozenset()
+    """Statuses of 300 and above that are answers, no errors."""
+
+
+def as_json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+class Wire:
+    """Usable from several threads. Everything raises ProviderError."""
+
+    def __init__(self, api_url: str, *, timeout_s: float, count_call: Callable[[str], None]) -> None:
+        self.api_url = api_url
+        self._timeout_s = timeout_s
+        self._count_call = count_call
+        self._lock = threading.Lock()
+        self._pools: dict[str, Pool] = {}
+        self.token: Callable[[str], str] = _no_token
+        """An access token other than the one given."""
+
+    def close(self) -> None:
+        with self._lock:
+            pools = list(self._pools.values())
+        for pool in pools:
+            pool.close()
+
+    def ask(self, request: Request, calls: Calls | None = None) -> Reply:
+        """The whole answer of a request that succeeds. Raises the error that the service tells otherwise."""
+        answer = self.open(request, calls or Calls())
+        try:
+            return Reply(answer.status, answer.headers, answer.rest())
+        finally:
+            answer.close()
+
+    def ask_json(self, request: Request, calls: Calls | None = None) -> dict[str, Any]:
+        return self.ask(request, calls).json()
+
+    def open(self, request: Request, calls: Calls) -> Answer:
+        """An answer whose body is still to be read; close it."""
+        if not request.authorized:
+            return self._once(request, "", calls)
+        token = self.token("")
+        start = 0 if isinstance(request.body, bytes) else request.body.tell()
+        try:
+            return self._once(request, token, calls)
+        except Authentication:
+            renewed = self.token(token)
+            if not isinstance(request.body, bytes):
+                request.body.seek(start)
+            return self._once(request, renewed, calls)
+
+    def _once(self, request: Request, token: str, calls: Calls) -> Answer:
+        pool, target = self._address(request)
+        call = calls.begin()
+        try:
+            self._count_call(request.kind)
+            with pool.borrowed(call) as connection:
+                answer = self._exchange(request, token, pool, target, connection, call, calls)
+        except (OSError, http.client.HTTPException) as error:
+            calls.end(call)
+            raise self.failed(error, call, pool) from error
+        except BaseException:
+            calls.end(call)
+            raise
+        if answer.status < 300 or answer.status in request.accepts:
+            return answer
+        try:
+            reply = Reply(answer.status, answer.headers, answer.rest())
+        finally:
+            answer.close()
+        raise replies.failure(reply)
+
+    def failed(self, error: Exception, call: Call, pool: Pool | None) -> ProviderError:
+        """What a broken connection means."""
+        if call.interrupted or pool is None:
+            return Transient("interrupted")
+        peer = pool.proxy or pool
+        return replies.connection_failure(error, peer.host, peer.port, self._timeout_s)
+
+    def trusted(self, address: str) -> bool:
+        """Whether an address that the service names may get our bytes and our token."""
+        if not address.isascii() or not address.isprintable():
+            return False
+        parts, own = urlsplit(address), urlsplit(self.api_url)
+        if (parts.scheme, parts.netloc) == (own.scheme, own.netloc):
+            return True
+        return parts.scheme == "https" and (parts.hostname or "").endswith(_GOOGLE) and "@" not in parts.netloc
+
+    def _address(self, request: Request) -> tuple[Pool, str]:
+        whole = request.address if "://" in request.address else f"{self.api_url}{request.address}"
+        parts = urlsplit(whole)
+        query = "&".join(item for item in (parts.query, urlencode(request.query, quote_via=quote)) if item)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        with self._lock:
+            pool = self._pools.get(origin)
+            if pool is None:
+                pool = self._pools[origin] = Pool(origin, timeout_s=self._timeout_s)
+        return pool, f"{parts.path or '/'}?{query}" if query else parts.path or "/"
+
+    def _exchange(
+        self,
+        request: Request,
+        token: str,
+        pool: Pool,
+        target: str,
+        connection: Connection,
+        call: Call,
+        calls: Calls,
+    ) -> Answer:
+        headers = {"host": pool.authority, "user-agent": "homeserver-backup", **request.headers}
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        if pool.proxy and pool.proxy.authorization and not pool.secure:
+            headers["proxy-authorization"] = pool.proxy.authorization
+        if request.method in ("PUT", "POST", "PATCH"):
+            headers["content-length"] = str(len(request.body))
+        first = http1.head(request.method, f"{pool.target_prefix}{target}", headers)
+        whole = http1.send(connection, first, request.body)
+        response = Response(connection, request.method)
+        return Answer(self.failed, pool, connection, response, call, calls, reusable=whole)
+
+
+def _no_token(stale: str) -> str:
+    raise Authentication("nobody has authorised this yet", hint="Run authorize.")
+
+
+def checked_endpoint(endpoint_url: str) -> str:
+    """`endpoint_url` without its last slash; '' stays ''. Raises InvalidConfiguration."""
+    url = endpoint_url.rstrip("/")
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment or "@" in parts.netloc:
+        raise InvalidConfiguration(
+            "endpoint_url: not an address of the form https://host:port", field="endpoint_url", hint="Leave it empty."
+        )
+    return url

@@ -1,0 +1,51 @@
+"""Backblaze B2 from the command line, with a real keyring."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup.cli.diagnostics import ExitCode
+from backup.paths import Paths
+from backup.queue import Queue
+from tests.cli.conftest import Cli
+from tests.credentials_fixture import SecretService
+from tests.servers.b2 import B2Server
+from tests.servers.b2_simulator import NEVER_SHOWN
+
+
+@pytest.fixture(autouse=True)
+def _worker_stopped(paths: Paths) -> Iterator[None]:
+    yield
+    if paths.journal_file.exists():
+        queue = Queue(paths)
+        assert queue.stop_worker()
+        queue.close()
+
+
+def test_the_whole_path_with_a_limited_key(
+    program: Cli, cli: Cli, paths: Paths, b2_server: B2Server, secret_service: SecretService, tmp_path: Path
+):
+    bucket, key = b2_server.new_bucket()
+    for name, value in {"container": bucket, "realm": b2_server.url, "timeout": "10", "max_retries": "0"}.items():
+        assert cli("set-config", "backblaze", name, value).code == 0
+    wrong = [
+        cli("set-credentials", "backblaze", "--username", key.key_id, stdin="K003wrong"),
+        cli("test-providers", "backblaze"),
+    ]
+    assert [result.code for result in wrong] == [0, ExitCode.AUTHENTICATION]
+
+    results = [cli("set-credentials", "backblaze", "--username", key.key_id, stdin=key.key)]
+    results.append(program("test-cycle", "--provider", "backblaze", "--size", "6MB"))
+    results.append(program("enable-provider", "backblaze"))
+    (tmp_path / "file.bin").write_bytes(os.urandom(100_000))
+    results.append(program("upload", str(tmp_path / "file.bin"), "--to", "x", "--provider", "backblaze"))
+    results.append(program("--verbose", "list", "--json", "--provider", "backblaze"))
+    assert [(result.code, result.err) for result in results if result.code] == []
+    assert b2_server.objects(bucket) == {"x/file.bin": (tmp_path / "file.bin").read_bytes()}
+    places = [file.read_text() for file in [paths.config_file, *paths.logs_dir.iterdir()] if file.is_file()]
+    places += [result.out + result.err for result in (*wrong, *results)]
+    assert all(NEVER_SHOWN not in text and "K003wrong" not in text for text in places)

@@ -1,0 +1,239 @@
+"""Google Drive on our own server (which rclone judges), behind a fault proxy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from providers.capabilities import Capabilities, Proof
+from providers.errors import (
+    Authentication,
+    Conflict,
+    InvalidConfiguration,
+    NotFound,
+    PermissionDenied,
+    ProviderError,
+    QuotaExceeded,
+    RateLimited,
+    Transient,
+    Unsupported,
+)
+from tests.contract.harness import (
+    ALL,
+    WRITING,
+    Connections,
+    FixtureValue,
+    Harness,
+    Limits,
+    Operation,
+    Root,
+    Trouble,
+    Wire,
+    answering,
+)
+from tests.servers import drive_errors
+from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
+from tests.servers.drive_server import DriveServer
+from tests.servers.drive_store import Item
+from tests.servers.fault_proxy import FaultProxy
+from tests.servers.faults import Fault, SeenRequest, Side, When
+
+GRAIN: Final = 256 * 1024
+PART: Final = 2 * GRAIN
+"""The last grain of a file waits for the commit: of a part of two, one is sent before."""
+CONTAINER: Final = "backups/server1"
+FILES: Final = "/drive/v3/files"
+UPLOADS: Final = "/upload/drive/v3/files"
+_CHUNK: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+@dataclass
+class DriveRoot(Connections):
+    server: DriveServer | None = None
+
+    @property
+    def drive(self) -> DriveServer:
+        assert self.server is not None
+        return self.server
+
+    def _walk(self) -> Iterator[tuple[str, Item]]:
+        return self.drive.store.walk(self.drive.store.folder(CONTAINER))
+
+    def stored(self) -> dict[str, bytes]:
+        """Several files of one name would show as several."""
+        found: dict[str, bytes] = {}
+        for path, item in self._walk():
+            found[f"{path} and again {item.id}" if path in found else path] = item.data
+        return found
+
+    def plant(self, objects: Mapping[str, bytes]) -> None:
+        there = dict(self._walk())
+        for key, data in objects.items():
+            if key in there:
+                self.drive.store.update(there[key].id, {}, data)
+                continue
+            folder, _, name = f"{CONTAINER}/{key}".rpartition("/")
+            self.drive.store.create({"name": name, "parents": [self.drive.store.folder(folder)]}, data)
+
+    def leftovers(self) -> list[str]:
+        return [str(session.metadata.get("name", session.file_id)) for session in self.drive.store.unfinished()]
+
+    def expire(self) -> None:
+        self.drive.store.expire()
+
+    def other_container(self) -> dict[str, str]:
+        self.drive.store.folder("elsewhere")
+        return {"container": "elsewhere"}
+
+    def damage(self, key: str) -> None:
+        self.drive.store.damage(dict(self._walk())[key])
+
+
+@contextmanager
+def _opened(fixture: FixtureValue, tmp: Path) -> Iterator[Root]:
+    with DriveServer() as server, FaultProxy(server.port) as proxy:
+        server.store.folder(CONTAINER)
+        values = {
+            "endpoint_url": proxy.url,
+            "container": CONTAINER,
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "refresh_token": REFRESH_TOKEN,
+            "upload_chunk_size": PART,
+            "timeout": 20,
+        }
+        root = DriveRoot("google_drive", values, tmp, proxy, (CLIENT_SECRET, REFRESH_TOKEN, "ya29."), server=server)
+        try:
+            yield cast(Root, root)
+        finally:
+            root.close()
+
+
+def _chunk(request: SeenRequest) -> tuple[int, int, int] | None:
+    """First byte, last byte and total of a request that carries content of a session."""
+    found = _CHUNK.fullmatch(request.headers.get("content-range", ""))
+    return (int(found[1]), int(found[2]), int(found[3])) if found and request.method == "PUT" else None
+
+
+def send_part(index: int | None) -> When:
+    """Requests that carry bytes of that part, but for what ends the session, unless that is all there is of it."""
+
+    def fits(request: SeenRequest) -> bool:
+        chunk = _chunk(request)
+        if chunk is None or (commit(request) and chunk[0] % PART):
+            return False
+        return index is None or chunk[0] // PART == index
+
+    return fits
+
+
+def begin(request: SeenRequest) -> bool:
+    return request.query.get("uploadType") == "resumable" and request.method in ("POST", "PATCH")
+
+
+def send_whole(request: SeenRequest) -> bool:
+    return request.query.get("uploadType") == "multipart"
+
+
+def commit(request: SeenRequest) -> bool:
+    chunk = _chunk(request)
+    return chunk is not None and chunk[1] + 1 == chunk[2]
+
+
+def read(request: SeenRequest) -> bool:
+    return request.query.get("alt") == "media"
+
+
+def listing(request: SeenRequest) -> bool:
+    """A page of a folder; a search for one name is none."""
+    query = request.query.get("q", "")
+    return request.method == "GET" and request.path == FILES and not query.startswith("name = ")
+
+
+def remove(request: SeenRequest) -> bool:
+    """Into the bin, or for good."""
+    one = request.path.startswith(f"{FILES}/")
+    return one and request.method in ("DELETE", "PATCH")
+
+
+WIRE = Wire(
+    begin=begin, send_part=send_part, send_whole=send_whole, commit=commit, read=read, listing=listing, remove=remove
+)
+
+
+def _refused(root: Root) -> AbstractContextManager[object]:
+    return root.wired.refusing()
+
+
+def _answers() -> Iterator[Trouble]:
+    table: list[tuple[str, type[ProviderError], Fault, str]] = [
+        ("401", Authentication, drive_errors.invalid_credentials(), "authorize"),
+        ("401 without words", Authentication, drive_errors.unauthorized_without_words(), ""),
+        ("revoked", Authentication, drive_errors.revoked(), "testing"),
+        ("unknown client", Authentication, drive_errors.unknown_client(), "client_id"),
+        ("403", PermissionDenied, drive_errors.insufficient_permissions(), ""),
+        ("403 without words", PermissionDenied, drive_errors.forbidden_without_words(), ""),
+        ("file of another app", PermissionDenied, drive_errors.app_not_authorized(), "drive.file"),
+        ("api switched off", PermissionDenied, drive_errors.api_switched_off(), "switch on"),
+        ("scope", PermissionDenied, drive_errors.scope_insufficient(), "authorize"),
+        ("404", NotFound, drive_errors.not_found(), ""),
+        ("409", Conflict, drive_errors.conflict(), ""),
+        ("412", Conflict, drive_errors.precondition_failed(), ""),
+        ("quota", QuotaExceeded, drive_errors.storage_quota_exceeded(), "bin"),
+        ("no storage", QuotaExceeded, drive_errors.no_storage_of_service_account(), "shared_drive_id"),
+        ("daily limit", QuotaExceeded, drive_errors.daily_limit_exceeded(), "midnight"),
+        ("rate limit", RateLimited, drive_errors.rate_limit_exceeded(), ""),
+        ("rate limit of the user", RateLimited, drive_errors.user_rate_limit_exceeded(), "750 GB"),
+        ("429", RateLimited, drive_errors.too_many_requests(retry_after_s=7), ""),
+        ("503", RateLimited, drive_errors.service_unavailable(), ""),
+        ("500", Transient, drive_errors.backend_error(), ""),
+        ("502 page", Transient, drive_errors.bad_gateway(), ""),
+        ("login portal", InvalidConfiguration, drive_errors.login_portal(), "portal"),
+    ]
+    for name, expected, fault, says in table:
+        yield answering(name, expected, fault, says=says)
+    yield answering("413", Unsupported, drive_errors.payload_too_large(), on=WRITING)
+
+
+TROUBLES = (
+    *_answers(),
+    Trouble("nobody listens", Transient, _refused),
+    answering("reset at once", Transient, Fault.refuse()),
+    answering("reset before the reply", Transient, Fault.reset(Side.RESPONSE, at=None), on=ALL - {Operation.DELETE}),
+)
+
+DRIVE = Harness(
+    name="google_drive",
+    service="google_drive",
+    open=_opened,
+    capabilities=Capabilities(
+        min_part_bytes=GRAIN,
+        part_multiple_bytes=GRAIN,
+        max_object_bytes=5 * 2**40,
+        single_put_bytes=4 << 20,
+        max_key_bytes=4096,
+        create_container=True,
+        list_containers=True,
+        server_prefix_search=False,
+        keeps_old_versions=True,
+    ),
+    limits=Limits(
+        part_bytes=PART,
+        refused_names=frozenset(
+            {"absolute", "parent", "inner parent", "dot", "empty segment", "nul", "too long", "empty"}
+        ),
+        proof_of_one=Proof.MATCHED,
+        proof_of_parts=Proof.MATCHED,
+        finds_damage_by_part=False,
+        lists_unfinished=False,
+        keeps_emptied_folders=True,
+    ),
+    missing_container={"container": "no/such/folder"},
+    wrong_credentials={"refresh_token": "1//another-token-must-never-be-shown"},
+    troubles=TROUBLES,
+    wire=WIRE,
+)

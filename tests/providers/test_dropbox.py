@@ -1,0 +1,519 @@
+"""What is peculiar to Dropbox: names without case, sessions that only tell an offset, tokens that run out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from providers import digests, registry, settings
+from providers.cancel import CancelToken
+from providers.context import ProviderContext
+from providers.dropbox.names import decode_name, encode_name
+from providers.dropbox.objects import client_modified
+from providers.dropbox.settings import Settings
+from providers.errors import (
+    Authentication,
+    Cancelled,
+    Conflict,
+    Integrity,
+    InvalidConfiguration,
+    InvalidName,
+    NotFound,
+    PermissionDenied,
+    Transient,
+)
+from providers.secret import Secret
+from tests.contract.dropbox_harness import DROPBOX, FOLDER, PART
+from tests.contract.support import FakeTime, Memory, Progress, content, source
+from tests.contract.transfers import download, keys, read, upload
+from tests.servers import dropbox_errors, dropbox_requests
+from tests.servers.dropbox_server import ACCOUNT_ID, APP_KEY, REFRESH_TOKEN, DropboxServer
+from tests.servers.faults import Fault
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def root(request, tmp_path):
+    with DROPBOX.open(request.getfixturevalue, tmp_path) as root:
+        yield root
+
+
+@pytest.fixture
+def provider(root):
+    return root.ready()
+
+
+@pytest.fixture
+def server(root):
+    return root.server
+
+
+@contextmanager
+def calls(server):
+    """The requests made inside."""
+    made: list[str] = []
+    before = len(server.calls)
+    yield made
+    made += server.calls[before:]
+
+
+# Names
+
+
+def test_a_name_that_differs_in_case_is_refused_before_anything_is_sent(root, server, provider):
+    root.plant({"Photos/Cat.jpg": b"cat"})
+    path = source(root.tmp, content(3 * PART))
+    for key, says in (("Photos/cat.JPG", "Cat.jpg"), ("photos/dog.jpg", "Photos"), ("PHOTOS/2026/x", "Photos")):
+        for replaces in (None, False, True):
+            with pytest.raises(Conflict, match=says), calls(server) as made:
+                upload(provider, path, key, replaces=replaces)
+            assert set(made) <= {"files/get_metadata"}
+    assert root.stored() == {"Photos/Cat.jpg": b"cat"}
+
+
+def test_two_spellings_on_their_way_up_at_once(root, provider):
+    """Neither is there yet when the other one looks."""
+    paths = [source(root.tmp, content(2 * PART, seed), f"source{seed}") for seed in (1, 2)]
+    refused = []
+
+    def second(done):
+        with pytest.raises(Conflict) as caught:
+            upload(provider, paths[1], "NAME")
+        refused.append(caught.value.code)
+
+    upload(provider, paths[0], "name", progress=Progress(PART, second))
+    assert refused == ["case_conflict"]
+    assert root.stored() == {"name": content(2 * PART, 1)}
+
+
+def test_two_spellings_of_a_new_folder(root, provider):
+    upload(provider, source(root.tmp, b"1"), "New/a")
+    with pytest.raises(Conflict, match="New"):
+        upload(provider, source(root.tmp, b"2"), "new/b")
+    assert root.stored() == {"New/a": b"1"}
+
+
+def test_a_file_and_a_folder_of_one_name(root, provider):
+    root.plant({"a/b": b"1"})
+    path = source(root.tmp, b"2")
+    with pytest.raises(Conflict, match="folder"):
+        upload(provider, path, "a")
+    with pytest.raises(Conflict, match="is a file"):
+        upload(provider, path, "a/b/c")
+    assert root.stored() == {"a/b": b"1"}
+
+
+def test_another_spelling_is_neither_read_nor_described_nor_deleted(root, provider):
+    root.plant({"Name": b"mine"})
+    for ask in (
+        provider.stat,
+        provider.delete,
+        lambda key: read(provider, key, 0, 4),
+        lambda key: download(provider, key, root.tmp / "target"),
+    ):
+        with pytest.raises(NotFound):
+            ask("name")
+    assert root.stored() == {"Name": b"mine"}
+
+
+@pytest.mark.parametrize("name", ["desktop.ini", "Thumbs.db", ".DS_Store", "~$letter.docx"])
+def test_names_that_dropbox_does_not_keep(root, provider, name):
+    with pytest.raises(InvalidName):
+        upload(provider, source(root.tmp, b"1"), f"folder/{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "encoded"),
+    [
+        ("a\\b", "a＼b"),
+        ("a＼b", "a‛＼b"),
+        ("end ", "end␠"),
+        ("end␠", "end‛␠"),
+        (" ", "␠"),
+        ("\x7f", "␡"),
+        ("\udcff\udc80", "‛FF‛80"),
+        ("‛", "‛‛"),
+        ("‛FF", "‛‛FF"),
+        ("．", "‛．"),
+        ("．．", "‛．‛．"),
+        ("a．", "a．"),
+        ("\\ \x7f ", "＼ ␡␠"),
+        ("／␀", "‛／‛␀"),
+    ],
+)
+def test_names_are_encoded_as_rclone_does(name, encoded):
+    assert encode_name(name) == encoded
+    assert decode_name(encoded) == name
+
+
+def test_bytes_that_are_not_utf_8_come_back(root, provider):
+    key = os.fsdecode(b"folder/\xff\xfe name")
+    upload(provider, source(root.tmp, b"1"), key)
+    assert keys(provider) == {key}
+    download(provider, key, root.tmp / "target")
+    assert (root.tmp / "target").read_bytes() == b"1"
+
+
+# Hash, mtime
+
+
+@pytest.mark.parametrize("size", [0, 1, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 9 * MIB])
+def test_the_content_hash_by_its_definition(size):
+    data = content(size)
+    blocks = [hashlib.sha256(data[at : at + 4 * MIB]).digest() for at in range(0, size, 4 * MIB)]
+    digest = digests.new_digest(digests.DROPBOX_HASH)
+    for at in range(0, size, 1_000_003):
+        digest.update(data[at : at + 1_000_003])
+        digest.hexdigest()
+    assert digest.hexdigest() == hashlib.sha256(b"".join(blocks)).hexdigest()
+    assert digest.hexdigest() == digests.digest_of(digests.DROPBOX_HASH, data)
+
+
+@pytest.mark.parametrize(
+    ("mtime_ns", "told"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1_700_000_000_499_999_999, "2023-11-14T22:13:20Z"),
+        (1_700_000_000_500_000_000, "2023-11-14T22:13:21Z"),
+        (-5_000_000_000, "1969-12-31T23:59:55Z"),
+        (-(2**62) * 16, None),
+        (2**63 * 1000, None),
+    ],
+)
+def test_mtime_to_the_second(mtime_ns, told):
+    assert client_modified(mtime_ns) == told
+
+
+def test_a_server_that_does_not_check_the_hash_is_not_said_to(root, server):
+    server.enforces_hash = False
+    provider = root.connect()
+    result = upload(provider, source(root.tmp, content(1000)), "x")
+    assert result.proof == "matched"
+    assert provider.capabilities.enforced_checksums == frozenset()
+    assert set(root.stored()) == {"x"}
+
+
+# Sessions
+
+
+def test_cut_at_60_percent_and_resumed_without_sending_again(root):
+    part = 4 * MIB
+    data = content(15 * part + 17)
+    path = source(root.tmp, data)
+    memory = Memory()
+    sends = dropbox_requests.append(part)
+    root.wired.fault(Fault.reset(at=part // 2), when=dropbox_requests.append(part, 9))
+    with pytest.raises(Transient):
+        upload(root.connect(max_retries=0, upload_chunk_size=part), path, "x", checkpoint=memory)
+    sent = root.wired.body_bytes(sends)
+    assert 0.55 * len(data) < sent < 0.65 * len(data)
+
+    result = upload(root.connect(upload_chunk_size=part), path, "x", checkpoint=memory)
+    assert result.resumed_bytes == 9 * part
+    assert root.stored() == {"x": data}
+    assert root.wired.body_bytes(sends) <= len(data) + part
+    assert root.wired.count(dropbox_requests.start) == 1
+
+
+def test_a_part_of_which_the_server_kept_a_piece(root, server):
+    """The refusal tells the offset; just the rest is sent."""
+    data = content(3 * PART)
+    path = source(root.tmp, data)
+    memory = Memory()
+    cancel = CancelToken()
+    with pytest.raises(Cancelled):
+        upload(
+            root.connect(),
+            path,
+            "x",
+            cancel=cancel,
+            checkpoint=memory,
+            progress=Progress(PART + 1, lambda done: cancel.cancel()),
+        )
+    (session,) = server.store.sessions.values()
+    session.data += data[len(session.data) : len(session.data) + 1000]
+    half = len(session.data)
+    root.wired.forget()
+    upload(root.connect(), path, "x", checkpoint=memory)
+    assert root.stored() == {"x": data}
+    taken = [request for request in root.wired.requests if dropbox_requests.append(PART)(request) and request.ok]
+    assert sum(request.body_bytes for request in taken) == len(data) - half
+
+
+def test_somebody_else_s_bytes_in_the_session_are_found_out(root, server):
+    data = content(3 * PART)
+    path = source(root.tmp, data)
+    memory = Memory()
+    cancel = CancelToken()
+    watch = Progress(2 * PART + 1, lambda done: cancel.cancel())
+    with pytest.raises(Cancelled):
+        upload(root.connect(), path, "x", cancel=cancel, checkpoint=memory, progress=watch)
+    (session,) = server.store.sessions.values()
+    session.data[0] ^= 0xFF
+    with pytest.raises(Integrity):
+        upload(root.connect(), path, "x", checkpoint=memory)
+
+
+def test_a_session_lives_for_seven_days(root):
+    with DropboxServer(now=lambda: at[0]) as server:
+        at = [1_800_000_000.0]
+        provider = root.connect(endpoint_url=server.url, container="")
+        memory, cancel = Memory(), CancelToken()
+        path = source(root.tmp, content(3 * PART))
+        watch = Progress(PART + 1, lambda done: cancel.cancel())
+        with pytest.raises(Cancelled):
+            upload(provider, path, "x", cancel=cancel, checkpoint=memory, progress=watch)
+        saved = memory.load()
+        assert saved is not None
+        at[0] += 6.9 * 86400
+        assert len(provider.open_upload(saved.request, token=memory.token).confirmed()) >= 1
+        at[0] += 0.2 * 86400
+        with pytest.raises(NotFound):
+            provider.open_upload(saved.request, token=memory.token).confirmed()
+        assert upload(provider, path, "x", checkpoint=memory).resumed_bytes == 0
+
+
+def test_the_same_bytes_over_themselves_are_a_conflict_when_nothing_may_be_there(root, provider):
+    path = source(root.tmp, b"same")
+    upload(provider, path, "x")
+    with pytest.raises(Conflict):
+        upload(provider, path, "x", only_if_absent=True)
+
+
+# Tokens
+
+
+def test_an_access_token_that_runs_out_is_renewed_in_the_middle_of_an_upload(root, server, provider):
+    data = content(3 * PART)
+    watch = Progress(PART, lambda done: server.expire_access_tokens())
+    with calls(server) as made:
+        upload(provider, source(root.tmp, data), "x", progress=watch)
+    assert root.stored() == {"x": data}
+    assert made.count("oauth2/token") == 1
+
+
+def test_one_401_is_answered_by_one_new_token(root, server, provider):
+    for fault in (dropbox_errors.invalid_access_token(), dropbox_errors.expired_access_token(), Fault.status(401)):
+        root.wired.fault(fault, when=dropbox_requests.upload)
+        with calls(server) as made:
+            upload(root.ready(max_retries=0), source(root.tmp, b"data"), "x")
+        assert made.count("oauth2/token") == 2
+    assert root.stored() == {"x": b"data"}
+
+
+def test_a_second_401_is_the_end(root, provider):
+    rule = root.wired.fault(dropbox_errors.invalid_access_token(), when=dropbox_requests.upload, times=None)
+    with pytest.raises(Authentication) as caught:
+        upload(provider, source(root.tmp, b"data"), "x")
+    assert rule.hits == 2
+    assert "authorize" in caught.value.hint
+
+
+def test_many_threads_need_one_token(root, server):
+    provider = root.connect()
+    root.plant({"x": b"1"})
+    with calls(server) as made, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: provider.stat("x"), range(16)))
+    assert made.count("oauth2/token") == 1
+
+
+def test_a_token_is_renewed_before_it_runs_out(root, server):
+    times = FakeTime()
+    provider = root.connect(context=ProviderContext(clock=times.clock, sleep=times.sleep))
+    root.plant({"x": b"1"})
+    with calls(server) as made:
+        provider.stat("x")
+        times.sleep(server.token_lasts_s - 61, CancelToken())
+        provider.stat("x")
+        assert "oauth2/token" not in server.calls[-2:]
+        times.sleep(2, CancelToken())
+        provider.stat("x")
+    assert made.count("oauth2/token") == 2
+
+
+def test_access_that_was_taken_away(root, server, provider):
+    server.revoke()
+    with pytest.raises(Authentication, match="any more") as caught:
+        provider.stat("x")
+    assert caught.value.code == "invalid_grant"
+    assert REFRESH_TOKEN not in str(caught.value) + caught.value.hint
+
+
+def test_never_authorised(root, server):
+    before = len(server.calls)
+    with pytest.raises(Authentication, match="not authorised yet"):
+        root.connect(refresh_token="").list_files()
+    with pytest.raises(InvalidConfiguration, match="app_key"):
+        root.connect(app_key="").list_files()
+    with pytest.raises(Authentication, match="app key"):
+        root.connect(app_key="another").list_files()
+    assert set(server.calls[before:]) == {"oauth2/token"}
+
+
+def test_a_permission_that_is_taken_away_is_named(root, server, provider):
+    server.lose_scope("files.content.write")
+    with pytest.raises(PermissionDenied, match=r"files\.content\.write"):
+        upload(provider, source(root.tmp, b"1"), "x")
+
+
+def test_another_account_fails_the_check(root):
+    report = root.connect(account_id="dbid:another").probe()
+    assert report.failure.kind == "authentication"
+    assert report.failure.code == "wrong_account"
+    assert root.connect(account_id="").probe().ok
+
+
+def test_a_new_refresh_token_is_saved_by_compare_and_swap(root, server):
+    saved = []
+
+    def save(old, new):
+        saved.append((old.reveal(), new.reveal()))
+        return True
+
+    context = ProviderContext(save_secret=save)
+    told = '{"access_token": "%s", "expires_in": 14400, "refresh_token": "newer"}' % server.access_token()  # noqa: UP031
+    root.plant({"x": b"1"})
+    root.wired.fault(Fault.status(200, told), when=dropbox_requests.refresh)
+    assert root.connect(context=context).stat("x").size_bytes == 1
+    assert saved == [(REFRESH_TOKEN, "newer")]
+
+
+# Requests
+
+
+def test_how_many_requests_a_file_costs(root, server, provider):
+    small, large = source(root.tmp, content(1000), "small"), source(root.tmp, content(4 * PART), "large")
+    upload(provider, small, "folder/first")
+    for replaces in (None, False):
+        with calls(server) as made:
+            upload(provider, small, f"folder/small{replaces}", replaces=replaces)
+        assert made == ["files/get_metadata", "files/upload"]
+    with calls(server) as made:
+        upload(provider, large, "folder/large")
+    session = "files/upload_session/"
+    assert made == ["files/get_metadata", f"{session}start", *[f"{session}append_v2"] * 4, f"{session}finish"]
+    with calls(server) as made:
+        provider.delete("folder/first")
+    assert made == ["files/get_metadata", "files/delete_v2"]
+
+
+def test_every_request_is_counted(root, server):
+    counted: list[str] = []
+    provider = root.connect(context=ProviderContext(count_call=counted.append))
+    with calls(server) as made:
+        upload(provider, source(root.tmp, content(2 * PART)), "x")
+        keys(provider)
+    assert counted == made
+
+
+def test_a_prefix_asks_only_for_its_folder(root, server, provider):
+    root.plant({f"big/{number}": b"x" for number in range(50)} | {"a/one": b"1", "a/other/deep": b"2"})
+    with calls(server) as made:
+        assert {file.key for file in provider.scan("a/o", delimiter="/").files} == {"a/one"}
+        assert provider.scan("a/o", delimiter="/").prefixes == ("a/other/",)
+    assert made == ["files/list_folder"] * 2
+    asked = [request for request in root.wired.requests if dropbox_requests.listing(request)]
+    assert all(request.reply_bytes < 2000 for request in asked)
+
+
+def test_a_listing_that_dropbox_forgot(root, server, provider):
+    root.plant({f"x{number}": b"1" for number in range(9)})
+    token = provider.scan(limit=2).next_token
+    token = provider.scan(token=token, limit=2).next_token
+    server.store.forget_cursors()
+    with pytest.raises(Conflict) as caught:
+        provider.scan(token=token, limit=9)
+    assert caught.value.code == "reset"
+    with pytest.raises(Conflict):
+        provider.scan(token="not one of ours")
+
+
+def test_a_page_that_holds_mostly_what_is_not_asked_for_ends(root, server, provider):
+    root.plant({f"many/a{number:04}": b"x" for number in range(2_500)} | {"many/z": b"1"})
+    page = provider.scan("many/z")
+    assert page.next_token is not None
+    assert {file.key for file in (*page.files, *provider.scan("many/z", token=page.next_token).files)} == {"many/z"}
+
+
+# Deleting, folders
+
+
+def test_deleting_never_takes_a_folder(root, provider):
+    root.plant({"folder/x": b"1"})
+    with pytest.raises(NotFound):
+        provider.delete("folder")
+    assert root.stored() == {"folder/x": b"1"}
+
+
+def test_a_file_that_changes_before_it_is_deleted_stays(root, server, provider):
+    root.plant({"x": b"1"})
+    rule = root.wired.fault(Fault.delay(0.3), when=dropbox_requests.delete)
+    with ThreadPoolExecutor(1) as pool:
+        deleting = pool.submit(provider.delete, "x")
+        rule.wait_hit()
+        root.plant({"x": b"newer"})
+        with pytest.raises(Conflict):
+            deleting.result(10)
+    assert root.stored() == {"x": b"newer"}
+
+
+def test_folders_are_listed_and_made(root, server, provider):
+    server.store.make_folder("/Second ".strip(), False)
+    server.put("/a file", b"")
+    assert set(provider.containers()) == {FOLDER, "Second"}
+    provider.create_container("Third/below")
+    provider.create_container("Third/below")
+    assert root.connect(container="Third/below").check_container().startswith("folder /Third/below")
+    with pytest.raises(Conflict):
+        provider.create_container("a file")
+
+
+def test_the_whole_dropbox_as_container(root, server):
+    provider = root.connect(container="/")
+    upload(provider, source(root.tmp, b"1"), "x")
+    assert keys(provider) == {"x"}
+    assert provider.probe().ok
+    assert set(server.files()) == {"/x"}
+
+
+def test_a_missing_folder_is_not_made_by_an_upload(root, server):
+    with pytest.raises(NotFound, match="does not exist"):
+        upload(root.connect(container="Missing/below"), source(root.tmp, b"1"), "x")
+    assert "/missing" not in server.store.nodes
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://dropbox.example.net", "ftp://127.0.0.1", "https://a:b@c", "https://x/y", "127.0.0.1:80", "http://[::1"],
+)
+def test_an_endpoint_that_would_give_tokens_away_is_refused(url):
+    with pytest.raises(InvalidConfiguration) as caught:
+        registry.load("dropbox")({"app_key": APP_KEY, "endpoint_url": url})
+    assert caught.value.field == "endpoint_url"
+
+
+def test_the_guide_s_pair_and_whole_structure():
+    guide = {
+        "enabled": False, "credentials_key": "dropbox", "container": "homeserver-backups", "container_type": "bucket",
+        "username": APP_KEY, "password": "token", "api_key": "", "secret_key": "", "region": "", "max_retries": 3,
+        "upload_chunk_size": 104857600, "encryption_key": None,
+    }  # fmt: skip
+    own = settings.load(Settings, guide)
+    assert own.app_key == APP_KEY
+    assert own.refresh_token == Secret("token")
+
+
+def test_where_objects_go(root):
+    assert root.connect().location.endswith(f"app={APP_KEY} account={ACCOUNT_ID} folder=/backups")
+    assert root.connect(container="backups").location == root.connect(container="/Backups/").location
+    assert root.connect(account_id="dbid:other").location != root.connect().location
+    with pytest.raises(InvalidConfiguration, match="container"):
+        root.connect(container="a/../b")
