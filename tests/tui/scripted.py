@@ -51,7 +51,8 @@ class ScriptedService(StandInService):
 
     def services(self) -> tuple[ServiceInfo, ...]:
         missing = ServiceInfo(name="dropbox", title="Dropbox", summary="", unavailable="not installed: dropbox")
-        return (*describe_services(), missing)
+        usable = (found for found in describe_services() if found.name in ("local", "aws_s3"))
+        return (*usable, missing)
 
     def _refuse(self) -> None:
         if self.refusal is not None:

@@ -35,7 +35,7 @@ async def open_form(pilot: Any) -> None:
     await sees(pilot, "services ready")
     await pilot.press("1")
     await sees(pilot, "AWS S3", "not set up")
-    await pilot.press("end", "enter")
+    await pilot.press("home", "down", "enter")
 
 
 def everything_below(folder: Path) -> bytes:
