@@ -92,7 +92,7 @@ def test_set_list_status_remove(cli: Cli, opened: Callable[[], int]):
     fd = str(opened())
     assert cli("credentials", "set", "aws_s3", "-u", "AK", "--passphrase-fd", fd, stdin="secret-1\n").code == 0
     more = cli(
-        "set-credentials", "aws_s3", "--field", "session_token", "--passphrase-fd", str(opened()), stdin="tok-1\n"
+        "set-credentials", "aws_s3", "--setting", "session_token", "--passphrase-fd", str(opened()), stdin="tok-1\n"
     )
     assert more.code == 0
     (entry,) = cli("credentials", "list", "--json").json()["credentials"]
