@@ -107,8 +107,8 @@ class StandInService:
     def store_status(self) -> StoreStatus:
         return self.store
 
-    def open_store(self) -> StoreStatus:
-        return self.store
+    def open_store(self) -> None:
+        """Nothing is set up that would."""
 
     def store_choices(self) -> tuple[StoreChoice, ...]:
         return ()
