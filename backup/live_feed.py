@@ -66,18 +66,19 @@ def merge(snapshot: QueueSnapshot, stored: Iterable[ItemView], live: LiveState |
     if live is None:
         return snapshot
     moving = {item.id: item for item in live.items}
-    ahead: dict[int, int] = {}
+    ahead_bytes: Counter[int] = Counter()
     under_way: Counter[JobKind] = Counter()
+    of_job: Counter[int] = Counter()
     for item in stored:
-        under_way[item.job_kind] += item.state is ItemState.RUNNING
-        if item.state is ItemState.RUNNING and item.job_kind is not JobKind.DELETE:
-            more_bytes = max(0, min(moving[item.id].bytes_done, item.size_bytes) - item.bytes_done)
-            ahead[item.job_id] = ahead.get(item.job_id, 0) + more_bytes
+        if item.state is ItemState.RUNNING:
+            under_way[item.job_kind] += 1
+            of_job[item.job_id] += 1
+            ahead_bytes[item.job_id] += max(0, min(moving[item.id].bytes_done, item.size_bytes) - item.bytes_done)
     return msgspec.structs.replace(
         snapshot,
-        totals=_totals(_counted(snapshot.totals, under_way), sum(ahead.values()), live),
-        jobs=tuple(_job(job, ahead.get(job.id, 0)) for job in snapshot.jobs),
-        items=tuple(with_live(item, moving.get(item.id)) for item in snapshot.items),
+        totals=_totals(_counted(snapshot.totals, under_way), ahead_bytes.total(), live),
+        jobs=tuple(_job(job, ahead_bytes[job.id], of_job[job.id]) for job in snapshot.jobs),
+        items=tuple(with_live(item, moving.get(item.id), live) for item in snapshot.items),
     )
 
 
@@ -102,13 +103,23 @@ def _totals(totals: QueueTotals, ahead_bytes: int, live: LiveState) -> QueueTota
     )
 
 
-def _job(job: JobView, ahead_bytes: int) -> JobView:
-    return msgspec.structs.replace(job, done_bytes=job.done_bytes + ahead_bytes) if ahead_bytes else job
+def _job(job: JobView, ahead_bytes: int, under_way: int) -> JobView:
+    running = job.counts.get(ItemState.RUNNING, 0)
+    if running and job.kind is not JobKind.DELETE:
+        shown = min(running, max(1, under_way))
+        queued = job.counts.get(ItemState.QUEUED, 0) + running - shown
+        counts = {**job.counts, ItemState.RUNNING: shown, ItemState.QUEUED: queued}
+        return msgspec.structs.replace(job, done_bytes=job.done_bytes + ahead_bytes, counts=counts)
+    return job
 
 
-def with_live(item: ItemView, live: LiveItem | None) -> ItemView:
-    """An item with its live progress; a bar never goes back behind what the journal knows to be safe."""
-    if live is None or item.state in FINAL_STATES:
+def with_live(item: ItemView, live: LiveItem | None, worker: LiveState | None) -> ItemView:
+    """An item with its live progress; a bar never goes back behind what the journal knows to be safe. One that the
+    worker has only claimed ahead is still queued."""
+    if live is None:
+        claimed = worker is not None and item.state is ItemState.RUNNING and item.job_kind is not JobKind.DELETE
+        return msgspec.structs.replace(item, state=ItemState.QUEUED) if claimed else item
+    if item.state in FINAL_STATES:
         return item
     return msgspec.structs.replace(
         item,

@@ -151,7 +151,7 @@ class Queue:
         live = self._live()
         with self._journal.look() as db:
             found = views.item(db, item_id)
-        return with_live(found, next((item for item in live.items if item.id == item_id), None) if live else None)
+        return with_live(found, next((item for item in live.items if item.id == item_id), None) if live else None, live)
 
     def item_ids(self, job_id: int) -> list[int]:
         with self._journal.look() as db:

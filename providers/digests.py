@@ -1,4 +1,4 @@
-"""One sequential reader that hashes a file ahead of its parts."""
+"""One sequential reader that hashes a file, ahead of its parts where it has several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 from providers.cancel import CancelToken
 from providers.errors import Integrity, ProviderError
@@ -57,12 +57,71 @@ class LocalDigests:
         return found[0] if not form and len(found) == 1 else None
 
 
+class Hasher(Protocol):
+    """Digests of a file that is read once, in order. Use it as a context manager."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def part(self, index: int) -> dict[str, str]:
+        """The digests of part `index`; waits for them. Raises ProviderError."""
+
+    def release(self) -> None:
+        """One part more has been dealt with."""
+
+    def finish(self) -> LocalDigests:
+        """All digests; waits for the end of the file. Raises ProviderError."""
+
+
+def hasher(
+    fd: int, part_sizes: Sequence[int], algorithms: Sequence[str], cancel: CancelToken, *, lead_parts: int
+) -> Hasher:
+    """The one that fits: for a small file a thread would cost more than the reading."""
+    if len(part_sizes) == 1 and part_sizes[0] <= _AT_ONCE_BYTES:
+        return HasherAtOnce(fd, part_sizes[0], algorithms, cancel)
+    return AheadHasher(fd, part_sizes, algorithms, cancel, lead_parts=lead_parts)
+
+
+class HasherAtOnce:
+    """Reads a file of one part when its digests are first asked for."""
+
+    def __init__(self, fd: int, size_bytes: int, algorithms: Sequence[str], cancel: CancelToken) -> None:
+        self._fd = fd
+        self._size = size_bytes
+        self._algorithms = algorithms
+        self._cancel = cancel
+        self._found: LocalDigests | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to end."""
+
+    def part(self, index: int) -> dict[str, str]:
+        return dict(self.finish().parts[index])
+
+    def release(self) -> None:
+        """Nothing was read ahead."""
+
+    def finish(self) -> LocalDigests:
+        self._cancel.check()
+        if self._found is None:
+            whole = hashlib.sha256()
+            try:
+                part = _hash(self._fd, 0, self._size, self._algorithms, [whole], self._cancel.check)
+            except OSError as error:
+                raise from_os_error(error, "source") from None
+            self._found = LocalDigests(self._size, {"sha256": whole.hexdigest()}, (part,))
+        return self._found
+
+
 class AheadHasher:
     """Reads a file once, in order, in its own thread, and gives each part's digests as soon as it has passed the part.
 
-    A file so small that a thread would cost more than the reading is hashed on entering. It runs at most `lead_parts`
-    ahead of what has been released, so that the parts are still in the page cache when they are sent. Use it as a
-    context manager: leaving ends the thread.
+    It runs at most `lead_parts` ahead of what has been released, so that the parts are still in the page cache when
+    they are sent. Leaving the context ends the thread.
     """
 
     def __init__(
@@ -88,29 +147,22 @@ class AheadHasher:
         self._parts: list[Future[dict[str, str]]] = [Future() for _ in part_sizes]
         self._thread = threading.Thread(target=self._run, name="hasher", daemon=True)
 
-    def __enter__(self) -> AheadHasher:
-        if self._wait_for_part is None and len(self._sizes) == 1 and self._sizes[0] <= _AT_ONCE_BYTES:
-            self._run()
-        else:
-            self._thread.start()
+    def __enter__(self) -> Self:
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._lead.release()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._thread.join()
 
     def part(self, index: int) -> dict[str, str]:
-        """The digests of part `index`; waits for them. Raises ProviderError."""
         return self._result(self._parts[index])
 
     def release(self) -> None:
-        """One part more has been dealt with."""
         self._lead.release()
 
     def finish(self) -> LocalDigests:
-        """All digests; waits for the end of the file. Raises ProviderError."""
         whole = self._result(self._whole)
         parts = tuple(self._result(part) for part in self._parts)
         return LocalDigests(sum(self._sizes), whole, parts)
@@ -132,7 +184,8 @@ class AheadHasher:
                 self._lead.acquire()
                 if self._wait_for_part:
                     self._wait_for_part(index)
-                self._parts[index].set_result(self._hash_part(list(whole.values()), offset, size))
+                digests = _hash(self._fd, offset, size, self._algorithms, list(whole.values()), self._check)
+                self._parts[index].set_result(digests)
                 offset += size
             self._whole.set_result({name: digest.hexdigest() for name, digest in whole.items()})
         except (ProviderError, OSError) as error:
@@ -142,19 +195,36 @@ class AheadHasher:
                     part.set_exception(failure)
             self._whole.set_exception(failure)
 
-    def _hash_part(self, whole: Sequence[hashlib._Hash], offset: int, size: int) -> dict[str, str]:
-        digests = [hashlib.new(name, usedforsecurity=False) for name in self._algorithms]
-        end = offset + size
-        while offset < end:
-            if self._stop.is_set():
-                self._cancel.check()
-                raise Integrity("hashing was stopped")
-            data = os.pread(self._fd, min(_READ_BYTES, end - offset), offset)
-            if not data:
-                raise Integrity(
-                    "the file became shorter while it was read", hint="Send it again once nothing writes to it."
-                )
-            for digest in (*whole, *digests):
-                digest.update(data)
-            offset += len(data)
-        return {name: digest.hexdigest() for name, digest in zip(self._algorithms, digests, strict=True)}
+    def _check(self) -> None:
+        if self._stop.is_set():
+            self._cancel.check()
+            raise Integrity("hashing was stopped")
+
+
+def sha256_of(fd: int, size_bytes: int, cancel: CancelToken) -> str:
+    """Of the first `size_bytes` of an open file. Raises ProviderError."""
+    return HasherAtOnce(fd, size_bytes, (), cancel).finish().sha256
+
+
+def _hash(
+    fd: int,
+    offset: int,
+    size: int,
+    algorithms: Sequence[str],
+    whole: Sequence[hashlib._Hash],
+    check: Callable[[], None],
+) -> dict[str, str]:
+    """The digests of one window of a file, which also go into those of the `whole`."""
+    digests = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
+    end = offset + size
+    while offset < end:
+        check()
+        data = os.pread(fd, min(_READ_BYTES, end - offset), offset)
+        if not data:
+            raise Integrity(
+                "the file became shorter while it was read", hint="Send it again once nothing writes to it."
+            )
+        for digest in (*whole, *digests):
+            digest.update(data)
+        offset += len(data)
+    return {name: digest.hexdigest() for name, digest in zip(algorithms, digests, strict=True)}

@@ -34,7 +34,7 @@ def compare(remote: RemoteFile, local: LocalDigests) -> str:
     agreed = ""
     for kind in _STRONG_FIRST:
         theirs = remote.checksums.get(kind)
-        ours = local.value(kind)
+        ours = local.value(kind) if theirs else None
         if theirs is None or ours is None:
             continue
         if theirs.lower() != ours:

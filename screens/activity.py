@@ -99,9 +99,7 @@ class ActivityScreen(ModeScreen):
         windows: list[QueueSnapshot] = []
         try:
             for offset in range(first, first + self._wanted_rows, _WINDOW_ROWS):
-                windows.append(
-                    await self.bridge.call(self.bridge.service.snapshot, offset=offset, limit=_WINDOW_ROWS)
-                )
+                windows.append(await self.bridge.call(self.bridge.service.snapshot, offset=offset, limit=_WINDOW_ROWS))
         except ProviderError as error:
             self.problem.show(error)
             self.refresh_bindings()

@@ -86,9 +86,9 @@ class TransfersScreen(ModeScreen):
         selected = f"{len(self._rows.marked):,} selected · " if self._rows.marked else ""
         self.pane.border_subtitle = Content(selected + facts(self.bridge.snapshot))
 
-    def _select(self, marked: set[int], cursor: int | None = None) -> None:
+    def _select(self, marked: set[int]) -> None:
         self._rows.marked = marked
-        self.table.rows_changed(cursor=cursor)
+        self.table.rows_changed()
         self._show_border()
 
     @on(LineTable.Looked)
@@ -128,7 +128,7 @@ class TransfersScreen(ModeScreen):
     def _mark(self, event: LineTable.MarkToggled) -> None:
         item = self._rows.item(event.index)
         if item is not None:
-            self._select(self._rows.marked ^ {item.id}, event.index + 1)
+            self._select(self._rows.marked ^ {item.id})
 
     @work(group="act")
     async def action_mark_job(self) -> None:

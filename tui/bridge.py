@@ -33,6 +33,7 @@ from backup.model import (
 )
 from providers.errors import ProviderError, Transient
 from providers.report import ErrorInfo
+from tui.text import safe
 
 if TYPE_CHECKING:
     from backup.questions_client import QuestionsClient
@@ -113,6 +114,7 @@ class Bridge:
         self._refreshing: asyncio.Task[None] | None = None
         self._looked_at_lock = False
         self._helping: asyncio.Task[None] | None = None
+        self._adopted = False
 
     @property
     def ready_services(self) -> int:
@@ -167,6 +169,7 @@ class Bridge:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
                 await self.questions.close()
+                await self.call(self.service.close, timeout_s=2)
 
     def instances_changed(self) -> None:
         """Somebody changed the configuration or the credentials: read both again, then tell the screens."""
@@ -175,6 +178,7 @@ class Bridge:
         self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
 
     async def _refresh(self) -> None:
+        await self._adopt_secrets()
         try:
             self.services = await self.call(self.service.services)
             self.instances = await self.call(self.service.instances)
@@ -205,6 +209,24 @@ class Bridge:
             self._app.post_message(StoreLocked())
         else:
             self._tell_instances()
+
+    async def _adopt_secrets(self) -> None:
+        """Once, at the start: secrets that stand in the configuration file go to the keyring, and the user is told."""
+        if self._adopted:
+            return
+        self._adopted = True
+        try:
+            adoption = await self.call(self.service.adopt_secrets)
+        except ProviderError as error:
+            _LOG.warning("secrets in the configuration file: %s", error)
+            return
+        if adoption.moved:
+            told = f"Moved from the configuration file to the keyring: {', '.join(adoption.moved)}"
+            self._app.notify(safe(told), markup=False, timeout=20)
+        if adoption.left:
+            why = f" ({adoption.problem.message})" if adoption.problem else ""
+            told = f"Secrets stand in plain text in the configuration file: {', '.join(adoption.left)}{why}"
+            self._app.notify(safe(told), markup=False, severity="warning", timeout=60)
 
     def _tell_instances(self) -> None:
         self.version += 1

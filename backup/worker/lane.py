@@ -19,6 +19,7 @@ from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
 from backup.model import ItemKind, JobKind
 from backup.transfer import Transfer
 from backup.worker.crew import Crew
+from backup.worker.live import Entry
 from backup.worker.opening import PlaceChanged, SharedProvider
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
@@ -28,6 +29,9 @@ from providers.report import ErrorInfo
 _LOG: Final = logging.getLogger(__name__)
 _POOL_BEFORE_OPENING: Final = 5
 _DELETES_AT_ONCE: Final = 100
+_AHEAD: Final = 64
+"""So many items are claimed beyond those under way: at a thousand small files a second, half of them last for as long
+as the journal takes to hand out more."""
 _SMALL_BYTES: Final = 8 * 2**20
 """Up to this size an item gets one connection, and its end is written down with others'."""
 _PATIENCE_S: Final = 0.4
@@ -63,6 +67,8 @@ class Lane:
         self._executor = ThreadPoolExecutor(64, thread_name_prefix=f"lane-{instance}")
         self._jobs: dict[int, Job] = {}
         self._passing_failures = 0
+        self._asked = False
+        """The drain knows already that there is room for more."""
         self._closed = False
         self.quiet_since = crew.chances.clock()
 
@@ -74,7 +80,8 @@ class Lane:
             if self._closed:
                 return 0
             deletes = _DELETES_AT_ONCE if self._ready and self._ready[0].job_kind is JobKind.DELETE else 0
-            return max(0, 2 * self._pool + deletes - self._used - len(self._ready))
+            self._asked = False
+            return max(0, self._pool + _AHEAD + deletes - self._used - len(self._ready))
 
     def take(self, claimed: list[Item]) -> None:
         with self._lock:
@@ -130,13 +137,19 @@ class Lane:
     def _start_ready(self) -> None:
         while True:
             with self._lock:
-                unit = None if self._closed else self._next_unit()
-                if unit is None:
-                    return
-                self._used += unit.weight
-                for item in unit.group:
-                    self._running[item.id] = unit
+                unit = self._begin_next()
+            if unit is None:
+                return
             self._executor.submit(self._work, unit)
+
+    def _begin_next(self) -> _Unit | None:
+        """With the lock held: the next unit, counted as running."""
+        unit = None if self._closed else self._next_unit()
+        if unit is not None:
+            self._used += unit.weight
+            for item in unit.group:
+                self._running[item.id] = unit
+        return unit
 
     def _next_unit(self) -> _Unit | None:
         free = self._pool - self._used
@@ -167,35 +180,57 @@ class Lane:
     # Working, in a thread of the lane
 
     def _work(self, unit: _Unit) -> None:
+        """One unit after the other, for as long as something is ready and a connection is free."""
+        following: _Unit | None = unit
+        while following is not None:
+            unit = following
+            smooth = self._carry_out(unit)
+            following, wake = self._change_over(unit)
+            if unit.weight > 1:
+                self._start_ready()
+            if wake or not smooth:
+                self._crew.wake()
+
+    def _carry_out(self, unit: _Unit) -> bool:
+        """Whether it went well."""
+        smooth = False
         unit.refreshed = self.shared.refreshed
         try:
             outcomes = self._outcomes(unit)
-            large = unit.weight > 1 or any(item.size_bytes > _SMALL_BYTES for item in unit.group)
-            self._end(outcomes, at_once=large, refreshed=unit.refreshed)
+            smooth = all(outcome.ending in {Ending.DONE, Ending.SKIPPED} for outcome in outcomes)
+            small = all(item.size_bytes <= _SMALL_BYTES for item in unit.group)
+            self._end(outcomes, at_once=not (smooth and small), refreshed=unit.refreshed)
         except Exception:  # a mistake of ours must not take the lane's connections with it
             _LOG.exception("lane %s", self.instance)
-        finally:
-            with self._lock:
-                self._used -= unit.weight
-                for item in unit.group:
-                    self._running.pop(item.id, None)
-                hungry = len(self._ready) < self._pool
-                self.quiet_since = self._crew.chances.clock()
-            self._start_ready()
-            if hungry:
-                self._crew.wake()
+            for item in unit.group:
+                self._crew.board.leave(item.id)
+        return smooth
+
+    def _change_over(self, done: _Unit) -> tuple[_Unit | None, bool]:
+        """Let go of a unit and begin the next; and whether the drain should look, for more or because nothing is
+        left."""
+        with self._lock:
+            self._used -= done.weight
+            for item in done.group:
+                self._running.pop(item.id, None)
+            following = self._begin_next()
+            hungry = len(self._ready) < _AHEAD // 2 and not self._asked
+            self._asked = self._asked or hungry
+            self.quiet_since = self._crew.chances.clock()
+            return following, hungry or not (self._ready or self._running)
 
     def _outcomes(self, unit: _Unit) -> list[Outcome]:
         first = unit.group[0]
+        watcher = None if first.job_kind is JobKind.DELETE else self._crew.board.enter(first.id, first.bytes_done)
         try:
             with self.shared.used_for(first.place_id) as provider:
                 self._resize(provider)
                 if first.job_kind is JobKind.UPLOAD:
                     self.shared.learn(provider, unit.cancel)
-                if first.job_kind is JobKind.DELETE:
-                    outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._crew.chances)
+                if watcher:
+                    outcomes = [self._transfer(provider, first, unit, watcher)]
                 else:
-                    outcomes = [self._transfer(provider, first, unit)]
+                    outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._crew.chances)
         except PlaceChanged as error:
             return self._pause_place(unit, ErrorInfo.of(error))
         except ProviderError as error:
@@ -203,22 +238,18 @@ class Lane:
         self._judge_instance(outcomes, unit.refreshed)
         return outcomes
 
-    def _transfer(self, provider: BaseProvider, item: Item, unit: _Unit) -> Outcome:
-        entry = self._crew.board.enter(item.id, item.bytes_done)
-        try:
-            return Transfer(
-                provider=provider,
-                journal=self._crew.journal,
-                commit=self._crew.ledger.commit,
-                item=item,
-                job=self._job(item.job_id),
-                watcher=entry,
-                cancel=unit.cancel,
-                connections=unit.weight,
-                chances=self._crew.chances,
-            ).run()
-        finally:
-            self._crew.board.leave(item.id)
+    def _transfer(self, provider: BaseProvider, item: Item, unit: _Unit, watcher: Entry) -> Outcome:
+        return Transfer(
+            provider=provider,
+            journal=self._crew.journal,
+            commit=self._crew.ledger.commit,
+            item=item,
+            job=self._job(item.job_id),
+            watcher=watcher,
+            cancel=unit.cancel,
+            connections=unit.weight,
+            chances=self._crew.chances,
+        ).run()
 
     def _job(self, job_id: int) -> Job:
         found = self._jobs.get(job_id)
@@ -234,8 +265,11 @@ class Lane:
     # What becomes of items, and of the instance
 
     def _end(self, outcomes: list[Outcome], *, at_once: bool = False, refreshed: int | None = None) -> None:
-        """What waits for credentials that have come since (`refreshed` is how they stood) is tried again at once. Seen
-        as it is written down: whoever brings them counts first, and then releases what waits."""
+        """Write down how attempts ended; until that is on disk, the board still shows them at work.
+
+        What waits for credentials that have come since (`refreshed` is how they stood) is tried again at once. Seen as
+        it is written down: whoever brings them counts first, and then releases what waits.
+        """
         if not outcomes:
             return
         now = self._crew.chances.now()
@@ -247,10 +281,15 @@ class Lane:
                 again = msgspec.structs.replace(outcome, wait_until=now) if came and forever else outcome
                 items.end(tx, again, now=now)
 
+        def leave() -> None:
+            for outcome in outcomes:
+                self._crew.board.leave(outcome.item_id)
+
         if at_once:
             self._crew.ledger.run(change)
+            leave()
         else:
-            self._crew.ledger.post(change)
+            self._crew.ledger.post(change, leave)
 
     def _pause_place(self, unit: _Unit, error: ErrorInfo) -> list[Outcome]:
         """The instance points elsewhere, or cannot be used: what is queued for it pauses and says why."""

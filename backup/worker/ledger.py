@@ -25,6 +25,7 @@ T = TypeVar("T")
 class _Entry:
     change: Callable[[Connection], Any]
     done: Future[Any] | None
+    then: Callable[[], None] | None = None
 
 
 class Ledger:
@@ -49,9 +50,9 @@ class Ledger:
         """The same, as checkpoints want it."""
         self.run(change)
 
-    def post(self, change: Callable[[Connection], Any]) -> None:
-        """Have a change made soon. After a crash it may not have been."""
-        self._entries.put(_Entry(change, None))
+    def post(self, change: Callable[[Connection], Any], then: Callable[[], None] | None = None) -> None:
+        """Have a change made soon, and `then` called once it is on disk. After a crash it may not have been."""
+        self._entries.put(_Entry(change, None, then))
 
     def close(self, timeout_s: float) -> bool:
         """Write what was handed over; whether all of it was in time."""
@@ -96,6 +97,8 @@ class Ledger:
         for entry, result in zip(group, results, strict=True):
             if entry.done:
                 entry.done.set_result(result)
+            if entry.then:
+                entry.then()
 
     def _failed(self, group: list[_Entry], error: Exception) -> None:
         """One bad change must not take the others with it: each again, alone."""

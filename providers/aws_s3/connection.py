@@ -2,14 +2,13 @@
 
 Every request runs as a `Call` that holds a descriptor of its socket, also while it still connects. To interrupt is to
 shut that socket down: a stalled send or receive comes back within milliseconds. (No SDK's transport can do that, nor
-tell a stall while sending from one while connecting, so this is `http.client` and a small pool.)
+tell a stall while sending from one while connecting, so this is a small pool of sockets; `http1` speaks over them.)
 """
 
 from __future__ import annotations
 
 import base64
 import http.client
-import os
 import select
 import socket
 import ssl
@@ -27,6 +26,31 @@ from providers.cancel import active_token
 CONNECT_TIMEOUT_S: Final = 10.0
 
 
+class Connection:
+    """A socket, and a second descriptor of it that stays usable for breaking it off while TLS takes the first over."""
+
+    def __init__(self, sock: socket.socket, breaker: socket.socket) -> None:
+        self.sock = sock
+        self.breaker = breaker
+        self._poll = select.poll()
+        self._poll.register(sock.fileno(), select.POLLIN)
+
+    def readable(self) -> bool:
+        """Whether something came, or the other side has hung up."""
+        return bool(self._poll.poll(0))
+
+    def close(self) -> None:
+        self.sock.close()
+        self.breaker.close()
+
+    def break_off(self) -> None:
+        """Have closing reset the connection: what is still in the send buffer would otherwise go on, or wait, behind
+        our back."""
+        with suppress(OSError):
+            _drop_unsent(self.breaker)
+        self.close()
+
+
 class Call:
     """One request under way; also cancelled by the active token of the thread that begins it."""
 
@@ -39,15 +63,13 @@ class Call:
         if token is not None:
             self._until_end.enter_context(token.calling(self.interrupt))
 
-    def watch(self, sock: socket.socket) -> None:
-        """From now on `interrupt` breaks this connection. Raises ConnectionAbortedError when it was asked to before."""
-        own = socket.socket(fileno=os.dup(sock.fileno()))  # ours alone: no other file can come to have its number
+    def watch(self, breaker: socket.socket | None) -> None:
+        """From now on `interrupt` breaks this connection; None: it is about to be closed, and its number may become
+        another file's. Raises ConnectionAbortedError when it was asked to before."""
         with self._lock:
-            before, self._socket = self._socket, own
+            self._socket = breaker
             interrupted = self.interrupted
-        if before:
-            before.close()
-        if interrupted:
+        if interrupted and breaker:
             raise ConnectionAbortedError("interrupted")
 
     def interrupt(self) -> None:
@@ -60,10 +82,7 @@ class Call:
 
     def end(self) -> None:
         self._until_end.close()
-        with self._lock:
-            if self._socket:
-                self._socket.close()
-            self._socket = None
+        self.watch(None)
 
 
 class Calls:
@@ -113,7 +132,7 @@ class Pool:
         self._ca_bundle = ca_bundle
         self._tls: ssl.SSLContext | None = None
         self._lock = threading.Lock()
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[Connection] = []
 
     @property
     def target_prefix(self) -> str:
@@ -121,22 +140,21 @@ class Pool:
         return f"http://{self.authority}" if self.proxy and not self.secure else ""
 
     @contextmanager
-    def borrowed(self, call: Call) -> Iterator[http.client.HTTPConnection]:
+    def borrowed(self, call: Call) -> Iterator[Connection]:
         """A connection for one request. It goes back by `give_back`; left any other way, it must be closed by the
         user."""
         idle = self._take()
         connection = idle or self._connect(call)
         try:
             if idle:
-                call.watch(idle.sock)
+                call.watch(idle.breaker)
             yield connection
         except BaseException:
-            if connection.sock is not None:
-                _drop_unsent(connection.sock)
-            connection.close()
+            call.watch(None)
+            connection.break_off()
             raise
 
-    def give_back(self, connection: http.client.HTTPConnection) -> None:
+    def give_back(self, connection: Connection) -> None:
         with self._lock:
             self._idle.append(connection)
 
@@ -146,19 +164,19 @@ class Pool:
         for connection in idle:
             connection.close()
 
-    def _take(self) -> http.client.HTTPConnection | None:
+    def _take(self) -> Connection | None:
         while True:
             with self._lock:
                 if not self._idle:
                     return None
                 connection = self._idle.pop()
-            if connection.sock is not None and not _readable(connection.sock):
+            if not connection.readable():
                 return connection
             connection.close()  # the server has hung up meanwhile
 
-    def _connect(self, call: Call) -> http.client.HTTPConnection:
+    def _connect(self, call: Call) -> Connection:
         host, port = (self.proxy.host, self.proxy.port) if self.proxy else (self.host, self.port)
-        sock = _open_socket(host, port, min(CONNECT_TIMEOUT_S, self._timeout_s), call)
+        sock, breaker = _open_socket(host, port, min(CONNECT_TIMEOUT_S, self._timeout_s), call)
         try:
             if self.proxy and self.secure:
                 _tunnel(sock, self.host, self.port, self.proxy)
@@ -166,12 +184,11 @@ class Pool:
                 sock = self._tls_context().wrap_socket(sock, server_hostname=self.host)
             sock.settimeout(self._timeout_s)
         except BaseException:
+            call.watch(None)
             sock.close()
+            breaker.close()
             raise
-        connection = http.client.HTTPConnection(self.host, self.port)
-        connection.auto_open = 0
-        connection.sock = sock
-        return connection
+        return Connection(sock, breaker)
 
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:
@@ -181,33 +198,29 @@ class Pool:
 
 
 def _drop_unsent(sock: socket.socket) -> None:
-    """Have closing reset the connection: what is still in the send buffer would otherwise go on, or wait, behind our
-    back."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def _readable(sock: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _open_socket(host: str, port: int, timeout_s: float, call: Call) -> socket.socket:
+def _open_socket(host: str, port: int, timeout_s: float, call: Call) -> tuple[socket.socket, socket.socket]:
+    """A connected socket and its breaker, which `call` watches."""
     failure: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         sock = socket.socket(family, kind, protocol)
+        breaker = sock.dup()
         try:
             sock.settimeout(timeout_s)
-            call.watch(sock)
+            call.watch(breaker)
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
+            call.watch(None)
             sock.close()
+            breaker.close()
             if call.interrupted:
                 raise
             failure = error
         else:
-            return sock
+            return sock, breaker
     raise failure
 
 

@@ -27,9 +27,8 @@ def _checksum_headers(digests: Mapping[str, str], facts: ServerFacts) -> dict[st
     return headers
 
 
-def _agrees(reply: Reply, digests: Mapping[str, str], facts: ServerFacts, what: str) -> None:
-    """Raises Integrity when a checksum in the reply is not ours."""
-    told = objects.checksums_of(reply.headers, facts)
+def _agrees(told: Mapping[str, str], digests: Mapping[str, str], what: str) -> None:
+    """Raises Integrity when a checksum that the reply told is not ours."""
     for kind in told.keys() & digests.keys():
         if told[kind] != digests[kind]:
             raise Integrity(f"{what}: {kind} at the service is {told[kind]}, of what was sent {digests[kind]}")
@@ -72,8 +71,9 @@ class SingleUpload(UploadSession):
             self._unanswered = True
             raise
         else:
-            _agrees(reply, known, self._facts, self.request.key)
-            self._stored = objects.just_stored(self.request, reply.headers, self._facts)
+            stored = objects.just_stored(self.request, reply.headers, self._facts)
+            _agrees(stored.checksums, known, self.request.key)
+            self._stored = stored
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=self._stored.etag, digests=dict(known))
 
     def _stored_unanswered(self, conflict: Conflict, known: Mapping[str, str]) -> RemoteFile:
@@ -173,7 +173,8 @@ class MultipartUpload(UploadSession):
             sha256=digests.get("sha256", UNSIGNED_PAYLOAD),
         )
         reply = self._wire.ask(request, self._calls)
-        _agrees(reply, digests, facts, f"{self.request.key}, part {part.index + 1}")
+        told = objects.checksums_of(reply.headers, facts)
+        _agrees(told, digests, f"{self.request.key}, part {part.index + 1}")
         tag = reply.headers.get("etag", "")
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=tag, digests=dict(digests))
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import select
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-from providers.aws_s3 import replies
-from providers.aws_s3.connection import Call, Calls, Pool
+from providers.aws_s3 import http1, replies
+from providers.aws_s3.connection import Call, Calls, Connection, Pool
+from providers.aws_s3.http1 import Response
 from providers.aws_s3.replies import Reply, Where
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD, Keys, encoded_path, encoded_query, sign
 from providers.errors import ProviderError, Transient
 from providers.upload import PartBody
 
-CHUNK_BYTES: Final = 128 * 1024
 _MAX_REPLY_BYTES: Final = 64 << 20
 """No answer that is not an object is nearly as long."""
 
@@ -69,10 +67,11 @@ class Wire:
         self._ca_bundle = ca_bundle
         self._now = now
         self._count_call = count_call
-        self._pools: dict[str, Pool] = {}
+        self._places: dict[str, tuple[Pool, str]] = {}
+        """Where each bucket is asked for, and the path that stands before its keys."""
 
     def close(self) -> None:
-        for pool in self._pools.values():
+        for pool, _ in self._places.values():
             pool.close()
 
     def ask(self, request: Request, calls: Calls) -> Reply:
@@ -121,19 +120,23 @@ class Wire:
         return Where(self.endpoint.url, bucket, self.endpoint.region, keys.access_key if keys else "")
 
     def _address(self, request: Request) -> tuple[Pool, str]:
+        """Where a request goes, and the encoded path that it asks for."""
         bucket = self.endpoint.bucket if request.bucket is None else request.bucket
+        known = self._places.get(bucket)
+        if known is None:
+            known = self._places.setdefault(bucket, self._place(bucket))
+        pool, base = known
+        path = base if request.key is None else f"{base}/{encoded_path(request.key)}"
+        return pool, path or "/"
+
+    def _place(self, bucket: str) -> tuple[Pool, str]:
         parts = urlsplit(self.endpoint.url)
         authority = f"{bucket}.{parts.netloc}" if bucket and self.endpoint.virtual else parts.netloc
         path = parts.path.rstrip("/")
         if bucket and not self.endpoint.virtual:
             path = f"{path}/{bucket}"
-        if request.key is not None:
-            path = f"{path}/{request.key}"
-        pool = self._pools.get(authority)
-        if pool is None:
-            url = urlunsplit((parts.scheme, authority, "", "", ""))
-            pool = self._pools.setdefault(authority, Pool(url, timeout_s=self._timeout_s, ca_bundle=self._ca_bundle))
-        return pool, encoded_path(path) or "/"
+        url = urlunsplit((parts.scheme, authority, "", "", ""))
+        return Pool(url, timeout_s=self._timeout_s, ca_bundle=self._ca_bundle), encoded_path(path)
 
     def _exchange(
         self,
@@ -141,56 +144,27 @@ class Wire:
         keys: Keys | None,
         pool: Pool,
         path: str,
-        connection: http.client.HTTPConnection,
+        connection: Connection,
         call: Call,
         calls: Calls,
     ) -> Answer:
         headers = {"host": pool.authority, **(request.headers or {})}
-        query = encoded_query(request.query or {})
+        query = encoded_query(request.query) if request.query else ""
         if keys is not None:
             sign(keys, self.endpoint.region, self._now(), request.method, path, query, headers, _digest(request))
         target = f"{pool.target_prefix}{path}?{query}" if query else f"{pool.target_prefix}{path}"
         if pool.proxy and pool.proxy.authorization and not pool.secure:
             headers["proxy-authorization"] = pool.proxy.authorization
-        connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
         if request.method in ("PUT", "POST"):
             headers["content-length"] = str(len(request.body))
-        for name, value in headers.items():
-            connection.putheader(name, value)
-        whole = True
-        if isinstance(request.body, bytes):
-            connection.endheaders(request.body or None)
-        else:
-            connection.endheaders()
-            whole = _stream(connection, request.body)
-        return Answer(self, pool, connection, connection.getresponse(), call, calls, reusable=whole)
+        whole = http1.send(connection, http1.head(request.method, target, headers), request.body)
+        return Answer(self, pool, connection, Response(connection, request.method), call, calls, reusable=whole)
 
 
 def _digest(request: Request) -> str:
     if request.sha256:
         return request.sha256
     return hashlib.sha256(request.body).hexdigest() if isinstance(request.body, bytes) else UNSIGNED_PAYLOAD
-
-
-def _stream(connection: http.client.HTTPConnection, body: PartBody) -> bool:
-    """Send the body as it is read; False when the server answered (surely an error) before it had all of it."""
-    sock = connection.sock
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    look = not isinstance(sock, ssl.SSLSocket)  # under TLS, session tickets make it readable too
-    while True:
-        chunk = memoryview(body.read(CHUNK_BYTES))
-        if not chunk:
-            return True
-        if look and poll.poll(0):
-            return False
-        try:
-            while chunk:
-                chunk = chunk[sock.send(chunk) :]
-        except (BrokenPipeError, ConnectionResetError):
-            if not poll.poll(0):
-                raise
-            return False  # it hung up, but may have said why
 
 
 class Answer:
@@ -200,15 +174,15 @@ class Answer:
         self,
         wire: Wire,
         pool: Pool,
-        connection: http.client.HTTPConnection,
-        response: http.client.HTTPResponse,
+        connection: Connection,
+        response: Response,
         call: Call,
         calls: Calls,
         *,
         reusable: bool,
     ) -> None:
         self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.headers = response.told
         self._wire = wire
         self._pool = pool
         self._connection = connection
@@ -223,7 +197,7 @@ class Answer:
         left = self._response.length
         while True:
             try:
-                data = self._response.read1(CHUNK_BYTES)
+                data = self._response.read1(http1.CHUNK_BYTES)
             except (OSError, http.client.HTTPException) as error:
                 self._reusable = False
                 raise self._wire.failed(error, self._call, self._pool) from error

@@ -243,4 +243,3 @@ class SetupScreen(ModalScreen[SetUp | None]):
             if not await self.app.push_screen_wait(leave):
                 return
         self.dismiss(None)
-

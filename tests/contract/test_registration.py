@@ -11,7 +11,7 @@ from tests.contract.transfers import upload
 
 
 def test_every_service_has_a_harness():
-    assert {harness.service for harness in HARNESSES} == set(registry.EMBEDDED)
+    assert {harness.service for harness in HARNESSES} == set(registry.PROVIDERS)
     assert len({harness.name for harness in HARNESSES}) == len(HARNESSES)
 
 

@@ -66,9 +66,7 @@ class Terminal:
         self._reader.start()
 
     @classmethod
-    def console(
-        cls, *arguments: str, environment: Mapping[str, str], columns: int = 80, rows: int = 24
-    ) -> Terminal:
+    def console(cls, *arguments: str, environment: Mapping[str, str], columns: int = 80, rows: int = 24) -> Terminal:
         """The console itself, as a user starts it."""
         return cls([sys.executable, "-m", "backup", *arguments], environment=environment, columns=columns, rows=rows)
 

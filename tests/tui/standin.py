@@ -12,6 +12,7 @@ from typing import Any, cast
 import msgspec
 from textual.app import App
 
+from backup.adoption import Adoption
 from backup.model import (
     Conflicts,
     InstanceInfo,
@@ -90,6 +91,8 @@ class StandInService:
         self.folders: dict[str, Sequence[LocalEntry] | ProviderError] = {}
         self.known_instances: list[InstanceInfo] = [instance("local"), instance("aws_s3")]
         self.store = StoreStatus(state=StoreState.READY, backend="Secret Service")
+        self.adoption = Adoption()
+        self.closed = False
         self.items: list[ItemView] = []
         self.jobs: list[JobView] = []
         self.totals: QueueTotals | None = None
@@ -112,6 +115,12 @@ class StandInService:
 
     def store_choices(self) -> tuple[StoreChoice, ...]:
         return ()
+
+    def adopt_secrets(self) -> Adoption:
+        return self.adoption
+
+    def close(self) -> None:
+        self.closed = True
 
     def status(self) -> dict[str, Any]:
         places = ("config_file", "state_dir", "logs_dir", "local_storage")

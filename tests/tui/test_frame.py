@@ -6,8 +6,10 @@ import threading
 
 import pytest
 
+from backup.adoption import Adoption
 from backup.model import QueueTotals, StoreState, StoreStatus
 from providers.errors import ProviderError, Transient
+from providers.report import ErrorInfo
 from tests.tui.standin import StandInQuestions, StandInService, console, screen_text, until
 from tui.bridge import paint_interval_s
 
@@ -134,3 +136,15 @@ async def test_progress_waits_for_a_slow_terminal(monkeypatch: pytest.MonkeyPatc
         assert app.bridge.snapshot.totals.failed == 0
         backlog[0] = 0
         await until(pilot, lambda: app.bridge.snapshot.totals.failed == 7)
+
+
+async def test_secrets_found_in_the_configuration_file_are_told_at_the_start() -> None:
+    service = StandInService()
+    problem = ErrorInfo("credential_store", "the keyring is locked [/]")
+    service.adoption = Adoption(moved=("aws_s3.secret_key",), left=("nas.password",), problem=problem)
+    app = console(service)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: "aws_s3.secret_key" in screen_text(app))
+        await until(pilot, lambda: "nas.password" in screen_text(app))
+        assert "is locked [/])" in screen_text(app)
+    assert service.closed

@@ -215,4 +215,3 @@ def name_field(help: str) -> SettingField:
         name="instance-name", kind=FieldKind.TEXT, label="Name", help=help, placeholder="", unit="", required=True,
         advanced=False, optional=False, default="",
     )  # fmt: skip
-

@@ -224,7 +224,7 @@ class FilePane(Vertical):
     @on(LineTable.MarkToggled)
     def _mark(self, event: LineTable.MarkToggled) -> None:
         self.listing.toggle(event.index)
-        self.table.rows_changed(cursor=min(event.index + 1, len(self.listing) - 1))
+        self.table.rows_changed()
         self.show_borders()
 
     @on(LineTable.HeaderClicked)

@@ -54,9 +54,7 @@ def not_set_up(service: ServiceInfo, width: int) -> Content:
     """A service without an instance."""
     word = cut_end(f"not usable: {safe(service.unavailable)}" if service.unavailable else "not set up", width - 2)
     sign = ("✖ ", STYLES[Tone.FAILED]) if service.unavailable else ("○ ", STYLES[Tone.MUTED])
-    return Content.assemble(
-        sign, (safe(service.title), STYLES[Tone.PLAIN]), (f"\n  {word}", STYLES[Tone.MUTED])
-    )
+    return Content.assemble(sign, (safe(service.title), STYLES[Tone.PLAIN]), (f"\n  {word}", STYLES[Tone.MUTED]))
 
 
 def facts(info: InstanceInfo, container_word: str, now_s: float) -> Content:

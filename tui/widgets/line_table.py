@@ -76,8 +76,7 @@ def layout(columns: Sequence[Column], width: int) -> tuple[int, ...]:
             shown[index] = False
     grown = max(1, room())
     return tuple(
-        0 if not show else grown if column.grows else column.width
-        for column, show in zip(columns, shown, strict=True)
+        0 if not show else grown if column.grows else column.width for column, show in zip(columns, shown, strict=True)
     )
 
 
@@ -257,8 +256,11 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         return self._selectable or action != "mark"
 
     def action_mark(self) -> None:
+        """Mark the row under the cursor and step on at once: keys that were typed ahead mean the rows that follow."""
         if len(self._rows):
-            self.post_message(self.MarkToggled(self, self.cursor))
+            marked = self.cursor
+            self.cursor += 1
+            self.post_message(self.MarkToggled(self, marked))
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
