@@ -158,6 +158,7 @@ def store_credentials(
     *,
     store: CredentialStore | None = None,
     instance: InstanceConfig | None = None,
+    expires_at: float | None = None,
 ) -> None:
     """Add to what the keyring holds for an instance. `secrets` are by setting, under the service's own names or the
     guide's; an empty Secret removes that one, a `username` of None leaves it as it is. `instance`:
@@ -187,7 +188,7 @@ def store_credentials(
         extra={key: secret for key, secret in extra.items() if secret},
     )
     if new:
-        store.set(instance.credentials_key, new)
+        store.set(instance.credentials_key, new, expires_at=expires_at)
     elif old:
         store.remove(instance.credentials_key)
 

@@ -100,11 +100,18 @@ class Service(StoreService):
     # Credentials
 
     def set_credentials(
-        self, name: str, username: str | None, password: Secret | None, extra: Mapping[str, Secret] | None = None
+        self,
+        name: str,
+        username: str | None,
+        password: Secret | None,
+        extra: Mapping[str, Secret] | None = None,
+        *,
+        expires_at: float | None = None,
     ) -> None:
         """Keep an instance's credentials in the store (None leaves that half as it is). Raises CredentialStoreError
-        and saves nothing when no store can be used."""
-        setup.set_credentials(self.paths, self._store, name, username, password, extra or {})
+        and saves nothing when no store can be used. `expires_at` (seconds since 1970): when the service takes them no
+        more, where that is known."""
+        setup.set_credentials(self.paths, self._store, name, username, password, extra or {}, expires_at=expires_at)
         self._tell_worker(name)
 
     def remove_credentials(self, name: str) -> bool:

@@ -89,6 +89,8 @@ def set_credentials(
     username: str | None,
     password: Secret | None,
     extra: Mapping[str, Secret],
+    *,
+    expires_at: float | None = None,
 ) -> None:
     """`Service.set_credentials`. An instance that a service's name stands for is made by this."""
     configuration = config.load(paths)
@@ -101,7 +103,9 @@ def set_credentials(
     secrets = dict(extra) | ({"password": password} if password is not None else {})
     instance = _as_saved(configuration, name, service, {})
     with _put_back_on_failure(store, configuration, instance.credentials_key):
-        instances.store_credentials(paths, name, username, secrets, store=store, instance=instance)
+        instances.store_credentials(
+            paths, name, username, secrets, store=store, instance=instance, expires_at=expires_at
+        )
         if name not in configuration.instances:
             _write(paths, name, service, {})
 

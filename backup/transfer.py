@@ -23,6 +23,8 @@ from backup.model import Conflicts, ItemKind, JobKind
 from providers import download_loop, intent, upload_loop
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
+from providers.digests import sha256_of
+from providers.download import DownloadResult
 from providers.errors import (
     Authentication,
     Cancelled,
@@ -31,9 +33,11 @@ from providers.errors import (
     ProviderError,
     Unsupported,
 )
+from providers.objects import RemoteFile
 from providers.os_errors import from_os_error
 from providers.report import ErrorInfo
-from providers.upload import UploadRequest
+from providers.source import opened
+from providers.upload import UploadRequest, UploadResult
 
 _LOG: Final = logging.getLogger(__name__)
 MAX_FAILURES: Final = 10
@@ -126,12 +130,12 @@ class Transfer:
             checkpoint=self._upload_checkpoint,
             only_if_absent=self.job.order.conflicts is Conflicts.REFUSE,
             replaces=self.item.replaces,
+            perhaps_stored=self.item.attempts > 1,
             connections=self.connections,
             on_wait=self._waits,
             on_verify=self.watcher.verifying,
         )
-        done = self._done(size_bytes=result.remote.size_bytes)
-        return msgspec.structs.replace(done, sha256=result.sha256, proof=result.proof, replaced=result.replaced)
+        return self._moved(result)
 
     def _upload_directory(self) -> Outcome:
         if not self.provider.capabilities.empty_directories:
@@ -168,18 +172,18 @@ class Transfer:
             progress=self.watcher.moved,
             cancel=self.cancel,
             checkpoint=self._download_checkpoint,
+            recall=self._known_sha256,
             replace=conflicts is not Conflicts.REFUSE,
             connections=self.connections,
             on_wait=self._waits,
             on_verify=self.watcher.verifying,
         )
-        done = self._done(size_bytes=result.remote.size_bytes)
-        return msgspec.structs.replace(done, sha256=result.sha256, proof=result.proof, replaced=result.replaced)
+        return self._moved(result)
 
     # What all have in common
 
     def _same(self, local: Path | None = None) -> bool:
-        """Whether file and object have the same size and mtime."""
+        """Whether file and object have the same size and mtime, or at least, where it is known, the same content."""
         path = local or Path(self.item.local_path)
         try:
             here = os.stat(path)
@@ -191,12 +195,35 @@ class Transfer:
             if local:
                 raise
             return False
-        if there.size_bytes != here.st_size or there.modified_at is None:
+        if there.size_bytes != here.st_size:
             return False
-        return abs(there.modified_at - here.st_mtime) <= _MTIME_TOLERANCE_S
+        if there.modified_at is not None and abs(there.modified_at - here.st_mtime) <= _MTIME_TOLERANCE_S:
+            return True
+        known = there.recorded_sha256 or self._known_sha256(there)
+        if not known:
+            return False
+        with opened(path) as file:
+            return known == sha256_of(file.fd, file.identity.size_bytes, self.cancel)
 
-    def _done(self, *, size_bytes: int | None = None) -> Outcome:
-        return Outcome(item_id=self.item.id, ending=Ending.DONE, size_bytes=size_bytes)
+    def _known_sha256(self, remote: RemoteFile) -> str:
+        with self.journal.look() as db:
+            return items.known_sha256(
+                db, self.item.place_id, remote.key, etag=remote.etag, size_bytes=remote.size_bytes
+            )
+
+    def _moved(self, result: UploadResult | DownloadResult) -> Outcome:
+        return Outcome(
+            item_id=self.item.id,
+            ending=Ending.DONE,
+            size_bytes=result.remote.size_bytes,
+            sha256=result.sha256,
+            etag=result.remote.etag,
+            proof=result.proof,
+            replaced=result.replaced,
+        )
+
+    def _done(self) -> Outcome:
+        return Outcome(item_id=self.item.id, ending=Ending.DONE)
 
     def _skipped(self, why: str) -> Outcome:
         return Outcome(item_id=self.item.id, ending=Ending.SKIPPED, error=ErrorInfo(Unsupported.kind, why))
@@ -251,11 +278,7 @@ def delete_many(provider: BaseProvider, group: list[Item], cancel: CancelToken, 
     """Delete several objects in as few requests as the service allows. An object that an earlier attempt may have
     deleted already is done when it is not there."""
     started = chances.clock()
-    try:
-        cancel.check()
-        failures = provider.remove_many([item.key for item in group])
-    except ProviderError as error:
-        failures = {item.key: error for item in group}
+    failures = _remove_many(provider, [item.key for item in group], cancel)
     elapsed_s = (chances.clock() - started) / len(group)
     outcomes = []
     for item in group:
@@ -266,6 +289,26 @@ def delete_many(provider: BaseProvider, group: list[Item], cancel: CancelToken, 
             outcome = judge(failure, item, chances)
         outcomes.append(msgspec.structs.replace(outcome, elapsed_s=elapsed_s))
     return outcomes
+
+
+def _remove_many(provider: BaseProvider, keys: list[str], cancel: CancelToken) -> dict[str, ProviderError]:
+    """The failures by key, after as many retries as the settings say, of those that may still succeed."""
+    failures: dict[str, ProviderError] = {}
+    left = keys
+
+    def once() -> None:
+        nonlocal left
+        failed = provider.remove_many(left)
+        failures.update({key: error for key, error in failed.items() if not error.retryable})
+        left = [key for key in left if key in failed and key not in failures]
+        if left:
+            raise failed[left[0]]
+
+    try:
+        provider.retry.run(once, cancel)
+    except ProviderError as error:
+        failures.update(dict.fromkeys(left, error))
+    return failures
 
 
 def abandon_upload(provider: BaseProvider, journal: Journal, cleanup: Cleanup, cancel: CancelToken) -> None:

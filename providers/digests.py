@@ -273,6 +273,11 @@ class AheadHasher:
             raise Integrity("hashing was stopped")
 
 
+def sha256_of(fd: int, size_bytes: int, cancel: CancelToken) -> str:
+    """Of the first `size_bytes` of an open file. Raises ProviderError."""
+    return HasherAtOnce(fd, size_bytes, (), cancel).finish().sha256
+
+
 def _hash(
     fd: int,
     offset: int,

@@ -23,6 +23,8 @@ class SavedDownload(msgspec.Struct, frozen=True, kw_only=True):
     part_size_bytes: int
     temp_name: str
     done: tuple[int, ...] = ()
+    replaces: bool = False
+    """Whether a file of the target's name was there when it was begun."""
 
 
 class DownloadCheckpoint(Protocol):

@@ -21,6 +21,7 @@ from providers.objects import RemoteFile
 from providers.os_errors import from_os_error
 from providers.parallel import run_parts
 from providers.progress import Progress
+from providers.source import Source, opened
 
 if TYPE_CHECKING:
     from providers.base import BaseProvider
@@ -40,6 +41,7 @@ def run_download(
     cancel: CancelToken,
     checkpoint: DownloadCheckpoint | None = None,
     expected_sha256: str = "",
+    recall: Callable[[RemoteFile], str] | None = None,
     replace: bool = True,
     connections: int | None = None,
     on_wait: Callable[[float, ProviderError], None] | None = None,
@@ -49,14 +51,15 @@ def run_download(
     there.
 
     Until then `target` is untouched. Without `replace`, a file of that name is a Conflict. `expected_sha256` is what
-    our own history knows of this very object. The file's mtime is the one the service kept. Without a checkpoint a
-    failure leaves nothing behind.
+    the object must have; `recall` tells what our own history knows of it, '' for nothing. The file's mtime is the one
+    the service kept. Without a checkpoint a failure leaves nothing behind.
 
     Raises ProviderError; Cancelled when `cancel` was pulled.
     """
     fetch = _Download(provider, key, target, cancel, checkpoint, on_wait)
     fetch.replace = replace
     fetch.expected_sha256 = expected_sha256
+    fetch.recall = recall
     fetch.connections = connections or provider.settings.connection_pool_size
     return fetch.run(progress, on_verify)
 
@@ -78,6 +81,7 @@ def discard(target: Path, checkpoint: DownloadCheckpoint) -> None:
 class _Download:
     replace: bool
     expected_sha256: str
+    recall: Callable[[RemoteFile], str] | None
     connections: int
 
     def __init__(
@@ -99,9 +103,15 @@ class _Download:
 
     def run(self, progress: Callable[[int, int], None] | None, on_verify: Callable[[], None] | None) -> DownloadResult:
         remote = self._provider.retry.run(lambda: self._provider.stat(self._key), self._cancel, on_wait=self._on_wait)
-        self._refuse_what_stands_there()
+        if self.recall and not self.expected_sha256:
+            self.expected_sha256 = self.recall(remote)
         report = Progress(progress, remote.size_bytes)
         report.begin()
+        earlier = self._put_in_place_earlier(remote)
+        if earlier is not None:
+            report.finish()
+            return earlier
+        self._refuse_what_stands_there()
         saved = self._saved(remote)
         temp = self._target.parent / saved.temp_name
         fd = self._open_temp(temp, saved)
@@ -124,6 +134,42 @@ class _Download:
 
     # Before the first byte
 
+    def _put_in_place_earlier(self, remote: RemoteFile) -> DownloadResult | None:
+        """A process may have been killed right after it had put the verified file in place: then it is not fetched
+        again."""
+        saved = self._checkpoint.load() if self._checkpoint else None
+        if saved is None or self._checkpoint is None or not self._is_of(saved, remote):
+            return None
+        if self._target.is_symlink() or not self._target.is_file() or (self._target.parent / saved.temp_name).exists():
+            return None
+        try:
+            with opened(self._target) as file:
+                local = self._hashed(file, remote)
+        except ProviderError as error:
+            _LOG.info("%s cannot be compared (%s); it is fetched", self._target, error)
+            return None
+        try:
+            rung = self._compared(remote, local)
+        except Integrity:
+            return None
+        if rung is None:
+            return None
+        self._checkpoint.clear()
+        return DownloadResult(
+            remote=remote, sha256=local.sha256, proof=rung, replaced=saved.replaces, resumed_bytes=remote.size_bytes
+        )
+
+    def _hashed(self, file: Source, remote: RemoteFile) -> LocalDigests:
+        """The digests with which this object can be compared."""
+        size = file.identity.size_bytes
+        step = remote.part_size_bytes or max(1, size)
+        sizes = [min(step, size - offset) for offset in range(0, size, step)] or [0]
+        whole = [name for name in ("md5", "sha1") if name in remote.checksums]
+        with AheadHasher(
+            file.fd, sizes, ("md5", "sha256"), self._cancel, lead_parts=len(sizes), whole_algorithms=whole
+        ) as hasher:
+            return hasher.finish()
+
     def _refuse_what_stands_there(self) -> None:
         if self._target.is_symlink() or self._target.is_dir():
             raise InvalidName(f"{self._target}: is a folder or a link, not a place for a file")
@@ -133,8 +179,7 @@ class _Download:
     def _saved(self, remote: RemoteFile) -> SavedDownload:
         saved = self._checkpoint.load() if self._checkpoint else None
         if saved and self._checkpoint:
-            same = (saved.key, saved.etag, saved.size_bytes) == (self._key, remote.etag, remote.size_bytes)
-            if same and (self._target.parent / saved.temp_name).is_file():
+            if self._is_of(saved, remote) and (self._target.parent / saved.temp_name).is_file():
                 return saved
             _LOG.info("%s is not the object that was begun; starting anew", self._key)
             discard(self._target, self._checkpoint)
@@ -145,10 +190,14 @@ class _Download:
             size_bytes=remote.size_bytes,
             part_size_bytes=self._aligned(remote, wanted),
             temp_name=f".{self._short_name()}{TEMP_MARK}{secrets.token_hex(4)}",
+            replaces=self._target.exists(),
         )
         if self._checkpoint:
             self._checkpoint.save(fresh)
         return fresh
+
+    def _is_of(self, saved: SavedDownload, remote: RemoteFile) -> bool:
+        return (saved.key, saved.etag, saved.size_bytes) == (self._key, remote.etag, remote.size_bytes)
 
     def _aligned(self, remote: RemoteFile, wanted: int) -> int:
         """The service's own parts where a composite checksum is all there is to compare with."""
@@ -267,7 +316,8 @@ class _Download:
 
     # After the last byte
 
-    def _prove(self, remote: RemoteFile, local: LocalDigests) -> Proof:
+    def _compared(self, remote: RemoteFile, local: LocalDigests) -> Proof | None:
+        """None where there is nothing to compare with. Raises Integrity."""
         expected = self._expected(remote)
         if expected:
             if expected != local.sha256:
@@ -279,6 +329,12 @@ class _Download:
             if local.value("sha1") != remote.recorded_sha1:
                 raise Integrity(f"{self._key}: sha-1 is {local.value('sha1')}, expected {remote.recorded_sha1}")
             return Proof.MATCHED
+        return None
+
+    def _prove(self, remote: RemoteFile, local: LocalDigests) -> Proof:
+        rung = self._compared(remote, local)
+        if rung is not None:
+            return rung
         if proof.read_digest(self._provider, remote, self._cancel) != local.sha256:
             raise Integrity(f"{self._key}: two readings of the object differ")
         return Proof.READ_BACK

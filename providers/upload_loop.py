@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
-import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from providers import intent, proof
+from providers import intent, stored
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
 from providers.digests import Hasher, LocalDigests, hasher
-from providers.errors import Cancelled, Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
+from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
 from providers.objects import RemoteFile
-from providers.os_errors import from_os_error
 from providers.parallel import run_parts
 from providers.progress import Progress
+from providers.source import Source, opened
 from providers.upload import (
     Checkpoint,
     PartReceipt,
     SavedUpload,
-    SourceIdentity,
     UploadRequest,
     UploadResult,
     UploadSession,
@@ -52,6 +49,7 @@ def run_upload(
     checkpoint: Checkpoint | None = None,
     only_if_absent: bool = False,
     replaces: bool | None = None,
+    perhaps_stored: bool = False,
     connections: int | None = None,
     on_wait: OnWait | None = None,
     on_verify: Callable[[], None] | None = None,
@@ -61,8 +59,9 @@ def run_upload(
 
     With a checkpoint, whatever may succeed later leaves the session open for the next call; without one nothing stays
     behind. The file must stay as it is: one that changes while it is read is Integrity. `replaces` is what the caller
-    knows of an older object (None: ask). `on_wait(seconds, error)` tells of each retry, `on_verify` that all bytes
-    are there and the proof begins.
+    knows of an older object (None: ask). `perhaps_stored`: an earlier attempt may have got as far as storing it, so
+    that with `only_if_absent` a small object that is provably this very file is no Conflict. `on_wait(seconds, error)`
+    tells of each retry, `on_verify` that all bytes are there and the proof begins.
 
     Raises ProviderError; Cancelled when `cancel` was pulled.
     """
@@ -71,57 +70,28 @@ def run_upload(
             "encryption is switched on, and this version cannot encrypt: nothing was sent",
             hint="Set encryption_enabled to false to store files unencrypted, or wait for the version that encrypts.",
         )
-    with _opened(path) as (fd, source):
-        upload = _Upload(
-            provider,
-            fd,
-            path,
-            source,
-            key,
-            Progress(progress, source.size_bytes),
-            cancel,
-            checkpoint,
-            on_wait,
-            on_verify,
-        )
+    with opened(path) as file:
+        moved = Progress(progress, file.identity.size_bytes)
+        upload = _Upload(provider, file, key, moved, cancel, checkpoint, on_wait, on_verify)
         upload.only_if_absent = only_if_absent
+        upload.perhaps_stored = perhaps_stored
         upload.replaces = replaces
         upload.connections = connections or provider.settings.connection_pool_size
         return upload.run()
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[int, SourceIdentity]]:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise from_os_error(error, path) from None
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise InvalidName(f"{path}: not a regular file", hint="Only regular files are uploaded.")
-        yield fd, _identity(fd)
-    finally:
-        os.close(fd)
-
-
-def _identity(fd: int) -> SourceIdentity:
-    found = os.fstat(fd)
-    return SourceIdentity(size_bytes=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino)
 
 
 class _Upload:
     """One file on its way: from the first look at the checkpoint to the proof."""
 
     only_if_absent: bool
+    perhaps_stored: bool
     replaces: bool | None
     connections: int
 
     def __init__(
         self,
         provider: BaseProvider,
-        fd: int,
-        path: Path,
-        source: SourceIdentity,
+        file: Source,
         key: str,
         progress: Progress,
         cancel: CancelToken,
@@ -130,10 +100,8 @@ class _Upload:
         on_verify: Callable[[], None] | None,
     ) -> None:
         self._provider = provider
-        self._fd = fd
-        self._path = path
-        self._name = os.fspath(path)
-        self._source = source
+        self._file = file
+        self._source = file.identity
         self._key = key
         self._progress = progress
         self._cancel = cancel
@@ -178,6 +146,10 @@ class _Upload:
             if hash_first:
                 whole = dict(hasher.finish().whole)
                 request = msgspec.structs.replace(request, sha256=whole.pop("sha256"), digests=whole)
+            if hash_first and self.only_if_absent and self.perhaps_stored:
+                earlier = self._stored_earlier(request, hasher)
+                if earlier is not None:
+                    return earlier
             if saved is None:
                 self._look_before_writing()
             session = self._open(request, saved)
@@ -200,7 +172,7 @@ class _Upload:
                 return msgspec.structs.replace(saved, token=token)
             self._checkpoint.clear()
             return None
-        _LOG.info("%s is not the file that was begun; starting anew", self._path)
+        _LOG.info("%s is not the file that was begun; starting anew", self._file.path)
         intent.abandon(self._provider, self._checkpoint, self._cancel)
         return None
 
@@ -208,7 +180,9 @@ class _Upload:
         capabilities = self._provider.capabilities
         size = self._source.size_bytes
         if capabilities.max_object_bytes is not None and size > capabilities.max_object_bytes:
-            raise Unsupported(f"{self._path}: {size} bytes; this service takes at most {capabilities.max_object_bytes}")
+            raise Unsupported(
+                f"{self._file.path}: {size} bytes; this service takes at most {capabilities.max_object_bytes}"
+            )
         return UploadRequest(
             key=self._key,
             size_bytes=size,
@@ -228,7 +202,7 @@ class _Upload:
         sizes = [request.part(index).size_bytes for index in range(request.part_count)]
         can = self._provider.capabilities
         return hasher(
-            self._fd,
+            self._file.fd,
             sizes,
             can.part_digests,
             self._cancel,
@@ -239,11 +213,7 @@ class _Upload:
     def _look_before_writing(self) -> None:
         asked_of_server = self.only_if_absent and self._provider.capabilities.conditional_commit
         if self.replaces is None and not asked_of_server:
-            try:
-                self._retrying(lambda: self._provider.stat(self._key))
-                self.replaces = True
-            except NotFound:
-                self.replaces = False
+            self.replaces = self._retrying(lambda: stored.look(self._provider, self._key)) is not None
         if self.only_if_absent and self.replaces:
             raise Conflict(f"{self._key}: something of that name is already there")
 
@@ -295,14 +265,16 @@ class _Upload:
         self._refuse_a_changed_file(request, local)
         if self._on_verify:
             self._on_verify()
-        remote = self._commit(session, receipts, local)
+        remote = self._retrying(lambda: stored.commit(self._provider, session, receipts, local, self._cancel))
         self._committed = True
         if self._begun_twice:  # the first try may have reached the service only after our look
             intent.remove_strays(self._provider, self._begun_twice, self._cancel)
         if self.only_if_absent:
             self.replaces = False
         try:
-            rung = self._prove(remote, local)
+            rung = stored.prove(
+                self._provider, remote, local, self._cancel, replaced=self.replaces, on_failure=self._forget
+            )
         except Integrity:
             self._discard(session)
             raise
@@ -327,10 +299,15 @@ class _Upload:
     def _committed_earlier(self, request: UploadRequest, hasher: Hasher) -> UploadResult:
         """The session is gone. Perhaps because an earlier process was killed right after its commit: then what stands
         under the key is this very file, and nothing is sent again. Raises NotFound when it is not."""
-        remote = self._retrying(lambda: self._provider.stat(self._key))
-        gone = NotFound("the upload session is gone, and nothing of it stands at the service")
-        if remote.size_bytes != request.size_bytes:
-            raise gone
+        earlier = self._stored_earlier(request, hasher)
+        if earlier is None:
+            raise NotFound("the upload session is gone, and nothing of it stands at the service")
+        return earlier
+
+    def _stored_earlier(self, request: UploadRequest, hasher: Hasher) -> UploadResult | None:
+        remote = self._retrying(lambda: stored.look(self._provider, self._key))
+        if remote is None or remote.size_bytes != request.size_bytes:
+            return None
         for index in range(request.part_count):
             hasher.part(index)
             hasher.release()
@@ -338,18 +315,19 @@ class _Upload:
         self._refuse_a_changed_file(request, local)
         if self._on_verify:
             self._on_verify()
-        try:
-            rung = proof.prove_upload(self._provider, remote, local, self._cancel)
-        except Integrity:
-            raise gone from None
+        rung = stored.proved(self._provider, remote, local, self._cancel)
+        if rung is None:
+            return None
         self._committed = True
+        if self.only_if_absent:
+            self.replaces = False
         return self._result(remote, local, rung, request.size_bytes)
 
     def _refuse_a_changed_file(self, request: UploadRequest, local: LocalDigests) -> None:
-        other_than_promised = bool(request.sha256) and request.sha256 != local.sha256
-        if other_than_promised or _identity(self._fd) != self._source or self._renamed_away():
+        self._file.refuse_a_change()
+        if request.sha256 and request.sha256 != local.sha256:
             raise Integrity(
-                f"{self._path}: the file changed while it was read", hint="Send it again once nothing writes to it."
+                f"{self._file.path}: the file changed while it was read", hint="Send it again once nothing writes to it."
             )
 
     def _result(self, remote: RemoteFile, local: LocalDigests, rung: Proof, resumed_bytes: int) -> UploadResult:
@@ -359,14 +337,6 @@ class _Upload:
         return UploadResult(
             remote=remote, sha256=local.sha256, proof=rung, replaced=self.replaces, resumed_bytes=resumed_bytes
         )
-
-    def _renamed_away(self) -> bool:
-        """A file that another has replaced under the same name is not the one the user means any more."""
-        try:
-            found = os.stat(self._name)
-        except OSError:
-            return True
-        return found.st_ino != self._source.inode
 
     def _send_parts(
         self, session: UploadSession, request: UploadRequest, hasher: Hasher, held: dict[int, PartReceipt]
@@ -418,7 +388,7 @@ class _Upload:
 
         def once() -> PartReceipt:
             body = FileWindow(
-                self._fd,
+                self._file.fd,
                 part.offset,
                 part.size_bytes,
                 limiter=self._provider.limiter,
@@ -428,7 +398,7 @@ class _Upload:
             return session.send(part, body, digests)
 
         def worth_repeating(error: ProviderError) -> bool:
-            if isinstance(error, Integrity) and _identity(self._fd) == self._source:
+            if isinstance(error, Integrity) and self._file.unchanged:
                 self._damage = error
                 return True
             return error.retryable
@@ -440,46 +410,6 @@ class _Upload:
         return receipt
 
     # Ending
-
-    def _commit(self, session: UploadSession, receipts: list[PartReceipt], local: LocalDigests) -> RemoteFile:
-        """Commit, repeating a call whose answer was lost only after a look whether it took effect."""
-
-        def once() -> RemoteFile:
-            try:
-                return session.commit(receipts)
-            except (Cancelled, Integrity):
-                raise
-            except ProviderError as error:
-                if error.retryable or isinstance(error, (NotFound, Conflict)):
-                    found = self._found(session, receipts, local)
-                    if found is not None:
-                        return found
-                raise
-
-        return self._retrying(once)
-
-    def _found(self, session: UploadSession, receipts: list[PartReceipt], local: LocalDigests) -> RemoteFile | None:
-        """The object, if what stands under the key is provably what these parts make. The session is ended then."""
-        if not receipts:
-            return None
-        with suppress(ProviderError):
-            remote = self._provider.stat(self._key)
-            if proof.compare(remote, local) or proof.read_digest(self._provider, remote, self._cancel) == local.sha256:
-                session.abort()
-                return remote
-        return None
-
-    def _prove(self, remote: RemoteFile, local: LocalDigests) -> Proof:
-        try:
-            return proof.prove_upload(self._provider, remote, local, self._cancel)
-        except Integrity as error:
-            self._forget()
-            older = {
-                True: "The object that was there before has been replaced.",
-                False: "There was no object of that name before.",
-                None: "Whether an older object was replaced is not known.",
-            }[self.replaces]
-            raise Integrity(f"{error.message}. {older}", hint=error.hint, code=error.code) from None
 
     def _leave(self, session: UploadSession, error: BaseException) -> None:
         """What becomes of the session after a failure: kept where a later call can go on with it, removed otherwise."""

@@ -23,6 +23,8 @@ from textual.message import Message
 from backup.model import (
     InstanceInfo,
     InstanceState,
+    ItemState,
+    ItemView,
     QueueSnapshot,
     QueueTotals,
     ServiceInfo,
@@ -44,6 +46,7 @@ LOCAL_INTERVAL_S: Final = 0.25
 SSH_INTERVAL_S: Final = 1.0
 _MAX_BACKLOG_WRITES: Final = 2
 """Frames that may wait for a slow terminal before progress is held back: Textual drops none, keys queue behind them."""
+_HELP_EVERY_S: Final = 5.0
 EMPTY_QUEUE: Final = QueueSnapshot(totals=QueueTotals(), jobs=(), items=(), item_count=0)
 
 
@@ -64,6 +67,11 @@ class InstancesChanged(Message, bubble=False):
 
 class StoreLocked(Message, bubble=False):
     """Told once, to the app: credentials are kept in a store that is locked, and nothing opens it by itself."""
+
+
+def _waits_for_key(item: ItemView) -> bool:
+    error = item.error
+    return item.state is ItemState.WAITING and error is not None and error.code == StoreState.LOCKED
 
 
 class _HasBridge(Protocol):
@@ -104,8 +112,9 @@ class Bridge:
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._refreshing: asyncio.Task[None] | None = None
-        self._adopted = False
         self._looked_at_lock = False
+        self._helping: asyncio.Task[None] | None = None
+        self._adopted = False
 
     @property
     def ready_services(self) -> int:
@@ -154,8 +163,9 @@ class Bridge:
 
     async def close(self) -> None:
         self._stop.set()
-        if self._refreshing is not None:
-            self._refreshing.cancel()
+        for task in (self._refreshing, self._helping):
+            if task is not None:
+                task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
                 await self.questions.close()
@@ -191,10 +201,11 @@ class Bridge:
         if not needed or self.store is None or self.store.state is not StoreState.LOCKED:
             return
         try:
-            self.store = await self.call(self.service.open_store, timeout_s=40)
+            await self.call(self.service.open_store, timeout_s=40)
+            self.store = await self.call(self.service.store_status, timeout_s=5)
         except ProviderError as error:
             _LOG.warning("the credential store does not open by itself: %s", error)
-        if self.store is None or self.store.state is StoreState.LOCKED:
+        if self.store.state is StoreState.LOCKED:
             self._app.post_message(StoreLocked())
         else:
             self._tell_instances()
@@ -240,9 +251,24 @@ class Bridge:
 
     def _deliver(self, snapshot: QueueSnapshot) -> None:
         self.snapshot = snapshot
+        self._help_worker(snapshot)
         if not self._stop.is_set():
             for screen in self._app.screen_stack:
                 screen.post_message(QueueChanged(snapshot))
+
+    def _help_worker(self, snapshot: QueueSnapshot) -> None:
+        """A worker that another process started without the key of the store gets it from here, where it is open."""
+        is_open = self.store is not None and self.store.state is StoreState.READY
+        if is_open and self._helping is None and any(_waits_for_key(item) for item in snapshot.items):
+            self._helping = asyncio.get_running_loop().create_task(self._hand_key_over())
+
+    async def _hand_key_over(self) -> None:
+        try:
+            await self.call(self.service.ensure_worker)
+        except ProviderError as error:
+            _LOG.warning("the key did not reach the worker: %s", error)
+        await asyncio.sleep(_HELP_EVERY_S)
+        self._helping = None
 
     def _terminal_backlog(self) -> int:
         """Frames that Textual's writer thread still holds; 0 where the driver has no such thread (tests)."""

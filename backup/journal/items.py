@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from backup.journal.records import Ending, Event, Item, Outcome, Wish
 from backup.model import FINAL_STATES, ItemKind, ItemState, JobKind
-from backup.packing import pack, to_name, unpack
+from backup.packing import pack, to_bytes, to_name, unpack
 from providers.report import ErrorInfo
 
 _CHUNK: Final = 500
@@ -67,7 +67,8 @@ def end(tx: Connection, outcome: Outcome, *, now: float) -> ItemState | None:
         "UPDATE items SET state = ?, wish = NULL, error = ?, wait_until = ?, failures = failures + ?,"
         " size_bytes = coalesce(?, size_bytes), bytes_done = CASE WHEN ? THEN coalesce(?, size_bytes)"
         " WHEN EXISTS (SELECT 1 FROM checkpoints WHERE item_id = items.id) THEN bytes_done ELSE 0 END,"
-        " sha256 = ?, proof = ?, replaced = ?, elapsed_s = elapsed_s + ?, changed_at = ?, finished_at = ? WHERE id = ?",
+        " sha256 = ?, etag = ?, proof = ?, replaced = ?, elapsed_s = elapsed_s + ?, changed_at = ?, finished_at = ?"
+        " WHERE id = ?",
         (
             state,
             pack(outcome.error) if outcome.error and told else None,
@@ -77,6 +78,7 @@ def end(tx: Connection, outcome: Outcome, *, now: float) -> ItemState | None:
             state is ItemState.DONE,
             outcome.size_bytes,
             outcome.sha256,
+            outcome.etag,
             outcome.proof,
             outcome.replaced,
             outcome.elapsed_s,
@@ -227,3 +229,16 @@ def events(db: Connection, item_id: int, limit: int = 1000) -> list[Event]:
         Event(at=row["at"], what=row["what"], error=unpack(row["error"], ErrorInfo) if row["error"] else None)
         for row in reversed(rows)
     ]
+
+
+def known_sha256(db: Connection, place_id: int, key: str, *, etag: str, size_bytes: int) -> str:
+    """The digest of just this object, if we have moved it ourselves; '' if not, or if it is another one by now."""
+    if not etag:
+        return ""
+    row = db.execute(
+        "SELECT sha256 FROM items JOIN places ON places.id = items.place_id"
+        " WHERE key = ? AND etag = ? AND size_bytes = ? AND sha256 <> '' AND location <> ''"
+        " AND location = (SELECT location FROM places WHERE id = ?) ORDER BY items.id DESC LIMIT 1",
+        (to_bytes(key), etag, size_bytes, place_id),
+    ).fetchone()
+    return "" if row is None else str(row["sha256"])

@@ -99,6 +99,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int | None = None
     """The size that was really moved, where it is known."""
     sha256: str = ""
+    etag: str = ""
+    """Of the object whose digest `sha256` is."""
     proof: Proof | None = None
     replaced: bool | None = None
     elapsed_s: float = 0.0

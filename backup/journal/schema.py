@@ -223,7 +223,13 @@ WHEN OLD.state <> NEW.state AND (OLD.state || '>' || NEW.state) NOT IN ({_LEGAL}
 END;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_TABLES + _ALL_COUNTS + ";" + _TRIGGERS,)
+_HISTORY: Final = """
+-- What an object was when we last knew its bytes.
+ALTER TABLE items ADD COLUMN etag TEXT NOT NULL DEFAULT '';
+CREATE INDEX items_history ON items (key, id) WHERE etag <> '';
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_TABLES + _ALL_COUNTS + ";" + _TRIGGERS, _HISTORY)
 """Script n takes a journal from version n to n + 1. Only ever append."""
 
 

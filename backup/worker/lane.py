@@ -265,9 +265,11 @@ class Lane:
     # What becomes of items, and of the instance
 
     def _end(self, outcomes: list[Outcome], *, at_once: bool = False, refreshed: int | None = None) -> None:
-        """Write down how attempts ended; until that is on disk, the board still shows them at work. What waits for
-        credentials that have come since (`refreshed` is how they stood) is tried again at once. Seen as it is written
-        down: whoever brings them counts first, and then releases what waits."""
+        """Write down how attempts ended; until that is on disk, the board still shows them at work.
+
+        What waits for credentials that have come since (`refreshed` is how they stood) is tried again at once. Seen as
+        it is written down: whoever brings them counts first, and then releases what waits.
+        """
         if not outcomes:
             return
         now = self._crew.chances.now()

@@ -11,13 +11,14 @@ from typing import Final
 
 import msgspec
 
+from providers.aws_s3.probes import Probes
 from providers.aws_s3.replies import Reply
 from providers.aws_s3.signature import EMPTY_SHA256
 from providers.aws_s3.wire import Request, Wire
 from providers.connection import Calls
 from providers.connection_check import PROBE_PREFIX
 from providers.digests import composite
-from providers.errors import Conflict, Integrity, ProviderError
+from providers.errors import Conflict, Integrity, NotFound, ProviderError
 
 _LOG: Final = logging.getLogger(__name__)
 _BODY: Final = b"homeserver-backup asks what this server checks\n"
@@ -43,24 +44,50 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING_KNOWN: Final = ServerFacts()
 
 
-class Learner:
-    """Tries a server out on one random key below `prefix`, and removes it again. Raises ProviderError if it cannot."""
+def try_out(wire: Wire, prefix: str, probes: Probes) -> ServerFacts:
+    """Try a server out on one random key below `prefix`, and remove it again. Raises ProviderError if it cannot."""
+    key = f"{prefix}{PROBE_PREFIX}learn-{secrets.token_hex(8)}"
+    with probes.noted(key):
+        learner = _Learner(wire, key)
+        try:
+            return learner.learn()
+        finally:
+            if learner.clean:
+                probes.forget(key)
 
-    def __init__(self, wire: Wire, prefix: str) -> None:
+
+def sweep(wire: Wire, probes: Probes) -> None:
+    """Remove what try-outs have left whose process was killed; what cannot be removed now is left for the next time."""
+    for key in probes.left_over():
+        learner = _Learner(wire, key)
+        learner.remove()
+        if learner.clean:
+            probes.forget(key)
+
+
+class _Learner:
+    def __init__(self, wire: Wire, key: str) -> None:
         self._wire = wire
         self._calls = Calls()
-        self._key = f"{prefix}{PROBE_PREFIX}learn-{secrets.token_hex(8)}"
+        self._key = key
+        self.clean = False
+        """Nothing of the key is left at the service."""
         self._md5 = hashlib.md5(_BODY, usedforsecurity=False).digest()
         self._sha256 = hashlib.sha256(_BODY).digest()
 
     def learn(self) -> ServerFacts:
         try:
-            return self._try_all()
+            found = self._try_all()
         except ProviderError:
-            self._abort_unfinished()
+            self.remove()
             raise
-        finally:
-            self._clean_up()
+        self.clean = self._quietly(Request("DeleteObject", "DELETE", self._key))
+        return found
+
+    def remove(self) -> None:
+        """Whatever a try-out that was broken off has left. Raises nothing: `clean` tells."""
+        aborted = self._abort_unfinished()
+        self.clean = self._quietly(Request("DeleteObject", "DELETE", self._key)) and aborted
 
     def _try_all(self) -> ServerFacts:
         plain = self._put()
@@ -137,26 +164,28 @@ class Learner:
             _LOG.info("whether the bucket keeps versions is not known: %s", error)
             return False
 
-    def _abort_unfinished(self) -> None:
+    def _abort_unfinished(self) -> bool:
         """Also an upload whose id was in an answer that never came."""
         query = {"uploads": "", "prefix": self._key}
         try:
             found = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), self._calls).xml()
         except ProviderError as error:
             _LOG.info("unfinished uploads of the probe are not known: %s", error)
-            return
-        for item in found.iterfind("Upload"):
-            query = {"uploadId": item.findtext("UploadId") or ""}
-            self._quietly(Request("AbortMultipartUpload", "DELETE", self._key, query=query))
+            return isinstance(error, NotFound)  # what rclone says where there are none
+        ids = [item.findtext("UploadId") or "" for item in found.iterfind("Upload")]
+        requests = [Request("AbortMultipartUpload", "DELETE", self._key, query={"uploadId": id}) for id in ids]
+        failed = [request for request in requests if not self._quietly(request)]
+        return not failed
 
-    def _clean_up(self) -> None:
-        self._quietly(Request("DeleteObject", "DELETE", self._key))
-
-    def _quietly(self, request: Request) -> None:
+    def _quietly(self, request: Request) -> bool:
         try:
             self._wire.ask(request, self._calls)
+        except NotFound:
+            return True
         except ProviderError as error:
             _LOG.warning("the probe %s could not be removed: %s", self._key, error)
+            return False
+        return True
 
 
 def _raise_if_unrelated(error: ProviderError) -> None:

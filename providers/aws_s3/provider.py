@@ -15,7 +15,8 @@ import msgspec
 from providers.aws_s3 import objects
 from providers.aws_s3.addresses import aws_url, checked_url, normal_prefix
 from providers.aws_s3.credentials import KeySource
-from providers.aws_s3.facts import NOTHING_KNOWN, Learner, ServerFacts, recalled
+from providers.aws_s3.facts import NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
+from providers.aws_s3.probes import Probes
 from providers.aws_s3.reader import ObjectRange
 from providers.aws_s3.replies import Reply, not_s3
 from providers.aws_s3.settings import Settings
@@ -67,6 +68,8 @@ class S3Provider(BaseProvider):
         self._opened: Wire | None = None
         self._facts: ServerFacts | None = None
         self._can: tuple[ServerFacts, Capabilities] | None = None
+        self._probes = Probes(self.context.facts, self._facts_key, self.context.now)
+        self._swept = False
         self._bucket_seen = False
         self._perhaps_removed: set[str] = set()
         """Keys whose removal was asked for in a request that got no answer."""
@@ -136,9 +139,12 @@ class S3Provider(BaseProvider):
         return self._facts or NOTHING_KNOWN
 
     def learn(self) -> None:
+        if not self._swept:
+            sweep(self._wire, self._probes)
+            self._swept = True
         self._known_facts()
         if self._facts is None:
-            facts = Learner(self._wire, self._prefix).learn()
+            facts = try_out(self._wire, self._prefix, self._probes)
             self.context.facts.remember(self._facts_key, msgspec.to_builtins(facts))
             self._facts = facts
             self._bucket_seen = True

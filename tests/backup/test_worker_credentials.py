@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backup import config
-from backup.credentials import Credentials, CredentialStore, opening
+from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening
 from backup.credentials.vault import VaultKeyring, vault_path
 from backup.credentials.vault_file import VaultFile
 from backup.model import ItemState, JobView
 from backup.paths import Paths
+from backup.questions import QuestionsClient
 from backup.rpc import Client, ConnectionLost
 from backup.service import Service
 from backup.store_model import StoreBackend
@@ -78,7 +81,6 @@ def test_a_locked_vault_is_waited_for_and_unlocking_lets_everything_go_on(vaulte
     assert (item.error.kind, item.error.code) == ("vault_locked", "locked")
     assert "credentials unlock" in item.error.hint
     wait_until(lambda: vaulted.is_held(second))
-    wait_until(lambda: vaulted.bench.only_item(second).state in {ItemState.QUEUED, ItemState.WAITING})
     assert isinstance(item.error.error(), ProviderError)
     vaulted.service.unlock_store(PASSPHRASE)
     for job in (first, second):
@@ -213,3 +215,27 @@ def test_a_worker_opens_the_vault_by_password_command(vaulted: Vaulted, paths: P
     for job in jobs:
         vaulted.bench.finish(job)
     assert asked.read_text().count("once") <= 2  # once for each worker, not for each item
+
+
+def test_the_child_that_answers_questions_is_given_the_key_and_told_to_forget_it(
+    vaulted: Vaulted, paths: Paths
+) -> None:
+    async def play() -> None:
+        client = QuestionsClient(paths)
+        try:
+            with pytest.raises(CredentialStoreError) as caught:
+                await client.list_page("cloud")
+            assert caught.value.kind == "vault_locked"
+            vaulted.service.unlock_store(PASSPHRASE)
+            assert (await client.list_page("cloud")).files == ()
+            child = client.child_pid
+            assert child is not None
+            os.kill(child, signal.SIGKILL)  # its successor is given it too
+            assert (await client.list_page("cloud")).files == ()
+            vaulted.service.lock_store()
+            with pytest.raises(CredentialStoreError):
+                await client.list_page("cloud")
+        finally:
+            await client.close()
+
+    asyncio.run(play())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backup.credentials.vault_errors import VaultLocked
 from backup.facts import FactsOnDisk
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, Item, NewItem, Order, Place
@@ -43,16 +44,12 @@ def item(*, failures: int = 0, attempts: int = 1, key: str = "k") -> Item:
     )  # fmt: skip
 
 
-class StoreLocked(ProviderError):
-    kind = "credential_store"
-
-
 @pytest.mark.parametrize(
     ("error", "failures", "ending", "wait_until"),
     [
         (Cancelled("x"), 0, Ending.STOPPED, None),
         (Authentication("x"), 0, Ending.WAITING, None),
-        (StoreLocked("x"), 3, Ending.WAITING, None),
+        (VaultLocked("x"), 3, Ending.WAITING, None),
         (Transient("x"), 0, Ending.WAITING, NOW + 10),
         (Transient("x"), 3, Ending.WAITING, NOW + 80),
         (Transient("x"), MAX_FAILURES - 2, Ending.WAITING, NOW + 900),

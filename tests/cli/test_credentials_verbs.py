@@ -97,6 +97,9 @@ def test_set_list_status_remove(cli: Cli, opened: Callable[[], int]):
     assert more.code == 0
     (entry,) = cli("credentials", "list", "--json").json()["credentials"]
     assert (entry["key"], entry["state"], entry["fields"]) == ("aws_s3", "set", ["password", "session_token"])
+    arguments = ["set-credentials", "aws_s3", "--expires", "2020-01-01", "--passphrase-fd", str(opened())]
+    assert cli(*arguments, stdin="secret-2\n").code == 0
+    assert cli("credentials", "list", "--json").json()["credentials"][0]["state"] == "expired"
     status = cli("credentials", "status", "--json").json()
     assert status["backend"] == "vault"
     assert [slot["kind"] for slot in status["slots"]] == ["passphrase"]

@@ -61,9 +61,8 @@ class StoreScript(ScriptedService):
             return StoreStatus(state=StoreState.UNAVAILABLE, backend="", detail="has no session bus", hint="Vault.")
         return StoreStatus(state=self.states[self.in_use], backend=TITLES[self.in_use], hint="Unlock it.")
 
-    def open_store(self) -> StoreStatus:
+    def open_store(self) -> None:
         self.calls.append(("open_store",))
-        return self.store_status()
 
     def store_choices(self) -> tuple[StoreChoice, ...]:
         return tuple(

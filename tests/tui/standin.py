@@ -110,17 +110,17 @@ class StandInService:
     def store_status(self) -> StoreStatus:
         return self.store
 
+    def open_store(self) -> None:
+        """Nothing is set up that would."""
+
+    def store_choices(self) -> tuple[StoreChoice, ...]:
+        return ()
+
     def adopt_secrets(self) -> Adoption:
         return self.adoption
 
     def close(self) -> None:
         self.closed = True
-
-    def open_store(self) -> StoreStatus:
-        return self.store
-
-    def store_choices(self) -> tuple[StoreChoice, ...]:
-        return ()
 
     def status(self) -> dict[str, Any]:
         places = ("config_file", "state_dir", "logs_dir", "local_storage")

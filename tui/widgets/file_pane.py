@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -123,7 +125,9 @@ class FilePane(Vertical):
             return
         self._ticket += 1
         self.busy("loading")
-        self.run_worker(self._fetch(self.place, token, self._ticket), group="load", exclusive=True)
+        # Not the coroutine itself: one that is replaced before it begins would warn, into the terminal.
+        fetch: Callable[[], Awaitable[None]] = partial(self._fetch, self.place, token, self._ticket)
+        self.run_worker(fetch, group="load", exclusive=True)
 
     async def _fetch(self, place: Place, token: str | None, ticket: int) -> None:
         try:

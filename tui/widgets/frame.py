@@ -82,6 +82,7 @@ class ModeScreen(Screen[None]):
         self.post_message(QueueChanged(self.bridge.snapshot))
         if self._seen_version != self.bridge.version:
             self.post_message(InstancesChanged())
+        self.refresh_bindings()  # what changed below a dialogue was not drawn
 
     @on(ModeBar.Chosen)
     def _switch(self, event: ModeBar.Chosen) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 
 import click
 
@@ -17,10 +18,15 @@ _MAX_SECRET_CHARACTERS = 64 * 1024
 @click.argument("name")
 @click.option("--username", "-u", metavar="U", help="Account name or key id; left as it is when not given.")
 @click.option("--setting", "-s", metavar="KEY", help="Keep just this secret setting (client_secret), not the pair.")
+@click.option(
+    "--expires", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]), help="When the service takes it no more."
+)
 @passphrase_option
 @json_option
 @pass_session
-def command(session: Session, output: Output, name: str, username: str | None, setting: str | None) -> None:
+def command(
+    session: Session, output: Output, name: str, username: str | None, setting: str | None, expires: datetime | None
+) -> None:
     """Keep the credentials of provider NAME in the credential store.
 
     The secret is asked for without showing it, or read from standard input (its first line) when that is no terminal:
@@ -45,10 +51,9 @@ def command(session: Session, output: Output, name: str, username: str | None, s
     else:
         secret = _ask(username) if stdin_is_terminal() else _read()
     session.open_store()
-    if setting:
-        session.service.set_credentials(name, None, None, {setting: secret})
-    else:
-        session.service.set_credentials(name, username, secret)
+    password, extra = (None, {setting: secret}) if setting else (secret, {})
+    expires_at = expires.astimezone().timestamp() if expires else None
+    session.service.set_credentials(name, username, password, extra, expires_at=expires_at)
     store = session.service.store_status()
     output.line(f"credentials of {name} are kept in {store.backend}")
     output.document({"name": name, "has_credentials": True, "store": {"state": store.state, "backend": store.backend}})
