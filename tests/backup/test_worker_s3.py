@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from backup.model import ItemState
+from backup.model import Conflicts, ItemState
+from providers.connection_check import PROBE_PREFIX
 from tests.backup.queue_support import MIB, Workbench, files_below, wait_until
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Side
-from tests.servers.s3_requests import abort_multipart, complete_multipart, put_part
+from tests.servers.faults import Fault, SeenRequest, Side
+from tests.servers.s3_requests import abort_multipart, complete_multipart, put_object, put_part
 from tests.servers.s3_server import SECRET_KEY, S3Server
 
 
@@ -274,3 +275,50 @@ def test_hostile_remote_names_stay_inside_the_chosen_folder(
     assert all(name.startswith(("target/d/", "home/")) for name in new)
     assert list(outside.iterdir()) == []
     assert all(item.error for item in bench.items(job) if item.state is ItemState.FAILED)
+
+
+def test_a_small_object_that_must_be_new_is_known_again_after_a_kill(
+    s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    bench, _ = s3_bench
+    learn_the_server(bench, tmp_path)
+    source = tmp_path / "small"
+    source.write_bytes(os.urandom(3000))
+    reply = rclone_proxy.fault(Fault.stall(Side.RESPONSE, at=None), put_object("small"), times=None)
+    job = bench.queue.queue_upload("cloud", [source], conflicts=Conflicts.REFUSE)
+    reply.wait_held()
+    bench.kill_worker(signal.SIGKILL)
+    reply.release()
+    rclone_proxy.forget()
+    bench.queue.ensure_worker()
+    bench.finish(job)
+    item = bench.only_item(job)
+    assert (item.state, item.error, item.replaced) == (ItemState.DONE, None, False)
+    assert item.proof is not None
+    assert rclone_proxy.count(put_object("small")) == 0
+    again = bench.finish(bench.queue.queue_upload("cloud", [source], conflicts=Conflicts.REFUSE))
+    assert bench.only_item(again).state is ItemState.FAILED  # now it is not a lost answer, but there already
+
+
+def test_what_a_try_out_left_whose_worker_was_killed_is_removed_by_the_next(
+    s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    bench, bucket = s3_bench
+    source = tmp_path / "small"
+    source.write_bytes(b"small")
+
+    def completes_a_probe(request: SeenRequest) -> bool:
+        return PROBE_PREFIX in request.path and request.method == "POST" and "uploadId" in request.query
+
+    stall = rclone_proxy.fault(Fault.stall(at=0), completes_a_probe, times=None)
+    job = bench.queue.queue_upload("cloud", [source])
+    stall.wait_held()
+    bench.kill_worker(signal.SIGKILL)
+    assert [key for key in rclone_s3.keys(bucket) if PROBE_PREFIX in key]
+    assert len(rclone_s3.unfinished_uploads(bucket)) == 1
+    rclone_proxy.forget()
+    stall.release()
+    bench.queue.ensure_worker()
+    bench.finish(job)
+    assert rclone_s3.keys(bucket) == {"small"}
+    assert rclone_s3.unfinished_uploads(bucket) == []

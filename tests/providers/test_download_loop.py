@@ -160,3 +160,63 @@ def test_a_long_name_still_finds_room_for_its_temporary_file(store: MemoryStore,
     name = "ü" * 127
     run_download(connect(store), "k", tmp_path / name, cancel=CancelToken())
     assert (tmp_path / name).read_bytes() == b"data"
+
+
+class Killed(KeptCheckpoint):
+    """The process ends between the rename and the end of the item: what is cleared never reaches the disk."""
+
+    def clear(self) -> None:
+        """Nothing reaches the disk any more."""
+
+
+@pytest.mark.parametrize("size", [100, 5 * PART + 7])
+@pytest.mark.parametrize("replace", [True, False])
+def test_killed_right_after_the_rename_it_fetches_nothing_again(
+    store: MemoryStore, tmp_path: Path, size: int, replace: bool
+) -> None:
+    store.objects["k"] = os.urandom(size)
+    target = tmp_path / "out"
+    if replace:
+        target.write_bytes(b"older")
+    checkpoint = Killed(SavedDownload)
+    first = run_download(connect(store), "k", target, cancel=CancelToken(), checkpoint=checkpoint, replace=replace)
+    store.calls.clear()
+    seen: list[tuple[int, int]] = []
+    again = run_download(
+        connect(store),
+        "k",
+        target,
+        cancel=CancelToken(),
+        checkpoint=checkpoint,
+        replace=replace,
+        progress=lambda *at: seen.append(at),
+    )
+    assert store.count("read") == 0
+    assert (again.sha256, again.proof, again.replaced) == (first.sha256, Proof.MATCHED, replace)
+    assert again.resumed_bytes == size
+    assert seen == [(0, size), (size, size)]
+    assert left_over(tmp_path) == ["out"]
+
+
+def test_what_stands_there_and_is_not_the_object_is_not_taken_for_it(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = os.urandom(PART)
+    checkpoint = Killed(SavedDownload)
+    run_download(connect(store), "k", tmp_path / "out", cancel=CancelToken(), checkpoint=checkpoint)
+    (tmp_path / "out").write_bytes(os.urandom(PART))
+    with pytest.raises(Conflict):
+        run_download(connect(store), "k", tmp_path / "out", cancel=CancelToken(), checkpoint=checkpoint, replace=False)
+    run_download(connect(store), "k", tmp_path / "out", cancel=CancelToken(), checkpoint=checkpoint)
+    assert (tmp_path / "out").read_bytes() == store.objects["k"]
+
+
+def test_what_history_knows_of_the_object_must_be_what_comes(store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["k"] = b"as it was"
+    etag = connect(store).stat("k").etag
+    known = {etag: hashlib.sha256(b"as it was").hexdigest()}
+    done = run_download(
+        connect(store), "k", tmp_path / "a", cancel=CancelToken(), recall=lambda remote: known.get(remote.etag, "")
+    )
+    assert done.proof is Proof.MATCHED
+    with pytest.raises(Integrity, match="expected 00"):
+        run_download(connect(store), "k", tmp_path / "b", cancel=CancelToken(), recall=lambda remote: "00" * 32)
+    assert left_over(tmp_path) == ["a"]

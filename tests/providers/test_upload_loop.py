@@ -16,7 +16,7 @@ from providers.capabilities import Proof
 from providers.context import ProviderContext
 from providers.errors import Cancelled, Conflict, Integrity, NotFound, PermissionDenied, Transient, Unsupported
 from providers.intent import abandon
-from providers.upload import SavedUpload, UploadRequest
+from providers.upload import SavedUpload, UploadRequest, UploadResult
 from providers.upload_loop import run_upload
 from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
 
@@ -285,3 +285,29 @@ def test_as_many_parts_at_once_as_connections_and_never_more(store: MemoryStore,
     store.trouble = watch
     run_upload(connect(store, connection_pool_size=3), a_file(tmp_path, 20 * PART), "k", cancel=CancelToken())
     assert most == 3
+
+
+@pytest.mark.parametrize("theirs", [None, b"another of 19 bytes"])
+def test_what_an_earlier_attempt_stored_is_found_and_what_is_somebody_elses_is_a_conflict(
+    store: MemoryStore, tmp_path: Path, theirs: bytes | None
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"mine, also 19 bytes")
+    provider = connect(store)
+    provider.can = msgspec.structs.replace(provider.can, single_put_bytes=PART)
+    store.objects["k"] = theirs or path.read_bytes()
+
+    def upload() -> UploadResult:
+        # `replaces`: a listing made before the first attempt saw nothing there
+        return run_upload(
+            provider, path, "k", cancel=CancelToken(), only_if_absent=True, replaces=False, perhaps_stored=True
+        )
+
+    if theirs:
+        with pytest.raises(Conflict):
+            upload()
+        assert store.objects["k"] == theirs
+    else:
+        result = upload()
+        assert (result.proof, result.replaced, result.resumed_bytes) == (Proof.MATCHED, False, 19)
+        assert store.count("send") == 0

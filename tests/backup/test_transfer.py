@@ -1,0 +1,197 @@
+"""One item, over a service in memory: what our own history is good for, and deletes in groups."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from backup.journal import Journal, items, jobs
+from backup.journal.checkpoints import commit_alone
+from backup.journal.records import Ending, Item, Job, NewItem, Order, Outcome, Place
+from backup.model import Conflicts, JobKind
+from backup.transfer import Chances, Transfer, delete_many
+from providers.cancel import CancelToken, active_token
+from providers.context import ProviderContext
+from providers.errors import Cancelled, NotFound, ProviderError, Transient
+from providers.objects import RemoteFile
+from tests.providers.memory import MemoryProvider, MemoryStore
+
+PLACE = Place(instance="m", type="memory", container="", settings="{}", location="memory")
+OLD_MTIME_S = 1_600_000_000
+
+
+class Watched:
+    def moved(self, bytes_done: int, bytes_total: int) -> None:
+        """Nobody looks."""
+
+    def verifying(self) -> None:
+        """Nobody looks."""
+
+
+class WithoutDigests(MemoryProvider):
+    """Keeps mtimes of its own, and tells no checksums."""
+
+    def _describe(self, key: str, checksums: Mapping[str, str] | None = None) -> RemoteFile:
+        return msgspec.structs.replace(super()._describe(key, checksums), checksums={}, modified_at=1.0)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(tmp_path / "journal.sqlite") as opened:
+        yield opened
+
+
+@pytest.fixture
+def provider() -> MemoryProvider:
+    return WithoutDigests(MemoryStore(), context=ProviderContext(sleep=lambda seconds, cancel: None))
+
+
+def carry_out(journal: Journal, provider: MemoryProvider, order: Order, item: NewItem) -> Outcome:
+    with journal.transaction() as tx:
+        job: Job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
+        jobs.add_items(tx, job, [item], now=1.0)
+        claimed: Item = items.claim(tx, "m", 1, now=1.0)[0]
+    outcome = Transfer(
+        provider=provider,
+        journal=journal,
+        commit=commit_alone(journal),
+        item=claimed,
+        job=job,
+        watcher=Watched(),
+        cancel=CancelToken(),
+    ).run()
+    with journal.transaction() as tx:
+        items.end(tx, outcome, now=2.0)
+    return outcome
+
+
+def upload(journal: Journal, provider: MemoryProvider, path: Path, conflicts: Conflicts) -> Outcome:
+    order = Order(kind=JobKind.UPLOAD, sources=(str(path),), conflicts=conflicts)
+    size = path.stat().st_size
+    return carry_out(
+        journal, provider, order, NewItem(name="x", key="x", local_path=str(path), size_bytes=size, replaces=None)
+    )
+
+
+def test_a_file_that_was_only_touched_is_unchanged_to_our_history(
+    journal: Journal, provider: MemoryProvider, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    assert upload(journal, provider, path, Conflicts.REPLACE).ending is Ending.DONE
+    os.utime(path, (OLD_MTIME_S, OLD_MTIME_S))
+    assert upload(journal, provider, path, Conflicts.SKIP_UNCHANGED).ending is Ending.SKIPPED
+    path.write_bytes(b"CONTENT")
+    assert upload(journal, provider, path, Conflicts.SKIP_UNCHANGED).ending is Ending.DONE
+    provider.store.objects["x"] = b"strange"  # somebody else has been there: history says nothing of that object
+    assert upload(journal, provider, path, Conflicts.SKIP_UNCHANGED).ending is Ending.DONE
+    assert provider.store.objects["x"] == b"CONTENT"
+
+
+def test_a_download_is_held_against_our_history_while_the_object_is_the_same(
+    journal: Journal, provider: MemoryProvider, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    upload(journal, provider, path, Conflicts.REPLACE)
+    target = tmp_path / "down" / "x"
+    target.parent.mkdir()
+    order = Order(kind=JobKind.DOWNLOAD, sources=("x",), to=str(target), exact=True)
+    item = NewItem(name="x", key="x", local_path=str(target), size_bytes=7)
+    assert carry_out(journal, provider, order, item).proof == "matched"  # the service itself tells no checksum
+    etag = provider.stat("x").etag
+    with journal.transaction() as tx:
+        tx.execute("UPDATE items SET sha256 = ? WHERE etag = ?", ("f" * 64, etag))
+    target.unlink()
+    outcome = carry_out(journal, provider, order, item)
+    assert outcome.error is not None
+    assert outcome.error.kind == "integrity"
+    assert not target.exists()
+
+
+def test_history_is_of_one_place_and_one_object(journal: Journal, provider: MemoryProvider, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    done = upload(journal, provider, path, Conflicts.REPLACE)
+    other = msgspec.structs.replace(PLACE, instance="n", location="another")
+    with journal.transaction() as tx:
+        jobs.add_job(tx, Order(kind=JobKind.UPLOAD, sources=("/x",)), other, title="t", destination="/", now=1.0)
+        here, there = (row["id"] for row in tx.execute("SELECT id FROM places ORDER BY id"))
+        known = {
+            (place, etag, size): items.known_sha256(tx, place, "x", etag=etag, size_bytes=size)
+            for place, etag, size in [
+                (here, done.etag, 7),
+                (there, done.etag, 7),
+                (here, "e", 7),
+                (here, "", 7),
+                (here, done.etag, 8),
+            ]
+        }
+    assert known.pop((here, done.etag, 7)) == done.sha256
+    assert set(known.values()) == {""}
+
+
+def claimed(*keys: str) -> list[Item]:
+    return [
+        msgspec.convert(
+            {
+                "id": number,
+                "job_id": 1,
+                "place_id": 1,
+                "instance": "m",
+                "job_kind": "delete",
+                "kind": "file",
+                "name": key,
+                "key": key,
+                "local_path": "",
+                "size_bytes": 1,
+                "bytes_done": 0,
+                "attempts": 1,
+                "failures": 0,
+                "replaces": None,
+                "begun": False,
+            },
+            Item,
+        )
+        for number, key in enumerate(keys)
+    ]
+
+
+def test_deletes_that_may_still_succeed_are_tried_again_and_only_those() -> None:
+    asked: list[list[str]] = []
+
+    class Provider(MemoryProvider):
+        def remove_many(self, keys: list[str]) -> dict[str, ProviderError]:
+            asked.append(keys)
+            trouble: dict[str, ProviderError] = {"never": NotFound("gone")}
+            if len(asked) < 3:
+                trouble["late"] = Transient("busy")
+            return {key: trouble[key] for key in keys if key in trouble}
+
+    provider = Provider(MemoryStore(), context=ProviderContext(sleep=lambda seconds, cancel: None))
+    outcomes = delete_many(provider, claimed("at once", "late", "never"), CancelToken(), Chances())
+    assert [outcome.ending for outcome in outcomes] == [Ending.DONE, Ending.DONE, Ending.FAILED]
+    assert asked == [["at once", "late", "never"], ["late"], ["late"]]
+
+
+def test_deletes_that_hang_are_broken_off_by_a_cancel() -> None:
+    cancel = CancelToken()
+    interrupted: list[str] = []
+
+    class Provider(MemoryProvider):
+        def remove_many(self, keys: list[str]) -> dict[str, ProviderError]:
+            token = active_token()
+            assert token is cancel
+            with token.calling(lambda: interrupted.append("broken off")):
+                cancel.cancel()
+            raise Transient("interrupted")
+
+    outcomes = delete_many(Provider(MemoryStore()), claimed("a", "b"), cancel, Chances())
+    assert interrupted == ["broken off"]
+    assert [outcome.ending for outcome in outcomes] == [Ending.STOPPED, Ending.STOPPED]
+    with pytest.raises(Cancelled):
+        cancel.check()
