@@ -23,7 +23,7 @@ from backup.model import Conflicts, ItemKind, JobKind
 from providers import download_loop, intent, upload_loop
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
-from providers.digests import sha256_of
+from providers.digests import digest_of, sha256_of
 from providers.download import DownloadResult
 from providers.errors import (
     Authentication,
@@ -38,6 +38,7 @@ from providers.os_errors import from_os_error
 from providers.report import ErrorInfo
 from providers.source import opened
 from providers.upload import UploadRequest, UploadResult
+from providers.window import MemoryBody
 
 _LOG: Final = logging.getLogger(__name__)
 MAX_FAILURES: Final = 10
@@ -145,7 +146,14 @@ class Transfer:
         except OSError as error:
             raise from_os_error(error, self.item.local_path) from None
         request = UploadRequest(key=f"{self.item.key}/", size_bytes=0, part_size_bytes=1, mtime_ns=mtime_ns)
-        self.provider.retry.run(lambda: self.provider.open_upload(request).commit(()), self.cancel, on_wait=self._waits)
+        digests = {name: digest_of(name, b"") for name in self.provider.capabilities.part_digests}
+
+        def make() -> None:
+            session = self.provider.open_upload(request)
+            with self.cancel.calling(session.interrupt):
+                session.commit([session.send(request.part(0), MemoryBody(), digests)])
+
+        self.provider.retry.run(make, self.cancel, on_wait=self._waits)
         return self._done()
 
     # Down

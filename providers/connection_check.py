@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from providers.digests import digest_of
 from providers.errors import Integrity, ProviderError
 from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.upload import UploadRequest
+from providers.window import MemoryBody
 
 if TYPE_CHECKING:
     from providers.base import BaseProvider
@@ -77,11 +77,6 @@ def _write_read_delete(provider: BaseProvider) -> str:
     return f"{_PROBE_BYTES // 1024} KiB probe, content agreed"
 
 
-class _Body(io.BytesIO):
-    def __len__(self) -> int:
-        return self.getbuffer().nbytes
-
-
 def _write(provider: BaseProvider, key: str, content: bytes) -> None:
     request = UploadRequest(
         key=key, size_bytes=len(content), part_size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
@@ -92,7 +87,7 @@ def _write(provider: BaseProvider, key: str, content: bytes) -> None:
     cancel: CancelToken = provider.context.cancel
     with cancel.calling(session.interrupt):
         try:
-            session.commit([session.send(request.part(0), _Body(content), digests)])
+            session.commit([session.send(request.part(0), MemoryBody(content), digests)])
         except ProviderError:
             session.abort()
             raise

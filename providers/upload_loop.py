@@ -327,7 +327,8 @@ class _Upload:
         self._file.refuse_a_change()
         if request.sha256 and request.sha256 != local.sha256:
             raise Integrity(
-                f"{self._file.path}: the file changed while it was read", hint="Send it again once nothing writes to it."
+                f"{self._file.path}: the file changed while it was read",
+                hint="Send it again once nothing writes to it.",
             )
 
     def _result(self, remote: RemoteFile, local: LocalDigests, rung: Proof, resumed_bytes: int) -> UploadResult:

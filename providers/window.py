@@ -11,6 +11,13 @@ from providers.errors import Integrity
 from providers.throttle import Limiter
 
 
+class MemoryBody(io.BytesIO):
+    """A body that is small and at hand; fits `providers.upload.PartBody`."""
+
+    def __len__(self) -> int:
+        return self.getbuffer().nbytes
+
+
 class FileWindow:
     """The bytes [offset, offset + size_bytes) of an open file, read by `pread`; fits `providers.upload.PartBody`.
 

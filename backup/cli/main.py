@@ -104,6 +104,7 @@ def _open_console(ctx: click.Context, session: Session) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         click.echo(ctx.get_help(), err=True)
         return 2
+    session.see_state_folder()
     from tui.app import run
 
     return run(session.paths)

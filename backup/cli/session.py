@@ -121,8 +121,23 @@ class Session:
 
     def _start_log(self) -> None:
         from backup import logs
+        from providers.os_errors import from_os_error
 
-        logs.set_up(self.paths, "cli", verbose=self.verbose)
+        try:
+            logs.set_up(self.paths, "cli", verbose=self.verbose)
+        except OSError as error:
+            raise from_os_error(error, error.filename or self.paths.state_dir) from None
+
+    def see_state_folder(self) -> None:
+        """Raises ProviderError, naming it, when the state folder cannot be used: nothing works without."""
+        self._start_log()
+
+    def warn_of_broken_configuration(self) -> None:
+        from backup import config
+
+        problem = config.load(self.paths).problem
+        if problem:
+            diagnostics.warn(f"{problem.message}. {problem.hint} What is shown are defaults.")
 
 
 def _tell_adoption(adoption: Adoption) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from backup.model import FINAL_STATES, TRANSITIONS, ItemState, JobKind
-from providers.errors import InvalidConfiguration, ProviderError
+from providers.errors import InvalidConfiguration, PermissionDenied, ProviderError, QuotaExceeded
 from providers.os_errors import from_os_error
 
 _BUSY_TIMEOUT_S: Final = 20.0
@@ -257,13 +257,24 @@ def open_connection(path: Path) -> sqlite3.Connection:
         connection.executescript(_STATE_MACHINE)
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise ProviderError(
-            f"{path}: the journal cannot be used: {error}", hint="Move the file away to start with an empty queue."
-        ) from error
+        raise unusable(error, path) from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def unusable(error: sqlite3.DatabaseError, path: Path) -> ProviderError:
+    """What a failure of SQLite means: a full disk costs no queue, a damaged file may."""
+    said = f"{path}: the journal cannot be used: {error}"
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return QuotaExceeded(said, hint="Make room on that disk, then try again: the queue is kept.")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
+            return PermissionDenied(said, hint="Let this user write in that folder: the queue is kept.")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return ProviderError(said, hint="The file is damaged. Move it away to start with an empty queue.")
+    return ProviderError(said, hint="Look at that disk (dmesg), then try again: the queue is kept.")
 
 
 def _create(path: Path) -> None:

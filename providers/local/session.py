@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
+from providers.errors import Conflict, Integrity, InvalidName, NotFound, QuotaExceeded, Transient
 from providers.local.folder import Folder, begun_at, encoded, open_file, temporary_name
 from providers.local.listing import remote_file
 from providers.objects import RemoteFile
@@ -56,6 +56,7 @@ class LocalUpload(UploadSession):
                     with suppress(FileNotFoundError):
                         if stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
                             raise Conflict(f"{self.request.key}: a folder of that name is there")
+                    self._see_that_it_fits(at)
                     os.close(os.open(self._temp, flags, 0o600, dir_fd=at))
                     if self.request.part_count > 1:
                         os.fsync(at)
@@ -63,6 +64,15 @@ class LocalUpload(UploadSession):
             except NotFound:  # the folder was empty, and another transfer that ended just took it away
                 if attempt == _ATTEMPTS - 1:
                     raise
+
+    def _see_that_it_fits(self, at: int) -> None:
+        room = os.fstatvfs(at)
+        free_bytes = room.f_bavail * room.f_frsize
+        if self.request.size_bytes > free_bytes:
+            raise QuotaExceeded(
+                f"{self.request.key}: {self.request.size_bytes} bytes do not fit, {free_bytes} are free",
+                hint="Make room on that disk, then retry: nothing was written.",
+            )
 
     @contextmanager
     def _opened(self, flags: int) -> Iterator[tuple[int, bytes, int]]:

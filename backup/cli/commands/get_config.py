@@ -31,6 +31,7 @@ def command(session: Session, output: Output, name: str | None, describe: bool) 
     if describe:
         _describe(session, output, name)
         return
+    session.warn_of_broken_configuration()
     infos = [session.service.instance(name)] if name else list(session.service.instances())
     for info in infos:
         output.line(f"{info.name} ({info.title or info.type})")

@@ -96,7 +96,9 @@ def _job_row(job: JobView) -> list[str]:
 
 def _job_state(job: JobView) -> str:
     if job.finished:
-        return "failed" if any(job.counts.get(state) for state in _ENDED_BADLY) or job.error else "done"
+        if job.error or job.counts.get(ItemState.FAILED):
+            return "failed"
+        return "cancelled" if job.counts.get(ItemState.CANCELLED) else "done"
     if job.held and not job.counts.get(ItemState.RUNNING):
         return "waiting"
     for state in (ItemState.RUNNING, ItemState.QUEUED, ItemState.WAITING):
