@@ -118,6 +118,11 @@ class Service:
         """Where secrets are kept and whether they can be read; asked within 3 s, also of a hung keyring."""
         return self._store.status()
 
+    def service_of(self, name: str) -> str:
+        """The service of an instance, or of one that is yet to be made under a service's name. Raises
+        InvalidConfiguration."""
+        return setup.service_of(self.paths, name)
+
     def set_credentials(
         self, name: str, username: str | None, password: Secret | None, extra: Mapping[str, Secret] | None = None
     ) -> None:

@@ -161,6 +161,12 @@ def _checked(found: Any) -> type[BaseProvider]:
     return found
 
 
+def package_of(name: str) -> str | None:
+    """The package of a service; None for a service that is a mere class, or is none, or cannot be found."""
+    package = _package(name) if name in PROVIDERS else None
+    return package if package and _is_there(package) else None
+
+
 def _package(name: str) -> str | None:
     """The package in our form, or None where an entry point names a class."""
     if name in EMBEDDED:
