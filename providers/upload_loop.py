@@ -423,6 +423,7 @@ class _Upload:
                 limiter=self._provider.limiter,
                 cancel=stop,
                 on_position=lambda position: self._progress.part_at(index, position),
+                path=self._path,
             )
             return session.send(part, body, digests)
 
