@@ -123,8 +123,9 @@ class GuideStyle(BaseProvider):
                 entries[file.key] = file
         later = [key for key in sorted(entries) if key > (token or "")]
         window = later[:limit]
+        found = [entries[key] for key in window]
         return Page(
-            files=tuple(file for key in window if (file := entries[key]) is not None),
+            files=tuple(each for each in found if each is not None),
             prefixes=tuple(key for key in window if entries[key] is None),
             next_token=window[-1] if len(later) > limit else None,
         )
@@ -260,9 +261,13 @@ class _Session(UploadSession):
                 raise Conflict(f"{self.request.key}: something of that name is already there")
         path = getattr(body, "path", None)
         if isinstance(path, Path):
-            # Where the class says it has come, the window is moved: that moves the progress, and holds to the limit.
+            # Where the class says it has come, the window is moved: that moves the progress.
             last = max(0, part.size_bytes - 1)
-            self._store(path, lambda done: body.seek(min(done, last)) and None)
+
+            def moved(done: int) -> None:
+                body.seek(min(done, last))
+
+            self._store(path, moved)
         else:
             with tempfile.TemporaryDirectory() as folder:
                 copy = Path(folder, "body")

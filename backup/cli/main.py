@@ -32,6 +32,7 @@ VERBS: Final[dict[str, str]] = {
     "delete": "Delete stored files.",
     "transfers": "See, pause, resume, cancel and retry transfers.",
     "test-cycle": "Prove a provider with a random file: up, down, compare, delete.",
+    "new-provider": "Begin a new service: folder, README and test harness.",
     "status": "Where everything is kept, and what is going on.",
 }
 """Every verb and its one line, so that --help need not load them."""

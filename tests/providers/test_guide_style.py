@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_a_class_without_a_base_will_do(monkeypatch: pytest.MonkeyPatch):
             return False
 
     assert is_guide_style(Plain)
-    made = adapted(Plain, "plain")({"container": "c", "password": "secret-text"})
+    made: Any = adapted(Plain, "plain")({"container": "c", "password": "secret-text"})
     assert made.given["password"] == "secret-text"
     with pytest.raises(ProviderError, match="without name"):
         made.scan()
