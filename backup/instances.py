@@ -16,7 +16,7 @@ from backup.config import CheckRecord, Configuration, InstanceConfig
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError
 from backup.model import InstanceInfo, InstanceState, ServiceInfo
 from backup.paths import Paths
-from providers import registry, settings
+from providers import oauth, registry, settings
 from providers.errors import InvalidConfiguration, ProviderError
 from providers.registry import ServiceSpec
 from providers.report import ErrorInfo
@@ -90,17 +90,27 @@ def open_draft(
 
     Raises as `open_provider` does.
     """
-    configuration = config.load(paths)
     cls = registry.load(service)
+    saved = config.load(paths).instances.get(instance)
+    if saved is not None and saved.type == service:
+        context = _keeping_secrets(paths, saved, context)
+    return cls(draft_settings(paths, service, values, secrets, instance=instance), context=context)
+
+
+def draft_settings(
+    paths: Paths, service: str, values: Mapping[str, str], secrets: Mapping[str, Secret], *, instance: str = ""
+) -> dict[str, Any]:
+    """What a form holds over what the saved `instance` has, secrets included. Raises as `open_provider` does."""
+    configuration = config.load(paths)
+    cls = _settings_class(registry.spec(service))
     saved = configuration.instances.get(instance)
     merged: dict[str, Any] = {}
     redaction.hide(*secrets.values())
     if saved is not None and saved.type == service:
-        merged = with_credentials(cls.Settings, saved.values, _credentials(paths, configuration, saved))
-        context = _keeping_secrets(paths, saved, context)
-    merged |= parse_values(cls.Settings, values)
+        merged = with_credentials(cls, saved.values, _credentials(paths, configuration, saved))
+    merged |= parse_values(cls, values)
     merged |= {key: secret for key, secret in secrets.items() if secret}
-    return cls(merged, context=context)
+    return merged
 
 
 def _credentials(paths: Paths, configuration: Configuration, instance: InstanceConfig) -> Credentials | None:
@@ -245,6 +255,7 @@ def _describe_service(spec: ServiceSpec) -> ServiceInfo:
         fields=settings.describe(cls) if cls else (),
         credential_pair=cls.credential_pair if cls else None,
         container_word=spec.container_word,
+        authorized=oauth.is_offered(spec.name),
         unavailable=spec.unavailable,
     )
 

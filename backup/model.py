@@ -184,6 +184,8 @@ class ServiceInfo(msgspec.Struct, frozen=True, kw_only=True):
     container_word: str = "container"
     unavailable: str = ""
     """Why it cannot be used (an import error); empty when it can."""
+    authorized: bool = False
+    """Credentials come from a browser (`authorize`), not from a form alone."""
 
 
 class InstanceState(StrEnum):

@@ -15,11 +15,13 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from backup import logs
+from backup.authorize import GrantOnWire
 from backup.hardening import harden_process
 from backup.model import Conflicts
 from backup.paths import Paths
 from backup.questions import Questions
 from backup.rpc import Call, Handler, Server
+from providers.oauth import Grant
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
@@ -53,6 +55,22 @@ class _Draft(msgspec.Struct):
     values: dict[str, str]
     secrets: dict[str, str]
     instance: str
+
+
+class _Service(msgspec.Struct):
+    service: str
+
+
+class _Begin(_Draft):
+    method: str = ""
+
+
+class _Flow(msgspec.Struct):
+    flow: str
+
+
+class _Pasted(_Flow):
+    pasted: str
 
 
 class _Upload(msgspec.Struct):
@@ -108,6 +126,15 @@ def handlers(questions: Questions) -> dict[str, Handler]:
         "create_draft_container": typed(
             _Draft, lambda q, call: ask.create_draft_container(**_draft(q), cancel=call.cancel)
         ),
+        "authorize_methods": typed(_Service, lambda q, call: ask.authorize_methods(q.service)),
+        "authorize_begin": typed(
+            _Begin, lambda q, call: ask.authorize_begin(**_draft(q), method=q.method, cancel=call.cancel)
+        ),
+        "authorize_finish": typed(
+            _Pasted, lambda q, call: GrantOnWire.of(ask.authorize_finish(q.flow, q.pasted, cancel=call.cancel))
+        ),
+        "authorize_poll": typed(_Flow, lambda q, call: _on_wire(ask.authorize_poll(q.flow, cancel=call.cancel))),
+        "authorize_end": typed(_Flow, lambda q, call: ask.authorize_end(q.flow)),
         "plan_upload": typed(
             _Upload,
             lambda q, call: ask.plan_upload(
@@ -128,6 +155,10 @@ def _draft(question: _Draft) -> dict[str, Any]:
         "secrets": {name: Secret(text) for name, text in question.secrets.items()},
         "instance": question.instance,
     }
+
+
+def _on_wire(grant: Grant | None) -> GrantOnWire | None:
+    return None if grant is None else GrantOnWire.of(grant)
 
 
 def _die_with_parent() -> None:

@@ -15,16 +15,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from backup import plans
+from backup import instances, plans
+from backup.authorize import Authorizations, Begun
 from backup.credentials import opening
 from backup.model import Conflicts, TransferPlan
 from backup.open_providers import OpenProviders
 from backup.paths import Paths
 from backup.questions_client import QuestionsClient
 from backup.store_model import StoreBackend
+from providers import oauth
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import Cancelled, ProviderError, Transient
+from providers.oauth import Grant, Method
 from providers.objects import Page, RemoteFile
 from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.secret import Secret
@@ -48,6 +51,7 @@ class Questions:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._providers = OpenProviders(paths)
+        self._authorizations = Authorizations()
 
     def unlock(self, handed: Secret) -> None:
         """Open the vault with what another process handed over. Raises VaultError when it is not this vault's key."""
@@ -140,6 +144,39 @@ class Questions:
             lambda token, _: _with(opening(cancel=token), lambda it: it.create_container(it.settings.container)),
         )
 
+    def authorize_methods(self, service: str) -> tuple[Method, ...]:
+        """How a service can be authorised; empty where it needs no browser."""
+        return oauth.methods(service)
+
+    def authorize_begin(
+        self,
+        service: str,
+        values: Mapping[str, str],
+        secrets: Mapping[str, Secret],
+        method: str = "",
+        *,
+        instance: str = "",
+        cancel: CancelToken | None = None,
+    ) -> Begun:
+        """Begin with what a form holds, over what the saved `instance` has. Ends with a grant, an error, or
+        `authorize_end`."""
+
+        def begin(_: CancelToken, __: OnStep) -> Begun:
+            merged = instances.draft_settings(self._paths, service, values, secrets, instance=instance)
+            return self._authorizations.begin(service, merged, method)
+
+        return _in_time(LIMIT_S, cancel, begin)
+
+    def authorize_finish(self, flow: str, pasted: str, *, cancel: CancelToken | None = None) -> Grant:
+        return _in_time(LIMIT_S, cancel, lambda _, __: self._authorizations.finish(flow, pasted))
+
+    def authorize_poll(self, flow: str, *, cancel: CancelToken | None = None) -> Grant | None:
+        return _in_time(LIMIT_S, cancel, lambda _, __: self._authorizations.poll(flow))
+
+    def authorize_end(self, flow: str) -> None:
+        """Give one up. Nothing happens when it is over."""
+        self._authorizations.end(flow)
+
     def plan_upload(
         self,
         instance: str,
@@ -164,7 +201,8 @@ class Questions:
         return self._plan(instance, cancel, lambda provider, token: plans.delete(provider, instance, keys, token))
 
     def close(self) -> None:
-        """Close the providers that were opened."""
+        """Close the providers and authorisations that were opened."""
+        self._authorizations.close()
         self._providers.close()
 
     def _ask(self, instance: str, cancel: CancelToken | None, ask: Callable[[BaseProvider], T]) -> T:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from backup.authorize import Begun, GrantOnWire
 from backup.credentials import opening
 from backup.model import Conflicts, TransferPlan
 from backup.paths import Paths
 from backup.rpc import AsyncClient, ConnectionLost, TimedOut
+from providers.oauth import Grant, Method
 from providers.objects import Page, RemoteFile
 from providers.report import CheckStep, ConnectionReport
 from providers.secret import Secret
@@ -31,6 +33,9 @@ _TRIES: Final = 3
 _PING_EVERY_S: Final = 3.0
 _PING_LIMIT_S: Final = 5.0
 _START_LIMIT_S: Final = 30.0
+
+
+_POLLED: Final[Any] = GrantOnWire | None
 
 
 class QuestionsClient:
@@ -109,6 +114,33 @@ class QuestionsClient:
         self, service: str, values: Mapping[str, str], secrets: Mapping[str, Secret], *, instance: str = ""
     ) -> None:
         await self._ask("create_draft_container", _draft(service, values, secrets, instance), None, again=False)
+
+    async def authorize_methods(self, service: str) -> tuple[Method, ...]:
+        found: tuple[Method, ...] = await self._ask("authorize_methods", {"service": service}, tuple[Method, ...])
+        return found
+
+    async def authorize_begin(
+        self,
+        service: str,
+        values: Mapping[str, str],
+        secrets: Mapping[str, Secret],
+        method: str = "",
+        *,
+        instance: str = "",
+    ) -> Begun:
+        params = _draft(service, values, secrets, instance) | {"method": method}
+        return await self._ask("authorize_begin", params, Begun, again=False)
+
+    async def authorize_finish(self, flow: str, pasted: str) -> Grant:
+        params = {"flow": flow, "pasted": pasted}
+        return (await self._ask("authorize_finish", params, GrantOnWire, again=False)).grant()
+
+    async def authorize_poll(self, flow: str) -> Grant | None:
+        found: GrantOnWire | None = await self._ask("authorize_poll", {"flow": flow}, _POLLED, again=False)
+        return None if found is None else found.grant()
+
+    async def authorize_end(self, flow: str) -> None:
+        await self._ask("authorize_end", {"flow": flow}, None, again=False)
 
     async def plan_upload(
         self, instance: str, paths: list[Path], to: str = "", *, conflicts: Conflicts = Conflicts.REPLACE

@@ -173,6 +173,11 @@ class Queue:
         with self._journal.look() as db:
             return work.calls(db, instance)
 
+    def all_calls(self) -> dict[str, dict[str, int]]:
+        """Requests that transfers have sent, by instance and kind: they may cost money."""
+        with self._journal.look() as db:
+            return work.all_calls(db)
+
     def follow(
         self, on_change: Callable[[QueueSnapshot], None], *, stop: Callable[[], bool], interval_s: float = 0.25
     ) -> None:

@@ -99,6 +99,11 @@ class Service(StoreService):
 
     # Credentials
 
+    def service_of(self, name: str) -> str:
+        """The service of an instance, or of one that is yet to be made under a service's name. Raises
+        InvalidConfiguration."""
+        return setup.service_of(self.paths, name)
+
     def set_credentials(
         self,
         name: str,

@@ -110,6 +110,11 @@ def set_credentials(
             _write(paths, name, service, {})
 
 
+def service_of(paths: Paths, name: str) -> str:
+    """`Service.service_of`."""
+    return _service_of(config.load(paths), name)
+
+
 def remove_instance(paths: Paths, store: CredentialStore, name: str) -> None:
     """The rest of `Service.remove_instance`, once nothing is queued. Credentials that another instance uses stay."""
     configuration = config.load(paths)

@@ -30,6 +30,7 @@ def status(paths: Paths, store: CredentialStore, queue: Queue) -> dict[str, Any]
         "store": msgspec.to_builtins(store.status()),
         "worker": {"alive": totals.worker_alive},
         "queue": msgspec.to_builtins(totals),
+        "calls": queue.all_calls(),
         "instances": [_instance(info) for info in instances.describe_all(paths)],
         "problem": msgspec.to_builtins(problem),
     }

@@ -201,6 +201,8 @@ class _Download:
 
     def _aligned(self, remote: RemoteFile, wanted: int) -> int:
         """The service's own parts where a composite checksum is all there is to compare with."""
+        if not self._provider.capabilities.ranged_reads:
+            return max(1, remote.size_bytes)
         composite_only = not (self._expected(remote) or "md5" in remote.checksums)
         if composite_only and remote.part_size_bytes:
             return remote.part_size_bytes

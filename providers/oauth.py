@@ -25,6 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from providers import registry
 from providers.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, Unsupported
 from providers.secret import Secret
@@ -144,15 +145,14 @@ def open_flow(
     return flow
 
 
+def is_offered(service: str) -> bool:
+    """Whether a service is authorised in a browser. Loads nothing of it."""
+    name = registry.package_of(service)
+    return name is not None and importlib.util.find_spec(f"{name}.oauth") is not None
+
+
 def _module(service: str) -> Any:
-    name = f"{__package__}.{service}"
-    if (
-        not service.isidentifier()
-        or not importlib.util.find_spec(name)
-        or not importlib.util.find_spec(f"{name}.oauth")
-    ):
-        return None
-    return importlib.import_module(f"{name}.oauth")
+    return importlib.import_module(f"{registry.package_of(service)}.oauth") if is_offered(service) else None
 
 
 class Pkce:

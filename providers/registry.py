@@ -72,7 +72,7 @@ def load(name: str) -> type[BaseProvider]:
     if found.unavailable and name not in _failures:
         raise _unavailable(name, found.unavailable)
     try:
-        cls = _checked(_provider_class(name))
+        cls = _checked(_provider_class(name), name)
     except Exception as error:  # third-party code runs here: whatever it does, the other services go on
         _failures[name] = _reason(error)
         _LOG.warning("service %s cannot be loaded: %s", name, _failures[name], exc_info=error)
@@ -153,12 +153,28 @@ def _provider_class(name: str) -> Any:
     return named[0]
 
 
-def _checked(found: Any) -> type[BaseProvider]:
+def _checked(found: Any, name: str) -> type[BaseProvider]:
+    from providers import guide_style
     from providers.base import BaseProvider
 
+    if guide_style.is_guide_style(found):
+        return _adapted(found, name)
     if not (isinstance(found, type) and issubclass(found, BaseProvider)):
         raise TypeError(f"{found!r} is not a BaseProvider")
     return found
+
+
+def package_of(name: str) -> str | None:
+    """The package of a service; None for a service that is a mere class, or is none, or cannot be found."""
+    package = _package(name) if name in PROVIDERS else None
+    return package if package and _is_there(package) else None
+
+
+@functools.cache
+def _adapted(found: type, name: str) -> type[BaseProvider]:
+    from providers import guide_style
+
+    return guide_style.adapted(found, name)
 
 
 def _package(name: str) -> str | None:

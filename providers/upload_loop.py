@@ -395,6 +395,7 @@ class _Upload:
                 limiter=self._provider.limiter,
                 cancel=stop,
                 on_position=lambda position: self._progress.part_at(index, position),
+                path=self._file.path,
             )
             return session.send(part, body, digests)
 

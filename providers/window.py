@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from providers.cancel import CancelToken
 from providers.errors import Integrity
@@ -34,7 +35,10 @@ class FileWindow:
         limiter: Limiter,
         cancel: CancelToken,
         on_position: Callable[[int], None],
+        path: Path | None = None,
     ) -> None:
+        """`path` is where the file lies, for a service that takes nothing but whole files."""
+        self.path = path
         self._fd = fd
         self._offset = offset
         self._size = size_bytes

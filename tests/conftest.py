@@ -14,7 +14,7 @@ from backup.paths import APP_NAME, Paths
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
-pytest_plugins = ["tests.servers.fixtures", "tests.credentials_fixture"]
+pytest_plugins = ["tests.servers.fixtures", "tests.credentials_fixture", "tests.guide_plug_in"]
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Final
@@ -128,6 +129,25 @@ def doing(what: str) -> Iterator[None]:
 def note(text: str) -> None:
     """One line for a person, also where the output is JSON or piped."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def address(url: str) -> None:
+    """An address on a line of its own: as a link where that is understood, as plain text anywhere else."""
+    plain = safe(url)
+    linked = sys.stderr.isatty() and plain == url and url.startswith(("https://", "http://"))
+    note(f"\x1b]8;;{url}\x1b\\{url}\x1b]8;;\x1b\\" if linked else plain)
+
+
+def qr_code(rows: Sequence[str]) -> None:
+    """A QR code of `backup.qr`, black on white whatever the colours are; nothing where it cannot be seen whole."""
+    if not sys.stderr.isatty() or not rows:
+        return
+    columns = shutil.get_terminal_size().columns
+    if len(rows[0]) > columns:
+        note(f"(a terminal of {len(rows[0])} columns would show a QR code here)")
+        return
+    for row in rows:
+        note(f"\x1b[97;40m{row}\x1b[0m")
 
 
 def warn(text: str) -> None:

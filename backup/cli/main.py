@@ -20,6 +20,7 @@ VERBS: Final[dict[str, str]] = {
     "list-providers": "Configured storage, and the services that could be set up.",
     "test-providers": "Check the connection of one or all providers, step by step.",
     "set-credentials": "Keep the credentials of a provider in the keyring.",
+    "authorize": "Authorise a provider in a browser on any machine.",
     "remove-credentials": "Remove the credentials of a provider from the keyring.",
     "enable-provider": "Let a provider be used for transfers.",
     "disable-provider": "Keep a provider from being used.",
@@ -32,6 +33,7 @@ VERBS: Final[dict[str, str]] = {
     "transfers": "See, pause, resume, cancel and retry transfers.",
     "credentials": "Where credentials are kept: unlock, move, import, unattended jobs.",
     "test-cycle": "Prove a provider with a random file: up, down, compare, delete.",
+    "new-provider": "Begin a new service: folder, README and test harness.",
     "status": "Where everything is kept, and what is going on.",
 }
 """Every verb and its one line, so that --help need not load them."""

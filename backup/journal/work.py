@@ -180,6 +180,16 @@ def count_calls(tx: Connection, day: str, calls: Mapping[tuple[str, str], int]) 
     )
 
 
+def all_calls(db: Connection) -> dict[str, dict[str, int]]:
+    """All requests that were ever sent, by instance and kind."""
+    found: dict[str, dict[str, int]] = {}
+    for name, kind, count in db.execute(
+        "SELECT instance, kind, sum(count) FROM calls GROUP BY instance, kind ORDER BY instance, kind"
+    ):
+        found.setdefault(name, {})[kind] = count
+    return found
+
+
 def calls(db: Connection, instance: str) -> dict[str, int]:
     """All requests that were ever sent for an instance, by kind."""
     rows = db.execute("SELECT kind, sum(count) FROM calls WHERE instance = ? GROUP BY kind", (instance,))

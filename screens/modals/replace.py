@@ -15,6 +15,8 @@ from textual.widgets import Button, Static
 
 from backup.model import InstanceInfo, ServiceInfo, StoreState
 from providers.errors import ProviderError
+from providers.oauth import Grant
+from screens.modals.authorize import AuthorizeScreen
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from tui.bridge import bridge_of
 from tui.text import safe
@@ -35,6 +37,7 @@ class ReplaceCredentials(ModalScreen[bool]):
     def __init__(self, info: InstanceInfo, service: ServiceInfo) -> None:
         super().__init__()
         self._info = info
+        self._service = service
         self._user_field, self._password_field = service.credential_pair or ("username", "password")
         self._fields = [spec for spec in service.fields if spec.secret or spec.name == self._user_field]
 
@@ -44,6 +47,8 @@ class ReplaceCredentials(ModalScreen[bool]):
             yield SettingsForm(self._fields, self._info.settings, name=self._info.name, new=False)
             yield Static("", id="store", classes="quiet")
             yield Problem()
+            if self._service.authorized:
+                yield Button(Content("Authorise in a browser"), id="authorize-button")
             yield Button(Content("Keep"), id="keep")
         yield KeyBar()
 
@@ -61,6 +66,30 @@ class ReplaceCredentials(ModalScreen[bool]):
     def _keep(self) -> None:
         if self.form.check():
             self._save()
+
+    @on(Button.Pressed, "#authorize-button")
+    @work(exclusive=True)
+    async def _authorize(self) -> None:
+        """What is typed counts already; with the grant both are kept."""
+        typed, secrets = self.form.values(), self.form.take_secrets()
+        screen = AuthorizeScreen(self._service, typed, secrets, instance=self._info.name)
+        grant: Grant | None = await self.app.push_screen_wait(screen)
+        if grant is None:
+            self.form.forget_secrets()
+            return
+        bridge = bridge_of(self)
+        try:
+            await bridge.call(
+                bridge.service.save_instance,
+                self._info.name,
+                self._info.type,
+                {**typed, **grant.values},
+                {**secrets, **grant.secrets},
+            )
+        except ProviderError as error:
+            self.problem.show(error)
+        else:
+            self.dismiss(True)
 
     @work(exclusive=True)
     async def _save(self) -> None:

@@ -19,7 +19,9 @@ from textual.widgets import Button, ContentSwitcher, OptionList
 
 from backup.model import InstanceInfo, ServiceInfo
 from providers.errors import InvalidConfiguration, ProviderError
+from providers.oauth import Grant
 from providers.report import ErrorInfo
+from screens.modals.authorize import AuthorizeScreen
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.setup_draft import Draft, SetUp, free_name
 from screens.modals.setup_keep import KeepPage
@@ -143,6 +145,20 @@ class SetupScreen(ModalScreen[SetUp | None]):
             self.draft.name, self.draft.values = form.instance_name, form.values()
             self.draft.secrets |= form.take_secrets()
             self.action_check()
+
+    @on(Button.Pressed, "#authorize-button")
+    @work(exclusive=True, group="setup")
+    async def _authorize(self) -> None:
+        form, draft = self.settings_page.form, self.draft
+        if form is None:
+            return
+        draft.secrets |= form.take_secrets()
+        saved = self._instance.name if self._instance else ""
+        screen = AuthorizeScreen(draft.service, form.values(), draft.secrets, instance=saved)
+        grant: Grant | None = await self.app.push_screen_wait(screen)
+        if grant is not None:
+            draft.secrets |= grant.secrets
+            self.settings_page.show_grant(grant)
 
     # Check and container
 

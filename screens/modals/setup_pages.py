@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from backup.model import ServiceInfo
 from providers.errors import InvalidConfiguration
+from providers.oauth import Grant
 from screens.modals.setup_draft import Draft
 from tui.text import safe
 from tui.theme import STYLES, Tone
@@ -70,11 +71,25 @@ class SettingsPage(VerticalScroll, can_focus=False):
     ) -> None:
         await self.remove_children()
         self.form = SettingsForm(service.fields, values, name=name, new=new, taken=taken)
+        await self.mount(self.form)
+        if service.authorized:
+            words = "Nobody types the token: authorise in a browser once the fields above are filled in."
+            await self.mount(Static(Content(words), id="authorized", classes="quiet"))
+            await self.mount(Button(Content("Authorise in a browser"), id="authorize-button"))
         await self.mount(
-            self.form,
             Static(Content(f"↵ checks the connection. {NOTHING_STORED}"), classes="quiet"),
             Button(Content("Check the connection"), id="check"),
         )
+
+    def show_grant(self, grant: Grant) -> None:
+        """Fill in what was granted, but for the secrets, and say whose it is."""
+        for name, text in grant.values.items():
+            if self.form is not None and self.form.has_field(name):
+                self.form.set_text(name, text)
+        whose = f" by {safe(grant.account)}" if grant.account else ""
+        head = Content.styled(f"✔ Authorised{whose}.", STYLES[Tone.PROVED])
+        warnings = [Content.styled(safe(warning), STYLES[Tone.WAITING]) for warning in grant.warnings]
+        self.query_one("#authorized", Static).update(Content("\n").join([head, *warnings]))
 
     def focus_first(self) -> None:
         if self.form is not None:

@@ -12,6 +12,7 @@ from textual.widgets import Input
 from backup.paths import Paths
 from backup.questions import QuestionsClient
 from backup.service import Service
+from screens.modals.setup import SetupScreen
 from tests.credentials_fixture import SecretService
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.tui.standin import screen_text, until
@@ -31,11 +32,17 @@ async def fill_in(pilot: Any, **values: str) -> None:
         control.value = text
 
 
-async def open_form(pilot: Any) -> None:
+async def open_service(pilot: Any, name: str) -> None:
+    """Open the form of a service that is not set up yet."""
     await sees(pilot, "services ready")
     await pilot.press("1")
     await sees(pilot, "AWS S3", "not set up")
-    await pilot.press("home", "down", "enter")
+    pilot.app.screen.action_set_up(name)
+    await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+
+
+async def open_form(pilot: Any) -> None:
+    await open_service(pilot, "aws_s3")
 
 
 def everything_below(folder: Path) -> bytes:

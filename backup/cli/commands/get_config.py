@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from backup.cli import tables
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
 from backup.model import InstanceInfo, ServiceInfo
@@ -16,9 +17,10 @@ from providers.settings import SettingField
 @click.command("get-config")
 @click.argument("name", required=False)
 @click.option("--describe", is_flag=True, help="Every setting of the provider's service: kind, default, meaning.")
+@click.option("--capabilities-table", is_flag=True, help="What each service can do, as the table in README.md.")
 @json_option
 @pass_session
-def command(session: Session, output: Output, name: str | None, describe: bool) -> None:
+def command(session: Session, output: Output, name: str | None, describe: bool, capabilities_table: bool) -> None:
     """Show the settings of provider NAME, or of all. Secrets are never shown, only that they are set.
 
     With --describe, NAME may also be a service that is not set up yet.
@@ -28,6 +30,10 @@ def command(session: Session, output: Output, name: str | None, describe: bool) 
     JSON with --describe: {"services": {"<service>": [{"name", "kind", "label", "help", "unit", "required", "default",
     "choices", "secret", "advanced"}]}}
     """
+    if capabilities_table:
+        for line in tables.capabilities():
+            output.line(line)
+        return
     if describe:
         _describe(session, output, name)
         return

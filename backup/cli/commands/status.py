@@ -20,7 +20,7 @@ def command(session: Session, output: Output) -> None:
     \b
     JSON: {"version", "paths": {...}, "store": {"state", "backend", "detail", "hint"}, "worker": {"alive"},
     "queue": {"uploading", "queued", "failed", ...}, "instances": [{"name", "type", "state", "enabled", "checked_at",
-    "check_ok"}], "problem"}
+    "check_ok"}], "calls": {"<provider>": {"<kind of request>": how many}}, "problem"}
     """
     status = session.service.status()
     if output.as_json:
@@ -40,6 +40,12 @@ def command(session: Session, output: Output) -> None:
     output.table(["WHAT", "VALUE"], rows)
     output.line()
     output.table(["PROVIDER", "SERVICE", "STATE", "LAST CHECK"], [_instance(item) for item in status["instances"]])
+    if status["calls"]:
+        output.line()
+        rows = [
+            [name, kind, f"{number:,}"] for name, kinds in status["calls"].items() for kind, number in kinds.items()
+        ]
+        output.table(["PROVIDER", "REQUEST", "SENT"], rows)
     if store["hint"]:
         output.line(store["hint"])
     if status["problem"]:

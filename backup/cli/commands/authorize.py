@@ -1,0 +1,105 @@
+"""`authorize`."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import sys
+import time
+
+import click
+
+from backup import qr
+from backup.authorize import Begun
+from backup.cli import diagnostics
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session, stdin_is_terminal
+from backup.text import safe
+from providers import oauth
+from providers.errors import Unsupported
+from providers.oauth import Answer, Grant, Method
+
+_MAX_PASTED_CHARACTERS = 16 * 1024
+
+
+@click.command("authorize")
+@click.argument("name")
+@click.option("--method", "-m", metavar="M", default="", help="Which way, where a service has several.")
+@click.option("--no-qr", is_flag=True, help="Draw no QR code.")
+@json_option
+@pass_session
+def command(session: Session, output: Output, name: str, method: str, no_qr: bool) -> None:
+    """Authorise provider NAME in a browser, on any machine: this one needs none.
+
+    Shows the address to open as text, as a link, and as a QR code for a phone; then takes what the browser brings (a
+    code, or the address at which it ends), typed or on standard input, or waits for it. What was granted goes to the
+    keyring. Everything that is shown goes to standard error.
+
+    \b
+    JSON: {"name", "account", "values": {...}, "warnings": [...]}
+    """
+    service = session.service.service_of(name)
+    _check_method(session.questions.authorize_methods(service), service, method)
+    with contextlib.closing(session.questions) as questions:
+        begun = questions.authorize_begin(service, {}, {}, method, instance=name)
+        _show(begun, no_qr=no_qr)
+        grant = _grant(session, begun)
+    session.service.save_instance(name, service, grant.values, grant.secrets)
+    _tell(session, output, name, grant)
+
+
+def _check_method(methods: tuple[Method, ...], service: str, wanted: str) -> None:
+    if not methods:
+        raise Unsupported(f"{service} is not authorised in a browser", hint="Use set-credentials.")
+    if not wanted and len(methods) > 1:
+        others = "; ".join(f"--method {item.name}: {item.help}" for item in methods[1:])
+        diagnostics.note(f"{methods[0].title}. Other ways: {others}")
+
+
+def _show(begun: Begun, *, no_qr: bool) -> None:
+    step = begun.authorization
+    diagnostics.note(safe(step.instructions))
+    if step.command:
+        diagnostics.note(f"\n    {safe(step.command)}")
+    diagnostics.note("")
+    diagnostics.address(step.address)
+    if not no_qr:
+        diagnostics.qr_code(qr.rows(step.address))
+    if step.user_code:
+        diagnostics.note(f"\ncode: {safe(step.user_code)}")
+    diagnostics.note("")
+
+
+def _grant(session: Session, begun: Begun) -> Grant:
+    step = begun.authorization
+    if step.answer is not Answer.NOTHING:
+        return session.questions.authorize_finish(begun.flow, _pasted(step.answer))
+    typed = not step.user_code and stdin_is_terminal()  # without the tunnel the address can be pasted too
+    while step.expires_at is None or time.time() < step.expires_at:
+        grant = session.questions.authorize_poll(begun.flow)
+        if grant is not None:
+            return grant
+        if not typed:
+            time.sleep(step.interval_s)
+        elif select.select([sys.stdin], [], [], step.interval_s)[0]:
+            return session.questions.authorize_finish(begun.flow, sys.stdin.readline(_MAX_PASTED_CHARACTERS))
+    raise oauth.expired("The service")
+
+
+def _pasted(answer: Answer) -> str:
+    what = "Code" if answer is Answer.CODE else "Address at which the browser ended"
+    if stdin_is_terminal():
+        return str(click.prompt(what, err=True))
+    text = sys.stdin.readline(_MAX_PASTED_CHARACTERS).strip()
+    if not text:
+        raise click.UsageError("nothing was brought back: standard input is empty")
+    return text
+
+
+def _tell(session: Session, output: Output, name: str, grant: Grant) -> None:
+    for warning in grant.warnings:
+        diagnostics.warn(safe(warning))
+    whose = f" by {grant.account}" if grant.account else ""
+    output.line(f"{name} is authorised{whose}; kept in {session.service.store_status().backend}")
+    output.line(f"next: enable-provider {name}")
+    output.document({"name": name, "account": grant.account, "values": grant.values, "warnings": list(grant.warnings)})

@@ -1,0 +1,330 @@
+"""Classes in the style of the guide: they take the configuration as a mapping, override the guide's five methods, and
+know nothing of pages, sessions or ranges. `adapted` makes a provider of one.
+
+What such a class says is not believed: a False is an error, and an upload counts once the object was fetched back and
+compared. Nothing resumes, since the class sends a file whole; its bandwidth is its own affair.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from providers import settings
+from providers.base import BaseProvider, RangeReader
+from providers.cancel import CancelToken
+from providers.capabilities import Capabilities
+from providers.context import ProviderContext
+from providers.errors import Cancelled, Conflict, Integrity, InvalidName, NotFound, ProviderError, Transient
+from providers.objects import Page, RemoteFile
+from providers.secret import Secret
+from providers.settings import ProviderSettings
+from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
+
+_LOG: Final = logging.getLogger(__name__)
+FIVE: Final = ("upload", "download", "list_files", "delete", "test_connection")
+_FIRST_LISTING: Final = 1000
+_CHUNK: Final = 1 << 20
+_NAMES: Final = ("name", "file_name", "key", "path")
+_SIZES: Final = ("size", "size_bytes", "length")
+_TIMES: Final = ("modified", "modified_at", "mtime")
+
+T = TypeVar("T")
+
+
+def is_guide_style(found: Any) -> bool:
+    """Whether a class overrides the guide's five methods and leaves the rest of the contract open."""
+    if not isinstance(found, type) or (issubclass(found, BaseProvider) and not inspect.isabstract(found)):
+        return False
+    return all(callable(getattr(found, name, None)) and not _is_ours(found, name) for name in FIVE)
+
+
+def _is_ours(found: type, name: str) -> bool:
+    return getattr(found, name) is getattr(BaseProvider, name)
+
+
+def adapted(found: type, name: str) -> type[BaseProvider]:
+    """A provider that does everything through the five methods of `found`. `name` is the service's."""
+
+    def init(
+        self: Any, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None
+    ) -> None:
+        own = config if isinstance(config, ProviderSettings) else settings.load(self.Settings, config)
+        given = {} if isinstance(config, ProviderSettings) else dict(config)
+        self._given = (own, context)
+        whole = _plain(given | msgspec.structs.asdict(own))
+        found.__init__(self, whole)  # type: ignore[misc]
+        if not hasattr(self, "context"):
+            GuideStyle.__init__(self, whole)
+
+    namespace = {
+        "__init__": init,
+        "__doc__": found.__doc__,
+        "__module__": found.__module__,
+        "name": name,
+        "Settings": getattr(found, "Settings", ProviderSettings),
+    }
+    made: type[BaseProvider] = type(found.__name__, (found, GuideStyle), namespace)
+    return made
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The guide's mapping: texts where we keep Secrets, which such a class hands to its SDK; '' where there is none."""
+    plain = {key: value.reveal() if isinstance(value, Secret) else value for key, value in values.items()}
+    return plain | {key: "" for key in ("password", "api_key", "secret_key") if plain.get(key) is None}
+
+
+class GuideStyle(BaseProvider):
+    """What an adapter implements, over the guide's five."""
+
+    Settings = ProviderSettings
+    _given: tuple[ProviderSettings, ProviderContext | None]
+
+    def __init__(self, config: Any, *, context: ProviderContext | None = None) -> None:
+        """What the class reaches by `super().__init__(config)`: config, logger, max_retries and retry_delay stand
+        from here on."""
+        own, given = self._given
+        super().__init__(own, context=given)
+        self.config = dict(config)
+        self.logger = logging.getLogger(f"{__package__}.{self.name}")
+        self.max_retries = own.max_retries
+        self.retry_delay = own.retry_delay
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(resumable_uploads=False, max_parts=1, ranged_reads=False, server_prefix_search=False)
+
+    @property
+    def location(self) -> str:
+        own = self.settings
+        user = getattr(own, "username", "")
+        return f"{self.name}:{f'{user}@' if user else ''}{own.container}"
+
+    # Reading
+
+    def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
+        entries: dict[str, RemoteFile | None] = {}
+        for file in sorted(self._listed(prefix), key=lambda each: each.key):
+            cut = file.key.find(delimiter, len(prefix)) if delimiter else -1
+            if cut >= 0:
+                entries[file.key[: cut + len(delimiter)]] = None
+            else:
+                entries[file.key] = file
+        later = [key for key in sorted(entries) if key > (token or "")]
+        window = later[:limit]
+        found = [entries[key] for key in window]
+        return Page(
+            files=tuple(each for each in found if each is not None),
+            prefixes=tuple(key for key in window if entries[key] is None),
+            next_token=window[-1] if len(later) > limit else None,
+        )
+
+    def stat(self, key: str) -> RemoteFile:
+        for file in self._listed(key):
+            if file.key == key:
+                return file
+        raise NotFound(f"{key}: {self.name} lists no such file")
+
+    def _listed(self, prefix: str) -> list[RemoteFile]:
+        """All of them: the class has no pages, so it is asked for more until it has no more."""
+        asked = _FIRST_LISTING
+        while True:
+            found = self._asked("list_files", functools.partial(self.list_files, prefix, asked))
+            if not isinstance(found, list):
+                raise ProviderError(f"{self.name}: list_files gave {type(found).__name__}, not a list")
+            if len(found) < asked:
+                files = [_remote_file(self.name, item) for item in found]
+                return [file for file in files if file.key.startswith(prefix)]
+            asked *= 10
+
+    def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
+        if etag and self.stat(key).etag != etag:
+            raise Conflict(f"{key}: it has changed")
+        return _Reader(self, key, offset, size_bytes)
+
+    def fetch(self, key: str, target: Path, cancel: CancelToken) -> None:
+        """Have the class download a file. Raises ProviderError, Cancelled."""
+
+        def progress(bytes_done: int, bytes_total: int) -> None:
+            cancel.check()
+
+        self._agreed("download", lambda: self.download(key, target, progress), key, cancel)
+
+    # Writing
+
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        parts = request.key.split("/")
+        if any(part in ("", ".", "..") for part in parts) or "\0" in request.key:
+            raise InvalidName(f"{request.key!r}: is not a name that every service can hold")
+        return _Session(self, request)
+
+    def store(self, path: Path, key: str, moved: Callable[[int], None], cancel: CancelToken) -> None:
+        """Have the class upload a file. Raises ProviderError, Cancelled."""
+
+        def progress(bytes_done: int, bytes_total: int) -> None:
+            cancel.check()
+            moved(bytes_done)
+
+        self._agreed("upload", lambda: self.upload(path, key, progress), key, cancel)
+
+    def remove(self, key: str) -> None:
+        if self._asked("delete", lambda: self.delete(key)) is not True:
+            self.stat(key)
+            raise _refused(self.name, "delete", key)
+
+    def check_reach(self) -> str:
+        if self._asked("test_connection", self.test_connection) is not True:
+            raise ProviderError(
+                f"{self.name}: its test_connection says that the connection does not work, and not why",
+                hint="The log may have what the class wrote. Check settings and credentials.",
+            )
+        return f"{self.name} says that the connection works"
+
+    def check_authentication(self) -> str:
+        return "part of test_connection"
+
+    def check_container(self) -> str:
+        return self.settings.container or "its own"
+
+    # Calling the class
+
+    def _agreed(self, method: str, call: Callable[[], object], key: str, cancel: CancelToken) -> None:
+        try:
+            said = self._asked(method, call)
+        finally:
+            cancel.check()  # a class that catches everything turns our stop into a False
+        if said is not True:
+            raise _refused(self.name, method, key)
+
+    def _asked(self, method: str, call: Callable[[], T]) -> T:
+        self.context.count_call(method)
+        try:
+            return call()
+        except ProviderError:
+            raise
+        except (ConnectionError, TimeoutError) as error:
+            raise Transient(f"{self.name}: {method} failed: {type(error).__name__}") from error
+        except Exception as error:  # third-party code: its text may hold anything, and stays in the log
+            _LOG.warning("%s of %s failed", method, self.name, exc_info=error)
+            raise ProviderError(f"{self.name}: {method} failed: {type(error).__name__}", hint="See the log.") from error
+
+
+def _refused(name: str, method: str, key: str) -> ProviderError:
+    return ProviderError(
+        f"{key}: {method} of {name} says no, and not why", hint="The log may have what the class wrote."
+    )
+
+
+def _remote_file(service: str, item: Any) -> RemoteFile:
+    """One entry of `list_files`, whose form the guide leaves open."""
+    if isinstance(item, Mapping):
+        name = next((item[key] for key in _NAMES if isinstance(item.get(key), str)), None)
+        size = next((item[key] for key in _SIZES if isinstance(item.get(key), int)), None)
+        if name is not None and size is not None and size >= 0:
+            at = next((item[key] for key in _TIMES if isinstance(item.get(key), (int, float))), None)
+            etag = item.get("etag") or item.get("id")
+            told = str(etag) if etag else hashlib.sha256(f"{size} {at}".encode()).hexdigest()[:32]
+            return RemoteFile(key=name, size_bytes=size, modified_at=None if at is None else float(at), etag=told)
+    raise ProviderError(f"{service}: list_files gave an entry without name (text) and size (a number of bytes)")
+
+
+class _Session(UploadSession):
+    """The file goes up whole in `send`: there is no moment at which it is there and not yet visible."""
+
+    def __init__(self, provider: GuideStyle, request: UploadRequest) -> None:
+        self.request = request
+        self._provider = provider
+        self._stop = CancelToken()
+
+    @property
+    def token(self) -> None:
+        return None
+
+    def confirmed(self) -> Sequence[PartReceipt]:
+        return ()
+
+    def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
+        if self.request.only_if_absent:
+            with suppress(NotFound):
+                self._provider.stat(self.request.key)
+                raise Conflict(f"{self.request.key}: something of that name is already there")
+        path = getattr(body, "path", None)
+        if isinstance(path, Path):
+            # Where the class says it has come, the window is moved: that moves the progress.
+            last = max(0, part.size_bytes - 1)
+
+            def moved(done: int) -> None:
+                body.seek(min(done, last))
+
+            self._store(path, moved)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                copy = Path(folder, "body")
+                copy.write_bytes(body.read())
+                self._store(copy, lambda done: None)
+        return PartReceipt(index=part.index, size_bytes=part.size_bytes)
+
+    def _store(self, path: Path, moved: Callable[[int], None]) -> None:
+        try:
+            self._provider.store(path, self.request.key, moved, self._stop)
+        except Cancelled:
+            raise Transient("the upload was interrupted") from None
+
+    def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
+        return self._provider.stat(self.request.key)
+
+    def abort(self) -> None:
+        """There is nothing that could be taken back: what was sent is there, or never came to be."""
+
+    def interrupt(self) -> None:
+        """Takes effect when the class next tells its progress."""
+        self._stop.cancel()
+
+
+class _Reader(RangeReader):
+    """Fetched whole into a temporary file when it is first read."""
+
+    def __init__(self, provider: GuideStyle, key: str, offset: int, size_bytes: int) -> None:
+        self._provider = provider
+        self._key = key
+        self._offset = offset
+        self._size = size_bytes
+        self._stop = CancelToken()
+        self._folder = ""
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._folder = tempfile.mkdtemp(prefix="homeserver-backup-")
+        copy = Path(self._folder, "object")
+        try:
+            self._provider.fetch(self._key, copy, self._stop)
+        except Cancelled:
+            raise Transient("the download was interrupted") from None
+        if not copy.is_file():
+            raise Integrity(f"{self._key}: {self._provider.name} says it downloaded the file, and it is not there")
+        with copy.open("rb") as file:
+            os.lseek(file.fileno(), self._offset, os.SEEK_SET)
+            left = self._size
+            while left and (chunk := file.read(min(_CHUNK, left))):
+                left -= len(chunk)
+                yield chunk
+        if left:
+            raise Integrity(f"{self._key}: ends {left} bytes early")
+
+    def interrupt(self) -> None:
+        self._stop.cancel()
+
+    def close(self) -> None:
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = ""

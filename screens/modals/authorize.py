@@ -1,0 +1,215 @@
+"""Authorising a service in a browser on any machine: an address to open, and what it brings back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.getters import query_one
+from textual.screen import ModalScreen
+from textual.style import Style
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from backup import qr
+from backup.authorize import Begun
+from backup.model import ServiceInfo
+from providers import oauth
+from providers.errors import ProviderError
+from providers.oauth import Answer, Authorization, Grant, Method
+from providers.secret import Secret
+from tui.bridge import bridge_of
+from tui.text import safe
+from tui.theme import STYLES, Tone
+from tui.widgets.one_line import KeyBar
+from tui.widgets.problem import Problem
+
+_NO_BROWSER = "Nothing is opened here: any browser will do, on any machine."
+
+
+class AuthorizeScreen(ModalScreen[Grant | None]):
+    """Dismisses with what was granted; keeps nothing. The flow itself runs in the child that talks to services.
+
+    `values` and `secrets` are what a form holds, over what the saved `instance` has.
+    """
+
+    CSS_PATH = "authorize.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+y", "copy_address", "copy the address", priority=True),
+        Binding("ctrl+r", "begin", "begin anew", priority=True),
+        Binding("escape", "leave", "leave"),
+    ]
+    words = query_one("#authorize-words", Static)
+    code = query_one("#authorize-qr", Static)
+    methods = query_one("#authorize-methods", OptionList)
+    pasted = query_one("#authorize-pasted", Input)
+    problem = query_one(Problem)
+
+    def __init__(
+        self, service: ServiceInfo, values: Mapping[str, str], secrets: Mapping[str, Secret], *, instance: str = ""
+    ) -> None:
+        super().__init__()
+        self._service = service
+        self._values, self._secrets, self._instance = dict(values), dict(secrets), instance
+        self._ways: tuple[Method, ...] = ()
+        self._method = ""
+        self._begun: Begun | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog", id="authorize") as dialog:
+            dialog.border_title = Content(f"Authorise {safe(self._service.title)}")
+            with VerticalScroll(can_focus=False):
+                yield OptionList(id="authorize-methods", compact=True)
+                yield Static("", id="authorize-words")
+                yield Input(id="authorize-pasted", compact=True)
+                yield Problem()
+                yield Static("", id="authorize-qr")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.pasted.display = self.methods.display = False
+        self._ask_ways()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        match action:
+            case "copy_address":
+                return self._begun is not None
+            case "begin":
+                return bool(self._method)
+        return True
+
+    # Choosing a way
+
+    @work(exclusive=True, group="authorize")
+    async def _ask_ways(self) -> None:
+        try:
+            self._ways = await bridge_of(self).questions.authorize_methods(self._service.name)
+        except ProviderError as error:
+            self.problem.show(error)
+            return
+        if len(self._ways) == 1:
+            self._method = self._ways[0].name
+            self.action_begin()
+            return
+        self.methods.add_options(_option(way) for way in self._ways)
+        self.methods.display = True
+        self.methods.action_first()
+        self.methods.focus()
+
+    @on(OptionList.OptionSelected, "#authorize-methods")
+    def _way_chosen(self, event: OptionList.OptionSelected) -> None:
+        self._method = event.option_id or ""
+        self.methods.display = False
+        self.action_begin()
+
+    # The flow
+
+    @work(exclusive=True, group="authorize")
+    async def action_begin(self) -> None:
+        """A fresh address; the one before is void."""
+        await self._end()
+        self.problem.dismiss()
+        self.pasted.display = False
+        self.code.update("")
+        self.words.update(Content.styled("Asking the service…", STYLES[Tone.GOING]))
+        questions = bridge_of(self).questions
+        try:
+            begun = await questions.authorize_begin(
+                self._service.name, self._values, self._secrets, self._method, instance=self._instance
+            )
+            self._begun = begun
+            self._show(begun.authorization)
+            if begun.authorization.answer is Answer.NOTHING:
+                self.dismiss(await self._polled(begun))
+        except ProviderError as error:
+            self._complain(error)
+
+    async def _polled(self, begun: Begun) -> Grant:
+        step = begun.authorization
+        while step.expires_at is None or time.time() < step.expires_at:
+            await asyncio.sleep(step.interval_s)
+            grant = await bridge_of(self).questions.authorize_poll(begun.flow)
+            if grant is not None:
+                return grant
+        raise oauth.expired(self._service.title)
+
+    @on(Input.Submitted, "#authorize-pasted")
+    def _brought_back(self, event: Input.Submitted) -> None:
+        text, begun = event.value, self._begun
+        if text.strip() and begun is not None:
+            self.pasted.value = ""
+            self._finish(begun, text)
+
+    @work(exclusive=True, group="authorize")
+    async def _finish(self, begun: Begun, text: str) -> None:
+        try:
+            self.dismiss(await bridge_of(self).questions.authorize_finish(begun.flow, text))
+        except ProviderError as error:
+            self._complain(error)
+
+    async def _end(self) -> None:
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            try:
+                await bridge_of(self).questions.authorize_end(begun.flow)
+            except ProviderError as error:
+                self.log.warning(f"an authorisation could not be given up: {error}")
+
+    # Drawing
+
+    def _show(self, step: Authorization) -> None:
+        parts = [Content(f"{safe(step.instructions)} {_NO_BROWSER}")]
+        if step.command:
+            parts.append(Content.styled(safe(step.command), STYLES[Tone.STRONG]))
+        parts.append(_link(step.address))
+        if step.user_code:
+            parts.append(Content.assemble("code  ", (safe(step.user_code), STYLES[Tone.STRONG])))
+        self.words.update(Content("\n\n").join(parts))
+        self._draw_code(step.address)
+        takes_text = not step.user_code
+        self.pasted.placeholder = "the code" if step.answer is Answer.CODE else "the address at which the browser ended"
+        self.pasted.display = takes_text
+        if takes_text:
+            self.pasted.focus()
+        self.refresh_bindings()
+
+    def _draw_code(self, address: str) -> None:
+        rows = qr.rows(address)
+        if len(rows[0]) > self.app.size.width - 8:
+            self.code.update(Content.styled("A wider terminal shows a QR code here.", STYLES[Tone.MUTED]))
+        else:
+            self.code.update(Content.styled("\n".join(rows), "#ffffff on #000000"))
+
+    def _complain(self, error: ProviderError) -> None:
+        self.problem.show(error)
+        self.refresh_bindings()
+
+    def action_copy_address(self) -> None:
+        """It holds no secret."""
+        if self._begun is not None:
+            self.app.copy_to_clipboard(self._begun.authorization.address)
+
+    @work(exclusive=True, group="authorize")
+    async def action_leave(self) -> None:
+        await self._end()
+        self.dismiss(None)
+
+
+def _option(way: Method) -> Option:
+    prompt = Content.assemble((safe(way.title), STYLES[Tone.STRONG]), "\n", (safe(way.help), STYLES[Tone.MUTED]))
+    return Option(prompt, id=way.name)
+
+
+def _link(address: str) -> Content:
+    """As text that can be selected, and as a link where the terminal knows them."""
+    plain = safe(address)
+    if plain != address or not address.startswith(("https://", "http://")):
+        return Content(plain)
+    return Content.styled(plain, Style(link=address))

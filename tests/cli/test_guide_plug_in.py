@@ -1,0 +1,33 @@
+"""A plug-in in the style of the guide, from the command line and through the queue: in processes of their own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from backup.paths import Paths
+from backup.queue import Queue
+from tests.cli.conftest import Cli
+
+
+def test_command_line_and_queue(program: Cli, cli: Cli, paths: Paths, acme: Path, tmp_path: Path):
+    source = tmp_path / "file.bin"
+    source.write_bytes(os.urandom(100_000))
+    assert "acme" in cli("list-providers").out
+    assert cli("set-config", "acme", "container", str(acme)).code == 0
+    try:
+        results = [program("enable-provider", "acme"), program("test-cycle", "--provider", "acme", "--size", "1MB")]
+        results.append(program("upload", str(source), "--to", "x", "--provider", "acme"))
+        results.append(program("list", "--json", "--provider", "acme"))
+        results.append(program("download", "x/file.bin", "--to", str(tmp_path / "back"), "--provider", "acme"))
+        assert [(each.code, each.err) for each in results if each.code] == []
+        assert (acme / "x" / "file.bin").read_bytes() == source.read_bytes()
+        assert "x/file.bin" in results[3].out or '"x/"' in results[3].out
+        refused = program("upload", str(source), "--to", "refused", "--provider", "acme")
+        assert refused.code != 0
+        assert "says no" in refused.err + refused.out
+    finally:
+        if paths.journal_file.exists():
+            queue = Queue(paths)
+            assert queue.stop_worker()
+            queue.close()

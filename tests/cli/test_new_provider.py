@@ -1,0 +1,61 @@
+"""`new-provider` in a copy of the source: it passes lint, and the suite says what is to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backup.cli.diagnostics import ExitCode
+from tests.cli.conftest import ROOT, Cli
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    copy = tmp_path / "source"
+    copy.mkdir()
+    for name in ("backup", "providers", "screens", "tests", "tui"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    return copy
+
+
+def run(checkout: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_it_passes_lint_and_fails_the_suite_with_a_list(cli: Cli, checkout: Path):
+    result = cli("new-provider", "acme_cloud", "--checkout", str(checkout), "--json")
+    assert result.code == 0, result.err
+    made = [Path(path) for path in result.json()["files"]]
+    assert all(path.is_file() for path in made)
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", *map(str, made[:-2])]):
+        done = run(checkout, *command)
+        assert done.returncode == 0, done.stdout
+    suite = ["pytest", "-q", "-p", "no:cacheprovider", "tests/contract/test_absent.py", "-k", "acme_cloud"]
+    done = run(checkout, *suite)
+    assert done.returncode == 1, done.stdout
+    assert "Acme Cloud is still to do:" in done.stdout
+    assert " 3. scan: one page of a listing" in done.stdout
+    readmes = run(checkout, "pytest", "-q", "-p", "no:cacheprovider", "tests/providers/test_readmes.py", "-k", "acme")
+    assert readmes.returncode == 0, readmes.stdout
+
+
+def test_what_is_refused(cli: Cli, checkout: Path, tmp_path: Path):
+    assert cli("new-provider", "local", "--checkout", str(checkout)).code == ExitCode.CONFLICT
+    assert cli("new-provider", "../evil", "--checkout", str(checkout)).code == ExitCode.UNSUPPORTED
+    elsewhere = cli("new-provider", "acme", "--checkout", str(tmp_path))
+    assert elsewhere.code == ExitCode.UNSUPPORTED
+    assert "no checkout" in elsewhere.err
