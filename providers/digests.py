@@ -17,7 +17,8 @@ from providers.os_errors import from_os_error
 T = TypeVar("T")
 
 _READ_BYTES: Final = 1 << 20
-_AT_ONCE_BYTES: Final = 1 << 20
+AT_ONCE_BYTES: Final = 1 << 20
+"""Up to this size a thread would cost more than the reading."""
 
 
 def composite(algorithm: str, part_digests: Sequence[str]) -> str:
@@ -77,8 +78,8 @@ class Hasher(Protocol):
 def hasher(
     fd: int, part_sizes: Sequence[int], algorithms: Sequence[str], cancel: CancelToken, *, lead_parts: int
 ) -> Hasher:
-    """The one that fits: for a small file a thread would cost more than the reading."""
-    if len(part_sizes) == 1 and part_sizes[0] <= _AT_ONCE_BYTES:
+    """The one that fits."""
+    if len(part_sizes) == 1 and part_sizes[0] <= AT_ONCE_BYTES:
         return HasherAtOnce(fd, part_sizes[0], algorithms, cancel)
     return AheadHasher(fd, part_sizes, algorithms, cancel, lead_parts=lead_parts)
 
