@@ -17,7 +17,8 @@ from providers.os_errors import from_os_error
 T = TypeVar("T")
 
 _READ_BYTES: Final = 1 << 20
-_AT_ONCE_BYTES: Final = 1 << 20
+AT_ONCE_BYTES: Final = 1 << 20
+"""Up to this size a thread would cost more than the reading."""
 
 DROPBOX_HASH: Final = "dropbox_hash"
 _DROPBOX_BLOCK_BYTES: Final = 4 << 20
@@ -140,7 +141,7 @@ def hasher(
     whole_algorithms: Sequence[str] = (),
 ) -> Hasher:
     """The one that fits: for a small file a thread would cost more than the reading."""
-    if len(part_sizes) == 1 and part_sizes[0] <= _AT_ONCE_BYTES:
+    if len(part_sizes) == 1 and part_sizes[0] <= AT_ONCE_BYTES:
         return HasherAtOnce(fd, part_sizes[0], algorithms, cancel, whole_algorithms=whole_algorithms)
     return AheadHasher(fd, part_sizes, algorithms, cancel, lead_parts=lead_parts, whole_algorithms=whole_algorithms)
 

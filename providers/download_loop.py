@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from providers import proof
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
-from providers.digests import DROPBOX_HASH, AheadHasher, LocalDigests
+from providers.digests import AT_ONCE_BYTES, DROPBOX_HASH, AheadHasher, Hasher, HasherAtOnce, LocalDigests
 from providers.download import DownloadCheckpoint, DownloadResult, SavedDownload
 from providers.errors import Conflict, Integrity, InvalidName, ProviderError, QuotaExceeded
 from providers.objects import RemoteFile
@@ -252,19 +252,8 @@ class _Download:
         for index in saved.done:
             self._done[index].set()
             report.part_at(index, self._size(saved, index))
-        sizes = [self._size(saved, index) for index in range(count)]
-        proved_by_parts = not self._expected(remote) and remote.part_size_bytes
-        hasher = AheadHasher(
-            fd,
-            sizes,
-            ("md5", "sha256") if proved_by_parts else (),
-            stop,
-            lead_parts=count,
-            whole_algorithms=() if self._expected(remote) else self._comparable(remote),
-            wait_for_part=lambda index: self._await_part(index, stop),
-        )
         missing = [index for index in range(count) if not self._done[index].is_set()]
-        with self._cancel.calling(stop.cancel), hasher:
+        with self._cancel.calling(stop.cancel), self._hasher(fd, remote, saved, stop) as hasher:
             try:
                 self._fetch_parts(fd, remote, saved, missing, report, stop)
                 return hasher.finish()
@@ -272,6 +261,24 @@ class _Download:
                 stop.cancel()
                 self._cancel.check()
                 raise
+
+    def _hasher(self, fd: int, remote: RemoteFile, saved: SavedDownload, stop: CancelToken) -> Hasher:
+        """With just the digests that prove this object."""
+        count = self._count(saved)
+        expected = self._expected(remote)
+        whole = [] if expected else self._comparable(remote)
+        parts = ("md5", "sha256") if not expected and remote.part_size_bytes else ()
+        if count == 1 and saved.size_bytes <= AT_ONCE_BYTES:
+            return HasherAtOnce(fd, saved.size_bytes, parts, stop, whole_algorithms=whole)
+        return AheadHasher(
+            fd,
+            [self._size(saved, index) for index in range(count)],
+            parts,
+            stop,
+            lead_parts=count,
+            whole_algorithms=whole,
+            wait_for_part=lambda index: self._await_part(index, stop),
+        )
 
     def _await_part(self, index: int, stop: CancelToken) -> None:
         while not self._done[index].wait(0.2):
