@@ -299,3 +299,50 @@ async def test_an_error_of_a_move_stays_in_the_dialogue() -> None:
         await pilot.press("y")
         await sees(pilot, "The keyring stayed closed", "locked meanwhile", "esc close")
         assert service.in_use is StoreBackend.SECRET_SERVICE
+
+
+# What is typed stays out of sight
+
+
+@pytest.mark.parametrize(("state", "keys"), [(LOCKED, "u"), (NONE, "u"), (READY, "p")])
+async def test_what_is_typed_into_a_dialogue_is_in_no_picture_message_or_clipboard(state: StoreState, keys: str) -> None:
+    canary = "canary-typed-into-a-dialogue"
+    service = StoreScript(vault=state)
+    service.known_instances = [instance("local")]
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "1 of 3 services ready")
+        await pilot.press("5", "c")
+        await sees(pilot, "1 credential")
+        await pilot.press(keys)
+        await until(pilot, lambda: focused_secret(app))
+        field = app.focused
+        assert isinstance(field, SecretInput)
+        await pilot.press(*canary, "shift+home", "ctrl+c", "ctrl+x")
+        await until(pilot, lambda: "•" * len(canary) in screen_text(app))
+        pictures = screen_text(app) + app.export_screenshot() + repr(app.screen) + app.clipboard
+        await pilot.press("enter")
+        if state is not LOCKED:
+            await pilot.press(*canary)
+            await until(pilot, lambda: screen_text(app).count("•" * len(canary)) == 2)
+            pictures += screen_text(app) + app.export_screenshot() + app.clipboard
+        else:
+            await sees(pilot, "Not the passphrase")
+            assert field.value == ""
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        pictures += screen_text(app) + app.export_screenshot() + app.clipboard
+        assert canary not in pictures
+
+
+async def test_fields_are_empty_once_the_store_has_been_asked() -> None:
+    service = StoreScript(vault=NONE)
+    service.store_refusal = Dismissed("not this time")
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "vault not set up")
+        await pilot.press("3", "u")
+        await typed(pilot, PASSPHRASE, "enter")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "not this time")
+        assert [field.value for field in app.screen.query(SecretInput)] == ["", ""]
