@@ -305,7 +305,7 @@ async def test_an_error_of_a_move_stays_in_the_dialogue() -> None:
 
 
 @pytest.mark.parametrize(("state", "keys"), [(LOCKED, "u"), (NONE, "u"), (READY, "p")])
-async def test_what_is_typed_into_a_dialogue_is_in_no_picture_message_or_clipboard(state: StoreState, keys: str) -> None:
+async def test_what_is_typed_into_a_dialogue_is_in_no_picture_and_no_clipboard(state: StoreState, keys: str) -> None:
     canary = "canary-typed-into-a-dialogue"
     service = StoreScript(vault=state)
     service.known_instances = [instance("local")]

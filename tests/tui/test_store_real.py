@@ -61,8 +61,10 @@ async def test_a_locked_keyring_is_unlocked_and_its_credentials_move_to_a_vault(
         await pilot.press("l")
         await sees(pilot, "vault locked")
     secret_service.stop_daemon()
+    service = Service(paths)  # the console has closed the other
     assert service.store_status().state is StoreState.LOCKED
     service.unlock_store(Secret(PASSPHRASE))
     assert [fact.key for fact in service.credentials()] == ["aws_s3"]
     assert CANARY in service.recovery_kit().reveal()
+    service.close()
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in paths.config_dir.iterdir() if path.is_file())
