@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from backup.adoption import Adoption
 from backup.credentials.collection import Dismissed, NotOffered
 from backup.model import ItemState, StoreState
 from backup.store_model import MoveProgress, MoveStep, StoreBackend
@@ -110,6 +111,31 @@ async def test_a_browser_that_waited_for_the_store_looks_again() -> None:
         await pilot.press("U")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "vault ready", "found.tar")
+
+
+async def test_a_worker_that_lacks_the_key_gets_it_from_an_open_console() -> None:
+    service = StoreScript(vault=READY)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "vault ready")
+        assert calls_of(service, "ensure_worker") == []
+        locked = ErrorInfo("vault_locked", "the vault is locked", "", "locked")
+        service.items = [item(1, ItemState.WAITING, error=locked)]
+        service.changed()
+        await until(pilot, lambda: calls_of(service, "ensure_worker") == [("ensure_worker",)])
+
+
+async def test_secrets_left_in_the_file_move_once_the_store_is_open() -> None:
+    service = StoreScript(vault=LOCKED)
+    service.adoption = Adoption(left=("aws_s3.secret_key",))
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "Unlock the vault")
+        service.adoption = Adoption(moved=("aws_s3.secret_key",))
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "vault ready")
+        await until(pilot, lambda: any("Moved from" in note.message for note in app._notifications))
+        assert sum("plain text" in note.message for note in app._notifications) == 1
 
 
 # The session's keyring
