@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, Final
 
 import rich
@@ -89,9 +88,9 @@ class BackupConsole(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The store is opened from every mode: 'unlock' while it is locked, else whatever it takes."""
-        state = self.bridge.store.state if self.bridge.store else StoreState.READY
         if action != "open_store":
             return True
+        state = self.bridge.store.state if self.bridge.store else StoreState.READY
         return state is StoreState.LOCKED if parameters[0] else state not in (StoreState.READY, StoreState.LOCKED)
 
     @on(StoreLocked)
@@ -112,8 +111,6 @@ class BackupConsole(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
         yield SystemCommand("Credentials", "Where they are kept, and each of them", self.action_credentials)
-        if self.check_action("open_store", (True,)):
-            yield SystemCommand("Unlock", "Open the credential store", partial(self.action_open_store, True))
 
     def deliver_screenshot(self, *args: Any, **kwargs: Any) -> str | None:
         """Refused while secrets are on the screen."""

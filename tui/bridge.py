@@ -114,7 +114,8 @@ class Bridge:
         self._refreshing: asyncio.Task[None] | None = None
         self._looked_at_lock = False
         self._helping: asyncio.Task[None] | None = None
-        self._adopted = False
+        self._left_in_file: bool | None = None
+        """Whether secrets stay in the configuration file until a store is open; None: not looked yet."""
 
     @property
     def ready_services(self) -> int:
@@ -194,6 +195,13 @@ class Bridge:
         if not self._looked_at_lock and self.store is not None:
             self._looked_at_lock = True
             await self._open_or_ask()
+        if self._left_in_file and self._is_open:
+            await self._adopt_secrets()
+            self.instances_changed()
+
+    @property
+    def _is_open(self) -> bool:
+        return self.store is not None and self.store.state is StoreState.READY
 
     async def _open_or_ask(self) -> None:
         """As the console starts: what is set up for when nobody is there opens the store; else the user is asked."""
@@ -211,19 +219,23 @@ class Bridge:
             self._tell_instances()
 
     async def _adopt_secrets(self) -> None:
-        """Once, at the start: secrets that stand in the configuration file go to the keyring, and the user is told."""
-        if self._adopted:
+        """Secrets that stand in the configuration file go to the store, and the user is told: at the start, and again
+        once a store that was not open then is."""
+        if self._left_in_file is False or (self._left_in_file and not self._is_open):
             return
-        self._adopted = True
+        told_before = self._left_in_file is not None
         try:
             adoption = await self.call(self.service.adopt_secrets)
         except ProviderError as error:
             _LOG.warning("secrets in the configuration file: %s", error)
             return
+        finally:
+            self._left_in_file = False
+        self._left_in_file = bool(adoption.left) and not self._is_open
         if adoption.moved:
-            told = f"Moved from the configuration file to the keyring: {', '.join(adoption.moved)}"
+            told = f"Moved from the configuration file to the credential store: {', '.join(adoption.moved)}"
             self._app.notify(safe(told), markup=False, timeout=20)
-        if adoption.left:
+        if adoption.left and not told_before:
             why = f" ({adoption.problem.message})" if adoption.problem else ""
             told = f"Secrets stand in plain text in the configuration file: {', '.join(adoption.left)}{why}"
             self._app.notify(safe(told), markup=False, severity="warning", timeout=60)
@@ -258,8 +270,7 @@ class Bridge:
 
     def _help_worker(self, snapshot: QueueSnapshot) -> None:
         """A worker that another process started without the key of the store gets it from here, where it is open."""
-        is_open = self.store is not None and self.store.state is StoreState.READY
-        if is_open and self._helping is None and any(_waits_for_key(item) for item in snapshot.items):
+        if self._is_open and self._helping is None and any(_waits_for_key(item) for item in snapshot.items):
             self._helping = asyncio.get_running_loop().create_task(self._hand_key_over())
 
     async def _hand_key_over(self) -> None:

@@ -22,7 +22,7 @@ from tui.bridge import bridge_of
 from tui.text import count
 
 
-async def open_store(node: DOMNode, *, why: str = "") -> bool:
+async def open_store(node: DOMNode) -> bool:
     """Unlock or create the store in use; where there is none, or that is no help, let one be chosen first. True once
     it is ready."""
     bridge = bridge_of(node)
@@ -32,16 +32,16 @@ async def open_store(node: DOMNode, *, why: str = "") -> bool:
         if store is not None and store.state is StoreState.READY:
             bridge.instances_changed()
             return True
-        ended = await _open(node, store, why) if store else Ended.OTHER_STORE
+        ended = await _open(node, store) if store else Ended.OTHER_STORE
         if ended is Ended.LATER:
             return False
         if ended is Ended.OTHER_STORE and not await choose_store(node):
             return False
 
 
-async def _open(node: DOMNode, store: StoreChoice, why: str) -> Ended:
+async def _open(node: DOMNode, store: StoreChoice) -> Ended:
     if store.can_unlock:
-        return await node.app.push_screen_wait(UnlockStore(store, why=why))
+        return await node.app.push_screen_wait(UnlockStore(store))
     if store.can_create:
         return await node.app.push_screen_wait(CreateStore(store))
     return Ended.OTHER_STORE
@@ -77,7 +77,7 @@ async def _made_ready(node: DOMNode, chosen: StoreChoice) -> bool:
         problem = ErrorInfo("credential_store", chosen.detail or chosen.title, chosen.hint)
         await node.app.push_screen_wait(ProblemScreen(problem))
         return False
-    return await _open(node, chosen, "") is Ended.DONE
+    return await _open(node, chosen) is Ended.DONE
 
 
 async def _move(node: DOMNode, former: StoreChoice, to: StoreBackend) -> bool:

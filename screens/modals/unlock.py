@@ -23,15 +23,14 @@ class UnlockStore(SecretDialog):
     ACT: ClassVar[str] = "Unlock"
     field = query_one("#passphrase", SecretInput)
 
-    def __init__(self, store: StoreChoice, *, why: str = "") -> None:
-        """`why`: what waits for it, in words of ours."""
+    def __init__(self, store: StoreChoice) -> None:
         if store.backend is StoreBackend.VAULT:
             title = "Unlock the vault"
             about = f"{safe(store.path)}\nIt stays open until the console is left; the worker keeps it while it works."
         else:
             title = "Unlock the keyring"
             about = f"{safe(store.title)}\nIt stays open for all your programs until you log out or lock it."
-        super().__init__(title, f"{why}\n{about}" if why else about)
+        super().__init__(title, about)
         self._backend = store.backend
         self._label = "Passphrase" if store.backend is StoreBackend.VAULT else "Its password"
 

@@ -110,6 +110,10 @@ class StandInService:
     def store_status(self) -> StoreStatus:
         return self.store
 
+    def ensure_worker(self) -> bool:
+        self.calls.append(("ensure_worker",))
+        return True
+
     def open_store(self) -> None:
         """Nothing is set up that would."""
 

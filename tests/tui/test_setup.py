@@ -242,7 +242,7 @@ async def test_without_a_usable_store_nothing_is_saved_and_the_cure_is_said() ->
         await fill_in(pilot)
         await sees(pilot, "All five steps passed.")
         await pilot.press("enter")
-        await sees(pilot, "The secret cannot be kept now.", "locked", "Unlock it, then look again.", "Nothing is saved")
+        await sees(pilot, "The secret cannot be kept now", "locked", "Unlock it, then look again.", "Nothing is saved")
         await pilot.press("enter")
         assert service.calls == []
         service.store = StoreStatus(state=StoreState.READY, backend="GNOME Keyring")

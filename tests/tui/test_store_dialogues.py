@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from backup.adoption import Adoption
 from backup.credentials.collection import Dismissed, NotOffered
 from backup.model import ItemState, StoreState
 from backup.store_model import MoveProgress, MoveStep, StoreBackend
@@ -110,6 +111,31 @@ async def test_a_browser_that_waited_for_the_store_looks_again() -> None:
         await pilot.press("U")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "vault ready", "found.tar")
+
+
+async def test_a_worker_that_lacks_the_key_gets_it_from_an_open_console() -> None:
+    service = StoreScript(vault=READY)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "vault ready")
+        assert calls_of(service, "ensure_worker") == []
+        locked = ErrorInfo("vault_locked", "the vault is locked", "", "locked")
+        service.items = [item(1, ItemState.WAITING, error=locked)]
+        service.changed()
+        await until(pilot, lambda: calls_of(service, "ensure_worker") == [("ensure_worker",)])
+
+
+async def test_secrets_left_in_the_file_move_once_the_store_is_open() -> None:
+    service = StoreScript(vault=LOCKED)
+    service.adoption = Adoption(left=("aws_s3.secret_key",))
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "Unlock the vault")
+        service.adoption = Adoption(moved=("aws_s3.secret_key",))
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "vault ready")
+        await until(pilot, lambda: any("Moved from" in note.message for note in app._notifications))
+        assert sum("plain text" in note.message for note in app._notifications) == 1
 
 
 # The session's keyring
@@ -299,3 +325,50 @@ async def test_an_error_of_a_move_stays_in_the_dialogue() -> None:
         await pilot.press("y")
         await sees(pilot, "The keyring stayed closed", "locked meanwhile", "esc close")
         assert service.in_use is StoreBackend.SECRET_SERVICE
+
+
+# What is typed stays out of sight
+
+
+@pytest.mark.parametrize(("state", "keys"), [(LOCKED, "u"), (NONE, "u"), (READY, "p")])
+async def test_what_is_typed_into_a_dialogue_is_in_no_picture_and_no_clipboard(state: StoreState, keys: str) -> None:
+    canary = "canary-typed-into-a-dialogue"
+    service = StoreScript(vault=state)
+    service.known_instances = [instance("local")]
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "1 of 3 services ready")
+        await pilot.press("5", "c")
+        await sees(pilot, "1 credential")
+        await pilot.press(keys)
+        await until(pilot, lambda: focused_secret(app))
+        field = app.focused
+        assert isinstance(field, SecretInput)
+        await pilot.press(*canary, "shift+home", "ctrl+c", "ctrl+x")
+        await until(pilot, lambda: "•" * len(canary) in screen_text(app))
+        pictures = screen_text(app) + app.export_screenshot() + repr(app.screen) + app.clipboard
+        await pilot.press("enter")
+        if state is not LOCKED:
+            await pilot.press(*canary)
+            await until(pilot, lambda: screen_text(app).count("•" * len(canary)) == 2)
+            pictures += screen_text(app) + app.export_screenshot() + app.clipboard
+        else:
+            await sees(pilot, "Not the passphrase")
+            assert field.value == ""
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        pictures += screen_text(app) + app.export_screenshot() + app.clipboard
+        assert canary not in pictures
+
+
+async def test_fields_are_empty_once_the_store_has_been_asked() -> None:
+    service = StoreScript(vault=NONE)
+    service.store_refusal = Dismissed("not this time")
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "vault not set up")
+        await pilot.press("3", "u")
+        await typed(pilot, PASSPHRASE, "enter")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "not this time")
+        assert [field.value for field in app.screen.query(SecretInput)] == ["", ""]

@@ -1,0 +1,94 @@
+"""The secrets step of the set-up flow on a machine where no store is ready yet."""
+
+from __future__ import annotations
+
+import pytest
+
+from backup.credentials.vault_errors import VaultNotWritten
+from backup.model import StoreState
+from backup.store_model import StoreBackend
+from tests.tui.scripted import ScriptedQuestions, calls_of
+from tests.tui.scripted_store import PASSPHRASE, StoreScript
+from tests.tui.standin import console, screen_text, until
+from tests.tui.test_setup import CANARY, SIZES, fill_in, open_s3_form, sees
+from tests.tui.test_store_dialogues import typed
+
+
+def nothing_kept(**states: StoreState) -> StoreScript:
+    """First use: nothing is set up that needs a store."""
+    service = StoreScript(**states)
+    service.known_instances.pop()
+    service.credentials = []
+    return service
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_vault_is_made_right_there_and_the_secret_goes_into_it(size: tuple[int, int]) -> None:
+    service = nothing_kept(vault=StoreState.NO_COLLECTION)
+    service.in_use = None
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=size) as pilot:
+        await open_s3_form(pilot)
+        await fill_in(pilot)
+        await sees(pilot, "All five steps passed.")
+        await pilot.press("enter")
+        await sees(pilot, "Create a vault for the secret", "/home/x/vault.json", "has no session bus")
+        await sees(pilot, "Once more", "Another store")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "fair · guessed in about 79 years")
+        assert service.calls == []
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "aws_s3 is saved, checked and enabled.")
+        assert calls_of(service, "create_store") == [("create_store", StoreBackend.VAULT)]
+        assert service.secrets["aws_s3"]["secret_key"].reveal() == CANARY
+        assert PASSPHRASE not in screen_text(app) + app.export_screenshot() + repr(vars(app.screen))
+
+
+async def test_a_vault_that_cannot_be_written_is_an_error_that_stays_and_nothing_is_saved() -> None:
+    service = nothing_kept(vault=StoreState.NO_COLLECTION)
+    service.store_refusal = VaultNotWritten("no room on the disk")
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_s3_form(pilot)
+        await fill_in(pilot)
+        await sees(pilot, "All five steps passed.")
+        await pilot.press("enter")
+        await typed(pilot, PASSPHRASE, "enter")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "The vault cannot be written", "no room on the disk", "Nothing has been saved.")
+        assert calls_of(service, "save") == []
+        await pilot.press("r")
+        await sees(pilot, "Create a vault for the secret")
+
+
+async def test_a_locked_vault_is_unlocked_on_the_way() -> None:
+    service = nothing_kept(vault=StoreState.LOCKED)
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_s3_form(pilot)
+        await fill_in(pilot)
+        await sees(pilot, "All five steps passed.")
+        await pilot.press("enter")
+        await sees(pilot, "The secret cannot be kept now: u opens the store", "▲ locked")
+        await pilot.press("u")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "aws_s3 is saved, checked and enabled.")
+
+
+async def test_another_store_can_be_chosen_instead_of_the_vault() -> None:
+    service = nothing_kept(secret_service=StoreState.LOCKED, vault=StoreState.NO_COLLECTION)
+    service.in_use = None
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_s3_form(pilot)
+        await fill_in(pilot)
+        await sees(pilot, "All five steps passed.")
+        await pilot.press("enter")
+        await sees(pilot, "Create a vault for the secret")
+        await pilot.press("tab", "tab", "enter")
+        await sees(pilot, "Where secrets are kept")
+        await pilot.press("home", "enter")
+        await sees(pilot, "Unlock the keyring")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "aws_s3 is saved, checked and enabled.")
+        await until(pilot, lambda: ("use_store", StoreBackend.SECRET_SERVICE) in service.calls)

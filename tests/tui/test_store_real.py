@@ -1,0 +1,70 @@
+"""The console over a real keyring daemon and a real vault: unlocking, moving, the recovery kit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backup.model import StoreState
+from backup.paths import Paths
+from backup.questions import QuestionsClient
+from backup.service import Service
+from providers.secret import Secret
+from tests.credentials_fixture import SecretService
+from tests.tui.standin import screen_text, until
+from tests.tui.test_store_dialogues import typed
+from tui.app import BackupConsole
+
+CANARY = "canary-real-secret-key"
+PASSPHRASE = "marble tractor violin quiet"
+
+
+async def sees(pilot: Any, *words: str) -> None:
+    await until(pilot, lambda: all(word in screen_text(pilot.app) for word in words), timeout_s=30)
+
+
+async def test_a_locked_keyring_is_unlocked_and_its_credentials_move_to_a_vault(
+    paths: Paths, secret_service: SecretService
+) -> None:
+    service = Service(paths)
+    secrets = {"secret_key": Secret(CANARY)}
+    service.save_instance("aws_s3", "aws_s3", {"container": "photos", "access_key": "AKIAX"}, secrets)
+    secret_service.lock()
+    app = BackupConsole(service, QuestionsClient(paths))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "Unlock the keyring", "keyring locked")
+        await typed(pilot, "wrong", "enter")
+        await sees(pilot, "Not the password of the keyring")
+        await typed(pilot, "correct horse", "enter")
+        await sees(pilot, "keyring ready")
+        await pilot.press("5", "c")
+        await sees(pilot, "Secret Service", "✔ aws_s3")
+        await pilot.press("s")
+        await sees(pilot, "takes it", "in use")
+        await pilot.press("end", "enter")
+        await sees(pilot, "Create the vault")
+        await typed(pilot, PASSPHRASE, "enter")
+        await typed(pilot, PASSPHRASE, "enter")
+        await sees(pilot, "Take the credentials along?", "1 credential")
+        await pilot.press("y")
+        await sees(pilot, "✔ switch to the new one", "y deletes them there")
+        await pilot.press("y")
+        await sees(pilot, "✔ delete the old copies", "1 copy deleted")
+        await pilot.press("escape")
+        await sees(pilot, "vault ready", "vault (an encrypted file")
+        await pilot.press("k")
+        await sees(pilot, "Show the recovery kit?")
+        await pilot.press("y")
+        await sees(pilot, "RECOVERY KIT", "rclone")
+        await pilot.press("escape")
+        await sees(pilot, "Where secrets are kept")
+        assert CANARY not in app.export_screenshot() + screen_text(app)
+        await pilot.press("l")
+        await sees(pilot, "vault locked")
+    secret_service.stop_daemon()
+    service = Service(paths)  # the console has closed the other
+    assert service.store_status().state is StoreState.LOCKED
+    service.unlock_store(Secret(PASSPHRASE))
+    assert [fact.key for fact in service.credentials()] == ["aws_s3"]
+    assert CANARY in service.recovery_kit().reveal()
+    service.close()
+    assert CANARY.encode() not in b"".join(path.read_bytes() for path in paths.config_dir.iterdir() if path.is_file())
