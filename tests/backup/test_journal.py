@@ -477,3 +477,29 @@ def test_kinds_that_were_skipped_are_counted(journal: Journal) -> None:
     with journal.look() as db:
         view = views.job(db, job.id)
     assert (view.skipped_symlinks, view.skipped_special, view.finished) == (2, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "cure"),
+    [
+        (sqlite3.SQLITE_FULL, "quota", "the queue is kept"),
+        (sqlite3.SQLITE_READONLY, "permission", "the queue is kept"),
+        (sqlite3.SQLITE_IOERR, "provider", "the queue is kept"),
+        (sqlite3.SQLITE_CORRUPT, "provider", "Move it away"),
+    ],
+)
+def test_only_a_damaged_journal_is_to_be_moved_away(tmp_path: Path, code: int, kind: str, cure: str) -> None:
+    error = sqlite3.OperationalError("told by SQLite")
+    error.sqlite_errorcode = code
+    told = schema.unusable(error, tmp_path / "journal.sqlite")
+    assert told.kind == kind
+    assert cure in told.hint
+
+
+def test_a_file_that_is_no_journal_is_named_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(b"this is something else entirely" * 100)
+    with pytest.raises(ProviderError, match=r"journal\.sqlite") as caught:
+        schema.open_connection(path)
+    assert "Move it away" in caught.value.hint
+    assert path.read_bytes().startswith(b"this is something else")

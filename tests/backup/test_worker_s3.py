@@ -322,3 +322,15 @@ def test_what_a_try_out_left_whose_worker_was_killed_is_removed_by_the_next(
     bench.finish(job)
     assert rclone_s3.keys(bucket) == {"small"}
     assert rclone_s3.unfinished_uploads(bucket) == []
+
+
+def test_empty_folders_are_kept_where_the_service_can(
+    s3_bench: tuple[Workbench, str], rclone_s3: S3Server, tmp_path: Path
+) -> None:
+    bench, bucket = s3_bench
+    (tmp_path / "tree" / "empty").mkdir(parents=True)
+    (tmp_path / "tree" / "file").write_bytes(b"data")
+    done = bench.finish(bench.queue.queue_upload("cloud", [tmp_path / "tree"]))
+    assert done.counts[ItemState.DONE] == 2
+    assert done.finished
+    assert rclone_s3.keys(bucket) >= {"tree/file"}

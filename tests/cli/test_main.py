@@ -14,6 +14,7 @@ import pytest
 from backup.cli import diagnostics
 from backup.cli.diagnostics import ExitCode
 from backup.cli.main import VERBS, program_name
+from backup.paths import Paths
 from providers import errors
 from tests.cli.conftest import ROOT, Cli
 
@@ -141,3 +142,20 @@ def test_a_closed_pipe_is_no_traceback(paths: object):
     )
     assert "Traceback" not in done.stderr
     assert time.monotonic() - started < 30
+
+
+def test_a_state_folder_that_cannot_be_used_is_named(paths: Paths, program: Cli):
+    paths.state_dir.parent.parent.mkdir(parents=True, exist_ok=True)
+    paths.state_dir.parent.write_text("a file stands where the folder should be")
+    done = program("list")
+    assert done.code == ExitCode.NOT_FOUND
+    assert str(paths.state_dir.parent) in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_broken_configuration_is_said_beside_its_defaults(paths: Paths, cli: Cli):
+    paths.config_dir.mkdir(parents=True, exist_ok=True)
+    paths.config_file.write_text("{bad")
+    shown = cli("get-config")
+    assert "line 1" in shown.err
+    assert paths.config_file.read_text() == "{bad"

@@ -156,6 +156,9 @@ def test_transfers_are_paused_resumed_cancelled_and_retried(cli: Cli, paths: Pat
     item = str(cli("transfers", "list", "--json").json()["items"][0]["id"])
     assert cli("transfers", "cancel", "--item", item, "--json").json() == {"cancelled": 1}
     until("cancelled")
+    row = next(line for line in cli("transfers", "list").out.splitlines() if "big.bin" in line)
+    assert "cancelled" in row
+    assert "failed" not in row
     write_config(paths)
     assert cli("transfers", "retry", job, "--json").json() == {"queued": 1}
     until("done")

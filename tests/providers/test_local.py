@@ -13,7 +13,16 @@ from contextlib import suppress
 import pytest
 
 from providers.cancel import CancelToken
-from providers.errors import Conflict, Integrity, InvalidConfiguration, InvalidName, NotFound, ProviderError, Transient
+from providers.errors import (
+    Conflict,
+    Integrity,
+    InvalidConfiguration,
+    InvalidName,
+    NotFound,
+    ProviderError,
+    QuotaExceeded,
+    Transient,
+)
 from providers.local.provider import LocalProvider
 from providers.upload import UploadRequest
 from providers.upload_loop import run_upload
@@ -456,3 +465,13 @@ def test_containers_are_folders(provider, tmp_path):
     assert (tmp_path / "new" / "one").is_dir()
     with pytest.raises(InvalidConfiguration):
         provider.create_container("relative")
+
+
+def test_a_file_that_cannot_fit_is_refused_before_anything_is_written(provider, root, tmp_path):
+    huge = tmp_path / "huge"
+    free = shutil.disk_usage(root).free
+    with huge.open("wb") as file:
+        file.truncate(free + 2**30)  # sparse: it takes no room itself
+    with pytest.raises(QuotaExceeded, match="do not fit"):
+        run_upload(provider, huge, "huge", cancel=CancelToken())
+    assert list(root.iterdir()) == []
