@@ -46,6 +46,11 @@ def test_the_whole_path_with_a_limited_key(
     results.append(program("--verbose", "list", "--json", "--provider", "backblaze"))
     assert [(result.code, result.err) for result in results if result.code] == []
     assert b2_server.objects(bucket) == {"x/file.bin": (tmp_path / "file.bin").read_bytes()}
+    queue = Queue(paths)
+    assert queue.stop_worker()  # it writes its counts down as it leaves
+    queue.close()
+    assert cli("status", "--json").json()["calls"]["backblaze"]["b2_upload_file"] == 1
+    assert "b2_upload_file" in cli("status").out
     places = [file.read_text() for file in [paths.config_file, *paths.logs_dir.iterdir()] if file.is_file()]
     places += [result.out + result.err for result in (*wrong, *results)]
     assert all(NEVER_SHOWN not in text and "K003wrong" not in text for text in places)
