@@ -31,6 +31,7 @@ from screens.providers import ProvidersScreen
 from screens.settings import SettingsScreen
 from screens.transfers import TransfersScreen
 from tui.bridge import Bridge, StoreLocked
+from tui.hang_up import LOOK_EVERY_S, has_terminal, terminal_is_gone
 from tui.text import count
 from tui.theme import THEMES
 from tui.widgets.one_line import KeyBar, Mode
@@ -68,6 +69,8 @@ class BackupConsole(App[None]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self._leave_on_signal)
+        if has_terminal():
+            self.set_interval(LOOK_EVERY_S, lambda: self.exit() if terminal_is_gone() else None)
         self.bridge.start()
 
     async def on_unmount(self) -> None:

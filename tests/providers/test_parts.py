@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from providers import settings
@@ -42,6 +43,7 @@ class Clock:
         self.now += seconds
 
 
+@hypothesis_settings(deadline=None)
 @given(rate=st.integers(2_000, 10**9), grain=st.integers(1, 300_000))
 def test_the_limiter_holds_its_rate_within_ten_percent_over_ten_seconds(rate: int, grain: int) -> None:
     clock = Clock()
@@ -105,6 +107,7 @@ def test_jitter_is_drawn_from_the_whole_interval() -> None:
     assert drawn == [(0.0, 8.0)]
 
 
+@hypothesis_settings(deadline=None)
 @given(size=st.integers(0, 5 * 2**40), wanted=st.integers(1, 2**31))
 def test_part_sizes_keep_to_the_limits(size: int, wanted: int) -> None:
     s3 = Capabilities(min_part_bytes=5 * 2**20, max_part_bytes=5 * 2**30, max_parts=10_000)

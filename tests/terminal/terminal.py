@@ -81,7 +81,7 @@ class Terminal:
         self.kill()
 
     def _read(self) -> None:
-        while True:
+        while self._master >= 0:
             try:
                 ready, _, _ = select.select([self._master], [], [], 0.2)
                 data = os.read(self._master, 65536) if ready else None
@@ -132,6 +132,12 @@ class Terminal:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         os.kill(self.process.pid, signal.SIGWINCH)
 
+    def hang_up(self) -> None:
+        """Take the terminal away, as a connection that breaks does."""
+        master, self._master = self._master, -1
+        self._reader.join(5)
+        os.close(master)
+
     def wait_exit(self, timeout_s: float = 10.0) -> int:
         return self.process.wait(timeout_s)
 
@@ -141,4 +147,5 @@ class Terminal:
             self.process.kill()
         self.process.wait(10)
         self._reader.join(5)
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)

@@ -47,3 +47,10 @@ def test_a_crash_report_shows_no_local_variables(terminal: Terminal) -> None:
         assert terminal.wait_exit() == 1
         assert ALTERNATE_SCREEN_OFF in terminal.output
         assert b"hunter2-in-clear" not in terminal.output
+
+
+def test_it_ends_when_its_terminal_is_taken_away_without_a_signal(terminal: Terminal) -> None:
+    with terminal:
+        terminal.wait_for("no transfers under way")
+        terminal.hang_up()
+        terminal.wait_exit(20)
