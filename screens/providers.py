@@ -11,7 +11,7 @@ from textual.containers import Horizontal
 from textual.getters import query_one
 from textual.widgets import OptionList
 
-from backup.model import InstanceInfo, InstanceState
+from backup.model import InstanceInfo, InstanceState, StoreState
 from providers.errors import ProviderError
 from providers.report import CheckStep, ConnectionReport, ErrorInfo
 from screens.browse import BrowseScreen
@@ -19,6 +19,7 @@ from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.replace import ReplaceCredentials
 from screens.modals.setup import SetupScreen
 from screens.modals.setup_draft import SetUp
+from screens.modals.store_flow import open_store
 from tui.text import safe
 from tui.theme import Tone
 from tui.widgets.frame import ModeScreen
@@ -147,6 +148,8 @@ class ProvidersScreen(ModeScreen):
         service = next((each for each in self.bridge.services if info and each.name == info.type), None)
         if info is None or service is None:
             return
+        if self.bridge.store is not None and self.bridge.store.state is not StoreState.READY:
+            await open_store(self)
         if await self.app.push_screen_wait(ReplaceCredentials(info, service)):
             self._reports.pop(info.name, None)
             self.bridge.instances_changed()

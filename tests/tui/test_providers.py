@@ -32,7 +32,7 @@ async def open_on_s3(pilot: Any) -> None:
     await pilot.press("1")
     await sees(pilot, "Local disk", "AWS S3")
     await pilot.press("down")
-    await sees(pilot, "in the keyring")
+    await sees(pilot, "in the credential store")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 42)])
