@@ -65,10 +65,13 @@ class BackupConsole(App[None]):
         self.theme = THEMES[0].name
         self.bridge = Bridge(self, service, questions, interval_s=interval_s)
 
-    def on_ready(self) -> None:
+    def on_mount(self) -> None:
+        """Before anything is painted: who sees the console may already end it."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self._leave_on_signal)
+
+    def on_ready(self) -> None:
         if has_terminal():
             self.set_interval(LOOK_EVERY_S, lambda: self.exit() if terminal_is_gone() else None)
         self.bridge.start()
