@@ -35,6 +35,7 @@ class LocalUpload(UploadSession):
         if token is None:
             self._temp = encoded(temporary_name(request.key, now_s))
             self._create()
+            self._see_that_it_fits()
         else:
             self._temp = encoded(str(token.get("temp", "")))
             if begun_at(self._temp, request.key) is None:
@@ -56,7 +57,6 @@ class LocalUpload(UploadSession):
                     with suppress(FileNotFoundError):
                         if stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
                             raise Conflict(f"{self.request.key}: a folder of that name is there")
-                    self._see_that_it_fits(at)
                     os.close(os.open(self._temp, flags, 0o600, dir_fd=at))
                     if self.request.part_count > 1:
                         os.fsync(at)
@@ -65,13 +65,16 @@ class LocalUpload(UploadSession):
                 if attempt == _ATTEMPTS - 1:
                     raise
 
-    def _see_that_it_fits(self, at: int) -> None:
-        room = os.fstatvfs(at)
+    def _see_that_it_fits(self) -> None:
+        with self._folder.parent(self.request.key) as (at, _):
+            room = os.fstatvfs(at)
         free_bytes = room.f_bavail * room.f_frsize
         if self.request.size_bytes > free_bytes:
+            self.abort()
             raise QuotaExceeded(
-                f"{self.request.key}: {self.request.size_bytes} bytes do not fit, {free_bytes} are free",
+                f"{self.request.key}: no space for its {self.request.size_bytes} bytes, {free_bytes} are free",
                 hint="Make room on that disk, then retry: nothing was written.",
+                code="ENOSPC",
             )
 
     @contextmanager

@@ -55,7 +55,7 @@ def set_s3_up(terminal: Terminal, endpoint: str, bucket: str) -> None:
     terminal.wait_for("Nothing is stored here yet")
     terminal.press("1")
     terminal.wait_for("not set up")
-    terminal.press("end", "enter")
+    terminal.press("home", "down", "enter")
     terminal.wait_for("2 settings", "Check the connection")
     for text in (bucket, ACCESS_KEY, SECRET_KEY, "", endpoint):
         terminal.press(text, "tab")
