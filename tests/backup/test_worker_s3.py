@@ -289,6 +289,7 @@ def test_a_small_object_that_must_be_new_is_known_again_after_a_kill(
     reply.wait_held()
     bench.kill_worker(signal.SIGKILL)
     reply.release()
+    rclone_proxy.wait_idle()
     rclone_proxy.forget()
     bench.queue.ensure_worker()
     bench.finish(job)

@@ -28,7 +28,7 @@ PRIMARY = "#4fd1c5"
 @pytest.fixture
 def home(paths: Paths) -> Iterator[Path]:
     """A user's home with a large file and a folder of many; their worker is stopped afterwards."""
-    home = paths.config_dir.parent.parent
+    home = paths.config_dir.parent.parent / "ada"
     (home / "many").mkdir(parents=True)
     for number in range(FILES):
         (home / "many" / f"file-{number:04}.txt").write_text(f"content of file {number}\n")
