@@ -198,7 +198,8 @@ def test_rclone_reads_ours_and_we_read_rclones() -> None:
     ).stdout.strip()
     assert reveal(theirs) == Secret(password)
     ours = obscure(Secret(password))
-    back = subprocess.run([program("rclone"), "reveal", ours], capture_output=True, text=True, timeout=30, check=True)
+    reveal_ours = [program("rclone"), "reveal", "--", ours]  # one in 64 begins with a dash
+    back = subprocess.run(reveal_ours, capture_output=True, text=True, timeout=30, check=True)
     assert back.stdout.strip() == password
 
 

@@ -15,7 +15,7 @@ from providers.connection_check import PROBE_PREFIX
 from tests.backup.queue_support import MIB, Workbench, files_below, wait_until
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault, SeenRequest, Side
-from tests.servers.s3_requests import abort_multipart, complete_multipart, put_object, put_part
+from tests.servers.s3_requests import abort_multipart, complete_multipart, put_object, put_part, put_part_from
 from tests.servers.s3_server import SECRET_KEY, S3Server
 
 
@@ -54,7 +54,8 @@ def test_killed_at_any_moment_it_resumes_and_sends_no_finished_part_again(
     finished_before_kills: list[str] = []
     job = bench.queue.queue_upload("cloud", [source], "safe")
     for part in (3, 6):
-        stall = rclone_proxy.fault(Fault.stall(at=100_000), put_part(part), times=None)
+        # Every later part stalls as well: a slow machine could finish them all before the kill.
+        stall = rclone_proxy.fault(Fault.stall(at=100_000), put_part_from(part), times=None)
         stall.wait_held(timeout_s=20)
         wait_until(lambda part=part: bench.only_item(job).bytes_done >= (part - 2) * 5 * MIB)  # type: ignore[misc]
         bench.kill_worker(signal.SIGKILL)

@@ -37,6 +37,12 @@ def put_part(number: int | None = None) -> When:
     return lambda request: is_part(request) and (number is None or request.query["partNumber"] == str(number))
 
 
+def put_part_from(first: int) -> When:
+    """Part `first` of a multipart upload and every later one."""
+    is_part = put_part()
+    return lambda request: is_part(request) and int(request.query["partNumber"]) >= first
+
+
 def create_multipart() -> When:
     return _object("POST", having=("uploads",))
 
