@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -22,6 +23,11 @@ class ImportSource(StrEnum):
     """The guide's structure, as earlier programs of this family wrote it."""
     AWS = "aws"
     RCLONE = "rclone"
+
+
+MOST_BYTES: Final = 16 * 2**20
+"""More than any such file has: another one was named by mistake."""
+USUAL_FILES: Final = {ImportSource.AWS: "~/.aws/credentials"}
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +56,28 @@ def findings(source: ImportSource, text: str, config_text: str = "") -> Findings
             return imports_rclone.from_rclone(text)
 
 
+def findings_in(source: ImportSource, path: Path) -> Findings:
+    """`StoreService.import_findings_in`."""
+    place = path.expanduser()
+    beside = place.with_name("config")
+    config_text = _text(beside) if source is ImportSource.AWS and beside.exists() else ""
+    return findings(source, _text(place), config_text)
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise from_os_error(error, path) from None
+    if len(data) > MOST_BYTES:
+        raise InvalidConfiguration(f"{path} is too large to be such a file", field="file", hint="Name another one.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidConfiguration(f"{path} is not UTF-8 text", field="file", hint="Name another one.") from None
+
+
 def apply(
     paths: Paths,
     store: CredentialStore,
@@ -74,7 +102,7 @@ def apply(
         error.add_note(f"taken over before that: {', '.join(done.name for done in saved) or 'nothing'}")
         raise
     finally:
-        blanked = _blank(blank_in, moved) if blank_in and moved else False
+        blanked = _blank(blank_in.expanduser(), moved) if blank_in and moved else False
     return Applied(saved=tuple(saved), blanked=blanked)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from backup.doctor import Finding
     from backup.importing import Applied, ImportSource
     from backup.queue import Queue
-    from backup.unattended_setup import Made, Wanted
+    from backup.unattended_setup import Made, Wanted, Way
 
 
 class StoreService:
@@ -127,6 +127,12 @@ class StoreService:
 
         return unattended_setup.set_up(self.paths, wanted, unattended_setup.program_here())
 
+    def unattended_ways(self) -> tuple[Way, ...]:
+        """The three ways to have the vault open by itself, and which of them are set up. Nobody is asked."""
+        from backup import unattended_setup
+
+        return unattended_setup.ways(self.paths)
+
     def add_key_slot(self, label: str) -> Secret:
         """A key (base64) of a new slot, for systemd-creds: kept nowhere. Raises VaultLocked, SlotRefused."""
         from backup import unattended_setup
@@ -188,6 +194,12 @@ class StoreService:
         from backup import importing
 
         return importing.findings(source, text, config_text)
+
+    def import_findings_in(self, source: ImportSource, path: Path) -> Findings:
+        """The same of a file (for AWS with `config` beside it). Raises NotFound, PermissionDenied too."""
+        from backup import importing
+
+        return importing.findings_in(source, path)
 
     def apply_import(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -44,8 +46,18 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool = False
     on_calendar: str = "daily"
     job: tuple[str, ...] = ("transfers", "wait")
-    user: str
+    user: str = ""
+    """Whom a system service runs as; empty: who asks."""
     replace: bool = False
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the ways to have the vault open by itself, and what is set up of it: a path or a command, or nothing.
+    What systemd holds cannot be seen from here."""
+
+    variant: Variant
+    protects: str
+    set_up: str = ""
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +66,28 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict = Verdict(ok=None)
 
     @property
+    def commands(self) -> tuple[str, ...]:
+        """What is left to do: none without units to install."""
+        return self.setup.commands if self.units_made else ()
+
+    @property
     def units_made(self) -> bool:
         return bool(self.written)
+
+
+def ways(paths: Paths) -> tuple[Way, ...]:
+    """`StoreService.unattended_ways`."""
+    settings = config.load(paths).store
+    found = {Variant.KEY_FILE: settings.key_file, Variant.PASSWORD_COMMAND: shlex.join(settings.password_command)}
+    return tuple(Way(variant=each, protects=PROTECTION[each], set_up=found.get(each, "")) for each in Variant)
+
+
+def words_of(command: str, field: str) -> tuple[str, ...]:
+    """A command typed as one text, as a shell would cut it. Raises InvalidConfiguration for quotes left open."""
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:
+        raise InvalidConfiguration("a quote is left open", field=field, hint="Close it.") from None
 
 
 def set_up(paths: Paths, wanted: Wanted, program: tuple[str, ...]) -> Made:
@@ -64,7 +96,7 @@ def set_up(paths: Paths, wanted: Wanted, program: tuple[str, ...]) -> Made:
     key_file: Path | None = None
     match wanted.variant:
         case Variant.KEY_FILE:
-            key_file = (wanted.key_file or paths.state_dir / "vault.key").absolute()
+            key_file = (wanted.key_file or paths.state_dir / "vault.key").expanduser().absolute()
             _make_key_file(paths, key_file)
             with config.edit(paths) as draft:
                 draft.open_store_with(key_file=str(key_file))
@@ -79,7 +111,7 @@ def set_up(paths: Paths, wanted: Wanted, program: tuple[str, ...]) -> Made:
     setup = _units(wanted, key_file, program)
     if wanted.folder is None:
         return Made(setup=setup)
-    written = write_units(setup, wanted.folder.absolute(), replace=wanted.replace)
+    written = write_units(setup, wanted.folder.expanduser().absolute(), replace=wanted.replace)
     verdict = verify_units(written, user_units=setup.user_units)
     return Made(setup=setup, written=written, verdict=verdict)
 
@@ -111,15 +143,15 @@ def _refuse_other_stores(paths: Paths) -> None:
 def _units(wanted: Wanted, key_file: Path | None, program: tuple[str, ...]) -> Setup:
     command = (*program, *wanted.job)
     if wanted.resume:
-        return resume_setup(wanted.variant, user=wanted.user, command=command, key_file=key_file)
+        return resume_setup(wanted.variant, user=wanted.user or getpass.getuser(), command=command, key_file=key_file)
     return timer_setup(
         wanted.variant,
-        user=wanted.user,
+        user=wanted.user or getpass.getuser(),
         command=command,
         on_calendar=wanted.on_calendar,
         key_file=key_file,
         key_command=(*program, "credentials", "unattended", "--print-key"),
-        **({"folder": wanted.folder.absolute()} if wanted.folder else {}),
+        **({"folder": wanted.folder.expanduser().absolute()} if wanted.folder else {}),
     )
 
 

@@ -12,12 +12,8 @@ from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
 from backup.credentials.imports import Findings
-from backup.importing import Applied, ImportSource
+from backup.importing import MOST_BYTES, USUAL_FILES, Applied, ImportSource
 from backup.text import count
-from providers.os_errors import from_os_error
-
-_MOST_CHARACTERS: Final = 16 * 2**20
-_AWS: Final = "~/.aws"
 
 
 @click.command("import")
@@ -55,9 +51,9 @@ def import_(
     "saved": [{"source", "name", "secrets", "notes"}], "blanked"}
     """
     kind = ImportSource(source)
-    text, config_text, path = _read(kind, file)
+    path = _file(kind, file)
     with diagnostics.doing(f"read what is to be taken over from {path or 'standard input'}"):
-        found = session.service.import_findings(kind, text, config_text)
+        found = session.service.import_findings_in(kind, path) if path else _piped(session, kind)
     _show(output, found)
     applied = Applied(saved=())
     if not dry_run and found.instances:
@@ -75,26 +71,18 @@ def _agreed(question: str) -> bool:
     return stdin_is_terminal() and click.confirm(question, err=True)
 
 
-def _read(kind: ImportSource, file: str | None) -> tuple[str, str, Path | None]:
-    """The text, AWS's second one, and the file that it came from."""
-    if kind is ImportSource.AWS:
-        path = Path(file or f"{_AWS}/credentials").expanduser()
-        other = path.with_name("config")
-        return _text(path), _text(other) if other.exists() else "", path
-    if file and file != "-":
-        return _text(Path(file)), "", Path(file)
-    if stdin_is_terminal() or kind is ImportSource.EARLIER_JSON:
-        raise click.UsageError("name the file" if kind is ImportSource.EARLIER_JSON else "pipe `rclone config dump` in")
-    return sys.stdin.read(_MOST_CHARACTERS), "", None
+def _file(kind: ImportSource, file: str | None) -> Path | None:
+    """None: it comes by standard input."""
+    name = file or USUAL_FILES.get(kind)
+    if name and name != "-":
+        return Path(name).expanduser()
+    if stdin_is_terminal() or kind is not ImportSource.RCLONE:
+        raise click.UsageError("pipe `rclone config dump` in" if kind is ImportSource.RCLONE else "name the file")
+    return None
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except OSError as error:
-        raise from_os_error(error, path) from None
-    except UnicodeDecodeError:
-        raise click.UsageError(f"{path} is not UTF-8 text") from None
+def _piped(session: Session, kind: ImportSource) -> Findings:
+    return session.service.import_findings(kind, sys.stdin.read(MOST_BYTES))
 
 
 def _show(output: Output, found: Findings) -> None:

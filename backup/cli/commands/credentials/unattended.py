@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import shlex
 import sys
 from pathlib import Path
 from typing import Final
@@ -13,14 +11,15 @@ import click
 from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
-from backup.credentials.unattended import PROTECTION, Setup, Variant, Verdict
-from backup.unattended_setup import Wanted
+from backup.credentials.unattended import Setup, Variant, Verdict
+from backup.unattended_setup import Wanted, words_of
 
 _VARIANTS: Final = {
     "systemd": Variant.SYSTEMD_CREDENTIAL,
     "key-file": Variant.KEY_FILE,
     "command": Variant.PASSWORD_COMMAND,
 }
+_NOT_SEEN: Final = {Variant.SYSTEMD_CREDENTIAL: "see: systemctl list-timers homeserver-backup.timer"}
 
 
 @click.command("unattended")
@@ -79,12 +78,12 @@ def unattended(
     wanted = Wanted(
         variant=variant,
         key_file=key_file,
-        password_command=tuple(shlex.split(password_command)) if password_command else (),
+        password_command=words_of(password_command or "", "password_command"),
         folder=units,
         resume=resume,
         on_calendar=on_calendar,
-        job=tuple(shlex.split(job)) or ("transfers", "wait"),
-        user=user or getpass.getuser(),
+        job=words_of(job, "job") or ("transfers", "wait"),
+        user=user or "",
         replace=replace,
     )
     with diagnostics.doing("set up jobs without you"):
@@ -101,7 +100,7 @@ def unattended(
             "units": [{"path": str(path), "state": state} for path, state in made.written.items()],
             "verified": made.verdict.ok,
             "says": made.verdict.says,
-            "commands": made.setup.commands if made.units_made else [],
+            "commands": made.commands,
             "notes": made.setup.notes,
         }
     )
@@ -131,18 +130,11 @@ def _print_key(session: Session) -> None:
 
 
 def _show(session: Session, output: Output) -> None:
-    from backup import config
-
-    settings = config.load(session.paths).store
-    found = {"key_file": settings.key_file, "password_command": list(settings.password_command)}
-    output.document(found)
+    ways = {way.variant: way for way in session.service.unattended_ways()}
+    output.document({"ways": list(ways.values())})
     output.table(
         ["HOW", "SET UP", "PROTECTS"],
-        [
-            ["systemd", "see: systemctl list-timers homeserver-backup.timer", PROTECTION[Variant.SYSTEMD_CREDENTIAL]],
-            ["key-file", settings.key_file or "no", PROTECTION[Variant.KEY_FILE]],
-            ["command", shlex.join(settings.password_command) or "no", PROTECTION[Variant.PASSWORD_COMMAND]],
-        ],
+        [[how, ways[each].set_up or _NOT_SEEN.get(each, "no"), ways[each].protects] for how, each in _VARIANTS.items()],
     )
 
 
