@@ -112,6 +112,8 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     """All bytes moved; the proof is under way."""
     elapsed_s: float = 0.0
     finished_at: float | None = None
+    calls: dict[str, int] = {}
+    """Requests to the service that were sent for it, by kind, in all attempts. While it runs they come in late."""
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from backup import instances
+from backup.calls import CallsOnDisk
 from backup.facts import FactsOnDisk
 from backup.paths import Paths
 from providers.cancel import CancelToken
@@ -45,6 +46,7 @@ class OpenProviders:
         self._paths = paths
         self._lock = threading.Lock()
         self._opened: dict[str, _Opened] = {}
+        self._calls = CallsOnDisk(paths)
 
     @contextmanager
     def of(self, instance: str) -> Iterator[BaseProvider]:
@@ -61,7 +63,7 @@ class OpenProviders:
 
     def fresh(self, instance: str, cancel: CancelToken) -> BaseProvider:
         """A provider of one's own, stopped by `cancel`; the caller closes it."""
-        return _impatient(instances.open_provider(self._paths, instance, context=self._context(cancel)))
+        return _impatient(instances.open_provider(self._paths, instance, context=self._context(instance, cancel)))
 
     def draft(
         self,
@@ -72,7 +74,7 @@ class OpenProviders:
         instance: str,
     ) -> BaseProvider:
         """A provider of settings that are not saved; the caller closes it."""
-        context = self._context(cancel)
+        context = self._context(instance or service, cancel)
         return _impatient(
             instances.open_draft(self._paths, service, values, secrets, instance=instance, context=context)
         )
@@ -86,20 +88,21 @@ class OpenProviders:
             self._retire(opened)
 
     def close(self) -> None:
-        """Close all, also those in use: their calls fail."""
+        """Close all, also those in use: their calls fail. Requests that were counted are written down."""
         with self._lock:
             everything = list(self._opened.values())
             self._opened.clear()
         for opened in everything:
             if opened.provider:
                 opened.provider.close()
+        self._calls.write()
 
     @cached_property
     def _facts(self) -> FactsOnDisk:
         return FactsOnDisk(self._paths)
 
-    def _context(self, cancel: CancelToken) -> ProviderContext:
-        return ProviderContext(cancel=cancel, facts=self._facts)
+    def _context(self, name: str, cancel: CancelToken) -> ProviderContext:
+        return ProviderContext(cancel=cancel, facts=self._facts, count_call=self._calls.counter(name))
 
     def _signature(self) -> Signature:
         try:

@@ -186,6 +186,7 @@ def main() -> None:
     logs.set_up(paths, "queries")
     questions = Questions(paths)
     Server(handlers(questions)).serve(reader, writer)
+    questions.close()
     logging.shutdown()
     os._exit(0)  # questions under way would keep the interpreter: nobody waits for them any more
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from providers import connection_check, download_loop, errors, settings, upload_loop
 from providers.capabilities import Capabilities
-from providers.context import ProviderContext
+from providers.context import ProviderContext, acting_on
 from providers.objects import Page, RemoteFile
 from providers.report import CheckStep, ConnectionReport
 from providers.retry import RetryPolicy
@@ -101,7 +101,8 @@ class BaseProvider(ABC):
         failed: dict[str, errors.ProviderError] = {}
         for key in keys:
             try:
-                self.remove(key)
+                with acting_on(key):
+                    self.remove(key)
             except errors.ProviderError as error:
                 failed[key] = error
         return failed

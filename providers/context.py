@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,6 +42,24 @@ def _ignore_call(kind: str) -> None:
 
 def _keep_nothing(old: Secret, new: Secret) -> bool:
     return False
+
+
+_KEY: ContextVar[str] = ContextVar("the one key of several", default="")
+
+
+@contextmanager
+def acting_on(key: str) -> Iterator[None]:
+    """While inside, requests of this thread are for just this one of several objects."""
+    reset = _KEY.set(key)
+    try:
+        yield
+    finally:
+        _KEY.reset(reset)
+
+
+def active_key() -> str:
+    """What `acting_on` was told; empty where requests serve all of several objects together."""
+    return _KEY.get()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -229,7 +229,17 @@ ALTER TABLE items ADD COLUMN etag TEXT NOT NULL DEFAULT '';
 CREATE INDEX items_history ON items (key, id) WHERE etag <> '';
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_TABLES + _ALL_COUNTS + ";" + _TRIGGERS, _HISTORY)
+_ITEM_CALLS: Final = """
+-- Requests that were sent for one item, in all its attempts; `calls` has them too.
+CREATE TABLE item_calls (
+    item_id INTEGER NOT NULL REFERENCES items (id),
+    kind TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (item_id, kind)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_TABLES + _ALL_COUNTS + ";" + _TRIGGERS, _HISTORY, _ITEM_CALLS)
 """Script n takes a journal from version n to n + 1. Only ever append."""
 
 

@@ -23,6 +23,7 @@ from providers.errors import NotFound
 from providers.report import ErrorInfo
 
 _OPEN_ORDER: Final = (ItemState.RUNNING, ItemState.WAITING, ItemState.PAUSED, ItemState.QUEUED)
+_ITEM: Final = "items.*, (SELECT json_group_object(kind, count) FROM item_calls WHERE item_id = items.id) AS calls"
 _ENDED_JOBS: Final = 50
 """How many finished jobs a snapshot tells of; unfinished ones all."""
 
@@ -128,13 +129,13 @@ def _window(
 
 def _open_items(db: Connection, state: ItemState, offset: int, limit: int, job_id: int | None) -> list[Row]:
     where, values = _of_job("state = ? AND finished_at IS NULL", job_id)
-    query = f"SELECT * FROM items WHERE {where} ORDER BY id LIMIT ? OFFSET ?"
+    query = f"SELECT {_ITEM} FROM items WHERE {where} ORDER BY id LIMIT ? OFFSET ?"
     return db.execute(query, (state, *values, limit, offset)).fetchall()
 
 
 def _ended_items(db: Connection, offset: int, limit: int, job_id: int | None) -> list[Row]:
     where, values = _of_job("finished_at IS NOT NULL", job_id)
-    query = f"SELECT * FROM items WHERE {where} ORDER BY finished_at DESC, id DESC LIMIT ? OFFSET ?"
+    query = f"SELECT {_ITEM} FROM items WHERE {where} ORDER BY finished_at DESC, id DESC LIMIT ? OFFSET ?"
     return db.execute(query, (*values, limit, offset)).fetchall()
 
 
@@ -144,7 +145,7 @@ def _of_job(where: str, job_id: int | None) -> tuple[str, tuple[int, ...]]:
 
 def item(db: Connection, item_id: int) -> ItemView:
     """Raises NotFound."""
-    row = db.execute("SELECT * FROM items WHERE id = ?", (item_id,)).fetchone()
+    row = db.execute(f"SELECT {_ITEM} FROM items WHERE id = ?", (item_id,)).fetchone()
     if row is None:
         raise NotFound(f"there is no item {item_id}")
     return _item_view(row)
@@ -152,7 +153,7 @@ def item(db: Connection, item_id: int) -> ItemView:
 
 def items_by_id(db: Connection, item_ids: Iterable[int]) -> list[ItemView]:
     """Those of them that are there."""
-    rows = (db.execute("SELECT * FROM items WHERE id = ?", (item_id,)).fetchone() for item_id in item_ids)
+    rows = (db.execute(f"SELECT {_ITEM} FROM items WHERE id = ?", (item_id,)).fetchone() for item_id in item_ids)
     return [_item_view(row) for row in rows if row is not None]
 
 
@@ -200,6 +201,7 @@ def _item_view(row: Row) -> ItemView:
         attempts=row["attempts"],
         elapsed_s=row["elapsed_s"],
         finished_at=row["finished_at"],
+        calls=json.loads(row["calls"]),
     )
 
 

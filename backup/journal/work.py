@@ -13,6 +13,8 @@ from providers.report import ErrorInfo
 
 _HELD: Final = "SELECT 1 FROM holds WHERE holds.instance = items.instance"
 _HELD_JOB: Final = "SELECT 1 FROM holds WHERE holds.instance = jobs.instance"
+Calls = Mapping[int, Mapping[tuple[str, str], int]]
+"""Requests by the item that they were sent for (0: none), and then by instance and kind."""
 MAX_CLEANUPS: Final = 8
 """Tries to remove what a cancelled item left, before it is left to the next worker."""
 
@@ -171,13 +173,21 @@ def has_work(db: Connection) -> bool:
     return is_busy(db) or bool(db.execute(held).fetchone()[0])
 
 
-def count_calls(tx: Connection, day: str, calls: Mapping[tuple[str, str], int]) -> None:
-    """Add requests by (instance, kind) to a day's (YYYY-MM-DD)."""
-    tx.executemany(
-        "INSERT INTO calls (day, instance, kind, count) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (day, instance, kind) DO UPDATE SET count = count + excluded.count",
-        [(day, instance, kind, count) for (instance, kind), count in calls.items()],
-    )
+def count_calls(tx: Connection, day: str, calls: Calls) -> None:
+    """Add requests to a day's (YYYY-MM-DD), and to those of the items that they were sent for."""
+    for item_id, counts in calls.items():
+        for (instance, kind), count in counts.items():
+            tx.execute(
+                "INSERT INTO calls (day, instance, kind, count) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (day, instance, kind) DO UPDATE SET count = count + excluded.count",
+                (day, instance, kind, count),
+            )
+            if item_id:
+                tx.execute(
+                    "INSERT INTO item_calls (item_id, kind, count) VALUES (?, ?, ?)"
+                    " ON CONFLICT (item_id, kind) DO UPDATE SET count = count + excluded.count",
+                    (item_id, kind, count),
+                )
 
 
 def all_calls(db: Connection) -> dict[str, dict[str, int]]:

@@ -14,6 +14,7 @@ import time
 from typing import Final
 
 from backup import logs
+from backup.calls import CallCounts
 from backup.facts import FactsOnDisk
 from backup.files import private_folder
 from backup.hardening import harden_process
@@ -21,7 +22,7 @@ from backup.journal import Journal, items, work
 from backup.paths import Paths
 from backup.transfer import Chances
 from backup.worker import start
-from backup.worker.crew import CallCounts, Crew
+from backup.worker.crew import Crew
 from backup.worker.drain import Drain
 from backup.worker.ledger import Ledger
 from backup.worker.listener import Listener

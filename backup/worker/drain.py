@@ -8,6 +8,7 @@ from collections.abc import Callable
 from sqlite3 import Connection
 from typing import Final
 
+from backup.calls import day_of
 from backup.journal import items, jobs, work
 from backup.journal.records import Cleanup, Item, Job, Wish
 from backup.worker.crew import Crew
@@ -70,7 +71,7 @@ class Drain:
         while any(lane.busy for lane in lanes) and self._crew.chances.clock() < deadline:
             self._woken.clear()
             self._woken.wait(0.05)
-        self._crew.calls.write(self._crew.ledger, self._crew.chances.now())
+        self._write_calls()
 
     def close(self) -> None:
         for lane in self._all_lanes():
@@ -150,10 +151,16 @@ class Drain:
         clock = self._crew.chances.clock()
         if clock - self._calls_written > _CALLS_EVERY_S:
             self._calls_written = clock
-            self._crew.calls.write(self._crew.ledger, self._crew.chances.now())
+            self._write_calls()
         for lane in self._all_lanes():
             if not lane.busy and clock - lane.quiet_since > _CLOSE_AFTER_S:
                 lane.shared.close_if_unused()
+
+    def _write_calls(self) -> None:
+        """Those that no item's end takes along: of scans, and of transfers that take long."""
+        day, taken = day_of(self._crew.chances.now()), self._crew.calls.take_all()
+        if taken:
+            self._crew.ledger.post(lambda tx: work.count_calls(tx, day, taken))
 
     def _lane(self, instance: str) -> Lane:
         with self._lock:

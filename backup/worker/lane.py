@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from sqlite3 import Connection
 from typing import Final
 
 import msgspec
 
 from backup import transfer
+from backup.calls import day_of, sent_for
 from backup.journal import items, jobs, work
 from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
 from backup.model import ItemKind, JobKind
@@ -230,7 +232,8 @@ class Lane:
                 if watcher:
                     outcomes = [self._transfer(provider, first, unit, watcher)]
                 else:
-                    outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._crew.chances)
+                    with sent_for({item.key: item.id for item in unit.group}):
+                        outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._crew.chances)
         except PlaceChanged as error:
             return self._pause_place(unit, ErrorInfo.of(error))
         except ProviderError as error:
@@ -239,17 +242,32 @@ class Lane:
         return outcomes
 
     def _transfer(self, provider: BaseProvider, item: Item, unit: _Unit, watcher: Entry) -> Outcome:
-        return Transfer(
+        attempt = Transfer(
             provider=provider,
             journal=self._crew.journal,
-            commit=self._crew.ledger.commit,
+            commit=partial(self._commit, item.id),
             item=item,
             job=self._job(item.job_id),
             watcher=watcher,
             cancel=unit.cancel,
             connections=unit.weight,
             chances=self._crew.chances,
-        ).run()
+        )
+        with sent_for(item.id):
+            return attempt.run()
+
+    def _commit(self, item_id: int, change: Callable[[Connection], None]) -> None:
+        """Checkpoints take along what was counted until then: a killed worker loses the requests of a part at most."""
+        self._crew.ledger.run(self._counting([item_id], change))
+
+    def _counting(self, item_ids: Iterable[int], change: Callable[[Connection], None]) -> Callable[[Connection], None]:
+        calls, day = self._crew.calls.take(item_ids), day_of(self._crew.chances.now())
+
+        def change_and_count(tx: Connection) -> None:
+            change(tx)
+            work.count_calls(tx, day, calls)
+
+        return change_and_count
 
     def _job(self, job_id: int) -> Job:
         found = self._jobs.get(job_id)
@@ -285,11 +303,12 @@ class Lane:
             for outcome in outcomes:
                 self._crew.board.leave(outcome.item_id)
 
+        counting = self._counting((outcome.item_id for outcome in outcomes), change)
         if at_once:
-            self._crew.ledger.run(change)
+            self._crew.ledger.run(counting)
             leave()
         else:
-            self._crew.ledger.post(change, leave)
+            self._crew.ledger.post(counting, leave)
 
     def _pause_place(self, unit: _Unit, error: ErrorInfo) -> list[Outcome]:
         """The instance points elsewhere, or cannot be used: what is queued for it pauses and says why."""
@@ -362,7 +381,7 @@ class Lane:
             if cleanup.job_kind is JobKind.DOWNLOAD:
                 transfer.discard_download(self._crew.journal, cleanup)
             else:
-                with self.shared.used_for(cleanup.place_id) as provider:
+                with self.shared.used_for(cleanup.place_id) as provider, sent_for(cleanup.item_id):
                     transfer.abandon_upload(provider, self._crew.journal, cleanup, cancel)
         except Cancelled:
             return None

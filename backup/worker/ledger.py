@@ -46,10 +46,6 @@ class Ledger:
         self._entries.put(_Entry(change, done))
         return done.result()
 
-    def commit(self, change: Callable[[Connection], None]) -> None:
-        """The same, as checkpoints want it."""
-        self.run(change)
-
     def post(self, change: Callable[[Connection], Any], then: Callable[[], None] | None = None) -> None:
         """Have a change made soon, and `then` called once it is on disk. After a crash it may not have been."""
         self._entries.put(_Entry(change, None, then))

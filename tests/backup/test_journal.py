@@ -369,12 +369,37 @@ def test_a_window_shows_running_first_and_what_ended_last_newest_first(journal: 
     assert of_job.item_count == 9
 
 
-def test_calls_are_counted_by_instance_and_kind(journal: Journal) -> None:
+def test_calls_are_counted_by_instance_kind_and_item(journal: Journal) -> None:
+    add_job(journal, 3)
     with journal.transaction() as tx:
-        work.count_calls(tx, "2026-11-21", {("a", "PutObject"): 2, ("b", "PutObject"): 9})
-        work.count_calls(tx, "2026-11-22", {("a", "PutObject"): 3, ("a", "HeadObject"): 1})
+        work.count_calls(tx, "2026-11-21", {1: {("a", "PutObject"): 2}, 0: {("b", "PutObject"): 9}})
+        work.count_calls(tx, "2026-11-22", {1: {("a", "PutObject"): 3, ("a", "HeadObject"): 1}, 2: {("a", "Get"): 4}})
     with journal.look() as db:
-        assert work.calls(db, "a") == {"PutObject": 5, "HeadObject": 1}
+        assert work.calls(db, "a") == {"PutObject": 5, "HeadObject": 1, "Get": 4}
+        assert work.all_calls(db)["b"] == {"PutObject": 9}
+        found = [views.item(db, 1), *views.snapshot(db).items, *views.items_by_id(db, [2])]
+    calls = {item.id: item.calls for item in found}
+    assert calls == {1: {"PutObject": 5, "HeadObject": 1}, 2: {"Get": 4}, 3: {}}
+
+
+def test_a_journal_from_before_items_had_calls_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with sqlite3.connect(path, isolation_level=None) as db:
+        schema.migrate(db, path, schema.MIGRATIONS[:2])
+        db.row_factory = sqlite3.Row
+        place = Place(instance="a", type="local", container="", settings="")
+        order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+        job = jobs.job(db, jobs.add_job(db, order, place, title="", destination="", now=1.0))
+        jobs.add_items(db, job, [NewItem(name="n", key="n")], now=1.0)
+        db.execute("INSERT INTO calls VALUES ('2026-11-21', 'a', 'PutObject', 7)")
+    db.close()
+    with Journal(path) as journal:
+        with journal.look() as found:
+            assert (views.item(found, 1).name, views.item(found, 1).calls) == ("n", {})
+        with journal.transaction() as tx:
+            work.count_calls(tx, "2026-11-21", {1: {("a", "PutObject"): 1}})
+        with journal.look() as found:
+            assert (views.item(found, 1).calls, work.calls(found, "a")) == ({"PutObject": 1}, {"PutObject": 8})
 
 
 def test_thousands_of_small_items_a_second(journal: Journal) -> None:
@@ -387,6 +412,7 @@ def test_thousands_of_small_items_a_second(journal: Journal) -> None:
         with journal.transaction() as tx:
             for item_id in claimed:
                 items.end(tx, Outcome(item_id=item_id, ending=Ending.DONE, sha256="a" * 64), now=2.0)
+                work.count_calls(tx, "2026-11-22", {item_id: {("disk", "PutObject"): 1}})
             ended += len(claimed)
             claimed = [item.id for item in items.claim(tx, "disk", 16, now=2.0)]
     assert 3000 / (time.process_time() - began) > 3000

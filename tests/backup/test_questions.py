@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from backup.config import edit
 from backup.model import Conflicts, JobKind
 from backup.paths import Paths
 from backup.questions import Questions, QuestionsClient
+from backup.queue import Queue
 from backup.rpc import ConnectionLost
 from providers.cancel import CancelToken
 from providers.errors import Authentication, Cancelled, InvalidConfiguration, NotFound, Transient
@@ -297,6 +299,8 @@ def test_secrets_of_a_draft_travel_over_the_pipe_alone(paths: Paths):
     asyncio.run(closing(QuestionsClient(paths), ask))
     for log in paths.logs_dir.glob("*"):
         assert canary not in log.read_text()
+    with contextlib.closing(Queue(paths)) as queue:
+        assert sum(queue.calls("aws_s3").values()) > 0  # what the child asked a service is counted too
 
 
 def test_a_killed_child_is_replaced_and_asked_again(paths: Paths, storage: Path):

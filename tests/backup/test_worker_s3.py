@@ -71,6 +71,12 @@ def test_killed_at_any_moment_it_resumes_and_sends_no_finished_part_again(
     assert rclone_s3.unfinished_uploads(bucket) == []
     again = [part for part in parts_that_arrived(rclone_proxy) if part in finished_before_kills]
     assert again == []
+    bench.queue.stop_worker()
+    # Three workers have sent each of the 8 parts once to the end; four stalled ones at most died uncounted.
+    calls, all_calls = bench.only_item(done).calls, bench.queue.calls("cloud")
+    assert calls["UploadPart"] >= 8
+    assert (calls["CreateMultipartUpload"], calls["CompleteMultipartUpload"]) == (1, 1)
+    assert all(all_calls[kind] >= count for kind, count in calls.items())
 
 
 def test_killed_right_after_the_commit_it_sends_nothing_again(

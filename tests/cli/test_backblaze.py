@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from backup.cli.diagnostics import ExitCode
 from backup.paths import Paths
 from backup.queue import Queue
+from providers.backblaze.transport import name_of_call
 from tests.cli.conftest import Cli
 from tests.credentials_fixture import SecretService
 from tests.servers.b2 import B2Server
 from tests.servers.b2_simulator import NEVER_SHOWN
+from tests.servers.fault_proxy import FaultProxy
 
 
 @pytest.fixture(autouse=True)
@@ -26,11 +29,23 @@ def _worker_stopped(paths: Paths) -> Iterator[None]:
         queue.close()
 
 
+@pytest.fixture
+def proxy(b2_server: B2Server) -> Iterator[FaultProxy]:
+    with FaultProxy(b2_server.port) as opened:
+        yield opened
+
+
 def test_the_whole_path_with_a_limited_key(
-    program: Cli, cli: Cli, paths: Paths, b2_server: B2Server, secret_service: SecretService, tmp_path: Path
+    program: Cli,
+    cli: Cli,
+    paths: Paths,
+    b2_server: B2Server,
+    proxy: FaultProxy,
+    secret_service: SecretService,
+    tmp_path: Path,
 ):
     bucket, key = b2_server.new_bucket()
-    for name, value in {"container": bucket, "realm": b2_server.url, "timeout": "10", "max_retries": "0"}.items():
+    for name, value in {"container": bucket, "realm": proxy.url, "timeout": "10", "max_retries": "0"}.items():
         assert cli("set-config", "backblaze", name, value).code == 0
     wrong = [
         cli("set-credentials", "backblaze", "--username", key.key_id, stdin="K003wrong"),
@@ -49,7 +64,11 @@ def test_the_whole_path_with_a_limited_key(
     queue = Queue(paths)
     assert queue.stop_worker()  # it writes its counts down as it leaves
     queue.close()
-    assert cli("status", "--json").json()["calls"]["backblaze"]["b2_upload_file"] == 1
+    arrived = Counter(name_of_call(request.path) for request in proxy.requests)
+    assert cli("status", "--json").json()["calls"] == {"backblaze": arrived}  # the checks' and the worker's, every one
+    (item,) = cli("transfers", "list", "--json").json()["items"]
+    assert item["calls"].pop("b2_upload_file") == 1
+    assert set(item["calls"]) == {"b2_authorize_account", "b2_get_upload_url", "b2_download_file_by_name"}
     assert "b2_upload_file" in cli("status").out
     places = [file.read_text() for file in [paths.config_file, *paths.logs_dir.iterdir()] if file.is_file()]
     places += [result.out + result.err for result in (*wrong, *results)]

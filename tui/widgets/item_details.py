@@ -41,6 +41,9 @@ def details(item: ItemView, now: float) -> list[tuple[str, str, Tone]]:
         lines.append(("proof", _PROOFS[item.proof], Tone.PROVED))
     if item.replaced:
         lines.append(("replaced", "an older one of that name", Tone.WAITING))
+    if item.calls:
+        requests = ", ".join(f"{count} {kind}" for kind, count in sorted(item.calls.items()))
+        lines.append(("requests", safe(requests), Tone.PLAIN))
     if item.finished_at is not None:
         took = f" · took {duration(item.elapsed_s)}" if item.elapsed_s else ""
         lines.append(("ended", when(item.finished_at, now) + took, Tone.PLAIN))

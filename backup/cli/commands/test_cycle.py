@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -44,8 +44,7 @@ def command(session: Session, output: Output, provider: str, size_bytes: int) ->
     name = session.service.instance(provider).name
     session.open_store_for(name)
     output.line(f"provider {name}, {size(size_bytes)}")
-    opened = OpenProviders(session.paths)
-    with _stopped_like_ctrl_c(), _watcher(output) as watcher:
+    with _stopped_like_ctrl_c(), _watcher(output) as watcher, closing(OpenProviders(session.paths)) as opened:
         report = run_cycle(lambda cancel: opened.fresh(name, cancel), size_bytes, watcher)
     output.document(
         {

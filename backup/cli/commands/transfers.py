@@ -40,7 +40,8 @@ def list_transfers(session: Session, output: Output, job_id: int | None, maximum
 
     \b
     JSON: {"totals": {...}, "jobs": [{"id", "kind", "instance", "title", "counts", ...}],
-    "items": [{"id", "job_id", "name", "state", "bytes_done", "size_bytes", "error", "proof", ...}], "item_count"}
+    "items": [{"id", "job_id", "name", "state", "bytes_done", "size_bytes", "error", "proof",
+    "calls": {"<kind of request>": how many}, ...}], "item_count"}
     """
     snapshot = session.service.snapshot(limit=maximum, job_id=job_id)
     output.document(snapshot)

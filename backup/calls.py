@@ -1,0 +1,120 @@
+"""Requests to services, counted where they are sent: they may cost money."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Final
+
+from backup.journal import Journal, work
+from backup.paths import Paths
+from providers.context import active_key
+from providers.errors import ProviderError
+
+_LOG: Final = logging.getLogger(__name__)
+_LINGER_S: Final = 1.0
+"""How long counts may gather before they are written down: one commit for a burst of questions."""
+NO_ITEM: Final = 0
+
+_ITEMS: ContextVar[int | Mapping[str, int]] = ContextVar("items that requests are sent for", default=NO_ITEM)
+
+
+class sent_for:
+    """While inside, requests of this thread, and of the parts that it begins, belong to an item; or to one of several,
+    by key: a request that serves them all together belongs to none."""
+
+    __slots__ = ("_items", "_reset")
+
+    def __init__(self, items: int | Mapping[str, int]) -> None:
+        self._items = items
+
+    def __enter__(self) -> None:
+        self._reset = _ITEMS.set(self._items)
+
+    def __exit__(self, *_: object) -> None:
+        _ITEMS.reset(self._reset)
+
+
+def _item_now() -> int:
+    items = _ITEMS.get()
+    return items if isinstance(items, int) else items.get(active_key(), NO_ITEM)
+
+
+class CallCounts:
+    """Counted in memory, by item; whoever takes counts out writes them down. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[int, Counter[tuple[str, str]]] = {}
+
+    def counter(self, instance: str) -> Callable[[str], None]:
+        """For `ProviderContext.count_call`."""
+
+        def count(kind: str) -> None:
+            item_id = _item_now()
+            with self._lock:
+                counts = self._counts.get(item_id)
+                if counts is None:
+                    counts = self._counts[item_id] = Counter()
+                counts[instance, kind] += 1
+
+        return count
+
+    def take(self, item_ids: Iterable[int]) -> work.Calls:
+        """What was counted for these items since they were last taken."""
+        with self._lock:
+            return {item_id: found for item_id in item_ids if (found := self._counts.pop(item_id, None))}
+
+    def take_all(self) -> work.Calls:
+        with self._lock:
+            taken, self._counts = self._counts, {}
+        return taken
+
+
+class CallsOnDisk:
+    """Counts of a process that has no worker's ledger: written into the journal's file a moment after they came.
+    Counts that cannot be written down are lost, and nothing else."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._path = paths.journal_file
+        self._counts = CallCounts()
+        self._lock = threading.Lock()
+        self._later: threading.Timer | None = None
+
+    def counter(self, instance: str) -> Callable[[str], None]:
+        """For `ProviderContext.count_call`."""
+        count = self._counts.counter(instance)
+
+        def count_and_write(kind: str) -> None:
+            count(kind)
+            with self._lock:
+                if self._later is None:
+                    self._later = threading.Timer(_LINGER_S, self.write)
+                    self._later.daemon = True
+                    self._later.start()
+
+        return count_and_write
+
+    def write(self) -> None:
+        """Write down what was counted so far."""
+        with self._lock:
+            later, self._later = self._later, None
+        if later is None:
+            return
+        later.cancel()
+        taken = self._counts.take_all()
+        try:
+            with Journal(self._path) as journal, journal.transaction(quiet=True) as tx:
+                work.count_calls(tx, day_of(time.time()), taken)
+        except ProviderError as error:
+            _LOG.warning("counts of requests cannot be kept: %s", error)
+
+
+def day_of(now: float) -> str:
+    """YYYY-MM-DD, in UTC."""
+    return datetime.fromtimestamp(now, UTC).date().isoformat()
