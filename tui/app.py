@@ -32,7 +32,7 @@ from screens.settings import SettingsScreen
 from screens.transfers import TransfersScreen
 from tui.bridge import Bridge, StoreLocked
 from tui.hang_up import LOOK_EVERY_S, has_terminal, terminal_is_gone
-from tui.text import count
+from tui.text import count, safe
 from tui.theme import THEMES
 from tui.widgets.one_line import KeyBar, Mode
 
@@ -64,6 +64,8 @@ class BackupConsole(App[None]):
             self.register_theme(theme)
         self.theme = THEMES[0].name
         self.bridge = Bridge(self, service, questions, interval_s=interval_s)
+        self.command = self.TITLE
+        """What was typed to open the console, for hints about the command line."""
 
     def on_mount(self) -> None:
         """Before anything is painted: who sees the console may already end it."""
@@ -90,7 +92,7 @@ class BackupConsole(App[None]):
             self.exit()
             return
         words = "1 transfer goes on" if under_way == 1 else f"{count(under_way, 'transfer')} go on"
-        self.exit(message=Text(f"{words} in the background. See them: homeserver-backup transfers list"))
+        self.exit(message=Text(f"{words} in the background. See them: {safe(self.command)} transfers list"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The store is opened from every mode: 'unlock' while it is locked, else whatever it takes."""
@@ -149,8 +151,9 @@ class BackupConsole(App[None]):
         self._close_messages_no_wait()
 
 
-def run(paths: Paths) -> int:
-    """Open the console and stay until it is left; returns the exit code."""
+def run(paths: Paths, *, command: str) -> int:
+    """Open the console and stay until it is left; returns the exit code. `command` is what was typed to open it."""
     app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app.command = command
     app.run()
     return app.return_code or 0

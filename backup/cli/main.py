@@ -6,12 +6,12 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from backup import __version__
+from backup.cli.naming import PROGRAM, in_its_words, program_name
 
 if TYPE_CHECKING:
     from backup.cli.session import Session
@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"backup.cli.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
-        return command
+        return in_its_words(command, ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -65,7 +65,7 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        click.echo(f"homeserver-backup {__version__}")
+        click.echo(f"{PROGRAM} {__version__}")
         ctx.exit()
 
 
@@ -109,7 +109,7 @@ def _open_console(ctx: click.Context, session: Session) -> int:
     session.see_state_folder()
     from tui.app import run
 
-    return run(session.paths)
+    return run(session.paths, command=ctx.info_name or PROGRAM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,12 +118,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     harden_process()
     return run(sys.argv[1:] if argv is None else argv, program_name(sys.argv[0]))
-
-
-def program_name(argv0: str) -> str:
-    """What the user typed: `homeserver-backup`, `backup-venv`, or the module form."""
-    name = Path(argv0).name
-    return "python -m backup" if name in {"__main__.py", ""} else name
 
 
 def run(argv: Sequence[str], prog: str, session: Session | None = None) -> int:

@@ -22,7 +22,7 @@ WARNING = Question(
         Fact("shows", "every key in clear, as text and as QR codes, on this screen"),
         Fact("so", "whoever sees it can read, change and delete these backups", Tone.WAITING),
         Fact("kept", "nowhere: it leaves the screen when it is closed"),
-        Fact("for paper", "homeserver-backup credentials recovery-kit | lpr"),
+        Fact("for paper", "on the command line: credentials recovery-kit | lpr"),
     ],
     [Choice("Show it", True)],
     danger=True,

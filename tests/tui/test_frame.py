@@ -81,10 +81,12 @@ async def test_leaving_says_that_transfers_go_on_and_ends_the_child(capsys: pyte
     service, questions = StandInService(), StandInQuestions()
     service.totals = QueueTotals(uploading=2, queued=1)
     app = console(service, questions)
+    app.command = "./backup-venv"
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.bridge.snapshot.totals.uploading == 2)
         await pilot.press("q")
-    assert "3 transfers go on in the background" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "3 transfers go on in the background. See them: ./backup-venv transfers list" in said
     assert questions.closed
     assert service.calls == []
 

@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from backup.cli.naming import in_its_words
+
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "status": ("looking", "Which store is used, what it protects against, what is in it."),
     "list": ("looking", "Each credential: set, missing, last used, expiring."),
@@ -38,7 +40,7 @@ class _Verbs(click.Group):
             return None
         module = importlib.import_module(f"{__name__}.{VERBS[cmd_name][0]}")
         found: click.Command = module.COMMANDS[cmd_name]
-        return found
+        return in_its_words(found, ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
