@@ -37,16 +37,29 @@ class GrantOnWire(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, str]
     account: str
     warnings: tuple[str, ...]
+    expires_at: float | None = None
 
     @classmethod
     def of(cls, grant: Grant) -> GrantOnWire:
         revealed = {name: secret.reveal() for name, secret in grant.secrets.items()}
-        return cls(secrets=revealed, values=grant.values, account=grant.account, warnings=grant.warnings)
+        return cls(
+            secrets=revealed,
+            values=grant.values,
+            account=grant.account,
+            warnings=grant.warnings,
+            expires_at=grant.expires_at,
+        )
 
     def grant(self) -> Grant:
         hidden = {name: Secret(text) for name, text in self.secrets.items()}
         redaction.hide(*hidden.values())
-        return Grant(secrets=hidden, values=self.values, account=self.account, warnings=self.warnings)
+        return Grant(
+            secrets=hidden,
+            values=self.values,
+            account=self.account,
+            warnings=self.warnings,
+            expires_at=self.expires_at,
+        )
 
     def __repr__(self) -> str:
         return f"GrantOnWire(account={self.account!r})"

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from backup import config, setup
-from backup.credentials import CredentialStore, imports, imports_rclone
+from backup.credentials import CredentialStore, imports, imports_aws, imports_rclone
 from backup.credentials.imports import Findings, Imported
 from backup.files import write_private
 from backup.paths import Paths
@@ -51,7 +51,7 @@ def findings(source: ImportSource, text: str, config_text: str = "") -> Findings
         case ImportSource.EARLIER_JSON:
             return imports.from_earlier_json(text)
         case ImportSource.AWS:
-            return imports.from_aws_profiles(text, config_text)
+            return imports_aws.from_aws(text, config_text)
         case ImportSource.RCLONE:
             return imports_rclone.from_rclone(text)
 
@@ -111,7 +111,9 @@ def _save(paths: Paths, store: CredentialStore, instance: Imported, wanted_name:
     name = wanted_name or _free_name(instance.name, taken)
     if wanted_name and wanted_name in taken:
         raise InvalidConfiguration(f"there is an instance {name!r} already", field="name", hint="Choose another name.")
-    setup.save_instance(paths, store, name, instance.service, instance.values, instance.secrets)
+    setup.save_instance(
+        paths, store, name, instance.service, instance.values, instance.secrets, expires_at=instance.expires_at
+    )
     return Saved(source=instance.source, name=name, secrets=tuple(instance.secrets), notes=instance.notes)
 
 

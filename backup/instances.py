@@ -172,7 +172,8 @@ def store_credentials(
 ) -> None:
     """Add to what the keyring holds for an instance. `secrets` are by setting, under the service's own names or the
     guide's; an empty Secret removes that one, a `username` of None leaves it as it is. `instance`:
-    as it is about to be saved, where the file does not have it yet.
+    as it is about to be saved, where the file does not have it yet. `expires_at`: of these secrets; a note of an end
+    stays while no secret is changed.
 
     Raises InvalidConfiguration for a secret that the service does not have, and CredentialStoreError; then nothing was
     changed.
@@ -182,7 +183,7 @@ def store_credentials(
     cls = _settings_class(registry.spec(instance.type))
     password_field = (cls.credential_pair or ("username", "password"))[1]
     store = store or CredentialStore(paths)
-    noted = instance.credentials_key in configuration.credentials
+    noted = configuration.credentials.get(instance.credentials_key)
     old = (store.get(instance.credentials_key) if noted else None) or Credentials()
     password, extra = old.password, dict(old.extra)
     for key, secret in secrets.items():
@@ -198,7 +199,8 @@ def store_credentials(
         extra={key: secret for key, secret in extra.items() if secret},
     )
     if new:
-        store.set(instance.credentials_key, new, expires_at=expires_at)
+        ends_at = expires_at if secrets or noted is None else noted.expires_at
+        store.set(instance.credentials_key, new, expires_at=ends_at)
     elif old:
         store.remove(instance.credentials_key)
 

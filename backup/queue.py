@@ -253,6 +253,11 @@ class Queue:
         if key:
             self._ask("unlock", {"key": key.reveal()})
 
+    def key_of_worker(self) -> Secret | None:
+        """What opens the vault, from the worker at work; None when there is none, or it does not have it."""
+        found = self._ask("handover")
+        return Secret(str(found.get("key", ""))) if isinstance(found, dict) else None
+
     def lock_store(self) -> None:
         """Have the worker forget what opens the vault."""
         self._ask("lock")

@@ -58,13 +58,17 @@ class Service(StoreService):
         secrets: Mapping[str, Secret] | None = None,
         *,
         enable: bool = False,
+        expires_at: float | None = None,
     ) -> InstanceInfo:
         """Create or change an instance from what was typed into a form (unparsed text per field; fields left out stay
-        as they are). Secrets go to the credential store, first; when that fails nothing is saved.
+        as they are). Secrets go to the credential store, first; when that fails nothing is saved. `expires_at`: of the
+        secrets, as in `set_credentials`.
 
         Raises InvalidConfiguration naming the field, CredentialStoreError.
         """
-        info = setup.save_instance(self.paths, self._store, name, service, values, secrets or {}, enable=enable)
+        info = setup.save_instance(
+            self.paths, self._store, name, service, values, secrets or {}, enable=enable, expires_at=expires_at
+        )
         self._tell_worker(name)
         return info
 

@@ -28,6 +28,7 @@ def save_instance(
     secrets: Mapping[str, Secret],
     *,
     enable: bool = False,
+    expires_at: float | None = None,
 ) -> InstanceInfo:
     """`Service.save_instance`. Everything is checked before anything is kept; what was kept is put back when the file
     fails."""
@@ -44,7 +45,9 @@ def save_instance(
         _write(paths, name, service, parsed)
         return instances.describe(paths, name)
     with _put_back_on_failure(store, configuration, instance.credentials_key):
-        instances.store_credentials(paths, name, username, secrets, store=store, instance=instance)
+        instances.store_credentials(
+            paths, name, username, secrets, store=store, instance=instance, expires_at=expires_at
+        )
         if username is not None:
             parsed[user_field] = ""  # the entry in the store is its one home
         _write(paths, name, service, parsed)
@@ -141,7 +144,7 @@ def _put_back_on_failure(store: CredentialStore, configuration: Configuration, k
         yield
     except BaseException:
         if old is not None:
-            store.set(key, old)
+            store.set(key, old, expires_at=configuration.credentials[key].expires_at)
         elif store.has(key):
             store.remove(key)
         raise

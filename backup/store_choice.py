@@ -66,18 +66,6 @@ def use(paths: Paths, backend: StoreBackend) -> None:
             draft.choose_store(backend)
 
 
-def remove_slot(paths: Paths, slot_id: str) -> None:
-    """`StoreService.remove_slot`."""
-    from backup.credentials.vault import VaultKeyring
-    from backup.credentials.vault_errors import VaultLocked
-
-    vault = VaultKeyring(vault_path(paths))
-    key = vault.unlocked.key
-    if key is None:
-        raise VaultLocked("the vault is locked")
-    vault.file.remove_slot(key, slot_id)
-
-
 def _problem(paths: Paths, kind: StoreBackend, probe_s: float) -> CredentialStoreError | None:
     try:
         backend = selection.make(paths, kind)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from backup import config, credential_use, instances
+from backup import config, credential_use, instances, store_slots
 from backup.config import Configuration
-from backup.credentials import CredentialStore, CredentialStoreError, opening, selection
+from backup.credentials import CredentialStore, opening
 from backup.credentials.vault_place import vault_path
 from backup.model import InstanceInfo, StoreState
 from backup.paths import Paths
@@ -16,7 +16,6 @@ from backup.store_model import (
     Answer,
     CredentialFact,
     CredentialState,
-    SlotFact,
     StoreBackend,
     StoreFact,
     StoreFacts,
@@ -37,11 +36,7 @@ _NO_ROOT: Final = StoreFact(
 def facts(paths: Paths, store: CredentialStore, queue: Queue) -> StoreFacts:
     """`StoreService.store_facts`."""
     configuration = config.load(paths)
-    status = store.status()
-    try:
-        kind = selection.kind_of(selection.choose(paths))
-    except CredentialStoreError:
-        kind = None
+    kind, status = store.look()
     return StoreFacts(
         status=status,
         backend=kind,
@@ -50,7 +45,9 @@ def facts(paths: Paths, store: CredentialStore, queue: Queue) -> StoreFacts:
         pinned=configuration.store.backend is not None,
         facts=told(kind, configuration.store),
         credentials=credentials(paths, configuration),
-        slots=_slots(paths) if kind is StoreBackend.VAULT and status.state is not StoreState.NO_COLLECTION else (),
+        slots=store_slots.slots(paths)
+        if kind is StoreBackend.VAULT and status.state is not StoreState.NO_COLLECTION
+        else (),
         left_in=configuration.store.left_in,
         worker_unlocked=queue.worker_unlocked() if paths.journal_file.exists() else None,
     )
@@ -97,7 +94,7 @@ def _of_vault(settings: StoreSettings) -> tuple[StoreFact, ...]:
         StoreFact(
             question="protects against other processes of yours",
             answer=Answer.NO,
-            why="one that runs as you can watch what you type or act in your name",
+            why="one that runs as you can watch what you type, or ask the worker for the key while it has it",
         ),
         _NO_ROOT,
     )
@@ -191,15 +188,3 @@ def _state(expires_at: float | None, now: float) -> CredentialState:
     if expires_at is None or expires_at > now + SOON_S:
         return CredentialState.SET
     return CredentialState.EXPIRING if expires_at > now else CredentialState.EXPIRED
-
-
-def _slots(paths: Paths) -> tuple[SlotFact, ...]:
-    from backup.credentials.vault import VaultKeyring
-
-    try:
-        slots = VaultKeyring(vault_path(paths)).file.describe().slots
-    except CredentialStoreError:
-        return ()  # the status says what is wrong with it
-    return tuple(
-        SlotFact(id=slot.id, kind=slot.kind.value, label=slot.label, created_at=slot.created_at) for slot in slots
-    )

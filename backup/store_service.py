@@ -11,11 +11,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backup import adoption, store_choice, store_facts
+from backup import adoption, store_choice, store_facts, store_slots
 from backup.credentials import CredentialStore, CredentialStoreError, opening, selection
 from backup.model import StoreStatus
 from backup.paths import Paths
-from backup.store_model import CredentialFact, MoveProgress, MoveResult, StoreBackend, StoreChoice, StoreFacts
+from backup.store_model import (
+    CredentialFact,
+    MoveProgress,
+    MoveResult,
+    SlotFact,
+    StoreBackend,
+    StoreChoice,
+    StoreFacts,
+)
 from providers.secret import Secret
 
 if TYPE_CHECKING:
@@ -85,7 +93,8 @@ class StoreService:
         return self.store_status()
 
     def open_store(self, ask: Callable[[], Secret] | None = None) -> None:
-        """Open the vault by what is set up for when nobody is there: systemd's credential, a key file,
+        """Open the vault by what the worker at work has it open with (so that a passphrase is typed once for as long as
+        it is at work); else by what is set up for when nobody is there: systemd's credential, a key file,
         `password_command` (at most 30 s); else by the passphrase that `ask` gets, up to three times. Without any of
         them, and where there is no store, nothing happens: whoever uses it says so. Raises CredentialStoreError when
         they do not open it."""
@@ -93,6 +102,7 @@ class StoreService:
             backend = selection.choose(self.paths)
         except CredentialStoreError:
             return
+        opening.open_as(self.paths, backend, self._queue.key_of_worker)
         opening.open_by_itself(self.paths, backend, ask)
 
     def create_store(self, passphrase: Secret, backend: StoreBackend | None = None) -> StoreStatus:
@@ -116,9 +126,21 @@ class StoreService:
         for a keyring of the system's. A second for the two."""
         opening.change_passphrase(self.paths, self.chosen_store(), old, new)
 
+    def add_passphrase(self, passphrase: Secret, label: str) -> SlotFact:
+        """One more passphrase that opens the vault. Raises VaultLocked, SlotRefused. Half a second."""
+        return store_slots.add_passphrase(self.paths, passphrase, label)
+
+    def renew_key(self, passphrase: Secret, *, drop_others: bool = False) -> tuple[SlotFact, ...]:
+        """A new data key for the vault, so that nobody who ever had the old one, or what opened a slot since removed,
+        can read it; the slots that are left. What `passphrase`, the key file and `password_command` open stays; raises
+        SlotRefused for the others unless `drop_others`, WrongPassphrase. A second for each passphrase."""
+        kept = store_slots.renew_key(self.paths, passphrase, drop_others=drop_others)
+        self._queue_opened()
+        return kept
+
     def remove_slot(self, slot_id: str) -> None:
         """Take a way to open the vault away. Raises SlotRefused for the last one, VaultLocked."""
-        store_choice.remove_slot(self.paths, slot_id)
+        store_slots.remove_slot(self.paths, slot_id)
 
     def set_up_unattended(self, wanted: Wanted) -> Made:
         """Have the vault open by itself for jobs, and write their units. Needs it unlocked once. Raises
@@ -165,6 +187,7 @@ class StoreService:
         """
         from backup.credentials import moving
 
+        opening.open_as(self.paths, selection.make(self.paths, StoreBackend.VAULT), self._queue.key_of_worker)
         result = moving.move(self.paths, to, confirm_delete=confirm_delete, on_progress=on_progress, ask=ask)
         self._queue_opened()
         return result

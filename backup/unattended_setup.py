@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from backup import config
+from backup import config, store_slots
 from backup.credentials import passphrase, selection
 from backup.credentials.unattended import (
     PROTECTION,
@@ -25,8 +25,7 @@ from backup.credentials.unattended import (
     write_units,
 )
 from backup.credentials.vault import VaultKeyring
-from backup.credentials.vault_errors import VaultLocked, WrongKey
-from backup.credentials.vault_file import DataKey
+from backup.credentials.vault_errors import WrongKey
 from backup.credentials.vault_place import vault_path
 from backup.credentials.vault_slots import RawKey
 from backup.files import private_folder
@@ -119,7 +118,7 @@ def set_up(paths: Paths, wanted: Wanted, program: tuple[str, ...]) -> Made:
 def add_key_slot(paths: Paths, label: str) -> Secret:
     """A new slot of the vault, for a key that is returned and kept nowhere. Raises VaultLocked, SlotRefused."""
     key = RawKey.generate()
-    _add_slot(paths, key, label)
+    store_slots.add_slot(paths, key, label)
     return key.text()
 
 
@@ -161,13 +160,13 @@ def _make_key_file(paths: Paths, path: Path) -> None:
     if not os.path.lexists(path):
         if path.parent == paths.state_dir:
             private_folder(path.parent)
-        _data_key(paths)
+        store_slots.data_key(paths)
         passphrase.write_key_file(path, RawKey.generate())
     key = passphrase.read_key_file(path)
     try:
         vault.file.open(key)
     except WrongKey:
-        _add_slot(paths, key, f"key file {path}")
+        store_slots.add_slot(paths, key, f"key file {path}")
 
 
 def _try_command(paths: Paths, command: tuple[str, ...]) -> None:
@@ -175,16 +174,3 @@ def _try_command(paths: Paths, command: tuple[str, ...]) -> None:
     if not command:
         raise InvalidConfiguration("password_command: none was given", field="password_command", hint="Name a command.")
     VaultKeyring(vault_path(paths)).file.open(passphrase.from_command(command))
-
-
-def _add_slot(paths: Paths, key: RawKey, label: str) -> None:
-    VaultKeyring(vault_path(paths)).file.add_slot(_data_key(paths), key, label=label)
-
-
-def _data_key(paths: Paths) -> DataKey:
-    vault = VaultKeyring(vault_path(paths))
-    vault.file.describe()  # what is wrong with the file goes before that it is locked
-    vault.open_by_key()
-    if vault.unlocked.key is None:
-        raise VaultLocked("the vault is locked")
-    return vault.unlocked.key

@@ -89,6 +89,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """Whose it is, for a person to recognise: an e-mail address or a name."""
     warnings: tuple[str, ...] = ()
     """What to know before relying on it, such as a grant that ends after seven days."""
+    expires_at: float | None = None
+    """Seconds since the epoch at which it ends; None where the service names no end."""
 
 
 class AuthorizationFlow(ABC):

@@ -7,7 +7,6 @@ was read, since any part of it may be a secret.
 
 from __future__ import annotations
 
-import configparser
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -33,6 +32,8 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     """What it was called there."""
     values: dict[str, str]
     secrets: dict[str, Secret]
+    expires_at: float | None = None
+    """When the secrets end, in seconds since 1970, where that is written there."""
     notes: tuple[str, ...] = ()
     """What a person should know: left out, still missing."""
 
@@ -53,6 +54,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     service: str
     fields: Mapping[str, Any]
+    expires_at: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -98,7 +100,13 @@ def _fit(item: Found, cls: type[ProviderSettings], name: str) -> Imported:
     if missing:
         notes.append(f"still to be set: {', '.join(missing)}")
     return Imported(
-        name=name, service=item.service, source=item.source, values=values, secrets=secrets, notes=tuple(notes)
+        name=name,
+        service=item.service,
+        source=item.source,
+        values=values,
+        secrets=secrets,
+        expires_at=item.expires_at,
+        notes=tuple(notes),
     )
 
 
@@ -184,61 +192,3 @@ def _json(text: str) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise InvalidConfiguration("it is not a configuration: no JSON object", hint="Look at the file.")
     return tree
-
-
-# AWS profiles
-
-_NO_KEYS: Final = {
-    "role_arn": "it assumes a role",
-    "credential_process": "its keys come from a command",
-    "sso_session": "it signs in with SSO",
-    "sso_start_url": "it signs in with SSO",
-}
-
-
-def from_aws_profiles(credentials: str, config: str = "", services: Services | None = None) -> Findings:
-    """Every profile of ~/.aws/credentials, with region and endpoint from ~/.aws/config.
-
-    A profile whose keys are made anew each time is skipped: its name in the setting `profile` is the way to use it.
-    Raises InvalidConfiguration when a text is no such file.
-    """
-    profiles: dict[str, dict[str, str]] = {}
-    for text, prefix in ((config, "profile "), (credentials, "")):
-        for section, values in _ini(text).items():
-            if prefix and not (section.startswith(prefix) or section == "default"):
-                continue
-            profiles.setdefault(section.removeprefix(prefix).strip(), {}).update(values)
-    return fitted((_profile(name, values) for name, values in profiles.items()), services)
-
-
-def _profile(name: str, values: Mapping[str, str]) -> Found | Skipped:
-    if not values.get("aws_access_key_id") or not values.get("aws_secret_access_key"):
-        reason = next((why for key, why in _NO_KEYS.items() if key in values), "it has no keys")
-        return Skipped(
-            source=name, reason=f"{reason}; write its name into the setting `profile` of an instance instead"
-        )
-    session = values.get("aws_session_token")
-    nested = dict(re.findall(r"^\s*(\w+)\s*=\s*(\S+)\s*$", values.get("s3", ""), re.MULTILINE))
-    return Found(
-        source="aws_s3" if name == "default" else name,
-        service="aws_s3",
-        fields={
-            "access_key": values["aws_access_key_id"],
-            "secret_key": values["aws_secret_access_key"],
-            "session_token": session,
-            "region": values.get("region"),
-            "endpoint_url": nested.get("endpoint_url") or values.get("endpoint_url"),
-            "addressing_style": nested.get("addressing_style"),
-        },
-        notes=("these are temporary credentials, which end within hours",) if session else (),
-    )
-
-
-def _ini(text: str) -> dict[str, dict[str, str]]:
-    parser = configparser.RawConfigParser(default_section="\0", strict=False)
-    try:
-        parser.read_string(text.removeprefix("\ufeff"))
-    except configparser.Error as error:  # its text repeats lines of the file
-        line = getattr(error, "lineno", None) or next((number for number, _ in getattr(error, "errors", ())), 0)
-        raise InvalidConfiguration(f"it is no file of AWS profiles: line {line}", hint="Look there.") from None
-    return {section: dict(parser.items(section)) for section in parser.sections()}

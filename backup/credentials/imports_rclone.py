@@ -170,6 +170,7 @@ def _maybe(text: str) -> Secret | None:
 
 
 def _refresh_token(remote: Remote) -> Secret | None:
+    """Its `expiry` is that of the access token, an hour or four: the refresh token has no end that rclone knows."""
     try:
         token = json.loads(remote.get("token") or "{}").get("refresh_token")
     except (ValueError, AttributeError):

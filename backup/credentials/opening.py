@@ -6,12 +6,14 @@ Every passphrase that passes here is blackened in logs from then on.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from backup import config, redaction
 from backup.credentials import selection
+from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault_place import unlocked_here, vault_path
 from backup.paths import Paths
 from backup.store_model import StoreBackend
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from backup.credentials.vault import VaultKeyring
     from backup.credentials.vault_slots import KdfCost
 
+_LOG: Final = logging.getLogger(__name__)
 _TRIES: Final = 3
 _ELSEWHERE: Final = "Unlock it by its own means."
 
@@ -38,22 +41,55 @@ def open_by_itself(paths: Paths, backend: KeyringBackend, ask: Callable[[], Secr
     Takes as long as the command (at most 30 s) or the person does. Raises CredentialStoreError when neither opens it;
     a person has three tries.
     """
-    if selection.kind_of(backend) is not StoreBackend.VAULT:
+    if not _is_shut(backend):
         return
     from backup.credentials import passphrase
-    from backup.credentials.vault import VaultKeyring
 
-    assert isinstance(backend, VaultKeyring)
-    if backend.unlocked or backend.opens_by_key or not backend.file.exists():
-        return
     with _opening:
-        if backend.unlocked:
+        if is_open(paths):
             return
         command = config.load(paths).store.password_command
         if command:
             unlock(paths, passphrase.from_command(command), StoreBackend.VAULT)
         elif ask:
             _unlock_by_asking(paths, ask)
+
+
+def open_as(paths: Paths, backend: KeyringBackend, held: Callable[[], Secret | None]) -> None:
+    """Open a vault that is still locked with what another process of this program `held` it open with. Nothing happens
+    where that one has nothing, or something that is out of date."""
+    if not _is_shut(backend):
+        return
+    handed = held()
+    if handed is None:
+        return
+    try:
+        accept(paths, handed)
+    except CredentialStoreError as error:
+        _LOG.info("what another process has does not open the vault: %s", error)
+
+
+def _is_shut(backend: KeyringBackend) -> bool:
+    """Whether it is a vault that is there, and stays locked: no key opens it, or one that fits no more, which must not
+    keep a person out."""
+    if selection.kind_of(backend) is not StoreBackend.VAULT:
+        return False
+    from backup.credentials.vault import VaultKeyring
+    from backup.credentials.vault_errors import PassphraseError, WrongKey
+
+    assert isinstance(backend, VaultKeyring)
+    if backend.unlocked or not backend.file.exists():
+        return False
+    if not backend.opens_by_key:
+        return True
+    try:
+        backend.open_by_key()
+    except (PassphraseError, WrongKey) as error:
+        _LOG.warning("what is set up for jobs does not open the vault: %s", error)
+        return True
+    except CredentialStoreError:
+        return False  # nothing opens this one: whoever uses it says why
+    return False
 
 
 def _unlock_by_asking(paths: Paths, ask: Callable[[], Secret]) -> None:

@@ -15,6 +15,7 @@ from backup.credentials.errors import CredentialStoreError, keyring_errors
 from backup.files import exclusive_lock, private_folder
 from backup.model import StoreState, StoreStatus
 from backup.paths import Paths
+from backup.store_model import StoreBackend
 from providers.secret import Secret
 
 if TYPE_CHECKING:
@@ -44,14 +45,19 @@ class CredentialStore:
 
     def status(self) -> StoreStatus:
         """Which backend, and whether it can be used now. Never raises, runs no `password_command`, asks nobody."""
-        title = ""
+        return self.look()[1]
+
+    def look(self) -> tuple[StoreBackend | None, StoreStatus]:
+        """As `status`, with the kind of store (None where there is none to choose): it is chosen and asked once, so
+        that a hung keyring is waited for once."""
+        kind, title = None, ""
         try:
             backend = self._choose()
-            title = selection.title(backend)
+            kind, title = selection.kind_of(backend), selection.title(backend)
             self._ask_backend(backend, selection.check)
         except CredentialStoreError as error:
-            return StoreStatus(state=_state(error), backend=title, detail=error.message, hint=error.hint)
-        return StoreStatus(state=StoreState.READY, backend=title)
+            return kind, StoreStatus(state=_state(error), backend=title, detail=error.message, hint=error.hint)
+        return kind, StoreStatus(state=StoreState.READY, backend=title)
 
     def get(self, key: str) -> Credentials | None:
         """The entry, or None when there is none. Its secrets are blackened in logs from now on."""

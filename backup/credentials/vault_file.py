@@ -200,7 +200,10 @@ class VaultFile:
             lost = [slot for slot in header.slots if slot.id not in owned]
             if not owned or (lost and not drop_others):
                 names = ", ".join(f"{slot.id} ({slot.label or slot.kind.value})" for slot in lost)
-                raise SlotRefused(f"these slots would be lost: {names}", hint="Give what opens them too, or drop them.")
+                raise SlotRefused(
+                    f"these slots would be lost: {names}",
+                    hint="Give what opens them too, or drop them (--drop-others).",
+                )
             renewed = DataKey.generate(key.vault_id)
             renewed.saw(key.newest)
             bare = msgspec.structs.replace(header, key_id=renewed.key_id)

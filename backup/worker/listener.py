@@ -48,6 +48,9 @@ class _Instance(msgspec.Struct):
 class _Key(msgspec.Struct):
     key: str
 
+    def __repr__(self) -> str:
+        return "_Key()"
+
 
 class Listener:
     """Answers in threads of its own until `close`.
@@ -60,6 +63,7 @@ class Listener:
     credentials_changed  open an instance (or all) anew, and let go on what waited
     unlock               what opens the vault (`opening.handover`); what waited for credentials goes on
     lock                 forget it; what is under way goes on, what begins from now on waits
+    handover             what opens the vault, for another process of the same user; nothing while it is locked
     stop                 park everything and end
     """
 
@@ -84,6 +88,7 @@ class Listener:
             "credentials_changed": self._credentials_changed,
             "unlock": self._unlock,
             "lock": self._lock_store,
+            "handover": self._hand_over,
             "stop": self._stop,
         }
         self._server = Server(handlers)
@@ -174,6 +179,11 @@ class Listener:
         opening.lock(self._paths, StoreBackend.VAULT)
         self._drain.forget_credentials()
         _LOG.info("the vault was locked")
+
+    def _hand_over(self, call: Call) -> _Key | None:
+        """Revealed here alone, for a socket that only this user's processes can reach."""
+        key = opening.handover(self._paths)
+        return _Key(key.reveal()) if key else None
 
     def _stop(self, call: Call) -> Any:
         self._drain.stop()

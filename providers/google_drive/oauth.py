@@ -135,6 +135,7 @@ class _Google:
             values={"account": account},
             account=account,
             warnings=_warnings(told),
+            expires_at=self.context.now() + lasts_s if (lasts_s := _lasts_s(told)) else None,
         )
 
     def _account(self, access_token: str) -> str:
@@ -158,11 +159,17 @@ class _Google:
         self._wire.close()
 
 
+def _lasts_s(told: Mapping[str, Any]) -> int:
+    """Seconds until the authorisation itself ends; 0 where it has no end."""
+    lasts_s = told.get("refresh_token_expires_in")
+    return lasts_s if isinstance(lasts_s, int) and lasts_s > 0 else 0
+
+
 def _warnings(told: Mapping[str, Any]) -> tuple[str, ...]:
-    ends_s = told.get("refresh_token_expires_in")
-    if not isinstance(ends_s, int) or ends_s <= 0:
+    lasts_s = _lasts_s(told)
+    if not lasts_s:
         return ()
-    days = max(1, round(ends_s / _DAY_S))
+    days = max(1, round(lasts_s / _DAY_S))
     return (
         f"This authorisation ends after {days} days, because the consent screen of the client is in 'Testing'. Publish "
         "it (Google Auth Platform, Audience, Publish app) and authorise again: backups would stop otherwise.",

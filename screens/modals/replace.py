@@ -85,6 +85,7 @@ class ReplaceCredentials(ModalScreen[bool]):
                 self._info.type,
                 {**typed, **grant.values},
                 {**secrets, **grant.secrets},
+                expires_at=grant.expires_at,
             )
         except ProviderError as error:
             self.problem.show(error)

@@ -157,7 +157,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
         screen = AuthorizeScreen(draft.service, form.values(), draft.secrets, instance=saved)
         grant: Grant | None = await self.app.push_screen_wait(screen)
         if grant is not None:
-            draft.secrets |= grant.secrets
+            draft.secrets, draft.expires_at = draft.secrets | grant.secrets, grant.expires_at
             self.settings_page.show_grant(grant)
 
     # Check and container

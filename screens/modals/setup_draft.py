@@ -32,6 +32,8 @@ class Draft:
     name: str = ""
     values: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, Secret] = field(default_factory=dict)
+    expires_at: float | None = None
+    """When what was granted ends, where that is known."""
     report: ConnectionReport | None = None
 
     @property
@@ -95,7 +97,13 @@ class Draft:
         assert self.report is not None
         service = self.bridge.service
         await self.bridge.call(
-            service.save_instance, self.name, self.service.name, self.values, self.secrets, enable=True
+            service.save_instance,
+            self.name,
+            self.service.name,
+            self.values,
+            self.secrets,
+            enable=True,
+            expires_at=self.expires_at,
         )
         info = await self.bridge.call(service.record_check, self.name, self.report)
         self.secrets.clear()

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from keyring.backend import KeyringBackend
 
-from backup import config, credential_use, instances, redaction
+from backup import config, credential_use, instances, redaction, store_facts
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening, selection
 from backup.credentials.collection import CollectionError, WrongKeyringPassword
 from backup.credentials.vault import VaultKeyring, unlocked_here, vault_path
@@ -18,6 +19,7 @@ from backup.credentials.vault_errors import VaultExists, VaultLocked, VaultMissi
 from backup.credentials.vault_file import VaultFile
 from backup.model import StoreState
 from backup.paths import Paths
+from backup.queue import Queue
 from backup.service import Service
 from backup.store_model import Answer, CredentialState, MoveProgress, MoveStep, StoreBackend
 from providers.errors import Conflict, ProviderError, Unsupported
@@ -175,6 +177,24 @@ def test_a_hung_keyring_delays_by_its_probe_and_no_more(
     assert time.monotonic() - started < 2.5
     with pytest.raises(CollectionError):
         opening.unlock(paths, PASSPHRASE, StoreBackend.SECRET_SERVICE, timeout_s=0.3)
+
+
+def test_all_that_the_screen_says_waits_once_for_a_hung_keyring(
+    paths: Paths, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is pinned: the probe that chooses has its answer, and nobody probes again."""
+    secret_service.freeze()
+    probes: list[float] = []
+
+    def counted(backend: KeyringBackend, timeout_s: float) -> CredentialStoreError | None:
+        probes.append(timeout_s)
+        return real(backend, timeout_s)
+
+    real = selection.probe
+    monkeypatch.setattr(selection, "probe", counted)
+    facts = store_facts.facts(paths, CredentialStore(paths, timeout_s=0.3), Queue(paths))
+    assert (facts.status.state, facts.backend) == (StoreState.HUNG, None)
+    assert probes == [0.3]
 
 
 def test_a_keychain_is_not_to_be_had_on_linux(service: Service) -> None:

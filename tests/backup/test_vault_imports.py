@@ -16,11 +16,11 @@ from backup.credentials.imports import (
     Findings,
     Imported,
     Services,
-    from_aws_profiles,
     from_earlier_json,
     known_services,
     without_secrets,
 )
+from backup.credentials.imports_aws import from_aws, from_aws_profiles
 from backup.credentials.imports_rclone import from_rclone
 from backup.credentials.rclone_obscure import obscure, reveal
 from providers.errors import InvalidConfiguration
@@ -183,6 +183,47 @@ def test_what_is_no_profile_file_is_refused_without_repeating_it(text: str) -> N
     assert "canary" not in str(raised.value)
 
 
+IN_MAY_S = 1_779_624_000.0
+"""2026-05-24 12:00 UTC."""
+
+
+@pytest.mark.parametrize("key", ["x_security_token_expires", "aws_expiration", "expiration"])
+@pytest.mark.parametrize(
+    ("text", "ends_at"),
+    [
+        ("2026-05-24T12:00:00Z", IN_MAY_S),
+        ("2026-05-24T14:00:00+02:00", IN_MAY_S),
+        ("2026-05-24T12:00:00", IN_MAY_S),
+        ("canary of a day", None),
+    ],
+)
+def test_when_temporary_keys_end_is_read_from_the_profile(key: str, text: str, ends_at: float | None) -> None:
+    profile = f"[work]\naws_access_key_id = AK\naws_secret_access_key = SK\n{key} = {text}\n"
+    (found,) = from_aws(profile + "aws_session_token = T\n").instances
+    assert found.expires_at == ends_at
+    (lasting,) = from_aws(profile).instances  # what was left behind by former temporary keys
+    assert lasting.expires_at is None
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_what_a_credential_process_prints_is_taken_over(wrapped: bool) -> None:
+    keys = {"AccessKeyId": "AK", "SecretAccessKey": "canary-1", "SessionToken": "canary-2"}
+    printed: dict[str, object] = {"Version": 1, **keys, "Expiration": "2026-05-24T12:00:00+00:00"}
+    findings = from_aws(json.dumps({"Credentials": printed} if wrapped else printed))
+    (found,) = findings.instances
+    assert (found.source, found.values) == ("aws_s3", {"access_key": "AK"})
+    assert _plain(found) == {"secret_key": "canary-1", "session_token": "canary-2"}
+    assert found.expires_at == IN_MAY_S
+    assert "canary" not in repr(findings)
+
+
+@pytest.mark.parametrize("text", ['{"canary', '{"AccessKeyId": "canary"}', '{"Credentials": "canary"}'])
+def test_what_is_no_output_of_a_credential_process_is_refused(text: str) -> None:
+    with pytest.raises(InvalidConfiguration) as raised:
+        from_aws(text)
+    assert "canary" not in str(raised.value)
+
+
 # rclone
 
 
@@ -252,7 +293,7 @@ type = alias
 remote = nowhere:x
 [box]
 type = dropbox
-token = {{"access_token":"canary-short","token_type":"bearer","refresh_token":"canary-long"}}
+token = {{"access_token":"canary-short","refresh_token":"canary-long","expiry":"2020-01-01T00:00:00Z"}}
 [sftp]
 type = sftp
 host = example.net
@@ -291,6 +332,7 @@ host = example.net
     assert (found["twice"].values["container"], found["twice"].values["prefix"]) == ("backups", "below/")
     assert found["disk"].values == {"container": "/mnt/disk"}
     assert _plain(found["box"]) == {"refresh_token": "canary-long"}
+    assert found["box"].expires_at is None  # that was the access token's
     assert any("authorise" in note for note in found["box"].notes)
     assert {item.source: item.reason for item in findings.skipped} == {
         "names": "its encryption differs from rclone's standard in filename_encryption",

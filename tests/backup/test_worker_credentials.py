@@ -14,7 +14,7 @@ from backup import config
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening
 from backup.credentials.vault import VaultKeyring, vault_path
 from backup.credentials.vault_file import VaultFile
-from backup.model import ItemState, JobView
+from backup.model import ItemState, JobView, StoreState
 from backup.paths import Paths
 from backup.questions import QuestionsClient
 from backup.rpc import Client, ConnectionLost
@@ -135,6 +135,33 @@ def test_locking_lets_what_begins_later_wait(vaulted: Vaulted, paths: Paths) -> 
     vaulted.service.lock_store()
     assert vaulted.service.store_facts().worker_unlocked is False
     lingering.wait_state(vaulted.upload("second"), ItemState.WAITING)
+
+
+def test_a_later_process_takes_the_key_from_a_worker_that_has_it(vaulted: Vaulted, paths: Paths) -> None:
+    """So that a passphrase is typed once; and not from one that was told to forget it, or whose key was renewed."""
+    vaulted.bench.queue.close()
+    lingering = Workbench(paths, linger_s=60)
+    vaulted.bench.queue = vaulted.service.__dict__["_queue"] = lingering.queue
+    vaulted.service.unlock_store(PASSPHRASE)
+    lingering.finish(vaulted.upload("first"))
+    asked: list[int] = []
+
+    def ask() -> Secret:
+        asked.append(1)
+        return PASSPHRASE
+
+    vaulted.lock_here()  # as in another process
+    vaulted.service.open_store(ask)
+    assert vaulted.service.store_status().state is StoreState.READY
+    assert asked == []
+    vaulted.lock_here()
+    VaultFile(vault_path(paths), cost=CHEAP).renew_key(VaultFile(vault_path(paths)).open(PASSPHRASE), [PASSPHRASE])
+    vaulted.service.open_store(ask)
+    assert asked == [1]
+    vaulted.service.lock_store()
+    vaulted.service.open_store()
+    assert vaulted.service.store_status().state is StoreState.LOCKED
+    assert opening.handover(paths) is None
 
 
 def test_a_key_of_another_vault_is_refused_by_the_worker(vaulted: Vaulted, paths: Paths, tmp_path: Path) -> None:

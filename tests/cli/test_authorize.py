@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -102,6 +103,27 @@ def test_a_pasted_address_of_google(cli: Cli, paths: Paths, drive: DriveServer, 
     assert cli("test-providers", "google_drive").code == 0
     assert secrets_in(result, paths) == []
     assert ACCOUNT in paths.config_file.read_text()
+
+
+def test_an_authorisation_that_names_its_end_is_expiring(cli: Cli, drive: DriveServer, pasting: Browser):
+    drive.authority.in_testing = True  # Google ends those after seven days
+    pasting(browse)
+    result = cli("authorize", "google_drive", "--json")
+    assert abs(result.json()["expires_at"] - time.time() - 604_799) < 600
+    (entry,) = cli("credentials", "list", "--json").json()["credentials"]
+    assert (entry["state"], entry["expires_at"]) == ("expiring", result.json()["expires_at"])
+
+
+def test_nobody_signs_in_for_a_grant_that_cannot_be_kept(
+    cli: Cli, dropbox: DropboxServer, secret_service: SecretService, pasting: Browser
+):
+    asked: list[str] = []
+    pasting(asked.append)
+    secret_service.lock()
+    result = cli("authorize", "dropbox")
+    assert result.code == ExitCode.CREDENTIAL_STORE
+    assert "locked" in result.err
+    assert asked == []
 
 
 def test_through_the_tunnel(cli: Cli, drive: DriveServer, at_the_address: Browser):

@@ -16,6 +16,7 @@ import pytest
 from backup import config
 from backup.cli.diagnostics import ExitCode
 from backup.credentials.vault import unlocked_here, vault_path
+from backup.credentials.vault_errors import VaultLocked, WrongPassphrase
 from backup.credentials.vault_file import VaultFile
 from backup.paths import Paths
 from backup.store_model import StoreBackend
@@ -206,6 +207,37 @@ def test_change_passphrase_and_slots(cli: Cli, cheap_vault: Paths, opened: Calla
     assert "last one" in last.err
 
 
+def test_another_passphrase_and_a_new_key(cli: Cli, cheap_vault: Paths, opened: Callable[[], int], tmp_path: Path):
+    file, second, key = VaultFile(vault_path(cheap_vault)), Secret("another in the safe"), tmp_path / "vault.key"
+    added = cli(
+        "credentials", "add-passphrase", "--label", "safe", "--passphrase-fd", str(opened()),
+        "--new-passphrase-fd", str(fd_with(second.reveal())), "--json",
+    )  # fmt: skip
+    assert (added.json()["kind"], added.json()["label"]) == ("passphrase", "safe")
+    old = file.open(second)
+    made = cli("credentials", "unattended", "key-file", "--key-file", str(key), "--passphrase-fd", str(opened()))
+    assert made.code == 0, made.err
+    refused = cli("credentials", "renew-key", "--passphrase-fd", str(opened()))
+    assert refused.code == ExitCode.CREDENTIAL_STORE
+    assert "safe" in refused.err
+    assert "--drop-others" in refused.err
+    assert file.entries(old) == {}
+    renewed = cli("credentials", "renew-key", "--drop-others", "--passphrase-fd", str(opened()), "--json")
+    assert [slot["kind"] for slot in renewed.json()["slots"]] == ["passphrase", "key"]
+    with pytest.raises(VaultLocked, match="renewed"):
+        file.entries(old)
+    with pytest.raises(WrongPassphrase):
+        file.open(second)
+    unlocked_here(vault_path(cheap_vault)).lock()
+    (slot,) = [slot["id"] for slot in renewed.json()["slots"] if slot["kind"] == "key"]
+    assert cli("credentials", "remove-slot", slot).code == 0  # the key file opens the vault for that
+    unlocked_here(vault_path(cheap_vault)).lock()
+    stale = cli("set-credentials", "aws_s3", stdin="secret-1\n")
+    assert stale.code == ExitCode.CREDENTIAL_STORE
+    again = cli("set-credentials", "aws_s3", "--passphrase-fd", str(opened()), stdin="secret-1\n")
+    assert again.code == 0, again.err  # a key that fits no more keeps nobody out who has the passphrase
+
+
 def test_move_to_the_vault_and_back(cli: Cli, paths: Paths, secret_service: SecretService):
     assert cli("set-credentials", "aws_s3", "-u", "AK", stdin="secret-1\n").code == 0
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)
@@ -253,11 +285,23 @@ def test_imports_move_secrets_and_blank_them_after_a_question(
     assert config.load(paths).credentials["aws_s3"].fields == ("password",)
     aws = tmp_path / "aws"
     aws.mkdir()
-    (aws / "credentials").write_text("[work]\naws_access_key_id = AK2\naws_secret_access_key = sec-2\n")
+    (aws / "credentials").write_text(
+        "[work]\naws_access_key_id = AK2\naws_secret_access_key = sec-2\n"
+        "aws_session_token = sec-4\nx_security_token_expires = 2020-01-01T00:00:00Z\n"
+    )
     (aws / "config").write_text("[profile work]\nregion = eu-central-1\n")
     work = cli("credentials", "import", "aws", str(aws / "credentials"), "--yes", "--json").json()
     assert work["saved"][0]["name"] == "work"
     assert config.load(paths).instances["work"].values["region"] == "eu-central-1"
+    listed = {entry["key"]: entry for entry in cli("credentials", "list", "--json").json()["credentials"]}
+    assert (listed["work"]["state"], listed["work"]["expires_at"]) == ("expired", 1577836800)
+    assert "expired, until 20" in cli("credentials", "status").out
+    assert "expired" in cli("credentials", "list").out
+    assert cli("set-config", "work", "access_key", "AK5").code == 0
+    assert config.load(paths).credentials["work"].expires_at == 1577836800  # the secret is the same
+    printed = json.dumps({"Version": 1, "AccessKeyId": "AK6", "SecretAccessKey": "sec-6"})
+    piped = cli("credentials", "import", "aws", "-", "--yes", "--json", stdin=printed)
+    assert piped.json()["saved"][0]["name"] == "aws_s3-2", piped.err
     dump = json.dumps({"work": {"type": "s3", "access_key_id": "AK3", "secret_access_key": "sec-3", "region": "r"}})
     twin = cli("credentials", "import", "rclone", "--yes", "--json", stdin=dump).json()
     assert twin["saved"][0]["name"] == "work-2"  # what is there is never changed

@@ -13,7 +13,9 @@ from backup import qr
 from backup.authorize import Begun
 from backup.cli import diagnostics
 from backup.cli.output import Output
-from backup.cli.session import Session, json_option, pass_session, stdin_is_terminal
+from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
+from backup.credentials.errors import CredentialStoreError
+from backup.model import StoreState
 from backup.text import safe
 from providers import oauth
 from providers.errors import Unsupported
@@ -26,6 +28,7 @@ _MAX_PASTED_CHARACTERS = 16 * 1024
 @click.argument("name")
 @click.option("--method", "-m", metavar="M", default="", help="Which way, where a service has several.")
 @click.option("--no-qr", is_flag=True, help="Draw no QR code.")
+@passphrase_option
 @json_option
 @pass_session
 def command(session: Session, output: Output, name: str, method: str, no_qr: bool) -> None:
@@ -36,16 +39,25 @@ def command(session: Session, output: Output, name: str, method: str, no_qr: boo
     keyring. Everything that is shown goes to standard error.
 
     \b
-    JSON: {"name", "account", "values": {...}, "warnings": [...]}
+    JSON: {"name", "account", "values": {...}, "warnings": [...], "expires_at"}
     """
     service = session.service.service_of(name)
     _check_method(session.questions.authorize_methods(service), service, method)
+    _see_that_it_can_be_kept(session)
     with contextlib.closing(session.questions) as questions:
         begun = questions.authorize_begin(service, {}, {}, method, instance=name)
         _show(begun, no_qr=no_qr)
         grant = _grant(session, begun)
-    session.service.save_instance(name, service, grant.values, grant.secrets)
+    session.service.save_instance(name, service, grant.values, grant.secrets, expires_at=grant.expires_at)
     _tell(session, output, name, grant)
+
+
+def _see_that_it_can_be_kept(session: Session) -> None:
+    """Before anybody signs in: what is granted could not be granted a second time without them."""
+    session.open_store()
+    status = session.service.store_status()
+    if status.state is not StoreState.READY:
+        raise CredentialStoreError(status.detail, hint=status.hint, code=status.state.value)
 
 
 def _check_method(methods: tuple[Method, ...], service: str, wanted: str) -> None:
@@ -102,4 +114,12 @@ def _tell(session: Session, output: Output, name: str, grant: Grant) -> None:
     whose = f" by {grant.account}" if grant.account else ""
     output.line(f"{name} is authorised{whose}; kept in {session.service.store_status().backend}")
     output.line(f"next: enable-provider {name}")
-    output.document({"name": name, "account": grant.account, "values": grant.values, "warnings": list(grant.warnings)})
+    output.document(
+        {
+            "name": name,
+            "account": grant.account,
+            "values": grant.values,
+            "warnings": list(grant.warnings),
+            "expires_at": grant.expires_at,
+        }
+    )

@@ -13,7 +13,13 @@ from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
 from backup.credentials.imports import Findings
 from backup.importing import MOST_BYTES, USUAL_FILES, Applied, ImportSource
-from backup.text import count
+from backup.text import count, when
+
+_PIPED: Final = {
+    ImportSource.EARLIER_JSON: "name the file",
+    ImportSource.AWS: "pipe `aws configure export-credentials` in",
+    ImportSource.RCLONE: "pipe `rclone config dump` in",
+}
 
 
 @click.command("import")
@@ -40,15 +46,16 @@ def import_(
 
     \b
     json FILE     an earlier program's configuration; its secrets are made empty in the file after a question
-    aws [FILE]    ~/.aws/credentials (and ~/.aws/config)
+    aws [FILE]    ~/.aws/credentials (and ~/.aws/config); with - what a credential_process prints:
+                  aws configure export-credentials | homeserver-backup credentials import aws - --yes
     rclone        what `rclone config dump` prints, on standard input:
                   rclone config dump | homeserver-backup credentials import rclone --yes
 
     Providers that are there already are never changed. What is taken over is disabled until a check has passed.
 
     \b
-    JSON: {"found": [{"source", "name", "service", "secrets", "notes"}], "skipped": [{"source", "reason"}],
-    "saved": [{"source", "name", "secrets", "notes"}], "blanked"}
+    JSON: {"found": [{"source", "name", "service", "secrets", "expires_at", "notes"}],
+    "skipped": [{"source", "reason"}], "saved": [{"source", "name", "secrets", "notes"}], "blanked"}
     """
     kind = ImportSource(source)
     path = _file(kind, file)
@@ -76,8 +83,8 @@ def _file(kind: ImportSource, file: str | None) -> Path | None:
     name = file or USUAL_FILES.get(kind)
     if name and name != "-":
         return Path(name).expanduser()
-    if stdin_is_terminal() or kind is not ImportSource.RCLONE:
-        raise click.UsageError("pipe `rclone config dump` in" if kind is ImportSource.RCLONE else "name the file")
+    if stdin_is_terminal() or kind is ImportSource.EARLIER_JSON:
+        raise click.UsageError(_PIPED[kind])
     return None
 
 
@@ -87,11 +94,17 @@ def _piped(session: Session, kind: ImportSource) -> Findings:
 
 def _show(output: Output, found: Findings) -> None:
     rows = [
-        [instance.source, instance.service, ", ".join(instance.secrets) or "-", "; ".join(instance.notes)]
+        [
+            instance.source,
+            instance.service,
+            ", ".join(instance.secrets) or "-",
+            when(instance.expires_at),
+            "; ".join(instance.notes),
+        ]
         for instance in found.instances
     ]
-    rows += [[item.source, "skipped", "-", item.reason] for item in found.skipped]
-    output.table(["FOUND", "SERVICE", "SECRETS", "NOTE"], rows)
+    rows += [[item.source, "skipped", "-", "-", item.reason] for item in found.skipped]
+    output.table(["FOUND", "SERVICE", "SECRETS", "EXPIRES", "NOTE"], rows)
 
 
 def _tell(output: Output, found: Findings, applied: Applied) -> None:
@@ -108,6 +121,7 @@ def _tell(output: Output, found: Findings, applied: Applied) -> None:
                     "name": instance.name,
                     "service": instance.service,
                     "secrets": list(instance.secrets),
+                    "expires_at": instance.expires_at,
                     "notes": list(instance.notes),
                 }
                 for instance in found.instances

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import click
@@ -23,7 +24,10 @@ def status(session: Session, output: Output) -> None:
     "facts": [{"question", "answer", "why"}], "credentials": [...], "slots": [{"id", "kind", "label", "created_at"}],
     "left_in", "worker_unlocked", "choices": [{"backend", "title", "state", "in_use", "recommended", ...}]}
     """
-    facts, choices = session.service.store_facts(), session.service.store_choices()
+    service = session.service
+    with ThreadPoolExecutor(1) as beside:  # each waits up to 3 s for a keyring that hangs
+        asked = beside.submit(service.store_choices)
+        facts, choices = service.store_facts(), asked.result()
     output.document({**_as_dict(facts), "choices": choices})
     detail = f" ({facts.status.detail})" if facts.status.detail else ""
     rows = [["store", facts.title], ["state", f"{facts.status.state.value}{detail}"]]
@@ -32,6 +36,7 @@ def status(session: Session, output: Output) -> None:
     rows += [
         ["opens with", f"{slot.kind} {slot.label} (slot {slot.id}, {when(slot.created_at)})"] for slot in facts.slots
     ]
+    rows += [[f"credential {fact.key}", _told(fact)] for fact in facts.credentials]
     if facts.worker_unlocked is not None and facts.path:
         rows.append(["worker", "has the key" if facts.worker_unlocked else "does not have the key"])
     output.table(["WHAT", "VALUE"], rows)
@@ -44,6 +49,12 @@ def status(session: Session, output: Output) -> None:
             f"copies of credentials are still in the {TITLES[facts.left_in]}: "
             f"credentials move --to {facts.backend} goes on and deletes them"
         )
+
+
+def _told(fact: CredentialFact) -> str:
+    ends = f", until {when(fact.expires_at)}" if fact.expires_at else ""
+    used = f", last used {when(fact.last_used_at)}" if fact.last_used_at else ""
+    return f"{fact.state.value}{ends}{used}"
 
 
 def _as_dict(struct: object) -> dict[str, object]:

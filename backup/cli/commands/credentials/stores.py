@@ -1,4 +1,4 @@
-"""`credentials use`, `unlock`, `lock`, `create-vault`, `create-keyring`, `change-passphrase`, `remove-slot`."""
+"""`credentials use`, `unlock`, `lock`, `create-vault`, `create-keyring`."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def use(session: Session, output: Output, store: str) -> None:
 def unlock(session: Session, output: Output, store: str | None) -> None:
     """Unlock the store of credentials. Transfers that wait for it go on; the vault's key is given to their worker.
 
-    The vault stays open as long as the worker is at work: a command line that needs it asks by itself. The session's
-    keyring stays open for the whole session.
+    The vault stays open as long as the worker is at work: command lines get it from there, and ask when none is. The
+    session's keyring stays open for the whole session.
 
     \b
     JSON: {"state", "backend"}
@@ -101,58 +101,19 @@ def create_keyring(session: Session, output: Output) -> None:
 def _create(session: Session, output: Output, kind: StoreBackend) -> None:
     with diagnostics.doing(f"create the {TITLES[kind]}"):
         chosen = session.new_passphrase(f"Passphrase of the new {TITLES[kind].partition(' (')[0]}")
-        _tell_quality(chosen)
+        tell_quality(chosen)
         status = session.service.create_store(chosen, kind)
     _told(output, f"the {TITLES[kind]} is made, and unlocked", status)
     if kind is StoreBackend.VAULT:
         output.line("Its passphrase is nowhere else: without it the credentials in it are lost, though no backup is.")
 
 
-def _tell_quality(chosen: Secret) -> None:
+def tell_quality(chosen: Secret) -> None:
     from backup.credentials.passphrase_quality import assess
 
     quality = assess(chosen.reveal())
     if quality.advice:
         diagnostics.warn(f"this passphrase is {quality.strength.value}. {quality.advice}")
-
-
-@click.command("change-passphrase")
-@passphrase_option
-@click.option("--new-passphrase-fd", type=click.IntRange(min=0), metavar="N", help="Where the new one comes from.")
-@json_option
-@pass_session
-def change_passphrase(session: Session, output: Output, new_passphrase_fd: int | None) -> None:
-    """Change the passphrase of the vault; other ways to open it stay.
-
-    \b
-    JSON: {"changed"}
-    """
-    with diagnostics.doing("change the passphrase"):
-        old = session.passphrase("Passphrase now")()
-        session.passphrase_fd = new_passphrase_fd
-        new = session.new_passphrase("New passphrase")
-        _tell_quality(new)
-        session.service.change_passphrase(old, new)
-    output.line("the passphrase is changed")
-    output.document({"changed": True})
-
-
-@click.command("remove-slot")
-@click.argument("slot")
-@passphrase_option
-@json_option
-@pass_session
-def remove_slot(session: Session, output: Output, slot: str) -> None:
-    """Take a way to open the vault away, by its number in `credentials status`. The last one cannot go.
-
-    \b
-    JSON: {"removed"}
-    """
-    with diagnostics.doing(f"remove slot {slot}"):
-        session.open_store()
-        session.service.remove_slot(slot)
-    output.line(f"slot {slot} no longer opens the vault")
-    output.document({"removed": slot})
 
 
 def _prompt(kind: StoreBackend) -> str:
@@ -165,6 +126,4 @@ COMMANDS: Final = {
     "lock": lock,
     "create-vault": create_vault,
     "create-keyring": create_keyring,
-    "change-passphrase": change_passphrase,
-    "remove-slot": remove_slot,
 }
