@@ -22,6 +22,8 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from providers.cancel import active_token
+from providers.errors import ProviderError, Transient
+from providers.http_errors import connection_failure
 
 CONNECT_TIMEOUT_S: Final = 10.0
 
@@ -120,7 +122,10 @@ class Proxy:
 class Pool:
     """Keep-alive connections to one address. `timeout_s` is how long no byte may move."""
 
-    def __init__(self, url: str, *, timeout_s: float, ca_bundle: str = "") -> None:
+    def __init__(
+        self, url: str, *, timeout_s: float, setting: str = "endpoint_url", ca_bundle: str = "", ca_variable: str = ""
+    ) -> None:
+        """`setting` and `ca_variable` are named in errors: where the address and further certificates come from."""
         parts = urlsplit(url)
         self.secure = parts.scheme == "https"
         self.host = parts.hostname or ""
@@ -129,7 +134,9 @@ class Pool:
         """What goes into the Host header."""
         self.proxy = _proxy_for(parts.scheme, self.authority)
         self._timeout_s = timeout_s
+        self._setting = setting
         self._ca_bundle = ca_bundle
+        self._ca_variable = ca_variable
         self._tls: ssl.SSLContext | None = None
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
@@ -153,6 +160,15 @@ class Pool:
             call.watch(None)
             connection.break_off()
             raise
+
+    def failure(self, error: Exception, call: Call) -> ProviderError:
+        """What a broken connection means."""
+        if call.interrupted:
+            return Transient("interrupted")
+        peer = self.proxy or self
+        return connection_failure(
+            error, peer.host, peer.port, self._timeout_s, setting=self._setting, ca=self._ca_variable
+        )
 
     def give_back(self, connection: Connection) -> None:
         with self._lock:

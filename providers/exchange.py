@@ -1,18 +1,47 @@
-"""An answer over an interruptible connection; what it means is the service's matter."""
+"""One request and its answer over an interruptible connection; what it means is the service's matter."""
 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from providers import http1
 from providers.connection import Call, Calls, Connection, Pool
-from providers.errors import ProviderError, Transient
+from providers.errors import Transient
 from providers.http1 import Response
+from providers.upload import PartBody
 
+_WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
 _MAX_REPLY_BYTES: Final = 64 << 20
 """No answer that is not an object is nearly as long."""
+
+
+def ask(
+    pool: Pool, calls: Calls, method: str, target: str, headers: Mapping[str, str], body: bytes | PartBody = b""
+) -> Answer:
+    """Send one request, and give its answer as soon as the head of it is there; close that. Never retries.
+
+    `target` is path and query, encoded. `headers` have lower-case names; Host, Content-Length and what a proxy wants
+    are added. Raises the ProviderError that a broken connection means, and what reading `body` raises.
+    """
+    sent = {"host": pool.authority, **headers}
+    if method in _WITH_BODY:
+        sent.setdefault("content-length", str(len(body)))
+    if pool.proxy and pool.proxy.authorization and not pool.secure:
+        sent["proxy-authorization"] = pool.proxy.authorization
+    first = http1.head(method, f"{pool.target_prefix}{target}", sent)
+    call = calls.begin()
+    try:
+        with pool.borrowed(call) as connection:
+            whole = http1.send(connection, first, body)
+            return Answer(pool, connection, Response(connection, method), call, calls, reusable=whole)
+    except (OSError, http.client.HTTPException) as error:
+        calls.end(call)
+        raise pool.failure(error, call) from error
+    except BaseException:
+        calls.end(call)
+        raise
 
 
 class Answer:
@@ -20,7 +49,6 @@ class Answer:
 
     def __init__(
         self,
-        failed: Callable[[Exception, Call, Pool | None], ProviderError],
         pool: Pool,
         connection: Connection,
         response: Response,
@@ -31,7 +59,6 @@ class Answer:
     ) -> None:
         self.status = response.status
         self.headers = response.told
-        self._failed = failed
         self._pool = pool
         self._connection = connection
         self._response = response
@@ -48,7 +75,7 @@ class Answer:
                 data = self._response.read1(http1.CHUNK_BYTES)
             except (OSError, http.client.HTTPException) as error:
                 self._reusable = False
-                raise self._failed(error, self._call, self._pool) from error
+                raise self._pool.failure(error, self._call) from error
             if not data:
                 break
             if left is not None:
@@ -60,12 +87,16 @@ class Answer:
             raise Transient(reason, code="TRUNCATED")
 
     def rest(self) -> bytes:
+        """The whole body, of an answer that is no object; closes it."""
         found = bytearray()
-        for chunk in self.chunks():
-            found += chunk
-            if len(found) > _MAX_REPLY_BYTES:
-                self._reusable = False
-                raise Transient("the answer is longer than any that was expected")
+        try:
+            for chunk in self.chunks():
+                found += chunk
+                if len(found) > _MAX_REPLY_BYTES:
+                    self._reusable = False
+                    raise Transient("the answer is longer than any that was expected")
+        finally:
+            self.close()
         return bytes(found)
 
     def interrupt(self) -> None:

@@ -17,6 +17,7 @@ from providers.upload import PartBody
 CHUNK_BYTES: Final = 128 * 1024
 _MAX_LINE_BYTES: Final = 65536
 _MAX_HEADERS: Final = 200
+_MAX_LENGTH_DIGITS: Final = 18
 
 
 def head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
@@ -92,6 +93,8 @@ class Response(http.client.HTTPResponse):
         if bare or self._of == "HEAD":
             return 0
         promised = self.told.get("content-length", "")
+        if len(promised) > _MAX_LENGTH_DIGITS:
+            raise http.client.HTTPException("a length that nothing has")
         return int(promised) if promised.isascii() and promised.isdecimal() and not self.chunked else None
 
     def _status_line(self) -> tuple[int, str]:

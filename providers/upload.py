@@ -1,6 +1,6 @@
 """Uploads: what a session guarantees, and the data that passes between the part loop, a session and a checkpoint.
 
-The loop itself is `run_upload` in `providers/part_loop.py`. An adapter implements `UploadSession`; it never retries,
+The loop itself is `run_upload` in `providers/upload_loop.py`. An adapter implements `UploadSession`; it never retries,
 never hashes and never reports progress: the loop does all three, once, for every service.
 """
 

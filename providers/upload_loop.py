@@ -1,10 +1,13 @@
-"""The one part loop that drives every upload: resumable, verified, retried here and nowhere else."""
+"""The one loop that drives every upload: resumable, verified, retried here and nowhere else.
+
+Opening, proof and ending are here, the sending of parts in `providers/part_sender.py`.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -16,7 +19,7 @@ from providers.capabilities import Proof
 from providers.digests import Hasher, LocalDigests, hasher
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
 from providers.objects import RemoteFile
-from providers.parallel import run_parts
+from providers.part_sender import OnWait, PartSender
 from providers.progress import Progress
 from providers.source import Source, opened
 from providers.upload import (
@@ -27,7 +30,6 @@ from providers.upload import (
     UploadResult,
     UploadSession,
 )
-from providers.window import FileWindow
 
 if TYPE_CHECKING:
     from providers.base import BaseProvider
@@ -36,7 +38,6 @@ _LOG: Final = logging.getLogger(__name__)
 _HASH_LEAD_PARTS: Final = 2
 
 T = TypeVar("T")
-OnWait = Callable[[float, ProviderError], None]
 
 
 def run_upload(
@@ -112,7 +113,7 @@ class _Upload:
         self._begun_twice: SavedUpload | None = None
         self._may_be_lost = False
         """There is a session at the service; some forget it, or throw it away over a part that arrived damaged."""
-        self._damage: Integrity | None = None
+        self._sender = PartSender(provider, file, progress, cancel, checkpoint, on_wait)
 
     def run(self) -> UploadResult:
         self._progress.begin()
@@ -128,8 +129,8 @@ class _Upload:
         try:
             return self._attempt()
         except NotFound:
-            if self._damage:
-                raise self._damage from None
+            if self._sender.damage:
+                raise self._sender.damage from None
             raise
 
     def _retrying(self, call: Callable[[], T]) -> T:
@@ -260,7 +261,7 @@ class _Upload:
             held = self._held(session, saved) if saved else {}
         except NotFound:
             return self._committed_earlier(request, hasher)
-        receipts, resumed_bytes = self._send_parts(session, request, hasher, held)
+        receipts, resumed_bytes = self._sender.send_all(session, request, hasher, held, self.connections)
         local = hasher.finish()
         self._refuse_a_changed_file(request, local)
         if self._on_verify:
@@ -338,78 +339,6 @@ class _Upload:
         return UploadResult(
             remote=remote, sha256=local.sha256, proof=rung, replaced=self.replaces, resumed_bytes=resumed_bytes
         )
-
-    def _send_parts(
-        self, session: UploadSession, request: UploadRequest, hasher: Hasher, held: dict[int, PartReceipt]
-    ) -> tuple[list[PartReceipt], int]:
-        parallel = self._provider.capabilities.parallel_parts
-        width = min(self.connections, request.part_count) if parallel else 1
-        stop = CancelToken()
-        resumed: list[int] = []
-
-        def send(index: int) -> PartReceipt:
-            try:
-                digests = hasher.part(index)
-                held_receipt = held.get(index)
-                if held_receipt and self._is_same(request, held_receipt, digests, parallel):
-                    self._progress.part_at(index, held_receipt.size_bytes)
-                    resumed.append(held_receipt.size_bytes)
-                    return held_receipt
-                if held_receipt and not parallel:
-                    raise NotFound("what was sent before is not what the file holds; it is sent anew")
-                return self._send_part(session, request, index, digests, stop)
-            finally:
-                hasher.release()
-
-        with self._cancel.calling(stop.cancel), stop.calling(session.interrupt), self._cancel_first():
-            receipts = run_parts(range(request.part_count), send, width, stop)
-        return receipts, sum(resumed)
-
-    @contextmanager
-    def _cancel_first(self) -> Iterator[None]:
-        """A request to stop explains every other failure of that moment."""
-        try:
-            yield
-        except ProviderError:
-            self._cancel.check()
-            raise
-
-    @staticmethod
-    def _is_same(request: UploadRequest, receipt: PartReceipt, digests: dict[str, str], parallel: bool) -> bool:
-        """Serial services cannot take one part anew, and tell no digest of it: there the proof of the whole decides."""
-        shared = receipt.digests.keys() & digests.keys()
-        same_size = receipt.size_bytes == request.part(receipt.index).size_bytes
-        comparable = bool(shared) or not (receipt.digests or parallel)
-        return same_size and comparable and all(receipt.digests[name] == digests[name] for name in shared)
-
-    def _send_part(
-        self, session: UploadSession, request: UploadRequest, index: int, digests: dict[str, str], stop: CancelToken
-    ) -> PartReceipt:
-        part = request.part(index)
-
-        def once() -> PartReceipt:
-            body = FileWindow(
-                self._file.fd,
-                part.offset,
-                part.size_bytes,
-                limiter=self._provider.limiter,
-                cancel=stop,
-                on_position=lambda position: self._progress.part_at(index, position),
-                path=self._file.path,
-            )
-            return session.send(part, body, digests)
-
-        def worth_repeating(error: ProviderError) -> bool:
-            if isinstance(error, Integrity) and self._file.unchanged:
-                self._damage = error
-                return True
-            return error.retryable
-
-        receipt = self._provider.retry.run(once, stop, on_wait=self._on_wait, worth_repeating=worth_repeating)
-        self._progress.part_at(index, part.size_bytes)
-        if self._checkpoint and session.token is not None:
-            self._checkpoint.part_done(receipt)
-        return receipt
 
     # Ending
 

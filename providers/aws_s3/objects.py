@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import email.utils
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,6 +14,7 @@ from xml.etree.ElementTree import Element
 
 from providers.aws_s3.facts import ServerFacts
 from providers.errors import InvalidName, Unsupported
+from providers.http_errors import http_date
 from providers.objects import Page, RemoteFile
 from providers.upload import UploadRequest
 
@@ -88,7 +88,7 @@ def checksums_of(headers: Mapping[str, str], facts: ServerFacts) -> dict[str, st
 
 def from_headers(key: str, headers: Mapping[str, str], facts: ServerFacts) -> RemoteFile:
     """An object as HEAD describes it."""
-    stored_at = _http_date(headers.get("last-modified", ""))
+    stored_at = http_date(headers.get("last-modified", ""))
     mtime_ns = _mtime_ns(headers.get("x-amz-meta-mtime", ""))
     recorded = headers.get("x-amz-meta-sha256", "").lower()
     return RemoteFile(
@@ -158,13 +158,6 @@ def _mtime_ns(text: str) -> int | None:
     except InvalidOperation:
         return None
     return int(seconds.scaleb(9)) if seconds.is_finite() and abs(seconds) < _MAX_MTIME_S else None
-
-
-def _http_date(text: str) -> float | None:
-    try:
-        return email.utils.parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError):
-        return None
 
 
 def iso_date(text: str) -> float | None:

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from providers.aws_s3.wire import Request, Wire
-from providers.base import RangeReader
-from providers.connection import Calls
-from providers.errors import Conflict, Integrity, NotFound, ProviderError, Transient, Unsupported
+from providers.errors import Conflict, Integrity, NotFound, ProviderError
 from providers.exchange import Answer
+from providers.http_range import HttpRange
 
 
-class ObjectRange(RangeReader):
-    """The request goes out when iteration begins, so that it too can be interrupted."""
+class ObjectRange(HttpRange):
+    """GetObject."""
 
     def __init__(self, wire: Wire, request: Request, key: str, offset: int, size_bytes: int) -> None:
+        super().__init__(key, offset, size_bytes)
         self._wire = wire
         self._request = request
-        self._key = key
-        self._offset = offset
-        self._size = size_bytes
-        self._calls = Calls()
-        self._answer: Answer | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -31,29 +26,15 @@ class ObjectRange(RangeReader):
         if not self._size:
             return
         self._check(answer)
-        left = self._size
-        for chunk in answer.chunks():
-            left -= len(chunk)
-            if left < 0:
-                raise Integrity(f"{self._key}: the service sends more than was asked for")
-            yield chunk
-        if left:
-            raise Transient(f"{self._key}: the answer broke off {left} bytes too early", code="TRUNCATED")
+        yield from self._content(answer)
 
     def _check(self, answer: Answer) -> None:
-        """That what comes is what was asked for: servers exist that ignore If-Match, or say 200 where 206 is meant."""
+        """That it is the object that was meant (servers exist that ignore If-Match), and the range."""
         etag = answer.headers.get("etag", "")
         wanted = (self._request.headers or {}).get("if-match", "")
         if wanted and etag and etag != wanted:
             raise Conflict(f"{self._key}: changed since it was looked at")
-        promised = answer.headers.get("content-length", "")
-        length = int(promised) if promised.isdecimal() else self._size
-        ranged = answer.headers.get("content-range", "").startswith(f"bytes {self._offset}-")
-        if not ranged and (self._offset or length > self._size):
-            raise Unsupported("this server cannot send part of an object (Range)")
-        if length < self._size:
-            end = self._offset + length
-            raise Integrity(f"{self._key}: the object ends at byte {end}, earlier than it should")
+        self._check_range(answer)
 
     def _meant(self, error: ProviderError) -> ProviderError:
         if isinstance(error, Conflict):
@@ -63,10 +44,3 @@ class ObjectRange(RangeReader):
         if isinstance(error, NotFound) and error.code != "NoSuchBucket":
             return NotFound(f"{self._key}: there is no such object", code=error.code)
         return error
-
-    def interrupt(self) -> None:
-        self._calls.interrupt()
-
-    def close(self) -> None:
-        if self._answer is not None:
-            self._answer.close()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import email.utils
-import http.client
 import re
-import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +11,7 @@ from xml.etree import ElementTree
 
 from providers import errors
 from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
+from providers.http_errors import http_date, retry_after_s
 
 _AUTHENTICATION: Final = (
     "InvalidAccessKeyId",
@@ -195,66 +192,15 @@ def _right_region(reply: Reply, root: ElementTree.Element | None) -> str:
     return root.findtext("Region") or (found[1] if found else "")
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Retry-After as seconds; the form with a date counts from the reply's own Date."""
-    value = headers.get("retry-after", "")
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    until, sent = _http_date(value), _http_date(headers.get("date", ""))
-    return max(0.0, until - sent) if until is not None and sent is not None else None
-
-
-def _http_date(value: str) -> float | None:
-    try:
-        return email.utils.parsedate_to_datetime(value).timestamp()
-    except (TypeError, ValueError):
-        return None
-
-
 def _skew(reply: Reply, root: ElementTree.Element | None, now_s: float) -> str:
     server = None
     try:
         stamp = (root.findtext("ServerTime") or "") if root is not None else ""
         server = datetime.fromisoformat(stamp).timestamp()
     except ValueError:
-        server = _http_date(reply.headers.get("date", ""))
+        server = http_date(reply.headers.get("date", ""))
     if server is None:
         return "the clock of this machine and that of the service are too far apart"
     minutes = round(abs(now_s - server) / 60)
     side = "ahead of" if now_s > server else "behind"
     return f"the clock of this machine is {minutes // 60} h {minutes % 60} min {side} that of the service"
-
-
-def connection_failure(error: Exception, host: str, port: int, timeout_s: float) -> ProviderError:
-    """What a failed connection means: each cause with its own words and cure."""
-    at = f"{host}:{port}"
-    if isinstance(error, socket.gaierror):
-        return Transient(
-            f"the name {host} cannot be found", hint="Check endpoint_url, and the DNS of this machine.", code="DNS"
-        )
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return InvalidConfiguration(
-            f"endpoint_url: the certificate of {at} is not trusted: {error.verify_message}",
-            field="endpoint_url",
-            hint="Use the name it was made for; a CA of your own goes into the system's store or AWS_CA_BUNDLE.",
-        )
-    if isinstance(error, ssl.SSLError) and error.reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}:
-        return InvalidConfiguration(
-            f"endpoint_url: {at} does not speak TLS", field="endpoint_url", hint="Write http:// if that is meant."
-        )
-    if isinstance(error, ConnectionRefusedError):
-        return Transient(
-            f"{at} refuses the connection",
-            hint="See that the service runs, and check the port in endpoint_url.",
-            code="REFUSED",
-        )
-    if isinstance(error, TimeoutError):
-        return Transient(
-            f"{at}: no byte has moved for {timeout_s:g} s",
-            hint="Check the network and firewalls; what was sent is kept.",
-            code="TIMEOUT",
-        )
-    reason = str(error) or type(error).__name__
-    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
-        return Transient(f"{at} broke off, or does not speak HTTP: {type(error).__name__}", hint="Check endpoint_url.")
-    return Transient(f"the connection to {at} broke: {reason}", code="CONNECTION")

@@ -15,6 +15,7 @@ from providers.aws_s3.wire import Request, Wire
 from providers.connection import Calls
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
 from providers.objects import RemoteFile
+from providers.single_upload import OneRequestUpload, agree
 from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 
 
@@ -27,34 +28,17 @@ def _checksum_headers(digests: Mapping[str, str], facts: ServerFacts) -> dict[st
     return headers
 
 
-def _agrees(told: Mapping[str, str], digests: Mapping[str, str], what: str) -> None:
-    """Raises Integrity when a checksum that the reply told is not ours."""
-    for kind in told.keys() & digests.keys():
-        if told[kind] != digests[kind]:
-            raise Integrity(f"{what}: {kind} at the service is {told[kind]}, of what was sent {digests[kind]}")
-
-
-class SingleUpload(UploadSession):
+class SingleUpload(OneRequestUpload):
     """One request. Its own reply tells the checksum, so that the proof needs no other."""
 
     def __init__(
         self, wire: Wire, key: str, request: UploadRequest, facts: ServerFacts, look: Callable[[], RemoteFile]
     ) -> None:
-        self.request = request
+        super().__init__(request)
         self._look = look
         self._wire = wire
         self._key = key
         self._facts = facts
-        self._calls = Calls()
-        self._stored: RemoteFile | None = None
-        self._unanswered = False
-
-    @property
-    def token(self) -> dict[str, Any] | None:
-        return None
-
-    def confirmed(self) -> Sequence[PartReceipt]:
-        return ()
 
     def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
         known = {**digests, **({"sha256": self.request.sha256} if self.request.sha256 else {})}
@@ -72,7 +56,7 @@ class SingleUpload(UploadSession):
             raise
         else:
             stored = objects.just_stored(self.request, reply.headers, self._facts)
-            _agrees(stored.checksums, known, self.request.key)
+            agree(stored.checksums, known, self.request.key)
             self._stored = stored
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=self._stored.etag, digests=dict(known))
 
@@ -86,17 +70,6 @@ class SingleUpload(UploadSession):
         if not same or found.recorded_sha256 != self.request.sha256:
             raise conflict
         return found
-
-    def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
-        if self._stored is None:
-            raise NotFound(f"{self.request.key}: nothing was sent")
-        return self._stored
-
-    def abort(self) -> None:
-        """There is nothing that a server could hold: the object is whole, or not there."""
-
-    def interrupt(self) -> None:
-        self._calls.interrupt()
 
 
 class MultipartUpload(UploadSession):
@@ -174,7 +147,7 @@ class MultipartUpload(UploadSession):
         )
         reply = self._wire.ask(request, self._calls)
         told = objects.checksums_of(reply.headers, facts)
-        _agrees(told, digests, f"{self.request.key}, part {part.index + 1}")
+        agree(told, digests, f"{self.request.key}, part {part.index + 1}")
         tag = reply.headers.get("etag", "")
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=tag, digests=dict(digests))
 

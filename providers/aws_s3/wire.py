@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
-from providers import http1
 from providers.aws_s3 import replies
 from providers.aws_s3.replies import Reply, Where
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD, Keys, encoded_path, encoded_query, sign
-from providers.connection import Call, Calls, Connection, Pool
-from providers.errors import ProviderError, Transient
-from providers.exchange import Answer
-from providers.http1 import Response
+from providers.connection import Calls, Pool
+from providers.exchange import Answer, ask
 from providers.upload import PartBody
 
 
@@ -75,43 +71,22 @@ class Wire:
     def ask(self, request: Request, calls: Calls) -> Reply:
         """The whole answer of a request that succeeds. Raises the error that the service tells otherwise."""
         answer = self.open(request, calls)
-        try:
-            return Reply(answer.status, answer.headers, answer.rest())
-        finally:
-            answer.close()
+        return Reply(answer.status, answer.headers, answer.rest())
 
     def open(self, request: Request, calls: Calls) -> Answer:
         """An answer whose body is still to be read; close it."""
-        call = calls.begin()
-        pool = None
-        try:
-            keys = self._keys() if request.signed else None
-            pool, path = self._address(request)
-            self._count_call(request.kind)
-            with pool.borrowed(call) as connection:
-                answer = self._exchange(request, keys, pool, path, connection, call, calls)
-        except (OSError, http.client.HTTPException) as error:
-            calls.end(call)
-            raise self.failed(error, call, pool) from error
-        except BaseException:
-            calls.end(call)
-            raise
+        keys = self._keys() if request.signed else None
+        pool, path = self._address(request)
+        query = encoded_query(request.query) if request.query else ""
+        headers = {"host": pool.authority, **(request.headers or {})}
+        if keys is not None:
+            sign(keys, self.endpoint.region, self._now(), request.method, path, query, headers, _digest(request))
+        self._count_call(request.kind)
+        answer = ask(pool, calls, request.method, f"{path}?{query}" if query else path, headers, request.body)
         if answer.status < 300:
             return answer
-        try:
-            reply = Reply(answer.status, answer.headers, b"" if request.method == "HEAD" else answer.rest())
-        finally:
-            answer.close()
+        reply = Reply(answer.status, answer.headers, answer.rest())
         raise replies.failure(reply, self._where(request, keys), self._now())
-
-    def failed(self, error: Exception, call: Call, pool: Pool | None) -> ProviderError:
-        """What a broken connection means."""
-        if call.interrupted:
-            return Transient("interrupted")
-        if pool is None:
-            return Transient(str(error))
-        peer = pool.proxy or pool
-        return replies.connection_failure(error, peer.host, peer.port, self._timeout_s)
 
     def _where(self, request: Request, keys: Keys | None) -> Where:
         bucket = self.endpoint.bucket if request.bucket is None else request.bucket
@@ -134,29 +109,8 @@ class Wire:
         if bucket and not self.endpoint.virtual:
             path = f"{path}/{bucket}"
         url = urlunsplit((parts.scheme, authority, "", "", ""))
-        return Pool(url, timeout_s=self._timeout_s, ca_bundle=self._ca_bundle), encoded_path(path)
-
-    def _exchange(
-        self,
-        request: Request,
-        keys: Keys | None,
-        pool: Pool,
-        path: str,
-        connection: Connection,
-        call: Call,
-        calls: Calls,
-    ) -> Answer:
-        headers = {"host": pool.authority, **(request.headers or {})}
-        query = encoded_query(request.query) if request.query else ""
-        if keys is not None:
-            sign(keys, self.endpoint.region, self._now(), request.method, path, query, headers, _digest(request))
-        target = f"{pool.target_prefix}{path}?{query}" if query else f"{pool.target_prefix}{path}"
-        if pool.proxy and pool.proxy.authorization and not pool.secure:
-            headers["proxy-authorization"] = pool.proxy.authorization
-        if request.method in ("PUT", "POST"):
-            headers["content-length"] = str(len(request.body))
-        whole = http1.send(connection, http1.head(request.method, target, headers), request.body)
-        return Answer(self.failed, pool, connection, Response(connection, request.method), call, calls, reusable=whole)
+        pool = Pool(url, timeout_s=self._timeout_s, ca_bundle=self._ca_bundle, ca_variable="AWS_CA_BUNDLE")
+        return pool, encoded_path(path)
 
 
 def _digest(request: Request) -> str:

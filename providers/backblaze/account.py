@@ -11,10 +11,11 @@ from b2sdk.v3 import B2RawHTTPApi, B2Session, InMemoryAccountInfo
 from b2sdk.v3.exception import B2Error
 
 from providers.backblaze import replies
-from providers.backblaze.transport import Response, Transport
+from providers.backblaze.transport import Transport
 from providers.cancel import active_token
 from providers.connection import Calls
 from providers.errors import InvalidConfiguration, NotFound
+from providers.exchange import Answer
 from providers.secret import Secret
 
 REALM: Final = "https://api.backblazeb2.com"
@@ -160,10 +161,10 @@ class Account:
             found: dict[str, str] = session.get_file_info_by_name(self.bucket, name)
             return found
 
-    def open(self, name: str, first: int, last: int, calls: Calls) -> Response:
+    def open(self, name: str, first: int, last: int, calls: Calls) -> Answer:
         """Bytes `first` to `last` of a file, as they arrive; close it."""
         with self.session(calls) as session:
             url = session.get_download_url_by_name(self.bucket, name)
             with session.download_file_from_url(url, range_=(first, last)) as response:
-                found: Response = response
-                return found
+                answer: Answer = response.answer
+                return answer

@@ -27,6 +27,7 @@ from providers.errors import (
     RateLimited,
     Transient,
 )
+from providers.http_errors import json_object
 from providers.objects import Page, RemoteFile
 from providers.settings import ProviderSettings
 from providers.upload import PendingUpload, UploadRequest, UploadSession
@@ -224,7 +225,7 @@ class BackblazeProvider(BaseProvider):
         if status in (408, 429) or status >= 500:
             failure = replies.failure(status, {}, body, "", urlsplit(self._account.realm).hostname or "")
             raise failure
-        if "code" not in (replies.parsed(body) or {}):
+        if "code" not in (json_object(body) or {}):
             raise replies.not_b2(status, {})
         return f"{self._account.realm} answers"
 

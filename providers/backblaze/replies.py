@@ -5,19 +5,15 @@ Statuses and codes: Backblaze B2 documentation, "Native API, error handling" and
 
 from __future__ import annotations
 
-import email.utils
-import http.client
-import json
 import re
-import socket
-import ssl
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from b2sdk.v3.exception import B2Error, InvalidAuthToken, Unauthorized, UnusableFileName
 
 from providers import errors
 from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
+from providers.http_errors import json_object, retry_after_s
 
 AUTHORIZE: Final = "b2_authorize_account"
 _MAX_TEXT: Final = 400
@@ -64,7 +60,7 @@ _HINTS: Final[dict[type[ProviderError], str]] = {
 
 def failure(status: int, headers: Mapping[str, str], body: bytes, call: str, host: str) -> Exception:
     """The error that a reply tells: one of ours, or for 401 the SDK's own, which it answers by a fresh token."""
-    told = parsed(body)
+    told = json_object(body)
     code = str((told or {}).get("code") or "")[:_MAX_CODE]
     text = " ".join(str((told or {}).get("message") or "").split())[:_MAX_TEXT].rstrip(".")
     if status == 401 and call == AUTHORIZE:
@@ -121,15 +117,6 @@ def from_sdk(error: B2Error) -> ProviderError:
     return ProviderError(f"the SDK fails: {type(error).__name__}", hint="Look into the log.", code=type(error).__name__)
 
 
-def parsed(body: bytes) -> dict[str, Any] | None:
-    """The JSON object in a body; None when there is none."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
 def not_b2(status: int, headers: Mapping[str, str]) -> ProviderError:
     kind = headers.get("content-type", "no content type").partition(";")[0][:_MAX_CODE]
     return InvalidConfiguration(
@@ -137,44 +124,3 @@ def not_b2(status: int, headers: Mapping[str, str]) -> ProviderError:
         field="realm",
         hint="Leave realm empty for Backblaze; an S3 endpoint belongs to a service of type aws_s3.",
     )
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Retry-After as seconds; the form with a date counts from the reply's own Date."""
-    value = headers.get("retry-after", "")
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    until, sent = _http_date(value), _http_date(headers.get("date", ""))
-    return max(0.0, until - sent) if until is not None and sent is not None else None
-
-
-def _http_date(value: str) -> float | None:
-    try:
-        return email.utils.parsedate_to_datetime(value).timestamp()
-    except (TypeError, ValueError):
-        return None
-
-
-def connection_failure(error: Exception, host: str, port: int, timeout_s: float) -> ProviderError:
-    """What a failed connection means: each cause with its own words and cure."""
-    at = f"{host}:{port}"
-    if isinstance(error, socket.gaierror):
-        hint = "Check the DNS of this machine, and realm if it is set."
-        return Transient(f"the name {host} cannot be found", hint=hint, code="DNS")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return InvalidConfiguration(
-            f"realm: the certificate of {at} is not trusted: {error.verify_message}",
-            field="realm",
-            hint="Check the clock of this machine, and its certificates (ca-certificates); a proxy may be in between.",
-        )
-    if isinstance(error, ssl.SSLError) and error.reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}:
-        return InvalidConfiguration(f"realm: {at} does not speak TLS", field="realm", hint="Check realm.")
-    if isinstance(error, ConnectionRefusedError):
-        hint = "Check the network and firewalls, and realm if it is set."
-        return Transient(f"{at} refuses the connection", hint=hint, code="REFUSED")
-    if isinstance(error, TimeoutError):
-        hint = "Check the network and firewalls; what was sent is kept."
-        return Transient(f"{at}: no byte has moved for {timeout_s:g} s", hint=hint, code="TIMEOUT")
-    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
-        return Transient(f"{at} broke off, or does not speak HTTP: {type(error).__name__}")
-    return Transient(f"the connection to {at} broke: {error or type(error).__name__}", code="CONNECTION")

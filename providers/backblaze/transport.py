@@ -7,7 +7,6 @@ Its retries, which sleep for up to 64 s, have no part in this.
 
 from __future__ import annotations
 
-import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,11 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from b2sdk.v3 import B2Http, B2HttpApiConfig
 
-from providers import http1
 from providers.backblaze import replies
-from providers.connection import Call, Calls, Connection, Pool
-from providers.errors import ProviderError, Transient
-from providers.exchange import Answer
+from providers.connection import Calls, Pool
+from providers.exchange import Answer, ask
 from providers.upload import PartBody
 
 DOWNLOAD: Final = "b2_download_file_by_name"
@@ -73,10 +70,7 @@ class Transport(B2Http):  # type: ignore[misc]
             if method == "HEAD":  # the SDK takes the headers and never closes
                 response.close()
             return response
-        try:
-            body = b"" if method == "HEAD" else response.content
-        finally:
-            response.close()
+        body = response.content
         host = urlsplit(url).hostname or ""
         raise replies.failure(response.status_code, response.headers, body, call_name, host)
 
@@ -90,68 +84,27 @@ class Transport(B2Http):  # type: ignore[misc]
     def answer(self, url: str) -> tuple[int, bytes]:
         """Status and body of a plain GET, whatever the status."""
         response = self._open("GET", url, {}, None, replies.AUTHORIZE)
-        try:
-            return response.status_code, response.content
-        finally:
-            response.close()
+        return response.status_code, response.content
 
     def _open(
         self, method: str, url: str, headers: Mapping[str, str], data: bytes | PartBody | None, call_name: str
     ) -> Response:
         calls = getattr(self._here, "calls", None) or Calls()
-        pool = self._pool(url)
-        call = calls.begin()
-        try:
-            self._count_call(call_name)
-            with pool.borrowed(call) as connection:
-                return self._exchange(method, url, headers, data, pool, connection, call, calls)
-        except (OSError, http.client.HTTPException) as error:
-            calls.end(call)
-            raise self.failed(error, call, pool) from error
-        except BaseException:
-            calls.end(call)
-            raise
+        parts = urlsplit(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        sent = {"user-agent": self.user_agent, **{name.lower(): value for name, value in headers.items()}}
+        if data is not None and not isinstance(data, bytes):
+            data.seek(0)
+        self._count_call(call_name)
+        return Response(ask(self._pool(url), calls, method, target, sent, data or b""), url)
 
     def _pool(self, url: str) -> Pool:
         parts = urlsplit(url)
         with self._lock:
             if parts.netloc not in self._pools:
                 address = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
-                self._pools[parts.netloc] = Pool(address, timeout_s=self._timeout_s)
+                self._pools[parts.netloc] = Pool(address, timeout_s=self._timeout_s, setting="realm")
             return self._pools[parts.netloc]
-
-    def _exchange(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        data: bytes | PartBody | None,
-        pool: Pool,
-        connection: Connection,
-        call: Call,
-        calls: Calls,
-    ) -> Response:
-        parts = urlsplit(url)
-        target = f"{pool.target_prefix}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
-        sent = {"Host": pool.authority, "User-Agent": self.user_agent, **headers}
-        if method == "POST":
-            sent["Content-Length"] = str(len(data or b""))
-        if pool.proxy and pool.proxy.authorization and not pool.secure:
-            sent["Proxy-Authorization"] = pool.proxy.authorization
-        if data is not None and not isinstance(data, bytes):
-            data.seek(0)
-        whole = http1.send(connection, http1.head(method, target, sent), data or b"")
-        found = http1.Response(connection, method)
-        response = Response(self.failed, pool, connection, found, call, calls, reusable=whole)
-        response.url = url
-        return response
-
-    def failed(self, error: Exception, call: Call, pool: Pool | None) -> ProviderError:
-        """What a broken connection means."""
-        if call.interrupted or pool is None:
-            return Transient("interrupted")
-        peer = pool.proxy or pool
-        return replies.connection_failure(error, peer.host, peer.port, self._timeout_s)
 
 
 def name_of_call(path: str) -> str:
@@ -161,15 +114,18 @@ def name_of_call(path: str) -> str:
     return next((segment for segment in path.split("/") if segment.startswith("b2_")), "other")
 
 
-class Response(Answer):
-    """An answer with what the SDK uses of `requests.Response`."""
+class Response:
+    """An answer in the shape that the SDK knows from `requests`."""
 
-    url: str
-
-    @property
-    def status_code(self) -> int:
-        return self.status
+    def __init__(self, answer: Answer, url: str) -> None:
+        self.answer = answer
+        self.url = url
+        self.status_code = answer.status
+        self.headers = answer.headers
 
     @property
     def content(self) -> bytes:
-        return self.rest()
+        return self.answer.rest()
+
+    def close(self) -> None:
+        self.answer.close()

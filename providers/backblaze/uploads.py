@@ -9,8 +9,9 @@ from providers.backblaze import files
 from providers.backblaze.account import Account
 from providers.connection import Calls
 from providers.digests import composite
-from providers.errors import Integrity, InvalidName, NotFound, ProviderError, Transient
+from providers.errors import InvalidName, NotFound, ProviderError, Transient
 from providers.objects import RemoteFile
+from providers.single_upload import OneRequestUpload, agree
 from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 
 _PARTS_A_PAGE = 1000
@@ -18,32 +19,20 @@ _PARTS_A_PAGE = 1000
 
 def same_sha1(answer: Mapping[str, Any], digests: Mapping[str, str], what: str) -> None:
     """Raises Integrity when the service tells another SHA-1 than ours."""
-    told = str(answer.get("contentSha1"))
-    if told != digests["sha1"]:
-        raise Integrity(f"{what}: sha1 at the service is {told}, of what was sent {digests['sha1']}")
+    agree({"sha1": str(answer.get("contentSha1"))}, digests, what)
 
 
-class SmallUpload(UploadSession):
+class SmallUpload(OneRequestUpload):
     """b2_upload_file with the SHA-1 in front, which the service compares with what arrives."""
 
     def __init__(
         self, account: Account, name: str, request: UploadRequest, prefix: str, look: Callable[[], RemoteFile]
     ) -> None:
-        self.request = request
+        super().__init__(request)
         self._account = account
         self._name = name
         self._prefix = prefix
         self._look = look
-        self._calls = Calls()
-        self._stored: RemoteFile | None = None
-        self._unanswered = False
-
-    @property
-    def token(self) -> dict[str, Any] | None:
-        return None
-
-    def confirmed(self) -> Sequence[PartReceipt]:
-        return ()
 
     def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
         stored = self._stored_unanswered(digests) or self._sent(body, digests)
@@ -79,17 +68,6 @@ class SmallUpload(UploadSession):
             return None
         same = found.checksums.get("sha1") == digests["sha1"] and found.recorded_sha256 == self.request.sha256
         return found if same and found.mtime_ns == self.request.mtime_ns else None
-
-    def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
-        if self._stored is None:
-            raise NotFound(f"{self.request.key}: nothing was sent")
-        return self._stored
-
-    def abort(self) -> None:
-        """There is nothing that the service could hold: the file is whole, or not there."""
-
-    def interrupt(self) -> None:
-        self._calls.interrupt()
 
 
 class LargeUpload(UploadSession):

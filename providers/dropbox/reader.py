@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from providers.base import RangeReader
-from providers.connection import Calls
 from providers.dropbox.names import same
 from providers.dropbox.objects import name_of
-from providers.dropbox.replies import parsed
 from providers.dropbox.wire import Request, Wire
-from providers.errors import Conflict, Integrity, NotFound, Transient, Unsupported
+from providers.errors import Conflict, Integrity, NotFound, Unsupported
 from providers.exchange import Answer
+from providers.http_errors import json_object
+from providers.http_range import HttpRange
 
 
-class FileRange(RangeReader):
-    """files/download. The request goes out when iteration begins, so that it too can be interrupted."""
+class FileRange(HttpRange):
+    """files/download."""
 
     def __init__(self, wire: Wire, path: str, key: str, offset: int, size_bytes: int, etag: str) -> None:
+        super().__init__(key, offset, size_bytes)
         self._wire = wire
         self._path = path
-        self._key = key
-        self._offset = offset
-        self._size = size_bytes
         self._etag = etag
-        self._calls = Calls()
-        self._answer: Answer | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         wanted = f"bytes={self._offset}-{self._offset + self._size - 1}"
@@ -39,20 +34,13 @@ class FileRange(RangeReader):
         )
         answer = self._answer = self._wire.open(request, self._calls)
         self._check(answer)
-        left = self._size
-        for chunk in answer.chunks():
-            left -= len(chunk)
-            if left < 0:
-                raise Integrity(f"{self._key}: Dropbox sends more than was asked for")
-            yield chunk
-        if left:
-            raise Transient(f"{self._key}: the answer broke off {left} bytes too early", code="TRUNCATED")
+        yield from self._content(answer)
 
     def _check(self, answer: Answer) -> None:
         """That what comes is of the very file that was meant; its metadata stand in a header."""
         if answer.status == 416:
             raise Integrity(f"{self._key}: the file ends before byte {self._offset}", code="416")
-        told = parsed(answer.headers.get("dropbox-api-result", "").encode("latin-1")) or {}
+        told = json_object(answer.headers.get("dropbox-api-result", "").encode("latin-1")) or {}
         if self._etag and told.get("rev") != self._etag:
             raise Conflict(f"{self._key}: changed since it was looked at")
         if told and not same(name_of(told), self._path.rpartition("/")[2]):
@@ -63,10 +51,3 @@ class FileRange(RangeReader):
         ranged = answer.headers.get("content-range", "").startswith(f"bytes {self._offset}-")
         if not ranged and (self._offset or size != self._size):
             raise Unsupported("what answers cannot send part of a file (Range)", hint="Look for a proxy between.")
-
-    def interrupt(self) -> None:
-        self._calls.interrupt()
-
-    def close(self) -> None:
-        if self._answer is not None:
-            self._answer.close()

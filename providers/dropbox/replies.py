@@ -5,17 +5,14 @@ Source: https://www.dropbox.com/developers/documentation/http/documentation#erro
 
 from __future__ import annotations
 
-import http.client
-import json
 import re
-import socket
-import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from providers import errors
 from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
+from providers.http_errors import json_object, retry_after_s
 
 _BY_TAG: Final[dict[str, type[ProviderError]]] = {
     **dict.fromkeys(["not_found", "not_file", "not_folder", "closed"], errors.NotFound),
@@ -65,7 +62,7 @@ class Reply:
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object. Raises InvalidConfiguration when what answered is not Dropbox."""
-        found = parsed(self.body)
+        found = json_object(self.body)
         if found is None:
             raise not_dropbox(self)
         return found
@@ -73,15 +70,7 @@ class Reply:
     @property
     def tags(self) -> tuple[str, ...]:
         """The error's tags from the outside in: ('path', 'conflict', 'file')."""
-        return tuple(_tags((parsed(self.body) or {}).get("error")))
-
-
-def parsed(body: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+        return tuple(_tags((json_object(self.body) or {}).get("error")))
 
 
 def _tags(error: object) -> Iterator[str]:
@@ -118,7 +107,7 @@ def not_dropbox(reply: Reply) -> ProviderError:
 def failure(reply: Reply, about: str) -> ProviderError:
     """The error that a reply of status 300 and above tells; `about` says what was asked for."""
     tags = reply.tags
-    found = parsed(reply.body)
+    found = json_object(reply.body)
     summary = clean(str((found or {}).get("error_summary") or "")).rstrip("./ ")
     told = summary or (clean(reply.body.decode("utf-8", "replace")) if found is None and _plain(reply) else "")
     told = told or f"HTTP {reply.status}"
@@ -135,7 +124,7 @@ def failure(reply: Reply, about: str) -> ProviderError:
         cls = ProviderError
     code = tags[-1] if tags else ""
     if cls is RateLimited:
-        return RateLimited(f"Dropbox asks to slow down: {told}", code=code, retry_after_s=retry_after_s(reply))
+        return RateLimited(f"Dropbox asks to slow down: {told}", code=code, retry_after_s=_wait_s(reply))
     if 300 <= reply.status < 400:
         return not_dropbox(reply)
     return cls(f"{about}: Dropbox answers {told}", hint=_HINTS.get(cls, ""), code=code)
@@ -147,41 +136,14 @@ def _plain(reply: Reply) -> bool:
 
 def _missing_scope(reply: Reply, told: str) -> str:
     if "missing_scope" in reply.tags:
-        error = (parsed(reply.body) or {}).get("error")
+        error = (json_object(reply.body) or {}).get("error")
         return clean(str(error.get("required_scope", "")) if isinstance(error, dict) else "", 60) or "that it needs"
     found = _SCOPE.search(told) if reply.status == 400 else None
     return found[1] if found else ""
 
 
-def retry_after_s(reply: Reply) -> float | None:
+def _wait_s(reply: Reply) -> float | None:
     """Retry-After, or what the body of a 429 says."""
-    error = (parsed(reply.body) or {}).get("error")
-    told = reply.headers.get("retry-after") or (error.get("retry_after") if isinstance(error, dict) else None)
-    text = str(told) if told is not None else ""
-    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None
-
-
-def connection_failure(error: Exception, host: str, port: int, timeout_s: float) -> ProviderError:
-    """What a failed connection means: each cause with its own words and cure."""
-    at = f"{host}:{port}"
-    if isinstance(error, socket.gaierror):
-        return Transient(f"the name {host} cannot be found", hint="Check the DNS of this machine.", code="DNS")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return InvalidConfiguration(
-            f"the certificate of {at} is not trusted: {error.verify_message}",
-            field="endpoint_url",
-            hint="Check the clock of this machine; the CA of a proxy that opens TLS goes into the system's store.",
-        )
-    if isinstance(error, ssl.SSLError) and error.reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}:
-        return InvalidConfiguration(f"endpoint_url: {at} does not speak TLS", field="endpoint_url")
-    if isinstance(error, ConnectionRefusedError):
-        return Transient(f"{at} refuses the connection", hint="Check the network and any proxy.", code="REFUSED")
-    if isinstance(error, TimeoutError):
-        return Transient(
-            f"{at}: no byte has moved for {timeout_s:g} s",
-            hint="Check the network and firewalls; what was sent is kept.",
-            code="TIMEOUT",
-        )
-    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
-        return Transient(f"{at} broke off, or does not speak HTTP: {type(error).__name__}")
-    return Transient(f"the connection to {at} broke: {error or type(error).__name__}", code="CONNECTION")
+    error = (json_object(reply.body) or {}).get("error")
+    told = error.get("retry_after") if isinstance(error, dict) else None
+    return retry_after_s(reply.headers if told is None else {"retry-after": str(told), **reply.headers})

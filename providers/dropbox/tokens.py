@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from providers.connection import Calls
-from providers.dropbox.replies import Reply, clean, failure, parsed
+from providers.dropbox.replies import Reply, clean, failure
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
+from providers.http_errors import json_object
 from providers.secret import Secret
 
 _MARGIN_S: Final = 60.0
@@ -94,7 +95,7 @@ def access_of(told: dict[str, Any]) -> tuple[Secret, float]:
 
 def refused(reply: Reply) -> ProviderError:
     """What a refusal of the token endpoint means (RFC 6749, 5.2)."""
-    found = parsed(reply.body) or {}
+    found = json_object(reply.body) or {}
     told = found.get("error")
     code = clean(told, 60) if isinstance(told, str) else ""
     words = clean(str(found.get("error_description") or code), 200)

@@ -12,29 +12,20 @@ from providers.dropbox.replies import Reply, failure
 from providers.dropbox.wire import Request, Wire
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
 from providers.objects import RemoteFile
+from providers.single_upload import OneRequestUpload, agree
 from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 
 _REFUSED: Final = frozenset({409})
 
 
-class SingleUpload(UploadSession):
+class SingleUpload(OneRequestUpload):
     """files/upload: one request, whose answer tells the hash."""
 
     def __init__(self, wire: Wire, path: str, request: UploadRequest, look: Callable[[], RemoteFile]) -> None:
-        self.request = request
+        super().__init__(request)
         self._wire = wire
         self._path = path
         self._look = look
-        self._calls = Calls()
-        self._stored: RemoteFile | None = None
-        self._unanswered = False
-
-    @property
-    def token(self) -> dict[str, Any] | None:
-        return None
-
-    def confirmed(self) -> Sequence[PartReceipt]:
-        return ()
 
     def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
         key = self.request.key
@@ -51,7 +42,7 @@ class SingleUpload(UploadSession):
             raise
         else:
             self._stored = just_stored(key, self._path.rpartition("/")[2], reply.json())
-            _agrees(self._stored, digests)
+            agree(self._stored.checksums, digests, key)
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=self._stored.etag, digests=dict(digests))
 
     def _stored_unanswered(self, conflict: Conflict, digests: Mapping[str, str]) -> RemoteFile:
@@ -63,23 +54,6 @@ class SingleUpload(UploadSession):
         if not same or found.size_bytes != self.request.size_bytes:
             raise conflict
         return found
-
-    def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
-        if self._stored is None:
-            raise NotFound(f"{self.request.key}: nothing was sent")
-        return self._stored
-
-    def abort(self) -> None:
-        """There is nothing that Dropbox could hold: the file is whole, or not there."""
-
-    def interrupt(self) -> None:
-        self._calls.interrupt()
-
-
-def _agrees(stored: RemoteFile, digests: Mapping[str, str]) -> None:
-    theirs, ours = stored.checksums.get(DROPBOX_HASH), digests.get(DROPBOX_HASH)
-    if theirs and ours and theirs != ours:
-        raise Integrity(f"{stored.key}: the content hash at Dropbox is {theirs}, of what was sent {ours}")
 
 
 class SessionUpload(UploadSession):

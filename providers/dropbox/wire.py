@@ -7,21 +7,18 @@ moves, and retries on its own. Source: https://www.dropbox.com/developers/docume
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from providers import http1
-from providers.connection import Call, Calls, Connection, Pool
+from providers.connection import Calls, Pool
 from providers.dropbox import replies
 from providers.dropbox.replies import Reply
 from providers.dropbox.tokens import Tokens
-from providers.errors import InvalidConfiguration, ProviderError, Transient
-from providers.exchange import Answer
-from providers.http1 import Response
+from providers.errors import InvalidConfiguration
+from providers.exchange import Answer, ask
 from providers.secret import Secret
 from providers.upload import PartBody
 
@@ -79,11 +76,7 @@ class Wire:
 
     def ask(self, request: Request, calls: Calls) -> Reply:
         """The whole answer of a request that succeeds, or has a status that it accepts."""
-        answer = self.open(request, calls)
-        try:
-            return Reply(answer.status, answer.headers, answer.rest())
-        finally:
-            answer.close()
+        return _read(self.open(request, calls))
 
     def ask_for_token(self, form: Mapping[str, str], calls: Calls) -> Reply:
         """A request to the token endpoint, refusals included."""
@@ -96,62 +89,32 @@ class Wire:
     def open(self, request: Request, calls: Calls) -> Answer:
         """An answer whose body is still to be read; close it."""
         if not request.signed:
-            answer = self._send(request, None, calls)
-            return self._judged(request, answer, Reply(answer.status, answer.headers))
+            return self._judged(request, self._send(request, None, calls))
         token = self._tokens.access(calls)
         answer = self._send(request, token, calls)
         if answer.status != 401:
-            return self._judged(request, answer, Reply(answer.status, answer.headers))
+            return self._judged(request, answer)
         reply = _read(answer)
         if "missing_scope" in reply.tags:
             raise replies.failure(reply, request.about or request.route)
         token = self._tokens.access(calls, instead_of=token)
         if request.body is not None and not isinstance(request.body, bytes):
             request.body.seek(len(request.body) - request.body_bytes)
-        answer = self._send(request, token, calls)
-        return self._judged(request, answer, Reply(answer.status, answer.headers))
+        return self._judged(request, self._send(request, token, calls))
 
-    def _judged(self, request: Request, answer: Answer, head: Reply) -> Answer:
-        if head.status < 300 or head.status in request.accepts:
+    def _judged(self, request: Request, answer: Answer) -> Answer:
+        if answer.status < 300 or answer.status in request.accepts:
             return answer
         raise replies.failure(_read(answer), request.about or request.route)
 
     def _send(self, request: Request, token: Secret | None, calls: Calls) -> Answer:
-        pool = self._content if request.content else self._api
-        call = calls.begin()
-        try:
-            self._count_call(request.route)
-            with pool.borrowed(call) as connection:
-                return self._exchange(request, token, pool, connection, call, calls)
-        except (OSError, http.client.HTTPException) as error:
-            calls.end(call)
-            raise self._failed(error, call, pool) from error
-        except BaseException:
-            calls.end(call)
-            raise
-
-    def _failed(self, error: Exception, call: Call, pool: Pool | None) -> ProviderError:
-        if call.interrupted or pool is None:
-            return Transient("interrupted")
-        peer = pool.proxy or pool
-        return replies.connection_failure(error, peer.host, peer.port, self._timeout_s)
-
-    def _exchange(
-        self,
-        request: Request,
-        token: Secret | None,
-        pool: Pool,
-        connection: Connection,
-        call: Call,
-        calls: Calls,
-    ) -> Answer:
         headers, body, size = _framed(request)
-        headers |= {"host": pool.authority, "content-length": str(size)}
+        headers["content-length"] = str(size)
         if token is not None:
             headers["authorization"] = f"Bearer {token.reveal()}"
         path = "/oauth2/token" if request.route == TOKEN_ROUTE else f"/2/{request.route}"
-        whole = http1.send(connection, http1.head("POST", f"{pool.target_prefix}{path}", headers), body)
-        return Answer(self._failed, pool, connection, Response(connection, "POST"), call, calls, reusable=whole)
+        self._count_call(request.route)
+        return ask(self._content if request.content else self._api, calls, "POST", path, headers, body)
 
 
 def _framed(request: Request) -> tuple[dict[str, str], bytes | PartBody, int]:
@@ -176,10 +139,7 @@ def _header_json(arguments: Mapping[str, Any] | None) -> str:
 
 
 def _read(answer: Answer) -> Reply:
-    try:
-        return Reply(answer.status, answer.headers, answer.rest())
-    finally:
-        answer.close()
+    return Reply(answer.status, answer.headers, answer.rest())
 
 
 def checked_endpoint(url: str) -> str:

@@ -25,6 +25,7 @@ from providers.google_drive import replies
 from providers.google_drive.credentials import SCOPE_PREFIX
 from providers.google_drive.settings import Settings
 from providers.google_drive.wire import API_URL, Request, Wire, checked_endpoint
+from providers.http_errors import json_object
 from providers.oauth import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
 from providers.secret import Secret
 
@@ -377,7 +378,7 @@ class DeviceFlow(AuthorizationFlow):
         if reply.status < 400:
             self._device_code = Secret("")
             return self._google.grant(reply.json())
-        match (replies.parsed(reply.body) or {}).get("error"):
+        match (json_object(reply.body) or {}).get("error"):
             case "authorization_pending":
                 return None
             case "slow_down":

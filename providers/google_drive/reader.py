@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from providers.base import RangeReader
-from providers.connection import Calls
-from providers.errors import Conflict, Integrity, NotFound, PermissionDenied, ProviderError, Transient, Unsupported
-from providers.exchange import Answer
+from providers.errors import Conflict, Integrity, NotFound, PermissionDenied, ProviderError, Transient
 from providers.google_drive.folders import FILES
 from providers.google_drive.wire import Request, Wire
+from providers.http_range import HttpRange
 
 
-class FileRange(RangeReader):
+class FileRange(HttpRange):
     """The requests go out when iteration begins. `find` gives the file's id, and raises Conflict when the file is not
     any more the one that is meant."""
 
     def __init__(
         self, wire: Wire, find: Callable[[], str], key: str, offset: int, size_bytes: int, *, flagged_too: bool
     ) -> None:
+        super().__init__(key, offset, size_bytes)
         self._wire = wire
         self._find = find
-        self._key = key
-        self._offset = offset
-        self._size = size_bytes
         self._flagged_too = flagged_too
-        self._calls = Calls()
-        self._answer: Answer | None = None
         self._interrupted = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -44,26 +38,8 @@ class FileRange(RangeReader):
             answer = self._answer = self._wire.open(request, self._calls)
         except ProviderError as error:
             raise self._meant(error) from error
-        self._check(answer)
-        left = self._size
-        for chunk in answer.chunks():
-            left -= len(chunk)
-            if left < 0:
-                raise Integrity(f"{self._key}: the service sends more than was asked for")
-            yield chunk
-        if left:
-            raise Transient(f"{self._key}: the answer broke off {left} bytes too early", code="TRUNCATED")
-
-    def _check(self, answer: Answer) -> None:
-        """That what comes is what was asked for."""
-        promised = answer.headers.get("content-length", "")
-        length = int(promised) if promised.isdecimal() else self._size
-        ranged = answer.headers.get("content-range", "").startswith(f"bytes {self._offset}-")
-        if not ranged and (self._offset or length > self._size):
-            raise Unsupported("what answers there cannot send part of a file (Range)")
-        if length < self._size:
-            end = self._offset + length
-            raise Integrity(f"{self._key}: the file ends at byte {end}, earlier than it should")
+        self._check_range(answer)
+        yield from self._content(answer)
 
     def _meant(self, error: ProviderError) -> ProviderError:
         if error.code == "requestedRangeNotSatisfiable" or (isinstance(error, Integrity) and not error.code):
@@ -76,8 +52,4 @@ class FileRange(RangeReader):
 
     def interrupt(self) -> None:
         self._interrupted = True
-        self._calls.interrupt()
-
-    def close(self) -> None:
-        if self._answer is not None:
-            self._answer.close()
+        super().interrupt()

@@ -5,18 +5,14 @@ Sources: Drive API "Resolve errors", and RFC 6749 section 5.2 for the token endp
 
 from __future__ import annotations
 
-import email.utils
-import http.client
-import json
 import re
-import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from providers import errors
 from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
+from providers.http_errors import json_object, retry_after_s
 
 _LONGEST_TEXT: Final = 300
 _LONGEST_CODE: Final = 80
@@ -108,18 +104,10 @@ class Reply:
 
     def json(self) -> dict[str, Any]:
         """The body as an object. Raises InvalidConfiguration when what answered is not Google."""
-        found = parsed(self.body)
+        found = json_object(self.body)
         if found is None:
             raise not_drive(self)
         return found
-
-
-def parsed(body: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def not_drive(reply: Reply) -> ProviderError:
@@ -133,7 +121,7 @@ def not_drive(reply: Reply) -> ProviderError:
 
 def failure(reply: Reply) -> ProviderError:
     """The error that a reply of status 300 and above tells."""
-    found = parsed(reply.body) if reply.body else {}
+    found = json_object(reply.body) if reply.body else {}
     told = (found or {}).get("error")
     if isinstance(told, str):
         return oauth_failure(told, str((found or {}).get("error_description", "")), reply)
@@ -210,43 +198,3 @@ def _grant_hint(told: str) -> str:
     if "account not found" in lower or "email" in lower:
         return "The service account is gone or disabled: make a new key in the Cloud console."
     return _GRANT_HINT
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Retry-After as seconds; the form with a date counts from the reply's own Date."""
-    value = headers.get("retry-after", "")
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    until, sent = _http_date(value), _http_date(headers.get("date", ""))
-    return max(0.0, until - sent) if until is not None and sent is not None else None
-
-
-def _http_date(value: str) -> float | None:
-    try:
-        return email.utils.parsedate_to_datetime(value).timestamp()
-    except (TypeError, ValueError):
-        return None
-
-
-def connection_failure(error: Exception, host: str, port: int, timeout_s: float) -> ProviderError:
-    """What a failed connection means: each cause with its own words and cure."""
-    at = f"{host}:{port}"
-    if isinstance(error, socket.gaierror):
-        return Transient(f"the name {host} cannot be found", hint="Check the DNS of this machine.", code="DNS")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return InvalidConfiguration(
-            f"endpoint_url: the certificate of {at} is not trusted: {error.verify_message}",
-            field="endpoint_url",
-            hint="Check this machine's clock; a CA of your own goes into the system's store or SSL_CERT_FILE.",
-        )
-    if isinstance(error, ConnectionRefusedError):
-        return Transient(f"{at} refuses the connection", hint="Check firewall, proxy and endpoint_url.", code="REFUSED")
-    if isinstance(error, TimeoutError):
-        return Transient(
-            f"{at}: no byte has moved for {timeout_s:g} s",
-            hint="Check the network and firewalls; what was sent is kept.",
-            code="TIMEOUT",
-        )
-    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
-        return Transient(f"{at} broke off, or does not speak HTTP: {type(error).__name__}", code="CONNECTION")
-    return Transient(f"the connection to {at} broke: {error or type(error).__name__}", code="CONNECTION")

@@ -5,7 +5,6 @@ Never retries, with one exception: an access token that is refused is renewed, a
 
 from __future__ import annotations
 
-import http.client
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -13,13 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from providers import http1
-from providers.connection import Call, Calls, Connection, Pool
-from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
-from providers.exchange import Answer
+from providers.connection import Calls, Pool
+from providers.errors import Authentication, InvalidConfiguration
+from providers.exchange import Answer, ask
 from providers.google_drive import replies
 from providers.google_drive.replies import Reply
-from providers.http1 import Response
 from providers.upload import PartBody
 
 API_URL: Final = "https://www.googleapis.com"
@@ -68,10 +65,7 @@ class Wire:
     def ask(self, request: Request, calls: Calls | None = None) -> Reply:
         """The whole answer of a request that succeeds. Raises the error that the service tells otherwise."""
         answer = self.open(request, calls or Calls())
-        try:
-            return Reply(answer.status, answer.headers, answer.rest())
-        finally:
-            answer.close()
+        return Reply(answer.status, answer.headers, answer.rest())
 
     def ask_json(self, request: Request, calls: Calls | None = None) -> dict[str, Any]:
         return self.ask(request, calls).json()
@@ -92,31 +86,14 @@ class Wire:
 
     def _once(self, request: Request, token: str, calls: Calls) -> Answer:
         pool, target = self._address(request)
-        call = calls.begin()
-        try:
-            self._count_call(request.kind)
-            with pool.borrowed(call) as connection:
-                answer = self._exchange(request, token, pool, target, connection, call, calls)
-        except (OSError, http.client.HTTPException) as error:
-            calls.end(call)
-            raise self.failed(error, call, pool) from error
-        except BaseException:
-            calls.end(call)
-            raise
+        headers = {"user-agent": "homeserver-backup", **request.headers}
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        self._count_call(request.kind)
+        answer = ask(pool, calls, request.method, target, headers, request.body)
         if answer.status < 300 or answer.status in request.accepts:
             return answer
-        try:
-            reply = Reply(answer.status, answer.headers, answer.rest())
-        finally:
-            answer.close()
-        raise replies.failure(reply)
-
-    def failed(self, error: Exception, call: Call, pool: Pool | None) -> ProviderError:
-        """What a broken connection means."""
-        if call.interrupted or pool is None:
-            return Transient("interrupted")
-        peer = pool.proxy or pool
-        return replies.connection_failure(error, peer.host, peer.port, self._timeout_s)
+        raise replies.failure(Reply(answer.status, answer.headers, answer.rest()))
 
     def trusted(self, address: str) -> bool:
         """Whether an address that the service names may get our bytes and our token."""
@@ -137,28 +114,6 @@ class Wire:
             if pool is None:
                 pool = self._pools[origin] = Pool(origin, timeout_s=self._timeout_s)
         return pool, f"{parts.path or '/'}?{query}" if query else parts.path or "/"
-
-    def _exchange(
-        self,
-        request: Request,
-        token: str,
-        pool: Pool,
-        target: str,
-        connection: Connection,
-        call: Call,
-        calls: Calls,
-    ) -> Answer:
-        headers = {"host": pool.authority, "user-agent": "homeserver-backup", **request.headers}
-        if token:
-            headers["authorization"] = f"Bearer {token}"
-        if pool.proxy and pool.proxy.authorization and not pool.secure:
-            headers["proxy-authorization"] = pool.proxy.authorization
-        if request.method in ("PUT", "POST", "PATCH"):
-            headers["content-length"] = str(len(request.body))
-        first = http1.head(request.method, f"{pool.target_prefix}{target}", headers)
-        whole = http1.send(connection, first, request.body)
-        response = Response(connection, request.method)
-        return Answer(self.failed, pool, connection, response, call, calls, reusable=whole)
 
 
 def _no_token(stale: str) -> str:

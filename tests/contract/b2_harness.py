@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from providers import errors
 from providers.capabilities import Capabilities, Proof
-from providers.errors import (
-    Authentication,
-    Conflict,
-    InvalidConfiguration,
-    NotFound,
-    PermissionDenied,
-    ProviderError,
-    QuotaExceeded,
-    RateLimited,
-    Transient,
-    Unsupported,
-)
 from tests.contract.harness import (
     ALL,
-    WRITING,
+    Answered,
     Connections,
     FixtureValue,
     Harness,
@@ -32,13 +21,13 @@ from tests.contract.harness import (
     Root,
     Trouble,
     Wire,
-    answering,
+    troubles,
 )
 from tests.servers import b2_errors, b2_requests
 from tests.servers.b2 import B2Server
 from tests.servers.b2_simulator import MIN_PART_BYTES, NEVER_SHOWN
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Side, When
+from tests.servers.faults import When
 
 REFUSED_NAMES = frozenset(
     {
@@ -119,10 +108,6 @@ WIRE = Wire(
 )
 
 
-def _refused(root: Root) -> AbstractContextManager[object]:
-    return root.wired.refusing()
-
-
 @contextmanager
 def _right_missing(root: Root) -> Iterator[None]:
     rule = root.wired.fault(b2_errors.unauthorized(), when=b2_requests.after_sign_in(), times=None)
@@ -132,36 +117,28 @@ def _right_missing(root: Root) -> Iterator[None]:
         rule.release()
 
 
-def _answers() -> Iterator[Trouble]:
-    table: list[tuple[str, type[ProviderError], Fault, str]] = [
-        ("expired token", Authentication, b2_errors.expired_auth_token(), "application_key"),
-        ("bad token", Authentication, b2_errors.bad_auth_token(), "application_key"),
-        ("403", PermissionDenied, b2_errors.access_denied(), ""),
-        ("403 without words", PermissionDenied, b2_errors.forbidden_without_words(), ""),
-        ("no bucket", NotFound, b2_errors.bad_bucket_id(), "container"),
-        ("409", Conflict, b2_errors.conflict(), ""),
-        ("412", Conflict, b2_errors.precondition_failed(), ""),
-        ("storage cap", QuotaExceeded, b2_errors.storage_cap_exceeded(), "caps"),
-        ("transaction cap", QuotaExceeded, b2_errors.transaction_cap_exceeded(), "caps"),
-        ("download cap", QuotaExceeded, b2_errors.download_cap_exceeded(), "caps"),
-        ("429", RateLimited, b2_errors.too_many_requests(retry_after_s=7), ""),
-        ("503", RateLimited, b2_errors.service_unavailable(), ""),
-        ("408", Transient, b2_errors.request_timeout(), ""),
-        ("500", Transient, b2_errors.internal_error(), ""),
-        ("502 page", Transient, b2_errors.bad_gateway(), ""),
-        ("portal", InvalidConfiguration, b2_errors.portal(), "realm"),
-    ]
-    for name, expected, fault, says in table:
-        yield answering(name, expected, fault, says=says)
-    yield answering("413", Unsupported, b2_errors.payload_too_large(), on=WRITING)
-
-
+ANSWERS: tuple[Answered, ...] = (
+    ("expired token", errors.Authentication, b2_errors.expired_auth_token(), "application_key"),
+    ("bad token", errors.Authentication, b2_errors.bad_auth_token(), "application_key"),
+    ("403", errors.PermissionDenied, b2_errors.access_denied(), ""),
+    ("403 without words", errors.PermissionDenied, b2_errors.forbidden_without_words(), ""),
+    ("no bucket", errors.NotFound, b2_errors.bad_bucket_id(), "container"),
+    ("409", errors.Conflict, b2_errors.conflict(), ""),
+    ("412", errors.Conflict, b2_errors.precondition_failed(), ""),
+    ("storage cap", errors.QuotaExceeded, b2_errors.storage_cap_exceeded(), "caps"),
+    ("transaction cap", errors.QuotaExceeded, b2_errors.transaction_cap_exceeded(), "caps"),
+    ("download cap", errors.QuotaExceeded, b2_errors.download_cap_exceeded(), "caps"),
+    ("429", errors.RateLimited, b2_errors.too_many_requests(retry_after_s=7), ""),
+    ("503", errors.RateLimited, b2_errors.service_unavailable(), ""),
+    ("408", errors.Transient, b2_errors.request_timeout(), ""),
+    ("500", errors.Transient, b2_errors.internal_error(), ""),
+    ("502 page", errors.Transient, b2_errors.bad_gateway(), ""),
+    ("portal", errors.InvalidConfiguration, b2_errors.portal(), "realm"),
+)
+TOO_LARGE: tuple[Answered, ...] = (("413", errors.Unsupported, b2_errors.payload_too_large(), ""),)
 TROUBLES = (
-    *_answers(),
-    Trouble("right missing", PermissionDenied, _right_missing, says="key"),
-    Trouble("nobody listens", Transient, _refused),
-    answering("reset at once", Transient, Fault.refuse()),
-    answering("reset before the reply", Transient, Fault.reset(Side.RESPONSE, at=None), on=ALL - {Operation.DELETE}),
+    *troubles(ANSWERS, on_writing=TOO_LARGE, broken_on=ALL - {Operation.DELETE}),
+    Trouble("right missing", errors.PermissionDenied, _right_missing, says="key"),
 )
 
 B2 = Harness(

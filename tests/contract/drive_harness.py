@@ -4,43 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from providers import errors
 from providers.capabilities import Capabilities, Proof
-from providers.errors import (
-    Authentication,
-    Conflict,
-    InvalidConfiguration,
-    NotFound,
-    PermissionDenied,
-    ProviderError,
-    QuotaExceeded,
-    RateLimited,
-    Transient,
-    Unsupported,
-)
 from tests.contract.harness import (
     ALL,
-    WRITING,
+    Answered,
     Connections,
     FixtureValue,
     Harness,
     Limits,
     Operation,
     Root,
-    Trouble,
     Wire,
-    answering,
+    troubles,
 )
 from tests.servers import drive_errors
 from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.servers.drive_server import DriveServer
 from tests.servers.drive_store import Item
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, SeenRequest, Side, When
+from tests.servers.faults import SeenRequest, When
 
 GRAIN: Final = 256 * 1024
 PART: Final = 2 * GRAIN
@@ -165,46 +153,32 @@ WIRE = Wire(
 )
 
 
-def _refused(root: Root) -> AbstractContextManager[object]:
-    return root.wired.refusing()
-
-
-def _answers() -> Iterator[Trouble]:
-    table: list[tuple[str, type[ProviderError], Fault, str]] = [
-        ("401", Authentication, drive_errors.invalid_credentials(), "authorize"),
-        ("401 without words", Authentication, drive_errors.unauthorized_without_words(), ""),
-        ("revoked", Authentication, drive_errors.revoked(), "testing"),
-        ("unknown client", Authentication, drive_errors.unknown_client(), "client_id"),
-        ("403", PermissionDenied, drive_errors.insufficient_permissions(), ""),
-        ("403 without words", PermissionDenied, drive_errors.forbidden_without_words(), ""),
-        ("file of another app", PermissionDenied, drive_errors.app_not_authorized(), "drive.file"),
-        ("api switched off", PermissionDenied, drive_errors.api_switched_off(), "switch on"),
-        ("scope", PermissionDenied, drive_errors.scope_insufficient(), "authorize"),
-        ("404", NotFound, drive_errors.not_found(), ""),
-        ("409", Conflict, drive_errors.conflict(), ""),
-        ("412", Conflict, drive_errors.precondition_failed(), ""),
-        ("quota", QuotaExceeded, drive_errors.storage_quota_exceeded(), "bin"),
-        ("no storage", QuotaExceeded, drive_errors.no_storage_of_service_account(), "shared_drive_id"),
-        ("daily limit", QuotaExceeded, drive_errors.daily_limit_exceeded(), "midnight"),
-        ("rate limit", RateLimited, drive_errors.rate_limit_exceeded(), ""),
-        ("rate limit of the user", RateLimited, drive_errors.user_rate_limit_exceeded(), "750 GB"),
-        ("429", RateLimited, drive_errors.too_many_requests(retry_after_s=7), ""),
-        ("503", RateLimited, drive_errors.service_unavailable(), ""),
-        ("500", Transient, drive_errors.backend_error(), ""),
-        ("502 page", Transient, drive_errors.bad_gateway(), ""),
-        ("login portal", InvalidConfiguration, drive_errors.login_portal(), "portal"),
-    ]
-    for name, expected, fault, says in table:
-        yield answering(name, expected, fault, says=says)
-    yield answering("413", Unsupported, drive_errors.payload_too_large(), on=WRITING)
-
-
-TROUBLES = (
-    *_answers(),
-    Trouble("nobody listens", Transient, _refused),
-    answering("reset at once", Transient, Fault.refuse()),
-    answering("reset before the reply", Transient, Fault.reset(Side.RESPONSE, at=None), on=ALL - {Operation.DELETE}),
+ANSWERS: tuple[Answered, ...] = (
+    ("401", errors.Authentication, drive_errors.invalid_credentials(), "authorize"),
+    ("401 without words", errors.Authentication, drive_errors.unauthorized_without_words(), ""),
+    ("revoked", errors.Authentication, drive_errors.revoked(), "testing"),
+    ("unknown client", errors.Authentication, drive_errors.unknown_client(), "client_id"),
+    ("403", errors.PermissionDenied, drive_errors.insufficient_permissions(), ""),
+    ("403 without words", errors.PermissionDenied, drive_errors.forbidden_without_words(), ""),
+    ("file of another app", errors.PermissionDenied, drive_errors.app_not_authorized(), "drive.file"),
+    ("api switched off", errors.PermissionDenied, drive_errors.api_switched_off(), "switch on"),
+    ("scope", errors.PermissionDenied, drive_errors.scope_insufficient(), "authorize"),
+    ("404", errors.NotFound, drive_errors.not_found(), ""),
+    ("409", errors.Conflict, drive_errors.conflict(), ""),
+    ("412", errors.Conflict, drive_errors.precondition_failed(), ""),
+    ("quota", errors.QuotaExceeded, drive_errors.storage_quota_exceeded(), "bin"),
+    ("no storage", errors.QuotaExceeded, drive_errors.no_storage_of_service_account(), "shared_drive_id"),
+    ("daily limit", errors.QuotaExceeded, drive_errors.daily_limit_exceeded(), "midnight"),
+    ("rate limit", errors.RateLimited, drive_errors.rate_limit_exceeded(), ""),
+    ("rate limit of the user", errors.RateLimited, drive_errors.user_rate_limit_exceeded(), "750 GB"),
+    ("429", errors.RateLimited, drive_errors.too_many_requests(retry_after_s=7), ""),
+    ("503", errors.RateLimited, drive_errors.service_unavailable(), ""),
+    ("500", errors.Transient, drive_errors.backend_error(), ""),
+    ("502 page", errors.Transient, drive_errors.bad_gateway(), ""),
+    ("login portal", errors.InvalidConfiguration, drive_errors.login_portal(), "portal"),
 )
+TOO_LARGE: tuple[Answered, ...] = (("413", errors.Unsupported, drive_errors.payload_too_large(), ""),)
+TROUBLES = troubles(ANSWERS, on_writing=TOO_LARGE, broken_on=ALL - {Operation.DELETE})
 
 DRIVE = Harness(
     name="google_drive",

@@ -8,24 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from providers import errors
 from providers.capabilities import Capabilities, Proof
 from providers.dropbox.names import decode_name, encode_name
-from providers.errors import (
-    Authentication,
-    Conflict,
-    InvalidName,
-    PermissionDenied,
-    ProviderError,
-    QuotaExceeded,
-    RateLimited,
-    Transient,
-    Unsupported,
+from tests.contract.harness import (
+    Answered,
+    Connections,
+    FixtureValue,
+    Harness,
+    Limits,
+    Root,
+    Wire,
+    troubles,
 )
-from tests.contract.harness import WRITING, Connections, FixtureValue, Harness, Limits, Root, Trouble, Wire, answering
 from tests.servers import dropbox_errors, dropbox_requests
 from tests.servers.dropbox_server import ACCOUNT_ID, APP_KEY, REFRESH_TOKEN, DropboxServer
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Side
+from tests.servers.faults import Fault
 
 PART = 2 << 20
 FOLDER = "Backups"
@@ -101,42 +100,33 @@ WIRE = Wire(
 )
 
 
-def _answers() -> Iterator[Trouble]:
-    refused = dropbox_errors.refused
-    table: list[tuple[str, type[ProviderError], Fault, str]] = [
-        ("401", Authentication, Fault.status(401), ""),
-        ("invalid token", Authentication, dropbox_errors.invalid_access_token(), "authoris"),
-        ("expired token", Authentication, dropbox_errors.expired_access_token(), ""),
-        ("missing scope", PermissionDenied, dropbox_errors.missing_scope(), "files.content.write"),
-        ("app lacks scope", PermissionDenied, dropbox_errors.app_lacks_scope(), "files.content.write"),
-        ("403", PermissionDenied, dropbox_errors.no_permission(), ""),
-        ("403 page", PermissionDenied, dropbox_errors.html_page(403), ""),
-        ("no write permission", PermissionDenied, refused("path", "no_write_permission"), ""),
-        ("restricted", PermissionDenied, refused("path", "access_restricted"), ""),
-        ("409", Conflict, refused("path", "conflict", "folder"), ""),
-        ("disallowed name", InvalidName, refused("path", "disallowed_name"), ""),
-        ("malformed path", InvalidName, refused("path", "malformed_path"), ""),
-        ("quota", QuotaExceeded, refused("path", "insufficient_space"), ""),
-        ("team quota", QuotaExceeded, refused("path", "member_folder_insufficient_space"), ""),
-        ("traffic limit", QuotaExceeded, refused("path", "upload_traffic_limit_reached"), ""),
-        ("429", RateLimited, dropbox_errors.too_many_requests(), ""),
-        ("writes collide", RateLimited, dropbox_errors.too_many_write_operations(), ""),
-        ("503", RateLimited, Fault.status(503, retry_after_s=3), ""),
-        ("500", Transient, Fault.status(500), ""),
-        ("502 page", Transient, dropbox_errors.html_page(502), ""),
-    ]
-    for name, expected, fault, says in table:
-        yield answering(name, expected, fault, says=says)
-    yield answering("413", Unsupported, dropbox_errors.html_page(413), on=WRITING)
-    yield answering("too large", Unsupported, refused("payload_too_large"), on=WRITING)
-
-
-TROUBLES = (
-    *_answers(),
-    Trouble("nobody listens", Transient, lambda root: root.wired.refusing()),
-    answering("reset at once", Transient, Fault.refuse()),
-    answering("reset before the reply", Transient, Fault.reset(Side.RESPONSE, at=None)),
+ANSWERS: tuple[Answered, ...] = (
+    ("401", errors.Authentication, Fault.status(401), ""),
+    ("invalid token", errors.Authentication, dropbox_errors.invalid_access_token(), "authoris"),
+    ("expired token", errors.Authentication, dropbox_errors.expired_access_token(), ""),
+    ("missing scope", errors.PermissionDenied, dropbox_errors.missing_scope(), "files.content.write"),
+    ("app lacks scope", errors.PermissionDenied, dropbox_errors.app_lacks_scope(), "files.content.write"),
+    ("403", errors.PermissionDenied, dropbox_errors.no_permission(), ""),
+    ("403 page", errors.PermissionDenied, dropbox_errors.html_page(403), ""),
+    ("no write permission", errors.PermissionDenied, dropbox_errors.refused("path", "no_write_permission"), ""),
+    ("restricted", errors.PermissionDenied, dropbox_errors.refused("path", "access_restricted"), ""),
+    ("409", errors.Conflict, dropbox_errors.refused("path", "conflict", "folder"), ""),
+    ("disallowed name", errors.InvalidName, dropbox_errors.refused("path", "disallowed_name"), ""),
+    ("malformed path", errors.InvalidName, dropbox_errors.refused("path", "malformed_path"), ""),
+    ("quota", errors.QuotaExceeded, dropbox_errors.refused("path", "insufficient_space"), ""),
+    ("team quota", errors.QuotaExceeded, dropbox_errors.refused("path", "member_folder_insufficient_space"), ""),
+    ("traffic limit", errors.QuotaExceeded, dropbox_errors.refused("path", "upload_traffic_limit_reached"), ""),
+    ("429", errors.RateLimited, dropbox_errors.too_many_requests(), ""),
+    ("writes collide", errors.RateLimited, dropbox_errors.too_many_write_operations(), ""),
+    ("503", errors.RateLimited, Fault.status(503, retry_after_s=3), ""),
+    ("500", errors.Transient, Fault.status(500), ""),
+    ("502 page", errors.Transient, dropbox_errors.html_page(502), ""),
 )
+TOO_LARGE: tuple[Answered, ...] = (
+    ("413", errors.Unsupported, dropbox_errors.html_page(413), ""),
+    ("too large", errors.Unsupported, dropbox_errors.refused("payload_too_large"), ""),
+)
+TROUBLES = troubles(ANSWERS, on_writing=TOO_LARGE)
 
 DROPBOX = Harness(
     name="dropbox",

@@ -6,7 +6,7 @@ over it. Whatever a service cannot do is said in its capabilities and limits, ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -19,10 +19,10 @@ from providers import registry, settings
 from providers.base import BaseProvider
 from providers.capabilities import Capabilities, Proof
 from providers.context import FactsInMemory, ProviderContext
-from providers.errors import ProviderError
+from providers.errors import ProviderError, Transient
 from tests.contract.support import FakeTime
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, When
+from tests.servers.faults import Fault, Side, When
 
 FixtureValue = Callable[[str], Any]
 """`request.getfixturevalue`: how a harness comes by the servers of `tests/servers/fixtures.py`."""
@@ -87,6 +87,23 @@ def answering(
             rule.release()
 
     return Trouble(name, expected, inject, on, says)
+
+
+Answered = tuple[str, type[ProviderError], Fault, str]
+"""A name, what the provider has to make of it, what the service answers, and what the message must say."""
+
+
+def troubles(
+    answers: Iterable[Answered], *, on_writing: Iterable[Answered] = (), broken_on: frozenset[Operation] = ALL
+) -> tuple[Trouble, ...]:
+    """What a service answers, and the three ways in which a connection to any service breaks."""
+    return (
+        *(answering(name, expected, fault, says=says) for name, expected, fault, says in answers),
+        *(answering(name, expected, fault, says=says, on=WRITING) for name, expected, fault, says in on_writing),
+        Trouble("nobody listens", Transient, lambda root: root.wired.refusing()),
+        answering("reset at once", Transient, Fault.refuse()),
+        answering("reset before the reply", Transient, Fault.reset(Side.RESPONSE, at=None), on=broken_on),
+    )
 
 
 @dataclass(frozen=True)

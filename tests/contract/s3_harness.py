@@ -4,40 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from providers import errors
 from providers.capabilities import Capabilities, Proof
-from providers.errors import (
-    Authentication,
-    Conflict,
-    InvalidConfiguration,
-    NotFound,
-    PermissionDenied,
-    ProviderError,
-    QuotaExceeded,
-    RateLimited,
-    Transient,
-    Unsupported,
-)
 from tests.contract.harness import (
     ALL,
-    WRITING,
+    Answered,
     Connections,
     FixtureValue,
     Harness,
     Limits,
     Operation,
     Root,
-    Trouble,
     Wire,
-    answering,
+    troubles,
 )
 from tests.servers import s3_errors
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Side
 from tests.servers.s3_requests import (
     complete_multipart,
     create_multipart,
@@ -126,43 +113,31 @@ WIRE = Wire(
 )
 
 
-def _refused(root: Root) -> AbstractContextManager[object]:
-    return root.wired.refusing()
-
-
-def _answers() -> Iterator[Trouble]:
-    table: list[tuple[str, type[ProviderError], Fault, str]] = [
-        ("401", Authentication, s3_errors.unauthorized(), ""),
-        ("unknown key", Authentication, s3_errors.invalid_access_key_id(), ""),
-        ("wrong secret", Authentication, s3_errors.signature_does_not_match(), ""),
-        ("expired token", Authentication, s3_errors.expired_token(), "expired"),
-        ("skewed clock", Authentication, s3_errors.request_time_too_skewed(), "clock"),
-        ("403", PermissionDenied, s3_errors.access_denied(), ""),
-        ("403 without words", PermissionDenied, s3_errors.forbidden_without_words(), ""),
-        ("no bucket", NotFound, s3_errors.no_such_bucket(), ""),
-        ("409", Conflict, s3_errors.operation_aborted(), ""),
-        ("412", Conflict, s3_errors.precondition_failed(), ""),
-        ("quota", QuotaExceeded, s3_errors.quota_exceeded(), ""),
-        ("429", RateLimited, s3_errors.too_many_requests(retry_after_s=7), ""),
-        ("slow down", RateLimited, s3_errors.slow_down(), ""),
-        ("503", RateLimited, s3_errors.service_unavailable(), ""),
-        ("500", Transient, s3_errors.internal_error(), ""),
-        ("502 page", Transient, s3_errors.bad_gateway(), ""),
-        ("wrong region", InvalidConfiguration, s3_errors.authorization_header_malformed(), "eu-central-1"),
-        ("moved", InvalidConfiguration, s3_errors.permanent_redirect(), "eu-central-1"),
-    ]
-    for name, expected, fault, says in table:
-        yield answering(name, expected, fault, says=says)
-    yield answering("too large", Unsupported, s3_errors.entity_too_large(), on=WRITING)
-    yield answering("413", Unsupported, s3_errors.payload_too_large(), on=WRITING)
-
-
-TROUBLES = (
-    *_answers(),
-    Trouble("nobody listens", Transient, _refused),
-    answering("reset at once", Transient, Fault.refuse()),
-    answering("reset before the reply", Transient, Fault.reset(Side.RESPONSE, at=None), on=ALL - {Operation.DELETE}),
+ANSWERS: tuple[Answered, ...] = (
+    ("401", errors.Authentication, s3_errors.unauthorized(), ""),
+    ("unknown key", errors.Authentication, s3_errors.invalid_access_key_id(), ""),
+    ("wrong secret", errors.Authentication, s3_errors.signature_does_not_match(), ""),
+    ("expired token", errors.Authentication, s3_errors.expired_token(), "expired"),
+    ("skewed clock", errors.Authentication, s3_errors.request_time_too_skewed(), "clock"),
+    ("403", errors.PermissionDenied, s3_errors.access_denied(), ""),
+    ("403 without words", errors.PermissionDenied, s3_errors.forbidden_without_words(), ""),
+    ("no bucket", errors.NotFound, s3_errors.no_such_bucket(), ""),
+    ("409", errors.Conflict, s3_errors.operation_aborted(), ""),
+    ("412", errors.Conflict, s3_errors.precondition_failed(), ""),
+    ("quota", errors.QuotaExceeded, s3_errors.quota_exceeded(), ""),
+    ("429", errors.RateLimited, s3_errors.too_many_requests(retry_after_s=7), ""),
+    ("slow down", errors.RateLimited, s3_errors.slow_down(), ""),
+    ("503", errors.RateLimited, s3_errors.service_unavailable(), ""),
+    ("500", errors.Transient, s3_errors.internal_error(), ""),
+    ("502 page", errors.Transient, s3_errors.bad_gateway(), ""),
+    ("wrong region", errors.InvalidConfiguration, s3_errors.authorization_header_malformed(), "eu-central-1"),
+    ("moved", errors.InvalidConfiguration, s3_errors.permanent_redirect(), "eu-central-1"),
 )
+TOO_LARGE: tuple[Answered, ...] = (
+    ("too large", errors.Unsupported, s3_errors.entity_too_large(), ""),
+    ("413", errors.Unsupported, s3_errors.payload_too_large(), ""),
+)
+TROUBLES = troubles(ANSWERS, on_writing=TOO_LARGE, broken_on=ALL - {Operation.DELETE})
 
 
 def _harness(
@@ -200,7 +175,7 @@ RCLONE = _harness(
     Limits(
         part_bytes=PART,
         refused_names=REFUSED,
-        broken_names={"long segment": Transient},
+        broken_names={"long segment": errors.Transient},
         keeps_etag=False,
         learnt={"enforced_checksums": frozenset({"md5"})},
         proof_of_one=Proof.ENFORCED,
@@ -214,7 +189,7 @@ MOTO = _harness(
     Limits(
         part_bytes=PART,
         refused_names=REFUSED,
-        broken_names={"newline": NotFound},
+        broken_names={"newline": errors.NotFound},
         learnt={"conditional_commit": True},
     ),
 )

@@ -12,7 +12,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from providers import errors
+from providers import errors, http_errors
 from providers.aws_s3 import objects, replies
 from providers.aws_s3.facts import ServerFacts
 from providers.aws_s3.provider import S3Provider
@@ -177,7 +177,7 @@ def certificate_error():
     ],
 )
 def test_each_broken_connection_has_its_words_and_cure(trouble, expected, words):
-    error = replies.connection_failure(trouble, "s3.example.net", 443, 30)
+    error = http_errors.connection_failure(trouble, "s3.example.net", 443, 30)
     assert type(error) is expected
     assert words in error.message
     assert error.hint

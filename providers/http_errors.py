@@ -1,0 +1,89 @@
+"""What services over HTTP have in common when something goes wrong: broken connections, Retry-After, bodies in JSON."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+from providers.errors import InvalidConfiguration, ProviderError, Transient
+
+_NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
+
+
+def connection_failure(
+    error: Exception, host: str, port: int, timeout_s: float, *, setting: str = "endpoint_url", ca: str = ""
+) -> ProviderError:
+    """What a failed connection means: each cause with its own words and cure.
+
+    `setting` is the one that the address comes from when it is not the service's own; `ca` the variable of the
+    environment that names further certificates.
+    """
+    at = f"{host}:{port}"
+    if isinstance(error, socket.gaierror):
+        return Transient(
+            f"the name {host} cannot be found",
+            hint=f"Check the DNS of this machine, and {setting} if it is set.",
+            code="DNS",
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return InvalidConfiguration(
+            f"{setting}: the certificate of {at} is not trusted: {error.verify_message}",
+            field=setting,
+            hint="Check the clock of this machine, and that the name is the one it was made for; a CA of your own, or "
+            f"of a proxy that opens TLS, goes into the system's store or {ca or 'SSL_CERT_FILE'}.",
+        )
+    if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+        return InvalidConfiguration(
+            f"{setting}: {at} does not speak TLS", field=setting, hint="Write http:// if that is meant."
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return Transient(
+            f"{at} refuses the connection",
+            hint=f"See that the service runs; check firewall and proxy, and {setting} if it is set.",
+            code="REFUSED",
+        )
+    if isinstance(error, TimeoutError):
+        return Transient(
+            f"{at}: no byte has moved for {timeout_s:g} s",
+            hint="Check the network and firewalls; what was sent is kept.",
+            code="TIMEOUT",
+        )
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
+        return Transient(
+            f"{at} broke off, or does not speak HTTP: {type(error).__name__}",
+            hint=f"Check the network and any proxy, and {setting} if it is set.",
+            code="CONNECTION",
+        )
+    return Transient(f"the connection to {at} broke: {error or type(error).__name__}", code="CONNECTION")
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Retry-After as seconds; the form with a date counts from the reply's own Date. Names are lower-case."""
+    value = headers.get("retry-after", "")
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    until, sent = http_date(value), http_date(headers.get("date", ""))
+    return max(0.0, until - sent) if until is not None and sent is not None else None
+
+
+def http_date(value: str) -> float | None:
+    """Seconds since the epoch; None for what is no date."""
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object in a body; None when there is none."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):  # the latter: nested so deeply that it can only be meant badly
+        return None
+    return found if isinstance(found, dict) else None
