@@ -26,7 +26,7 @@ def local_name(key: str, chosen: str) -> str:
     parts = name.removesuffix("/").split("/")
     if any(part in _ESCAPES for part in parts) or "\0" in name:
         raise InvalidName(
-            f"{key!r}: no file below the chosen folder can have this name",
+            f"'{key}': no file below the chosen folder can have this name",
             hint="Download it alone, to a name you choose.",
         )
     return name

@@ -128,7 +128,10 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     scanning: bool
     counts: dict[ItemState, int]
     size_bytes: int
+    """What moves: nothing of deletes, and of what was cancelled or skipped."""
     done_bytes: int
+    listed_bytes: int = 0
+    """All that the job was asked for, whatever became of it."""
     skipped_symlinks: int = 0
     skipped_special: int = 0
     error: ErrorInfo | None = None
@@ -264,3 +267,8 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: int = 0
     complete: bool = True
     """False when counting was cut off; the numbers are then at least so many."""
+
+    @property
+    def moves_nothing(self) -> bool:
+        """Whether all that was chosen is of kinds that are left out."""
+        return self.complete and not (self.files or self.folders or self.unreadable)

@@ -13,7 +13,7 @@ import msgspec
 
 from backup.download_targets import local_name
 from backup.model import Conflicts, ItemKind, JobKind, TransferPlan
-from backup.scan import Found, walk_local, walk_prefix, walk_remote
+from backup.scan import Found, upload_prefix, walk_local, walk_prefix, walk_remote
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import InvalidName
@@ -90,7 +90,9 @@ class _Tally(msgspec.Struct):
 def upload(
     provider: BaseProvider, instance: str, paths: list[Path], to: str, conflicts: Conflicts, cancel: CancelToken
 ) -> TransferPlan:
-    """Raises NotFound when one of `paths` is not there, and what looking at the destination raises."""
+    """Raises NotFound when one of `paths` is not there, InvalidName for `to`, and what looking at the destination
+    raises."""
+    prefix = upload_prefix(to)
     for path in paths:
         try:
             os.lstat(path)
@@ -101,13 +103,13 @@ def upload(
     for found in local.spend(entry for batch in walk_local(paths, cancel=cancel) for entry in batch):
         _count_local(tally, found)
         if found.kind is ItemKind.FILE and found.error is None:
-            files[_remote_key(to, found.name)] = found
+            files[prefix + found.name] = found
     remote = _Budget(cancel)
     for file in _standing(provider, files, remote, cancel):
         if conflicts is not Conflicts.SKIP_UNCHANGED or _differs(file, files[file.key]):
             tally.replaced.append(file.key)
     complete = not (local.exhausted or remote.exhausted)
-    return tally.plan(JobKind.UPLOAD, instance, f"{instance}:{to or '/'}", complete=complete)
+    return tally.plan(JobKind.UPLOAD, instance, f"{instance}:{prefix or '/'}", complete=complete)
 
 
 def _count_local(tally: _Tally, found: Found) -> None:
@@ -173,7 +175,7 @@ def download(provider: BaseProvider, instance: str, keys: list[str], to: Path, c
     tally, budget = _Tally(), _Budget(cancel)
     for key, file in _remote(provider, keys, budget, cancel):
         target = _local_target(to, key, file.key, single=len(keys) == 1)
-        tally.add_file(file.key.rpartition("/")[0] if key.endswith("/") else "", file.size_bytes)
+        _count_remote(tally, key, file)
         if target and os.path.lexists(target):
             tally.replaced.append(str(target))
     return tally.plan(JobKind.DOWNLOAD, instance, str(to), complete=not budget.exhausted)
@@ -183,8 +185,16 @@ def delete(provider: BaseProvider, instance: str, keys: list[str], cancel: Cance
     """Raises as `download` does."""
     tally, budget = _Tally(), _Budget(cancel)
     for key, file in _remote(provider, keys, budget, cancel):
-        tally.add_file(file.key.rpartition("/")[0] if key.endswith("/") else "", file.size_bytes)
+        _count_remote(tally, key, file)
     return tally.plan(JobKind.DELETE, instance, instance, complete=not budget.exhausted)
+
+
+def _count_remote(tally: _Tally, chosen: str, file: RemoteFile) -> None:
+    folder, _, name = file.key.rpartition("/")
+    if not name:
+        tally.add_folder(folder)
+    else:
+        tally.add_file(folder if chosen.endswith("/") else "", file.size_bytes)
 
 
 def _remote(
@@ -195,11 +205,6 @@ def _remote(
             yield key, file
         if budget.exhausted:
             return
-
-
-def _remote_key(to: str, name: str) -> str:
-    folder = to.strip("/")
-    return f"{folder}/{name}" if folder else name
 
 
 def _local_target(to: Path, chosen: str, key: str, *, single: bool) -> Path | None:

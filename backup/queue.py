@@ -81,7 +81,7 @@ class Queue:
             if not os.path.lexists(source):
                 raise NotFound(f"{source}: there is no such file or folder")
         _refuse_twins([scan.top_name(source) for source in sources])
-        prefix = f"{to.strip('/')}/" if to.strip("/") else ""
+        prefix = scan.upload_prefix(to)
         order = Order(kind=JobKind.UPLOAD, sources=tuple(sources), to=prefix, conflicts=conflicts)
         return self._add(instance, order, [scan.top_name(source) for source in sources], prefix or "/")
 
@@ -334,7 +334,7 @@ def _refuse_twins(names: list[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise InvalidName(f"two of the chosen have the same name: {name!r}", hint="Queue them one after the other.")
+            raise InvalidName(f"two of the chosen have the same name: '{name}'", hint="Queue them one after the other.")
         seen.add(name)
 
 

@@ -18,12 +18,13 @@ from backup.local_files import kind_of
 from backup.model import ItemKind
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
-from providers.errors import NotFound, ProviderError
+from providers.errors import InvalidName, NotFound, ProviderError
 from providers.objects import RemoteFile
 from providers.os_errors import from_os_error
 from providers.report import ErrorInfo
 
 BATCH: Final = 500
+_NO_NAMES: Final = frozenset({"", ".", ".."})
 T = TypeVar("T")
 
 
@@ -54,6 +55,20 @@ def walk_local(paths: Sequence[Path | str], *, cancel: CancelToken | None = None
 def top_name(path: Path | str) -> str:
     """The name under which something chosen is stored: its own, also for `.` and for a path with a final '/'."""
     return os.path.basename(os.path.abspath(path)) or "root"
+
+
+def upload_prefix(to: str) -> str:
+    """What the keys of an upload to the folder `to` begin with: '' at the top, else `to` with one '/' behind it.
+
+    Raises InvalidName for a folder that no service could hold and no disk take back.
+    """
+    folder = to.strip("/")
+    if (folder and any(part in _NO_NAMES for part in folder.split("/"))) or "\0" in folder:
+        raise InvalidName(
+            f"'{to}': a folder at the provider has no empty parts, no '.' and '..' and no NUL in its name",
+            hint="Name it from the top, like photos/2024; leave it out for the top itself.",
+        )
+    return f"{folder}/" if folder else ""
 
 
 def batches(entries: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -145,7 +145,8 @@ class Service(StoreService):
     ) -> JobView:
         """Queue files and whole folders below the remote prefix `to`. A folder keeps its own name below `to`.
 
-        Raises InvalidConfiguration (disabled, incomplete, unknown instance; encryption_enabled) and NotFound.
+        Raises InvalidConfiguration (disabled, incomplete, unknown instance; encryption_enabled), NotFound, and
+        InvalidName for a `to` with '..' in it.
         """
         return self._queue.queue_upload(instance, paths, to, conflicts=conflicts)
 

@@ -166,7 +166,7 @@ class GuideStyle(BaseProvider):
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
         parts = request.key.split("/")
         if any(part in ("", ".", "..") for part in parts) or "\0" in request.key:
-            raise InvalidName(f"{request.key!r}: is not a name that every service can hold")
+            raise InvalidName(f"'{request.key}': is not a name that every service can hold")
         return _Session(self, request)
 
     def store(self, path: Path, key: str, moved: Callable[[int], None], cancel: CancelToken) -> None:

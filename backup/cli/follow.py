@@ -188,7 +188,9 @@ def _without_success(session: Session, job: JobView) -> list[ItemView]:
 def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
     done = job.counts.get(ItemState.DONE, 0)
     size_words = "" if job.kind is JobKind.DELETE else f" ({size(job.done_bytes)}), verified"
-    words = [f"{_PARTICIPLE[job.kind]} {count(done, 'item')}{size_words}"]
+    words = [
+        f"{_PARTICIPLE[job.kind]} {count(done, 'item')}{size_words}" if done else f"{_PARTICIPLE[job.kind]} nothing"
+    ]
     counts = dict(job.counts)
     counts[ItemState.SKIPPED] = counts.get(ItemState.SKIPPED, 0) - job.skipped_symlinks - job.skipped_special
     words += [

@@ -15,7 +15,7 @@ from backup.text import safe
 if TYPE_CHECKING:
     from rich.console import Console
 
-RIGHT_ALIGNED = frozenset({"SIZE", "TIME", "FILES", "DONE", "JOB", "ITEM", "FAILED", "SENT"})
+RIGHT_ALIGNED = frozenset({"SIZE", "TIME", "FILES", "DONE", "JOB", "ITEM", "FAILED", "SKIPPED", "SENT"})
 
 
 class Output:

@@ -239,7 +239,19 @@ CREATE TABLE item_calls (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_TABLES + _ALL_COUNTS + ";" + _TRIGGERS, _HISTORY, _ITEM_CALLS)
+_LISTED: Final = """
+-- All bytes that a job was asked for: also of deletes, and of what was cancelled or skipped.
+ALTER TABLE jobs ADD COLUMN listed_bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE jobs SET listed_bytes = (SELECT coalesce(sum(size_bytes), 0) FROM items WHERE job_id = jobs.id);
+CREATE TRIGGER item_listed AFTER INSERT ON items WHEN NEW.size_bytes BEGIN
+    UPDATE jobs SET listed_bytes = listed_bytes + NEW.size_bytes WHERE id = NEW.job_id;
+END;
+CREATE TRIGGER item_resized AFTER UPDATE OF size_bytes ON items WHEN OLD.size_bytes <> NEW.size_bytes BEGIN
+    UPDATE jobs SET listed_bytes = listed_bytes + NEW.size_bytes - OLD.size_bytes WHERE id = NEW.job_id;
+END;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_TABLES + _ALL_COUNTS + ";" + _TRIGGERS, _HISTORY, _ITEM_CALLS, _LISTED)
 """Script n takes a journal from version n to n + 1. Only ever append."""
 
 

@@ -93,6 +93,7 @@ def _job_view(db: Connection, row: Row) -> JobView:
         counts=_counts_by_state(db, row["id"]),
         size_bytes=row["size_bytes"],
         done_bytes=row["done_bytes"],
+        listed_bytes=row["listed_bytes"],
         skipped_symlinks=row["skipped_symlinks"],
         skipped_special=row["skipped_special"],
         error=_error(row["error"]),

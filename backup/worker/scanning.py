@@ -193,7 +193,7 @@ def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
                 name = download_targets.local_name(file.key, source)
                 twin = folded.twin(name.removesuffix("/"))
                 if twin is not None:
-                    raise InvalidName(f"{file.key!r}: this disk cannot tell it from {twin!r}")
+                    raise InvalidName(f"'{file.key}': this disk cannot tell it from '{twin}'")
             except InvalidName as error:
                 yield NewItem(
                     name=file.key,

@@ -29,18 +29,18 @@ def checked_key(prefix: str, key: str) -> str:
     try:
         size = len((prefix + key).encode())
     except UnicodeEncodeError:
-        raise InvalidName(f"{key!r}: S3 takes names in Unicode only; this one holds other bytes") from None
+        raise InvalidName(f"'{key}': S3 takes names in Unicode only; this one holds other bytes") from None
     if not key or size > MAX_KEY_BYTES:
-        raise InvalidName(f"{key!r}: a name has 1 to {MAX_KEY_BYTES} bytes, with prefix {size}")
+        raise InvalidName(f"'{key}': a name has 1 to {MAX_KEY_BYTES} bytes, with prefix {size}")
     if "\0" in key or any(part in (".", "..") for part in key.split("/")):
-        raise InvalidName(f"{key!r}: a name holds no NUL, and no part of it is '.' or '..'")
+        raise InvalidName(f"'{key}': a name holds no NUL, and no part of it is '.' or '..'")
     return prefix + key
 
 
 def checked_new_key(prefix: str, key: str) -> str:
     """As `checked_key`, and also nothing that could not be put back on a disk."""
     if key.startswith("/") or "//" in key:
-        raise InvalidName(f"{key!r}: a name must be relative, without empty parts")
+        raise InvalidName(f"'{key}': a name must be relative, without empty parts")
     return checked_key(prefix, key)
 
 

@@ -208,7 +208,7 @@ class S3Provider(BaseProvider):
         if isinstance(error, NotFound):
             return NotFound(f"{key}: there is no such object", code="NoSuchKey")
         if type(error) is ProviderError:  # the bucket is well, so it is the name that the server cannot take
-            return InvalidName(f"{key!r}: {error.message}")
+            return InvalidName(f"'{key}': {error.message}")
         return error
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
@@ -224,7 +224,7 @@ class S3Provider(BaseProvider):
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
         key = objects.checked_new_key(self._prefix, request.key)
         if request.key.endswith("/") and request.size_bytes:
-            raise InvalidName(f"{request.key!r}: only an empty directory may end in '/'")
+            raise InvalidName(f"'{request.key}': only an empty directory may end in '/'")
         facts = self._known_facts()
         if token is None and request.part_count == 1 and request.size_bytes <= _SINGLE_BYTES:
             return SingleUpload(self._wire, key, request, facts, lambda: self.stat(request.key))

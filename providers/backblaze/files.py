@@ -29,16 +29,16 @@ def checked_name(prefix: str, key: str) -> str:
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
-        raise InvalidName(f"{key!r}: B2 takes names in Unicode only; this one holds other bytes") from None
+        raise InvalidName(f"'{key}': B2 takes names in Unicode only; this one holds other bytes") from None
     if not key or size > MAX_NAME_BYTES:
-        raise InvalidName(f"{key!r}: a name has 1 to {MAX_NAME_BYTES} bytes, with prefix {size}")
+        raise InvalidName(f"'{key}': a name has 1 to {MAX_NAME_BYTES} bytes, with prefix {size}")
     if _FORBIDDEN.search(key):
-        raise InvalidName(f"{key!r}: B2 takes no control characters and no backslash in a name")
+        raise InvalidName(f"'{key}': B2 takes no control characters and no backslash in a name")
     segments = key.split("/")
     if any(segment in ("", ".", "..") for segment in segments):
-        raise InvalidName(f"{key!r}: a name is relative, without empty parts, '.' and '..', and does not end in '/'")
+        raise InvalidName(f"'{key}': a name is relative, without empty parts, '.' and '..', and does not end in '/'")
     if any(len(segment.encode()) > MAX_SEGMENT_BYTES for segment in name.split("/")):
-        raise InvalidName(f"{key!r}: B2 takes at most {MAX_SEGMENT_BYTES} bytes between two '/'")
+        raise InvalidName(f"'{key}': B2 takes at most {MAX_SEGMENT_BYTES} bytes between two '/'")
     return name
 
 

@@ -88,7 +88,7 @@ class LargeUpload(UploadSession):
         self._calls = Calls()
         self._file_id = self._begin(name) if token is None else str(token.get("file_id", ""))
         if not self._file_id:
-            raise InvalidName(f"{request.key!r}: the saved upload is not one of B2")
+            raise InvalidName(f"'{request.key}': the saved upload is not one of B2")
 
     @property
     def token(self) -> dict[str, Any] | None:

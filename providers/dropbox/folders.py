@@ -107,7 +107,7 @@ class Folders:
         if found is None:
             return
         if not is_file(found):
-            raise Conflict(f"{key!r}: a folder of that name is already there", code="folder")
+            raise Conflict(f"'{key}': a folder of that name is already there", code="folder")
         if not same(name_of(found), parts[-1]):
             raise lookalike(key, name_of(found))
 
@@ -120,7 +120,7 @@ class Folders:
             return True
         found = self.metadata(self.path(parts), key)
         if found is not None and is_file(found):
-            raise Conflict(f"{key!r}: {'/'.join(parts)} is a file, and holds no others", code="file_ancestor")
+            raise Conflict(f"'{key}': {'/'.join(parts)} is a file, and holds no others", code="file_ancestor")
         name = name_of(found) if found is not None else known or parts[-1]
         if not same(name, parts[-1]):
             raise lookalike(key, name)

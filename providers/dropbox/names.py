@@ -82,7 +82,7 @@ def checked_new_key(key: str) -> list[str]:
 
 
 def _shown(key: str) -> str:
-    return repr(key if len(key) <= 200 else f"{key[:200]}…")
+    return f"'{key}'" if len(key) <= 200 else f"'{key[:200]}…'"
 
 
 def folded(name: str) -> str:

@@ -19,7 +19,7 @@ def remote_file(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
     """A `FileMetadata`. Raises Transient when it is none."""
     size, rev = metadata.get("size"), metadata.get("rev")
     if not isinstance(size, int) or not isinstance(rev, str):
-        raise Transient(f"{key!r}: Dropbox's answer describes no file")
+        raise Transient(f"'{key}': Dropbox's answer describes no file")
     client, server = _time_s(metadata.get("client_modified")), _time_s(metadata.get("server_modified"))
     told = metadata.get("content_hash")
     return RemoteFile(
@@ -85,7 +85,7 @@ def just_stored(key: str, leaf: str, metadata: Mapping[str, Any]) -> RemoteFile:
 
 def lookalike(key: str, name: str) -> Conflict:
     return Conflict(
-        f"{key!r}: {decode_name(name)!r} is already there, and Dropbox does not tell the two apart",
+        f"'{key}': '{decode_name(name)}' is already there, and Dropbox does not tell the two apart",
         hint="Rename one of the two; names that differ only in upper and lower case cannot stand side by side.",
         code="case_conflict",
     )

@@ -141,7 +141,7 @@ class DropboxProvider(BaseProvider):
         if found is None or not is_file(found):
             raise NotFound(f"{key}: there is no such file", code="not_found")
         if not same(name_of(found), parts[-1]):
-            raise NotFound(f"{key}: there is no such file, only {decode_name(name_of(found))!r}", code="not_found")
+            raise NotFound(f"{key}: there is no such file, only '{decode_name(name_of(found))}'", code="not_found")
         return found
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:

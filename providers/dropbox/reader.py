@@ -44,7 +44,7 @@ class FileRange(HttpRange):
         if self._etag and told.get("rev") != self._etag:
             raise Conflict(f"{self._key}: changed since it was looked at")
         if told and not same(name_of(told), self._path.rpartition("/")[2]):
-            raise NotFound(f"{self._key}: there is no such file, only {name_of(told)!r}")
+            raise NotFound(f"{self._key}: there is no such file, only '{name_of(told)}'")
         size = told.get("size")
         if isinstance(size, int) and size < self._offset + self._size:
             raise Integrity(f"{self._key}: the file ends at byte {size}, earlier than it should")

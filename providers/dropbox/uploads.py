@@ -75,7 +75,7 @@ class SessionUpload(UploadSession):
         else:
             self._session_id = str(token.get("session_id") or "")
             if not self._session_id:
-                raise InvalidName(f"{request.key!r}: the saved upload is not one of Dropbox")
+                raise InvalidName(f"'{request.key}': the saved upload is not one of Dropbox")
 
     @property
     def token(self) -> dict[str, Any] | None:

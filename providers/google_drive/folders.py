@@ -180,7 +180,7 @@ class Folders:
     def _create(self, parent_id: str, path: Path) -> str:
         name = path[-1]
         if objects.split_id(name):
-            raise InvalidName(f"{name!r}: a name that ends in an id means a folder that is there, and it is not")
+            raise InvalidName(f"'{name}': a name that ends in an id means a folder that is there, and it is not")
         file_id = self._begun.get((parent_id, name)) or self._drive.new_id()
         self._begun[parent_id, name] = file_id
         body = as_json({"id": file_id, "name": name, "mimeType": objects.FOLDER_TYPE, "parents": [parent_id]})

@@ -30,12 +30,12 @@ def checked_key(key: str) -> list[str]:
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
-        raise InvalidName(f"{key!r}: Drive takes names in Unicode only; this one holds other bytes") from None
+        raise InvalidName(f"'{key}': Drive takes names in Unicode only; this one holds other bytes") from None
     if not key or size > MAX_KEY_BYTES:
-        raise InvalidName(f"{key!r}: a name has 1 to {MAX_KEY_BYTES} bytes, this one {size}")
+        raise InvalidName(f"'{key}': a name has 1 to {MAX_KEY_BYTES} bytes, this one {size}")
     segments = key.split("/")
     if "\0" in key or any(part in ("", ".", "..") for part in segments):
-        raise InvalidName(f"{key!r}: a name is relative, holds no NUL, and no part of it is empty, '.' or '..'")
+        raise InvalidName(f"'{key}': a name is relative, holds no NUL, and no part of it is empty, '.' or '..'")
     return segments
 
 

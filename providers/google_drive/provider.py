@@ -219,7 +219,7 @@ class GoogleDriveProvider(BaseProvider):
         if file_id:
             return Target("", name, file_id, is_new=False)
         if objects.split_id(name):
-            raise InvalidName(f"{key!r}: a name that ends in an id means a file that is there, and it is not")
+            raise InvalidName(f"'{key}': a name that ends in an id means a file that is there, and it is not")
         folder_id = self._folders.ensure(folder, self._container)
         return Target(folder_id, name, self._drive.new_id(), is_new=True)
 

@@ -222,7 +222,7 @@ class ResumableUpload(_Session):
         else:
             self._address = str(token.get("session", ""))
             if not self._wire.trusted(self._address):
-                raise InvalidName(f"{request.key!r}: the saved upload is not one of Google Drive")
+                raise InvalidName(f"'{request.key}': the saved upload is not one of Google Drive")
 
     @staticmethod
     def target_of(token: Mapping[str, Any]) -> Target:

@@ -66,14 +66,14 @@ class Folder:
         try:
             names = [encoded(part) for part in key.removesuffix("/").split("/")]
         except UnicodeEncodeError:
-            raise InvalidName(f"{key!r}: not a name that a file can have") from None
+            raise InvalidName(f"'{key}': not a name that a file can have") from None
         for name in names:
             if name in (b"", b".", b".."):
-                raise InvalidName(f"{key!r}: a name must be relative, without empty parts, '.' and '..'")
+                raise InvalidName(f"'{key}': a name must be relative, without empty parts, '.' and '..'")
             if b"\0" in name:
-                raise InvalidName(f"{key!r}: a name cannot hold a NUL")
+                raise InvalidName(f"'{key}': a name cannot hold a NUL")
             if is_ours(name):
-                raise InvalidName(f"{key!r}: such names are kept for unfinished uploads")
+                raise InvalidName(f"'{key}': such names are kept for unfinished uploads")
         return names
 
     @contextmanager
@@ -137,7 +137,7 @@ class Folder:
         with self.translated(key):
             limit = os.fpathconf(root, "PC_NAME_MAX")
         if max(map(len, names)) > limit:
-            raise InvalidName(f"{key!r}: this disk takes names of at most {limit} bytes", code="ENAMETOOLONG")
+            raise InvalidName(f"'{key}': this disk takes names of at most {limit} bytes", code="ENAMETOOLONG")
 
     def _step(self, at: int, segment: bytes, key: str, create: bool) -> int:
         for _ in range(_ATTEMPTS):
@@ -151,7 +151,7 @@ class Folder:
             with self.translated(key), suppress(FileExistsError):
                 os.mkdir(segment, 0o700, dir_fd=at)
                 os.fsync(at)
-        raise Conflict(f"{key!r}: its folder is deleted over and over by somebody else")
+        raise Conflict(f"'{key}': its folder is deleted over and over by somebody else")
 
     def _not_a_directory(self, error: OSError, at: int, segment: bytes, key: str, create: bool) -> ProviderError:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
@@ -159,9 +159,9 @@ class Folder:
                 mode = os.stat(segment, dir_fd=at, follow_symlinks=False).st_mode
             shown = segment.decode("utf-8", "surrogateescape")
             if stat.S_ISLNK(mode):
-                return InvalidName(f"{key!r}: {shown!r} is a symlink, and could lead out of {self.root}", code="ELOOP")
+                return InvalidName(f"'{key}': '{shown}' is a symlink, and could lead out of {self.root}", code="ELOOP")
             if create:
-                return Conflict(f"{key!r}: {shown!r} is a file, so nothing can be put below it", code="ENOTDIR")
+                return Conflict(f"'{key}': '{shown}' is a file, so nothing can be put below it", code="ENOTDIR")
         return from_os_error(error, os.path.join(self.root, key))
 
     def prune(self, key: str) -> None:

@@ -80,22 +80,22 @@ class Listing:
     def _walk(self, prefix: str, delimiter: str, token: str | None) -> Iterator[RemoteFile | str]:
         base, _, start = prefix.rpartition("/")
         after = None if token is None else [encoded(part) for part in token.removesuffix("/").split("/")]
+        if prefix.startswith("/") or "//" in prefix:
+            raise InvalidName(f"'{prefix}': no name here starts with '/' or has two in a row", hint="Leave it out.")
+        depth = len(self._folder.segments(base)) if base else 0
         try:
-            fd = self._open(base, prefix)
+            fd = self._open(base)
         except (NotFound, InvalidName):
             with self._folder.opened():  # only the container itself must be there
                 return
         try:
-            depth = len(self._folder.segments(base)) if base else 0
             below = f"{base}/" if base else ""
             rest = after[depth:] if after else None
             yield from self._entries(fd, below, encoded(start), bool(delimiter), rest)
         finally:
             os.close(fd)
 
-    def _open(self, base: str, prefix: str) -> int:
-        if prefix.startswith("/"):
-            raise InvalidName(f"{prefix!r}: no key starts with '/'")
+    def _open(self, base: str) -> int:
         if not base:
             with self._folder.opened() as root:
                 return os.dup(root)

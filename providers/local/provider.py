@@ -83,7 +83,7 @@ class LocalProvider(BaseProvider):
 
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
         if len(request.key.encode("utf-8", "surrogatepass")) > self.capabilities.max_key_bytes:
-            raise InvalidName(f"{request.key!r}: the path would be longer than {_MAX_PATH_BYTES} bytes")
+            raise InvalidName(f"'{request.key}': the path would be longer than {_MAX_PATH_BYTES} bytes")
         if request.key.endswith("/"):
             return LocalDirectory(self._folder, request)
         return LocalUpload(self._folder, request, self.context.now(), token)

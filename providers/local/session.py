@@ -39,7 +39,7 @@ class LocalUpload(UploadSession):
         else:
             self._temp = encoded(str(token.get("temp", "")))
             if begun_at(self._temp, request.key) is None:
-                raise InvalidName(f"{request.key!r}: the saved upload belongs to another file")
+                raise InvalidName(f"'{request.key}': the saved upload belongs to another file")
 
     @property
     def token(self) -> dict[str, Any] | None:
@@ -222,7 +222,7 @@ class LocalDirectory(UploadSession):
 
     def __init__(self, folder: Folder, request: UploadRequest) -> None:
         if request.size_bytes:
-            raise InvalidName(f"{request.key!r}: only an empty directory may end in '/'")
+            raise InvalidName(f"'{request.key}': only an empty directory may end in '/'")
         folder.segments(request.key)
         self.request = request
         self._folder = folder

@@ -84,6 +84,8 @@ def assert_counters_are_true(journal: Journal) -> None:
         assert {key: count for key, count in kept.items() if count} == counts
         for row in db.execute("SELECT * FROM jobs"):
             assert (row["open_items"], row["size_bytes"], row["done_bytes"]) == by_job[row["id"]]
+            listed = db.execute("SELECT sum(size_bytes) FROM items WHERE job_id = ?", (row["id"],)).fetchone()[0]
+            assert row["listed_bytes"] == (listed or 0)
         totals = db.execute("SELECT * FROM totals").fetchone()
         assert (totals["size_bytes"], totals["done_bytes"]) == total
         assert totals["scanning"] == db.execute("SELECT count(*) FROM jobs WHERE scanning").fetchone()[0]
@@ -484,6 +486,36 @@ def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:
         with pytest.raises(InvalidConfiguration, match="newer version"):
             schema.migrate(db, path, two[:1])
     db.close()
+
+
+@pytest.mark.parametrize("version", range(1, len(schema.MIGRATIONS)))
+def test_a_journal_of_an_older_version_keeps_its_queue(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "j"
+    with sqlite3.connect(path, isolation_level=None) as db:
+        schema.migrate(db, path, schema.MIGRATIONS[:version])
+        db.execute("INSERT INTO places VALUES (1, 'disk', 'local', '/srv', '{}', '')")
+        db.execute("INSERT INTO jobs (kind, instance, place_id, title, destination, request, created_at, scanning)"
+                   " VALUES ('upload', 'disk', 1, X'78', X'2f', X'7b7d', 1.0, 0)")  # fmt: skip
+        db.executemany("INSERT INTO counts (job_id, kind, state) VALUES (1, 'upload', ?)", [(s,) for s in ItemState])
+        for name, state in (
+            ("a", "queued"),
+            ("b", "cancelled"),
+            ("caf\udce9".encode("utf-8", "surrogateescape"), "queued"),
+        ):
+            db.execute("INSERT INTO items (job_id, place_id, instance, job_kind, kind, state, name, key, local_path,"
+                       " size_bytes, changed_at) VALUES (1, 1, 'disk', 'upload', 'file', ?, ?, ?, ?, 10, 1.0)",
+                       (state, *[name if isinstance(name, bytes) else name.encode()] * 3))  # fmt: skip
+    db.close()
+    with Journal(path) as journal:
+        assert_counters_are_true(journal)
+        with journal.transaction() as tx:
+            claimed = items.claim(tx, "disk", 9, now=2.0)
+            items.end(tx, Outcome(item_id=claimed[0].id, ending=Ending.DONE, size_bytes=12, etag="e"), now=3.0)
+        assert [item.name for item in claimed] == ["a", "caf\udce9"]
+        with journal.look() as db:
+            view = views.job(db, 1)
+        assert (view.listed_bytes, view.size_bytes, view.done_bytes) == (32, 22, 12)
+        assert_counters_are_true(journal)
 
 
 def test_a_file_that_is_no_journal_is_refused_and_kept(tmp_path: Path) -> None:

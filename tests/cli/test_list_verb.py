@@ -56,6 +56,15 @@ def test_nothing_is_told_as_nothing(cli: Cli):
     assert "nothing is stored" in result.err
 
 
+def test_a_prefix_that_no_name_can_have_is_refused_and_a_slash_is_everything(cli: Cli, storage: Path):
+    for prefix in ("/../", "../", "docs/../docs/"):
+        result = cli("list", prefix)
+        assert result.code == ExitCode.UNSUPPORTED
+        assert "cannot list local" in result.err
+        assert "cure:" in result.err
+    assert cli("list", "/").out == cli("list").out != ""
+
+
 def test_hostile_names_are_escaped(cli: Cli, storage: Path):
     (storage / "evil\x1b[2J\nname\u202e").write_bytes(b"")
     Path(os.fsdecode(os.fsencode(storage) + b"/raw\xff")).write_bytes(b"")

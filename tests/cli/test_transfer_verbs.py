@@ -92,12 +92,70 @@ def test_deleting_asks_and_needs_yes_where_nobody_can_be_asked(cli: Cli, paths: 
     assert not (paths.local_storage / "a.txt").exists()
 
 
-def test_a_file_that_cannot_be_read_fails_the_job(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("to", ["../..", "a/../b", "a//b", "."])
+def test_a_folder_that_no_service_can_hold_is_refused_before_anything_is_queued(cli: Cli, tmp_path: Path, to: str):
     (tmp_path / "good").write_bytes(b"1")
-    result = cli("upload", str(tmp_path / "good"), "--to", "a/../b")
+    result = cli("upload", str(tmp_path / "good"), "--to", to, "--detach")
     assert result.code == ExitCode.UNSUPPORTED
-    assert "error:" in result.err
-    assert "why:" in result.err
+    assert f"why:  '{to}': a folder at the provider" in result.err
+    assert "cure: Name it from the top" in result.err
+    assert "no transfers" in cli("transfers").out
+
+
+def test_where_nothing_can_be_stored_it_is_said_and_no_success(cli: Cli, tmp_path: Path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "one").symlink_to("nowhere")
+    for path, what in (("/dev/null", "1 special file"), (tmp_path / "link", "1 symbolic"), (tmp_path / "links", "1 s")):
+        for more in ([], ["--detach"]):
+            result = cli("upload", str(path), *more)
+            assert result.code == ExitCode.UNSUPPORTED
+            assert f"leaves out {what}" in result.out
+            assert "verified" not in result.out
+            assert "nothing else was chosen" in result.err
+    assert "no transfers" in cli("transfers").out
+
+
+def test_a_name_that_is_not_utf8_looks_the_same_on_every_line(cli: Cli, tmp_path: Path):
+    name = b".homeserver-backup-0123456789abcdef-01234567-01234567.partial"
+    folder = tmp_path / os.fsdecode(b"raw\xff")
+    folder.mkdir()
+    (folder / os.fsdecode(name)).write_bytes(b"a name that local storage keeps for itself")
+    result = cli("upload", str(folder))
+    assert result.code == ExitCode.UNSUPPORTED
+    assert result.err.count(r"raw\xff/.homeserver-backup-") == 2  # what, and why
+    assert "udcff" not in result.out + result.err + cli("transfers").out
+    assert "uploaded nothing; 1 failed" in result.out
+    row = next(line for line in cli("transfers").out.splitlines() if "failed" in line)
+    assert row.split()[:4] == ["1", "upload", "local", "failed"]
+
+
+def test_a_list_of_transfers_has_sizes_and_what_was_skipped(cli: Cli, paths: Paths, tree: Path):
+    write_config(paths, local={"max_bandwidth": 1024, "enabled": True})
+    begun = cli("upload", str(tree), "--detach")
+    assert begun.code == 0, begun.err
+    while cli("transfers", "list", "--json").json()["jobs"][0]["scanning"]:
+        continue
+    assert cli("transfers", "cancel", "1", "--json").json()["cancelled"] == 2
+    write_config(paths)
+    assert cli("upload", str(tree)).code == 0
+    assert cli("delete", "photos/", "--yes").code == 0
+    rows = [line.split() for line in cli("transfers").out.splitlines()]
+    jobs = {row[0]: row[1:] for row in rows[1 : rows.index([])]}
+    assert jobs["3"] == ["delete", "local", "done", "2/2", "293", "KiB", "0", "0", "photos/"]
+    assert jobs["2"] == ["upload", "local", "done", "3/3", "293", "KiB", "of", "293", "KiB", "0", "1", "photos"]
+    assert jobs["1"][:4] == ["upload", "local", "cancelled", "3/3"]
+    assert jobs["1"][-6:] == ["of", "293", "KiB", "0", "1", "photos"]
+
+
+def test_a_control_that_finds_nothing_says_what_else_there_is(cli: Cli, tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"1")
+    assert cli("upload", str(tmp_path / "file")).code == 0
+    for verb, told in {"resume": "transfers retry", "retry": "has failed", "pause": "under way"}.items():
+        result = cli("transfers", verb, "1")
+        assert result.code == 0
+        assert ": 0" in result.out
+        assert told in result.err
 
 
 def test_a_disabled_provider_takes_nothing(cli: Cli, tmp_path: Path):

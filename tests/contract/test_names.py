@@ -58,8 +58,9 @@ def test_a_name_is_kept_or_refused(harness, root, name):
             upload(provider, path, key)
         return
     if name in harness.limits.refused_names:
-        with pytest.raises(InvalidName):
+        with pytest.raises(InvalidName) as refused:
             upload(provider, path, key)
+        assert key[:150] in refused.value.message  # raw, as everywhere: escaped where it is shown, and only there
         assert root.stored() == {}
         assert root.leftovers() == []
         return

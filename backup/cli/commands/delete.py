@@ -28,9 +28,9 @@ def command(
     \b
     JSON: as for upload.
     """
-    name = session.default_provider(output, provider)
     if not yes and not stdin_is_terminal():
         raise click.UsageError("nobody can be asked here: say --yes to delete without asking")
+    name = session.default_provider(output, provider)
     with queueing(f"delete from {name}"):
         with contextlib.closing(session.questions):
             plan = session.questions.plan_delete(name, list(remotes))

@@ -26,13 +26,14 @@ _PAGE = 1000
 @json_option
 @pass_session
 def command(session: Session, output: Output, prefix: str, provider: str | None, folders: bool, maximum: int) -> None:
-    """List what is stored, everything whose name starts with PREFIX. Pages are shown as they arrive.
+    """List what is stored, everything whose name starts with PREFIX ('/' alone: all). Pages are shown as they arrive.
 
     \b
     JSON: {"provider", "prefix", "files": [{"name", "size", "modified", "etag", "id", "checksums"}, {"folder"}, ...],
     "truncated", "error"}   (truncated: there is more than --max; error only when it failed midway)
     """
     name = session.default_provider(output, provider)
+    prefix = "" if prefix == "/" else prefix
     listing = JsonList(output, "files", {"provider": name, "prefix": prefix})
     with contextlib.closing(session.questions), doing(f"list {name}"):
         try:

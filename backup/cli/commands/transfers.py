@@ -11,7 +11,7 @@ from backup.cli import diagnostics
 from backup.cli.follow import wait
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
-from backup.model import FINAL_STATES, ItemState, ItemView, JobView, QueueSnapshot
+from backup.model import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot
 from backup.text import clock, rate, size
 
 _ITEMS_SHOWN: Final = 50
@@ -50,7 +50,8 @@ def list_transfers(session: Session, output: Output, job_id: int | None, maximum
         output.line("no transfers")
         return
     output.table(
-        ["JOB", "WHAT", "PROVIDER", "STATE", "FILES", "DONE", "FAILED", "TITLE"], [_job_row(job) for job in jobs]
+        ["JOB", "WHAT", "PROVIDER", "STATE", "FILES", "DONE", "FAILED", "SKIPPED", "TITLE"],
+        [_job_row(job) for job in jobs],
     )
     output.line()
     output.table(["ITEM", "JOB", "STATE", "DONE", "NAME", "NOTE"], [_item_row(item) for item in snapshot.items])
@@ -89,10 +90,18 @@ def _job_row(job: JobView) -> list[str]:
         job.instance,
         _job_state(job),
         f"{ended:,}/{total:,}{'+' if job.scanning else ''}",
-        f"{size(job.done_bytes)} of {size(job.size_bytes)}",
+        _job_bytes(job),
         f"{job.counts.get(ItemState.FAILED, 0):,}",
+        f"{job.counts.get(ItemState.SKIPPED, 0):,}",
         job.title,
     ]
+
+
+def _job_bytes(job: JobView) -> str:
+    if job.kind is JobKind.DELETE:
+        return size(job.listed_bytes)
+    cancelled = job.counts.get(ItemState.CANCELLED)
+    return f"{size(job.done_bytes)} of {size(job.listed_bytes if cancelled else job.size_bytes)}"
 
 
 def _job_state(job: JobView) -> str:
@@ -110,6 +119,8 @@ def _job_state(job: JobView) -> str:
 
 def _item_row(item: ItemView) -> list[str]:
     done = f"{size(item.bytes_done)} of {size(item.size_bytes)}"
+    if item.job_kind is JobKind.DELETE or item.kind is not ItemKind.FILE:
+        done = size(item.size_bytes) if item.kind is ItemKind.FILE else "-"
     return [str(item.id), str(item.job_id), item.state.value, done, item.name or item.key, _note(item)]
 
 
@@ -124,7 +135,7 @@ def _note(item: ItemView) -> str:
     return ""
 
 
-def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], bool], help: str) -> None:
+def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], bool], help: str, nothing: str) -> None:
     """Make the verb `name`, which hands item ids to the service's `method`."""
 
     @command.command(name, help=help)
@@ -142,6 +153,8 @@ def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], boo
         changed = getattr(session.service, method)(ids)
         session.service.ensure_worker()
         output.line(f"{past}: {changed:,}")
+        if not changed:
+            diagnostics.note(nothing)
         output.document({past: changed})
 
 
@@ -169,10 +182,22 @@ def _ended_badly(job: JobView) -> bool:
 
 
 _VERBS: Final[dict[str, tuple[Any, ...]]] = {
-    "pause": ("paused", _unfinished, "Pause; what was sent is kept."),
-    "resume": ("resumed", _unfinished, "Go on with what was paused."),
-    "cancel": ("cancelled", _unfinished, "Stop for good, and remove what was sent of unfinished files."),
-    "retry": ("queued", _ended_badly, "Try failed and cancelled files again."),
-}
-for _name, (_past, _wanted, _help) in _VERBS.items():
-    _changing(_name, _past, _name, _wanted, f'{_help}\n\n\b\nJSON: {{"{_past}": how many}}')
+    "pause": (
+        "paused", _unfinished, "Pause; what was sent is kept.",
+        "nothing of that is queued, waiting or under way",
+    ),
+    "resume": (
+        "resumed", _unfinished, "Go on with what was paused, or waits.",
+        "nothing of that is paused or waiting; what failed or was cancelled goes again with: transfers retry",
+    ),
+    "cancel": (
+        "cancelled", _unfinished, "Stop for good, and remove what was sent of unfinished files.",
+        "nothing of that is left to cancel; what is stored goes with: delete",
+    ),
+    "retry": (
+        "queued", _ended_badly, "Try failed and cancelled files again.",
+        "nothing of that has failed or was cancelled; what is paused goes on with: transfers resume",
+    ),
+}  # fmt: skip
+for _name, (_past, _wanted, _help, _nothing) in _VERBS.items():
+    _changing(_name, _past, _name, _wanted, f'{_help}\n\n\b\nJSON: {{"{_past}": how many}}', _nothing)

@@ -13,7 +13,7 @@ from backup.cli.follow import finish, queueing, tell_plan
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.model import Conflicts, JobKind, TransferPlan
-from providers.errors import ProviderError
+from providers.errors import ProviderError, Unsupported
 
 
 @click.command("upload")
@@ -36,7 +36,8 @@ def command(
     """Send files and whole folders. A folder keeps its name below PREFIX; every file is proved to have arrived.
 
     Says first how many, how much and what is replaced. The transfer runs by itself and is only watched here: Ctrl-C
-    stops watching, not the transfer. Symbolic links and special files are left out, and counted.
+    stops watching, not the transfer. Symbolic links and special files are left out, and counted; where nothing else was
+    chosen, that is an error.
 
     \b
     JSON: {"job": {"id", "kind", "instance", "destination", "counts", "size_bytes", "done_bytes", ...},
@@ -48,8 +49,17 @@ def command(
     with queueing(f"upload to {name}"):
         plan = _plan(session, name, sources, to, IF_EXISTS[if_exists], detach)
         tell_plan(output, plan)
+        _refuse_nothing(plan)
         job = session.service.queue_upload(name, sources, to, conflicts=IF_EXISTS[if_exists])
     return finish(session, output, job, plan, detach=detach)
+
+
+def _refuse_nothing(plan: TransferPlan) -> None:
+    if plan.moves_nothing:
+        raise Unsupported(
+            "symbolic links, sockets, pipes and devices are not stored, and nothing else was chosen",
+            hint="Name the file or folder that a link leads to.",
+        )
 
 
 def _plan(session: Session, name: str, paths: list[Path], to: str, conflicts: Conflicts, detach: bool) -> TransferPlan:
