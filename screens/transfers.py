@@ -19,6 +19,7 @@ from screens.modals.confirm import ConfirmScreen
 from screens.modals.confirm_plans import cancel_question
 from screens.modals.item import ItemScreen
 from screens.modals.limit import LimitScreen, Unlimited
+from tui.cures import in_console
 from tui.text import count, cut_middle, safe
 from tui.transfer_rows import COLUMNS, WIDE_COLUMNS, TransferRows, facts
 from tui.widgets.frame import ModeScreen
@@ -207,7 +208,7 @@ class TransfersScreen(ModeScreen):
             self.bridge.instances_changed()
 
     def _complain(self, error: ProviderError) -> None:
-        self.notify(f"{safe(error.message)} {safe(error.hint)}", severity="error", timeout=30, markup=False)
+        self.notify(f"{safe(error.message)} {safe(in_console(error.hint))}", severity="error", timeout=30, markup=False)
 
     async def _act(self, function: Callable[[Iterable[int]], int], ids: list[int], words: str) -> None:
         try:

@@ -7,12 +7,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 from backup.text import clock, count, duration, rate, safe, size
 
 __all__ = [
     "cell_len",
+    "chopped",
     "clock",
     "count",
     "cut_end",
@@ -77,6 +78,19 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
     cut = cut_end(text, width)
     missing = width - cell_len(cut)
     return " " * missing + cut if right else cut + " " * missing
+
+
+def chopped(text: str, width: int) -> list[str]:
+    """All of `text` in lines of at most `width` cells, broken at a space where one is near the end of a line."""
+    lines: list[str] = []
+    while cell_len(text) > width > 1:
+        line = chop_cells(text, width)[0]
+        space = line.rfind(" ")
+        if space > len(line) * 2 // 3:
+            line = line[: space + 1]
+        lines.append(line.rstrip(" "))
+        text = text[len(line) :]
+    return [*lines, text]
 
 
 def _head(text: str, width: int) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 from textual.content import Content
 
 from providers.report import ErrorInfo
+from tui.cures import in_console
 from tui.text import safe
 from tui.theme import STYLES, Tone
 
@@ -51,8 +52,18 @@ HEADLINES: Final[dict[str, str]] = {
 }
 
 
+_BY_CODE: Final[dict[str, str]] = {
+    "RequestTimeTooSkewed": "The clock is wrong",
+    "NoSuchBucket": "The bucket is not there",
+    "DNS": "No such name in the network",
+    "REFUSED": "Nobody listens there",
+    "TIMEOUT": "Nothing moves any more",
+}
+"""Causes whose cures differ from those of their kind."""
+
+
 def headline(error: ErrorInfo) -> str:
-    return HEADLINES.get(error.kind, "It failed")
+    return _BY_CODE.get(error.code) or HEADLINES.get(error.kind, "It failed")
 
 
 def needs_store(error: ErrorInfo) -> bool:
@@ -62,13 +73,14 @@ def needs_store(error: ErrorInfo) -> bool:
 
 def error_content(error: ErrorInfo, keys: str = "", *, head: str = "") -> Content:
     """What happened, why, what to do, and the keys that help. `head`: more than the kind alone says."""
-    lines = [Content.styled(f"✖ {head or headline(error)}", f"bold {STYLES[Tone.FAILED]}")]
+    head = _BY_CODE.get(error.code) or head or headline(error)
+    lines = [Content.styled(f"✖ {head}", f"bold {STYLES[Tone.FAILED]}")]
     message = safe(error.message)
-    told = not error.code or error.code in error.message or needs_store(error)
-    if message.lower() != (head or headline(error)).lower():
+    told = error.code in _BY_CODE or not error.code or error.code in error.message or needs_store(error)
+    if message.lower() != head.lower():
         lines.append(Content.styled(message + ("" if told else f" ({safe(error.code)})"), STYLES[Tone.PLAIN]))
     if error.hint:
-        lines.append(Content.styled(f"→ {safe(error.hint)}", STYLES[Tone.WAITING]))
+        lines.append(Content.styled(f"→ {safe(in_console(error.hint))}", STYLES[Tone.WAITING]))
     if keys:
         lines.append(Content.styled(keys, STYLES[Tone.MUTED]))
     return Content("\n").join(lines)

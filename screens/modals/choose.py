@@ -21,6 +21,10 @@ from tui.theme import STYLES, Tone
 _STATE_TONES = {InstanceState.READY: ("●", Tone.PROVED), InstanceState.DISABLED: ("○", Tone.MUTED)}
 
 
+class InstanceOptions(OptionList):
+    DEFAULT_CSS = "InstanceOptions { text-wrap: nowrap; text-overflow: ellipsis; }"
+
+
 class ChooseInstance(ModalScreen[str | None]):
     """Dismisses with the name of the chosen instance, or None."""
 
@@ -35,7 +39,9 @@ class ChooseInstance(ModalScreen[str | None]):
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Browse which one?"
             dialog.border_subtitle = "↵ opens · esc closes"
-            options = OptionList(*(Option(self._line(info)) for info in self._instances), markup=False, compact=True)
+            options = InstanceOptions(
+                *(Option(self._line(info)) for info in self._instances), markup=False, compact=True
+            )
             names = [info.name for info in self._instances]
             options.highlighted = names.index(self._current) if self._current in names else 0
             yield options

@@ -71,7 +71,7 @@ async def test_a_check_is_live_and_recorded() -> None:
     app = console(service, questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
-        await sees(pilot, "not checked with these settings")
+        await sees(pilot, "none with these settings")
         await pilot.press("t")
         await sees(pilot, "✔ authenticate", "▸ container", "under way")
         await pilot.press("up")

@@ -20,6 +20,9 @@ from tui.words import error_content
 _LABEL_WIDTH: Final = 22
 _TIME_WIDTH: Final = 8
 _WIDEST: Final = 96
+_LEAST_OF_DETAIL: Final = 20
+_LEAST_OF_FAILED: Final = 8
+"""Cells below which a detail is left out: what is cut to less says nothing."""
 
 _AT_STEP: Final = {
     (StepName.REACH, "not_found"): "The {container} is not there",
@@ -66,8 +69,9 @@ class StepLines(Widget):
     def _rest(self, step: CheckStep) -> list[tuple[str, str]]:
         room = min(self.size.width, _WIDEST) - _LABEL_WIDTH - _TIME_WIDTH - 1
         failed = step.state is StepState.FAILED
-        detail = step.detail or (step.error.code or step.error.message if step.error else "")
-        shown = fit(cut_middle(safe(detail), room), room) if room >= (8 if failed else 12) else ""
+        detail = safe(step.detail or (step.error.code or step.error.message if step.error else ""))
+        fits = room >= (_LEAST_OF_FAILED if failed else _LEAST_OF_DETAIL)
+        shown = fit(detail if failed else cut_middle(detail, room), room) if fits else " " * max(0, room)
         spent = fit(duration(step.elapsed_s), _TIME_WIDTH, right=True)
         return [(f"{shown} ", STYLES[Tone.FAILED if failed else Tone.MUTED]), (spent, STYLES[Tone.MUTED])]
 

@@ -192,7 +192,7 @@ class FilePane(Vertical):
     def show_borders(self) -> None:
         if self.place is None:
             return
-        room = self.size.width - 6
+        room = self.size.width - 2
         where = cut_middle(self.place.where, max(8, room - cell_len(self.place.owner) - 2))
         self.border_title = Content(f"{self.place.owner}  {where}")
         facts = f"{self._busy}… esc stops" if self._busy else "" if self._error else self.listing.facts()

@@ -22,6 +22,8 @@ class ModeScreen(Screen[None]):
 
     MODE: ClassVar[Mode]
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "app.focus_next", "to another part", show=False),
+        Binding("shift+tab", "app.focus_previous", "to another part", show=False),
         Binding("u,U", "app.open_store(True)", "unlock"),
         Binding("u,U", "app.open_store(False)", "open the credential store", show=False),
     ]

@@ -34,6 +34,7 @@ class InstanceDetail(VerticalScroll):
 
     def __init__(self) -> None:
         super().__init__(id="detail", classes="pane")
+        self._shown: tuple[str, ConnectionReport | ErrorInfo | None] = ("", None)
 
     def compose(self) -> ComposeResult:
         yield Static("", id="facts")
@@ -46,7 +47,9 @@ class InstanceDetail(VerticalScroll):
         """`outcome` is of a check since the console opened."""
         now_s = time.time()
         name = "" if info.name == info.type else f"  {safe(info.name)}"
-        self._draw(f"{safe(info.title)}{name}", facts(info, container_word, now_s), last_check(info, now_s))
+        report = outcome if isinstance(outcome, ConnectionReport) else None
+        heading = last_check(info, report, now_s)
+        self._draw(f"{safe(info.title)}{name}", facts(info, container_word, now_s), heading)
         if info.problem is not None:
             self._trouble(explain(info.problem, container_word=container_word))
         self.steps.container_word = container_word
@@ -56,6 +59,16 @@ class InstanceDetail(VerticalScroll):
             self.steps.fail(outcome)
         elif outcome is not None:
             self.steps.show(outcome)
+        self._bring_into_view((info.name, outcome))
+
+    def _bring_into_view(self, shown: tuple[str, ConnectionReport | ErrorInfo | None]) -> None:
+        """Something else is shown: its beginning, or what went wrong, which stands at the end; who scrolls stays."""
+        if shown == self._shown:
+            return
+        self._shown = shown
+        outcome = shown[1]
+        passed = outcome is None or (isinstance(outcome, ConnectionReport) and outcome.ok)
+        self.call_after_refresh(self.scroll_home if passed else self.scroll_end, animate=False)
 
     def show_running(self, told: Iterable[CheckStep]) -> None:
         """A check is under way; these of its steps are over."""

@@ -19,7 +19,8 @@ _LEAST_CELLS: Final = 16
 
 
 class InstanceList(OptionList):
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "edit")]
+    DEFAULT_CSS = "InstanceList { text-wrap: nowrap; text-overflow: ellipsis; scrollbar-size-vertical: 1; }"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "open")]
 
     def __init__(self) -> None:
         super().__init__(id="instances", classes="pane", compact=True)
@@ -42,7 +43,7 @@ class InstanceList(OptionList):
 
     def show(self, instances: Sequence[InstanceInfo], services: Sequence[ServiceInfo]) -> None:
         kept, row = self._chosen, self.highlighted or 0
-        now_s, width = time.time(), max(_LEAST_CELLS, self.content_size.width - 1)
+        now_s, width = time.time(), max(_LEAST_CELLS, self.scrollable_content_region.width)
         known = {info.type for info in instances}
         options = [Option(two_lines(info, width, now_s), id=info.name) for info in instances]
         options += [

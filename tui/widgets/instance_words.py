@@ -7,6 +7,7 @@ from typing import Any, Final
 from textual.content import Content
 
 from backup.model import InstanceInfo, InstanceState, ServiceInfo
+from providers.report import ConnectionReport
 from tui.text import cut_end, duration, safe, size, when
 from tui.theme import STYLES, Tone
 
@@ -37,7 +38,10 @@ def two_lines(info: InstanceInfo, width: int, now_s: float) -> Content:
     """Sign, title and own name; below it where the copies go, or what is the matter."""
     sign, word, tone = STATES[info.state]
     own_name = "" if info.name == info.type else f"  {safe(info.name)}"
-    if info.state is not InstanceState.READY:
+    if info.state is InstanceState.READY and info.check_ok is False:
+        sign, tone = "▲", Tone.WAITING
+        second = f"check failed {ago(info.checked_at, now_s)}"
+    elif info.state is not InstanceState.READY:
         second = word if info.checked_at or info.state is not InstanceState.DISABLED else f"{word} · not checked"
     else:
         checked = f"checked {ago(info.checked_at, now_s)}" if info.checked_at else ""
@@ -73,14 +77,15 @@ def facts(info: InstanceInfo, container_word: str, now_s: float) -> Content:
     return Content("\n").join(lines)
 
 
-def last_check(info: InstanceInfo, now_s: float) -> Content:
-    """The heading above the steps of a check."""
-    if info.checked_at is None:
-        said = ("not checked with these settings · t checks now", STYLES[Tone.WAITING])
-    elif info.check_ok:
-        said = (f"✔ passed {ago(info.checked_at, now_s)}", STYLES[Tone.PROVED])
+def last_check(info: InstanceInfo, report: ConnectionReport | None, now_s: float) -> Content:
+    """The heading above the steps of a check; `report` is newer than what `info` says of it."""
+    at, passed = (report.checked_at, report.ok) if report else (info.checked_at, info.check_ok)
+    if at is None:
+        said = ("none with these settings · t checks", STYLES[Tone.WAITING])
+    elif passed:
+        said = (f"✔ passed {ago(at, now_s)}", STYLES[Tone.PROVED])
     else:
-        said = (f"✖ failed {ago(info.checked_at, now_s)}", STYLES[Tone.FAILED])
+        said = (f"✖ failed {ago(at, now_s)}", STYLES[Tone.FAILED])
     return Content.assemble(("LAST CHECK  ", STYLES[Tone.MUTED]), said)
 
 

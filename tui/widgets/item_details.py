@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 from textual.content import Content
 from textual.widgets import Static
 
 from backup.model import ItemState, ItemView, JobKind
 from providers.capabilities import Proof
-from tui.text import done_of, duration, fit, safe, when
+from tui.text import chopped, done_of, duration, fit, safe, when
 from tui.theme import STYLES, Tone
 from tui.transfer_rows import state_words
 from tui.words import error_content
@@ -53,12 +56,21 @@ def details(item: ItemView, now: float) -> list[tuple[str, str, Tone]]:
 class ItemDetails(Static):
     DEFAULT_CSS = "ItemDetails { height: auto; }"
 
+    _item: ItemView | None = None
+
     def show(self, item: ItemView, now: float) -> None:
         """The error, where there is one, in full: what, why, cure."""
+        self._item = item
+        room = self.size.width - _LABEL_CELLS if self.size.width else sys.maxsize
         lines = [
-            Content.assemble((fit(label, _LABEL_CELLS), STYLES[Tone.MUTED]), (text, STYLES[tone]))
+            Content.assemble((fit(label if part == 0 else "", _LABEL_CELLS), STYLES[Tone.MUTED]), (line, STYLES[tone]))
             for label, text, tone in details(item, now)
+            for part, line in enumerate(chopped(text, room))
         ]
         if item.error is not None:
             lines += [Content(""), error_content(item.error)]
         self.update(Content("\n").join(lines))
+
+    def on_resize(self) -> None:
+        if self._item is not None:
+            self.show(self._item, time.time())
