@@ -1,4 +1,4 @@
-"""Cures in the console's own words: the core names verbs of the command line, the console has a key for most of them."""
+"""Cures in the console's own words: the core names verbs of the command line, the console has keys for most."""
 
 from __future__ import annotations
 
