@@ -173,7 +173,10 @@ class Exchange:
             data = piece.raw
             if fault and at is not None and passed <= at < passed + len(data):
                 data, passed, at = self._struck(fault, data, passed, at, sink, side), at, None
-            self._send_paced(data, sink, side, fault)
+            passing = self.rule.carry(len(data)) if fault and self.rule else len(data)
+            self._send_paced(data[:passing], sink, side, fault)
+            if passing < len(data):
+                raise Reset
             passed += len(data)
         if at == 0 and fault:
             self._strike()

@@ -47,6 +47,8 @@ class Fault:
     early: bool = False
     rate_bytes_per_s: float = 0.0
     delay_s: float = 0.0
+    together_bytes: int | None = None
+    """Content that all requests of the rule may carry, before each that carries more is reset."""
 
     @classmethod
     def refuse(cls) -> Fault:
@@ -74,6 +76,12 @@ class Fault:
     @classmethod
     def reset(cls, side: Side = Side.REQUEST, at: int | None = 0) -> Fault:
         return cls(Action.RESET, side, at)
+
+    @classmethod
+    def cut_line(cls, after_bytes: int) -> Fault:
+        """The line goes once requests have carried so much together: all of them are reset, and later ones too."""
+        no_byte_of_its_own = -1
+        return cls(Action.RESET, at=no_byte_of_its_own, together_bytes=after_bytes)
 
     @classmethod
     def truncate(cls, at: int) -> Fault:
@@ -154,6 +162,7 @@ class Rule:
         self.released = threading.Event()
         self.hits = 0
         """How many requests it has met."""
+        self.carried_bytes = 0
         self.holding = 0
         """How many requests it holds stalled at this moment."""
 
@@ -169,6 +178,16 @@ class Rule:
         self.hits += 1
         self._changed.notify_all()
         return True
+
+    def carry(self, count_bytes: int) -> int:
+        """How many of these bytes of content may pass."""
+        limit = self.fault.together_bytes
+        if limit is None:
+            return count_bytes
+        with self._changed:
+            passing = min(count_bytes, limit - self.carried_bytes)
+            self.carried_bytes += passing
+        return passing
 
     def hold(self, by: int) -> None:
         with self._changed:

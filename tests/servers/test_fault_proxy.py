@@ -127,6 +127,18 @@ def test_requests_pass_untouched_over_one_kept_connection(echo, proxy, client):
     assert proxy.open_connections == 1
 
 
+def test_a_line_that_goes_after_so_many_bytes_takes_all_requests_with_it(echo, proxy, client):
+    rule = proxy.fault(Fault.cut_line(MIB * 3 // 2), lambda request: request.method == "PUT", times=None)
+    assert ask(client, "PUT", body=b"a" * MIB) == (200, b"")
+    for _ in range(2):
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            ask(client, "PUT", body=b"b" * MIB)
+    assert ask(client, "GET") == (200, b"a" * MIB)
+    assert [request.body_bytes for request in proxy.requests] == [MIB, MIB // 2, 0, 0]
+    rule.release()
+    assert ask(client, "PUT", body=b"c" * MIB) == (200, b"")
+
+
 def test_expect_continue_is_passed_on(proxy, client):
     with socket.create_connection(("127.0.0.1", proxy.port), 10) as raw:
         raw.sendall(b"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
