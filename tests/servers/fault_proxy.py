@@ -199,15 +199,13 @@ class FaultProxy:
         upstream: list[Stream] = []
         reset = False
         try:
-            stream = Stream(client, self._timeout_s)
-            while raw := stream.read_head():
-                kept = self._exchange(stream, upstream, RequestHead.parse(raw))
-                if not kept:
-                    break
+            with contextlib.suppress(Gone, Hangup):  # both ends are closed below, in good order
+                stream = Stream(client, self._timeout_s)
+                while raw := stream.read_head():
+                    if not self._exchange(stream, upstream, RequestHead.parse(raw)):
+                        break
         except Reset:
             reset = True
-        except (Gone, Hangup):
-            pass  # both ends are closed below, in good order
         finally:
             for server in upstream:
                 self._drop(server.sock, reset=reset)
