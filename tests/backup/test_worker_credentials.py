@@ -63,6 +63,11 @@ class Vaulted:
         source.write_bytes(os.urandom(1000))
         return self.service.queue_upload("cloud", [source])
 
+    def linger(self) -> None:
+        """Workers stay from now on when they have nothing to do: for what has to meet the same one again."""
+        self.bench.queue.close()
+        self.bench.queue = self.service.__dict__["_queue"] = Workbench(self.paths, linger_s=60).queue
+
     def is_held(self, job: JobView) -> bool:
         return self.service.job(job.id).held is not None
 
@@ -125,16 +130,14 @@ def test_who_has_the_key_starts_a_worker_that_never_waits_for_it(vaulted: Vaulte
     assert item.attempts == 1
 
 
-def test_locking_lets_what_begins_later_wait(vaulted: Vaulted, paths: Paths) -> None:
-    vaulted.bench.queue.close()
-    lingering = Workbench(paths, linger_s=30)
-    vaulted.bench.queue = vaulted.service.__dict__["_queue"] = lingering.queue
+def test_locking_lets_what_begins_later_wait(vaulted: Vaulted) -> None:
+    vaulted.linger()
     vaulted.service.unlock_store(PASSPHRASE)
-    lingering.finish(vaulted.upload("first"))
+    vaulted.bench.finish(vaulted.upload("first"))
     assert vaulted.service.store_facts().worker_unlocked is True
     vaulted.service.lock_store()
     assert vaulted.service.store_facts().worker_unlocked is False
-    lingering.wait_state(vaulted.upload("second"), ItemState.WAITING)
+    vaulted.bench.wait_state(vaulted.upload("second"), ItemState.WAITING)
 
 
 def test_a_later_process_takes_the_key_from_a_worker_that_has_it(vaulted: Vaulted, paths: Paths) -> None:
@@ -166,9 +169,8 @@ def test_a_later_process_takes_the_key_from_a_worker_that_has_it(vaulted: Vaulte
 
 def test_a_key_of_another_vault_is_refused_by_the_worker(vaulted: Vaulted, paths: Paths, tmp_path: Path) -> None:
     other = VaultFile(tmp_path / "other" / "vault.json", cost=CHEAP).create(PASSPHRASE)
-    job = vaulted.upload("first")
-    vaulted.bench.wait_state(job, ItemState.WAITING)
-    vaulted.bench.queue.ensure_worker()
+    vaulted.linger()
+    vaulted.bench.wait_state(vaulted.upload("first"), ItemState.WAITING)
     with Client.connect(paths.worker_socket) as client:
         with pytest.raises(ProviderError) as caught:
             client.call("unlock", {"key": other.handover().reveal()}, timeout_s=5)

@@ -115,9 +115,10 @@ def test_an_unknown_size_is_a_usage_error(cli: Cli):
 
 @pytest.fixture
 def s3(paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None) -> str:
-    """An instance `s3` behind the fault proxy, in parts of 5 MiB; its bucket."""
+    """An instance `s3` behind the fault proxy, in parts of 5 MiB; its bucket. Patient: a signal must come first."""
     bucket = rclone_s3.new_bucket()
-    write_config(paths, s3=s3_instance(rclone_s3, bucket, port=rclone_proxy.port, upload_chunk_size=5 * 2**20))
+    patient = s3_instance(rclone_s3, bucket, port=rclone_proxy.port, upload_chunk_size=5 * 2**20, timeout=60)
+    write_config(paths, s3=patient)
     return bucket
 
 
