@@ -16,7 +16,7 @@ import msgspec
 
 from backup import download_targets
 from backup.credentials import CredentialStoreError
-from backup.journal import Journal, items
+from backup.journal import Journal, JournalFull, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Cleanup, Ending, Item, Job, Outcome
 from backup.model import Conflicts, ItemKind, JobKind
@@ -248,10 +248,11 @@ def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
 
     Credentials that were not accepted, or a store that gives none: it waits until they change. Whatever may work next
     time: it waits, longer each time, and is given up after MAX_FAILURES. A file that changed while it was read, or a
-    checksum that disagreed: one fresh attempt. Everything else has failed.
+    checksum that disagreed: one fresh attempt. No room for the journal is no fault of the item's. Everything else has
+    failed.
     """
     info = ErrorInfo.of(error)
-    if isinstance(error, Cancelled):
+    if isinstance(error, (Cancelled, JournalFull)):
         return Outcome(item_id=item.id, ending=Ending.STOPPED)
     if waits_for_credentials(error):
         return Outcome(item_id=item.id, ending=Ending.WAITING, error=info)

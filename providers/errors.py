@@ -114,9 +114,10 @@ class Cancelled(ProviderError):
 
 
 def _tree(root: type[ProviderError]) -> dict[str, type[ProviderError]]:
+    """By kind; a class that has its parent's kind, in whatever module, is no class of its own to other processes."""
     found = {root.kind: root}
     for child in root.__subclasses__():
-        found |= _tree(child)
+        found = _tree(child) | found
     return found
 
 

@@ -286,12 +286,23 @@ def open_connection(path: Path) -> sqlite3.Connection:
     return connection
 
 
+_NO_ROOM: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
+"""A quota, or a limit on the size of files, looks like a failed write to SQLite."""
+
+
+class JournalFull(QuotaExceeded):
+    """The journal takes no change for want of room. No fault of whatever was to be written down: that can go on."""
+
+
 def unusable(error: sqlite3.DatabaseError, path: Path) -> ProviderError:
     """What a failure of SQLite means: a full disk costs no queue, a damaged file may."""
     said = f"{path}: the journal cannot be used: {error}"
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
-        case sqlite3.SQLITE_FULL:
-            return QuotaExceeded(said, hint="Make room on that disk, then try again: the queue is kept.")
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code in _NO_ROOM:
+        return JournalFull(said, hint="Make room on that disk: the queue is kept, and goes on.")
+    match code & 0xFF:
+        case sqlite3.SQLITE_BUSY:
+            return ProviderError(said, hint="Another process keeps it busy; try again.")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
             return PermissionDenied(said, hint="Let this user write in that folder: the queue is kept.")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:

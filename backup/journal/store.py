@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from backup.journal.schema import open_connection
-from providers.errors import ProviderError, QuotaExceeded
+from backup.journal.schema import open_connection, unusable
 
 _NOT_LEGAL: Final = "illegal change of state"
 
@@ -34,7 +33,7 @@ class Journal:
     def transaction(self, *, quiet: bool = False) -> Iterator[sqlite3.Connection]:
         """All or nothing, on disk when it returns. The revision moves on, but for a `quiet` one that no view shows.
 
-        Raises IllegalTransition, QuotaExceeded when the disk is full, ProviderError when the file cannot be used.
+        Raises IllegalTransition, JournalFull when there is no room, ProviderError when the file cannot be used.
         """
         with self._write_lock, _explained(self.path):
             self._writer.execute("BEGIN IMMEDIATE")
@@ -85,8 +84,4 @@ def _explained(path: Path) -> Iterator[None]:
             raise IllegalTransition(str(error)) from error
         raise
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise QuotaExceeded(
-                f"{path}: no room for the journal", hint="Make room on that disk; the queue then goes on."
-            ) from error
-        raise ProviderError(f"{path}: the journal cannot be used: {error}") from error
+        raise unusable(error, path) from error

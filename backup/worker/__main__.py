@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import gc
 import logging
@@ -18,7 +19,7 @@ from backup.calls import CallCounts
 from backup.facts import FactsOnDisk
 from backup.files import private_folder
 from backup.hardening import harden_process
-from backup.journal import Journal, items, work
+from backup.journal import Journal, JournalFull, items, work
 from backup.paths import Paths
 from backup.transfer import Chances
 from backup.worker import start
@@ -37,6 +38,8 @@ _KEY_PATIENCE_S: Final = 3.0
 _PARK_S: Final = 3.5
 _FLUSH_S: Final = 1.0
 """Parking and flushing together stay below 5 s."""
+_ROOM_EVERY_S: Final = 2.0
+_ROOM_PATIENCE_S: Final = 7 * 24 * 3600.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,11 +57,35 @@ def main(arguments: list[str] | None = None) -> int:
     lock = os.open(paths.worker_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _take(lock, paths):
         return 0
+    _collect_garbage_seldom()
+    key_within_s = _KEY_PATIENCE_S if options.await_key else 0.0
     try:
-        return work_off(paths, linger_s=options.linger, key_within_s=_KEY_PATIENCE_S if options.await_key else 0.0)
+        while True:
+            try:
+                return work_off(paths, linger_s=options.linger, key_within_s=key_within_s)
+            except JournalFull as error:
+                _LOG.error("everything stands still until there is room: %s", error)
+            _wait_for_room(paths)
+            key_within_s = 0.0  # what was handed over is still here
     except ProviderError as error:
         _LOG.error("the worker cannot go on: %s", error)
         return 1
+
+
+def _wait_for_room(paths: Paths) -> None:
+    """With the lock held, and nothing under way: signals may end it at once. Raises JournalFull in the end."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    deadline = time.monotonic() + _ROOM_PATIENCE_S
+    while True:
+        time.sleep(_ROOM_EVERY_S)
+        try:
+            with Journal(paths.journal_file) as journal, journal.transaction() as tx:
+                items.requeue_running(tx, now=time.time())
+            return
+        except JournalFull:
+            if time.monotonic() > deadline:
+                raise
 
 
 def _detach() -> None:
@@ -125,13 +152,15 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
         signal.signal(number, lambda *_: drain.stop())
     listener = Listener(paths, drain, board, woken)
     _LOG.info("at work")
-    _collect_garbage_seldom()
     try:
         if key_within_s and not listener.got_key.wait(key_within_s):
             _LOG.warning("nobody has handed over what opens the vault")
         drain.run()
     finally:
         _farewell(drain, listener, ledger, journal)
+    full = next((error for error in broken if isinstance(error, JournalFull)), None)
+    if full is not None:
+        raise full
     return 1 if broken else 0
 
 
@@ -151,9 +180,9 @@ def _farewell(drain: Drain, listener: Listener, ledger: Ledger, journal: Journal
     ledger.post(work.leave)
     if not ledger.close(_FLUSH_S):
         _LOG.error("the journal did not take everything in time")
-    with journal.transaction() as tx:
-        items.requeue_running(tx, now=time.time())
     drain.close()
+    with contextlib.suppress(JournalFull), journal.transaction() as tx:  # else the next one does it
+        items.requeue_running(tx, now=time.time())
     _LOG.info("left")
 
 

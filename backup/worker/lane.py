@@ -16,7 +16,7 @@ import msgspec
 
 from backup import transfer
 from backup.calls import day_of, sent_for
-from backup.journal import items, jobs, work
+from backup.journal import JournalFull, items, jobs, work
 from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
 from backup.model import ItemKind, JobKind
 from backup.transfer import Transfer
@@ -195,15 +195,19 @@ class Lane:
 
     def _carry_out(self, unit: _Unit) -> bool:
         """Whether it went well."""
-        smooth = False
+        smooth = ended = False
         unit.refreshed = self.shared.refreshed
         try:
             outcomes = self._outcomes(unit)
             smooth = all(outcome.ending in {Ending.DONE, Ending.SKIPPED} for outcome in outcomes)
             small = all(item.size_bytes <= _SMALL_BYTES for item in unit.group)
             self._end(outcomes, at_once=not (smooth and small), refreshed=unit.refreshed)
+            ended = True
+        except JournalFull as error:  # the worker stops, and all begins where the journal has it
+            _LOG.warning("lane %s: %s", self.instance, error)
         except Exception:  # a mistake of ours must not take the lane's connections with it
             _LOG.exception("lane %s", self.instance)
+        if not ended:
             for item in unit.group:
                 self._crew.board.leave(item.id)
         return smooth

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any, Final, TypeVar
 
-from backup.journal import Journal
+from backup.journal import Journal, JournalFull
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST: Final = 500
@@ -29,8 +29,8 @@ class _Entry:
 
 
 class Ledger:
-    """One thread that commits what the others hand it, in order. `on_failure` is told, once, when the journal takes no
-    more."""
+    """One thread that commits what the others hand it, in order. `on_failure` is told when a change that nobody waits
+    for is lost, and when the journal takes no more."""
 
     def __init__(self, journal: Journal, *, on_failure: Callable[[Exception], None]) -> None:
         self._journal = journal
@@ -105,6 +105,7 @@ class Ledger:
         done = group[0].done
         if done:
             done.set_exception(error)
-        else:
+        elif not isinstance(error, JournalFull):
             _LOG.error("a change of the journal was lost", exc_info=error)
+        if done is None or isinstance(error, JournalFull):
             self._on_failure(error)

@@ -11,7 +11,7 @@ from sqlite3 import Connection
 from typing import Final
 
 from backup import download_targets, scan, transfer
-from backup.journal import jobs, work
+from backup.journal import JournalFull, jobs, work
 from backup.journal.records import Hold, Job, NewItem
 from backup.model import Conflicts, ItemKind, ItemState, JobKind
 from backup.worker.crew import Crew
@@ -75,8 +75,8 @@ class Scans:
             self._scan(job, shared, cancel)
             self._crew.ledger.run(lambda tx: jobs.scan_ended(tx, job.id))
             self._again_at.pop(job.id, None)
-        except Cancelled:
-            _LOG.info("scan of job %d stopped", job.id)
+        except (Cancelled, JournalFull) as error:
+            _LOG.info("scan of job %d stopped: %s", job.id, error)
         except ProviderError as error:
             self._failed(job, error, lambda: shared.refreshed == refreshed)
         except Exception as error:  # whatever it was, the job must not be scanned for ever

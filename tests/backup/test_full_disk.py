@@ -1,0 +1,64 @@
+"""A state folder without room: everything stands still, says so, and goes on by itself once there is room."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+import pytest
+
+from backup.journal import JournalFull
+from backup.model import ItemState
+from tests.backup.queue_support import Workbench, files_below, wait_until
+
+SIZE = 20_000
+
+
+def limit_files(pid: int, size_bytes: int) -> None:
+    """Let no file that this process writes grow beyond `size_bytes`: as a quota would."""
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
+
+
+def test_a_download_outlives_a_state_folder_without_room(bench: Workbench, tmp_path: Path) -> None:
+    bench.storage.mkdir(parents=True)
+    for number in range(60):
+        (bench.storage / f"{number}").write_bytes(os.urandom(SIZE))
+    bench.configure("local", max_bandwidth=200_000)
+    job = bench.queue.queue_download("local", ["/"], tmp_path / "back")
+    wait_until(lambda: bench.queue.job(job.id).counts[ItemState.DONE] >= 3)
+    pid = bench.pid()
+    assert pid is not None
+    log = bench.paths.journal_file.with_name(f"{bench.paths.journal_file.name}-wal")
+    limit_files(pid, max(SIZE, log.stat().st_size))
+    wait_until(lambda: "stands still until there is room" in bench.log())
+    wait_until(lambda: bench.pid() is None)
+    assert Path(f"/proc/{pid}").exists()
+    assert "Traceback" not in bench.log()
+    stored = files_below(bench.storage)
+    assert all(stored[name] == data for name, data in files_below(tmp_path / "back").items() if name in stored)
+    waiting = bench.queue.job(job.id)
+    assert (waiting.counts[ItemState.FAILED], waiting.finished) == (0, False)
+    bench.configure("local", max_bandwidth=None)
+    limit_files(pid, resource.RLIM_INFINITY)
+    done = bench.finish(job)
+    assert done.counts[ItemState.DONE] == 60
+    assert bench.pid() in (pid, None)  # the same one, or it has left by now
+    assert files_below(tmp_path / "back") == stored
+
+
+def test_a_front_end_without_room_says_what_to_do(bench: Workbench, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    bench.finish(bench.queue.queue_upload("local", [tmp_path / "file"]))
+    wait_until(lambda: bench.pid() is None)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(JournalFull) as refused:
+            bench.queue.queue_upload("local", [tmp_path / "file"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refused.value.kind == "quota"
+    assert "Make room" in refused.value.hint
+    assert len(bench.queue.snapshot().jobs) == 1
+    bench.finish(bench.queue.queue_upload("local", [tmp_path / "file"]))
