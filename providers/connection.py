@@ -17,12 +17,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from providers.cancel import active_token
-from providers.errors import ProviderError, Transient
+from providers.errors import InvalidConfiguration, ProviderError, Transient
 from providers.http_errors import connection_failure
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -209,7 +209,13 @@ class Pool:
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:
             if self._tls is None:
-                self._tls = ssl.create_default_context(cafile=self._ca_bundle or None)
+                try:
+                    self._tls = ssl.create_default_context(cafile=self._ca_bundle or None)
+                except OSError as error:
+                    raise InvalidConfiguration(
+                        f"{self._ca_variable}: no certificates can be read from {self._ca_bundle}: {error.strerror}",
+                        hint=f"Name a file of certificates (PEM) in {self._ca_variable}, or take it out.",
+                    ) from error
             return self._tls
 
 
@@ -220,7 +226,7 @@ def _drop_unsent(sock: socket.socket) -> None:
 def _open_socket(host: str, port: int, timeout_s: float, call: Call) -> tuple[socket.socket, socket.socket]:
     """A connected socket and its breaker, which `call` watches."""
     failure: OSError = OSError(f"{host} has no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _, address in _addresses(host, port):
         sock = socket.socket(family, kind, protocol)
         breaker = sock.dup()
         try:
@@ -240,17 +246,32 @@ def _open_socket(host: str, port: int, timeout_s: float, call: Call) -> tuple[so
     raise failure
 
 
+def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a part of the name is empty, or longer than 63 characters
+        raise socket.gaierror(socket.EAI_NONAME, "not a name of a host") from error
+
+
 def _proxy_for(scheme: str, authority: str) -> Proxy | None:
-    """The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, NO_PROXY)."""
+    """The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, NO_PROXY). Raises InvalidConfiguration."""
     address = getproxies_environment().get(scheme, "")
     if not address or proxy_bypass(authority):
         return None
-    parts = urlsplit(address if "//" in address else f"http://{address}")
+    try:
+        parts = urlsplit(address if "//" in address else f"http://{address}")
+        port = parts.port or 3128
+    except ValueError:
+        variable = f"{scheme.upper()}_PROXY"
+        raise InvalidConfiguration(  # the address itself may hold a password
+            f"{variable}: not an address of the form http://host:port",
+            hint=f"Correct {variable} in the environment, or take it out.",
+        ) from None
     user = ""
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         user = "Basic " + base64.b64encode(pair.encode()).decode("ascii")
-    return Proxy(parts.hostname or "", parts.port or 3128, user)
+    return Proxy(parts.hostname or "", port, user)
 
 
 def _tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy) -> None:

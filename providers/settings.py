@@ -147,6 +147,8 @@ S = TypeVar("S", bound=ProviderSettings)
 
 STANDARD_FIELDS: Final = tuple(ProviderSettings.__struct_fields__)
 _SIZE: Final = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?(?:/s)?\s*$", re.IGNORECASE)
+_GUIDE_REGION: Final = "us-east-1"
+"""What the guide's structure has as region for every service; ours is empty, and each service knows its own."""
 _NOTHING: Final = {"", "null", "none", "-"}
 
 
@@ -311,6 +313,7 @@ def load(cls: type[S], values: Mapping[str, Any]) -> S:
             if mapped.get(common) and not mapped.get(own):
                 mapped[own] = mapped[common]
     standard = {item.name: item.default for item in msgspec.structs.fields(ProviderSettings)}
+    standard["region"] = _GUIDE_REGION
     for name in sorted(cls.not_applicable & mapped.keys()):
         own_half = cls.credential_pair and name in {"username", "password"}
         empty = mapped[name] in ("", None) or mapped[name] == standard.get(name)

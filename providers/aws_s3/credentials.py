@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from providers.aws_s3.signature import Keys
-from providers.errors import Authentication, InvalidConfiguration
+from providers.errors import Authentication, InvalidConfiguration, ProviderError
 from providers.secret import Secret
 
 if TYPE_CHECKING:
@@ -44,25 +44,40 @@ class KeySource:
         """What the profile or the environment says; '' when they say nothing. Reads files, not the network."""
         if self._own and not self._settings.profile:
             return ""
-        from botocore.exceptions import ProfileNotFound
+        from botocore.exceptions import BotoCoreError
 
         try:
             return str(self._session().get_config_variable("region") or "")
-        except ProfileNotFound as error:
-            raise self._no_profile() from error
+        except (BotoCoreError, OSError) as error:
+            raise self._meant(error) from error
 
     def _session(self) -> Any:
         import botocore.session
 
         return botocore.session.Session(profile=self._settings.profile or None)
 
-    def _no_profile(self) -> InvalidConfiguration:
-        return InvalidConfiguration(
-            f"profile: there is no {self._settings.profile!r} in ~/.aws/config or ~/.aws/credentials", field="profile"
+    def _meant(self, error: Exception) -> ProviderError:
+        """botocore's errors, the plain ones included that it lets through; what they say may hold no secret of ours."""
+        from botocore.exceptions import ConfigParseError, ProfileNotFound
+
+        if isinstance(error, ProfileNotFound):
+            return InvalidConfiguration(
+                f"profile: there is no {self._settings.profile!r} in ~/.aws/config or ~/.aws/credentials",
+                field="profile",
+            )
+        if isinstance(error, (ConfigParseError, OSError)):
+            return InvalidConfiguration(
+                f"the files of the AWS chain cannot be read: {error}",
+                field="profile",
+                hint="Repair ~/.aws/config and ~/.aws/credentials, or use set-credentials.",
+            )
+        return Authentication(
+            f"the AWS chain gave no credentials: {type(error).__name__}",
+            hint="Renew them (aws sso login), or use set-credentials.",
         )
 
     def _from_chain(self) -> Keys:
-        from botocore.exceptions import BotoCoreError, ProfileNotFound
+        from botocore.exceptions import BotoCoreError
 
         with self._lock:
             try:
@@ -74,12 +89,7 @@ class KeySource:
                         hint="Use set-credentials, or name a profile.",
                     )
                 frozen = self._chain.get_frozen_credentials()
-            except ProfileNotFound as error:
-                raise self._no_profile() from error
-            except BotoCoreError as error:
-                raise Authentication(
-                    f"the AWS chain gave no credentials: {type(error).__name__}",
-                    hint="Renew them (aws sso login), or use set-credentials.",
-                ) from error
+            except (BotoCoreError, OSError, RuntimeError) as error:  # the last: what it renewed has expired already
+                raise self._meant(error) from error
         token = Secret(frozen.token) if frozen.token else None
         return Keys(frozen.access_key, Secret(frozen.secret_key), token)

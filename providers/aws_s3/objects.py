@@ -121,6 +121,8 @@ def just_stored(request: UploadRequest, headers: Mapping[str, str], facts: Serve
 
 def page(root: Element, prefix: str) -> Page:
     """A ListObjectsV2 answer; the instance's prefix is taken off the keys."""
+    if any(item.find(name) is None for item in root.iterfind("Contents") for name in ("Key", "Size")):
+        raise Unsupported("this server's listing has an object without key or size")
     url_encoded = root.findtext("EncodingType") == "url"
 
     def name(text: str | None) -> str:

@@ -18,7 +18,7 @@ from providers.aws_s3.credentials import KeySource
 from providers.aws_s3.facts import NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
 from providers.aws_s3.probes import Probes
 from providers.aws_s3.reader import ObjectRange
-from providers.aws_s3.replies import Reply, not_s3
+from providers.aws_s3.replies import Reply, not_s3, of_code
 from providers.aws_s3.settings import Settings
 from providers.aws_s3.uploads import MultipartUpload, SingleUpload
 from providers.aws_s3.wire import Endpoint, Request, Wire
@@ -297,9 +297,8 @@ class S3Provider(BaseProvider):
         failed: dict[str, ProviderError] = {}
         for item in root.iterfind("Error"):
             code, message = item.findtext("Code") or "", item.findtext("Message") or ""
-            cls = PermissionDenied if code == "AccessDenied" else ProviderError
             whole = item.findtext("Key") or ""
-            failed[batch.get(whole, whole)] = cls(f"not deleted: {message} ({code})", code=code)
+            failed[batch.get(whole, whole)] = of_code(code)(f"not deleted: {message} ({code})", code=code)
         return failed
 
     # Buckets and checks

@@ -138,6 +138,11 @@ def failure(reply: Reply, where: Where, now_s: float) -> ProviderError:
     return _made(cls or (Transient if reply.status >= 500 else ProviderError), told, code, reply, where)
 
 
+def of_code(code: str) -> type[ProviderError]:
+    """The class of an error that comes as a mere code, inside an answer that is no failure."""
+    return _BY_CODE.get(code, ProviderError)
+
+
 def _made(cls: type[ProviderError], told: str, code: str, reply: Reply, where: Where) -> ProviderError:
     if cls is RateLimited:
         seconds = retry_after_s(reply.headers)

@@ -102,8 +102,8 @@ def _remote(
 def page(answer: Mapping[str, Any], prefix: str) -> Page:
     """An answer of b2_list_file_names; the instance's prefix is taken off the names."""
     listed: Iterable[Mapping[str, Any]] = answer["files"]
-    folders = tuple(str(item["fileName"]).removeprefix(prefix) for item in listed if item.get("action") == "folder")
-    files = tuple(from_json(item, prefix) for item in listed if item.get("action") == "upload")
+    folders = tuple(str(item["fileName"]).removeprefix(prefix) for item in listed if item["action"] == "folder")
+    files = tuple(from_json(item, prefix) for item in listed if item["action"] == "upload")
     return Page(files=files, prefixes=folders, next_token=answer.get("nextFileName"))
 
 

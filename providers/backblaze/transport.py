@@ -78,7 +78,7 @@ class Transport(B2Http):  # type: ignore[misc]
         """As the SDK's, but what is no JSON is told as such."""
         try:
             return super().request_content_return_json(*args, **kwargs)
-        except (json.JSONDecodeError, UnicodeDecodeError):
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):  # the last: nested without end
             raise replies.not_b2(200, {}) from None
 
     def answer(self, url: str) -> tuple[int, bytes]:

@@ -11,7 +11,7 @@ from providers.connection import Calls
 from providers.dropbox.folders import Folders
 from providers.dropbox.names import checked_key, decode_name
 from providers.dropbox.objects import is_file, remote_file
-from providers.dropbox.replies import failure
+from providers.dropbox.replies import failure, not_dropbox
 from providers.dropbox.wire import Request, Wire
 from providers.errors import Conflict, InvalidName
 from providers.objects import Page, RemoteFile
@@ -58,7 +58,7 @@ def page(wire: Wire, folders: Folders, prefix: str, delimiter: str, token: str |
         reply = _ask(wire, folders, parts, place.cursor, recursive=not delimiter, limit=min(shown.limit, _MAX_ENTRIES))
         if reply is None:
             return Page()
-        entries = list(reply.get("entries") or ())
+        entries = reply["entries"]
         taken = place.skip
         for key, metadata in _below(folder, len(folders.path(parts).split("/")), entries[place.skip :]):
             if shown.full:
@@ -115,7 +115,11 @@ def _ask(
         request = Request("files/list_folder", arguments, accepts=frozenset({409}), about=about)
     reply = wire.ask(request, Calls())
     if reply.status != 409:
-        return reply.json()
+        found = reply.json()
+        entries = found.get("entries")
+        if not isinstance(entries, list) or not all(isinstance(item, dict) and ".tag" in item for item in entries):
+            raise not_dropbox(reply)  # never an empty listing
+        return found
     if "reset" in reply.tags:
         raise Conflict("Dropbox has forgotten how far this listing had come", hint="List again.", code="reset")
     if "path" in reply.tags and ("not_found" in reply.tags or "not_folder" in reply.tags):

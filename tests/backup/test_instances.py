@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from backup.adoption import adopt_secrets
 from backup.credentials import CredentialStore, CredentialStoreError
 from backup.model import InstanceState
 from backup.paths import Paths
+from providers import registry
 from providers.errors import InvalidConfiguration
 from providers.secret import MASK, Secret
 from tests.credentials_fixture import SecretService
@@ -69,6 +71,28 @@ def test_credentials_from_the_keyring_take_the_services_own_names(paths: Paths, 
     assert info.settings["secret_key"] == MASK
     assert info.settings["access_key"] == "AKIAEXAMPLE"
     assert "wJalr" not in repr(info)
+
+
+@pytest.mark.parametrize("service", registry.EMBEDDED)
+def test_every_service_heeds_enabled_and_its_credentials_key(
+    paths: Paths, secret_service: SecretService, service: str, tmp_path: Path
+):
+    """Whether it is used for transfers, and under which name its secrets are kept."""
+    (described,) = (found for found in instances.describe_services() if found.name == service)
+    values = {field.name: "x" for field in described.fields if field.required and not field.secret}
+    values |= {"type": service, "container": str(tmp_path), "credentials_key": "shared"}
+    configure(paths, off=values, on={**values, "enabled": True})
+    pair = described.credential_pair
+    own = {pair[1]: Secret("its own")} if pair else {}
+    instances.store_credentials(
+        paths, "on", "its id" if pair else None, {**own, "encryption_key": Secret("passphrase")}
+    )
+    assert CredentialStore(paths).has("shared")
+    for name, state in (("off", InstanceState.DISABLED), ("on", InstanceState.READY)):
+        assert instances.describe(paths, name).state is state
+    provider = instances.open_provider(paths, "on")
+    assert provider.settings.encryption_key == Secret("passphrase")
+    provider.close()
 
 
 def test_half_a_pair_may_be_changed(paths: Paths, secret_service: SecretService):

@@ -110,6 +110,7 @@ ANSWERS: tuple[Answered, ...] = (
     ("403 page", errors.PermissionDenied, dropbox_errors.html_page(403), ""),
     ("no write permission", errors.PermissionDenied, dropbox_errors.refused("path", "no_write_permission"), ""),
     ("restricted", errors.PermissionDenied, dropbox_errors.refused("path", "access_restricted"), ""),
+    ("404", errors.NotFound, dropbox_errors.refused("path", "not_found"), ""),
     ("409", errors.Conflict, dropbox_errors.refused("path", "conflict", "folder"), ""),
     ("disallowed name", errors.InvalidName, dropbox_errors.refused("path", "disallowed_name"), ""),
     ("malformed path", errors.InvalidName, dropbox_errors.refused("path", "malformed_path"), ""),

@@ -242,10 +242,36 @@ def test_a_reply_that_is_cut_short_is_never_a_success(harness, root, at):
 
 
 @WIRED
-def test_a_page_of_a_web_server_is_no_listing(harness, root):
-    root.wired.fault(
-        Fault.status(200, "<html><body>It works!</body></html>"), when=harness.requests.listing, times=None
-    )
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<html><body>It works!</body></html>",
+        '{"a":' * 100_000,
+        "[" * 100_000,
+        b"\xff\xfe\x00",
+        "null",
+        "",
+        "{}",
+        '{"files": [{}], "entries": [{}]}',
+        '{"files": 5, "entries": 5}',
+        "<ListBucketResult><Contents/></ListBucketResult>",
+    ],
+    ids=[
+        "web page",
+        "deep object",
+        "deep list",
+        "no text",
+        "null",
+        "nothing",
+        "empty",
+        "no names",
+        "no list",
+        "no key",
+    ],
+)
+def test_a_page_of_a_web_server_is_no_listing(harness, root, page):
+    """Nor is anything else that the service would not say."""
+    root.wired.fault(Fault.status(200, page), when=harness.requests.listing, times=None)
     with pytest.raises(ProviderError) as caught:
         root.connect(max_retries=0).list_files()
     assert not isinstance(caught.value, NotFound)

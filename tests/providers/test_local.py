@@ -13,6 +13,7 @@ from contextlib import suppress
 import pytest
 
 from providers.cancel import CancelToken
+from providers.context import ProviderContext
 from providers.errors import (
     Conflict,
     Integrity,
@@ -24,8 +25,10 @@ from providers.errors import (
     Transient,
 )
 from providers.local.provider import LocalProvider
+from providers.local.session import LocalUpload
 from providers.upload import UploadRequest
 from providers.upload_loop import run_upload
+from tests.contract.support import FakeTime
 
 
 @pytest.fixture
@@ -483,3 +486,64 @@ def test_a_file_that_cannot_fit_is_refused_before_anything_is_written(provider, 
     with pytest.raises(QuotaExceeded, match="no space"):
         run_upload(provider, huge, "huge", cancel=CancelToken())
     assert list(root.iterdir()) == []
+
+
+def test_trouble_of_a_disk_is_retried_as_the_settings_say(root, tmp_path, monkeypatch):
+    times = FakeTime()
+    context = ProviderContext(sleep=times.sleep, uniform=lambda low, high: high)
+    provider = LocalProvider({"container": str(root), "max_retries": 3, "retry_delay": 4}, context=context)
+    failures: list[None] = []
+
+    def pwrite(*_):
+        failures.append(None)
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "source"
+    path.write_bytes(b"x")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", pwrite)
+        with pytest.raises(Transient, match="Input/output error"):
+            provider.upload(path, "x")
+    assert (len(failures), times.slept) == (4, [4, 8, 16])
+    assert everything(root) == []
+    provider.upload(path, "x")
+    assert everything(root) == ["x"]
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_as_many_parts_at_once_as_connections(root, tmp_path, monkeypatch, width):
+    """Up and down: that many wait for each other, and never one more."""
+    provider = LocalProvider({"container": str(root), "upload_chunk_size": 65536, "connection_pool_size": width})
+    path = tmp_path / "source"
+    path.write_bytes(os.urandom(6 * 65536))
+    lock, together, under_way, most = threading.Lock(), threading.Barrier(width), 0, 0
+
+    def meeting(call):
+        def met(*args, **kwargs):
+            nonlocal under_way, most
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            together.wait(30)
+            try:
+                return call(*args, **kwargs)
+            finally:
+                with lock:
+                    under_way -= 1
+
+        return met
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalUpload, "send", meeting(LocalUpload.send))
+        provider.upload(path, "x")
+    assert most == width
+    most = 0
+    with monkeypatch.context() as patched:
+        real, part = provider.read_range, meeting(provider.read_range)
+        whole = 6 * 65536  # that is the proof, which reads in one piece
+        patched.setattr(
+            provider, "read_range", lambda *args, **more: (real if args[2] == whole else part)(*args, **more)
+        )
+        provider.download("x", tmp_path / "target")
+    assert most == width
+    assert (tmp_path / "target").read_bytes() == path.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import ssl
 from datetime import UTC, datetime
@@ -345,3 +346,25 @@ def test_a_profile_that_is_not_there(aws_files):
     with pytest.raises(errors.InvalidConfiguration) as caught:
         S3Provider({"container": "bucket", "profile": "nobody"}).scan()
     assert caught.value.field == "profile"
+
+
+@pytest.mark.parametrize("values", [{"profile": "backup"}, {}])
+def test_files_of_the_chain_that_nobody_can_read(aws_files, tmp_path, values):
+    (tmp_path / "config").write_text("[profile backup\nregion=")
+    with pytest.raises(errors.InvalidConfiguration, match="cannot be read") as caught:
+        S3Provider({"container": "bucket", **values}).scan()
+    assert caught.value.field == "profile"
+
+
+def test_credentials_that_are_renewed_and_have_run_out_already(aws_files, tmp_path):
+    told = {
+        "Version": 1, "AccessKeyId": "OLDKEY", "SecretAccessKey": "S3CR3T", "SessionToken": "T0KEN",
+        "Expiration": "2020-01-01T00:00:00Z",
+    }  # fmt: skip
+    (tmp_path / "told.json").write_text(json.dumps(told))
+    (tmp_path / "config").write_text(f"[profile backup]\ncredential_process = cat {tmp_path / 'told.json'}\n")
+    (tmp_path / "credentials").unlink()
+    with pytest.raises(errors.Authentication, match="gave no credentials") as caught:
+        S3Provider({"container": "bucket", "profile": "backup"}).scan()
+    assert "S3CR3T" not in repr(caught.value)
+    assert caught.value.hint

@@ -223,6 +223,37 @@ def test_virtual_host_style_puts_the_bucket_into_the_name(monkeypatch):
     assert second.startswith("/base/bucket?")
 
 
+def test_the_region_is_what_a_request_is_signed_for():
+    with stub(lambda *_: (200, {}, EMPTY_LIST)) as server:
+        server.provider(region="eu-central-1").scan()
+        assert "/eu-central-1/s3/aws4_request" in server.seen[0][2]["authorization"]
+
+
+@pytest.mark.parametrize("values", [{"endpoint_url": "http://a..b"}, {"endpoint_url": f"http://{'a' * 64}.test"}])
+def test_what_cannot_be_the_name_of_a_host_is_not_found(values):
+    """Python's own error for these is no OSError."""
+    with stub(lambda *_: (200, {}, EMPTY_LIST)) as server:
+        with pytest.raises(Transient, match="cannot be found") as caught:
+            server.provider(**values).scan()
+        assert caught.value.code == "DNS"
+
+
+def test_an_answer_of_a_length_that_nothing_has():
+    with (
+        stub(lambda *_: (200, {"Content-Length": "9" * 5000}, EMPTY_LIST)) as server,
+        pytest.raises(Transient, match="broke off, or does not speak HTTP"),
+    ):
+        server.provider().scan()
+
+
+def test_a_proxy_s_address_that_is_none_is_named_without_its_password(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://user:pw@proxy.test:port")
+    with stub(lambda *_: (200, {}, EMPTY_LIST)) as server:
+        with pytest.raises(InvalidConfiguration, match="HTTP_PROXY") as caught:
+            server.provider(endpoint_url="http://s3.test:9000").scan()
+        assert "pw" not in caught.value.message + caught.value.hint
+
+
 def test_the_environment_s_proxy_is_used(monkeypatch):
     with stub(lambda *_: (200, {}, EMPTY_LIST)) as proxy:
         monkeypatch.setenv("http_proxy", f"http://user:p%40ss@127.0.0.1:{proxy.port}")
@@ -275,6 +306,15 @@ def test_tls_is_checked_and_a_ca_of_one_s_own_can_be_named(certificate, monkeypa
         send_one(provider, data)
         assert server.seen[-1][3] == data
         provider.close()
+
+
+def test_a_file_of_certificates_that_cannot_be_read_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "absent.pem"))
+    with (
+        stub(lambda *_: (200, {}, EMPTY_LIST)) as server,
+        pytest.raises(InvalidConfiguration, match=r"AWS_CA_BUNDLE: .*absent\.pem"),
+    ):
+        server.provider(endpoint_url=f"https://127.0.0.1:{server.port}").scan()
 
 
 def test_https_to_a_plain_port():
@@ -518,6 +558,18 @@ def test_deleting_many_tells_the_failures_by_key():
         failed = server.provider(prefix="p").remove_many(["a&b", "c", ".."])
         assert [method for method, *_ in server.seen] == ["POST"]
     assert {key: error.kind for key, error in failed.items()} == {"a&b": "permission", "..": "name"}
+
+
+def test_of_many_deleted_what_the_service_was_too_busy_for_may_be_tried_again():
+    answers = "".join(
+        f"<Error><Key>{code}</Key><Code>{code}</Code><Message>Later</Message></Error>"
+        for code in ("SlowDown", "InternalError", "Strange")
+    )
+    with stub(lambda *_: (200, {}, f"<DeleteResult>{answers}</DeleteResult>".encode())) as server:
+        failed = server.provider().remove_many(["SlowDown", "InternalError", "Strange", "gone"])
+    assert {key: error.retryable for key, error in failed.items()} == {
+        "SlowDown": True, "InternalError": True, "Strange": False
+    }  # fmt: skip
 
 
 def test_a_name_that_xml_cannot_hold_is_deleted_on_its_own():

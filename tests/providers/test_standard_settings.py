@@ -1,0 +1,80 @@
+"""The guide's standard structure in each of our services: what applies is taken, what does not is hidden and refused.
+
+That a setting has its effect is shown in `tests/contract/test_settings.py`, for every service over its server; what
+concerns instances (`enabled`, `credentials_key`) in `tests/backup/test_instances.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from providers import registry, settings
+from providers.errors import InvalidConfiguration
+from providers.secret import Secret
+from providers.settings import STANDARD_FIELDS, ProviderSettings
+
+GUIDE: dict[str, Any] = {
+    "enabled": False, "credentials_key": "new_provider", "container": "homeserver-backups", "container_type": "bucket",
+    "username": "", "password": "", "api_key": "", "secret_key": "", "region": "us-east-1", "max_retries": 3,
+    "retry_delay": 1.0, "timeout": 300, "max_bandwidth": None, "upload_chunk_size": 104857600,
+    "encryption_enabled": False, "encryption_key": None, "encryption_salt": None, "connection_pool_size": 5,
+}  # fmt: skip
+OTHER: dict[str, Any] = {
+    "enabled": True, "credentials_key": "k", "container": "c", "container_type": "vault", "username": "u",
+    "password": "p", "api_key": "a", "secret_key": "s", "region": "eu-west-1", "max_retries": 7, "retry_delay": 2.5,
+    "timeout": 60.0, "max_bandwidth": 100_000, "upload_chunk_size": 8 << 20, "encryption_enabled": True,
+    "encryption_key": "e", "encryption_salt": "t", "connection_pool_size": 9,
+}  # fmt: skip
+"""Each standard setting with a value that is not its default."""
+NOWHERE = {"container_type", "username", "password", "api_key"}
+"""None of our services has a use for them; username and password stand for the service's own pair."""
+APPLIES = {
+    "local": set(STANDARD_FIELDS) - NOWHERE - {"secret_key", "region", "timeout"},
+    "aws_s3": set(STANDARD_FIELDS) - NOWHERE,
+    "backblaze": set(STANDARD_FIELDS) - NOWHERE - {"secret_key", "region"},
+    "dropbox": set(STANDARD_FIELDS) - NOWHERE - {"secret_key", "region"},
+    "google_drive": set(STANDARD_FIELDS) - NOWHERE - {"secret_key", "region"},
+}
+
+
+def settings_of(service: str) -> type[ProviderSettings]:
+    found = registry.spec(service).settings
+    assert found is not None
+    return found
+
+
+def test_every_standard_setting_and_every_service_is_here() -> None:
+    assert set(GUIDE) == set(OTHER) == set(STANDARD_FIELDS)
+    assert set(APPLIES) == set(registry.EMBEDDED)
+
+
+@pytest.mark.parametrize("service", registry.EMBEDDED)
+@pytest.mark.parametrize("name", STANDARD_FIELDS)
+def test_what_applies_is_taken_and_the_rest_is_hidden_and_refused(service: str, name: str) -> None:
+    cls, value = settings_of(service), OTHER[name]
+    shown = {item.name for item in settings.describe(cls)}
+    assert (name in shown) is (name in APPLIES[service])
+    if name in shown:
+        wanted = Secret(value) if settings.field(cls, name).secret else value
+        assert getattr(settings.load(cls, {name: value}), name) == wanted
+        return
+    with pytest.raises(InvalidConfiguration, match="no effect") as caught:
+        settings.parse(cls, name, str(value))
+    assert caught.value.field == name
+    if name in {"username", "password"} and cls.credential_pair:
+        own = cls.credential_pair[name == "password"]
+        found = getattr(settings.load(cls, {name: value}), own)
+        assert (found.reveal() if isinstance(found, Secret) else found) == value
+        return
+    with pytest.raises(InvalidConfiguration, match="no effect") as caught:
+        settings.load(cls, {name: value})
+    assert caught.value.field == name
+
+
+@pytest.mark.parametrize("service", registry.EMBEDDED)
+def test_the_guide_s_whole_structure_may_be_pasted(service: str) -> None:
+    loaded = settings.load(settings_of(service), GUIDE)
+    assert (loaded.container, loaded.upload_chunk_size) == ("homeserver-backups", 100 * 2**20)
+    assert loaded.max_bandwidth is None
