@@ -19,7 +19,7 @@ from screens.modals.confirm import ConfirmScreen
 from screens.modals.confirm_plans import cancel_question
 from screens.modals.item import ItemScreen
 from screens.modals.limit import LimitScreen, Unlimited
-from tui.cures import in_console
+from tui.own_ways import in_console
 from tui.text import count, cut_middle, safe
 from tui.transfer_rows import COLUMNS, WIDE_COLUMNS, TransferRows, facts
 from tui.widgets.frame import ModeScreen

@@ -19,13 +19,12 @@ from textual.widgets import Button, ContentSwitcher, OptionList
 
 from backup.model import InstanceInfo, ServiceInfo
 from providers.errors import InvalidConfiguration, ProviderError
-from providers.oauth import Grant
 from providers.report import ErrorInfo
-from screens.modals.authorize import AuthorizeScreen
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.setup_draft import Draft, SetUp, free_name
+from screens.modals.setup_draft import Draft, SetUp
 from screens.modals.setup_keep import KeepPage
-from screens.modals.setup_pages import CheckPage, DonePage, Page, ServicePage, SettingsPage
+from screens.modals.setup_pages import CheckPage, DonePage, Page, ServicePage
+from screens.modals.setup_settings import SettingsPage
 from tui.bridge import bridge_of
 from tui.widgets.one_line import KeyBar
 from tui.widgets.settings_form import FIELD_BINDINGS, SettingsForm
@@ -124,41 +123,17 @@ class SetupScreen(ModalScreen[SetUp | None]):
         await self._open_form(next(each for each in bridge_of(self).services if each.name == event.option_id))
 
     async def _open_form(self, service: ServiceInfo) -> None:
-        bridge, known = bridge_of(self), self._instance
-        self._draft = Draft(bridge, service, known)
+        bridge = bridge_of(self)
+        self._draft = Draft(bridge, service, self._instance)
         self.query_one("#setup").border_title = Content(self._draft.title)
-        taken = {info.name for info in bridge.instances}
-        await self.settings_page.open(
-            service,
-            known.settings if known else {},
-            name=known.name if known else free_name(service.name, taken),
-            new=known is None,
-            taken=taken,
-        )
+        await self.settings_page.open(self._draft, {info.name for info in bridge.instances})
         self._go_to(Page.SETTINGS)
 
     @on(SettingsForm.Submitted)
     @on(Button.Pressed, "#check")
     def _form_submitted(self) -> None:
-        form = self.settings_page.form
-        if form is not None and form.check():
-            self.draft.name, self.draft.values = form.instance_name, form.values()
-            self.draft.secrets |= form.take_secrets()
+        if self.settings_page.take():
             self.action_check()
-
-    @on(Button.Pressed, "#authorize-button")
-    @work(exclusive=True, group="setup")
-    async def _authorize(self) -> None:
-        form, draft = self.settings_page.form, self.draft
-        if form is None:
-            return
-        draft.secrets |= form.take_secrets()
-        saved = self._instance.name if self._instance else ""
-        screen = AuthorizeScreen(draft.service, form.values(), draft.secrets, instance=saved)
-        grant: Grant | None = await self.app.push_screen_wait(screen)
-        if grant is not None:
-            draft.secrets, draft.expires_at = draft.secrets | grant.secrets, grant.expires_at
-            self.settings_page.show_grant(grant)
 
     # Check and container
 
@@ -204,8 +179,8 @@ class SetupScreen(ModalScreen[SetUp | None]):
 
     @on(OptionList.OptionSelected, "#choices")
     def _container_chosen(self, event: OptionList.OptionSelected) -> None:
-        if (form := self.settings_page.form) and event.option_id:
-            form.set_text("container", event.option_id)
+        if event.option_id:
+            self.settings_page.set_text("container", event.option_id)
             self._form_submitted()
 
     # Secrets, saving, leaving
@@ -252,8 +227,8 @@ class SetupScreen(ModalScreen[SetUp | None]):
         if self.page is Page.DONE:
             self.action_finish(False)
             return
-        form, draft = self.settings_page.form, self._draft
-        if (form and form.edited) or (draft and (draft.secrets or draft.report)):
+        draft = self._draft
+        if self.settings_page.edited or (draft and (draft.secrets or draft.report)):
             lost = Fact("", "What you typed is forgotten; nothing of it has been stored.")
             leave = ConfirmScreen(Question("Leave the set-up?", [lost], [Choice("Leave", True)]))
             if not await self.app.push_screen_wait(leave):

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.getters import query_one
-from textual.widgets import Button, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from backup.model import ServiceInfo
-from providers.errors import InvalidConfiguration
-from providers.oauth import Grant
 from screens.modals.setup_draft import Draft
 from tui.text import safe
 from tui.theme import STYLES, Tone
 from tui.widgets.check_steps import CheckSteps
-from tui.widgets.settings_form import SettingsForm
 
 NOTHING_STORED = "Nothing has been stored yet."
 
@@ -57,52 +54,6 @@ class ServicePage(OptionList):
         title_tone = Tone.MUTED if service.unavailable else Tone.STRONG
         prompt = Content.assemble((safe(service.title), STYLES[title_tone]), "\n", second)
         return Option(prompt, id=service.name, disabled=bool(service.unavailable))
-
-
-class SettingsPage(VerticalScroll, can_focus=False):
-    """The form, made anew for each service."""
-
-    def __init__(self) -> None:
-        super().__init__(id=Page.SETTINGS.value)
-        self.form: SettingsForm | None = None
-
-    async def open(
-        self, service: ServiceInfo, values: Mapping[str, Any], *, name: str, new: bool, taken: Collection[str]
-    ) -> None:
-        await self.remove_children()
-        self.form = SettingsForm(service.fields, values, name=name, new=new, taken=taken)
-        await self.mount(self.form)
-        if service.authorized:
-            words = "Nobody types the token: authorise in a browser once the fields above are filled in."
-            await self.mount(Static(Content(words), id="authorized", classes="quiet"))
-            await self.mount(Button(Content("Authorise in a browser"), id="authorize-button"))
-        await self.mount(
-            Static(Content(f"↵ checks the connection. {NOTHING_STORED}"), classes="quiet"),
-            Button(Content("Check the connection"), id="check"),
-        )
-
-    def show_grant(self, grant: Grant) -> None:
-        """Fill in what was granted, but for the secrets, and say whose it is."""
-        for name, text in grant.values.items():
-            if self.form is not None and self.form.has_field(name):
-                self.form.set_text(name, text)
-        whose = f" by {safe(grant.account)}" if grant.account else ""
-        head = Content.styled(f"✔ Authorised{whose}.", STYLES[Tone.PROVED])
-        warnings = [Content.styled(safe(warning), STYLES[Tone.WAITING]) for warning in grant.warnings]
-        self.query_one("#authorized", Static).update(Content("\n").join([head, *warnings]))
-
-    def focus_first(self) -> None:
-        if self.form is not None:
-            self.form.focus_first()
-
-    def has_field(self, name: str) -> bool:
-        return self.form is not None and self.form.has_field(name)
-
-    def complain(self, error: InvalidConfiguration) -> None:
-        """Show a refused setting at its field."""
-        hint = "" if error.hint == InvalidConfiguration.cure else f". {error.hint}"
-        if self.form is not None:
-            self.form.show_problem(error.field, error.message.removeprefix(f"{error.field}: ") + hint)
 
 
 class CheckPage(VerticalScroll, can_focus=False):

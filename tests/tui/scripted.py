@@ -75,6 +75,7 @@ class ScriptedService(StandInService):
         secrets: Mapping[str, Secret] | None = None,
         *,
         enable: bool = False,
+        expires_at: float | None = None,
     ) -> InstanceInfo:
         self._refuse()
         if secrets and self.store.state is not StoreState.READY:

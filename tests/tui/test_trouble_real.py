@@ -24,7 +24,7 @@ from tests.servers.s3_requests import put_object
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.tui.standin import screen_text, until
 from tui.app import BackupConsole
-from tui.cures import in_console
+from tui.own_ways import in_console
 
 
 class Words(NamedTuple):
@@ -170,9 +170,9 @@ async def test_what_stalls_is_left_within_a_second(paths: Paths, in_trouble: Pat
 @pytest.mark.parametrize(
     ("hint", "said"),
     [
-        ("Check it, and set it anew with set-credentials.", "Check it, and set it anew with c in Providers (1)."),
+        ("Check it, and set it anew with set-credentials.", "Check it, and set it anew with r in Credentials (5, c)."),
         ("Run test-providers nas first.", "Check it first: t in Providers (1)."),
-        ("Unlock it: credentials unlock.", "Unlock it: the key U."),
+        ("Unlock it: credentials unlock.", "Unlock it: u (U in Browse)."),
         ("Choose a name such as set-configuration.", "Choose a name such as set-configuration."),
     ],
 )

@@ -1,0 +1,101 @@
+"""The page of the set-up flow with the form: what is typed there, or granted in a browser, goes into the draft."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from textual import on, work
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Static
+
+from providers.errors import InvalidConfiguration
+from providers.oauth import Grant
+from screens.modals.authorize import AuthorizeScreen
+from screens.modals.setup_draft import Draft, free_name
+from screens.modals.setup_pages import NOTHING_STORED, Page
+from tui.own_ways import in_console
+from tui.text import safe
+from tui.theme import STYLES, Tone
+from tui.widgets.settings_form import SettingsForm
+
+
+class SettingsPage(VerticalScroll, can_focus=False):
+    """The form, made anew for each service."""
+
+    def __init__(self) -> None:
+        super().__init__(id=Page.SETTINGS.value)
+        self.form: SettingsForm | None = None
+        self._draft: Draft | None = None
+
+    async def open(self, draft: Draft, taken: Collection[str]) -> None:
+        """A form for `draft`, with what is saved of its instance; `taken` are the names of the others."""
+        known, service = draft.instance, draft.service
+        name = known.name if known else free_name(service.name, taken)
+        values = known.settings if known else {}
+        self._draft = draft
+        self.form = SettingsForm(service.fields, values, name=name, new=known is None, taken=taken)
+        await self.remove_children()
+        await self.mount(self.form)
+        if service.authorized:
+            words = "Nobody types the token: authorise in a browser once the fields above are filled in."
+            await self.mount(Static(Content(words), id="authorized", classes="quiet"))
+            await self.mount(Button(Content("Authorise in a browser"), id="authorize-button"))
+        await self.mount(
+            Static(Content(f"↵ checks the connection. {NOTHING_STORED}"), classes="quiet"),
+            Button(Content("Check the connection"), id="check"),
+        )
+
+    def take(self) -> bool:
+        """What was typed goes into the draft; False, with words at the fields, while something is wrong with it."""
+        form, draft = self.form, self._draft
+        if form is None or draft is None or not form.check():
+            return False
+        draft.name, draft.values = form.instance_name, form.values()
+        draft.secrets |= form.take_secrets()
+        return True
+
+    @on(Button.Pressed, "#authorize-button")
+    @work(exclusive=True)
+    async def _authorize(self) -> None:
+        form, draft = self.form, self._draft
+        if form is None or draft is None:
+            return
+        draft.secrets |= form.take_secrets()
+        saved = draft.instance.name if draft.instance else ""
+        screen = AuthorizeScreen(draft.service, form.values(), draft.secrets, instance=saved)
+        grant: Grant | None = await self.app.push_screen_wait(screen)
+        if grant is not None:
+            draft.secrets, draft.expires_at = draft.secrets | grant.secrets, grant.expires_at
+            self._show_grant(grant)
+
+    def _show_grant(self, grant: Grant) -> None:
+        """Fill in what was granted, but for the secrets, and say whose it is."""
+        for name, text in grant.values.items():
+            if self.has_field(name):
+                self.set_text(name, text)
+        whose = f" by {safe(grant.account)}" if grant.account else ""
+        head = Content.styled(f"✔ Authorised{whose}.", STYLES[Tone.PROVED])
+        warnings = [Content.styled(safe(warning), STYLES[Tone.WAITING]) for warning in grant.warnings]
+        self.query_one("#authorized", Static).update(Content("\n").join([head, *warnings]))
+
+    @property
+    def edited(self) -> bool:
+        return self.form is not None and self.form.edited
+
+    def focus_first(self) -> None:
+        if self.form is not None:
+            self.form.focus_first()
+
+    def has_field(self, name: str) -> bool:
+        return self.form is not None and self.form.has_field(name)
+
+    def set_text(self, name: str, text: str) -> None:
+        if self.form is not None:
+            self.form.set_text(name, text)
+
+    def complain(self, error: InvalidConfiguration) -> None:
+        """Show a refused setting at its field."""
+        hint = "" if error.hint == InvalidConfiguration.cure else f". {in_console(error.hint)}"
+        if self.form is not None:
+            self.form.show_problem(error.field, error.message.removeprefix(f"{error.field}: ") + hint)
