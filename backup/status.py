@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,6 +12,8 @@ from backup import __version__, config, instances
 from backup.credentials import CredentialStore
 from backup.model import InstanceInfo
 from backup.paths import Paths
+from providers import registry
+from providers.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from backup.queue import Queue
@@ -19,6 +23,7 @@ def status(paths: Paths, store: CredentialStore, queue: Queue) -> dict[str, Any]
     """`Service.status`: JSON data, no secret in it."""
     totals = queue.snapshot(limit=0).totals
     problem = config.load(paths).problem
+    calls, infos = queue.all_calls(), instances.describe_all(paths)
     return {
         "version": __version__,
         "paths": {
@@ -30,10 +35,24 @@ def status(paths: Paths, store: CredentialStore, queue: Queue) -> dict[str, Any]
         "store": msgspec.to_builtins(store.status()),
         "worker": {"alive": totals.worker_alive},
         "queue": msgspec.to_builtins(totals),
-        "calls": queue.all_calls(),
-        "instances": [_instance(info) for info in instances.describe_all(paths)],
+        "calls": calls,
+        "call_classes": {info.name: found for info in infos if (found := _classes(info, calls.get(info.name, {})))},
+        "instances": [_instance(info) for info in infos],
         "problem": msgspec.to_builtins(problem),
     }
+
+
+def _classes(info: InstanceInfo, calls: Mapping[str, int]) -> dict[str, int]:
+    """Requests by the classes of the service's price list, where it has some."""
+    try:
+        cls = registry.spec(info.type).settings
+    except InvalidConfiguration:  # its plug-in is gone, its requests are not
+        cls = None
+    found: Counter[str] = Counter()
+    for kind, count in calls.items():
+        if cls and kind in cls.price_classes:
+            found[cls.price_classes[kind]] += count
+    return dict(sorted(found.items()))
 
 
 def _instance(info: InstanceInfo) -> dict[str, Any]:

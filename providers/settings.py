@@ -89,6 +89,9 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
     """The service's own names of username and password."""
     requires: ClassVar[tuple[str, ...]] = ()
     """Top-level modules of its SDK: looked for, not imported, before the service is offered."""
+    price_classes: ClassVar[Mapping[str, str]] = {}
+    """How the service's price list classes each kind of request that is counted, where it does not name the kinds
+    themselves."""
 
     enabled: Annotated[
         bool, setting("Enabled", "Used for transfers. Switched on once a check has passed.", advanced=True)

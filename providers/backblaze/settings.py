@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Final
 
 from providers.secret import Secret
 from providers.settings import ProviderSettings, setting
+
+_CLASSES: Final = {
+    **dict.fromkeys(
+        (
+            "b2_get_upload_url",
+            "b2_upload_file",
+            "b2_start_large_file",
+            "b2_get_upload_part_url",
+            "b2_upload_part",
+            "b2_finish_large_file",
+            "b2_cancel_large_file",
+            "b2_hide_file",
+            "b2_delete_file_version",
+        ),
+        "A",
+    ),
+    **dict.fromkeys(("b2_download_file_by_name", "b2_get_file_info"), "B"),
+    **dict.fromkeys(
+        (
+            "b2_authorize_account",
+            "b2_create_bucket",
+            "b2_list_buckets",
+            "b2_list_file_names",
+            "b2_list_file_versions",
+            "b2_list_unfinished_large_files",
+            "b2_list_parts",
+        ),
+        "C",
+    ),
+}
+"""Transaction classes: https://www.backblaze.com/cloud-storage/transaction-pricing. A is free."""
 
 
 class Settings(ProviderSettings, kw_only=True, frozen=True):
@@ -18,6 +50,7 @@ class Settings(ProviderSettings, kw_only=True, frozen=True):
     )
     credential_pair: ClassVar[tuple[str, str] | None] = ("application_key_id", "application_key")
     requires: ClassVar[tuple[str, ...]] = ("b2sdk",)
+    price_classes: ClassVar[Mapping[str, str]] = _CLASSES
 
     container: Annotated[
         str,

@@ -65,11 +65,15 @@ def test_the_whole_path_with_a_limited_key(
     assert queue.stop_worker()  # it writes its counts down as it leaves
     queue.close()
     arrived = Counter(name_of_call(request.path) for request in proxy.requests)
-    assert cli("status", "--json").json()["calls"] == {"backblaze": arrived}  # the checks' and the worker's, every one
+    told = cli("status", "--json").json()
+    assert told["calls"] == {"backblaze": arrived}  # the checks' and the worker's, every one
+    assert sum(told["call_classes"]["backblaze"].values()) == arrived.total()
+    assert told["call_classes"]["backblaze"]["B"] == arrived["b2_download_file_by_name"]
     (item,) = cli("transfers", "list", "--json").json()["items"]
     assert item["calls"].pop("b2_upload_file") == 1
     assert set(item["calls"]) == {"b2_authorize_account", "b2_get_upload_url", "b2_download_file_by_name"}
     assert "b2_upload_file" in cli("status").out
+    assert "all of class A" in cli("status").out
     places = [file.read_text() for file in [paths.config_file, *paths.logs_dir.iterdir()] if file.is_file()]
     places += [result.out + result.err for result in (*wrong, *results)]
     assert all(NEVER_SHOWN not in text and "K003wrong" not in text for text in places)

@@ -16,7 +16,7 @@ from tests.cli.conftest import Cli
 from tests.contract.harnesses import HARNESSES
 from tests.credentials_fixture import SecretService
 
-CHOSEN = {harness.service: harness for harness in HARNESSES if harness.name != "rclone"}
+CHOSEN = {harness.service: harness for harness in HARNESSES}
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 
 import pytest
@@ -14,7 +13,7 @@ from providers.context import ProviderContext
 from providers.errors import Integrity, InvalidConfiguration, InvalidName, NotFound, PermissionDenied, Transient
 from providers.report import StepName
 from tests.contract.b2_harness import b2_root
-from tests.contract.support import Memory, content, source
+from tests.contract.support import content, source
 from tests.contract.transfers import download, keys, upload
 from tests.servers import b2_requests
 from tests.servers.b2_simulator import LIMITED_CAPABILITIES, MIN_PART_BYTES
@@ -330,41 +329,6 @@ def test_rclone_s_touch_is_believed(root, rclone):
     upload(provider, source(root.tmp, b"1"), "x")
     rclone.run("touch", "--timestamp", "2020-09-13T12:26:40", rclone.path(f"{root.bucket}/x"))
     assert provider.stat("x").mtime_ns == 1_600_000_000_000_000_000
-
-
-# Resuming
-
-
-def test_two_hundred_megabytes_cut_at_sixty_percent(root):
-    """A new connection sends what was not finished, and no finished part again."""
-    parts, width = 40, 4
-    size = parts * MIN_PART_BYTES
-    path = root.tmp / "large.bin"
-    with path.open("wb") as file:
-        for number in range(parts):
-            file.write(content(MIN_PART_BYTES, number % 3))
-    os.utime(path, ns=(MTIME_NS, MTIME_NS))
-    memory = Memory()
-    provider = root.ready(connection_pool_size=width, max_retries=0)
-    is_part = b2_requests.upload_part()
-    root.wired.fault(Fault.reset(at=1000), when=is_part, times=None, skip=parts * 6 // 10)
-    with pytest.raises(Exception, match="connection"):
-        upload(provider, path, "x", checkpoint=memory)
-    provider.close()
-    root.wired.clear_faults()
-    finished = {receipt.index for receipt in memory.receipts}
-    assert len(finished) >= parts * 6 // 10 - width
-
-    root.wired.wait_idle()
-    root.wired.forget()
-    result = upload(root.connect(connection_pool_size=width), path, "x", checkpoint=memory)
-    assert result.resumed_bytes >= len(finished) * MIN_PART_BYTES
-    assert root.wired.body_bytes(is_part) == size - result.resumed_bytes
-    again = {int(request.headers["x-bz-part-number"]) - 1 for request in root.wired.requests if is_part(request)}
-    assert not again & finished
-    assert result.remote.size_bytes == size
-    assert result.proof is Proof.ENFORCED
-    assert root.leftovers() == []
 
 
 # Secrets

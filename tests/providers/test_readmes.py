@@ -48,3 +48,10 @@ def test_every_setting_that_is_refused_is_named(service):
     cls = registry.spec(service).settings
     assert cls is not None
     assert all(f"`{name}`" in readme(service) for name in cls.not_applicable)
+
+
+def test_the_classes_of_b2_s_price_list_are_those_that_status_counts():
+    cls = registry.spec("backblaze").settings
+    assert cls is not None
+    rows = re.findall(r"^\| ([ABC]) \| .+? \| (.+) \|$", readme("backblaze"), re.MULTILINE)
+    assert {kind: letter for letter, used in rows for kind in re.findall(r"`(b2_\w+)`", used)} == cls.price_classes

@@ -20,7 +20,8 @@ def command(session: Session, output: Output) -> None:
     \b
     JSON: {"version", "paths": {...}, "store": {"state", "backend", "detail", "hint"}, "worker": {"alive"},
     "queue": {"uploading", "queued", "failed", ...}, "instances": [{"name", "type", "state", "enabled", "checked_at",
-    "check_ok"}], "calls": {"<provider>": {"<kind of request>": how many}}, "problem"}
+    "check_ok"}], "calls": {"<provider>": {"<kind of request>": how many}}, "call_classes": {"<provider>": {"<class of
+    the price list>": how many}}, "problem"}
     """
     status = session.service.status()
     if output.as_json:
@@ -44,6 +45,11 @@ def command(session: Session, output: Output) -> None:
         output.line()
         rows = [
             [name, kind, f"{number:,}"] for name, kinds in status["calls"].items() for kind, number in kinds.items()
+        ]
+        rows += [
+            [name, f"all of class {each}", f"{number:,}"]
+            for name, classes in status["call_classes"].items()
+            for each, number in classes.items()
         ]
         output.table(["PROVIDER", "REQUEST", "SENT"], rows)
     if store["hint"]:
