@@ -32,9 +32,16 @@ def pending(provider: BaseProvider, key: str, cancel: CancelToken) -> list[Pendi
 
 
 def begun_by_us(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken) -> list[PendingUpload]:
-    until = saved.intended_at + _BEGIN_WINDOW_S
-    found = pending(provider, saved.request.key, cancel)
-    return [item for item in found if item.token not in saved.strangers and item.started_at <= until]
+    return [item for item in pending(provider, saved.request.key, cancel) if _is_ours(item, saved)]
+
+
+def strangers(before: list[PendingUpload], unanswered: SavedUpload | None) -> tuple[dict[str, Any], ...]:
+    """The tokens of what is there `before` an intent, without what an `unanswered` earlier one of ours has begun."""
+    return tuple(item.token for item in before if unanswered is None or not _is_ours(item, unanswered))
+
+
+def _is_ours(item: PendingUpload, saved: SavedUpload) -> bool:
+    return item.token not in saved.strangers and item.started_at <= saved.intended_at + _BEGIN_WINDOW_S
 
 
 def newest(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken) -> dict[str, Any] | None:

@@ -111,6 +111,8 @@ class _Upload:
         self._on_verify = on_verify
         self._committed = False
         self._begun_twice: SavedUpload | None = None
+        self._unanswered: SavedUpload | None = None
+        """The intent of an earlier process that never had its token: what it asked for may reach the service yet."""
         self._may_be_lost = False
         """There is a session at the service; some forget it, or throw it away over a part that arrived damaged."""
         self._sender = PartSender(provider, file, progress, cancel, checkpoint, on_wait)
@@ -168,8 +170,10 @@ class _Upload:
         if saved.source == self._source and saved.request.key == self._key:
             if saved.token is not None:
                 return saved
+            self._unanswered = saved
             token = intent.newest(self._provider, saved, self._cancel)
             if token is not None:
+                self._begun_twice = saved
                 return msgspec.structs.replace(saved, token=token)
             self._checkpoint.clear()
             return None
@@ -228,7 +232,7 @@ class _Upload:
                 source=self._source,
                 request=request,
                 intended_at=self._provider.context.now(),
-                strangers=tuple(item.token for item in before),
+                strangers=intent.strangers(before, self._unanswered),
             )
             if self._checkpoint and resumable:
                 self._checkpoint.save(saved)
@@ -249,7 +253,8 @@ class _Upload:
             return self._provider.open_upload(saved.request, token=token)
 
         session = self._retrying(once)
-        self._begun_twice = saved if tries > 1 and session.token is not None else None
+        perhaps = tries > 1 or self._unanswered is not None
+        self._begun_twice = saved if perhaps and session.token is not None else None
         return session
 
     # Sending
@@ -268,7 +273,7 @@ class _Upload:
             self._on_verify()
         remote = self._retrying(lambda: stored.commit(self._provider, session, receipts, local, self._cancel))
         self._committed = True
-        if self._begun_twice:  # the first try may have reached the service only after our look
+        if self._begun_twice:  # an earlier try may have reached the service only after our look
             intent.remove_strays(self._provider, self._begun_twice, self._cancel)
         if self.only_if_absent:
             self.replaces = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -69,9 +70,15 @@ class Workbench:
 
     def kill_worker(self, number: int = signal.SIGKILL) -> None:
         """End the worker, and wait until it is gone."""
-        pid = wait_until(lambda: self.pid() or 0)
-        os.kill(pid, number)
-        wait_until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
+        _end(wait_until(lambda: self.pid() or 0), number)
+
+    def kill_worker_of(self, job: JobView) -> bool:
+        """Likewise, unless the job is finished by now: then there may be none left, and it is False."""
+        wait_until(lambda: self.pid() or self.queue.job(job.id).finished)
+        pid = self.pid()
+        if pid is not None:
+            _end(pid, signal.SIGKILL)
+        return not self.queue.job(job.id).finished
 
     def finish(self, job: JobView, timeout_s: float = 30.0) -> JobView:
         """The job once it is finished."""
@@ -102,6 +109,12 @@ class Workbench:
         if pid and not self.queue.stop_worker(timeout_s=6):
             os.kill(pid, signal.SIGKILL)
         self.queue.close()
+
+
+def _end(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has left in this moment
+        os.kill(pid, number)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
 
 
 def _is_zombie(pid: int) -> bool:

@@ -116,11 +116,10 @@ def test_kills_at_random_moments_lose_nothing(
     for _ in range(3):
         seen = len(rclone_proxy.requests) + chance.randrange(1, 15)
         wait_until(lambda seen=seen: len(rclone_proxy.requests) >= seen or bench.queue.job(job.id).finished)  # type: ignore[misc]
-        if bench.queue.job(job.id).finished:
-            break
-        bench.kill_worker(signal.SIGKILL)
+        if not bench.kill_worker_of(job):
+            break  # on a loaded machine it was quicker than we
         bench.queue.ensure_worker()
-    bench.finish(job)
+    bench.finish(job, 60)
     assert {item.state for item in bench.items(job)} == {ItemState.DONE}
     stored = rclone_s3.objects(bucket)
     assert stored == {"first": b"first"} | {f"many/{name}": data for name, data in files_below(folder).items()}

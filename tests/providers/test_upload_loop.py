@@ -158,6 +158,41 @@ def test_a_session_whose_token_was_lost_is_adopted_and_a_strangers_is_not(store:
     assert store.objects["k"] == path.read_bytes()
 
 
+@pytest.mark.parametrize("arrival", ["pending", "send"])
+def test_what_a_killed_process_asked_for_is_removed_although_it_arrives_late(
+    store: MemoryStore, tmp_path: Path, arrival: str
+) -> None:
+    """The request to begin was on its way when the process died, and reaches the service after our first look."""
+    path = a_file(tmp_path, 2 * PART)
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.now = 5000.0
+    connect(store).open_upload(msgspec.convert({"key": "k", "size_bytes": 1, "part_size_bytes": 1}, UploadRequest))
+
+    class Died(BaseException):
+        """The process ends while the request is on its way."""
+
+    def dies(name: str, about: Any) -> None:
+        if name == "open":
+            raise Died
+
+    store.trouble = dies
+    with pytest.raises(Died):
+        run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    looks = 0
+
+    def arrives(name: str, about: Any) -> None:
+        nonlocal looks
+        looks += name == "pending"
+        if name == arrival and looks == (2 if arrival == "pending" else looks) and "late" not in store.started:
+            store.sessions["late"], store.keys["late"], store.started["late"] = {}, "k", store.now
+
+    store.trouble = arrives
+    run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert "late" in store.started
+    assert set(store.sessions) == {"session-0"}  # a stranger's
+    assert store.objects["k"] == path.read_bytes()
+
+
 def test_retries_double_with_jitter_and_then_give_up(store: MemoryStore, tmp_path: Path) -> None:
     store.trouble = failing("send", Transient("reset"), times=99)
     provider = connect(store, max_retries=4, retry_delay=0.5)

@@ -200,14 +200,14 @@ class Rule:
             self._left = 0
         self.released.set()
 
-    def wait_hit(self, count: int = 1, timeout_s: float = 10.0) -> None:
+    def wait_hit(self, count: int = 1, timeout_s: float = 30.0) -> None:
         self._wait(lambda: self.hits >= count, f"{count} hit(s)", timeout_s)
 
-    def wait_held(self, count: int = 1, timeout_s: float = 10.0) -> None:
+    def wait_held(self, count: int = 1, timeout_s: float = 30.0) -> None:
         """Until `count` requests are stalled by this rule at once."""
         self._wait(lambda: self.holding >= count, f"{count} held", timeout_s)
 
-    def wait_let_go(self, timeout_s: float = 10.0) -> None:
+    def wait_let_go(self, timeout_s: float = 30.0) -> None:
         """Until none is stalled by this rule any more: released, or the client hung up."""
         self._wait(lambda: self.holding == 0, "none held", timeout_s)
 
