@@ -1,5 +1,6 @@
 """Canaries: secrets that are told from everything else go through the whole product (set-up, transfer, failure, crash),
-and are then looked for in every file, every process's command line and environment, every byte sent to the terminal."""
+and are then looked for in every file (also those that were there for a moment only), in the command line and
+environment of every process, and in every byte sent to a terminal or to systemd's journal."""
 
 from __future__ import annotations
 
@@ -10,13 +11,15 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from backup.credentials.passphrase import CREDENTIAL_NAME
 from backup.credentials.vault import vault_path
 from backup.credentials.vault_file import VaultFile
+from backup.model import ItemState
 from backup.paths import Paths
 from backup.queue import Queue
 from providers.secret import Secret
@@ -41,11 +44,52 @@ class Product:
         self.paths = paths
         self.home = Path(os.environ["HOME"])
         temporary.mkdir(parents=True)
-        self.environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+        (self.home / "Downloads").mkdir()
+        self.outside = temporary.parents[1] / "outside"
+        """What is none of the product's: what the spy noted, the credentials that systemd gives."""
+        self.spied = self.outside / "spied"
+        self.spied.mkdir(parents=True)
+        self.environment = {
+            **os.environ,
+            "TMPDIR": str(temporary),
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "tests/security/spy"), str(ROOT)]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "CANARY_SPY": str(self.spied),
+        }
         self.sent = bytearray()
 
     def run(self, *words: str, stdin: str = "", passphrase: str = "", broken: str = "") -> int:
         """A command with no terminal; its output counts as sent. `broken`: with a fault behind that method."""
+        done = self._done(words, stdin, passphrase, broken)
+        self.sent += done.stdout + done.stderr
+        return done.returncode
+
+    def key_of_a_slot(self) -> str:
+        """For systemd. It goes into a pipe, and is looked for from now on."""
+        done = self._done(["credentials", "unattended", "--print-key"], "", PASSPHRASE, "")
+        self.sent += done.stderr
+        return done.stdout.decode().strip()
+
+    def by_systemd(self, *program: str, key: str) -> int:
+        """A program as a unit of systemd: no terminal, the key in a folder, output and errors to the journal."""
+        folder = self.outside / "credentials"
+        folder.mkdir(mode=0o700)
+        (folder / CREDENTIAL_NAME).write_text(key)
+        done = subprocess.run(
+            [sys.executable, "-m", *program], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+            env={**self.environment, "CREDENTIALS_DIRECTORY": str(folder)}, start_new_session=True, cwd=ROOT,
+        )  # fmt: skip
+        self.sent += done.stdout + done.stderr
+        return done.returncode
+
+    def noted(self, kind: str) -> list[str]:
+        """What the spy has noted of a kind: "wrote" (paths), "kept", "started"."""
+        lines = (self.spied / "log").read_text(errors="surrogateescape").split("\n")
+        return [line.partition(" ")[2] for line in lines if line.startswith(f"{kind} ")]
+
+    def _done(
+        self, words: Sequence[str], stdin: str, passphrase: str, broken: str
+    ) -> subprocess.CompletedProcess[bytes]:
         reader, writer = os.pipe()
         os.write(writer, passphrase.encode() + b"\n")
         os.close(writer)
@@ -56,8 +100,7 @@ class Product:
             env=self.environment, pass_fds=[reader], start_new_session=True, check=False, cwd=ROOT,
         )  # fmt: skip
         os.close(reader)
-        self.sent += done.stdout + done.stderr
-        return done.returncode
+        return done
 
     def on_terminal(self, words: list[str], play: Callable[[Terminal], None], *, broken: str = "") -> int:
         program = [sys.executable, str(ROOT / "tests/security/crash.py"), broken] if broken else self._program
@@ -96,10 +139,16 @@ def test_no_canary_is_found_anywhere(product: Product, paths: Paths) -> None:
         transfer(product)
         fail(product)
         crash(product, paths)
+        key = without_anybody(product)
+    canaries = [*CANARIES, key]
     assert len(watch.seen) > 10
     assert watch.found == set()
-    assert in_files(product.home, CANARIES) == []
-    assert occurrences(bytes(product.sent), CANARIES) == []
+    assert in_files(product.home, canaries) == []
+    assert [found for found in in_files(product.spied, canaries) if not stood_there(*found, product)] == []
+    assert occurrences(bytes(product.sent), canaries) == []
+    assert [path for path in product.noted("wrote") if is_elsewhere(path, product)] == []
+    assert len(product.noted("started")) > 2
+    assert any("/.vault.json." in line for line in product.noted("kept"))  # the spy saw what is gone
     assert list(product.home.rglob("core*")) == []
 
 
@@ -127,18 +176,32 @@ def transfer(product: Product) -> None:
     assert product.run("upload", str(source), "--provider", "minio", passphrase=PASSPHRASE) == 0
 
     def unlock_and_look(terminal: Terminal) -> None:
-        terminal.wait_for("no transfers under way")
-        terminal.press("U")
         terminal.wait_for("Unlock the vault", "Passphrase")
-        terminal.press(PASSPHRASE, "\x03", "\x18", "enter")  # Ctrl+C and Ctrl+X copy nothing
+        terminal.press(PASSPHRASE, "\x03", "\x18")  # Ctrl+C and Ctrl+X copy nothing
+        take_screenshot(terminal, product.home / "Downloads")
+        terminal.press("enter")
         terminal.wait_gone("Unlock the vault")
         terminal.press("2")
         terminal.wait_for("file.bin")
         terminal.press("q")
 
+    assert product.run("credentials", "lock") == 0  # the worker that still lingers would open it
     assert product.on_terminal([], unlock_and_look) == 0
     assert product.run("credentials", "status") == 0
     assert product.run("status", "--json") == 0
+
+
+def take_screenshot(terminal: Terminal, folder: Path) -> None:
+    """By the palette, as a user does, with the passphrase in its field."""
+    terminal.press("\x10")
+    terminal.wait_for("Search for commands")
+    terminal.press("screenshot")
+    terminal.wait_for("Save an SVG")
+    terminal.press("enter")
+    wait_until(lambda: [file for file in folder.glob("*.svg") if "</svg>" in file.read_text()])
+    (picture,) = folder.glob("*.svg")
+    assert "••••" in picture.read_text()
+    terminal.wait_gone("Search for commands")
 
 
 def fail(product: Product) -> None:
@@ -158,13 +221,12 @@ def crash(product: Product, paths: Paths) -> None:
     assert "a fault of ours" in (paths.logs_dir / "cli.log").read_text()
 
     def unlock(terminal: Terminal) -> None:
-        terminal.wait_for("no transfers under way")
-        terminal.press("U")
         terminal.wait_for("Unlock the vault", "Passphrase")
         terminal.press(PASSPHRASE, "enter")
         terminal.wait_until(lambda screen: "fault of ours" in screen or "rror" in screen, 20, "the fault is told")
         terminal.press("escape", "escape", "q", "ctrl+q")
 
+    assert product.run("credentials", "lock") == 0
     product.on_terminal([], unlock, broken="unlock_store")
     queue = Queue(paths)
     upload = ["upload", str(product.home / "file.bin"), "--provider", "minio", "--to", "again", "--detach"]
@@ -174,6 +236,29 @@ def crash(product: Product, paths: Paths) -> None:
     os.kill(pid, signal.SIGABRT)
     wait_until(lambda: queue.worker_status() is None)
     queue.close()
+
+
+def without_anybody(product: Product) -> str:
+    """What waits for the vault is done by a worker with systemd's key, at DEBUG, whose words go to the journal. The
+    key."""
+    queue = Queue(product.paths)
+    job = queue.queue_upload("minio", [product.home / "file.bin"], "alone")  # by somebody who does not have it
+    assert queue.stop_worker()
+    key = product.key_of_a_slot()
+    assert product.by_systemd("backup.worker", "--linger", "0", "--verbose", key=key) == 0
+    assert queue.job(job.id).counts[ItemState.DONE] == 1
+    queue.close()
+    return key
+
+
+def stood_there(copy: str, canary: str, product: Product) -> bool:
+    """The secret that the user wrote into the configuration stays there until the store has it; nowhere else."""
+    kept = dict(line.split(" ", 1) for line in product.noted("kept"))
+    return canary == KEY_IN_FILE and Path(kept[copy]).name.startswith(".config.json.")
+
+
+def is_elsewhere(path: str, product: Product) -> bool:
+    return not path.startswith((str(product.home), str(product.outside), "/dev/null", "/dev/tty", "/proc/self/"))
 
 
 def limits(pid: int) -> dict[str, tuple[str, str]]:
@@ -190,6 +275,16 @@ def test_the_watch_finds_what_is_there(tmp_path: Path) -> None:
     for before in range(4):
         told = b"\x1b]52;c;" + base64.b64encode(b"x" * before + PASSPHRASE.encode() + b"yy") + b"\x07"
         assert occurrences(told, [PASSPHRASE]) == [PASSPHRASE]
+    gone = "import os, sys; open('f', 'w').write(sys.stdin.read()); os.rename('f', 'g'); open('g', 'w'); os.remove('g')"
+    spied = tmp_path / "spied"
+    spied.mkdir()
+    subprocess.run(
+        [sys.executable, "-c", gone], input=PASSPHRASE.encode(), timeout=30, check=True, cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT / "tests/security/spy"), "CANARY_SPY": str(spied)},
+    )  # fmt: skip
+    assert not (tmp_path / "g").exists()
+    assert [canary for _, canary in in_files(spied, [PASSPHRASE])] == [PASSPHRASE]
+    assert (spied / "log").read_text().count(f"wrote {tmp_path}") == 2
     command = [sys.executable, "-c", "import sys; sys.stdin.read()", PASSPHRASE]
     environment = {"MARK": "canary-mark", "ALSO": WRONG_SECRET}
     with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
@@ -12,6 +13,7 @@ from backup.credentials.collection import Dismissed, NotOffered
 from backup.model import ItemState, StoreState
 from backup.store_model import MoveProgress, MoveStep, StoreBackend
 from providers.errors import ProviderError
+from providers.objects import Page
 from providers.report import ErrorInfo
 from tests.tui.scripted import ScriptedQuestions, calls_of
 from tests.tui.scripted_store import PASSPHRASE, StoreScript
@@ -111,6 +113,35 @@ async def test_a_browser_that_waited_for_the_store_looks_again() -> None:
         await pilot.press("U")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "vault ready", "found.tar")
+
+
+class LateQuestions(StandInQuestions):
+    """The first answer is as it was when the question came, and arrives when `gate` opens."""
+
+    async def list_page(self, name: str, *args: Any, **kwargs: Any) -> Page:
+        if self.objects[name] is LOCKED_OUT and self.gate is not None:
+            await self.gate.wait()
+            raise LOCKED_OUT
+        return await super().list_page(name, *args, **kwargs)
+
+
+LOCKED_OUT = NotOffered("the vault is locked", code="locked")
+
+
+async def test_an_answer_from_before_the_store_was_open_is_asked_for_again() -> None:
+    service, questions = StoreScript(vault=LOCKED), LateQuestions()
+    questions.objects["aws_s3"], questions.gate = LOCKED_OUT, asyncio.Event()
+
+    def opened() -> None:  # as the console starts, by what is set up for it
+        service.states[StoreBackend.VAULT] = READY
+
+    service.open_store = opened  # type: ignore[method-assign]
+    app = console(service, questions)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await sees(pilot, "vault ready", "loading")
+        questions.objects["aws_s3"] = {"found.tar": 7}
+        questions.gate.set()
+        await sees(pilot, "found.tar")
 
 
 async def test_a_worker_that_lacks_the_key_gets_it_from_an_open_console() -> None:

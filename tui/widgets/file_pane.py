@@ -16,6 +16,7 @@ from textual.getters import query_one
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from backup.model import StoreState
 from providers.errors import ProviderError
 from providers.report import ErrorInfo
 from tui.bridge import bridge_of
@@ -92,6 +93,8 @@ class FilePane(Vertical):
         self._land_on = ""
         self._filtering = True
         self._error: ErrorInfo | None = None
+        self._asked_at_version = 0
+        """What the bridge knew of instances and store when the last question went out."""
 
     def compose(self) -> ComposeResult:
         yield LineTable(columns(Order.NAME), selectable=True)
@@ -124,6 +127,7 @@ class FilePane(Vertical):
         if self.place is None:
             return
         self._ticket += 1
+        self._asked_at_version = bridge_of(self).version
         self.busy("loading")
         # Not the coroutine itself: one that is replaced before it begins would warn, into the terminal.
         fetch: Callable[[], Awaitable[None]] = partial(self._fetch, self.place, token, self._ticket)
@@ -142,7 +146,9 @@ class FilePane(Vertical):
             return
         self.busy("")
         if event.load is None:
-            if event.error is not None:
+            if event.error is not None and self._is_out_of_date(event.error):
+                self._ask(None if event.first else self.listing.next_token)
+            elif event.error is not None:
                 self.fail(event.error)
             return
         self.put_away()
@@ -157,6 +163,12 @@ class FilePane(Vertical):
         self._land_on = ""
         self.table.show(self.listing, cursor=cursor, note=self._note())
         self.show_borders()
+
+    def _is_out_of_date(self, error: ErrorInfo) -> bool:
+        """Whether the store was opened while this was asked."""
+        bridge = bridge_of(self)
+        ready = bridge.store is not None and bridge.store.state is StoreState.READY
+        return needs_store(error) and ready and bridge.version != self._asked_at_version
 
     def _note(self) -> tuple[str, ...]:
         if self.listing.view or self.listing.next_token is not None:
