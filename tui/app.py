@@ -14,9 +14,8 @@ from rich.text import Text
 from rich.traceback import Traceback
 from textual import on, work
 from textual.app import App, SystemCommand
-from textual.binding import ActiveBinding, Binding
+from textual.binding import Binding
 from textual.screen import ModalScreen, Screen
-from textual.scroll_view import ScrollView
 
 from backup.model import StoreState
 from backup.paths import Paths
@@ -25,7 +24,7 @@ from backup.service import Service
 from screens.activity import ActivityScreen
 from screens.browse import BrowseScreen
 from screens.credentials import CredentialsScreen
-from screens.modals.keys import KeyLine, KeysScreen
+from screens.modals.keys import KeysScreen, key_lines
 from screens.modals.store_flow import open_store
 from screens.providers import ProvidersScreen
 from screens.settings import SettingsScreen
@@ -34,7 +33,7 @@ from tui.bridge import Bridge, StoreLocked
 from tui.hang_up import LOOK_EVERY_S, has_terminal, terminal_is_gone
 from tui.text import count, safe
 from tui.theme import THEMES
-from tui.widgets.one_line import KeyBar, Mode
+from tui.widgets.one_line import Mode
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -128,19 +127,7 @@ class BackupConsole(App[None]):
         return super().deliver_screenshot(*args, **kwargs)
 
     def action_show_keys(self) -> None:
-        """What the footer shows comes first, moving about last."""
-
-        def rank(each: tuple[str, ActiveBinding]) -> int:
-            _, active = each
-            moves = isinstance(active.node, ScrollView)
-            return 0 if active.binding.show else 3 if moves else 2 if active.node is self else 1
-
-        lines = [
-            KeyLine(KeyBar.SIGNS.get(key, key), active.binding.description)
-            for key, active in sorted(self.screen.active_bindings.items(), key=rank)
-            if active.binding.description and not active.binding.system and active.binding.action != "screen.copy_text"
-        ]
-        self.push_screen(KeysScreen(lines))
+        self.push_screen(KeysScreen(key_lines(self.screen)))
 
     def _fatal_error(self) -> None:
         """The crash report, without the local variables that Textual would print: they may hold secrets."""

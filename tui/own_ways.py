@@ -20,7 +20,7 @@ _WAYS: Final = tuple(
         (r"set-credentials(?: (?!and |or )[\w.-]*[\w-])?", f"r {_CREDENTIALS}"),
         (r"remove-credentials(?: [\w.-]*[\w-])?", f"del {_CREDENTIALS}"),
         (r"set-config \S+ type SERVICE, where SERVICE is one of [\w, ]+", f"s {_PROVIDERS}"),
-        (r"set-config(?: [\w.-]*[\w-])?", f"↵ {_PROVIDERS}"),
+        (r"set-config\b(?: [\w.-]*[\w-])?", f"↵ {_PROVIDERS}"),
         (r"Run test-providers \S+ first", f"Check it first: t {_PROVIDERS}"),
         (r"enable-provider(?: [\w.-]*[\w-])?", f"e {_PROVIDERS}"),
         (r"`authorize`", "authorising it"),

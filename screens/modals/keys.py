@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.app import App, ComposeResult
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
+from textual.scroll_view import ScrollView
 from textual.widgets import Static
 
 from tui.text import fit
 from tui.theme import STYLES, Tone
+from tui.widgets.one_line import KeyBar
 
 
 class KeyLine(NamedTuple):
     key: str
     does: str
+
+
+def key_lines(screen: Screen[Any]) -> list[KeyLine]:
+    """The keys that work on `screen` now: what the footer shows comes first, moving about last."""
+
+    def rank(each: tuple[str, ActiveBinding]) -> int:
+        _, active = each
+        moves = isinstance(active.node, ScrollView)
+        return 0 if active.binding.show else 3 if moves else 2 if isinstance(active.node, App) else 1
+
+    return [
+        KeyLine(KeyBar.SIGNS.get(key, key), active.binding.description)
+        for key, active in sorted(screen.active_bindings.items(), key=rank)
+        if active.binding.description and not active.binding.system and active.binding.action != "screen.copy_text"
+    ]
 
 
 class KeysScreen(ModalScreen[None]):

@@ -54,10 +54,11 @@ class TransferStrip(OneLine):
             ("✖", "deleting", totals.deleting, Tone.WAITING),
         ):
             if number:
-                parts += [(f"{sign} ", STYLES[tone]), (f"{number} {word} ", STYLES[Tone.PLAIN])]
+                gap = " " if parts else ""
+                parts += [gap, (f"{sign} ", STYLES[tone]), (f"{number} {word}", STYLES[Tone.PLAIN])]  # type: ignore[list-item]
         if totals.size_bytes:
             fraction = totals.done_bytes / totals.size_bytes
-            parts += [(f"{int(fraction * 100)}%", STYLES[Tone.STRONG]), " ", *bar(fraction, _BAR_CELLS)]  # type: ignore[list-item]
+            parts += [" ", (f"{int(fraction * 100)}%", STYLES[Tone.STRONG]), " ", *bar(fraction, _BAR_CELLS)]  # type: ignore[list-item]
         return parts
 
     def _resting(self) -> list[Part]:
