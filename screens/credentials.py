@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -14,29 +13,26 @@ from textual.content import Content
 from textual.getters import query_one
 from textual.widgets import Static
 
-from backup.model import InstanceInfo, StoreState
-from backup.store_model import CredentialFact, CredentialState, StoreBackend, StoreFacts
+from backup.model import InstanceInfo
+from backup.store_model import CredentialFact, CredentialState
 from providers.errors import ProviderError
-from providers.report import ErrorInfo
-from screens.modals.change_passphrase import ChangePassphrase
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.move_credentials import MoveCredentials
-from screens.modals.recovery_kit import WARNING, RecoveryKit
 from screens.modals.replace import ReplaceCredentials
-from screens.modals.secret_dialog import Ended
-from screens.modals.store_flow import choose_store, open_store
+from screens.store import STORE_BINDINGS, StoreScreen
 from tui.store_rows import COLUMNS, CredentialRows, store_content
 from tui.text import count, safe
 from tui.theme import Tone
-from tui.widgets.frame import ModeScreen
 from tui.widgets.line_table import LineTable
 from tui.widgets.one_line import Mode
 from tui.widgets.problem import Problem
 
-_NO_CREDENTIALS = ("No credentials are kept, and none are missing.", "1, then s sets a service up.")
+_NO_CREDENTIALS = (
+    "No credentials are kept, and none are missing.",
+    "1, then s sets a service up. i imports what is set up elsewhere.",
+)
 
 
-class CredentialsScreen(ModeScreen):
+class CredentialsScreen(StoreScreen):
     """Stands over the mode Settings; Esc goes back to it."""
 
     MODE = Mode.SETTINGS
@@ -46,25 +42,18 @@ class CredentialsScreen(ModeScreen):
         Binding("r", "replace", "replace"),
         Binding("t", "test", "test"),
         Binding("delete", "delete", "delete"),
-        Binding("s", "choose", "store"),
-        Binding("m", "finish_move", "finish the move"),
-        Binding("k", "kit", "recovery kit"),
-        Binding("l", "lock", "lock"),
-        Binding("p", "passphrase", "passphrase"),
-        Binding("escape", "dismiss_problem", "dismiss"),
-        Binding("escape", "back", "back"),
+        *STORE_BINDINGS,
     ]
     table = query_one(LineTable)
-    problem = query_one(Problem)
 
     def __init__(self) -> None:
         super().__init__()
-        self._facts: StoreFacts | None = None
         self._rows = CredentialRows((), 0.0)
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="store", classes="pane") as store:
             store.border_title = "Where secrets are kept"
+            store.border_subtitle = "w shows it in full"
             yield Static("", id="store-facts")
         yield Problem()
         with Vertical(id="credentials", classes="pane") as pane:
@@ -72,22 +61,13 @@ class CredentialsScreen(ModeScreen):
             yield LineTable(COLUMNS)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        facts, fact = self._facts, self._chosen
-        ready = facts is not None and facts.status.state is StoreState.READY
+        fact = self._chosen
         match action:
             case "replace" | "test":
                 return fact is not None and bool(fact.instances)
             case "delete":
                 return fact is not None and fact.state is not CredentialState.MISSING
-            case "lock":
-                return ready
-            case "passphrase":
-                return facts is not None and facts.backend is StoreBackend.VAULT and ready
-            case "finish_move":
-                return facts is not None and facts.left_in is not None
-            case "dismiss_problem":
-                return self.is_mounted and self.problem.there
-        return True
+        return super().check_action(action, parameters)
 
     @property
     def _chosen(self) -> CredentialFact | None:
@@ -178,64 +158,3 @@ class CredentialsScreen(ModeScreen):
     def _instance(self) -> InstanceInfo | None:
         fact = self._chosen
         return self.bridge.instance(fact.instances[0]) if fact and fact.instances else None
-
-    # The store
-
-    async def _opened(self) -> bool:
-        """Whether the store is ready, after the user was asked to open it where it is not."""
-        if self._facts is not None and self._facts.status.state is StoreState.READY:
-            return True
-        return await open_store(self)
-
-    @work(group="act", exclusive=True)
-    async def action_choose(self) -> None:
-        await choose_store(self)
-
-    @work(group="act")
-    async def action_finish_move(self) -> None:
-        facts = self._facts
-        if facts is not None and facts.left_in is not None and facts.backend is not None:
-            await self.app.push_screen_wait(MoveCredentials(facts.left_in, facts.backend, leftovers=True))
-
-    @work(group="act")
-    async def action_passphrase(self) -> None:
-        if await self.app.push_screen_wait(ChangePassphrase()) is Ended.DONE:
-            self.notify("The vault opens with the new passphrase from now on.")
-
-    @work(group="act")
-    async def action_lock(self) -> None:
-        await self._do(self.bridge.service.lock_store)
-
-    @work(group="act")
-    async def action_kit(self) -> None:
-        if not await self.app.push_screen_wait(ConfirmScreen(WARNING)) or not await self._opened():
-            return
-        dark, columns = self.app.current_theme.dark, self.size.width - 1
-        try:
-            kit = await self.bridge.call(self.bridge.service.recovery_kit, columns=columns, dark_background=dark)
-        except ProviderError as error:
-            self._complain(error)
-        else:
-            await self.app.push_screen_wait(RecoveryKit(kit))
-
-    async def _do(self, method: Callable[..., object], *arguments: Any) -> None:
-        try:
-            await self.bridge.call(method, *arguments)
-        except ProviderError as error:
-            self._complain(error)
-        else:
-            self.problem.dismiss()
-            self.bridge.instances_changed()
-
-    # Errors, leaving
-
-    def _complain(self, error: ProviderError | ErrorInfo) -> None:
-        self.problem.show(error)
-        self.refresh_bindings()
-
-    def action_dismiss_problem(self) -> None:
-        self.problem.dismiss()
-        self.refresh_bindings()
-
-    def action_back(self) -> None:
-        self.app.pop_screen()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Final
 
 from textual.content import Content
 
 from backup.model import StoreState
 from backup.store_model import Answer, CredentialFact, CredentialState, StoreBackend, StoreFacts
+from tui.own_ways import in_console
 from tui.text import safe, when
 from tui.theme import STYLES, Tone
 from tui.widgets.instance_words import ago
@@ -46,25 +48,38 @@ def store_content(facts: StoreFacts, width: int) -> Content:
     ]
     for fact in facts.facts:
         answer, answer_tone = _ANSWERS[fact.answer]
-        why = (f" · {safe(fact.why)}", Tone.MUTED)
+        why = (f" · {safe(in_console(fact.why))}", Tone.MUTED)
         lines.append([(answer.ljust(_LABEL_CELLS), answer_tone), (safe(fact.question), Tone.PLAIN), why])
     if facts.left_in is not None:
         lines.append([("▲ left over".ljust(_LABEL_CELLS), Tone.WAITING), ("old copies · m deletes them", Tone.PLAIN)])
     return Content("\n").join([_line(spans, width) for spans in lines])
 
 
-def _whose_choice(facts: StoreFacts) -> str:
+def store_in_full(facts: StoreFacts, width: int) -> Content:
+    """The same uncut: each reason wrapped below its question."""
+    lines = [[_label("kept in"), (safe(facts.title) if facts.backend else "nowhere yet", Tone.STRONG)]]
+    room = max(20, width - _LABEL_CELLS)
+    for text in (facts.path, _whose_choice(facts, path=False)):
+        lines += [[_label(""), (part, Tone.MUTED)] for part in wrap(safe(text), room, break_on_hyphens=False)]
+    for fact in facts.facts:
+        answer, tone = _ANSWERS[fact.answer]
+        lines.append([(answer.ljust(_LABEL_CELLS), tone), (safe(fact.question), Tone.PLAIN)])
+        lines += [[_label(""), (part, Tone.MUTED)] for part in wrap(safe(in_console(fact.why)), room)]
+    return Content("\n").join([_line(spans, width) for spans in lines])
+
+
+def _whose_choice(facts: StoreFacts, *, path: bool = True) -> str:
     if facts.backend is None:
         return "s chooses a store; setting a service up offers one too"
     chosen = "chosen by you" if facts.pinned else "found here; the first credential that is kept makes it final"
-    return f"{safe(facts.path)} · {chosen}" if facts.path else chosen
+    return f"{safe(facts.path)} · {chosen}" if path and facts.path else chosen
 
 
 def _state_note(facts: StoreFacts) -> str:
     if facts.status.state is StoreState.LOCKED:
-        return "  u unlocks it"
+        return " · u unlocks it"
     if facts.status.state is not StoreState.READY:
-        return f"  {detail_words(facts.status.detail)}"
+        return f" · {detail_words(facts.status.detail)}"
     slots = len(facts.slots)
     ways = f" · {slots} ways to open it" if slots > 1 else ""
     lacks_key = facts.backend is StoreBackend.VAULT and facts.worker_unlocked is False
@@ -96,7 +111,8 @@ class CredentialRows:
 
     def cells(self, index: int, widths: Sequence[int]) -> Sequence[Cell]:
         fact = self.credentials[index]
-        used = ago(fact.last_used_at, self._now_s) if fact.last_used_at else "not known"
+        unused = "–" if fact.state is CredentialState.MISSING else "not known"
+        used = ago(fact.last_used_at, self._now_s) if fact.last_used_at else unused
         return [
             Cell.of(_name(fact), middle=True),
             Cell.of(*self._state(fact)),

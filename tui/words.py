@@ -75,7 +75,7 @@ def error_content(error: ErrorInfo, keys: str = "", *, head: str = "") -> Conten
     """What happened, why, what to do, and the keys that help. `head`: more than the kind alone says."""
     head = _BY_CODE.get(error.code) or head or headline(error)
     lines = [Content.styled(f"✖ {head}", f"bold {STYLES[Tone.FAILED]}")]
-    message = safe(error.message)
+    message = safe(in_console(error.message))
     told = error.code in _BY_CODE or not error.code or error.code in error.message or needs_store(error)
     if message.lower() != head.lower():
         lines.append(Content.styled(message + ("" if told else f" ({safe(error.code)})"), STYLES[Tone.PLAIN]))

@@ -15,7 +15,7 @@ CURES: Final = {
         "On a server `gnome-keyring-daemon --unlock` reads its password from standard input."
     ),
     StoreState.NO_COLLECTION: (
-        "Create the default keyring, then try again: here with `credentials unlock`. On a server "
+        "Create the default keyring, then try again: here with `credentials create-keyring`. On a server "
         "`gnome-keyring-daemon --unlock` makes one with the password that it reads from standard input."
     ),
     StoreState.UNAVAILABLE: (

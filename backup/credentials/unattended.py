@@ -283,9 +283,7 @@ def _notes(variant: Variant) -> tuple[str, ...]:
         case Variant.KEY_FILE:
             return ("Leave the key file out of every backup that holds the vault. Cron jobs use the same file.",)
         case Variant.PASSWORD_COMMAND:
-            return (
-                "Set password_command in the configuration, as a list of words; it is run without terminal and input.",
-            )
+            return ("password_command stands in the configuration now; it is run without terminal and input.",)
 
 
 def _unit(*sections: tuple[str, list[str]]) -> str:

@@ -7,13 +7,11 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.content import Content
 from textual.getters import query_one
 from textual.widgets import Input, Label
 
 from screens.modals.secret_dialog import Ended, SecretDialog
 from tui.bridge import bridge_of
-from tui.theme import STYLES, Tone
 from tui.widgets.new_passphrase import NewPassphrase
 from tui.widgets.secret_input import SecretInput
 
@@ -52,8 +50,7 @@ class ChangePassphrase(SecretDialog):
         if self.old.filled:
             self._change()
         else:
-            self.say(Content.styled("Old one: type it too.", STYLES[Tone.WAITING]))
-            self.focus_field()
+            self.ask_for("Old one: type it too.")
 
     @work(exclusive=True)
     async def _change(self) -> None:

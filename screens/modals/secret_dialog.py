@@ -3,23 +3,17 @@ stays in the dialogue."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from providers.errors import ProviderError
-from providers.report import ErrorInfo
-from tui.bridge import bridge_of
-from tui.theme import STYLES, Tone
-from tui.widgets.check_steps import explain
+from screens.modals.asking import AskingDialog
 from tui.widgets.settings_form import FIELD_BINDINGS
 
 
@@ -32,14 +26,11 @@ class Ended(StrEnum):
     """It cannot be done here, or is not wanted: let another store be chosen."""
 
 
-class SecretDialog(ModalScreen[Ended]):
+class SecretDialog(AskingDialog[Ended]):
     """A subclass names TITLE, ACT and its fields, and calls `attempt` with what the service is to do."""
 
-    CSS_PATH = "store.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "later", "later")]
     ACT: ClassVar[str]
-    TIMEOUT_S: ClassVar[float] = 60.0
-    """argon2id over 256 MiB takes half a second here, many on a small board."""
 
     def __init__(self, title: str, about: str, *, offers_other: bool = True) -> None:
         """`title` and `about` have passed `safe`."""
@@ -47,7 +38,6 @@ class SecretDialog(ModalScreen[Ended]):
         self._title = title
         self._about = about
         self._offers_other = offers_other
-        self._busy = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog store") as dialog:
@@ -67,33 +57,9 @@ class SecretDialog(ModalScreen[Ended]):
     def on_mount(self) -> None:
         self.focus_field()
 
-    def focus_field(self) -> None:
-        raise NotImplementedError
-
     def act(self) -> None:
         """The button was pressed: as Enter in the last field."""
         raise NotImplementedError
-
-    async def attempt(self, words: str, method: Callable[..., object], *arguments: Any) -> bool:
-        """Ask the service, with the keys locked meanwhile. False, and the error in the dialogue, when it fails."""
-        if self._busy:
-            return False
-        self._busy = True
-        self.say(Content.styled(words, STYLES[Tone.GOING]))
-        try:
-            await bridge_of(self).call(method, *arguments, timeout_s=self.TIMEOUT_S)
-        except ProviderError as error:
-            self.say(explain(ErrorInfo.of(error)))
-            self.focus_field()
-            return False
-        finally:
-            self._busy = False
-        return True
-
-    def say(self, words: Content) -> None:
-        outcome = self.query_one(".outcome", Static)
-        outcome.update(words)
-        outcome.set_class(bool(words), "-there")
 
     def action_later(self) -> None:
         """Not while the store is at it: it would go on unseen."""

@@ -7,7 +7,6 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.content import Content
 from textual.getters import query_one
 from textual.widgets import Input, Label
 
@@ -15,7 +14,6 @@ from backup.store_model import StoreBackend, StoreChoice
 from screens.modals.secret_dialog import Ended, SecretDialog
 from tui.bridge import bridge_of
 from tui.text import safe
-from tui.theme import STYLES, Tone
 from tui.widgets.secret_input import SecretInput
 
 
@@ -47,7 +45,7 @@ class UnlockStore(SecretDialog):
         if self.field.filled:
             self._unlock()
         else:
-            self.say(Content.styled(f"{self._label}: type it, then ↵.", STYLES[Tone.WAITING]))
+            self.ask_for(f"{self._label}: type it, then ↵.")
 
     @work(exclusive=True)
     async def _unlock(self) -> None:

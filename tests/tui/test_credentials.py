@@ -116,7 +116,7 @@ async def test_lock_and_what_then_needs_the_store_asks_for_it() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_credentials(pilot)
         await pilot.press("l")
-        await sees(pilot, "vault locked", "▲ locked  u unlocks it", "u unlock")
+        await sees(pilot, "vault locked", "▲ locked · u unlocks it", "u unlock")
         await pilot.press("r")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "Credentials of aws_s3")

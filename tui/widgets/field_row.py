@@ -16,6 +16,7 @@ from textual.widgets import Checkbox, Input, Label, Select, Static
 from providers.errors import InvalidConfiguration
 from providers.secret import Secret
 from providers.settings import FieldKind, SettingField, parse_text
+from tui.own_ways import in_console
 from tui.text import safe
 from tui.widgets.secret_input import SecretInput
 
@@ -43,7 +44,7 @@ def problem_of(spec: SettingField, text: str) -> str:
         parse_text(spec, text)
     except InvalidConfiguration as error:
         cause = error.message.removeprefix(f"{spec.name}: ")
-        return cause if error.hint == InvalidConfiguration.cure else f"{cause}. {error.hint}"
+        return cause if error.hint == InvalidConfiguration.cure else f"{cause}. {in_console(error.hint)}"
     return ""
 
 
@@ -111,7 +112,11 @@ class FieldRow(Vertical):
             yield self.control
             if unit := self._unit():
                 yield Label(unit, classes="unit", markup=False)
-        yield Static(safe(self.spec.help), classes="note", markup=False)
+        yield Static(self._help, classes="note", markup=False)
+
+    @property
+    def _help(self) -> str:
+        return safe(in_console(self.spec.help))
 
     def _make_control(self) -> Widget:
         spec = self.spec
@@ -182,7 +187,7 @@ class FieldRow(Vertical):
         """Turn the row red and say why; an empty `problem` brings the help back."""
         self.set_class(bool(problem), "-invalid")
         try:
-            self.query_one(".note", Static).update(safe(problem or self.spec.help))
+            self.query_one(".note", Static).update(safe(problem) or self._help)
         except NoMatches:
             return  # not composed yet: there is nothing to show it on
 

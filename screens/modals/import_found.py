@@ -1,0 +1,174 @@
+"""Import, second half: what was found, without its secrets; the user's choice of it; and what became of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.dom import DOMNode
+from textual.getters import query_one
+from textual.widgets import Button, SelectionList, Static
+from textual.widgets.selection_list import Selection
+
+from backup.credentials.imports import Findings, Imported
+from backup.importing import Applied, ImportSource, Saved
+from screens.modals.asking import AskingDialog
+from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
+from screens.modals.import_from import ImportFrom, Reading
+from screens.modals.store_flow import open_store
+from tui.bridge import bridge_of
+from tui.text import count, safe
+from tui.theme import STYLES, Tone
+
+
+async def import_providers(node: DOMNode) -> None:
+    """From the choice of a file to what became of it. Awaited in a worker."""
+    reading = await node.app.push_screen_wait(ImportFrom())
+    if reading is not None:
+        await node.app.push_screen_wait(ImportFound(reading))
+
+
+class ImportFound(AskingDialog[None]):
+    TIMEOUT_S = 300.0
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "take", "take these over", priority=True),
+        Binding("escape", "leave", "leave"),
+    ]
+    found = query_one(SelectionList)
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__()
+        self._reading = reading
+        self._under_way = self._over = False
+
+    def compose(self) -> ComposeResult:
+        findings = self._reading.findings
+        with Vertical(classes="dialog store") as dialog:
+            dialog.border_title = Content(f"Found in {safe(str(self._reading.path))}")
+            with VerticalScroll(can_focus=False, classes="pages"):
+                yield Static(_head(findings), classes="about")
+                yield SelectionList[str](
+                    *(Selection(self._words(each), each.source, initial_state=True) for each in findings.instances)
+                )
+                yield Static(_skipped(findings), id="skipped", classes="about")
+            yield Static("", classes="outcome")
+            with Horizontal(classes="buttons"):
+                yield Button(Content("Leave  esc"), id="leave")
+                yield Button(Content("Take over  ↵"), id="take", classes="act")
+
+    def _words(self, found: Imported) -> Content:
+        title = next((each.title for each in bridge_of(self).services if each.name == found.service), found.service)
+        secrets = f" · {', '.join(map(safe, found.secrets))}, not shown" if found.secrets else " · no secret"
+        notes = "".join(f"\n{safe(note)}" for note in found.notes)
+        return Content.assemble(
+            (safe(found.source), STYLES[Tone.STRONG]),
+            (f"  {safe(title)}", STYLES[Tone.PLAIN]),
+            (secrets, STYLES[Tone.MUTED]),
+            (notes, STYLES[Tone.WAITING]),
+        )
+
+    def on_mount(self) -> None:
+        some = bool(self._reading.findings.instances)
+        self.found.display = self.query_one("#take").display = some
+        self.query_one("#skipped").display = bool(self._reading.findings.skipped)
+        self.focus_field()
+
+    def focus_field(self) -> None:
+        (self.found if self.found.display else self.query_one("#leave")).focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Enter presses a button that has the focus."""
+        return action != "take" or not isinstance(self.focused, Button)
+
+    @on(Button.Pressed, "#take")
+    @work
+    async def action_take(self) -> None:
+        if self._over or self._under_way:
+            return
+        self._under_way = True
+        try:
+            await self._take([each for each in self._reading.findings.instances if each.source in self.found.selected])
+        finally:
+            self._under_way = False
+
+    async def _take(self, chosen: list[Imported]) -> None:
+        """The store first, then what becomes of the file, then all in one go."""
+        if not chosen:
+            self.ask_for("Nothing is selected: space selects.")
+            return
+        secrets = any(each.secrets for each in chosen)
+        if secrets and not await open_store(self):
+            self.ask_for("The store is not open: nothing was taken over.")
+            return
+        bridge, reading = bridge_of(self), self._reading
+        blank = secrets and reading.source is ImportSource.EARLIER_JSON and await self._asked_to_blank(chosen)
+        sources, blank_in = [each.source for each in chosen], reading.path if blank else None
+        apply = bridge.service.apply_import
+        done = await self.attempt("Taking over…", apply, reading.findings, sources, blank_in=blank_in)
+        bridge.instances_changed()
+        if done:
+            self._tell(self.answer)
+
+    async def _asked_to_blank(self, chosen: list[Imported]) -> bool:
+        """Its own question: the file is somebody else's."""
+        facts = [
+            Fact("file", safe(str(self._reading.path))),
+            Fact(
+                "empties", f"the secrets of {', '.join(safe(each.source) for each in chosen)}, once the store has them"
+            ),
+            Fact("why", "whoever reads that file has them", Tone.WAITING),
+            Fact("stays", "all else in it; the program that it belongs to works no more with these"),
+        ]
+        question = Question(
+            "Make the secrets in the file empty?", facts, [Choice("Make empty", True)], keep="Leave them", danger=True
+        )
+        agreed = await self.app.push_screen_wait(ConfirmScreen(question))
+        return agreed is True
+
+    def _tell(self, applied: Applied) -> None:
+        self._over = True
+        self.found.display = self.query_one("#skipped").display = self.query_one("#take").display = False
+        self.query_one(".dialog").border_title = Content(f"Taken over from {safe(str(self._reading.path))}")
+        self.query_one("#leave", Button).label = Content("Close  esc")
+        self.query_one("Static.about", Static).update(_told(applied))
+        self.focus_field()
+
+    @on(Button.Pressed, "#leave")
+    def action_leave(self) -> None:
+        if not self._busy:
+            self.dismiss(None)
+
+
+def _head(findings: Findings) -> Content:
+    if not findings.instances:
+        return Content.styled("Nothing that this program can take over.", STYLES[Tone.WAITING])
+    return Content("Nothing is changed yet, and what is there already never is. space leaves one out.")
+
+
+def _skipped(findings: Findings) -> Content:
+    lines = [
+        Content.styled(f"· {safe(each.source)} is left out: {safe(each.reason)}", STYLES[Tone.MUTED])
+        for each in findings.skipped
+    ]
+    return Content("\n").join(lines)
+
+
+def _told(applied: Applied) -> Content:
+    lines = [line for each in applied.saved for line in _saved(each)]
+    if applied.blanked:
+        lines.append(Content.styled("✔ their secrets in the file are empty now", STYLES[Tone.PROVED]))
+    lines.append(Content.styled("Disabled until checked: 1 Providers, t checks, e enables.", STYLES[Tone.WAITING]))
+    return Content("\n").join(lines)
+
+
+def _saved(saved: Saved) -> Iterator[Content]:
+    secrets = f" · {count(len(saved.secrets), 'secret')} in the store" if saved.secrets else ""
+    other = "" if saved.name == saved.source else f" as {safe(saved.name)}"
+    yield Content.assemble((f"✔ {safe(saved.source)}", STYLES[Tone.PROVED]), f"{other}{secrets}")
+    for note in saved.notes:
+        yield Content.styled(f"  {safe(note)}", STYLES[Tone.MUTED])

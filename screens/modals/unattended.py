@@ -1,0 +1,176 @@
+"""Jobs without you: what opens the vault for a timer, cron or the start of the machine, and the units that run them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from backup.credentials.unattended import Variant
+from backup.unattended_setup import Made, Wanted, Way, words_of
+from providers.errors import Conflict, ProviderError
+from providers.settings import FieldKind, SettingField
+from screens.modals.asking import AskingDialog
+from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
+from screens.modals.store_flow import open_store
+from tui.bridge import bridge_of
+from tui.text import safe
+from tui.theme import STYLES, Tone
+from tui.widgets.field_row import FieldRow
+from tui.widgets.settings_form import FIELD_BINDINGS
+
+TITLES: Final = {
+    Variant.SYSTEMD_CREDENTIAL: "systemd credential",
+    Variant.KEY_FILE: "Key file (0600)",
+    Variant.PASSWORD_COMMAND: "password_command",
+}
+AT_TIMES, AT_BOOT = "at times: a timer of the system", "after each boot: a service of yours"
+
+
+def _field(name: str, label: str, help: str, *, default: str = "", choices: tuple[str, ...] = ()) -> SettingField:
+    kind = FieldKind.CHOICE if choices else FieldKind.TEXT
+    return SettingField(
+        name=name, kind=kind, label=label, help=help, placeholder="", unit="", required=False, advanced=False,
+        optional=False, default=default, choices=choices,
+    )  # fmt: skip
+
+
+_KEY_FILE: Final = _field("key_file", "Key file", "Made there, for you alone. Empty: vault.key in the state folder.")
+_COMMAND: Final = _field("command", "Command", "Prints the passphrase: pass show backup. Run now to try it; no shell.")
+_FOLDER: Final = _field("folder", "Units into", "systemd units are written there. Empty: none (cron needs none).")
+_LINGER: Final = "A service of yours needs linger to start with the machine."
+_RUNS: Final = _field("runs", "They run", _LINGER, choices=(AT_TIMES, AT_BOOT))
+_AT: Final = _field("at", "Times", "As systemd.time has it: daily, Mon 03:00, hourly.", default="daily")
+_WORKS_OFF: Final = "transfers wait works the queue off; or: upload /srv --provider NAME."
+_JOB: Final = _field("job", "Job", _WORKS_OFF, default="transfers wait")
+_NEEDED_FOLDER: Final = _field("folder", "Units into", "systemd units are written there; one reads the credential.")
+FIELDS: Final[dict[Variant, Sequence[SettingField]]] = {
+    Variant.SYSTEMD_CREDENTIAL: (_NEEDED_FOLDER, _AT, _JOB),
+    Variant.KEY_FILE: (_KEY_FILE, _FOLDER, _RUNS, _AT, _JOB),
+    Variant.PASSWORD_COMMAND: (_COMMAND, _FOLDER, _RUNS, _AT, _JOB),
+}
+
+
+class ChooseWay(ModalScreen[Way | None]):
+    """The three ways, each with what it protects against."""
+
+    CSS_PATH = "store.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
+
+    def __init__(self, ways: Sequence[Way]) -> None:
+        super().__init__()
+        self._ways = ways
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog store") as dialog:
+            dialog.border_title = "What opens the vault when you are not there"
+            dialog.border_subtitle = "↵ takes it · esc leaves it"
+            yield OptionList(*(Option(_words(way), id=way.variant.value) for way in self._ways), classes="tall")
+
+    def on_mount(self) -> None:
+        self.query_one(OptionList).highlighted = 0
+
+    @on(OptionList.OptionSelected)
+    def _choose(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._ways[event.option_index])
+
+
+class Unattended(AskingDialog[Made | None]):
+    """What the chosen way needs to know. Dismisses with what was made."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "leave")]
+
+    def __init__(self, way: Way) -> None:
+        super().__init__()
+        self._way = way
+
+    def compose(self) -> ComposeResult:
+        way = self._way
+        with Vertical(classes="dialog store") as dialog:
+            dialog.border_title = Content(TITLES[way.variant])
+            with VerticalScroll(can_focus=False, classes="pages"):
+                yield Static(Content(way.protects), classes="about")
+                for field in FIELDS[way.variant]:
+                    yield FieldRow(field, way.set_up if field in (_KEY_FILE, _COMMAND) else field.default)
+                yield Static("", classes="outcome")
+            with Horizontal(classes="buttons"):
+                yield Button(Content("Leave  esc"), id="leave")
+                yield Button(Content("Set up  ↵"), id="act", classes="act")
+
+    def on_mount(self) -> None:
+        self.focus_field()
+
+    def focus_field(self) -> None:
+        self.query(FieldRow).first().control.focus()
+
+    def _text(self, field: SettingField) -> str:
+        rows = self.query(f"#field-{field.name}").results(FieldRow)
+        return next((row.text.strip() for row in rows), "")
+
+    def _wanted(self, *, replace: bool) -> Wanted:
+        key_file, folder = self._text(_KEY_FILE), self._text(_FOLDER)
+        return Wanted(
+            variant=self._way.variant,
+            key_file=Path(key_file) if key_file else None,
+            password_command=words_of(self._text(_COMMAND), "password_command"),
+            folder=Path(folder) if folder else None,
+            resume=self._text(_RUNS) == AT_BOOT,
+            on_calendar=self._text(_AT) or _AT.default,
+            job=words_of(self._text(_JOB) or _JOB.default, "job"),
+            replace=replace,
+        )
+
+    @on(Button.Pressed, "#act")
+    @on(Input.Submitted)
+    @work(group="act")
+    async def _act(self) -> None:
+        if self._busy:
+            return
+        if self._way.variant is Variant.SYSTEMD_CREDENTIAL and not self._text(_FOLDER):
+            self.ask_for("Units into: name a folder; the credential is read by a unit.")
+        elif await open_store(self):
+            await self._set_up(replace=False)
+        else:
+            self.ask_for("The vault has to be open once, to make a key for it.")
+
+    async def _set_up(self, *, replace: bool) -> None:
+        bridge = bridge_of(self)
+        try:
+            wanted = self._wanted(replace=replace)
+        except ProviderError as error:
+            self.fail(error)
+            return
+        if await self.attempt("Setting it up…", bridge.service.set_up_unattended, wanted):
+            bridge.instances_changed()
+            self.dismiss(self.answer)
+        elif isinstance(self.refusal, Conflict) and not replace and await self._asked_to_replace(self.refusal):
+            await self._set_up(replace=True)
+
+    async def _asked_to_replace(self, conflict: Conflict) -> bool:
+        facts = [Fact("there", safe(conflict.message)), Fact("loses", "what was changed in them by hand", Tone.WAITING)]
+        question = Question("Replace the units?", facts, [Choice("Replace", True)], danger=True)
+        agreed = await self.app.push_screen_wait(ConfirmScreen(question))
+        return agreed is True
+
+    @on(Button.Pressed, "#leave")
+    def action_leave(self) -> None:
+        if not self._busy:
+            self.dismiss(None)
+
+
+def _words(way: Way) -> Content:
+    set_up = f"  set up: {safe(way.set_up)}" if way.set_up else ""
+    return Content.assemble(
+        (TITLES[way.variant], STYLES[Tone.STRONG]),
+        (set_up, STYLES[Tone.PROVED]),
+        (f"\n{way.protects}\n", STYLES[Tone.MUTED]),
+    )

@@ -1,0 +1,78 @@
+"""Jobs without you are set up: what was written, what systemd thinks of it, and the commands left to the user."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.dom import DOMNode
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from backup.unattended_setup import Made
+from screens.modals.unattended import TITLES, ChooseWay, Unattended
+from tui.bridge import bridge_of
+from tui.text import safe
+from tui.theme import STYLES, Tone
+from tui.widgets.one_line import KeyBar
+
+
+async def set_up_jobs(node: DOMNode) -> None:
+    """From the choice of a way to the commands that are left. Awaited in a worker. Raises ProviderError."""
+    bridge, app = bridge_of(node), node.app
+    way = await app.push_screen_wait(ChooseWay(await bridge.call(bridge.service.unattended_ways)))
+    made = await app.push_screen_wait(Unattended(way)) if way else None
+    if made is not None:
+        await app.push_screen_wait(UnattendedMade(made))
+
+
+class UnattendedMade(ModalScreen[None]):
+    """What was written, what systemd thinks of it, and the commands that are left to the user."""
+
+    CSS_PATH = "store.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "copy", "copy the commands"),
+        Binding("up", "scroll(-1)", "up", show=False),
+        Binding("down", "scroll(1)", "down", show=False),
+        Binding("escape,enter,q", "dismiss(None)", "close"),
+    ]
+
+    def __init__(self, made: Made) -> None:
+        super().__init__()
+        self._made = made
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="dialog wide store", can_focus=False, id="made") as dialog:
+            dialog.border_title = "Set up"
+            yield Static(_told(self._made))
+        yield KeyBar()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "copy" or bool(self._made.commands)
+
+    def action_copy(self) -> None:
+        """No secret is in them: the key goes through a pipe."""
+        self.app.copy_to_clipboard("\n".join(self._made.commands) + "\n")
+        self.notify("The commands are in the clipboard of your terminal, where it takes them.")
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one("#made").scroll_relative(y=lines, animate=False)
+
+
+def _told(made: Made) -> Content:
+    """In the order of what matters: what holds now, what is left to do, what to know."""
+    lines = [Content.styled(f"✔ {TITLES[made.setup.variant]}: {made.setup.protects}", STYLES[Tone.PROVED])]
+    lines += [Content(f"  {state.value}: {safe(str(path))}") for path, state in made.written.items()]
+    says = safe(made.verdict.says)
+    if made.verdict.ok:
+        lines.append(Content("  systemd-analyze verify finds nothing wrong"))
+    elif says:
+        lines.append(Content.styled(f"▲ {says}", STYLES[Tone.WAITING]))
+    if made.commands:
+        lines.append(Content.styled("\nNow run, in a shell:", STYLES[Tone.STRONG]))
+        lines += [Content.assemble(("$ ", STYLES[Tone.WAITING]), safe(command)) for command in made.commands]
+    lines += [Content.styled(f"\n{note}", STYLES[Tone.MUTED]) for note in made.setup.notes]
+    return Content("\n").join(lines)

@@ -1,0 +1,159 @@
+"""Jobs without you, set up from the console over the real core; and the ways that open the vault."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Input, OptionList
+
+from backup import config
+from backup.credentials.unattended import PROTECTION, Variant
+from backup.credentials.vault_file import VaultFile
+from backup.credentials.vault_place import vault_path
+from backup.paths import Paths
+from backup.questions import QuestionsClient
+from backup.service import Service
+from providers.secret import Secret
+from tests.backup.vault_tools import PASSPHRASE
+from tests.tui.scripted import ScriptedQuestions
+from tests.tui.scripted_store import StoreScript
+from tests.tui.standin import console, screen_text, until
+from tests.tui.test_credentials import open_credentials
+from tests.tui.test_import import sees, vault
+from tests.tui.test_store_dialogues import READY, typed
+from tui.app import BackupConsole
+
+__all__ = ["vault"]
+
+
+def words_on(app: BackupConsole) -> str:
+    """What a dialogue says, its lines joined."""
+    return " ".join(screen_text(app).replace("│", " ").split())
+
+
+async def choose(pilot: Any, downs: int, first_field: str) -> None:
+    await sees(pilot, "services ready")
+    await pilot.press("5", "c")
+    await sees(pilot, "CREDENTIAL", "j jobs")
+    await pilot.press("j")
+    await until(pilot, lambda: isinstance(pilot.app.focused, OptionList))
+    await pilot.press(*["down"] * downs, "enter")
+    await sees(pilot, first_field)
+    await until(pilot, lambda: isinstance(pilot.app.focused, Input))
+
+
+async def test_each_way_is_told_with_what_it_protects_against(vault: Paths) -> None:
+    app = BackupConsole(Service(vault), QuestionsClient(vault))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "services ready")
+        await pilot.press("5", "c")
+        await sees(pilot, "CREDENTIAL")
+        await pilot.press("j")
+        await sees(pilot, "systemd credential", "Key file (0600)", "password_command")
+        shown = words_on(app)
+        for sentence in PROTECTION.values():
+            assert all(part in shown for part in sentence.split())
+        await pilot.press("enter")
+        await sees(pilot, "Units into")
+        await pilot.press("enter")
+        await sees(pilot, "name a folder")
+
+
+async def test_a_key_file_with_its_units_and_the_commands_that_are_left(vault: Paths, tmp_path: Path) -> None:
+    units = tmp_path / "my units"
+    app = BackupConsole(Service(vault), QuestionsClient(vault))
+    async with app.run_test(size=(140, 42)) as pilot:
+        await choose(pilot, 1, "They run")
+        await pilot.press("tab")
+        app.focused.value = str(units)  # type: ignore[union-attr]
+        await pilot.press("enter")
+        await typed(pilot, PASSPHRASE.reveal(), "enter")
+        await sees(pilot, "Now run, in a shell:", "systemd-analyze verify finds nothing wrong")
+        command = f"sudo cp '{units}'/homeserver-backup.service"
+        assert command in words_on(app)
+        await pilot.press("y")
+        assert command in app.clipboard
+        assert "sudo systemctl enable --now homeserver-backup.timer" in app.clipboard
+        key_file = vault.state_dir / "vault.key"
+        assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+        assert key_file.read_text().strip() not in screen_text(app) + app.clipboard
+        await pilot.press("escape")
+        await sees(pilot, "opened by a key file", "2 ways to open it")
+        (units / "homeserver-backup.timer").write_text("mine")
+        await pilot.press("j")
+        await sees(pilot, f"set up: {key_file}")
+        await pilot.press("down", "enter")
+        await sees(pilot, "They run", str(key_file))
+        await pilot.press("tab")
+        app.focused.value = str(units)  # type: ignore[union-attr]
+        await pilot.press("enter")
+        await sees(pilot, "Replace the units?", "is there with another text")
+        await pilot.press("escape")
+        await sees(pilot, "Look at it, then replace it.")
+        assert (units / "homeserver-backup.timer").read_text() == "mine"
+    assert config.load(vault).store.key_file == str(key_file)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"), [("echo 'no end", "a quote is left open"), ("echo wrong", "does not open the vault")]
+)
+async def test_a_command_that_cannot_be_is_told_and_nothing_is_set_up(vault: Paths, command: str, told: str) -> None:
+    service = Service(vault)
+    service.unlock_store(PASSPHRASE)
+    app = BackupConsole(service, QuestionsClient(vault))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await choose(pilot, 2, "Command")
+        app.focused.value = command  # type: ignore[union-attr]
+        await pilot.press("enter")
+        await sees(pilot, told)
+        assert config.load(vault).store.password_command == ()
+        app.focused.value = f"echo '{PASSPHRASE.reveal()}'"  # type: ignore[union-attr]
+        await pilot.press("enter")
+        await sees(pilot, "✔ password_command", "esc close")
+    assert config.load(vault).store.password_command == ("echo", PASSPHRASE.reveal())
+    assert config.load(vault).store.key_file == ""
+
+
+async def test_only_the_vault_opens_by_itself() -> None:
+    app = console(StoreScript(secret_service=READY), ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_credentials(pilot)
+        await pilot.press("j")
+        await sees(pilot, "only the vault opens for jobs without you", "→ s takes credentials to the vault.")
+
+
+async def test_the_store_in_full_and_a_way_taken_away(vault: Paths, tmp_path: Path) -> None:
+    file = VaultFile(vault_path(vault))
+    service = Service(vault)
+    service.unlock_store(PASSPHRASE)
+    key = service.add_key_slot("systemd")
+    app = BackupConsole(service, QuestionsClient(vault))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "services ready")
+        await pilot.press("5", "c")
+        await sees(pilot, "2 ways to open it", "w shows it in full")
+        await pilot.press("w")
+        await sees(pilot, "It opens with", "mine · made today", "systemd · made today")
+        facts = service.store_facts().facts
+        await pilot.press("pagedown")
+        await until(pilot, lambda: facts[-1].why.split("; ")[-1] in words_on(app))
+        await pilot.press("down", "delete")
+        await sees(pilot, "Take this way away?", "removes     systemd")
+        await pilot.press("enter")
+        assert len(file.describe().slots) == 2
+        await pilot.press("delete")
+        await sees(pilot, "Take this way away?")
+        await pilot.press("y")
+        await until(pilot, lambda: "systemd · made" not in screen_text(app) and "mine · made" in screen_text(app))
+        assert [slot.label for slot in file.describe().slots] == ["mine"]
+        assert "take this way away" not in screen_text(app)  # the last one stays
+    assert isinstance(key, Secret)
+
+
+def test_every_way_has_a_title() -> None:
+    from screens.modals.unattended import FIELDS, TITLES
+
+    assert set(FIELDS) == set(TITLES) == set(Variant)
