@@ -152,7 +152,8 @@ def credentials(
     """Every entry that is noted, and every one that an instance wants; no store is asked."""
     configuration = configuration or config.load(paths)
     moment = time.time() if now is None else now
-    infos = instances.describe_all(paths)
+    # Another thread may have saved one since the configuration was read: the next look tells it.
+    infos = tuple(info for info in instances.describe_all(paths) if info.name in configuration.instances)
     users = {key: _users(configuration, infos, key) for key in configuration.credentials}
     used_at = credential_use.last_used(paths)
     found = [

@@ -22,7 +22,7 @@ from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.import_from import ImportFrom, Reading
 from screens.modals.store_flow import open_store
 from tui.bridge import bridge_of
-from tui.text import count, safe
+from tui.text import count, cut_middle, safe
 from tui.theme import STYLES, Tone
 
 
@@ -49,33 +49,35 @@ class ImportFound(AskingDialog[None]):
     def compose(self) -> ComposeResult:
         findings = self._reading.findings
         with Vertical(classes="dialog store") as dialog:
-            dialog.border_title = Content(f"Found in {safe(str(self._reading.path))}")
+            dialog.border_title = Content(f"Found in {self._file}")
             with VerticalScroll(can_focus=False, classes="pages"):
                 yield Static(_head(findings), classes="about")
                 yield SelectionList[str](
                     *(Selection(self._words(each), each.source, initial_state=True) for each in findings.instances)
                 )
-                yield Static(_skipped(findings), id="skipped", classes="about")
+                yield Static(_notes(findings), id="notes", classes="about")
             yield Static("", classes="outcome")
             with Horizontal(classes="buttons"):
                 yield Button(Content("Leave  esc"), id="leave")
                 yield Button(Content("Take over  ↵"), id="take", classes="act")
 
+    @property
+    def _file(self) -> str:
+        return cut_middle(safe(str(self._reading.path)), 44)
+
     def _words(self, found: Imported) -> Content:
         title = next((each.title for each in bridge_of(self).services if each.name == found.service), found.service)
         secrets = f" · {', '.join(map(safe, found.secrets))}, not shown" if found.secrets else " · no secret"
-        notes = "".join(f"\n{safe(note)}" for note in found.notes)
         return Content.assemble(
             (safe(found.source), STYLES[Tone.STRONG]),
             (f"  {safe(title)}", STYLES[Tone.PLAIN]),
             (secrets, STYLES[Tone.MUTED]),
-            (notes, STYLES[Tone.WAITING]),
         )
 
     def on_mount(self) -> None:
         some = bool(self._reading.findings.instances)
         self.found.display = self.query_one("#take").display = some
-        self.query_one("#skipped").display = bool(self._reading.findings.skipped)
+        self.query_one("#notes").display = bool(_notes(self._reading.findings))
         self.focus_field()
 
     def focus_field(self) -> None:
@@ -132,8 +134,8 @@ class ImportFound(AskingDialog[None]):
 
     def _tell(self, applied: Applied) -> None:
         self._over = True
-        self.found.display = self.query_one("#skipped").display = self.query_one("#take").display = False
-        self.query_one(".dialog").border_title = Content(f"Taken over from {safe(str(self._reading.path))}")
+        self.found.display = self.query_one("#notes").display = self.query_one("#take").display = False
+        self.query_one(".dialog").border_title = Content(f"Taken over from {self._file}")
         self.query_one("#leave", Button).label = Content("Close  esc")
         self.query_one("Static.about", Static).update(_told(applied))
         self.focus_field()
@@ -150,12 +152,13 @@ def _head(findings: Findings) -> Content:
     return Content("Nothing is changed yet, and what is there already never is. space leaves one out.")
 
 
-def _skipped(findings: Findings) -> Content:
-    lines = [
-        Content.styled(f"· {safe(each.source)} is left out: {safe(each.reason)}", STYLES[Tone.MUTED])
-        for each in findings.skipped
+def _notes(findings: Findings) -> Content:
+    """What a person should know of these, and what is not among them."""
+    told = [
+        (f"· {safe(each.source)}: {safe(note)}", Tone.WAITING) for each in findings.instances for note in each.notes
     ]
-    return Content("\n").join(lines)
+    told += [(f"· {safe(each.source)} is left out: {safe(each.reason)}", Tone.MUTED) for each in findings.skipped]
+    return Content("\n").join([Content.styled(words, STYLES[tone]) for words, tone in told])
 
 
 def _told(applied: Applied) -> Content:

@@ -47,7 +47,7 @@ def vault(paths: Paths) -> Iterator[Paths]:
 
 
 async def sees(pilot: Any, *words: str) -> None:
-    await until(pilot, lambda: all(word in screen_text(pilot.app) for word in words), timeout_s=30)
+    await until(pilot, lambda: all(word in screen_text(pilot.app) for word in words), timeout_s=12)
 
 
 async def look(pilot: Any, downs: int, path: Path | None) -> None:
@@ -78,7 +78,7 @@ async def test_an_earlier_file_is_taken_over_and_emptied_only_when_that_is_said(
         assert CANARY not in screen_text(app) + app.export_screenshot()
         await pilot.press("enter")
         await typed(pilot, PASSPHRASE.reveal(), "enter")
-        await sees(pilot, "Make the secrets in the file empty?", "once the store has them", "Leave them  esc")
+        await sees(pilot, "Make the secrets in the file empty?", "whoever reads that file", "Leave them  esc")
         assert json.loads(old.read_text()) == OLD
         assert config.load(vault).credentials == {}
         await pilot.press("y" if blanks else "escape")
@@ -109,7 +109,7 @@ async def test_one_is_left_out_and_without_the_store_nothing_is_taken(vault: Pat
     async with app.run_test(size=(80, 24)) as pilot:
         await look(pilot, 1, None)  # the usual file stands there already
         await sees(pilot, "Found in ~/.aws/credentials", "work  AWS S3 · secret_key, not shown")
-        await pilot.press("space", "enter")
+        await pilot.press("down", "space", "enter")
         await sees(pilot, "Unlock the vault")
         await pilot.press("escape")
         await sees(pilot, "The store is not open: nothing was taken over.")
@@ -130,7 +130,7 @@ async def test_a_file_of_rclone_and_what_is_no_such_file(vault: Paths, tmp_path:
     app = BackupConsole(Service(vault), QuestionsClient(vault))
     async with app.run_test(size=(80, 24)) as pilot:
         await look(pilot, 2, tmp_path / "missing.json")
-        await sees(pilot, "✖ Not there", "missing.json", "Look  ↵")
+        await sees(pilot, "✖ Not there", "No such file", "Look  ↵")
         for text, told in (("[box]\ntype = b2\n" + obscured, "not the JSON that rclone prints"), ("", "JSON")):
             (tmp_path / "wrong").write_text(text)
             app.focused.value = str(tmp_path / "wrong")  # type: ignore[union-attr]
