@@ -29,7 +29,7 @@ def _texts(path: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             seen |= {id(part) for part in node.values}
-            yield "".join(part.value if isinstance(part, ast.Constant) else "NAME" for part in node.values)
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "NAME" for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in seen:
             yield node.value
 
