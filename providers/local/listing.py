@@ -6,6 +6,8 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Final
 
 from providers.errors import InvalidName, NotFound
@@ -13,6 +15,7 @@ from providers.local.folder import Folder, encoded, is_ours
 from providers.objects import Page, RemoteFile
 
 _KEPT_WALKS: Final = 4
+_KEPT_OPEN: Final = 32
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -88,12 +91,9 @@ class Listing:
         except (NotFound, InvalidName):
             with self._folder.opened():  # only the container itself must be there
                 return
-        try:
-            below = f"{base}/" if base else ""
-            rest = after[depth:] if after else None
-            yield from self._entries(fd, below, encoded(start), bool(delimiter), rest)
-        finally:
-            os.close(fd)
+        below = f"{base}/" if base else ""
+        with closing(_Way(fd)) as way:
+            yield from self._entries(way, below, encoded(start), bool(delimiter), after[depth:] if after else None)
 
     def _open(self, base: str) -> int:
         if not base:
@@ -103,51 +103,115 @@ class Listing:
             return os.open(name, _DIRECTORY, dir_fd=at)
 
     def _entries(
-        self, fd: int, below: str, start: bytes, flat: bool, after: list[bytes] | None
+        self, way: _Way, below: str, start: bytes, flat: bool, after: list[bytes] | None
     ) -> Iterator[RemoteFile | str]:
-        """What is in one directory, and unless `flat` what is below it; only what comes after the path `after`."""
-        everything, empty = self._names(fd, below)
-        if below and empty and not start and after is None:
-            yield remote_file(below, os.fstat(fd))
-        for name, is_directory in everything:
-            if not name.startswith(start) or (after and name < after[0]):
+        """What is in the directory to which `way` leads, and unless `flat` what is below it; only what comes after the
+        path `after`. Keys may have more folders than Python's stack has room for."""
+        level = self._level(way, below, start, after)
+        if level.empty and below and not start and after is None:
+            yield remote_file(below, os.fstat(way.here()))
+        levels = [level]
+        while levels:
+            entry = next(levels[-1].entries, None)
+            if entry is None:
+                levels.pop()
+                way.leave()
                 continue
-            deeper = after[1:] if after and name == after[0] else None
-            key = below + name.decode("utf-8", "surrogateescape")
-            if is_directory and flat:
-                if deeper is None:
-                    yield f"{key}/"
-            elif is_directory:
-                yield from self._subdirectory(fd, name, key, deeper)
+            name, is_directory, deeper = entry
+            key = levels[-1].below + name.decode("utf-8", "surrogateescape")
+            if is_directory and not flat:
+                entered = self._enter(way, name, key, deeper)
+                if entered is not None:
+                    levels.append(entered)
+                    if entered.empty and deeper is None:
+                        yield remote_file(f"{key}/", os.fstat(way.here()))
             elif deeper is None:
-                yield from self._file(fd, name, key)
+                yield from [f"{key}/"] if is_directory else self._file(way, name, key)
 
-    def _names(self, fd: int, below: str) -> tuple[list[tuple[bytes, bool]], bool]:
-        """Files and directories, sorted, and whether there is nothing else either: an unfinished upload, a symlink."""
-        with self._folder.translated(below), os.scandir(fd) as entries:
+    def _enter(self, way: _Way, name: bytes, key: str, after: list[bytes] | None) -> _Level | None:
+        """None for what was deleted, or replaced by something else, since the directory above was read."""
+        try:
+            with self._folder.translated(key):
+                way.enter(name)
+        except NotFound:
+            return None
+        return self._level(way, f"{key}/", b"", after)
+
+    def _level(self, way: _Way, below: str, start: bytes, after: list[bytes] | None) -> _Level:
+        with self._folder.translated(below), os.scandir(way.here()) as entries:
             everything = [
                 (os.fsencode(entry.name), entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False))
                 for entry in entries
             ]
-        shown = [(name, folder) for name, folder, file in everything if (folder or file) and not is_ours(name)]
-        return sorted(shown), not everything
+        shown = sorted((name, folder) for name, folder, file in everything if (folder or file) and not is_ours(name))
+        wanted = (
+            (name, folder, after[1:] if after and name == after[0] else None)
+            for name, folder in shown
+            if name.startswith(start) and not (after and name < after[0])
+        )
+        return _Level(below, not everything, wanted)
 
-    def _subdirectory(self, fd: int, name: bytes, key: str, after: list[bytes] | None) -> Iterator[RemoteFile | str]:
+    def _file(self, way: _Way, name: bytes, key: str) -> Iterator[RemoteFile]:
         try:
             with self._folder.translated(key):
-                below = os.open(name, _DIRECTORY, dir_fd=fd)
-        except NotFound:
-            return  # deleted, or replaced by something else, since the directory was read
-        try:
-            yield from self._entries(below, f"{key}/", b"", False, after)
-        finally:
-            os.close(below)
-
-    def _file(self, fd: int, name: bytes, key: str) -> Iterator[RemoteFile]:
-        try:
-            with self._folder.translated(key):
-                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                found = os.stat(name, dir_fd=way.here(), follow_symlinks=False)
         except NotFound:
             return
         if stat.S_ISREG(found.st_mode):
             yield remote_file(key, found)
+
+
+@dataclass
+class _Level:
+    """One directory on the way down."""
+
+    below: str
+    """What stands before its names in a key."""
+    empty: bool
+    """There is nothing at all: neither an object nor an unfinished upload or a symlink."""
+    entries: Iterator[tuple[bytes, bool, list[bytes] | None]]
+    """Name, whether it is a directory, and where it is on the path of the last page's last key, the rest of that."""
+
+
+class _Way:
+    """The directories from where a walk began to where it is. Of a long way only the beginning and the end are open,
+    or a process would run out of descriptors; what is opened again is found by name, and never through a symlink."""
+
+    def __init__(self, fd: int) -> None:
+        self._steps: list[tuple[bytes, int | None]] = [(b"", fd)]
+
+    def here(self) -> int:
+        """The descriptor of the last directory."""
+        name, fd = self._steps[-1]
+        if fd is None:
+            fd = self._opened_again()
+            self._steps[-1] = (name, fd)
+        return fd
+
+    def _opened_again(self) -> int:
+        start, fd = max((at, fd) for at, (_, fd) in enumerate(self._steps) if fd is not None)
+        at = os.dup(fd)
+        for name, _ in self._steps[start + 1 :]:
+            try:
+                below = os.open(name, _DIRECTORY, dir_fd=at)
+            finally:
+                os.close(at)
+            at = below
+        return at
+
+    def enter(self, name: bytes) -> None:
+        fd = os.open(name, _DIRECTORY, dir_fd=self.here())
+        above, open_above = self._steps[-1]
+        if open_above is not None and len(self._steps) > _KEPT_OPEN:
+            os.close(open_above)
+            self._steps[-1] = (above, None)
+        self._steps.append((name, fd))
+
+    def leave(self) -> None:
+        _, fd = self._steps.pop()
+        if fd is not None:
+            os.close(fd)
+
+    def close(self) -> None:
+        while self._steps:
+            self.leave()

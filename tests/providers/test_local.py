@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import resource
 import shutil
 import threading
 from contextlib import suppress
@@ -486,6 +487,33 @@ def test_a_file_that_cannot_fit_is_refused_before_anything_is_written(provider, 
     with pytest.raises(QuotaExceeded, match="no space"):
         run_upload(provider, huge, "huge", cancel=CancelToken())
     assert list(root.iterdir()) == []
+
+
+def test_folders_deeper_than_the_stack_and_the_table_of_open_files(provider, root, tmp_path):
+    folders = [root / ("d/" * depth) for depth in range(1, 541)]
+    for folder in folders:
+        folder.mkdir()
+    deep = "d/" * len(folders)
+    keys = [f"{deep}a", f"{deep}b", f"{deep[:-2]}c", "z"]
+    for key in keys:
+        store(provider, key)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 100, limits[1]))
+    try:
+        assert sorted(file["name"] for file in provider.list_files()) == sorted(keys)
+        found: list[str] = []
+        token: str | None = ""
+        while token is not None:
+            page = LocalProvider({"container": str(root)}).scan("d/", token=token or None, limit=1)
+            found += [file.key for file in page.files]
+            token = page.next_token
+        assert sorted(found) == sorted(keys[:3])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for key in keys:
+        os.unlink(root / key)
+    for folder in reversed(folders):
+        folder.rmdir()
 
 
 def test_trouble_of_a_disk_is_retried_as_the_settings_say(root, tmp_path, monkeypatch):
