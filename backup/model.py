@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.capabilities import Capabilities, Proof
+from providers.capabilities import Deletion, Proof
 from providers.report import ErrorInfo
 from providers.settings import SettingField
 
@@ -218,7 +218,6 @@ class InstanceInfo(msgspec.Struct, frozen=True, kw_only=True):
     problem: ErrorInfo | None = None
     has_credentials: bool | None = None
     """None where the service takes none, or the store could not be asked."""
-    capabilities: Capabilities | None = None
     checked_at: float | None = None
     check_ok: bool | None = None
 
@@ -265,6 +264,8 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     replaced_names: tuple[str, ...] = ()
     """The first few of them."""
     unreadable: int = 0
+    deletion: Deletion | None = None
+    """What deleting means there, where this is a plan to delete."""
     complete: bool = True
     """False when counting was cut off; the numbers are then at least so many."""
 

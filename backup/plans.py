@@ -186,7 +186,8 @@ def delete(provider: BaseProvider, instance: str, keys: list[str], cancel: Cance
     tally, budget = _Tally(), _Budget(cancel)
     for key, file in _remote(provider, keys, budget, cancel):
         _count_remote(tally, key, file)
-    return tally.plan(JobKind.DELETE, instance, instance, complete=not budget.exhausted)
+    plan = tally.plan(JobKind.DELETE, instance, instance, complete=not budget.exhausted)
+    return msgspec.structs.replace(plan, deletion=provider.deletion)
 
 
 def _count_remote(tally: _Tally, chosen: str, file: RemoteFile) -> None:

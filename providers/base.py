@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from providers import connection_check, download_loop, errors, settings, upload_loop
-from providers.capabilities import Capabilities
+from providers.capabilities import Capabilities, Deletion
 from providers.context import ProviderContext, acting_on
 from providers.objects import Page, RemoteFile
 from providers.report import CheckStep, ConnectionReport
@@ -63,6 +63,13 @@ class BaseProvider(ABC):
     def location(self) -> str:
         """Where objects go: type, endpoint, account and container in one line without secrets. Two instances with equal
         locations hold the same objects."""
+
+    @property
+    def deletion(self) -> Deletion:
+        """What deleting means at this instance. Never reaches the network."""
+        if self.capabilities.keeps_old_versions:
+            return Deletion(words="older versions may stay at the service, and cost", for_good=False)
+        return Deletion(words="gone for good: nothing brings them back", for_good=True)
 
     @abstractmethod
     def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:

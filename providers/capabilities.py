@@ -18,6 +18,14 @@ class Proof(StrEnum):
     """The object was read back whole and its digest equals ours."""
 
 
+class Deletion(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of objects that are deleted, and of their older versions."""
+
+    words: str
+    """For whoever is asked whether to delete them."""
+    for_good: bool
+
+
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Flags and limits of one instance. A probe may refine them (`msgspec.structs.replace`)."""
 

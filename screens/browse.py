@@ -168,9 +168,7 @@ class BrowseScreen(ModeScreen):
         plan = await self._ask(self.remote, self.bridge.questions.plan_delete(source.instance, keys), _COUNTING)
         if plan is None:
             return
-        info = self.bridge.instance(source.instance)
-        keeps = bool(info and info.capabilities and info.capabilities.keeps_old_versions)
-        question = delete_question(plan, f"{source.owner} · {source.where}", keeps_versions=keeps)
+        question = delete_question(plan, f"{source.owner} · {source.where}")
         if await self.app.push_screen_wait(ConfirmScreen[bool](question)):
             await self._queue(self.remote, self.bridge.call(self.bridge.service.queue_delete, source.instance, keys))
 

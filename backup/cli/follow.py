@@ -165,6 +165,8 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
     ):
         if number:
             output.line(f"leaves out {count(number, what)}")
+    if plan.deletion:
+        output.line(f"after that: {plan.deletion.words}")
     if plan.unreadable:
         output.line(f"cannot read {count(plan.unreadable, 'file')}")
 

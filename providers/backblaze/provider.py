@@ -14,7 +14,7 @@ from providers.backblaze.reader import FileRange
 from providers.backblaze.settings import Settings
 from providers.backblaze.uploads import LargeUpload, SmallUpload
 from providers.base import BaseProvider, RangeReader
-from providers.capabilities import Capabilities
+from providers.capabilities import Capabilities, Deletion
 from providers.connection_check import PROBE_PREFIX
 from providers.context import ProviderContext
 from providers.errors import (
@@ -92,6 +92,14 @@ class BackblazeProvider(BaseProvider):
         prefix = f" prefix={self._prefix}" if self._prefix else ""
         where = f"{self._account.realm} bucket={self._own.container}{prefix}"
         return f"backblaze {where} id={self._own.application_key_id}"
+
+    @property
+    def deletion(self) -> Deletion:
+        if self._own.delete_versions:
+            return Deletion(words="gone for good, with every older version", for_good=True)
+        return Deletion(
+            words="hidden: all versions stay in the bucket, and cost; delete_versions removes them too", for_good=False
+        )
 
     # What the service enforces
 

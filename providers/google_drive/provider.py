@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
 from providers.base import BaseProvider, RangeReader
-from providers.capabilities import Capabilities
+from providers.capabilities import Capabilities, Deletion
 from providers.connection_check import PROBE_PREFIX
 from providers.context import ProviderContext
 from providers.errors import (
@@ -94,6 +94,12 @@ class GoogleDriveProvider(BaseProvider):
     @property
     def capabilities(self) -> Capabilities:
         return _CAPABILITIES
+
+    @property
+    def deletion(self) -> Deletion:
+        if self._own.use_trash:
+            return Deletion(words="into the bin: can be taken back for 30 days, and counts until then", for_good=False)
+        return Deletion(words="gone for good, with every older version", for_good=True)
 
     @property
     def location(self) -> str:

@@ -23,12 +23,11 @@ def transfer_question(plan: TransferPlan, destination: str) -> Question[Conflict
     return Question(f"{verb} to {destination}" if len(destination) < 40 else verb, facts, choices)
 
 
-def delete_question(plan: TransferPlan, source: str, *, keeps_versions: bool) -> Question[bool]:
+def delete_question(plan: TransferPlan, source: str) -> Question[bool]:
     facts = [Fact("what", _amount(plan), Tone.STRONG), Fact("from", source), *_warnings(plan)]
-    if keeps_versions:
-        facts.append(Fact("after that", "older versions may stay at the service, and cost", Tone.WAITING))
-    else:
-        facts.append(Fact("after that", "gone for good: nothing brings them back", Tone.FAILED))
+    if plan.deletion:
+        tone = Tone.FAILED if plan.deletion.for_good else Tone.WAITING
+        facts.append(Fact("after that", safe(plan.deletion.words), tone))
     return Question("Delete at the service", facts, [Choice("Delete", True)], danger=True)
 
 

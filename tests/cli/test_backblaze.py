@@ -61,6 +61,14 @@ def test_the_whole_path_with_a_limited_key(
     results.append(program("--verbose", "list", "--json", "--provider", "backblaze"))
     assert [(result.code, result.err) for result in results if result.code] == []
     assert b2_server.objects(bucket) == {"x/file.bin": (tmp_path / "file.bin").read_bytes()}
+    hidden = cli("delete", "x/file.bin", "--provider", "backblaze", "--yes")
+    assert "hidden: all versions stay in the bucket" in hidden.out
+    assert [version.action for version in b2_server.versions(bucket, "x/file.bin")] == ["hide", "upload"]
+    assert cli("set-config", "backblaze", "delete_versions", "true").code == 0
+    assert program("upload", str(tmp_path / "file.bin"), "--to", "x", "--provider", "backblaze").code == 0
+    removed = cli("delete", "x/file.bin", "--provider", "backblaze", "--yes")
+    assert "gone for good, with every older version" in removed.out
+    assert b2_server.versions(bucket, "x/file.bin") == []
     queue = Queue(paths)
     assert queue.stop_worker()  # it writes its counts down as it leaves
     queue.close()
@@ -69,7 +77,7 @@ def test_the_whole_path_with_a_limited_key(
     assert told["calls"] == {"backblaze": arrived}  # the checks' and the worker's, every one
     assert sum(told["call_classes"]["backblaze"].values()) == arrived.total()
     assert told["call_classes"]["backblaze"]["B"] == arrived["b2_download_file_by_name"]
-    (item,) = cli("transfers", "list", "--json").json()["items"]
+    item = next(item for item in cli("transfers", "list", "--json").json()["items"] if item["job_id"] == 1)
     assert item["calls"].pop("b2_upload_file") == 1
     assert set(item["calls"]) == {"b2_authorize_account", "b2_get_upload_url", "b2_download_file_by_name"}
     assert "b2_upload_file" in cli("status").out

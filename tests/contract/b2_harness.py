@@ -122,6 +122,7 @@ ANSWERS: tuple[Answered, ...] = (
     ("bad token", errors.Authentication, b2_errors.bad_auth_token(), "application_key"),
     ("403", errors.PermissionDenied, b2_errors.access_denied(), ""),
     ("403 without words", errors.PermissionDenied, b2_errors.forbidden_without_words(), ""),
+    ("404", errors.NotFound, b2_errors.not_found(), ""),
     ("no bucket", errors.NotFound, b2_errors.bad_bucket_id(), "container"),
     ("409", errors.Conflict, b2_errors.conflict(), ""),
     ("412", errors.Conflict, b2_errors.precondition_failed(), ""),

@@ -156,11 +156,12 @@ def test_one_failure_is_retried_and_forgotten(harness, root, when, fault):
 
 
 @WIRED
-def test_the_wait_that_the_service_asks_for_is_kept(harness, root):
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_wait_that_the_service_asks_for_is_kept(harness, root, status):
     times = FakeTime()
     context = ProviderContext(sleep=times.sleep, uniform=lambda low, high: high)
     provider = root.ready(context=context)
-    root.wired.fault(Fault.status(429, retry_after_s=17), when=harness.requests.sends, times=2)
+    root.wired.fault(Fault.status(status, retry_after_s=17), when=harness.requests.sends, times=2)
     waits = []
     upload(
         provider,

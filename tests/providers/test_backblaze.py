@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from providers import registry, settings
+from providers.backblaze.transport import name_of_call
 from providers.capabilities import Proof
 from providers.context import ProviderContext
 from providers.errors import Integrity, InvalidConfiguration, InvalidName, NotFound, PermissionDenied, Transient
@@ -15,7 +16,7 @@ from providers.report import StepName
 from tests.contract.b2_harness import b2_root
 from tests.contract.support import content, source
 from tests.contract.transfers import download, keys, upload
-from tests.servers import b2_requests
+from tests.servers import b2_errors, b2_requests
 from tests.servers.b2_simulator import LIMITED_CAPABILITIES, MIN_PART_BYTES
 from tests.servers.faults import Fault
 from tests.servers.rclone import Rclone
@@ -153,6 +154,24 @@ def test_a_token_that_has_run_out_is_renewed_once(root, counted, calls):
     assert counted.stat("x").size_bytes == 1
 
 
+@pytest.mark.parametrize(
+    "at", ["b2_get_upload_url", "b2_upload_file", "b2_start_large_file", "b2_upload_part", "b2_finish_large_file",
+           "b2_list_file_names", "b2_hide_file", "b2_download_file_by_name"],
+)  # fmt: skip
+def test_one_401_is_answered_by_one_new_token(root, counted, calls, at):
+    """Whatever it meets, and without a retry of ours."""
+    root.plant({"there": b"1"})
+    rule = root.wired.fault(b2_errors.expired_auth_token(), when=lambda request: name_of_call(request.path) == at)
+    provider = root.connect(context=counted.context, max_retries=0)
+    for size in (1000, 2 * MIN_PART_BYTES):
+        upload(provider, source(root.tmp, content(size)), f"x{size}", connections=1)
+    assert keys(provider) == {"there", "x1000", f"x{2 * MIN_PART_BYTES}"}
+    assert provider.delete("there")
+    assert download(provider, "x1000", root.tmp / "target").sha256
+    assert rule.hits == 1
+    assert calls["b2_authorize_account"] == 2
+
+
 # Versions
 
 
@@ -160,6 +179,8 @@ def test_deleting_hides_and_older_versions_stay(root):
     provider = root.connect()
     for seed in (1, 2):
         upload(provider, source(root.tmp, content(100, seed)), "x")
+    assert provider.deletion.words.startswith("hidden: all versions stay")
+    assert not provider.deletion.for_good
     provider.delete("x")
     assert [version.action for version in root.b2.versions(root.bucket, "x")] == ["hide", "upload", "upload"]
     assert root.stored() == {}
@@ -173,6 +194,7 @@ def test_deleting_can_remove_every_version(root, count):
     root.plant({"xy": b"1", "x/y": b"2"})
     for seed in range(count):
         upload(provider, source(root.tmp, content(100, seed)), "x")
+    assert provider.deletion.for_good
     provider.delete("x")
     assert root.b2.versions(root.bucket, "x") == []
     assert set(root.stored()) == {"xy", "x/y"}

@@ -33,6 +33,7 @@ from backup.model import (
 from backup.questions_client import QuestionsClient
 from backup.service import Service
 from backup.store_model import StoreChoice
+from providers.capabilities import Deletion
 from providers.errors import NotFound, ProviderError
 from providers.objects import Page, RemoteFile
 from tui.app import BackupConsole
@@ -225,6 +226,7 @@ class StandInQuestions:
             kind=JobKind.UPLOAD, instance="aws_s3", destination="homeserver/", files=1, folders=0, size_bytes=1000
         )
         self.calls: list[tuple[Any, ...]] = []
+        self.deletion = Deletion(words="gone for good", for_good=True)
         self.gate: asyncio.Event | None = None
         """While there is one and it is not set, listings wait."""
         self.closed = False
@@ -268,7 +270,7 @@ class StandInQuestions:
 
     async def plan_delete(self, name: str, keys: list[str]) -> TransferPlan:
         self.calls.append(("plan_delete", name, keys))
-        return msgspec.structs.replace(self.plan, kind=JobKind.DELETE, instance=name)
+        return msgspec.structs.replace(self.plan, kind=JobKind.DELETE, instance=name, deletion=self.deletion)
 
     async def close(self) -> None:
         self.closed = True

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from backup.model import Conflicts, InstanceState, ItemKind, ItemState, JobKind, LocalEntry
+from providers.capabilities import Deletion
 from providers.errors import (
     Authentication,
     InvalidConfiguration,
@@ -173,8 +174,10 @@ async def test_a_delete_is_red_and_only_for_the_service(service: StandInService,
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         assert "gone for good" in screen_text(app)
         assert app.screen.query(".dialog.danger")
+        questions.deletion = Deletion(words="hidden: all versions stay", for_good=False)
         await pilot.press("escape", "x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "hidden: all versions stay" in screen_text(app)
         await pilot.press("tab", "enter")
         await until(pilot, lambda: bool(service.calls))
         assert service.calls == [("delete", "aws_s3", ["db.sql"])]

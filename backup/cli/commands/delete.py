@@ -23,7 +23,8 @@ from providers.errors import Cancelled
 def command(
     session: Session, output: Output, remotes: tuple[str, ...], provider: str | None, yes: bool, detach: bool
 ) -> int:
-    """Delete stored files, and (names ending in '/') everything in a folder. Says how many, then asks.
+    """Delete stored files, and (names ending in '/') everything in a folder. Says how many and what becomes of
+    older versions, then asks.
 
     \b
     JSON: as for upload.
@@ -35,7 +36,8 @@ def command(
         with contextlib.closing(session.questions):
             plan = session.questions.plan_delete(name, list(remotes))
         tell_plan(output, plan)
-        if not yes and not click.confirm("Delete for good?", default=False, err=True):
+        question = "Delete for good?" if plan.deletion and plan.deletion.for_good else "Delete?"
+        if not yes and not click.confirm(question, default=False, err=True):
             raise Cancelled("nothing was deleted", hint="Answer y to delete.")
         job = session.service.queue_delete(name, list(remotes))
     return finish(session, output, job, plan, detach=detach)
