@@ -42,7 +42,10 @@ def choices(
 
 
 def chosen(paths: Paths) -> StoreBackend:
-    """`StoreService.chosen_store`."""
+    """`StoreService.chosen_store`. What is pinned is not asked first: it may hang."""
+    pinned = config.load(paths).store.backend
+    if pinned is not None:
+        return pinned
     found = choices(paths)
     return next((choice.backend for choice in found if choice.in_use), None) or next(
         choice.backend for choice in found if choice.recommended

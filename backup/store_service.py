@@ -126,6 +126,10 @@ class StoreService:
         for a keyring of the system's. A second for the two."""
         opening.change_passphrase(self.paths, self.chosen_store(), old, new)
 
+    def slots(self) -> tuple[SlotFact, ...]:
+        """The ways to open the vault. Raises VaultMissing, and what else is wrong with the file."""
+        return store_slots.read_slots(self.paths)
+
     def add_passphrase(self, passphrase: Secret, label: str) -> SlotFact:
         """One more passphrase that opens the vault. Raises VaultLocked, SlotRefused. Half a second."""
         return store_slots.add_passphrase(self.paths, passphrase, label)

@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 def slots(paths: Paths) -> tuple[SlotFact, ...]:
     """What the file says to anybody; nothing where it cannot be read."""
     try:
-        return tuple(map(_fact, _vault(paths).file.describe().slots))
+        return read_slots(paths)
     except CredentialStoreError:
         return ()  # the store's status says what is wrong with it
+
+
+def read_slots(paths: Paths) -> tuple[SlotFact, ...]:
+    """As `slots`. Raises what is wrong with the file, VaultMissing where there is none."""
+    return tuple(map(_fact, _vault(paths).file.describe().slots))
 
 
 def add_passphrase(paths: Paths, passphrase: Secret, label: str) -> SlotFact:

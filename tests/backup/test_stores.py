@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from keyring.backend import KeyringBackend
 
-from backup import config, credential_use, instances, redaction, store_facts
+from backup import config, credential_use, instances, redaction, store_choice, store_facts
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening, selection
 from backup.credentials.collection import CollectionError, WrongKeyringPassword
 from backup.credentials.vault import VaultKeyring, unlocked_here, vault_path
@@ -195,6 +195,10 @@ def test_all_that_the_screen_says_waits_once_for_a_hung_keyring(
     facts = store_facts.facts(paths, CredentialStore(paths, timeout_s=0.3), Queue(paths))
     assert (facts.status.state, facts.backend) == (StoreState.HUNG, None)
     assert probes == [0.3]
+    with config.edit(paths) as draft:
+        draft.choose_store(StoreBackend.SECRET_SERVICE)
+    assert store_choice.chosen(paths) is StoreBackend.SECRET_SERVICE
+    assert probes == [0.3]  # what is pinned is not asked whether it is there
 
 
 def test_a_keychain_is_not_to_be_had_on_linux(service: Service) -> None:

@@ -84,6 +84,8 @@ def test_wrong_passphrases_say_what_is_lost_and_what_is_not(cli: Cli, cheap_vaul
     assert wrong.code == ExitCode.CREDENTIAL_STORE
     assert "No backup is lost" in wrong.err
     assert "not it" not in wrong.err.replace("does not", "")
+    right = cli("credentials", "unlock", "--passphrase-fd", str(fd_with(PASSPHRASE.reveal())))
+    assert (right.code, "the next command asks again" in right.out) == (0, True)  # no worker is at work
     empty = cli("credentials", "unlock", "--passphrase-fd", str(fd_with("")))
     assert empty.code == ExitCode.CREDENTIAL_STORE
     assert cli("credentials", "unlock", "--passphrase-fd", "77").code == ExitCode.CREDENTIAL_STORE
@@ -164,6 +166,7 @@ def test_a_key_file_and_the_units_for_it(cli: Cli, cheap_vault: Paths, opened: C
     assert [slot["kind"] for slot in slots] == ["passphrase", "key"]
     unlocked_here(vault_path(cheap_vault)).lock()
     assert cli("set-credentials", "aws_s3", "-u", "AK", stdin="secret-1\n").code == 0
+    assert "opens it again" in cli("credentials", "lock").out
     (finding,) = [
         found
         for found in cli("credentials", "doctor", "--json").json()["findings"]
@@ -256,6 +259,12 @@ def test_move_to_the_vault_and_back(cli: Cli, paths: Paths, secret_service: Secr
 
 def test_the_sessions_keyring_from_the_terminal(cli: Cli, secret_service_bus: SecretService):
     secret_service_bus.start(password=None)
+    none_yet = cli("set-credentials", "aws_s3", "-u", "AK", stdin="secret-1\n")
+    assert none_yet.code == ExitCode.CREDENTIAL_STORE
+    assert "credentials create-keyring" in none_yet.err
+    for verb in ("add-passphrase", "renew-key"):
+        refused = cli("credentials", verb)  # asks for nothing that would be of no use
+        assert (refused.code, "there is no vault yet" in refused.err) == (ExitCode.CREDENTIAL_STORE, True)
     made = cli("credentials", "create-keyring", "--passphrase-fd", str(fd_with("correct horse")), "--json")
     assert made.json()["state"] == "ready"
     assert cli("set-credentials", "aws_s3", "-u", "AK", stdin="secret-1\n").code == 0

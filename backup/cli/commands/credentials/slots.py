@@ -68,6 +68,7 @@ def add_passphrase(session: Session, output: Output, label: str, new_passphrase_
     JSON: {"id", "kind", "label", "created_at"}
     """
     with diagnostics.doing("add a passphrase"):
+        session.service.slots()  # whether there is a vault, before anybody types anything
         session.open_store()
         slot = session.service.add_passphrase(_new_passphrase(session, new_passphrase_fd), label)
     output.line(f"the new passphrase opens the vault (slot {slot.id})")
@@ -90,6 +91,7 @@ def renew_key(session: Session, output: Output, drop_others: bool) -> None:
     JSON: {"slots": [{"id", "kind", "label", "created_at"}]}
     """
     with diagnostics.doing("renew the key of the vault"):
+        session.service.slots()
         kept = session.service.renew_key(session.passphrase()(), drop_others=drop_others)
     output.line(f"the vault has a new key, in {count(len(kept), 'slot')}")
     output.document({"slots": kept})

@@ -50,12 +50,11 @@ def unlock(session: Session, output: Output, store: str | None) -> None:
     JSON: {"state", "backend"}
     """
     kind = StoreBackend(store) if store else session.service.chosen_store()
-    service = session.service
-    if service.store_status().state is StoreState.READY and not store:
-        service.open_store()
     with diagnostics.doing(f"unlock the {TITLES[kind]}"):
-        status = service.unlock_store(session.passphrase(_prompt(kind))(), kind)
+        status = session.service.unlock_store(session.passphrase(_prompt(kind))(), kind)
     _told(output, f"the {TITLES[kind]} is unlocked", status)
+    if kind is StoreBackend.VAULT and not session.service.store_facts().worker_unlocked:
+        output.line("Nothing is under way that keeps it open: the next command asks again.")
 
 
 @click.command("lock")
@@ -68,7 +67,8 @@ def lock(session: Session, output: Output) -> None:
     JSON: {"state", "backend"}
     """
     status = session.service.lock_store()
-    _told(output, "the store is locked", status)
+    again = status.state is StoreState.READY  # a key file, or systemd's credential
+    _told(output, "the worker has no key; what is set up for jobs opens it again" if again else "it is locked", status)
 
 
 @click.command("create-vault")
