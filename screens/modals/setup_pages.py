@@ -99,6 +99,7 @@ class CheckPage(VerticalScroll, can_focus=False):
         if names:
             self.say(f"↵ takes one and checks it. {NOTHING_STORED}")
             self.choices.focus()
+            self.choices.action_first()
         else:
             self.say(f"There are none to choose from. {NOTHING_STORED}")
 

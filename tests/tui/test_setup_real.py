@@ -14,6 +14,7 @@ from backup.questions import QuestionsClient
 from backup.service import Service
 from screens.modals.setup import SetupScreen
 from tests.credentials_fixture import SecretService
+from tests.servers.b2 import B2Server
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.tui.standin import screen_text, until
 from tui.app import BackupConsole
@@ -148,3 +149,30 @@ async def test_a_broken_configuration_is_said_and_left_alone(paths: Paths, text:
         await pilot.press("5")
         await sees(pilot, "✖ A setting is missing or wrong", "esc dismisses")
         assert paths.config_file.read_text() == text
+
+
+async def test_b2_with_a_key_that_knows_one_bucket_alone(
+    paths: Paths, b2_server: B2Server, secret_service: SecretService
+) -> None:
+    """It may neither list buckets nor make one; the wizard takes its bucket from what the key says of itself."""
+    bucket, key = b2_server.new_bucket()
+    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await open_service(pilot, "backblaze")
+        named = {"container": "not-the-one", "realm": b2_server.url}
+        await fill_in(pilot, **named, application_key_id=key.key_id, application_key=key.key)
+        await pilot.press("enter")
+        await sees(pilot, "✔ authenticate", "The bucket is not there", "l lists those there are", bucket)
+        await pilot.press("c")
+        await sees(pilot, "not allowed", "→ Make a key")
+        await pilot.press("l")
+        await sees(pilot, "↵ takes one and checks it.")
+        await pilot.press("enter")
+        await sees(pilot, "All five steps passed.")
+        await pilot.press("enter")
+        await sees(pilot, "The secret goes into the keyring", "✔ ready")
+        await pilot.press("enter")
+        await sees(pilot, "backblaze is saved, checked and enabled.")
+    assert json.loads(paths.config_file.read_text())["providers"]["backblaze"]["container"] == bucket
+    assert key.key not in paths.config_file.read_text()
+    assert b2_server.objects(bucket) == {}
