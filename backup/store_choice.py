@@ -11,7 +11,7 @@ from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault_place import vault_path
 from backup.model import StoreState
 from backup.paths import Paths
-from backup.store_model import TITLES, StoreBackend, StoreChoice
+from backup.store_model import OPENED_BY_LOGIN, TITLES, StoreBackend, StoreChoice
 from providers.errors import Conflict, Unsupported
 
 
@@ -91,7 +91,7 @@ def _in_use(
     native = selection.native_here(platform)
     if configuration.store.backend:
         return configuration.store.backend
-    if native is StoreBackend.KEYCHAIN or configuration.credentials or problems[native] is None:
+    if native in OPENED_BY_LOGIN or configuration.credentials or problems[native] is None:
         return native
     return StoreBackend.VAULT if selection.vault_is_there(paths) else None
 

@@ -62,6 +62,8 @@ def told(kind: StoreBackend | None, settings: StoreSettings) -> tuple[StoreFact,
             return _of_secret_service()
         case StoreBackend.KEYCHAIN:
             return _of_keychain()
+        case StoreBackend.CREDENTIAL_MANAGER:
+            return _of_credential_manager()
         case None:
             return ()
 
@@ -141,6 +143,28 @@ def _of_keychain() -> tuple[StoreFact, ...]:
             question="protects against other processes of yours",
             answer=Answer.PARTLY,
             why="macOS asks before another program reads an entry",
+        ),
+        _NO_ROOT,
+    )
+
+
+def _of_credential_manager() -> tuple[StoreFact, ...]:
+    return (
+        StoreFact(question="survives a reboot", answer=Answer.YES, why="your log-in opens it"),
+        StoreFact(
+            question="works for scheduled jobs",
+            answer=Answer.PARTLY,
+            why="tasks that run as you can use it; those that run without your password stored cannot",
+        ),
+        StoreFact(
+            question="protects against stolen files",
+            answer=Answer.YES,
+            why="it is encrypted with your log-in's password (DPAPI)",
+        ),
+        StoreFact(
+            question="protects against other processes of yours",
+            answer=Answer.NO,
+            why="every program that runs as you may read it",
         ),
         _NO_ROOT,
     )

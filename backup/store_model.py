@@ -16,13 +16,17 @@ class StoreBackend(StrEnum):
     SECRET_SERVICE = "secret_service"
     VAULT = "vault"
     KEYCHAIN = "keychain"
+    CREDENTIAL_MANAGER = "credential_manager"
 
 
 TITLES: Final = {
     StoreBackend.SECRET_SERVICE: "Secret Service (the session's keyring)",
     StoreBackend.VAULT: "vault (an encrypted file of this program)",
     StoreBackend.KEYCHAIN: "macOS Keychain",
+    StoreBackend.CREDENTIAL_MANAGER: "Windows Credential Manager",
 }
+OPENED_BY_LOGIN: Final = frozenset({StoreBackend.KEYCHAIN, StoreBackend.CREDENTIAL_MANAGER})
+"""Stores of the system that are always there, and that nothing here unlocks, creates or locks."""
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from backup.credentials import selection
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault_place import unlocked_here, vault_path
 from backup.paths import Paths
-from backup.store_model import StoreBackend
+from backup.store_model import TITLES, StoreBackend
 from providers.errors import Unsupported
 from providers.secret import Secret
 
@@ -118,8 +118,8 @@ def unlock(paths: Paths, passphrase: Secret, kind: StoreBackend, *, timeout_s: f
             from backup.credentials import collection
 
             collection.unlock_default(passphrase, timeout_s=timeout_s)
-        case StoreBackend.KEYCHAIN:
-            raise Unsupported("the macOS Keychain is not unlocked from here", hint=_ELSEWHERE)
+        case StoreBackend.KEYCHAIN | StoreBackend.CREDENTIAL_MANAGER:
+            raise Unsupported(f"the {TITLES[kind]} is not unlocked from here", hint=_ELSEWHERE)
 
 
 def create(
@@ -135,8 +135,8 @@ def create(
             from backup.credentials import collection
 
             collection.create_default(passphrase, timeout_s=timeout_s)
-        case StoreBackend.KEYCHAIN:
-            raise Unsupported("the macOS Keychain is there already", hint=_ELSEWHERE)
+        case StoreBackend.KEYCHAIN | StoreBackend.CREDENTIAL_MANAGER:
+            raise Unsupported(f"the {TITLES[kind]} is there already", hint=_ELSEWHERE)
     with config.edit(paths) as draft:
         found = draft.configuration
         if found.store.backend is None and not found.credentials:  # else they are elsewhere, and are moved on request
@@ -152,8 +152,8 @@ def lock(paths: Paths, kind: StoreBackend) -> None:
             from backup.credentials import collection
 
             collection.lock_default()
-        case StoreBackend.KEYCHAIN:
-            raise Unsupported("the macOS Keychain is not locked from here", hint=_ELSEWHERE)
+        case StoreBackend.KEYCHAIN | StoreBackend.CREDENTIAL_MANAGER:
+            raise Unsupported(f"the {TITLES[kind]} is not locked from here", hint=_ELSEWHERE)
 
 
 def change_passphrase(

@@ -1,7 +1,7 @@
 """Which store is used here. Backends are made directly: keyring's own choice could be a null or a plain-text one.
 
     1. what the configuration pins
-    2. the native keychain on macOS
+    2. the native store on macOS (Keychain) and Windows (Credential Manager)
     3. on Linux the Secret Service, when it is ready, or when credentials are noted from before there was a choice
     4. the vault, where there is one
     5. none: what is wrong with the Secret Service is said, and the vault is offered
@@ -22,12 +22,13 @@ from backup.credentials.errors import CredentialStoreError, keyring_errors, stor
 from backup.credentials.vault_place import vault_path
 from backup.model import StoreState
 from backup.paths import Paths
-from backup.store_model import TITLES, StoreBackend
+from backup.store_model import OPENED_BY_LOGIN, TITLES, StoreBackend
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
 PROBE_S: Final = 3.0
+_NATIVE: Final = {"darwin": StoreBackend.KEYCHAIN, "win32": StoreBackend.CREDENTIAL_MANAGER}
 _KEEP_NOTHING_SAFE: Final = ("keyring.backends.null", "keyring.backends.fail", "keyrings.alt.", "keyrings.cryptfile.")
 _OFFER: Final = "Or create the vault, an encrypted file of this program: credentials create-vault."
 
@@ -42,7 +43,7 @@ def choose(paths: Paths, *, platform: str = sys.platform, probe_s: float = PROBE
         return make(paths, configuration.store.backend)
     native = native_here(platform)
     backend = make(paths, native)
-    if native is StoreBackend.KEYCHAIN or configuration.credentials:
+    if native in OPENED_BY_LOGIN or configuration.credentials:
         return backend
     problem = probe(backend, probe_s)
     if problem is None:
@@ -54,7 +55,7 @@ def choose(paths: Paths, *, platform: str = sys.platform, probe_s: float = PROBE
 
 
 def native_here(platform: str = sys.platform) -> StoreBackend:
-    return StoreBackend.KEYCHAIN if platform == "darwin" else StoreBackend.SECRET_SERVICE
+    return _NATIVE.get(platform, StoreBackend.SECRET_SERVICE)
 
 
 def backends_here(platform: str = sys.platform) -> tuple[StoreBackend, ...]:
@@ -81,6 +82,10 @@ def make(paths: Paths, kind: StoreBackend) -> KeyringBackend:
                 from keyring.backends.macOS import Keyring
 
                 return Keyring()  # type: ignore[no-untyped-call]
+            case StoreBackend.CREDENTIAL_MANAGER:
+                from keyring.backends.Windows import WinVaultKeyring
+
+                return WinVaultKeyring()  # type: ignore[no-untyped-call]
             case StoreBackend.SECRET_SERVICE:
                 from backup.credentials.secret_service import SecretServiceKeyring
 
@@ -120,6 +125,7 @@ def kind_of(backend: KeyringBackend) -> StoreBackend | None:
         "backup.credentials.vault": StoreBackend.VAULT,
         "backup.credentials.secret_service": StoreBackend.SECRET_SERVICE,
         "keyring.backends.macOS": StoreBackend.KEYCHAIN,
+        "keyring.backends.Windows": StoreBackend.CREDENTIAL_MANAGER,
     }.get(type(backend).__module__)
 
 

@@ -15,7 +15,7 @@ from backup.credentials.errors import CredentialStoreError, keyring_errors
 from backup.files import exclusive_lock, private_folder
 from backup.model import StoreState, StoreStatus
 from backup.paths import Paths
-from backup.store_model import StoreBackend
+from backup.store_model import TITLES, StoreBackend
 from providers.secret import Secret
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ T = TypeVar("T")
 SERVICE_PREFIX: Final = "homeserver-backup:"
 """Before the credentials key: Windows, for one, tells entries apart by the service alone."""
 USER: Final = "homeserver-backup"
+_MOST_ON_WINDOWS: Final = 1280
+"""2560 bytes of UTF-16 (CRED_MAX_CREDENTIAL_BLOB_SIZE), as keyring writes it."""
 
 
 class CredentialStore:
@@ -115,6 +117,12 @@ class CredentialStore:
 
     def put(self, key: str, text: str) -> None:
         """Keep an entry's text, and read it back."""
+        if len(text) > _MOST_ON_WINDOWS and selection.kind_of(self._choose()) is StoreBackend.CREDENTIAL_MANAGER:
+            raise CredentialStoreError(
+                f"the entry {key!r} is too long for the {TITLES[StoreBackend.CREDENTIAL_MANAGER]}",
+                hint=f"It has {len(text)} characters of {_MOST_ON_WINDOWS}. Keep credentials in the vault: credentials move --to vault.",
+                code="not_kept",
+            )
         self._ask(lambda backend: backend.set_password(SERVICE_PREFIX + key, USER, text))
         if self._ask(lambda backend: backend.get_password(SERVICE_PREFIX + key, USER)) != text:
             raise CredentialStoreError(f"the store did not keep the entry {key!r}", code="not_kept")

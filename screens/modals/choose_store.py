@@ -23,6 +23,7 @@ WHAT_IT_IS: Final[dict[StoreBackend, str]] = {
     StoreBackend.SECRET_SERVICE: "A desktop log-in opens it. Over SSH there is often none.",
     StoreBackend.VAULT: "A passphrase opens it, in any session; jobs may have a key.",
     StoreBackend.KEYCHAIN: "Your log-in opens it.",
+    StoreBackend.CREDENTIAL_MANAGER: "Your log-in opens it.",
 }
 
 

@@ -13,12 +13,16 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
-from backup import config
-from backup.credentials import Credentials, CredentialStore, CredentialStoreError, selection
+from backup import config, store_choice, store_facts
+from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening, selection
+from backup.credentials.vault_file import VaultFile
+from backup.credentials.vault_place import vault_path
 from backup.model import StoreState
 from backup.paths import Paths
-from providers.errors import InvalidConfiguration
+from backup.store_model import StoreBackend, StoreSettings
+from providers.errors import InvalidConfiguration, Unsupported
 from providers.secret import Secret
+from tests.backup.vault_tools import CHEAP, PASSPHRASE
 from tests.credentials_fixture import SecretService
 
 SOME = Credentials(
@@ -29,7 +33,7 @@ SOME = Credentials(
 
 
 class MemoryKeyring(KeyringBackend):
-    """Stands in for the macOS Keychain."""
+    """Stands in for a store of the system."""
 
     priority = 1
 
@@ -193,11 +197,40 @@ def test_a_backend_that_forgets_is_noticed(paths: Paths):
     assert config.load(paths).credentials == {}
 
 
-def test_the_native_keychain_is_used_on_macos(paths: Paths, monkeypatch: pytest.MonkeyPatch):
-    stub = types.ModuleType("keyring.backends.macOS")
-    stub.Keyring = MemoryKeyring  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "keyring.backends.macOS", stub)
-    assert isinstance(selection.choose(paths, platform="darwin"), MemoryKeyring)
+@pytest.mark.parametrize(
+    ("platform", "module", "name", "kind"),
+    [
+        ("darwin", "keyring.backends.macOS", "Keyring", StoreBackend.KEYCHAIN),
+        ("win32", "keyring.backends.Windows", "WinVaultKeyring", StoreBackend.CREDENTIAL_MANAGER),
+    ],
+)
+def test_the_native_store_is_used_on_macos_and_windows(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, platform: str, module: str, name: str, kind: StoreBackend
+):
+    native = type(name, (MemoryKeyring,), {"__module__": module})
+    stub = types.ModuleType(module)
+    setattr(stub, name, native)
+    monkeypatch.setitem(sys.modules, module, stub)
+    VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)  # which hides nothing
+    backend = selection.choose(paths, platform=platform)
+    assert isinstance(backend, native)
+    assert selection.backends_here(platform) == (kind, StoreBackend.VAULT)
+    (used,) = [choice for choice in store_choice.choices(paths, platform=platform) if choice.in_use]
+    assert (used.backend, used.state) == (kind, StoreState.READY)
+    assert [fact.question for fact in store_facts.told(kind, StoreSettings())]
+    store = CredentialStore(paths, backend=lambda: backend)
+    store.set("offsite", SOME)
+    assert (store.get("offsite"), config.load(paths).store.backend) == (SOME, kind)
+    for refused in (opening.unlock, opening.create):
+        with pytest.raises(Unsupported):
+            refused(paths, PASSPHRASE, kind)
+    long = Credentials(extra={"service_account_json": Secret("x" * 2400)})
+    if platform == "win32":
+        with pytest.raises(CredentialStoreError, match="too long"):
+            store.set("offsite", long)
+        assert store.get("offsite") == SOME
+    else:
+        store.set("offsite", long)
 
 
 def test_credentials_do_not_show_themselves():
