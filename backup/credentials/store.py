@@ -120,7 +120,7 @@ class CredentialStore:
         if len(text) > _MOST_ON_WINDOWS and selection.kind_of(self._choose()) is StoreBackend.CREDENTIAL_MANAGER:
             raise CredentialStoreError(
                 f"the entry {key!r} is too long for the {TITLES[StoreBackend.CREDENTIAL_MANAGER]}",
-                hint=f"It has {len(text)} characters of {_MOST_ON_WINDOWS}. Keep credentials in the vault: credentials move --to vault.",
+                hint=f"{len(text)} characters of {_MOST_ON_WINDOWS}. Move to the vault: credentials move --to vault.",
                 code="not_kept",
             )
         self._ask(lambda backend: backend.set_password(SERVICE_PREFIX + key, USER, text))
