@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from providers import connection_check, download_loop, errors, settings, upload_loop
 from providers.capabilities import Capabilities, Deletion
@@ -36,6 +37,15 @@ class BaseProvider(ABC):
     name: ClassVar[str]
     """The service's name in the configuration: 'aws_s3'."""
     Settings: ClassVar[type[ProviderSettings]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """A class in the guide's style may be called as the guide does, `NewProvider(config)`: the adapter is made."""
+        if inspect.isabstract(cls):
+            from providers import guide_style  # knows this class
+
+            if guide_style.is_guide_style(cls):
+                cls = guide_style.adapted(cls)  # type: ignore[assignment]
+        return super().__new__(cls)
 
     def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
         """`config`: the instance's settings, as the guide's mapping or typed. Raises InvalidConfiguration."""

@@ -27,6 +27,7 @@ from providers.cancel import CancelToken
 from providers.capabilities import Capabilities
 from providers.context import ProviderContext
 from providers.errors import Cancelled, Conflict, Integrity, InvalidName, NotFound, ProviderError, Transient
+from providers.guide_settings import settings_of
 from providers.objects import Page, RemoteFile
 from providers.secret import Secret
 from providers.settings import ProviderSettings
@@ -54,8 +55,14 @@ def _is_ours(found: type, name: str) -> bool:
     return getattr(found, name) is getattr(BaseProvider, name)
 
 
-def adapted(found: type, name: str) -> type[BaseProvider]:
-    """A provider that does everything through the five methods of `found`. `name` is the service's."""
+@functools.cache
+def adapted(found: type, name: str = "") -> type[BaseProvider]:
+    """A provider that does everything through the five methods of `found`.
+
+    `name` is the service's; without one the class's own, else its class name as the guide has it: `NewProvider` is
+    'new'.
+    """
+    name = name or getattr(found, "name", "") or found.__name__.removesuffix("Provider").lower()
 
     def init(
         self: Any, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None
@@ -73,7 +80,7 @@ def adapted(found: type, name: str) -> type[BaseProvider]:
         "__doc__": found.__doc__,
         "__module__": found.__module__,
         "name": name,
-        "Settings": getattr(found, "Settings", ProviderSettings),
+        "Settings": settings_of(found),
     }
     made: type[BaseProvider] = type(found.__name__, (found, GuideStyle), namespace)
     return made

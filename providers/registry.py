@@ -132,12 +132,21 @@ def _describe(name: str) -> ServiceSpec:
 def _settings_class(name: str) -> type[ProviderSettings]:
     package = _package(name)
     if package is None:
-        found: Any = getattr(_plug_ins()[name].load(), "Settings", ProviderSettings)
+        found: Any = _settings_of(_plug_ins()[name].load())
     else:
         found = importlib.import_module(f"{package}.settings").Settings
     if not (isinstance(found, type) and issubclass(found, ProviderSettings)):
         raise TypeError(f"Settings of {name} is not a ProviderSettings")
     return found
+
+
+def _settings_of(provider: Any) -> Any:
+    from providers import guide_style
+    from providers.guide_settings import settings_of
+
+    if guide_style.is_guide_style(provider):
+        return settings_of(provider)
+    return getattr(provider, "Settings", ProviderSettings)
 
 
 def _provider_class(name: str) -> Any:
@@ -158,7 +167,7 @@ def _checked(found: Any, name: str) -> type[BaseProvider]:
     from providers.base import BaseProvider
 
     if guide_style.is_guide_style(found):
-        return _adapted(found, name)
+        return guide_style.adapted(found, name)
     if not (isinstance(found, type) and issubclass(found, BaseProvider)):
         raise TypeError(f"{found!r} is not a BaseProvider")
     return found
@@ -168,13 +177,6 @@ def package_of(name: str) -> str | None:
     """The package of a service; None for a service that is a mere class, or is none, or cannot be found."""
     package = _package(name) if name in PROVIDERS else None
     return package if package and _is_there(package) else None
-
-
-@functools.cache
-def _adapted(found: type, name: str) -> type[BaseProvider]:
-    from providers import guide_style
-
-    return guide_style.adapted(found, name)
 
 
 def _package(name: str) -> str | None:
