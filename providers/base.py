@@ -44,7 +44,7 @@ class BaseProvider(ABC):
             from providers import guide_style  # knows this class
 
             if guide_style.is_guide_style(cls):
-                cls = guide_style.adapted(cls)  # type: ignore[assignment]
+                return guide_style.adapted(cls)(*args, **kwargs)  # type: ignore[return-value]
         return super().__new__(cls)
 
     def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:

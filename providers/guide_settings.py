@@ -1,8 +1,8 @@
 """Settings of a class in the style of the guide that brings none: the standard structure, without what it cannot use.
 
-Such a class reads what it wants from the mapping it is given, and nothing declares what. Its source does: a setting that
-is named nowhere in it can have no effect, so it is hidden and refused. Where that cannot be told (no source at hand, or
-the whole mapping handed on by `**config`), every setting is offered.
+Such a class reads what it wants from the mapping it is given, and nothing declares what. Its source does: a setting
+that is named nowhere in it can have no effect, so it is hidden and refused. Where that cannot be told (no source at
+hand, or the whole mapping handed on by `**config`), every setting is offered.
 """
 
 from __future__ import annotations

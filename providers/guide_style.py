@@ -17,16 +17,24 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
-from providers import settings
 from providers.base import BaseProvider, RangeReader
 from providers.cancel import CancelToken
 from providers.capabilities import Capabilities
 from providers.context import ProviderContext
-from providers.errors import Cancelled, Conflict, Integrity, InvalidName, NotFound, ProviderError, Transient
+from providers.errors import (
+    Cancelled,
+    Conflict,
+    Integrity,
+    InvalidName,
+    NotFound,
+    ProviderError,
+    Transient,
+    Unsupported,
+)
 from providers.guide_settings import settings_of
 from providers.objects import Page, RemoteFile
 from providers.secret import Secret
@@ -57,33 +65,45 @@ def _is_ours(found: type, name: str) -> bool:
 
 @functools.cache
 def adapted(found: type, name: str = "") -> type[BaseProvider]:
-    """A provider that does everything through the five methods of `found`.
+    """A provider that does everything through the five methods of `found`, and keeps the contract of the five itself.
 
     `name` is the service's; without one the class's own, else its class name as the guide has it: `NewProvider` is
     'new'.
     """
-    name = name or getattr(found, "name", "") or found.__name__.removesuffix("Provider").lower()
-
-    def init(
-        self: Any, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None
-    ) -> None:
-        own = config if isinstance(config, ProviderSettings) else settings.load(self.Settings, config)
-        given = {} if isinstance(config, ProviderSettings) else dict(config)
-        self._given = (own, context)
-        whole = _plain(given | msgspec.structs.asdict(own))
-        found.__init__(self, whole)  # type: ignore[misc]
-        if not hasattr(self, "context"):
-            GuideStyle.__init__(self, whole)
-
     namespace = {
-        "__init__": init,
         "__doc__": found.__doc__,
         "__module__": found.__module__,
-        "name": name,
+        "name": name or getattr(found, "name", "") or found.__name__.removesuffix("Provider").lower(),
         "Settings": settings_of(found),
+        "five_class": _bare(found),
     }
-    made: type[BaseProvider] = type(found.__name__, (found, GuideStyle), namespace)
-    return made
+    return type(found.__name__, (GuideStyle,), namespace)
+
+
+def _bare(found: type) -> type:
+    """The class, with what it inherits completed, so that it can be called."""
+    if not issubclass(found, BaseProvider):
+        return found
+    rest = dict.fromkeys(found.__abstractmethods__, _not_in_the_guide)
+    return type(found.__name__, (found, _GuideBase), {"__module__": found.__module__, **rest})
+
+
+def _not_in_the_guide(self: Any, *args: Any, **kwargs: Any) -> Any:
+    raise Unsupported("not one of the guide's five methods")
+
+
+class _GuideBase(BaseProvider):
+    """What a class in the guide's style reaches by `super().__init__(config)`."""
+
+    guide_adapter: GuideStyle
+
+    def __init__(self, config: Any, *, context: ProviderContext | None = None) -> None:
+        own = self.guide_adapter
+        super().__init__(own.settings, context=own.context)
+        self.config = dict(config)
+        self.logger = logging.getLogger(f"{__package__}.{own.name}")
+        self.max_retries = own.settings.max_retries
+        self.retry_delay = own.settings.retry_delay
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,20 +113,21 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class GuideStyle(BaseProvider):
-    """What an adapter implements, over the guide's five."""
+    """What an adapter implements, over the five methods of a class that it holds."""
 
     Settings = ProviderSettings
-    _given: tuple[ProviderSettings, ProviderContext | None]
+    five_class: ClassVar[type]
 
-    def __init__(self, config: Any, *, context: ProviderContext | None = None) -> None:
-        """What the class reaches by `super().__init__(config)`: config, logger, max_retries and retry_delay stand
-        from here on."""
-        own, given = self._given
-        super().__init__(own, context=given)
-        self.config = dict(config)
-        self.logger = logging.getLogger(f"{__package__}.{self.name}")
-        self.max_retries = own.max_retries
-        self.retry_delay = own.retry_delay
+    def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
+        super().__init__(config, context=context)
+        given = {} if isinstance(config, ProviderSettings) else dict(config)
+        self.config = _plain(given | msgspec.structs.asdict(self.settings))
+        cls: Any = self.five_class
+        self.five: Any = cls.__new__(cls)
+        """The class's own object; to be asked through `_asked` alone, since nothing that it says is believed."""
+        if issubclass(cls, BaseProvider):
+            self.five.name, self.five.guide_adapter = self.name, self
+        self.five.__init__(self.config)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -147,9 +168,11 @@ class GuideStyle(BaseProvider):
         """All of them: the class has no pages, so it is asked for more until it has no more."""
         asked = _FIRST_LISTING
         while True:
-            found = self._asked("list_files", functools.partial(self.list_files, prefix, asked))
+            found = self._asked("list_files", functools.partial(self.five.list_files, prefix, asked))
             if not isinstance(found, list):
                 raise ProviderError(f"{self.name}: list_files gave {type(found).__name__}, not a list")
+            if not found:
+                self.check_reach()  # such a class may well make an empty list of an error
             if len(found) < asked:
                 files = [_remote_file(self.name, item) for item in found]
                 return [file for file in files if file.key.startswith(prefix)]
@@ -166,7 +189,12 @@ class GuideStyle(BaseProvider):
         def progress(bytes_done: int, bytes_total: int) -> None:
             cancel.check()
 
-        self._agreed("download", lambda: self.download(key, target, progress), key, cancel)
+        try:
+            self._agreed("download", lambda: self.five.download(key, target, progress), key, cancel)
+        except ProviderError:
+            cancel.check()
+            self.stat(key)  # NotFound, where that is why
+            raise
 
     # Writing
 
@@ -174,24 +202,36 @@ class GuideStyle(BaseProvider):
         parts = request.key.split("/")
         if any(part in ("", ".", "..") for part in parts) or "\0" in request.key:
             raise InvalidName(f"'{request.key}': is not a name that every service can hold")
+        if len(request.key.encode("utf-8", "surrogateescape")) > self.capabilities.max_key_bytes:
+            raise InvalidName(f"the name is longer than {self.capabilities.max_key_bytes} bytes: {request.key[:60]}...")
         return _Session(self, request)
 
     def store(self, path: Path, key: str, moved: Callable[[int], None], cancel: CancelToken) -> None:
-        """Have the class upload a file. Raises ProviderError, Cancelled."""
+        """Have the class upload a file. Raises ProviderError, Cancelled, and what `moved` raises."""
+        stopped: list[Exception] = []
 
         def progress(bytes_done: int, bytes_total: int) -> None:
             cancel.check()
-            moved(bytes_done)
+            try:
+                moved(bytes_done)
+            except Exception as error:  # ours, not the class's: it goes on up as it is
+                stopped.append(error)
+                raise
 
-        self._agreed("upload", lambda: self.upload(path, key, progress), key, cancel)
+        try:
+            self._agreed("upload", lambda: self.five.upload(path, key, progress), key, cancel)
+        except ProviderError:
+            if stopped:
+                raise stopped[0] from None
+            raise
 
     def remove(self, key: str) -> None:
-        if self._asked("delete", lambda: self.delete(key)) is not True:
-            self.stat(key)
+        self.stat(key)  # many a class says True of what was never there
+        if self._asked("delete", lambda: self.five.delete(key)) is not True:
             raise _refused(self.name, "delete", key)
 
     def check_reach(self) -> str:
-        if self._asked("test_connection", self.test_connection) is not True:
+        if self._asked("test_connection", self.five.test_connection) is not True:
             raise ProviderError(
                 f"{self.name}: its test_connection says that the connection does not work, and not why",
                 hint="The log may have what the class wrote. Check settings and credentials.",
@@ -202,7 +242,13 @@ class GuideStyle(BaseProvider):
         return "part of test_connection"
 
     def check_container(self) -> str:
+        self.check_reach()
         return self.settings.container or "its own"
+
+    def close(self) -> None:
+        close = getattr(self.five, "close", None)
+        if callable(close):
+            self._asked("close", close)
 
     # Calling the class
 
@@ -325,6 +371,8 @@ class _Reader(RangeReader):
             while left and (chunk := file.read(min(_CHUNK, left))):
                 left -= len(chunk)
                 yield chunk
+                if self._stop.cancelled:
+                    raise Transient("the download was interrupted")
         if left:
             raise Integrity(f"{self._key}: ends {left} bytes early")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from backup.cli.diagnostics import ExitCode
 from backup.paths import Paths
 from backup.queue import Queue
 from tests.cli.conftest import Cli
@@ -15,6 +16,11 @@ def test_command_line_and_queue(program: Cli, cli: Cli, paths: Paths, acme: Path
     source.write_bytes(os.urandom(100_000))
     assert "acme" in cli("list-providers").out
     assert cli("set-config", "acme", "container", str(acme)).code == 0
+    described = cli("get-config", "acme", "--describe").out
+    assert "container" in described
+    assert "max_bandwidth" not in described
+    refused = cli("set-config", "acme", "max_bandwidth", "1MB")
+    assert (refused.code, "has no effect" in refused.err) == (ExitCode.CONFIGURATION, True)
     try:
         results = [program("enable-provider", "acme"), program("test-cycle", "--provider", "acme", "--size", "1MB")]
         results.append(program("upload", str(source), "--to", "x", "--provider", "acme"))
@@ -23,6 +29,9 @@ def test_command_line_and_queue(program: Cli, cli: Cli, paths: Paths, acme: Path
         assert [(each.code, each.err) for each in results if each.code] == []
         assert (acme / "x" / "file.bin").read_bytes() == source.read_bytes()
         assert "x/file.bin" in results[3].out or '"x/"' in results[3].out
+        queued = program("transfers", "list", "--json")
+        assert "x/file.bin" in queued.out
+        assert "acme" in queued.out
         refused = program("upload", str(source), "--to", "refused", "--provider", "acme")
         assert refused.code != 0
         assert "says no" in refused.err + refused.out

@@ -11,12 +11,18 @@ from tests.contract.harness import Harness, Root
 from tests.contract.harnesses import HARNESSES
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(fits): made only for the harnesses that fit (tests/contract/harness.py)")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "harness" not in metafunc.fixturenames:
         return
     chosen = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     if not any("harness" in names for names in chosen):
-        metafunc.parametrize("harness", HARNESSES, ids=lambda harness: harness.name)
+        needed = [mark.args[0] for mark in metafunc.definition.iter_markers("needs")]
+        fitting = [harness for harness in HARNESSES if all(fits(harness) for fits in needed)]
+        metafunc.parametrize("harness", fitting, ids=lambda harness: harness.name)
 
 
 @pytest.fixture

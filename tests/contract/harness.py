@@ -19,7 +19,7 @@ from providers import registry, settings
 from providers.base import BaseProvider
 from providers.capabilities import Capabilities, Proof
 from providers.context import FactsInMemory, ProviderContext
-from providers.errors import ProviderError, Transient
+from providers.errors import NotFound, ProviderError, Transient
 from tests.contract.support import FakeTime
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault, Side, When
@@ -131,6 +131,14 @@ class Limits:
     """Whether a folder stays after its last object has gone."""
     keeps_etag: bool = True
     """Whether the ETag that a commit tells is the one that is told later."""
+    keeps_mtime: bool = True
+    """Whether the file's own mtime is kept with the object."""
+    shows_whole_alone: bool = True
+    """Whether an object that is on its way up shows only when it is whole; until then the older one stays."""
+    obeys_bandwidth: bool = True
+    """Whether `max_bandwidth` holds it back."""
+    tells_missing: type[ProviderError] = NotFound
+    """What is made of a container that is not there."""
     container_specific: frozenset[str] = frozenset()
     """Capabilities whose value depends on where the container is, so that no constant can be declared."""
 
@@ -244,6 +252,31 @@ class Connections:
 
     def close(self) -> None:
         self._stack.close()
+
+
+def in_parts(harness: Harness) -> bool:
+    return harness.capabilities.max_parts != 1
+
+
+def resumes(harness: Harness) -> bool:
+    return harness.capabilities.resumable_uploads
+
+
+def keeps_mtime(harness: Harness) -> bool:
+    return harness.limits.keeps_mtime
+
+
+def shows_whole_alone(harness: Harness) -> bool:
+    return harness.limits.shows_whole_alone
+
+
+def obeys_bandwidth(harness: Harness) -> bool:
+    return harness.limits.obeys_bandwidth
+
+
+def needs(fits: Callable[[Harness], bool]) -> pytest.MarkDecorator:
+    """The test does not apply to a harness that says so of itself, and is not made for it."""
+    return pytest.mark.needs.with_args(fits)
 
 
 def only(harnesses: tuple[Harness, ...], fits: Callable[[Harness], object]) -> pytest.MarkDecorator:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from providers.errors import NotFound
+from providers.errors import NotFound, ProviderError
 from providers.upload import UploadRequest
+from tests.contract.harness import needs, resumes
 from tests.contract.support import content, gone, source
 from tests.contract.transfers import download, keys, read, upload
 
@@ -45,10 +46,12 @@ def test_a_missing_container_is_never_an_empty_listing(harness, root):
         lambda: download(provider, "x", root.tmp / "target"),
         lambda: provider.delete("x"),
     ):
-        with pytest.raises(NotFound):
+        with pytest.raises(ProviderError) as caught:
             ask()
+        assert type(caught.value) is harness.limits.tells_missing
 
 
+@needs(resumes)
 def test_a_session_that_the_service_forgot(harness, root):
     part = harness.limits.part_bytes
     provider = root.connect()

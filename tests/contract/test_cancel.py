@@ -12,7 +12,7 @@ from providers.cancel import CancelToken
 from providers.context import ProviderContext
 from providers.errors import Cancelled
 from providers.throttle import cancellable_sleep
-from tests.contract.harness import only
+from tests.contract.harness import in_parts, needs, obeys_bandwidth, only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import Memory, Progress, content, gone, source
 from tests.contract.transfers import Running, download, upload
@@ -34,6 +34,7 @@ def test_before_it_begins(root):
     assert gone(root.tmp, but=("source.bin",)) == []
 
 
+@needs(in_parts)
 @pytest.mark.parametrize("width", [1, 4])
 def test_in_the_middle_of_an_upload(harness, root, width):
     part = harness.limits.part_bytes
@@ -169,6 +170,7 @@ def test_while_waiting_to_try_again(harness, root):
     assert waits == [60]
 
 
+@needs(obeys_bandwidth)
 def test_while_the_bandwidth_limit_holds_it_back(harness, root):
     data = content(2 * harness.limits.part_bytes)
     cancel = CancelToken()
@@ -182,6 +184,7 @@ def test_while_the_bandwidth_limit_holds_it_back(harness, root):
     assert root.stored() == {}
 
 
+@needs(in_parts)
 def test_the_guide_s_operations_stop_by_their_context(harness, root):
     context = ProviderContext()
     provider = root.connect(context=context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from providers.errors import Conflict
+from tests.contract.harness import needs, shows_whole_alone
 from tests.contract.support import content, gone, source
 from tests.contract.transfers import download, keys, upload
 
@@ -31,6 +32,7 @@ def test_several_uploads_and_downloads_at_once(harness, root):
     assert [name for name in gone(root.tmp) if name.startswith(".")] == []
 
 
+@needs(shows_whole_alone)
 def test_two_writers_of_one_name_leave_one_whole_object(harness, root):
     part = harness.limits.part_bytes
     versions = [content(2 * part, seed=seed) for seed in (1, 2)]

@@ -40,7 +40,7 @@ def test_a_missing_container(harness, root):
     provider = root.connect(**harness.missing_container)
     report = provider.probe()
     assert report.failure is not None
-    assert report.failure.kind == "not_found"
+    assert report.failure.kind == harness.limits.tells_missing.kind
     assert report.failure.hint
     assert failed_at(report) in {StepName.REACH, StepName.CONTAINER}
     assert provider.test_connection() is False

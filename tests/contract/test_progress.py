@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from providers.errors import ProviderError
-from tests.contract.harness import only
+from tests.contract.harness import in_parts, only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import Progress, content, source
 from tests.contract.transfers import download, upload
@@ -39,7 +39,7 @@ def test_up_and_down(harness, root, parts, width):
     download(provider, "x", root.tmp / "target", progress=down)
     for progress in (up, down):
         assert_sound(progress.calls, total)
-        assert parts < 3 or len(progress.calls) > 4, "hardly any figure on the way"
+        assert parts < 3 or not in_parts(harness) or len(progress.calls) > 4, "hardly any figure on the way"
 
 
 def test_the_whole_is_told_when_the_object_is_visible_and_proved(harness, root):
@@ -113,5 +113,5 @@ def test_a_callback_that_fails_stops_the_transfer(harness, root):
 
     with pytest.raises(Odd):
         upload(root.connect(), source(root.tmp, content(3 * harness.limits.part_bytes)), "x", progress=watch)
-    assert root.stored() == {}
+    assert root.stored() == {} or not harness.limits.shows_whole_alone
     assert root.leftovers() == []

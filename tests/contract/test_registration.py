@@ -5,14 +5,20 @@ from __future__ import annotations
 import msgspec
 
 from providers import registry
+from tests.contract import guide_harness, harnesses
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import content, source
 from tests.contract.transfers import upload
 
 
 def test_every_service_has_a_harness():
-    assert {harness.service for harness in HARNESSES} == set(registry.PROVIDERS)
+    assert {harness.service for harness in HARNESSES} >= set(registry.EMBEDDED)
     assert len({harness.name for harness in HARNESSES}) == len(HARNESSES)
+
+
+def test_one_more_can_be_named_from_outside():
+    assert harnesses._named("tests.contract.guide_harness:ACME") == (guide_harness.ACME,)
+    assert harnesses._named("") == ()
 
 
 def test_a_fresh_instance_declares_what_the_harness_says(harness, root):

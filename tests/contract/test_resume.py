@@ -8,13 +8,13 @@ import pytest
 from providers.cancel import CancelToken
 from providers.errors import Cancelled, NotFound, Transient
 from providers.intent import abandon
-from tests.contract.harness import only
+from tests.contract.harness import needs, only, resumes
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import DownloadMemory, Memory, Progress, content, gone, source
 from tests.contract.transfers import download, upload
 from tests.servers.faults import Fault, Side
 
-pytestmark = pytest.mark.usefixtures("learnt")
+pytestmark = [pytest.mark.usefixtures("learnt"), needs(resumes)]
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 PARTS = 4
 

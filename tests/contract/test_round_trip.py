@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from tests.contract.harness import keeps_mtime, needs
 from tests.contract.support import content, source
 from tests.contract.transfers import download, upload
 
@@ -46,6 +47,7 @@ def test_round_trip(harness, root, size):
     assert got.replaced is False
 
 
+@needs(keeps_mtime)
 def test_the_mtime_is_kept(harness, root):
     """As finely as the service can, and no more is claimed."""
     path = source(root.tmp, content(1000))
@@ -73,6 +75,7 @@ def test_the_five_operations_of_the_guide(root):
     assert root.stored() == {}
 
 
+@needs(keeps_mtime)
 def test_a_file_of_an_older_time_than_the_epoch(root):
     path = source(root.tmp, b"old")
     os.utime(path, ns=(-5_000_000_000, -5_000_000_000))

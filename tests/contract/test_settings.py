@@ -9,7 +9,7 @@ import pytest
 from providers.context import ProviderContext
 from providers.errors import InvalidConfiguration, NotFound, RateLimited, Transient, Unsupported
 from providers.throttle import cancellable_sleep
-from tests.contract.harness import only
+from tests.contract.harness import in_parts, needs, obeys_bandwidth, only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import FakeTime, Memory, Progress, content, source
 from tests.contract.transfers import download, read, upload
@@ -20,6 +20,7 @@ WIRED = only(HARNESSES, lambda harness: harness.wire)
 MIB = 1 << 20
 
 
+@needs(obeys_bandwidth)
 def test_max_bandwidth_holds_within_a_tenth_over_ten_seconds(harness, root):
     times = FakeTime()
     context = ProviderContext(clock=times.clock, sleep=times.sleep)
@@ -37,6 +38,7 @@ def test_max_bandwidth_holds_within_a_tenth_over_ten_seconds(harness, root):
     assert verified[0] - began == pytest.approx(10, rel=0.1)
 
 
+@needs(obeys_bandwidth)
 def test_max_bandwidth_for_real(harness, root):
     """Several connections share the limit, and it can be changed on the way.
 
@@ -96,6 +98,7 @@ def test_connection_pool_size(harness, root, width):
     assert root.wired.open_connections <= 2 * width + 2
 
 
+@needs(in_parts)
 def test_upload_chunk_size_as_the_checkpoint_sees_it(harness, root):
     part = harness.limits.part_bytes
     for wanted in (part, part + 4096, 2 * part):
@@ -182,6 +185,7 @@ def test_a_value_that_cannot_be_is_named(root, name, value):
     assert caught.value.field == name
 
 
+@needs(obeys_bandwidth)
 def test_progress_moves_in_small_steps_under_a_limit(harness, root):
     times = FakeTime()
     provider = root.connect(

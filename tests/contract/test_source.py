@@ -7,6 +7,7 @@ import os
 import pytest
 
 from providers.errors import Integrity, InvalidName, NotFound
+from tests.contract.harness import in_parts, needs, obeys_bandwidth
 from tests.contract.support import Memory, Progress, content, source
 from tests.contract.transfers import upload
 
@@ -34,6 +35,7 @@ def remove(path):
     path.unlink()
 
 
+@needs(in_parts)
 @pytest.mark.parametrize("remembered", [False, True])
 @pytest.mark.parametrize("change", [rewrite, shrink, grow, replace, remove])
 def test_a_file_that_changes_while_it_is_read(harness, root, change, remembered):
@@ -47,6 +49,7 @@ def test_a_file_that_changes_while_it_is_read(harness, root, change, remembered)
     assert root.leftovers() == []
 
 
+@needs(obeys_bandwidth)
 @pytest.mark.parametrize("change", [rewrite, shrink, grow])
 def test_a_small_file_that_changes_while_it_is_read(root, change):
     path = source(root.tmp, content(300_000))

@@ -6,10 +6,12 @@ import pytest
 
 from providers.cancel import CancelToken
 from providers.errors import Cancelled
+from tests.contract.harness import needs, shows_whole_alone
 from tests.contract.support import Memory, Progress, content, gone, source
 from tests.contract.transfers import download, keys, upload
 
 
+@needs(shows_whole_alone)
 def test_an_upload_shows_when_it_is_whole(harness, root):
     part = harness.limits.part_bytes
     provider = root.connect()
@@ -21,6 +23,7 @@ def test_an_upload_shows_when_it_is_whole(harness, root):
     assert root.stored() == {"x": data}
 
 
+@needs(shows_whole_alone)
 def test_the_older_object_stays_until_then(harness, root):
     part = harness.limits.part_bytes
     root.plant({"x": b"older"})
@@ -32,6 +35,7 @@ def test_the_older_object_stays_until_then(harness, root):
     assert root.stored() == {"x": data}
 
 
+@needs(shows_whole_alone)
 @pytest.mark.parametrize("remembered", [False, True])
 def test_a_cancelled_upload_shows_nothing(harness, root, remembered):
     part = harness.limits.part_bytes
@@ -48,6 +52,7 @@ def test_a_cancelled_upload_shows_nothing(harness, root, remembered):
     assert bool(root.leftovers()) is remembered
 
 
+@needs(shows_whole_alone)
 def test_an_aborted_session_leaves_nothing(harness, root):
     part = harness.limits.part_bytes
     cancel = CancelToken()

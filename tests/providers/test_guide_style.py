@@ -30,7 +30,7 @@ def write(path: Path, size: int = 100_000) -> Path:
 def test_it_is_listed_and_says_what_it_can(acme: Path, provider):
     assert [spec.name for spec in registry.specs()] == [*registry.EMBEDDED, "acme"]
     assert provider.name == "acme"
-    assert provider.attempts == 0
+    assert provider.five.attempts == 0
     assert not provider.capabilities.resumable_uploads
     assert provider.config["upload_chunk_size"] == 104857600
     assert provider.config["api_key"] == ""
@@ -41,7 +41,8 @@ def test_the_guide_s_own_cycle(acme: Path, provider, tmp_path: Path):
     told: list[tuple[int, int]] = []
     assert provider.test_connection() is True
     assert provider.upload(source, "a/file", lambda done, total: told.append((done, total))) is True
-    assert told == [(0, 100_000), (100_000, 100_000)]
+    assert (told[0], told[-1]) == ((0, 100_000), (100_000, 100_000))
+    assert told == sorted(set(told))
     assert provider.download("a/file", tmp_path / "back") is True
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
     assert [item["name"] for item in provider.list_files("a/")] == ["a/file"]
@@ -129,9 +130,9 @@ def test_a_class_without_a_base_will_do(monkeypatch: pytest.MonkeyPatch):
 
     assert is_guide_style(Plain)
     made: Any = adapted(Plain, "plain")({"container": "c", "password": "secret-text"})
-    assert made.given["password"] == "secret-text"
+    assert made.five.given["password"] == "secret-text"
     with pytest.raises(ProviderError, match="without name"):
         made.scan()
     with pytest.raises(ProviderError) as caught:
-        made._asked("upload", lambda: made.upload(None, "x"))
+        made._asked("upload", lambda: made.five.upload(None, "x"))
     assert "canary" not in str(caught.value)

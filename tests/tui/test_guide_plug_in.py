@@ -21,6 +21,8 @@ async def test_from_form_to_browse(paths: Paths, acme: Path) -> None:
     async with app.run_test(size=(100, 40)) as pilot:
         await open_service(pilot, "acme")
         await until(pilot, lambda: bool(app.screen.query(SettingsForm)))
+        assert app.screen.query("#field-container")
+        assert not app.screen.query("#field-max_bandwidth, #field-region")
         app.screen.query_one(SettingsForm).set_text("container", str(acme))
         app.screen.query_one("Button#check", Button).press()
         await sees(pilot, "All five steps passed.")
