@@ -2,7 +2,7 @@
 
     {"version": 1,
      "providers":   {"<instance>": {"type": "<service>", "enabled": true, "container": ..., ...}},
-     "checks":      {"<instance>": {"at": 1790000000.0, "ok": true, "fingerprint": "..."}},
+     "checks":      {"<instance>": {"at": 1790000000.0, "ok": true, "fingerprint": "...", "steps": [...]}},
      "credentials": {"<credentials_key>": {"username": "...", "fields": ["password"], "revision": "..."}},
      "credential_store": {"backend": "vault", "key_file": "/path", "password_command": ["pass", "show", "backup"]}}
 
@@ -28,7 +28,7 @@ from backup.files import exclusive_lock, private_folder, write_private
 from backup.paths import Paths
 from backup.store_model import StoreBackend, StoreSettings
 from providers.errors import InvalidConfiguration
-from providers.report import ErrorInfo
+from providers.report import CheckStep, ErrorInfo
 from providers.secret import Secret
 
 EMBEDDED: Final = "local"
@@ -57,6 +57,8 @@ class CheckRecord(msgspec.Struct, frozen=True):
     at: float
     ok: bool
     fingerprint: str
+    steps: tuple[CheckStep, ...] = ()
+    """As they were told; messages of servers among them, never a secret."""
 
 
 class CredentialsRecord(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from backup.paths import Paths
 from providers import oauth, registry, settings
 from providers.errors import InvalidConfiguration, ProviderError
 from providers.registry import ServiceSpec
-from providers.report import ErrorInfo
+from providers.report import ConnectionReport, ErrorInfo
 from providers.secret import MASK, Secret
 from providers.settings import FieldKind, ProviderSettings, SettingField
 
@@ -211,11 +211,12 @@ def remove_credentials(paths: Paths, name: str, *, store: CredentialStore | None
     return (store or CredentialStore(paths)).remove(instance.credentials_key)
 
 
-def record_check(paths: Paths, name: str, *, at: float, ok: bool) -> None:
-    """Remember that the saved settings were checked at `at` (seconds since 1970), and with which result."""
+def record_check(paths: Paths, name: str, report: ConnectionReport) -> None:
+    """Remember when the saved settings were checked, and with which result, step by step."""
     with config.edit(paths) as draft:
         configuration = draft.configuration
-        draft.record_check(name, CheckRecord(at, ok, fingerprint(configuration, configuration.instance(name))))
+        settings = fingerprint(configuration, configuration.instance(name))
+        draft.record_check(name, CheckRecord(report.checked_at, report.ok, settings, report.steps))
 
 
 def current_check(configuration: Configuration, name: str) -> CheckRecord | None:
@@ -295,6 +296,7 @@ def _describe(configuration: Configuration, instance: InstanceConfig, specs: Map
         has_credentials=_has_credentials(configuration, instance, spec),
         checked_at=check.at if check else None,
         check_ok=check.ok if check else None,
+        check_steps=check.steps if check else (),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from providers.capabilities import Deletion, Proof
-from providers.report import ErrorInfo
+from providers.report import CheckStep, ConnectionReport, ErrorInfo
 from providers.settings import SettingField
 
 
@@ -220,6 +220,15 @@ class InstanceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """None where the service takes none, or the store could not be asked."""
     checked_at: float | None = None
     check_ok: bool | None = None
+    check_steps: tuple[CheckStep, ...] = ()
+    """Of the last check with these settings; empty where nobody noted them."""
+
+    @property
+    def last_report(self) -> ConnectionReport | None:
+        """The last check with these settings, step by step, where it is known."""
+        if not self.check_steps or self.checked_at is None:
+            return None
+        return ConnectionReport(steps=self.check_steps, checked_at=self.checked_at)
 
 
 class StoreState(StrEnum):

@@ -98,7 +98,7 @@ class Service(StoreService):
 
     def record_check(self, name: str, report: ConnectionReport) -> InstanceInfo:
         """Remember the result of a check of the saved settings; a passed one lets the instance be enabled."""
-        instances.record_check(self.paths, name, at=report.checked_at, ok=report.ok)
+        instances.record_check(self.paths, name, report)
         return self.instance(name)
 
     # Credentials

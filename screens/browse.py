@@ -52,7 +52,9 @@ class BrowseScreen(ModeScreen):
     def compose_body(self) -> ComposeResult:
         with Horizontal():
             yield FilePane(("This folder is empty.",), id="local")
-            yield FilePane(("Nothing is stored here yet.", "Select files on the left, u uploads them."), id="remote")
+            yield FilePane(
+                ("Nothing is stored here yet.", "Select files on the left,", "then u uploads them."), id="remote"
+            )
 
     def on_mount(self) -> None:
         self.local.open(LocalPlace(Path.home()))

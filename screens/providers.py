@@ -97,7 +97,8 @@ class ProvidersScreen(ModeScreen):
             self.detail.show_service(services.get(self.listing.service))
         else:
             service = services.get(info.type)
-            self.detail.show(info, service.container_word if service else "container", self._reports.get(info.name))
+            outcome = self._reports.get(info.name, info.last_report)
+            self.detail.show(info, service.container_word if service else "container", outcome)
             if info.name == self._checking:
                 self.detail.show_running(self._told)
         self.refresh_bindings()

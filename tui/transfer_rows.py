@@ -141,7 +141,7 @@ def state_words(item: ItemView) -> tuple[str, Tone]:
         case ItemState.RUNNING:
             return ("deleting", Tone.WAITING)
         case ItemState.QUEUED:
-            return (f"queued · {_kept(item)}" if item.bytes_done else "queued", Tone.MUTED)
+            return (_joined("queued", _kept(item)), Tone.MUTED)
         case ItemState.WAITING:
             return (_waiting(item), Tone.WAITING)
         case ItemState.PAUSED:

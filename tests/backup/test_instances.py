@@ -18,6 +18,7 @@ from backup.model import InstanceState
 from backup.paths import Paths
 from providers import registry
 from providers.errors import InvalidConfiguration
+from providers.report import ConnectionReport
 from providers.secret import MASK, Secret
 from tests.credentials_fixture import SecretService
 
@@ -203,7 +204,7 @@ def test_a_broken_file_makes_nothing_usable(paths: Paths):
 
 def test_a_check_counts_until_a_setting_it_depends_on_changes(paths: Paths):
     configure(paths, aws_s3={"container": "c"})
-    instances.record_check(paths, "aws_s3", at=1000.0, ok=True)
+    instances.record_check(paths, "aws_s3", ConnectionReport(steps=(), checked_at=1000.0))
     assert instances.describe(paths, "aws_s3").check_ok is True
     with config.edit(paths) as draft:
         draft.set("aws_s3", "max_bandwidth", 100_000)
@@ -218,7 +219,7 @@ def test_a_check_counts_until_a_setting_it_depends_on_changes(paths: Paths):
 def test_new_credentials_need_a_new_check(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
     instances.store_credentials(paths, "aws_s3", "u", {"password": Secret("p")})
-    instances.record_check(paths, "aws_s3", at=1000.0, ok=True)
+    instances.record_check(paths, "aws_s3", ConnectionReport(steps=(), checked_at=1000.0))
     assert instances.describe(paths, "aws_s3").check_ok is True
     instances.store_credentials(paths, "aws_s3", None, {"password": Secret("q")})
     assert instances.describe(paths, "aws_s3").check_ok is None

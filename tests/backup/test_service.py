@@ -194,13 +194,16 @@ def test_enabling_needs_a_passed_check_of_these_settings(service: Service):
     with pytest.raises(InvalidConfiguration, match="not passed a check") as caught:
         service.set_enabled("aws_s3", True)
     assert "test-providers aws_s3" in caught.value.hint
-    service.record_check("aws_s3", report(ok=False))
+    refused = report(ok=False)
+    service.record_check("aws_s3", refused)
     with pytest.raises(InvalidConfiguration):
         service.set_setting("aws_s3", "enabled", "true")
+    assert service.instance("aws_s3").last_report == refused
     assert service.record_check("aws_s3", report(ok=True)).check_ok
     assert service.set_enabled("aws_s3", True).state is InstanceState.READY
     service.set_setting("aws_s3", "container", "other")
     assert service.instance("aws_s3").check_ok is None
+    assert service.instance("aws_s3").last_report is None
     assert service.set_enabled("aws_s3", False).state is InstanceState.DISABLED
 
 

@@ -11,6 +11,7 @@ from backup.model import InstanceState, StoreState, StoreStatus
 from providers.errors import Conflict, Transient
 from providers.report import ErrorInfo, StepName
 from tests.tui.scripted import (
+    CHECKED_AT,
     KeyringGone,
     ScriptedQuestions,
     ScriptedService,
@@ -93,6 +94,18 @@ async def test_a_failed_check_stays_and_says_why() -> None:
         await pilot.press("up", "down")
         await sees(pilot, "The bucket is not there")
         assert calls_of(service, "record") == [("record", "aws_s3", False)]
+
+
+async def test_the_steps_of_the_last_check_are_there_after_a_restart() -> None:
+    service = ScriptedService()
+    report = no_bucket()
+    service.known_instances[1] = msgspec.structs.replace(
+        service.known_instances[1], checked_at=CHECKED_AT, check_ok=False, check_steps=report.steps
+    )
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_on_s3(pilot)
+        await sees(pilot, "▲ AWS S3", "✔ authenticate", "✖ container", "· list", "✖ The bucket is not there")
 
 
 async def test_a_check_that_cannot_be_asked_stays_too_and_esc_stops_one() -> None:
