@@ -18,7 +18,9 @@ from backup.text import safe
 
 MAX_BYTES: Final = 2 * 2**20
 OLD_FILES: Final = 3
-_TALKATIVE: Final = ("asyncio", "b2sdk", "boto3", "botocore", "jeepney", "keyring", "obstore", "s3transfer", "urllib3")
+_TALKATIVE: Final = (
+    *("asyncio", "b2sdk", "boto3", "botocore", "google", "jeepney", "keyring", "obstore", "s3transfer", "urllib3"),
+)
 """They would log requests with their headers, or flood; WARNING and above are kept."""
 
 _current: logging.Handler | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 import traceback
 
 import pytest
 
+from backup import logs
 from providers.context import ProviderContext
 from providers.errors import Authentication, NotFound, ProviderError, RateLimited, Transient
 from tests.contract.harness import Operation, only
@@ -114,6 +117,26 @@ def test_a_wrong_secret_at_a_server_that_checks(harness, root):
         assert_safe(root, caught.value)
         shown = "".join(traceback.format_exception(caught.value))
         assert not any(value in shown for value in harness.wrong_credentials.values())
+
+
+def test_the_log_at_its_most_talkative_holds_no_secret(harness, root, paths):
+    """Several SDKs write headers, some of them bodies, to their loggers at DEBUG. Nothing is redacted by name here:
+    these secrets did not come out of the store."""
+    file = logs.set_up(paths, "contract", verbose=True)
+    logging.getLogger("providers").debug("it is written")
+    provider = root.connect(max_retries=0)
+    root.plant({"there": content(1000)})
+    for operation in Operation:
+        run(operation, harness, root, provider)
+    if harness.wrong_credentials:
+        with pytest.raises(Authentication):
+            keys(root.connect(**harness.wrong_credentials))
+    logs.close()
+    text = file.read_text()
+    assert "it is written" in text
+    secrets = (*root.secrets, *map(str, harness.wrong_credentials.values()))
+    assert [secret for secret in secrets if secret in text] == []
+    assert re.findall(r"(?:bearer |signature=|authorization\W+)\w{8,}.*", text, re.IGNORECASE) == []
 
 
 @WIRED
