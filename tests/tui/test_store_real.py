@@ -68,3 +68,31 @@ async def test_a_locked_keyring_is_unlocked_and_its_credentials_move_to_a_vault(
     assert CANARY in service.recovery_kit().reveal()
     service.close()
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in paths.config_dir.iterdir() if path.is_file())
+
+
+async def test_a_keyring_that_hangs_while_it_is_unlocked_leaves_the_console_quick_and_the_vault_is_offered(
+    paths: Paths, secret_service: SecretService
+) -> None:
+    service = Service(paths)
+    service.save_instance(
+        "aws_s3", "aws_s3", {"container": "photos", "access_key": "AKIAX"}, {"secret_key": Secret("s")}
+    )
+    secret_service.lock()
+    app = BackupConsole(service, QuestionsClient(paths))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "Unlock the keyring")
+        secret_service.freeze()
+        await typed(pilot, "correct horse", "enter")
+        await sees(pilot, "Opening it…")
+        loops = 0
+        while "Opening it…" in screen_text(app):  # the daemon is given 5 s
+            loops += 1
+            await pilot.pause(0.02)
+        assert loops > 20  # the screen was drawn all the while
+        await sees(pilot, "✖ The keyring does not answer", "instead: an encrypted file", "Another store")
+        await pilot.press("tab", "enter")
+        await sees(pilot, "✖ does not answer", "vault (an encrypted file", "recommended here")
+        await pilot.press("escape", "escape", "5", "c")
+        await sees(pilot, "state      ✖ does not answer", "✔ aws_s3")
+        await pilot.press("1")
+        await sees(pilot, "AWS S3")
