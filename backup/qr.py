@@ -6,16 +6,15 @@ _QUIET = 2
 """Light modules around it. The standard asks for four; phones read two, and a terminal has little room."""
 
 
-def rows(text: str) -> tuple[str, ...]:
-    """`text` as lines of equal width, light modules as blocks: to be drawn white on black, whatever the theme is."""
+def rows(text: str, *, dark_background: bool = True) -> tuple[str, ...]:
+    """`text` as lines of equal width. The blocks are its light modules, to be drawn white on black whatever the theme
+    is; without `dark_background`, as on paper, the dark ones. Raises segno.DataOverflowError beyond 2,953 bytes."""
     import segno
 
     code = segno.make_qr(text, error="l", boost_error=False)
-    matrix = [list(row) for row in code.matrix_iter(border=_QUIET)]
-    if len(matrix) % 2:
-        matrix.append([0] * len(matrix[0]))
-    signs = {(False, False): "█", (False, True): "▀", (True, False): "▄", (True, True): " "}
-    return tuple(
-        "".join(signs[bool(upper), bool(lower)] for upper, lower in zip(*pair, strict=True))
-        for pair in zip(matrix[::2], matrix[1::2], strict=True)
-    )
+    inked = [[bool(module) != dark_background for module in row] for row in code.matrix_iter(border=_QUIET)]
+    if len(inked) % 2:
+        inked.append([dark_background] * len(inked[0]))
+    signs = {(True, True): "█", (True, False): "▀", (False, True): "▄", (False, False): " "}
+    pairs = zip(inked[::2], inked[1::2], strict=True)
+    return tuple("".join(signs[cell] for cell in zip(*pair, strict=True)) for pair in pairs)

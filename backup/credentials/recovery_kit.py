@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 import segno
 
+from backup import qr
 from backup.credentials.rclone_obscure import obscure
 from backup.credentials.vault_file import VaultInfo
 from backup.text import safe
@@ -82,21 +83,12 @@ def rclone_config(instance: KitInstance) -> Secret | None:
 def qr_code(text: str, *, columns: int = 80, dark_background: bool = False) -> str:
     """The code in half blocks, two rows a line; a sentence instead where it would be wider than `columns`."""
     try:
-        code = segno.make(text, error="l", micro=False, boost_error=False)
+        rows = qr.rows(text, dark_background=dark_background)
     except segno.DataOverflowError:
         return "(too much for a QR code)"
-    rows = [[bool(module) for module in row] for row in code.matrix_iter(border=2)]
     if len(rows[0]) > columns:
         return f"(as a QR code it would be {len(rows[0])} columns wide)"
-    if dark_background:
-        rows = [[not module for module in row] for row in rows]
-    if len(rows) % 2:
-        rows.append([False] * len(rows[0]))
-    pairs = zip(rows[::2], rows[1::2], strict=True)
-    return "\n".join("".join(_BLOCKS[cell] for cell in zip(*pair, strict=True)) for pair in pairs)
-
-
-_BLOCKS: Final = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
+    return "\n".join(rows)
 
 
 def _head(host: str, made_on: str) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -25,6 +25,7 @@ from providers import oauth
 from providers.errors import ProviderError
 from providers.oauth import Answer, Authorization, Grant, Method
 from providers.secret import Secret
+from screens.modals.qr_code import BLACK_ON_WHITE, QrScreen
 from tui.bridge import bridge_of
 from tui.text import safe
 from tui.theme import STYLES, Tone
@@ -43,6 +44,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
     CSS_PATH = "authorize.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+y", "copy_address", "copy the address", priority=True),
+        Binding("ctrl+g", "show_code", "QR code", priority=True),
         Binding("ctrl+r", "begin", "begin anew", priority=True),
         Binding("escape", "leave", "leave"),
     ]
@@ -79,7 +81,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
-            case "copy_address":
+            case "copy_address" | "show_code":
                 return self._begun is not None
             case "begin":
                 return bool(self._method)
@@ -127,7 +129,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
             self._begun = begun
             self._show(begun.authorization)
             if begun.authorization.answer is Answer.NOTHING:
-                self.dismiss(await self._polled(begun))
+                self._grant(await self._polled(begun))
         except ProviderError as error:
             self._complain(error)
 
@@ -150,9 +152,15 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
     @work(exclusive=True, group="authorize")
     async def _finish(self, begun: Begun, text: str) -> None:
         try:
-            self.dismiss(await bridge_of(self).questions.authorize_finish(begun.flow, text))
+            self._grant(await bridge_of(self).questions.authorize_finish(begun.flow, text))
         except ProviderError as error:
             self._complain(error)
+
+    def _grant(self, grant: Grant) -> None:
+        """Also while something else, such as the QR code, is shown over this."""
+        while self.app.screen is not self:
+            self.app.pop_screen()
+        self.dismiss(grant)
 
     async def _end(self) -> None:
         begun, self._begun = self._begun, None
@@ -180,12 +188,23 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
             self.pasted.focus()
         self.refresh_bindings()
 
+    @on(events.Resize)
+    def _resized(self) -> None:
+        if self._begun is not None:
+            self._draw_code(self._begun.authorization.address)
+
     def _draw_code(self, address: str) -> None:
+        """Beside the words where there is room for both; else by its key."""
         rows = qr.rows(address)
-        if len(rows[0]) > self.app.size.width - 8:
-            self.code.update(Content.styled("A wider terminal shows a QR code here.", STYLES[Tone.MUTED]))
+        columns, lines = self.app.size
+        if len(rows[0]) > columns - 8 or len(rows) > lines - 16:
+            self.code.update(Content.styled("ctrl+g shows it as a QR code.", STYLES[Tone.MUTED]))
         else:
-            self.code.update(Content.styled("\n".join(rows), "#ffffff on #000000"))
+            self.code.update(Content.styled("\n".join(rows), BLACK_ON_WHITE))
+
+    def action_show_code(self) -> None:
+        if self._begun is not None:
+            self.app.push_screen(QrScreen(self._begun.authorization.address))
 
     def _complain(self, error: ProviderError) -> None:
         self.problem.show(error)

@@ -14,7 +14,7 @@ from tui.bridge import bridge_of
 from tui.text import safe
 from tui.widgets.new_passphrase import NewPassphrase
 
-LOST = "Without it the credentials would have to be set anew; no backup is lost."
+LOST = "A lost passphrase: credentials are to be set anew; no backup is lost."
 
 
 class CreateStore(SecretDialog):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from typing import ClassVar
 
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -13,7 +16,8 @@ from textual.widgets import Static
 
 from providers.secret import Secret
 from screens.modals.confirm import Choice, Fact, Question
-from tui.theme import Tone
+from screens.modals.qr_code import too_large
+from tui.theme import STYLES, Tone
 from tui.widgets.one_line import KeyBar
 
 WARNING = Question(
@@ -29,6 +33,9 @@ WARNING = Question(
 )
 
 
+_BLOCKS = frozenset(" ▀▄█")
+
+
 class RecoveryKit(ModalScreen[None]):
     """Takes no part in screenshots (`SHOWS_SECRETS`) and cannot be selected for the clipboard."""
 
@@ -41,16 +48,38 @@ class RecoveryKit(ModalScreen[None]):
         Binding("down", "scroll(1)", "down", show=False),
         Binding("pageup", "page(-1)", "page up", show=False),
         Binding("pagedown,space", "page(1)", "page down"),
+        Binding("n", "next_code", "next QR code"),
     ]
 
     def __init__(self, kit: Secret) -> None:
         super().__init__()
         self._kit: Secret | None = kit
+        self._codes = tuple(_codes(kit.reveal()))
+        self._columns = max((len(line) for line in kit.reveal().split("\n") if set(line) <= _BLOCKS), default=0)
 
     def compose(self) -> ComposeResult:
+        yield Static("", id="kit-note")
         with VerticalScroll(id="kit", can_focus=False):
             yield Static(Content(self._kit.reveal() if self._kit else ""), id="kit-text")
         yield KeyBar()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "next_code" or bool(self._codes)
+
+    @on(events.Resize)
+    def _fit(self) -> None:
+        """The tallest code counts: a phone has to see it whole."""
+        note, (columns, lines) = self.query_one("#kit-note", Static), self.app.size
+        tallest = max(self._codes, key=len, default=range(0))
+        words = too_large(self._columns, len(tallest), columns, lines - 1) if tallest else ""
+        note.update(Content.styled(words, STYLES[Tone.WAITING]))
+        note.display = bool(words)
+
+    def action_next_code(self) -> None:
+        """To the first line of the next code; behind the last one to the first."""
+        kit = self.query_one("#kit")
+        top = next((code.start for code in self._codes if code.start > kit.scroll_y), self._codes[0].start)
+        kit.scroll_to(y=top, animate=False)
 
     def action_scroll(self, lines: int) -> None:
         self.query_one("#kit").scroll_relative(y=lines, animate=False)
@@ -70,3 +99,12 @@ class RecoveryKit(ModalScreen[None]):
 
     def on_unmount(self) -> None:
         self._kit = None
+
+
+def _codes(page: str) -> Iterator[range]:
+    """The lines of each QR code: those of nothing but blocks."""
+    drawn = [bool(line.strip()) and set(line) <= _BLOCKS for line in page.split("\n")]
+    for is_code, lines in groupby(range(len(drawn)), drawn.__getitem__):
+        if is_code:
+            numbers = list(lines)
+            yield range(numbers[0], numbers[-1] + 1)

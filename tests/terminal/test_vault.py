@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from backup.model import ItemState
 from backup.paths import Paths
 from backup.service import Service
+from tests.backup.queue_support import Workbench
+from tests.servers.fault_proxy import FaultProxy
+from tests.servers.faults import Fault
+from tests.servers.s3_requests import put_object
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.terminal.terminal import Terminal
 
@@ -49,13 +54,14 @@ def everything_below(folder: Path) -> bytes:
 
 
 def test_first_time_set_up_through_the_vault_then_a_second_start_asks_to_unlock(
-    environment: dict[str, str], paths: Paths, tmp_path: Path, rclone_s3: S3Server
+    environment: dict[str, str], paths: Paths, tmp_path: Path, rclone_s3: S3Server, rclone_proxy: FaultProxy
 ) -> None:
-    bucket = rclone_s3.new_bucket()
+    bucket, photo, clip = rclone_s3.new_bucket(), tmp_path / "home" / "photo.raw", tmp_path / "home" / "clip.raw"
+    photo.write_bytes(b"raw" * 1000)
     began = time.monotonic()
     with Terminal.console(environment=environment) as terminal:
         terminal.wait_for("no keyring", "services ready")
-        fill_in_s3(terminal, bucket, rclone_s3.url)
+        fill_in_s3(terminal, bucket, f"http://127.0.0.1:{rclone_proxy.port}")
         terminal.wait_for("All five steps passed.", timeout_s=60)
         terminal.press("enter")
         terminal.wait_for("Create a vault for the secret", "how hard to guess")
@@ -65,31 +71,47 @@ def test_first_time_set_up_through_the_vault_then_a_second_start_asks_to_unlock(
         terminal.wait_for("aws_s3 is saved, checked and enabled.")
         took_s = time.monotonic() - began
         terminal.press("enter")
-        terminal.wait_for("vault ready", "Nothing is stored here yet.")
+        terminal.wait_for("vault ready", bucket, "Nothing is stored here yet.")
+        held = rclone_proxy.fault(Fault.stall(at=1000), when=put_object(), times=None)
+        terminal.press("tab", "end", "u")
+        terminal.wait_for("1 file", "photo.raw")
+        terminal.press("y")
+        held.wait_held(1, timeout_s=30)
         terminal.press("q")
         assert terminal.wait_exit() == 0
         first_output = bytes(terminal.output)
     assert took_s < 60
+    assert rclone_s3.keys(bucket) == set()
+    held.release()
+    bench = Workbench(paths)
+    (job,) = bench.queue.snapshot().jobs
+    assert bench.finish(job).counts[ItemState.DONE] == 1  # by the worker alone
+    bench.kill_worker_of(job)
+    bench.close()
 
-    (tmp_path / "home" / "photo.raw").write_bytes(b"raw" * 1000)
+    clip.write_bytes(b"clip" * 1000)
+    queue_without_the_key(paths, clip)
     with Terminal.console(environment=environment) as terminal:
         terminal.wait_for("Unlock the vault", "vault locked")
         terminal.press("not it", "enter")
         terminal.wait_for("Not the passphrase of the vault")
         terminal.press("escape")
         terminal.wait_gone("Another store")
-        terminal.wait_for("The vault is locked", "U opens the credential store", "U unlock")
+        terminal.wait_for("The vault is locked", "U opens the credential store", "U unlock", "1 waiting")
+        terminal.press("3")
+        terminal.wait_for("clip.raw", "waiting: store locked · u unlocks")
+        terminal.press("2")
+        terminal.wait_for("U opens the credential store")
         terminal.press("U")
         terminal.wait_for("Another store")
         terminal.press(PASSPHRASE, "enter")
-        terminal.wait_for("vault ready", bucket, "Nothing is stored here yet.")
-        queue_without_the_key(paths, tmp_path / "home" / "photo.raw")
+        terminal.wait_for("vault ready", bucket, "photo.raw")
         terminal.press("3")
-        terminal.wait_for("photo.raw", "sha-256")
+        terminal.wait_for("clip.raw", "sha-256")
         terminal.press("q")
         terminal.wait_exit()
         second_output = bytes(terminal.output)
-    assert rclone_s3.keys(bucket) == {"photo.raw"}
+    assert rclone_s3.keys(bucket) == {"photo.raw", "clip.raw"}
     for sent in (first_output, second_output, everything_below(tmp_path / "home")):
         assert PASSPHRASE.encode() not in sent
         assert SECRET_KEY.encode() not in sent

@@ -14,13 +14,14 @@ from backup.questions import QuestionsClient
 from backup.service import Service
 from providers.secret import Secret
 from screens.modals.authorize import AuthorizeScreen
+from screens.modals.qr_code import QrScreen
 from screens.providers import ProvidersScreen
 from tests.credentials_fixture import SecretService
 from tests.providers.test_google_drive_oauth import browse
 from tests.servers.drive_oauth import ACCOUNT, CLIENT_ID, CLIENT_SECRET
 from tests.servers.drive_server import DriveServer
 from tests.servers.dropbox_server import APP_KEY, EMAIL, DropboxServer
-from tests.tui.standin import until
+from tests.tui.standin import screen_text, until
 from tests.tui.test_setup_real import fill_in, open_service, sees
 from tui.app import BackupConsole
 
@@ -87,7 +88,10 @@ async def test_google_drive_from_credentials_to_check(paths: Paths, secret_servi
             await sees(pilot, "Paste an address", "Through ssh", "On another device")
             await pilot.press("down", "enter")
             await sees(pilot, "ssh -N -L", "o/oauth2/v2/auth")
-            await pilot.app.bridge.call(browse, browse(address(pilot)))
+            opened = address(pilot)
+            await pilot.press("ctrl+g")  # what is shown over the dialogue does not keep the answer
+            await until(pilot, lambda: isinstance(pilot.app.screen, QrScreen))
+            await pilot.app.bridge.call(browse, browse(opened))
             await until(pilot, lambda: isinstance(pilot.app.screen, ProvidersScreen), timeout_s=20)
             await pilot.press("t")
             await sees(pilot, "✔ write, read, delete")
@@ -100,7 +104,15 @@ async def test_leaving_gives_the_flow_up(paths: Paths, secret_service: SecretSer
             await open_service(pilot, "dropbox")
             await fill_in(pilot, app_key=APP_KEY, endpoint_url=server.url)
             pilot.app.screen.query_one("#authorize-button", Button).press()
-            await sees(pilot, "oauth2/authorize")
+            await sees(pilot, "oauth2/authorize", "▀▀▀")
+            await pilot.resize_terminal(80, 24)
+            await sees(pilot, "ctrl+g shows it as a QR code.")
+            await pilot.press("ctrl+g")
+            await sees(pilot, "this window shows 80 x 23: a smaller font", "▀▀▀")
+            await pilot.resize_terminal(120, 60)
+            await until(pilot, lambda: "smaller font" not in screen_text(pilot.app))
+            await pilot.press("escape")
+            await sees(pilot, "Authorise Dropbox")
             await pilot.press("escape")
             await until(pilot, lambda: not isinstance(pilot.app.screen, AuthorizeScreen))
             assert "Authorised" not in str(pilot.app.screen.query_one("#authorized").render())

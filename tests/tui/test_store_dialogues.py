@@ -239,7 +239,7 @@ async def test_the_quality_is_told_while_typing_and_a_weak_one_needs_a_second_en
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "vault not set up")
         await pilot.press("3", "u")
-        await sees(pilot, "Create the vault", "would have to be set anew")
+        await sees(pilot, "Create the vault", "credentials are to be set anew")
         await pilot.press(*"password1")
         await sees(pilot, "very weak · guessed within a minute", "among the first that are tried")
         await pilot.press("enter", *"password1", "enter")
