@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +169,43 @@ def test_a_later_process_takes_the_key_from_a_worker_that_has_it(vaulted: Vaulte
     vaulted.service.open_store()
     assert vaulted.service.store_status().state is StoreState.LOCKED
     assert opening.handover(paths) is None
+
+
+_ASKS = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as sock:
+    sock.settimeout(20)
+    sock.connect(sys.argv[1])
+    try:
+        sock.sendall(b'{"id": 1, "method": "handover", "params": {}}\\n')
+        print(sock.recv(4096).decode())
+    except (BrokenPipeError, ConnectionResetError):
+        print("")
+"""
+
+
+def test_a_process_of_another_user_gets_no_key_even_where_it_reaches_the_socket(vaulted: Vaulted, paths: Paths) -> None:
+    vaulted.bench.queue.close()
+    lingering = Workbench(paths, linger_s=60)
+    vaulted.bench.queue = vaulted.service.__dict__["_queue"] = lingering.queue
+    vaulted.service.unlock_store(PASSPHRASE)
+    lingering.finish(vaulted.upload("first"))
+    assert paths.worker_socket.stat().st_mode & 0o777 == 0o600
+    with tempfile.TemporaryDirectory() as folder:
+        reached = Path(folder) / "socket"
+        os.chmod(folder, 0o755)
+        os.link(paths.worker_socket, reached)
+        reached.chmod(0o666)
+        asks = [sys.executable, "-c", _ASKS, str(reached)]
+        as_other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *asks]
+        own, other = (
+            subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd="/")
+            for command in (asks, as_other)
+        )
+    assert '"key"' in own.stdout
+    assert other.stdout.strip() == ""
+    wait_until(lambda: "refused: a process of user 65534" in lingering.log())
+    assert json.loads(own.stdout)["result"]["key"] not in lingering.log()
 
 
 def test_a_key_of_another_vault_is_refused_by_the_worker(vaulted: Vaulted, paths: Paths, tmp_path: Path) -> None:
