@@ -23,7 +23,6 @@ from providers.errors import NotFound
 from providers.report import ErrorInfo
 
 _OPEN_ORDER: Final = (ItemState.RUNNING, ItemState.WAITING, ItemState.PAUSED, ItemState.QUEUED)
-_ITEM: Final = "items.*, (SELECT json_group_object(kind, count) FROM item_calls WHERE item_id = items.id) AS calls"
 _ENDED_JOBS: Final = 50
 """How many finished jobs a snapshot tells of; unfinished ones all."""
 
@@ -125,18 +124,18 @@ def _window(
     ended = sum(counts[state] for state in FINAL_STATES)
     if offset < ended and len(found) < limit:
         found += _ended_items(db, offset, limit - len(found), job_id)
-    return [_item_view(row) for row in found]
+    return _item_views(db, found)
 
 
 def _open_items(db: Connection, state: ItemState, offset: int, limit: int, job_id: int | None) -> list[Row]:
     where, values = _of_job("state = ? AND finished_at IS NULL", job_id)
-    query = f"SELECT {_ITEM} FROM items WHERE {where} ORDER BY id LIMIT ? OFFSET ?"
+    query = f"SELECT * FROM items WHERE {where} ORDER BY id LIMIT ? OFFSET ?"
     return db.execute(query, (state, *values, limit, offset)).fetchall()
 
 
 def _ended_items(db: Connection, offset: int, limit: int, job_id: int | None) -> list[Row]:
     where, values = _of_job("finished_at IS NOT NULL", job_id)
-    query = f"SELECT {_ITEM} FROM items WHERE {where} ORDER BY finished_at DESC, id DESC LIMIT ? OFFSET ?"
+    query = f"SELECT * FROM items WHERE {where} ORDER BY finished_at DESC, id DESC LIMIT ? OFFSET ?"
     return db.execute(query, (*values, limit, offset)).fetchall()
 
 
@@ -146,16 +145,16 @@ def _of_job(where: str, job_id: int | None) -> tuple[str, tuple[int, ...]]:
 
 def item(db: Connection, item_id: int) -> ItemView:
     """Raises NotFound."""
-    row = db.execute(f"SELECT {_ITEM} FROM items WHERE id = ?", (item_id,)).fetchone()
+    row = db.execute("SELECT * FROM items WHERE id = ?", (item_id,)).fetchone()
     if row is None:
         raise NotFound(f"there is no item {item_id}")
-    return _item_view(row)
+    return _item_views(db, [row])[0]
 
 
 def items_by_id(db: Connection, item_ids: Iterable[int]) -> list[ItemView]:
     """Those of them that are there."""
-    rows = (db.execute(f"SELECT {_ITEM} FROM items WHERE id = ?", (item_id,)).fetchone() for item_id in item_ids)
-    return [_item_view(row) for row in rows if row is not None]
+    rows = (db.execute("SELECT * FROM items WHERE id = ?", (item_id,)).fetchone() for item_id in item_ids)
+    return _item_views(db, [row for row in rows if row is not None])
 
 
 def item_ids(db: Connection, job_id: int) -> list[int]:
@@ -181,7 +180,15 @@ def _picked(db: Connection, column: str, table: str, item_ids: Iterable[int]) ->
     return db.execute(query, (packed,)).fetchall()
 
 
-def _item_view(row: Row) -> ItemView:
+def _item_views(db: Connection, rows: list[Row]) -> list[ItemView]:
+    calls: dict[int, dict[str, int]] = {}
+    query = "SELECT item_id, kind, count FROM item_calls WHERE item_id IN (SELECT value FROM json_each(?))"
+    for item_id, kind, count in db.execute(query, (json.dumps([row["id"] for row in rows]),)):
+        calls.setdefault(item_id, {})[kind] = count
+    return [_item_view(row, calls.get(row["id"], {})) for row in rows]
+
+
+def _item_view(row: Row, calls: dict[str, int]) -> ItemView:
     return ItemView(
         id=row["id"],
         job_id=row["job_id"],
@@ -202,7 +209,7 @@ def _item_view(row: Row) -> ItemView:
         attempts=row["attempts"],
         elapsed_s=row["elapsed_s"],
         finished_at=row["finished_at"],
-        calls=json.loads(row["calls"]),
+        calls=calls,
     )
 
 
