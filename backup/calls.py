@@ -84,6 +84,7 @@ class CallsOnDisk:
         self._path = paths.journal_file
         self._counts = CallCounts()
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._later: threading.Timer | None = None
 
     def counter(self, instance: str) -> Callable[[str], None]:
@@ -101,18 +102,19 @@ class CallsOnDisk:
         return count_and_write
 
     def write(self) -> None:
-        """Write down what was counted so far."""
-        with self._lock:
-            later, self._later = self._later, None
-        if later is None:
-            return
-        later.cancel()
-        taken = self._counts.take_all()
-        try:
-            with Journal(self._path) as journal, journal.transaction(quiet=True) as tx:
-                work.count_calls(tx, day_of(time.time()), taken)
-        except ProviderError as error:
-            _LOG.warning("counts of requests cannot be kept: %s", error)
+        """Write down what was counted so far; on disk when it returns, whoever wrote it."""
+        with self._writing:
+            with self._lock:
+                later, self._later = self._later, None
+            if later is None:
+                return
+            later.cancel()
+            taken = self._counts.take_all()
+            try:
+                with Journal(self._path) as journal, journal.transaction(quiet=True) as tx:
+                    work.count_calls(tx, day_of(time.time()), taken)
+            except ProviderError as error:
+                _LOG.warning("counts of requests cannot be kept: %s", error)
 
 
 def day_of(now: float) -> str:

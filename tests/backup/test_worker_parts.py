@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from backup.calls import CallCounts, CallsOnDisk, sent_for
 from backup.credentials.vault_errors import VaultLocked
 from backup.facts import FactsOnDisk
 from backup.journal import Journal, items, jobs
@@ -15,6 +17,7 @@ from backup.journal.records import Ending, Item, NewItem, Order, Place
 from backup.live_feed import merge
 from backup.model import ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, QueueTotals
 from backup.paths import Paths
+from backup.queue import Queue
 from backup.transfer import MAX_FAILURES, Chances, delete_many, judge
 from backup.worker import logind
 from backup.worker.ledger import Ledger
@@ -31,6 +34,8 @@ from providers.errors import (
     RateLimited,
     Transient,
 )
+from providers.parallel import run_parts
+from tests.backup.queue_support import wait_until
 from tests.providers.memory import MemoryProvider, MemoryStore
 
 NOW = 1000.0
@@ -226,6 +231,48 @@ def test_facts_that_cannot_be_kept_are_no_failure(paths: Paths) -> None:
     facts = FactsOnDisk(paths)
     facts.remember("server", {})
     assert facts.recall("server") is None
+
+
+def test_requests_of_a_process_without_a_ledger_are_written_down_by_themselves_and_at_its_end(paths: Paths) -> None:
+    calls = CallsOnDisk(paths)
+    count = calls.counter("cloud")
+    count("List")
+    with closing(Queue(paths)) as queue:
+        wait_until(lambda: queue.calls("cloud") == {"List": 1})
+        count("List")
+        with sent_for({"a": 1}):
+            count("Delete")
+        calls.write()
+        assert queue.calls("cloud") == {"List": 2, "Delete": 1}
+
+
+def test_counts_that_cannot_be_kept_are_no_failure(paths: Paths) -> None:
+    paths.journal_file.parent.mkdir(parents=True)
+    paths.journal_file.write_bytes(b"no database" * 100)
+    calls = CallsOnDisk(paths)
+    calls.counter("cloud")("List")
+    calls.write()
+    assert paths.journal_file.read_bytes() == b"no database" * 100
+
+
+def test_requests_belong_to_the_item_that_they_are_sent_for() -> None:
+    """Of several deletes, those that the service takes one by one; a batch belongs to none."""
+    calls = CallCounts()
+    count = calls.counter("cloud")
+
+    class Provider(MemoryProvider):
+        def remove(self, key: str) -> None:
+            count("Delete")
+
+    with sent_for({"a": 1, "b": 2}):
+        Provider(MemoryStore()).remove_many(["a", "b"])
+        count("Batch")
+    with sent_for(3):
+        run_parts(range(4), lambda _: count("Part"), 2, CancelToken())
+    count("List")
+    assert calls.take([1, 3]) == {1: {("cloud", "Delete"): 1}, 3: {("cloud", "Part"): 4}}
+    assert calls.take_all() == {0: {("cloud", "Batch"): 1, ("cloud", "List"): 1}, 2: {("cloud", "Delete"): 1}}
+    assert calls.take_all() == {}
 
 
 @pytest.mark.parametrize(
