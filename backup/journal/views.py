@@ -23,6 +23,7 @@ from providers.errors import NotFound
 from providers.report import ErrorInfo
 
 _OPEN_ORDER: Final = (ItemState.RUNNING, ItemState.WAITING, ItemState.PAUSED, ItemState.QUEUED)
+_NUMBERS: Final = "The numbers of jobs and items: transfers list."
 _ENDED_JOBS: Final = 50
 """How many finished jobs a snapshot tells of; unfinished ones all."""
 
@@ -76,7 +77,7 @@ def job(db: Connection, job_id: int) -> JobView:
     """Raises NotFound."""
     row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
-        raise NotFound(f"there is no job {job_id}")
+        raise NotFound(f"there is no job {job_id}", hint=_NUMBERS)
     return _job_view(db, row)
 
 
@@ -147,7 +148,7 @@ def item(db: Connection, item_id: int) -> ItemView:
     """Raises NotFound."""
     row = db.execute("SELECT * FROM items WHERE id = ?", (item_id,)).fetchone()
     if row is None:
-        raise NotFound(f"there is no item {item_id}")
+        raise NotFound(f"there is no item {item_id}", hint=_NUMBERS)
     return _item_views(db, [row])[0]
 
 

@@ -113,7 +113,9 @@ def due_cleanups(db: Connection, *, now: float, limit: int = 100) -> list[Cleanu
 
 
 def cleanup_done(tx: Connection, item_id: int) -> None:
+    """Nothing of a cancelled item is at the service, or beside its target, any more."""
     tx.execute("DELETE FROM cleanups WHERE item_id = ?", (item_id,))
+    tx.execute("UPDATE items SET bytes_done = 0 WHERE id = ? AND state = 'cancelled'", (item_id,))
 
 
 def cleanup_failed(tx: Connection, item_id: int, error: ErrorInfo, *, again_at: float) -> None:

@@ -107,6 +107,8 @@ def test_a_server_that_stalls(cli: Cli, bucket: str, rclone_proxy: FaultProxy):
     ("fault", "code", "word"),
     [
         (s3_errors.request_time_too_skewed(), ExitCode.AUTHENTICATION, "clock"),
+        (s3_errors.permanent_redirect("eu-north-1"), ExitCode.CONFIGURATION, "Set region to eu-north-1"),
+        (s3_errors.authorization_header_malformed("eu-north-1"), ExitCode.CONFIGURATION, "Set region to eu-north-1"),
         (s3_errors.access_denied(), ExitCode.PERMISSION, "AccessDenied"),
         (s3_errors.slow_down(), ExitCode.NETWORK, "SlowDown"),
     ],
@@ -123,14 +125,16 @@ def test_what_the_service_answers_is_told_apart(
 def test_the_causes_have_different_words(
     cli: Cli, paths: Paths, bucket: str, rclone_s3: S3Server, rclone_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ):
-    def cause() -> str:
+    def cause() -> tuple[str, str]:
         shown = cli("list", "--provider", "s3")
-        return next(line for line in shown.err.splitlines() if "why:" in line)
+        lines = shown.err.splitlines()
+        return next(line for line in lines if "why:" in line), next(line for line in lines if "cure:" in line)
 
     causes = []
-    rclone_proxy.fault(Fault.stall(), any_request, times=None)
-    causes.append(cause())
-    rclone_proxy.clear_faults()
+    for fault in (Fault.stall(), s3_errors.permanent_redirect(), s3_errors.request_time_too_skewed()):
+        rclone_proxy.fault(fault, any_request, times=None)
+        causes.append(cause())
+        rclone_proxy.clear_faults()
     with monkeypatch.context() as patch:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
         causes.append(cause())
@@ -138,7 +142,7 @@ def test_the_causes_have_different_words(
         causes.append(cause())
     write_config(paths, s3=s3_instance(rclone_s3, "no-such-bucket-here"))
     causes.append(cause())
-    assert len(set(causes)) == 4
+    assert len({why for why, _ in causes}) == len({cure for _, cure in causes}) == len(causes) == 6
 
 
 def test_a_followed_upload_to_a_refusing_server_queues_nothing(

@@ -119,6 +119,13 @@ def test_without_a_keyring_nothing_is_saved_and_the_cure_is_told(cli: Cli, paths
     assert not paths.config_file.exists()
 
 
+def test_nobody_is_asked_for_the_secret_of_nothing(cli: Cli):
+    result = cli("set-credentials", "nope", "--username", "me")
+    assert result.code == ExitCode.CONFIGURATION
+    assert "'nope'" in result.err
+    assert "standard input" not in result.err
+
+
 def test_an_empty_secret_is_refused(cli: Cli):
     assert cli("set-credentials", "aws_s3", stdin="").code == ExitCode.USAGE
 

@@ -222,7 +222,11 @@ def test_transfers_are_paused_resumed_cancelled_and_retried(cli: Cli, paths: Pat
     until("done")
     assert (paths.local_storage / "big.bin").stat().st_size == 2_000_000
     assert cli("transfers", "pause").code == ExitCode.USAGE
-    assert cli("transfers", "cancel", "999").code == ExitCode.NOT_FOUND
+    missing = cli("transfers", "cancel", "999")
+    assert missing.code == ExitCode.NOT_FOUND
+    assert "transfers list" in missing.err
+    assert cli("transfers", "--json").json()["jobs"] == cli("transfers", "list", "--json").json()["jobs"]
+    assert cli("transfers", "--json", "list").code == ExitCode.USAGE
 
 
 def test_status_tells_everything_and_no_secret(cli: Cli, paths: Paths):

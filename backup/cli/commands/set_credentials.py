@@ -46,6 +46,7 @@ def command(
     """
     if setting and username is not None:
         raise click.UsageError("--setting and --username are two calls")
+    session.service.service_of(name)  # nobody is asked for the secret of nothing
     if setting:
         secret = _ask(setting) if stdin_is_terminal() else _read_all()
     else:

@@ -19,14 +19,17 @@ _ENDED_BADLY: Final = frozenset({ItemState.FAILED, ItemState.CANCELLED})
 
 
 @click.group("transfers", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Without a command: as list --json.")
 @click.pass_context
-def command(ctx: click.Context) -> None:
+def command(ctx: click.Context, as_json: bool) -> None:
     """See, pause, resume, cancel and retry transfers. Without a command: list.
 
     JOB and ITEM are the numbers that list shows.
     """
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_transfers)
+        ctx.invoke(list_transfers, as_json=as_json)
+    elif as_json:
+        raise click.UsageError(f"say it behind the command: transfers {ctx.invoked_subcommand} --json")
 
 
 @command.command("list")
