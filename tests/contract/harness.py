@@ -6,6 +6,8 @@ over it. Whatever a service cannot do is said in its capabilities and limits, ne
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -201,6 +203,9 @@ class Harness:
     troubles: tuple[Trouble, ...] = ()
     wire: Wire | None = None
     """None where no network lies between."""
+    to_do: Mapping[str, str] = field(default_factory=dict)
+    """What is not yet written of a service that was just begun. While there is something, the suite says that and no
+    more."""
 
     def applies(self, setting: str) -> bool:
         found = registry.spec(self.service).settings
@@ -272,6 +277,12 @@ def shows_whole_alone(harness: Harness) -> bool:
 
 def obeys_bandwidth(harness: Harness) -> bool:
     return harness.limits.obeys_bandwidth
+
+
+def named_outside() -> tuple[Harness, ...]:
+    """The harness that CONTRACT_HARNESS names, if it does."""
+    module, _, name = os.environ.get("CONTRACT_HARNESS", "").partition(":")
+    return (getattr(importlib.import_module(module), name),) if module else ()
 
 
 def needs(fits: Callable[[Harness], bool]) -> pytest.MarkDecorator:
