@@ -411,6 +411,24 @@ async def test_narrowing_the_terminal_keeps_everything_in_place(
         assert "MODIFIED" in screen_text(app)
 
 
+async def test_what_is_typed_ahead_is_text_and_after_it_keys(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    """On a slow line "/notes", Enter and what follows arrive in one go."""
+    app = console(service, questions)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        for key in ("slash", *"notes", "enter", "end"):
+            app.simulate_key(key)
+        await until(pilot, lambda: screen.local.listing.needle == "notes" and screen.local.table.has_focus)
+        assert app.screen is screen
+        assert not screen.local.prompt.display
+        for key in ("g", "end", *"/xdi", "escape", "tab"):
+            app.simulate_key(key)
+        await until(pilot, lambda: screen.remote.has_focus_within)
+        assert app.screen is screen
+
+
 async def test_while_typing_the_footer_shows_only_keys_that_work(
     service: StandInService, questions: StandInQuestions
 ) -> None:

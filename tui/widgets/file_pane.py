@@ -34,18 +34,28 @@ _CURED_IN_SETTINGS = frozenset({"authentication", "configuration", "credential_s
 
 
 class Prompt(Input):
-    """The line in which a filter or a place is typed."""
+    """The line in which a filter or a place is typed. Leaves the focus to the table beside it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "take it"),
-        Binding("escape", "leave", "leave it"),
+        Binding("enter", "submit", "take it", priority=True),
+        Binding("escape", "leave", "leave it", priority=True),
     ]
 
     class Left(Message):
         """Escape: neither filter nor place."""
 
     def action_leave(self) -> None:
+        self._hand_back()
         self.post_message(self.Left())
+
+    async def action_submit(self) -> None:
+        self._hand_back()
+        await super().action_submit()
+
+    def _hand_back(self) -> None:
+        """At once, as the keys have priority: what is typed ahead means the table."""
+        self.display = False
+        self.screen.set_focus(self.query_ancestor(FilePane).table)
 
 
 class FilePane(Vertical):
@@ -53,8 +63,9 @@ class FilePane(Vertical):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("backspace", "up", "to the folder above", show=False),
-        Binding("slash", "filter", "filter"),
-        Binding("g", "go_to", "go to"),
+        # With priority, and the focus moved at once: what is typed ahead is text, not the keys of this screen.
+        Binding("slash", "filter", "filter", priority=True),
+        Binding("g", "go_to", "go to", priority=True),
         Binding("o", "order", "order", show=False),
         Binding("r", "reload", "reload", show=False),
         Binding("ctrl+a", "mark_all", "select all that is listed", show=False),
@@ -65,7 +76,6 @@ class FilePane(Vertical):
     FilePane > .notice { display: none; height: auto; max-height: 60%; padding: 0 1; background: $surface; }
     FilePane > .notice.shown { display: block; }
     FilePane > Prompt { display: none; }
-    FilePane > Prompt.shown { display: block; }
     """
     table = query_one(LineTable)
     notice = query_one(".notice", Static)
@@ -303,27 +313,24 @@ class FilePane(Vertical):
         self.prompt.value = text
         self._filtering = filtering
         self.prompt.placeholder = placeholder
-        self.prompt.add_class("shown")
-        self.prompt.focus()
+        self.prompt.display = True
+        self.screen.set_focus(self.prompt)
 
-    def _close_prompt(self) -> None:
-        self.prompt.remove_class("shown")
-        self.table.focus()
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not (action in ("filter", "go_to") and self.prompt.has_focus)
 
     @on(Input.Changed)
     async def _filter(self, event: Input.Changed) -> None:
         event.stop()
-        if self._filtering and self.prompt.has_class("shown"):
+        if self._filtering:
             await self._arrange(self.listing.order, event.value)
 
     @on(Prompt.Left)
     async def _leave(self) -> None:
-        self._close_prompt()
         await self._arrange(self.listing.order, "")
 
     @on(Input.Submitted)
     def _submit(self, event: Input.Submitted) -> None:
         event.stop()
-        self._close_prompt()
         if not self._filtering and self.place is not None:
             self.open(self.place.typed(event.value))
