@@ -165,12 +165,14 @@ def json_option(function: F) -> F:
 
 
 def provider_option(function: F) -> F:
-    return click.option(
+    """`--provider NAME`, and what opens the store of its credentials."""
+    chosen = click.option(
         "--provider",
         "-p",
         metavar="NAME",
         help="Which provider; by default the only enabled one beside local, else local.",
-    )(function)
+    )
+    return chosen(passphrase_option(function))
 
 
 def passphrase_option(function: F) -> F:

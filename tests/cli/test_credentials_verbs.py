@@ -241,6 +241,16 @@ def test_another_passphrase_and_a_new_key(cli: Cli, cheap_vault: Paths, opened: 
     assert again.code == 0, again.err  # a key that fits no more keeps nobody out who has the passphrase
 
 
+@pytest.mark.parametrize(
+    "verb",
+    ["list", "upload", "download", "delete", "test-providers", "test-cycle", "transfers wait", "authorize",
+     "set-credentials", "remove-credentials", *(f"credentials {verb}" for verb in ("test", "set", "remove", "move",
+     "unlock", "create-vault", "import", "unattended", "recovery-kit", "add-passphrase", "renew-key", "remove-slot"))],
+)  # fmt: skip
+def test_a_verb_that_reads_credentials_takes_a_passphrase(cli: Cli, verb: str):
+    assert "--passphrase-fd" in cli(*verb.split(), "--help").out
+
+
 def test_move_to_the_vault_and_back(cli: Cli, paths: Paths, secret_service: SecretService):
     assert cli("set-credentials", "aws_s3", "-u", "AK", stdin="secret-1\n").code == 0
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)

@@ -14,7 +14,7 @@ from backup.cli import diagnostics
 from backup.cli.arguments import SIZE
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
-from backup.cli.session import Session, json_option, pass_session
+from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.cycle import CycleReport, CycleStep, StepName, Watcher, run_cycle
 from backup.open_providers import OpenProviders
 from backup.text import duration, size
@@ -29,6 +29,7 @@ _WORDS = {StepState.OK: "ok", StepState.FAILED: "failed", StepState.NOT_RUN: "no
 @click.command("test-cycle")
 @click.option("--provider", "-p", metavar="NAME", default="local", show_default=True, help="Which provider.")
 @click.option("--size", "size_bytes", type=SIZE, default="16MiB", show_default=True, help="Size of the random file.")
+@passphrase_option
 @json_option
 @pass_session
 def command(session: Session, output: Output, provider: str, size_bytes: int) -> int:

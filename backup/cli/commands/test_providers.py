@@ -9,7 +9,7 @@ import click
 
 from backup.cli import diagnostics
 from backup.cli.output import Output
-from backup.cli.session import Session, json_option, pass_session
+from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.text import duration
 from providers.errors import InvalidConfiguration, ProviderError
 from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepState
@@ -23,6 +23,7 @@ Outcome = ConnectionReport | ErrorInfo
 
 @click.command("test-providers")
 @click.argument("name", required=False)
+@passphrase_option
 @json_option
 @pass_session
 def command(session: Session, output: Output, name: str | None) -> int:

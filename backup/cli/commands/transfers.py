@@ -10,7 +10,7 @@ import click
 from backup.cli import diagnostics
 from backup.cli.follow import wait
 from backup.cli.output import Output
-from backup.cli.session import Session, json_option, pass_session
+from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.model import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot
 from backup.text import clock, rate, size
 
@@ -67,6 +67,7 @@ def list_transfers(session: Session, output: Output, job_id: int | None, maximum
 
 @command.command("wait")
 @click.argument("jobs", metavar="[JOB]...", nargs=-1, type=int)
+@passphrase_option
 @json_option
 @pass_session
 def wait_for(session: Session, output: Output, jobs: tuple[int, ...]) -> int:
