@@ -28,6 +28,22 @@ from providers.http_errors import connection_failure
 CONNECT_TIMEOUT_S: Final = 10.0
 
 
+def checked_address(url: str, setting: str, hint: str) -> str:
+    """The address that a setting names, without a '/' at its end; '' stays ''. Raises InvalidConfiguration, which never
+    repeats what may hold a password."""
+    trimmed = url.rstrip("/")
+    if not trimmed:
+        return ""
+    try:
+        parts = urlsplit(trimmed)
+        fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment or "@" in parts.netloc:
+        raise InvalidConfiguration(f"{setting}: not an address of the form https://host:port", field=setting, hint=hint)
+    return trimmed
+
+
 class Connection:
     """A socket, and a second descriptor of it that stays usable for breaking it off while TLS takes the first over."""
 

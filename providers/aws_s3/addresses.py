@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from providers.errors import InvalidConfiguration
 
 
@@ -13,25 +11,6 @@ def normal_prefix(prefix: str) -> str:
     if any(part in ("", ".", "..") for part in trimmed.split("/")) and trimmed:
         raise InvalidConfiguration(f"prefix: {prefix!r} has an empty part, '.' or '..'", field="prefix")
     return f"{trimmed}/" if trimmed else ""
-
-
-def checked_url(endpoint_url: str) -> str:
-    """An endpoint without a trailing '/'. Raises InvalidConfiguration, never repeating what may hold a password."""
-    url = endpoint_url.rstrip("/")
-    if not url:
-        return ""
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        fits = False
-    if not fits or parts.query or parts.fragment or "@" in parts.netloc:
-        raise InvalidConfiguration(
-            "endpoint_url: not an address of the form https://host:port",
-            field="endpoint_url",
-            hint="Example: https://s3.example.net",
-        )
-    return url
 
 
 def aws_url(region: str) -> str:

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from providers.aws_s3 import objects
-from providers.aws_s3.addresses import aws_url, checked_url, normal_prefix
+from providers.aws_s3.addresses import aws_url, normal_prefix
 from providers.aws_s3.credentials import KeySource
 from providers.aws_s3.facts import NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
 from providers.aws_s3.probes import Probes
@@ -24,7 +24,7 @@ from providers.aws_s3.uploads import MultipartUpload, SingleUpload
 from providers.aws_s3.wire import Endpoint, Request, Wire
 from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities
-from providers.connection import Calls
+from providers.connection import Calls, checked_address
 from providers.context import ProviderContext
 from providers.errors import (
     Conflict,
@@ -64,7 +64,7 @@ class S3Provider(BaseProvider):
         self._own = own
         self._keys = KeySource(own)
         self._prefix = normal_prefix(own.prefix)
-        self._endpoint_url = checked_url(own.endpoint_url)
+        self._endpoint_url = checked_address(own.endpoint_url, "endpoint_url", "Example: https://s3.example.net")
         self._opened: Wire | None = None
         self._facts: ServerFacts | None = None
         self._can: tuple[ServerFacts, Capabilities] | None = None
@@ -178,9 +178,12 @@ class S3Provider(BaseProvider):
 
     def _head(self, whole: str, key: str) -> Reply:
         try:
-            return self._wire.ask(Request("HeadObject", "HEAD", whole, headers=_WITH_CHECKSUMS), Calls())
+            reply = self._wire.ask(Request("HeadObject", "HEAD", whole, headers=_WITH_CHECKSUMS), Calls())
         except ProviderError as error:
             raise self._explained(error, key) from error
+        if "etag" not in reply.headers:  # every object of S3 has one; a portal's page, given for any name, mostly not
+            raise not_s3(reply)
+        return reply
 
     def _part_size(self, whole: str, found: RemoteFile) -> int | None:
         """Length of the first part; None where the server does not tell (it then answers for the whole object)."""

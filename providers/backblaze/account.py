@@ -159,7 +159,9 @@ class Account:
         """The headers of a file's newest version."""
         with self.session(calls) as session:
             found: dict[str, str] = session.get_file_info_by_name(self.bucket, name)
-            return found
+        if "x-bz-file-id" not in found:
+            raise replies.not_b2(200, found)
+        return found
 
     def open(self, name: str, first: int, last: int, calls: Calls) -> Answer:
         """Bytes `first` to `last` of a file, as they arrive; close it."""

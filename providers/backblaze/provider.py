@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, ClassVar, Final, cast
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from providers.backblaze.settings import Settings
 from providers.backblaze.uploads import LargeUpload, SmallUpload
 from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities, Deletion
+from providers.connection import checked_address
 from providers.connection_check import PROBE_PREFIX
 from providers.context import ProviderContext
 from providers.errors import (
@@ -59,7 +61,7 @@ class BackblazeProvider(BaseProvider):
         self._account = Account(
             key_id=own.application_key_id,
             key=own.application_key,
-            realm=_address(own.realm),
+            realm=checked_address(own.realm, "realm", "Leave it empty for https://api.backblazeb2.com."),
             bucket=own.container,
             timeout_s=own.timeout,
             count_call=self.context.count_call,
@@ -145,7 +147,7 @@ class BackblazeProvider(BaseProvider):
         try:
             return files.from_headers(self._account.head(name), key)
         except ProviderError as error:
-            if error.code or isinstance(error, RateLimited | Transient):
+            if error.code or isinstance(error, RateLimited | Transient | InvalidConfiguration):
                 raise
             if isinstance(error, NotFound):
                 raise NotFound(f"{key}: there is no such object", code="not_found") from None
@@ -154,8 +156,8 @@ class BackblazeProvider(BaseProvider):
 
     def _tell_why(self, name: str, key: str) -> None:
         """HEAD has no body to say why it was refused; GET has. Raises."""
-        for _ in FileRange(self._account, name, key, 0, 1, ""):
-            return
+        with closing(FileRange(self._account, name, key, 0, 1, "")) as reader:
+            next(iter(reader))
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
         name = files.checked_name(self._prefix, key)
@@ -264,11 +266,3 @@ class BackblazeProvider(BaseProvider):
 
     def close(self) -> None:
         self._account.close()
-
-
-def _address(realm: str) -> str:
-    if realm and (urlsplit(realm).scheme not in ("http", "https") or not urlsplit(realm).hostname):
-        raise InvalidConfiguration(
-            f"realm: {realm!r} is not an address", field="realm", hint="Write it as https://api.backblazeb2.com."
-        )
-    return realm

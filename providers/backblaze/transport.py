@@ -64,6 +64,8 @@ class Transport(B2Http):  # type: ignore[misc]
         _timeout: float | None = None,
     ) -> Response:
         """One attempt, whatever `try_count` says. `params` repeats a JSON body, as the SDK does it."""
+        if not _is_address(url):  # of those that the service itself names
+            raise replies.not_b2(200, {})
         call_name = name_of_call(urlsplit(url).path)
         response = self._open(method, url, headers, data, call_name)
         if response.status_code in (200, 206):
@@ -105,6 +107,14 @@ class Transport(B2Http):  # type: ignore[misc]
                 address = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
                 self._pools[parts.netloc] = Pool(address, timeout_s=self._timeout_s, setting="realm")
             return self._pools[parts.netloc]
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+    except ValueError:
+        return False
 
 
 def name_of_call(path: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from providers.connection import Calls, Pool
+from providers.connection import Calls, Pool, checked_address
 from providers.dropbox import replies
 from providers.dropbox.replies import Reply
 from providers.dropbox.tokens import Tokens
@@ -143,19 +143,13 @@ def _read(answer: Answer) -> Reply:
 
 
 def checked_endpoint(url: str) -> str:
-    """Without the slash at its end. Raises InvalidConfiguration for what would carry tokens over an open network."""
-    if not url:
-        return ""
-    try:
-        parts = urlsplit(url)
-        fits = parts.hostname and not (parts.query or parts.fragment or parts.path.strip("/") or "@" in parts.netloc)
-        safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1"))
-    except ValueError:
-        fits = safe = False
-    if not (fits and safe):
+    """Without its last slash. Raises InvalidConfiguration, also for what would carry tokens over an open network."""
+    address = checked_address(url, "endpoint_url", "Leave it empty for Dropbox.")
+    parts = urlsplit(address)
+    if address and (parts.path or (parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1"))):
         raise InvalidConfiguration(
             "endpoint_url: not an address of the form https://host:port (http:// only on this machine itself)",
             field="endpoint_url",
             hint="Leave it empty for Dropbox.",
         )
-    return url.rstrip("/")
+    return address

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from providers.connection import Calls, Pool
-from providers.errors import Authentication, InvalidConfiguration
+from providers.connection import Calls, Pool, checked_address
+from providers.errors import Authentication
 from providers.exchange import Answer, ask
 from providers.google_drive import replies
 from providers.google_drive.replies import Reply
@@ -121,17 +121,5 @@ def _no_token(stale: str) -> str:
 
 
 def checked_endpoint(endpoint_url: str) -> str:
-    """`endpoint_url` without its last slash; '' stays ''. Raises InvalidConfiguration."""
-    url = endpoint_url.rstrip("/")
-    if not url:
-        return ""
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        fits = False
-    if not fits or parts.query or parts.fragment or "@" in parts.netloc:
-        raise InvalidConfiguration(
-            "endpoint_url: not an address of the form https://host:port", field="endpoint_url", hint="Leave it empty."
-        )
-    return url
+    """Without its last slash; '' stays ''. Raises InvalidConfiguration."""
+    return checked_address(endpoint_url, "endpoint_url", "Leave it empty.")

@@ -265,41 +265,49 @@ def test_a_reply_that_is_cut_short_is_never_a_success(harness, root, at):
     assert (root.tmp / "target").read_bytes() == data
 
 
+NO_LISTINGS: list[str | bytes] = [
+    "<html><body>It works!</body></html>",
+    '{"a":' * 100_000,
+    "[" * 100_000,
+    b"\xff\xfe\x00",
+    "null",
+    "",
+    "{}",
+    '{"files": [{}], "entries": [{}]}',
+    '{"files": 5, "entries": 5}',
+    "<ListBucketResult><Contents/></ListBucketResult>",
+]
+
+
 @WIRED
-@pytest.mark.parametrize(
-    "page",
-    [
-        "<html><body>It works!</body></html>",
-        '{"a":' * 100_000,
-        "[" * 100_000,
-        b"\xff\xfe\x00",
-        "null",
-        "",
-        "{}",
-        '{"files": [{}], "entries": [{}]}',
-        '{"files": 5, "entries": 5}',
-        "<ListBucketResult><Contents/></ListBucketResult>",
-    ],
-    ids=[
-        "web page",
-        "deep object",
-        "deep list",
-        "no text",
-        "null",
-        "nothing",
-        "empty",
-        "no names",
-        "no list",
-        "no key",
-    ],
-)
-def test_a_page_of_a_web_server_is_no_listing(harness, root, page):
+def test_a_page_of_a_web_server_is_no_listing(harness, root):
     """Nor is anything else that the service would not say."""
-    root.wired.fault(Fault.status(200, page), when=harness.requests.listing, times=None)
-    with pytest.raises(ProviderError) as caught:
-        root.connect(max_retries=0).list_files()
-    assert not isinstance(caught.value, NotFound)
-    assert_safe(root, caught.value)
+    provider = root.connect(max_retries=0)
+    for page in NO_LISTINGS:
+        rule = root.wired.fault(Fault.status(200, page), when=harness.requests.listing, times=None)
+        with pytest.raises(ProviderError) as caught:
+            provider.list_files()
+        assert not isinstance(caught.value, NotFound)
+        assert_safe(root, caught.value)
+        rule.release()
+
+
+@WIRED
+@pytest.mark.parametrize("known", [False, True])
+def test_a_service_that_says_yes_and_means_nothing(harness, root, known):
+    """Every request succeeds, and no answer has what it should have: nothing is done, and nothing odd comes through."""
+    root.plant({"there": content(1000)})
+    provider = root.ready(max_retries=0) if known else root.connect(max_retries=0)
+    for page in ("{}", '"text"', "<a/>", ""):
+        rule = root.wired.fault(Fault.status(200, page), times=None)
+        for operation in Operation:
+            if operation is Operation.DELETE and known:
+                continue  # there are services whose yes to that is all they say
+            with pytest.raises(ProviderError) as caught:
+                run(operation, harness, root, provider)
+            assert_safe(root, caught.value)
+        rule.release()
+    assert gone(root.tmp, but=("source.bin",)) == []
 
 
 @WIRED

@@ -366,3 +366,13 @@ def test_nothing_logs_a_key_or_a_token(root, caplog):
     root.b2.expire_tokens()
     assert keys(provider) == {"x"}
     assert not [record for record in caplog.records if any(secret in record.getMessage() for secret in root.secrets)]
+
+
+@pytest.mark.parametrize(
+    "realm", ["http://[::1", "https://u:pw@b2.test", "b2.test", "https://b2.test:port", "ftp://b2"]
+)
+def test_a_realm_that_is_no_address_is_named_without_its_password(realm):
+    with pytest.raises(InvalidConfiguration, match="realm") as caught:
+        registry.load("backblaze")({"container": "c", "realm": realm})
+    assert caught.value.field == "realm"
+    assert "pw" not in caught.value.message

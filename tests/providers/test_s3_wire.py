@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import filecmp
 import hashlib
 import io
 import os
@@ -10,6 +11,7 @@ import socket
 import ssl
 import threading
 import time
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -448,6 +450,30 @@ def test_timeout_is_how_long_no_byte_moved(mute, size):
     assert 0.9 < time.monotonic() - began < 3
 
 
+def test_parts_under_way_cost_no_memory(rclone_s3, tmp_path):
+    """Five at once, up and down, take less than half of one of them."""
+    part, size = 8 << 20, 40 << 20
+    path = tmp_path / "source"
+    with path.open("wb") as file:
+        for block in range(size >> 20):
+            file.write(bytes([block]) * (1 << 20))
+    with stub(stored) as server:
+        provider = server.provider(
+            endpoint_url=rclone_s3.url, container=rclone_s3.new_bucket(), access_key=ACCESS_KEY, secret_key=SECRET_KEY,
+            upload_chunk_size=part, connection_pool_size=5, timeout=60,
+        )  # fmt: skip
+        provider.learn()
+        tracemalloc.start()
+        try:
+            provider.upload(path, "x")
+            provider.download("x", tmp_path / "target")
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak_bytes < part / 2
+    assert filecmp.cmp(path, tmp_path / "target", shallow=False)
+
+
 def test_facts_are_learnt_once_and_remembered(rclone_s3):
     facts = FactsInMemory()
     calls: list[str] = []
@@ -573,7 +599,7 @@ def test_of_many_deleted_what_the_service_was_too_busy_for_may_be_tried_again():
 
 
 def test_a_name_that_xml_cannot_hold_is_deleted_on_its_own():
-    with stub(lambda method, *_: (200 if method == "HEAD" else 204, {}, b"")) as server:
+    with stub(lambda method, *_: (200 if method == "HEAD" else 204, {"ETag": "x"}, b"")) as server:
         assert server.provider().remove_many(["a\x01b"]) == {}
         assert [(method, path) for method, path, *_ in server.seen][-1] == ("DELETE", "/bucket/a%01b")
 
