@@ -98,7 +98,7 @@ class ProvidersScreen(ModeScreen):
         else:
             service = services.get(info.type)
             outcome = self._reports.get(info.name, info.last_report)
-            self.detail.show(info, service.container_word if service else "container", outcome)
+            self.detail.show(info, service.container_word if service else "container", outcome, self.bridge.store)
             if info.name == self._checking:
                 self.detail.show_running(self._told)
         self.refresh_bindings()

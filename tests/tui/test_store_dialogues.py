@@ -72,9 +72,12 @@ async def test_later_leaves_it_locked_and_says_so_and_u_asks_again() -> None:
         await pilot.press("3")
         await sees(pilot, "waiting: store locked · u unlocks", "u unlock")
         assert len(app.screen_stack) == 1
+        await pilot.press("1", "down")
+        await sees(pilot, "credentials  ▲ the vault is locked · u opens it", "1 waiting, the vault is locked")
         await pilot.press("u")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "vault ready")
+        await sees(pilot, "credentials  in the credential store")
         assert "u unlock " not in screen_text(app)
 
 

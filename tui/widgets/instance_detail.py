@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.getters import query_one
 from textual.widgets import Static
 
-from backup.model import InstanceInfo, ServiceInfo
+from backup.model import InstanceInfo, ServiceInfo, StoreStatus
 from providers.report import CheckStep, ConnectionReport, ErrorInfo
 from tui.text import safe
 from tui.theme import STYLES, Tone
@@ -43,13 +43,19 @@ class InstanceDetail(VerticalScroll):
         yield CheckSteps()
         yield Problem()
 
-    def show(self, info: InstanceInfo, container_word: str, outcome: ConnectionReport | ErrorInfo | None) -> None:
-        """`outcome` is of a check since the console opened."""
+    def show(
+        self,
+        info: InstanceInfo,
+        container_word: str,
+        outcome: ConnectionReport | ErrorInfo | None,
+        store: StoreStatus | None,
+    ) -> None:
+        """`outcome` is of a check since the console opened; `store` keeps its credentials, where it has any."""
         now_s = time.time()
         name = "" if info.name == info.type else f"  {safe(info.name)}"
         report = outcome if isinstance(outcome, ConnectionReport) else None
         heading = last_check(info, report, now_s)
-        self._draw(f"{safe(info.title)}{name}", facts(info, container_word, now_s), heading)
+        self._draw(f"{safe(info.title)}{name}", facts(info, container_word, store), heading)
         if info.problem is not None:
             self._trouble(explain(info.problem, container_word=container_word))
         self.steps.container_word = container_word

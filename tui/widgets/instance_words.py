@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from textual.content import Content
 
-from backup.model import InstanceInfo, InstanceState, ServiceInfo
+from backup.model import InstanceInfo, InstanceState, ServiceInfo, StoreState, StoreStatus
 from providers.report import ConnectionReport
 from tui.text import cut_end, duration, safe, size, when
 from tui.theme import STYLES, Tone
+from tui.widgets.one_line import store_noun
 
 STATES: Final[dict[InstanceState, tuple[str, str, Tone]]] = {
     InstanceState.READY: ("●", "ready · enabled", Tone.PROVED),
@@ -18,6 +19,13 @@ STATES: Final[dict[InstanceState, tuple[str, str, Tone]]] = {
     InstanceState.UNAVAILABLE: ("✖", "cannot be used here", Tone.FAILED),
     InstanceState.INVALID: ("✖", "settings are wrong", Tone.FAILED),
 }
+_SHUT: Final = {
+    StoreState.LOCKED: "is locked · u opens it",
+    StoreState.NO_COLLECTION: "is not set up · u makes it",
+    StoreState.UNAVAILABLE: "is not there · u says why",
+    StoreState.HUNG: "does not answer · u says why",
+}
+"""Why the credentials of an instance that is ready cannot be read now."""
 _LABEL_WIDTH: Final = 13
 _DAY_S: Final = 86_400.0
 
@@ -61,7 +69,7 @@ def not_set_up(service: ServiceInfo, width: int) -> Content:
     return Content.assemble(sign, (safe(service.title), STYLES[Tone.PLAIN]), (f"\n  {word}", STYLES[Tone.MUTED]))
 
 
-def facts(info: InstanceInfo, container_word: str, now_s: float) -> Content:
+def facts(info: InstanceInfo, container_word: str, store: StoreStatus | None) -> Content:
     """State, place, credentials, upload settings: one labelled line each."""
     sign, word, tone = STATES[info.state]
     lines = [_fact("state", f"{sign} {word}", tone)]
@@ -72,7 +80,7 @@ def facts(info: InstanceInfo, container_word: str, now_s: float) -> Content:
     for key in ("endpoint_url", "region", "prefix"):
         if info.settings.get(key):
             lines.append(_fact(key.partition("_")[0], str(info.settings[key])))
-    lines.append(_fact("credentials", *_credentials(info)))
+    lines.append(_fact("credentials", *_credentials(info, store)))
     lines.append(_fact("upload", _upload(info.settings)))
     return Content("\n").join(lines)
 
@@ -93,10 +101,12 @@ def _fact(label: str, text: str, tone: Tone = Tone.PLAIN) -> Content:
     return Content.assemble((label.ljust(_LABEL_WIDTH), STYLES[Tone.MUTED]), (safe(text), STYLES[tone]))
 
 
-def _credentials(info: InstanceInfo) -> tuple[str, Tone]:
+def _credentials(info: InstanceInfo, store: StoreStatus | None) -> tuple[str, Tone]:
     if info.has_credentials is None:
         return "none needed", Tone.PLAIN
     if info.has_credentials:
+        if store is not None and store.state in _SHUT:
+            return f"▲ the {store_noun(store)} {_SHUT[store.state]}", Tone.WAITING
         return "in the credential store", Tone.PLAIN
     return "none kept here: the service's own chain is asked", Tone.MUTED
 
