@@ -12,33 +12,37 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 SKIPPING = {
-    "in a test": "import pytest\ndef test_it():\n    pytest.skip('no server here')\n",
-    "by a mark": "import pytest\n@pytest.mark.skip(reason='no server here')\ndef test_it(): ...\n",
-    "a whole module": "import pytest\npytest.skip('no server here', allow_module_level=True)\n",
+    "test_in_a_test.py": "import pytest\ndef test_it():\n    pytest.skip('no server here')\n",
+    "test_by_a_mark.py": "import pytest\n@pytest.mark.skip(reason='no server here')\ndef test_it(): ...\n",
+    "test_a_whole_module.py": "import pytest\npytest.skip('no server here', allow_module_level=True)\n",
 }
 
 
-def run(file: Path, require_all: str) -> subprocess.CompletedProcess[str]:
-    options = ("-p", "tests.conftest", "-p", "no:cacheprovider", f"--rootdir={ROOT}")
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    for name, text in SKIPPING.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def run(folder: Path, require_all: str) -> subprocess.CompletedProcess[str]:
+    options = ("-p", "tests.conftest", "-p", "no:cacheprovider", f"--rootdir={ROOT}", "--continue-on-collection-errors")
     environment = {**os.environ, "REQUIRE_ALL": require_all}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *options, file],
+        [sys.executable, "-m", "pytest", *options, folder],
         capture_output=True, text=True, timeout=60, check=False, cwd=ROOT, env=environment,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("how", SKIPPING)
-def test_a_skip_fails_where_everything_is_required(how: str, tmp_path: Path):
-    file = tmp_path / "test_sample.py"
-    file.write_text(SKIPPING[how])
-    done = run(file, "1")
+def test_a_skip_fails_where_everything_is_required(samples: Path):
+    done = run(samples, "1")
     assert done.returncode != 0
+    assert "1 failed, 2 errors in" in done.stdout
+    assert done.stdout.count("skipped, but REQUIRE_ALL=1") >= len(SKIPPING)
     assert "no server here" in done.stdout
 
 
-def test_elsewhere_a_skip_is_a_skip(tmp_path: Path):
-    file = tmp_path / "test_sample.py"
-    file.write_text(SKIPPING["in a test"])
-    done = run(file, "")
+def test_elsewhere_a_skip_is_a_skip(samples: Path):
+    done = run(samples, "")
     assert done.returncode == 0
-    assert "1 skipped" in done.stdout
+    assert "3 skipped in" in done.stdout

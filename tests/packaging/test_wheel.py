@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from backup.paths import Paths
 
 ROOT = Path(__file__).resolve().parents[2]
 _PARTS = ("pyproject.toml", "README.md", "backup", "providers", "screens", "tui", "tests/__init__.py")
 
 
-def run(*command: str | Path, **environment: str) -> str:
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=110, check=False, env={**os.environ, **environment}
-    )
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -40,12 +42,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("installed")
+    """The wheel in an environment of its own. What it depends on is lent from this one: no network."""
+    environment = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--without-pip", environment)
     run(
-        *(sys.executable, "-m", "pip", "install", wheel, "--target", target),
+        *(sys.executable, "-m", "pip", "--python", environment / "bin" / "python", "install", wheel),
         *("--no-deps", "--no-index", "--disable-pip-version-check", "--quiet"),
     )
-    return target
+    (site,) = environment.glob("lib/python*/site-packages")
+    (site / "lent.pth").write_text(
+        sysconfig.get_path("purelib") + "\n"
+    )  # behind its own; .pth files there are not read
+    return environment
 
 
 def in_tree(pattern: str) -> set[str]:
@@ -66,15 +74,24 @@ def test_nothing_else_is_in_it(wheel: Path):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"backup", "providers", "screens", "tui"}
 
 
+def test_it_asks_for_what_the_project_asks_for(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA"))
+    lines = [line.partition(": ")[2] for line in metadata.splitlines() if line.startswith("Requires-Dist: ")]
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert set(map(Requirement, lines)) == set(map(Requirement, listed))
+
+
 @pytest.mark.parametrize("command", ["homeserver-backup", "backup-venv"])
-def test_both_commands_run(installed: Path, command: str, tmp_path: Path):
-    # As in an environment of its own: our packages from there, theirs from here, nothing from this folder.
-    script = f"import sys; sys.path.insert(0, {str(installed)!r}); sys.argv[0] = {command!r}\n"
-    entry = (installed / "bin" / command).read_text().partition("\n")[2]
-    (tmp_path / "entry.py").write_text(script + entry)
-    version = run(sys.executable, "-P", tmp_path / "entry.py", "--version")
-    assert version.startswith("homeserver-backup ")
-    place = "import sys, backup; print(backup.__file__)"
-    assert str(installed) in run(
-        sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(installed)!r}); {place}"
-    )
+def test_both_commands_run(installed: Path, command: str, paths: Paths, tmp_path: Path):
+    """From the installed files alone, standing elsewhere."""
+    program = installed / "bin" / command
+    assert run(program, "--version", cwd=tmp_path).startswith("homeserver-backup ")
+    assert f"Usage: {command} " in run(program, "--help", cwd=tmp_path)
+    place = run(installed / "bin" / "python", "-c", "import backup; print(backup.__file__)", cwd=tmp_path)
+    assert place.startswith(str(installed))
+
+
+def test_the_installed_program_proves_local_storage(installed: Path, paths: Paths, tmp_path: Path):
+    said = run(installed / "bin" / "homeserver-backup", "test-cycle", "--size", "1MiB", cwd=tmp_path)
+    assert "passed in" in said
