@@ -99,10 +99,16 @@ class TransferRows:
             Cell.of(destination(item), Tone.MUTED, middle=True),
             Cell.of(amount(item)),
         ]
-        if item.state is ItemState.RUNNING and item.job_kind is not JobKind.DELETE and not item.verifying:
+        if moves(item):
             return [*first, *_moving(item, widths[_PROGRESS])]
         words, tone = state_words(item)
         return [*first, Cell.of(words, tone, columns=3)]
+
+
+def moves(item: ItemView) -> bool:
+    """Whether a bar says enough: bytes are moving, or are about to for the first time."""
+    carries = item.state is ItemState.RUNNING and item.job_kind is not JobKind.DELETE and not item.verifying
+    return carries and (item.rate_bytes_per_s > 0 or item.attempts <= 1)
 
 
 def destination(item: ItemView) -> str:
@@ -138,8 +144,10 @@ def state_words(item: ItemView) -> tuple[str, Tone]:
     match item.state:
         case ItemState.RUNNING if item.verifying:
             return ("all sent · verifying", Tone.GOING)
-        case ItemState.RUNNING:
+        case ItemState.RUNNING if item.job_kind is JobKind.DELETE:
             return ("deleting", Tone.WAITING)
+        case ItemState.RUNNING:
+            return (_joined("trying again", f"attempt {item.attempts}", _kept(item)), Tone.WAITING)
         case ItemState.QUEUED:
             return (_joined("queued", _kept(item)), Tone.MUTED)
         case ItemState.WAITING:

@@ -32,6 +32,7 @@ def one_of_each() -> list[ItemView]:
         item(7, ItemState.DONE, proof=Proof.MATCHED, sha256=SHA, elapsed_s=4.0, bytes_done=1000),
         item(8, ItemState.FAILED, error=QUOTA),
         item(9, ItemState.CANCELLED),
+        item(11, ItemState.RUNNING, size_bytes=100 * MIB, bytes_done=64 * MIB, attempts=2),
         item(10, ItemState.SKIPPED, error=ErrorInfo("unsupported", "a symbolic link")),
     ]
 
@@ -62,6 +63,7 @@ EXPECTED = {
     "file-7.bin": ("✔", ["sha-256 9f3c81…e1 agrees · 4.0 s"]),
     "file-8.bin": ("✖", ["no room left · r to retry"]),
     "file-9.bin": ("✖", ["cancelled · r begins anew"]),
+    "file-11.bin": ("▲", ["trying again · attempt 2"]),
     "file-10.bin": ("–", ["skipped · a symbolic link"]),
 }
 

@@ -8,11 +8,11 @@ import time
 from textual.content import Content
 from textual.widgets import Static
 
-from backup.model import ItemState, ItemView, JobKind
+from backup.model import ItemView, JobKind
 from providers.capabilities import Proof
 from tui.text import chopped, done_of, duration, fit, safe, when
 from tui.theme import STYLES, Tone
-from tui.transfer_rows import state_words
+from tui.transfer_rows import moves, state_words
 from tui.words import error_content
 
 _LABEL_CELLS = 12
@@ -25,8 +25,7 @@ _PROOFS = {
 
 def details(item: ItemView, now: float) -> list[tuple[str, str, Tone]]:
     """Label, text, tone; the text is safe."""
-    moving = item.state is ItemState.RUNNING and not item.verifying
-    words, tone = ("under way", Tone.GOING) if moving else state_words(item)
+    words, tone = ("under way", Tone.GOING) if moves(item) else state_words(item)
     there = safe(f"{item.instance} · {item.key}")
     here = safe(item.local_path)
     source, target = (there, here) if item.job_kind is JobKind.DOWNLOAD else (here, there)
