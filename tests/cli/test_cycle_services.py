@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backup.cli.diagnostics import ExitCode
 from backup.paths import Paths
 from providers import registry, settings
 from providers.secret import Secret
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.contract.harnesses import HARNESSES
 from tests.credentials_fixture import SecretService
+from tests.servers.fault_proxy import FaultProxy
+from tests.servers.faults import Fault, Side, any_request
+from tests.servers.s3_server import S3Server
 
 CHOSEN = {harness.service: harness for harness in HARNESSES}
 
@@ -56,8 +61,41 @@ def test_cycle(program: Cli, configured: list[str]):
 
 @pytest.mark.parametrize("configured", [list(registry.EMBEDDED)], indirect=True, ids=["all"])
 def test_all_five_are_checked_together(program: Cli, configured: list[str]):
-    result = program("test-providers", "--json")
+    result = program("test-providers", "--all", "--json")
     assert result.code == 0, result.err
     found = {each["name"]: each for each in result.json()["providers"]}
     assert set(found) == set(configured)
     assert all(each["ok"] and len(each["steps"]) == 5 for each in found.values())
+
+
+def test_the_enabled_ones_are_checked_at_the_same_time(
+    program: Cli,
+    paths: Paths,
+    moto_s3: S3Server,
+    moto_proxy: FaultProxy,
+    rclone_s3: S3Server,
+    rclone_proxy: FaultProxy,
+    aws_credentials: None,
+):
+    """Both answers are held back until both were asked; the table tells step and time, then cause and cure."""
+    wrong = s3_instance(moto_s3, "no-such-bucket", port=moto_proxy.port, timeout=60)
+    right = s3_instance(rclone_s3, rclone_s3.new_bucket(), port=rclone_proxy.port, timeout=60)
+    idle = {**right, "enabled": False}
+    write_config(paths, wrong=wrong, right=right, idle=idle)
+    rules = [proxy.fault(Fault.stall(Side.RESPONSE, at=None), when=any_request) for proxy in (moto_proxy, rclone_proxy)]
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(program, "test-providers")
+        for rule in rules:
+            rule.wait_held()
+        for rule in rules:
+            rule.release()
+        result = running.result()
+    assert result.code == ExitCode.NOT_FOUND
+    rows = [line.split() for line in result.out.splitlines()]
+    assert rows[0] == ["PROVIDER", "STEP", "STATE", "TIME", "DETAIL"]
+    assert {row[0] for row in rows[1:]} == {"local", "wrong", "right"}
+    assert [row[0] for row in rows if "failed" in row] == ["wrong"]
+    assert "wrong failed its check" in result.err
+    assert "no-such-bucket does not exist" in result.err
+    assert "Check the name in container" in result.err
+    assert "not enabled, and so not checked: idle" in result.err

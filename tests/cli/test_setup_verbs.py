@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,8 @@ def test_the_settings_of_a_service_are_described(cli: Cli):
     shown = cli("get-config", "aws_s3", "--describe")
     assert shown.code == 0
     assert "endpoint_url" in shown.out
+    assert re.search(r"max_retries +integer, 0\.\.20 +3 +How often", shown.out)
+    assert "Example: https://s3.example.net" in shown.out
     fields = {item["name"]: item for item in cli("get-config", "--describe", "--json").json()["services"]["aws_s3"]}
     assert fields["secret_key"]["secret"]
     assert fields["secret_key"]["default"] is None
@@ -163,7 +166,10 @@ def test_enabling_checks_first_and_disabling_undoes(cli: Cli, paths: Paths, tmp_
 def test_checks_run_for_all_and_are_remembered(cli: Cli, tmp_path: Path):
     cli("set-config", "disk", "type", "local")
     cli("set-config", "disk", "container", str(tmp_path / "gone"))
-    result = cli("test-providers", "--json")
+    plain = cli("test-providers", "--json")
+    assert (plain.code, [item["name"] for item in plain.json()["providers"]]) == (0, ["local"])
+    assert "not enabled, and so not checked: disk" in plain.err
+    result = cli("test-providers", "--all", "--json")
     assert result.code == ExitCode.NOT_FOUND
     assert "disk failed its check" in result.err
     outcome = {item["name"]: item for item in result.json()["providers"]}

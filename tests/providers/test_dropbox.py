@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from providers.errors import (
     InvalidName,
     NotFound,
     PermissionDenied,
+    RateLimited,
     Transient,
 )
 from providers.secret import Secret
@@ -218,6 +220,28 @@ def test_cut_at_60_percent_and_resumed_without_sending_again(root):
     assert root.stored() == {"x": data}
     assert root.wired.body_bytes(sends) <= len(data) + part
     assert root.wired.count(dropbox_requests.start) == 1
+
+
+def test_requests_are_of_4_mib_unless_set_otherwise(root):
+    """So that progress moves, and no more than that lies in memory."""
+    progress = Progress()
+    provider = root.connect(upload_chunk_size=Settings().upload_chunk_size)
+    upload(provider, source(root.tmp, content(9 * MIB)), "x", progress=progress)
+    sent = [request.body_bytes for request in root.wired.requests if dropbox_requests.append(4 * MIB)(request)]
+    assert sent == [4 * MIB, 4 * MIB, MIB]
+    done = [figure for figure, _ in progress.calls]
+    assert max(later - earlier for earlier, later in itertools.pairwise(done)) <= MIB
+
+
+def test_a_limit_of_requests_that_stays_comes_to_an_end(root):
+    """The SDK of Dropbox would try for ever; here the settings say how often, and Retry-After how long."""
+    times = FakeTime()
+    provider = root.ready(context=ProviderContext(sleep=times.sleep), max_retries=2)
+    root.wired.fault(dropbox_errors.too_many_requests(300), times=None)
+    with pytest.raises(RateLimited) as caught:
+        upload(provider, source(root.tmp, content(1000)), "x")
+    assert caught.value.retry_after_s == 300
+    assert times.slept == [300, 300]
 
 
 def test_a_part_of_which_the_server_kept_a_piece(root, server):

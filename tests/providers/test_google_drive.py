@@ -91,6 +91,17 @@ def stored(server: DriveServer) -> list[tuple[str, bytes]]:
     return sorted((path, item.data) for path, item in server.store.walk(server.store.folder("Backups")))
 
 
+def test_what_we_know_of_a_file_is_kept_in_app_properties(server, connect, tmp_path):
+    """And nothing of it in what other programs see: no description, no name of ours."""
+    path = source(tmp_path, b"content")
+    result = upload(connect(), path, "x")
+    ((_, item),) = server.store.walk(server.store.folder("Backups"))
+    properties = item.facts["appProperties"]
+    assert properties["mtime_ns"] == str(path.stat().st_mtime_ns)
+    assert properties["sha256"] == result.sha256
+    assert set(item.facts) & {"description", "properties"} == set()
+
+
 # Names that several files have
 
 

@@ -9,6 +9,8 @@ import pytest
 
 import providers
 from providers import registry, settings
+from providers.errors import InvalidConfiguration
+from providers.settings import FieldKind
 
 ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
 SECTIONS = ["Overview", "Configuration", "Setup Instructions", "Usage Examples", "Troubleshooting", "Security Features"]
@@ -55,3 +57,26 @@ def test_the_classes_of_b2_s_price_list_are_those_that_status_counts():
     assert cls is not None
     rows = re.findall(r"^\| ([ABC]) \| .+? \| (.+) \|$", readme("backblaze"), re.MULTILINE)
     assert {kind: letter for letter, used in rows for kind in re.findall(r"`(b2_\w+)`", used)} == cls.price_classes
+
+
+@pytest.mark.parametrize("service", registry.EMBEDDED)
+def test_every_setting_can_be_drawn(service):
+    """What a form, the command line and the tables need of each: a label, a sentence, a unit, limits that are kept."""
+    cls = registry.spec(service).settings
+    assert cls is not None
+    for field in settings.describe(cls):
+        assert field.label[:1].isupper(), field.name
+        assert field.help.endswith("."), field.name
+        assert field.secret is field.name.endswith(("_token", "secret", "_key", "_salt", "_json")) or (
+            field.name in {"credentials_key", "access_key", "app_key"} and not field.secret
+        )
+        assert not (field.secret and field.placeholder), field.name
+        assert (field.kind is FieldKind.BYTES) is field.unit.startswith("bytes")
+        for limit, beyond in ((field.minimum, -1), (field.maximum, 1)):
+            if limit is not None:
+                with pytest.raises(InvalidConfiguration, match=field.name):
+                    settings.parse(cls, field.name, f"{limit + beyond:.12g}")
+        if field.required and not field.secret:
+            with pytest.raises(InvalidConfiguration, match="must not be empty"):
+                settings.parse(cls, field.name, "")
+            assert field.placeholder, field.name

@@ -28,7 +28,7 @@ def command(session: Session, output: Output, name: str | None, describe: bool, 
     \b
     JSON: {"file", "providers": {"<name>": {"type", "<setting>": value, ...}}}
     JSON with --describe: {"services": {"<service>": [{"name", "kind", "label", "help", "unit", "required", "default",
-    "choices", "secret", "advanced"}]}}
+    "choices", "minimum", "maximum", "placeholder", "secret", "advanced"}]}}
     """
     if capabilities_table:
         for line in tables.capabilities():
@@ -66,7 +66,7 @@ def _describe(session: Session, output: Output, name: str | None) -> None:
         output.line(f"{service.name} ({service.title}): {service.summary}")
         if service.unavailable:
             output.line(f"unavailable: {service.unavailable}")
-        rows = [[field.name, _kind(field), _default(field), field.help] for field in service.fields]
+        rows = [[field.name, _kind(field), _default(field), _meaning(field)] for field in service.fields]
         output.table(["SETTING", "KIND", "DEFAULT", "MEANING"], rows)
         output.line()
     output.document({"services": {service.name: [_field(field) for field in service.fields] for service in services}})
@@ -88,7 +88,19 @@ def _services(session: Session, name: str | None) -> list[ServiceInfo]:
 def _kind(field: SettingField) -> str:
     kind = "/".join(field.choices) or field.kind.value
     unit = f" ({field.unit})" if field.unit and field.unit != field.kind.value else ""
-    return f"{kind}{unit}{', required' if field.required else ''}"
+    return f"{kind}{unit}{_limits(field)}{', required' if field.required else ''}"
+
+
+def _limits(field: SettingField) -> str:
+    if field.minimum is None and field.maximum is None:
+        return ""
+    low = "" if field.minimum is None else f"{field.minimum:.12g}"
+    high = "" if field.maximum is None else f"{field.maximum:.12g}"
+    return f", {low}..{high}"
+
+
+def _meaning(field: SettingField) -> str:
+    return f"{field.help} Example: {field.placeholder}" if field.placeholder else field.help
 
 
 def _default(field: SettingField) -> str:
@@ -105,6 +117,9 @@ def _field(field: SettingField) -> dict[str, Any]:
         "required": field.required,
         "default": None if field.secret else field.default,
         "choices": list(field.choices),
+        "minimum": field.minimum,
+        "maximum": field.maximum,
+        "placeholder": field.placeholder,
         "secret": field.secret,
         "advanced": field.advanced,
     }

@@ -23,11 +23,12 @@ Outcome = ConnectionReport | ErrorInfo
 
 @click.command("test-providers")
 @click.argument("name", required=False)
+@click.option("--all", "also_disabled", is_flag=True, help="Also those that are not enabled.")
 @passphrase_option
 @json_option
 @pass_session
-def command(session: Session, output: Output, name: str | None) -> int:
-    """Check the connection of provider NAME, or of all, step by step.
+def command(session: Session, output: Output, name: str | None, also_disabled: bool) -> int:
+    """Check the connection of provider NAME, or of all that are enabled, at the same time and step by step.
 
     Each step is shown with its time; the first failure with its cause and cure. The result is remembered: a passed
     check lets a provider be enabled.
@@ -36,7 +37,7 @@ def command(session: Session, output: Output, name: str | None) -> int:
     JSON: {"providers": [{"name", "ok", "checked_at", "steps": [{"name", "state", "detail", "elapsed_s", "error"}],
     "error": {"kind", "message", "hint", "code"} or null}]}
     """
-    names = [session.service.instance(name).name] if name else [info.name for info in session.service.instances()]
+    names = [session.service.instance(name).name] if name else _names(session, also_disabled)
     session.open_store_for(*names)
     with contextlib.closing(session.questions), ThreadPoolExecutor(_PARALLEL) as threads:
         outcomes = dict(zip(names, threads.map(lambda item: check(session, item), names), strict=True))
@@ -48,6 +49,14 @@ def command(session: Session, output: Output, name: str | None) -> int:
         if failure:
             diagnostics.explain(f"{item} failed its check", failure)
     return diagnostics.combined(failure.kind for failure in failures.values() if failure)
+
+
+def _names(session: Session, also_disabled: bool) -> list[str]:
+    infos = session.service.instances()
+    left_out = [info.name for info in infos if not (info.enabled or also_disabled)]
+    if left_out:
+        diagnostics.note(f"not enabled, and so not checked: {', '.join(left_out)} (--all checks them too)")
+    return [info.name for info in infos if info.name not in left_out]
 
 
 def check(session: Session, name: str) -> Outcome:
