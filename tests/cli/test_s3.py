@@ -53,6 +53,35 @@ def test_the_whole_path_with_a_keyring_and_no_secret_anywhere(
     assert SECRET_KEY.encode() not in paths.journal_file.read_bytes()
 
 
+def test_two_instances_at_two_endpoints_stand_side_by_side(
+    cli: Cli, paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None, tmp_path: Path
+):
+    """One worker, one name at both: what is done at one does not touch the other, also when that is away."""
+    buckets = {"here": rclone_s3.new_bucket(), "there": rclone_s3.new_bucket()}
+    ports = {"here": rclone_s3.port, "there": rclone_proxy.port}
+    write_config(
+        paths,
+        **{name: s3_instance(rclone_s3, bucket, port=ports[name], timeout=10) for name, bucket in buckets.items()},
+    )
+    source = tmp_path / "file"
+    for name in buckets:
+        source.write_text(name)
+        result = cli("upload", str(source), "--provider", name, "--to", "x/")
+        assert result.code == 0, result.err
+    for name, bucket in buckets.items():
+        assert rclone_s3.objects(bucket) == {"x/file": name.encode()}
+        assert cli("list", "--provider", name, "x/", "--json").json()["files"][0]["name"] == "x/file"
+    shown = {
+        each["name"]: each["settings"]["endpoint_url"]
+        for each in cli("list-providers", "--json").json()["instances"][1:]
+    }
+    assert shown == {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    with rclone_proxy.refusing():
+        assert cli("list", "--provider", "there").code == ExitCode.NETWORK
+        assert cli("delete", "--yes", "--provider", "here", "x/file").code == 0
+    assert [rclone_s3.objects(bucket) for bucket in buckets.values()] == [{}, {"x/file": b"there"}]
+
+
 @pytest.fixture
 def bucket(paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None) -> str:
     """An instance `s3` behind the fault proxy; its bucket."""
