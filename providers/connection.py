@@ -26,6 +26,7 @@ from providers.errors import InvalidConfiguration, ProviderError, Transient
 from providers.http_errors import connection_failure
 
 CONNECT_TIMEOUT_S: Final = 10.0
+_HERE: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def checked_address(url: str, setting: str, hint: str) -> str:
@@ -42,6 +43,20 @@ def checked_address(url: str, setting: str, hint: str) -> str:
     if not fits or parts.query or parts.fragment or "@" in parts.netloc:
         raise InvalidConfiguration(f"{setting}: not an address of the form https://host:port", field=setting, hint=hint)
     return trimmed
+
+
+def checked_endpoint(url: str, setting: str = "endpoint_url", hint: str = "Leave it empty.") -> str:
+    """The same for a service that keys or tokens are sent to as they are: refuses also what would carry them over an
+    open network, and a path."""
+    address = checked_address(url, setting, hint)
+    parts = urlsplit(address)
+    if address and (parts.path or (parts.scheme == "http" and parts.hostname not in _HERE)):
+        raise InvalidConfiguration(
+            f"{setting}: not an address of the form https://host:port (http:// only on this machine itself)",
+            field=setting,
+            hint=hint,
+        )
+    return address
 
 
 class Connection:

@@ -9,14 +9,14 @@ from typing import Any, ClassVar, Final, cast
 from urllib.parse import urlsplit
 
 from providers.backblaze import files, replies, versions
-from providers.backblaze.account import Account
+from providers.backblaze.account import REALM, Account
 from providers.backblaze.learning import Learner
 from providers.backblaze.reader import FileRange
 from providers.backblaze.settings import Settings
 from providers.backblaze.uploads import LargeUpload, SmallUpload
 from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities, Deletion
-from providers.connection import checked_address
+from providers.connection import checked_endpoint
 from providers.connection_check import PROBE_PREFIX
 from providers.context import ProviderContext
 from providers.errors import (
@@ -61,7 +61,7 @@ class BackblazeProvider(BaseProvider):
         self._account = Account(
             key_id=own.application_key_id,
             key=own.application_key,
-            realm=checked_address(own.realm, "realm", "Leave it empty for https://api.backblazeb2.com."),
+            realm=checked_endpoint(own.realm, "realm", f"Leave it empty for {REALM}."),
             bucket=own.container,
             timeout_s=own.timeout,
             count_call=self.context.count_call,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, cast
 
 from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities
-from providers.connection import Calls
+from providers.connection import Calls, checked_endpoint
 from providers.connection_check import PROBE_PREFIX
 from providers.context import ProviderContext
 from providers.digests import DROPBOX_HASH
@@ -20,7 +20,7 @@ from providers.dropbox.reader import FileRange
 from providers.dropbox.replies import failure
 from providers.dropbox.settings import Settings
 from providers.dropbox.uploads import SessionUpload, SingleUpload
-from providers.dropbox.wire import API, Request, Wire, checked_endpoint
+from providers.dropbox.wire import API, Request, Wire
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError
 from providers.oauth import wrong_account
 from providers.objects import Page, RemoteFile

@@ -11,13 +11,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from providers.connection import Calls, Pool, checked_address
+from providers.connection import Calls, Pool
 from providers.dropbox import replies
 from providers.dropbox.replies import Reply
 from providers.dropbox.tokens import Tokens
-from providers.errors import InvalidConfiguration
 from providers.exchange import Answer, ask
 from providers.secret import Secret
 from providers.upload import PartBody
@@ -140,16 +139,3 @@ def _header_json(arguments: Mapping[str, Any] | None) -> str:
 
 def _read(answer: Answer) -> Reply:
     return Reply(answer.status, answer.headers, answer.rest())
-
-
-def checked_endpoint(url: str) -> str:
-    """Without its last slash. Raises InvalidConfiguration, also for what would carry tokens over an open network."""
-    address = checked_address(url, "endpoint_url", "Leave it empty for Dropbox.")
-    parts = urlsplit(address)
-    if address and (parts.path or (parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1"))):
-        raise InvalidConfiguration(
-            "endpoint_url: not an address of the form https://host:port (http:// only on this machine itself)",
-            field="endpoint_url",
-            hint="Leave it empty for Dropbox.",
-        )
-    return address

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.cancel import active_token
+from providers.connection import checked_endpoint
 from providers.errors import Authentication, InvalidConfiguration
 from providers.google_drive import wire
 from providers.google_drive.replies import Reply
@@ -104,7 +105,7 @@ class Tokens:
             self._save_secret(old, Secret(refresh_token))
 
     def _make(self) -> UserCredentials | ServiceCredentials:
-        endpoint = wire.checked_endpoint(self._settings.endpoint_url)
+        endpoint = checked_endpoint(self._settings.endpoint_url)
         token_url = f"{endpoint}/token" if endpoint else wire.TOKEN_URL
         if self._account is not None:
             return _service_credentials(self._account, token_url)

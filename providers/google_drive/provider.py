@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, cast
 
 from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities, Deletion
+from providers.connection import checked_endpoint
 from providers.connection_check import PROBE_PREFIX
 from providers.context import ProviderContext
 from providers.errors import (
@@ -28,7 +29,7 @@ from providers.google_drive.listing import Listing
 from providers.google_drive.reader import FileRange
 from providers.google_drive.settings import Settings
 from providers.google_drive.uploads import GRAIN_BYTES, ResumableUpload, SingleUpload, Target
-from providers.google_drive.wire import API_URL, Request, Wire, checked_endpoint
+from providers.google_drive.wire import API_URL, Request, Wire
 from providers.objects import Page, RemoteFile
 from providers.settings import ProviderSettings
 from providers.upload import UploadRequest, UploadSession

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from providers.connection import Calls, Pool, checked_address
+from providers.connection import Calls, Pool
 from providers.errors import Authentication
 from providers.exchange import Answer, ask
 from providers.google_drive import replies
@@ -118,8 +118,3 @@ class Wire:
 
 def _no_token(stale: str) -> str:
     raise Authentication("nobody has authorised this yet", hint="Run authorize.")
-
-
-def checked_endpoint(endpoint_url: str) -> str:
-    """Without its last slash; '' stays ''. Raises InvalidConfiguration."""
-    return checked_address(endpoint_url, "endpoint_url", "Leave it empty.")
