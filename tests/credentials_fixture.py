@@ -94,8 +94,16 @@ class SecretService:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        _wait_until(lambda: (self.folder / "bus").exists(), "the bus listens")
+        _wait_until(self._listens, "the bus listens")
         return process
+
+    def _listens(self) -> bool:
+        """Its socket is there a moment before it takes connections."""
+        try:
+            open_dbus_connection(self.address).close()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
 
     def _wait_for_owner(self, *, owned: bool) -> None:
         with open_dbus_connection(self.address) as connection:

@@ -50,7 +50,7 @@ class CollectionError(CredentialStoreError):
 class WrongKeyringPassword(CollectionError):
     kind = "keyring_wrong_password"
     state = StoreState.LOCKED
-    cure = "Type it again: it is the password of the keyring, on a desktop most often that of the log-in."
+    cure = f"Type it again: it is the keyring's own, on a desktop most often that of the log-in. {_VAULT}"
 
 
 class NotOffered(CollectionError):

@@ -102,6 +102,8 @@ def test_a_transfer_outlives_its_starter_and_after_a_kill_it_asks_to_unlock(box:
     held = rclone_proxy.fault(Fault.stall(), put_object("first"), times=None)
     assert box.run("upload", str(box.file("first")), "--detach", passphrase=True).code == 0
     held.wait_held()  # the starter has gone; the worker is at it
+    beside = box.run("list", "--provider", "minio")  # with the worker's key, nobody being asked
+    assert beside.code == 0, beside.err
     held.release()
     assert box.arrived("first")
     rclone_proxy.forget()
@@ -111,6 +113,7 @@ def test_a_transfer_outlives_its_starter_and_after_a_kill_it_asks_to_unlock(box:
     box.everything_killed()
     held.release()
     rclone_proxy.forget()
+    assert box.run("list", "--provider", "minio").code == ExitCode.CREDENTIAL_STORE
     asks = box.run("transfers", "wait")
     assert asks.code == ExitCode.CREDENTIAL_STORE, asks.err
     assert "the vault is locked" in asks.err
