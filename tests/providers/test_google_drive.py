@@ -604,6 +604,7 @@ def test_a_small_download_costs_two_requests(server, proxy, connect, tmp_path):
     put(server, "x", b"123")
     provider = connect()
     keys(provider)
+    proxy.wait_idle()
     proxy.forget()
     download(provider, "x", tmp_path / "target")
     assert proxy.count() == 2
