@@ -28,6 +28,10 @@ _WIDE_CELLS = 120
 _EMPTY_NOTE = ("Nothing has ended yet.", "What was uploaded, downloaded or deleted is listed here, with its proof.")
 
 
+class HistoryTable(LineTable):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "details")]
+
+
 class ActivityScreen(ModeScreen):
     MODE = Mode.ACTIVITY
     CSS_PATH = "activity.tcss"
@@ -54,7 +58,7 @@ class ActivityScreen(ModeScreen):
         with Vertical(id="history", classes="pane") as pane:
             pane.border_title = "Activity"
             yield Problem()
-            yield LineTable(COLUMNS)
+            yield HistoryTable(COLUMNS)
         with VerticalScroll(id="ended", classes="pane", can_focus=False):
             yield ItemDetails(markup=False)
 

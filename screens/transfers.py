@@ -32,6 +32,10 @@ _WIDE_CELLS = 120
 _EMPTY_NOTE = ("No transfers yet.", "2 goes to Browse: u uploads, d downloads what is selected there.")
 
 
+class TransferTable(LineTable):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "details")]
+
+
 class TransfersScreen(ModeScreen):
     MODE = Mode.TRANSFERS
     CSS_PATH = "transfers.tcss"
@@ -58,7 +62,7 @@ class TransfersScreen(ModeScreen):
     def compose_body(self) -> ComposeResult:
         with Vertical(id="transfers", classes="pane") as pane:
             pane.border_title = "Transfers"
-            yield LineTable(COLUMNS, selectable=True)
+            yield TransferTable(COLUMNS, selectable=True)
         with Vertical(id="details", classes="pane"):
             yield ItemDetails(markup=False)
 
