@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from backup.model import FINAL_STATES, ItemState, ItemView, JobKind, QueueSnapshot, QueueTotals
-from tui.text import safe, when
+from tui.text import safe, when, whole_facts
 from tui.theme import Tone
 from tui.transfer_rows import SIGNS, amount, destination, state_words
 from tui.widgets.line_table import Cell, Column, Span
@@ -17,9 +17,10 @@ COLUMNS: Final = (
     Column(title="WHAT", width=10, drops=2),
     Column(title="TO", width=20, drops=1),
     Column(title="SIZE", width=8, right=True),
-    Column(title="OUTCOME", width=26),
+    Column(title="OUTCOME", width=27),
     Column(title="ENDED", width=12, right=True),
 )
+_OUTCOME: Final = 4
 WIDE_COLUMNS: Final = (*COLUMNS[:4], Column(title="OUTCOME", width=40), COLUMNS[5])
 
 KIND_WORDS: Final[dict[JobKind, Span]] = {
@@ -62,12 +63,13 @@ class HistoryRows:
 
     def cells(self, index: int, widths: Sequence[int]) -> Sequence[Cell]:
         item = self.items[index]
+        words, tone = state_words(item)
         quiet = item.state in (ItemState.CANCELLED, ItemState.SKIPPED)
         return [
             Cell.of(safe(item.name), Tone.MUTED if quiet else Tone.PLAIN, middle=True),
             Cell((KIND_WORDS[item.job_kind],)),
             Cell.of(destination(item), Tone.MUTED, middle=True),
             Cell.of(amount(item)),
-            Cell.of(*state_words(item)),
+            Cell.of(whole_facts(words, widths[_OUTCOME]), tone),
             Cell.of(when(item.finished_at, self._now()), Tone.MUTED),
         ]

@@ -25,6 +25,7 @@ __all__ = [
     "safe",
     "size",
     "when",
+    "whole_facts",
 ]
 
 ELLIPSIS: Final = "…"
@@ -78,6 +79,13 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
     cut = cut_end(text, width)
     missing = width - cell_len(cut)
     return " " * missing + cut if right else cut + " " * missing
+
+
+def whole_facts(text: str, width: int) -> str:
+    """As many of the facts that ' · ' joins as fit uncut in `width` cells; the first one always."""
+    while cell_len(text) > width and " · " in text:
+        text = text.rpartition(" · ")[0]
+    return text
 
 
 def chopped(text: str, width: int) -> list[str]:

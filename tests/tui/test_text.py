@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.text import cell_len, cut_end, cut_middle, done_of, fit, safe, when
+from tui.text import cell_len, chopped, cut_end, cut_middle, done_of, fit, safe, when, whole_facts
 from tui.theme import DARK, LIGHT
 
 ANY = st.text(st.characters(), max_size=60)  # surrogates too
@@ -81,3 +81,11 @@ def test_every_text_colour_can_be_read_on_every_ground(theme: object) -> None:
             assert contrast(values[role], ground) >= 3.9, (role, ground)
         if ground != values["variables"]["cursor-row"]:  # under the cursor muted text is lifted
             assert contrast(values["variables"]["muted"], ground) >= 4.5
+
+
+def test_facts_are_left_out_whole_and_long_texts_broken_into_lines() -> None:
+    assert whole_facts("sha-256 9f…e1 agrees · 4.0 s", 24) == "sha-256 9f…e1 agrees"
+    assert whole_facts("much too long · short", 5) == "much too long"
+    assert chopped("a" * 25, 10) == ["a" * 10, "a" * 10, "a" * 5]
+    assert chopped("attempt 3 · 12.0 MiB kept", 14) == ["attempt 3 ·", "12.0 MiB kept"]
+    assert [cell_len(line) for line in chopped("日本語" * 4, 7)] == [6, 6, 6, 6]
