@@ -1,0 +1,84 @@
+"""Jobs into items: what was found goes on its way while the rest is still looked for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from backup.calls import CallCounts
+from backup.facts import FactsOnDisk
+from backup.files import private_folder
+from backup.journal import Journal, items, jobs, views
+from backup.journal.records import Job, Order, Place
+from backup.model import ItemKind, JobKind
+from backup.paths import Paths
+from backup.scan import Found
+from backup.worker.crew import Crew
+from backup.worker.ledger import Ledger
+from backup.worker.live import Board
+from backup.worker.opening import SharedProvider
+from backup.worker.scanning import Scans
+from tests.backup.queue_support import wait_until
+
+PLACE = Place(instance="disk", type="local", container="/srv", settings="{}")
+
+
+@pytest.fixture
+def journal(paths: Paths) -> Iterator[Journal]:
+    private_folder(paths.state_dir)
+    with Journal(paths.journal_file) as opened:
+        yield opened
+
+
+def add_job(journal: Journal, source: str) -> Job:
+    order = Order(kind=JobKind.UPLOAD, sources=(source,))
+    with journal.transaction() as tx:
+        return jobs.job(tx, jobs.add_job(tx, order, PLACE, title="x", destination="/", now=1.0))
+
+
+def claimed(journal: Journal) -> list[str]:
+    with journal.transaction() as tx:
+        return [item.name for item in items.claim(tx, "disk", 9, now=2.0)]
+
+
+def scanning(journal: Journal, job: Job) -> bool:
+    with journal.look() as db:
+        return views.job(db, job.id).scanning
+
+
+def test_the_first_files_go_up_while_the_scan_goes_on_and_older_jobs_go_first(
+    journal: Journal, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def walk(sources: tuple[str, ...], **_: Any) -> Iterator[list[Found]]:
+        (top,) = sources
+        yield [Found(name=f"{top}/{number}", path=f"{top}/{number}", kind=ItemKind.FILE) for number in (1, 2)]
+        assert goes_on.wait(20)
+        yield [Found(name=f"{top}/3", path=f"{top}/3", kind=ItemKind.FILE)]
+
+    monkeypatch.setattr("backup.scan.walk_local", walk)
+    ledger = Ledger(journal, on_failure=lambda error: None)
+    woken = threading.Event()
+    crew = Crew(
+        paths=paths, journal=journal, ledger=ledger, board=Board(), facts=FactsOnDisk(paths, journal),
+        calls=CallCounts(), wake=woken.set,
+    )  # fmt: skip
+    older, newer = add_job(journal, "/older"), add_job(journal, "/newer")
+    scans = Scans(crew)
+    with closing(SharedProvider("disk", crew)) as shared:
+        scans.start(older, shared)
+        assert woken.wait(20)
+        assert claimed(journal) == ["/older/1", "/older/2"]
+        assert scanning(journal, older)
+        goes_on.set()
+        wait_until(lambda: not scanning(journal, older))
+        scans.start(newer, shared)
+        wait_until(lambda: not scanning(journal, newer))
+    assert claimed(journal) == ["/older/3", "/newer/1", "/newer/2", "/newer/3"]
+    wait_until(lambda: not scans.busy)
+    assert ledger.close(5)
