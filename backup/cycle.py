@@ -28,6 +28,7 @@ from providers.upload import UploadRequest
 _LOG: Final = logging.getLogger(__name__)
 _BLOCK_BYTES: Final = 2**20
 _STOP_LIMIT_S: Final = 10.0
+_CLEAN_LIMIT_S: Final = 5.0
 
 Opening = Callable[[CancelToken], BaseProvider]
 
@@ -73,12 +74,15 @@ class Watcher:
 
     def progressed(self, name: StepName, bytes_done: int, bytes_total: int) -> None: ...
 
+    def left_behind(self, key: str, error: ErrorInfo) -> None:
+        """After an interrupt: this may still be at the service."""
+
 
 def run_cycle(opening: Opening, size_bytes: int, watcher: Watcher) -> CycleReport:
     """Run the cycle over the five operations of the guide. Never raises a ProviderError: the report has it.
 
     When the calling thread is interrupted, what is under way stops within a second, the file and any unfinished upload
-    are removed at the service, and the interrupt goes on.
+    are removed at the service, and the interrupt goes on; where that takes too long or fails, the watcher is told.
     """
     key = f"homeserver-backup-test-{secrets.token_hex(8)}.bin"
     cancel = CancelToken()
@@ -92,8 +96,9 @@ def run_cycle(opening: Opening, size_bytes: int, watcher: Watcher) -> CycleRepor
         except BaseException:
             cancel.cancel()
             thread.join(_STOP_LIMIT_S)
-            if left := _remove(opening, key, cycle.may_be_there):
+            if left := _remove_soon(opening, key, cycle.may_be_there):
                 _LOG.warning("%s is left at the service: %s", key, left.message)
+                watcher.left_behind(key, left)
             raise
     left_behind = _remove(opening, key, cycle.may_be_there)
     return CycleReport(key=key, size_bytes=size_bytes, steps=tuple(cycle.steps), left_behind=left_behind)
@@ -193,6 +198,20 @@ class _Cycle:
 
     def _rate(self, start_s: float) -> str:
         return rate(self._size_bytes / max(time.monotonic() - start_s, 1e-6))
+
+
+def _remove_soon(opening: Opening, key: str, may_be_there: bool) -> ErrorInfo | None:
+    """`_remove`, for somebody who wants to leave: a service that does not answer is not waited for."""
+    outcome = [ErrorInfo("timed_out", f"the service did not answer within {_CLEAN_LIMIT_S:.0f} s")]
+
+    def remove() -> None:
+        left = _remove(opening, key, may_be_there)
+        outcome[:] = [left] if left else []
+
+    thread = threading.Thread(target=remove, name="cycle-clean", daemon=True)
+    thread.start()
+    thread.join(_CLEAN_LIMIT_S)
+    return next(iter(outcome), None)
 
 
 def _remove(opening: Opening, key: str, may_be_there: bool) -> ErrorInfo | None:

@@ -17,7 +17,7 @@ from providers.errors import PermissionDenied, QuotaExceeded, Transient
 from tests.cli.conftest import ROOT, Cli, s3_instance, write_config
 from tests.providers.memory import MemoryProvider, MemoryStore
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Side
+from tests.servers.faults import Fault, Side, any_request
 from tests.servers.s3_requests import put_part
 from tests.servers.s3_server import S3Server
 
@@ -158,3 +158,20 @@ def test_interrupted_on_a_stalled_connection_it_leaves_nothing(
     assert process.returncode == ExitCode.INTERRUPTED, err
     assert "interrupted" in err
     assert left(rclone_s3, s3) == (set(), [])
+
+
+@pytest.mark.parametrize("verb", ["test-cycle --provider s3", "test-providers s3"])
+def test_interrupted_while_nothing_answers_it_ends_and_names_what_may_be_left(
+    rclone_proxy: FaultProxy, s3: str, cli: Cli, verb: str
+):
+    assert cli("set-config", "s3", "timeout", "300").code == 0
+    cycle = verb.startswith("test-cycle")
+    rule = rclone_proxy.fault(Fault.stall(Side.REQUEST), put_part(2) if cycle else any_request, times=None)
+    argv = [sys.executable, "-m", "backup", *verb.split()]
+    process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    rule.wait_held()
+    rclone_proxy.fault(Fault.stall(Side.REQUEST), any_request, times=None)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=40)
+    assert process.returncode == ExitCode.INTERRUPTED, err
+    assert ("may still be at s3" in err and "delete --provider s3" in err) is cycle

@@ -18,7 +18,7 @@ from backup.cli.session import Session, json_option, pass_session, passphrase_op
 from backup.cycle import CycleReport, CycleStep, StepName, Watcher, run_cycle
 from backup.open_providers import OpenProviders
 from backup.text import duration, size
-from providers.report import StepState
+from providers.report import ErrorInfo, StepState
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -45,7 +45,7 @@ def command(session: Session, output: Output, provider: str, size_bytes: int) ->
     name = session.service.instance(provider).name
     session.open_store_for(name)
     output.line(f"provider {name}, {size(size_bytes)}")
-    with _stopped_like_ctrl_c(), _watcher(output) as watcher, closing(OpenProviders(session.paths)) as opened:
+    with _stopped_like_ctrl_c(), _watcher(output, name) as watcher, closing(OpenProviders(session.paths)) as opened:
         report = run_cycle(lambda cancel: opened.fresh(name, cancel), size_bytes, watcher)
     output.document(
         {
@@ -65,8 +65,7 @@ def _conclude(output: Output, name: str, report: CycleReport) -> int:
     if failed and failed.error:
         diagnostics.explain(f"{name} failed at the step {failed.name.value}", failed.error)
     if report.left_behind:
-        diagnostics.explain(f"{report.key} may still be at {name}: it could not be removed", report.left_behind)
-        diagnostics.note(f"  later: delete --provider {name} {report.key}")
+        _tell_left(name, report.key, report.left_behind)
     if report.failure:
         return diagnostics.exit_code(report.failure.kind)
     total_s = sum(step.elapsed_s for step in report.steps)
@@ -74,11 +73,20 @@ def _conclude(output: Output, name: str, report: CycleReport) -> int:
     return ExitCode.OK
 
 
+def _tell_left(name: str, key: str, error: ErrorInfo) -> None:
+    diagnostics.explain(f"{key} may still be at {name}: it could not be removed", error)
+    diagnostics.note(f"  later: delete --provider {name} {key}")
+
+
 class _Lines(Watcher):
     """A line for each step as it ends."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, name: str) -> None:
         self._output = output
+        self._name = name
+
+    def left_behind(self, key: str, error: ErrorInfo) -> None:
+        _tell_left(self._name, key, error)
 
     def step_ended(self, step: CycleStep) -> None:
         took = "-" if step.state is StepState.NOT_RUN else duration(step.elapsed_s)
@@ -88,8 +96,8 @@ class _Lines(Watcher):
 class _Live(_Lines):
     """On a terminal the bytes of the step under way as well, as the provider's callback tells them."""
 
-    def __init__(self, output: Output, progress: Progress) -> None:
-        super().__init__(output)
+    def __init__(self, output: Output, name: str, progress: Progress) -> None:
+        super().__init__(output, name)
         self._progress = progress
         self._task: TaskID | None = None
 
@@ -107,15 +115,15 @@ class _Live(_Lines):
 
 
 @contextmanager
-def _watcher(output: Output) -> Iterator[Watcher]:
+def _watcher(output: Output, name: str) -> Iterator[Watcher]:
     if not output.terminal:
-        yield _Lines(output)
+        yield _Lines(output, name)
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description:9}"), BarColumn(), DownloadColumn(True), TransferSpeedColumn())
     with Progress(*columns, console=output.console, transient=True, refresh_per_second=4) as progress:
-        yield _Live(output, progress)
+        yield _Live(output, name, progress)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.text import duration
+from providers.cancel import CancelToken
 from providers.errors import InvalidConfiguration, ProviderError
 from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepState
 
@@ -39,8 +40,13 @@ def command(session: Session, output: Output, name: str | None, also_disabled: b
     """
     names = [session.service.instance(name).name] if name else _names(session, also_disabled)
     session.open_store_for(*names)
+    cancel = CancelToken()
     with contextlib.closing(session.questions), ThreadPoolExecutor(_PARALLEL) as threads:
-        outcomes = dict(zip(names, threads.map(lambda item: check(session, item), names), strict=True))
+        try:
+            outcomes = dict(zip(names, threads.map(lambda item: check(session, item, cancel), names), strict=True))
+        except BaseException:  # Ctrl-C: else the threads would be waited for
+            cancel.cancel()
+            raise
     rows = [row for item, outcome in outcomes.items() for row in _rows(item, outcome)]
     output.table(["PROVIDER", "STEP", "STATE", "TIME", "DETAIL"], rows)
     failures = {item: _failure(outcome) for item, outcome in outcomes.items()}
@@ -59,10 +65,10 @@ def _names(session: Session, also_disabled: bool) -> list[str]:
     return [info.name for info in infos if info.name not in left_out]
 
 
-def check(session: Session, name: str) -> Outcome:
+def check(session: Session, name: str, cancel: CancelToken | None = None) -> Outcome:
     """Check an instance and remember the result."""
     try:
-        report = session.questions.probe(name)
+        report = session.questions.probe(name, cancel=cancel)
         session.service.record_check(name, report)
     except ProviderError as error:
         return ErrorInfo.of(error)
