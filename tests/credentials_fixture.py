@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ _BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Confi
   <type>session</type>
   <listen>unix:path={socket}</listen>
   <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
+    <allow user="*"/><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
   </policy>
 </busconfig>
 """
@@ -33,8 +33,10 @@ _SERVICE = "org.freedesktop.secrets"
 class SecretService:
     """A private bus; on it, once `start` was called, a keyring daemon."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, as_user: Sequence[str] = ()) -> None:
+        """`as_user`: put before the commands of bus and daemon, to run them as another user, whose `folder` it is."""
         self.folder = folder
+        self._as_user = as_user
         self.address = f"unix:path={folder / 'bus'}"
         self._daemon: subprocess.Popen[bytes] | None = None
         self._bus = self._start_bus()
@@ -53,7 +55,7 @@ class SecretService:
         """Start the daemon: unlocked (the default keyring is made the first time), or without password just running."""
         command = ["gnome-keyring-daemon", "--foreground", "--components=secrets"]
         self._daemon = subprocess.Popen(
-            [*command, "--unlock"] if password is not None else command,
+            [*self._as_user, *command, *(["--unlock"] if password is not None else [])],
             env={"PATH": os.environ["PATH"], **self.environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -89,7 +91,7 @@ class SecretService:
         config = self.folder / "bus.conf"
         config.write_text(_BUS_CONFIG.format(socket=self.folder / "bus"))
         process = subprocess.Popen(
-            ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"],
+            [*self._as_user, "dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -377,7 +377,12 @@ def users_home() -> Iterator[Path]:
     shutil.rmtree(home)
 
 
-def as_user(home: Path, *arguments: str, stdin: str = "", passphrase: str = "") -> subprocess.CompletedProcess[str]:
+AS_USER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
+
+
+def as_user(
+    home: Path, *arguments: str, stdin: str = "", passphrase: str = "", **more: str
+) -> subprocess.CompletedProcess[str]:
     fd = fd_with(passphrase) if passphrase else None
     words = ["--passphrase-fd", str(fd), *arguments] if fd is not None else list(arguments)
     environment = {
@@ -385,9 +390,10 @@ def as_user(home: Path, *arguments: str, stdin: str = "", passphrase: str = "") 
         "HOME": str(home),
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **more,
     }
     done = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", *PROGRAM, *words],
+        [*AS_USER, *PROGRAM, *words],
         input=stdin, text=True, capture_output=True, timeout=60, cwd=home, env=environment, check=False,
         pass_fds=[fd] if fd is not None else [],
     )  # fmt: skip
@@ -416,3 +422,23 @@ def test_an_ordinary_user_has_a_vault_of_his_own(users_home: Path):
     foreign = json.loads(as_user(users_home, "credentials", "status", "--json").stdout)
     assert foreign["status"]["state"] == "unavailable"
     assert "cannot be read" in foreign["status"]["detail"]
+
+
+def test_an_ordinary_user_has_a_keyring_of_his_own(users_home: Path):
+    service = SecretService(users_home, as_user=AS_USER)
+    try:
+        service.start(password=None)
+        session = {"DBUS_SESSION_BUS_ADDRESS": service.address, "XDG_RUNTIME_DIR": str(users_home), "DISPLAY": ":77"}
+        made = as_user(users_home, "credentials", "create-keyring", passphrase="correct horse", **session)
+        assert made.returncode == 0, made.stderr
+        assert as_user(users_home, "set-credentials", "aws_s3", stdin="secret-1\n", **session).returncode == 0
+        service.lock()
+        locked = as_user(users_home, "set-credentials", "aws_s3", stdin="secret-2\n", **session)
+        assert locked.returncode == ExitCode.CREDENTIAL_STORE  # and no prompt on that display
+        unlocked = as_user(users_home, "credentials", "unlock", "--json", passphrase="correct horse", **session)
+        assert json.loads(unlocked.stdout)["state"] == "ready", unlocked.stderr
+        service.stop_daemon()
+        stopped = json.loads(as_user(users_home, "credentials", "status", "--json", **session).stdout)
+        assert stopped["status"]["state"] == "unavailable"
+    finally:
+        service.close()
