@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,10 @@ def test_from_the_form_to_verified_files_through_a_restart(
         held.wait_held(1, timeout_s=30)
         watched = terminal.wait_until(lambda text: "%" in text and "/s" in text, what="progress of a file")
         assert "verified" not in watched or "1,001" not in watched
+        terminal.wait_until(
+            lambda text: "▲ big.bin" in text and re.search(r"verified \d+", text) is not None,
+            what="the large file under way, and files of the folder finished beside it",
+        )
         terminal.press("q")
         terminal.wait_for("goes on in the background")
         assert terminal.wait_exit() == 0
