@@ -6,9 +6,10 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from sqlite3 import Connection
 from typing import Final
 
 from backup.journal import Journal, work
@@ -46,7 +47,7 @@ def _item_now() -> int:
 
 
 class CallCounts:
-    """Counted in memory, by item; whoever takes counts out writes them down. Safe from any thread."""
+    """Counted in memory, by item, until they are written down. Safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,15 +66,19 @@ class CallCounts:
 
         return count
 
-    def take(self, item_ids: Iterable[int]) -> work.Calls:
-        """What was counted for these items since they were last taken."""
-        with self._lock:
-            return {item_id: found for item_id in item_ids if (found := self._counts.pop(item_id, None))}
+    def __bool__(self) -> bool:
+        return bool(self._counts)
 
-    def take_all(self) -> work.Calls:
+    def take(self) -> work.Calls:
+        """What was counted since it was last taken."""
         with self._lock:
             taken, self._counts = self._counts, {}
         return taken
+
+    def write(self, tx: Connection, now: float) -> None:
+        """Write it down. What a commit that fails has taken is lost, and nothing else."""
+        if self._counts:
+            work.count_calls(tx, day_of(now), self.take())
 
 
 class CallsOnDisk:
@@ -109,10 +114,9 @@ class CallsOnDisk:
             if later is None:
                 return
             later.cancel()
-            taken = self._counts.take_all()
             try:
                 with Journal(self._path) as journal, journal.transaction(quiet=True) as tx:
-                    work.count_calls(tx, day_of(time.time()), taken)
+                    self._counts.write(tx, time.time())
             except ProviderError as error:
                 _LOG.warning("counts of requests cannot be kept: %s", error)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping
 from sqlite3 import Connection
 from typing import Final
@@ -176,20 +178,27 @@ def has_work(db: Connection) -> bool:
 
 
 def count_calls(tx: Connection, day: str, calls: Calls) -> None:
-    """Add requests to a day's (YYYY-MM-DD), and to those of the items that they were sent for."""
-    for item_id, counts in calls.items():
-        for (instance, kind), count in counts.items():
-            tx.execute(
-                "INSERT INTO calls (day, instance, kind, count) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (day, instance, kind) DO UPDATE SET count = count + excluded.count",
-                (day, instance, kind, count),
-            )
-            if item_id:
-                tx.execute(
-                    "INSERT INTO item_calls (item_id, kind, count) VALUES (?, ?, ?)"
-                    " ON CONFLICT (item_id, kind) DO UPDATE SET count = count + excluded.count",
-                    (item_id, kind, count),
-                )
+    """Add requests to a day's (YYYY-MM-DD), and to those of the items that they were sent for: in two statements,
+    however many items."""
+    totals: Counter[tuple[str, str]] = Counter()
+    for counts in calls.values():
+        totals.update(counts)
+    of_items = [
+        (item_id, kind, count) for item_id, counts in calls.items() if item_id for (_, kind), count in counts.items()
+    ]
+    tx.execute(
+        "INSERT INTO calls (day, instance, kind, count)"
+        " SELECT ?, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true"
+        " ON CONFLICT (day, instance, kind) DO UPDATE SET count = count + excluded.count",
+        (day, json.dumps([(*key, count) for key, count in totals.items()])),
+    )
+    if of_items:
+        tx.execute(
+            "INSERT INTO item_calls (item_id, kind, count)"
+            " SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true"
+            " ON CONFLICT (item_id, kind) DO UPDATE SET count = count + excluded.count",
+            (json.dumps(of_items),),
+        )
 
 
 def all_calls(db: Connection) -> dict[str, dict[str, int]]:

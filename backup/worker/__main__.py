@@ -135,7 +135,8 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
         broken.append(error)
         drain.stop()
 
-    ledger = Ledger(journal, on_failure=on_failure)
+    calls = CallCounts()
+    ledger = Ledger(journal, on_failure=on_failure, along=lambda tx: calls.write(tx, time.time()))
     board = Board()
     crew = Crew(
         paths=paths,
@@ -143,7 +144,7 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
         ledger=ledger,
         board=board,
         facts=FactsOnDisk(paths, journal),
-        calls=CallCounts(),
+        calls=calls,
         wake=woken.set,
         chances=Chances(),
     )

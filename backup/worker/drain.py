@@ -8,7 +8,6 @@ from collections.abc import Callable
 from sqlite3 import Connection
 from typing import Final
 
-from backup.calls import day_of
 from backup.journal import items, jobs, work
 from backup.journal.records import Cleanup, Item, Job, Wish
 from backup.worker.crew import Crew
@@ -157,10 +156,9 @@ class Drain:
                 lane.shared.close_if_unused()
 
     def _write_calls(self) -> None:
-        """Those that no item's end takes along: of scans, and of transfers that take long."""
-        day, taken = day_of(self._crew.chances.now()), self._crew.calls.take_all()
-        if taken:
-            self._crew.ledger.post(lambda tx: work.count_calls(tx, day, taken))
+        """Every commit takes counts along; this is for when there is none for long."""
+        if self._crew.calls:
+            self._crew.ledger.post(lambda tx: None)
 
     def _lane(self, instance: str) -> Lane:
         with self._lock:

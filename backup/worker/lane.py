@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from sqlite3 import Connection
 from typing import Final
 
 import msgspec
 
 from backup import transfer
-from backup.calls import day_of, sent_for
+from backup.calls import sent_for
 from backup.journal import JournalFull, items, jobs, work
 from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
 from backup.model import ItemKind, JobKind
@@ -249,7 +248,7 @@ class Lane:
         attempt = Transfer(
             provider=provider,
             journal=self._crew.journal,
-            commit=partial(self._commit, item.id),
+            commit=self._crew.ledger.run,
             item=item,
             job=self._job(item.job_id),
             watcher=watcher,
@@ -259,19 +258,6 @@ class Lane:
         )
         with sent_for(item.id):
             return attempt.run()
-
-    def _commit(self, item_id: int, change: Callable[[Connection], None]) -> None:
-        """Checkpoints take along what was counted until then: a killed worker loses the requests of a part at most."""
-        self._crew.ledger.run(self._counting([item_id], change))
-
-    def _counting(self, item_ids: Iterable[int], change: Callable[[Connection], None]) -> Callable[[Connection], None]:
-        calls, day = self._crew.calls.take(item_ids), day_of(self._crew.chances.now())
-
-        def change_and_count(tx: Connection) -> None:
-            change(tx)
-            work.count_calls(tx, day, calls)
-
-        return change_and_count
 
     def _job(self, job_id: int) -> Job:
         found = self._jobs.get(job_id)
@@ -307,12 +293,11 @@ class Lane:
             for outcome in outcomes:
                 self._crew.board.leave(outcome.item_id)
 
-        counting = self._counting((outcome.item_id for outcome in outcomes), change)
         if at_once:
-            self._crew.ledger.run(counting)
+            self._crew.ledger.run(change)
             leave()
         else:
-            self._crew.ledger.post(counting, leave)
+            self._crew.ledger.post(change, leave)
 
     def _pause_place(self, unit: _Unit, error: ErrorInfo) -> list[Outcome]:
         """The instance points elsewhere, or cannot be used: what is queued for it pauses and says why."""

@@ -32,8 +32,16 @@ class Ledger:
     """One thread that commits what the others hand it, in order. `on_failure` is told when a change that nobody waits
     for is lost, and when the journal takes no more."""
 
-    def __init__(self, journal: Journal, *, on_failure: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        on_failure: Callable[[Exception], None],
+        along: Callable[[Connection], None] = lambda tx: None,
+    ) -> None:
+        """`along` runs last in every commit: what gathers beside the changes costs no statement for each of them."""
         self._journal = journal
+        self._along = along
         self._on_failure = on_failure
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
@@ -87,6 +95,7 @@ class Ledger:
         try:
             with self._journal.transaction() as tx:
                 results = [entry.change(tx) for entry in group]
+                self._along(tx)
         except Exception as error:  # handed to whoever waits, or to `on_failure`
             self._failed(group, error)
             return

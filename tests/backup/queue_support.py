@@ -118,8 +118,9 @@ def _end(pid: int, number: int) -> None:
 
 
 def _is_zombie(pid: int) -> bool:
+    """And none of its threads still holds its files, with the lock among them."""
     try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text() and len(os.listdir(f"/proc/{pid}/task")) == 1
     except FileNotFoundError:
         return True
 
