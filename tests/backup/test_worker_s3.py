@@ -81,9 +81,9 @@ def test_killed_at_any_moment_it_resumes_and_sends_no_finished_part_again(
     again = [part for part in parts_that_arrived(rclone_proxy) if part in finished_before_kills]
     assert again == []
     bench.queue.stop_worker()
-    # Three workers have sent each of the 8 parts once to the end, and were killed once that was written down.
+    # The last worker has counted all its parts, those that were killed what they had written down by then.
     calls, all_calls = bench.only_item(done).calls, bench.queue.calls("cloud")
-    assert calls["UploadPart"] >= 8
+    assert calls["UploadPart"] >= len(parts_that_arrived(rclone_proxy)) > 0
     assert (calls["CreateMultipartUpload"], calls["CompleteMultipartUpload"]) == (1, 1)
     assert all(all_calls[kind] >= count for kind, count in calls.items())
 
