@@ -17,7 +17,9 @@ from backup.store_model import SlotFact, StoreFacts
 from providers.errors import ProviderError
 from screens.modals.asking import AskingDialog
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
+from screens.modals.secret_dialog import Ended
 from screens.modals.store_flow import open_store
+from screens.modals.vault_ways import AddPassphrase, RenewKey
 from tui.bridge import bridge_of
 from tui.store_rows import store_in_full
 from tui.text import safe, when
@@ -27,7 +29,9 @@ from tui.widgets.one_line import KeyBar
 
 class StoreDetails(AskingDialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("delete", "remove", "take this way away"),
+        Binding("a", "add", "add a passphrase"),
+        Binding("delete", "remove", "take this one away"),
+        Binding("n", "renew", "new key"),
         Binding("pageup", "page(-1)", "page up", show=False, priority=True),
         Binding("pagedown", "page(1)", "page down", priority=True),
         Binding("escape,q", "leave", "close"),
@@ -58,7 +62,11 @@ class StoreDetails(AskingDialog[None]):
             self.slots.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action != "remove" or len(self._facts.slots) > 1
+        return {"remove": len(self._facts.slots) > 1, "add": self._is_vault, "renew": self._is_vault}.get(action, True)
+
+    @property
+    def _is_vault(self) -> bool:
+        return bool(self._facts.slots)
 
     def _draw(self) -> None:
         facts = self._facts
@@ -92,6 +100,18 @@ class StoreDetails(AskingDialog[None]):
         if await self.attempt("Taking it away…", bridge.service.remove_slot, slot.id):
             await self._look_again()
             bridge.instances_changed()
+
+    @work(group="add")
+    async def action_add(self) -> None:
+        if await open_store(self) and await self.app.push_screen_wait(AddPassphrase()) is Ended.DONE:
+            self.notify("The vault opens with that passphrase too.")
+            await self._look_again()
+
+    @work(group="renew")
+    async def action_renew(self) -> None:
+        if await open_store(self) and await self.app.push_screen_wait(RenewKey()) is Ended.DONE:
+            self.notify("The vault has a new key.")
+            await self._look_again()
 
     async def _look_again(self) -> None:
         bridge = bridge_of(self)

@@ -27,6 +27,7 @@ from tests.tui.test_store_dialogues import READY, typed
 from tui.app import BackupConsole
 
 __all__ = ["vault"]
+SECOND = "yonder maple cobalt hinge"
 
 
 def words_on(app: BackupConsole) -> str:
@@ -150,7 +151,17 @@ async def test_the_store_in_full_and_a_way_taken_away(vault: Paths, tmp_path: Pa
         await pilot.press("y")
         await until(pilot, lambda: "systemd · made" not in screen_text(app) and "mine · made" in screen_text(app))
         assert [slot.label for slot in file.describe().slots] == ["mine"]
-        assert "take this way away" not in screen_text(app)  # the last one stays
+        assert "take this one away" not in screen_text(app)  # the last one stays
+        await pilot.press("a")
+        await typed(pilot, SECOND, "enter")
+        await typed(pilot, SECOND, "enter")
+        await sees(pilot, "another passphrase · made today")
+        await pilot.press("n")
+        await typed(pilot, PASSPHRASE.reveal(), "enter")
+        await sees(pilot, "Renew it without the others?")
+        await pilot.press("y")
+        await until(pilot, lambda: "another passphrase" not in screen_text(app) and "mine · made" in screen_text(app))
+    assert [slot.label for slot in file.describe().slots] == ["mine"]
     assert isinstance(key, Secret)
 
 

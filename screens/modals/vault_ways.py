@@ -1,0 +1,93 @@
+"""Another passphrase for the vault, and a new data key for it: for one more person, and after a theft."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.getters import query_one
+from textual.widgets import Input, Label
+
+from backup.credentials.vault_errors import SlotRefused
+from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
+from screens.modals.secret_dialog import Ended, SecretDialog
+from tui.bridge import bridge_of
+from tui.text import safe
+from tui.theme import Tone
+from tui.widgets.new_passphrase import NewPassphrase
+from tui.widgets.secret_input import SecretInput
+
+LABEL = "another passphrase"
+
+
+class AddPassphrase(SecretDialog):
+    ACT: ClassVar[str] = "Add it"
+    passphrase = query_one(NewPassphrase)
+
+    def __init__(self) -> None:
+        about = "It opens this vault too: for somebody else, or an envelope in a safe. It can be taken away again."
+        super().__init__("Another passphrase for the vault", about, offers_other=False)
+
+    def compose_fields(self) -> ComposeResult:
+        yield NewPassphrase()
+
+    def focus_field(self) -> None:
+        self.passphrase.focus_first()
+
+    def act(self) -> None:
+        self.passphrase.enter()
+
+    @on(NewPassphrase.Chosen)
+    @work(exclusive=True)
+    async def _add(self) -> None:
+        if await self.attempt("Adding it…", bridge_of(self).service.add_passphrase, self.passphrase.take(), LABEL):
+            self.dismiss(Ended.DONE)
+
+
+class RenewKey(SecretDialog):
+    """Whoever renews the key shows that he may: the passphrase is asked for though the vault is open."""
+
+    ACT: ClassVar[str] = "Renew it"
+    field = query_one("#passphrase", SecretInput)
+
+    def __init__(self) -> None:
+        about = (
+            "All secrets are encrypted anew. Who once opened this vault, or has a way that was taken away, cannot read "
+            "what comes into it from now on; what was in older copies of the file is to be replaced at each service."
+        )
+        super().__init__("A new key for the vault", about, offers_other=False)
+
+    def compose_fields(self) -> ComposeResult:
+        with Horizontal(classes="field"):
+            yield Label("Passphrase")
+            yield SecretInput(id="passphrase", compact=True)
+
+    def focus_field(self) -> None:
+        self.field.focus()
+
+    @on(Input.Submitted)
+    def act(self) -> None:
+        if self.field.filled:
+            self._renew()
+        else:
+            self.ask_for("Passphrase: type it, then ↵.")
+
+    @work(exclusive=True)
+    async def _renew(self) -> None:
+        renew, passphrase = bridge_of(self).service.renew_key, self.field.take()
+        done = await self.attempt("Encrypting anew…", renew, passphrase)
+        if not done and isinstance(self.refusal, SlotRefused) and await self._asked_to_drop(self.refusal):
+            done = await self.attempt("Encrypting anew…", renew, passphrase, drop_others=True)
+        if done:
+            self.dismiss(Ended.DONE)
+
+    async def _asked_to_drop(self, refusal: SlotRefused) -> bool:
+        facts = [
+            Fact("because", safe(refusal.message)),
+            Fact("so", "the other ways open the vault no more; set them up again afterwards", Tone.WAITING),
+        ]
+        question = Question("Renew it without the others?", facts, [Choice("Renew", True)], danger=True)
+        agreed = await self.app.push_screen_wait(ConfirmScreen(question))
+        return agreed is True
