@@ -67,7 +67,7 @@ def test_every_setting_can_be_drawn(service):
     for field in settings.describe(cls):
         assert field.label[:1].isupper(), field.name
         assert field.help.endswith("."), field.name
-        assert field.secret is field.name.endswith(("_token", "secret", "_key", "_salt", "_json")) or (
+        assert field.secret is field.name.endswith(("_token", "secret", "_key", "_salt", "_json", "password")) or (
             field.name in {"credentials_key", "access_key", "app_key"} and not field.secret
         )
         assert not (field.secret and field.placeholder), field.name
