@@ -272,6 +272,10 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     replaces: int = 0
     replaced_names: tuple[str, ...] = ()
     """The first few of them."""
+    clashes: int = 0
+    """Files whose name the service cannot tell from another one: they will be refused, before anything is sent."""
+    clashing_names: tuple[str, ...] = ()
+    """The first few of them."""
     unreadable: int = 0
     deletion: Deletion | None = None
     """What deleting means there, where this is a plan to delete."""

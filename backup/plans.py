@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,7 +18,7 @@ from backup.scan import Found, upload_prefix, walk_local, walk_prefix, walk_remo
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import InvalidName
-from providers.objects import RemoteFile
+from providers.objects import Page, RemoteFile
 from providers.os_errors import from_os_error
 
 LIMIT_S: Final = 5.0
@@ -59,6 +60,7 @@ class _Tally(msgspec.Struct):
     special: int = 0
     unreadable: int = 0
     replaced: list[str] = msgspec.field(default_factory=list)
+    clashes: list[str] = msgspec.field(default_factory=list)
 
     def add_file(self, folder: str, size_bytes: int) -> None:
         self.files += 1
@@ -83,6 +85,8 @@ class _Tally(msgspec.Struct):
             unreadable=self.unreadable,
             replaces=len(self.replaced),
             replaced_names=tuple(self.replaced[:_NAMES_SHOWN]),
+            clashes=len(self.clashes),
+            clashing_names=tuple(self.clashes[:_NAMES_SHOWN]),
             complete=complete,
         )
 
@@ -105,9 +109,14 @@ def upload(
         if found.kind is ItemKind.FILE and found.error is None:
             files[prefix + found.name] = found
     remote = _Budget(cancel)
-    for file in _standing(provider, files, remote, cancel):
+    spellings = None if provider.capabilities.case_sensitive else Spellings()
+    if spellings:
+        for name in remote.spend(_names(provider, prefix, cancel)):
+            spellings.twin(name)
+    for file in _standing(provider, files, remote, cancel, spellings):
         if conflicts is not Conflicts.SKIP_UNCHANGED or _differs(file, files[file.key]):
             tally.replaced.append(file.key)
+    tally.clashes = [key for key in files if spellings and spellings.twin(key)]
     complete = not (local.exhausted or remote.exhausted)
     return tally.plan(JobKind.UPLOAD, instance, f"{instance}:{prefix or '/'}", complete=complete)
 
@@ -127,9 +136,13 @@ def _count_local(tally: _Tally, found: Found) -> None:
 
 
 def _standing(
-    provider: BaseProvider, files: dict[str, Found], budget: _Budget, cancel: CancelToken
+    provider: BaseProvider,
+    files: dict[str, Found],
+    budget: _Budget,
+    cancel: CancelToken,
+    spellings: Spellings | None = None,
 ) -> Iterator[RemoteFile]:
-    """Those objects that stand where the files would go."""
+    """Those objects that stand where the files would go. `spellings` learns of all that are seen."""
     single = [key for key, found in files.items() if "/" not in found.name]
     if len(single) > _SINGLE_QUESTIONS:
         folder = single[0].rpartition("/")[0]
@@ -138,7 +151,11 @@ def _standing(
         for key in single:
             yield from _among({key: files[key]}, budget.spend(_level(provider, key, cancel)))
     for prefix in sorted({_top(key, found) for key, found in files.items() if "/" in found.name}):
-        yield from _among(files, budget.spend(walk_prefix(provider, prefix, cancel)))
+        for file in budget.spend(walk_prefix(provider, prefix, cancel)):
+            if spellings:
+                spellings.twin(file.key)
+            if file.key in files:
+                yield file
 
 
 def _among(files: dict[str, Found], listed: Iterable[RemoteFile]) -> Iterator[RemoteFile]:
@@ -150,12 +167,41 @@ def _top(key: str, found: Found) -> str:
     return key[: len(key) - len(found.name)] + found.name.partition("/")[0] + "/"
 
 
+class Spellings:
+    """Names between which a service makes no difference (Dropbox): of folders as well as of files."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+
+    def twin(self, key: str) -> str | None:
+        """What `key`, or a folder in it, was spelt when it was first given; None when it was just so."""
+        parts = key.rstrip("/").split("/")
+        for end in range(1, len(parts) + 1):
+            path = "/".join(parts[:end])
+            first = self._first.setdefault(unicodedata.normalize("NFC", path).lower(), path)
+            if first != path:
+                return first
+        return None
+
+
+def _names(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[str]:
+    """Files and folders that stand in the folder `prefix`."""
+    for page in _pages(provider, prefix, cancel):
+        yield from (file.key for file in page.files)
+        yield from page.prefixes
+
+
 def _level(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[RemoteFile]:
     """The objects that begin with `prefix`, without those in folders below it."""
+    for page in _pages(provider, prefix, cancel):
+        yield from page.files
+
+
+def _pages(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[Page]:
     token: str | None = None
     while True:
         page = provider.retry.run(lambda at=token: provider.scan(prefix, delimiter="/", token=at), cancel)  # type: ignore[misc]
-        yield from page.files
+        yield page
         token = page.next_token
         if token is None:
             return

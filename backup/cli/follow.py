@@ -167,6 +167,9 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
             output.line(f"leaves out {count(number, what)}")
     if plan.deletion:
         output.line(f"after that: {plan.deletion.words}")
+    if plan.clashes:
+        names = ", ".join(plan.clashing_names[:3]) + (", ..." if plan.clashes > 3 else "")
+        output.line(f"will be refused, since names differ only in case: {count(plan.clashes, 'file')}: {names}")
     if plan.unreadable:
         output.line(f"cannot read {count(plan.unreadable, 'file')}")
 

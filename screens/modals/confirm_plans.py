@@ -63,6 +63,10 @@ def _warnings(plan: TransferPlan) -> list[Fact]:
     ]
     if skipped:
         facts.append(Fact("skipped", " and ".join(skipped), Tone.WAITING))
+    if plan.clashes:
+        names = ", ".join(safe(name) for name in plan.clashing_names[:3]) + (", …" if plan.clashes > 3 else "")
+        words = f"{count(plan.clashes, 'name')} differ only in case, and will be refused: {names}"
+        facts.append(Fact("refused", words, Tone.WAITING))
     if plan.unreadable:
         facts.append(Fact("unreadable", f"{count(plan.unreadable, 'entry', 'entries')}: they will fail", Tone.WAITING))
     return facts

@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 
 from backup.cli.diagnostics import ExitCode
+from backup.cli.follow import tell_plan
+from backup.cli.output import Output
+from backup.model import JobKind, TransferPlan
 from backup.paths import Paths
 from providers import registry, settings
 from providers.secret import Secret
+from screens.modals import confirm_plans
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.contract.harnesses import HARNESSES
 from tests.credentials_fixture import SecretService
@@ -99,3 +103,17 @@ def test_the_enabled_ones_are_checked_at_the_same_time(
     assert "no-such-bucket does not exist" in result.err
     assert "Check the name in container" in result.err
     assert "not enabled, and so not checked: idle" in result.err
+
+
+def test_clashing_names_are_told_in_the_plan(paths: Paths, capsys: pytest.CaptureFixture[str]):
+    plan = TransferPlan(
+        kind=JobKind.UPLOAD, instance="dropbox", destination="dropbox:/", files=2, folders=0, size_bytes=2, clashes=1,
+        clashing_names=("a\x1b",),
+    )  # fmt: skip
+    tell_plan(Output(), plan)
+    shown = capsys.readouterr().out
+    assert "will be refused, since names differ only in case: 1 file: a" in shown
+    assert "\x1b" not in shown
+    (fact,) = [fact for fact in confirm_plans._warnings(plan) if fact.label == "refused"]
+    assert "1 name" in str(fact.text)
+    assert "\x1b" not in str(fact.text)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from backup import plans
+from backup.model import Conflicts
 from providers import digests, settings
 from providers.cancel import CancelToken
 from providers.context import ProviderContext
@@ -76,6 +78,22 @@ def test_a_name_that_differs_in_case_is_refused_before_anything_is_sent(root, se
                 upload(provider, path, key, replaces=replaces)
             assert set(made) <= {"files/get_metadata"}
     assert root.stored() == {"Photos/Cat.jpg": b"cat"}
+
+
+def test_spellings_that_clash_are_told_before_a_transfer_starts(root, server, provider):
+    """Among the files chosen, with what stands in the destination, and with what stands in a folder of it."""
+    root.plant({"to/README": b"1", "to/photos/Cat.jpg": b"2", "to/same": b"3"})
+    photos = root.tmp / "photos"
+    photos.mkdir()
+    for path in ("readme", "same", "Same", "photos/cat.JPG", "photos/dog.jpg"):
+        (root.tmp / path).write_bytes(b"x")
+    chosen = [root.tmp / name for name in ("readme", "same", "Same", "photos")]
+    with calls(server) as made:
+        plan = plans.upload(provider, "dropbox", chosen, "to/", Conflicts.REPLACE, CancelToken())
+    assert plan.clashes == 3
+    assert set(plan.clashing_names) == {"to/readme", "to/Same", "to/photos/cat.JPG"}
+    assert plan.replaced_names == ("to/same",)
+    assert not {call for call in made if "upload" in call}
 
 
 def test_two_spellings_on_their_way_up_at_once(root, provider):
