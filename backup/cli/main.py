@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 VERBS: Final[dict[str, str]] = {
     "list-providers": "Configured storage, and the services that could be set up.",
     "test-providers": "Check the connection of one or all providers, step by step.",
-    "set-credentials": "Keep the credentials of a provider in the keyring.",
+    "set-credentials": "Keep the credentials of a provider in the keyring or the vault.",
     "authorize": "Authorise a provider in a browser on any machine.",
-    "remove-credentials": "Remove the credentials of a provider from the keyring.",
+    "remove-credentials": "Remove the credentials of a provider from the keyring or the vault.",
     "enable-provider": "Let a provider be used for transfers.",
     "disable-provider": "Keep a provider from being used.",
     "get-config": "Show the settings of one or all providers.",
