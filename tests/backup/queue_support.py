@@ -121,7 +121,7 @@ def _is_zombie(pid: int) -> bool:
     """And none of its threads still holds its files, with the lock among them."""
     try:
         return ") Z " in Path(f"/proc/{pid}/stat").read_text() and len(os.listdir(f"/proc/{pid}/task")) == 1
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter: it went between opening and reading
         return True
 
 

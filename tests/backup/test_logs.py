@@ -94,7 +94,8 @@ def test_plain_words_stay(line: str):
     assert redaction.redact(line) == line
 
 
-def test_redacting_a_long_line_takes_no_time():
+def test_redacting_a_long_line_takes_no_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(redaction, "_hidden", frozenset())  # other tests of this process have hidden "x-x-x-…"
     line = "a-" * 50_000 + "://" + "x" * 50_000
     assert redaction.redact(line) == line
 

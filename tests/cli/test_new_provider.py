@@ -46,7 +46,7 @@ def test_it_passes_lint_and_fails_the_suite_with_a_list(cli: Cli, checkout: Path
     for command in checks:
         done = run(checkout, *command)
         assert done.returncode == 0, done.stdout
-    done = run(checkout, "pytest", "-q", "-p", "no:cacheprovider", "tests/contract", "-k", "acme_cloud")
+    done = run(checkout, "pytest", "-q", "-rN", "-p", "no:cacheprovider", "tests/contract", "-k", "acme_cloud")
     assert done.returncode == 1, done.stdout
     assert done.stdout.count("acme_cloud is still to do") == 1, "told once, not with each test"
     assert " 3. scan: one page of a listing" in done.stdout

@@ -58,7 +58,7 @@ async def test_a_failure_says_what_why_and_what_to_do() -> None:
         text = screen_text(app)
         assert "The bucket is not there" in text
         assert "✖ container" in text
-        assert "there is no bucket 'photos' (NoSuchBucket)" in text
+        assert "there is no bucket 'photos'" in text
         assert "· list" in text
 
 

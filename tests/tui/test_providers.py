@@ -29,11 +29,11 @@ async def sees(pilot: Any, *words: str) -> None:
     await until(pilot, lambda: all(word in screen_text(pilot.app) for word in words))
 
 
-async def open_on_s3(pilot: Any) -> None:
+async def open_on_s3(pilot: Any, credentials: str = "in the credential store") -> None:
     await pilot.press("1")
     await sees(pilot, "Local disk", "AWS S3")
     await pilot.press("down")
-    await sees(pilot, "in the credential store")
+    await sees(pilot, credentials)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 42)])
@@ -240,7 +240,7 @@ async def test_credentials_that_cannot_be_kept_say_why_and_are_asked_again() -> 
     service.refusal = KeyringGone("the keyring is locked", hint="Unlock it, then try again.")
     app = console(service, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
-        await open_on_s3(pilot)
+        await open_on_s3(pilot, "▲ the keyring is locked · u opens")
         await sees(pilot, "keyring locked")
         await pilot.press("c")
         await sees(pilot, "▲ locked", "Unlock it first.")
