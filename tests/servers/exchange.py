@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from tests.servers.faults import Action, Fault, Rule, SeenRequest, Side
+from tests.servers.faults import Action, Fault, Reply, Rule, SeenRequest, Side
 from tests.servers.wire import Gone, Piece, RequestHead, ResponseHead, Stream, pieces, wait_readable
 
 _TICK_S = 0.02
@@ -131,10 +131,25 @@ class Exchange:
             for _ in body:
                 continue
             raise Reset
+        if self._action() is Action.REWRITE:
+            return self._rewritten(head, b"".join(piece.raw for piece in body if piece.is_content))
         self._before(Side.RESPONSE)
         self._reply(head.raw)
         for _ in self._pump(body, self.client, Side.RESPONSE):
             continue
+        return not head.ends_connection(self.head.method)
+
+    def _rewritten(self, head: ResponseHead, body: bytes) -> bool:
+        edit = self._fault().edit
+        assert edit is not None
+        told = Reply(head.status, head.pairs, body).without("Transfer-Encoding")
+        changed = edit(told if self.head.method == "HEAD" else told.having("Content-Length", str(len(body))))
+        self._note(status=changed.status)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in changed.headers)
+        start = f"HTTP/1.1 {changed.status} {head.reason}\r\n{lines}\r\n".encode("latin-1")
+        self._reply(changed.interim + start + (b"" if self.head.method == "HEAD" else changed.body))
+        if self.head.method != "HEAD" and changed.header("Content-Length") != str(len(changed.body)):
+            raise Hangup
         return not head.ends_connection(self.head.method)
 
     def _answer(self, fault: Fault) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 
@@ -29,6 +29,38 @@ class Action(Enum):
     DELAY = "delay"
     LOSE_REPLY = "lose reply"
     """The server does its work; the client sees a reset."""
+    REWRITE = "rewrite"
+    """The server's reply reaches the client altered."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole reply of the server. What is changed in it is sent just so, whether it makes sense or not."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    interim: bytes = b""
+    """What goes out before it: heads of 1xx."""
+
+    def header(self, name: str) -> str:
+        return next((value for known, value in self.headers if known.lower() == name.lower()), "")
+
+    def without(self, *names: str) -> Reply:
+        gone = {name.lower() for name in names}
+        return replace(self, headers=tuple(item for item in self.headers if item[0].lower() not in gone))
+
+    def having(self, name: str, *values: str) -> Reply:
+        """With this header in place of any other of the name; several values make several headers."""
+        return replace(self, headers=(*self.without(name).headers, *((name, value) for value in values)))
+
+    def holding(self, body: bytes | str) -> Reply:
+        """With this body, and the length of it."""
+        data = body.encode() if isinstance(body, str) else body
+        return replace(self, body=data).having("Content-Length", str(len(data)))
+
+
+Edit = Callable[[Reply], Reply]
 
 
 @dataclass(frozen=True)
@@ -47,6 +79,7 @@ class Fault:
     early: bool = False
     rate_bytes_per_s: float = 0.0
     delay_s: float = 0.0
+    edit: Edit | None = None
     together_bytes: int | None = None
     """Content that all requests of the rule may carry, before each that carries more is reset."""
 
@@ -107,6 +140,11 @@ class Fault:
     @classmethod
     def lost_reply(cls) -> Fault:
         return cls(Action.LOSE_REPLY)
+
+    @classmethod
+    def rewrite(cls, edit: Edit) -> Fault:
+        """Pass on what `edit` makes of the server's reply; its body is read whole before."""
+        return cls(Action.REWRITE, edit=edit)
 
 
 @dataclass

@@ -147,6 +147,17 @@ class ResponseHead:
         version, status, *_ = first.split(" ", 2)
         return cls(raw, int(status), headers, version)
 
+    @property
+    def reason(self) -> str:
+        return self.raw.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)[-1]
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The headers as they stand there, repeated ones too."""
+        lines = self.raw.decode("latin-1").split("\r\n")[1:]
+        split = (line.partition(":") for line in lines if line)
+        return tuple((name.strip(), value.strip()) for name, _, value in split)
+
     def body(self, method: str) -> Framing:
         if method == "HEAD" or self.status in (204, 304) or self.status < 200:
             return Framing.NONE
