@@ -15,7 +15,7 @@ from tests.servers.faults import Edit
 
 @pytest.fixture
 def server() -> Iterator[Stub]:
-    with stub(lambda *_: (200, {"ETag": '"e"'}, b"<Root>body</Root>")) as made:
+    with stub(lambda *_: (200, {"ETag": '"e"', "Connection": "close"}, b"<Root>body</Root>")) as made:
         yield made
 
 
