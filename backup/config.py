@@ -4,9 +4,13 @@
      "providers":   {"<instance>": {"type": "<service>", "enabled": true, "container": ..., ...}},
      "checks":      {"<instance>": {"at": 1790000000.0, "ok": true, "fingerprint": "...", "steps": [...]}},
      "credentials": {"<credentials_key>": {"username": "...", "fields": ["password"], "revision": "..."}},
+     "default_provider": "<instance>",
+     "local_fallback": false,
      "credential_store": {"backend": "vault", "key_file": "/path", "password_command": ["pass", "show", "backup"]}}
 
-`type` is by default the instance's name. `checks` and `credentials` are the program's own notes; no secret is in them.
+`type` is by default the instance's name. `local_fallback` is false from the first time that anything besides
+`local` was set up: a command then means the local disk only if it says so. `checks` and `credentials` are the program's
+own notes; no secret is in them.
 Keys that this version does not know are kept. Nothing here asks the keyring.
 """
 
@@ -32,6 +36,8 @@ from providers.report import CheckStep, ErrorInfo
 from providers.secret import Secret
 
 EMBEDDED: Final = "local"
+DEFAULT_PROVIDER: Final = "default_provider"
+"""The setting of no instance; so no instance has this name."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SECRET_NAME: Final = re.compile(
     r"password|passphrase|secret|token|^api_key$|^application_key$|^encryption_(key|salt)$"
@@ -83,6 +89,12 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     checks: dict[str, CheckRecord]
     credentials: dict[str, CredentialsRecord]
     store: StoreSettings = StoreSettings()
+    default_provider: str = ""
+    """The setting; whether there is such an instance is not looked at."""
+    only_local: bool = True
+    """As far as the file says, nothing besides the embedded `local` was ever set up."""
+    exists: bool = True
+    """The file is there."""
     problem: ErrorInfo | None = None
     usable: bool = True
 
@@ -125,8 +137,26 @@ def edit(paths: Paths) -> Iterator[Draft]:
         yield Draft(document.tree, paths)
         after = config_text.write(document.tree)
         if after != before:
+            _remember_others(json.loads(before), document.tree)
+            after = config_text.write(document.tree)
             with _disk_errors(paths):
                 write_private(paths.config_file, after)
+
+
+def _remember_others(before: dict[str, Any], tree: dict[str, Any]) -> None:
+    """Note for good that something besides `local` was set up, also when it is removed now."""
+    if not (_is_only_local(before) and _is_only_local(tree)):
+        tree["local_fallback"] = False
+
+
+def _is_only_local(tree: Mapping[str, Any]) -> bool:
+    instances = tree.get("providers", {})
+    return (
+        tree.get("local_fallback") is not False
+        and not set(instances) - {EMBEDDED}
+        and not set(tree.get("credentials", {})) - {EMBEDDED}
+        and instances.get(EMBEDDED, {}).get("type", EMBEDDED) == EMBEDDED
+    )
 
 
 @contextmanager
@@ -151,7 +181,7 @@ class Draft:
 
     def add(self, name: str, service: str) -> None:
         """Have an instance of `service`. Raises InvalidConfiguration when `name` is no name, or taken by another."""
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or name == DEFAULT_PROVIDER:
             raise InvalidConfiguration(
                 f"name: {name!r} cannot name an instance",
                 field="name",
@@ -202,6 +232,20 @@ class Draft:
         """Note that the keyring holds no entry `key`. False when it was not noted."""
         return self._section("credentials").pop(key, None) is not None
 
+    def set_default_provider(self, name: str) -> None:
+        """The instance that is meant where none is named; '' for none. Raises InvalidConfiguration when there is none
+        of that name."""
+        if name and name not in self.configuration.instances:
+            known = ", ".join(self.configuration.instances)
+            raise InvalidConfiguration(
+                f"default_provider: there is no provider {name!r}",
+                field="default_provider",
+                hint=f"Providers: {known}.",
+            )
+        self._tree.pop("default_provider", None)
+        if name:
+            self._tree["default_provider"] = name
+
     def choose_store(self, backend: StoreBackend | None, *, left_in: StoreBackend | None = None) -> None:
         """Make `backend` the place where credentials are kept; `left_in` still holds copies of them."""
         self._set_store("backend", backend.value if backend else None)
@@ -235,6 +279,9 @@ def _configuration(document: Document, paths: Paths) -> Configuration:
         checks=msgspec.convert(tree.get("checks", {}), dict[str, CheckRecord]),
         credentials=msgspec.convert(tree.get("credentials", {}), dict[str, CredentialsRecord]),
         store=msgspec.convert(tree.get("credential_store", {}), StoreSettings),
+        default_provider=tree.get(DEFAULT_PROVIDER) or "",
+        only_local=_is_only_local(tree),
+        exists=document.exists,
         problem=document.problem,
         usable=document.usable,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -23,6 +25,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     tree: dict[str, Any]
     problem: ErrorInfo | None = None
     usable: bool = True
+    exists: bool = True
 
 
 class _Broken(Exception):
@@ -36,11 +39,14 @@ class _Broken(Exception):
 
 
 def read(path: Path) -> Document:
-    """Never raises. No file, or an empty one, is an empty document."""
+    """Never raises. No file is an empty document; an empty file is a damaged one: whatever made it empty has lost what
+    was there."""
     try:
         text = _text(path)
-        if not text.strip():
-            return Document(path=path, tree={"version": VERSION})
+        if text is None:
+            return Document(path=path, tree={"version": VERSION}, exists=False)
+        if not text.strip("\0 \t\r\n\f\v"):
+            raise _Broken("is empty")
         tree = _parse(text)
         version = _version(tree, text)
         if version <= VERSION:
@@ -81,11 +87,21 @@ def _problem(path: Path, error: _Broken) -> ErrorInfo:
     return ErrorInfo("configuration", f"{place}: {error.problem}", _BROKEN_HINT)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path) -> str | None:
+    """None where there is no file. A link to nothing is a fault: its disk may be away."""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return ""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        if os.path.islink(path):
+            raise _Broken("is a link to a file that is not there") from error
+        return None
+    except OSError as error:
+        raise _Broken(f"cannot be read: {error.strerror}") from error
+    try:
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _Broken("is not a file")
+            data = file.read()
     except OSError as error:
         raise _Broken(f"cannot be read: {error.strerror}") from error
     try:
@@ -138,6 +154,8 @@ _INDEX: Final[dict[str, dict[str, tuple[type, ...]]]] = {
 
 
 def _check_structure(tree: dict[str, Any], text: str) -> None:
+    _expect(tree.get("default_provider", ""), str, "the name of a provider", ["default_provider"], text)
+    _expect(tree.get("local_fallback", True), bool, "true or false", ["local_fallback"], text)
     _check_store(tree.get("credential_store", {}), text)
     for section in ("providers", "checks", "credentials"):
         _expect(tree.get(section, {}), dict, "an object", [section], text)

@@ -222,6 +222,8 @@ class InstanceInfo(msgspec.Struct, frozen=True, kw_only=True):
     check_ok: bool | None = None
     check_steps: tuple[CheckStep, ...] = ()
     """Of the last check with these settings; empty where nobody noted them."""
+    is_default: bool = False
+    """Whether it is meant where no provider is named."""
 
     @property
     def last_report(self) -> ConnectionReport | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backup import adoption, instances, local_files, setup, status
+from backup import adoption, config, default_provider, instances, local_files, setup, status
 from backup.adoption import Adoption
 from backup.model import (
     Conflicts,
@@ -44,7 +44,16 @@ class Service(StoreService):
     def instances(self) -> tuple[InstanceInfo, ...]:
         """Configured instances, and the embedded `local`, which is there from the start. Does not touch the keyring:
         `has_credentials` is what the configuration's index says."""
-        return instances.describe_all(self.paths)
+        return default_provider.mark_default(self.paths, instances.describe_all(self.paths))
+
+    def default_provider(self) -> str:
+        """The instance that is meant where none is named. Raises InvalidConfiguration where that leaves a choice."""
+        return default_provider.default_provider(self.paths)
+
+    def set_default_provider(self, name: str) -> None:
+        """The setting `default_provider`; '' for none. Raises InvalidConfiguration when there is none of that name."""
+        with config.edit(self.paths) as draft:
+            draft.set_default_provider(name)
 
     def instance(self, name: str) -> InstanceInfo:
         """Raises InvalidConfiguration when there is none of that name."""

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.getters import query_one
 
-from backup.model import Conflicts, InstanceInfo, InstanceState, JobKind, QueueSnapshot, StoreState
+from backup.model import Conflicts, InstanceInfo, JobKind, QueueSnapshot, StoreState
 from providers.errors import ProviderError
 from providers.report import ErrorInfo
 from screens.modals.choose import ChooseInstance
@@ -27,6 +27,11 @@ from tui.widgets.one_line import Mode
 
 T = TypeVar("T")
 _COUNTING = "counting"
+_NO_DEFAULT = ErrorInfo(
+    "configuration",
+    "no provider is the default",
+    "Press i to choose one.",
+)
 
 
 class BrowseScreen(ModeScreen):
@@ -70,14 +75,19 @@ class BrowseScreen(ModeScreen):
         place = self.remote.place
         known = self.bridge.instance(place.instance) if isinstance(place, RemotePlace) else None
         if known is None:
-            usable = [info for info in self.bridge.instances if info.state is InstanceState.READY]
-            preferred = sorted(usable or self.bridge.instances, key=lambda info: info.name == "local")
-            if preferred:
-                self._open_instance(preferred[0])
+            self._open_default()
         elif isinstance(place, RemotePlace) and place.container != known.container:
             self._open_instance(known)
         elif self.remote.waits_for_store and self.bridge.store and self.bridge.store.state is StoreState.READY:
             self.remote.action_reload()
+
+    def _open_default(self) -> None:
+        """The instance that commands mean, too. Where that leaves a choice, it is the user's."""
+        default = next((info for info in self.bridge.instances if info.is_default), None)
+        if default is not None:
+            self._open_instance(default)
+        elif self.bridge.instances and self.bridge.problem is None:
+            self.remote.fail(_NO_DEFAULT)
 
     def on_screen_resume(self) -> None:
         wanted, self.bridge.wanted_instance = self.bridge.wanted_instance, ""

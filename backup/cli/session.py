@@ -13,7 +13,6 @@ import click
 from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.paths import Paths
-from providers.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from backup.adoption import Adoption
@@ -95,20 +94,15 @@ class Session:
             self.questions.close()
 
     def default_provider(self, output: Output, chosen: str | None) -> str:
-        """The provider to use: the chosen one, else the only enabled one beside `local`, else `local`; says which it
-        took, and opens the store of its credentials.
+        """The provider to use: the chosen one, else `Service.default_provider`; says which it took, and opens the store
+        of its credentials.
 
         Raises InvalidConfiguration when several could be meant, or there is none of that name.
         """
-        if chosen:
+        if chosen is not None:
             self.open_store_for(chosen)
             return self.service.instance(chosen).name
-        enabled = [info.name for info in self.service.instances() if info.enabled and info.name != "local"]
-        if len(enabled) > 1:
-            raise InvalidConfiguration(
-                f"several providers are enabled: {', '.join(enabled)}", hint="Say which one with --provider."
-            )
-        name = enabled[0] if enabled else "local"
+        name = self.service.default_provider()
         if not output.as_json:
             diagnostics.note(f"using provider {name}")
         self.open_store_for(name)
@@ -170,7 +164,8 @@ def provider_option(function: F) -> F:
         "--provider",
         "-p",
         metavar="NAME",
-        help="Which provider; by default the only enabled one beside local, else local.",
+        help="Which provider; by default the setting default_provider, else the only enabled one besides local; local "
+        "only while nothing else was ever set up.",
     )
     return chosen(passphrase_option(function))
 

@@ -126,3 +126,9 @@ def open_jobs(db: Connection, instance: str) -> int:
     """How many jobs of an instance are not finished."""
     query = "SELECT count(*) FROM jobs WHERE instance = ? AND (scanning OR open_items)"
     return int(db.execute(query, (instance,)).fetchone()[0])
+
+
+def other_instances(db: Connection, name: str) -> list[str]:
+    """Every instance besides `name` that anything was ever queued for; `name` too where it was another service."""
+    query = "SELECT DISTINCT instance FROM places WHERE instance <> ? OR type <> ? ORDER BY instance"
+    return [row["instance"] for row in db.execute(query, (name, name))]

@@ -102,6 +102,7 @@ def test_the_guides_sample_is_format_0_and_migrates(paths: Paths):
                 "region": "eu-central-1",
             }
         },
+        "local_fallback": False,
         "version": 1,
     }
 
@@ -110,7 +111,8 @@ def test_format_0_with_providers_only_gains_a_version(paths: Paths):
     write(paths, '{"providers": {"aws_s3": {"container": "c"}}, "other": {"kept": true}}')
     with config.edit(paths) as draft:
         draft.set("aws_s3", "container", "d")
-    assert on_disk(paths) == {"providers": {"aws_s3": {"container": "d"}}, "other": {"kept": True}, "version": 1}
+    migrated = {"providers": {"aws_s3": {"container": "d"}}, "other": {"kept": True}}
+    assert on_disk(paths) == {**migrated, "local_fallback": False, "version": 1}
 
 
 def test_a_newer_version_is_read_but_not_written(paths: Paths):

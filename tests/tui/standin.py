@@ -13,6 +13,7 @@ import msgspec
 from textual.app import App
 
 from backup.adoption import Adoption
+from backup.default_provider import choose
 from backup.model import (
     Conflicts,
     InstanceInfo,
@@ -34,7 +35,7 @@ from backup.questions_client import QuestionsClient
 from backup.service import Service
 from backup.store_model import StoreChoice
 from providers.capabilities import Deletion
-from providers.errors import NotFound, ProviderError
+from providers.errors import InvalidConfiguration, NotFound, ProviderError
 from providers.objects import Page, RemoteFile
 from tui.app import BackupConsole
 
@@ -92,6 +93,8 @@ class StandInService:
         self.folders: dict[str, Sequence[LocalEntry] | ProviderError] = {}
         self.known_instances: list[InstanceInfo] = [instance("local"), instance("aws_s3")]
         self.store = StoreStatus(state=StoreState.READY, backend="Secret Service")
+        self.default = ""
+        """The setting default_provider."""
         self.adoption = Adoption()
         self.closed = False
         self.items: list[ItemView] = []
@@ -106,7 +109,11 @@ class StandInService:
         return tuple(ServiceInfo(name=name, title=name, summary="") for name in ("local", "aws_s3"))
 
     def instances(self) -> tuple[InstanceInfo, ...]:
-        return tuple(self.known_instances)
+        try:
+            default = choose(self.known_instances, self.default, only_local=len(self.known_instances) == 1)
+        except InvalidConfiguration:
+            default = ""
+        return tuple(msgspec.structs.replace(info, is_default=info.name == default) for info in self.known_instances)
 
     def store_status(self) -> StoreStatus:
         return self.store

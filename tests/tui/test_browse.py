@@ -348,7 +348,7 @@ async def test_hostile_names_are_shown_escaped_and_used_raw(name: str, service: 
 
 
 async def test_another_instance_can_be_chosen(service: StandInService, questions: StandInQuestions) -> None:
-    service.known_instances.append(instance("minio", type="aws_s3", state=InstanceState.DISABLED))
+    service.known_instances.append(instance("minio", type="aws_s3", enabled=False, state=InstanceState.DISABLED))
     questions.objects["minio"] = {"in-minio": 1}
     app = console(service, questions)
     async with app.run_test(size=SMALL) as pilot:
@@ -441,3 +441,16 @@ async def test_while_typing_the_footer_shows_only_keys_that_work(
         await pilot.press("u", "3", "escape")
         await until(pilot, lambda: screen.local.table.has_focus and "upload" in screen_text(app))
         assert app.current_mode == "browse"
+
+
+async def test_where_no_provider_is_the_default_none_is_opened():
+    service = StandInService()
+    service.known_instances = [instance("local"), instance("aws_s3", enabled=False, state=InstanceState.DISABLED)]
+    app = console(service)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "no provider is the default" in screen_text(app))
+        assert "Press i to choose one" in screen_text(app)
+        service.default = "local"
+        app.bridge.instances_changed()
+        await until(pilot, lambda: "no provider is the default" not in screen_text(app))
+        assert "local" in screen_text(app)

@@ -26,7 +26,7 @@ def command(session: Session, output: Output, name: str | None, describe: bool, 
     With --describe, NAME may also be a service that is not set up yet.
 
     \b
-    JSON: {"file", "providers": {"<name>": {"type", "<setting>": value, ...}}}
+    JSON: {"file", "default_provider", "providers": {"<name>": {"type", "<setting>": value, ...}}}
     JSON with --describe: {"services": {"<service>": [{"name", "kind", "label", "help", "unit", "required", "default",
     "choices", "minimum", "maximum", "placeholder", "secret", "advanced"}]}}
     """
@@ -43,10 +43,13 @@ def command(session: Session, output: Output, name: str | None, describe: bool, 
         output.line(f"{info.name} ({info.title or info.type})")
         output.table(["SETTING", "VALUE"], [[key, _shown(value)] for key, value in info.settings.items()])
         output.line()
+    default = next((info.name for info in session.service.instances() if info.is_default), None)
+    output.line(f"default provider: {default or '-'}")
     output.line(f"file: {session.paths.config_file}")
     output.document(
         {
             "file": str(session.paths.config_file),
+            "default_provider": default,
             "providers": {info.name: {"type": info.type, **info.settings} for info in infos},
         }
     )

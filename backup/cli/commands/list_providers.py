@@ -25,6 +25,8 @@ def command(session: Session, output: Output) -> None:
     output.table(
         ["NAME", "SERVICE", "STATE", "CONTAINER", "CREDENTIALS", "LAST CHECK"], [_row(info) for info in instances]
     )
+    default = next((info.name for info in instances if info.is_default), "")
+    output.line(f"default: {default}" if default else "default: none; --provider says which one, each time")
     for info in instances:
         if info.problem:
             output.line(f"{info.name}: {info.problem.message}. {info.problem.hint}".rstrip())

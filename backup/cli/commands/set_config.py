@@ -7,15 +7,16 @@ import click
 from backup.cli.diagnostics import doing
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
+from backup.config import DEFAULT_PROVIDER
 
 
 @click.command("set-config", context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("key")
-@click.argument("value")
+@click.argument("value", required=False)
 @json_option
 @pass_session
-def command(session: Session, output: Output, name: str, key: str, value: str) -> None:
+def command(session: Session, output: Output, name: str, key: str, value: str | None) -> None:
     """Set setting KEY of provider NAME to VALUE ('' or null: nothing; sizes may be written 64MiB).
 
     The provider is set up by the first setting when NAME is a service's name; under another name begin with its
@@ -27,9 +28,19 @@ def command(session: Session, output: Output, name: str, key: str, value: str) -
 
     Secret settings are refused here: they come by set-credentials. The keys: get-config NAME --describe.
 
+    Which provider commands mean that name none:
+
+    \b
+        homeserver-backup set-config default_provider minio
+
     \b
     JSON: {"name", "type", "key", "value", "state"}
     """
+    if name == DEFAULT_PROVIDER and value is None:
+        _set_default(session, output, key)
+        return
+    if value is None:
+        raise click.UsageError("Missing argument 'VALUE'.")
     with doing(f"set {key} of {name}"):
         if name in {info.name for info in session.service.instances()}:
             session.open_store_for(name)  # the account's name lives beside its secret
@@ -37,3 +48,11 @@ def command(session: Session, output: Output, name: str, key: str, value: str) -
     shown = info.type if key == "type" else info.settings.get(key)
     output.line(f"{info.name}: {key} = {shown}")
     output.document({"name": info.name, "type": info.type, "key": key, "value": shown, "state": info.state})
+
+
+def _set_default(session: Session, output: Output, name: str) -> None:
+    with doing(f"set {DEFAULT_PROVIDER}"):
+        name = "" if name == "null" else name
+        session.service.set_default_provider(name)
+    output.line(f"{DEFAULT_PROVIDER} = {name or '-'}")
+    output.document({DEFAULT_PROVIDER: name or None})
