@@ -7,7 +7,6 @@ tell a stall while sending from one while connecting, so this is a small pool of
 
 from __future__ import annotations
 
-import base64
 import http.client
 import select
 import socket
@@ -16,14 +15,13 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
+from urllib.parse import urlsplit
 
 from providers.cancel import active_token
 from providers.errors import InvalidConfiguration, ProviderError, Transient
 from providers.http_errors import connection_failure
+from providers.network import Network, Proxy
 
 CONNECT_TIMEOUT_S: Final = 10.0
 _HERE: Final = ("127.0.0.1", "::1", "localhost")
@@ -143,31 +141,21 @@ class Calls:
             call.interrupt()
 
 
-@dataclass(frozen=True)
-class Proxy:
-    host: str
-    port: int
-    authorization: str = ""
-
-
 class Pool:
     """Keep-alive connections to one address. `timeout_s` is how long no byte may move."""
 
-    def __init__(
-        self, url: str, *, timeout_s: float, setting: str = "endpoint_url", ca_bundle: str = "", ca_variable: str = ""
-    ) -> None:
-        """`setting` and `ca_variable` are named in errors: where the address and further certificates come from."""
+    def __init__(self, url: str, network: Network, *, timeout_s: float, setting: str = "endpoint_url") -> None:
+        """`setting` is named in errors: where the address comes from."""
         parts = urlsplit(url)
         self.secure = parts.scheme == "https"
         self.host = parts.hostname or ""
         self.port = parts.port or (443 if self.secure else 80)
         self.authority = parts.netloc.rpartition("@")[2]
         """What goes into the Host header."""
-        self.proxy = _proxy_for(parts.scheme, self.authority)
+        self.proxy = network.proxy_for(parts.scheme, self.authority)
+        self._network = network
         self._timeout_s = timeout_s
         self._setting = setting
-        self._ca_bundle = ca_bundle
-        self._ca_variable = ca_variable
         self._tls: ssl.SSLContext | None = None
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
@@ -198,7 +186,7 @@ class Pool:
             return Transient("interrupted")
         peer = self.proxy or self
         return connection_failure(
-            error, peer.host, peer.port, self._timeout_s, setting=self._setting, ca=self._ca_variable
+            error, peer.host, peer.port, self._timeout_s, setting=self._setting, ca=self._network.ca_source
         )
 
     def give_back(self, connection: Connection) -> None:
@@ -240,13 +228,7 @@ class Pool:
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:
             if self._tls is None:
-                try:
-                    self._tls = ssl.create_default_context(cafile=self._ca_bundle or None)
-                except OSError as error:
-                    raise InvalidConfiguration(
-                        f"{self._ca_variable}: no certificates can be read from {self._ca_bundle}: {error.strerror}",
-                        hint=f"Name a file of certificates (PEM) in {self._ca_variable}, or take it out.",
-                    ) from error
+                self._tls = self._network.tls_context()
             return self._tls
 
 
@@ -282,27 +264,6 @@ def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # a part of the name is empty, or longer than 63 characters
         raise socket.gaierror(socket.EAI_NONAME, "not a name of a host") from error
-
-
-def _proxy_for(scheme: str, authority: str) -> Proxy | None:
-    """The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, NO_PROXY). Raises InvalidConfiguration."""
-    address = getproxies_environment().get(scheme, "")
-    if not address or proxy_bypass(authority):
-        return None
-    try:
-        parts = urlsplit(address if "//" in address else f"http://{address}")
-        port = parts.port or 3128
-    except ValueError:
-        variable = f"{scheme.upper()}_PROXY"
-        raise InvalidConfiguration(  # the address itself may hold a password
-            f"{variable}: not an address of the form http://host:port",
-            hint=f"Correct {variable} in the environment, or take it out.",
-        ) from None
-    user = ""
-    if parts.username:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        user = "Basic " + base64.b64encode(pair.encode()).decode("ascii")
-    return Proxy(parts.hostname or "", port, user)
 
 
 def _tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy) -> None:

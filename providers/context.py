@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -77,3 +78,6 @@ class ProviderContext:
     """Compare and swap of a refreshed token: `save_secret(old, new)` is False when another process was first."""
     count_call: Callable[[str], None] = _ignore_call
     """Told of every request to the service, by kind ('PutObject'); requests cost money."""
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    """Proxies, certificates and profiles of whoever asked. A process that works for others has its own at hand too:
+    nothing of that is looked at."""

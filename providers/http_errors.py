@@ -21,8 +21,8 @@ def connection_failure(
 ) -> ProviderError:
     """What a failed connection means: each cause with its own words and cure.
 
-    `setting` is the one that the address comes from when it is not the service's own; `ca` the variable of the
-    environment that names further certificates.
+    `setting` is the one that the address comes from when it is not the service's own; `ca` the setting or variable that
+    names certificates.
     """
     at = f"{host}:{port}"
     if isinstance(error, socket.gaierror):
@@ -36,7 +36,7 @@ def connection_failure(
             f"{setting}: the certificate of {at} is not trusted: {error.verify_message}",
             field=setting,
             hint="Check the clock of this machine, and that the name is the one it was made for; a CA of your own, or "
-            f"of a proxy that opens TLS, goes into the system's store or {ca or 'SSL_CERT_FILE'}.",
+            f"of a proxy that opens TLS, goes into the system's store or {ca or 'ca_bundle'}.",
         )
     if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
         return InvalidConfiguration(

@@ -6,6 +6,7 @@ ones that can have no effect there: those are hidden and refused. Every field is
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -36,12 +37,14 @@ def setting(
     unit: str = "",
     required: bool = False,
     advanced: bool = False,
+    path: bool = False,
     ge: float | None = None,
     le: float | None = None,
 ) -> msgspec.Meta:
     """Metadata of one field: what it is called, what it does, in which unit, and its limits.
 
-    `advanced` fields are folded away in forms. `unit='bytes'` makes the field accept sizes such as `64MiB`.
+    `advanced` fields are folded away in forms. `unit='bytes'` makes the field accept sizes such as `64MiB`. A `path`
+    that is typed as a relative one is made absolute: other processes use it from other folders.
     """
     extra = {
         "label": label,
@@ -50,6 +53,7 @@ def setting(
         "unit": unit,
         "required": required,
         "advanced": advanced,
+        "path": path,
     }
     return msgspec.Meta(ge=ge, le=le, extra=extra)
 
@@ -68,6 +72,8 @@ class SettingField(msgspec.Struct, frozen=True, kw_only=True):
     optional: bool
     """May be null."""
     default: Any
+    path: bool = False
+    """Names a file or folder of this machine."""
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -146,6 +152,34 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
     ] = 5
 
 
+class NetworkSettings(ProviderSettings, kw_only=True, frozen=True):
+    """What every service over the network has besides: how to get there. What is set here counts before the
+    environment."""
+
+    ca_bundle: Annotated[
+        str,
+        setting(
+            "CA certificates",
+            "File or folder of the certificates (PEM) to trust. Empty: what the environment names, else the system's.",
+            placeholder="/etc/ssl/my-ca.pem",
+            advanced=True,
+            path=True,
+        ),
+    ] = ""
+    proxy: Annotated[
+        str,
+        setting(
+            "Proxy",
+            "Address of an HTTP proxy to go through, always. Empty: what the environment names, if anything.",
+            placeholder="http://user@proxy.example.net:3128",
+            advanced=True,
+        ),
+    ] = ""
+    proxy_password: Annotated[
+        Secret | None, setting("Proxy password", "The password of the user that `proxy` names.", advanced=True)
+    ] = None
+
+
 S = TypeVar("S", bound=ProviderSettings)
 
 STANDARD_FIELDS: Final = tuple(ProviderSettings.__struct_fields__)
@@ -201,7 +235,8 @@ def _describe_field(name: str, hint: Any, default: Any) -> SettingField:
     return SettingField(
         name=name, kind=kind, label=meta.get("label", name), help=meta.get("help", ""),
         placeholder=meta.get("placeholder", ""), unit=meta.get("unit", ""), required=meta.get("required", False),
-        advanced=meta.get("advanced", False), optional=optional, default=default, choices=choices,
+        advanced=meta.get("advanced", False), optional=optional, default=default, path=meta.get("path", False),
+        choices=choices,
         minimum=limits["ge"], maximum=limits["le"],
     )  # fmt: skip
 
@@ -252,7 +287,7 @@ def parse_text(spec: SettingField, text: str) -> Any:
         case _:
             if spec.required and not cleaned:
                 raise InvalidConfiguration(f"{name}: must not be empty", field=name)
-            return cleaned
+            return os.path.abspath(os.path.expanduser(cleaned)) if spec.path and cleaned else cleaned
 
 
 def _within(spec: SettingField, value: float) -> float:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from providers.aws_s3.signature import Keys
 from providers.errors import Authentication, InvalidConfiguration, ProviderError
+from providers.network import Network
 from providers.secret import Secret
 
 if TYPE_CHECKING:
     from providers.aws_s3.settings import Settings
+
+_REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_ASKED_BY_THE_CHAIN: Final = "sts.amazonaws.com"
+"""Which proxy leads to AWS itself."""
 
 
 class KeySource:
     """Keys are looked up when they are first needed, which may ask the network (role of the machine, SSO), and
     renewed by botocore when they are about to expire."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, network: Network) -> None:
         self._settings = settings
+        self._network = network
         self._lock = threading.Lock()
         self._own: Keys | None = None
         self._chain: Any = None
@@ -44,17 +52,57 @@ class KeySource:
         """What the profile or the environment says; '' when they say nothing. Reads files, not the network."""
         if self._own and not self._settings.profile:
             return ""
+        told = next((self._environment[name] for name in _REGIONS if self._environment.get(name)), "")
+        if told:
+            return told
         from botocore.exceptions import BotoCoreError
 
         try:
-            return str(self._session().get_config_variable("region") or "")
+            return str(self._session().get_scoped_config().get("region") or "")
         except (BotoCoreError, OSError) as error:
             raise self._meant(error) from error
 
-    def _session(self) -> Any:
-        import botocore.session
+    @property
+    def _environment(self) -> Mapping[str, str]:
+        return self._network.environment
 
-        return botocore.session.Session(profile=self._settings.profile or None)
+    def _session(self) -> Any:
+        """botocore's chain as it is for whoever asked. It would look into the environment of this process."""
+        import botocore.session
+        from botocore.config import Config
+
+        told = self._environment
+        profile = self._settings.profile or told.get("AWS_DEFAULT_PROFILE") or told.get("AWS_PROFILE")
+        session = botocore.session.Session(profile=profile or None)
+        session.set_config_variable("profile", profile or None)
+        session.set_config_variable("config_file", told.get("AWS_CONFIG_FILE") or "~/.aws/config")
+        session.set_config_variable("credentials_file", told.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
+        ca_path = self._network.ca_path()
+        if ca_path:
+            session.set_config_variable("ca_bundle", ca_path)
+        proxy = self._network.proxy_for("https", _ASKED_BY_THE_CHAIN)
+        session.set_default_client_config(Config(proxies={"https": proxy.url} if proxy else {}))
+        return session
+
+    def _from_environment(self) -> Keys | None:
+        """Keys that whoever asked has in the environment; None where there are none, or a profile counts first.
+
+        They are secrets, and do not travel with a job: a process that works for others knows which they were, and may
+        have the same itself.
+        """
+        told = self._environment
+        access_key = told.get("AWS_ACCESS_KEY_ID")
+        if not access_key or self._settings.profile:
+            return None
+        found: Mapping[str, str] = told if told.get("AWS_SECRET_ACCESS_KEY") else os.environ
+        secret = found.get("AWS_SECRET_ACCESS_KEY")
+        if not secret or found.get("AWS_ACCESS_KEY_ID") != access_key:
+            raise Authentication(
+                f"the key {access_key} was in the environment (AWS_ACCESS_KEY_ID), and its secret is not here",
+                hint="Secrets of the environment do not reach the worker. Use set-credentials, or name a profile.",
+            )
+        token = found.get("AWS_SESSION_TOKEN") or found.get("AWS_SECURITY_TOKEN")
+        return Keys(access_key, Secret(secret), Secret(token) if token else None)
 
     def _meant(self, error: Exception) -> ProviderError:
         """botocore's errors, the plain ones included that it lets through; what they say may hold no secret of ours."""
@@ -81,8 +129,13 @@ class KeySource:
 
         with self._lock:
             try:
+                keys = self._from_environment()
+                if keys is not None:
+                    return keys
                 if self._chain is None:
-                    self._chain = self._session().get_credentials()
+                    session = self._session()
+                    session.get_component("credential_provider").remove("env")
+                    self._chain = session.get_credentials()
                 if self._chain is None:
                     raise Authentication(
                         "no access key is set, and the AWS chain (environment, profile, role) finds none",

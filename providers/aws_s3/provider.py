@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, Final, cast
@@ -35,6 +34,7 @@ from providers.errors import (
     ProviderError,
     Unsupported,
 )
+from providers.network import CA_VARIABLES, Network
 from providers.objects import Page, RemoteFile
 from providers.settings import ProviderSettings
 from providers.upload import PendingUpload, UploadRequest, UploadSession
@@ -62,7 +62,8 @@ class S3Provider(BaseProvider):
         super().__init__(config, context=context)
         own = cast(Settings, self.settings)
         self._own = own
-        self._keys = KeySource(own)
+        self._network = Network(own, self.context.environment, ("AWS_CA_BUNDLE", *CA_VARIABLES))
+        self._keys = KeySource(own, self._network)
         self._prefix = normal_prefix(own.prefix)
         self._endpoint_url = checked_address(own.endpoint_url, "endpoint_url", "Example: https://s3.example.net")
         self._opened: Wire | None = None
@@ -121,7 +122,7 @@ class S3Provider(BaseProvider):
                 Endpoint(url, region, self._own.container, virtual),
                 self._keys,
                 timeout_s=self.settings.timeout,
-                ca_bundle=os.environ.get("AWS_CA_BUNDLE", ""),
+                network=self._network,
                 now=self.context.now,
                 count_call=self.context.count_call,
             )

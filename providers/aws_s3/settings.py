@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from providers.secret import Secret
-from providers.settings import ProviderSettings, setting
+from providers.settings import NetworkSettings, setting
 
 
-class Settings(ProviderSettings, kw_only=True, frozen=True):
+class Settings(NetworkSettings, kw_only=True, frozen=True):
     """Amazon S3, and every service that speaks its language: MinIO, R2, Wasabi, Garage, Ceph."""
 
     title: ClassVar[str] = "AWS S3"

@@ -12,6 +12,7 @@ from providers.aws_s3.replies import Reply, Where
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD, Keys, encoded_path, encoded_query, sign
 from providers.connection import Calls, Pool
 from providers.exchange import Answer, ask
+from providers.network import Network
 from providers.upload import PartBody
 
 
@@ -51,14 +52,14 @@ class Wire:
         keys: Callable[[], Keys],
         *,
         timeout_s: float,
-        ca_bundle: str,
+        network: Network,
         now: Callable[[], float],
         count_call: Callable[[str], None],
     ) -> None:
         self.endpoint = endpoint
         self._keys = keys
         self._timeout_s = timeout_s
-        self._ca_bundle = ca_bundle
+        self._network = network
         self._now = now
         self._count_call = count_call
         self._places: dict[str, tuple[Pool, str]] = {}
@@ -109,8 +110,7 @@ class Wire:
         if bucket and not self.endpoint.virtual:
             path = f"{path}/{bucket}"
         url = urlunsplit((parts.scheme, authority, "", "", ""))
-        pool = Pool(url, timeout_s=self._timeout_s, ca_bundle=self._ca_bundle, ca_variable="AWS_CA_BUNDLE")
-        return pool, encoded_path(path)
+        return Pool(url, self._network, timeout_s=self._timeout_s), encoded_path(path)
 
 
 def _digest(request: Request) -> str:

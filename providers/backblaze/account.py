@@ -16,6 +16,7 @@ from providers.cancel import active_token
 from providers.connection import Calls
 from providers.errors import InvalidConfiguration, NotFound
 from providers.exchange import Answer
+from providers.network import Network
 from providers.secret import Secret
 
 REALM: Final = "https://api.backblazeb2.com"
@@ -51,6 +52,7 @@ class Account:
         key: Secret | None,
         realm: str,
         bucket: str,
+        network: Network,
         timeout_s: float,
         count_call: Callable[[str], None],
     ) -> None:
@@ -58,7 +60,7 @@ class Account:
         self.bucket = bucket
         self._key_id = key_id
         self._key = key
-        self.transport = Transport(timeout_s=timeout_s, count_call=count_call)
+        self.transport = Transport(network=network, timeout_s=timeout_s, count_call=count_call)
         self._session = _Session(self.transport)
         self._lock = threading.Lock()
         self._signed_in = False

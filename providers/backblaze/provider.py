@@ -30,6 +30,7 @@ from providers.errors import (
     Transient,
 )
 from providers.http_errors import json_object
+from providers.network import Network
 from providers.objects import Page, RemoteFile
 from providers.settings import ProviderSettings
 from providers.upload import PendingUpload, UploadRequest, UploadSession
@@ -63,6 +64,7 @@ class BackblazeProvider(BaseProvider):
             key=own.application_key,
             realm=checked_endpoint(own.realm, "realm", f"Leave it empty for {REALM}."),
             bucket=own.container,
+            network=Network(own, self.context.environment),
             timeout_s=own.timeout,
             count_call=self.context.count_call,
         )

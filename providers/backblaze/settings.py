@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final
 
 from providers.secret import Secret
-from providers.settings import ProviderSettings, setting
+from providers.settings import NetworkSettings, setting
 
 _CLASSES: Final = {
     **dict.fromkeys(
@@ -40,13 +40,13 @@ _CLASSES: Final = {
 """Transaction classes: https://www.backblaze.com/cloud-storage/transaction-pricing. A is free."""
 
 
-class Settings(ProviderSettings, kw_only=True, frozen=True):
+class Settings(NetworkSettings, kw_only=True, frozen=True):
     """Backblaze B2 by its native API: cheap storage, uploads free of charge, older versions kept."""
 
     title: ClassVar[str] = "Backblaze B2"
     container_word: ClassVar[str] = "bucket"
     not_applicable: ClassVar[frozenset[str]] = frozenset(
-        {"container_type", "username", "password", "api_key", "secret_key", "region"}
+        {"container_type", "username", "password", "api_key", "secret_key", "region", "profile"}
     )
     credential_pair: ClassVar[tuple[str, str] | None] = ("application_key_id", "application_key")
     requires: ClassVar[tuple[str, ...]] = ("b2sdk",)

@@ -19,6 +19,7 @@ from b2sdk.v3 import B2Http, B2HttpApiConfig
 from providers.backblaze import replies
 from providers.connection import Calls, Pool
 from providers.exchange import Answer, ask
+from providers.network import Network
 from providers.upload import PartBody
 
 DOWNLOAD: Final = "b2_download_file_by_name"
@@ -27,8 +28,9 @@ DOWNLOAD: Final = "b2_download_file_by_name"
 class Transport(B2Http):  # type: ignore[misc]
     """One request at a time per thread, any number of threads. Raises ProviderError, or for 401 the SDK's own."""
 
-    def __init__(self, *, timeout_s: float, count_call: Callable[[str], None]) -> None:
+    def __init__(self, *, network: Network, timeout_s: float, count_call: Callable[[str], None]) -> None:
         super().__init__(B2HttpApiConfig(install_clock_skew_hook=False))
+        self._network = network
         self._timeout_s = timeout_s
         self._count_call = count_call
         self._lock = threading.Lock()
@@ -105,7 +107,7 @@ class Transport(B2Http):  # type: ignore[misc]
         with self._lock:
             if parts.netloc not in self._pools:
                 address = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
-                self._pools[parts.netloc] = Pool(address, timeout_s=self._timeout_s, setting="realm")
+                self._pools[parts.netloc] = Pool(address, self._network, timeout_s=self._timeout_s, setting="realm")
             return self._pools[parts.netloc]
 
 

@@ -19,6 +19,7 @@ from providers.dropbox.settings import Settings
 from providers.dropbox.tokens import access_of, refused
 from providers.dropbox.wire import WEB, Request, Wire
 from providers.errors import Authentication, InvalidConfiguration, PermissionDenied, ProviderError
+from providers.network import Network
 from providers.oauth import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
 from providers.secret import Secret
 
@@ -136,6 +137,7 @@ class CodeFlow(AuthorizationFlow):
             self._endpoint_url,
             self._own.app_key,
             None,
+            network=Network(self._own, self._context.environment),
             timeout_s=self._own.timeout,
             save_secret=self._context.save_secret,
             clock=self._context.clock,

@@ -22,6 +22,7 @@ from providers.dropbox.settings import Settings
 from providers.dropbox.uploads import SessionUpload, SingleUpload
 from providers.dropbox.wire import API, Request, Wire
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError
+from providers.network import Network
 from providers.oauth import wrong_account
 from providers.objects import Page, RemoteFile
 from providers.settings import ProviderSettings
@@ -85,6 +86,7 @@ class DropboxProvider(BaseProvider):
                 self._endpoint_url,
                 self._own.app_key,
                 self._own.refresh_token,
+                network=Network(self._own, self.context.environment),
                 timeout_s=self.settings.timeout,
                 save_secret=self.context.save_secret,
                 clock=self.context.clock,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from providers.secret import Secret
-from providers.settings import ProviderSettings, setting
+from providers.settings import NetworkSettings, setting
 
 
-class Settings(ProviderSettings, kw_only=True, frozen=True):
+class Settings(NetworkSettings, kw_only=True, frozen=True):
     """Dropbox, below a folder of the account or of an app folder."""
 
     title: ClassVar[str] = "Dropbox"
     container_word: ClassVar[str] = "folder"
     not_applicable: ClassVar[frozenset[str]] = frozenset(
-        {"container_type", "username", "password", "api_key", "secret_key", "region"}
+        {"container_type", "username", "password", "api_key", "secret_key", "region", "profile"}
     )
     credential_pair: ClassVar[tuple[str, str] | None] = ("app_key", "refresh_token")
 

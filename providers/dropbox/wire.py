@@ -18,6 +18,7 @@ from providers.dropbox import replies
 from providers.dropbox.replies import Reply
 from providers.dropbox.tokens import Tokens
 from providers.exchange import Answer, ask
+from providers.network import Network
 from providers.secret import Secret
 from providers.upload import PartBody
 
@@ -54,6 +55,7 @@ class Wire:
         app_key: str,
         refresh_token: Secret | None,
         *,
+        network: Network,
         timeout_s: float,
         save_secret: Callable[[Secret, Secret], bool],
         clock: Callable[[], float],
@@ -63,8 +65,8 @@ class Wire:
         """`access_token` is one to begin with, just made by somebody else."""
         self._timeout_s = timeout_s
         self._count_call = count_call
-        self._api = Pool(endpoint_url or API, timeout_s=timeout_s)
-        self._content = Pool(endpoint_url or CONTENT, timeout_s=timeout_s)
+        self._api = Pool(endpoint_url or API, network, timeout_s=timeout_s)
+        self._content = Pool(endpoint_url or CONTENT, network, timeout_s=timeout_s)
         self._tokens = Tokens(
             app_key, refresh_token, ask=self.ask_for_token, save=save_secret, clock=clock, access=access_token
         )

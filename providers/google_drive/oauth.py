@@ -27,6 +27,7 @@ from providers.google_drive.credentials import SCOPE_PREFIX
 from providers.google_drive.settings import Settings
 from providers.google_drive.wire import API_URL, Request, Wire
 from providers.http_errors import json_object
+from providers.network import Network
 from providers.oauth import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
 from providers.secret import Secret
 
@@ -91,7 +92,12 @@ class _Google:
         self.scope = f"{SCOPE_PREFIX}{own.scope}"
         self.accounts_url = endpoint or _ACCOUNTS_URL
         self._oauth_url = endpoint or _OAUTH_URL
-        self._wire = Wire(endpoint or API_URL, timeout_s=own.timeout, count_call=context.count_call)
+        self._wire = Wire(
+            endpoint or API_URL,
+            network=Network(own, context.environment),
+            timeout_s=own.timeout,
+            count_call=context.count_call,
+        )
 
     def ask(self, path: str, **form: str) -> replies.Reply:
         """What the endpoint says, refusals included. Raises ProviderError for everything else."""

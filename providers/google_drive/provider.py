@@ -30,6 +30,7 @@ from providers.google_drive.reader import FileRange
 from providers.google_drive.settings import Settings
 from providers.google_drive.uploads import GRAIN_BYTES, ResumableUpload, SingleUpload, Target
 from providers.google_drive.wire import API_URL, Request, Wire
+from providers.network import Network
 from providers.objects import Page, RemoteFile
 from providers.settings import ProviderSettings
 from providers.upload import UploadRequest, UploadSession
@@ -82,7 +83,12 @@ class GoogleDriveProvider(BaseProvider):
         own = cast(Settings, self.settings)
         self._own = own
         self._api_url = checked_endpoint(own.endpoint_url) or API_URL
-        self._wire = Wire(self._api_url, timeout_s=own.timeout, count_call=self.context.count_call)
+        self._wire = Wire(
+            self._api_url,
+            network=Network(own, self.context.environment),
+            timeout_s=own.timeout,
+            count_call=self.context.count_call,
+        )
         self._tokens = Tokens(own, self._wire, clock=self.context.clock, save_secret=self.context.save_secret)
         self._wire.token = self._tokens
         self._drive = Drive(self._wire, own.shared_drive_id)

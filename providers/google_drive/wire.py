@@ -17,6 +17,7 @@ from providers.errors import Authentication
 from providers.exchange import Answer, ask
 from providers.google_drive import replies
 from providers.google_drive.replies import Reply
+from providers.network import Network
 from providers.upload import PartBody
 
 API_URL: Final = "https://www.googleapis.com"
@@ -47,8 +48,9 @@ def as_json(value: object) -> bytes:
 class Wire:
     """Usable from several threads. Everything raises ProviderError."""
 
-    def __init__(self, api_url: str, *, timeout_s: float, count_call: Callable[[str], None]) -> None:
+    def __init__(self, api_url: str, *, network: Network, timeout_s: float, count_call: Callable[[str], None]) -> None:
         self.api_url = api_url
+        self._network = network
         self._timeout_s = timeout_s
         self._count_call = count_call
         self._lock = threading.Lock()
@@ -112,7 +114,7 @@ class Wire:
         with self._lock:
             pool = self._pools.get(origin)
             if pool is None:
-                pool = self._pools[origin] = Pool(origin, timeout_s=self._timeout_s)
+                pool = self._pools[origin] = Pool(origin, self._network, timeout_s=self._timeout_s)
         return pool, f"{parts.path or '/'}?{query}" if query else parts.path or "/"
 
 

@@ -14,6 +14,7 @@ class Settings(ProviderSettings, kw_only=True, frozen=True):
     container_word: ClassVar[str] = "folder"
     not_applicable: ClassVar[frozenset[str]] = frozenset(
         {"container_type", "username", "password", "api_key", "secret_key", "region", "timeout"}
+        | {"ca_bundle", "proxy", "proxy_password", "profile"}
     )
 
     container: Annotated[
