@@ -6,6 +6,7 @@ import os
 import stat
 import tempfile
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,34 @@ from providers.errors import Conflict, InvalidName
 from providers.os_errors import from_os_error
 
 _ESCAPES: Final = frozenset({"", ".", ".."})
+
+
+def chosen_target(to: Path | str, keys: Sequence[str]) -> tuple[Path, bool]:
+    """Where a download of `keys` to what was typed goes: an absolute path, and whether it is the folder to put things
+    into (else it is the very path of the one object).
+
+    It is a folder where the text says so ('/' at its end, '.' or '..' as its last part), where one stands, and for all
+    but a single object. Raises Conflict where a file stands in the way.
+    """
+    text = os.fspath(to)
+    path = Path(os.path.abspath(text))
+    says_so = os.path.basename(text) in _ESCAPES
+    folder = says_so or len(keys) != 1 or keys[0].endswith("/") or path.is_dir()
+    _refuse_file_in_the_way(path if folder else path.parent)
+    return path, folder
+
+
+def _refuse_file_in_the_way(folder: Path) -> None:
+    """Raises Conflict unless `folder` is one, or can be made."""
+    for place in (folder, *folder.parents):
+        if os.path.isdir(place):
+            return
+        if os.path.lexists(place):
+            what = "a link that leads to no folder" if os.path.islink(place) else "a file"
+            raise Conflict(
+                f"{place}: {what} stands where a folder is needed",
+                hint="Choose another folder with --to; a single file may also be given its own new path.",
+            )
 
 
 def local_name(key: str, chosen: str) -> str:

@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from backup.download_targets import local_name
+from backup.download_targets import chosen_target, local_name
 from backup.model import Conflicts, ItemKind, JobKind, TransferPlan
-from backup.scan import Found, upload_prefix, walk_local, walk_prefix, walk_remote
+from backup.scan import Found, IsAFolder, upload_prefix, walk_local, walk_prefix, walk_remote
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import InvalidName
@@ -216,15 +216,19 @@ def _differs(remote: RemoteFile, local: Found) -> bool:
     return abs(remote.modified_at - local.mtime_ns / 1e9) > _MTIME_SLACK_S
 
 
-def download(provider: BaseProvider, instance: str, keys: list[str], to: Path, cancel: CancelToken) -> TransferPlan:
-    """Raises NotFound for a key that is not there, or a prefix with nothing below it."""
+def download(
+    provider: BaseProvider, instance: str, keys: list[str], to: Path | str, cancel: CancelToken
+) -> TransferPlan:
+    """Raises NotFound for a key that is not there, or a prefix with nothing below it (IsAFolder for a folder that was
+    not named as one), and Conflict where a file stands where a folder is needed."""
+    root, folder = chosen_target(to, keys)
     tally, budget = _Tally(), _Budget(cancel)
     for key, file in _remote(provider, keys, budget, cancel):
-        target = _local_target(to, key, file.key, single=len(keys) == 1)
+        target = _local_target(root, key, file.key) if folder else root
         _count_remote(tally, key, file)
         if target and os.path.lexists(target):
             tally.replaced.append(str(target))
-    return tally.plan(JobKind.DOWNLOAD, instance, str(to), complete=not budget.exhausted)
+    return tally.plan(JobKind.DOWNLOAD, instance, str(root), complete=not budget.exhausted)
 
 
 def delete(provider: BaseProvider, instance: str, keys: list[str], cancel: CancelToken) -> TransferPlan:
@@ -247,17 +251,21 @@ def _count_remote(tally: _Tally, chosen: str, file: RemoteFile) -> None:
 def _remote(
     provider: BaseProvider, keys: list[str], budget: _Budget, cancel: CancelToken
 ) -> Iterator[tuple[str, RemoteFile]]:
+    folders: list[str] = []
     for key in keys:
-        for file in budget.spend(walk_remote(provider, key, cancel)):
-            yield key, file
+        try:
+            for file in budget.spend(walk_remote(provider, key, cancel)):
+                yield key, file
+        except IsAFolder as error:
+            folders += error.keys  # all of them are named at once
         if budget.exhausted:
             return
+    if folders:
+        raise IsAFolder(*folders)
 
 
-def _local_target(to: Path, chosen: str, key: str, *, single: bool) -> Path | None:
+def _local_target(to: Path, chosen: str, key: str) -> Path | None:
     """Where a download puts an object; None where it will be refused."""
-    if single and not chosen.endswith("/") and not to.is_dir():
-        return to
     try:
         return to / local_name(key, chosen)
     except InvalidName:

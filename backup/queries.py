@@ -142,7 +142,7 @@ def handlers(questions: Questions) -> dict[str, Handler]:
             ),
         ),
         "plan_download": typed(
-            _Download, lambda q, call: ask.plan_download(q.instance, q.keys, Path(q.to), cancel=call.cancel)
+            _Download, lambda q, call: ask.plan_download(q.instance, q.keys, q.to, cancel=call.cancel)
         ),
         "plan_delete": typed(_Delete, lambda q, call: ask.plan_delete(q.instance, q.keys, cancel=call.cancel)),
     }

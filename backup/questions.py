@@ -193,7 +193,7 @@ class Questions:
         )
 
     def plan_download(
-        self, instance: str, keys: list[str], to: Path, *, cancel: CancelToken | None = None
+        self, instance: str, keys: list[str], to: Path | str, *, cancel: CancelToken | None = None
     ) -> TransferPlan:
         return self._plan(instance, cancel, lambda provider, token: plans.download(provider, instance, keys, to, token))
 

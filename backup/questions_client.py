@@ -153,7 +153,7 @@ class QuestionsClient:
         }
         return await self._ask("plan_upload", params, TransferPlan)
 
-    async def plan_download(self, instance: str, keys: list[str], to: Path) -> TransferPlan:
+    async def plan_download(self, instance: str, keys: list[str], to: Path | str) -> TransferPlan:
         params = {"instance": instance, "keys": keys, "to": _absolute(to)}
         return await self._ask("plan_download", params, TransferPlan)
 
@@ -272,9 +272,10 @@ def _draft(service: str, values: Mapping[str, str], secrets: Mapping[str, Secret
     }
 
 
-def _absolute(path: Path) -> str:
-    """The child has another working folder."""
-    return os.path.abspath(path)
+def _absolute(path: Path | str) -> str:
+    """The child has another working folder. A final '/' says that a folder is meant: it stays."""
+    absolute = os.path.abspath(path)
+    return os.path.join(absolute, "") if os.path.basename(os.fspath(path)) in {"", ".", ".."} else absolute
 
 
 def _package_parent() -> Path:

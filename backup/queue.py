@@ -21,6 +21,7 @@ import msgspec
 
 from backup import instances, places, scan
 from backup.credentials import opening
+from backup.download_targets import chosen_target
 from backup.files import private_folder
 from backup.journal import Journal, items, jobs, views, work
 from backup.journal.records import Event, Order
@@ -86,15 +87,14 @@ class Queue:
         return self._add(instance, order, [scan.top_name(source) for source in sources], prefix or "/")
 
     def queue_download(
-        self, instance: str, keys: Sequence[str], to: Path, *, conflicts: Conflicts = Conflicts.REPLACE
+        self, instance: str, keys: Sequence[str], to: Path | str, *, conflicts: Conflicts = Conflicts.REPLACE
     ) -> JobView:
         """`Service.queue_download`."""
         self._refuse_unusable(instance, JobKind.DOWNLOAD)
-        target = Path(os.path.abspath(to))
+        target, folder = chosen_target(to, keys)
         names = [key.rstrip("/").rpartition("/")[2] for key in keys]
         _refuse_twins(names)
-        exact = len(keys) == 1 and not keys[0].endswith("/") and not target.is_dir()
-        order = Order(kind=JobKind.DOWNLOAD, sources=tuple(keys), to=str(target), exact=exact, conflicts=conflicts)
+        order = Order(kind=JobKind.DOWNLOAD, sources=tuple(keys), to=str(target), exact=not folder, conflicts=conflicts)
         return self._add(instance, order, names, str(target))
 
     def queue_delete(self, instance: str, keys: Sequence[str]) -> JobView:

@@ -16,6 +16,7 @@ import msgspec
 
 from backup.local_files import kind_of
 from backup.model import ItemKind
+from backup.text import shell_quoted
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import InvalidName, NotFound, ProviderError
@@ -150,14 +151,45 @@ def walk_remote(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterat
     there is), the marker that some tools leave for the folder itself included. Raises ProviderError; NotFound when
     there is nothing."""
     if not key.endswith("/"):
-        yield provider.retry.run(lambda: provider.stat(key), cancel)
+        yield _single(provider, key, cancel)
         return
     anything = False
     for file in walk_prefix(provider, "" if key == "/" else key, cancel):
         anything = True
         yield file
     if not anything:
-        raise NotFound(f"{key}: there is nothing below it")
+        hint = f"A file is named without the final '/': {shell_quoted(key[:-1])}." if _is_file(provider, key) else ""
+        raise NotFound(f"{key}: there is nothing below it", hint=hint)
+
+
+class IsAFolder(NotFound):
+    """Folders that were named as files are. `keys`: as they were named."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys
+        named = ", ".join(f"'{key}'" for key in keys)
+        is_folder = "is a folder" if len(keys) == 1 else "are folders"
+        right = " ".join(shell_quoted(f"{key}/") for key in keys)
+        super().__init__(f"{named} {is_folder}, not a file", hint=f"A folder is named with a final '/': {right}")
+
+
+def _single(provider: BaseProvider, key: str, cancel: CancelToken) -> RemoteFile:
+    try:
+        return provider.retry.run(lambda: provider.stat(key), cancel)
+    except NotFound:
+        below = provider.retry.run(lambda: provider.scan(f"{key}/", delimiter="/", limit=1), cancel)
+        if below.files or below.prefixes:
+            raise IsAFolder(key) from None
+        raise
+
+
+def _is_file(provider: BaseProvider, key: str) -> bool:
+    """Whether what was named as a folder is a file; no answer is a no."""
+    try:
+        provider.stat(key.rstrip("/"))
+    except ProviderError:
+        return False
+    return True
 
 
 def walk_prefix(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[RemoteFile]:

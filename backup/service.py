@@ -160,10 +160,11 @@ class Service(StoreService):
         return self._queue.queue_upload(instance, paths, to, conflicts=conflicts)
 
     def queue_download(
-        self, instance: str, keys: Sequence[str], to: Path, *, conflicts: Conflicts = Conflicts.REPLACE
+        self, instance: str, keys: Sequence[str], to: Path | str, *, conflicts: Conflicts = Conflicts.REPLACE
     ) -> JobView:
-        """Queue objects, and (keys ending in '/') everything below a prefix, into the folder `to`; a single key whose
-        `to` is not an existing folder goes to that very path."""
+        """Queue objects, and (keys ending in '/') everything below a prefix, into the folder `to`; a single key goes to
+        that very path, unless `to` is a folder or says so (text with a final '/'). Raises Conflict where a file stands
+        in the way."""
         return self._queue.queue_download(instance, keys, to, conflicts=conflicts)
 
     def queue_delete(self, instance: str, keys: Sequence[str]) -> JobView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
@@ -62,6 +63,14 @@ def _escape(character: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def shell_quoted(argument: str) -> str:
+    """As an argument that a shell hands over as it was; what acts on a terminal is written as $'...' (bash, zsh)."""
+    if safe(argument) == argument:
+        return shlex.quote(argument)
+    data = argument.encode("utf-8", "surrogateescape")
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in data) + "'"
 
 
 def size(count_bytes: float) -> str:

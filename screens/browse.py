@@ -157,16 +157,14 @@ class BrowseScreen(ModeScreen):
         entries = self.remote.chosen
         if not isinstance(source, RemotePlace) or not isinstance(target, LocalPlace) or not self._any(entries, "right"):
             return
-        keys = source.keys(entries)
-        plan = await self._ask(
-            self.remote, self.bridge.questions.plan_download(source.instance, keys, target.path), _COUNTING
-        )
+        keys, into = source.keys(entries), target.folder
+        plan = await self._ask(self.remote, self.bridge.questions.plan_download(source.instance, keys, into), _COUNTING)
         if plan is None:
             return
         how = await self.app.push_screen_wait(ConfirmScreen[Conflicts](transfer_question(plan, target.where)))
         if how is not None:
             queue = self.bridge.service.queue_download
-            await self._queue(self.remote, self.bridge.call(queue, source.instance, keys, target.path, conflicts=how))
+            await self._queue(self.remote, self.bridge.call(queue, source.instance, keys, into, conflicts=how))
 
     @work(exclusive=True, group="transfer")
     async def action_delete(self) -> None:

@@ -61,6 +61,11 @@ class LocalPlace:
         return safe(str(self.path))
 
     @property
+    def folder(self) -> str:
+        """For a download: a folder, whatever becomes of it meanwhile."""
+        return os.path.join(self.path, "")
+
+    @property
     def parent(self) -> LocalPlace | None:
         return LocalPlace(self.path.parent) if self.path.parent != self.path else None
 

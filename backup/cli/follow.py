@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
+import click
+
 from backup.cli import diagnostics
 from backup.cli.diagnostics import ExitCode
+from backup.cli.naming import with_folders
 from backup.cli.output import Output
 from backup.cli.session import Session
 from backup.model import ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, TransferPlan
+from backup.scan import IsAFolder
 from backup.text import clock, count, rate, safe, size
 
 if TYPE_CHECKING:
@@ -77,6 +81,10 @@ def queueing(what: str) -> Iterator[None]:
     try:
         with diagnostics.doing(what):
             yield
+    except IsAFolder as error:
+        right = with_folders(click.get_current_context(), error.keys)
+        error.hint = f"A folder is named with a final '/': {right}"
+        raise
     except KeyboardInterrupt:
         diagnostics.note("a job that was queued already goes on by itself; see: transfers list")
         raise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from backup import __version__
-from backup.cli.naming import PROGRAM, in_its_words, program_name
+from backup.cli.naming import ARGV, PROGRAM, in_its_words, program_name
 
 if TYPE_CHECKING:
     from backup.cli.session import Session
@@ -44,6 +44,10 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGV] = tuple(args)  # hints repeat what was typed
+        return super().parse_args(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
 import click
 
+from backup.text import shell_quoted
+
 PROGRAM: Final = "homeserver-backup"
 """Its name in help texts, and where it was installed as a package."""
+ARGV: Final = f"{__name__}.argv"
+"""The command line without the program's name, in Click's `Context.meta`."""
 _VARIABLE: Final = "HOMESERVER_BACKUP_COMMAND"
 
 
@@ -22,6 +27,29 @@ def program_name(argv0: str) -> str:
     typed = os.environ.pop(_VARIABLE, "")
     name = Path(argv0).name
     return name if name not in {"__main__.py", ""} else typed or "python -m backup"
+
+
+def with_folders(ctx: click.Context, folders: Collection[str]) -> str:
+    """The command line that was typed, ready for a shell, with a final '/' behind the arguments that are `folders`."""
+    values = {name for command in _commands(ctx) for name in _with_value(command)}
+    words = [ctx.find_root().info_name or PROGRAM]
+    before = ""
+    for word in ctx.meta[ARGV]:
+        words.append(f"{word}/" if word in folders and before not in values else word)
+        before = word
+    return " ".join(shell_quoted(word) for word in words)
+
+
+def _commands(ctx: click.Context | None) -> Iterator[click.Command]:
+    while ctx is not None:
+        yield ctx.command
+        ctx = ctx.parent
+
+
+def _with_value(command: click.Command) -> Iterator[str]:
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and not parameter.is_flag:
+            yield from parameter.opts
 
 
 def in_its_words(command: click.Command, ctx: click.Context) -> click.Command:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from backup.scan import IsAFolder, walk_remote
+from providers.cancel import CancelToken
+from providers.errors import NotFound
 from tests.contract.transfers import keys
 
 TREE = {
@@ -104,3 +107,15 @@ def test_what_was_added_or_deleted_shows_at_once(harness, root):
     provider.delete("x/new")
     assert keys(provider) == set()
     assert provider.scan(delimiter="/").prefixes == (("x/",) if harness.limits.keeps_emptied_folders else ())
+
+
+def test_a_folder_named_as_a_file_is_said_to_be_one(root):
+    root.plant(TREE)
+    provider = root.connect()
+    with pytest.raises(IsAFolder, match="'a' is a folder, not a file"):
+        list(walk_remote(provider, "a", CancelToken()))
+    with pytest.raises(IsAFolder):
+        list(walk_remote(provider, "a/deep", CancelToken()))
+    with pytest.raises(NotFound) as gone:
+        list(walk_remote(provider, "a/dee", CancelToken()))
+    assert not isinstance(gone.value, IsAFolder)

@@ -160,7 +160,7 @@ async def test_a_download_goes_to_the_folder_on_the_left(service: StandInService
         assert "/home/me" in screen_text(app)
         await pilot.press("y")
         await until(pilot, lambda: bool(service.calls))
-        assert service.calls == [("download", "aws_s3", ["2026/", "db.sql"], "/home/me", Conflicts.REPLACE)]
+        assert service.calls == [("download", "aws_s3", ["2026/", "db.sql"], "/home/me/", Conflicts.REPLACE)]
 
 
 async def test_a_delete_is_red_and_only_for_the_service(service: StandInService, questions: StandInQuestions) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 
 import click
 
@@ -19,9 +18,10 @@ from backup.cli.session import Session, json_option, pass_session, provider_opti
 @click.option(
     "--to",
     metavar="PATH",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     default=".",
-    help="Folder to put things into, or the file's own path for a single file; by default the current folder.",
+    help="Folder to put things into ('/' at its end: always a folder), or the new path of a single file; by default "
+    "the current folder.",
 )
 @if_exists_option
 @detach_option
@@ -32,7 +32,7 @@ def command(
     output: Output,
     remotes: tuple[str, ...],
     provider: str | None,
-    to: Path,
+    to: str,
     if_exists: str,
     detach: bool,
 ) -> int:
@@ -44,10 +44,11 @@ def command(
     JSON: as for upload.
     """
     name = session.default_provider(output, provider)
-    target = to.absolute()
+    if not to:
+        raise click.UsageError("--to is empty: name a folder, or '.' for the current one")
     with queueing(f"download from {name}"):
         with contextlib.closing(session.questions):
-            plan = session.questions.plan_download(name, list(remotes), target)
+            plan = session.questions.plan_download(name, list(remotes), to)
         tell_plan(output, plan)
-        job = session.service.queue_download(name, list(remotes), target, conflicts=IF_EXISTS[if_exists])
+        job = session.service.queue_download(name, list(remotes), to, conflicts=IF_EXISTS[if_exists])
     return finish(session, output, job, plan, detach=detach)

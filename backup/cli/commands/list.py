@@ -8,6 +8,7 @@ import click
 
 from backup.cli import diagnostics
 from backup.cli.diagnostics import doing
+from backup.cli.naming import with_folders
 from backup.cli.output import JsonList, Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.text import count, safe, size, when
@@ -34,49 +35,84 @@ def command(session: Session, output: Output, prefix: str, provider: str | None,
     """
     name = session.default_provider(output, provider)
     prefix = "" if prefix == "/" else prefix
-    listing = JsonList(output, "files", {"provider": name, "prefix": prefix})
+    listing = _Listing(session, output, name, prefix)
     with contextlib.closing(session.questions), doing(f"list {name}"):
-        try:
-            shown, more = _pages(session, output, listing, name, prefix, "/" if folders else "", maximum)
-        except ProviderError as error:
-            listing.end({"truncated": True, "error": ErrorInfo.of(error)})
-            raise
-    listing.end({"truncated": more})
+        more = listing.show("/" if folders else "", maximum)
+        _note(output, listing, more=more)
+
+
+def _note(output: Output, listing: _Listing, *, more: bool) -> None:
+    """What somebody may not expect of the listing, beside it."""
+    prefix = listing.prefix
+    if listing.holds_folder:
+        right = with_folders(click.get_current_context(), {prefix})
+        diagnostics.note(f"'{safe(prefix)}' is a folder; to list what is in it and nothing else: {safe(right)}")
     if more:
-        diagnostics.note(f"stopped after {count(shown, 'entry', 'entries')}: there is more. Use --max 0 for all.")
-    elif not shown and not output.as_json:
-        diagnostics.note(f"nothing is stored{f' below {safe(prefix)}' if prefix else ''}")
+        shown = count(listing.shown, "entry", "entries")
+        diagnostics.note(f"stopped after {shown}: there is more. Use --max 0 for all.")
+    elif not listing.shown:
+        if prefix.endswith("/") and listing.is_file():
+            diagnostics.note(f"'{safe(prefix[:-1])}' is a file: name it without the final '/'")
+        elif not output.as_json:
+            diagnostics.note(f"nothing is stored{f' below {safe(prefix)}' if prefix else ''}")
 
 
-def _pages(
-    session: Session, output: Output, listing: JsonList, name: str, prefix: str, delimiter: str, maximum: int
-) -> tuple[int, bool]:
-    """Shows page after page. Returns how many entries, and whether there were more."""
-    shown, token = 0, None
-    while True:
-        left = maximum - shown if maximum else _PAGE
-        page = session.questions.list_page(
-            name, prefix, delimiter=delimiter, token=token, limit=min(_PAGE, left + 1 if maximum else _PAGE)
-        )
-        room = left if maximum else len(page.files) + len(page.prefixes)
-        shown += _show(output, listing, page, room)
-        if len(page.files) + len(page.prefixes) > room:
-            return shown, True
-        token = page.next_token
-        if token is None:
-            return shown, False
-        if maximum and shown >= maximum:
-            return shown, True
+class _Listing:
+    """Pages, shown as they arrive."""
 
+    def __init__(self, session: Session, output: Output, name: str, prefix: str) -> None:
+        self.prefix = prefix
+        self.shown = 0
+        self.holds_folder = False
+        """The prefix, which has no '/' at its end, is also the name of a folder."""
+        self._questions = session.questions
+        self._output = output
+        self._name = name
+        self._json = JsonList(output, "files", {"provider": name, "prefix": prefix})
 
-def _show(output: Output, listing: JsonList, page: Page, room: int) -> int:
-    rows = sorted([*((folder, None) for folder in page.prefixes), *((file.key, file) for file in page.files)],
-                  key=lambda row: row[0])[:room]  # fmt: skip
-    for key, file in rows:
-        if file is None:
-            listing.add({"folder": key})
-            output.line(f"{'-':>10}  {'-':16}  {key}")
-        else:
-            listing.add(file.as_dict())
-            output.line(f"{size(file.size_bytes):>10}  {when(file.modified_at):16}  {key}")
-    return len(rows)
+    def show(self, delimiter: str, maximum: int) -> bool:
+        """Whether there is more than `maximum` (0: no limit). The JSON is whole also when this raises ProviderError."""
+        try:
+            more = self._pages(delimiter, maximum)
+        except ProviderError as error:
+            self._json.end({"truncated": True, "error": ErrorInfo.of(error)})
+            raise
+        self._json.end({"truncated": more})
+        return more
+
+    def _pages(self, delimiter: str, maximum: int) -> bool:
+        token = None
+        while True:
+            left = maximum - self.shown if maximum else _PAGE
+            limit = min(_PAGE, left + 1 if maximum else _PAGE)
+            page = self._questions.list_page(self._name, self.prefix, delimiter=delimiter, token=token, limit=limit)
+            there = len(page.files) + len(page.prefixes)
+            self._show(page, left if maximum else there)
+            if maximum and there > left:
+                return True
+            token = page.next_token
+            if token is None:
+                return False
+            if maximum and self.shown >= maximum:
+                return True
+
+    def _show(self, page: Page, room: int) -> None:
+        rows = sorted([*((folder, None) for folder in page.prefixes), *((file.key, file) for file in page.files)],
+                      key=lambda row: row[0])[:room]  # fmt: skip
+        self.shown += len(rows)
+        for key, file in rows:
+            self.holds_folder |= bool(self.prefix) and key.startswith(f"{self.prefix}/")
+            if file is None:
+                self._json.add({"folder": key})
+                self._output.line(f"{'-':>10}  {'-':16}  {key}")
+            else:
+                self._json.add(file.as_dict())
+                self._output.line(f"{size(file.size_bytes):>10}  {when(file.modified_at):16}  {key}")
+
+    def is_file(self) -> bool:
+        """Whether an object has the name that was listed as a folder; no answer is a no."""
+        try:
+            self._questions.stat(self._name, self.prefix.rstrip("/"))
+        except ProviderError:
+            return False
+        return True
