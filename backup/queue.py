@@ -39,6 +39,7 @@ from backup.paths import Paths
 from backup.rpc import Client, ConnectionLost, TimedOut
 from backup.worker import start
 from backup.worker.live import LiveState
+from providers.attributes import Restoring, current_umask
 from providers.errors import Cancelled, InvalidConfiguration, InvalidName, NotFound, Unsupported
 from providers.report import ErrorInfo
 from providers.secret import Secret
@@ -87,14 +88,27 @@ class Queue:
         return self._add(instance, order, [scan.top_name(source) for source in sources], prefix or "/")
 
     def queue_download(
-        self, instance: str, keys: Sequence[str], to: Path | str, *, conflicts: Conflicts = Conflicts.REPLACE
+        self,
+        instance: str,
+        keys: Sequence[str],
+        to: Path | str,
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        owner: bool = False,
     ) -> JobView:
         """`Service.queue_download`."""
         self._refuse_unusable(instance, JobKind.DOWNLOAD)
         target, folder = chosen_target(to, keys)
         names = [key.rstrip("/").rpartition("/")[2] for key in keys]
         _refuse_twins(names)
-        order = Order(kind=JobKind.DOWNLOAD, sources=tuple(keys), to=str(target), exact=not folder, conflicts=conflicts)
+        order = Order(
+            kind=JobKind.DOWNLOAD,
+            sources=tuple(keys),
+            to=str(target),
+            exact=not folder,
+            conflicts=conflicts,
+            restoring=Restoring(owner=owner, umask=current_umask()),
+        )
         return self._add(instance, order, names, str(target))
 
     def queue_delete(self, instance: str, keys: Sequence[str]) -> JobView:

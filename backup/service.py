@@ -160,12 +160,21 @@ class Service(StoreService):
         return self._queue.queue_upload(instance, paths, to, conflicts=conflicts)
 
     def queue_download(
-        self, instance: str, keys: Sequence[str], to: Path | str, *, conflicts: Conflicts = Conflicts.REPLACE
+        self,
+        instance: str,
+        keys: Sequence[str],
+        to: Path | str,
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        owner: bool = False,
     ) -> JobView:
         """Queue objects, and (keys ending in '/') everything below a prefix, into the folder `to`; a single key goes to
         that very path, unless `to` is a folder or says so (text with a final '/'). Raises Conflict where a file stands
-        in the way."""
-        return self._queue.queue_download(instance, keys, to, conflicts=conflicts)
+        in the way.
+
+        Files get the permission bits that were kept with them; with `owner` also owner, group, setuid, setgid and
+        sticky."""
+        return self._queue.queue_download(instance, keys, to, conflicts=conflicts, owner=owner)
 
     def queue_delete(self, instance: str, keys: Sequence[str]) -> JobView:
         """Queue objects, and (keys ending in '/') everything below a prefix, for deletion."""

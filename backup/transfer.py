@@ -182,6 +182,7 @@ class Transfer:
             checkpoint=self._download_checkpoint,
             recall=self._known_sha256,
             replace=conflicts is not Conflicts.REFUSE,
+            restoring=self.job.order.restoring,
             connections=self.connections,
             on_wait=self._waits,
             on_verify=self.watcher.verifying,

@@ -55,6 +55,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ranged_reads: bool = True
     """A part of an object can be read for itself; without that, a download is one read of the whole."""
     empty_directories: bool = False
+    modes: bool = False
+    """Mode, owner and group are kept with a file, and with a folder where it can be an object of its own."""
     create_container: bool = False
     list_containers: bool = False
     server_prefix_search: bool = True

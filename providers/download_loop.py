@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from providers import proof
+from providers.attributes import Restoring
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
 from providers.digests import AT_ONCE_BYTES, DROPBOX_HASH, AheadHasher, Hasher, HasherAtOnce, LocalDigests
@@ -43,6 +44,7 @@ def run_download(
     expected_sha256: str = "",
     recall: Callable[[RemoteFile], str] | None = None,
     replace: bool = True,
+    restoring: Restoring | None = None,
     connections: int | None = None,
     on_wait: Callable[[float, ProviderError], None] | None = None,
     on_verify: Callable[[], None] | None = None,
@@ -52,7 +54,8 @@ def run_download(
 
     Until then `target` is untouched. Without `replace`, a file of that name is a Conflict. `expected_sha256` is what
     the object must have; `recall` tells what our own history knows of it, '' for nothing. The file's mtime is the one
-    the service kept. Without a checkpoint a failure leaves nothing behind.
+    the service kept, its mode what `restoring` makes of the one that was kept; until it stands there, nobody else can
+    read it. Without a checkpoint a failure leaves nothing behind.
 
     Raises ProviderError; Cancelled when `cancel` was pulled.
     """
@@ -60,6 +63,7 @@ def run_download(
     fetch.replace = replace
     fetch.expected_sha256 = expected_sha256
     fetch.recall = recall
+    fetch.restoring = restoring or Restoring()
     fetch.connections = connections or provider.settings.connection_pool_size
     return fetch.run(progress, on_verify)
 
@@ -82,6 +86,7 @@ class _Download:
     replace: bool
     expected_sha256: str
     recall: Callable[[RemoteFile], str] | None
+    restoring: Restoring
     connections: int
 
     def __init__(
@@ -222,7 +227,10 @@ class _Download:
                     f"{self._target.parent}: {saved.size_bytes} bytes do not fit on that disk",
                     hint="Make room there, or choose another folder.",
                 )
-            return os.open(temp, flags, 0o666)
+            fd = os.open(temp, flags, 0o600)
+            if not fresh:
+                os.fchmod(fd, 0o600)
+            return fd
         except OSError as error:
             raise from_os_error(error, temp) from None
 
@@ -353,8 +361,10 @@ class _Download:
         try:
             if remote.mtime_ns is not None:
                 os.utime(fd, ns=(remote.mtime_ns, remote.mtime_ns))
+            older = os.lstat(target) if os.path.lexists(target) else None
+            self.restoring.apply(fd, remote.attributes, replaced=older)
             os.fsync(fd)
-            replaced = target.exists()
+            replaced = older is not None
             if self.replace:
                 os.replace(temp, target)
             else:

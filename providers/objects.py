@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from providers.attributes import UNKNOWN, Attributes
+
 
 class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
     """One object, in the same form for every service.
@@ -19,6 +21,8 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
     """The file's own mtime where the service kept it, else the service's time of storing."""
     mtime_ns: int | None = None
     """The file's own mtime, to the nanosecond, where the service kept it."""
+    attributes: Attributes = UNKNOWN
+    """Mode, owner and group, as far as the service kept them and this answer tells; parsed, not to be trusted."""
     stored_at: float | None = None
     etag: str = ""
     """Opaque; changes when the content does. Used for If-Match, never taken for a digest."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from providers.attributes import Attributes
 from providers.errors import Integrity, InvalidName
 from providers.os_errors import from_os_error
 from providers.upload import SourceIdentity
@@ -21,6 +22,7 @@ class Source:
         self.path = path
         self._name = os.fspath(path)
         self.identity = self._now()
+        self.attributes = Attributes.of(os.fstat(fd))
 
     def _now(self) -> SourceIdentity:
         found = os.fstat(self.fd)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from providers.attributes import UNKNOWN, Attributes
 from providers.capabilities import Proof
 from providers.objects import RemoteFile
 
@@ -23,6 +24,8 @@ class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     part_size_bytes: int
     mtime_ns: int | None = None
+    attributes: Attributes = UNKNOWN
+    """Mode, owner and group, kept with the object where capabilities say so."""
     sha256: str = ""
     """Lower-case hex when it is known before the object is begun (always for objects sent in one request)."""
     digests: dict[str, str] = msgspec.field(default_factory=dict)

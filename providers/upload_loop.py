@@ -193,6 +193,7 @@ class _Upload:
             size_bytes=size,
             part_size_bytes=capabilities.part_size_bytes(size, self._provider.settings.upload_chunk_size),
             mtime_ns=self._source.mtime_ns,
+            attributes=self._file.attributes,
             only_if_absent=self.only_if_absent,
         )
 

@@ -42,4 +42,9 @@ if_exists_option = click.option(
     show_default=True,
     help="What to do with files that are already there; skip leaves alone only those that are unchanged.",
 )
+owner_option = click.option(
+    "--owner",
+    is_flag=True,
+    help="Restore also owner, group, setuid, setgid and sticky; for root. Never from a service that you do not trust.",
+)
 detach_option = click.option("--detach", is_flag=True, help="Return at once; the transfer goes on by itself.")

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from backup.model import Conflicts, ItemKind, ItemState, JobKind
+from providers.attributes import Restoring
 from providers.capabilities import Proof
 from providers.report import ErrorInfo
 
@@ -34,6 +35,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     exact: bool = False
     """A download of one object to the path `to` itself."""
     conflicts: Conflicts = Conflicts.REPLACE
+    restoring: Restoring = Restoring()
+    """What downloaded files get of their modes and owners."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

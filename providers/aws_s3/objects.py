@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
+from providers.attributes import Attributes
 from providers.aws_s3.facts import ServerFacts
 from providers.errors import InvalidName, Unsupported
 from providers.http_errors import http_date
@@ -19,6 +20,7 @@ from providers.objects import Page, RemoteFile
 from providers.upload import UploadRequest
 
 MAX_KEY_BYTES: Final = 1024
+_META: Final = "x-amz-meta-"
 _MAX_MTIME_S: Final = 2**62 / 1e9
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _COMPOSITE: Final = re.compile(r"[0-9a-f]{32}-\d+")
@@ -58,12 +60,14 @@ def hex_of(base64_digest: str) -> str:
 
 
 def metadata_headers(request: UploadRequest) -> dict[str, str]:
-    """Our metadata: `mtime` as rclone writes it (seconds with a fraction, as text), and `sha256` where it is known."""
+    """Our metadata: `mtime` (seconds with a fraction, as text), `mode`, `uid` and `gid` as rclone writes them, and
+    `sha256` where it is known."""
     headers = {"content-type": "application/octet-stream"}
     if request.mtime_ns is not None:
-        headers["x-amz-meta-mtime"] = f"{Decimal(request.mtime_ns).scaleb(-9):f}"
+        headers[f"{_META}mtime"] = f"{Decimal(request.mtime_ns).scaleb(-9):f}"
+    headers |= {_META + name: value for name, value in request.attributes.as_metadata().items()}
     if request.sha256:
-        headers["x-amz-meta-sha256"] = request.sha256
+        headers[f"{_META}sha256"] = request.sha256
     return headers
 
 
@@ -96,12 +100,18 @@ def from_headers(key: str, headers: Mapping[str, str], facts: ServerFacts) -> Re
         size_bytes=number(headers.get("content-length")),
         modified_at=stored_at if mtime_ns is None else mtime_ns / 1e9,
         mtime_ns=mtime_ns,
+        attributes=_attributes(key, headers),
         stored_at=stored_at,
         etag=headers.get("etag", "").strip('"'),
         id=headers.get("x-amz-version-id", ""),
         checksums=checksums_of(headers, facts),
         recorded_sha256=recorded if re.fullmatch(r"[0-9a-f]{64}", recorded) else "",
     )
+
+
+def _attributes(key: str, headers: Mapping[str, str]) -> Attributes:
+    told = {name: headers[_META + name] for name in ("mode", "uid", "gid") if _META + name in headers}
+    return Attributes.parse(told, folder=key.endswith("/"))
 
 
 def just_stored(request: UploadRequest, headers: Mapping[str, str], facts: ServerFacts) -> RemoteFile:
@@ -111,6 +121,7 @@ def just_stored(request: UploadRequest, headers: Mapping[str, str], facts: Serve
         size_bytes=request.size_bytes,
         modified_at=None if request.mtime_ns is None else request.mtime_ns / 1e9,
         mtime_ns=request.mtime_ns,
+        attributes=request.attributes,
         etag=headers.get("etag", "").strip('"'),
         id=headers.get("x-amz-version-id", ""),
         checksums=checksums_of(headers, facts),

@@ -97,6 +97,7 @@ class S3Provider(BaseProvider):
             enforced_checksums=frozenset(name for name, yes in enforced.items() if yes),
             part_digests=("md5", "sha256") if wants_sha256 else ("md5",),
             empty_directories=True,
+            modes=True,
             create_container=True,
             list_containers=True,
             keeps_old_versions=facts.versioned,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
+from providers.attributes import Attributes
 from providers.errors import InvalidName
 from providers.objects import Page, RemoteFile
 from providers.upload import UploadRequest
@@ -43,8 +44,9 @@ def checked_name(prefix: str, key: str) -> str:
 
 
 def file_info(request: UploadRequest) -> dict[str, str]:
-    """What is kept with the file. The mtime is in milliseconds as rclone keeps it, and exactly beside it."""
-    info: dict[str, str] = {}
+    """What is kept with the file. The mtime is in milliseconds as rclone keeps it, and exactly beside it; mode and
+    owner have the names and forms of rclone's metadata, although its B2 backend keeps none."""
+    info = request.attributes.as_metadata()
     if request.mtime_ns is not None:
         info[_MILLIS] = str(_millis(request.mtime_ns))
         info[_NANOS] = str(request.mtime_ns)
@@ -90,6 +92,7 @@ def _remote(
         size_bytes=size_bytes,
         modified_at=stored_at if mtime_ns is None else mtime_ns / 1e9,
         mtime_ns=mtime_ns,
+        attributes=Attributes.parse(info),
         stored_at=stored_at,
         etag=file_id,
         id=file_id,

@@ -86,6 +86,7 @@ class BackblazeProvider(BaseProvider):
             part_digests=("sha1",),
             whole_digests=("sha1",),
             digests_first=self._own.hash_first,
+            modes=True,
             create_container=True,
             list_containers=True,
             keeps_old_versions=True,

@@ -139,6 +139,7 @@ class LargeUpload(UploadSession):
             size_bytes=stored.size_bytes,
             modified_at=stored.modified_at,
             mtime_ns=stored.mtime_ns,
+            attributes=stored.attributes,
             stored_at=stored.stored_at,
             etag=stored.etag,
             id=stored.id,

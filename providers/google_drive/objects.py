@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from providers.attributes import Attributes
 from providers.errors import Conflict, Integrity, InvalidName, ProviderError
 from providers.objects import RemoteFile
 from providers.upload import UploadRequest
@@ -15,8 +16,8 @@ FOLDER_TYPE: Final = "application/vnd.google-apps.folder"
 GOOGLE_TYPES: Final = "application/vnd.google-apps."
 """What begins so has no bytes: documents of Google's editors, shortcuts, folders."""
 FIELDS: Final = (
-    "id,name,mimeType,size,md5Checksum,sha256Checksum,modifiedTime,createdTime,headRevisionId,appProperties,parents,"
-    "trashed"
+    "id,name,mimeType,size,md5Checksum,sha256Checksum,modifiedTime,createdTime,headRevisionId,appProperties,properties,"
+    "parents,trashed"
 )
 MAX_KEY_BYTES: Final = 4096
 _MADE_BY: Final = "homeserver-backup"
@@ -88,13 +89,16 @@ def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def metadata(request: UploadRequest) -> dict[str, Any]:
     """modifiedTime is the file's mtime, as rclone keeps it (to the millisecond); appProperties have it to the
-    nanosecond, and the SHA-256 where it is known."""
+    nanosecond, and the SHA-256 where it is known. Mode and owner are properties, where rclone keeps its metadata."""
     properties = {"by": _MADE_BY}
     found: dict[str, Any] = {"appProperties": properties}
     if request.mtime_ns is not None:
         found["modifiedTime"] = rfc3339(request.mtime_ns)
         properties["mtime_ns"] = str(request.mtime_ns)
         properties["sha256"] = request.sha256
+    kept = request.attributes.as_metadata()
+    if kept:
+        found["properties"] = kept
     return found
 
 
@@ -102,8 +106,8 @@ def made_by_us(item: Mapping[str, Any]) -> bool:
     return _properties(item).get("by") == _MADE_BY
 
 
-def _properties(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = item.get("appProperties")
+def _properties(item: Mapping[str, Any], field: str = "appProperties") -> Mapping[str, Any]:
+    found = item.get(field)
     return found if isinstance(found, dict) else {}
 
 
@@ -144,6 +148,7 @@ def remote_file(key: str, item: Mapping[str, Any]) -> RemoteFile:
         size_bytes=size_bytes,
         modified_at=None if own_ns is None else own_ns / 1e9,
         mtime_ns=own_ns,
+        attributes=Attributes.parse(_properties(item, "properties")),
         stored_at=None if stored is None else stored / 1e9,
         etag=etag,
         id=file_id,

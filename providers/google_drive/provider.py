@@ -46,6 +46,7 @@ _CAPABILITIES: Final = Capabilities(
     max_object_bytes=_MAX_OBJECT_BYTES,
     single_put_bytes=_SINGLE_BYTES,
     max_key_bytes=objects.MAX_KEY_BYTES,
+    modes=True,
     create_container=True,
     list_containers=True,
     server_prefix_search=False,

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
+from providers.attributes import UNKNOWN, Attributes
 from providers.errors import InvalidName, NotFound
 from providers.local.folder import Folder, encoded, is_ours
 from providers.objects import Page, RemoteFile
@@ -27,6 +28,7 @@ def remote_file(key: str, found: os.stat_result) -> RemoteFile:
         size_bytes=0 if directory else found.st_size,
         modified_at=found.st_mtime_ns / 1e9,
         mtime_ns=found.st_mtime_ns,
+        attributes=UNKNOWN if directory else Attributes.of(found),
         stored_at=found.st_ctime_ns / 1e9,
         etag="" if directory else f"{found.st_ino:x}-{found.st_size:x}-{found.st_ctime_ns:x}",
     )

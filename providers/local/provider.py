@@ -61,6 +61,7 @@ class LocalProvider(BaseProvider):
             conditional_commit=True,
             part_digests=("sha256",),
             empty_directories=True,
+            modes=True,
             create_container=True,
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from providers import attributes
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, QuotaExceeded, Transient
 from providers.local.folder import Folder, begun_at, encoded, open_file, temporary_name
 from providers.local.listing import remote_file
@@ -159,8 +160,9 @@ class LocalUpload(UploadSession):
             os.utime(fd, ns=(self.request.mtime_ns, self.request.mtime_ns))
 
     def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
-        with self._opened(os.O_RDWR) as (at, name, fd):
+        with self._opened(os.O_RDONLY) as (at, name, fd):
             self._check_whole(fd, receipts)
+            attributes.keep(fd, self.request.attributes)
             if self.request.part_count > 1:
                 self._set_mtime(fd)
                 os.fsync(fd)

@@ -156,6 +156,7 @@ B2 = Harness(
         part_digests=("sha1",),
         whole_digests=("sha1",),
         digests_first=True,
+        modes=True,
         create_container=True,
         list_containers=True,
         keeps_old_versions=True,

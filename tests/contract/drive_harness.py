@@ -190,6 +190,7 @@ DRIVE = Harness(
         max_object_bytes=5 * 2**40,
         single_put_bytes=4 << 20,
         max_key_bytes=4096,
+        modes=True,
         create_container=True,
         list_containers=True,
         server_prefix_search=False,

@@ -182,6 +182,7 @@ LOCAL = Harness(
         conditional_commit=True,
         part_digests=("sha256",),
         empty_directories=True,
+        modes=True,
         create_container=True,
     ),
     limits=Limits(

@@ -156,6 +156,7 @@ def _harness(
             single_put_bytes=8 << 20,
             part_digests=("md5",),
             empty_directories=True,
+            modes=True,
             create_container=True,
             list_containers=True,
         ),

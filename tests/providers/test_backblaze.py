@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from providers import registry, settings
+from providers.attributes import Attributes
 from providers.backblaze.transport import name_of_call
 from providers.capabilities import Proof
 from providers.context import ProviderContext
@@ -278,7 +279,8 @@ def test_ten_of_fifty_thousand_cost_a_handful_of_calls(root, counted, calls):
 
 def test_a_large_file_carries_its_digests(root, counted):
     data = content(2 * MIN_PART_BYTES + 5)
-    upload(counted, source(root.tmp, data), "x")
+    path = source(root.tmp, data)
+    upload(counted, path, "x")
     (version,) = root.b2.versions(root.bucket, "x")
     assert version.sha1 == "none"
     assert version.info == {
@@ -286,6 +288,7 @@ def test_a_large_file_carries_its_digests(root, counted):
         "mtime_ns": str(MTIME_NS),
         "sha256": hashlib.sha256(data).hexdigest(),
         "large_file_sha1": hashlib.sha1(data).hexdigest(),
+        **Attributes.of(path.stat()).as_metadata(),
     }
     found = counted.stat("x")
     assert found.recorded_sha1 == hashlib.sha1(data).hexdigest()

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from providers import registry
+from providers.attributes import Attributes
 from providers.base import BaseProvider
 from providers.context import ProviderContext
 from providers.errors import (
@@ -92,14 +93,16 @@ def stored(server: DriveServer) -> list[tuple[str, bytes]]:
 
 
 def test_what_we_know_of_a_file_is_kept_in_app_properties(server, connect, tmp_path):
-    """And nothing of it in what other programs see: no description, no name of ours."""
+    """And of it in what other programs see just mode and owner, where rclone looks for them: no description, no name
+    of ours."""
     path = source(tmp_path, b"content")
     result = upload(connect(), path, "x")
     ((_, item),) = server.store.walk(server.store.folder("Backups"))
     properties = item.facts["appProperties"]
     assert properties["mtime_ns"] == str(path.stat().st_mtime_ns)
     assert properties["sha256"] == result.sha256
-    assert set(item.facts) & {"description", "properties"} == set()
+    assert item.facts["properties"] == Attributes.of(path.stat()).as_metadata()
+    assert "description" not in item.facts
 
 
 # Names that several files have

@@ -224,3 +224,16 @@ def test_the_addresses_of_google(proxy, tmp_path, monkeypatch):
     finally:
         provider.close()
     assert (tmp_path / "target").read_bytes() == data
+
+
+def test_modes_both_ways(rclone, provider, tmp_path):
+    """`-M`: Drive's properties are where rclone keeps mode and owner."""
+    (tmp_path / "up").mkdir()
+    path = source(tmp_path / "up", b"a key", "ours")
+    path.chmod(0o640)
+    upload(provider, path, "ours")
+    rclone("copyto", "-M", "d:Backups/ours", tmp_path / "ours")
+    assert (tmp_path / "ours").stat().st_mode & 0o777 == 0o640
+    rclone("copyto", "-M", path, "d:Backups/theirs")
+    download(provider, "theirs", tmp_path / "theirs")
+    assert (tmp_path / "theirs").stat().st_mode & 0o777 == 0o640

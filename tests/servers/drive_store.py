@@ -20,6 +20,8 @@ ROOT: Final = "0ARootOfMyDriveUk9PVA"
 FOLDER: Final = "application/vnd.google-apps.folder"
 GRAIN: Final = 256 * 1024
 _MAX_PROPERTY_BYTES: Final = 124
+_PROPERTIES = ("appProperties", "properties")
+"""What other programs see of a file stands in the second."""
 _MAX_PROPERTIES: Final = 30
 
 
@@ -180,7 +182,7 @@ class Store:
                 "parents": parents,
                 "createdTime": metadata.get("createdTime", now),
                 "modifiedTime": _milliseconds(metadata["modifiedTime"]) if "modifiedTime" in metadata else now,
-                "appProperties": dict(metadata.get("appProperties") or {}),
+                **{kind: dict(metadata.get(kind) or {}) for kind in _PROPERTIES},
                 "trashed": False,
             }
             item = self._items[file_id] = Item(facts)
@@ -210,8 +212,8 @@ class Store:
                 if name in metadata:
                     value = metadata[name]
                     item.facts[name] = _milliseconds(value) if name == "modifiedTime" else value
-            for name, value in (metadata.get("appProperties") or {}).items():
-                item.facts["appProperties"][name] = value
+            for kind in _PROPERTIES:
+                item.facts[kind].update(metadata.get(kind) or {})
             gone = {ROOT if one == "root" else one for one in remove.split(",") if one}
             item.facts["parents"] = [one for one in item.facts["parents"] if one not in gone]
             for one in filter(None, add.split(",")):
@@ -221,7 +223,7 @@ class Store:
     def copy(self, file_id: str, metadata: Mapping[str, Any]) -> Item:
         with self._lock:
             item = self.item(file_id)
-            kept = {name: item.facts[name] for name in ("name", "mimeType", "parents", "appProperties")}
+            kept = {name: item.facts[name] for name in ("name", "mimeType", "parents", *_PROPERTIES)}
             return self.create({**kept, **metadata}, item.data)
 
     def delete(self, file_id: str) -> None:
@@ -251,12 +253,12 @@ class Store:
             raise Refused(403, "storageQuotaExceeded", "The user's Drive storage quota has been exceeded.")
 
     def _check(self, metadata: Mapping[str, Any]) -> None:
-        properties = metadata.get("appProperties") or {}
-        if len(properties) > _MAX_PROPERTIES:
-            raise invalid("Too many app properties.")
-        for name, value in properties.items():
-            if not isinstance(value, str) or len((name + value).encode()) > _MAX_PROPERTY_BYTES:
-                raise invalid("The app property is too long, or is no text.")
+        for properties in (metadata.get(kind) or {} for kind in _PROPERTIES):
+            if len(properties) > _MAX_PROPERTIES:
+                raise invalid("Too many properties.")
+            for name, value in properties.items():
+                if not isinstance(value, str) or len((name + value).encode()) > _MAX_PROPERTY_BYTES:
+                    raise invalid("The property is too long, or is no text.")
         if "modifiedTime" in metadata:
             try:
                 datetime.fromisoformat(metadata["modifiedTime"])

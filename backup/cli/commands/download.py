@@ -6,7 +6,7 @@ import contextlib
 
 import click
 
-from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option
+from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option, owner_option
 from backup.cli.follow import finish, queueing, tell_plan
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
@@ -24,6 +24,7 @@ from backup.cli.session import Session, json_option, pass_session, provider_opti
     "the current folder.",
 )
 @if_exists_option
+@owner_option
 @detach_option
 @json_option
 @pass_session
@@ -34,9 +35,11 @@ def command(
     provider: str | None,
     to: str,
     if_exists: str,
+    owner: bool,
     detach: bool,
 ) -> int:
-    """Fetch stored files, and (names ending in '/') whole folders. A file appears only once it is verified.
+    """Fetch stored files, and (names ending in '/') whole folders. A file appears only once it is verified, with the
+    permissions that were stored with it.
 
     Says first how many, how much and what is replaced. Ctrl-C stops watching, not the transfer.
 
@@ -50,5 +53,5 @@ def command(
         with contextlib.closing(session.questions):
             plan = session.questions.plan_download(name, list(remotes), to)
         tell_plan(output, plan)
-        job = session.service.queue_download(name, list(remotes), to, conflicts=IF_EXISTS[if_exists])
+        job = session.service.queue_download(name, list(remotes), to, conflicts=IF_EXISTS[if_exists], owner=owner)
     return finish(session, output, job, plan, detach=detach)

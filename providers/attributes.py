@@ -1,0 +1,190 @@
+"""Mode, owner and group of a file, as they travel with its object: in the format of rclone's metadata (`mode` in octal
+with the file type, `uid` and `gid` in decimal). What comes back from a service is hostile until it was parsed.
+
+Source: https://rclone.org/local/#metadata, and what `rclone copy -M` writes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from providers.errors import PermissionDenied
+
+_MODE: Final = re.compile(r"0?1?[0-7]{3,5}", re.ASCII)
+_ID: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
+_NO_ID: Final = 2**32 - 1
+"""chown takes it for "leave as it is"."""
+PERMISSIONS: Final = 0o777
+_SPECIAL: Final = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+_NOT_KEPT_HERE: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+_UMASK: Final = re.compile(rb"^Umask:\s*([0-7]+)", re.MULTILINE)
+_UMASK_LOCK: Final = threading.Lock()
+
+
+class Attributes(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a file's mode, owner and group; None for what is not."""
+
+    mode: int | None = None
+    """With the file type, as `st_mode`."""
+    uid: int | None = None
+    gid: int | None = None
+    ignored: int = 0
+    """Values that stood there and were none."""
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Attributes:
+        return cls(mode=found.st_mode, uid=found.st_uid, gid=found.st_gid)
+
+    @classmethod
+    def parse(cls, metadata: Mapping[str, Any], *, folder: bool = False) -> Attributes:
+        """From an object's metadata, whoever wrote it. A value that is no mode or id, or the mode of something else
+        than a file (or a folder), is ignored and counted."""
+        told = {name: metadata[name] for name in ("mode", "uid", "gid") if metadata.get(name) is not None}
+        mode = _mode(told.get("mode"), stat.S_IFDIR if folder else stat.S_IFREG)
+        uid, gid = _id(told.get("uid")), _id(told.get("gid"))
+        known = sum(value is not None for value in (mode, uid, gid))
+        return cls(mode=mode, uid=uid, gid=gid, ignored=len(told) - known)
+
+    def as_metadata(self) -> dict[str, str]:
+        """What is kept with the object."""
+        found: dict[str, str] = {}
+        if self.mode is not None:
+            found["mode"] = f"{self.mode:o}"
+        if self.uid is not None:
+            found["uid"] = str(self.uid)
+        if self.gid is not None:
+            found["gid"] = str(self.gid)
+        return found
+
+    @property
+    def special(self) -> bool:
+        """Setuid, setgid or sticky: restored only together with the owner."""
+        return bool((self.mode or 0) & _SPECIAL)
+
+    def same(self, other: Attributes) -> bool:
+        return (self.mode, self.uid, self.gid) == (other.mode, other.uid, other.gid)
+
+
+UNKNOWN: Final = Attributes()
+
+
+def _mode(text: object, kind: int) -> int | None:
+    """rclone also takes permissions without a file type; a decimal number never has the type that it would need."""
+    if not isinstance(text, str) or not _MODE.fullmatch(text):
+        return None
+    mode = int(text, 8)
+    if stat.S_IFMT(mode) == 0:
+        return kind | mode if mode <= PERMISSIONS | _SPECIAL else None
+    return mode if stat.S_IFMT(mode) == kind else None
+
+
+def _id(text: object) -> int | None:
+    if not isinstance(text, str) or not _ID.fullmatch(text):
+        return None
+    return int(text) if int(text) < _NO_ID else None
+
+
+class Restoring(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of its attributes a restored file gets."""
+
+    owner: bool = False
+    """Also owner, group, setuid, setgid and sticky; else the nine permission bits alone."""
+    umask: int | None = None
+    """Of whoever asked for the file; None: of this process. For files of which no mode is known."""
+
+    def mode_of(self, found: Attributes, *, folder: bool = False) -> int:
+        """Setuid and setgid only for the very owner and group that they were meant for."""
+        if found.mode is None:
+            return (0o777 if folder else 0o666) & ~(current_umask() if self.umask is None else self.umask)
+        mode = stat.S_IMODE(found.mode)
+        if not self.owner:
+            return mode & PERMISSIONS
+        if found.uid is None:
+            mode &= ~stat.S_ISUID
+        if found.gid is None and not folder:
+            mode &= ~stat.S_ISGID
+        return mode
+
+    def apply(
+        self, fd: int, found: Attributes, *, replaced: os.stat_result | None = None, folder: bool = False
+    ) -> None:
+        """Give an open file, or folder, its owner and then its mode: to change the owner takes setuid away.
+
+        A file of which no mode is known is not readable for more people than the one that it replaces. Raises OSError,
+        and PermissionDenied where this user may not give files away.
+        """
+        mode = self.mode_of(found, folder=folder)
+        if found.mode is None and replaced is not None:
+            mode &= stat.S_IMODE(replaced.st_mode)
+        if self.owner:
+            _give_away(fd, found)
+        try:
+            os.fchmod(fd, mode)
+        except OSError as error:
+            if error.errno not in _NOT_KEPT_HERE:  # FAT, exFAT and some network shares have no modes
+                raise
+
+
+def _give_away(fd: int, found: Attributes) -> None:
+    now = os.fstat(fd)
+    uid = now.st_uid if found.uid is None else found.uid
+    gid = now.st_gid if found.gid is None else found.gid
+    if (uid, gid) == (now.st_uid, now.st_gid):
+        return
+    try:
+        os.fchown(fd, uid, gid)
+    except OSError as error:
+        if error.errno not in _NOT_KEPT_HERE:
+            raise
+        raise PermissionDenied(
+            f"this user may not give files to user {uid} and group {gid}",
+            hint="Restore as root, or without --owner.",
+            code=errno.errorcode[error.errno],
+        ) from None
+
+
+def keep(fd: int, found: Attributes) -> None:
+    """Give a stored copy its attributes, as far as this user can and the disk takes them: special bits only with their
+    owner, and always so that the copy can be read again."""
+    now = os.fstat(fd)
+    uid = now.st_uid if found.uid is None else found.uid
+    gid = now.st_gid if found.gid is None else found.gid
+    ours = (uid, gid) == (now.st_uid, now.st_gid)
+    if not ours:
+        try:
+            os.fchown(fd, uid, gid)
+            ours = True
+        except OSError as error:
+            if error.errno not in _NOT_KEPT_HERE:
+                raise
+    if found.mode is None:
+        return
+    mode = stat.S_IMODE(found.mode) if ours else stat.S_IMODE(found.mode) & PERMISSIONS | stat.S_IRUSR
+    try:
+        os.fchmod(fd, mode)
+    except OSError as error:
+        if error.errno not in _NOT_KEPT_HERE:
+            raise
+
+
+def current_umask() -> int:
+    """Of this process, without touching it where the system tells it."""
+    try:
+        found = _UMASK.search(Path("/proc/self/status").read_bytes())
+    except OSError:
+        found = None
+    if found:
+        return int(found[1], 8)
+    with _UMASK_LOCK:
+        umask = os.umask(0o077)
+        os.umask(umask)
+    return umask
