@@ -13,7 +13,7 @@ from rich.segment import Segments
 from rich.text import Text
 from rich.traceback import Traceback
 from textual import on, work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import ModalScreen, Screen
 
@@ -31,6 +31,7 @@ from screens.settings import SettingsScreen
 from screens.transfers import TransfersScreen
 from tui.bridge import Bridge, StoreLocked
 from tui.hang_up import LOOK_EVERY_S, has_terminal, terminal_is_gone
+from tui.keys_in_order import KeysInOrder
 from tui.text import count, safe
 from tui.theme import THEMES
 from tui.widgets.one_line import Mode
@@ -38,7 +39,7 @@ from tui.widgets.one_line import Mode
 _LOG: Final = logging.getLogger(__name__)
 
 
-class BackupConsole(App[None]):
+class BackupConsole(KeysInOrder):
     TITLE = "homeserver-backup"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True

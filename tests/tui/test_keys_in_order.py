@@ -1,0 +1,114 @@
+"""Keys that arrive in one read do what they would do one by one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.keys import _character_to_key
+from textual.widgets import Input
+
+from tests.terminal.terminal import Terminal
+from tests.tui.standin import until
+from tui.keys_in_order import KeysInOrder
+from tui.widgets.secret_input import SecretInput
+
+
+class Form(KeysInOrder):
+    """Two fields, some levels below the app as in the real forms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.submitted: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        with Vertical(), Vertical(), Vertical():
+            yield Input(id="name")
+            yield SecretInput(id="secret")
+
+    @property
+    def typed(self) -> tuple[str, str]:
+        return self.query_one("#name", Input).value, self.query_one("#secret", Input).value
+
+    def on_secret_input_submitted(self, event: SecretInput.Submitted) -> None:
+        self.submitted.append(event.input.id or "")
+
+
+NAMED = {"\x15": "ctrl+u", "\x7f": "backspace", "\t": "tab", "\x01": "home", "\x0b": "ctrl+k", "\r": "enter"}
+
+
+def burst(app: KeysInOrder, text: str) -> None:
+    """All of it in one go, as Textual's parser hands over what one read gave."""
+    for character in text:
+        key = NAMED.get(character) or _character_to_key(character)
+        app.post_message(events.Key(key, character))
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("wrong\x15right", "right"),
+        ("abcdef\x7f\x7fXY", "abcdXY"),
+        ("ab\x7fc\x7f\x7fde", "de"),
+        ("world\x01hello ", "hello world"),
+        ("abc\x01X\x0bY", "XY"),
+        ("\x15\x15\x7f\x7fafter nothing", "after nothing"),
+        ("x" * 30 + "\x7f" * 30 + "y", "y"),
+    ],
+)
+@pytest.mark.parametrize("field", ["name", "secret"])
+async def test_editing_keys_and_text_apply_in_the_order_typed(typed: str, name: str, field: str) -> None:
+    app = Form()
+    async with app.run_test() as pilot:
+        app.query_one(f"#{field}", Input).focus()
+        await pilot.pause()
+        burst(app, typed)
+        await until(pilot, lambda: app.query_one(f"#{field}", Input).value == name)
+
+
+async def test_what_follows_a_tab_goes_into_the_next_field() -> None:
+    app = Form()
+    async with app.run_test() as pilot:
+        app.query_one("#name", Input).focus()
+        await pilot.pause()
+        burst(app, "ada\tcanary-secret\r")
+        await until(pilot, lambda: app.submitted == ["secret"])
+        assert app.typed == ("ada", "canary-secret")
+
+
+async def test_a_paste_keeps_its_place_between_keys() -> None:
+    app = Form()
+    async with app.run_test() as pilot:
+        app.query_one("#name", Input).focus()
+        await pilot.pause()
+        burst(app, "ada\t")
+        app.post_message(events.Paste("pasted"))
+        burst(app, "\x7f!")
+        await until(pilot, lambda: app.typed == ("ada", "paste!"))
+
+
+async def test_a_key_whose_widget_goes_away_holds_nothing_up() -> None:
+    app = Form()
+    async with app.run_test() as pilot:
+        app.query_one("#name", Input).focus()
+        await pilot.pause()
+        app.post_message(events.Key("backspace", "\x7f"))
+        await app.query_one("#name", Input).remove()
+        app.query_one("#secret", Input).focus()
+        burst(app, "later")
+        await until(pilot, lambda: app.query_one("#secret", Input).value == "later")
+
+
+def test_in_the_real_console_one_write_fills_one_filter(tmp_path: Path) -> None:
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    with Terminal([sys.executable, "-m", "tests.tui.ending"], environment=environment) as terminal:
+        terminal.wait_for("no transfers under way")
+        terminal.press("/wrong\x15right\x7f\x7f\x7f\x7fiver")
+        terminal.wait_for("river")
+        terminal.press("ctrl+q")
+        assert terminal.wait_exit() == 0
