@@ -7,7 +7,6 @@ tell a stall while sending from one while connecting, so this is a small pool of
 
 from __future__ import annotations
 
-import http.client
 import select
 import socket
 import ssl
@@ -15,16 +14,16 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
 from providers.cancel import active_token
 from providers.errors import InvalidConfiguration, ProviderError, Transient
 from providers.http_errors import connection_failure
-from providers.network import Network, Proxy
+from providers.http_head import read_head
+from providers.network import Network, Proxy, is_loopback
 
 CONNECT_TIMEOUT_S: Final = 10.0
-_HERE: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def checked_address(url: str, setting: str, hint: str) -> str:
@@ -48,7 +47,7 @@ def checked_endpoint(url: str, setting: str = "endpoint_url", hint: str = "Leave
     open network, and a path."""
     address = checked_address(url, setting, hint)
     parts = urlsplit(address)
-    if address and (parts.path or (parts.scheme == "http" and parts.hostname not in _HERE)):
+    if address and (parts.path or (parts.scheme == "http" and not is_loopback(parts.hostname or ""))):
         raise InvalidConfiguration(
             f"{setting}: not an address of the form https://host:port (http:// only on this machine itself)",
             field=setting,
@@ -63,6 +62,8 @@ class Connection:
     def __init__(self, sock: socket.socket, breaker: socket.socket) -> None:
         self.sock = sock
         self.breaker = breaker
+        self.kept = False
+        """It has carried a request before."""
         self._poll = select.poll()
         self._poll.register(sock.fileno(), select.POLLIN)
 
@@ -166,10 +167,10 @@ class Pool:
         return f"http://{self.authority}" if self.proxy and not self.secure else ""
 
     @contextmanager
-    def borrowed(self, call: Call) -> Iterator[Connection]:
-        """A connection for one request. It goes back by `give_back`; left any other way, it must be closed by the
-        user."""
-        idle = self._take()
+    def borrowed(self, call: Call, *, fresh: bool = False) -> Iterator[Connection]:
+        """A connection for one request, a new one if it must be `fresh`. It goes back by `give_back`; left any other
+        way, it must be closed by the user."""
+        idle = None if fresh else self._take()
         connection = idle or self._connect(call)
         try:
             if idle:
@@ -190,6 +191,7 @@ class Pool:
         )
 
     def give_back(self, connection: Connection) -> None:
+        connection.kept = True
         with self._lock:
             self._idle.append(connection)
 
@@ -207,7 +209,7 @@ class Pool:
                 connection = self._idle.pop()
             if not connection.readable():
                 return connection
-            connection.close()  # the server has hung up meanwhile
+            connection.close()  # the server has hung up, or says what nobody asked
 
     def _connect(self, call: Call) -> Connection:
         host, port = (self.proxy.host, self.proxy.port) if self.proxy else (self.host, self.port)
@@ -267,14 +269,15 @@ def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
 
 
 def _tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy) -> None:
-    connection = http.client.HTTPConnection(host, port)
-    connection.sock = sock
-    headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
-    connection.request("CONNECT", f"{host}:{port}", headers=headers)
-    reply = http.client.HTTPResponse(sock, method="CONNECT")
-    reply.begin()
-    if reply.status != 200:
-        raise ProxyRefusedError(f"the proxy {proxy.host}:{proxy.port} answers {reply.status} {reply.reason}")
+    at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {at} HTTP/1.1", f"Host: {at}"]
+    if proxy.authorization:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    with sock.makefile("rb", buffering=0) as file:  # what comes behind the head belongs to TLS
+        told = read_head(cast(BinaryIO, file))
+    if not 200 <= told.status < 300:
+        raise ProxyRefusedError(f"the proxy {proxy.host}:{proxy.port} answers {told.status} {told.reason}")
 
 
 class ProxyRefusedError(ConnectionError):

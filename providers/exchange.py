@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator, Mapping
+import logging
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from providers import http1
@@ -12,18 +14,34 @@ from providers.errors import Transient
 from providers.http1 import Response
 from providers.upload import PartBody
 
+_LOG: Final = logging.getLogger(__name__)
 _WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
+_READING: Final = frozenset({"GET", "HEAD"})
+_DIED: Final = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _MAX_REPLY_BYTES: Final = 64 << 20
 """No answer that is not an object is nearly as long."""
 
 
 def ask(
-    pool: Pool, calls: Calls, method: str, target: str, headers: Mapping[str, str], body: bytes | PartBody = b""
+    pool: Pool,
+    calls: Calls,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes | PartBody = b"",
+    *,
+    count: Callable[[], None],
+    repeatable: bool = False,
 ) -> Answer:
-    """Send one request, and give its answer as soon as the head of it is there; close that. Never retries.
+    """Send one request, and give its answer as soon as the head of it is there; close that.
 
     `target` is path and query, encoded. `headers` have lower-case names; Host, Content-Length and what a proxy wants
-    are added. Raises the ProviderError that a broken connection means, and what reading `body` raises.
+    are added. `count` is called each time that a request goes out. Raises the ProviderError that a broken connection
+    means, and what reading `body` raises.
+
+    Never retries, with one exception: where a connection that was kept from an earlier request turns out to be dead,
+    a request that reads, or is `repeatable`, goes out once more over a new one. A server may hang up at any moment
+    between two requests (RFC 9112, 9.3.1), which is no failure of the request.
     """
     sent = {"host": pool.authority, **headers}
     if method in _WITH_BODY:
@@ -31,17 +49,46 @@ def ask(
     if pool.proxy and pool.proxy.authorization and not pool.secure:
         sent["proxy-authorization"] = pool.proxy.authorization
     first = http1.head(method, f"{pool.target_prefix}{target}", sent)
+    start = 0 if isinstance(body, bytes) else body.tell()
     call = calls.begin()
     try:
-        with pool.borrowed(call) as connection:
-            whole = http1.send(connection, first, body)
-            return Answer(pool, connection, Response(connection, method), call, calls, reusable=whole)
+        try:
+            count()
+            return _exchange(pool, calls, call, method, first, body)
+        except _KeptConnectionDied as error:
+            if call.interrupted or not (repeatable or method in _READING):
+                raise pool.failure(error.reason, call) from error.reason
+            _LOG.debug("a kept connection was dead: %s goes out again", method)
+            if not isinstance(body, bytes):
+                body.seek(start)
+            count()
+            return _exchange(pool, calls, call, method, first, body, fresh=True)
     except (OSError, http.client.HTTPException) as error:
         calls.end(call)
         raise pool.failure(error, call) from error
     except BaseException:
         calls.end(call)
         raise
+
+
+class _KeptConnectionDied(Exception):
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _exchange(
+    pool: Pool, calls: Calls, call: Call, method: str, first: bytes, body: bytes | PartBody, *, fresh: bool = False
+) -> Answer:
+    with pool.borrowed(call, fresh=fresh) as connection:
+        try:
+            whole = http1.send(connection, first, body)
+            response = Response(connection, method)
+        except _DIED as error:
+            if connection.kept:
+                raise _KeptConnectionDied(error) from error
+            raise
+        return Answer(pool, connection, response, call, calls, reusable=whole)
 
 
 class Answer:
@@ -58,7 +105,7 @@ class Answer:
         reusable: bool,
     ) -> None:
         self.status = response.status
-        self.headers = response.told
+        self.headers = response.headers
         self._pool = pool
         self._connection = connection
         self._response = response
@@ -68,23 +115,21 @@ class Answer:
         self._open = True
 
     def chunks(self) -> Iterator[bytes]:
-        """The body as it arrives. A connection that ends before Content-Length is Transient."""
-        left = self._response.length
-        while True:
+        """The body as it arrives. A connection that ends before the body does is Transient."""
+        response = self._response
+        while not response.ended:
             try:
-                data = self._response.read1(http1.CHUNK_BYTES)
+                data = response.read(http1.CHUNK_BYTES)
             except (OSError, http.client.HTTPException) as error:
                 self._reusable = False
                 raise self._pool.failure(error, self._call) from error
-            if not data:
-                break
-            if left is not None:
-                left -= len(data)
-            yield data
-        if left:
-            self._reusable = False
-            reason = "interrupted" if self._call.interrupted else f"the answer broke off {left} bytes too early"
-            raise Transient(reason, code="TRUNCATED")
+            if data:
+                yield data
+            elif not response.ended:
+                self._reusable = False
+                early = f"{response.left_bytes} bytes " if response.left_bytes else ""
+                reason = "interrupted" if self._call.interrupted else f"the answer broke off {early}too early"
+                raise Transient(reason, code="TRUNCATED")
 
     def rest(self) -> bytes:
         """The whole body, of an answer that is no object; closes it."""
@@ -107,9 +152,9 @@ class Answer:
             return
         self._open = False
         self._calls.end(self._call)
-        read_whole = self._response.isclosed() or self._response.length == 0
+        usable = self._reusable and self._response.ended and not self._call.interrupted and self._response.alone()
         self._response.close()
-        if self._reusable and read_whole and not self._call.interrupted:
+        if usable:
             self._pool.give_back(self._connection)
         else:
             self._connection.close()

@@ -1,23 +1,26 @@
 """HTTP/1.1 over a connection of ours: a request as one piece with the start of its body, and the answer to it.
 
 `http.client` sends head and body apart, which wakes a server twice, and reads headers with the mail package; for small
-objects that is half of all work. Its reading of bodies (lengths, chunks) is used as it is.
+objects that is half of all work.
 """
 
 from __future__ import annotations
 
 import http.client
+import re
+import socket
 import ssl
 from collections.abc import Mapping
-from typing import Final
+from typing import BinaryIO, Final, cast
 
 from providers.connection import Connection
+from providers.http_head import MAX_INTERIM, MAX_LINE_BYTES, BrokenReplyError, read_head, read_line, skip_trailer
 from providers.upload import PartBody
 
 CHUNK_BYTES: Final = 128 * 1024
-_MAX_LINE_BYTES: Final = 65536
-_MAX_HEADERS: Final = 200
-_MAX_LENGTH_DIGITS: Final = 18
+_INTERIM: Final = re.compile(rb"HTTP/1\.[0-9] 1(?!01)")
+_INTERIM_BYTES: Final = len(b"HTTP/1.1 103")
+_CHUNK_SIZE: Final = re.compile(r"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 
 
 def head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
@@ -52,74 +55,92 @@ def send(connection: Connection, first: bytes, body: bytes | PartBody) -> bool:
         left -= len(chunk)
         if not chunk:
             return True
-        if look and connection.readable():
+        if look and _answered(connection):
             return False
 
 
-class Response(http.client.HTTPResponse):
-    """The answer to one request; `told` are its headers, names in lower case, the last of equal ones."""
+def _answered(connection: Connection) -> bool:
+    """Whether a final answer has begun; interim ones (1xx), which promise nothing, are taken off."""
+    for _ in range(MAX_INTERIM):
+        if not connection.readable():
+            return False
+        seen = connection.sock.recv(MAX_LINE_BYTES, socket.MSG_PEEK)
+        if len(seen) < _INTERIM_BYTES and seen and b"HTTP/1.1 1xx".startswith(seen[:10]):
+            return False  # the rest of it is still on its way
+        end = seen.find(b"\r\n\r\n")
+        if not _INTERIM.match(seen) or (end < 0 and len(seen) == MAX_LINE_BYTES):
+            return True
+        if end < 0:
+            return False
+        connection.sock.recv(end + 4)
+    return True
 
-    told: dict[str, str]
+
+class Response:
+    """The answer to one request; `headers` have lower-case names. Raises OSError, http.client.HTTPException."""
 
     def __init__(self, connection: Connection, method: str) -> None:
-        super().__init__(connection.sock, method=method)
-        self._of = method
+        self._sock = connection.sock
+        self._file = cast(BinaryIO, connection.sock.makefile("rb"))
         try:
-            self.begin()
+            told = read_head(self._file)
         except BaseException:
-            self.close()
+            self._file.close()
             raise
+        self.status = told.status
+        self.headers = told.headers
+        no_body = method == "HEAD" or told.status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED)
+        self._chunked = told.chunked and not no_body
+        self._left = 0 if no_body or told.chunked else told.length
+        """Of the body, or of the chunk that is being read; None: until the server hangs up."""
+        self.ended = self._left == 0 and not self._chunked
+        """The body was read to its end."""
+        self.will_close = told.closes or (self._left is None and not self._chunked)
 
-    def begin(self) -> None:
-        """Read status and headers. Raises OSError, http.client.HTTPException."""
-        self.version = 11
-        while True:
-            self.status, self.reason = self._status_line()
-            self.told = self._headers()
-            if self.status != http.client.CONTINUE:
-                break
-        self.code = self.status
-        self.chunked = self.told.get("transfer-encoding", "").lower() == "chunked"
-        self.chunk_left = None
-        self.length = self._length()
-        close = self.told.get("connection", "").lower()
-        self.will_close = "close" in close or (self.version == 10 and "keep-alive" not in close)
-        if not self.chunked and self.length is None:
-            self.will_close = True
+    @property
+    def left_bytes(self) -> int | None:
+        """How much of the body is still to come, where that is known."""
+        return None if self._chunked else self._left
 
-    def _length(self) -> int | None:
-        """How long the body is; None: until its last chunk, or the end of the connection."""
-        bare = self.status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) or 100 <= self.status < 200
-        if bare or self._of == "HEAD":
-            return 0
-        promised = self.told.get("content-length", "")
-        if len(promised) > _MAX_LENGTH_DIGITS:
-            raise http.client.HTTPException("a length that nothing has")
-        return int(promised) if promised.isascii() and promised.isdecimal() and not self.chunked else None
+    def read(self, limit: int) -> bytes:
+        """The next bytes of the body, b'' at its end; also b'' when the connection ends, and then it is not `ended`."""
+        if self.ended or (self._chunked and not self._left and not self._next_chunk()):
+            return b""
+        data: bytes = self._file.read1(limit if self._left is None else min(limit, self._left))  # type: ignore[attr-defined]
+        if self._left is None:
+            self.ended = not data
+            return data
+        self._left -= len(data)
+        if data and not self._left:
+            if not self._chunked:
+                self.ended = True
+            elif read_line(self._file):
+                raise BrokenReplyError("a chunk is longer than it says")
+        return data
 
-    def _status_line(self) -> tuple[int, str]:
-        line = self._line()
-        if not line:
-            raise http.client.RemoteDisconnected("the server hung up without an answer")
-        version, _, rest = line.partition(" ")
-        code, _, reason = rest.partition(" ")
-        if not version.startswith("HTTP/1.") or len(code) != 3 or not code.isdecimal() or code < "100":
-            raise http.client.BadStatusLine(line[:100])
-        self.version = 10 if version == "HTTP/1.0" else 11
-        return int(code), reason.strip()
+    def _next_chunk(self) -> bool:
+        """Whether there is one."""
+        size = _CHUNK_SIZE.fullmatch(read_line(self._file))
+        if size is None:
+            raise BrokenReplyError("a chunk without a size")
+        self._left = int(size[1], 16)
+        if not self._left:
+            skip_trailer(self._file)
+            self.ended = True
+        return not self.ended
 
-    def _headers(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for _ in range(_MAX_HEADERS):
-            line = self._line()
-            if line in ("\r\n", "\n", ""):
-                return found
-            name, _, value = line.partition(":")
-            found[name.strip().lower()] = value.strip()
-        raise http.client.HTTPException(f"more than {_MAX_HEADERS} headers")
+    def alone(self) -> bool:
+        """Whether nothing came behind the answer: a connection with something on it answers the wrong request."""
+        timeout_s = self._sock.gettimeout()
+        try:
+            self._sock.settimeout(0)
+            return not self._file.peek(1)  # type: ignore[attr-defined]
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            return False
+        finally:
+            self._sock.settimeout(timeout_s)
 
-    def _line(self) -> str:
-        line = self.fp.readline(_MAX_LINE_BYTES + 1)
-        if len(line) > _MAX_LINE_BYTES:
-            raise http.client.LineTooLong("header line")
-        return line.decode("latin-1")
+    def close(self) -> None:
+        self._file.close()

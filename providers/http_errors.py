@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from providers.errors import InvalidConfiguration, ProviderError, Transient
+from providers.http_head import BrokenReplyError
 
 _NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
 
@@ -55,8 +56,9 @@ def connection_failure(
             code="TIMEOUT",
         )
     if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
+        why = str(error) if isinstance(error, BrokenReplyError) else type(error).__name__
         return Transient(
-            f"{at} broke off, or does not speak HTTP: {type(error).__name__}",
+            f"{at} broke off, or does not speak HTTP: {why}",
             hint=f"Check the network and any proxy, and {setting} if it is set.",
             code="CONNECTION",
         )

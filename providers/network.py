@@ -7,9 +7,12 @@ not be this process's own: the worker carries out what commands with different e
 from __future__ import annotations
 
 import base64
+import ipaddress
 import os
+import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
@@ -23,6 +26,7 @@ PROXY_VARIABLES: Final = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROX
 CA_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 """Which name certificates for every service; the first that is set counts."""
 _PROXY_PORT: Final = 3128
+_LOCAL_NAMES: Final = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,12 @@ class Network:
             password = self.settings.proxy_password
             return parsed_proxy(self.settings.proxy, "proxy", password.reveal() if password else None)
         address = _variable(self.environment, f"{scheme}_proxy")
-        if not address or proxy_bypass_environment(authority, {"no": _variable(self.environment, "no_proxy")}):
+        straight = is_loopback(urlsplit(f"//{authority}").hostname or "")  # no proxy could reach this machine itself
+        if (
+            straight
+            or not address
+            or proxy_bypass_environment(authority, {"no": _variable(self.environment, "no_proxy")})
+        ):
             return None
         return parsed_proxy(address, f"{scheme.upper()}_PROXY")
 
@@ -86,6 +95,21 @@ class Network:
         return next(
             ((name, self.environment[name]) for name in self.ca_variables if self.environment.get(name)), ("", "")
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by its name or address alone, is this machine itself."""
+    name = host.lower().rstrip(".")
+    if name in _LOCAL_NAMES or name.endswith(".localhost"):
+        return True
+    with suppress(OSError):  # also the short forms that resolvers take, such as 127.1
+        name = socket.inet_ntoa(socket.inet_aton(name))
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
 
 
 def parsed_proxy(address: str, source: str, password: str | None = None) -> Proxy:

@@ -82,9 +82,17 @@ class Wire:
         headers = {"host": pool.authority, **(request.headers or {})}
         if keys is not None:
             sign(keys, self.endpoint.region, self._now(), request.method, path, query, headers, _digest(request))
-        self._count_call(request.kind)
-        answer = ask(pool, calls, request.method, f"{path}?{query}" if query else path, headers, request.body)
-        if answer.status < 300:
+        answer = ask(
+            pool,
+            calls,
+            request.method,
+            f"{path}?{query}" if query else path,
+            headers,
+            request.body,
+            count=lambda: self._count_call(request.kind),
+            repeatable=_is_repeatable(request),
+        )
+        if 200 <= answer.status < 300:
             return answer
         reply = Reply(answer.status, answer.headers, answer.rest())
         raise replies.failure(reply, self._where(request, keys), self._now())
@@ -111,6 +119,12 @@ class Wire:
             path = f"{path}/{bucket}"
         url = urlunsplit((parts.scheme, authority, "", "", ""))
         return Pool(url, self._network, timeout_s=self._timeout_s), encoded_path(path)
+
+
+def _is_repeatable(request: Request) -> bool:
+    """An unconditional PUT of the same part or object changes nothing when it comes twice."""
+    conditional = {"if-none-match", "if-match"} & (request.headers or {}).keys()
+    return request.kind in ("PutObject", "UploadPart") and not conditional
 
 
 def _digest(request: Request) -> str:

@@ -99,8 +99,10 @@ class Transport(B2Http):  # type: ignore[misc]
         sent = {"user-agent": self.user_agent, **{name.lower(): value for name, value in headers.items()}}
         if data is not None and not isinstance(data, bytes):
             data.seek(0)
-        self._count_call(call_name)
-        return Response(ask(self._pool(url), calls, method, target, sent, data or b""), url)
+        answer = ask(
+            self._pool(url), calls, method, target, sent, data or b"", count=lambda: self._count_call(call_name)
+        )
+        return Response(answer, url)
 
     def _pool(self, url: str) -> Pool:
         parts = urlsplit(url)

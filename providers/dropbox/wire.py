@@ -104,7 +104,7 @@ class Wire:
         return self._judged(request, self._send(request, token, calls))
 
     def _judged(self, request: Request, answer: Answer) -> Answer:
-        if answer.status < 300 or answer.status in request.accepts:
+        if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
         raise replies.failure(_read(answer), request.about or request.route)
 
@@ -114,8 +114,8 @@ class Wire:
         if token is not None:
             headers["authorization"] = f"Bearer {token.reveal()}"
         path = "/oauth2/token" if request.route == TOKEN_ROUTE else f"/2/{request.route}"
-        self._count_call(request.route)
-        return ask(self._content if request.content else self._api, calls, "POST", path, headers, body)
+        pool = self._content if request.content else self._api
+        return ask(pool, calls, "POST", path, headers, body, count=lambda: self._count_call(request.route))
 
 
 def _framed(request: Request) -> tuple[dict[str, str], bytes | PartBody, int]:

@@ -91,9 +91,10 @@ class Wire:
         headers = {"user-agent": "homeserver-backup", **request.headers}
         if token:
             headers["authorization"] = f"Bearer {token}"
-        self._count_call(request.kind)
-        answer = ask(pool, calls, request.method, target, headers, request.body)
-        if answer.status < 300 or answer.status in request.accepts:
+        answer = ask(
+            pool, calls, request.method, target, headers, request.body, count=lambda: self._count_call(request.kind)
+        )
+        if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
         raise replies.failure(Reply(answer.status, answer.headers, answer.rest()))
 

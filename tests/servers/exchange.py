@@ -45,6 +45,10 @@ class Exchange:
                 raise Reset
             case Action.ANSWER:
                 return self._answer(self._fault())
+            case Action.SAY:
+                self._take_request()
+                self._reply(self._fault().body)
+                raise Hangup
             case Action.DELAY:
                 self._pause(self._fault().delay_s)
             case _:
@@ -154,10 +158,7 @@ class Exchange:
 
     def _answer(self, fault: Fault) -> bool:
         if not fault.early:
-            if self.head.expects_continue:
-                self.client.send(_CONTINUE)
-            for piece in pieces(self.client, self.head.body, self.head.headers):
-                self._note(sent=len(piece.raw) if piece.is_content else 0)
+            self._take_request()
         self._note(status=fault.status_code)
         headers = {**fault.headers, "Content-Length": str(len(fault.body))}
         if fault.early:
@@ -168,6 +169,13 @@ class Exchange:
         if fault.early:
             raise Hangup
         return True
+
+    def _take_request(self) -> None:
+        """Read it whole; the server gets nothing of it."""
+        if self.head.expects_continue:
+            self.client.send(_CONTINUE)
+        for piece in pieces(self.client, self.head.body, self.head.headers):
+            self._note(sent=len(piece.raw) if piece.is_content else 0)
 
     # Bodies, and what happens to them.
 

@@ -31,6 +31,8 @@ class Action(Enum):
     """The server does its work; the client sees a reset."""
     REWRITE = "rewrite"
     """The server's reply reaches the client altered."""
+    SAY = "say"
+    """The proxy answers with just these bytes, and hangs up; the server never learns of the request."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,10 @@ class Fault:
     @classmethod
     def delay(cls, seconds: float) -> Fault:
         return cls(Action.DELAY, delay_s=seconds)
+
+    @classmethod
+    def say(cls, data: bytes) -> Fault:
+        return cls(Action.SAY, body=data)
 
     @classmethod
     def lost_reply(cls) -> Fault:
