@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from providers import beneath as walk
 from providers.errors import Conflict, InvalidName
-from providers.os_errors import from_os_error
 
 _ESCAPES: Final = frozenset({"", ".", ".."})
 
@@ -26,7 +25,7 @@ def chosen_target(to: Path | str, keys: Sequence[str]) -> tuple[Path, bool]:
     text = os.fspath(to)
     path = Path(os.path.abspath(text))
     says_so = os.path.basename(text) in _ESCAPES
-    folder = says_so or len(keys) != 1 or keys[0].endswith("/") or path.is_dir()
+    folder = says_so or len(keys) != 1 or keys[0].endswith("/") or os.path.isdir(path)
     _refuse_file_in_the_way(path if folder else path.parent)
     return path, folder
 
@@ -61,39 +60,16 @@ def local_name(key: str, chosen: str) -> str:
     return name
 
 
-def prepare(root: Path, name: str, *, folder: bool = False) -> Path:
+def prepare(root: Path, name: str, *, folder: bool = False, beneath: Path | None = None) -> Path:
     """Make the folders above `root/name` (and with `folder` that one too); returns the path.
 
-    Raises InvalidName when a symlink stands in the way, since it may lead out of `root`, Conflict when a file does, and
-    whatever the disk says.
+    No symlink below `beneath` is followed: that is `root` itself by default, which may be one. Raises InvalidName when
+    a symlink stands in the way, since it may lead out of `root`, Conflict when a file does, and whatever the disk says.
     """
-    parts = name.removesuffix("/").split("/")
-    at = Path(os.path.realpath(root))
-    try:
-        at.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise from_os_error(error, at) from None
-    for part in parts if folder else parts[:-1]:
-        at = at / part
-        _enter(at)
-    return at if folder else at / parts[-1]
-
-
-def _enter(folder: Path) -> None:
-    try:
-        try:
-            os.mkdir(folder)
-        except FileExistsError:
-            mode = os.lstat(folder).st_mode
-            if stat.S_ISLNK(mode):
-                raise InvalidName(
-                    f"{folder}: is a symbolic link, which could lead out of the chosen folder",
-                    hint="Remove the link, or choose another folder.",
-                ) from None
-            if not stat.S_ISDIR(mode):
-                raise Conflict(f"{folder}: a file stands where a folder is needed") from None
-    except OSError as error:
-        raise from_os_error(error, folder) from None
+    top = root if beneath else Path(os.path.realpath(root))
+    path = top.joinpath(*name.removesuffix("/").split("/"))
+    with walk.folder(path if folder else path.parent, beneath or top, make=True):
+        return path
 
 
 class FoldedNames:

@@ -37,3 +37,9 @@ def kind_of(mode: int) -> ItemKind:
     if stat.S_ISDIR(mode):
         return ItemKind.DIRECTORY
     return ItemKind.SYMLINK if stat.S_ISLNK(mode) else ItemKind.OTHER
+
+
+def resolved(path: str) -> str:
+    """An absolute path with the links above its last name followed, as they are now; a link of that name stays one."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)

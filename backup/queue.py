@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from backup import instances, places, scan
+from backup import instances, local_files, places, scan
 from backup.credentials import opening
 from backup.download_targets import chosen_target
 from backup.files import private_folder
@@ -84,7 +84,8 @@ class Queue:
                 raise NotFound(f"{source}: there is no such file or folder")
         _refuse_twins([scan.top_name(source) for source in sources])
         prefix = scan.upload_prefix(to)
-        order = Order(kind=JobKind.UPLOAD, sources=tuple(sources), to=prefix, conflicts=conflicts)
+        real = tuple(local_files.resolved(source) for source in sources)
+        order = Order(kind=JobKind.UPLOAD, sources=real, to=prefix, conflicts=conflicts, resolved=True)
         return self._add(instance, order, [scan.top_name(source) for source in sources], prefix or "/")
 
     def queue_download(
@@ -101,12 +102,14 @@ class Queue:
         target, folder = chosen_target(to, keys)
         names = [key.rstrip("/").rpartition("/")[2] for key in keys]
         _refuse_twins(names)
+        real = os.path.realpath(target) if folder else local_files.resolved(str(target))
         order = Order(
             kind=JobKind.DOWNLOAD,
             sources=tuple(keys),
-            to=str(target),
+            to=real,
             exact=not folder,
             conflicts=conflicts,
+            resolved=True,
             restoring=Restoring(owner=owner, umask=current_umask()),
         )
         return self._add(instance, order, names, str(target))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,6 +18,8 @@ import msgspec
 from backup.local_files import kind_of
 from backup.model import ItemKind
 from backup.text import shell_quoted
+from providers import beneath as walk
+from providers import source
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import InvalidName, NotFound, ProviderError
@@ -45,12 +48,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """A directory with nothing in it. Other directories are not reported."""
 
 
-def walk_local(paths: Sequence[Path | str], *, cancel: CancelToken | None = None) -> Iterator[list[Found]]:
+def walk_local(
+    paths: Sequence[Path | str], *, cancel: CancelToken | None = None, resolved: bool = False
+) -> Iterator[list[Found]]:
     """Batches of up to 500 entries: files, empty directories, symlinks and special files, and what cannot be read.
 
-    What vanishes between being seen and being looked at is left out. Raises Cancelled, and nothing else.
+    What vanishes between being seen and being looked at is left out. With `resolved` the folders above `paths` are no
+    symlinks either, as in `Order.resolved`. Raises Cancelled, and nothing else.
     """
-    return batches(_walk(paths, cancel or CancelToken()), BATCH)
+    return batches(_walk(paths, cancel or CancelToken(), resolved=resolved), BATCH)
 
 
 def top_name(path: Path | str) -> str:
@@ -78,72 +84,105 @@ def batches(entries: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _walk(paths: Sequence[Path | str], cancel: CancelToken) -> Iterator[Found]:
+def _walk(paths: Sequence[Path | str], cancel: CancelToken, *, resolved: bool) -> Iterator[Found]:
     for path in paths:
-        top = os.path.abspath(path)
+        top = Path(os.path.abspath(path))
         name = top_name(path)
         try:
-            facts = os.lstat(top)
-        except OSError as error:
-            yield _failed(name, top, error)
+            facts = source.look(top, Path("/") if resolved else top.parent)
+        except ProviderError as error:
+            yield Found(name=name, path=str(top), kind=ItemKind.OTHER, error=ErrorInfo.of(error))
             continue
         if stat.S_ISDIR(facts.st_mode):
-            yield from _tree(top, name, cancel)
+            yield from _Tree(top, name, cancel).found(Path("/") if resolved else top.parent)
         else:
-            yield _entry(name, top, facts)
+            yield _entry(name, str(top), facts)
 
 
-def _tree(top: str, name: str, cancel: CancelToken) -> Iterator[Found]:
-    """Depth first with a stack of its own: a tree may be deeper than Python's."""
-    pending = [(top, name)]
-    while pending:
-        cancel.check()
-        folder, below = pending.pop()
+class _Tree:
+    """A chosen folder, walked by directory descriptor, so that no symlink is followed that is put there meanwhile."""
+
+    def __init__(self, top: Path, name: str, cancel: CancelToken) -> None:
+        self._top = str(top)
+        self._name = name
+        self._cancel = cancel
+        self._pending: list[tuple[bytes, ...]] = [()]
+
+    def found(self, beneath: Path) -> Iterator[Found]:
+        """Depth first with a stack of its own: a tree may be deeper than Python's."""
+        try:
+            with walk.folder(Path(self._top), beneath) as top:
+                start = os.open(".", walk.DIRECTORY, dir_fd=top)
+        except (ProviderError, OSError) as error:
+            yield self._failed((), error, ItemKind.DIRECTORY)
+            return
+        with closing(walk.Way(start)) as way:
+            while self._pending:
+                self._cancel.check()
+                yield from self._folder(way, self._pending.pop())
+
+    def _folder(self, way: walk.Way, at: tuple[bytes, ...]) -> Iterator[Found]:
         empty = True
         try:
-            with os.scandir(folder) as entries:
+            way.go(at)
+            here = way.here()
+            with os.scandir(here) as entries:
                 for entry in entries:
                     empty = False
-                    found = _look(entry, f"{below}/{entry.name}")
-                    if found is None:
-                        continue
-                    if found.kind is ItemKind.DIRECTORY and found.error is None:
-                        pending.append((found.path, found.name))
-                    else:
-                        yield found
+                    yield from self._look(here, (*at, os.fsencode(entry.name)))
+            facts = os.fstat(here)
         except FileNotFoundError:
-            continue
+            return
         except OSError as error:
-            yield _failed(below, folder, error, ItemKind.DIRECTORY)
-            continue
-        if empty:
-            yield Found(name=below, path=folder, kind=ItemKind.DIRECTORY, mtime_ns=_mtime_ns(folder), empty=True)
+            yield from self._changed(way, at) or [self._failed(at, error, ItemKind.DIRECTORY)]
+            return
+        if empty and facts.st_nlink:  # else it was deleted meanwhile
+            yield Found(
+                name=self._named(at),
+                path=self._path(at),
+                kind=ItemKind.DIRECTORY,
+                mtime_ns=facts.st_mtime_ns,
+                empty=True,
+            )
 
+    def _look(self, here: int, at: tuple[bytes, ...]) -> Iterator[Found]:
+        try:
+            found = _entry(self._named(at), self._path(at), os.stat(at[-1], dir_fd=here, follow_symlinks=False))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            yield self._failed(at, error)
+            return
+        if found.kind is ItemKind.DIRECTORY:
+            self._pending.append(at)
+        else:
+            yield found
 
-def _look(entry: os.DirEntry[str], name: str) -> Found | None:
-    try:
-        return _entry(name, entry.path, entry.stat(follow_symlinks=False))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return _failed(name, entry.path, error)
+    def _changed(self, way: walk.Way, at: tuple[bytes, ...]) -> list[Found]:
+        """What has taken the place of a folder since it was seen; nothing if it is a folder still."""
+        try:
+            way.go(at[:-1])
+            facts = os.stat(at[-1], dir_fd=way.here(), follow_symlinks=False)
+        except (OSError, IndexError):
+            return []
+        return [] if stat.S_ISDIR(facts.st_mode) else [_entry(self._named(at), self._path(at), facts)]
+
+    def _failed(self, at: tuple[bytes, ...], error: OSError | ProviderError, kind: ItemKind = ItemKind.OTHER) -> Found:
+        path = self._path(at)
+        failure = from_os_error(error, path) if isinstance(error, OSError) else error
+        return Found(name=self._named(at), path=path, kind=kind, error=ErrorInfo.of(failure))
+
+    def _named(self, at: tuple[bytes, ...]) -> str:
+        return "/".join((self._name, *map(os.fsdecode, at)))
+
+    def _path(self, at: tuple[bytes, ...]) -> str:
+        return os.path.join(self._top, *map(os.fsdecode, at))
 
 
 def _entry(name: str, path: str, facts: os.stat_result) -> Found:
     kind = kind_of(facts.st_mode)
     size_bytes = facts.st_size if kind is ItemKind.FILE else 0
     return Found(name=name, path=path, kind=kind, size_bytes=size_bytes, mtime_ns=facts.st_mtime_ns)
-
-
-def _failed(name: str, path: str, error: OSError, kind: ItemKind = ItemKind.OTHER) -> Found:
-    return Found(name=name, path=path, kind=kind, error=ErrorInfo.of(from_os_error(error, path)))
-
-
-def _mtime_ns(path: str) -> int:
-    try:
-        return os.lstat(path).st_mtime_ns
-    except OSError:
-        return 0
 
 
 def walk_remote(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterator[RemoteFile]:

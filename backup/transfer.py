@@ -20,6 +20,7 @@ from backup.journal import Journal, JournalFull, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Cleanup, Ending, Item, Job, Outcome
 from backup.model import Conflicts, ItemKind, JobKind
+from providers import beneath as walk
 from providers import download_loop, intent, upload_loop
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
@@ -34,9 +35,8 @@ from providers.errors import (
     Unsupported,
 )
 from providers.objects import RemoteFile
-from providers.os_errors import from_os_error
 from providers.report import ErrorInfo
-from providers.source import opened
+from providers.source import Source, opened
 from providers.upload import UploadRequest, UploadResult
 from providers.window import MemoryBody
 
@@ -92,6 +92,8 @@ class Transfer:
         except Exception as error:  # the worker goes on with the next item, whatever this one did
             _LOG.exception("item %d (%s) failed in an unforeseen way", self.item.id, self.item.name)
             outcome = Outcome(item_id=self.item.id, ending=Ending.FAILED, error=unforeseen(error))
+        if outcome.ending is Ending.FAILED and self.item.job_kind is JobKind.DOWNLOAD:
+            self._leave_nothing()
         return msgspec.structs.replace(
             outcome,
             elapsed_s=self.chances.clock() - started,
@@ -119,13 +121,26 @@ class Transfer:
 
     # Up
 
+    @property
+    def _scanned_in(self) -> Path:
+        """The folder below which no symlink may lead to the item: none was there when it was found."""
+        if self.job.order.resolved:
+            return Path("/")
+        above = Path(self.item.local_path).parents
+        return above[min(self.item.name.count("/"), len(above) - 1)]
+
     def _upload(self) -> Outcome:
-        if self.job.order.conflicts is Conflicts.SKIP_UNCHANGED and self.item.replaces is not False and self._same():
+        if (
+            self.job.order.conflicts is Conflicts.SKIP_UNCHANGED
+            and self.item.replaces is not False
+            and self._same_above()
+        ):
             return self._skipped("unchanged at the destination")
         result = upload_loop.run_upload(
             self.provider,
             Path(self.item.local_path),
             self.item.key,
+            beneath=self._scanned_in,
             progress=self.watcher.moved,
             cancel=self.cancel,
             checkpoint=self._upload_checkpoint,
@@ -141,10 +156,8 @@ class Transfer:
     def _upload_directory(self) -> Outcome:
         if not self.provider.capabilities.empty_directories:
             return self._skipped("this service keeps no empty folders")
-        try:
-            mtime_ns = os.stat(self.item.local_path).st_mtime_ns
-        except OSError as error:
-            raise from_os_error(error, self.item.local_path) from None
+        with walk.folder(Path(self.item.local_path), self._scanned_in) as found:
+            mtime_ns = os.fstat(found).st_mtime_ns
         request = UploadRequest(key=f"{self.item.key}/", size_bytes=0, part_size_bytes=1, mtime_ns=mtime_ns)
         digests = {name: digest_of(name, b"") for name in self.provider.capabilities.part_digests}
 
@@ -158,11 +171,27 @@ class Transfer:
 
     # Down
 
+    @property
+    def _landing_in(self) -> Path:
+        """The folder below which no symlink may lead to the target."""
+        order = self.job.order
+        return Path("/") if order.resolved else Path(os.path.realpath(self._root))
+
+    @property
+    def _root(self) -> Path:
+        """The folder that was chosen, or holds the file that was."""
+        order = self.job.order
+        return Path(order.to).parent if order.exact else Path(order.to)
+
     def _target(self) -> Path:
         order = self.job.order
-        if order.exact:
-            return download_targets.prepare(Path(order.to).parent, Path(order.to).name)
-        return download_targets.prepare(Path(order.to), self.item.name, folder=self.item.kind is ItemKind.DIRECTORY)
+        name = Path(order.to).name if order.exact else self.item.name
+        return download_targets.prepare(
+            self._root,
+            name,
+            folder=self.item.kind is ItemKind.DIRECTORY,
+            beneath=self._landing_in if order.resolved else None,
+        )
 
     def _download_directory(self) -> Outcome:
         self._target()
@@ -171,12 +200,13 @@ class Transfer:
     def _download(self) -> Outcome:
         target = self._target()
         conflicts = self.job.order.conflicts
-        if conflicts is Conflicts.SKIP_UNCHANGED and os.path.lexists(target) and self._same(target):
+        if conflicts is Conflicts.SKIP_UNCHANGED and os.path.lexists(target) and self._same_below(target):
             return self._skipped("unchanged on this disk")
         result = download_loop.run_download(
             self.provider,
             self.item.key,
             target,
+            beneath=self._landing_in,
             progress=self.watcher.moved,
             cancel=self.cancel,
             checkpoint=self._download_checkpoint,
@@ -189,30 +219,43 @@ class Transfer:
         )
         return self._moved(result)
 
+    def _leave_nothing(self) -> None:
+        """A download that has failed for good leaves no part of a file among the user's own."""
+        try:
+            download_loop.discard(Path(self.item.local_path), self._download_checkpoint)
+        except ProviderError as error:
+            _LOG.warning("item %d: its temporary file stays: %s", self.item.id, error)
+
     # What all have in common
 
-    def _same(self, local: Path | None = None) -> bool:
-        """Whether file and object have the same size and mtime, or at least, where it is known, the same content."""
-        path = local or Path(self.item.local_path)
+    def _same_above(self) -> bool:
+        """Whether the file is stored as it is."""
         try:
-            here = os.stat(path)
-        except OSError as error:
-            raise from_os_error(error, path) from None
-        try:
-            there = self.provider.retry.run(lambda: self.provider.stat(self.item.key), self.cancel, on_wait=self._waits)
+            there = self._stored()
         except NotFound:
-            if local:
-                raise
             return False
-        if there.size_bytes != here.st_size:
+        with opened(Path(self.item.local_path), beneath=self._scanned_in) as file:
+            upload_loop.measure(self.provider, file, self.cancel)
+            return self._same(there, file)
+
+    def _same_below(self, target: Path) -> bool:
+        """Whether the object stands on the disk as it is."""
+        with opened(target, beneath=self._landing_in) as file:
+            return self._same(self._stored(), file)
+
+    def _stored(self) -> RemoteFile:
+        return self.provider.retry.run(lambda: self.provider.stat(self.item.key), self.cancel, on_wait=self._waits)
+
+    def _same(self, there: RemoteFile, here: Source) -> bool:
+        """Whether file and object have the same size and mtime, or at least, where it is known, the same content."""
+        if there.size_bytes != here.identity.size_bytes:
             return False
-        if there.modified_at is not None and abs(there.modified_at - here.st_mtime) <= _MTIME_TOLERANCE_S:
-            return True
+        if there.modified_at is not None:
+            apart_s = abs(there.modified_at - here.identity.mtime_ns / 1e9)
+            if apart_s <= _MTIME_TOLERANCE_S:
+                return True
         known = there.recorded_sha256 or self._known_sha256(there)
-        if not known:
-            return False
-        with opened(path) as file:
-            return known == sha256_of(file.fd, file.identity.size_bytes, self.cancel)
+        return bool(known) and known == sha256_of(here.fd, here.identity.size_bytes, self.cancel)
 
     def _known_sha256(self, remote: RemoteFile) -> str:
         with self.journal.look() as db:

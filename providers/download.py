@@ -25,6 +25,8 @@ class SavedDownload(msgspec.Struct, frozen=True, kw_only=True):
     done: tuple[int, ...] = ()
     replaces: bool = False
     """Whether a file of the target's name was there when it was begun."""
+    reserves: bool = False
+    """An empty file of the target's name may be ours: it kept the name free for the rename."""
 
 
 class DownloadCheckpoint(Protocol):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
+import stat
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from providers import proof
 from providers.attributes import Restoring
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
-from providers.digests import AT_ONCE_BYTES, DROPBOX_HASH, AheadHasher, Hasher, HasherAtOnce, LocalDigests
+from providers.digests import AT_ONCE_BYTES, AheadHasher, Hasher, HasherAtOnce, LocalDigests
 from providers.download import DownloadCheckpoint, DownloadResult, SavedDownload
-from providers.errors import Conflict, Integrity, InvalidName, ProviderError, QuotaExceeded
+from providers.errors import Integrity, ProviderError
+from providers.landing import Landing, remove_leftover
 from providers.objects import RemoteFile
 from providers.os_errors import from_os_error
 from providers.parallel import run_parts
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 _MAX_PART_BYTES: Final = 32 * 2**20
 """Ranges are smaller than upload parts: a range costs nothing to end, and what a kill can lose is one a connection."""
-TEMP_MARK: Final = ".hsb-part-"
 
 
 def run_download(
@@ -38,6 +40,7 @@ def run_download(
     key: str,
     target: Path,
     *,
+    beneath: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancel: CancelToken,
     checkpoint: DownloadCheckpoint | None = None,
@@ -52,20 +55,28 @@ def run_download(
     """Fetch `key` to the file `target`, resuming what `checkpoint` remembers; returns once the verified file stands
     there.
 
-    Until then `target` is untouched. Without `replace`, a file of that name is a Conflict. `expected_sha256` is what
-    the object must have; `recall` tells what our own history knows of it, '' for nothing. The file's mtime is the one
-    the service kept, its mode what `restoring` makes of the one that was kept; until it stands there, nobody else can
-    read it. Without a checkpoint a failure leaves nothing behind.
+    Until then `target` is untouched. Below `beneath` no symlink on the way to it is followed. Without `replace`, a file
+    of that name is a Conflict. `expected_sha256` is what the object must have; `recall` tells what our own history
+    knows of it, '' for nothing. The file's mtime is the one the service kept, its mode what `restoring` makes of the
+    one that was kept; until it stands there, nobody else can read it. Without a checkpoint a failure leaves nothing
+    behind, and an Integrity error never does.
 
     Raises ProviderError; Cancelled when `cancel` was pulled.
     """
     fetch = _Download(provider, key, target, cancel, checkpoint, on_wait)
+    fetch.beneath = beneath
     fetch.replace = replace
     fetch.expected_sha256 = expected_sha256
     fetch.recall = recall
     fetch.restoring = restoring or Restoring()
     fetch.connections = connections or provider.settings.connection_pool_size
-    return fetch.run(progress, on_verify)
+    try:
+        return fetch.run(progress, on_verify)
+    except Integrity:
+        if checkpoint:
+            with suppress(ProviderError):
+                discard(target, checkpoint)
+        raise
 
 
 def discard(target: Path, checkpoint: DownloadCheckpoint) -> None:
@@ -74,15 +85,12 @@ def discard(target: Path, checkpoint: DownloadCheckpoint) -> None:
     saved = checkpoint.load()
     if saved is None:
         return
-    temp = target.parent / saved.temp_name
-    try:
-        temp.unlink(missing_ok=True)
-    except OSError as error:
-        raise from_os_error(error, temp) from None
+    remove_leftover(target, saved.temp_name)
     checkpoint.clear()
 
 
 class _Download:
+    beneath: Path | None
     replace: bool
     expected_sha256: str
     recall: Callable[[RemoteFile], str] | None
@@ -112,43 +120,53 @@ class _Download:
             self.expected_sha256 = self.recall(remote)
         report = Progress(progress, remote.size_bytes)
         report.begin()
-        earlier = self._put_in_place_earlier(remote)
-        if earlier is not None:
-            report.finish()
-            return earlier
-        self._refuse_what_stands_there()
-        saved = self._saved(remote)
-        temp = self._target.parent / saved.temp_name
-        fd = self._open_temp(temp, saved)
+        with Landing.opened(self._target, self.beneath) as landing:
+            result = self._put_in_place_earlier(landing, remote) or self._transfer(landing, remote, report, on_verify)
+        if self._checkpoint:
+            self._checkpoint.clear()
+        report.finish()
+        return result
+
+    def _transfer(
+        self, landing: Landing, remote: RemoteFile, report: Progress, on_verify: Callable[[], None] | None
+    ) -> DownloadResult:
+        saved = self._saved(landing, remote)
+        temp = saved.temp_name
+        fd = landing.open_temporary(temp, saved.size_bytes, fresh=not saved.done and not landing.has(temp))
         try:
             local = self._fetch(fd, remote, saved, report)
             if on_verify:
                 on_verify()
             rung = self._prove(remote, local)
-            replaced = self._put_in_place(fd, temp, remote)
-        except BaseException as error:
-            self._leave(temp, error)
+            older = landing.standing()
+            self._dress(fd, remote, older)
+            landing.put_in_place(fd, temp, replace=self.replace, reserving=lambda: self._note(saved, reserves=True))
+        except BaseException:
+            if not self._checkpoint:
+                with suppress(ProviderError):
+                    landing.remove(temp)
             raise
         finally:
             os.close(fd)
-        if self._checkpoint:
-            self._checkpoint.clear()
-        report.finish()
         resumed = sum(self._size(saved, index) for index in saved.done)
-        return DownloadResult(remote=remote, sha256=local.sha256, proof=rung, replaced=replaced, resumed_bytes=resumed)
+        return DownloadResult(
+            remote=remote, sha256=local.sha256, proof=rung, replaced=older is not None, resumed_bytes=resumed
+        )
 
     # Before the first byte
 
-    def _put_in_place_earlier(self, remote: RemoteFile) -> DownloadResult | None:
+    def _put_in_place_earlier(self, landing: Landing, remote: RemoteFile) -> DownloadResult | None:
         """A process may have been killed right after it had put the verified file in place: then it is not fetched
         again."""
         saved = self._checkpoint.load() if self._checkpoint else None
-        if saved is None or self._checkpoint is None or not self._is_of(saved, remote):
+        if saved is None or not self._is_of(saved, remote):
             return None
-        if self._target.is_symlink() or not self._target.is_file() or (self._target.parent / saved.temp_name).exists():
+        linked = landing.linked(saved.temp_name)
+        standing = landing.standing()
+        if standing is None or not stat.S_ISREG(standing.st_mode) or (landing.has(saved.temp_name) and not linked):
             return None
         try:
-            with opened(self._target) as file:
+            with opened(self._target, beneath=self.beneath) as file:
                 local = self._hashed(file, remote)
         except ProviderError as error:
             _LOG.info("%s cannot be compared (%s); it is fetched", self._target, error)
@@ -159,7 +177,8 @@ class _Download:
             return None
         if rung is None:
             return None
-        self._checkpoint.clear()
+        if linked:
+            landing.remove(saved.temp_name)
         return DownloadResult(
             remote=remote, sha256=local.sha256, proof=rung, replaced=saved.replaces, resumed_bytes=remote.size_bytes
         )
@@ -169,37 +188,38 @@ class _Download:
         size = file.identity.size_bytes
         step = remote.part_size_bytes or max(1, size)
         sizes = [min(step, size - offset) for offset in range(0, size, step)] or [0]
-        whole = [name for name in ("md5", "sha1") if name in remote.checksums]
-        with AheadHasher(
-            file.fd, sizes, ("md5", "sha256"), self._cancel, lead_parts=len(sizes), whole_algorithms=whole
-        ) as hasher:
+        parts, whole = self._digests(remote)
+        with AheadHasher(file.fd, sizes, parts, self._cancel, lead_parts=len(sizes), whole_algorithms=whole) as hasher:
             return hasher.finish()
 
-    def _refuse_what_stands_there(self) -> None:
-        if self._target.is_symlink() or self._target.is_dir():
-            raise InvalidName(f"{self._target}: is a folder or a link, not a place for a file")
-        if not self.replace and self._target.exists():
-            raise Conflict(f"{self._target}: a file of that name is already there")
-
-    def _saved(self, remote: RemoteFile) -> SavedDownload:
+    def _saved(self, landing: Landing, remote: RemoteFile) -> SavedDownload:
         saved = self._checkpoint.load() if self._checkpoint else None
+        usable = saved is not None and self._is_of(saved, remote) and landing.has(saved.temp_name)
+        if saved and usable and saved.reserves:
+            landing.remove_reservation()
+        landing.refuse_what_stands_there(replace=self.replace)
         if saved and self._checkpoint:
-            if self._is_of(saved, remote) and (self._target.parent / saved.temp_name).is_file():
+            if usable:
                 return saved
-            _LOG.info("%s is not the object that was begun; starting anew", self._key)
-            discard(self._target, self._checkpoint)
+            _LOG.info("%s is not the object that was begun; starting again", self._key)
+            landing.remove(saved.temp_name)
+            self._checkpoint.clear()
         wanted = min(self._provider.settings.upload_chunk_size, _MAX_PART_BYTES)
         fresh = SavedDownload(
             key=self._key,
             etag=remote.etag,
             size_bytes=remote.size_bytes,
             part_size_bytes=self._aligned(remote, wanted),
-            temp_name=f".{self._short_name()}{TEMP_MARK}{secrets.token_hex(4)}",
-            replaces=self._target.exists(),
+            temp_name=landing.temporary_name(),
+            replaces=landing.standing() is not None,
         )
-        if self._checkpoint:
-            self._checkpoint.save(fresh)
+        self._note(fresh)
         return fresh
+
+    def _note(self, saved: SavedDownload, **changes: Any) -> None:
+        if self._checkpoint:
+            saved = self._checkpoint.load() or saved if changes else saved
+            self._checkpoint.save(msgspec.structs.replace(saved, **changes))
 
     def _is_of(self, saved: SavedDownload, remote: RemoteFile) -> bool:
         return (saved.key, saved.etag, saved.size_bytes) == (self._key, remote.etag, remote.size_bytes)
@@ -208,31 +228,10 @@ class _Download:
         """The service's own parts where a composite checksum is all there is to compare with."""
         if not self._provider.capabilities.ranged_reads:
             return max(1, remote.size_bytes)
-        composite_only = not (self._expected(remote) or "md5" in remote.checksums)
-        if composite_only and remote.part_size_bytes:
+        parts, whole = self._digests(remote)
+        if parts and not whole and remote.part_size_bytes:
             return remote.part_size_bytes
         return wanted
-
-    def _short_name(self) -> str:
-        """So short that the temporary name fits wherever the target's fits (255 bytes)."""
-        return os.fsdecode(os.fsencode(self._target.name)[:200]).encode("utf-8", "replace").decode("utf-8")
-
-    def _open_temp(self, temp: Path, saved: SavedDownload) -> int:
-        fresh = not saved.done and not temp.exists()
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if fresh else 0)
-        try:
-            room = os.statvfs(self._target.parent)
-            if fresh and room.f_bavail * room.f_frsize < saved.size_bytes:
-                raise QuotaExceeded(
-                    f"{self._target.parent}: {saved.size_bytes} bytes do not fit on that disk",
-                    hint="Make room there, or choose another folder.",
-                )
-            fd = os.open(temp, flags, 0o600)
-            if not fresh:
-                os.fchmod(fd, 0o600)
-            return fd
-        except OSError as error:
-            raise from_os_error(error, temp) from None
 
     # The bytes
 
@@ -247,10 +246,15 @@ class _Download:
     def _expected(self, remote: RemoteFile) -> str:
         return self.expected_sha256 or remote.recorded_sha256 or remote.checksums.get("sha256", "")
 
-    @staticmethod
-    def _comparable(remote: RemoteFile) -> list[str]:
+    def _digests(self, remote: RemoteFile) -> tuple[list[str], list[str]]:
+        """With which algorithms this object can be compared, beside SHA-256: over its parts, and over the whole."""
+        if self._expected(remote):
+            return [], []
         told = remote.checksums.keys() | ({"sha1"} if remote.recorded_sha1 else set())
-        return [name for name in ("md5", "sha1", DROPBOX_HASH) if name in told]
+        kinds = [kind for kind in proof.STRONG_FIRST if kind in told]
+        whole = [kind for kind in kinds if not kind.endswith(proof.COMPOSITE)]
+        parts = [kind.removesuffix(proof.COMPOSITE) for kind in kinds if kind.endswith(proof.COMPOSITE)]
+        return (parts if remote.part_size_bytes else []), whole
 
     def _fetch(self, fd: int, remote: RemoteFile, saved: SavedDownload, report: Progress) -> LocalDigests:
         """All parts into the file, hashed in order right behind their arrival."""
@@ -273,9 +277,7 @@ class _Download:
     def _hasher(self, fd: int, remote: RemoteFile, saved: SavedDownload, stop: CancelToken) -> Hasher:
         """With just the digests that prove this object."""
         count = self._count(saved)
-        expected = self._expected(remote)
-        whole = [] if expected else self._comparable(remote)
-        parts = ("md5", "sha256") if not expected and remote.part_size_bytes else ()
+        parts, whole = self._digests(remote)
         if count == 1 and saved.size_bytes <= AT_ONCE_BYTES:
             return HasherAtOnce(fd, saved.size_bytes, parts, stop, whole_algorithms=whole)
         return AheadHasher(
@@ -356,33 +358,14 @@ class _Download:
             raise Integrity(f"{self._key}: two readings of the object differ")
         return Proof.READ_BACK
 
-    def _put_in_place(self, fd: int, temp: Path, remote: RemoteFile) -> bool:
-        target = self._target
+    def _dress(self, fd: int, remote: RemoteFile, older: os.stat_result | None) -> None:
+        """Give the finished file its times, owner and mode, while it has no name yet."""
         try:
             if remote.mtime_ns is not None:
                 os.utime(fd, ns=(remote.mtime_ns, remote.mtime_ns))
-            older = os.lstat(target) if os.path.lexists(target) else None
             self.restoring.apply(fd, remote.attributes, replaced=older)
-            os.fsync(fd)
-            replaced = older is not None
-            if self.replace:
-                os.replace(temp, target)
-            else:
-                os.link(temp, target, follow_symlinks=False)
-                temp.unlink()
-            _sync_folder(target.parent)
         except OSError as error:
-            raise from_os_error(error, target) from None
-        return replaced
-
-    def _leave(self, temp: Path, error: BaseException) -> None:
-        """After a failure: kept where a later call can go on with it, removed otherwise."""
-        if self._checkpoint and not isinstance(error, Integrity):
-            return
-        with suppress(OSError):
-            temp.unlink(missing_ok=True)
-        if self._checkpoint:
-            self._checkpoint.clear()
+            raise from_os_error(error, self._target) from None
 
 
 def _write_all(fd: int, data: bytes, offset: int, target: Path) -> None:
@@ -394,11 +377,3 @@ def _write_all(fd: int, data: bytes, offset: int, target: Path) -> None:
             offset += written
     except OSError as error:
         raise from_os_error(error, target) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -28,7 +28,7 @@ _CLASSES: Final[dict[int, type[errors.ProviderError]]] = {
 _HINTS: Final[dict[type[errors.ProviderError], str]] = {
     errors.NotFound: "Check the path, and that the disk is mounted.",
     errors.PermissionDenied: "Give this user access to it, or choose another place.",
-    errors.QuotaExceeded: "Make room on that disk, then retry: what is there is kept.",
+    errors.QuotaExceeded: "Make room on that disk, then retry.",
     errors.Transient: "Look at the disk's health (dmesg, smartctl), then retry.",
 }
 

@@ -108,7 +108,7 @@ class PartSender:
                 limiter=self._provider.limiter,
                 cancel=stop,
                 on_position=lambda position: self._progress.part_at(index, position),
-                path=self._file.path,
+                path=self._file.readable_path,
             )
             return session.send(part, body, digests)
 

@@ -20,7 +20,16 @@ from providers.objects import RemoteFile
 if TYPE_CHECKING:
     from providers.base import BaseProvider
 
-STRONG_FIRST: Final = ("sha256", DROPBOX_HASH, "sha256-composite", "sha1", "sha1-composite", "md5", "md5-composite")
+COMPOSITE: Final = "-composite"
+STRONG_FIRST: Final[tuple[str, ...]] = (
+    "sha256",
+    DROPBOX_HASH,
+    "sha256-composite",
+    "sha1",
+    "sha1-composite",
+    "md5",
+    "md5-composite",
+)
 
 
 def compare(remote: RemoteFile, local: LocalDigests) -> str:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 _HASH_LEAD_PARTS: Final = 2
+_UNSIZED_BYTES: Final = 8 * 2**20
+"""So much is read of a file whose size is not true, where the service has no limit for one request."""
 
 T = TypeVar("T")
 
@@ -45,6 +47,7 @@ def run_upload(
     path: Path,
     key: str,
     *,
+    beneath: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancel: CancelToken,
     checkpoint: Checkpoint | None = None,
@@ -59,7 +62,8 @@ def run_upload(
     proved.
 
     With a checkpoint, whatever may succeed later leaves the session open for the next call; without one nothing stays
-    behind. The file must stay as it is: one that changes while it is read is Integrity. `replaces` is what the caller
+    behind. The file must stay as it is: one that changes while it is read is Integrity. Below `beneath`, neither the
+    file nor a folder on the way to it may be a symlink. `replaces` is what the caller
     knows of an older object (None: ask). `perhaps_stored`: an earlier attempt may have got as far as storing it, so
     that with `only_if_absent` a small object that is provably this very file is no Conflict. `on_wait(seconds, error)`
     tells of each retry, `on_verify` that all bytes are there and the proof begins.
@@ -71,7 +75,8 @@ def run_upload(
             "encryption is switched on, and this version cannot encrypt: nothing was sent",
             hint="Set encryption_enabled to false to store files unencrypted, or wait for the version that encrypts.",
         )
-    with opened(path) as file:
+    with opened(path, beneath=beneath) as file:
+        measure(provider, file, cancel)
         moved = Progress(progress, file.identity.size_bytes)
         upload = _Upload(provider, file, key, moved, cancel, checkpoint, on_wait, on_verify)
         upload.only_if_absent = only_if_absent
@@ -79,6 +84,15 @@ def run_upload(
         upload.replaces = replaces
         upload.connections = connections or provider.settings.connection_pool_size
         return upload.run()
+
+
+def measure(provider: BaseProvider, file: Source, cancel: CancelToken) -> None:
+    """`Source.measure`, within what the service takes in one request and the time it may stand still."""
+    file.measure(
+        limit_bytes=provider.capabilities.single_put_bytes or _UNSIZED_BYTES,
+        timeout_s=provider.settings.timeout,
+        cancel=cancel,
+    )
 
 
 class _Upload:
@@ -331,7 +345,7 @@ class _Upload:
         return self._result(remote, local, rung, request.size_bytes)
 
     def _refuse_a_changed_file(self, request: UploadRequest, local: LocalDigests) -> None:
-        self._file.refuse_a_change()
+        self._file.refuse_a_change(local.sha256, self._cancel)
         if request.sha256 and request.sha256 != local.sha256:
             raise Integrity(
                 f"{self._file.path}: the file changed while it was read",

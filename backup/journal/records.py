@@ -37,6 +37,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: Conflicts = Conflicts.REPLACE
     restoring: Restoring = Restoring()
     """What downloaded files get of their modes and owners."""
+    resolved: bool = False
+    """The links in local paths were followed when it was given: one that stands there later is not. Orders of earlier
+    versions still have theirs."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

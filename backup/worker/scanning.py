@@ -151,7 +151,7 @@ class Scans:
 
 
 def upload_items(job: Job, destination: scan.Destination, cancel: CancelToken) -> Iterator[list[NewItem]]:
-    for batch in scan.walk_local(job.order.sources, cancel=cancel):
+    for batch in scan.walk_local(job.order.sources, cancel=cancel, resolved=job.order.resolved):
         yield [_upload_item(job, found, destination) for found in batch]
 
 

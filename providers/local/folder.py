@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from providers.beneath import DIRECTORY
 from providers.errors import Conflict, InvalidName, NotFound, ProviderError
 from providers.os_errors import from_os_error
 
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OURS: Final = re.compile(rb"\.homeserver-backup-([0-9a-f]{16})-([0-9a-f]{8,16})-[0-9a-f]{8}\.(?:partial|ledger)")
 _ATTEMPTS: Final = 8
 """How often a folder that vanishes while a file is put into it (its last other file was deleted) is made again."""
@@ -142,7 +142,7 @@ class Folder:
     def _step(self, at: int, segment: bytes, key: str, create: bool) -> int:
         for _ in range(_ATTEMPTS):
             try:
-                return os.open(segment, _DIRECTORY, dir_fd=at)
+                return os.open(segment, DIRECTORY, dir_fd=at)
             except FileNotFoundError as error:
                 if not create:
                     raise from_os_error(error, os.path.join(self.root, key)) from None

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from providers.attributes import UNKNOWN, Attributes
+from providers.beneath import DIRECTORY, Way
 from providers.errors import InvalidName, NotFound
 from providers.local.folder import Folder, encoded, is_ours
 from providers.objects import Page, RemoteFile
 
 _KEPT_WALKS: Final = 4
-_KEPT_OPEN: Final = 32
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remote_file(key: str, found: os.stat_result) -> RemoteFile:
@@ -94,7 +93,7 @@ class Listing:
             with self._folder.opened():  # only the container itself must be there
                 return
         below = f"{base}/" if base else ""
-        with closing(_Way(fd)) as way:
+        with closing(Way(fd)) as way:
             yield from self._entries(way, below, encoded(start), bool(delimiter), after[depth:] if after else None)
 
     def _open(self, base: str) -> int:
@@ -102,10 +101,10 @@ class Listing:
             with self._folder.opened() as root:
                 return os.dup(root)
         with self._folder.parent(base) as (at, name):
-            return os.open(name, _DIRECTORY, dir_fd=at)
+            return os.open(name, DIRECTORY, dir_fd=at)
 
     def _entries(
-        self, way: _Way, below: str, start: bytes, flat: bool, after: list[bytes] | None
+        self, way: Way, below: str, start: bytes, flat: bool, after: list[bytes] | None
     ) -> Iterator[RemoteFile | str]:
         """What is in the directory to which `way` leads, and unless `flat` what is below it; only what comes after the
         path `after`. Keys may have more folders than Python's stack has room for."""
@@ -130,7 +129,7 @@ class Listing:
             elif deeper is None:
                 yield from [f"{key}/"] if is_directory else self._file(way, name, key)
 
-    def _enter(self, way: _Way, name: bytes, key: str, after: list[bytes] | None) -> _Level | None:
+    def _enter(self, way: Way, name: bytes, key: str, after: list[bytes] | None) -> _Level | None:
         """None for what was deleted, or replaced by something else, since the directory above was read."""
         try:
             with self._folder.translated(key):
@@ -139,7 +138,7 @@ class Listing:
             return None
         return self._level(way, f"{key}/", b"", after)
 
-    def _level(self, way: _Way, below: str, start: bytes, after: list[bytes] | None) -> _Level:
+    def _level(self, way: Way, below: str, start: bytes, after: list[bytes] | None) -> _Level:
         with self._folder.translated(below), os.scandir(way.here()) as entries:
             everything = [
                 (os.fsencode(entry.name), entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False))
@@ -153,7 +152,7 @@ class Listing:
         )
         return _Level(below, not everything, wanted)
 
-    def _file(self, way: _Way, name: bytes, key: str) -> Iterator[RemoteFile]:
+    def _file(self, way: Way, name: bytes, key: str) -> Iterator[RemoteFile]:
         try:
             with self._folder.translated(key):
                 found = os.stat(name, dir_fd=way.here(), follow_symlinks=False)
@@ -173,47 +172,3 @@ class _Level:
     """There is nothing at all: neither an object nor an unfinished upload or a symlink."""
     entries: Iterator[tuple[bytes, bool, list[bytes] | None]]
     """Name, whether it is a directory, and where it is on the path of the last page's last key, the rest of that."""
-
-
-class _Way:
-    """The directories from where a walk began to where it is. Of a long way only the beginning and the end are open,
-    or a process would run out of descriptors; what is opened again is found by name, and never through a symlink."""
-
-    def __init__(self, fd: int) -> None:
-        self._steps: list[tuple[bytes, int | None]] = [(b"", fd)]
-
-    def here(self) -> int:
-        """The descriptor of the last directory."""
-        name, fd = self._steps[-1]
-        if fd is None:
-            fd = self._opened_again()
-            self._steps[-1] = (name, fd)
-        return fd
-
-    def _opened_again(self) -> int:
-        start, fd = max((at, fd) for at, (_, fd) in enumerate(self._steps) if fd is not None)
-        at = os.dup(fd)
-        for name, _ in self._steps[start + 1 :]:
-            try:
-                below = os.open(name, _DIRECTORY, dir_fd=at)
-            finally:
-                os.close(at)
-            at = below
-        return at
-
-    def enter(self, name: bytes) -> None:
-        fd = os.open(name, _DIRECTORY, dir_fd=self.here())
-        above, open_above = self._steps[-1]
-        if open_above is not None and len(self._steps) > _KEPT_OPEN:
-            os.close(open_above)
-            self._steps[-1] = (above, None)
-        self._steps.append((name, fd))
-
-    def leave(self) -> None:
-        _, fd = self._steps.pop()
-        if fd is not None:
-            os.close(fd)
-
-    def close(self) -> None:
-        while self._steps:
-            self.leave()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,10 +70,11 @@ def test_what_vanishes_meanwhile_is_left_out(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "stays").touch()
     real = os.scandir
 
-    def scandir(path: str) -> Iterator[os.DirEntry[str]]:
-        if str(path).endswith("sub"):
-            shutil.rmtree(path)
-        return real(path)
+    def scandir(folder: int) -> Iterator[os.DirEntry[str]]:
+        if (tmp_path / "sub").exists() and os.path.samestat(os.fstat(folder), (tmp_path / "sub").stat()):
+            (tmp_path / "sub" / "file").unlink()
+            (tmp_path / "sub").rmdir()
+        return real(folder)
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert [name.rpartition("/")[2] for name in walked(tmp_path)] == ["stays"]
@@ -83,8 +83,8 @@ def test_what_vanishes_meanwhile_is_left_out(tmp_path: Path, monkeypatch: pytest
 def test_what_cannot_be_read_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "locked").mkdir()
 
-    def scandir(path: str) -> Iterator[os.DirEntry[str]]:
-        raise PermissionError(13, "Permission denied", path)
+    def scandir(folder: int) -> Iterator[os.DirEntry[str]]:
+        raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", scandir)
     (found,) = walked(tmp_path / "locked").values()

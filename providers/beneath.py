@@ -1,0 +1,149 @@
+"""Paths below a folder that was chosen, walked one directory descriptor at a time: a symlink that somebody puts there
+afterwards leads nowhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from providers.errors import Conflict, InvalidName, ProviderError
+from providers.os_errors import from_os_error
+
+_FOLLOW: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+"""O_PATH needs no right to read the directory, only to pass through it."""
+STEP: Final = _FOLLOW | os.O_NOFOLLOW
+DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""For a directory that is going to be read."""
+_KEPT_OPEN: Final = 32
+
+
+@contextmanager
+def folder(path: Path, beneath: Path | None, *, make: bool = False) -> Iterator[int]:
+    """A descriptor of the directory `path`, good for what takes `dir_fd`.
+
+    `beneath` is followed as it stands, and none of the names below it may be a symlink; without it, all of `path` is
+    followed. With `make`, missing directories are made. Raises ProviderError: InvalidName for a symlink in the way.
+    """
+    base, names = _split(path, beneath)
+    at = _open_base(base, make=make)
+    try:
+        for number, name in enumerate(names, 1):
+            below = _step(at, name, base.joinpath(*names[:number]), make=make)
+            os.close(at)
+            at = below
+        yield at
+    finally:
+        os.close(at)
+
+
+def _split(path: Path, beneath: Path | None) -> tuple[Path, tuple[str, ...]]:
+    if beneath is None:
+        return path, ()
+    try:
+        names = path.relative_to(beneath).parts
+    except ValueError:
+        raise InvalidName(f"{path}: does not lie in {beneath}") from None
+    if ".." in names:
+        raise InvalidName(f"{path}: '..' leads out of {beneath}")
+    return beneath, names
+
+
+def _open_base(base: Path, *, make: bool) -> int:
+    try:
+        if make:
+            base.mkdir(parents=True, exist_ok=True)
+        return os.open(base, _FOLLOW)
+    except OSError as error:
+        raise from_os_error(error, base) from None
+    except ValueError:  # a NUL
+        raise InvalidName(f"{str(base)!r}: not a name that a folder can have") from None
+
+
+def _step(at: int, name: str, path: Path, *, make: bool) -> int:
+    try:
+        try:
+            return os.open(name, STEP, dir_fd=at)
+        except FileNotFoundError:
+            if not make:
+                raise
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=at)
+            return os.open(name, STEP, dir_fd=at)
+    except OSError as error:
+        raise _obstacle(error, at, name, path) from None
+
+
+def _obstacle(error: OSError, at: int, name: str, path: Path) -> ProviderError:
+    if error.errno in (errno.ENOTDIR, errno.ELOOP):
+        with suppress(OSError):
+            mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
+            return a_link(path) if stat.S_ISLNK(mode) else Conflict(f"{path}: a file stands where a folder is needed")
+    return from_os_error(error, path)
+
+
+def a_link(path: Path) -> InvalidName:
+    """The error for a symlink where none may be followed."""
+    return InvalidName(
+        f"{path}: is a symbolic link, which could lead out of the chosen folder",
+        hint="Links inside a chosen folder are never followed. Remove the link, or choose what it points to.",
+        code="ELOOP",
+    )
+
+
+class Way:
+    """The directories from where a walk began to where it is. Of a long way only the beginning and the end are open,
+    or a process would run out of descriptors; what is opened again is found by name, and never through a symlink."""
+
+    def __init__(self, fd: int) -> None:
+        self._steps: list[tuple[bytes, int | None]] = [(b"", fd)]
+
+    def here(self) -> int:
+        """The descriptor of the last directory."""
+        name, fd = self._steps[-1]
+        if fd is None:
+            fd = self._opened_again()
+            self._steps[-1] = (name, fd)
+        return fd
+
+    def _opened_again(self) -> int:
+        start, fd = max((at, fd) for at, (_, fd) in enumerate(self._steps) if fd is not None)
+        at = os.dup(fd)
+        for name, _ in self._steps[start + 1 :]:
+            try:
+                below = os.open(name, DIRECTORY, dir_fd=at)
+            finally:
+                os.close(at)
+            at = below
+        return at
+
+    def enter(self, name: bytes) -> None:
+        fd = os.open(name, DIRECTORY, dir_fd=self.here())
+        above, open_above = self._steps[-1]
+        if open_above is not None and len(self._steps) > _KEPT_OPEN:
+            os.close(open_above)
+            self._steps[-1] = (above, None)
+        self._steps.append((name, fd))
+
+    def go(self, names: Sequence[bytes]) -> None:
+        """Go to the directory `names` below the first, over what both ways have in common. Raises OSError, and is
+        somewhere on that way then."""
+        here = [name for name, _ in self._steps[1:]]
+        common = next((at for at, pair in enumerate(zip(here, names, strict=False)) if pair[0] != pair[1]), len(names))
+        while len(self._steps) - 1 > min(common, len(names)):
+            self.leave()
+        for name in names[len(self._steps) - 1 :]:
+            self.enter(name)
+
+    def leave(self) -> None:
+        _, fd = self._steps.pop()
+        if fd is not None:
+            os.close(fd)
+
+    def close(self) -> None:
+        while self._steps:
+            self.leave()

@@ -1,0 +1,280 @@
+"""What takes the place of a file or folder between a scan and its transfer: never followed, and never waited for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from backup import local_files, scan
+from backup.journal import Journal, items, jobs
+from backup.journal.checkpoints import commit_alone
+from backup.journal.records import Ending, NewItem, Order, Outcome, Place
+from backup.model import Conflicts, ItemKind, JobKind
+from backup.transfer import Transfer
+from backup.worker.scanning import upload_items
+from providers import beneath
+from providers.cancel import CancelToken
+from providers.context import ProviderContext
+from providers.errors import Conflict, PermissionDenied, ProviderError, QuotaExceeded, Transient
+from tests.backup.test_transfer import Watched
+from tests.providers.memory import MemoryProvider, MemoryStore, failing
+
+PLACE = Place(instance="m", type="memory", container="", settings="{}", location="memory")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(tmp_path / "journal.sqlite") as opened:
+        yield opened
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """home/docs/sub/file, and outside of it what nobody may get at."""
+    tree = tmp_path / "home" / "docs"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub" / "file").write_bytes(b"mine")
+    (tmp_path / "secret" / "sub").mkdir(parents=True)
+    for name in ("secret/file", "secret/sub/file"):
+        (tmp_path / name).write_bytes(b"shadow")
+    return tree
+
+
+def attempt(journal: Journal, store: MemoryStore, order: Order, item: NewItem) -> Outcome:
+    provider = MemoryProvider(store, context=ProviderContext(sleep=lambda seconds, cancel: None))
+    provider.can = msgspec.structs.replace(provider.can, empty_directories=True)
+    with journal.transaction() as tx:
+        job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
+        jobs.add_items(tx, job, [item], now=1.0)
+        (claimed,) = items.claim(tx, "m", 1, now=1.0)
+    return Transfer(
+        provider=provider,
+        journal=journal,
+        commit=commit_alone(journal),
+        item=claimed,
+        job=job,
+        watcher=Watched(),
+        cancel=CancelToken(),
+    ).run()
+
+
+def sent(journal: Journal, store: MemoryStore, chosen: Path, swap: Callable[[], Any], **order: Any) -> Outcome:
+    """The outcome of the one file below `chosen`, when `swap` happens between its scan and its transfer."""
+    given = Order(kind=JobKind.UPLOAD, sources=(str(chosen),), **order)
+    with journal.transaction() as tx:
+        job = jobs.job(tx, jobs.add_job(tx, given, PLACE, title="t", destination="/", now=1.0))
+    (found,) = [item for batch in upload_items(job, scan.Destination.unknown(), CancelToken()) for item in batch]
+    swap()
+    return attempt(journal, store, given, found)
+
+
+def replaced(path: Path, make: Callable[[Path], Any]) -> Callable[[], None]:
+    def swap() -> None:
+        path.rename(path.with_name("away"))
+        make(path)
+
+    return swap
+
+
+def bind(path: Path) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(path))
+
+
+@pytest.mark.parametrize("resolved", [False, True])
+@pytest.mark.parametrize("conflicts", [Conflicts.REPLACE, Conflicts.SKIP_UNCHANGED])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.symlink_to(path.parents[3] / "secret" / "file"),
+        lambda path: path.symlink_to("away"),
+        os.mkfifo,
+        os.mkdir,
+        bind,
+    ],
+    ids=["link-outside", "link-inside", "pipe", "folder", "socket"],
+)
+def test_a_file_that_became_something_else(
+    journal: Journal,
+    store: MemoryStore,
+    tree: Path,
+    make: Callable[[Path], Any],
+    conflicts: Conflicts,
+    resolved: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tree / "sub")  # a socket's path is short
+    store.objects["docs/sub/file"] = b"mine"
+    swap = replaced(Path(tree, "sub", "file"), make if make is not bind else lambda path: bind(Path(path.name)))
+    outcome = sent(journal, store, tree, swap, conflicts=conflicts, resolved=resolved)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
+    assert store.objects == {"docs/sub/file": b"mine"}
+
+
+@pytest.mark.parametrize("resolved", [False, True])
+@pytest.mark.parametrize("swapped", ["docs/sub", "docs"])
+def test_a_folder_that_became_a_link(
+    journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path, swapped: str, resolved: bool
+) -> None:
+    """`resolved` False: what an earlier version queued, of which only the path is known."""
+    folder = tree.parent / swapped
+    swap = replaced(folder, lambda path: path.symlink_to(tmp_path / "secret"))
+    outcome = sent(journal, store, tree, swap, resolved=resolved)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
+    assert outcome.error is not None
+    assert "symbolic link" in outcome.error.message
+    assert not store.objects
+
+
+def test_a_folder_above_what_was_chosen_that_became_a_link(
+    journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path
+) -> None:
+    swap = replaced(tree, lambda path: path.symlink_to(tmp_path / "secret"))
+    outcome = sent(journal, store, tree / "sub" / "file", swap, resolved=True)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
+    assert not store.objects
+
+
+def test_a_chosen_file_that_became_a_link(journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path) -> None:
+    swap = replaced(tree / "sub" / "file", lambda path: path.symlink_to(tmp_path / "secret" / "file"))
+    assert sent(journal, store, tree / "sub" / "file", swap).ending is Ending.FAILED
+    assert not store.objects
+
+
+def test_links_that_were_there_when_the_order_was_given_keep_their_meaning(
+    journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "alias").symlink_to(tree)
+    named = local_files.resolved(str(tmp_path / "alias" / "sub"))
+    assert named == str(tree / "sub")
+    assert sent(journal, store, Path(named), lambda: None, resolved=True).ending is Ending.DONE
+    assert sent(journal, store, tmp_path / "alias" / "sub", lambda: None).ending is Ending.DONE
+    assert local_files.resolved(str(tmp_path / "alias")) == str(tmp_path / "alias"), "a link itself stays one"
+
+
+def test_an_empty_folder_that_became_a_link_gives_nothing_away(
+    journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path
+) -> None:
+    (tree / "sub" / "file").unlink()
+    swap = replaced(tree / "sub", lambda path: path.symlink_to(tmp_path / "secret"))
+    outcome = sent(journal, store, tree, swap)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
+    assert not store.objects
+
+
+def test_a_folder_swapped_while_the_scan_runs_is_not_entered(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = beneath.Way.go
+
+    def go(way: beneath.Way, names: tuple[bytes, ...]) -> None:
+        if names == (b"sub",) and not (tree / "sub").is_symlink():
+            replaced(tree / "sub", lambda path: path.symlink_to(tmp_path / "secret"))()
+        real(way, names)
+
+    monkeypatch.setattr(beneath.Way, "go", go)
+    found = {each.name: each.kind for batch in scan.walk_local([tree]) for each in batch}
+    assert found == {"docs/sub": ItemKind.SYMLINK}
+
+
+def test_a_tree_whose_top_is_swapped_before_its_scan_is_a_link(tree: Path, tmp_path: Path) -> None:
+    shutil.rmtree(tree)
+    tree.symlink_to(tmp_path / "secret")
+    for resolved in (False, True):
+        (found,) = [each for batch in scan.walk_local([tree], resolved=resolved) for each in batch]
+        assert found.kind is ItemKind.SYMLINK
+    (found,) = [each for batch in scan.walk_local([tree / "sub"], resolved=True) for each in batch]
+    assert found.error is not None
+    assert found.error.kind == "name"
+
+
+# Down
+
+
+def fetched(journal: Journal, store: MemoryStore, to: Path, swap: Callable[[], Any], **order: Any) -> Outcome:
+    store.objects["docs/sub/file"] = b"stored"
+    given = Order(kind=JobKind.DOWNLOAD, sources=("docs/",), to=str(to), **order)
+    name = "docs/sub/file"
+    swap()
+    return attempt(journal, store, given, NewItem(name=name, key=name, local_path=str(to / name)))
+
+
+@pytest.mark.parametrize("resolved", [False, True])
+def test_a_download_writes_through_no_link_below_its_folder(
+    journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path, resolved: bool
+) -> None:
+    swap = replaced(tree / "sub", lambda path: path.symlink_to(tmp_path / "secret"))
+    outcome = fetched(journal, store, tree.parent, swap, resolved=resolved)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
+    assert sorted(path.name for path in (tmp_path / "secret").iterdir()) == ["file", "sub"]
+    assert (tmp_path / "secret" / "file").read_bytes() == b"shadow"
+
+
+def test_nor_where_the_chosen_folder_itself_became_a_link(
+    journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path
+) -> None:
+    swap = replaced(tree.parent, lambda path: path.symlink_to(tmp_path / "secret"))
+    outcome = fetched(journal, store, tree.parent, swap, resolved=True)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
+    assert not (tmp_path / "secret" / "docs").exists()
+
+
+@pytest.mark.parametrize("moment", ["chunk", "read"])
+def test_a_folder_swapped_while_the_file_comes(
+    journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path, moment: str
+) -> None:
+    swap = replaced(tree / "sub", lambda path: path.symlink_to(tmp_path / "secret" / "sub"))
+    store.trouble = lambda call, about: swap() if call == moment and not (tree / "sub").is_symlink() else None
+    outcome = fetched(journal, store, tree.parent, lambda: None)
+    assert outcome.ending is Ending.FAILED
+    assert (tmp_path / "secret" / "sub" / "file").read_bytes() == b"shadow"
+    assert [path.name for path in (tmp_path / "secret" / "sub").iterdir()] == ["file"]
+    assert (tree / "away" / "file").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionDenied("revoked"), QuotaExceeded("full"), Conflict("changed"), ProviderError("?"), ValueError()]
+)
+def test_a_download_that_failed_leaves_nothing_among_the_users_files(
+    journal: Journal, store: MemoryStore, tree: Path, error: Exception
+) -> None:
+    def trouble(call: str, about: object) -> None:
+        if call == "chunk":
+            raise error
+
+    store.trouble = trouble
+    (tree / "sub" / "file").unlink()
+    outcome = fetched(journal, store, tree.parent, lambda: None)
+    assert outcome.ending is Ending.FAILED
+    assert outcome.clears
+    assert list((tree / "sub").iterdir()) == []
+
+
+def test_one_that_waits_keeps_what_has_come(journal: Journal, store: MemoryStore, tree: Path) -> None:
+    store.trouble = failing("chunk", Transient("reset"), times=99)
+    (tree / "sub" / "file").unlink()
+    assert fetched(journal, store, tree.parent, lambda: None).ending is Ending.WAITING
+    assert len(list((tree / "sub").iterdir())) == 1
+
+
+def test_a_name_longer_than_the_disk_takes_is_no_internal_error(
+    journal: Journal, store: MemoryStore, tree: Path
+) -> None:
+    for name in ("n" * 256, "n" * 256 + "/file", "ü" * 200 + "/" + "n" * 300):
+        store.objects[name] = b"stored"
+        given = Order(kind=JobKind.DOWNLOAD, sources=("/",), to=str(tree))
+        outcome = attempt(journal, store, given, NewItem(name=name, key=name, local_path=str(tree / name)))
+        assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
