@@ -34,6 +34,7 @@ from backup.store_model import StoreBackend, StoreSettings
 from providers.errors import InvalidConfiguration
 from providers.report import CheckStep, ErrorInfo
 from providers.secret import Secret
+from providers.settings import holds_password
 
 EMBEDDED: Final = "local"
 DEFAULT_PROVIDER: Final = "default_provider"
@@ -289,10 +290,14 @@ def _configuration(document: Document, paths: Paths) -> Configuration:
 
 def _wrapped(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: Secret(value) if isinstance(value, str) and value and looks_secret(key) else value
+        key: Secret(value) if isinstance(value, str) and value and _is_secret(key, value) else value
         for key, value in values.items()
         if key != "type"
     }
+
+
+def _is_secret(key: str, value: str) -> bool:
+    return looks_secret(key) or (key == "proxy" and holds_password(value))
 
 
 def _with_embedded(instances: dict[str, InstanceConfig], paths: Paths) -> dict[str, InstanceConfig]:

@@ -15,6 +15,7 @@ _BEHAVIOUR: Final = frozenset(
     {
         "type", "enabled", "credentials_key", "container_type", "username", "region", "max_retries", "retry_delay",
         "timeout", "max_bandwidth", "upload_chunk_size", "encryption_enabled", "connection_pool_size",
+        "ca_bundle", "proxy", "profile",
     }
 )  # fmt: skip
 """Settings that say how, or as whom, but not where. Keys are rotated, and a wrong region corrected, while items

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from backup import instances, local_files, places, scan
+from backup import config, environment, instances, local_files, places, scan
 from backup.credentials import opening
 from backup.download_targets import chosen_target
 from backup.files import private_folder
@@ -141,8 +141,11 @@ class Queue:
             raise InvalidName("nothing was chosen", hint="Name at least one file or folder.")
         title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         place = places.place_of(self._paths, instance)
+        variables = environment.travelling(self._paths, instance)
         with self._journal.transaction() as tx:
-            job_id = jobs.add_job(tx, order, place, title=title, destination=destination, now=time.time())
+            job_id = jobs.add_job(
+                tx, order, place, title=title, destination=destination, now=time.time(), variables=variables
+            )
         self.ensure_worker()
         return self.job(job_id)
 
@@ -228,17 +231,28 @@ class Queue:
         ids = list(item_ids)
         if not self._worker_alive():
             self._settle()
+        let_go = self._let_go(ids) if lets_go else {}
         now = time.time()
         with self._journal.transaction() as tx:
             changed = control(tx, ids, now=now)
             if control is items.cancel:
                 _end_cancelled_scans(tx, ids)
-            if lets_go:
-                for instance in views.instances_of(tx, ids):
-                    work.let_go(tx, instance)
+            for instance, (job_ids, variables) in let_go.items():
+                work.let_go(tx, instance)
+                jobs.take_over(tx, job_ids, variables)
         if not start.is_serving(self._paths):
             self.ensure_worker()
         return changed
+
+    def _let_go(self, item_ids: list[int]) -> dict[str, tuple[set[int], dict[str, str]]]:
+        """By instance the jobs of these items, and what the environment that they are tried again in says."""
+        with self._journal.look() as db:
+            found = views.jobs_by_instance(db, item_ids)
+        known = config.load(self._paths).instances
+        return {
+            instance: (job_ids, environment.travelling(self._paths, instance) if instance in known else {})
+            for instance, job_ids in found.items()
+        }
 
     def set_bandwidth(self, instance: str, bytes_per_s: int | None) -> None:
         """The worker's half of `Service.set_bandwidth`: the limit of what is under way. Saving it is the caller's."""

@@ -21,8 +21,6 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 from providers.errors import InvalidConfiguration
 from providers.settings import NetworkSettings
 
-PROXY_VARIABLES: Final = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY")
-"""Lower case counts first, as everywhere."""
 CA_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 """Which name certificates for every service; the first that is set counts."""
 _PROXY_PORT: Final = 3128
@@ -57,15 +55,19 @@ class Network:
         if self.settings.proxy:
             password = self.settings.proxy_password
             return parsed_proxy(self.settings.proxy, "proxy", password.reveal() if password else None)
-        address = _variable(self.environment, f"{scheme}_proxy")
-        straight = is_loopback(urlsplit(f"//{authority}").hostname or "")  # no proxy could reach this machine itself
-        if (
-            straight
-            or not address
-            or proxy_bypass_environment(authority, {"no": _variable(self.environment, "no_proxy")})
-        ):
-            return None
-        return parsed_proxy(address, f"{scheme.upper()}_PROXY")
+        variable, address = self.variable_for(f"{scheme}://{authority}")
+        return parsed_proxy(address, variable.upper()) if address else None
+
+    def variable_for(self, url: str) -> tuple[str, str]:
+        """The variable of the environment that sends requests to `url` through a proxy, and what it says; empty where
+        none does, or the setting counts."""
+        parts = urlsplit(url)
+        variable, address = _variable(self.environment, f"{parts.scheme}_proxy")
+        if self.settings.proxy or not address:
+            return "", ""
+        excepted = proxy_bypass_environment(parts.netloc, {"no": _variable(self.environment, "no_proxy")[1]})
+        straight = excepted or is_loopback(parts.hostname or "")  # no proxy could reach this machine itself
+        return ("", "") if straight else (variable, address)
 
     def ca_path(self) -> str:
         """The file or folder of certificates; '' means the system's."""
@@ -127,12 +129,6 @@ def parsed_proxy(address: str, source: str, password: str | None = None) -> Prox
             hint=f"Correct {source}{'' if field else ' in the environment'}, or take it out.",
             **field,
         )
-    if field and parts.password:
-        raise InvalidConfiguration(
-            "proxy: must not hold a password",
-            hint="Write http://user@host:port; the password goes to set-credentials NAME --setting proxy_password.",
-            **field,
-        )
     at = f"[{parts.hostname}]:{port}" if ":" in parts.hostname else f"{parts.hostname}:{port}"
     if not parts.username:
         return Proxy(parts.hostname, port, url=f"http://{at}")
@@ -141,18 +137,10 @@ def parsed_proxy(address: str, source: str, password: str | None = None) -> Prox
     return Proxy(parts.hostname, port, authorization, f"http://{quote(name, safe='')}:{quote(word, safe='')}@{at}")
 
 
-def secret_proxy(environment: Mapping[str, str]) -> str:
-    """The variable whose proxy holds a password; '' where none does."""
-    for name in PROXY_VARIABLES[:4]:
-        address = environment.get(name, "")
-        if "@" in address and ":" in address.rpartition("@")[0].rpartition("//")[2]:
-            return name
-    return ""
-
-
-def _variable(environment: Mapping[str, str], name: str) -> str:
-    """By its name in lower case, which may be there and empty: then it is not set."""
-    return environment.get(name, environment.get(name.upper(), ""))
+def _variable(environment: Mapping[str, str], name: str) -> tuple[str, str]:
+    """Lower case counts first, and may be there and empty: then it is not set."""
+    found = name if name in environment else name.upper()
+    return found, environment.get(found, "")
 
 
 def _trusting_the_system() -> ssl.SSLContext:

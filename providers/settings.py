@@ -156,6 +156,14 @@ class NetworkSettings(ProviderSettings, kw_only=True, frozen=True):
     """What every service over the network has besides: how to get there. What is set here counts before the
     environment."""
 
+    variables: ClassVar[tuple[str, ...]] = (
+        *("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+    )
+    """Those of the environment that have an effect. None is a secret, but a proxy's address may hold one."""
+    home: ClassVar[str] = ""
+    """Where requests go without a setting that says otherwise."""
+
     ca_bundle: Annotated[
         str,
         setting(
@@ -178,6 +186,11 @@ class NetworkSettings(ProviderSettings, kw_only=True, frozen=True):
     proxy_password: Annotated[
         Secret | None, setting("Proxy password", "The password of the user that `proxy` names.", advanced=True)
     ] = None
+
+    @property
+    def address(self) -> str:
+        """Where requests go, as far as settings tell."""
+        return str(getattr(self, "endpoint_url", "") or getattr(self, "realm", "") or self.home)
 
 
 S = TypeVar("S", bound=ProviderSettings)
@@ -287,6 +300,7 @@ def parse_text(spec: SettingField, text: str) -> Any:
         case _:
             if spec.required and not cleaned:
                 raise InvalidConfiguration(f"{name}: must not be empty", field=name)
+            _without_password(name, cleaned)
             return os.path.abspath(os.path.expanduser(cleaned)) if spec.path and cleaned else cleaned
 
 
@@ -314,9 +328,29 @@ def _size(name: str, text: str) -> int:
     return int(float(number) * (1024 if binary else 1000) ** "_kmgt".index(prefix.lower() or "_"))
 
 
+def holds_password(address: str) -> bool:
+    """Whether the address of a proxy does; also one that is no address."""
+    before = address.rpartition("@")[0]
+    return ":" in before.partition("//")[2] if "//" in before else ":" in before
+
+
+def _without_password(name: str, value: Any) -> Any:
+    text = value.reveal() if isinstance(value, Secret) else value
+    if name != "proxy" or not isinstance(text, str):
+        return value
+    if holds_password(text):
+        raise InvalidConfiguration(
+            "proxy: must not hold a password",
+            field=name,
+            hint="Write http://user@host:port; the password goes to set-credentials NAME --setting proxy_password.",
+        )
+    return text
+
+
 def check(cls: type[ProviderSettings], name: str, value: Any) -> Any:
     """Check one already typed value; returns it converted. Raises InvalidConfiguration."""
     hint = get_type_hints(cls, include_extras=True)[field(cls, name).name]
+    value = _without_password(name, value)
     try:
         return msgspec.convert(value, hint, dec_hook=_decode)
     except msgspec.ValidationError as error:

@@ -15,7 +15,8 @@ from providers.report import ErrorInfo
 _CHUNK: Final = 500
 _CLAIMED: Final = (
     "id, job_id, place_id, instance, job_kind, kind, name, key, local_path, size_bytes, bytes_done, attempts, failures,"
-    " replaces, EXISTS (SELECT 1 FROM checkpoints WHERE item_id = items.id) AS begun"
+    " replaces, (SELECT environment_id FROM jobs WHERE jobs.id = job_id) AS environment_id,"
+    " EXISTS (SELECT 1 FROM checkpoints WHERE item_id = items.id) AS begun"
 )
 
 
@@ -47,6 +48,7 @@ def _item(row: Row) -> Item:
         failures=row["failures"],
         replaces=None if row["replaces"] is None else bool(row["replaces"]),
         begun=bool(row["begun"]),
+        environment_id=row["environment_id"],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from sqlite3 import Connection, Row
 
 from backup.journal.records import Job, NewItem, Order, Place
@@ -12,11 +12,20 @@ from providers.errors import NotFound
 from providers.report import ErrorInfo
 
 
-def add_job(tx: Connection, order: Order, place: Place, *, title: str, destination: str, now: float) -> int:
-    """A new job, still to be scanned; returns its id."""
+def add_job(
+    tx: Connection,
+    order: Order,
+    place: Place,
+    *,
+    title: str,
+    destination: str,
+    now: float,
+    variables: Mapping[str, str] | None = None,
+) -> int:
+    """A new job, still to be scanned; returns its id. `variables`: of the environment that it was checked in."""
     row = tx.execute(
-        "INSERT INTO jobs (kind, instance, place_id, title, destination, request, created_at, scanning)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, 1) RETURNING id",
+        "INSERT INTO jobs (kind, instance, place_id, title, destination, request, created_at, scanning,"
+        " environment_id) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?) RETURNING id",
         (
             order.kind,
             place.instance,
@@ -25,6 +34,7 @@ def add_job(tx: Connection, order: Order, place: Place, *, title: str, destinati
             to_bytes(destination),
             pack(order),
             now,
+            None if variables is None else _environment_id(tx, variables),
         ),
     ).fetchone()
     job_id = int(row["id"])
@@ -48,6 +58,41 @@ def _place_id(tx: Connection, place: Place) -> int:
             (*key, place.location),
         ).fetchone()
     return int(found["id"])
+
+
+def _environment_id(tx: Connection, variables: Mapping[str, str]) -> int:
+    packed = pack(dict(sorted(variables.items())))
+    tx.execute("INSERT INTO environments (variables) VALUES (?) ON CONFLICT DO NOTHING", (packed,))
+    return int(tx.execute("SELECT id FROM environments WHERE variables = ?", (packed,)).fetchone()["id"])
+
+
+def variables(db: Connection, environment_id: int) -> dict[str, str]:
+    """What an environment holds; nothing when there is none of that id."""
+    row = db.execute("SELECT variables FROM environments WHERE id = ?", (environment_id,)).fetchone()
+    return {} if row is None else unpack(row["variables"], dict[str, str])
+
+
+def environments_open(db: Connection, instance: str) -> int:
+    """How many different environments the unfinished jobs of an instance were queued in."""
+    row = db.execute(
+        "SELECT count(DISTINCT coalesce(environment_id, 0)) FROM jobs WHERE instance = ? AND (scanning OR open_items)",
+        (instance,),
+    ).fetchone()
+    return int(row[0])
+
+
+def take_over(tx: Connection, job_ids: Iterable[int], found: Mapping[str, str]) -> None:
+    """Jobs that somebody wants to be tried again, in an environment of their own: what is set there counts from now
+    on, what is not stays as it was."""
+    for job_id in job_ids:
+        row = tx.execute("SELECT environment_id FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            continue
+        before = row["environment_id"]
+        known = {} if before is None else variables(tx, before)
+        now = _environment_id(tx, {**known, **found})
+        if now != before:
+            tx.execute("UPDATE jobs SET environment_id = ? WHERE id = ?", (now, job_id))
 
 
 def place(db: Connection, place_id: int) -> Place:
@@ -82,7 +127,13 @@ def is_scanning(db: Connection, job_id: int) -> bool:
 
 
 def _job(row: Row) -> Job:
-    return Job(id=row["id"], instance=row["instance"], place_id=row["place_id"], order=unpack(row["request"], Order))
+    return Job(
+        id=row["id"],
+        instance=row["instance"],
+        place_id=row["place_id"],
+        environment_id=row["environment_id"],
+        order=unpack(row["request"], Order),
+    )
 
 
 def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float) -> int:

@@ -47,6 +47,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     place_id: int
     order: Order
+    environment_id: int | None = None
+    """What `jobs.variables` knows; None: the worker's own."""
 
 
 class NewItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +83,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     replaces: bool | None
     begun: bool
     """A checkpoint of an earlier attempt is there."""
+    environment_id: int | None = None
 
 
 class Ending(StrEnum):
@@ -138,6 +141,7 @@ class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
     job_kind: JobKind
     local_path: str
     attempts: int
+    environment_id: int | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

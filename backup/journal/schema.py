@@ -251,7 +251,20 @@ CREATE TRIGGER item_resized AFTER UPDATE OF size_bytes ON items WHEN OLD.size_by
 END;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_TABLES + _ALL_COUNTS + ";" + _TRIGGERS, _HISTORY, _ITEM_CALLS, _LISTED)
+_ENVIRONMENTS: Final = """
+-- Variables of the command that queued a job, none of them a secret. Rows never change: jobs share them.
+CREATE TABLE environments (id INTEGER PRIMARY KEY, variables BLOB NOT NULL UNIQUE);
+-- NULL: queued by a version that did not keep it; the worker's own counts.
+ALTER TABLE jobs ADD COLUMN environment_id INTEGER REFERENCES environments (id);
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
+    _HISTORY,
+    _ITEM_CALLS,
+    _LISTED,
+    _ENVIRONMENTS,
+)
 """Script n takes a journal from version n to n + 1. Only ever append."""
 
 

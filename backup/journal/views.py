@@ -162,9 +162,12 @@ def item_ids(db: Connection, job_id: int) -> list[int]:
     return [row["id"] for row in db.execute("SELECT id FROM items WHERE job_id = ? ORDER BY id", (job_id,))]
 
 
-def instances_of(db: Connection, item_ids: Iterable[int]) -> set[str]:
-    """The instances that these items belong to."""
-    return {row["instance"] for row in _picked(db, "items.instance", "items", item_ids)}
+def jobs_by_instance(db: Connection, item_ids: Iterable[int]) -> dict[str, set[int]]:
+    """The jobs of these items, by instance."""
+    found: dict[str, set[int]] = {}
+    for row in _picked(db, "items.instance, items.job_id", "items", item_ids):
+        found.setdefault(row["instance"], set()).add(row["job_id"])
+    return found
 
 
 def scanning_jobs_of(db: Connection, item_ids: Iterable[int]) -> set[int]:

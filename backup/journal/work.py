@@ -96,7 +96,8 @@ def let_go(tx: Connection, instance: str) -> None:
 
 def due_cleanups(db: Connection, *, now: float, limit: int = 100) -> list[Cleanup]:
     rows = db.execute(
-        "SELECT item_id, cleanups.instance, place_id, job_kind, local_path, cleanups.attempts FROM cleanups"
+        "SELECT item_id, cleanups.instance, place_id, job_kind, local_path, cleanups.attempts,"
+        " (SELECT environment_id FROM jobs WHERE jobs.id = job_id) AS environment_id FROM cleanups"
         " JOIN items ON items.id = item_id WHERE cleanups.wait_until <= ? AND cleanups.attempts < ?"
         " ORDER BY item_id LIMIT ?",
         (now, MAX_CLEANUPS, limit),
@@ -109,6 +110,7 @@ def due_cleanups(db: Connection, *, now: float, limit: int = 100) -> list[Cleanu
             job_kind=JobKind(row["job_kind"]),
             local_path=to_name(row["local_path"]),
             attempts=row["attempts"],
+            environment_id=row["environment_id"],
         )
         for row in rows
     ]

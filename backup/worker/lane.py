@@ -167,10 +167,13 @@ class Lane:
             return _Unit([first], self._weight(first, free))
         group = [first]
         while self._ready and self._ready[0].job_kind is JobKind.DELETE and len(group) < _DELETES_AT_ONCE:
-            if self._ready[0].place_id != first.place_id:
+            if self._where(self._ready[0]) != self._where(first):
                 break
             group.append(self._ready.popleft())
         return _Unit(group, 1)
+
+    def _where(self, item: Item) -> tuple[int, int | None]:
+        return item.place_id, item.environment_id
 
     def _weight(self, item: Item, free: int) -> int:
         """Connections: one for a small item, for a large one what is free, but for one that stays for small ones."""
@@ -228,7 +231,7 @@ class Lane:
         first = unit.group[0]
         watcher = None if first.job_kind is JobKind.DELETE else self._crew.board.enter(first.id, first.bytes_done)
         try:
-            with self.shared.used_for(first.place_id) as provider:
+            with self.shared.used_for(first.place_id, first.environment_id) as provider:
                 self._resize(provider)
                 if first.job_kind is JobKind.UPLOAD:
                     self.shared.learn(provider, unit.cancel)
@@ -315,7 +318,7 @@ class Lane:
 
     def _judge_instance(self, outcomes: list[Outcome], refreshed: int) -> None:
         """Hold the queue where every item would meet the same obstacle: at once for credentials, after a few in a row
-        for a server that cannot be reached."""
+        for a server that cannot be reached. What jobs of another environment would not meet holds up only itself."""
         for outcome in outcomes:
             if outcome.ending is Ending.WAITING and outcome.wait_until is None and outcome.error:
                 self._hold(Hold(instance=self.instance, error=outcome.error), refreshed)
@@ -329,7 +332,8 @@ class Lane:
 
     def _hold(self, held: Hold, refreshed: int) -> None:
         def change(tx: Connection) -> bool:
-            needed = not (held.until is None and self.shared.refreshed != refreshed)
+            came = held.until is None and self.shared.refreshed != refreshed
+            needed = not came and jobs.environments_open(tx, self.instance) < 2
             if needed:
                 work.hold(tx, held)
             return needed
@@ -370,7 +374,10 @@ class Lane:
             if cleanup.job_kind is JobKind.DOWNLOAD:
                 transfer.discard_download(self._crew.journal, cleanup)
             else:
-                with self.shared.used_for(cleanup.place_id) as provider, sent_for(cleanup.item_id):
+                with (
+                    self.shared.used_for(cleanup.place_id, cleanup.environment_id) as provider,
+                    sent_for(cleanup.item_id),
+                ):
                     transfer.abandon_upload(provider, self._crew.journal, cleanup, cancel)
         except Cancelled:
             return None

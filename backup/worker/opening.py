@@ -6,9 +6,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from backup import places
 from backup.instances import open_provider
@@ -31,6 +32,8 @@ class PlaceChanged(InvalidConfiguration):
 
 
 class _Opened:
+    """A provider, for one environment: two commands may have asked for the same instance from different ones."""
+
     def __init__(self, provider: BaseProvider, signature: object) -> None:
         self.provider = provider
         self.signature = signature
@@ -47,22 +50,21 @@ class SharedProvider:
         self._crew = crew
         self._lock = threading.Lock()
         self._open_lock = threading.Lock()
-        self._opened: _Opened | None = None
-        self._stale = False
+        self._opened: dict[int | None, _Opened] = {}
         self.refreshed = 0
         """How often credentials or settings changed. Who failed for want of them compares: they may have come since."""
         self._limiter = Limiter(clock=crew.chances.clock)
         self._learn_lock = threading.Lock()
-        self._learnt: BaseProvider | None = None
+        self._learnt: WeakSet[BaseProvider] = WeakSet()
 
     @contextmanager
-    def used_for(self, place_id: int) -> Iterator[BaseProvider]:
-        """The provider, for as long as it is used.
+    def used_for(self, place_id: int, environment_id: int | None = None) -> Iterator[BaseProvider]:
+        """The provider, for as long as it is used, as the environment of the job wants it.
 
         Raises PlaceChanged when the instance no longer points where the place says, InvalidConfiguration when it is
         disabled or incomplete, CredentialStoreError, Unsupported.
         """
-        opened = self._enter()
+        opened = self._enter(environment_id)
         try:
             self._check_place(opened, place_id)
             yield opened.provider
@@ -75,9 +77,9 @@ class SharedProvider:
         while not self._learn_lock.acquire(timeout=_POLL_S):
             cancel.check()
         try:
-            if self._learnt is not provider:
+            if provider not in self._learnt:
                 provider.retry.run(provider.learn, cancel)
-                self._learnt = provider
+                self._learnt.add(provider)
         finally:
             self._learn_lock.release()
 
@@ -88,36 +90,33 @@ class SharedProvider:
     def refresh(self) -> None:
         """Credentials or settings changed: the next user gets a new one, whoever uses the old one keeps it."""
         self.refreshed += 1
-        self._stale = True
 
     def close(self) -> None:
         """Close it; calls under way fail."""
         with self._lock:
-            opened, self._opened = self._opened, None
-        if opened:
+            all_opened, self._opened = list(self._opened.values()), {}
+        for opened in all_opened:
             opened.provider.close()
 
     def close_if_unused(self) -> None:
         with self._lock:
-            opened = self._opened
-            if opened is None or opened.users:
-                return
-            self._opened = None
-        opened.provider.close()
+            unused = [key for key, opened in self._opened.items() if not opened.users]
+            closing = [self._opened.pop(key) for key in unused]
+        for opened in closing:
+            opened.provider.close()
 
-    def _enter(self) -> _Opened:
+    def _enter(self, environment_id: int | None) -> _Opened:
         with self._open_lock:
             signature = self._signature()
             with self._lock:
-                opened = self._opened
-                if opened and not self._stale and opened.signature == signature:
+                opened = self._opened.get(environment_id)
+                if opened and opened.signature == signature:
                     opened.users += 1
                     return opened
-            self._stale = False
-            fresh = _Opened(self._open(), signature)
+            fresh = _Opened(self._open(environment_id), signature)
             with self._lock:
                 fresh.users = 1
-                old, self._opened = self._opened, fresh
+                old, self._opened[environment_id] = self._opened.get(environment_id), fresh
                 if old:
                     old.retired = True
                 unused = old if old and not old.users else None
@@ -136,10 +135,16 @@ class SharedProvider:
         try:
             found = os.stat(self._crew.paths.config_file)
         except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+            return self.refreshed
+        return self.refreshed, found.st_ino, found.st_mtime_ns, found.st_size
 
-    def _open(self) -> BaseProvider:
+    def _environment(self, environment_id: int | None) -> Mapping[str, str]:
+        if environment_id is None:
+            return os.environ
+        with self._crew.journal.look() as db:
+            return jobs.variables(db, environment_id)
+
+    def _open(self, environment_id: int | None) -> BaseProvider:
         chances = self._crew.chances
         context = ProviderContext(
             clock=chances.clock,
@@ -148,6 +153,7 @@ class SharedProvider:
             limiter=self._limiter,
             facts=self._crew.facts,
             count_call=self._crew.calls.counter(self.instance),
+            environment=self._environment(environment_id),
         )
         provider = open_provider(self._crew.paths, self.instance, context=context)
         self.set_bandwidth(provider.settings.max_bandwidth)

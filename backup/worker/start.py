@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from backup.environment import without_passwords
 from backup.files import private_folder
 from backup.journal import Journal, work
 from backup.paths import Paths
@@ -89,8 +90,8 @@ def _launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _environment(paths: Paths) -> dict[str, str]:
-    """Ours, with the folder that holds this package: the worker starts elsewhere."""
-    environment = paths.environment()
+    """Ours, with the folder that holds this package (the worker starts elsewhere), without passwords."""
+    environment = without_passwords(paths.environment())
     here = str(Path(__file__).parents[2])
     known = environment.get("PYTHONPATH", "").split(os.pathsep)
     environment["PYTHONPATH"] = os.pathsep.join([here, *(path for path in known if path and path != here)])

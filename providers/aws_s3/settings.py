@@ -16,6 +16,12 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
     not_applicable: ClassVar[frozenset[str]] = frozenset({"container_type", "username", "password", "api_key"})
     credential_pair: ClassVar[tuple[str, str] | None] = ("access_key", "secret_key")
     requires: ClassVar[tuple[str, ...]] = ("botocore",)
+    home: ClassVar[str] = "https://s3.amazonaws.com"
+    variables: ClassVar[tuple[str, ...]] = (
+        *NetworkSettings.variables,
+        *("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"),
+        *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"),
+    )
 
     container: Annotated[
         str,

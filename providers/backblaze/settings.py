@@ -50,6 +50,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
     )
     credential_pair: ClassVar[tuple[str, str] | None] = ("application_key_id", "application_key")
     requires: ClassVar[tuple[str, ...]] = ("b2sdk",)
+    home: ClassVar[str] = "https://api.backblazeb2.com"
     price_classes: ClassVar[Mapping[str, str]] = _CLASSES
 
     container: Annotated[

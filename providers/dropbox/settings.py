@@ -17,6 +17,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         {"container_type", "username", "password", "api_key", "secret_key", "region", "profile"}
     )
     credential_pair: ClassVar[tuple[str, str] | None] = ("app_key", "refresh_token")
+    home: ClassVar[str] = "https://api.dropboxapi.com"
 
     container: Annotated[
         str,

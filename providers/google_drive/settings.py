@@ -18,6 +18,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
     )
     credential_pair: ClassVar[tuple[str, str] | None] = ("client_id", "refresh_token")
     requires: ClassVar[tuple[str, ...]] = ("google.auth",)
+    home: ClassVar[str] = "https://www.googleapis.com"
 
     container: Annotated[
         str,

@@ -9,8 +9,10 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -33,6 +35,7 @@ from tests.terminal.terminal import Terminal
 PASSPHRASE = f"canary-passphrase-{secrets.token_hex(6)}"
 WRONG_SECRET = f"canary-wrong-secret-{secrets.token_hex(6)}"
 WRONG_PASSPHRASE = f"canary-wrong-passphrase-{secrets.token_hex(6)}"
+PROXY_PASSWORD = f"canary-of-a-proxy-{secrets.token_hex(6)}"
 KEY_IN_FILE = f"canary-in-the-file-{secrets.token_hex(6)}"
 CANARIES = [PASSPHRASE, WRONG_SECRET, WRONG_PASSPHRASE, KEY_IN_FILE, SECRET_KEY]
 
@@ -150,6 +153,55 @@ def test_no_canary_is_found_anywhere(product: Product, paths: Paths) -> None:
     assert len(product.noted("started")) > 2
     assert any("/.vault.json." in line for line in product.noted("kept"))  # the spy saw what is gone
     assert list(product.home.rglob("core*")) == []
+
+
+def test_the_password_of_a_proxy_goes_to_the_proxy_and_nowhere_else(product: Product, paths: Paths) -> None:
+    """In the environment it is the user's own: the command does not hand it on, and queues nothing with it."""
+    heads: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        threading.Thread(target=answer_all, args=(listener, heads), daemon=True).start()
+        source = product.home / "file.bin"
+        source.write_bytes(b"content")
+        with ProcessWatch(str(product.home), [PROXY_PASSWORD]) as watch:
+            pair = ["set-credentials", "minio", "-u", ACCESS_KEY]
+            assert product.run(*pair, stdin=SECRET_KEY, passphrase=PASSPHRASE) == 0
+            assert product.run("set-config", "minio", "proxy", f"http://user@{address}") == 0
+            secret = ["set-credentials", "minio", "--setting", "proxy_password"]
+            assert product.run(*secret, stdin=PROXY_PASSWORD, passphrase=PASSPHRASE) == 0
+            assert product.run("test-providers", "minio", passphrase=PASSPHRASE) != 0
+        assert watch.found == set()
+        sent = base64.b64encode(f"user:{PROXY_PASSWORD}".encode())
+        assert heads
+        assert all(b"proxy-authorization: Basic " + sent in head for head in heads)
+        assert product.run("set-config", "minio", "proxy", f"http://user:{PROXY_PASSWORD}@{address}") == 3
+        assert product.run("set-config", "minio", "proxy", "") == 0
+        elsewhere = '"minio": {"enabled": true, "endpoint_url": "http://s3.test", '
+        text = paths.config_file.read_text().replace('"endpoint_url"', '"was"')
+        paths.config_file.write_text(text.replace('"minio": {', elsewhere))
+        product.environment["HTTP_PROXY"] = f"http://user:{PROXY_PASSWORD}@{address}"
+        product.environment["NO_PROXY"] = ""
+        assert product.run("upload", str(source), "--provider", "minio", "--detach", passphrase=PASSPHRASE) == 3
+        listener.shutdown(socket.SHUT_RDWR)
+    assert b"HTTP_PROXY holds a password" in product.sent
+    assert product.run("upload", str(source), "--provider", "local") == 0  # starts a worker
+    queue = Queue(paths)
+    assert queue.stop_worker()
+    queue.close()
+    assert in_files(product.home, [PROXY_PASSWORD]) == []
+    assert in_files(product.spied, [PROXY_PASSWORD]) == []
+    assert occurrences(bytes(product.sent), [PROXY_PASSWORD]) == []
+
+
+def answer_all(listener: socket.socket, heads: list[bytes]) -> None:
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        with client:
+            heads.append(client.recv(65536))
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\nConnection: close\r\n\r\n<ListBucketResult/>")
 
 
 def set_up(product: Product) -> None:

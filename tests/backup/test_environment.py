@@ -1,0 +1,247 @@
+"""What a command was checked with (proxy, certificates, profile) travels with its job, whoever started the worker."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup import environment, instances
+from backup.journal import Journal, items, jobs, work
+from backup.journal.records import NewItem, Order, Place
+from backup.model import ItemState, JobKind, JobView
+from backup.paths import Paths
+from providers import registry, settings
+from providers.errors import InvalidConfiguration
+from tests.backup.queue_support import Workbench, wait_until
+from tests.servers.connect_proxy import ConnectProxy
+from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
+
+HOST = "storage.test"
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def bench(paths: Paths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Workbench]:
+    """A worker is at work already; whoever started it had none of these variables."""
+    for name in list(os.environ):
+        if name.upper().endswith(("_PROXY", "CA_BUNDLE")) or name.startswith(("AWS_", "SSL_CERT")):
+            monkeypatch.delenv(name)
+    opened = Workbench(paths, linger_s=60)
+    (tmp_path / "file").write_bytes(b"content")
+    opened.finish(opened.queue.queue_upload("local", [tmp_path / "file"]))
+    assert opened.pid()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def proxy(rclone_s3: S3Server, tmp_path: Path) -> Iterator[ConnectProxy]:
+    with ConnectProxy({HOST: rclone_s3.port}, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def cloud(bench: Workbench, proxy: ConnectProxy, rclone_s3: S3Server) -> str:
+    """An instance that only a proxy and its CA lead to; the name of its bucket."""
+    bucket = rclone_s3.new_bucket()
+    bench.configure_s3("cloud", f"https://{HOST}", bucket, max_retries=0, timeout=5)
+    return bucket
+
+
+def upload(bench: Workbench, tmp_path: Path, to: str) -> JobView:
+    return bench.queue.queue_upload("cloud", [tmp_path / "file"], to)
+
+
+def test_a_later_command_s_proxy_and_relative_ca_reach_the_worker(
+    bench: Workbench,
+    cloud: str,
+    proxy: ConnectProxy,
+    rclone_s3: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pid = bench.pid()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("https_proxy", proxy.url)
+    monkeypatch.setenv("AWS_CA_BUNDLE", proxy.ca_file.name)
+    job = upload(bench, tmp_path, "a")
+    assert bench.wait_state(job, ItemState.DONE).error is None
+    assert rclone_s3.objects(cloud) == {"a/file": b"content"}
+    assert bench.pid() == pid
+    deleted = bench.queue.queue_delete("cloud", ["a/"])  # a scan goes the same way
+    assert bench.finish(deleted).counts[ItemState.DONE] == 1
+
+
+def test_jobs_of_different_environments_do_not_disturb_each_other(
+    bench: Workbench,
+    cloud: str,
+    proxy: ConnectProxy,
+    rclone_s3: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The one that cannot get through has files enough to hold up an instance."""
+    (tmp_path / "many").mkdir()
+    for number in range(5):
+        (tmp_path / "many" / str(number)).write_bytes(b"x")
+    monkeypatch.setenv("HTTPS_PROXY", NOBODY)
+    astray = bench.queue.queue_upload("cloud", [tmp_path / "many"])
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(proxy.ca_file))
+    held = [bench.finish(upload(bench, tmp_path, f"to{number}"), 8) for number in range(3)]
+    assert [job.counts[ItemState.DONE] for job in held] == [1, 1, 1]
+    assert len(rclone_s3.objects(cloud)) == 3
+    waiting = wait_until(lambda: [item for item in bench.items(astray) if item.state is ItemState.WAITING])
+    assert all("127.0.0.1:1 refuses" in (item.error.message if item.error else "") for item in waiting)
+    # Advice that was followed is followed: who tries it again brings an environment of their own.
+    bench.queue.resume([item.id for item in bench.items(astray)])
+    assert bench.finish(astray).counts[ItemState.DONE] == 5
+
+
+def test_a_profile_travels_and_a_key_of_the_environment_is_missed_by_name(
+    bench: Workbench, rclone_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = rclone_s3.new_bucket()
+    values = {"access_key": "", "secret_key": ""}
+    bench.configure_s3("cloud", rclone_s3.url, bucket, max_retries=0, timeout=5, **values)
+    secrets = f"[backup]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
+    (tmp_path / "keys").write_text(secrets)
+    (tmp_path / "settings").write_text(f"[profile backup]\nregion = {REGION}\n")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDOFNOBODY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-of-the-chain")
+    alone = upload(bench, tmp_path, "alone")
+    error = bench.wait_state(alone, ItemState.WAITING).error
+    assert error is not None
+    assert "AKIDOFNOBODY" in error.message
+    assert "set-credentials" in error.hint
+    bench.queue.cancel([bench.only_item(alone).id])
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_PROFILE", "backup")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "keys")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "settings")
+    bench.queue.credentials_changed("cloud")
+    assert bench.wait_state(upload(bench, tmp_path, "a"), ItemState.DONE).error is None
+    assert rclone_s3.objects(bucket) == {"a/file": b"content"}
+    assert b"canary-of-the-chain" not in stored(bench)
+
+
+def test_a_proxy_with_a_password_queues_nothing_and_names_the_setting(
+    bench: Workbench,
+    cloud: str,
+    proxy: ConnectProxy,
+    rclone_s3: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secret = proxy.url.replace("://", "://user:canary-of-a-proxy@")
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, secret)
+        with pytest.raises(InvalidConfiguration, match=f"^{name} holds a password") as caught:
+            upload(bench, tmp_path, "a")
+        assert caught.value.field == "proxy"
+        assert "set-credentials cloud --setting proxy_password" in caught.value.hint
+        assert "canary" not in f"{caught.value} {caught.value.hint}"
+    assert bench.queue.snapshot().jobs[0].instance == "local"
+    # Neither what goes elsewhere nor what is excepted is refused; the password does not travel with it.
+    assert bench.finish(bench.queue.queue_upload("local", [tmp_path / "file"], "b")).counts[ItemState.DONE] == 1
+    bench.configure_s3("near", rclone_s3.url, rclone_s3.new_bucket(), max_retries=0)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    near = bench.finish(bench.queue.queue_upload("near", [tmp_path / "file"]))
+    assert near.counts[ItemState.DONE] == 1
+    # With the setting it is refused no more.
+    bench.configure("cloud", proxy=proxy.url, ca_bundle=str(proxy.ca_file), proxy_password="of the store")
+    assert bench.finish(upload(bench, tmp_path, "a")).counts[ItemState.DONE] == 1
+    assert b"canary-of-a-proxy" not in stored(bench)
+    assert "canary-of-a-proxy" not in bench.log()
+
+
+def test_no_worker_inherits_a_password(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench.queue.stop_worker()
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:canary@proxy.test")
+    monkeypatch.setenv("http_proxy", "http://user@proxy.test")
+    bench.queue.queue_upload("local", [tmp_path / "file"], "b")
+    inherited = Path(f"/proc/{bench.pid()}/environ").read_bytes()
+    assert b"http_proxy=http://user@proxy.test\0" in inherited
+    assert b"canary" not in inherited
+
+
+def stored(bench: Workbench) -> bytes:
+    return b"".join(file.read_bytes() for file in bench.paths.state_dir.rglob("*") if file.is_file())
+
+
+PLACE = Place(instance="cloud", type="aws_s3", container="c", settings="{}")
+ORDER = Order(kind=JobKind.UPLOAD, sources=("/a",))
+
+
+def test_an_item_and_a_cleanup_know_the_environment_of_their_job(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.sqlite") as journal, journal.transaction() as tx:
+        told = {"HTTPS_PROXY": NOBODY, "AWS_CONFIG_FILE": "/\udcff"}
+        ids = [
+            jobs.add_job(tx, ORDER, PLACE, title="a", destination="/", now=1, variables=variables)
+            for variables in (told, dict(reversed(told.items())), {}, None)
+        ]
+        for job_id in ids:
+            jobs.add_items(tx, jobs.job(tx, job_id), [NewItem(name="a", key="a", local_path="/a")], now=1)
+        claimed = items.claim(tx, "cloud", 10, now=1)
+        first, second, empty, old = (item.environment_id for item in claimed)
+        assert first == second != empty
+        assert old is None
+        assert first is not None
+        assert empty is not None
+        assert (jobs.variables(tx, first), jobs.variables(tx, empty)) == (told, {})
+        assert jobs.environments_open(tx, "cloud") == 3
+        tx.execute("INSERT INTO cleanups (item_id, instance) VALUES (?, 'cloud')", (claimed[0].id,))
+        assert [cleanup.environment_id for cleanup in work.due_cleanups(tx, now=1)] == [first]
+        jobs.take_over(tx, ids[2:], {"HTTPS_PROXY": NOBODY})
+        taken = [jobs.job(tx, job_id).environment_id for job_id in ids[2:]]
+        assert taken[0] == taken[1] is not None
+        jobs.take_over(tx, ids[:1], {"AWS_PROFILE": "p"})
+        merged = jobs.job(tx, ids[0]).environment_id
+        assert merged is not None
+        assert jobs.variables(tx, merged) == {**told, "AWS_PROFILE": "p"}
+        with pytest.raises(sqlite3.IntegrityError):
+            tx.execute("UPDATE jobs SET environment_id = 999 WHERE id = ?", (ids[0],))
+
+
+@pytest.mark.parametrize(
+    ("service", "carried"),
+    [("local", set()), ("backblaze", {"HTTPS_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "no_proxy"})],
+)
+def test_only_what_has_an_effect_travels(paths: Paths, service: str, carried: set[str]) -> None:
+    bench = Workbench(paths)
+    bench.configure("one", type=service, container="/c")
+    told = {
+        "HTTPS_PROXY": NOBODY, "no_proxy": "", "SSL_CERT_FILE": "ca.pem", "SSL_CERT_DIR": "a:/b", "AWS_PROFILE": "p",
+        "PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "s", "http_proxy": "u:p@h",
+    }  # fmt: skip
+    found = environment.travelling(paths, "one", told)
+    assert found.keys() == carried
+    if carried:
+        assert found["SSL_CERT_FILE"] == os.path.abspath("ca.pem")
+        assert found["SSL_CERT_DIR"] == f"{os.path.abspath('a')}:/b"
+
+
+def test_a_password_that_somebody_wrote_into_the_file_is_refused_and_not_shown(paths: Paths) -> None:
+    bench = Workbench(paths)
+    bench.configure_s3("cloud", "http://127.0.0.1:1", "c", proxy="http://user:canary@h:1")
+    info = instances.describe(paths, "cloud")
+    assert info.problem is not None
+    assert info.problem.message == "proxy: must not hold a password"
+    assert "canary" not in str(info)
+
+
+def test_a_relative_bundle_is_set_as_an_absolute_one(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cls = registry.spec("dropbox").settings
+    assert cls is not None
+    assert settings.parse(cls, "ca_bundle", " ca.pem ") == str(tmp_path / "ca.pem")
+    assert settings.parse(cls, "ca_bundle", "~/ca.pem") == str(Path.home() / "ca.pem")
+    assert settings.parse(cls, "ca_bundle", "") == ""
