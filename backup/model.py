@@ -134,6 +134,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """All that the job was asked for, whatever became of it."""
     skipped_symlinks: int = 0
     skipped_special: int = 0
+    read_twice: int = 0
+    """Downloads of which the service has no checksum, nor our history: two readings were equal."""
     error: ErrorInfo | None = None
     """Why the scan stopped short."""
     held: ErrorInfo | None = None

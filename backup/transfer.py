@@ -211,6 +211,7 @@ class Transfer:
             cancel=self.cancel,
             checkpoint=self._download_checkpoint,
             recall=self._known_sha256,
+            known=self._stored_before,
             replace=conflicts is not Conflicts.REFUSE,
             restoring=self.job.order.restoring,
             connections=self.connections,
@@ -262,6 +263,10 @@ class Transfer:
             return items.known_sha256(
                 db, self.item.place_id, remote.key, etag=remote.etag, size_bytes=remote.size_bytes
             )
+
+    def _stored_before(self, sha256: str) -> bool:
+        with self.journal.look() as db:
+            return items.stored_before(db, self.item.place_id, self.item.key, sha256)
 
     def _moved(self, result: UploadResult | DownloadResult) -> Outcome:
         return Outcome(

@@ -16,6 +16,9 @@ class Proof(StrEnum):
     """The checksum that the service reports equals ours over the same bytes."""
     READ_BACK = "read_back"
     """The object was read back whole and its digest equals ours."""
+    READ_TWICE = "read_twice"
+    """A download with nothing to compare with: the object was read twice, and both readings were equal. That proves the
+    line, not the object."""
 
 
 class Deletion(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,8 @@ class SavedDownload(msgspec.Struct, frozen=True, kw_only=True):
     done: tuple[int, ...] = ()
     replaces: bool = False
     """Whether a file of the target's name was there when it was begun."""
+    proved_sha256: str = ""
+    """What was read twice and is about to get its name; kept where no checksum could tell it again."""
     reserves: bool = False
     """An empty file of the target's name may be ours: it kept the name free for the rename."""
 

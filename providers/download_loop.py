@@ -46,6 +46,7 @@ def run_download(
     checkpoint: DownloadCheckpoint | None = None,
     expected_sha256: str = "",
     recall: Callable[[RemoteFile], str] | None = None,
+    known: Callable[[str], bool] | None = None,
     replace: bool = True,
     restoring: Restoring | None = None,
     connections: int | None = None,
@@ -57,9 +58,10 @@ def run_download(
 
     Until then `target` is untouched. Below `beneath` no symlink on the way to it is followed. Without `replace`, a file
     of that name is a Conflict. `expected_sha256` is what the object must have; `recall` tells what our own history
-    knows of it, '' for nothing. The file's mtime is the one the service kept, its mode what `restoring` makes of the
-    one that was kept; until it stands there, nobody else can read it. Without a checkpoint a failure leaves nothing
-    behind, and an Integrity error never does.
+    knows of it, '' for nothing; `known` tells whether a SHA-256 is of something that we ourselves have stored under
+    this key. The file's mtime is the one the service kept, its mode what `restoring` makes of the one that was kept;
+    until it stands there, nobody else can read it. Without a checkpoint a failure leaves nothing behind, and an
+    Integrity error never does.
 
     Raises ProviderError; Cancelled when `cancel` was pulled.
     """
@@ -68,6 +70,7 @@ def run_download(
     fetch.replace = replace
     fetch.expected_sha256 = expected_sha256
     fetch.recall = recall
+    fetch.known = known
     fetch.restoring = restoring or Restoring()
     fetch.connections = connections or provider.settings.connection_pool_size
     try:
@@ -94,6 +97,7 @@ class _Download:
     replace: bool
     expected_sha256: str
     recall: Callable[[RemoteFile], str] | None
+    known: Callable[[str], bool] | None
     restoring: Restoring
     connections: int
 
@@ -137,7 +141,7 @@ class _Download:
             local = self._fetch(fd, remote, saved, report)
             if on_verify:
                 on_verify()
-            rung = self._prove(remote, local)
+            rung = self._prove(remote, saved, local)
             older = landing.standing()
             self._dress(fd, remote, older)
             landing.put_in_place(fd, temp, replace=self.replace, reserving=lambda: self._note(saved, reserves=True))
@@ -175,6 +179,10 @@ class _Download:
             rung = self._compared(remote, local)
         except Integrity:
             return None
+        if rung is None and saved.proved_sha256 == local.sha256:
+            rung = Proof.READ_TWICE
+        if rung is None and self.known and self.known(local.sha256):
+            rung = Proof.MATCHED
         if rung is None:
             return None
         if linked:
@@ -350,13 +358,16 @@ class _Download:
             return Proof.MATCHED
         return None
 
-    def _prove(self, remote: RemoteFile, local: LocalDigests) -> Proof:
+    def _prove(self, remote: RemoteFile, saved: SavedDownload, local: LocalDigests) -> Proof:
         rung = self._compared(remote, local)
-        if rung is not None:
-            return rung
-        if proof.read_digest(self._provider, remote, self._cancel) != local.sha256:
-            raise Integrity(f"{self._key}: two readings of the object differ")
-        return Proof.READ_BACK
+        if rung is None and self.known and self.known(local.sha256):
+            rung = Proof.MATCHED
+        if rung is None:
+            if proof.read_digest(self._provider, remote, self._cancel) != local.sha256:
+                raise Integrity(f"{self._key}: two readings of the object differ")
+            rung = Proof.READ_TWICE
+            self._note(saved, proved_sha256=local.sha256)  # nothing else could tell, after a kill
+        return rung
 
     def _dress(self, fd: int, remote: RemoteFile, older: os.stat_result | None) -> None:
         """Give the finished file its times, owner and mode, while it has no name yet."""

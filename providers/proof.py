@@ -1,8 +1,9 @@
 """The ladder of checksums: what counts as verified.
 
 Best rung first: the server was seen to enforce the checksum that we sent (ENFORCED); the checksum that it reports
-over the stored bytes equals ours (MATCHED); the object was read back and its digest equals ours (READ_BACK). There is
-no rung below: what reaches none is not verified, and raises.
+over the stored bytes equals ours (MATCHED); the object was read back and its digest equals ours (READ_BACK). A download
+of which nothing else is known can only be read twice (READ_TWICE). There is no rung below: what reaches none is not
+verified, and raises.
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ PROOF_WORDS: Final[dict[Proof, str]] = {
     Proof.ENFORCED: "enforced",
     Proof.MATCHED: "agrees",
     Proof.READ_BACK: "read back",
+    Proof.READ_TWICE: "read twice",
 }
 
 

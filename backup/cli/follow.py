@@ -211,6 +211,8 @@ def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
         for state in (ItemState.FAILED, ItemState.CANCELLED, ItemState.SKIPPED, ItemState.PAUSED, ItemState.WAITING)
         if counts.get(state, 0) > 0
     ]
+    if job.read_twice:
+        words.append(f"{job.read_twice:,} of them read twice; the service has no checksum")
     if job.skipped_symlinks:
         words.append(count(job.skipped_symlinks, "symbolic link") + " left out")
     if job.skipped_special:

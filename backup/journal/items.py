@@ -244,3 +244,14 @@ def known_sha256(db: Connection, place_id: int, key: str, *, etag: str, size_byt
         (to_bytes(key), etag, size_bytes, place_id),
     ).fetchone()
     return "" if row is None else str(row["sha256"])
+
+
+def stored_before(db: Connection, place_id: int, key: str, sha256: str) -> bool:
+    """Whether we ourselves have stored just these bytes under this key, whatever the service calls them now."""
+    row = db.execute(
+        "SELECT 1 FROM items JOIN places ON places.id = items.place_id"
+        " WHERE key = ? AND sha256 = ? AND sha256 <> '' AND job_kind = 'upload' AND state = 'done' AND location <> ''"
+        " AND location = (SELECT location FROM places WHERE id = ?) LIMIT 1",
+        (to_bytes(key), sha256, place_id),
+    ).fetchone()
+    return row is not None

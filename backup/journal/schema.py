@@ -258,12 +258,25 @@ CREATE TABLE environments (id INTEGER PRIMARY KEY, variables BLOB NOT NULL UNIQU
 ALTER TABLE jobs ADD COLUMN environment_id INTEGER REFERENCES environments (id);
 """
 
+_READ_TWICE: Final = """
+-- Downloads of which nothing but two equal readings is known. They were counted as read back, which says more.
+DROP INDEX items_history;
+CREATE INDEX items_history ON items (key, id) WHERE sha256 <> '';
+ALTER TABLE jobs ADD COLUMN read_twice INTEGER NOT NULL DEFAULT 0;
+CREATE TRIGGER item_read_twice AFTER UPDATE OF proof ON items
+WHEN NEW.proof IS 'read_twice' AND OLD.proof IS NOT 'read_twice' BEGIN
+    UPDATE jobs SET read_twice = read_twice + 1 WHERE id = NEW.job_id;
+END;
+UPDATE items SET proof = 'read_twice' WHERE job_kind = 'download' AND proof = 'read_back';
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
     _HISTORY,
     _ITEM_CALLS,
     _LISTED,
     _ENVIRONMENTS,
+    _READ_TWICE,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""
 

@@ -95,6 +95,7 @@ def _job_view(db: Connection, row: Row) -> JobView:
         done_bytes=row["done_bytes"],
         listed_bytes=row["listed_bytes"],
         skipped_symlinks=row["skipped_symlinks"],
+        read_twice=row["read_twice"],
         skipped_special=row["skipped_special"],
         error=_error(row["error"]),
         held=_held(db, row["instance"]) if row["scanning"] or row["open_items"] else None,

@@ -172,7 +172,7 @@ class BackblazeProvider(BaseProvider):
         name = files.checked_name(self._prefix, request.key)
         if token is None and request.part_count == 1 and request.size_bytes <= _SINGLE_BYTES:
             return SmallUpload(self._account, name, request, self._prefix, lambda: self.stat(request.key))
-        return LargeUpload(self._account, name, request, self._prefix, token)
+        return LargeUpload(self._account, name, request, self._prefix, token, enforced=bool(self._known()))
 
     def pending_uploads(self, key: str) -> list[PendingUpload]:
         name = files.checked_name(self._prefix, key)

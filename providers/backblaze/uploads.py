@@ -75,14 +75,23 @@ class LargeUpload(UploadSession):
 
     The service never tells a SHA-1 of the whole. It compares each part with the SHA-1 sent with it, and in
     b2_finish_large_file the list of all with what it holds: a file that was finished consists of just these parts. That
-    is reported as 'sha1-composite'; `learn` has seen that a wrong part and a wrong list are refused. (Asking for the
-    list by b2_list_parts before would compare the same figures once more, at a price.)
+    is reported as 'sha1-composite' where `enforced`: where `learn` has seen that a wrong part and a wrong list are
+    refused. Elsewhere it would be our own list held against itself. (Asking for the list by b2_list_parts before would
+    compare the same figures once more, at a price.)
     """
 
     def __init__(
-        self, account: Account, name: str, request: UploadRequest, prefix: str, token: dict[str, Any] | None
+        self,
+        account: Account,
+        name: str,
+        request: UploadRequest,
+        prefix: str,
+        token: dict[str, Any] | None,
+        *,
+        enforced: bool,
     ) -> None:
         self.request = request
+        self._enforced = enforced
         self._account = account
         self._prefix = prefix
         self._calls = Calls()
@@ -143,7 +152,7 @@ class LargeUpload(UploadSession):
             stored_at=stored.stored_at,
             etag=stored.etag,
             id=stored.id,
-            checksums={"sha1-composite": composite("sha1", parts)},
+            checksums={"sha1-composite": composite("sha1", parts)} if self._enforced else {},
             part_size_bytes=self.request.part_size_bytes,
             recorded_sha256=stored.recorded_sha256,
             recorded_sha1=stored.recorded_sha1,

@@ -488,6 +488,24 @@ def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:
     db.close()
 
 
+def test_downloads_that_an_earlier_version_called_read_back_were_read_twice(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    with sqlite3.connect(path, isolation_level=None) as db:
+        schema.migrate(db, path, schema.MIGRATIONS[:4])
+        db.execute("INSERT INTO places VALUES (1, 'disk', 'local', '/srv', '{}', '')")
+        for number, kind in ((1, "download"), (2, "upload")):
+            db.execute("INSERT INTO jobs (kind, instance, place_id, title, destination, request, created_at, scanning)"
+                       " VALUES (?, 'disk', 1, X'78', X'2f', X'7b7d', 1.0, 0)", (kind,))  # fmt: skip
+            db.execute("INSERT INTO items (job_id, place_id, instance, job_kind, kind, state, name, key, local_path,"
+                       " size_bytes, changed_at, finished_at, proof) VALUES (?, 1, 'disk', ?, 'file', 'done', X'61',"
+                       " X'61', X'61', 10, 1.0, 1.0, 'read_back')", (number, kind))  # fmt: skip
+    db.close()
+    with Journal(path) as journal, journal.look() as db:
+        assert [item.proof for item in views.snapshot(db).items if item.job_kind == "download"] == ["read_twice"]
+        assert [item.proof for item in views.snapshot(db).items if item.job_kind == "upload"] == ["read_back"]
+        assert [views.job(db, number).read_twice for number in (1, 2)] == [1, 0]
+
+
 @pytest.mark.parametrize("version", range(1, len(schema.MIGRATIONS)))
 def test_a_journal_of_an_older_version_keeps_its_queue(tmp_path: Path, version: int) -> None:
     path = tmp_path / "j"

@@ -175,6 +175,23 @@ def test_an_empty_folder_that_became_a_link_gives_nothing_away(
     assert not store.objects
 
 
+def test_a_file_swapped_between_the_look_at_it_and_its_opening(
+    journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swap = replaced(tree / "sub" / "file", lambda path: path.symlink_to(tmp_path / "secret" / "file"))
+    real = os.open
+
+    def opening(path: Any, flags: int, *args: Any, **more: Any) -> int:
+        if path == "file" and not (tree / "sub" / "file").is_symlink():
+            swap()
+        return real(path, flags, *args, **more)
+
+    monkeypatch.setattr(os, "open", opening)
+    outcome = sent(journal, store, tree, lambda: None)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
+    assert not store.objects
+
+
 def test_a_folder_swapped_while_the_scan_runs_is_not_entered(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

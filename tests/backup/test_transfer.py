@@ -113,6 +113,22 @@ def test_a_download_is_held_against_our_history_while_the_object_is_the_same(
     assert not target.exists()
 
 
+def test_history_proves_a_download_though_the_service_calls_the_object_otherwise(
+    journal: Journal, provider: MemoryProvider, tmp_path: Path
+) -> None:
+    """A disk that was copied, a bucket that was moved: same bytes, other ETags."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    upload(journal, provider, path, Conflicts.REPLACE)
+    with journal.transaction() as tx:
+        tx.execute("UPDATE items SET etag = 'of another time'")
+    order = Order(kind=JobKind.DOWNLOAD, sources=("x",), to=str(tmp_path / "x"), exact=True)
+    item = NewItem(name="x", key="x", local_path=str(tmp_path / "x"), size_bytes=7)
+    assert carry_out(journal, provider, order, item).proof == "matched"
+    provider.store.objects["x"] = b"CONTENT"
+    assert carry_out(journal, provider, order, item).proof == "read_twice", "somebody else's, as far as we know"
+
+
 def test_history_is_of_one_place_and_one_object(journal: Journal, provider: MemoryProvider, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content")

@@ -70,6 +70,20 @@ def test_a_single_file_goes_to_the_very_path(cli: Cli, paths: Paths, tmp_path: P
     assert target.read_bytes() == b"mine"
 
 
+def test_a_download_of_which_nothing_is_known_says_that_it_was_read_twice(cli: Cli, paths: Paths, tmp_path: Path):
+    paths.local_storage.mkdir(parents=True)
+    (paths.local_storage / "a.txt").write_bytes(b"alpha")  # by another program
+    down = cli("download", "a.txt", "--to", str(tmp_path / "one"))
+    assert "downloaded 1 item (5 B), verified; 1 of them read twice; the service has no checksum" in down.out
+    listed = cli("transfers", "list", "--json").json()
+    assert [item["proof"] for item in listed["items"]] == ["read_twice"]
+    assert listed["jobs"][0]["read_twice"] == 1
+    assert "read twice; the service has no checksum" in cli("transfers", "list").out
+    assert cli("upload", str(tmp_path / "one"), "--json").code == 0
+    down = cli("download", "one", "--to", str(tmp_path / "two"))
+    assert "read twice" not in down.out, "our history knows it"
+
+
 def test_what_is_not_there_is_not_queued(cli: Cli, tmp_path: Path):
     for verb in (["upload", str(tmp_path / "gone")], ["download", "gone"], ["delete", "--yes", "gone"]):
         result = cli(*verb)

@@ -9,6 +9,8 @@ import pytest
 
 from providers import registry, settings
 from providers.attributes import Attributes
+from providers.backblaze.learning import Learner
+from providers.backblaze.reader import FileRange
 from providers.backblaze.transport import name_of_call
 from providers.capabilities import Proof
 from providers.context import ProviderContext
@@ -302,9 +304,20 @@ def test_hash_first_can_be_switched_off(root):
     assert sent.proof is Proof.ENFORCED
     (version,) = root.b2.versions(root.bucket, "x")
     assert not {"sha256", "large_file_sha1"} & version.info.keys()
-    assert download(provider, "x", root.tmp / "target").proof is Proof.READ_BACK
+    assert download(provider, "x", root.tmp / "target").proof is Proof.READ_TWICE
     known = download(provider, "x", root.tmp / "target", expected_sha256=sent.sha256)
     assert known.proof is Proof.MATCHED
+
+
+def test_without_seen_enforcement_our_own_list_proves_nothing(root, monkeypatch):
+    """A large file is then read back: the composite would be compared with itself."""
+    monkeypatch.setattr(Learner, "sha1_enforced", lambda self: False)
+    path = source(root.tmp, content(2 * MIN_PART_BYTES + 5))
+    assert upload(root.connect(), path, "x").proof is Proof.READ_BACK
+    real = FileRange.__iter__
+    monkeypatch.setattr(FileRange, "__iter__", lambda self: (bytes(len(chunk)) for chunk in real(self)))
+    with pytest.raises(Integrity, match="not what was sent"):
+        upload(root.connect(), path, "y")
 
 
 # rclone reads what we wrote, and the reverse

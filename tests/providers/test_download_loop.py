@@ -106,7 +106,7 @@ def test_what_proves_it(store: MemoryStore, tmp_path: Path) -> None:
     store.checksums = False
     store.calls.clear()
     unknown = run_download(connect(store), "k", tmp_path / "b", cancel=CancelToken())
-    assert unknown.proof is Proof.READ_BACK
+    assert unknown.proof is Proof.READ_TWICE
     assert sum(about[1] for call, about in store.calls if call == "read") == 2 * 3 * PART
 
 

@@ -220,6 +220,43 @@ def test_killed_after_the_rename_it_is_not_fetched_again_whatever_the_service_te
     assert store.count("read") == 0
 
 
+class _Silent(MemoryProvider):
+    """Tells no checksum at all, and like some plug-ins no ETag either."""
+
+    etags = True
+
+    def _describe(self, key: str, checksums: Mapping[str, str] | None = None) -> RemoteFile:
+        bare = msgspec.structs.replace(super()._describe(key), checksums={})
+        return bare if self.etags else msgspec.structs.replace(bare, etag="")
+
+
+def test_two_equal_readings_are_called_just_that_and_survive_a_kill(tmp_path: Path) -> None:
+    store = MemoryStore()
+    store.objects["k"] = DATA
+    provider = connect(store, _Silent)
+    checkpoint = Killed(SavedDownload)
+    assert fetch(tmp_path / "out", provider, checkpoint=checkpoint).proof is Proof.READ_TWICE
+    store.calls.clear()
+    assert fetch(tmp_path / "out", provider, checkpoint=checkpoint).proof is Proof.READ_TWICE
+    assert store.count("read") == 0
+    (tmp_path / "out").write_bytes(DATA[::-1])
+    fetch(tmp_path / "out", provider, checkpoint=checkpoint)
+    assert (tmp_path / "out").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("etags", [True, False])
+def test_what_we_have_stored_ourselves_is_proof_without_a_second_reading(tmp_path: Path, etags: bool) -> None:
+    store = MemoryStore()
+    store.objects["k"] = DATA
+    provider = connect(store, _Silent)
+    provider.etags = etags  # type: ignore[attr-defined]
+    ours = hashlib.sha256(DATA).hexdigest()
+    result = fetch(tmp_path / "out", provider, known=lambda sha256: sha256 == ours)
+    assert result.proof is Proof.MATCHED
+    assert sum(size for call, (_, size) in [each for each in store.calls if each[0] == "read"]) == len(DATA)
+    assert fetch(tmp_path / "other", provider, known=lambda sha256: False).proof is Proof.READ_TWICE
+
+
 # Nothing left
 
 

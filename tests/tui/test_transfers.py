@@ -15,6 +15,9 @@ from screens.modals.confirm import ConfirmScreen
 from screens.transfers import TransfersScreen
 from tests.tui.standin import StandInService, console, item, screen_text, until
 from tui.app import BackupConsole
+from tui.theme import Tone
+from tui.transfer_rows import state_words
+from tui.widgets.item_details import details
 
 SHA = "9f3c81" + "0" * 56 + "e1"
 MIB = 2**20
@@ -258,3 +261,9 @@ async def test_the_strip_and_the_table_agree_on_totals() -> None:
         await opened(pilot, app)
         await until(pilot, lambda: "3 running · 1 waiting · 1 paused · 1,205 queued · 1 failed" in screen_text(app))
         assert "▲ 2 uploading ▼ 1 downloading" in screen_text(app)
+
+
+def test_a_download_that_was_read_twice_says_that_it_was_no_more() -> None:
+    ended = item(1, ItemState.DONE, job_kind=JobKind.DOWNLOAD, proof=Proof.READ_TWICE, sha256=SHA)
+    assert "read twice" in state_words(ended)[0]
+    assert ("proof", "read twice; the service has no checksum", Tone.PROVED) in details(ended, 0.0)

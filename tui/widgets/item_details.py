@@ -20,6 +20,7 @@ _PROOFS = {
     Proof.ENFORCED: "the server refuses a wrong checksum, and took ours",
     Proof.MATCHED: "the service's checksum equals ours",
     Proof.READ_BACK: "read back whole and compared",
+    Proof.READ_TWICE: "read twice; the service has no checksum",
 }
 
 

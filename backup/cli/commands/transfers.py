@@ -13,8 +13,13 @@ from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.model import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot
 from backup.text import clock, rate, size
+from providers.capabilities import Proof
 
 _ITEMS_SHOWN: Final = 50
+_PROOF_WORDS: Final = {
+    Proof.READ_BACK: "read back",
+    Proof.READ_TWICE: "read twice; the service has no checksum",
+}
 _ENDED_BADLY: Final = frozenset({ItemState.FAILED, ItemState.CANCELLED})
 
 
@@ -135,7 +140,8 @@ def _note(item: ItemView) -> str:
         left = f", {clock(item.left_s)} left" if item.left_s is not None else ""
         return "verifying" if item.verifying else f"{rate(item.rate_bytes_per_s)}{left}"
     if item.proof:
-        return f"proof: {item.proof.value}, sha-256 {item.sha256[:12]}"
+        words = _PROOF_WORDS.get(item.proof, item.proof.value)
+        return f"proof: {words}, sha-256 {item.sha256[:12]}"
     return ""
 
 
