@@ -212,6 +212,7 @@ class Transfer:
             checkpoint=self._download_checkpoint,
             recall=self._known_sha256,
             known=self._stored_before,
+            listed_bytes=self.item.size_bytes,
             replace=conflicts is not Conflicts.REFUSE,
             restoring=self.job.order.restoring,
             connections=self.connections,

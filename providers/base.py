@@ -107,6 +107,7 @@ class BaseProvider(ABC):
         """The bytes [offset, offset + size_bytes) of an object. With `etag`, Conflict when the object has changed.
 
         NotFound when it is not there. An object that ends early is Integrity, a connection that ends early Transient.
+        For no bytes, the whole object is asked for, and Integrity unless it comes back empty.
         """
 
     @abstractmethod
@@ -216,6 +217,10 @@ class BaseProvider(ABC):
 
 class RangeReader(ABC):
     """Bytes arriving from a service. Iterating yields chunks of any size and raises only ProviderError."""
+
+    total_bytes: int | None = None
+    """How long the whole object is, as the service tells it with the bytes: known from the first chunk on, of an empty
+    object at the end. None where it is not told. `providers/reading.py` compares it."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[bytes]: ...

@@ -67,6 +67,7 @@ def _write_read_delete(provider: BaseProvider) -> str:
     key = f"{PROBE_PREFIX}{secrets.token_hex(8)}"
     try:
         _write(provider, key, content)
+        _compare_sizes(provider, key)
         if _read(provider, key) != content:
             raise Integrity("the object that was read back is not the one that was written")
         provider.remove(key)
@@ -93,11 +94,28 @@ def _write(provider: BaseProvider, key: str, content: bytes) -> None:
             raise
 
 
+def _compare_sizes(provider: BaseProvider, key: str) -> None:
+    """Raises Integrity where the service, or what stands in front of it, is wrong about how long an object is."""
+    listed = provider.scan(key, delimiter="/", limit=1).files  # where names cannot be searched for, perhaps another's
+    found = [("the object itself", provider.stat(key)), *(("the listing", file) for file in listed if file.key == key)]
+    for where, file in found:
+        if file.size_bytes != _PROBE_BYTES:
+            raise Integrity(
+                f"an object of {_PROBE_BYTES} bytes was written, and {where} says {file.size_bytes}",
+                hint="A proxy or cache in front of the service changes its answers: use the service's own address.",
+            )
+
+
 def _read(provider: BaseProvider, key: str) -> bytes:
     reader = provider.read_range(key, 0, _PROBE_BYTES)
     try:
         with provider.context.cancel.calling(reader.interrupt):
-            return b"".join(reader)
+            found = b"".join(reader)
+        if reader.total_bytes not in (None, _PROBE_BYTES):
+            raise Integrity(
+                f"an object of {_PROBE_BYTES} bytes was written, and is read as one of {reader.total_bytes}"
+            )
+        return found
     finally:
         reader.close()
 

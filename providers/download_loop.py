@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from providers import proof
+from providers import proof, reading
 from providers.attributes import Restoring
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
@@ -47,6 +47,7 @@ def run_download(
     expected_sha256: str = "",
     recall: Callable[[RemoteFile], str] | None = None,
     known: Callable[[str], bool] | None = None,
+    listed_bytes: int | None = None,
     replace: bool = True,
     restoring: Restoring | None = None,
     connections: int | None = None,
@@ -56,12 +57,12 @@ def run_download(
     """Fetch `key` to the file `target`, resuming what `checkpoint` remembers; returns once the verified file stands
     there.
 
-    Until then `target` is untouched. Below `beneath` no symlink on the way to it is followed. Without `replace`, a file
-    of that name is a Conflict. `expected_sha256` is what the object must have; `recall` tells what our own history
-    knows of it, '' for nothing; `known` tells whether a SHA-256 is of something that we ourselves have stored under
-    this key. The file's mtime is the one the service kept, its mode what `restoring` makes of the one that was kept;
-    until it stands there, nobody else can read it. Without a checkpoint a failure leaves nothing behind, and an
-    Integrity error never does.
+    Until then `target` is untouched. Below `beneath` no symlink on the way to it is followed. Without `replace`, a
+    file of that name is a Conflict. `expected_sha256` is what the object must have; `recall` tells what our own
+    history knows of it, '' for nothing, `listed_bytes` its size in the listing that it was chosen from; `known` tells
+    whether a SHA-256 is of something that we ourselves have stored under this key. The file's mtime is the one the
+    service kept, its mode what `restoring` makes of the one that was kept; until it stands there, nobody else can
+    read it. Without a checkpoint a failure leaves nothing behind, and an Integrity error never does.
 
     Raises ProviderError; Cancelled when `cancel` was pulled.
     """
@@ -72,6 +73,7 @@ def run_download(
     fetch.recall = recall
     fetch.known = known
     fetch.restoring = restoring or Restoring()
+    fetch.listed_bytes = listed_bytes
     fetch.connections = connections or provider.settings.connection_pool_size
     try:
         return fetch.run(progress, on_verify)
@@ -99,6 +101,7 @@ class _Download:
     recall: Callable[[RemoteFile], str] | None
     known: Callable[[str], bool] | None
     restoring: Restoring
+    listed_bytes: int | None
     connections: int
 
     def __init__(
@@ -120,6 +123,7 @@ class _Download:
 
     def run(self, progress: Callable[[int, int], None] | None, on_verify: Callable[[], None] | None) -> DownloadResult:
         remote = self._provider.retry.run(lambda: self._provider.stat(self._key), self._cancel, on_wait=self._on_wait)
+        reading.refuse_contradiction(self._provider, remote, self.listed_bytes, self._cancel)
         if self.recall and not self.expected_sha256:
             self.expected_sha256 = self.recall(remote)
         report = Progress(progress, remote.size_bytes)
@@ -318,21 +322,15 @@ class _Download:
         start, size = index * saved.part_size_bytes, self._size(saved, index)
         position = 0
 
-        def read_on() -> None:
+        def take(chunk: bytes) -> None:
             nonlocal position
-            if position >= size:
-                return
-            reader = self._provider.read_range(self._key, start + position, size - position, etag=remote.etag)
-            try:
-                with stop.calling(reader.interrupt):
-                    for chunk in reader:
-                        stop.check()
-                        self._provider.limiter.take(len(chunk), stop)
-                        _write_all(fd, chunk, start + position, self._target)
-                        position += len(chunk)
-                        report.part_at(index, position)
-            finally:
-                reader.close()
+            _write_all(fd, chunk, start + position, self._target)
+            position += len(chunk)
+            report.part_at(index, position)
+
+        def read_on() -> None:
+            if position < size or not size:
+                reading.read(self._provider, remote, start + position, size - position, stop, take)
 
         self._provider.retry.run(read_on, stop, on_wait=self._on_wait)
         if position != size:

@@ -283,12 +283,11 @@ def _remote_file(service: str, item: Any) -> RemoteFile:
     """One entry of `list_files`, whose form the guide leaves open."""
     if isinstance(item, Mapping):
         name = next((item[key] for key in _NAMES if isinstance(item.get(key), str)), None)
-        size = next((item[key] for key in _SIZES if isinstance(item.get(key), int)), None)
+        size = next((item[key] for key in _SIZES if type(item.get(key)) is int), None)
         if name is not None and size is not None and size >= 0:
             at = next((item[key] for key in _TIMES if isinstance(item.get(key), (int, float))), None)
-            etag = item.get("etag") or item.get("id")
-            told = str(etag) if etag else hashlib.sha256(f"{size} {at}".encode()).hexdigest()[:32]
-            return RemoteFile(key=name, size_bytes=size, modified_at=None if at is None else float(at), etag=told)
+            etag = item.get("etag") or hashlib.sha256(f"{item.get('id')} {size} {at}".encode()).hexdigest()[:32]
+            return RemoteFile(key=name, size_bytes=size, modified_at=None if at is None else float(at), etag=str(etag))
     raise ProviderError(f"{service}: list_files gave an entry without name (text) and size (a number of bytes)")
 
 
@@ -365,6 +364,7 @@ class _Reader(RangeReader):
             raise Transient("the download was interrupted") from None
         if not copy.is_file():
             raise Integrity(f"{self._key}: {self._provider.name} says it downloaded the file, and it is not there")
+        self.total_bytes = copy.stat().st_size
         with copy.open("rb") as file:
             os.lseek(file.fileno(), self._offset, os.SEEK_SET)
             left = self._size

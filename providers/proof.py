@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from providers import reading
 from providers.cancel import CancelToken
 from providers.capabilities import Capabilities, Proof
 from providers.digests import DROPBOX_HASH, LocalDigests
@@ -45,12 +46,17 @@ def compare(remote: RemoteFile, local: LocalDigests) -> str:
     for kind in STRONG_FIRST:
         theirs = remote.checksums.get(kind)
         ours = local.value(kind) if theirs else None
-        if theirs is None or ours is None:
+        if theirs is None or ours is None or _parts(theirs) != _parts(ours):
             continue
         if theirs.lower() != ours:
             raise Integrity(f"{remote.key}: {kind} at the service is {theirs}, of the file {ours}")
         agreed = agreed or kind
     return agreed
+
+
+def _parts(checksum: str) -> str:
+    """How many parts a composite is of, '' for others: over other parts, it says nothing about ours."""
+    return checksum.rpartition("-")[2] if "-" in checksum else ""
 
 
 def prove_upload(provider: BaseProvider, remote: RemoteFile, local: LocalDigests, cancel: CancelToken) -> Proof:
@@ -70,26 +76,21 @@ def _rung(capabilities: Capabilities, agreed: str) -> Proof:
 def read_digest(
     provider: BaseProvider, remote: RemoteFile, cancel: CancelToken, on_position: Callable[[int], None] | None = None
 ) -> str:
-    """The SHA-256 of an object, read whole; a broken connection is taken up where it broke. Raises ProviderError."""
+    """The SHA-256 of an object, read whole, an empty one too; a broken connection is taken up where it broke. Raises
+    ProviderError."""
     digest = hashlib.sha256()
     position = 0
 
-    def read_on() -> None:
+    def take(chunk: bytes) -> None:
         nonlocal position
-        if position >= remote.size_bytes:
-            return
-        reader = provider.read_range(remote.key, position, remote.size_bytes - position, etag=remote.etag)
-        try:
-            with cancel.calling(reader.interrupt):
-                for chunk in reader:
-                    cancel.check()
-                    provider.limiter.take(len(chunk), cancel)
-                    digest.update(chunk)
-                    position += len(chunk)
-                    if on_position:
-                        on_position(position)
-        finally:
-            reader.close()
+        digest.update(chunk)
+        position += len(chunk)
+        if on_position:
+            on_position(position)
+
+    def read_on() -> None:
+        if position < remote.size_bytes or not remote.size_bytes:
+            reading.read(provider, remote, position, remote.size_bytes - position, cancel, take)
 
     provider.retry.run(read_on, cancel)
     return digest.hexdigest()

@@ -10,6 +10,7 @@ from typing import Any, Final
 from backup.journal.records import Ending, Event, Item, Outcome, Wish
 from backup.model import FINAL_STATES, ItemKind, ItemState, JobKind
 from backup.packing import pack, to_bytes, to_name, unpack
+from providers.errors import Integrity
 from providers.report import ErrorInfo
 
 _CHUNK: Final = 500
@@ -234,7 +235,11 @@ def events(db: Connection, item_id: int, limit: int = 1000) -> list[Event]:
 
 
 def known_sha256(db: Connection, place_id: int, key: str, *, etag: str, size_bytes: int) -> str:
-    """The digest of just this object, if we have moved it ourselves; '' if not, or if it is another one by now."""
+    """The digest of just this object, if we have moved it ourselves; '' if not, or if it is another one by now.
+
+    Raises Integrity when this very version, by its ETag, had another size when we moved it: then the service is not to
+    be believed about either.
+    """
     if not etag:
         return ""
     row = db.execute(
@@ -243,7 +248,21 @@ def known_sha256(db: Connection, place_id: int, key: str, *, etag: str, size_byt
         " AND location = (SELECT location FROM places WHERE id = ?) ORDER BY items.id DESC LIMIT 1",
         (to_bytes(key), etag, size_bytes, place_id),
     ).fetchone()
-    return "" if row is None else str(row["sha256"])
+    if row is not None:
+        return str(row["sha256"])
+    other = db.execute(
+        "SELECT size_bytes FROM items JOIN places ON places.id = items.place_id"
+        " WHERE key = ? AND etag = ? AND sha256 <> '' AND location <> ''"
+        " AND location = (SELECT location FROM places WHERE id = ?) ORDER BY items.id DESC LIMIT 1",
+        (to_bytes(key), etag, place_id),
+    ).fetchone()
+    if other is not None:
+        raise Integrity(
+            f"{key}: the service says {size_bytes} bytes, and this very version had {other['size_bytes']} when it was "
+            "stored or fetched before",
+            hint="Look for a proxy or cache in front of the service; nothing was believed of it.",
+        )
+    return ""
 
 
 def stored_before(db: Connection, place_id: int, key: str, sha256: str) -> bool:

@@ -8,9 +8,12 @@ import logging
 import secrets
 from collections.abc import Callable
 from typing import Final
+from xml.sax.saxutils import escape
 
 import msgspec
 
+from providers.aws_s3 import etags
+from providers.aws_s3.multipart import begin_multipart, part_tag
 from providers.aws_s3.probes import Probes
 from providers.aws_s3.replies import Reply
 from providers.aws_s3.signature import EMPTY_SHA256
@@ -101,7 +104,7 @@ class _Learner:
             sha256_enforced=self._refuses({}, Integrity, sha256=EMPTY_SHA256),
             checksum_enforced=told and self._refuses({"x-amz-checksum-sha256": _base64(wrong)}, Integrity),
             conditional=conditional and completed,
-            etag_is_md5=plain.headers.get("etag", "").strip('"') == self._md5.hex(),
+            etag_is_md5=etags.parse(plain.headers.get("etag", "")).md5 == self._md5.hex(),
             composite_is_md5=composite_etag == composite("md5", [self._md5.hex()]),
             versioned=self._versioned(),
         )
@@ -129,10 +132,7 @@ class _Learner:
 
     def _multipart(self, conditional: bool) -> tuple[bool, str]:
         """Whether completing over an existing object under a condition is refused, and the ETag of one part."""
-        begun = self._wire.ask(
-            Request("CreateMultipartUpload", "POST", self._key, query={"uploads": ""}), self._calls
-        ).xml()
-        upload_id = begun.findtext("UploadId") or ""
+        upload_id = begin_multipart(self._wire, self._key, {}, self._calls)
         query = {"partNumber": "1", "uploadId": upload_id}
         sent = self._wire.ask(Request("UploadPart", "PUT", self._key, query=query, body=_BODY), self._calls)
         refused = False
@@ -145,11 +145,11 @@ class _Learner:
                 done = self._complete(upload_id, sent, {})
         else:
             done = self._complete(upload_id, sent, {})
-        return refused, (done.xml().findtext("ETag") or "").strip('"')
+        return refused, etags.parse(done.xml("CompleteMultipartUploadResult").findtext("ETag") or "").composite
 
     def _complete(self, upload_id: str, sent: Reply, headers: dict[str, str]) -> Reply:
-        etag = sent.headers.get("etag", "")
-        part = f"<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>"
+        etag = part_tag(sent.headers, "the probe")
+        part = f"<Part><PartNumber>1</PartNumber><ETag>{escape(etag)}</ETag></Part>"
         body = f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>".encode()
         request = Request(
             "CompleteMultipartUpload", "POST", self._key, query={"uploadId": upload_id}, headers=headers, body=body
@@ -159,7 +159,7 @@ class _Learner:
     def _versioned(self) -> bool:
         try:
             answer = self._wire.ask(Request("GetBucketVersioning", "GET", query={"versioning": ""}), self._calls)
-            return answer.xml().findtext("Status") in {"Enabled", "Suspended"}
+            return answer.xml("VersioningConfiguration").findtext("Status") in {"Enabled", "Suspended"}
         except ProviderError as error:  # needs a right of its own, which a key for backups may well lack
             _LOG.info("whether the bucket keeps versions is not known: %s", error)
             return False
@@ -168,7 +168,9 @@ class _Learner:
         """Also an upload whose id was in an answer that never came."""
         query = {"uploads": "", "prefix": self._key}
         try:
-            found = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), self._calls).xml()
+            found = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), self._calls).xml(
+                "ListMultipartUploadsResult"
+            )
         except ProviderError as error:
             _LOG.info("unfinished uploads of the probe are not known: %s", error)
             return isinstance(error, NotFound)  # what rclone says where there are none

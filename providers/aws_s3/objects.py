@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
 from providers.attributes import Attributes
+from providers.aws_s3 import etags
 from providers.aws_s3.facts import ServerFacts
 from providers.errors import InvalidName, Unsupported
 from providers.http_errors import http_date
@@ -22,8 +23,6 @@ from providers.upload import UploadRequest
 MAX_KEY_BYTES: Final = 1024
 _META: Final = "x-amz-meta-"
 _MAX_MTIME_S: Final = 2**62 / 1e9
-_MD5: Final = re.compile(r"[0-9a-f]{32}")
-_COMPOSITE: Final = re.compile(r"[0-9a-f]{32}-\d+")
 
 
 def checked_key(prefix: str, key: str) -> str:
@@ -75,34 +74,34 @@ def checksums_of(headers: Mapping[str, str], facts: ServerFacts) -> dict[str, st
     """What the service computed itself. An ETag is an MD5 only by its form, where the server was not seen to do
     otherwise, and where the object is not encrypted with a key of KMS or of the customer."""
     found: dict[str, str] = {}
-    etag = headers.get("etag", "").strip('"').lower()
+    etag = etags.parse(headers.get("etag", ""))
     encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256" or any(
         name.startswith("x-amz-server-side-encryption-customer") for name in headers
     )
     if not encrypted:
-        if _MD5.fullmatch(etag) and facts.etag_is_md5:
-            found["md5"] = etag
-        if _COMPOSITE.fullmatch(etag) and facts.composite_is_md5:
-            found["md5-composite"] = etag
+        if etag.md5 and facts.etag_is_md5:
+            found["md5"] = etag.md5
+        if etag.composite and facts.composite_is_md5:
+            found["md5-composite"] = etag.composite
     sha256 = hex_of(headers.get("x-amz-checksum-sha256", ""))
     if sha256:
         found["sha256-composite" if "-" in sha256 else "sha256"] = sha256
     return found
 
 
-def from_headers(key: str, headers: Mapping[str, str], facts: ServerFacts) -> RemoteFile:
-    """An object as HEAD describes it."""
+def from_headers(key: str, headers: Mapping[str, str], facts: ServerFacts, size_bytes: int) -> RemoteFile:
+    """An object as HEAD describes it, but for its size, which HEAD may leave out."""
     stored_at = http_date(headers.get("last-modified", ""))
     mtime_ns = _mtime_ns(headers.get("x-amz-meta-mtime", ""))
     recorded = headers.get("x-amz-meta-sha256", "").lower()
     return RemoteFile(
         key=key,
-        size_bytes=number(headers.get("content-length")),
+        size_bytes=size_bytes,
         modified_at=stored_at if mtime_ns is None else mtime_ns / 1e9,
         mtime_ns=mtime_ns,
         attributes=_attributes(key, headers),
         stored_at=stored_at,
-        etag=headers.get("etag", "").strip('"'),
+        etag=etags.parse(headers.get("etag", "")).text,
         id=headers.get("x-amz-version-id", ""),
         checksums=checksums_of(headers, facts),
         recorded_sha256=recorded if re.fullmatch(r"[0-9a-f]{64}", recorded) else "",
@@ -122,7 +121,7 @@ def just_stored(request: UploadRequest, headers: Mapping[str, str], facts: Serve
         modified_at=None if request.mtime_ns is None else request.mtime_ns / 1e9,
         mtime_ns=request.mtime_ns,
         attributes=request.attributes,
-        etag=headers.get("etag", "").strip('"'),
+        etag=etags.parse(headers.get("etag", "")).text,
         id=headers.get("x-amz-version-id", ""),
         checksums=checksums_of(headers, facts),
         part_size_bytes=request.part_size_bytes if request.part_count > 1 else None,
@@ -148,14 +147,13 @@ def page(root: Element, prefix: str) -> Page:
 
 
 def _listed(item: Element, key: str) -> RemoteFile:
-    etag = item.findtext("ETag") or ""
     stored_at = iso_date(item.findtext("LastModified") or "")
     return RemoteFile(
         key=key,
         size_bytes=number(item.findtext("Size")),
         modified_at=stored_at,
         stored_at=stored_at,
-        etag=etag.strip('"'),
+        etag=etags.parse(item.findtext("ETag") or "").text,
     )
 
 

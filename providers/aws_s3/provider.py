@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,14 +10,17 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from providers.aws_s3 import objects
+from providers.aws_s3 import etags, objects
 from providers.aws_s3.addresses import aws_url, normal_prefix
 from providers.aws_s3.credentials import KeySource
+from providers.aws_s3.deleting import BATCH, remove_batch
 from providers.aws_s3.facts import NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
+from providers.aws_s3.multipart import no_etag
 from providers.aws_s3.probes import Probes
-from providers.aws_s3.reader import ObjectRange
-from providers.aws_s3.replies import Reply, not_s3, of_code
+from providers.aws_s3.reader import Conditions, ObjectRange
+from providers.aws_s3.replies import Reply, not_s3
 from providers.aws_s3.settings import Settings
+from providers.aws_s3.sizes import WITH_CHECKSUMS, part_size_of, size_of
 from providers.aws_s3.uploads import MultipartUpload, SingleUpload
 from providers.aws_s3.wire import Endpoint, Request, Wire
 from providers.base import BaseProvider, RangeReader
@@ -42,8 +44,6 @@ from providers.upload import PendingUpload, UploadRequest, UploadSession
 _LOG: Final = logging.getLogger(__name__)
 _MIB: Final = 1 << 20
 _SINGLE_BYTES: Final = 8 * _MIB
-_BATCH: Final = 1000
-_WITH_CHECKSUMS: Final = {"x-amz-checksum-mode": "ENABLED"}
 
 
 class S3Provider(BaseProvider):
@@ -70,6 +70,7 @@ class S3Provider(BaseProvider):
         self._facts: ServerFacts | None = None
         self._can: tuple[ServerFacts, Capabilities] | None = None
         self._probes = Probes(self.context.facts, self._facts_key, self.context.now)
+        self._conditions = Conditions()
         self._swept = False
         self._bucket_seen = False
         self._perhaps_removed: set[str] = set()
@@ -169,36 +170,26 @@ class S3Provider(BaseProvider):
         except UnicodeEncodeError:
             return Page()  # no key of S3 holds such bytes
         self._bucket_seen = True
-        return objects.page(_listing(reply.xml(), reply), self._prefix)
+        return objects.page(reply.xml("ListBucketResult"), self._prefix)
 
     def stat(self, key: str) -> RemoteFile:
         whole = objects.checked_key(self._prefix, key)
-        found = objects.from_headers(key, self._head(whole, key).headers, self._known_facts())
+        head = self._head(whole, key).headers
+        if not etags.parse(head.get("etag", "")).text:
+            raise no_etag(key)
+        found = objects.from_headers(key, head, self._known_facts(), size_of(self._wire, whole, key, head))
         if {"md5-composite", "sha256-composite"} & found.checksums.keys():
-            return msgspec.structs.replace(found, part_size_bytes=self._part_size(whole, found))
+            return msgspec.structs.replace(found, part_size_bytes=part_size_of(self._wire, whole, found))
         return found
 
     def _head(self, whole: str, key: str) -> Reply:
         try:
-            reply = self._wire.ask(Request("HeadObject", "HEAD", whole, headers=_WITH_CHECKSUMS), Calls())
+            reply = self._wire.ask(Request("HeadObject", "HEAD", whole, headers=WITH_CHECKSUMS), Calls())
         except ProviderError as error:
             raise self._explained(error, key) from error
-        if "etag" not in reply.headers:  # every object of S3 has one; a portal's page, given for any name, mostly not
-            raise not_s3(reply)
+        if "etag" not in reply.headers and "html" in reply.headers.get("content-type", ""):
+            raise not_s3(reply)  # a portal's page, given for any name
         return reply
-
-    def _part_size(self, whole: str, found: RemoteFile) -> int | None:
-        """Length of the first part; None where the server does not tell (it then answers for the whole object)."""
-        if any(value.endswith("-1") for value in found.checksums.values()):
-            return found.size_bytes
-        request = Request("HeadObject", "HEAD", whole, query={"partNumber": "1"}, headers=_WITH_CHECKSUMS)
-        try:
-            size_bytes = objects.number(self._wire.ask(request, Calls()).headers.get("content-length"))
-        except ProviderError as error:
-            if error.retryable:
-                raise
-            return None
-        return size_bytes if 0 < size_bytes < found.size_bytes else None
 
     def _explained(self, error: ProviderError, key: str) -> ProviderError:
         """HEAD has no body to say why. What is wrong with key or bucket shows when the bucket is asked."""
@@ -217,12 +208,8 @@ class S3Provider(BaseProvider):
         return error
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
-        headers = {"range": f"bytes={offset}-{offset + size_bytes - 1}"} if size_bytes else {}
-        if etag:
-            headers["if-match"] = f'"{etag}"'
-        method = "GET" if size_bytes else "HEAD"
-        request = Request("GetObject", method, objects.checked_key(self._prefix, key), headers=headers)
-        return ObjectRange(self._wire, request, key, offset, size_bytes)
+        whole = objects.checked_key(self._prefix, key)
+        return ObjectRange(self._wire, whole, key, offset, size_bytes, etag, self._conditions)
 
     # Writing
 
@@ -241,7 +228,9 @@ class S3Provider(BaseProvider):
         query = {"uploads": "", "prefix": whole}
         while True:
             try:
-                root = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), Calls()).xml()
+                root = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), Calls()).xml(
+                    "ListMultipartUploadsResult"
+                )
             except NotFound as error:
                 if error.code != "NoSuchUpload":  # what rclone says where there are none
                     raise
@@ -275,41 +264,34 @@ class S3Provider(BaseProvider):
 
     def remove_many(self, keys: list[str]) -> dict[str, ProviderError]:
         failed: dict[str, ProviderError] = {}
-        for start in range(0, len(keys), _BATCH):
+        for start in range(0, len(keys), BATCH):
             batch: dict[str, str] = {}
-            for key in keys[start : start + _BATCH]:
+            for key in keys[start : start + BATCH]:
                 try:
                     batch[objects.checked_key(self._prefix, key)] = key
                 except InvalidName as error:
                     failed[key] = error
             try:
-                failed |= self._remove_batch(batch)
+                told = remove_batch(self._wire, batch)
             except Unsupported:
-                failed |= super().remove_many(list(batch.values()))
+                told = {}
             except ProviderError as error:
-                failed |= dict.fromkeys(batch.values(), error)
+                told = dict.fromkeys(batch, error)
+            failed |= {batch[whole]: error for whole, error in told.items() if error}
+            failed |= self._removed_singly([key for whole, key in batch.items() if whole not in told])
         return failed
 
-    def _remove_batch(self, batch: Mapping[str, str]) -> dict[str, ProviderError]:
-        if any(not _xml_text(whole) for whole in batch):
-            raise Unsupported("a name that XML cannot hold")
-        items = "".join(f"<Object><Key>{escape(whole)}</Key></Object>" for whole in batch)
-        body = f"<Delete><Quiet>true</Quiet>{items}</Delete>".encode()
-        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        headers = {"content-md5": objects.base64_of(md5), "content-type": "application/xml"}
-        request = Request("DeleteObjects", "POST", query={"delete": ""}, headers=headers, body=body)
-        root = self._wire.ask(request, Calls()).xml()
-        failed: dict[str, ProviderError] = {}
-        for item in root.iterfind("Error"):
-            code, message = item.findtext("Code") or "", item.findtext("Message") or ""
-            whole = item.findtext("Key") or ""
-            failed[batch.get(whole, whole)] = of_code(code)(f"not deleted: {message} ({code})", code=code)
+    def _removed_singly(self, keys: list[str]) -> dict[str, ProviderError]:
+        """What a batch cannot carry, or left open: a server that says nothing of a key may have deleted it."""
+        self._perhaps_removed.update(keys)
+        failed = super().remove_many(keys)
+        self._perhaps_removed.difference_update(keys)
         return failed
 
     # Buckets and checks
 
     def containers(self) -> list[str]:
-        root = self._wire.ask(Request("ListBuckets", "GET", bucket=""), Calls()).xml()
+        root = self._wire.ask(Request("ListBuckets", "GET", bucket=""), Calls()).xml("ListAllMyBucketsResult")
         return [item.findtext("Name") or "" for item in root.iterfind("Buckets/Bucket")]
 
     def create_container(self, name: str) -> None:
@@ -344,7 +326,7 @@ class S3Provider(BaseProvider):
         server = ""
         try:
             reply = wire.ask(Request("ListObjectsV2", "GET", query=query, signed=False), Calls())
-            _listing(reply.xml(), reply)
+            reply.xml("ListBucketResult")
             server = reply.headers.get("server", "")
         except InvalidConfiguration as error:
             if error.field != "region":
@@ -368,23 +350,12 @@ class S3Provider(BaseProvider):
     def _look_at_bucket(self) -> None:
         query = {"list-type": "2", "max-keys": "1", "prefix": self._prefix}
         reply = self._wire.ask(Request("ListObjectsV2", "GET", query=query), Calls())
-        _listing(reply.xml(), reply)
+        reply.xml("ListBucketResult")
         self._bucket_seen = True
 
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
-
-
-def _listing(root: Any, reply: Any) -> Any:
-    if root.tag != "ListBucketResult":
-        raise not_s3(reply)
-    return root
-
-
-def _xml_text(text: str) -> bool:
-    """Whether XML 1.0 can hold it unchanged."""
-    return all(char >= " " or char in "\t\n" for char in text)
 
 
 def _pending(key: str, upload_id: str, begun: str, item: Any) -> PendingUpload:

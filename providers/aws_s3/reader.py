@@ -4,41 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from providers.aws_s3 import etags
 from providers.aws_s3.wire import Request, Wire
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
 from providers.exchange import Answer
 from providers.http_range import HttpRange
 
 
-class ObjectRange(HttpRange):
-    """GetObject."""
+class Conditions:
+    """Whether a server understands If-Match, as far as that was seen."""
 
-    def __init__(self, wire: Wire, request: Request, key: str, offset: int, size_bytes: int) -> None:
+    def __init__(self) -> None:
+        self.understood = True
+
+
+class ObjectRange(HttpRange):
+    """GetObject, of just the version that was looked at: by If-Match, and by the ETag of the answer (servers exist that
+    ignore the one, and some compare it with an ETag in a form of their own)."""
+
+    def __init__(
+        self, wire: Wire, whole: str, key: str, offset: int, size_bytes: int, etag: str, conditions: Conditions
+    ) -> None:
         super().__init__(key, offset, size_bytes)
         self._wire = wire
-        self._request = request
+        self._whole = whole
+        self._etag = etag
+        self._conditions = conditions
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            answer = self._answer = self._wire.open(self._request, self._calls)
+            answer = self._answer = self._open()
         except ProviderError as error:
             raise self._meant(error) from error
-        if not self._size:
-            return
-        self._check(answer)
+        self._check_range(answer)
         yield from self._content(answer)
 
-    def _check(self, answer: Answer) -> None:
-        """That it is the object that was meant (servers exist that ignore If-Match), and the range."""
-        etag = answer.headers.get("etag", "")
-        wanted = (self._request.headers or {}).get("if-match", "")
-        if wanted and etag and etag != wanted:
-            raise Conflict(f"{self._key}: changed since it was looked at")
-        self._check_range(answer)
+    def _open(self) -> Answer:
+        """By the condition, as long as the server understands ours; else the ETag of the answer decides alone."""
+        if not self._etag:
+            return self._wire.open(self._request({}), self._calls)
+        refused = False
+        if self._conditions.understood:
+            try:
+                answer = self._wire.open(self._request({"if-match": f'"{self._etag}"'}), self._calls)
+                return self._compared(answer, required=False)
+            except Conflict:
+                refused = True
+        answer = self._compared(self._wire.open(self._request({}), self._calls), required=True)
+        self._conditions.understood = not refused and self._conditions.understood
+        return answer
+
+    def _request(self, condition: dict[str, str]) -> Request:
+        last = self._offset + self._size - 1
+        headers = condition | ({"range": f"bytes={self._offset}-{last}"} if self._size else {})
+        return Request("GetObject", "GET", self._whole, headers=headers)
+
+    def _compared(self, answer: Answer, *, required: bool) -> Answer:
+        told = answer.headers.get("etag", "")
+        if not etags.may_be_same(told, self._etag) or (required and not etags.parse(told).text):
+            answer.close()
+            raise self._changed()
+        return answer
+
+    def _changed(self, code: str = "") -> Conflict:
+        return Conflict(f"{self._key}: changed since it was looked at", code=code)
 
     def _meant(self, error: ProviderError) -> ProviderError:
         if isinstance(error, Conflict):
-            return Conflict(f"{self._key}: changed since it was looked at", code=error.code)
+            return self._changed(error.code)
         if error.code == "InvalidRange":
             return Integrity(f"{self._key}: the object ends before byte {self._offset}", code=error.code)
         if isinstance(error, NotFound) and error.code != "NoSuchBucket":

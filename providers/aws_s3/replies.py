@@ -63,6 +63,10 @@ _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
     503: errors.RateLimited,
     507: errors.QuotaExceeded,
 }
+_SPELT_ALSO: Final = {"InitiateMultipartUploadResult": "InitiateMultipartUpload"}
+"""Roots as they are documented, and as rclone's and other servers built on gofakes3 name them."""
+_ERROR_WITHIN: Final = 1024
+"""The tag of an error stands at the beginning of a body, behind a declaration and perhaps a comment."""
 _SKEW_HINT: Final = "Set the clock of this machine (timedatectl set-ntp true); the credentials may well be right."
 _SIZE_HINT: Final = "Set a smaller upload_chunk_size; what stands before the service (a proxy) may limit requests too."
 _LACK_HINT: Final = "This server lacks a function of S3 that is needed here: look for an update, or choose another."
@@ -78,12 +82,21 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes = b""
 
-    def xml(self) -> ElementTree.Element:
-        """The body as XML without namespaces. Raises InvalidConfiguration when what answered is not S3."""
+    def xml(self, root: str) -> ElementTree.Element:
+        """The body as XML without namespaces, whose outermost element is `root`: what is documented for the call.
+        Raises InvalidConfiguration when what answered is not S3."""
         found = parsed(self.body)
-        if found is None:
+        if found is None or found.tag not in (root, _SPELT_ALSO.get(root)):
             raise not_s3(self)
         return found
+
+    @property
+    def tells_error(self) -> bool:
+        """Whether the body is an error, whatever the status says."""
+        if self.body.lstrip()[:1] != b"<" or b"Error" not in self.body[:_ERROR_WITHIN]:
+            return False
+        found = parsed(self.body)
+        return found is not None and found.tag == "Error"
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
-from providers.aws_s3 import objects, replies
+from providers.aws_s3 import objects
 from providers.aws_s3.facts import ServerFacts
-from providers.aws_s3.replies import Reply, Where
+from providers.aws_s3.multipart import begin_multipart, part_tag, refuse_another
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD
 from providers.aws_s3.wire import Request, Wire
 from providers.connection import Calls
-from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
+from providers.errors import Conflict, InvalidName, NotFound, Transient
 from providers.objects import RemoteFile
 from providers.single_upload import OneRequestUpload, agree
 from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
@@ -101,11 +101,7 @@ class MultipartUpload(UploadSession):
         headers = objects.metadata_headers(self.request)
         if self._with_sha256:
             headers["x-amz-checksum-algorithm"] = "SHA256"
-        request = Request("CreateMultipartUpload", "POST", self._key, query={"uploads": ""}, headers=headers)
-        found = self._wire.ask(request, self._calls).xml().findtext("UploadId")
-        if not found:
-            raise Integrity(f"{self.request.key}: the service began an upload without giving it an id")
-        return found
+        return begin_multipart(self._wire, self._key, headers, self._calls)
 
     def confirmed(self) -> Sequence[PartReceipt]:
         found: list[PartReceipt] = []
@@ -114,7 +110,10 @@ class MultipartUpload(UploadSession):
             query = {"uploadId": self._upload_id, "max-parts": "1000"}
             if marker:
                 query["part-number-marker"] = marker
-            root = self._wire.ask(Request("ListParts", "GET", self._key, query=query), self._calls).xml()
+            root = self._wire.ask(Request("ListParts", "GET", self._key, query=query), self._calls).xml(
+                "ListPartsResult"
+            )
+            refuse_another(root, {"Key": self._key, "UploadId": self._upload_id})
             found += [receipt for item in root.iterfind("Part") if (receipt := self._receipt(item))]
             marker = root.findtext("NextPartNumberMarker") or ""
             if root.findtext("IsTruncated") != "true" or not marker:
@@ -148,7 +147,7 @@ class MultipartUpload(UploadSession):
         reply = self._wire.ask(request, self._calls)
         told = objects.checksums_of(reply.headers, facts)
         agree(told, digests, f"{self.request.key}, part {part.index + 1}")
-        tag = reply.headers.get("etag", "")
+        tag = part_tag(reply.headers, f"{self.request.key}, part {part.index + 1}")
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=tag, digests=dict(digests))
 
     def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
@@ -166,11 +165,8 @@ class MultipartUpload(UploadSession):
             body=body,
         )
         reply = self._wire.ask(request, self._calls)
-        root = reply.xml()
-        if root.tag == "Error":  # S3 answers 200 before it has put the parts together, and may still fail
-            endpoint = self._wire.endpoint
-            where = Where(endpoint.url, endpoint.bucket, endpoint.region)
-            raise replies.failure(Reply(500, reply.headers, reply.body), where, 0.0)
+        root = reply.xml("CompleteMultipartUploadResult")
+        refuse_another(root, {"Bucket": self._wire.endpoint.bucket, "Key": self._key})
         told = {
             **reply.headers,
             "etag": root.findtext("ETag") or reply.headers.get("etag", ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -14,8 +14,9 @@ from providers.backblaze import replies
 from providers.backblaze.transport import Transport
 from providers.cancel import active_token
 from providers.connection import Calls
-from providers.errors import InvalidConfiguration, NotFound
+from providers.errors import Conflict, Integrity, InvalidConfiguration, NotFound
 from providers.exchange import Answer
+from providers.http_range import content_length, unknown_size, whole_size
 from providers.network import Network
 from providers.secret import Secret
 
@@ -165,10 +166,33 @@ class Account:
             raise replies.not_b2(200, found)
         return found
 
-    def open(self, name: str, first: int, last: int, calls: Calls) -> Answer:
-        """Bytes `first` to `last` of a file, as they arrive; close it."""
+    def open(self, name: str, first: int, size_bytes: int, calls: Calls) -> Answer:
+        """So many bytes of a file from `first` on, as they arrive; all of them for 0. Close it."""
+        span = (first, first + size_bytes - 1) if size_bytes else None
         with self.session(calls) as session:
             url = session.get_download_url_by_name(self.bucket, name)
-            with session.download_file_from_url(url, range_=(first, last)) as response:
+            with session.download_file_from_url(url, range_=span) as response:
                 answer: Answer = response.answer
                 return answer
+
+    def size_of(self, name: str, key: str, head: Mapping[str, str]) -> int:
+        """The length of a file by its HEAD; where something has dropped it from there, by the answer to a range of one
+        byte. Raises Unsupported when neither tells it."""
+        told = content_length(head)
+        if told is not None:
+            return told
+        try:
+            answer = self.open(name, 0, 1, Calls())
+            answer.close()
+            size_bytes = whole_size(answer.status, answer.headers)
+        except Integrity:  # no byte stands there at all
+            size_bytes = None
+        if size_bytes is None:
+            answer = self.open(name, 0, 0, Calls())
+            answer.close()
+            size_bytes = content_length(answer.headers)
+        if size_bytes is None:
+            raise unknown_size(key)
+        if answer.headers.get("x-bz-file-id") != head.get("x-bz-file-id"):
+            raise Conflict(f"{key}: changed while it was looked at")
+        return size_bytes

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from providers.attributes import Attributes
-from providers.errors import InvalidName
+from providers.errors import Integrity, InvalidName
 from providers.objects import Page, RemoteFile
 from providers.upload import UploadRequest
 
@@ -58,10 +58,13 @@ def file_info(request: UploadRequest) -> dict[str, str]:
 
 
 def from_json(found: Mapping[str, Any], prefix: str) -> RemoteFile:
-    """A file version as the API's answers describe it."""
+    """A file version as the API's answers describe it. Raises Integrity for what no file has."""
+    name, size_bytes = found.get("fileName"), found.get("contentLength")
+    if not isinstance(name, str) or not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or size_bytes < 0:
+        raise Integrity(f"{name!r}: B2's answer tells no name or no size of a file")
     return _remote(
-        str(found["fileName"]).removeprefix(prefix),
-        int(found.get("contentLength") or 0),
+        name.removeprefix(prefix),
+        size_bytes,
         found.get("contentSha1"),
         found.get("fileInfo") or {},
         str(found.get("fileId") or ""),
@@ -69,12 +72,13 @@ def from_json(found: Mapping[str, Any], prefix: str) -> RemoteFile:
     )
 
 
-def from_headers(headers: Mapping[str, str], key: str) -> RemoteFile:
-    """A file as the headers of a download describe it; their names are lower-case, their values encoded."""
+def from_headers(headers: Mapping[str, str], key: str, size_bytes: int) -> RemoteFile:
+    """A file as the headers of a download describe it, but for its length, which may be missing there; their names are
+    lower-case, their values encoded."""
     info = {name.removeprefix(_HEADER): unquote(value) for name, value in headers.items() if name.startswith(_HEADER)}
     return _remote(
         key,
-        int(headers.get("content-length") or 0),
+        size_bytes,
         headers.get("x-bz-content-sha1"),
         info,
         headers.get("x-bz-file-id", ""),

@@ -148,7 +148,8 @@ class BackblazeProvider(BaseProvider):
         name = files.checked_name(self._prefix, key)
         self._account.bucket_id  # noqa: B018 - a bucket that is not there is told apart from a file
         try:
-            return files.from_headers(self._account.head(name), key)
+            head = self._account.head(name)
+            return files.from_headers(head, key, self._account.size_of(name, key, head))
         except ProviderError as error:
             if error.code or isinstance(error, RateLimited | Transient | InvalidConfiguration):
                 raise

@@ -19,12 +19,8 @@ class FileRange(HttpRange):
         self._etag = etag
 
     def __iter__(self) -> Iterator[bytes]:
-        if not self._size:
-            self._check(self._account.head(self._name, self._calls))
-            return
         try:
-            last = self._offset + self._size - 1
-            answer = self._answer = self._account.open(self._name, self._offset, last, self._calls)
+            answer = self._answer = self._account.open(self._name, self._offset, self._size, self._calls)
         except ProviderError as error:
             raise self._meant(error) from error
         self._check(answer.headers)

@@ -18,7 +18,7 @@ _SECOND_NS: Final = 1_000_000_000
 def remote_file(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
     """A `FileMetadata`. Raises Transient when it is none."""
     size, rev = metadata.get("size"), metadata.get("rev")
-    if not isinstance(size, int) or not isinstance(rev, str):
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0 or not isinstance(rev, str):
         raise Transient(f"'{key}': Dropbox's answer describes no file")
     client, server = _time_s(metadata.get("client_modified")), _time_s(metadata.get("server_modified"))
     told = metadata.get("content_hash")

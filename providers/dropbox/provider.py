@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, cast
 
 from providers.base import BaseProvider, RangeReader
@@ -148,11 +148,7 @@ class DropboxProvider(BaseProvider):
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
         path = self._folders.path(checked_key(key))
-        if size_bytes:
-            return FileRange(self._wire, path, key, offset, size_bytes, etag)
-        if etag and self.stat(key).etag != etag:
-            raise Conflict(f"{key}: changed since it was looked at")
-        return _Nothing(self, key)
+        return FileRange(self._wire, path, key, offset, size_bytes, etag)
 
     # Writing
 
@@ -252,24 +248,6 @@ class DropboxProvider(BaseProvider):
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
-
-
-class _Nothing(RangeReader):
-    """No bytes, of a file that must be there all the same."""
-
-    def __init__(self, provider: BaseProvider, key: str) -> None:
-        self._provider = provider
-        self._key = key
-
-    def __iter__(self) -> Iterator[bytes]:
-        self._provider.stat(self._key)
-        return iter(())
-
-    def interrupt(self) -> None:
-        """One short request, which the active token cancels."""
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 def signed_in(wire: Wire) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from providers.dropbox.names import same
 from providers.dropbox.objects import name_of
 from providers.dropbox.wire import Request, Wire
-from providers.errors import Conflict, Integrity, NotFound, Unsupported
+from providers.errors import Conflict, Integrity, NotFound
 from providers.exchange import Answer
 from providers.http_errors import json_object
 from providers.http_range import HttpRange
@@ -23,12 +23,12 @@ class FileRange(HttpRange):
         self._etag = etag
 
     def __iter__(self) -> Iterator[bytes]:
-        wanted = f"bytes={self._offset}-{self._offset + self._size - 1}"
+        wanted = {"range": f"bytes={self._offset}-{self._offset + self._size - 1}"} if self._size else {}
         request = Request(
             "files/download",
             {"path": self._path},
             content=True,
-            headers={"range": wanted},
+            headers=wanted,
             accepts=frozenset({416}),
             about=self._key,
         )
@@ -48,6 +48,7 @@ class FileRange(HttpRange):
         size = told.get("size")
         if isinstance(size, int) and size < self._offset + self._size:
             raise Integrity(f"{self._key}: the file ends at byte {size}, earlier than it should")
-        ranged = answer.headers.get("content-range", "").startswith(f"bytes {self._offset}-")
-        if not ranged and (self._offset or size != self._size):
-            raise Unsupported("what answers cannot send part of a file (Range)", hint="Look for a proxy between.")
+        self._check_range(answer)
+        if isinstance(size, int) and self.total_bytes not in (None, size):
+            raise Integrity(f"{self._key}: Dropbox says both {size} and {self.total_bytes} bytes")
+        self.total_bytes = size if isinstance(size, int) else self.total_bytes

@@ -25,14 +25,12 @@ class FileRange(HttpRange):
 
     def __iter__(self) -> Iterator[bytes]:
         file_id = self._find()
-        if not self._size:
-            return
         if self._interrupted:
             raise Transient("interrupted")
         query = {"alt": "media", "supportsAllDrives": "true"}
         if self._flagged_too:
             query["acknowledgeAbuse"] = "true"
-        headers = {"range": f"bytes={self._offset}-{self._offset + self._size - 1}"}
+        headers = {"range": f"bytes={self._offset}-{self._offset + self._size - 1}"} if self._size else {}
         request = Request("files.get media", "GET", f"{FILES}/{file_id}", query, headers)
         try:
             answer = self._answer = self._wire.open(request, self._calls)

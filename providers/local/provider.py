@@ -181,6 +181,7 @@ class _FileRange(RangeReader):
         self._interrupted = False
 
     def __iter__(self) -> Iterator[bytes]:
+        self.total_bytes = os.fstat(self._file.fileno()).st_size
         position, end = self._offset, self._offset + self._size
         while position < end:
             if self._interrupted:

@@ -16,7 +16,7 @@ from backup.model import Conflicts, JobKind
 from backup.transfer import Chances, Transfer, delete_many
 from providers.cancel import CancelToken, active_token
 from providers.context import ProviderContext
-from providers.errors import Cancelled, NotFound, ProviderError, Transient
+from providers.errors import Cancelled, Integrity, NotFound, ProviderError, Transient
 from providers.objects import RemoteFile
 from tests.providers.memory import MemoryProvider, MemoryStore
 
@@ -144,9 +144,10 @@ def test_history_is_of_one_place_and_one_object(journal: Journal, provider: Memo
                 (there, done.etag, 7),
                 (here, "e", 7),
                 (here, "", 7),
-                (here, done.etag, 8),
             ]
         }
+        with pytest.raises(Integrity, match="8 bytes, and this very version had 7"):
+            items.known_sha256(tx, here, "x", etag=done.etag, size_bytes=8)
     assert known.pop((here, done.etag, 7)) == done.sha256
     assert set(known.values()) == {""}
 

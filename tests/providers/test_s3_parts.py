@@ -212,13 +212,13 @@ def test_checksums_in_base64_become_hex():
 def test_mtime_goes_there_and_back(mtime_ns):
     request = UploadRequest(key="x", size_bytes=1, part_size_bytes=1, mtime_ns=mtime_ns)
     headers = objects.metadata_headers(request)
-    assert objects.from_headers("x", headers, FACTS).mtime_ns == mtime_ns
+    assert objects.from_headers("x", headers, FACTS, 1).mtime_ns == mtime_ns
     assert "e" not in headers["x-amz-meta-mtime"].lower()
 
 
 @pytest.mark.parametrize("text", ["yesterday", "NaN", "1e999999", "Infinity", ""])
 def test_an_odd_mtime_of_somebody_else_is_left_out(text):
-    assert objects.from_headers("x", {"x-amz-meta-mtime": text}, FACTS).mtime_ns is None
+    assert objects.from_headers("x", {"x-amz-meta-mtime": text}, FACTS, 1).mtime_ns is None
 
 
 @pytest.mark.parametrize("key", ["", "a/../b", "..", "./a", "a\0b", "\udce9", "x" * 1025])
@@ -248,7 +248,7 @@ def test_a_listing_is_decoded_only_when_it_is_encoded():
         "<CommonPrefixes><Prefix>p/d/</Prefix></CommonPrefixes></ListBucketResult>"
     )
     for encoding, key in [("<EncodingType>url</EncodingType>", "a b%20c"), ("", "a+b%2520c")]:
-        page = objects.page(Reply(200, {}, body.format(encoding).encode()).xml(), "p/")
+        page = objects.page(Reply(200, {}, body.format(encoding).encode()).xml("ListBucketResult"), "p/")
         (file,) = page.files
         assert (file.key, file.size_bytes, file.etag, page.prefixes) == (key, 3, "e", ("d/",))
 
@@ -256,7 +256,7 @@ def test_a_listing_is_decoded_only_when_it_is_encoded():
 def test_a_truncated_page_without_a_token_is_never_taken_for_the_end():
     body = b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"
     with pytest.raises(errors.Unsupported):
-        objects.page(Reply(200, {}, body).xml(), "")
+        objects.page(Reply(200, {}, body).xml("ListBucketResult"), "")
 
 
 def make(**values):

@@ -119,7 +119,11 @@ def test_under_kms_the_etag_proves_nothing():
 
 def test_a_completion_that_fails_after_it_said_200_is_no_success():
     def answer(method, path, headers, body):
-        return error(200, "InternalError") if "uploadId" in path else (200, {}, b"<R><UploadId>id</UploadId></R>")
+        return (
+            error(200, "InternalError")
+            if "uploadId" in path
+            else (200, {}, b"<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>")
+        )
 
     with stub(answer) as server:
         request = UploadRequest(key="x", size_bytes=20 << 20, part_size_bytes=10 << 20)
@@ -538,9 +542,9 @@ def test_a_server_that_enforces_sha256_is_sent_it_and_told_back():
         if told != real:
             return error(400, "BadDigest")
         if path.endswith("?uploads="):
-            return 200, {}, b"<R><UploadId>id</UploadId></R>"
+            return 200, {}, b"<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>"
         if method == "POST":
-            return 200, {}, b"<R><ETag>x</ETag></R>"
+            return 200, {}, b"<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
         return 200, {"ETag": '"opaque"', "x-amz-checksum-sha256": told}, b""
 
     with stub(answer) as server:
@@ -559,8 +563,12 @@ def test_trouble_while_learning_is_not_taken_for_a_fact():
         if headers.get("content-md5"):
             return error(503, "SlowDown")
         if path.endswith("?uploads="):
-            return 200, {}, b"<R><UploadId>id</UploadId></R>"
-        return (200, {}, b"<R><ETag>x</ETag></R>") if method == "POST" else (200, {"ETag": '"e"'}, b"")
+            return 200, {}, b"<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>"
+        return (
+            (200, {}, b"<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>")
+            if method == "POST"
+            else (200, {"ETag": '"e"'}, b"")
+        )
 
     with stub(answer) as server:
         provider = server.provider()
@@ -577,7 +585,7 @@ def test_deleting_many_tells_the_failures_by_key():
         return (
             200,
             {},
-            b"<DeleteResult><Error><Key>p/a&amp;b</Key><Code>AccessDenied</Code><Message>No</Message></Error></DeleteResult>",
+            b"<DeleteResult><Deleted><Key>p/c</Key></Deleted><Error><Key>p/a&amp;b</Key><Code>AccessDenied</Code><Message>No</Message></Error></DeleteResult>",
         )
 
     with stub(answer) as server:
@@ -591,7 +599,9 @@ def test_of_many_deleted_what_the_service_was_too_busy_for_may_be_tried_again():
         f"<Error><Key>{code}</Key><Code>{code}</Code><Message>Later</Message></Error>"
         for code in ("SlowDown", "InternalError", "Strange")
     )
-    with stub(lambda *_: (200, {}, f"<DeleteResult>{answers}</DeleteResult>".encode())) as server:
+    with stub(
+        lambda *_: (200, {}, f"<DeleteResult><Deleted><Key>gone</Key></Deleted>{answers}</DeleteResult>".encode())
+    ) as server:
         failed = server.provider().remove_many(["SlowDown", "InternalError", "Strange", "gone"])
     assert {key: error.retryable for key, error in failed.items()} == {
         "SlowDown": True, "InternalError": True, "Strange": False

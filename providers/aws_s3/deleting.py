@@ -1,0 +1,56 @@
+"""Many objects deleted in one request, each of them accounted for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Final
+from xml.etree.ElementTree import Element
+from xml.sax.saxutils import escape
+
+from providers.aws_s3 import objects
+from providers.aws_s3.replies import of_code
+from providers.aws_s3.wire import Request, Wire
+from providers.connection import Calls
+from providers.errors import Integrity, ProviderError, Unsupported
+
+BATCH: Final = 1000
+
+
+def remove_batch(wire: Wire, keys: Iterable[str]) -> Mapping[str, ProviderError | None]:
+    """By whole key, what the server says of it: an error, or None for deleted. A key of which it says nothing, or both,
+    is left out: nobody knows.
+
+    Raises ProviderError; Unsupported for names that such a request cannot carry, and Integrity when the server speaks
+    of objects that it was not asked about: then nothing of its answer is believed.
+    """
+    asked = list(keys)
+    if any(not _fits_xml(key) for key in asked):
+        raise Unsupported("a name that XML cannot hold")
+    items = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in asked)
+    body = f"<Delete><Quiet>false</Quiet>{items}</Delete>".encode()
+    md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    headers = {"content-md5": objects.base64_of(md5), "content-type": "application/xml"}
+    request = Request("DeleteObjects", "POST", query={"delete": ""}, headers=headers, body=body)
+    root = wire.ask(request, Calls()).xml("DeleteResult")
+    deleted = {item.findtext("Key") or "" for item in root.iterfind("Deleted")}
+    failed = {item.findtext("Key") or "": _failure(item) for item in root.iterfind("Error")}
+    strange = (deleted | failed.keys()) - set(asked) - {""}
+    if strange:
+        shown = ", ".join(sorted(repr(key) for key in strange)[:3])
+        raise Integrity(
+            f"the server says that it deleted what it was not asked to: {shown}",
+            hint="Look what is still there (list) before anything else is deleted.",
+        )
+    told: dict[str, ProviderError | None] = dict.fromkeys(deleted) | failed
+    return {key: told[key] for key in asked if (key in deleted) != (key in failed)}
+
+
+def _failure(item: Element) -> ProviderError:
+    code, message = item.findtext("Code") or "", item.findtext("Message") or ""
+    return of_code(code)(f"not deleted: {message} ({code})", code=code)
+
+
+def _fits_xml(text: str) -> bool:
+    """Whether XML 1.0 can hold it unchanged."""
+    return all((char >= " " and char not in "\ufffe\uffff") or char in "\t\n" for char in text)

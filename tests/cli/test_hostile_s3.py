@@ -1,0 +1,74 @@
+"""From the command line: a proxy that drops or changes what S3 says of an object's size never empties a restore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup.cli.diagnostics import ExitCode
+from backup.paths import Paths
+from backup.queue import Queue
+from tests.cli.conftest import Cli, s3_instance, write_config
+from tests.contract.support import content
+from tests.servers import hostile
+from tests.servers.fault_proxy import FaultProxy
+from tests.servers.s3_server import S3Server
+
+PART = 5 << 20
+
+
+@pytest.fixture
+def multipart(
+    paths: Paths, moto_s3: S3Server, moto_proxy: FaultProxy, aws_credentials: None
+) -> Iterator[tuple[str, bytes]]:
+    """An instance `s3` behind the proxy, with an object `x` of two parts; its bucket and content."""
+    bucket = moto_s3.new_bucket()
+    data = content(PART + 1000)
+    begun = moto_s3.admin.create_multipart_upload(Bucket=bucket, Key="x")
+    where = {"Bucket": bucket, "Key": "x", "UploadId": begun["UploadId"]}
+    bodies = [data[:PART], data[PART:]]
+    sent = [moto_s3.admin.upload_part(**where, PartNumber=n, Body=body) for n, body in enumerate(bodies, 1)]
+    parts = [{"PartNumber": n, "ETag": part["ETag"]} for n, part in enumerate(sent, 1)]
+    moto_s3.admin.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+    write_config(paths, s3=s3_instance(moto_s3, bucket, port=moto_proxy.port, timeout=10))
+    yield bucket, data
+    if paths.journal_file.exists():
+        queue = Queue(paths)
+        assert queue.stop_worker()
+        queue.close()
+
+
+def test_a_head_without_a_length_restores_the_whole_object(
+    cli: Cli, multipart: tuple[str, bytes], moto_proxy: FaultProxy, tmp_path: Path
+):
+    target = tmp_path / "x"
+    target.write_bytes(b"an older copy")
+    rule = moto_proxy.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
+    result = cli("download", "--provider", "s3", "x", "--to", str(target))
+    assert result.code == 0, result.err
+    assert rule.hits
+    assert target.read_bytes() == multipart[1]
+
+
+@pytest.mark.parametrize("told", ["0", "1000"])
+def test_a_head_with_another_length_leaves_the_older_copy(
+    cli: Cli, multipart: tuple[str, bytes], moto_proxy: FaultProxy, tmp_path: Path, told: str
+):
+    target = tmp_path / "x"
+    target.write_bytes(b"an older copy")
+    moto_proxy.fault(hostile.odd(hostile.having("Content-Length", told)), hostile.heads, times=None)
+    result = cli("download", "--provider", "s3", "x", "--to", str(target))
+    assert result.code == ExitCode.INTEGRITY, result.err
+    assert target.read_bytes() == b"an older copy"
+    assert "bytes" in result.err
+
+
+def test_an_upload_is_not_called_done_by_a_size_that_nobody_told(
+    cli: Cli, multipart: tuple[str, bytes], moto_proxy: FaultProxy
+):
+    moto_proxy.fault(hostile.odd(hostile.having("Content-Length", "512")), hostile.heads, times=None)
+    result = cli("test-providers", "s3")
+    assert result.code == ExitCode.INTEGRITY
+    assert "512" in result.err

@@ -1,0 +1,168 @@
+"""Servers, and proxies in front of them, that are wrong about how long an object is: nothing is ever restored wrongly.
+
+Each oddity is an edit of the real server's replies (tests/servers/hostile.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from providers.errors import ProviderError
+from tests.contract.harness import Harness, Root, only
+from tests.contract.harnesses import HARNESSES
+from tests.contract.support import content
+from tests.contract.transfers import download, read
+from tests.servers import hostile
+from tests.servers.faults import Edit, Reply, SeenRequest
+
+WIRED = only(HARNESSES, lambda harness: harness.wire)
+SIZE = 3000
+OLDER = b"the user's older copy"
+
+
+def any_get(harness: Harness):
+    """Whatever brings bytes of an object; HEAD is none."""
+    return lambda request: harness.requests.read(request) and request.method != "HEAD"
+
+
+def ranged(edit: Edit) -> Edit:
+    return lambda reply: edit(reply) if reply.header("Content-Range") else reply
+
+
+def total(text: str) -> Edit:
+    return ranged(hostile.respelt("Content-Range", lambda told: f"{told.partition('/')[0]}/{text}"))
+
+
+def shifted(reply: Reply) -> Reply:
+    told, _, whole = reply.header("Content-Range").removeprefix("bytes ").partition("/")
+    first, _, last = told.partition("-")
+    return reply.having("Content-Range", f"bytes {int(first) + 1}-{int(last) + 1}/{whole}")
+
+
+BOASTS = {
+    "a longer object": total("16777216"),
+    "a shorter object": total("5"),
+    "an unknown total": total("*"),
+    "other positions": ranged(shifted),
+    "no positions": ranged(hostile.without("Content-Range")),
+    "no range at all": ranged(hostile.respelt("Content-Range", lambda told: "rabbits 0-9/10")),
+    "a range of nothing": ranged(hostile.respelt("Content-Range", lambda told: "bytes */3000")),
+}
+
+
+@WIRED
+@pytest.mark.parametrize("boast", BOASTS)
+def test_a_range_that_is_not_what_was_asked_for_is_never_believed(
+    harness: Harness, root: Root, tmp_path: Path, boast: str
+) -> None:
+    root.plant({"x": content(SIZE)})
+    target = tmp_path / "target"
+    target.write_bytes(OLDER)
+    rule = root.wired.fault(hostile.odd(BOASTS[boast]), any_get(harness), times=None)
+    try:
+        download(root.connect(max_retries=0), "x", target)
+    except ProviderError as error:
+        assert error.kind in {"integrity", "unsupported"}  # noqa: PT017 - a whole answer may as well be taken for one
+        assert target.read_bytes() == OLDER
+    else:
+        assert boast == "no positions"
+        assert target.read_bytes() == content(SIZE)
+    assert rule.hits
+
+
+def in_json(names: tuple[bytes, ...], size: bytes) -> Edit:
+    """The size in a JSON answer, whatever the service calls it, quoted or not."""
+
+    def spell(data: bytes) -> bytes:
+        for name in names:
+            for form in (b'"%b": %d', b'"%b":%d', b'"%b": "%d"', b'"%b":"%d"'):
+                quote = b'"' if form.endswith(b'"') else b""
+                data = data.replace(form % (name, SIZE), b'"%b": %b%b%b' % (name, quote, size, quote))
+        return data
+
+    return hostile.body(spell)
+
+
+def lies(size: int) -> Edit:
+    """Every way in which a service tells the size of an object, but the one of a GET that brings it."""
+    json = in_json((b"size", b"contentLength"), b"%d" % size)
+
+    def edit(reply: Reply) -> Reply:
+        if reply.header("Content-Type").startswith("application/json"):
+            return json(reply)
+        return reply.having("Content-Length", str(size)) if reply.header("Content-Length") == str(SIZE) else reply
+
+    return edit
+
+
+@WIRED
+@pytest.mark.parametrize("told", [0, 1000, SIZE + 1])
+def test_a_size_that_is_not_the_object_s_restores_nothing(
+    harness: Harness, root: Root, tmp_path: Path, told: int
+) -> None:
+    root.plant({"x": content(SIZE)})
+    target = tmp_path / "target"
+    target.write_bytes(OLDER)
+
+    def tells_size(request: SeenRequest) -> bool:
+        return request.method == "HEAD" or not harness.requests.read(request)
+
+    rule = root.wired.fault(hostile.odd(lies(told)), tells_size, times=None)
+    provider = root.connect(max_retries=0)
+    assert provider.stat("x").size_bytes == told
+    with pytest.raises(ProviderError) as caught:
+        download(provider, "x", target)
+    assert rule.hits
+    assert caught.value.kind == "integrity"
+    assert target.read_bytes() == OLDER
+
+
+@WIRED
+def test_a_head_without_a_length_is_no_empty_object(harness: Harness, root: Root, tmp_path: Path) -> None:
+    """Services that tell sizes in JSON have no such HEAD; nothing changes for them."""
+    data = content(SIZE)
+    root.plant({"x": data, "empty": b""})
+    root.wired.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
+    provider = root.connect(max_retries=0)
+    assert [provider.stat(key).size_bytes for key in ("x", "empty")] == [SIZE, 0]
+    download(provider, "x", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+
+
+@WIRED
+def test_an_empty_object_is_asked_for_before_it_counts_as_fetched(harness: Harness, root: Root, tmp_path: Path) -> None:
+    root.plant({"empty": b""})
+    provider = root.connect(max_retries=0)
+    root.wired.forget()
+    download(provider, "empty", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b""
+    assert root.wired.count(any_get(harness)) >= 1
+    assert read(provider, "empty", 0, 0) == b""
+
+
+@WIRED
+def test_set_up_finds_a_server_that_is_wrong_about_sizes(harness: Harness, root: Root) -> None:
+    def halved(reply: Reply) -> Reply:
+        told = reply.header("Content-Length")
+        return reply.having("Content-Length", "512") if told == "1024" else reply
+
+    json = hostile.body(
+        lambda data: (
+            data.replace(b'"size": 1024', b'"size": 512')
+            .replace(b'"size":1024', b'"size":512')
+            .replace(b'"size": "1024"', b'"size": "512"')
+            .replace(b'"contentLength": 1024', b'"contentLength": 512')
+            .replace(b"<Size>1024</Size>", b"<Size>512</Size>")
+        )
+    )
+    root.wired.fault(hostile.odd(halved), hostile.heads, times=None)
+    root.wired.fault(
+        hostile.odd(json), lambda seen: seen.method != "HEAD" and not harness.requests.read(seen), times=None
+    )
+    report = root.connect(max_retries=0).probe()
+    assert report.failure is not None
+    assert report.failure.kind == "integrity"
+    assert "512" in report.failure.message
+    assert root.stored() == {}

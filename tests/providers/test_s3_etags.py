@@ -1,0 +1,167 @@
+"""ETags in all the forms that servers and proxies give them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from providers.aws_s3 import etags, objects
+from providers.aws_s3.facts import ServerFacts
+from providers.errors import Conflict, ProviderError, Unsupported
+from providers.upload import UploadRequest
+from providers.window import MemoryBody
+from tests.contract.transfers import download, read, upload
+from tests.providers.s3_stub import error, stub
+
+DATA = b"what is stored"
+MD5 = hashlib.md5(DATA).hexdigest()
+FORMS = {
+    "quoted": f'"{MD5}"',
+    "unquoted": MD5,
+    "weak": f'W/"{MD5}"',
+    "weak, small w": f'w/"{MD5}"',
+    "weak, unquoted": f"W/{MD5}",
+    "upper case": f'"{MD5.upper()}"',
+    "upper case, unquoted": MD5.upper(),
+    "quoted twice": f'""{MD5}""',
+    "blanks": f' "{MD5}" ',
+    "blanks inside": f'" {MD5} "',
+    "of parts": f'"{MD5}-3"',
+    "weak, of parts": f'W/"{MD5}-3"',
+    "not an MD5": '"8f2c-opaque"',
+    "not an MD5, upper case": '"ABCopaque"',
+}
+
+
+class Store:
+    """One object whose ETag is always given in one form, and compared literally with If-Match."""
+
+    def __init__(self, form: str, *, conditional: bool = True) -> None:
+        self.form = form
+        self.conditional = conditional
+        self.data: bytes | None = DATA
+
+    def __call__(self, method, path, headers, body):
+        told = {"ETag": self.form} if self.form else {}
+        if method == "PUT":
+            self.data = body
+        if method in ("PUT", "DELETE"):
+            return 200 if method == "PUT" else 204, told, b""
+        if self.data is None:
+            return error(404, "NoSuchKey")
+        wanted = headers.get("if-match")
+        if wanted and self.conditional and wanted != self.form:
+            return error(412, "PreconditionFailed")
+        if "range" in headers:
+            first, last = (int(text) for text in headers["range"].removeprefix("bytes=").split("-"))
+            told |= {"Content-Range": f"bytes {first}-{last}/{len(self.data)}"}
+            return 206, told, self.data[first : last + 1]
+        return 200, told, self.data
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_was_stored_can_be_fetched_whatever_form_its_etag_has(tmp_path, form):
+    (tmp_path / "source").write_bytes(DATA)
+    with stub(Store(FORMS[form])) as server:
+        provider = server.provider(max_retries=0)
+        provider._facts = ServerFacts()
+        sent = upload(provider, tmp_path / "source", "x", replaces=False)
+        fetched = download(provider, "x", tmp_path / "target")
+        assert provider.stat("x").etag == sent.remote.etag == fetched.remote.etag
+        assert (tmp_path / "target").read_bytes() == DATA
+        server.seen.clear()
+        read(provider, "x", 0, 5, etag=sent.remote.etag)
+        assert len(server.seen) == 1, "what the server understands is not found out each time"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("conditional", [True, False])
+def test_another_version_is_a_conflict_whatever_form_its_etag_has(form, conditional):
+    store = Store(FORMS[form], conditional=conditional)
+    with stub(store) as server:
+        provider = server.provider(max_retries=0)
+        etag = provider.stat("x").etag
+        read(provider, "x", 0, 5, etag=etag)
+        store.form = FORMS[form].replace(MD5, "0" * 32).replace(MD5.upper(), "0" * 32).replace("opaque", "other")
+        with pytest.raises(Conflict, match="changed since it was looked at"):
+            read(provider, "x", 0, 5, etag=etag)
+
+
+@pytest.mark.parametrize(
+    ("told", "text", "md5", "composite"),
+    [
+        (f'"{MD5}"', MD5, MD5, ""),
+        (f'"{MD5.upper()}"', MD5, MD5, ""),
+        (f'W/"{MD5}"', MD5, "", ""),
+        (f'"{MD5}-12"', f"{MD5}-12", "", f"{MD5}-12"),
+        (f'W/"{MD5}-12"', f"{MD5}-12", "", ""),
+        (f'"{MD5}-"', f"{MD5}-", "", ""),
+        ("", "", "", ""),
+        ('""', "", "", ""),
+        ('"', "", "", ""),
+        ("W/", "", "", ""),
+        ('"Opaque"', "Opaque", "", ""),
+        ("x" * 100_000, "x" * 100_000, "", ""),
+    ],
+)
+def test_what_an_etag_means(told, text, md5, composite):
+    found = etags.parse(told)
+    assert (found.text, found.md5, found.composite) == (text, md5, composite)
+
+
+def test_a_weak_etag_is_no_checksum():
+    assert objects.checksums_of({"etag": f'W/"{MD5}"'}, ServerFacts()) == {}
+    assert objects.checksums_of({"etag": f'"{MD5.upper()}"'}, ServerFacts()) == {"md5": MD5}
+
+
+def test_a_service_without_etags_is_told_at_set_up_and_nothing_is_left_there():
+    class Bare(Store):
+        """Everything that a check asks, without an ETag anywhere."""
+
+        def __call__(self, method, path, headers, body):
+            if method == "DELETE":
+                self.data = None
+            if "list-type" in path:
+                return 200, {}, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+            return super().__call__(method, path, headers, body)
+
+    store = Bare("")
+    store.data = None
+    with stub(store) as server:
+        failure = server.provider(max_retries=0).probe().failure
+        assert failure is not None
+        assert (failure.kind, failure.code) == ("unsupported", "no_etag")
+        assert "no ETag" in failure.message
+        assert "PUT" in [method for method, *_ in server.seen]
+    assert store.data is None, "the probe was left behind"
+
+
+def test_a_part_without_an_etag_is_told_before_the_completion():
+    def answer(method, path, headers, body):
+        if method == "POST":
+            return 200, {}, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+        return 200, {}, b""
+
+    with stub(answer) as server:
+        request = UploadRequest(key="x", size_bytes=20 << 20, part_size_bytes=10 << 20)
+        session = server.provider().open_upload(request)
+        with pytest.raises(Unsupported, match="part 1: the service tells no ETag"):
+            session.send(request.part(0), MemoryBody(), {})
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "<Bucket>other</Bucket><Key>x</Key>",
+        "<Bucket>bucket</Bucket><Key>y</Key>",
+        "<Key>y</Key>",
+        "<Bucket>bucket</Bucket><Key>x</Key><UploadId></UploadId>",
+    ],
+)
+def test_an_upload_that_was_begun_of_something_else_is_not_ours(told):
+    upload_id = "" if "UploadId" in told else "<UploadId>u</UploadId>"
+    body = f"<InitiateMultipartUploadResult>{told}{upload_id}</InitiateMultipartUploadResult>".encode()
+    with stub(lambda *_: (200, {}, body)) as server, pytest.raises(ProviderError) as caught:
+        server.provider().open_upload(UploadRequest(key="x", size_bytes=20 << 20, part_size_bytes=10 << 20))
+    assert caught.value.kind == "integrity"
