@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Final
 
 from backup import config
@@ -11,6 +12,7 @@ from backup.paths import Paths
 from providers import registry
 from providers.secret import Secret
 
+_LOG: Final = logging.getLogger(__name__)
 _BEHAVIOUR: Final = frozenset(
     {
         "type", "enabled", "credentials_key", "container_type", "username", "region", "max_retries", "retry_delay",
@@ -20,6 +22,22 @@ _BEHAVIOUR: Final = frozenset(
 )  # fmt: skip
 """Settings that say how, or as whom, but not where. Keys are rotated, and a wrong region corrected, while items
 wait."""
+
+
+def location_of(place: Place) -> str:
+    """`BaseProvider.place` of settings that were noted when something was queued; '' when their service cannot be
+    loaded, or will not be made of them alone."""
+    try:
+        return registry.load(place.type)(json.loads(place.settings)).place
+    except Exception as error:  # a plug-in may do anything there
+        _LOG.info("where %s pointed cannot be told: %s", place.instance, type(error).__name__)
+        return ""
+
+
+def same_settings(paths: Paths, place: Place) -> bool:
+    """Whether the instance is configured just as it was when something was queued."""
+    now = place_of(paths, place.instance)
+    return (now.type, now.container, now.settings) == (place.type, place.container, place.settings)
 
 
 def place_of(paths: Paths, instance: str) -> Place:

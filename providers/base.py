@@ -71,8 +71,22 @@ class BaseProvider(ABC):
     @property
     @abstractmethod
     def location(self) -> str:
-        """Where objects go: type, endpoint, account and container in one line without secrets. Two instances with equal
-        locations hold the same objects."""
+        """Where objects go and as whom, in one line for a person, without secrets."""
+
+    @property
+    def place(self) -> str:
+        """Where objects go: type, endpoint, container and prefix, in a form of which there is only one, and never as
+        whom: keys are rotated. Two instances hold the same objects when their places are equal and `same_account` says
+        so of their accounts. Never reaches the network."""
+        return self.location
+
+    def account(self) -> str:
+        """Whose the place is, where the service tells that; else ''. Asks the service. Raises ProviderError."""
+        return ""
+
+    def same_account(self, one: str, other: str) -> bool:
+        """Whether what `account` said at two times can mean the same; '' stands for not known."""
+        return not one or not other or one == other
 
     @property
     def deletion(self) -> Deletion:

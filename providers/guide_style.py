@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
+from providers.addresses import normal_address
 from providers.base import BaseProvider, RangeReader
 from providers.cancel import CancelToken
 from providers.capabilities import Capabilities
@@ -138,6 +139,14 @@ class GuideStyle(BaseProvider):
         own = self.settings
         user = getattr(own, "username", "")
         return f"{self.name}:{f'{user}@' if user else ''}{own.container}"
+
+    @property
+    def place(self) -> str:
+        """What its settings say of where; `username` is a key, and may be replaced."""
+        own = self.settings
+        address = str(getattr(own, "endpoint_url", "") or "")
+        prefix = str(getattr(own, "prefix", "") or "").strip("/")
+        return f"{self.name}{f' {normal_address(address)}' if address else ''}:{own.container} prefix={prefix}"
 
     # Reading
 

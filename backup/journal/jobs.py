@@ -102,9 +102,13 @@ def place(db: Connection, place_id: int) -> Place:
     return Place(**dict(row))
 
 
-def bind_place(tx: Connection, place_id: int, location: str) -> None:
-    """Fix the location of a place that was opened for the first time."""
-    tx.execute("UPDATE places SET location = ? WHERE id = ? AND location = ''", (location, place_id))
+def bind_place(tx: Connection, place_id: int, location: str, account: str = "") -> None:
+    """Fix the location of a place that was opened for the first time; and whose it is, as the service tells it now."""
+    tx.execute(
+        "UPDATE places SET location = CASE location WHEN '' THEN ?1 ELSE location END,"
+        " account = CASE ?2 WHEN '' THEN account ELSE ?2 END WHERE id = ?3",
+        (location, account, place_id),
+    )
 
 
 def job(db: Connection, job_id: int) -> Job:

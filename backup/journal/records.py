@@ -14,13 +14,15 @@ from providers.report import ErrorInfo
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where items go. `settings` holds the non-secret settings that decide about it, as JSON; `location` is
-    `BaseProvider.location`, empty until the worker opened the instance for the first time."""
+    `BaseProvider.place`, empty until the worker opened the instance for the first time, `account` that of the provider,
+    empty until the service has told it."""
 
     instance: str
     type: str
     container: str
     settings: str
     location: str = ""
+    account: str = ""
     id: int = 0
 
 

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from backup.journal import former_places
 from backup.model import FINAL_STATES, TRANSITIONS, ItemState, JobKind
 from providers.errors import InvalidConfiguration, PermissionDenied, ProviderError, QuotaExceeded
 from providers.os_errors import from_os_error
@@ -251,6 +252,12 @@ CREATE TRIGGER item_resized AFTER UPDATE OF size_bytes ON items WHEN OLD.size_by
 END;
 """
 
+_PLACES: Final = """
+-- Where, without the id of a key: keys are rotated. `account` is whose that is, as the service told it.
+ALTER TABLE places ADD COLUMN account TEXT NOT NULL DEFAULT '';
+UPDATE places SET account = former_account(location), location = former_place(location) WHERE location <> '';
+"""
+
 _ENVIRONMENTS: Final = """
 -- Variables of the command that queued a job, none of them a secret. Rows never change: jobs share them.
 CREATE TABLE environments (id INTEGER PRIMARY KEY, variables BLOB NOT NULL UNIQUE);
@@ -277,6 +284,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _LISTED,
     _ENVIRONMENTS,
     _READ_TWICE,
+    _PLACES,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""
 
@@ -356,6 +364,8 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, .
     """Bring the journal to the newest version, in one transaction; several processes may try at once."""
     if _version(connection) == len(migrations):
         return
+    for name, function in (("former_place", former_places.place_of), ("former_account", former_places.account_of)):
+        connection.create_function(name, 1, function, deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _version(connection)

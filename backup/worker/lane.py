@@ -231,7 +231,7 @@ class Lane:
         first = unit.group[0]
         watcher = None if first.job_kind is JobKind.DELETE else self._crew.board.enter(first.id, first.bytes_done)
         try:
-            with self.shared.used_for(first.place_id, first.environment_id) as provider:
+            with self.shared.used_for(first.place_id, first.environment_id, cancel=unit.cancel) as provider:
                 self._resize(provider)
                 if first.job_kind is JobKind.UPLOAD:
                     self.shared.learn(provider, unit.cancel)
@@ -375,7 +375,7 @@ class Lane:
                 transfer.discard_download(self._crew.journal, cleanup)
             else:
                 with (
-                    self.shared.used_for(cleanup.place_id, cleanup.environment_id) as provider,
+                    self.shared.used_for(cleanup.place_id, cleanup.environment_id, cancel=cancel) as provider,
                     sent_for(cleanup.item_id),
                 ):
                     transfer.abandon_upload(provider, self._crew.journal, cleanup, cancel)

@@ -17,7 +17,7 @@ from backup.journal import jobs
 from backup.worker.crew import Crew
 from providers.cancel import CancelToken
 from providers.context import ProviderContext
-from providers.errors import InvalidConfiguration
+from providers.errors import InvalidConfiguration, NotFound, PermissionDenied, Unsupported
 from providers.throttle import Limiter
 
 if TYPE_CHECKING:
@@ -40,6 +40,23 @@ class _Opened:
         self.users = 0
         self.retired = False
         self.places_ok: set[int] = set()
+        self._lock = threading.Lock()
+        self._account: str | None = None
+
+    def account(self, cancel: CancelToken) -> str:
+        """`BaseProvider.account`, asked once; '' where these credentials may not ask. Raises ProviderError."""
+        while not self._lock.acquire(timeout=_POLL_S):
+            cancel.check()
+        try:
+            if self._account is None:
+                try:
+                    self._account = self.provider.retry.run(self.provider.account, cancel)
+                except (PermissionDenied, Unsupported, NotFound) as error:
+                    _LOG.info("the service does not tell whose %s is: %s", self.provider.place, error)
+                    self._account = ""
+            return self._account
+        finally:
+            self._lock.release()
 
 
 class SharedProvider:
@@ -58,15 +75,18 @@ class SharedProvider:
         self._learnt: WeakSet[BaseProvider] = WeakSet()
 
     @contextmanager
-    def used_for(self, place_id: int, environment_id: int | None = None) -> Iterator[BaseProvider]:
-        """The provider, for as long as it is used, as the environment of the job wants it.
+    def used_for(
+        self, place_id: int, environment_id: int | None = None, *, cancel: CancelToken | None = None
+    ) -> Iterator[BaseProvider]:
+        """The provider, for as long as it is used, as the environment of the job wants it. The first user asks the
+        service whose the place is.
 
         Raises PlaceChanged when the instance no longer points where the place says, InvalidConfiguration when it is
         disabled or incomplete, CredentialStoreError, Unsupported.
         """
         opened = self._enter(environment_id)
         try:
-            self._check_place(opened, place_id)
+            self._check_place(opened, place_id, cancel or CancelToken())
             yield opened.provider
         finally:
             self._leave(opened)
@@ -165,23 +185,26 @@ class SharedProvider:
         _LOG.info("opened %s: %s", self.instance, provider.location)
         return provider
 
-    def _check_place(self, opened: _Opened, place_id: int) -> None:
+    def _check_place(self, opened: _Opened, place_id: int, cancel: CancelToken) -> None:
         if place_id in opened.places_ok:
             return
         with self._crew.journal.look() as db:
             place = jobs.place(db, place_id)
-        location = opened.provider.location
-        if place.location:
-            same = place.location == location
-        else:
-            now = places.place_of(self._crew.paths, self.instance)
-            same = (now.type, now.container, now.settings) == (place.type, place.container, place.settings)
-        if not same:
-            before = place.location or f"{place.type} {place.container}".strip()
-            raise PlaceChanged(
-                f"{self.instance} pointed to {before} when this was queued, and now points to {location}",
-                hint="Change it back and resume, or cancel and queue again.",
-            )
-        if not place.location:
-            self._crew.ledger.run(lambda tx: jobs.bind_place(tx, place_id, location))
+        provider, here = opened.provider, opened.provider.place
+        before = place.location or places.location_of(place)
+        if not before and places.same_settings(self._crew.paths, place):
+            before = here
+        if before != here:
+            raise self._changed(before or f"{place.type} {place.container}".strip(), here)
+        account = opened.account(cancel)
+        if not provider.same_account(place.account, account):
+            raise self._changed(f"{before} of {place.account}", f"that of {account}")
+        if not place.location or (account and account != place.account):
+            self._crew.ledger.run(lambda tx: jobs.bind_place(tx, place_id, here, account))
         opened.places_ok.add(place_id)
+
+    def _changed(self, before: str, now: str) -> PlaceChanged:
+        return PlaceChanged(
+            f"{self.instance} pointed to {before} when this was queued, and now points to {now}",
+            hint="Change it back and resume, or cancel and queue again.",
+        )

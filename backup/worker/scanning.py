@@ -92,7 +92,7 @@ class Scans:
         if job.order.kind is JobKind.UPLOAD:
             self._add(job, upload_items(job, self._destination(job, shared, cancel), cancel), cancel)
             return
-        with shared.used_for(job.place_id, job.environment_id) as provider:
+        with shared.used_for(job.place_id, job.environment_id, cancel=cancel) as provider:
             if job.order.kind is JobKind.DOWNLOAD:
                 found = download_items(job, lambda key: scan.walk_remote(provider, key, cancel))
             else:
@@ -122,7 +122,7 @@ class Scans:
             return scan.Destination.unknown()
         prefixes = [f"{job.order.to}{scan.top_name(folder)}/" for folder in folders]
         try:
-            with shared.used_for(job.place_id, job.environment_id) as provider:
+            with shared.used_for(job.place_id, job.environment_id, cancel=cancel) as provider:
                 return scan.Destination.listed(provider, prefixes, cancel, limit=_MOST_LISTED)
         except Cancelled:
             raise

@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
+from providers.addresses import aws_partition, normal_address
 from providers.aws_s3 import etags, objects
 from providers.aws_s3.addresses import aws_url, normal_prefix
 from providers.aws_s3.credentials import KeySource
@@ -109,6 +110,12 @@ class S3Provider(BaseProvider):
         where = self._endpoint_url or f"AWS {self._own.region or 'default region'}"
         prefix = f" prefix={self._prefix}" if self._prefix else ""
         return f"aws_s3 {where} bucket={self._own.container}{prefix} id={self._keys.described}"
+
+    @property
+    def place(self) -> str:
+        """Without the region, which may be corrected: on AWS a name of a bucket means one bucket everywhere."""
+        where = aws_partition(self._endpoint_url, self._own.region) or normal_address(self._endpoint_url)
+        return f"aws_s3 {where} bucket={self._own.container} prefix={self._prefix}"
 
     @property
     def _wire(self) -> Wire:

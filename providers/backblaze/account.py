@@ -81,6 +81,11 @@ class Account:
             found: dict[str, Any] = self._session.account_info.get_allowed()
             return found
 
+    @property
+    def account_id(self) -> str:
+        with self.session():
+            return str(self._session.account_info.get_account_id())
+
     @contextmanager
     def session(self, calls: Calls | None = None) -> Iterator[Any]:
         """The SDK's session, signed in. What it raises leaves as ProviderError; its requests belong to `calls`."""

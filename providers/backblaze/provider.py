@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Any, ClassVar, Final, cast
 from urllib.parse import urlsplit
 
+from providers.addresses import normal_address
 from providers.backblaze import files, replies, versions
 from providers.backblaze.account import REALM, Account
 from providers.backblaze.learning import Learner
@@ -97,6 +98,14 @@ class BackblazeProvider(BaseProvider):
         prefix = f" prefix={self._prefix}" if self._prefix else ""
         where = f"{self._account.realm} bucket={self._own.container}{prefix}"
         return f"backblaze {where} id={self._own.application_key_id}"
+
+    @property
+    def place(self) -> str:
+        return f"backblaze {normal_address(self._account.realm)} bucket={self._own.container} prefix={self._prefix}"
+
+    def account(self) -> str:
+        """The account's id, which comes with signing in."""
+        return self._account.account_id
 
     @property
     def deletion(self) -> Deletion:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, cast
 
+from providers.addresses import normal_address
 from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities
 from providers.connection import Calls, checked_endpoint
@@ -78,6 +79,34 @@ class DropboxProvider(BaseProvider):
         account = f" account={self._own.account_id}" if self._own.account_id else ""
         where = self._endpoint_url or "Dropbox"
         return f"dropbox {where} app={self._own.app_key}{account} folder={folded(self._folders.root) or '/'}"
+
+    @property
+    def place(self) -> str:
+        where = normal_address(self._endpoint_url) if self._endpoint_url else "Dropbox"
+        return f"dropbox {where} folder={folded(self._folders.root) or '/'}"
+
+    def account(self) -> str:
+        """Whose Dropbox, by which app (it may have a folder of its own), in which root; and the folder's id, which is
+        the same whichever app asks."""
+        told = self._wire.ask(Request("users/get_current_account", about="account"), Calls()).json()
+        account_id, root = str(told.get("account_id") or ""), told.get("root_info")
+        if self._own.account_id and account_id and account_id != self._own.account_id:
+            raise wrong_account("Dropbox", self._own.account_id, account_id)
+        root_id = root.get("root_namespace_id") if isinstance(root, dict) else ""
+        folder = self._folders.metadata(self._folders.root, self._folders.root) if self._folders.root else None
+        folder_id = folder.get("id") if folder else ""
+        return f"{account_id} app={self._own.app_key} root={root_id or ''} folder={folder_id or ''}"
+
+    def same_account(self, one: str, other: str) -> bool:
+        """The same account, and in it the same folder: known by its id, else by app and root together."""
+        if not one or not other:
+            return True
+        then, now = (dict(item.partition("=")[::2] for item in f"id={text}".split(" ")) for text in (one, other))
+        known = [name for name in then if then[name] and now.get(name)]
+        differing = {name for name in known if then[name] != now[name]}
+        if "id" in differing:
+            return False
+        return not differing & {"app", "root"} or ("folder" in known and "folder" not in differing)
 
     @property
     def _wire(self) -> Wire:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
+from providers.addresses import normal_address
 from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities, Deletion
 from providers.connection import checked_endpoint
@@ -114,6 +115,16 @@ class GoogleDriveProvider(BaseProvider):
         where = "" if self._api_url == API_URL else f" {self._api_url}"
         drive = f"shared drive {self._own.shared_drive_id}" if self._own.shared_drive_id else "My Drive"
         return f"google_drive{where} of {self._tokens.described}: {drive} folder={self._own.container.strip('/')}"
+
+    @property
+    def place(self) -> str:
+        where = "" if self._api_url == API_URL else f" {normal_address(self._api_url)}"
+        drive = f"shared drive {self._own.shared_drive_id}" if self._own.shared_drive_id else "My Drive"
+        return f"google_drive{where}: {drive} folder={self._own.container.strip('/')}"
+
+    def account(self) -> str:
+        """The address of who is signed in, for My Drive; a shared drive is the same for all its members."""
+        return "" if self._own.shared_drive_id else _account(self._about()).casefold()
 
     @property
     def _container(self) -> Path:

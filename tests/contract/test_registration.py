@@ -66,3 +66,17 @@ def test_the_location_tells_containers_apart_and_no_secret(harness, root):
 def _declared(harness, capabilities):
     found = msgspec.structs.asdict(capabilities)
     return {name: value for name, value in found.items() if name not in harness.limits.container_specific}
+
+
+def test_the_place_is_the_same_under_another_key(harness, root):
+    here = root.connect()
+    assert root.connect(**harness.missing_container).place != here.place
+    assert root.connect(**harness.wrong_credentials).place == here.place
+    assert not any(secret in here.place for secret in root.secrets)
+
+
+def test_whose_the_place_is_stays_the_same(root):
+    one, other = root.connect().account(), root.connect().account()
+    assert one == other
+    assert root.connect().same_account(one, other)
+    assert root.connect().same_account("", one)
