@@ -24,8 +24,8 @@ def add_job(
 ) -> int:
     """A new job, still to be scanned; returns its id. `variables`: of the environment that it was checked in."""
     row = tx.execute(
-        "INSERT INTO jobs (kind, instance, place_id, title, destination, request, created_at, scanning,"
-        " environment_id) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?) RETURNING id",
+        "INSERT INTO jobs (kind, instance, place_id, title, destination, request, created_at, scanning)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, 1) RETURNING id",
         (
             order.kind,
             place.instance,
@@ -34,10 +34,11 @@ def add_job(
             to_bytes(destination),
             pack(order),
             now,
-            None if variables is None else _environment_id(tx, variables),
         ),
     ).fetchone()
     job_id = int(row["id"])
+    if variables is not None:
+        tx.execute("UPDATE jobs SET environment_id = ? WHERE id = ?", (_environment_id(tx, variables), job_id))
     tx.executemany(
         "INSERT INTO counts (job_id, kind, state) VALUES (?, ?, ?)",
         [(job_id, order.kind, state) for state in ItemState],
@@ -66,6 +67,12 @@ def _environment_id(tx: Connection, variables: Mapping[str, str]) -> int:
     return int(tx.execute("SELECT id FROM environments WHERE variables = ?", (packed,)).fetchone()["id"])
 
 
+def environment_of(db: Connection, job_id: int) -> int | None:
+    """The environment that a job is carried out in; None: the worker's own."""
+    row = db.execute("SELECT environment_id FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return None if row is None else row["environment_id"]
+
+
 def variables(db: Connection, environment_id: int) -> dict[str, str]:
     """What an environment holds; nothing when there is none of that id."""
     row = db.execute("SELECT variables FROM environments WHERE id = ?", (environment_id,)).fetchone()
@@ -85,10 +92,7 @@ def take_over(tx: Connection, job_ids: Iterable[int], found: Mapping[str, str]) 
     """Jobs that somebody wants to be tried again, in an environment of their own: what is set there counts from now
     on, what is not stays as it was."""
     for job_id in job_ids:
-        row = tx.execute("SELECT environment_id FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        if row is None:
-            continue
-        before = row["environment_id"]
+        before = environment_of(tx, job_id)
         known = {} if before is None else variables(tx, before)
         now = _environment_id(tx, {**known, **found})
         if now != before:
@@ -131,13 +135,7 @@ def is_scanning(db: Connection, job_id: int) -> bool:
 
 
 def _job(row: Row) -> Job:
-    return Job(
-        id=row["id"],
-        instance=row["instance"],
-        place_id=row["place_id"],
-        environment_id=row["environment_id"],
-        order=unpack(row["request"], Order),
-    )
+    return Job(id=row["id"], instance=row["instance"], place_id=row["place_id"], order=unpack(row["request"], Order))
 
 
 def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float) -> int:

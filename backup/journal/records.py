@@ -49,8 +49,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     place_id: int
     order: Order
-    environment_id: int | None = None
-    """What `jobs.variables` knows; None: the worker's own."""
 
 
 class NewItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +84,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     begun: bool
     """A checkpoint of an earlier attempt is there."""
     environment_id: int | None = None
+    """What `jobs.variables` knows; None: the worker's own."""
 
 
 class Ending(StrEnum):

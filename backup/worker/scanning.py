@@ -92,12 +92,16 @@ class Scans:
         if job.order.kind is JobKind.UPLOAD:
             self._add(job, upload_items(job, self._destination(job, shared, cancel), cancel), cancel)
             return
-        with shared.used_for(job.place_id, job.environment_id, cancel=cancel) as provider:
+        with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
             if job.order.kind is JobKind.DOWNLOAD:
                 found = download_items(job, lambda key: scan.walk_remote(provider, key, cancel))
             else:
                 found = delete_items(job, lambda key: scan.walk_remote(provider, key, cancel))
             self._add(job, scan.batches(found, scan.BATCH), cancel)
+
+    def _environment(self, job: Job) -> int | None:
+        with self._crew.journal.look() as db:
+            return jobs.environment_of(db, job.id)
 
     def _add(self, job: Job, batches: Iterable[list[NewItem]], cancel: CancelToken) -> None:
         now = self._crew.chances.now
@@ -122,7 +126,7 @@ class Scans:
             return scan.Destination.unknown()
         prefixes = [f"{job.order.to}{scan.top_name(folder)}/" for folder in folders]
         try:
-            with shared.used_for(job.place_id, job.environment_id, cancel=cancel) as provider:
+            with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
                 return scan.Destination.listed(provider, prefixes, cancel, limit=_MOST_LISTED)
         except Cancelled:
             raise

@@ -199,10 +199,10 @@ def test_an_item_and_a_cleanup_know_the_environment_of_their_job(tmp_path: Path)
         tx.execute("INSERT INTO cleanups (item_id, instance) VALUES (?, 'cloud')", (claimed[0].id,))
         assert [cleanup.environment_id for cleanup in work.due_cleanups(tx, now=1)] == [first]
         jobs.take_over(tx, ids[2:], {"HTTPS_PROXY": NOBODY})
-        taken = [jobs.job(tx, job_id).environment_id for job_id in ids[2:]]
+        taken = [jobs.environment_of(tx, job_id) for job_id in ids[2:]]
         assert taken[0] == taken[1] is not None
         jobs.take_over(tx, ids[:1], {"AWS_PROFILE": "p"})
-        merged = jobs.job(tx, ids[0]).environment_id
+        merged = jobs.environment_of(tx, ids[0])
         assert merged is not None
         assert jobs.variables(tx, merged) == {**told, "AWS_PROFILE": "p"}
         with pytest.raises(sqlite3.IntegrityError):
