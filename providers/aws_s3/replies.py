@@ -63,8 +63,12 @@ _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
     503: errors.RateLimited,
     507: errors.QuotaExceeded,
 }
-_SPELT_ALSO: Final = {"InitiateMultipartUploadResult": "InitiateMultipartUpload"}
-"""Roots as they are documented, and as rclone's and other servers built on gofakes3 name them."""
+_SPELT_ALSO: Final = {
+    "InitiateMultipartUploadResult": "InitiateMultipartUpload",
+    "ListPartsResult": "ListPartsResponse",
+}
+"""Roots as they are documented, and as other servers name them: the first those built on gofakes3 (rclone), the second
+moto."""
 _ERROR_WITHIN: Final = 1024
 """The tag of an error stands at the beginning of a body, behind a declaration and perhaps a comment."""
 _SKEW_HINT: Final = "Set the clock of this machine (timedatectl set-ntp true); the credentials may well be right."
