@@ -138,6 +138,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """Downloads of which the service has no checksum, nor our history: two readings were equal."""
     error: ErrorInfo | None = None
     """Why the scan stopped short."""
+    paused: bool = False
+    """What it stands for is looked for no further until it is resumed."""
     held: ErrorInfo | None = None
     """Why nothing of it begins until somebody helps: credentials to unlock or to set. Once they are there it goes on by
     itself."""
@@ -285,6 +287,8 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What deleting means there, where this is a plan to delete."""
     complete: bool = True
     """False when counting was cut off; the numbers are then at least so many."""
+    found: str = ""
+    """Names what was found, for whoever queues this plan: the transfer then looks for nothing again."""
 
     @property
     def moves_nothing(self) -> bool:

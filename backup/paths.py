@@ -59,6 +59,11 @@ class Paths:
         return self.state_dir / "logs"
 
     @property
+    def plans_dir(self) -> Path:
+        """What plans have found, until their jobs take it up (`backup.findings`)."""
+        return self.state_dir / "plans"
+
+    @property
     def local_storage(self) -> Path:
         """Where the embedded local provider keeps objects until the user names a better disk."""
         return self.data_dir / "storage"

@@ -3,29 +3,32 @@ least'."""
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
+from backup import local_files
 from backup.download_targets import chosen_target, local_name
+from backup.findings import Finding
 from backup.model import Conflicts, ItemKind, JobKind, TransferPlan
-from backup.scan import Found, IsAFolder, upload_prefix, walk_local, walk_prefix, walk_remote
+from backup.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
-from providers.errors import InvalidName
+from providers.errors import InvalidName, NotFound
 from providers.objects import Page, RemoteFile
 from providers.os_errors import from_os_error
 
 LIMIT_S: Final = 5.0
 LIMIT_ENTRIES: Final = 100_000
 _NAMES_SHOWN: Final = 10
-_SINGLE_QUESTIONS: Final = 16
-"""Up to so many single files are looked up one by one; more in a listing of their folder."""
+_QUESTIONS_A_PAGE: Final = 10
+"""A page of a listing costs about as much as so many questions for one object (S3's price list: 12)."""
 _MTIME_SLACK_S: Final = 1.0
 
 T = TypeVar("T")
@@ -91,8 +94,22 @@ class _Tally(msgspec.Struct):
         )
 
 
+Keep = Callable[[list[Finding]], str]
+"""Keeps what was found for the transfer; returns what names it."""
+
+
+def _keep_nothing(found: list[Finding]) -> str:
+    return ""
+
+
 def upload(
-    provider: BaseProvider, instance: str, paths: list[Path], to: str, conflicts: Conflicts, cancel: CancelToken
+    provider: BaseProvider,
+    instance: str,
+    paths: list[Path],
+    to: str,
+    conflicts: Conflicts,
+    cancel: CancelToken,
+    keep: Keep = _keep_nothing,
 ) -> TransferPlan:
     """Raises NotFound when one of `paths` is not there, InvalidName for `to`, and what looking at the destination
     raises."""
@@ -103,8 +120,11 @@ def upload(
         except OSError as error:
             raise from_os_error(error, path) from error
     tally, local = _Tally(), _Budget(cancel)
+    everything: list[Found] = []
     files: dict[str, Found] = {}
-    for found in local.spend(entry for batch in walk_local(paths, cancel=cancel) for entry in batch):
+    real = [local_files.resolved(str(path)) for path in paths]
+    for found in local.spend(entry for batch in walk_local(real, cancel=cancel, resolved=True) for entry in batch):
+        everything.append(found)
         _count_local(tally, found)
         if found.kind is ItemKind.FILE and found.error is None:
             files[prefix + found.name] = found
@@ -113,12 +133,22 @@ def upload(
     if spellings:
         for name in remote.spend(_names(provider, prefix, cancel)):
             spellings.twin(name)
+    standing: set[str] = set()
     for file in _standing(provider, files, remote, cancel, spellings):
+        standing.add(file.key)
         if conflicts is not Conflicts.SKIP_UNCHANGED or _differs(file, files[file.key]):
             tally.replaced.append(file.key)
     tally.clashes = [key for key in files if spellings and spellings.twin(key)]
     complete = not (local.exhausted or remote.exhausted)
-    return tally.plan(JobKind.UPLOAD, instance, f"{instance}:{prefix or '/'}", complete=complete)
+    plan = tally.plan(JobKind.UPLOAD, instance, f"{instance}:{prefix or '/'}", complete=complete)
+    if local.exhausted:
+        return plan
+    elsewhere = None if remote.exhausted else False
+    found_all = [
+        Finding(source="", local=each, replaces=True if prefix + each.name in standing else elsewhere)
+        for each in everything
+    ]
+    return msgspec.structs.replace(plan, found=keep(found_all))
 
 
 def _count_local(tally: _Tally, found: Found) -> None:
@@ -142,24 +172,53 @@ def _standing(
     cancel: CancelToken,
     spellings: Spellings | None = None,
 ) -> Iterator[RemoteFile]:
-    """Those objects that stand where the files would go. `spellings` learns of all that are seen."""
-    single = [key for key, found in files.items() if "/" not in found.name]
-    if len(single) > _SINGLE_QUESTIONS:
-        folder = single[0].rpartition("/")[0]
-        yield from _among(files, budget.spend(_level(provider, f"{folder}/" if folder else "", cancel)))
-    else:
-        for key in single:
-            yield from _among({key: files[key]}, budget.spend(_level(provider, key, cancel)))
-    for prefix in sorted({_top(key, found) for key, found in files.items() if "/" in found.name}):
-        for file in budget.spend(walk_prefix(provider, prefix, cancel)):
-            if spellings:
+    """Those objects that stand where the files would go. `spellings` learns of all that are seen.
+
+    They are looked for in listings, and where these go on for longer than asking would take, one by one: a few files
+    may stand beside millions of objects.
+    """
+    left = set(files)
+    pages = math.inf if spellings is not None else 1 + len(files) // _QUESTIONS_A_PAGE
+    for page in _listings(provider, files, pages, cancel):
+        if page is None:
+            break
+        for file in budget.spend(page.files):
+            if spellings is not None:
                 spellings.twin(file.key)
-            if file.key in files:
+            if file.key in left:
+                left.discard(file.key)
                 yield file
+        if budget.exhausted or not left:
+            return
+    else:
+        return
+    for key in budget.spend(sorted(left)):
+        try:
+            yield provider.retry.run(lambda at=key: provider.stat(at), cancel)  # type: ignore[misc]
+        except (NotFound, InvalidName):
+            continue
 
 
-def _among(files: dict[str, Found], listed: Iterable[RemoteFile]) -> Iterator[RemoteFile]:
-    return (file for file in listed if file.key in files)
+def _listings(
+    provider: BaseProvider, files: dict[str, Found], most: float, cancel: CancelToken
+) -> Iterator[Page | None]:
+    """Every place where one of the files would go, page by page; None at last where there were more than `most`."""
+    single = [key for key, found in files.items() if "/" not in found.name]
+    folders = {_top(key, found) for key, found in files.items() if "/" in found.name}
+    places = [(prefix, "") for prefix in sorted(folders)]
+    if single:
+        folder = single[0][: single[0].rfind("/") + 1]
+        places.insert(0, (single[0] if len(single) == 1 else folder, "/"))
+    for prefix, delimiter in places:
+        pages = _pages(provider, prefix, delimiter, cancel)
+        while most > 0 and (page := next(pages, None)) is not None:
+            most -= 1
+            yield page
+            if page.next_token is None:
+                break
+        else:
+            yield None
+            return
 
 
 def _top(key: str, found: Found) -> str:
@@ -186,21 +245,15 @@ class Spellings:
 
 def _names(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[str]:
     """Files and folders that stand in the folder `prefix`."""
-    for page in _pages(provider, prefix, cancel):
+    for page in _pages(provider, prefix, "/", cancel):
         yield from (file.key for file in page.files)
         yield from page.prefixes
 
 
-def _level(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[RemoteFile]:
-    """The objects that begin with `prefix`, without those in folders below it."""
-    for page in _pages(provider, prefix, cancel):
-        yield from page.files
-
-
-def _pages(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[Page]:
+def _pages(provider: BaseProvider, prefix: str, delimiter: str, cancel: CancelToken) -> Iterator[Page]:
     token: str | None = None
     while True:
-        page = provider.retry.run(lambda at=token: provider.scan(prefix, delimiter="/", token=at), cancel)  # type: ignore[misc]
+        page = provider.retry.run(lambda at=token: provider.scan(prefix, delimiter=delimiter, token=at), cancel)  # type: ignore[misc]
         yield page
         token = page.next_token
         if token is None:
@@ -217,27 +270,40 @@ def _differs(remote: RemoteFile, local: Found) -> bool:
 
 
 def download(
-    provider: BaseProvider, instance: str, keys: list[str], to: Path | str, cancel: CancelToken
+    provider: BaseProvider,
+    instance: str,
+    keys: list[str],
+    to: Path | str,
+    cancel: CancelToken,
+    keep: Keep = _keep_nothing,
 ) -> TransferPlan:
     """Raises NotFound for a key that is not there, or a prefix with nothing below it (IsAFolder for a folder that was
     not named as one), and Conflict where a file stands where a folder is needed."""
     root, folder = chosen_target(to, keys)
     tally, budget = _Tally(), _Budget(cancel)
+    found: list[Finding] = []
     for key, file in _remote(provider, keys, budget, cancel):
+        found.append(Finding(source=key, remote=file))
         target = _local_target(root, key, file.key) if folder else root
         _count_remote(tally, key, file)
         if target and os.path.lexists(target):
             tally.replaced.append(str(target))
-    return tally.plan(JobKind.DOWNLOAD, instance, str(root), complete=not budget.exhausted)
+    plan = tally.plan(JobKind.DOWNLOAD, instance, str(root), complete=not budget.exhausted)
+    return msgspec.structs.replace(plan, found=keep(found)) if plan.complete else plan
 
 
-def delete(provider: BaseProvider, instance: str, keys: list[str], cancel: CancelToken) -> TransferPlan:
+def delete(
+    provider: BaseProvider, instance: str, keys: list[str], cancel: CancelToken, keep: Keep = _keep_nothing
+) -> TransferPlan:
     """Raises as `download` does."""
     tally, budget = _Tally(), _Budget(cancel)
+    found: list[Finding] = []
     for key, file in _remote(provider, keys, budget, cancel):
+        found.append(Finding(source=key, remote=file))
         _count_remote(tally, key, file)
     plan = tally.plan(JobKind.DELETE, instance, instance, complete=not budget.exhausted)
-    return msgspec.structs.replace(plan, deletion=provider.deletion)
+    plan = msgspec.structs.replace(plan, deletion=provider.deletion)
+    return msgspec.structs.replace(plan, found=keep(found)) if plan.complete else plan
 
 
 def _count_remote(tally: _Tally, chosen: str, file: RemoteFile) -> None:

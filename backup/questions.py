@@ -15,10 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from backup import instances, plans
+from backup import instances, local_files, places, plans, scan
 from backup.authorize import Authorizations, Begun
 from backup.credentials import opening
-from backup.model import Conflicts, TransferPlan
+from backup.findings import Findings, Scope
+from backup.journal.records import Order
+from backup.model import Conflicts, JobKind, TransferPlan
 from backup.open_providers import OpenProviders
 from backup.paths import Paths
 from backup.questions_client import QuestionsClient
@@ -188,17 +190,31 @@ class Questions:
     ) -> TransferPlan:
         """Count what an upload would send and replace. Stops counting after 5 s or 100,000 entries (`complete`
         False)."""
+        sources = tuple(local_files.resolved(str(path)) for path in paths)
+        order = Order(kind=JobKind.UPLOAD, sources=sources, to=scan.upload_prefix(to))
         return self._plan(
-            instance, cancel, lambda provider, token: plans.upload(provider, instance, paths, to, conflicts, token)
+            instance,
+            cancel,
+            order,
+            lambda provider, token, keep: plans.upload(provider, instance, paths, to, conflicts, token, keep),
         )
 
     def plan_download(
         self, instance: str, keys: list[str], to: Path | str, *, cancel: CancelToken | None = None
     ) -> TransferPlan:
-        return self._plan(instance, cancel, lambda provider, token: plans.download(provider, instance, keys, to, token))
+        order = Order(kind=JobKind.DOWNLOAD, sources=tuple(keys))
+        return self._plan(
+            instance,
+            cancel,
+            order,
+            lambda provider, token, keep: plans.download(provider, instance, keys, to, token, keep),
+        )
 
     def plan_delete(self, instance: str, keys: list[str], *, cancel: CancelToken | None = None) -> TransferPlan:
-        return self._plan(instance, cancel, lambda provider, token: plans.delete(provider, instance, keys, token))
+        order = Order(kind=JobKind.DELETE, sources=tuple(keys))
+        return self._plan(
+            instance, cancel, order, lambda provider, token, keep: plans.delete(provider, instance, keys, token, keep)
+        )
 
     def close(self) -> None:
         """Close the providers and authorisations that were opened."""
@@ -215,11 +231,18 @@ class Questions:
         return _in_time(LIMIT_S, cancel, answer)
 
     def _plan(
-        self, instance: str, cancel: CancelToken | None, plan: Callable[[BaseProvider, CancelToken], TransferPlan]
+        self,
+        instance: str,
+        cancel: CancelToken | None,
+        order: Order,
+        plan: Callable[[BaseProvider, CancelToken, plans.Keep], TransferPlan],
     ) -> TransferPlan:
+        """What it finds is kept for whoever queues just this order."""
+
         def answer(token: CancelToken, _: OnStep) -> TransferPlan:
             with self._providers.of(instance) as provider:
-                return plan(provider, token)
+                scope = Scope.of(order, places.place_of(self._paths, instance))
+                return plan(provider, token, partial(Findings(self._paths).keep, scope))
 
         return _in_time(LIMIT_S, cancel, answer)
 

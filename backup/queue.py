@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Any, Final
 
 import msgspec
@@ -23,25 +22,25 @@ from backup import config, environment, instances, local_files, places, scan
 from backup.credentials import opening
 from backup.download_targets import chosen_target
 from backup.files import private_folder
-from backup.journal import Journal, items, jobs, views, work
+from backup.findings import Findings
+from backup.journal import Journal, controls, items, jobs, views, work
 from backup.journal.records import Event, Order
 from backup.live_feed import Feed, merge, with_live
 from backup.model import (
     Conflicts,
     InstanceState,
-    ItemState,
     ItemView,
     JobKind,
     JobView,
     QueueSnapshot,
+    TransferPlan,
 )
 from backup.paths import Paths
 from backup.rpc import Client, ConnectionLost, TimedOut
 from backup.worker import start
 from backup.worker.live import LiveState
 from providers.attributes import Restoring, current_umask
-from providers.errors import Cancelled, InvalidConfiguration, InvalidName, NotFound, Unsupported
-from providers.report import ErrorInfo
+from providers.errors import InvalidConfiguration, InvalidName, NotFound, Unsupported
 from providers.secret import Secret
 
 _ASK_S: Final = 1.0
@@ -74,7 +73,13 @@ class Queue:
     # Queueing
 
     def queue_upload(
-        self, instance: str, paths: Sequence[Path], to: str = "", *, conflicts: Conflicts = Conflicts.REPLACE
+        self,
+        instance: str,
+        paths: Sequence[Path],
+        to: str = "",
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        plan: TransferPlan | None = None,
     ) -> JobView:
         """`Service.queue_upload`."""
         self._refuse_unusable(instance, JobKind.UPLOAD)
@@ -86,7 +91,7 @@ class Queue:
         prefix = scan.upload_prefix(to)
         real = tuple(local_files.resolved(source) for source in sources)
         order = Order(kind=JobKind.UPLOAD, sources=real, to=prefix, conflicts=conflicts, resolved=True)
-        return self._add(instance, order, [scan.top_name(source) for source in sources], prefix or "/")
+        return self._add(instance, order, [scan.top_name(source) for source in sources], prefix or "/", plan)
 
     def queue_download(
         self,
@@ -96,6 +101,7 @@ class Queue:
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
         owner: bool = False,
+        plan: TransferPlan | None = None,
     ) -> JobView:
         """`Service.queue_download`."""
         self._refuse_unusable(instance, JobKind.DOWNLOAD)
@@ -112,13 +118,13 @@ class Queue:
             resolved=True,
             restoring=Restoring(owner=owner, umask=current_umask()),
         )
-        return self._add(instance, order, names, str(target))
+        return self._add(instance, order, names, str(target), plan)
 
-    def queue_delete(self, instance: str, keys: Sequence[str]) -> JobView:
+    def queue_delete(self, instance: str, keys: Sequence[str], *, plan: TransferPlan | None = None) -> JobView:
         """`Service.queue_delete`."""
         self._refuse_unusable(instance, JobKind.DELETE)
         order = Order(kind=JobKind.DELETE, sources=tuple(keys))
-        return self._add(instance, order, list(keys), instance)
+        return self._add(instance, order, list(keys), instance, plan)
 
     def _refuse_unusable(self, instance: str, kind: JobKind) -> None:
         info = instances.describe(self._paths, instance)
@@ -136,12 +142,16 @@ class Queue:
                 hint="Set encryption_enabled to false to store files unencrypted.",
             )
 
-    def _add(self, instance: str, order: Order, names: list[str], destination: str) -> JobView:
+    def _add(
+        self, instance: str, order: Order, names: list[str], destination: str, plan: TransferPlan | None
+    ) -> JobView:
         if not order.sources:
             raise InvalidName("nothing was chosen", hint="Name at least one file or folder.")
         title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         place = places.place_of(self._paths, instance)
         variables = environment.travelling(self._paths, instance)
+        if plan is not None and Findings(self._paths).claim(plan.found):
+            order = msgspec.structs.replace(order, found=plan.found)
         with self._journal.transaction() as tx:
             job_id = jobs.add_job(
                 tx, order, place, title=title, destination=destination, now=time.time(), variables=variables
@@ -215,43 +225,42 @@ class Queue:
 
     # Controls
 
-    def pause(self, item_ids: Iterable[int]) -> int:
-        return self._control(items.pause, item_ids)
+    def pause(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        return self._control(controls.pause, item_ids, jobs)
 
-    def resume(self, item_ids: Iterable[int]) -> int:
-        return self._control(items.resume, item_ids, lets_go=True)
+    def resume(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        return self._control(controls.resume, item_ids, jobs, lets_go=True)
 
-    def cancel(self, item_ids: Iterable[int]) -> int:
-        return self._control(items.cancel, item_ids)
+    def cancel(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        return self._control(controls.cancel, item_ids, jobs)
 
-    def retry(self, item_ids: Iterable[int]) -> int:
-        return self._control(items.retry, item_ids, lets_go=True)
+    def retry(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        return self._control(controls.retry, item_ids, jobs, lets_go=True)
 
-    def _control(self, control: Control, item_ids: Iterable[int], *, lets_go: bool = False) -> int:
-        ids = list(item_ids)
+    def _control(
+        self, control: Control, item_ids: Iterable[int], job_ids: Iterable[int], *, lets_go: bool = False
+    ) -> int:
         if not self._worker_alive():
             self._settle()
-        let_go = self._let_go(ids) if lets_go else {}
-        now = time.time()
+        chosen, whole = list(item_ids), list(job_ids)
+        let_go = self._let_go(chosen, whole) if lets_go else {}
         with self._journal.transaction() as tx:
-            changed = control(tx, ids, now=now)
-            if control is items.cancel:
-                _end_cancelled_scans(tx, ids)
-            for instance, (job_ids, variables) in let_go.items():
+            changed = control(tx, chosen, whole, now=time.time())
+            for instance, (jobs_there, variables) in let_go.items():
                 work.let_go(tx, instance)
-                jobs.take_over(tx, job_ids, variables)
+                jobs.take_over(tx, jobs_there, variables)
         if not start.is_serving(self._paths):
             self.ensure_worker()
         return changed
 
-    def _let_go(self, item_ids: list[int]) -> dict[str, tuple[set[int], dict[str, str]]]:
-        """By instance the jobs of these items, and what the environment that they are tried again in says."""
+    def _let_go(self, item_ids: list[int], job_ids: list[int]) -> dict[str, tuple[set[int], dict[str, str]]]:
+        """By instance these jobs and those of these items, and what the environment of now says."""
         with self._journal.look() as db:
-            found = views.jobs_by_instance(db, item_ids)
+            found = views.jobs_by_instance(db, item_ids, job_ids)
         known = config.load(self._paths).instances
         return {
-            instance: (job_ids, environment.travelling(self._paths, instance) if instance in known else {})
-            for instance, job_ids in found.items()
+            instance: (there, environment.travelling(self._paths, instance) if instance in known else {})
+            for instance, there in found.items()
         }
 
     def set_bandwidth(self, instance: str, bytes_per_s: int | None) -> None:
@@ -367,14 +376,6 @@ def _refuse_twins(names: list[str]) -> None:
         if name in seen:
             raise InvalidName(f"two of the chosen have the same name: '{name}'", hint="Queue them one after the other.")
         seen.add(name)
-
-
-def _end_cancelled_scans(tx: Connection, item_ids: list[int]) -> None:
-    """A job of which everything found so far is cancelled is not scanned on."""
-    for job_id in views.scanning_jobs_of(tx, item_ids):
-        counts = views.job(tx, job_id).counts
-        if sum(counts.values()) == counts[ItemState.CANCELLED]:
-            jobs.scan_ended(tx, job_id, ErrorInfo.of(Cancelled("cancelled while it was scanned")))
 
 
 @contextmanager

@@ -243,31 +243,22 @@ def walk_prefix(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Ite
 
 
 class Destination:
-    """What stands at an upload's destination already, so that not every file needs a question of its own."""
+    """What stands in the folders of an upload's destination already, as far as it is known by now, so that not every
+    file needs a question of its own. Safe from any thread."""
 
-    def __init__(self, sizes: dict[str, int], complete: bool) -> None:
-        self._sizes = sizes
-        self._complete = complete
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.complete = False
 
-    @classmethod
-    def unknown(cls) -> Destination:
-        return cls({}, False)
-
-    @classmethod
-    def listed(cls, provider: BaseProvider, prefixes: Iterable[str], cancel: CancelToken, *, limit: int) -> Destination:
-        """Lists at most `limit` objects; a listing that fails or goes on leaves the rest unknown."""
-        sizes: dict[str, int] = {}
-        try:
-            for prefix in prefixes:
-                for file in walk_prefix(provider, prefix, cancel):
-                    if len(sizes) >= limit:
-                        return cls(sizes, False)
-                    sizes[file.key] = file.size_bytes
-        except ProviderError:
-            cancel.check()
-            return cls(sizes, False)
-        return cls(sizes, True)
+    def look(self, provider: BaseProvider, prefixes: Iterable[str], cancel: CancelToken, *, limit: int) -> None:
+        """List at most `limit` objects; more than that leave the rest unknown. Raises ProviderError, Cancelled."""
+        for prefix in prefixes:
+            for file in walk_prefix(provider, prefix, cancel):
+                if len(self.keys) >= limit:
+                    return
+                self.keys.add(file.key)
+        self.complete = True
 
     def has(self, key: str) -> bool | None:
-        """None: not known."""
-        return True if key in self._sizes else False if self._complete else None
+        """None: not known (yet)."""
+        return True if key in self.keys else False if self.complete else None

@@ -21,6 +21,7 @@ from backup.model import (
     LocalEntry,
     QueueSnapshot,
     ServiceInfo,
+    TransferPlan,
 )
 from backup.paths import Paths
 from backup.store_service import StoreService
@@ -150,14 +151,21 @@ class Service(StoreService):
     # Queue. Each queueing method starts the worker when none runs.
 
     def queue_upload(
-        self, instance: str, paths: Sequence[Path], to: str = "", *, conflicts: Conflicts = Conflicts.REPLACE
+        self,
+        instance: str,
+        paths: Sequence[Path],
+        to: str = "",
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        plan: TransferPlan | None = None,
     ) -> JobView:
-        """Queue files and whole folders below the remote prefix `to`. A folder keeps its own name below `to`.
+        """Queue files and whole folders below the remote prefix `to`. A folder keeps its own name below `to`. What
+        the `plan` of just this has found is not looked for again; likewise below.
 
         Raises InvalidConfiguration (disabled, incomplete, unknown instance; encryption_enabled), NotFound, and
         InvalidName for a `to` with '..' in it.
         """
-        return self._queue.queue_upload(instance, paths, to, conflicts=conflicts)
+        return self._queue.queue_upload(instance, paths, to, conflicts=conflicts, plan=plan)
 
     def queue_download(
         self,
@@ -167,6 +175,7 @@ class Service(StoreService):
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
         owner: bool = False,
+        plan: TransferPlan | None = None,
     ) -> JobView:
         """Queue objects, and (keys ending in '/') everything below a prefix, into the folder `to`; a single key goes to
         that very path, unless `to` is a folder or says so (text with a final '/'). Raises Conflict where a file stands
@@ -174,11 +183,11 @@ class Service(StoreService):
 
         Files get the permission bits that were kept with them; with `owner` also owner, group, setuid, setgid and
         sticky."""
-        return self._queue.queue_download(instance, keys, to, conflicts=conflicts, owner=owner)
+        return self._queue.queue_download(instance, keys, to, conflicts=conflicts, owner=owner, plan=plan)
 
-    def queue_delete(self, instance: str, keys: Sequence[str]) -> JobView:
+    def queue_delete(self, instance: str, keys: Sequence[str], *, plan: TransferPlan | None = None) -> JobView:
         """Queue objects, and (keys ending in '/') everything below a prefix, for deletion."""
-        return self._queue.queue_delete(instance, keys)
+        return self._queue.queue_delete(instance, keys, plan=plan)
 
     def snapshot(self, *, offset: int = 0, limit: int = 200, job_id: int | None = None) -> QueueSnapshot:
         """The queue now, live progress of the worker included."""
@@ -195,20 +204,21 @@ class Service(StoreService):
         and going."""
         self._queue.follow(on_change, stop=stop, interval_s=interval_s)
 
-    def pause(self, item_ids: Iterable[int]) -> int:
-        """Pause what can be paused; how many were. A running item keeps what it has sent. Likewise the three below."""
-        return self._queue.pause(item_ids)
+    def pause(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        """Pause items, and jobs with all that they stand for, found or not; how many items that were (where a job has
+        none yet: how many jobs). A running item keeps what it has sent. Likewise the three below."""
+        return self._queue.pause(item_ids, jobs)
 
-    def resume(self, item_ids: Iterable[int]) -> int:
-        return self._queue.resume(item_ids)
+    def resume(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        return self._queue.resume(item_ids, jobs)
 
-    def cancel(self, item_ids: Iterable[int]) -> int:
+    def cancel(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
         """Takes effect within a second; unfinished upload sessions are removed at the service by the worker."""
-        return self._queue.cancel(item_ids)
+        return self._queue.cancel(item_ids, jobs)
 
-    def retry(self, item_ids: Iterable[int]) -> int:
+    def retry(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
         """Queue failed and cancelled items again."""
-        return self._queue.retry(item_ids)
+        return self._queue.retry(item_ids, jobs)
 
     def item_ids(self, job_id: int) -> list[int]:
         """All items of a job."""

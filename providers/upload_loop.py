@@ -231,8 +231,10 @@ class _Upload:
         )
 
     def _look_before_writing(self) -> None:
-        asked_of_server = self.only_if_absent and self._provider.capabilities.conditional_commit
-        if self.replaces is None and not asked_of_server:
+        """What the caller knows may be old: where something must not be replaced, and the server does not see to that,
+        it is not relied on."""
+        relied_on = not self.only_if_absent or self._provider.capabilities.conditional_commit
+        if self.replaces is None or not relied_on:
             self.replaces = self._retrying(lambda: stored.look(self._provider, self._key)) is not None
         if self.only_if_absent and self.replaces:
             raise Conflict(f"{self._key}: something of that name is already there")
@@ -284,6 +286,8 @@ class _Upload:
         receipts, resumed_bytes = self._sender.send_all(session, request, hasher, held, self.connections)
         local = hasher.finish()
         self._refuse_a_changed_file(request, local)
+        if self.only_if_absent and request.part_count > 1:
+            self._look_before_writing()  # it took a while
         if self._on_verify:
             self._on_verify()
         remote = self._retrying(lambda: stored.commit(self._provider, session, receipts, local, self._cancel))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -148,8 +149,8 @@ class BrowseScreen(ModeScreen):
         to = f"{target.owner} · {RemotePlace(target.instance, target.container, folder).where}"
         how = await self.app.push_screen_wait(ConfirmScreen[Conflicts](transfer_question(plan, to)))
         if how is not None:
-            queue = self.bridge.service.queue_upload
-            await self._queue(self.local, self.bridge.call(queue, target.instance, paths, folder, conflicts=how))
+            queue = partial(self.bridge.service.queue_upload, conflicts=how, plan=plan)
+            await self._queue(self.local, self.bridge.call(queue, target.instance, paths, folder))
 
     @work(exclusive=True, group="transfer")
     async def action_download(self) -> None:
@@ -163,8 +164,8 @@ class BrowseScreen(ModeScreen):
             return
         how = await self.app.push_screen_wait(ConfirmScreen[Conflicts](transfer_question(plan, target.where)))
         if how is not None:
-            queue = self.bridge.service.queue_download
-            await self._queue(self.remote, self.bridge.call(queue, source.instance, keys, into, conflicts=how))
+            queue = partial(self.bridge.service.queue_download, conflicts=how, plan=plan)
+            await self._queue(self.remote, self.bridge.call(queue, source.instance, keys, into))
 
     @work(exclusive=True, group="transfer")
     async def action_delete(self) -> None:
@@ -180,7 +181,8 @@ class BrowseScreen(ModeScreen):
             return
         question = delete_question(plan, f"{source.owner} · {source.where}")
         if await self.app.push_screen_wait(ConfirmScreen[bool](question)):
-            await self._queue(self.remote, self.bridge.call(self.bridge.service.queue_delete, source.instance, keys))
+            queue = partial(self.bridge.service.queue_delete, plan=plan)
+            await self._queue(self.remote, self.bridge.call(queue, source.instance, keys))
 
     def _any(self, entries: list[T], side: str) -> bool:
         if not entries:

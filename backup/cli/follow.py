@@ -146,7 +146,7 @@ class _Follower:
 def needs_help(job: JobView, items: list[ItemView]) -> bool:
     """Whether what is left of a job is paused, or waits for something that only a person can give: what is queued
     behind that waits too."""
-    if job.held and not job.counts.get(ItemState.RUNNING):
+    if (job.held or job.paused) and not job.counts.get(ItemState.RUNNING):
         return True
     if job.scanning or job.counts.get(ItemState.RUNNING):
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from sqlite3 import Connection, Row
+from typing import Final
 
 from backup.journal.records import Job, NewItem, Order, Place
 from backup.model import FINAL_STATES, ItemState
@@ -123,15 +124,30 @@ def job(db: Connection, job_id: int) -> Job:
     return _job(row)
 
 
+SCANNABLE: Final = (
+    "scanning AND NOT paused AND (kind = 'upload' OR NOT EXISTS (SELECT 1 FROM holds WHERE instance = jobs.instance))"
+)
+"""Jobs with something left to find. An upload is looked for on this machine, whatever its service does."""
+
+
 def jobs_to_scan(db: Connection) -> list[Job]:
-    """Oldest first; not of instances whose queue stands still."""
-    query = "SELECT * FROM jobs WHERE scanning AND instance NOT IN (SELECT instance FROM holds) ORDER BY id"
-    return [_job(row) for row in db.execute(query)]
+    """Oldest first."""
+    return [_job(row) for row in db.execute(f"SELECT * FROM jobs WHERE {SCANNABLE} ORDER BY id")]
+
+
+def unscanned(db: Connection) -> list[Job]:
+    """Every job that still stands for more than was found, paused ones too."""
+    return [_job(row) for row in db.execute("SELECT * FROM jobs WHERE scanning ORDER BY id")]
+
+
+def wanted_scans(db: Connection) -> set[int]:
+    """The jobs of which nobody has said that they should be scanned no further."""
+    return {row["id"] for row in db.execute("SELECT id FROM jobs WHERE scanning AND NOT paused")}
 
 
 def is_scanning(db: Connection, job_id: int) -> bool:
-    row = db.execute("SELECT scanning FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    return row is not None and bool(row["scanning"])
+    row = db.execute("SELECT scanning AND NOT paused FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _job(row: Row) -> Job:
@@ -168,11 +184,26 @@ def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float)
     return tx.total_changes - before
 
 
-def scan_ended(tx: Connection, job_id: int, error: ErrorInfo | None = None) -> None:
-    """`error`: why it stopped short."""
-    tx.execute(
-        "UPDATE jobs SET scanning = 0, error = ? WHERE id = ? AND scanning", (pack(error) if error else None, job_id)
+def pause_scan(tx: Connection, job_id: int, *, paused: bool) -> bool:
+    """Have a scan stand still, or go on; whether that changed something."""
+    query = "UPDATE jobs SET paused = ? WHERE id = ? AND scanning AND paused <> ?"
+    return tx.execute(query, (paused, job_id, paused)).rowcount > 0
+
+
+def learn_replaced(tx: Connection, job_id: int, standing: Iterable[str]) -> None:
+    """Of the files of folders that wait for their upload: under which names something stands already. About the others
+    it is then known that nothing does."""
+    unknown = "job_id = ? AND state = 'queued' AND replaces IS NULL AND kind = 'file'"
+    tx.executemany(
+        f"UPDATE items SET replaces = 1 WHERE {unknown} AND name = ?", ((job_id, to_bytes(name)) for name in standing)
     )
+    tx.execute(f"UPDATE items SET replaces = 0 WHERE {unknown} AND instr(name, X'2F')", (job_id,))
+
+
+def scan_ended(tx: Connection, job_id: int, error: ErrorInfo | None = None) -> bool:
+    """`error`: why it stopped short. Whether it was going on."""
+    query = "UPDATE jobs SET scanning = 0, error = ? WHERE id = ? AND scanning"
+    return tx.execute(query, (pack(error) if error else None, job_id)).rowcount > 0
 
 
 def open_jobs(db: Connection, instance: str) -> int:

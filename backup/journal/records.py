@@ -42,6 +42,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     resolved: bool = False
     """The links in local paths were followed when it was given: one that stands there later is not. Orders of earlier
     versions still have theirs."""
+    found: str = ""
+    """Names what its plan has found (`backup.findings`): the scan takes that up instead of looking again."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -277,6 +277,11 @@ END;
 UPDATE items SET proof = 'read_twice' WHERE job_kind = 'download' AND proof = 'read_back';
 """
 
+_PAUSED_SCANS: Final = """
+-- Whether the user wants the scan to stand still; what it has found already is paused item by item.
+ALTER TABLE jobs ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
     _HISTORY,
@@ -285,6 +290,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _ENVIRONMENTS,
     _READ_TWICE,
     _PLACES,
+    _PAUSED_SCANS,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""
 

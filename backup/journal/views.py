@@ -98,6 +98,7 @@ def _job_view(db: Connection, row: Row) -> JobView:
         read_twice=row["read_twice"],
         skipped_special=row["skipped_special"],
         error=_error(row["error"]),
+        paused=bool(row["scanning"] and row["paused"]),
         held=_held(db, row["instance"]) if row["scanning"] or row["open_items"] else None,
     )
 
@@ -163,26 +164,28 @@ def item_ids(db: Connection, job_id: int) -> list[int]:
     return [row["id"] for row in db.execute("SELECT id FROM items WHERE job_id = ? ORDER BY id", (job_id,))]
 
 
-def jobs_by_instance(db: Connection, item_ids: Iterable[int]) -> dict[str, set[int]]:
-    """The jobs of these items, by instance."""
+def jobs_by_instance(db: Connection, item_ids: Iterable[int], job_ids: Iterable[int] = ()) -> dict[str, set[int]]:
+    """These jobs and those of these items, by instance."""
+    query = (
+        "SELECT instance, id FROM jobs WHERE id IN (SELECT value FROM json_each(?)"
+        " UNION SELECT job_id FROM items WHERE id IN (SELECT value FROM json_each(?)))"
+    )
     found: dict[str, set[int]] = {}
-    for row in _picked(db, "items.instance, items.job_id", "items", item_ids):
-        found.setdefault(row["instance"], set()).add(row["job_id"])
+    for row in db.execute(query, (json.dumps(list(job_ids)), json.dumps(list(item_ids)))):
+        found.setdefault(row["instance"], set()).add(row["id"])
     return found
 
 
-def scanning_jobs_of(db: Connection, item_ids: Iterable[int]) -> set[int]:
-    """The jobs of these items that are still being scanned."""
+def scanning_jobs_of(db: Connection, item_ids: Iterable[int]) -> dict[int, int]:
+    """The jobs that are still being scanned of those of these items that have not ended, and how many these are."""
     if not db.execute("SELECT scanning FROM totals").fetchone()[0]:
-        return set()
-    scanned = "items JOIN jobs ON jobs.id = items.job_id AND scanning"
-    return {row["job_id"] for row in _picked(db, "items.job_id", scanned, item_ids)}
-
-
-def _picked(db: Connection, column: str, table: str, item_ids: Iterable[int]) -> list[Row]:
-    packed = json.dumps(list(item_ids))
-    query = f"SELECT DISTINCT {column} FROM {table} WHERE items.id IN (SELECT value FROM json_each(?))"
-    return db.execute(query, (packed,)).fetchall()
+        return {}
+    rows = db.execute(
+        "SELECT job_id, count(*) AS open FROM items JOIN jobs ON jobs.id = items.job_id AND scanning"
+        " WHERE items.id IN (SELECT value FROM json_each(?)) AND finished_at IS NULL GROUP BY job_id",
+        (json.dumps(list(item_ids)),),
+    )
+    return {row["job_id"]: row["open"] for row in rows}
 
 
 def _item_views(db: Connection, rows: list[Row]) -> list[ItemView]:

@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from sqlite3 import Connection
 from typing import Final
 
+from backup.journal.jobs import SCANNABLE
 from backup.journal.records import Cleanup, Hold
 from backup.model import JobKind
 from backup.packing import pack, to_name, unpack
 from providers.report import ErrorInfo
 
 _HELD: Final = "SELECT 1 FROM holds WHERE holds.instance = items.instance"
-_HELD_JOB: Final = "SELECT 1 FROM holds WHERE holds.instance = jobs.instance"
 Calls = Mapping[int, Mapping[tuple[str, str], int]]
 """Requests by the item that they were sent for (0: none), and then by instance and kind."""
+CLEANUPS_AT_ONCE: Final = 16
+"""So many of one instance are tried at the same time."""
 MAX_CLEANUPS: Final = 8
 """Tries to remove what a cancelled item left, before it is left to the next worker."""
 
@@ -94,13 +96,15 @@ def let_go(tx: Connection, instance: str) -> None:
 # Clean-ups
 
 
-def due_cleanups(db: Connection, *, now: float, limit: int = 100) -> list[Cleanup]:
+def due_cleanups(db: Connection, *, now: float) -> list[Cleanup]:
+    """Of each instance the oldest few, so that none waits behind another's."""
     rows = db.execute(
-        "SELECT item_id, cleanups.instance, place_id, job_kind, local_path, cleanups.attempts,"
-        " (SELECT environment_id FROM jobs WHERE jobs.id = job_id) AS environment_id FROM cleanups"
-        " JOIN items ON items.id = item_id WHERE cleanups.wait_until <= ? AND cleanups.attempts < ?"
-        " ORDER BY item_id LIMIT ?",
-        (now, MAX_CLEANUPS, limit),
+        "SELECT item_id, due.instance, place_id, job_kind, local_path, due.attempts,"
+        " (SELECT environment_id FROM jobs WHERE jobs.id = job_id) AS environment_id FROM (SELECT *,"
+        " row_number() OVER (PARTITION BY instance ORDER BY item_id) AS place FROM cleanups"
+        " WHERE wait_until <= ? AND attempts < ?) AS due JOIN items ON items.id = item_id"
+        " WHERE place <= ? ORDER BY item_id",
+        (now, MAX_CLEANUPS, CLEANUPS_AT_ONCE),
     )
     return [
         Cleanup(
@@ -159,7 +163,7 @@ def is_busy(db: Connection) -> bool:
     """Whether there is something that a worker could do now, or knows when it can."""
     return bool(
         db.execute(
-            f"SELECT EXISTS (SELECT 1 FROM jobs WHERE scanning AND NOT EXISTS ({_HELD_JOB}))"
+            f"SELECT EXISTS (SELECT 1 FROM jobs WHERE {SCANNABLE})"
             " OR EXISTS (SELECT 1 FROM items WHERE state = 'running' AND finished_at IS NULL)"
             f" OR EXISTS (SELECT 1 FROM items WHERE state = 'queued' AND NOT EXISTS ({_HELD}))"
             " OR EXISTS (SELECT 1 FROM items WHERE state = 'waiting' AND wait_until IS NOT NULL)"
@@ -174,7 +178,7 @@ def has_work(db: Connection) -> bool:
     """Whether a worker is worth starting: a new one also tries again what waits for credentials."""
     held = (
         "SELECT EXISTS (SELECT 1 FROM items WHERE state IN ('queued', 'waiting') AND finished_at IS NULL)"
-        " OR EXISTS (SELECT 1 FROM jobs WHERE scanning) OR EXISTS (SELECT 1 FROM cleanups)"
+        " OR EXISTS (SELECT 1 FROM jobs WHERE scanning AND NOT paused) OR EXISTS (SELECT 1 FROM cleanups)"
     )
     return is_busy(db) or bool(db.execute(held).fetchone()[0])
 

@@ -18,8 +18,9 @@ from backup import logs
 from backup.calls import CallCounts
 from backup.facts import FactsOnDisk
 from backup.files import private_folder
+from backup.findings import Findings
 from backup.hardening import harden_process
-from backup.journal import Journal, JournalFull, items, work
+from backup.journal import Journal, JournalFull, items, jobs, work
 from backup.paths import Paths
 from backup.transfer import Chances
 from backup.worker import start
@@ -126,6 +127,8 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
         work.arrive(tx)
         died = items.requeue_running(tx, now=now)
         work.release(tx, now=now)
+        planned = {job.order.found for job in jobs.unscanned(tx)}
+    Findings(paths).drop_others(planned)
     if died:
         _LOG.info("%d items were under way when the last worker ended", died)
     woken = threading.Event()

@@ -21,6 +21,7 @@ _WISHED_S: Final = 0.1
 """Likewise while a transfer was asked to stop, and has not yet."""
 _SHORTEST_S: Final = 0.05
 _CALLS_EVERY_S: Final = 10.0
+_CLOSE_S: Final = 0.3
 _CLOSE_AFTER_S: Final = 30.0
 """An instance's connections are closed when it had nothing to do for so long."""
 
@@ -73,8 +74,13 @@ class Drain:
         self._write_calls()
 
     def close(self) -> None:
-        for lane in self._all_lanes():
-            lane.close()
+        """What cannot be closed in time is left to the end of the process."""
+        closing = [threading.Thread(target=lane.close, daemon=True) for lane in self._all_lanes()]
+        for thread in closing:
+            thread.start()
+        deadline = self._crew.chances.clock() + _CLOSE_S
+        for thread in closing:
+            thread.join(max(0.0, deadline - self._crew.chances.clock()))
 
     # What others ask for
 
@@ -106,8 +112,9 @@ class Drain:
 
     def _round(self) -> None:
         now = self._crew.chances.now()
-        wishes, to_scan, cleanups, ready = self._look(now)
+        wishes, wanted_scans, to_scan, cleanups, ready = self._look(now)
         self._wishes = bool(wishes)
+        self._scans.stop_all_but(wanted_scans)
         for item_id in wishes:
             for lane in self._all_lanes():
                 lane.stop(item_id)
@@ -118,7 +125,7 @@ class Drain:
         self._claim(ready)
         self._tidy()
 
-    def _look(self, now: float) -> tuple[dict[int, Wish], list[Job], list[Cleanup], list[str]]:
+    def _look(self, now: float) -> tuple[dict[int, Wish], set[int], list[Job], list[Cleanup], list[str]]:
         with self._crew.journal.look() as db:
             due = work.next_due(db)
         if due is not None and due <= now:
@@ -126,6 +133,7 @@ class Drain:
         with self._crew.journal.look() as db:
             return (
                 items.wishes(db),
+                jobs.wanted_scans(db),
                 jobs.jobs_to_scan(db),
                 work.due_cleanups(db, now=now),
                 work.ready_instances(db),
@@ -153,7 +161,7 @@ class Drain:
             self._write_calls()
         for lane in self._all_lanes():
             if not lane.busy and clock - lane.quiet_since > _CLOSE_AFTER_S:
-                lane.shared.close_if_unused()
+                lane.close_connections()
 
     def _write_calls(self) -> None:
         """Every commit takes counts along; this is for when there is none for long."""

@@ -128,6 +128,10 @@ class Lane:
         for token in tokens:
             token.cancel()
 
+    def close_connections(self) -> None:
+        """Of an instance that has nothing to do: in a thread of the lane, so that nobody else waits."""
+        self._executor.submit(self.shared.close_if_unused)
+
     def close(self) -> None:
         """The threads that still run are left to the end of the process."""
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -352,6 +356,8 @@ class Lane:
         """Remove what a cancelled item has left, in a thread of the lane."""
         with self._lock:
             if self._closed or cleanup.item_id in self._cleaning or cleanup.item_id in self._running:
+                return
+            if len(self._cleaning) >= work.CLEANUPS_AT_ONCE:
                 return
             cancel = self._cleaning[cleanup.item_id] = CancelToken()
         self._executor.submit(self._clean, cleanup, cancel)

@@ -1,4 +1,8 @@
-"""Jobs into items, streamed: the first files go up while the scan still runs."""
+"""Jobs into items, streamed: the first files go up while the scan still runs.
+
+What the plan has found is taken up as it is. Where there is none (counting was cut off, or the service did not answer),
+it is looked for here: local trees without any word from the service, and what is stored there at its own pace.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +10,83 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from dataclasses import dataclass, field
 from sqlite3 import Connection
 from typing import Final
 
-from backup import download_targets, scan, transfer
+from backup import scan, transfer
+from backup.findings import Finding, Findings, Scope
 from backup.journal import JournalFull, jobs, work
 from backup.journal.records import Hold, Job, NewItem
-from backup.model import Conflicts, ItemKind, ItemState, JobKind
+from backup.model import ItemKind, JobKind
 from backup.worker.crew import Crew
+from backup.worker.new_items import Local, delete_items, download_items, upload_item
 from backup.worker.opening import SharedProvider
 from providers.cancel import CancelToken
-from providers.errors import Cancelled, Conflict, InvalidName, ProviderError, Unsupported
+from providers.errors import Cancelled, ProviderError
 from providers.objects import RemoteFile
 from providers.report import ErrorInfo
 
 _LOG: Final = logging.getLogger(__name__)
+_AT_ONCE: Final = 2
+"""Scans of one instance at the same time: so many that ask the service, and so many that walk this machine."""
+_FEW: Final = 16
+"""Up to so many files each asks for itself what stands at its destination; for more the folder is listed."""
 _MOST_LISTED: Final = 200_000
-"""So many objects at an upload's destination are listed beforehand; beyond that each file asks for itself."""
+"""So many objects at an upload's destination are listed; beyond that each file asks for itself."""
 _ATTEMPTS: Final = 5
-Walk = Callable[[str], Iterator[RemoteFile]]
-"""From what was chosen to the objects that it stands for."""
-_SKIPPED: Final = {
-    ItemKind.SYMLINK: ErrorInfo(Unsupported.kind, "a symbolic link: links are not stored, and never followed"),
-    ItemKind.OTHER: ErrorInfo(Unsupported.kind, "a socket, pipe or device: only files and folders are stored"),
-}
+
+
+@dataclass(frozen=True)
+class _Running:
+    instance: str
+    kind: JobKind
+    cancel: CancelToken = field(default_factory=CancelToken)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it may have to wait for the service."""
+        return self.kind is not JobKind.UPLOAD
 
 
 class Scans:
-    """The scans under way, one thread each, at most two at once."""
+    """The scans under way, each in a thread of its own that nobody ever waits for: they belong to their instance."""
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
+        self._findings = Findings(crew.paths)
         self._lock = threading.Lock()
-        self._running: dict[int, CancelToken] = {}
+        self._running: dict[int, _Running] = {}
+        self._listing: dict[int, _Running] = {}
+        """Listings of destinations, which go on beside the scan, by job."""
         self._again_at: dict[int, tuple[int, float]] = {}
-        """Attempts and next time of a job whose service could not be listed, by the monotonic clock."""
+        """Attempts and next time of a job whose service could not be listed, by the worker's clock."""
 
     @property
     def busy(self) -> bool:
+        """Whether something is looked for that somebody still wants."""
         with self._lock:
-            return bool(self._running)
+            return any(not one.cancel.cancelled for one in self._running.values())
 
     def start(self, job: Job, shared: SharedProvider) -> None:
-        """Scan a job in a thread of its own, unless that is under way already or not due."""
+        """Scan a job, unless that is under way already, not due, or others of its instance are to be done first."""
+        wanted = _Running(job.instance, job.order.kind)
         with self._lock:
             _, again_at = self._again_at.get(job.id, (0, 0.0))
-            if job.id in self._running or len(self._running) >= 2 or self._crew.chances.clock() < again_at:
+            alike = sum((one.instance, one.asks) == (job.instance, wanted.asks) for one in self._running.values())
+            if job.id in self._running or alike >= _AT_ONCE or self._crew.chances.clock() < again_at:
                 return
-            cancel = self._running[job.id] = CancelToken()
-        args = (job, shared, cancel)
+            self._running[job.id] = wanted
+        args = (job, shared, wanted.cancel)
         threading.Thread(target=self._run, args=args, name=f"scan-{job.id}", daemon=True).start()
+
+    def stop_all_but(self, job_ids: set[int]) -> None:
+        """Have those let go that were cancelled or paused."""
+        with self._lock:
+            under_way = (*self._running.items(), *self._listing.items())
+        for job_id, running in under_way:
+            if job_id not in job_ids:
+                running.cancel.cancel()
 
     def try_at_once(self) -> None:
         """Whatever made scans fail may be over."""
@@ -65,43 +95,59 @@ class Scans:
 
     def stop_all(self) -> None:
         with self._lock:
-            tokens = list(self._running.values())
-        for token in tokens:
-            token.cancel()
+            under_way = (*self._running.values(), *self._listing.values())
+        for running in under_way:
+            running.cancel.cancel()
 
     def _run(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> None:
         refreshed = shared.refreshed
         try:
             self._scan(job, shared, cancel)
-            self._crew.ledger.run(lambda tx: jobs.scan_ended(tx, job.id))
-            self._again_at.pop(job.id, None)
+            self._end(job)
         except (Cancelled, JournalFull) as error:
             _LOG.info("scan of job %d stopped: %s", job.id, error)
         except ProviderError as error:
             self._failed(job, error, lambda: shared.refreshed == refreshed)
         except Exception as error:  # whatever it was, the job must not be scanned for ever
             _LOG.exception("scan of job %d", job.id)
-            info = transfer.unforeseen(error)
-            self._crew.ledger.run(lambda tx: jobs.scan_ended(tx, job.id, info))
+            self._end(job, transfer.unforeseen(error))
         finally:
             with self._lock:
                 self._running.pop(job.id, None)
             self._crew.wake()
 
+    def _end(self, job: Job, error: ErrorInfo | None = None) -> None:
+        self._crew.ledger.run(lambda tx: jobs.scan_ended(tx, job.id, error))
+        self._findings.drop(job.order.found)
+        with self._lock:
+            self._again_at.pop(job.id, None)
+
     def _scan(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> None:
+        planned = self._planned(job)
+        if planned is not None:
+            try:
+                self._add(job, planned, cancel)
+                return
+            except (OSError, ValueError) as error:  # what was added already is left alone
+                _LOG.warning("what was planned for job %d cannot be read: %s", job.id, error)
         if job.order.kind is JobKind.UPLOAD:
-            self._add(job, upload_items(job, self._destination(job, shared, cancel), cancel), cancel)
+            self._add(job, self._uploads(job, shared, cancel), cancel)
             return
         with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
-            if job.order.kind is JobKind.DOWNLOAD:
-                found = download_items(job, lambda key: scan.walk_remote(provider, key, cancel))
-            else:
-                found = delete_items(job, lambda key: scan.walk_remote(provider, key, cancel))
+            found = _remote_items(job, lambda key: scan.walk_remote(provider, key, cancel))
             self._add(job, scan.batches(found, scan.BATCH), cancel)
 
     def _environment(self, job: Job) -> int | None:
         with self._crew.journal.look() as db:
             return jobs.environment_of(db, job.id)
+
+    def _planned(self, job: Job) -> Iterator[list[NewItem]] | None:
+        if not job.order.found:
+            return None
+        with self._crew.journal.look() as db:
+            scope = Scope.of(job.order, jobs.place(db, job.place_id))
+        found = self._findings.load(job.order.found, scope)
+        return None if found is None else _planned_items(job, found)
 
     def _add(self, job: Job, batches: Iterable[list[NewItem]], cancel: CancelToken) -> None:
         now = self._crew.chances.now
@@ -115,24 +161,45 @@ class Scans:
                 return wanted
 
             if not self._crew.ledger.run(change):
-                raise Cancelled("the job was cancelled")
+                raise Cancelled("the job was cancelled or paused")
             self._crew.wake()
 
-    def _destination(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> scan.Destination:
-        """Listed for folders; single files ask for themselves. Whatever hinders it hinders each item, and is told
-        there."""
-        folders = [source for source in job.order.sources if os.path.isdir(source) and not os.path.islink(source)]
-        if not folders:
-            return scan.Destination.unknown()
-        prefixes = [f"{job.order.to}{scan.top_name(folder)}/" for folder in folders]
+    # What stands at the destination of an upload
+
+    def _uploads(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> Iterator[list[NewItem]]:
+        destination, files = scan.Destination(), 0
+        for batch in scan.walk_local(job.order.sources, cancel=cancel, resolved=job.order.resolved):
+            before, files = files, files + sum(found.kind is ItemKind.FILE and "/" in found.name for found in batch)
+            if before <= _FEW < files:
+                self._list_destination(job, shared, destination)
+            yield [upload_item(job, Local(found, destination.has(f"{job.order.to}{found.name}"))) for found in batch]
+
+    def _list_destination(self, job: Job, shared: SharedProvider, destination: scan.Destination) -> None:
+        """Beside the scan, which does not wait for it; one for each instance."""
+        listing = _Running(job.instance, job.order.kind)
+        with self._lock:
+            if any(other.instance == job.instance for other in self._listing.values()):
+                return
+            self._listing[job.id] = listing
+        args = (job, shared, destination, listing.cancel)
+        threading.Thread(target=self._learn, args=args, name=f"list-{job.id}", daemon=True).start()
+
+    def _learn(self, job: Job, shared: SharedProvider, destination: scan.Destination, cancel: CancelToken) -> None:
+        """Whatever hinders it hinders each item, and is told there."""
+        prefixes = [f"{job.order.to}{scan.top_name(source)}/" for source in job.order.sources if _is_folder(source)]
         try:
             with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
-                return scan.Destination.listed(provider, prefixes, cancel, limit=_MOST_LISTED)
-        except Cancelled:
-            raise
+                destination.look(provider, prefixes, cancel, limit=_MOST_LISTED)
+            if destination.complete:
+                standing = [key.removeprefix(job.order.to) for key in destination.keys]
+                self._crew.ledger.run(lambda tx: jobs.learn_replaced(tx, job.id, standing))
         except ProviderError as error:
             _LOG.info("the destination of job %d cannot be listed: %s", job.id, error)
-            return scan.Destination.unknown()
+        except Exception:
+            _LOG.exception("listing the destination of job %d", job.id)
+        finally:
+            with self._lock:
+                self._listing.pop(job.id, None)
 
     def _failed(self, job: Job, error: ProviderError, still_so: Callable[[], bool]) -> None:
         """`still_so`: no credentials came since the scan began; seen as the hold is written down, as in the lane."""
@@ -148,82 +215,26 @@ class Scans:
             if again:
                 wait_s = transfer.backoff_s(attempts, error, self._crew.chances)
                 self._again_at[job.id] = (attempts + 1, self._crew.chances.clock() + wait_s)
-            else:
-                self._again_at.pop(job.id, None)
         if not again:
-            self._crew.ledger.run(lambda tx: jobs.scan_ended(tx, job.id, info))
+            self._end(job, info)
 
 
-def upload_items(job: Job, destination: scan.Destination, cancel: CancelToken) -> Iterator[list[NewItem]]:
-    for batch in scan.walk_local(job.order.sources, cancel=cancel, resolved=job.order.resolved):
-        yield [_upload_item(job, found, destination) for found in batch]
+def _planned_items(job: Job, found: Iterator[list[Finding]]) -> Iterator[list[NewItem]]:
+    if job.order.kind is JobKind.UPLOAD:
+        for batch in found:
+            yield [upload_item(job, Local(each.local, each.replaces)) for each in batch if each.local]
+        return
+    by_source: dict[str, list[RemoteFile]] = {}
+    for batch in found:
+        for each in batch:
+            if each.remote:
+                by_source.setdefault(each.source, []).append(each.remote)
+    yield from scan.batches(_remote_items(job, lambda key: iter(by_source.get(key, []))), scan.BATCH)
 
 
-def _upload_item(job: Job, found: scan.Found, destination: scan.Destination) -> NewItem:
-    key = f"{job.order.to}{found.name}"
-    state, error, replaces = ItemState.QUEUED, found.error, None
-    if error:
-        state = ItemState.FAILED
-    elif found.kind in _SKIPPED:
-        state, error = ItemState.SKIPPED, _SKIPPED[found.kind]
-    elif found.kind is ItemKind.FILE:
-        replaces = destination.has(key)
-        if replaces and job.order.conflicts is Conflicts.REFUSE:
-            state = ItemState.FAILED
-            error = ErrorInfo.of(Conflict(f"{key}: something of that name is already there"))
-    return NewItem(
-        name=found.name,
-        key=key,
-        local_path=found.path,
-        kind=found.kind,
-        size_bytes=found.size_bytes,
-        state=state,
-        error=error,
-        replaces=replaces,
-    )
+def _remote_items(job: Job, walk: Callable[[str], Iterator[RemoteFile]]) -> Iterator[NewItem]:
+    return download_items(job, walk) if job.order.kind is JobKind.DOWNLOAD else delete_items(job, walk)
 
 
-def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
-    root = Path(job.order.to)
-    folded: download_targets.FoldedNames | None = None
-    for source in job.order.sources:
-        for file in walk(source):
-            if job.order.exact:
-                yield _item(file, root.name, str(root))
-                continue
-            if folded is None:
-                folded = download_targets.FoldedNames(_made(root))
-            try:
-                name = download_targets.local_name(file.key, source)
-                twin = folded.twin(name.removesuffix("/"))
-                if twin is not None:
-                    raise InvalidName(f"'{file.key}': this disk cannot tell it from '{twin}'")
-            except InvalidName as error:
-                yield NewItem(
-                    name=file.key,
-                    key=file.key,
-                    size_bytes=file.size_bytes,
-                    state=ItemState.FAILED,
-                    error=ErrorInfo.of(error),
-                )
-            else:
-                yield _item(file, name, str(root / name))
-
-
-def delete_items(job: Job, walk: Walk) -> Iterator[NewItem]:
-    for source in job.order.sources:
-        for file in walk(source):
-            yield _item(file, file.key, "")
-
-
-def _item(file: RemoteFile, name: str, path: str) -> NewItem:
-    kind = ItemKind.DIRECTORY if file.key.endswith("/") else ItemKind.FILE
-    return NewItem(name=name, key=file.key, local_path=path, kind=kind, size_bytes=file.size_bytes)
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return folder  # each item tells
-    return folder
+def _is_folder(source: str) -> bool:
+    return os.path.isdir(source) and not os.path.islink(source)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from backup import instances, questions
 from backup.config import edit
@@ -271,8 +272,10 @@ def test_the_child_answers_as_the_process_itself_would(paths: Paths, storage: Pa
         pages = await asyncio.gather(*(client.list_page("local", "docs/") for _ in range(4)))
         assert all(page == here.list_page("local", "docs/") for page in pages)
         assert await client.stat("local", "a.txt") == here.stat("local", "a.txt")
-        assert await client.plan_upload("local", [tree]) == here.plan_upload("local", [tree])
-        assert await client.plan_delete("local", ["docs/"]) == here.plan_delete("local", ["docs/"])
+        counted = (await client.plan_upload("local", [tree]), await client.plan_delete("local", ["docs/"]))
+        counted_here = (here.plan_upload("local", [tree]), here.plan_delete("local", ["docs/"]))
+        assert all(plan.found for plan in (*counted, *counted_here))  # each has kept its own
+        assert [replace(plan, found="") for plan in counted] == [replace(plan, found="") for plan in counted_here]
         told: list[CheckStep] = []
         report = await client.probe("local", told.append)
         assert report.ok

@@ -138,11 +138,12 @@ def test_what_a_remote_key_stands_for(store: LocalProvider) -> None:
 
 
 def test_a_destination_knows_what_it_saw_and_says_when_it_does_not(store: LocalProvider) -> None:
-    known = scan.Destination.listed(store, ["p/"], CancelToken(), limit=10)
+    known, cut = scan.Destination(), scan.Destination()
+    assert known.has("p/a") is None
+    known.look(store, ["p/"], CancelToken(), limit=10)
     assert (known.has("p/a"), known.has("p/new")) == (True, False)
-    cut = scan.Destination.listed(store, ["p/"], CancelToken(), limit=1)
+    cut.look(store, ["p/"], CancelToken(), limit=1)
     assert (cut.has("p/new"), cut.has("p/zzz")) == (None, None)
-    assert scan.Destination.unknown().has("p/a") is None
 
 
 @pytest.mark.parametrize(

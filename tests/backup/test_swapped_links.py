@@ -19,7 +19,7 @@ from backup.journal.checkpoints import commit_alone
 from backup.journal.records import Ending, NewItem, Order, Outcome, Place
 from backup.model import Conflicts, ItemKind, JobKind
 from backup.transfer import Transfer
-from backup.worker.scanning import upload_items
+from backup.worker.new_items import Local, upload_item
 from providers import beneath
 from providers.cancel import CancelToken
 from providers.context import ProviderContext
@@ -76,7 +76,8 @@ def sent(journal: Journal, store: MemoryStore, chosen: Path, swap: Callable[[], 
     given = Order(kind=JobKind.UPLOAD, sources=(str(chosen),), **order)
     with journal.transaction() as tx:
         job = jobs.job(tx, jobs.add_job(tx, given, PLACE, title="t", destination="/", now=1.0))
-    (found,) = [item for batch in upload_items(job, scan.Destination.unknown(), CancelToken()) for item in batch]
+    walked = scan.walk_local(given.sources, resolved=given.resolved)
+    (found,) = [upload_item(job, Local(each, None)) for batch in walked for each in batch]
     swap()
     return attempt(journal, store, given, found)
 

@@ -152,16 +152,28 @@ class StandInService:
         return job(title=str(call[0]))
 
     def queue_upload(
-        self, name: str, paths: Sequence[Path], to: str = "", *, conflicts: Conflicts = Conflicts.REPLACE
+        self,
+        name: str,
+        paths: Sequence[Path],
+        to: str = "",
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        plan: TransferPlan | None = None,
     ) -> JobView:
         return self._queue("upload", name, [str(path) for path in paths], to, conflicts)
 
     def queue_download(
-        self, name: str, keys: Sequence[str], to: Path, *, conflicts: Conflicts = Conflicts.REPLACE
+        self,
+        name: str,
+        keys: Sequence[str],
+        to: Path,
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        plan: TransferPlan | None = None,
     ) -> JobView:
         return self._queue("download", name, list(keys), str(to), conflicts)
 
-    def queue_delete(self, name: str, keys: Sequence[str]) -> JobView:
+    def queue_delete(self, name: str, keys: Sequence[str], *, plan: TransferPlan | None = None) -> JobView:
         return self._queue("delete", name, list(keys))
 
     def snapshot(self, *, offset: int = 0, limit: int = 200, job_id: int | None = None) -> QueueSnapshot:
@@ -202,16 +214,16 @@ class StandInService:
         self.calls.append((verb, wanted))
         return len(wanted)
 
-    def pause(self, item_ids: Iterable[int]) -> int:
+    def pause(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
         return self._act("pause", item_ids)
 
-    def resume(self, item_ids: Iterable[int]) -> int:
+    def resume(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
         return self._act("resume", item_ids)
 
-    def cancel(self, item_ids: Iterable[int]) -> int:
+    def cancel(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
         return self._act("cancel", item_ids)
 
-    def retry(self, item_ids: Iterable[int]) -> int:
+    def retry(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
         return self._act("retry", item_ids)
 
     def item_ids(self, job_id: int) -> list[int]:

@@ -75,7 +75,7 @@ async def test_activity_loads_more_when_the_cursor_comes_near_the_end() -> None:
 async def test_an_error_of_the_queue_stays_until_it_is_dismissed() -> None:
     service = ScriptedService()
 
-    def refuse(item_ids: Any) -> int:
+    def refuse(item_ids: Any, jobs: Any = ()) -> int:
         raise Transient("the journal is busy", hint="Try again.")
 
     service.retry = refuse  # type: ignore[method-assign]

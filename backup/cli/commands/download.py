@@ -53,5 +53,7 @@ def command(
         with contextlib.closing(session.questions):
             plan = session.questions.plan_download(name, list(remotes), to)
         tell_plan(output, plan)
-        job = session.service.queue_download(name, list(remotes), to, conflicts=IF_EXISTS[if_exists], owner=owner)
+        job = session.service.queue_download(
+            name, list(remotes), to, conflicts=IF_EXISTS[if_exists], owner=owner, plan=plan
+        )
     return finish(session, output, job, plan, detach=detach)

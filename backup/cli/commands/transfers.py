@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
@@ -11,7 +11,7 @@ from backup.cli import diagnostics
 from backup.cli.follow import wait
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
-from backup.model import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot
+from backup.model import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView
 from backup.text import clock, rate, size
 from providers.capabilities import Proof
 
@@ -118,6 +118,8 @@ def _job_state(job: JobView) -> str:
         if job.error or job.counts.get(ItemState.FAILED):
             return "failed"
         return "cancelled" if job.counts.get(ItemState.CANCELLED) else "done"
+    if job.paused and not job.counts.get(ItemState.RUNNING):
+        return "paused"
     if job.held and not job.counts.get(ItemState.RUNNING):
         return "waiting"
     for state in (ItemState.RUNNING, ItemState.QUEUED, ItemState.WAITING):
@@ -159,28 +161,16 @@ def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], boo
     ) -> None:
         if not (jobs or items or everything):
             raise click.UsageError("say which: JOB, --item ITEM or --all")
-        ids = list(_item_ids(session, jobs, items, everything, wanted))
-        changed = getattr(session.service, method)(ids)
-        session.service.ensure_worker()
+        service = session.service
+        if everything:
+            jobs = tuple(job.id for job in service.snapshot(limit=1).jobs if wanted(job))
+        chosen = [service.job(number).id for number in jobs]  # NotFound comes before anything is changed
+        changed = getattr(service, method)([service.item(number).id for number in items], chosen)
+        service.ensure_worker()
         output.line(f"{past}: {changed:,}")
         if not changed:
             diagnostics.note(nothing)
         output.document({past: changed})
-
-
-def _item_ids(
-    session: Session, jobs: Iterable[int], items: Iterable[int], everything: bool, wanted: Callable[[JobView], bool]
-) -> Iterable[int]:
-    service = session.service
-    if everything:
-        snapshot: QueueSnapshot = service.snapshot(limit=1)
-        jobs = [job.id for job in snapshot.jobs if wanted(job)]
-    for job_id in jobs:
-        service.job(job_id)  # NotFound is told before anything is changed
-    for item_id in items:
-        yield service.item(item_id).id
-    for job_id in jobs:
-        yield from service.item_ids(job_id)
 
 
 def _unfinished(job: JobView) -> bool:

@@ -50,7 +50,7 @@ def command(
         plan = _plan(session, name, sources, to, IF_EXISTS[if_exists], detach)
         tell_plan(output, plan)
         _refuse_nothing(plan)
-        job = session.service.queue_upload(name, sources, to, conflicts=IF_EXISTS[if_exists])
+        job = session.service.queue_upload(name, sources, to, conflicts=IF_EXISTS[if_exists], plan=plan)
     return finish(session, output, job, plan, detach=detach)
 
 

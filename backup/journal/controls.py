@@ -1,0 +1,52 @@
+"""What the user wants of items and of whole jobs: also of a job that is still being scanned, and has no items yet.
+
+Each takes the ids of items, and of jobs as a whole; it returns how many items heard of it, or scans where no item did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sqlite3 import Connection
+
+from backup.journal import items, jobs, views
+from backup.model import FINAL_STATES
+from providers.errors import Cancelled
+from providers.report import ErrorInfo
+
+
+def pause(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, now: float) -> int:
+    """Running items are only wished to pause: their transfer has to let go first."""
+    scans = sum([jobs.pause_scan(tx, job_id, paused=True) for job_id in _whole(tx, item_ids, job_ids)])
+    return items.pause(tx, [*item_ids, *_items(tx, job_ids)], now=now) or scans
+
+
+def resume(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, now: float) -> int:
+    paused = {*job_ids, *views.scanning_jobs_of(tx, item_ids)}
+    scans = sum([jobs.pause_scan(tx, job_id, paused=False) for job_id in paused])
+    return items.resume(tx, [*item_ids, *_items(tx, job_ids)], now=now) or scans
+
+
+def cancel(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, now: float) -> int:
+    """What an item has left at the service is entered for cleaning up in the same transaction."""
+    stopped = ErrorInfo.of(Cancelled("cancelled before everything was found that it stands for"))
+    scans = sum([jobs.scan_ended(tx, job_id, stopped) for job_id in _whole(tx, item_ids, job_ids)])
+    ids = [*item_ids, *_items(tx, job_ids)]
+    return items.cancel(tx, ids, now=now) or scans
+
+
+def retry(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, now: float) -> int:
+    return items.retry(tx, [*item_ids, *_items(tx, job_ids)], now=now)
+
+
+def _items(tx: Connection, job_ids: Sequence[int]) -> list[int]:
+    return [item_id for job_id in job_ids for item_id in views.item_ids(tx, job_id)]
+
+
+def _whole(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int]) -> set[int]:
+    """The scanning jobs that are meant as a whole: named, or with every unfinished item that was found so far."""
+    meant = set(job_ids)
+    for job_id, chosen in views.scanning_jobs_of(tx, item_ids).items():
+        counts = views.job(tx, job_id).counts
+        if chosen == sum(number for state, number in counts.items() if state not in FINAL_STATES):
+            meant.add(job_id)
+    return meant

@@ -1,0 +1,99 @@
+"""From what was found to the items of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from backup import download_targets, scan
+from backup.journal.records import Job, NewItem
+from backup.model import Conflicts, ItemKind, ItemState
+from providers.errors import Conflict, InvalidName, Unsupported
+from providers.objects import RemoteFile
+from providers.report import ErrorInfo
+
+Walk = Callable[[str], Iterator[RemoteFile]]
+"""From what was chosen to the objects that it stands for."""
+_SKIPPED: Final = {
+    ItemKind.SYMLINK: ErrorInfo(Unsupported.kind, "a symbolic link: links are not stored, and never followed"),
+    ItemKind.OTHER: ErrorInfo(Unsupported.kind, "a socket, pipe or device: only files and folders are stored"),
+}
+
+
+class Local(NamedTuple):
+    """An entry of a local tree, and whether something stands where it is to go (None: not known)."""
+
+    found: scan.Found
+    replaces: bool | None
+
+
+def upload_item(job: Job, local: Local) -> NewItem:
+    found = local.found
+    key = f"{job.order.to}{found.name}"
+    state, error, replaces = ItemState.QUEUED, found.error, None
+    if error:
+        state = ItemState.FAILED
+    elif found.kind in _SKIPPED:
+        state, error = ItemState.SKIPPED, _SKIPPED[found.kind]
+    elif found.kind is ItemKind.FILE:
+        replaces = local.replaces
+        if replaces and job.order.conflicts is Conflicts.REFUSE:
+            state = ItemState.FAILED
+            error = ErrorInfo.of(Conflict(f"{key}: something of that name is already there"))
+    return NewItem(
+        name=found.name,
+        key=key,
+        local_path=found.path,
+        kind=found.kind,
+        size_bytes=found.size_bytes,
+        state=state,
+        error=error,
+        replaces=replaces,
+    )
+
+
+def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
+    root = Path(job.order.to)
+    folded: download_targets.FoldedNames | None = None
+    for source in job.order.sources:
+        for file in walk(source):
+            if job.order.exact:
+                yield _item(file, root.name, str(root))
+                continue
+            if folded is None:
+                folded = download_targets.FoldedNames(_made(root))
+            try:
+                name = download_targets.local_name(file.key, source)
+                twin = folded.twin(name.removesuffix("/"))
+                if twin is not None:
+                    raise InvalidName(f"'{file.key}': this disk cannot tell it from '{twin}'")
+            except InvalidName as error:
+                yield NewItem(
+                    name=file.key,
+                    key=file.key,
+                    size_bytes=file.size_bytes,
+                    state=ItemState.FAILED,
+                    error=ErrorInfo.of(error),
+                )
+            else:
+                yield _item(file, name, str(root / name))
+
+
+def delete_items(job: Job, walk: Walk) -> Iterator[NewItem]:
+    for source in job.order.sources:
+        for file in walk(source):
+            yield _item(file, file.key, "")
+
+
+def _item(file: RemoteFile, name: str, path: str) -> NewItem:
+    kind = ItemKind.DIRECTORY if file.key.endswith("/") else ItemKind.FILE
+    return NewItem(name=name, key=file.key, local_path=path, kind=kind, size_bytes=file.size_bytes)
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return folder  # each item tells
+    return folder

@@ -1,0 +1,106 @@
+"""A service that takes connections and never answers: whatever belongs to others goes on, and everybody may leave."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup.model import ItemState, JobView
+from tests.backup.queue_support import Workbench, wait_until
+from tests.servers.fault_proxy import FaultProxy
+from tests.servers.faults import Fault, Side
+from tests.servers.s3_requests import list_objects
+from tests.servers.s3_server import S3Server
+
+AT_ONCE_S = 4.0
+"""Far below any time limit of the stalled service, and enough for a worker to start on a busy machine."""
+
+
+@pytest.fixture
+def stalled_url() -> Iterator[str]:
+    """The kernel takes the connections; nobody reads them."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def stalled(bench: Workbench, stalled_url: str) -> Workbench:
+    bench.configure_s3("stalled", stalled_url, "bucket", timeout=300)
+    return bench
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    top = tmp_path / "folder"
+    top.mkdir()
+    for number in range(30):
+        (top / str(number)).write_bytes(b"x")
+    return top
+
+
+def small_upload(bench: Workbench, tmp_path: Path) -> JobView:
+    file = tmp_path / "six"
+    file.write_bytes(b"6bytes")
+    return bench.queue.queue_upload("local", [file])
+
+
+def test_scans_of_a_stalled_service_hold_up_no_other_instance(stalled: Workbench, folder: Path, tmp_path: Path) -> None:
+    downloads = [stalled.queue.queue_download("stalled", [f"{n}/"], tmp_path / "back") for n in range(4)]
+    uploads = [stalled.queue.queue_upload("stalled", [folder], str(number)) for number in range(4)]
+    began = time.monotonic()
+    done = stalled.finish(small_upload(stalled, tmp_path), AT_ONCE_S)
+    assert done.counts[ItemState.DONE] == 1
+    assert time.monotonic() - began < AT_ONCE_S
+    # What is to go up is known without the service, for every job.
+    wait_until(lambda: not any(stalled.queue.job(job.id).scanning for job in uploads), AT_ONCE_S)
+    assert [sum(stalled.queue.job(job.id).counts.values()) for job in uploads] == [30] * 4
+    assert all(stalled.queue.job(job.id).scanning for job in downloads)
+
+
+def test_a_scan_that_hangs_is_cancelled_and_paused_at_once(stalled: Workbench, tmp_path: Path) -> None:
+    first, second = (stalled.queue.queue_download("stalled", [f"{n}/"], tmp_path / "back") for n in range(2))
+    wait_until(lambda: "scan of" in stalled.log() or stalled.pid())
+    began = time.monotonic()
+    assert stalled.queue.cancel([], jobs=[first.id]) == 1
+    assert stalled.queue.pause([], jobs=[second.id]) == 1
+    assert time.monotonic() - began < 1.5
+    gone = stalled.queue.job(first.id)
+    assert gone.finished
+    assert gone.error is not None
+    assert gone.error.kind == "cancelled"
+    held = stalled.queue.job(second.id)
+    assert (held.finished, held.paused) == (False, True)
+    wait_until(lambda: stalled.pid() is None, AT_ONCE_S)  # neither scan holds the worker
+
+
+def test_a_paused_scan_goes_on_when_it_is_resumed(
+    bench: Workbench, moto_s3: S3Server, moto_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    bucket = moto_s3.new_bucket()
+    moto_s3.put(bucket, "d/a", b"alpha")
+    bench.configure_s3("cloud", moto_proxy.url, bucket, timeout=300)
+    stall = moto_proxy.fault(Fault.stall(Side.RESPONSE, at=None), list_objects(), times=None)
+    job = bench.queue.queue_download("cloud", ["d/"], tmp_path / "back")
+    stall.wait_held()
+    assert bench.queue.pause([], jobs=[job.id]) == 1
+    assert bench.queue.pause([], jobs=[job.id]) == 0
+    wait_until(lambda: bench.pid() is None)
+    stall.release()
+    assert bench.queue.resume([], jobs=[job.id]) == 1
+    assert bench.finish(job).counts[ItemState.DONE] == 1
+    assert (tmp_path / "back" / "d" / "a").read_bytes() == b"alpha"
+
+
+def test_a_signal_ends_the_worker_while_everything_hangs(stalled: Workbench, folder: Path, tmp_path: Path) -> None:
+    stalled.queue.queue_download("stalled", ["d/"], tmp_path / "back")
+    up = stalled.queue.queue_upload("stalled", [folder])
+    wait_until(lambda: stalled.queue.job(up.id).counts[ItemState.RUNNING])
+    began = time.monotonic()
+    stalled.kill_worker(signal.SIGTERM)
+    assert time.monotonic() - began < 5
+    assert stalled.queue.job(up.id).counts[ItemState.QUEUED] == 30

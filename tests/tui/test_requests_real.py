@@ -1,0 +1,57 @@
+"""How often the console asks a service that is paid by the request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backup.paths import Paths
+from backup.questions_client import QuestionsClient
+from backup.queue import Queue
+from backup.service import Service
+from screens.modals.confirm import ConfirmScreen
+from tests.cli.conftest import s3_instance, write_config
+from tests.servers.fault_proxy import FaultProxy
+from tests.servers.faults import SeenRequest
+from tests.servers.s3_requests import list_objects
+from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.tui.standin import screen_text, until
+from tui.app import BackupConsole
+
+
+def whole_listing(request: SeenRequest) -> bool:
+    """Not the look at one level that a pane shows."""
+    return list_objects()(request) and not request.query.get("delimiter") and request.query.get("prefix") == "album/"
+
+
+async def test_a_folder_is_listed_once_to_send_and_once_to_delete_it(
+    paths: Paths, moto_s3: S3Server, moto_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    bucket = moto_s3.new_bucket()
+    write_config(paths, aws_s3=s3_instance(moto_s3, bucket, port=moto_proxy.port))
+    album = Path.home() / "album"
+    album.mkdir(parents=True)
+    for number in range(3):
+        (album / str(number)).write_bytes(b"x")
+    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    try:
+        async with app.run_test(size=(100, 30)) as pilot:
+            await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=30)
+            await pilot.press("down", "u")
+            await until(pilot, lambda: isinstance(app.screen, ConfirmScreen), timeout_s=20)
+            await pilot.press("y")
+            await until(pilot, lambda: len(moto_s3.keys(bucket)) == 3, timeout_s=30)
+            assert moto_proxy.count(whole_listing) == 1
+            await until(pilot, lambda: screen_text(app).count("album/") == 2, timeout_s=30)
+            await pilot.press("tab", "home", "x")
+            await until(pilot, lambda: isinstance(app.screen, ConfirmScreen), timeout_s=20)
+            await pilot.press("y")
+            await until(pilot, lambda: not moto_s3.keys(bucket), timeout_s=30)
+            assert moto_proxy.count(whole_listing) == 2
+    finally:
+        queue = Queue(paths)
+        assert queue.stop_worker()
+        queue.close()
