@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from backup import instances, local_files, places, plans, scan
+from backup import double_encoded, instances, local_files, places, plans, scan
 from backup.authorize import Authorizations, Begun
 from backup.credentials import opening
+from backup.double_encoded import Misnamed
 from backup.findings import Findings, Scope
 from backup.journal.records import Order
 from backup.model import Conflicts, JobKind, TransferPlan
@@ -41,6 +42,7 @@ T = TypeVar("T")
 LIMIT_S: Final = 60.0
 """Longest wait for an answer, retries included."""
 PROBE_LIMIT_S: Final = 120.0
+_LOOK_LIMIT_S: Final = 10.0
 
 OnStep = Callable[[CheckStep], None]
 _Ask = Callable[[CancelToken, Callable[[CheckStep], None]], T]
@@ -215,6 +217,15 @@ class Questions:
         return self._plan(
             instance, cancel, order, lambda provider, token, keep: plans.delete(provider, instance, keys, token, keep)
         )
+
+    def misnamed(self, instance: str, *, cancel: CancelToken | None = None) -> Misnamed:
+        """Which names were stored double-encoded, as far as 10 s allow to look."""
+
+        def answer(token: CancelToken, _: OnStep) -> Misnamed:
+            with self._providers.of(instance) as provider:
+                return double_encoded.look(provider, token)
+
+        return _in_time(_LOOK_LIMIT_S, cancel, answer)
 
     def close(self) -> None:
         """Close the providers and authorisations that were opened."""

@@ -16,6 +16,7 @@ from backup.credentials import opening
 from backup.model import Conflicts, TransferPlan
 from backup.paths import Paths
 from backup.rpc import AsyncClient, ConnectionLost, TimedOut
+from backup.terminal import UTF8_OPTIONS
 from providers.oauth import Grant, Method
 from providers.objects import Page, RemoteFile
 from providers.report import CheckStep, ConnectionReport
@@ -56,7 +57,7 @@ class QuestionsClient:
     ) -> None:
         """`argv` (another child) and the pings' times are for tests."""
         self._paths = paths
-        self._argv = argv or (sys.executable, "-P", "-m", "backup.queries")
+        self._argv = argv or (sys.executable, *UTF8_OPTIONS, "-P", "-m", "backup.queries")
         self._ping_every_s = ping_every_s
         self._ping_limit_s = ping_limit_s
         self._child: AsyncClient | None = None

@@ -20,6 +20,8 @@ _ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _MAYBE_UNSAFE: Final = re.compile(r"[^\x20-\x7e]")
 
+_encoding = "utf-8"
+
 _BYTE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -28,17 +30,34 @@ def safe(text: str) -> str:
     zero-width characters (a joiner between emoji stays), line and paragraph separators, surrogates (bytes that are not
     UTF-8: `\\xff`).
 
-    For display only; operations keep the raw text. The result is printable, one line, and encodes as UTF-8.
+    For display only; operations keep the raw text. The result is printable, one line, and encodes as UTF-8; what the
+    terminal of this process cannot show (`limit_to`) is escaped too.
     """
     if not _MAYBE_UNSAFE.search(text):
         return text
-    return "".join(character if _is_safe(text, index) else _escape(character) for index, character in enumerate(text))
+    return "".join(character if _is_safe(text, index) else escaped(character) for index, character in enumerate(text))
+
+
+def limit_to(encoding: str) -> None:
+    """From now on `safe` escapes whatever `encoding` has no sign for; 'utf-8' has all."""
+    global _encoding
+    _encoding = encoding
+
+
+def _can_be_shown(character: str) -> bool:
+    try:
+        character.encode(_encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_safe(text: str, index: int) -> bool:
     character = text[index]
     if " " <= character <= "~":
         return True
+    if _encoding != "utf-8" and not _can_be_shown(character):
+        return False
     if character == _JOINER:
         return _is_emoji(text, index - 1) and _is_emoji(text, index + 1)
     if character in _FILLERS:
@@ -54,7 +73,8 @@ def _is_emoji(text: str, index: int) -> bool:
     return character == "\ufe0f" or (ord(character) >= 0x2190 and unicodedata.category(character) in {"So", "Sk", "Sm"})
 
 
-def _escape(character: str) -> str:
+def escaped(character: str) -> str:
+    """A character as `safe` writes one that cannot be shown."""
     if character in _SHORT:
         return _SHORT[character]
     code = ord(character)

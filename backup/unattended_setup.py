@@ -31,6 +31,7 @@ from backup.credentials.vault_slots import RawKey
 from backup.files import private_folder
 from backup.paths import Paths
 from backup.store_model import TITLES, StoreBackend
+from backup.terminal import UTF8_OPTIONS
 from providers.errors import InvalidConfiguration, Unsupported
 from providers.secret import Secret
 
@@ -127,7 +128,7 @@ def program_here() -> tuple[str, ...]:
     typed = shutil.which(sys.argv[0])
     if typed and Path(typed).name != "__main__.py":
         return (os.path.abspath(typed),)
-    return (sys.executable, "-P", "-m", "backup")
+    return (sys.executable, *UTF8_OPTIONS, "-P", "-m", "backup")
 
 
 def _refuse_other_stores(paths: Paths) -> None:

@@ -7,8 +7,11 @@ from typing import Final
 
 from textual import events
 from textual.app import App
+from textual.driver import Driver
 from textual.message import Message
 from textual.widgets import Input
+
+from tui.driver import terminal_driver
 
 _LONGEST_WAIT_S: Final = 1.0
 """After this the next key goes out all the same: the widget that had the last one has gone, and its answer with it."""
@@ -31,6 +34,9 @@ class KeysInOrder(App[None]):
         super().__init__()
         self._typed_ahead: deque[events.Key | events.Paste] = deque()
         self._key_under_way: KeyHandled | None = None
+
+    def get_driver_class(self) -> type[Driver]:
+        return terminal_driver()
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:

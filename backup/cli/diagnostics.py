@@ -6,12 +6,13 @@ import logging
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Final
 
 from backup.text import safe
 from providers.errors import ProviderError
+from providers.os_errors import from_os_error
 from providers.report import ErrorInfo
 
 _LOG: Final = logging.getLogger(__name__)
@@ -127,8 +128,18 @@ def doing(what: str) -> Iterator[None]:
 
 
 def note(text: str) -> None:
-    """One line for a person, also where the output is JSON or piped."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    """One line for a person, also where the output is JSON or piped. Where it cannot be written nobody can be told."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def output_failed(error: OSError) -> ExitCode:
+    """Standard output takes no more: what was to be said is lost, and what was done stays done."""
+    reason = from_os_error(error, "standard output")
+    code = exit_code(reason.kind)
+    hint = "What was queued goes on; see: transfers list. Send the output elsewhere, or make room."
+    explain("the output cannot be written", ErrorInfo(reason.kind, reason.message, hint))
+    return code
 
 
 def address(url: str) -> None:

@@ -34,6 +34,7 @@ VERBS: Final[dict[str, str]] = {
     "credentials": "Where credentials are kept: unlock, move, import, unattended jobs.",
     "test-cycle": "Prove a provider with a random file: up, down, compare, delete.",
     "new-provider": "Begin a new service: folder, README and test harness.",
+    "doctor": "What holds on this machine, and which stored names are not as they should be.",
     "status": "Where everything is kept, and what is going on.",
 }
 """Every verb and its one line, so that --help need not load them."""
@@ -117,9 +118,14 @@ def _open_console(ctx: click.Context, session: Session) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; returns its exit code. `argv` is without the program's name."""
+    """Run one command line; returns its exit code. `argv` is without the program's name; by default it is this
+    process's own, which then begins again in UTF-8 mode if need be."""
+    from backup import terminal
     from backup.hardening import harden_process
 
+    if argv is None:
+        terminal.ensure_utf8_mode()
+        terminal.set_up_streams()
     harden_process()
     return run(sys.argv[1:] if argv is None else argv, program_name(sys.argv[0]))
 
@@ -128,6 +134,7 @@ def run(argv: Sequence[str], prog: str, session: Session | None = None) -> int:
     """As `main`, with a session of one's own."""
     try:
         outcome: Any = program.main(list(argv), prog_name=prog, standalone_mode=False, obj=session)
+        sys.stdout.flush()  # what cannot be written is found out here, and not when nobody can be told any more
     except click.ClickException as error:
         error.show()  # usage: Click's own words, on stderr
         return error.exit_code
@@ -137,18 +144,27 @@ def run(argv: Sequence[str], prog: str, session: Session | None = None) -> int:
         diagnostics.note("interrupted")
         return diagnostics.ExitCode.INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered has no reader any more
+        _write_nowhere()
         return 1
     except Exception as error:  # the boundary of the process
         return _explain(error)
     return outcome if isinstance(outcome, int) else 0
 
 
+def _write_nowhere() -> None:
+    """What is buffered cannot be written any more; the interpreter would try once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _explain(error: Exception) -> int:
     from backup.cli import diagnostics
     from backup.paths import Paths
+    from backup.terminal import OutputFailed
     from providers.errors import ProviderError
 
+    if isinstance(error, OutputFailed):
+        _write_nowhere()
+        return diagnostics.output_failed(error)
     if isinstance(error, ProviderError):
         return diagnostics.report(error)
     return diagnostics.unexpected(error, str(Paths.default().logs_dir))

@@ -20,6 +20,7 @@ from typing import Final
 
 from backup.credentials.vault_errors import PassphraseError
 from backup.credentials.vault_slots import Opener, RawKey
+from backup.terminal import hidden_line, terminal_encoding
 from providers.secret import Secret
 
 CREDENTIAL_NAME: Final = "homeserver-backup-vault-key"
@@ -41,6 +42,8 @@ def ask_terminal(prompt: str) -> str:
         if not sys.stdin.isatty():  # it is, in some containers and after setsid: getpass takes that then
             raise PassphraseError("there is no terminal to ask for the passphrase on") from None
     try:
+        if terminal_encoding() != "utf-8":  # getpass reads UTF-8 whatever the terminal sends
+            return hidden_line(f"{prompt}: ")
         return getpass.getpass(f"{prompt}: ")
     except EOFError:
         raise PassphraseError("no passphrase was typed") from None

@@ -16,6 +16,7 @@ from backup.files import private_folder
 from backup.journal import Journal, work
 from backup.paths import Paths
 from backup.rpc import Client, ConnectionLost, TimedOut
+from backup.terminal import UTF8_OPTIONS
 from backup.worker import logind
 from providers.errors import ProviderError
 from providers.os_errors import from_os_error
@@ -65,7 +66,7 @@ def _left_behind(paths: Paths) -> bool:
 
 
 def _launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", "backup.worker", *arguments]
+    command = [sys.executable, *UTF8_OPTIONS, "-P", "-m", "backup.worker", *arguments]
     if logind.kills_after_logout():
         command = [*logind.ESCAPE, *command]
     private_folder(paths.state_dir)

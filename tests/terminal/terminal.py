@@ -106,6 +106,10 @@ class Terminal:
         for key in keys:
             os.write(self._master, KEYS.get(key, key).encode())
 
+    def press_bytes(self, data: bytes) -> None:
+        """Send what a terminal with another encoding would."""
+        os.write(self._master, data)
+
     def wait_until(self, condition: Callable[[str], bool], timeout_s: float = 20.0, what: str = "") -> str:
         """The screen as soon as `condition(text)` holds. Fails with the screen when it does not in time."""
         deadline = time.monotonic() + timeout_s

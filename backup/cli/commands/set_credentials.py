@@ -9,6 +9,7 @@ import click
 
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
+from backup.terminal import hidden_line, terminal_encoding
 from providers.secret import Secret
 
 _MAX_SECRET_CHARACTERS = 64 * 1024
@@ -62,6 +63,8 @@ def command(
 
 def _ask(username: str | None) -> Secret:
     prompt = f"Secret of {username}" if username else "Secret"
+    if terminal_encoding() != "utf-8":
+        return _some(hidden_line(f"{prompt}: "))
     return Secret(click.prompt(prompt, hide_input=True, err=True))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Final
 
 import click
@@ -9,21 +11,25 @@ import click
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
-from backup.doctor import Verdict
+from backup.doctor import Finding, Verdict
+from backup.model import InstanceState
+from backup.text import count
+from providers.errors import ProviderError
 
 
 @click.command("doctor")
 @json_option
 @pass_session
 def doctor(session: Session, output: Output) -> int:
-    """What holds on this machine: session bus, keyring, vault, jobs without you, logging out, reboots.
+    """What holds on this machine: session bus, keyring, vault, jobs without you, logging out, reboots; and which stored
+    names are double-encoded, at every provider that can be used now.
 
     Exit code 1 when something is wrong.
 
     \b
     JSON: {"findings": [{"what", "verdict", "detail", "cure"}], "ok"}
     """
-    found = session.service.doctor()
+    found = (*session.service.doctor(), *_names(session))
     ok = all(finding.verdict is not Verdict.BAD for finding in found)
     output.table(["WHAT", "STATE", "DETAIL"], [[item.what, item.verdict.value, item.detail] for item in found])
     for item in found:
@@ -31,6 +37,33 @@ def doctor(session: Session, output: Output) -> int:
             output.line(f"{item.what}: {item.cure}")
     output.document({"findings": found, "ok": ok})
     return ExitCode.OK if ok else ExitCode.FAILURE
+
+
+def _names(session: Session) -> Iterator[Finding]:
+    """The names at every provider that is ready; its store is not opened for this."""
+    with contextlib.closing(session.questions):
+        for info in session.service.instances():
+            if info.state is InstanceState.READY:
+                yield _names_at(session, info.name)
+
+
+def _names_at(session: Session, name: str) -> Finding:
+    what = f"names at {name}"
+    try:
+        found = session.questions.misnamed(name)
+    except ProviderError as error:
+        return Finding(what=what, verdict=Verdict.NOTE, detail=f"not looked at: {error.message}", cure=error.hint)
+    if not found.count:
+        far = "as they should be" if found.complete else "as they should be, as far as 5 s allowed to look"
+        return Finding(what=what, verdict=Verdict.OK, detail=far)
+    shown = "; ".join(f"'{wrong}' is '{right}'" for wrong, right in found.names)
+    more = f"; and {found.count - len(found.names):,} more" if found.count > len(found.names) else ""
+    return Finding(
+        what=what,
+        verdict=Verdict.BAD,
+        detail=f"{count(found.count, 'name')} stored double-encoded, under a locale that is not UTF-8: {shown}{more}",
+        cure="Upload these files again, which stores them under their own names; then delete the wrong names.",
+    )
 
 
 COMMANDS: Final = {"doctor": doctor}

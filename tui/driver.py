@@ -1,0 +1,27 @@
+"""The terminal's driver: Textual's own, for terminals that do not speak UTF-8 too."""
+
+from __future__ import annotations
+
+import codecs
+from functools import partial
+
+from textual.driver import Driver
+
+from backup.terminal import terminal_encoding
+
+
+def terminal_driver() -> type[Driver]:
+    """The driver for this terminal.
+
+    Textual decodes keys as strict UTF-8: one byte that is none would end the console. Here keys are in the terminal's
+    encoding, and what is no character in it is shown as such.
+    """
+    from textual.drivers import linux_driver
+
+    class TerminalDriver(linux_driver.LinuxDriver):
+        def run_input_thread(self) -> None:
+            decoder = codecs.getincrementaldecoder(terminal_encoding())
+            setattr(linux_driver, "getincrementaldecoder", lambda _: partial(decoder, errors="replace"))  # noqa: B010
+            super().run_input_thread()
+
+    return TerminalDriver
