@@ -279,6 +279,16 @@ def sha256_of(fd: int, size_bytes: int, cancel: CancelToken) -> str:
     return HasherAtOnce(fd, size_bytes, (), cancel).finish().sha256
 
 
+def digests_of_window(
+    fd: int, offset: int, size_bytes: int, algorithms: Sequence[str], cancel: CancelToken
+) -> dict[str, str]:
+    """Of a part of an open file. Raises ProviderError."""
+    try:
+        return _hash(fd, offset, size_bytes, algorithms, (), cancel.check)
+    except OSError as error:
+        raise from_os_error(error, "source") from None
+
+
 def _hash(
     fd: int,
     offset: int,

@@ -1,8 +1,12 @@
 """Telling an unfinished upload of ours from somebody else's.
 
 Before a session is created, the unfinished uploads of that key are noted and the intent is saved. Whatever is found
-there later and was not noted began after our intent: it is ours, although its token was lost with an answer or a
+there later and was not noted began after our intent: it may be ours, although its token was lost with an answer or a
 process. No clock of a server need be trusted for that.
+
+Another machine may use the same key. Where the service keeps `UploadRequest.session_id`, that decides. Where it does
+not (S3 tells no metadata of unfinished uploads), one that holds anything but parts of our own file is not ours: no
+part is ever sent before the token is saved.
 """
 
 from __future__ import annotations
@@ -11,11 +15,13 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.cancel import CancelToken
-from providers.errors import PermissionDenied, Unsupported
-from providers.upload import Checkpoint, PendingUpload, SavedUpload
+from providers.digests import digests_of_window
+from providers.errors import NotFound, PermissionDenied, Unsupported
+from providers.upload import Checkpoint, PartReceipt, PendingUpload, SavedUpload, UploadRequest
 
 if TYPE_CHECKING:
     from providers.base import BaseProvider
+    from providers.source import Source
 
 _LOG: Final = logging.getLogger(__name__)
 _BEGIN_WINDOW_S: Final = 3600.0
@@ -31,22 +37,49 @@ def pending(provider: BaseProvider, key: str, cancel: CancelToken) -> list[Pendi
         return []
 
 
-def begun_by_us(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken) -> list[PendingUpload]:
-    return [item for item in pending(provider, saved.request.key, cancel) if _is_ours(item, saved)]
+def begun_by_us(
+    provider: BaseProvider, saved: SavedUpload, cancel: CancelToken, file: Source | None = None
+) -> list[PendingUpload]:
+    """Without the `file`, those that the service cannot tell apart must be empty."""
+    found = pending(provider, saved.request.key, cancel)
+    if saved.request.session_id and provider.capabilities.session_ids:
+        return [item for item in found if item.session_id == saved.request.session_id]
+    return [item for item in found if _may_be_ours(item, saved) and _holds_only(file, provider, saved, item, cancel)]
 
 
 def strangers(before: list[PendingUpload], unanswered: SavedUpload | None) -> tuple[dict[str, Any], ...]:
     """The tokens of what is there `before` an intent, without what an `unanswered` earlier one of ours has begun."""
-    return tuple(item.token for item in before if unanswered is None or not _is_ours(item, unanswered))
+    return tuple(item.token for item in before if unanswered is None or not _may_be_ours(item, unanswered))
 
 
-def _is_ours(item: PendingUpload, saved: SavedUpload) -> bool:
+def _may_be_ours(item: PendingUpload, saved: SavedUpload) -> bool:
     return item.token not in saved.strangers and item.started_at <= saved.intended_at + _BEGIN_WINDOW_S
 
 
-def newest(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken) -> dict[str, Any] | None:
+def _holds_only(
+    file: Source | None, provider: BaseProvider, saved: SavedUpload, item: PendingUpload, cancel: CancelToken
+) -> bool:
+    """Whether all that an unfinished upload holds are parts of `file`."""
+    request = saved.request
+    session = provider.open_upload(request, token=item.token)
+    try:
+        with cancel.calling(session.interrupt):
+            held = provider.retry.run(session.confirmed, cancel)
+    except NotFound:
+        return False
+    return not held or (file is not None and all(_is_part_of(file, request, receipt, cancel) for receipt in held))
+
+
+def _is_part_of(file: Source, request: UploadRequest, receipt: PartReceipt, cancel: CancelToken) -> bool:
+    part = request.part(receipt.index)
+    if receipt.size_bytes != part.size_bytes or not receipt.digests:
+        return False
+    return digests_of_window(file.fd, part.offset, part.size_bytes, tuple(receipt.digests), cancel) == receipt.digests
+
+
+def newest(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken, *, file: Source) -> dict[str, Any] | None:
     """The token of the session to go on with, if one was begun."""
-    begun = begun_by_us(provider, saved, cancel)
+    begun = begun_by_us(provider, saved, cancel, file)
     return max(begun, key=lambda item: item.started_at).token if begun else None
 
 

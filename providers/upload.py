@@ -30,6 +30,9 @@ class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Lower-case hex when it is known before the object is begun (always for objects sent in one request)."""
     digests: dict[str, str] = msgspec.field(default_factory=dict)
     """`capabilities.whole_digests` over the whole file, where they are known before the object is begun."""
+    session_id: str = ""
+    """Random, and kept with the unfinished upload where the service has room: it tells ours from that of another
+    machine with the same key."""
     only_if_absent: bool = False
     """Raise Conflict instead of replacing an object. Honoured by the server where capabilities say so, else checked
     first."""
@@ -133,6 +136,8 @@ class PendingUpload(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     token: dict[str, Any]
     started_at: float
+    session_id: str = ""
+    """`UploadRequest.session_id` of whoever began it; '' where the service does not tell."""
 
 
 class SourceIdentity(msgspec.Struct, frozen=True, kw_only=True):

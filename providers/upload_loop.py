@@ -6,6 +6,7 @@ Opening, proof and ending are here, the sending of parts in `providers/part_send
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -185,7 +186,7 @@ class _Upload:
             if saved.token is not None:
                 return saved
             self._unanswered = saved
-            token = intent.newest(self._provider, saved, self._cancel)
+            token = intent.newest(self._provider, saved, self._cancel, file=self._file)
             if token is not None:
                 self._begun_twice = saved
                 return msgspec.structs.replace(saved, token=token)
@@ -208,6 +209,7 @@ class _Upload:
             part_size_bytes=capabilities.part_size_bytes(size, self._provider.settings.upload_chunk_size),
             mtime_ns=self._source.mtime_ns,
             attributes=self._file.attributes,
+            session_id=secrets.token_hex(8),
             only_if_absent=self.only_if_absent,
         )
 
@@ -266,7 +268,7 @@ class _Upload:
         def once() -> UploadSession:
             nonlocal tries
             tries += 1
-            token = intent.newest(self._provider, saved, self._cancel) if tries > 1 else None
+            token = intent.newest(self._provider, saved, self._cancel, file=self._file) if tries > 1 else None
             return self._provider.open_upload(saved.request, token=token)
 
         session = self._retrying(once)

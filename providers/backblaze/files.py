@@ -20,6 +20,8 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _HEADER: Final = "x-bz-info-"
 _MILLIS: Final = "src_last_modified_millis"
 _NANOS: Final = "mtime_ns"
+SESSION: Final = "upload_session"
+"""Of a large file: tells an unfinished one of ours from another machine's."""
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -54,6 +56,8 @@ def file_info(request: UploadRequest) -> dict[str, str]:
         info["sha256"] = request.sha256
     if request.part_count > 1 and "sha1" in request.digests:
         info["large_file_sha1"] = request.digests["sha1"]
+    if request.part_count > 1 and request.session_id:
+        info[SESSION] = request.session_id
     return info
 
 

@@ -88,6 +88,7 @@ class BackblazeProvider(BaseProvider):
             whole_digests=("sha1",),
             digests_first=self._own.hash_first,
             modes=True,
+            session_ids=True,
             create_container=True,
             list_containers=True,
             keeps_old_versions=True,
@@ -194,7 +195,12 @@ class BackblazeProvider(BaseProvider):
             for item in answer["files"]:
                 if item["fileName"] == name:
                     started_at = float(item.get("uploadTimestamp") or 0) / 1000
-                    found.append(PendingUpload(key=key, token={"file_id": item["fileId"]}, started_at=started_at))
+                    session_id = str((item.get("fileInfo") or {}).get(files.SESSION, ""))
+                    found.append(
+                        PendingUpload(
+                            key=key, token={"file_id": item["fileId"]}, started_at=started_at, session_id=session_id
+                        )
+                    )
             start = answer.get("nextFileId")
             if start is None:
                 return found

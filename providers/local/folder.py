@@ -9,15 +9,17 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from providers.beneath import DIRECTORY
 from providers.errors import Conflict, InvalidName, NotFound, ProviderError
 from providers.os_errors import from_os_error
 
-_OURS: Final = re.compile(rb"\.homeserver-backup-([0-9a-f]{16})-([0-9a-f]{8,16})-[0-9a-f]{8}\.(?:partial|ledger)")
+_OURS: Final = re.compile(
+    rb"\.homeserver-backup-([0-9a-f]{16})-([0-9a-f]{8,16})-([0-9a-f]{8,16})(?:-([0-9a-f]{1,4}))?\.(?:partial|ledger)"
+)
 _ATTEMPTS: Final = 8
 """How often a folder that vanishes while a file is put into it (its last other file was deleted) is made again."""
 
@@ -37,17 +39,29 @@ def _mark(key: str) -> str:
     return hashlib.sha256(encoded(key)).hexdigest()[:16]
 
 
-def temporary_name(key: str, now_s: float) -> str:
-    """A fresh name for an unfinished upload of `key`; it tells which key it is of and when it was begun."""
-    return f".homeserver-backup-{_mark(key)}-{int(now_s * 1000):08x}-{secrets.token_hex(4)}.partial"
+def temporary_name(key: str, now_s: float, session_id: str, made: int) -> str:
+    """A fresh name for an unfinished upload of `key`; it tells which key it is of, when and by whom it was begun, and
+    how many folders were made for it."""
+    session_id = session_id or secrets.token_hex(8)
+    return f".homeserver-backup-{_mark(key)}-{int(now_s * 1000):08x}-{session_id}-{made:x}.partial"
 
 
-def begun_at(name: bytes, key: str) -> float | None:
-    """When the unfinished upload `name` was begun, seconds since the epoch; None when it is not one of `key`."""
+class Begun(NamedTuple):
+    """What the name of an unfinished upload tells."""
+
+    at_s: float
+    """Since the epoch."""
+    session_id: str
+    made: int
+    """So many of the folders above it, from the innermost up, were made for it."""
+
+
+def begun(name: bytes, key: str) -> Begun | None:
+    """None when it is not one of `key`."""
     found = _OURS.fullmatch(name)
     if not found or not name.endswith(b".partial") or found[1].decode() != _mark(key):
         return None
-    return int(found[2], 16) / 1000
+    return Begun(int(found[2], 16) / 1000, found[3].decode(), int(found[4] or b"0", 16))
 
 
 class Folder:
@@ -60,6 +74,8 @@ class Folder:
     def __init__(self, root: str, *, create: bool) -> None:
         self.root = root
         self._create = create
+        self._made: set[tuple[bytes, ...]] = set()
+        """Folders that were made for an upload, and may go with it."""
 
     def segments(self, key: str) -> list[bytes]:
         """The path of `key` below the root; raises InvalidName. A trailing '/' (a directory's marker) is dropped."""
@@ -164,20 +180,59 @@ class Folder:
                 return Conflict(f"'{key}': '{shown}' is a file, so nothing can be put below it", code="ENOTDIR")
         return from_os_error(error, os.path.join(self.root, key))
 
+    def make_parents(self, key: str) -> int:
+        """Make the folders above `key` that are missing, durably; returns how many, from the innermost up."""
+        parents = self.segments(key)[:-1]
+        there = len(parents)
+        while there and not self._is_there(parents[:there]):
+            there -= 1
+        with self.parent(key, create=True):
+            self.claim(key, len(parents) - there)
+        return len(parents) - there
+
+    def _is_there(self, path: list[bytes]) -> bool:
+        try:
+            with self.parent(_key(path)) as (at, name):
+                os.stat(name, dir_fd=at, follow_symlinks=False)
+        except NotFound:
+            return False
+        return True
+
+    def claim(self, key: str, made: int) -> None:
+        """The `made` innermost folders above `key` were made for an upload."""
+        parents = self.segments(key)[:-1]
+        self._made.update(tuple(parents[: len(parents) - above]) for above in range(made))
+
+    def keep(self, key: str) -> None:
+        """`key` is stored: its folders are those of an object now, and it may be one itself."""
+        path = self.segments(key)
+        self._made.difference_update(tuple(path[:depth]) for depth in range(1, len(path) + 1))
+
+    def prune_made(self, key: str) -> None:
+        """As `prune`, but only folders that were made for an upload."""
+        self._prune(key, lambda path: tuple(path) in self._made)
+
     def prune(self, key: str) -> None:
         """Remove the directories above `key` that have become empty, from the innermost up; the root stays.
 
         Objects have no folders: one that was made for an object goes with its last object.
         """
+        self._prune(key, lambda path: True)
+
+    def _prune(self, key: str, may_go: Callable[[list[bytes]], bool]) -> None:
         parents = self.segments(key)[:-1]
-        while parents:
-            path = b"/".join(parents).decode("utf-8", "surrogateescape")
+        while parents and may_go(parents):
             try:
-                with self.parent(path) as (at, name):
+                with self.parent(_key(parents)) as (at, name):
                     os.rmdir(name, dir_fd=at)
             except ProviderError:
                 return  # not empty, or gone already: both are the end of it
+            self._made.discard(tuple(parents))
             parents.pop()
+
+
+def _key(path: list[bytes]) -> str:
+    return b"/".join(path).decode("utf-8", "surrogateescape")
 
 
 def open_file(at: int, name: bytes, flags: int = os.O_RDONLY) -> int:

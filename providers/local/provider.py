@@ -62,6 +62,7 @@ class LocalProvider(BaseProvider):
             part_digests=("sha256",),
             empty_directories=True,
             modes=True,
+            session_ids=True,
             create_container=True,
         )
 
@@ -111,10 +112,7 @@ class LocalProvider(BaseProvider):
         self._folder.prune(key)
 
     def pending_uploads(self, key: str) -> list[PendingUpload]:
-        return [
-            PendingUpload(key=key, token={"temp": name}, started_at=started_at)
-            for name, started_at in unfinished(self._folder, key)
-        ]
+        return unfinished(self._folder, key)
 
     def create_container(self, name: str) -> None:
         path = _absolute(name)

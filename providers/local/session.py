@@ -11,13 +11,16 @@ from typing import Any, Final
 
 from providers import attributes
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, QuotaExceeded, Transient
-from providers.local.folder import Folder, begun_at, encoded, open_file, temporary_name
+from providers.local.folder import Folder, begun, encoded, open_file, temporary_name
 from providers.local.listing import remote_file
 from providers.objects import RemoteFile
-from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
+from providers.rename import rename_new
+from providers.upload import Part, PartBody, PartReceipt, PendingUpload, UploadRequest, UploadSession
 
 CHUNK_BYTES: Final = 1 << 20
 _ATTEMPTS: Final = 8
+_RESERVING: Final = "reserving"
+"""In the ledger: an empty file under the final name may be ours."""
 
 
 class LocalUpload(UploadSession):
@@ -34,13 +37,14 @@ class LocalUpload(UploadSession):
         self._interrupted = False
         folder.segments(request.key)
         if token is None:
-            self._temp = encoded(temporary_name(request.key, now_s))
-            self._create()
+            self._temp = self._create(now_s)
             self._see_that_it_fits()
         else:
             self._temp = encoded(str(token.get("temp", "")))
-            if begun_at(self._temp, request.key) is None:
+            earlier = begun(self._temp, request.key)
+            if earlier is None:
                 raise InvalidName(f"'{request.key}': the saved upload belongs to another file")
+            folder.claim(request.key, earlier.made)
 
     @property
     def token(self) -> dict[str, Any] | None:
@@ -50,21 +54,25 @@ class LocalUpload(UploadSession):
     def _ledger(self) -> bytes:
         return self._temp.removesuffix(b".partial") + b".ledger"
 
-    def _create(self) -> None:
+    def _create(self, now_s: float) -> bytes:
+        """The hidden file, and the folders above it; returns its name."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        for attempt in range(_ATTEMPTS):
+        request, made = self.request, 0
+        for _ in range(_ATTEMPTS):
+            made = max(made, self._folder.make_parents(request.key))
+            temp = encoded(temporary_name(request.key, now_s, request.session_id, made))
             try:
-                with self._folder.parent(self.request.key, create=True) as (at, name):
+                with self._folder.parent(request.key) as (at, name):
                     with suppress(FileNotFoundError):
                         if stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
-                            raise Conflict(f"{self.request.key}: a folder of that name is there")
-                    os.close(os.open(self._temp, flags, 0o600, dir_fd=at))
-                    if self.request.part_count > 1:
+                            raise Conflict(f"{request.key}: a folder of that name is there")
+                    os.close(os.open(temp, flags, 0o600, dir_fd=at))
+                    if request.part_count > 1:
                         os.fsync(at)
-                return
+                return temp
             except NotFound:  # the folder was empty, and another transfer that ended just took it away
-                if attempt == _ATTEMPTS - 1:
-                    raise
+                continue
+        raise Conflict(f"'{request.key}': its folder is deleted over and over by somebody else")
 
     def _see_that_it_fits(self) -> None:
         with self._folder.parent(self.request.key) as (at, _):
@@ -100,15 +108,17 @@ class LocalUpload(UploadSession):
                 if self._digest(fd, self.request.part(index)) == digest
             ]
 
-    def _read_ledger(self, at: int) -> dict[int, str]:
+    def _ledger_lines(self, at: int) -> list[list[str]]:
         try:
             with os.fdopen(open_file(at, self._ledger), encoding="ascii", errors="replace") as file:
-                lines = [line.split() for line in file if line.endswith("\n")]
+                return [line.split() for line in file if line.endswith("\n")]
         except FileNotFoundError:
-            return {}
+            return []
+
+    def _read_ledger(self, at: int) -> dict[int, str]:
         return {
             int(line[0]): line[1]
-            for line in lines
+            for line in self._ledger_lines(at)
             if len(line) == 2 and line[0].isdecimal() and int(line[0]) < self.request.part_count
         }
 
@@ -131,7 +141,7 @@ class LocalUpload(UploadSession):
                 self._set_mtime(fd)
             os.fsync(fd)
             if self.request.part_count > 1 and "sha256" in digests:
-                self._note(at, part.index, digests["sha256"])
+                self._write_down(at, f"{part.index} {digests['sha256']}")
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, digests=dict(digests))
 
     def _write(self, fd: int, part: Part, body: PartBody) -> None:
@@ -146,11 +156,11 @@ class LocalUpload(UploadSession):
                 position += written
                 data = data[written:]
 
-    def _note(self, at: int, index: int, sha256: str) -> None:
+    def _write_down(self, at: int, line: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(self._ledger, flags, 0o600, dir_fd=at)
         try:
-            os.write(fd, f"{index} {sha256}\n".encode("ascii"))
+            os.write(fd, f"{line}\n".encode("ascii"))
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -171,6 +181,7 @@ class LocalUpload(UploadSession):
             with suppress(FileNotFoundError):
                 os.unlink(self._ledger, dir_fd=at)
             os.fsync(at)
+            self._folder.keep(self.request.key)
             return remote_file(self.request.key, os.fstat(fd))
 
     def _check_whole(self, fd: int, receipts: Sequence[PartReceipt]) -> None:
@@ -182,18 +193,18 @@ class LocalUpload(UploadSession):
         if not self.request.only_if_absent:
             os.replace(self._temp, name, src_dir_fd=at, dst_dir_fd=at)
             return
+        if self._reserved(at):
+            with suppress(FileNotFoundError):
+                if os.stat(name, dir_fd=at, follow_symlinks=False).st_size == 0:
+                    os.unlink(name, dir_fd=at)
         try:
-            try:
-                os.link(self._temp, name, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
-            except FileExistsError:
-                raise
-            except OSError:  # exFAT and some network shares know no hard links: an empty file reserves the name
-                os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=at))
-                os.replace(self._temp, name, src_dir_fd=at, dst_dir_fd=at)
-            else:
-                os.unlink(self._temp, dir_fd=at)
+            rename_new(self._temp, name, at=at, reserving=lambda: self._write_down(at, _RESERVING))
         except FileExistsError:
             raise Conflict(f"{self.request.key}: something of that name is already there", code="EEXIST") from None
+
+    def _reserved(self, at: int) -> bool:
+        """Whether an earlier process may have been killed while an empty file of ours kept the name."""
+        return any(line == [_RESERVING] for line in self._ledger_lines(at))
 
     def abort(self) -> None:
         try:
@@ -203,7 +214,7 @@ class LocalUpload(UploadSession):
                         os.unlink(name, dir_fd=at)
         except NotFound:
             return
-        self._folder.prune(self.request.key)
+        self._folder.prune_made(self.request.key)
 
     def interrupt(self) -> None:
         self._interrupted = True
@@ -251,6 +262,7 @@ class LocalDirectory(UploadSession):
                 times = (self.request.mtime_ns, self.request.mtime_ns)
                 os.utime(name, ns=times, dir_fd=at, follow_symlinks=False)
             os.fsync(at)
+            self._folder.keep(self.request.key)
             return remote_file(self.request.key, os.stat(name, dir_fd=at, follow_symlinks=False))
 
     def abort(self) -> None:
@@ -260,12 +272,15 @@ class LocalDirectory(UploadSession):
         """No call waits for anything."""
 
 
-def unfinished(folder: Folder, key: str) -> list[tuple[str, float]]:
-    """Hidden files of unfinished uploads of just this key, and when they were begun."""
+def unfinished(folder: Folder, key: str) -> list[PendingUpload]:
+    """The unfinished uploads of just this key."""
     try:
         with folder.parent(key) as (at, _), os.scandir(at) as entries:
             names = [os.fsencode(entry.name) for entry in entries]
     except NotFound:
         return []
-    begun = ((name, begun_at(name, key)) for name in names)
-    return [(name.decode("ascii"), at_s) for name, at_s in begun if at_s is not None]
+    return [
+        PendingUpload(key=key, token={"temp": name.decode("ascii")}, started_at=found.at_s, session_id=found.session_id)
+        for name in names
+        if (found := begun(name, key))
+    ]

@@ -252,3 +252,27 @@ def test_a_broken_range_is_taken_up_where_it_broke(harness, root):
     assert (root.tmp / "target.bin").read_bytes() == data
     again = [request for request in root.wired.requests if harness.requests.read(request)][-1]
     assert again.reply_bytes < part
+
+
+def test_a_session_that_another_machine_has_begun_is_neither_adopted_nor_removed(harness, root):
+    """Both have the same key. We were killed before our own token was known, perhaps before anything was asked for."""
+    part = harness.limits.part_bytes
+    for name in ("a", "b"):
+        (root.tmp / name).mkdir()
+    theirs = source(root.tmp / "a", content(PARTS * part, seed=3))
+    ours = source(root.tmp / "b", content(PARTS * part, seed=4))
+    memory, their_memory = Memory(), Memory()
+    break_off(root, ours, memory, part, connection_pool_size=1)
+    saved = memory.load()
+    assert saved is not None
+    root.expire()
+    break_off(root, theirs, their_memory, 2 * part + 1, connection_pool_size=1)
+    begun = root.leftovers()
+    memory.save(msgspec.structs.replace(saved, token=None, receipts=(), strangers=()))
+    upload(root.connect(connection_pool_size=1), ours, "x", checkpoint=memory)
+    assert root.stored() == {"x": ours.read_bytes()}
+    assert root.leftovers() == begun
+    result = upload(root.connect(connection_pool_size=1), theirs, "x", checkpoint=their_memory)
+    assert result.resumed_bytes == 2 * part
+    if harness.limits.lists_unfinished:
+        assert root.leftovers() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 
 import pytest
@@ -285,6 +286,7 @@ def test_a_large_file_carries_its_digests(root, counted):
     upload(counted, path, "x")
     (version,) = root.b2.versions(root.bucket, "x")
     assert version.sha1 == "none"
+    assert re.fullmatch(r"[0-9a-f]{16}", version.info.pop("upload_session"))
     assert version.info == {
         "src_last_modified_millis": "1700000000123",
         "mtime_ns": str(MTIME_NS),

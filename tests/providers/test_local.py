@@ -318,6 +318,7 @@ def test_only_if_absent_never_replaces(provider, root, monkeypatch, hard_links):
             raise PermissionError(errno.EPERM, "no hard links here")
 
         monkeypatch.setattr(os, "link", link)
+        monkeypatch.setattr("providers.rename._in_one_step", link)
     store(provider, "x", b"first", only_if_absent=True)
     session = begin(provider, "x", b"other", 5, only_if_absent=True)
     receipt = send(session, b"other", 0)
@@ -575,3 +576,80 @@ def test_as_many_parts_at_once_as_connections(root, tmp_path, monkeypatch, width
         provider.download("x", tmp_path / "target")
     assert most == width
     assert (tmp_path / "target").read_bytes() == path.read_bytes()
+
+
+# Folders that an upload made, and those that it did not
+
+
+def test_an_upload_that_is_given_up_takes_along_just_the_folders_that_it_made(provider, root):
+    provider.open_upload(UploadRequest(key="kept/", size_bytes=0, part_size_bytes=1)).commit([])
+    (root / "theirs").mkdir()
+    for key in ("kept/x", "theirs/x", "kept/new/x", "new/deeper/x"):
+        begin(provider, key, b"data").abort()
+        assert everything(root) == ["kept", "theirs"]
+
+
+def test_also_in_another_process(provider, root):
+    (root / "theirs").mkdir()
+    session = begin(provider, "theirs/new/deeper/x", b"data")
+    other = LocalProvider({"container": str(root)})
+    other.open_upload(session.request, token=session.token).abort()
+    assert everything(root) == ["theirs"]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_several_in_one_new_folder_take_it_along_whoever_goes_last(provider, root, order, elsewhere):
+    sessions = [begin(provider, f"new/{name}", b"data") for name in "abc"]
+    if elsewhere:
+        other = LocalProvider({"container": str(root)})
+        sessions = [other.open_upload(session.request, token=session.token) for session in sessions]
+    for number in order:
+        sessions[number].abort()
+    assert everything(root) == []
+
+
+def test_a_folder_that_was_stored_meanwhile_stays(provider, root):
+    session = begin(provider, "new/x", b"data")
+    provider.open_upload(UploadRequest(key="new/", size_bytes=0, part_size_bytes=1)).commit([])
+    session.abort()
+    assert everything(root) == ["new"]
+
+
+def test_a_folder_made_for_an_object_that_is_gone_is_somebody_elses_when_it_is_there_again(provider, root):
+    store(provider, "new/x")
+    provider.remove("new/x")
+    (root / "new").mkdir()
+    begin(provider, "new/y", b"data").abort()
+    assert everything(root) == ["new"]
+
+
+def test_killed_while_an_empty_file_kept_the_name_it_goes_on(provider, root, monkeypatch):
+    """exFAT and some network shares have neither RENAME_NOREPLACE nor hard links."""
+
+    def refused(*args, **kwargs):
+        raise PermissionError(errno.EPERM, "not here")
+
+    class Kill(BaseException):
+        """The process ends here."""
+
+    def killed(*args, **kwargs):
+        raise Kill
+
+    monkeypatch.setattr("providers.rename._in_one_step", refused)
+    monkeypatch.setattr(os, "link", refused)
+    session = begin(provider, "x", b"data", only_if_absent=True)
+    with monkeypatch.context() as there:
+        there.setattr(os, "replace", killed)
+        receipt = send(session, b"data", 0)
+        with pytest.raises(Kill):
+            session.commit([receipt])
+    assert (root / "x").read_bytes() == b""
+    again = LocalProvider({"container": str(root)}).open_upload(session.request, token=session.token)
+    again.commit([send(again, b"data", 0)])
+    assert everything(root) == ["x"]
+    assert (root / "x").read_bytes() == b"data"
+    begun = begin(provider, "x", b"other", 5, only_if_absent=True)
+    receipt = send(begun, b"other", 0)
+    with pytest.raises(Conflict):
+        begun.commit([receipt])
