@@ -492,7 +492,9 @@ def test_downloads_that_an_earlier_version_called_read_back_were_read_twice(tmp_
     path = tmp_path / "j"
     with sqlite3.connect(path, isolation_level=None) as db:
         schema.migrate(db, path, schema.MIGRATIONS[:4])
-        db.execute("INSERT INTO places VALUES (1, 'disk', 'local', '/srv', '{}', '')")
+        db.execute(
+            "INSERT INTO places (id, instance, type, container, settings) VALUES (1, 'disk', 'local', '/srv', '{}')"
+        )
         for number, kind in ((1, "download"), (2, "upload")):
             db.execute("INSERT INTO jobs (kind, instance, place_id, title, destination, request, created_at, scanning)"
                        " VALUES (?, 'disk', 1, X'78', X'2f', X'7b7d', 1.0, 0)", (kind,))  # fmt: skip
@@ -511,7 +513,9 @@ def test_a_journal_of_an_older_version_keeps_its_queue(tmp_path: Path, version: 
     path = tmp_path / "j"
     with sqlite3.connect(path, isolation_level=None) as db:
         schema.migrate(db, path, schema.MIGRATIONS[:version])
-        db.execute("INSERT INTO places VALUES (1, 'disk', 'local', '/srv', '{}', '')")
+        db.execute(
+            "INSERT INTO places (id, instance, type, container, settings) VALUES (1, 'disk', 'local', '/srv', '{}')"
+        )
         db.execute("INSERT INTO jobs (kind, instance, place_id, title, destination, request, created_at, scanning)"
                    " VALUES ('upload', 'disk', 1, X'78', X'2f', X'7b7d', 1.0, 0)")  # fmt: skip
         db.executemany("INSERT INTO counts (job_id, kind, state) VALUES (1, 'upload', ?)", [(s,) for s in ItemState])
