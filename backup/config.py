@@ -5,6 +5,7 @@
      "checks":      {"<instance>": {"at": 1790000000.0, "ok": true, "fingerprint": "...", "steps": [...]}},
      "credentials": {"<credentials_key>": {"username": "...", "fields": ["password"], "revision": "..."}},
      "default_provider": "<instance>",
+     "history_days": 90,
      "local_fallback": false,
      "credential_store": {"backend": "vault", "key_file": "/path", "password_command": ["pass", "show", "backup"]}}
 
@@ -38,6 +39,9 @@ from providers.settings import holds_password
 
 EMBEDDED: Final = "local"
 DEFAULT_PROVIDER: Final = "default_provider"
+HISTORY_DAYS: Final = "history_days"
+_HISTORY_DAYS: Final = 90
+_MOST_DAYS: Final = 36_500
 """The setting of no instance; so no instance has this name."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SECRET_NAME: Final = re.compile(
@@ -91,6 +95,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     credentials: dict[str, CredentialsRecord]
     store: StoreSettings = StoreSettings()
     default_provider: str = ""
+    history_days: int = _HISTORY_DAYS
+    """How long finished items stay in the journal. What proves stored objects stays for as long as they do."""
     """The setting; whether there is such an instance is not looked at."""
     only_local: bool = True
     """As far as the file says, nothing besides the embedded `local` was ever set up."""
@@ -247,6 +253,20 @@ class Draft:
         if name:
             self._tree["default_provider"] = name
 
+    def set_history_days(self, text: str) -> None:
+        """How long finished transfers are kept; '' for the default. Raises InvalidConfiguration for what is no number
+        of days."""
+        self._tree.pop(HISTORY_DAYS, None)
+        if not text:
+            return
+        if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= _MOST_DAYS or len(text) > 9:
+            raise InvalidConfiguration(
+                f"{HISTORY_DAYS}: {text!r} is not a number of days",
+                field=HISTORY_DAYS,
+                hint=f"Write a whole number from 1 to {_MOST_DAYS}; '' means {_HISTORY_DAYS}.",
+            )
+        self._tree[HISTORY_DAYS] = int(text)
+
     def choose_store(self, backend: StoreBackend | None, *, left_in: StoreBackend | None = None) -> None:
         """Make `backend` the place where credentials are kept; `left_in` still holds copies of them."""
         self._set_store("backend", backend.value if backend else None)
@@ -281,6 +301,7 @@ def _configuration(document: Document, paths: Paths) -> Configuration:
         credentials=msgspec.convert(tree.get("credentials", {}), dict[str, CredentialsRecord]),
         store=msgspec.convert(tree.get("credential_store", {}), StoreSettings),
         default_provider=tree.get(DEFAULT_PROVIDER) or "",
+        history_days=min(max(1, tree.get(HISTORY_DAYS, _HISTORY_DAYS)), _MOST_DAYS),
         only_local=_is_only_local(tree),
         exists=document.exists,
         problem=document.problem,

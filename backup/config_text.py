@@ -155,6 +155,7 @@ _INDEX: Final[dict[str, dict[str, tuple[type, ...]]]] = {
 
 def _check_structure(tree: dict[str, Any], text: str) -> None:
     _expect(tree.get("default_provider", ""), str, "the name of a provider", ["default_provider"], text)
+    _expect(tree.get("history_days", 90), int, "a number of days", ["history_days"], text)
     _expect(tree.get("local_fallback", True), bool, "true or false", ["local_fallback"], text)
     _check_store(tree.get("credential_store", {}), text)
     for section in ("providers", "checks", "credentials"):

@@ -56,6 +56,16 @@ class Service(StoreService):
         with config.edit(self.paths) as draft:
             draft.set_default_provider(name)
 
+    def history_days(self) -> int:
+        """How long finished transfers stay in the journal."""
+        return config.load(self.paths).history_days
+
+    def set_history_days(self, text: str) -> int:
+        """The setting `history_days`; '' for the default. Raises InvalidConfiguration for what is no number of days."""
+        with config.edit(self.paths) as draft:
+            draft.set_history_days(text)
+            return draft.configuration.history_days
+
     def instance(self, name: str) -> InstanceInfo:
         """Raises InvalidConfiguration when there is none of that name."""
         return instances.describe(self.paths, name)

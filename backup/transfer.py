@@ -96,6 +96,7 @@ class Transfer:
             self._leave_nothing()
         return msgspec.structs.replace(
             outcome,
+            gone=outcome.ending is Ending.FAILED and self._is_gone(outcome),
             elapsed_s=self.chances.clock() - started,
             clears=self._upload_checkpoint.cleared or self._download_checkpoint.cleared,
         )
@@ -221,6 +222,19 @@ class Transfer:
         )
         return self._moved(result)
 
+    def _is_gone(self, outcome: Outcome) -> bool:
+        """Whether what was not found is the object: not the target's folder, nor the whole container."""
+        if self.item.job_kind is JobKind.UPLOAD or outcome.error is None or outcome.error.kind != NotFound.kind:
+            return False
+        try:
+            self.provider.check_container()
+            self.provider.stat(self.item.key)
+        except NotFound as error:
+            return error.code != "NoSuchBucket"
+        except ProviderError as error:
+            _LOG.info("item %d: whether its object is there cannot be told: %s", self.item.id, error)
+        return False
+
     def _leave_nothing(self) -> None:
         """A download that has failed for good leaves no part of a file among the user's own."""
         try:
@@ -278,6 +292,8 @@ class Transfer:
             etag=result.remote.etag,
             proof=result.proof,
             replaced=result.replaced,
+            mtime_ns=_mtime_ns(result),
+            ctime_ns=result.ctime_ns if isinstance(result, UploadResult) else None,
         )
 
     def _done(self) -> Outcome:
@@ -291,6 +307,13 @@ class Transfer:
         info = ErrorInfo.of(error)
         now = self.chances.now()
         self.commit(lambda tx: items.note(tx, self.item.id, what, info, now=now))
+
+
+def _mtime_ns(result: UploadResult | DownloadResult) -> int | None:
+    if isinstance(result, UploadResult):
+        return result.mtime_ns
+    modified_at = result.remote.modified_at
+    return None if modified_at is None else round(modified_at * 1e9)
 
 
 def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:

@@ -36,6 +36,11 @@ class Source:
         self.identity = self._identity(self._then.st_size)
         self.attributes = Attributes.of(self._then)
 
+    @property
+    def ctime_ns(self) -> int:
+        """When the file, or what is known of it, was last changed."""
+        return self._then.st_ctime_ns
+
     def _identity(self, size_bytes: int) -> SourceIdentity:
         return SourceIdentity(size_bytes=size_bytes, mtime_ns=self._then.st_mtime_ns, inode=self._then.st_ino)
 

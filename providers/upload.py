@@ -182,3 +182,6 @@ class UploadResult(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an older object was replaced; None when that was not asked."""
     resumed_bytes: int = 0
     """Bytes that an earlier attempt had sent and that were not sent again."""
+    mtime_ns: int | None = None
+    ctime_ns: int | None = None
+    """Of the file, as it was read."""

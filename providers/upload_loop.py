@@ -118,6 +118,7 @@ class _Upload:
         self._provider = provider
         self._file = file
         self._source = file.identity
+        self._ctime_ns = file.ctime_ns
         self._key = key
         self._progress = progress
         self._cancel = cancel
@@ -363,7 +364,13 @@ class _Upload:
         self._forget()
         self._progress.finish()
         return UploadResult(
-            remote=remote, sha256=local.sha256, proof=rung, replaced=self.replaces, resumed_bytes=resumed_bytes
+            remote=remote,
+            sha256=local.sha256,
+            proof=rung,
+            replaced=self.replaces,
+            resumed_bytes=resumed_bytes,
+            mtime_ns=self._source.mtime_ns,
+            ctime_ns=self._ctime_ns,
         )
 
     # Ending

@@ -7,10 +7,12 @@ from itertools import islice
 from sqlite3 import Connection, Row
 from typing import Any, Final
 
+from backup.journal import objects
+from backup.journal.objects import known_sha256 as known_sha256
+from backup.journal.objects import stored_before as stored_before
 from backup.journal.records import Ending, Event, Item, Outcome, Wish
 from backup.model import FINAL_STATES, ItemKind, ItemState, JobKind
-from backup.packing import pack, to_bytes, to_name, unpack
-from providers.errors import Integrity
+from backup.packing import pack, to_name, unpack
 from providers.report import ErrorInfo
 
 _CHUNK: Final = 500
@@ -90,6 +92,8 @@ def end(tx: Connection, outcome: Outcome, *, now: float) -> ItemState | None:
             outcome.item_id,
         ),
     )
+    if state is ItemState.DONE or outcome.gone:
+        objects.note_end(tx, outcome, now=now)
     return state
 
 
@@ -232,45 +236,3 @@ def events(db: Connection, item_id: int, limit: int = 1000) -> list[Event]:
         Event(at=row["at"], what=row["what"], error=unpack(row["error"], ErrorInfo) if row["error"] else None)
         for row in reversed(rows)
     ]
-
-
-def known_sha256(db: Connection, place_id: int, key: str, *, etag: str, size_bytes: int) -> str:
-    """The digest of just this object, if we have moved it ourselves; '' if not, or if it is another one by now.
-
-    Raises Integrity when this very version, by its ETag, had another size when we moved it: then the service is not to
-    be believed about either.
-    """
-    if not etag:
-        return ""
-    row = db.execute(
-        "SELECT sha256 FROM items JOIN places ON places.id = items.place_id"
-        " WHERE key = ? AND etag = ? AND size_bytes = ? AND sha256 <> '' AND location <> ''"
-        " AND location = (SELECT location FROM places WHERE id = ?) ORDER BY items.id DESC LIMIT 1",
-        (to_bytes(key), etag, size_bytes, place_id),
-    ).fetchone()
-    if row is not None:
-        return str(row["sha256"])
-    other = db.execute(
-        "SELECT size_bytes FROM items JOIN places ON places.id = items.place_id"
-        " WHERE key = ? AND etag = ? AND sha256 <> '' AND location <> ''"
-        " AND location = (SELECT location FROM places WHERE id = ?) ORDER BY items.id DESC LIMIT 1",
-        (to_bytes(key), etag, place_id),
-    ).fetchone()
-    if other is not None:
-        raise Integrity(
-            f"{key}: the service says {size_bytes} bytes, and this very version had {other['size_bytes']} when it was "
-            "stored or fetched before",
-            hint="Look for a proxy or cache in front of the service; nothing was believed of it.",
-        )
-    return ""
-
-
-def stored_before(db: Connection, place_id: int, key: str, sha256: str) -> bool:
-    """Whether we ourselves have stored just these bytes under this key, whatever the service calls them now."""
-    row = db.execute(
-        "SELECT 1 FROM items JOIN places ON places.id = items.place_id"
-        " WHERE key = ? AND sha256 = ? AND sha256 <> '' AND job_kind = 'upload' AND state = 'done' AND location <> ''"
-        " AND location = (SELECT location FROM places WHERE id = ?) LIMIT 1",
-        (to_bytes(key), sha256, place_id),
-    ).fetchone()
-    return row is not None

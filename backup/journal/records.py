@@ -118,6 +118,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float = 0.0
     clears: bool = False
     """Its checkpoint is done with."""
+    mtime_ns: int | None = None
+    ctime_ns: int | None = None
+    """Of the file, where it was read or its object tells."""
+    gone: bool = False
+    """Its object was looked for, and is not there."""
 
 
 class Wish(StrEnum):

@@ -36,8 +36,14 @@ def snapshot(db: Connection, *, offset: int = 0, limit: int = 200, job_id: int |
         totals=totals(db),
         jobs=tuple(jobs(db)),
         items=tuple(_window(db, counts, offset, limit, job_id)),
-        item_count=sum(counts.values()),
+        item_count=sum(counts.values()) - _pruned(db, job_id),
     )
+
+
+def _pruned(db: Connection, job_id: int | None) -> int:
+    query = "SELECT pruned FROM totals" if job_id is None else "SELECT pruned FROM jobs WHERE id = ?"
+    row = db.execute(query, () if job_id is None else (job_id,)).fetchone()
+    return 0 if row is None else int(row["pruned"])
 
 
 def totals(db: Connection) -> QueueTotals:

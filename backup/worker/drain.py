@@ -13,6 +13,7 @@ from backup.journal.records import Cleanup, Item, Job, Wish
 from backup.worker.crew import Crew
 from backup.worker.lane import Lane
 from backup.worker.scanning import Scans
+from backup.worker.upkeep import Upkeep
 
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
@@ -37,6 +38,7 @@ class Drain:
         self._lock = threading.Lock()
         self._lanes: dict[str, Lane] = {}
         self._scans = Scans(crew)
+        self._upkeep = Upkeep(crew)
         self._stopping = False
         self._wishes = False
         self._idle_since: float | None = None
@@ -51,7 +53,7 @@ class Drain:
         while not self._stopping:
             self._woken.clear()
             self._round()
-            if self._idle() and self._leave():
+            if self._idle() and not self._upkeep.step(idle=True) and self._leave():
                 return
             self._woken.wait(self._sleep_s())
 
@@ -155,6 +157,7 @@ class Drain:
                 lane.take(found)
 
     def _tidy(self) -> None:
+        self._upkeep.step(idle=False)
         clock = self._crew.chances.clock()
         if clock - self._calls_written > _CALLS_EVERY_S:
             self._calls_written = clock

@@ -105,7 +105,7 @@ def test_a_download_is_held_against_our_history_while_the_object_is_the_same(
     assert carry_out(journal, provider, order, item).proof == "matched"  # the service itself tells no checksum
     etag = provider.stat("x").etag
     with journal.transaction() as tx:
-        tx.execute("UPDATE items SET sha256 = ? WHERE etag = ?", ("f" * 64, etag))
+        tx.execute("UPDATE objects SET sha256 = ? WHERE etag = ?", ("f" * 64, etag))
     target.unlink()
     outcome = carry_out(journal, provider, order, item)
     assert outcome.error is not None
@@ -121,7 +121,7 @@ def test_history_proves_a_download_though_the_service_calls_the_object_otherwise
     path.write_bytes(b"content")
     upload(journal, provider, path, Conflicts.REPLACE)
     with journal.transaction() as tx:
-        tx.execute("UPDATE items SET etag = 'of another time'")
+        tx.execute("UPDATE objects SET etag = 'of another time'")
     order = Order(kind=JobKind.DOWNLOAD, sources=("x",), to=str(tmp_path / "x"), exact=True)
     item = NewItem(name="x", key="x", local_path=str(tmp_path / "x"), size_bytes=7)
     assert carry_out(journal, provider, order, item).proof == "matched"

@@ -175,3 +175,13 @@ def test_the_local_disk_is_meant_while_nothing_else_was_set_up(cli: Cli, paths: 
 def test_an_instance_cannot_be_called_like_the_setting(cli: Cli, paths: Paths):
     assert cli("set-config", "default_provider", "type", "local").code == ExitCode.CONFIGURATION
     assert cli("set-config", "aws_s3", "container").code == ExitCode.USAGE
+
+
+def test_history_days_is_set_like_it(cli: Cli, paths: Paths):
+    assert cli("get-config", "--json").json()["history_days"] == 90
+    assert cli("set-config", "history_days", "30").out == "history_days = 30\n"
+    assert cli("get-config", "--json").json()["history_days"] == 30
+    refused = cli("set-config", "history_days", "0")
+    assert refused.code == 3
+    assert "1 to 36500" in refused.err
+    assert cli("set-config", "history_days", "").out == "history_days = 90\n"

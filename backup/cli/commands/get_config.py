@@ -26,7 +26,7 @@ def command(session: Session, output: Output, name: str | None, describe: bool, 
     With --describe, NAME may also be a service that is not set up yet.
 
     \b
-    JSON: {"file", "default_provider", "providers": {"<name>": {"type", "<setting>": value, ...}}}
+    JSON: {"file", "default_provider", "history_days", "providers": {"<name>": {"type", "<setting>": value, ...}}}
     JSON with --describe: {"services": {"<service>": [{"name", "kind", "label", "help", "unit", "required", "default",
     "choices", "minimum", "maximum", "placeholder", "secret", "advanced"}]}}
     """
@@ -44,12 +44,15 @@ def command(session: Session, output: Output, name: str | None, describe: bool, 
         output.table(["SETTING", "VALUE"], [[key, _shown(value)] for key, value in info.settings.items()])
         output.line()
     default = next((info.name for info in session.service.instances() if info.is_default), None)
+    days = session.service.history_days()
     output.line(f"default provider: {default or '-'}")
+    output.line(f"history_days: {days}")
     output.line(f"file: {session.paths.config_file}")
     output.document(
         {
             "file": str(session.paths.config_file),
             "default_provider": default,
+            "history_days": days,
             "providers": {info.name: {"type": info.type, **info.settings} for info in infos},
         }
     )

@@ -7,7 +7,7 @@ import click
 from backup.cli.diagnostics import doing
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
-from backup.config import DEFAULT_PROVIDER
+from backup.config import DEFAULT_PROVIDER, HISTORY_DAYS
 
 
 @click.command("set-config", context_settings={"ignore_unknown_options": True})
@@ -33,11 +33,19 @@ def command(session: Session, output: Output, name: str, key: str, value: str | 
     \b
         homeserver-backup set-config default_provider minio
 
+    How many days finished transfers stay in the history (what proves stored objects stays as long as they do):
+
+    \b
+        homeserver-backup set-config history_days 90
+
     \b
     JSON: {"name", "type", "key", "value", "state"}
     """
     if name == DEFAULT_PROVIDER and value is None:
         _set_default(session, output, key)
+        return
+    if name == HISTORY_DAYS and value is None:
+        _set_history(session, output, key)
         return
     if value is None:
         raise click.UsageError("Missing argument 'VALUE'.")
@@ -56,3 +64,10 @@ def _set_default(session: Session, output: Output, name: str) -> None:
         session.service.set_default_provider(name)
     output.line(f"{DEFAULT_PROVIDER} = {name or '-'}")
     output.document({DEFAULT_PROVIDER: name or None})
+
+
+def _set_history(session: Session, output: Output, text: str) -> None:
+    with doing(f"set {HISTORY_DAYS}"):
+        days = session.service.set_history_days("" if text == "null" else text)
+    output.line(f"{HISTORY_DAYS} = {days}")
+    output.document({HISTORY_DAYS: days})

@@ -1,0 +1,75 @@
+"""What is stored where: one row for each object, for as long as it is there, longer than the item that put it there."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection
+from typing import Final
+
+from backup.journal.records import Outcome
+from backup.packing import to_bytes
+from providers.errors import Integrity
+
+_HERE: Final = (
+    "place = (SELECT location FROM places JOIN items ON places.id = items.place_id WHERE items.id = ?1)"
+    " AND key = (SELECT key FROM items WHERE id = ?1)"
+)
+_KEPT: Final = "objects.sha256 = excluded.sha256 AND objects.size_bytes = excluded.size_bytes"
+
+
+def note_end(tx: Connection, outcome: Outcome, *, now: float) -> None:
+    """An item is done, or a look has found its object gone: what is stored under its key from now on."""
+    if outcome.sha256 and not outcome.gone:
+        _put(tx, outcome, now)
+    else:
+        deleted = "EXISTS (SELECT 1 FROM items WHERE id = ?1 AND job_kind = 'delete')"
+        tx.execute(f"DELETE FROM objects WHERE {_HERE} AND (?2 OR {deleted})", (outcome.item_id, outcome.gone))
+
+
+def _put(tx: Connection, outcome: Outcome, now: float) -> None:
+    """What was known of just these bytes before, and is not told now, stays: two equal readings take no proof away."""
+    tx.execute(
+        "INSERT INTO objects (place, key, size_bytes, etag, sha256, mtime_ns, ctime_ns, proof, stored, proved_at)"
+        " SELECT location, key, size_bytes, etag, sha256, ?2, ?3, proof, job_kind = 'upload', ?4"
+        " FROM items JOIN places ON places.id = items.place_id WHERE items.id = ?1 AND location <> ''"
+        " ON CONFLICT (place, key) DO UPDATE SET"
+        " size_bytes = excluded.size_bytes, etag = excluded.etag, sha256 = excluded.sha256, proved_at = ?4,"
+        f" mtime_ns = coalesce(excluded.mtime_ns, CASE WHEN {_KEPT} THEN objects.mtime_ns END),"
+        f" ctime_ns = coalesce(excluded.ctime_ns, CASE WHEN {_KEPT} THEN objects.ctime_ns END),"
+        f" proof = CASE WHEN excluded.proof IS 'read_twice' AND {_KEPT} THEN objects.proof ELSE excluded.proof END,"
+        f" stored = excluded.stored OR (objects.stored AND {_KEPT})",
+        (outcome.item_id, outcome.mtime_ns, outcome.ctime_ns, now),
+    )
+
+
+def known_sha256(db: Connection, place_id: int, key: str, *, etag: str, size_bytes: int) -> str:
+    """The digest of just this object, if we have moved it ourselves; '' if not, or if it is another one by now.
+
+    Raises Integrity when this very version, by its ETag, had another size when we moved it: then the service is not to
+    be believed about either.
+    """
+    if not etag:
+        return ""
+    row = db.execute(
+        "SELECT sha256, size_bytes FROM objects"
+        " WHERE place = (SELECT location FROM places WHERE id = ?) AND key = ? AND etag = ?",
+        (place_id, to_bytes(key), etag),
+    ).fetchone()
+    if row is None:
+        return ""
+    if row["size_bytes"] != size_bytes:
+        raise Integrity(
+            f"{key}: the service says {size_bytes} bytes, and this very version had {row['size_bytes']} when it was "
+            "stored or fetched before",
+            hint="Look for a proxy or cache in front of the service; nothing was believed of it.",
+        )
+    return str(row["sha256"])
+
+
+def stored_before(db: Connection, place_id: int, key: str, sha256: str) -> bool:
+    """Whether we ourselves have stored just these bytes under this key, whatever the service calls them now."""
+    row = db.execute(
+        "SELECT 1 FROM objects WHERE place = (SELECT location FROM places WHERE id = ?) AND key = ?"
+        " AND sha256 = ? AND stored",
+        (place_id, to_bytes(key), sha256),
+    ).fetchone()
+    return row is not None

@@ -1,0 +1,53 @@
+"""The journal's upkeep: finished items are forgotten when they are old enough, and the file gives their room back."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import Final
+
+from backup import config
+from backup.journal import pruning
+from backup.worker.crew import Crew
+
+_LOG: Final = logging.getLogger(__name__)
+_BESIDE_WORK_S: Final = 1.0
+"""One step in so many seconds while transfers are under way: each takes milliseconds."""
+_REST_S: Final = 3600.0
+
+
+class Upkeep:
+    """Used by the drain alone."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._next = crew.chances.clock()
+
+    def step(self, *, idle: bool) -> bool:
+        """One small step, where one is due; whether the next is due at once. The file is shrunk only when `idle`."""
+        clock = self._crew.chances.clock()
+        if clock < self._next:
+            return False
+        if self._pruned():
+            self._next = clock if idle else clock + _BESIDE_WORK_S
+            return idle
+        if idle and self._shrunk():
+            return True
+        self._next = clock + (_REST_S if idle else _BESIDE_WORK_S * 60)
+        return False
+
+    def _pruned(self) -> bool:
+        """Whether there may be more to forget."""
+        now = self._crew.chances.now()
+        with self._crew.journal.look() as db:
+            if not pruning.is_due(db, now=now):
+                return False
+        before = now - config.load(self._crew.paths).history_days * pruning.DAY_S
+        return self._crew.ledger.run(lambda tx: pruning.step(tx, before=before, now=now))
+
+    def _shrunk(self) -> bool:
+        try:
+            return pruning.shrink(self._crew.paths.journal_file)
+        except sqlite3.Error as error:  # somebody reads it just now, or the disk is full: nothing hangs on this
+            _LOG.info("the journal's file keeps its size: %s", error)
+            return False
