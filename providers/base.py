@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from providers import connection_check, download_loop, errors, settings, upload_loop
+from providers import connection_check, download_loop, errors, listing, settings, upload_loop
 from providers.capabilities import Capabilities, Deletion
 from providers.context import ProviderContext, acting_on
 from providers.objects import Page, RemoteFile
@@ -37,6 +37,10 @@ class BaseProvider(ABC):
     name: ClassVar[str]
     """The service's name in the configuration: 'aws_s3'."""
     Settings: ClassVar[type[ProviderSettings]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        listing.guard(cls)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """A class in the guide's style may be called as the guide does, `NewProvider(config)`: the adapter is made."""
@@ -95,6 +99,10 @@ class BaseProvider(ABC):
             return Deletion(words="older versions may stay at the service, and cost", for_good=False)
         return Deletion(words="gone for good: nothing brings them back", for_good=True)
 
+    def folded(self, key: str) -> str:
+        """Equal for keys that the service takes for one. The key itself where names are compared byte by byte."""
+        return key
+
     @abstractmethod
     def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
         """One page of the objects whose key starts with `prefix`; with delimiter '/', folders are folded into
@@ -102,6 +110,10 @@ class BaseProvider(ABC):
 
         At most `limit` entries; `token` is an earlier page's `next_token`. An empty page is not the end unless it has
         no `next_token`. A prefix with nothing below it is an empty page, a missing container NotFound.
+
+        Whatever an adapter returns passes through `providers/listing.py` first, so that every caller can rely on it:
+        Integrity for a key that is not below `prefix`, and for a listing that runs in a circle or brings nothing
+        without end.
         """
 
     @abstractmethod

@@ -40,8 +40,8 @@ def ask(
     means, and what reading `body` raises.
 
     Never retries, with one exception: where a connection that was kept from an earlier request turns out to be dead,
-    a request that reads, or is `repeatable`, goes out once more over a new one. A server may hang up at any moment
-    between two requests (RFC 9112, 9.3.1), which is no failure of the request.
+    a request that reads, or is `repeatable` and was written whole, goes out once more over a new one. A server may
+    hang up at any moment between two requests (RFC 9112, 9.3.1), which is no failure of the request.
     """
     sent = {"host": pool.authority, **headers}
     if method in _WITH_BODY:
@@ -56,7 +56,8 @@ def ask(
             count()
             return _exchange(pool, calls, call, method, first, body)
         except _KeptConnectionDied as error:
-            if call.interrupted or not (repeatable or method in _READING):
+            safe = method in _READING or (repeatable and error.was_written)
+            if call.interrupted or not safe:
                 raise pool.failure(error.reason, call) from error.reason
             _LOG.debug("a kept connection was dead: %s goes out again", method)
             if not isinstance(body, bytes):
@@ -72,21 +73,24 @@ def ask(
 
 
 class _KeptConnectionDied(Exception):
-    def __init__(self, reason: Exception) -> None:
+    def __init__(self, reason: Exception, *, was_written: bool) -> None:
         super().__init__(str(reason))
         self.reason = reason
+        self.was_written = was_written
+        """The whole request was."""
 
 
 def _exchange(
     pool: Pool, calls: Calls, call: Call, method: str, first: bytes, body: bytes | PartBody, *, fresh: bool = False
 ) -> Answer:
     with pool.borrowed(call, fresh=fresh) as connection:
+        whole = False
         try:
             whole = http1.send(connection, first, body)
             response = Response(connection, method)
         except _DIED as error:
             if connection.kept:
-                raise _KeptConnectionDied(error) from error
+                raise _KeptConnectionDied(error, was_written=whole) from error
             raise
         return Answer(pool, connection, response, call, calls, reusable=whole)
 

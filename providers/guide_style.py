@@ -37,7 +37,8 @@ from providers.errors import (
     Unsupported,
 )
 from providers.guide_settings import settings_of
-from providers.objects import Page, RemoteFile
+from providers.listing import refused
+from providers.objects import Page, RemoteFile, size_from_json
 from providers.secret import Secret
 from providers.settings import ProviderSettings
 from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
@@ -45,6 +46,8 @@ from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadS
 _LOG: Final = logging.getLogger(__name__)
 FIVE: Final = ("upload", "download", "list_files", "delete", "test_connection")
 _FIRST_LISTING: Final = 1000
+_MAX_TIME_S: Final = 10**15
+_LONGEST_LISTING: Final = 10_000_000
 _CHUNK: Final = 1 << 20
 _NAMES: Final = ("name", "file_name", "key", "path")
 _SIZES: Final = ("size", "size_bytes", "length")
@@ -183,8 +186,9 @@ class GuideStyle(BaseProvider):
             if not found:
                 self.check_reach()  # such a class may well make an empty list of an error
             if len(found) < asked:
-                files = [_remote_file(self.name, item) for item in found]
-                return [file for file in files if file.key.startswith(prefix)]
+                return [_remote_file(self.name, item) for item in found]
+            if asked >= _LONGEST_LISTING:
+                raise refused(f"{self.name}: list_files gives as many files as it is asked for, without end", "endless")
             asked *= 10
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
@@ -292,12 +296,17 @@ def _remote_file(service: str, item: Any) -> RemoteFile:
     """One entry of `list_files`, whose form the guide leaves open."""
     if isinstance(item, Mapping):
         name = next((item[key] for key in _NAMES if isinstance(item.get(key), str)), None)
-        size = next((item[key] for key in _SIZES if type(item.get(key)) is int), None)
-        if name is not None and size is not None and size >= 0:
-            at = next((item[key] for key in _TIMES if isinstance(item.get(key), (int, float))), None)
+        size = next((item[key] for key in _SIZES if item.get(key) is not None), None)
+        if name is not None and size is not None:
+            at = next((float(item[key]) for key in _TIMES if _is_number(item.get(key))), None)
             etag = item.get("etag") or hashlib.sha256(f"{item.get('id')} {size} {at}".encode()).hexdigest()[:32]
-            return RemoteFile(key=name, size_bytes=size, modified_at=None if at is None else float(at), etag=str(etag))
+            return RemoteFile(key=name, size_bytes=size_from_json(name, size), modified_at=at, etag=str(etag))
     raise ProviderError(f"{service}: list_files gave an entry without name (text) and size (a number of bytes)")
+
+
+def _is_number(told: object) -> bool:
+    """One that a float can hold."""
+    return isinstance(told, float) or (isinstance(told, int) and abs(told) < _MAX_TIME_S)
 
 
 class _Session(UploadSession):

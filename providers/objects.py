@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import re
+from typing import Any, Final
 
 import msgspec
 
 from providers.attributes import UNKNOWN, Attributes
+from providers.errors import Integrity
+
+MAX_SIZE_BYTES: Final = 2**63 - 1
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_YEARS_1_TO_9999_S: Final = (-62_135_596_800.0, 253_402_300_799.0)
+_MTIME_LIMIT_NS: Final = 2**63
 
 
 class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +46,16 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
     recorded_sha1: str = ""
     """The same for a SHA-1, which other programs leave (rclone's `large_file_sha1`)."""
 
+    def __post_init__(self) -> None:
+        """A size that nothing has is refused (Integrity); a time that no calendar has is left out."""
+        if self.size_bytes.__class__ is not int or not 0 <= self.size_bytes <= MAX_SIZE_BYTES:
+            raise no_size(self.key, self.size_bytes)
+        for name in ("modified_at", "stored_at"):
+            if not _is_time(getattr(self, name)):
+                msgspec.structs.force_setattr(self, name, None)
+        if self.mtime_ns is not None and not -_MTIME_LIMIT_NS <= self.mtime_ns < _MTIME_LIMIT_NS:
+            msgspec.structs.force_setattr(self, "mtime_ns", None)
+
     def as_dict(self) -> dict[str, Any]:
         """The form that the guide's `list_files` returns."""
         return {
@@ -48,6 +66,34 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
             "id": self.id,
             "checksums": dict(self.checksums),
         }
+
+
+def _is_time(seconds: float | None) -> bool:
+    first, last = _YEARS_1_TO_9999_S
+    return seconds is None or (math.isfinite(seconds) and first <= seconds <= last)
+
+
+def size_from_text(key: str, told: object) -> int:
+    """A size that a service writes as text. Raises Integrity for all but a plain number."""
+    if not isinstance(told, str) or not _DIGITS.fullmatch(told):
+        raise no_size(key, told)
+    return int(told)
+
+
+def size_from_json(key: str, told: object) -> int:
+    """A size that a service gives as a number of JSON. Raises Integrity for anything else."""
+    if told.__class__ is not int:
+        raise no_size(key, told)
+    return told
+
+
+def no_size(key: str, told: object) -> Integrity:
+    shown = repr(told)[:60] if not isinstance(told, int) or abs(told) < 10**60 else "a number of more than 60 digits"
+    return Integrity(
+        f"{key[:200]}: the service gives it a size that nothing has: {shown}",
+        hint="Nothing was done with it. Look for a proxy in between, or for an update of the server.",
+        code="size",
+    )
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

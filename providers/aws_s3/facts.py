@@ -174,7 +174,8 @@ class _Learner:
         except ProviderError as error:
             _LOG.info("unfinished uploads of the probe are not known: %s", error)
             return isinstance(error, NotFound)  # what rclone says where there are none
-        ids = [item.findtext("UploadId") or "" for item in found.iterfind("Upload")]
+        uploads = [item for item in found.iterfind("Upload") if item.findtext("Key") == self._key]  # no other's
+        ids = [item.findtext("UploadId") or "" for item in uploads]
         requests = [Request("AbortMultipartUpload", "DELETE", self._key, query={"uploadId": id}) for id in ids]
         failed = [request for request in requests if not self._quietly(request)]
         return not failed

@@ -17,7 +17,8 @@ from providers.aws_s3 import etags
 from providers.aws_s3.facts import ServerFacts
 from providers.errors import InvalidName, Unsupported
 from providers.http_errors import http_date
-from providers.objects import Page, RemoteFile
+from providers.listing import without_base
+from providers.objects import Page, RemoteFile, size_from_text
 from providers.upload import UploadRequest
 
 MAX_KEY_BYTES: Final = 1024
@@ -136,21 +137,21 @@ def page(root: Element, prefix: str) -> Page:
     url_encoded = root.findtext("EncodingType") == "url"
 
     def name(text: str | None) -> str:
-        return (unquote_plus(text or "") if url_encoded else text or "").removeprefix(prefix)
+        return without_base(unquote_plus(text or "") if url_encoded else text or "", prefix)
 
     files = tuple(_listed(item, name(item.findtext("Key"))) for item in root.iterfind("Contents"))
     folders = tuple(name(item.findtext("Prefix")) for item in root.iterfind("CommonPrefixes"))
     token = root.findtext("NextContinuationToken") if root.findtext("IsTruncated") == "true" else None
     if root.findtext("IsTruncated") == "true" and not token:
         raise Unsupported("this server cannot page through a listing (ListObjectsV2)")
-    return Page(files=tuple(file for file in files if file.key), prefixes=folders, next_token=token)
+    return Page(files=tuple(file for file in files if file.key or not prefix), prefixes=folders, next_token=token)
 
 
 def _listed(item: Element, key: str) -> RemoteFile:
     stored_at = iso_date(item.findtext("LastModified") or "")
     return RemoteFile(
         key=key,
-        size_bytes=number(item.findtext("Size")),
+        size_bytes=size_from_text(key, item.findtext("Size")),
         modified_at=stored_at,
         stored_at=stored_at,
         etag=etags.parse(item.findtext("ETag") or "").text,
@@ -174,5 +175,5 @@ def _mtime_ns(text: str) -> int | None:
 def iso_date(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # the latter two: years that the clock's library does not know
         return None

@@ -37,6 +37,7 @@ from providers.errors import (
     ProviderError,
     Unsupported,
 )
+from providers.listing import Trail, without_base
 from providers.network import CA_VARIABLES, Network
 from providers.objects import Page, RemoteFile
 from providers.settings import ProviderSettings
@@ -232,6 +233,7 @@ class S3Provider(BaseProvider):
     def pending_uploads(self, key: str) -> list[PendingUpload]:
         whole = objects.checked_key(self._prefix, key)
         found: list[PendingUpload] = []
+        trail = Trail()
         query = {"uploads": "", "prefix": whole}
         while True:
             try:
@@ -242,12 +244,14 @@ class S3Provider(BaseProvider):
                 if error.code != "NoSuchUpload":  # what rclone says where there are none
                     raise
                 return found
-            for item in root.iterfind("Upload"):
-                if item.findtext("Key") == whole:
+            uploads = list(root.iterfind("Upload"))
+            for item in uploads:
+                if without_base(item.findtext("Key") or "", whole) == "":
                     found.append(_pending(key, item.findtext("UploadId") or "", item.findtext("Initiated") or "", item))
             marker, upload_marker = root.findtext("NextKeyMarker"), root.findtext("NextUploadIdMarker")
             if root.findtext("IsTruncated") != "true" or not marker:
                 return found
+            trail = trail.step(f"{marker}\0{upload_marker}", brought=bool(uploads))
             query |= {"key-marker": marker, "upload-id-marker": upload_marker or ""}
 
     def remove(self, key: str) -> None:

@@ -14,6 +14,7 @@ from providers.aws_s3.signature import UNSIGNED_PAYLOAD
 from providers.aws_s3.wire import Request, Wire
 from providers.connection import Calls
 from providers.errors import Conflict, InvalidName, NotFound, Transient
+from providers.listing import Trail
 from providers.objects import RemoteFile
 from providers.single_upload import OneRequestUpload, agree
 from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
@@ -105,7 +106,7 @@ class MultipartUpload(UploadSession):
 
     def confirmed(self) -> Sequence[PartReceipt]:
         found: list[PartReceipt] = []
-        marker = ""
+        marker, trail = "", Trail()
         while True:
             query = {"uploadId": self._upload_id, "max-parts": "1000"}
             if marker:
@@ -114,10 +115,12 @@ class MultipartUpload(UploadSession):
                 "ListPartsResult"
             )
             refuse_another(root, {"Key": self._key, "UploadId": self._upload_id})
-            found += [receipt for item in root.iterfind("Part") if (receipt := self._receipt(item))]
+            parts = list(root.iterfind("Part"))
+            found += [receipt for item in parts if (receipt := self._receipt(item))]
             marker = root.findtext("NextPartNumberMarker") or ""
             if root.findtext("IsTruncated") != "true" or not marker:
                 return found
+            trail = trail.step(marker, brought=bool(parts))
 
     def _receipt(self, item: Element) -> PartReceipt | None:
         """A part that the server holds; None for one that is not a part of this file."""

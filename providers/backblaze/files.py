@@ -9,7 +9,8 @@ from urllib.parse import unquote
 
 from providers.attributes import Attributes
 from providers.errors import Integrity, InvalidName
-from providers.objects import Page, RemoteFile
+from providers.listing import without_base
+from providers.objects import Page, RemoteFile, size_from_json
 from providers.upload import UploadRequest
 
 MAX_NAME_BYTES: Final = 1024
@@ -22,6 +23,7 @@ _MILLIS: Final = "src_last_modified_millis"
 _NANOS: Final = "mtime_ns"
 SESSION: Final = "upload_session"
 """Of a large file: tells an unfinished one of ours from another machine's."""
+_MAX_MILLIS: Final = 10**15
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -64,11 +66,11 @@ def file_info(request: UploadRequest) -> dict[str, str]:
 def from_json(found: Mapping[str, Any], prefix: str) -> RemoteFile:
     """A file version as the API's answers describe it. Raises Integrity for what no file has."""
     name, size_bytes = found.get("fileName"), found.get("contentLength")
-    if not isinstance(name, str) or not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or size_bytes < 0:
+    if not isinstance(name, str) or size_bytes is None:
         raise Integrity(f"{name!r}: B2's answer tells no name or no size of a file")
     return _remote(
-        name.removeprefix(prefix),
-        size_bytes,
+        without_base(name, prefix),
+        size_from_json(name, size_bytes),
         found.get("contentSha1"),
         found.get("fileInfo") or {},
         str(found.get("fileId") or ""),
@@ -113,7 +115,8 @@ def _remote(
 def page(answer: Mapping[str, Any], prefix: str) -> Page:
     """An answer of b2_list_file_names; the instance's prefix is taken off the names."""
     listed: Iterable[Mapping[str, Any]] = answer["files"]
-    folders = tuple(str(item["fileName"]).removeprefix(prefix) for item in listed if item["action"] == "folder")
+    names = [without_base(str(item["fileName"]), prefix) for item in listed]
+    folders = tuple(name for name, item in zip(names, listed, strict=True) if item["action"] == "folder")
     files = tuple(from_json(item, prefix) for item in listed if item["action"] == "upload")
     return Page(files=files, prefixes=folders, next_token=answer.get("nextFileName"))
 
@@ -145,4 +148,4 @@ def _integer(text: object) -> int | None:
 
 def _seconds(millis: object) -> float | None:
     found = _integer(millis)
-    return found / 1000 if found else None
+    return found / 1000 if found and abs(found) < _MAX_MILLIS else None

@@ -84,7 +84,7 @@ class Learner:
             with self._account.session() as session:
                 bucket_id = self._account.bucket_id
                 unfinished = session.list_unfinished_large_files(bucket_id, prefix=self._name)
-                for item in unfinished["files"]:
+                for item in (item for item in unfinished["files"] if item["fileName"] == self._name):  # no other's
                     session.cancel_large_file(item["fileId"])
                 for file_id in self._stored:
                     session.delete_file_version(file_id, self._name)

@@ -31,6 +31,7 @@ from providers.errors import (
     Transient,
 )
 from providers.http_errors import json_object
+from providers.listing import Trail, without_base
 from providers.network import Network
 from providers.objects import Page, RemoteFile
 from providers.settings import ProviderSettings
@@ -189,11 +190,12 @@ class BackblazeProvider(BaseProvider):
         name = files.checked_name(self._prefix, key)
         found: list[PendingUpload] = []
         start: str | None = None
+        trail = Trail()
         while True:
             with self._account.session() as session:
                 answer = session.list_unfinished_large_files(self._account.bucket_id, start, 100, name)
             for item in answer["files"]:
-                if item["fileName"] == name:
+                if without_base(str(item["fileName"]), name) == "":
                     started_at = float(item.get("uploadTimestamp") or 0) / 1000
                     session_id = str((item.get("fileInfo") or {}).get(files.SESSION, ""))
                     found.append(
@@ -204,6 +206,7 @@ class BackblazeProvider(BaseProvider):
             start = answer.get("nextFileId")
             if start is None:
                 return found
+            trail = trail.step(str(start), brought=bool(answer["files"]))
 
     def remove(self, key: str) -> None:
         name = files.checked_name(self._prefix, key)

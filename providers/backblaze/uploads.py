@@ -10,6 +10,7 @@ from providers.backblaze.account import Account
 from providers.connection import Calls
 from providers.digests import composite
 from providers.errors import InvalidName, NotFound, ProviderError, Transient
+from providers.listing import Trail
 from providers.objects import RemoteFile
 from providers.single_upload import OneRequestUpload, agree
 from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
@@ -113,12 +114,15 @@ class LargeUpload(UploadSession):
     def confirmed(self) -> Sequence[PartReceipt]:
         found: list[PartReceipt] = []
         start: int | None = 1
-        while start:
+        trail = Trail()
+        while True:
             with self._account.session(self._calls) as session:
                 answer = session.list_parts(self._file_id, start, _PARTS_A_PAGE)
             found += [receipt for item in answer["parts"] if (receipt := self._receipt(item))]
             start = answer.get("nextPartNumber")
-        return found
+            if not start:
+                return found
+            trail = trail.step(str(start), brought=bool(answer["parts"]))
 
     def _receipt(self, item: Mapping[str, Any]) -> PartReceipt | None:
         """A part that the service holds; None for one that is not a part of this file."""

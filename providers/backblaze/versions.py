@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from providers.backblaze.account import Account
 from providers.errors import NotFound
+from providers.listing import Trail
 
 _VERSIONS_A_PAGE: Final = 1000
 
@@ -36,9 +37,12 @@ def _versions(account: Account, name: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     start_name: str | None = name
     start_id: str | None = None
-    while start_name == name:
+    trail = Trail()
+    while True:
         with account.session() as session:
             answer = session.list_file_versions(account.bucket_id, start_name, start_id, _VERSIONS_A_PAGE, name)
         found += [item for item in answer["files"] if item["fileName"] == name and item["action"] != "start"]
         start_name, start_id = answer.get("nextFileName"), answer.get("nextFileId")
-    return found
+        if start_name != name:
+            return found
+        trail = trail.step(str(start_id), brought=bool(answer["files"]))

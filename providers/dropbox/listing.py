@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from providers.connection import Calls
 from providers.dropbox.folders import Folders
-from providers.dropbox.names import checked_key, decode_name
+from providers.dropbox.names import checked_key, decode_name, folded
 from providers.dropbox.objects import is_file, remote_file
-from providers.dropbox.replies import failure, not_dropbox
+from providers.dropbox.replies import Reply, failure, not_dropbox
 from providers.dropbox.wire import Request, Wire
 from providers.errors import Conflict, InvalidName
+from providers.listing import Trail, foreign
 from providers.objects import Page, RemoteFile
 
 _MAX_ENTRIES: Final = 2000
@@ -52,7 +53,7 @@ def page(wire: Wire, folders: Folders, prefix: str, delimiter: str, token: str |
         parts = checked_key(folder) if folder else []
     except InvalidName:
         return Page()  # no name of Dropbox begins so
-    place = _Place.parse(token)
+    place, trail = _Place.parse(token), Trail()
     shown = _Shown(prefix, bool(delimiter), max(1, limit))
     while True:
         reply = _ask(wire, folders, parts, place.cursor, recursive=not delimiter, limit=min(shown.limit, _MAX_ENTRIES))
@@ -60,7 +61,7 @@ def page(wire: Wire, folders: Folders, prefix: str, delimiter: str, token: str |
             return Page()
         entries = reply["entries"]
         taken = place.skip
-        for key, metadata in _below(folder, len(folders.path(parts).split("/")), entries[place.skip :]):
+        for key, metadata in _below(folder, folders.path(parts), entries[place.skip :]):
             if shown.full:
                 break
             shown.take(key, metadata)
@@ -70,6 +71,7 @@ def page(wire: Wire, folders: Folders, prefix: str, delimiter: str, token: str |
         if not reply.get("has_more"):
             return shown.page(None)
         place = _Place(str(reply.get("cursor")))
+        trail = trail.step(place.cursor, brought=bool(entries))
         if shown.full:
             return shown.page(place.token)
 
@@ -115,11 +117,7 @@ def _ask(
         request = Request("files/list_folder", arguments, accepts=frozenset({409}), about=about)
     reply = wire.ask(request, Calls())
     if reply.status != 409:
-        found = reply.json()
-        entries = found.get("entries")
-        if not isinstance(entries, list) or not all(isinstance(item, dict) and ".tag" in item for item in entries):
-            raise not_dropbox(reply)  # never an empty listing
-        return found
+        return reply.json() | {"entries": entries_of(reply)}
     if "reset" in reply.tags:
         raise Conflict("Dropbox has forgotten how far this listing had come", hint="List again.", code="reset")
     if "path" in reply.tags and ("not_found" in reply.tags or "not_folder" in reply.tags):
@@ -130,18 +128,30 @@ def _ask(
     raise failure(reply, about)
 
 
+def entries_of(reply: Reply) -> list[dict[str, Any]]:
+    """What an answer of files/list_folder lists. Raises InvalidConfiguration for an answer that is none."""
+    entries = reply.json().get("entries")
+    if not isinstance(entries, list) or not all(isinstance(item, dict) and ".tag" in item for item in entries):
+        raise not_dropbox(reply)  # never an empty listing
+    return entries
+
+
 def _below(
-    folder: str, depth: int, entries: Sequence[Mapping[str, Any]]
+    folder: str, path: str, entries: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
     """Each entry with its key. None for the folder itself, and for what was removed while the listing went on.
 
     Of a path as Dropbox displays it, only the end is surely spelt right: the folder's own part is taken as it was
-    asked for.
+    asked for, once it was seen to be the same folder. Raises Integrity for what stands elsewhere.
     """
+    depth = path.count("/") + 1
     for metadata in entries:
         display = str(metadata.get("path_display") or metadata.get("path_lower") or "").split("/")
         if metadata.get(".tag") not in ("file", "folder") or len(display) <= depth:
             yield None, metadata
             continue
+        same_folder = folded("/".join(display[:depth])) == folded(path)
+        if not same_folder or folded(display[-1]) != folded(str(metadata.get("name", ""))):
+            raise foreign("/".join(display), path)
         names = [decode_name(name) for name in (*display[depth:-1], str(metadata.get("name", "")))]
         yield "/".join([folder, *names] if folder else names), metadata

@@ -9,7 +9,7 @@ from typing import Any, Final
 from providers.digests import DROPBOX_HASH
 from providers.dropbox.names import decode_name, same
 from providers.errors import Conflict, Transient
-from providers.objects import RemoteFile
+from providers.objects import RemoteFile, size_from_json
 from providers.upload import UploadRequest
 
 _SECOND_NS: Final = 1_000_000_000
@@ -18,13 +18,13 @@ _SECOND_NS: Final = 1_000_000_000
 def remote_file(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
     """A `FileMetadata`. Raises Transient when it is none."""
     size, rev = metadata.get("size"), metadata.get("rev")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0 or not isinstance(rev, str):
+    if size is None or not isinstance(rev, str):
         raise Transient(f"'{key}': Dropbox's answer describes no file")
     client, server = _time_s(metadata.get("client_modified")), _time_s(metadata.get("server_modified"))
     told = metadata.get("content_hash")
     return RemoteFile(
         key=key,
-        size_bytes=size,
+        size_bytes=size_from_json(key, size),
         modified_at=client if client is not None else server,
         mtime_ns=None if client is None else int(client) * _SECOND_NS,
         stored_at=server,

@@ -23,6 +23,7 @@ from providers.dropbox.settings import Settings
 from providers.dropbox.uploads import SessionUpload, SingleUpload
 from providers.dropbox.wire import API, Request, Wire
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError
+from providers.listing import Trail
 from providers.network import Network
 from providers.oauth import wrong_account
 from providers.objects import Page, RemoteFile
@@ -122,6 +123,9 @@ class DropboxProvider(BaseProvider):
                 count_call=self.context.count_call,
             )
         return self._opened
+
+    def folded(self, key: str) -> str:
+        return folded(key)
 
     # What the service does
 
@@ -232,14 +236,16 @@ class DropboxProvider(BaseProvider):
     def containers(self) -> list[str]:
         found: list[str] = []
         arguments: dict[str, Any] = {"path": ""}
-        route = "files/list_folder"
+        route, trail = "files/list_folder", Trail()
         while True:
-            reply = self._wire.ask(Request(route, arguments, about="folders"), Calls()).json()
-            entries = (entry for entry in reply.get("entries") or () if entry.get(".tag") == "folder")
-            found += [decode_name(name_of(entry)) for entry in entries]
-            if not reply.get("has_more"):
+            reply = self._wire.ask(Request(route, arguments, about="folders"), Calls())
+            entries = listing.entries_of(reply)
+            found += [decode_name(name_of(entry)) for entry in entries if entry[".tag"] == "folder"]
+            cursor = str(reply.json().get("cursor"))
+            if not reply.json().get("has_more"):
                 return found
-            route, arguments = "files/list_folder/continue", {"cursor": reply.get("cursor")}
+            trail = trail.step(cursor, brought=bool(entries))
+            route, arguments = "files/list_folder/continue", {"cursor": cursor}
 
     def create_container(self, name: str) -> None:
         parts = checked_new_key(name.strip("/"))

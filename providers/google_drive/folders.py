@@ -13,6 +13,7 @@ from providers.cancel import active_token
 from providers.errors import Conflict, Integrity, InvalidConfiguration, InvalidName, NotFound
 from providers.google_drive import objects
 from providers.google_drive.wire import JSON_TYPE, Request, Wire, as_json
+from providers.listing import Trail
 
 FILES: Final = "/drive/v3/files"
 NO_FOLDER: Final = "noFolder"
@@ -35,10 +36,13 @@ class Drive:
         self._lock = threading.Lock()
         self._fresh_ids: list[str] = []
 
-    def find(self, query: str, *, page: str = "", limit: int = 1000, order: str = "") -> dict[str, Any]:
-        """One page of files.list."""
+    def find(
+        self, folder_ids: Sequence[str], query: str = "", *, page: str = "", limit: int = 1000, order: str = ""
+    ) -> dict[str, Any]:
+        """One page of files.list: of what stands in these folders, that for which `query` is true. Raises Integrity for
+        an answer with anything else in it."""
         asked = {
-            "q": query,
+            "q": f"{query} and {objects.below(folder_ids)}" if query else objects.below(folder_ids),
             "fields": f"nextPageToken,files({objects.FIELDS})",
             "pageSize": str(limit),
             "supportsAllDrives": "true",
@@ -51,17 +55,21 @@ class Drive:
             asked["pageToken"] = page
         if self.shared_drive_id:
             asked |= {"corpora": "drive", "driveId": self.shared_drive_id}
-        return self.wire.ask_json(Request("files.list", "GET", FILES, asked))
+        answer = self.wire.ask_json(Request("files.list", "GET", FILES, asked))
+        objects.refuse_foreign(objects.items_of(answer), folder_ids)
+        return answer
 
-    def find_all(self, query: str, *, order: str = "") -> list[dict[str, Any]]:
+    def find_all(self, folder_ids: Sequence[str], query: str = "", *, order: str = "") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        page = ""
+        page, trail = "", Trail()
         while True:
-            answer = self.find(query, page=page, order=order)
-            found += objects.items_of(answer)
+            answer = self.find(folder_ids, query, page=page, order=order)
+            items = objects.items_of(answer)
+            found += items
             page = str(answer.get("nextPageToken") or "")
             if not page:
                 return found
+            trail = trail.step(page, brought=bool(items))
 
     def named(self, folder_ids: Sequence[str], shown: str, *, folders: bool) -> list[dict[str, Any]]:
         """All files (or folders) that a segment of a key may mean, oldest first.
@@ -69,9 +77,9 @@ class Drive:
         Drive compares names less strictly than we do, so the answer is looked through. Raises Conflict when a file
         is really called like another one with its id.
         """
-        query = f"name = {objects.quoted(shown)} and {objects.below(folder_ids)}"
+        query = f"name = {objects.quoted(shown)}"
         fits = objects.is_folder if folders else objects.has_bytes
-        found = [item for item in self.find_all(query) if item.get("name") == shown and fits(item)]
+        found = [item for item in self.find_all(folder_ids, query) if item.get("name") == shown and fits(item)]
         meant = self._by_id(folder_ids, shown) if objects.split_id(shown) else None
         if meant is not None and fits(meant):
             if found:

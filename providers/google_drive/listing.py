@@ -11,6 +11,7 @@ import msgspec
 from providers.errors import InvalidName
 from providers.google_drive import objects
 from providers.google_drive.folders import Drive
+from providers.listing import Trail
 from providers.objects import Page, RemoteFile
 
 _FOLDERS_AT_ONCE: Final = 50
@@ -43,6 +44,7 @@ class _Frame(msgspec.Struct, array_like=True):
     page: str = ""
     held: list[_Entry] = []
     """The last entries of the page before: more of the same name may follow on the next one."""
+    trail: Trail = Trail()
 
 
 class _Walk(msgspec.Struct, array_like=True):
@@ -85,13 +87,14 @@ class Listing:
     def _read_on(self, walk: _Walk, limit: int) -> list[_Entry]:
         frame = walk.frames.pop()
         ids = [folder_id for folder_id, _ in frame.folders]
-        answer = self._drive.find(objects.below(ids), page=frame.page, limit=max(1, min(limit, 1000)), order="name")
-        found = frame.held + list(self._entries(frame, objects.items_of(answer)))
+        answer = self._drive.find(ids, page=frame.page, limit=max(1, min(limit, 1000)), order="name")
+        items = objects.items_of(answer)
+        found = frame.held + list(self._entries(frame, items))
         page = str(answer.get("nextPageToken") or "")
         held = _last_of_one_name(found) if page else []
         decided = _told_apart(found[: len(found) - len(held)])
         if page:
-            walk.frames.append(_Frame(frame.folders, page, held))
+            walk.frames.append(_Frame(frame.folders, page, held, frame.trail.step(page, brought=bool(items))))
         if not self._fold:
             folders = [(entry.id, f"{entry.path}{entry.shown}/") for entry in decided if entry.file is None]
             walk.frames += [_Frame(batch) for batch in _batches(folders)]

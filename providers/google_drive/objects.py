@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from providers.attributes import Attributes
 from providers.errors import Conflict, Integrity, InvalidName, ProviderError
-from providers.objects import RemoteFile
+from providers.listing import foreign
+from providers.objects import RemoteFile, size_from_text
 from providers.upload import UploadRequest
 
 FOLDER_TYPE: Final = "application/vnd.google-apps.folder"
@@ -84,6 +85,18 @@ def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def refuse_foreign(items: Iterable[Mapping[str, Any]], folder_ids: Iterable[str]) -> None:
+    """Raises Integrity when a listing of folders has something that stands in another one. The top of My Drive is
+    asked for by another name than items have it by, and what was shared may have no folder at all."""
+    asked = set(folder_ids)
+    for item in items:
+        parents = item.get("parents")
+        if "root" in asked or not parents:
+            continue
+        if not isinstance(parents, list) or not any(parent in asked for parent in parents):
+            raise foreign(str(item.get("name")), "the folder")
+
+
 # Our metadata
 
 
@@ -130,9 +143,9 @@ def time_ns(text: object) -> int | None:
 def remote_file(key: str, item: Mapping[str, Any]) -> RemoteFile:
     """A file as Drive describes it. Raises Integrity when the answer lacks what every file has."""
     try:
-        size_bytes = int(item["size"])
+        size_bytes = size_from_text(key, item["size"])
         file_id = str(item["id"])
-    except (KeyError, ValueError, TypeError):
+    except KeyError:
         raise Integrity(f"{key}: Google's answer tells no size or no id") from None
     kept = time_ns(item.get("modifiedTime"))
     own_ns, sha256 = _own(item, kept)

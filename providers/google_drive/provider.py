@@ -283,8 +283,8 @@ class GoogleDriveProvider(BaseProvider):
     # Folders and checks
 
     def containers(self) -> list[str]:
-        query = f"mimeType = {objects.quoted(objects.FOLDER_TYPE)} and {objects.below([self._drive.root_id])}"
-        found = self._drive.find_all(query, order="name")
+        query = f"mimeType = {objects.quoted(objects.FOLDER_TYPE)}"
+        found = self._drive.find_all([self._drive.root_id], query, order="name")
         return sorted({objects.segment(str(item.get("name", "")), str(item["id"])) for item in found})
 
     def create_container(self, name: str) -> None:

@@ -85,10 +85,10 @@ class _Session(UploadSession):
     def _settle(self) -> None:
         """Two uploads of one new name at the same time have made two files. Both sides come to the same decision
         which one stays: as if the other had been replaced by it. Files of other programs are left alone."""
-        query = f"name = {objects.quoted(self._target.name)} and {objects.below([self._target.folder_id])}"
+        query = f"name = {objects.quoted(self._target.name)}"
         found = [
             item
-            for item in self._drive.find_all(query)
+            for item in self._drive.find_all([self._target.folder_id], query)
             if item.get("name") == self._target.name and objects.made_by_us(item) and objects.has_bytes(item)
         ]
         if len(found) < 2:
