@@ -20,7 +20,7 @@ import msgspec
 
 from backup.files import private_folder
 from backup.journal.records import Order, Place
-from backup.model import JobKind
+from backup.model import JobKind, Selection
 from backup.packing import pack, unpack
 from backup.paths import Paths
 from backup.scan import BATCH, Found, batches
@@ -50,12 +50,13 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     place: tuple[str, str, str, str]
     sources: tuple[str, ...]
     to: str = ""
+    selection: Selection = Selection()
 
     @classmethod
     def of(cls, order: Order, place: Place) -> Scope:
         where = (place.instance, place.type, place.container, place.settings)
         to = order.to if order.kind is JobKind.UPLOAD else ""  # elsewhere nothing was looked for there
-        return cls(kind=order.kind, place=where, sources=order.sources, to=to)
+        return cls(kind=order.kind, place=where, sources=order.sources, to=to, selection=order.selection)
 
 
 class Findings:

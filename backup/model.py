@@ -84,6 +84,27 @@ class Conflicts(StrEnum):
     REFUSE = "refuse"
 
 
+class Links(StrEnum):
+    """What becomes of symlinks in local folders that go up."""
+
+    SKIP = "skip"
+    """Left out, and counted."""
+    FOLLOW = "follow"
+    """What a link leads to is stored in its place, as long as it lies in what was chosen. One that leads out of that,
+    nowhere, or back to a folder that holds it is left out, and counted."""
+    STORE = "store"
+    """The link itself, as an object that rclone reads too (`backup.stored_links`)."""
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries of the chosen local folders go up, and how. Kept with the job."""
+
+    links: Links = Links.SKIP
+
+
+EVERYTHING: Final = Selection()
+
+
 class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     """One file (or folder, or object to delete) of a job."""
 
@@ -275,6 +296,8 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     skipped_symlinks: int = 0
     skipped_special: int = 0
+    links: int = 0
+    """Symlinks among the files that are stored as such; or stored ones that a download can restore."""
     replaces: int = 0
     replaced_names: tuple[str, ...] = ()
     """The first few of them."""

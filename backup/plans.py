@@ -13,10 +13,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from backup import local_files
+from backup import local_files, stored_links
 from backup.download_targets import chosen_target, local_name
 from backup.findings import Finding
-from backup.model import Conflicts, ItemKind, JobKind, TransferPlan
+from backup.model import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
 from backup.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
@@ -60,6 +60,7 @@ class _Tally(msgspec.Struct):
     folders: set[str] = msgspec.field(default_factory=set)
     size_bytes: int = 0
     symlinks: int = 0
+    links: int = 0
     special: int = 0
     unreadable: int = 0
     replaced: list[str] = msgspec.field(default_factory=list)
@@ -85,6 +86,7 @@ class _Tally(msgspec.Struct):
             size_bytes=self.size_bytes,
             skipped_symlinks=self.symlinks,
             skipped_special=self.special,
+            links=self.links,
             unreadable=self.unreadable,
             replaces=len(self.replaced),
             replaced_names=tuple(self.replaced[:_NAMES_SHOWN]),
@@ -110,6 +112,7 @@ def upload(
     conflicts: Conflicts,
     cancel: CancelToken,
     keep: Keep = _keep_nothing,
+    selection: Selection = EVERYTHING,
 ) -> TransferPlan:
     """Raises NotFound when one of `paths` is not there, InvalidName for `to`, and what looking at the destination
     raises."""
@@ -123,10 +126,11 @@ def upload(
     everything: list[Found] = []
     files: dict[str, Found] = {}
     real = [local_files.resolved(str(path)) for path in paths]
-    for found in local.spend(entry for batch in walk_local(real, cancel=cancel, resolved=True) for entry in batch):
+    walked = walk_local(real, cancel=cancel, resolved=True, selection=selection)
+    for found in local.spend(entry for batch in walked for entry in batch):
         everything.append(found)
         _count_local(tally, found)
-        if found.kind is ItemKind.FILE and found.error is None:
+        if (found.kind is ItemKind.FILE or found.stored) and found.error is None:
             files[prefix + found.name] = found
     remote = _Budget(cancel)
     spellings = None if provider.capabilities.case_sensitive else Spellings()
@@ -155,8 +159,9 @@ def _count_local(tally: _Tally, found: Found) -> None:
     folder = found.name.rpartition("/")[0]
     if found.error is not None:
         tally.unreadable += 1
-    elif found.kind is ItemKind.FILE:
+    elif found.kind is ItemKind.FILE or found.stored:
         tally.add_file(folder, found.size_bytes)
+        tally.links += found.stored
     elif found.kind is ItemKind.DIRECTORY:
         tally.add_folder(found.name)
     elif found.kind is ItemKind.SYMLINK:
@@ -276,6 +281,8 @@ def download(
     to: Path | str,
     cancel: CancelToken,
     keep: Keep = _keep_nothing,
+    *,
+    links: bool = False,
 ) -> TransferPlan:
     """Raises NotFound for a key that is not there, or a prefix with nothing below it (IsAFolder for a folder that was
     not named as one), and Conflict where a file stands where a folder is needed."""
@@ -286,6 +293,9 @@ def download(
         found.append(Finding(source=key, remote=file))
         target = _local_target(root, key, file.key) if folder else root
         _count_remote(tally, key, file)
+        if stored_links.is_one(file.key):
+            tally.links += 1
+            target = target.with_name(target.name.removesuffix(stored_links.SUFFIX)) if target and links else target
         if target and os.path.lexists(target):
             tally.replaced.append(str(target))
     plan = tally.plan(JobKind.DOWNLOAD, instance, str(root), complete=not budget.exhausted)

@@ -17,7 +17,7 @@ import msgspec
 from backup import logs
 from backup.authorize import GrantOnWire
 from backup.hardening import harden_process
-from backup.model import Conflicts
+from backup.model import Conflicts, Selection
 from backup.paths import Paths
 from backup.questions import Questions
 from backup.rpc import Call, Handler, Server
@@ -78,6 +78,7 @@ class _Upload(msgspec.Struct):
     paths: list[str]
     to: str
     conflicts: Conflicts
+    selection: Selection = Selection()
 
 
 class _Download(msgspec.Struct):
@@ -138,7 +139,12 @@ def handlers(questions: Questions) -> dict[str, Handler]:
         "plan_upload": typed(
             _Upload,
             lambda q, call: ask.plan_upload(
-                q.instance, [Path(path) for path in q.paths], q.to, conflicts=q.conflicts, cancel=call.cancel
+                q.instance,
+                [Path(path) for path in q.paths],
+                q.to,
+                conflicts=q.conflicts,
+                selection=q.selection,
+                cancel=call.cancel,
             ),
         ),
         "plan_download": typed(

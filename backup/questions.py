@@ -21,7 +21,7 @@ from backup.credentials import opening
 from backup.double_encoded import Misnamed
 from backup.findings import Findings, Scope
 from backup.journal.records import Order
-from backup.model import Conflicts, JobKind, TransferPlan
+from backup.model import EVERYTHING, Conflicts, JobKind, Selection, TransferPlan
 from backup.open_providers import OpenProviders
 from backup.paths import Paths
 from backup.questions_client import QuestionsClient
@@ -188,28 +188,38 @@ class Questions:
         to: str = "",
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
+        selection: Selection = EVERYTHING,
         cancel: CancelToken | None = None,
     ) -> TransferPlan:
         """Count what an upload would send and replace. Stops counting after 5 s or 100,000 entries (`complete`
         False)."""
         sources = tuple(local_files.resolved(str(path)) for path in paths)
-        order = Order(kind=JobKind.UPLOAD, sources=sources, to=scan.upload_prefix(to))
+        order = Order(kind=JobKind.UPLOAD, sources=sources, to=scan.upload_prefix(to), selection=selection)
         return self._plan(
             instance,
             cancel,
             order,
-            lambda provider, token, keep: plans.upload(provider, instance, paths, to, conflicts, token, keep),
+            lambda provider, token, keep: plans.upload(
+                provider, instance, paths, to, conflicts, token, keep, selection
+            ),
         )
 
     def plan_download(
-        self, instance: str, keys: list[str], to: Path | str, *, cancel: CancelToken | None = None
+        self,
+        instance: str,
+        keys: list[str],
+        to: Path | str,
+        *,
+        links: bool = False,
+        cancel: CancelToken | None = None,
     ) -> TransferPlan:
+        """Likewise of a download; with `links`, of one that restores stored links."""
         order = Order(kind=JobKind.DOWNLOAD, sources=tuple(keys))
         return self._plan(
             instance,
             cancel,
             order,
-            lambda provider, token, keep: plans.download(provider, instance, keys, to, token, keep),
+            lambda provider, token, keep: plans.download(provider, instance, keys, to, token, keep, links=links),
         )
 
     def plan_delete(self, instance: str, keys: list[str], *, cancel: CancelToken | None = None) -> TransferPlan:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from backup.authorize import Begun, GrantOnWire
 from backup.credentials import opening
-from backup.model import Conflicts, TransferPlan
+from backup.model import EVERYTHING, Conflicts, Selection, TransferPlan
 from backup.paths import Paths
 from backup.rpc import AsyncClient, ConnectionLost, TimedOut
 from backup.terminal import UTF8_OPTIONS
@@ -144,13 +146,20 @@ class QuestionsClient:
         await self._ask("authorize_end", {"flow": flow}, None, again=False)
 
     async def plan_upload(
-        self, instance: str, paths: list[Path], to: str = "", *, conflicts: Conflicts = Conflicts.REPLACE
+        self,
+        instance: str,
+        paths: list[Path],
+        to: str = "",
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        selection: Selection = EVERYTHING,
     ) -> TransferPlan:
         params = {
             "instance": instance,
             "paths": [_absolute(path) for path in paths],
             "to": to,
             "conflicts": conflicts.value,
+            "selection": msgspec.to_builtins(selection),
         }
         return await self._ask("plan_upload", params, TransferPlan)
 

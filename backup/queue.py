@@ -27,12 +27,14 @@ from backup.journal import Journal, controls, items, jobs, views, work
 from backup.journal.records import Event, Order
 from backup.live_feed import Feed, merge, with_live
 from backup.model import (
+    EVERYTHING,
     Conflicts,
     InstanceState,
     ItemView,
     JobKind,
     JobView,
     QueueSnapshot,
+    Selection,
     TransferPlan,
 )
 from backup.paths import Paths
@@ -79,6 +81,7 @@ class Queue:
         to: str = "",
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
+        selection: Selection = EVERYTHING,
         plan: TransferPlan | None = None,
     ) -> JobView:
         """`Service.queue_upload`."""
@@ -87,11 +90,14 @@ class Queue:
         for source in sources:
             if not os.path.lexists(source):
                 raise NotFound(f"{source}: there is no such file or folder")
-        _refuse_twins([scan.top_name(source) for source in sources])
+        names = [scan.top_name(source) for source in sources]
+        _refuse_twins(names)
         prefix = scan.upload_prefix(to)
-        real = tuple(local_files.resolved(source) for source in sources)
-        order = Order(kind=JobKind.UPLOAD, sources=real, to=prefix, conflicts=conflicts, resolved=True)
-        return self._add(instance, order, [scan.top_name(source) for source in sources], prefix or "/", plan)
+        real = tuple(map(local_files.resolved, sources))
+        order = Order(
+            kind=JobKind.UPLOAD, sources=real, to=prefix, conflicts=conflicts, selection=selection, resolved=True
+        )
+        return self._add(instance, order, names, prefix or "/", plan)
 
     def queue_download(
         self,
@@ -101,6 +107,7 @@ class Queue:
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
         owner: bool = False,
+        links: bool = False,
         plan: TransferPlan | None = None,
     ) -> JobView:
         """`Service.queue_download`."""
@@ -115,6 +122,7 @@ class Queue:
             to=real,
             exact=not folder,
             conflicts=conflicts,
+            restores_links=links,
             resolved=True,
             restoring=Restoring(owner=owner, umask=current_umask()),
         )

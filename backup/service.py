@@ -14,12 +14,14 @@ from typing import Any
 from backup import adoption, config, default_provider, instances, local_files, setup, status
 from backup.adoption import Adoption
 from backup.model import (
+    EVERYTHING,
     Conflicts,
     InstanceInfo,
     ItemView,
     JobView,
     LocalEntry,
     QueueSnapshot,
+    Selection,
     ServiceInfo,
     TransferPlan,
 )
@@ -167,6 +169,7 @@ class Service(StoreService):
         to: str = "",
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
+        selection: Selection = EVERYTHING,
         plan: TransferPlan | None = None,
     ) -> JobView:
         """Queue files and whole folders below the remote prefix `to`. A folder keeps its own name below `to`. What
@@ -175,7 +178,7 @@ class Service(StoreService):
         Raises InvalidConfiguration (disabled, incomplete, unknown instance; encryption_enabled), NotFound, and
         InvalidName for a `to` with '..' in it.
         """
-        return self._queue.queue_upload(instance, paths, to, conflicts=conflicts, plan=plan)
+        return self._queue.queue_upload(instance, paths, to, conflicts=conflicts, selection=selection, plan=plan)
 
     def queue_download(
         self,
@@ -185,6 +188,7 @@ class Service(StoreService):
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
         owner: bool = False,
+        links: bool = False,
         plan: TransferPlan | None = None,
     ) -> JobView:
         """Queue objects, and (keys ending in '/') everything below a prefix, into the folder `to`; a single key goes to
@@ -192,8 +196,8 @@ class Service(StoreService):
         in the way.
 
         Files get the permission bits that were kept with them; with `owner` also owner, group, setuid, setgid and
-        sticky."""
-        return self._queue.queue_download(instance, keys, to, conflicts=conflicts, owner=owner, plan=plan)
+        sticky. With `links`, what is stored as a symlink (`Links.STORE`) becomes one again."""
+        return self._queue.queue_download(instance, keys, to, conflicts=conflicts, owner=owner, links=links, plan=plan)
 
     def queue_delete(self, instance: str, keys: Sequence[str], *, plan: TransferPlan | None = None) -> JobView:
         """Queue objects, and (keys ending in '/') everything below a prefix, for deletion."""

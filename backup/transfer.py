@@ -14,14 +14,14 @@ from typing import Final, Protocol
 
 import msgspec
 
-from backup import download_targets
+from backup import download_targets, stored_links
 from backup.credentials import CredentialStoreError
 from backup.journal import Journal, JournalFull, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
-from backup.journal.records import Cleanup, Ending, Item, Job, Outcome
+from backup.journal.records import Ending, Item, Job, Outcome
 from backup.model import Conflicts, ItemKind, JobKind
 from providers import beneath as walk
-from providers import download_loop, intent, upload_loop
+from providers import download_loop, upload_loop
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.digests import digest_of, sha256_of
@@ -34,9 +34,10 @@ from providers.errors import (
     ProviderError,
     Unsupported,
 )
+from providers.landing import Landing
 from providers.objects import RemoteFile
 from providers.report import ErrorInfo
-from providers.source import Source, opened
+from providers.source import Source, opened, opened_link
 from providers.upload import UploadRequest, UploadResult
 from providers.window import MemoryBody
 
@@ -115,7 +116,7 @@ class Transfer:
             case JobKind.UPLOAD:
                 return self._upload_directory() if self.item.kind is ItemKind.DIRECTORY else self._upload()
             case JobKind.DOWNLOAD:
-                return self._download_directory() if self.item.kind is ItemKind.DIRECTORY else self._download()
+                return self._downloaded()
             case JobKind.DELETE:
                 self.provider.retry.run(lambda: self.provider.remove(self.item.key), self.cancel, on_wait=self._waits)
                 return self._done()
@@ -142,6 +143,7 @@ class Transfer:
             Path(self.item.local_path),
             self.item.key,
             beneath=self._scanned_in,
+            link=self.item.kind is ItemKind.SYMLINK,
             progress=self.watcher.moved,
             cancel=self.cancel,
             checkpoint=self._upload_checkpoint,
@@ -187,12 +189,34 @@ class Transfer:
     def _target(self) -> Path:
         order = self.job.order
         name = Path(order.to).name if order.exact else self.item.name
+        if self.item.kind is ItemKind.SYMLINK and not order.exact:
+            name = name.removesuffix(stored_links.SUFFIX)
         return download_targets.prepare(
             self._root,
             name,
             folder=self.item.kind is ItemKind.DIRECTORY,
             beneath=self._landing_in if order.resolved else None,
         )
+
+    def _downloaded(self) -> Outcome:
+        match self.item.kind:
+            case ItemKind.DIRECTORY:
+                return self._download_directory()
+            case ItemKind.SYMLINK:
+                return self._download_link()
+        return self._download()
+
+    def _download_link(self) -> Outcome:
+        """Its text is fetched and proved like any object; then the link is made, and nothing is written through it."""
+        target, conflicts = self._target(), self.job.order.conflicts
+        result, text = stored_links.fetch(
+            self.provider, self._stored(), cancel=self.cancel, recall=self._known_sha256, known=self._stored_before
+        )
+        with Landing.opened(target, self._landing_in) as landing:
+            if conflicts is Conflicts.SKIP_UNCHANGED and landing.link_text() == text:
+                return self._skipped("unchanged on this disk")
+            replaced = landing.put_link(text, replace=conflicts is not Conflicts.REFUSE)
+        return self._moved(msgspec.structs.replace(result, replaced=replaced))
 
     def _download_directory(self) -> Outcome:
         self._target()
@@ -250,7 +274,9 @@ class Transfer:
             there = self._stored()
         except NotFound:
             return False
-        with opened(Path(self.item.local_path), beneath=self._scanned_in) as file:
+        path = Path(self.item.local_path)
+        is_link = self.item.kind is ItemKind.SYMLINK
+        with opened_link(path, self._scanned_in) if is_link else opened(path, beneath=self._scanned_in) as file:
             upload_loop.measure(self.provider, file, self.cancel)
             return self._same(there, file)
 
@@ -391,21 +417,3 @@ def _remove_many(provider: BaseProvider, keys: list[str], cancel: CancelToken) -
     except ProviderError as error:
         failures.update(dict.fromkeys(left, error))
     return failures
-
-
-def abandon_upload(provider: BaseProvider, journal: Journal, cleanup: Cleanup, cancel: CancelToken) -> None:
-    """Remove the upload session that a cancelled item has left at the service. Raises ProviderError; the journal then
-    still knows of it."""
-    checkpoint = UploadCheckpoint(journal, cleanup.item_id)
-    try:
-        intent.abandon(provider, checkpoint, cancel)
-    except NotFound:
-        _LOG.info("what item %d had left is gone already, perhaps with its container", cleanup.item_id)
-    checkpoint.forget()
-
-
-def discard_download(journal: Journal, cleanup: Cleanup) -> None:
-    """Likewise the temporary file of a cancelled download."""
-    checkpoint = DownloadCheckpoint(journal, cleanup.item_id)
-    download_loop.discard(Path(cleanup.local_path), checkpoint)
-    checkpoint.forget()

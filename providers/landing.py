@@ -150,6 +150,41 @@ class Landing:
         if found is not None and stat.S_ISREG(found.st_mode) and found.st_size == 0:
             self.remove(self.target.name)
 
+    def link_text(self) -> bytes | None:
+        """Where the symlink of that name leads; None where there is none."""
+        try:
+            return os.readlink(os.fsencode(self.target.name), dir_fd=self._at)
+        except OSError:
+            return None
+
+    def put_link(self, text: bytes, *, replace: bool) -> bool:
+        """Make a symlink that says `text`; returns whether it replaced another. A file or a folder it never replaces:
+        Conflict."""
+        self._refuse_a_moved_folder()
+        older = self.standing()
+        if older is not None and not (replace and stat.S_ISLNK(older.st_mode)):
+            raise Conflict(
+                f"{self.target}: something of that name is already there",
+                hint="A link replaces nothing but a link. Move it away, or choose another folder.",
+            )
+        temp, name = os.fsencode(self.temporary_name()), os.fsencode(self.target.name)
+        try:
+            os.symlink(text, temp, dir_fd=self._at)
+            try:
+                if older is None:
+                    rename_new(temp, name, at=self._at)
+                else:
+                    os.replace(temp, name, src_dir_fd=self._at, dst_dir_fd=self._at)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(temp, dir_fd=self._at)
+            os.fsync(self._at)
+        except FileExistsError:
+            raise Conflict(f"{self.target}: something of that name is already there", code="EEXIST") from None
+        except OSError as error:
+            raise from_os_error(error, self.target) from None
+        return older is not None
+
     def linked(self, temp: str) -> bool:
         """Whether a process was killed between giving the file its name and taking away the temporary one."""
         try:

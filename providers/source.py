@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from providers import beneath as walk
-from providers.attributes import Attributes
+from providers.attributes import UNKNOWN, Attributes
 from providers.cancel import CancelToken
 from providers.digests import sha256_of
 from providers.errors import Integrity, InvalidName, ProviderError
@@ -105,6 +106,32 @@ class Source:
         os.close(self._file)
 
 
+class LinkText(Source):
+    """Where a symlink leads, as a file of its own."""
+
+    def __init__(self, fd: int, path: Path, beneath: Path | None, then: os.stat_result) -> None:
+        self.fd = self._file = fd
+        self.path = path
+        self._beneath = beneath
+        self._then = then
+        self.attributes = UNKNOWN
+        self.identity = self._identity(os.fstat(fd).st_size)
+
+    def measure(self, *, limit_bytes: int, timeout_s: float, cancel: CancelToken) -> None:
+        """It is a copy already."""
+
+    @property
+    def unchanged(self) -> bool:
+        return not self._is_another()
+
+    def _is_another(self) -> bool:
+        """A link cannot be rewritten, only replaced by another."""
+        try:
+            return _facts(look(self.path, self._beneath)) != _facts(self._then)
+        except ProviderError:
+            return True
+
+
 def _facts(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -135,6 +162,26 @@ def opened(path: Path, *, beneath: Path | None = None) -> Iterator[Source]:
     except BaseException:
         os.close(fd)
         raise
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+@contextmanager
+def opened_link(path: Path, beneath: Path) -> Iterator[Source]:
+    """What the symlink `path` says, which is not followed. Raises ProviderError; InvalidName for what is none."""
+    try:
+        with walk.folder(path.parent, beneath) as at:
+            then = os.stat(path.name, dir_fd=at, follow_symlinks=False)
+            if not stat.S_ISLNK(then.st_mode):
+                raise InvalidName(f"{path}: is not a symbolic link any more")
+            text = os.fsencode(os.readlink(path.name, dir_fd=at))
+    except OSError as error:
+        raise from_os_error(error, path) from None
+    with tempfile.TemporaryFile(buffering=0) as copy:
+        copy.write(text)
+        source = LinkText(os.dup(copy.fileno()), path, beneath, then)
     try:
         yield source
     finally:

@@ -22,7 +22,7 @@ from providers.errors import Conflict, Integrity, InvalidName, NotFound, Provide
 from providers.objects import RemoteFile
 from providers.part_sender import OnWait, PartSender
 from providers.progress import Progress
-from providers.source import Source, opened
+from providers.source import Source, opened, opened_link
 from providers.upload import (
     Checkpoint,
     PartReceipt,
@@ -49,6 +49,7 @@ def run_upload(
     key: str,
     *,
     beneath: Path | None = None,
+    link: bool = False,
     progress: Callable[[int, int], None] | None = None,
     cancel: CancelToken,
     checkpoint: Checkpoint | None = None,
@@ -64,10 +65,10 @@ def run_upload(
 
     With a checkpoint, whatever may succeed later leaves the session open for the next call; without one nothing stays
     behind. The file must stay as it is: one that changes while it is read is Integrity. Below `beneath`, neither the
-    file nor a folder on the way to it may be a symlink. `replaces` is what the caller
-    knows of an older object (None: ask). `perhaps_stored`: an earlier attempt may have got as far as storing it, so
-    that with `only_if_absent` a small object that is provably this very file is no Conflict. `on_wait(seconds, error)`
-    tells of each retry, `on_verify` that all bytes are there and the proof begins.
+    file nor a folder on the way to it may be a symlink. With `link`, `path` is one, and where it leads is stored.
+    `replaces` is what the caller knows of an older object (None: ask). `perhaps_stored`: an earlier attempt may have
+    got as far as storing it, so that with `only_if_absent` a small object that is provably this very file is no
+    Conflict. `on_wait(seconds, error)` tells of each retry, `on_verify` that all bytes are there and the proof begins.
 
     Raises ProviderError; Cancelled when `cancel` was pulled.
     """
@@ -76,7 +77,7 @@ def run_upload(
             "encryption is switched on, and this version cannot encrypt: nothing was sent",
             hint="Set encryption_enabled to false to store files unencrypted, or wait for the version that encrypts.",
         )
-    with opened(path, beneath=beneath) as file:
+    with opened_link(path, beneath or path.parent) if link else opened(path, beneath=beneath) as file:
         measure(provider, file, cancel)
         moved = Progress(progress, file.identity.size_bytes)
         upload = _Upload(provider, file, key, moved, cancel, checkpoint, on_wait, on_verify)

@@ -13,12 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.getters import query_one
 
-from backup.model import Conflicts, InstanceInfo, JobKind, QueueSnapshot, StoreState
+from backup.model import InstanceInfo, JobKind, Links, QueueSnapshot, Selection, StoreState
 from providers.errors import ProviderError
 from providers.report import ErrorInfo
 from screens.modals.choose import ChooseInstance
 from screens.modals.confirm import ConfirmScreen
-from screens.modals.confirm_plans import delete_question, transfer_question
+from screens.modals.confirm_plans import Wanted, delete_question, transfer_question
 from tui.places import LocalPlace, RemotePlace
 from tui.text import count
 from tui.widgets.file_pane import FilePane
@@ -147,9 +147,11 @@ class BrowseScreen(ModeScreen):
         if plan is None:
             return
         to = f"{target.owner} · {RemotePlace(target.instance, target.container, folder).where}"
-        how = await self.app.push_screen_wait(ConfirmScreen[Conflicts](transfer_question(plan, to)))
+        how = await self.app.push_screen_wait(ConfirmScreen[Wanted](transfer_question(plan, to)))
         if how is not None:
-            queue = partial(self.bridge.service.queue_upload, conflicts=how, plan=plan)
+            queue = partial(self.bridge.service.queue_upload, conflicts=how.conflicts, plan=plan)
+            if how.links:
+                queue = partial(queue, selection=Selection(links=Links.STORE))
             await self._queue(self.local, self.bridge.call(queue, target.instance, paths, folder))
 
     @work(exclusive=True, group="transfer")
@@ -162,9 +164,11 @@ class BrowseScreen(ModeScreen):
         plan = await self._ask(self.remote, self.bridge.questions.plan_download(source.instance, keys, into), _COUNTING)
         if plan is None:
             return
-        how = await self.app.push_screen_wait(ConfirmScreen[Conflicts](transfer_question(plan, target.where)))
+        how = await self.app.push_screen_wait(ConfirmScreen[Wanted](transfer_question(plan, target.where)))
         if how is not None:
-            queue = partial(self.bridge.service.queue_download, conflicts=how, plan=plan)
+            queue = partial(self.bridge.service.queue_download, conflicts=how.conflicts, plan=plan)
+            if how.links:
+                queue = partial(queue, links=True)
             await self._queue(self.remote, self.bridge.call(queue, source.instance, keys, into))
 
     @work(exclusive=True, group="transfer")

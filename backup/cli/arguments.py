@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from backup.model import Conflicts
+from backup.model import Conflicts, Links
 
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 
@@ -46,5 +46,16 @@ owner_option = click.option(
     "--owner",
     is_flag=True,
     help="Restore also owner, group, setuid, setgid and sticky; for root. Never from a service that you do not trust.",
+)
+links_option = click.option(
+    "--links",
+    type=click.Choice([choice.value for choice in Links]),
+    default=Links.SKIP.value,
+    show_default=True,
+    help="Symbolic links: skip leaves them out; follow stores what they lead to, as long as that lies in what was"
+    " chosen; store keeps the link itself, as NAME.rclonelink.",
+)
+restore_links_option = click.option(
+    "--links", is_flag=True, help="Make symbolic links of what is stored as NAME.rclonelink; otherwise they are files."
 )
 detach_option = click.option("--detach", is_flag=True, help="Return at once; the transfer goes on by itself.")

@@ -167,6 +167,10 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
     if plan.replaces:
         names = ", ".join(plan.replaced_names[:3]) + (", ..." if plan.replaces > 3 else "")
         output.line(f"replaces {count(plan.replaces, 'file')}: {names}")
+    if plan.links:
+        words = {JobKind.UPLOAD: "stored as such", JobKind.DOWNLOAD: "stored as such, restored with --links"}
+        if plan.kind in words:
+            output.line(f"{count(plan.links, 'symbolic link')} among them, {words[plan.kind]}")
     for number, what in (
         (plan.skipped_symlinks, "symbolic link"),
         (plan.skipped_special, "special file"),

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from backup.model import Conflicts, ItemKind, ItemState, JobKind
+from backup.model import Conflicts, ItemKind, ItemState, JobKind, Selection
 from providers.attributes import Restoring
 from providers.capabilities import Proof
 from providers.report import ErrorInfo
@@ -39,6 +39,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: Conflicts = Conflicts.REPLACE
     restoring: Restoring = Restoring()
     """What downloaded files get of their modes and owners."""
+    selection: Selection = Selection()
+    """Of an upload."""
+    restores_links: bool = False
+    """A download makes symlinks of what is stored as such; else they come as files."""
     resolved: bool = False
     """The links in local paths were followed when it was given: one that stands there later is not. Orders of earlier
     versions still have theirs."""

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from backup import transfer
+from backup import cleanups, transfer
 from backup.calls import sent_for
 from backup.journal import JournalFull, items, jobs, work
 from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
@@ -378,13 +378,13 @@ class Lane:
     def _cleaned(self, cleanup: Cleanup, cancel: CancelToken) -> Callable[[Connection], None] | None:
         try:
             if cleanup.job_kind is JobKind.DOWNLOAD:
-                transfer.discard_download(self._crew.journal, cleanup)
+                cleanups.discard_download(self._crew.journal, cleanup)
             else:
                 with (
                     self.shared.used_for(cleanup.place_id, cleanup.environment_id, cancel=cancel) as provider,
                     sent_for(cleanup.item_id),
                 ):
-                    transfer.abandon_upload(provider, self._crew.journal, cleanup, cancel)
+                    cleanups.abandon_upload(provider, self._crew.journal, cleanup, cancel)
         except Cancelled:
             return None
         except ProviderError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from backup import download_targets, scan
+from backup import download_targets, scan, stored_links
 from backup.journal.records import Job, NewItem
 from backup.model import Conflicts, ItemKind, ItemState
 from providers.errors import Conflict, InvalidName, Unsupported
@@ -34,9 +34,11 @@ def upload_item(job: Job, local: Local) -> NewItem:
     state, error, replaces = ItemState.QUEUED, found.error, None
     if error:
         state = ItemState.FAILED
-    elif found.kind in _SKIPPED:
+    elif found.reason:
+        state, error = ItemState.SKIPPED, ErrorInfo(Unsupported.kind, found.reason)
+    elif found.kind in _SKIPPED and not found.stored:
         state, error = ItemState.SKIPPED, _SKIPPED[found.kind]
-    elif found.kind is ItemKind.FILE:
+    elif found.kind is not ItemKind.DIRECTORY:
         replaces = local.replaces
         if replaces and job.order.conflicts is Conflicts.REFUSE:
             state = ItemState.FAILED
@@ -58,8 +60,9 @@ def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
     folded: download_targets.FoldedNames | None = None
     for source in job.order.sources:
         for file in walk(source):
+            restores = job.order.restores_links and stored_links.is_one(file.key)
             if job.order.exact:
-                yield _item(file, root.name, str(root))
+                yield _item(file, root.name, str(root), restores)
                 continue
             if folded is None:
                 folded = download_targets.FoldedNames(_made(root))
@@ -77,7 +80,8 @@ def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
                     error=ErrorInfo.of(error),
                 )
             else:
-                yield _item(file, name, str(root / name))
+                target = name.removesuffix(stored_links.SUFFIX) if restores else name
+                yield _item(file, name, str(root / target), restores)
 
 
 def delete_items(job: Job, walk: Walk) -> Iterator[NewItem]:
@@ -86,8 +90,8 @@ def delete_items(job: Job, walk: Walk) -> Iterator[NewItem]:
             yield _item(file, file.key, "")
 
 
-def _item(file: RemoteFile, name: str, path: str) -> NewItem:
-    kind = ItemKind.DIRECTORY if file.key.endswith("/") else ItemKind.FILE
+def _item(file: RemoteFile, name: str, path: str, restores: bool = False) -> NewItem:
+    kind = ItemKind.DIRECTORY if file.key.endswith("/") else ItemKind.SYMLINK if restores else ItemKind.FILE
     return NewItem(name=name, key=file.key, local_path=path, kind=kind, size_bytes=file.size_bytes)
 
 

@@ -168,7 +168,9 @@ class Scans:
 
     def _uploads(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> Iterator[list[NewItem]]:
         destination, files = scan.Destination(), 0
-        for batch in scan.walk_local(job.order.sources, cancel=cancel, resolved=job.order.resolved):
+        for batch in scan.walk_local(
+            job.order.sources, cancel=cancel, resolved=job.order.resolved, selection=job.order.selection
+        ):
             before, files = files, files + sum(found.kind is ItemKind.FILE and "/" in found.name for found in batch)
             if before <= _FEW < files:
                 self._list_destination(job, shared, destination)

@@ -19,6 +19,8 @@ from tui.theme import STYLES, Tone
 
 T = TypeVar("T")
 _LABEL_CELLS = 12
+_BUTTONS_A_ROW = 3
+"""More do not fit into 80 columns."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,11 @@ class Fact:
 
 @dataclass(frozen=True)
 class Choice(Generic[T]):
-    """An answer besides the safe one: the first has the key y, the second s."""
+    """An answer besides the safe one: the first has the key y, the second s, unless it has its own (l)."""
 
     label: str
     answer: T
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,9 @@ class ConfirmScreen(ModalScreen[T | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,n", "cancel", "cancel", show=False),
-        Binding("y", "choose(0)", "the first answer", show=False),
-        Binding("s", "choose(1)", "the second answer", show=False),
+        Binding("y", "key('y')", "the first answer", show=False),
+        Binding("s", "key('s')", "the second answer", show=False),
+        Binding("l", "key('l')", "the answer about links", show=False),
         Binding("left", "app.focus_previous", "to the left", show=False),
         Binding("right", "app.focus_next", "to the right", show=False),
     ]
@@ -64,6 +68,7 @@ class ConfirmScreen(ModalScreen[T | None]):
     def __init__(self, question: Question[T]) -> None:
         super().__init__()
         self._question = question
+        self._keys = [choice.key or self.KEYS[at] for at, choice in enumerate(question.choices)]
 
     def compose(self) -> ComposeResult:
         question = self._question
@@ -73,21 +78,26 @@ class ConfirmScreen(ModalScreen[T | None]):
                 with Horizontal(classes="fact"):
                     yield Static(Content.styled(fit(fact.label, _LABEL_CELLS), STYLES[Tone.MUTED]), classes="label")
                     yield Static(Content.styled(fact.text, STYLES[fact.tone]), classes="text")
-            with Horizontal(classes="buttons"):
-                yield Button(Content(f"{question.keep}  esc"), id="cancel")
-                for at, choice in enumerate(question.choices):
-                    yield Button(Content(f"{choice.label}  {self.KEYS[at]}"), id=f"choice-{at}", classes="act")
+            buttons = [Button(Content(f"{question.keep}  esc"), id="cancel")]
+            for at, choice in enumerate(question.choices):
+                label = Content(f"{choice.label}  {self._keys[at]}")
+                buttons.append(Button(label, id=f"choice-{at}", classes="act"))
+            for start in range(0, len(buttons), _BUTTONS_A_ROW):
+                yield Horizontal(*buttons[start : start + _BUTTONS_A_ROW], classes="buttons")
 
     def on_mount(self) -> None:
         self.query_one("#cancel", Button).focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action != "choose" or int(str(parameters[0])) < len(self._question.choices)
+        return action != "key" or parameters[0] in self._keys
 
     def action_cancel(self) -> None:
         self.dismiss(None)
 
-    def action_choose(self, at: int) -> None:
+    def action_key(self, key: str) -> None:
+        self._choose(self._keys.index(key))
+
+    def _choose(self, at: int) -> None:
         self.dismiss(self._question.choices[at].answer)
 
     @on(Button.Pressed)
@@ -96,4 +106,4 @@ class ConfirmScreen(ModalScreen[T | None]):
         if name == "cancel":
             self.action_cancel()
         else:
-            self.action_choose(int(name.removeprefix("choice-")))
+            self._choose(int(name.removeprefix("choice-")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from backup.model import Conflicts, ItemView, JobKind, TransferPlan
 from screens.modals.confirm import Choice, Fact, Question
@@ -10,16 +11,29 @@ from tui.text import count, safe, size
 from tui.theme import Tone
 
 
-def transfer_question(plan: TransferPlan, destination: str) -> Question[Conflicts]:
+class Wanted(NamedTuple):
+    """How a transfer is to be done."""
+
+    conflicts: Conflicts
+    links: bool = False
+    """Store symlinks as such, or make links of stored ones."""
+
+
+def transfer_question(plan: TransferPlan, destination: str) -> Question[Wanted]:
     """`destination` must have passed `safe`."""
     verb = "Upload" if plan.kind is JobKind.UPLOAD else "Download"
     facts = [Fact("what", _amount(plan), Tone.STRONG), Fact("to", destination), *_warnings(plan)]
-    choices = [Choice(f"{verb}, replace" if plan.replaces else verb, Conflicts.REPLACE)]
+    choices = [Choice(f"{verb}, replace" if plan.replaces else verb, Wanted(Conflicts.REPLACE))]
     if plan.replaces:
         facts.append(Fact("replaces", _replaced(plan), Tone.WAITING))
-        choices.append(Choice("Skip unchanged", Conflicts.SKIP_UNCHANGED))
+        choices.append(Choice("Skip unchanged", Wanted(Conflicts.SKIP_UNCHANGED)))
     else:
         facts.append(Fact("replaces", "nothing that is there now", Tone.MUTED))
+    if plan.kind is JobKind.UPLOAD and plan.skipped_symlinks:
+        choices.append(Choice("Store links", Wanted(Conflicts.REPLACE, links=True), key="l"))
+    if plan.kind is JobKind.DOWNLOAD and plan.links:
+        facts.append(Fact("links", f"{count(plan.links, 'file')} stand for symbolic links", Tone.MUTED))
+        choices.append(Choice("Make links", Wanted(Conflicts.REPLACE, links=True), key="l"))
     return Question(f"{verb} to {destination}" if len(destination) < 40 else verb, facts, choices)
 
 

@@ -60,7 +60,7 @@ def attempt(journal: Journal, store: MemoryStore, order: Order, item: NewItem) -
         job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
         jobs.add_items(tx, job, [item], now=1.0)
         (claimed,) = items.claim(tx, "m", 1, now=1.0)
-    return Transfer(
+    outcome = Transfer(
         provider=provider,
         journal=journal,
         commit=commit_alone(journal),
@@ -69,6 +69,9 @@ def attempt(journal: Journal, store: MemoryStore, order: Order, item: NewItem) -
         watcher=Watched(),
         cancel=CancelToken(),
     ).run()
+    with journal.transaction() as tx:
+        items.end(tx, outcome, now=2.0)
+    return outcome
 
 
 def sent(journal: Journal, store: MemoryStore, chosen: Path, swap: Callable[[], Any], **order: Any) -> Outcome:

@@ -70,6 +70,36 @@ def test_a_single_file_goes_to_the_very_path(cli: Cli, paths: Paths, tmp_path: P
     assert target.read_bytes() == b"mine"
 
 
+def test_links_are_stored_and_restored_on_request(cli: Cli, paths: Paths, tree: Path, tmp_path: Path):
+    (tree / "2024" / "up").symlink_to("../a.jpg")
+    up = cli("upload", str(tree), "--links", "store", "--json")
+    assert up.code == 0, up.err
+    assert (up.json()["plan"]["links"], up.json()["plan"]["skipped_symlinks"], up.json()["plan"]["files"]) == (2, 0, 4)
+    assert (paths.local_storage / "photos/2024/up.rclonelink").read_bytes() == b"../a.jpg"
+    assert "2 symbolic links among them, stored as such" in cli("upload", str(tree), "--links", "store").out
+
+    down = cli("download", "photos/", "--to", f"{tmp_path / 'back'}/", "--links")
+    assert down.code == 0, down.err
+    assert os.readlink(tmp_path / "back/photos/link") == "/etc/passwd"
+    assert (tmp_path / "back/photos/2024/up").read_bytes() == (tree / "a.jpg").read_bytes()
+    plain = cli("download", "photos/2024/up.rclonelink", "--to", str(tmp_path / "plain"))
+    assert plain.code == 0, plain.err
+    assert (tmp_path / "plain").read_bytes() == b"../a.jpg"
+    exact = cli("download", "photos/2024/up.rclonelink", "--to", str(tmp_path / "exact"), "--links")
+    assert exact.code == 0, exact.err
+    assert os.readlink(tmp_path / "exact") == "../a.jpg"
+
+
+def test_links_are_followed_within_what_was_chosen(cli: Cli, paths: Paths, tree: Path):
+    (tree / "2024" / "up").symlink_to("../a.jpg")
+    up = cli("upload", str(tree), "--links", "follow")
+    assert up.code == 0, up.err
+    assert "1 symbolic link left out" in up.out
+    assert (paths.local_storage / "photos/2024/up").read_bytes() == (tree / "a.jpg").read_bytes()
+    assert not (paths.local_storage / "photos/link").exists()
+    assert "leads out of what was chosen" in cli("transfers", "list").out
+
+
 def test_a_download_of_which_nothing_is_known_says_that_it_was_read_twice(cli: Cli, paths: Paths, tmp_path: Path):
     paths.local_storage.mkdir(parents=True)
     (paths.local_storage / "a.txt").write_bytes(b"alpha")  # by another program

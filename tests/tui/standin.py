@@ -15,6 +15,7 @@ from textual.app import App
 from backup.adoption import Adoption
 from backup.default_provider import choose
 from backup.model import (
+    EVERYTHING,
     Conflicts,
     InstanceInfo,
     InstanceState,
@@ -26,6 +27,7 @@ from backup.model import (
     LocalEntry,
     QueueSnapshot,
     QueueTotals,
+    Selection,
     ServiceInfo,
     StoreState,
     StoreStatus,
@@ -158,9 +160,11 @@ class StandInService:
         to: str = "",
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
+        selection: Selection = EVERYTHING,
         plan: TransferPlan | None = None,
     ) -> JobView:
-        return self._queue("upload", name, [str(path) for path in paths], to, conflicts)
+        more = () if selection == EVERYTHING else (selection,)
+        return self._queue("upload", name, [str(path) for path in paths], to, conflicts, *more)
 
     def queue_download(
         self,
@@ -169,9 +173,10 @@ class StandInService:
         to: Path,
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
+        links: bool = False,
         plan: TransferPlan | None = None,
     ) -> JobView:
-        return self._queue("download", name, list(keys), str(to), conflicts)
+        return self._queue("download", name, list(keys), str(to), conflicts, *(["links"] if links else []))
 
     def queue_delete(self, name: str, keys: Sequence[str], *, plan: TransferPlan | None = None) -> JobView:
         return self._queue("delete", name, list(keys))

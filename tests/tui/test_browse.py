@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from backup.model import Conflicts, InstanceState, ItemKind, ItemState, JobKind, LocalEntry
+from backup.model import Conflicts, InstanceState, ItemKind, ItemState, JobKind, Links, LocalEntry, Selection
 from providers.capabilities import Deletion
 from providers.errors import (
     Authentication,
@@ -138,6 +138,37 @@ async def test_an_upload_starts_when_it_is_meant(
         await pilot.press(*keys)
         await until(pilot, lambda: bool(service.calls))
         assert service.calls == [("upload", "aws_s3", ["/home/me/notes.md"], "2026/", how)]
+
+
+async def test_links_are_stored_when_that_is_chosen(service: StandInService, questions: StandInQuestions) -> None:
+    questions.plan = msgspec.structs.replace(
+        questions.plan, replaces=1, replaced_names=("notes.md",), skipped_symlinks=3
+    )
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await ready(pilot, app)
+        await pilot.press("end", "u")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        for words in ("Upload, replace  y", "Skip unchanged  s", "Store links  l", "Cancel  esc"):
+            assert words in screen_text(app)
+        await pilot.press("l")
+        await until(pilot, lambda: bool(service.calls))
+        assert service.calls[0][-2:] == (Conflicts.REPLACE, Selection(links=Links.STORE))
+
+
+async def test_links_are_made_of_stored_ones_when_that_is_chosen(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    questions.plan = msgspec.structs.replace(questions.plan, links=2)
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await ready(pilot, app)
+        await pilot.press("tab", "space", "space", "d")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "2 files stand for symbolic links" in screen_text(app)
+        await pilot.press("l")
+        await until(pilot, lambda: bool(service.calls))
+        assert service.calls[0][-2:] == (Conflicts.REPLACE, "links")
 
 
 async def test_the_mouse_confirms_too(service: StandInService, questions: StandInQuestions) -> None:

@@ -6,7 +6,7 @@ import contextlib
 
 import click
 
-from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option, owner_option
+from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option, owner_option, restore_links_option
 from backup.cli.follow import finish, queueing, tell_plan
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
@@ -25,6 +25,7 @@ from backup.cli.session import Session, json_option, pass_session, provider_opti
 )
 @if_exists_option
 @owner_option
+@restore_links_option
 @detach_option
 @json_option
 @pass_session
@@ -36,6 +37,7 @@ def command(
     to: str,
     if_exists: str,
     owner: bool,
+    links: bool,
     detach: bool,
 ) -> int:
     """Fetch stored files, and (names ending in '/') whole folders. A file appears only once it is verified, with the
@@ -51,9 +53,9 @@ def command(
         raise click.UsageError("--to is empty: name a folder, or '.' for the current one")
     with queueing(f"download from {name}"):
         with contextlib.closing(session.questions):
-            plan = session.questions.plan_download(name, list(remotes), to)
+            plan = session.questions.plan_download(name, list(remotes), to, links=links)
         tell_plan(output, plan)
         job = session.service.queue_download(
-            name, list(remotes), to, conflicts=IF_EXISTS[if_exists], owner=owner, plan=plan
+            name, list(remotes), to, conflicts=IF_EXISTS[if_exists], owner=owner, links=links, plan=plan
         )
     return finish(session, output, job, plan, detach=detach)

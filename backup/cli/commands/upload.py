@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from backup.cli import diagnostics
-from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option
+from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option, links_option
 from backup.cli.follow import finish, queueing, tell_plan
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
-from backup.model import Conflicts, JobKind, TransferPlan
+from backup.model import Conflicts, JobKind, Links, Selection, TransferPlan
 from providers.errors import ProviderError, Unsupported
 
 
@@ -21,6 +21,7 @@ from providers.errors import ProviderError, Unsupported
 @provider_option
 @click.option("--to", metavar="PREFIX", default="", help="Folder at the provider; by default its top.")
 @if_exists_option
+@links_option
 @detach_option
 @json_option
 @pass_session
@@ -31,13 +32,14 @@ def command(
     provider: str | None,
     to: str,
     if_exists: str,
+    links: str,
     detach: bool,
 ) -> int:
     """Send files and whole folders. A folder keeps its name below PREFIX; every file is proved to have arrived.
 
     Says first how many, how much and what is replaced. The transfer runs by itself and is only watched here: Ctrl-C
-    stops watching, not the transfer. Symbolic links and special files are left out, and counted; where nothing else was
-    chosen, that is an error.
+    stops watching, not the transfer. Special files are left out and counted, and so are symbolic links unless --links
+    says otherwise; where nothing else was chosen, that is an error.
 
     \b
     JSON: {"job": {"id", "kind", "instance", "destination", "counts", "size_bytes", "done_bytes", ...},
@@ -46,11 +48,12 @@ def command(
     """
     name = session.default_provider(output, provider)
     sources = [path.absolute() for path in paths]
+    conflicts, selection = IF_EXISTS[if_exists], Selection(links=Links(links))
     with queueing(f"upload to {name}"):
-        plan = _plan(session, name, sources, to, IF_EXISTS[if_exists], detach)
+        plan = _plan(session, name, sources, to, conflicts, selection, detach)
         tell_plan(output, plan)
         _refuse_nothing(plan)
-        job = session.service.queue_upload(name, sources, to, conflicts=IF_EXISTS[if_exists], plan=plan)
+        job = session.service.queue_upload(name, sources, to, conflicts=conflicts, selection=selection, plan=plan)
     return finish(session, output, job, plan, detach=detach)
 
 
@@ -58,14 +61,22 @@ def _refuse_nothing(plan: TransferPlan) -> None:
     if plan.moves_nothing:
         raise Unsupported(
             "symbolic links, sockets, pipes and devices are not stored, and nothing else was chosen",
-            hint="Name the file or folder that a link leads to.",
+            hint="Name the file or folder that a link leads to, or store the link itself with --links store.",
         )
 
 
-def _plan(session: Session, name: str, paths: list[Path], to: str, conflicts: Conflicts, detach: bool) -> TransferPlan:
+def _plan(
+    session: Session,
+    name: str,
+    paths: list[Path],
+    to: str,
+    conflicts: Conflicts,
+    selection: Selection,
+    detach: bool,
+) -> TransferPlan:
     with contextlib.closing(session.questions):
         try:
-            return session.questions.plan_upload(name, paths, to, conflicts=conflicts)
+            return session.questions.plan_upload(name, paths, to, conflicts=conflicts, selection=selection)
         except ProviderError as error:
             if not (detach and error.retryable):
                 raise

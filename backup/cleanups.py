@@ -1,0 +1,35 @@
+"""Taking away what cancelled items have left: at a service, or beside the target of a download."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+from backup.journal import Journal
+from backup.journal.checkpoints import DownloadCheckpoint, UploadCheckpoint
+from backup.journal.records import Cleanup
+from providers import download_loop, intent
+from providers.base import BaseProvider
+from providers.cancel import CancelToken
+from providers.errors import NotFound
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+def abandon_upload(provider: BaseProvider, journal: Journal, cleanup: Cleanup, cancel: CancelToken) -> None:
+    """Remove the upload session that a cancelled item has left at the service. Raises ProviderError; the journal then
+    still knows of it."""
+    checkpoint = UploadCheckpoint(journal, cleanup.item_id)
+    try:
+        intent.abandon(provider, checkpoint, cancel)
+    except NotFound:
+        _LOG.info("what item %d had left is gone already, perhaps with its container", cleanup.item_id)
+    checkpoint.forget()
+
+
+def discard_download(journal: Journal, cleanup: Cleanup) -> None:
+    """Likewise the temporary file of a cancelled download."""
+    checkpoint = DownloadCheckpoint(journal, cleanup.item_id)
+    download_loop.discard(Path(cleanup.local_path), checkpoint)
+    checkpoint.forget()

@@ -1,0 +1,55 @@
+"""Symlinks as objects, in rclone's format: `name.rclonelink`, whose bytes are what the link leads to.
+
+Source: https://rclone.org/local/#symlinks-junction-points.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from providers.base import BaseProvider
+from providers.cancel import CancelToken
+from providers.download import DownloadResult
+from providers.download_loop import run_download
+from providers.errors import InvalidName
+from providers.objects import RemoteFile
+
+SUFFIX: Final = ".rclonelink"
+MOST_BYTES: Final = 4095
+"""A longer path leads nowhere (PATH_MAX)."""
+
+
+def is_one(key: str) -> bool:
+    """Whether an object may stand for a link: `.rclonelink` alone is no name of one."""
+    return key.endswith(SUFFIX) and not key.removesuffix(SUFFIX).endswith("/") and key != SUFFIX
+
+
+def fetch(
+    provider: BaseProvider,
+    found: RemoteFile,
+    *,
+    cancel: CancelToken,
+    recall: Callable[[RemoteFile], str],
+    known: Callable[[str], bool],
+) -> tuple[DownloadResult, bytes]:
+    """What a stored link says, proved as any object is (`run_download`). Raises ProviderError; InvalidName for an
+    object that cannot be one."""
+    if not 0 < found.size_bytes <= MOST_BYTES:
+        raise _no_link(found, f"{found.size_bytes} bytes")
+    with tempfile.TemporaryDirectory(prefix="homeserver-backup-") as folder:
+        copy = Path(folder, "link")
+        result = run_download(provider, found.key, copy, cancel=cancel, recall=recall, known=known, connections=1)
+        text = copy.read_bytes()
+    if not 0 < len(text) <= MOST_BYTES or b"\0" in text:
+        raise _no_link(found, "what is stored")
+    return result, text
+
+
+def _no_link(found: RemoteFile, what: str) -> InvalidName:
+    return InvalidName(
+        f"{found.key}: {what} cannot be where a link leads",
+        hint="Download it without --links to see what it is.",
+    )

@@ -1,0 +1,244 @@
+"""Symlinks in chosen folders: left out, followed, or stored as rclone stores them and restored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup import scan
+from backup.journal import Journal
+from backup.journal.records import Ending, NewItem, Order, Outcome
+from backup.model import Conflicts, ItemKind, ItemState, JobKind, Links, Selection
+from backup.worker.new_items import Local, upload_item
+from tests.backup.test_swapped_links import attempt, replaced
+from tests.providers.memory import MemoryStore
+
+STORE, FOLLOW = Selection(links=Links.STORE), Selection(links=Links.FOLLOW)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(tmp_path / "journal.sqlite") as opened:
+        yield opened
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    tree = tmp_path / "docs"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub" / "file").write_bytes(b"mine")
+    (tmp_path / "secret").write_bytes(b"shadow")
+    return tree
+
+
+def walked(*paths: Path, selection: Selection) -> dict[str, scan.Found]:
+    found = [each for batch in scan.walk_local(paths, resolved=True, selection=selection) for each in batch]
+    names = [each.name for each in found]
+    assert len(names) == len(set(names))
+    return dict(zip(names, found, strict=True))
+
+
+# Stored
+
+
+def test_a_link_is_stored_as_rclone_stores_it(journal: Journal, store: MemoryStore, tree: Path) -> None:
+    os.symlink(b"../caf\xe9/nowhere", tree / "link")
+    os.utime(tree / "link", ns=(10**18, 10**18), follow_symlinks=False)
+    found = walked(tree, selection=STORE)["docs/link.rclonelink"]
+    assert (found.kind, found.size_bytes) == (ItemKind.SYMLINK, len(b"../caf\xe9/nowhere"))
+    outcome = sent(journal, store, found)
+    assert outcome.ending is Ending.DONE
+    assert store.objects == {"docs/link.rclonelink": b"../caf\xe9/nowhere"}
+
+
+def sent(journal: Journal, store: MemoryStore, found: scan.Found, **order: Any) -> Outcome:
+    given = Order(kind=JobKind.UPLOAD, sources=("/",), selection=STORE, resolved=True, **order)
+    job: Any = type("Job", (), {"order": given})
+    return attempt(journal, store, given, upload_item(job, Local(found, None)))
+
+
+def test_a_link_that_changed_after_the_scan_is_stored_as_it_is_or_not_at_all(
+    journal: Journal, store: MemoryStore, tree: Path
+) -> None:
+    (tree / "link").symlink_to("one")
+    found = walked(tree, selection=STORE)["docs/link.rclonelink"]
+    replaced(tree / "link", lambda path: path.write_bytes(b"a file now"))()
+    outcome = sent(journal, store, found)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
+
+    def relinked(call: str, about: object) -> None:
+        if call == "sent":
+            (tree / "link").unlink()
+            (tree / "link").symlink_to("two")
+
+    (tree / "link").unlink()
+    (tree / "link").symlink_to("one")
+    store.trouble = relinked
+    outcome = sent(journal, store, found)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.WAITING, "integrity")
+    assert not store.objects
+
+
+def test_a_link_that_is_stored_already_is_skipped_when_unchanged(
+    journal: Journal, store: MemoryStore, tree: Path
+) -> None:
+    (tree / "link").symlink_to("one")
+    found = walked(tree, selection=STORE)["docs/link.rclonelink"]
+    assert sent(journal, store, found).ending is Ending.DONE
+    assert sent(journal, store, found, conflicts=Conflicts.SKIP_UNCHANGED).ending is Ending.SKIPPED
+
+
+def test_a_name_that_a_file_has_already_is_no_links(tree: Path) -> None:
+    (tree / "link").symlink_to("one")
+    (tree / "link.rclonelink").write_bytes(b"somebody's")
+    found = walked(tree, selection=STORE)
+    assert found["docs/link"].error is not None
+    assert found["docs/link"].error.kind == "conflict"
+    assert found["docs/link.rclonelink"].kind is ItemKind.FILE
+
+
+def test_a_chosen_link_is_stored_too(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "alias").symlink_to(tree)
+    assert set(walked(tmp_path / "alias", selection=STORE)) == {"alias.rclonelink"}
+
+
+# Followed
+
+
+def test_following_stores_what_a_link_leads_to_within_what_was_chosen(tree: Path, tmp_path: Path) -> None:
+    (tree / "again").symlink_to("sub")
+    (tree / "sub" / "twin").symlink_to(tree / "sub" / "file")
+    (tmp_path / "alias").symlink_to(tmp_path / "secret")
+    found = walked(tree, tmp_path / "alias", selection=FOLLOW)
+    files = {name: each.path for name, each in found.items() if each.kind is ItemKind.FILE}
+    inside = str(tree / "sub" / "file")
+    assert files == {
+        "docs/sub/file": inside,
+        "docs/sub/twin": inside,
+        "docs/again/file": inside,
+        "docs/again/twin": inside,
+        "alias": str(tmp_path / "secret"),
+    }
+    assert len(found) == len(files)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("../secret", "leads out"),
+        ("/etc", "leads out"),
+        ("../docs-too", "leads out"),
+        ("gone", "leads nowhere"),
+        (".", "back to a folder"),
+        ("..", "leads out"),
+        ("sub/up", "back to a folder"),
+        ("self", "leads nowhere"),
+    ],
+)
+def test_a_link_that_is_not_followed_says_why(tree: Path, tmp_path: Path, target: str, words: str) -> None:
+    (tmp_path / "docs-too").mkdir()
+    (tree / "sub" / "up").symlink_to("..")
+    (tree / "self").symlink_to("self")
+    if target != "self":
+        (tree / "link").symlink_to(target)
+    found = walked(tree, selection=FOLLOW)["docs/self" if target == "self" else "docs/link"]
+    assert found.kind is ItemKind.SYMLINK
+    assert words in found.reason
+    job: Any = type("Job", (), {"order": Order(kind=JobKind.UPLOAD, sources=())})
+    item = upload_item(job, Local(found, None))
+    assert item.state is ItemState.SKIPPED
+    assert item.error is not None
+    assert words in item.error.message
+
+
+def test_links_round_and_round_end(tree: Path) -> None:
+    (tree / "other").mkdir()
+    (tree / "sub" / "x").symlink_to("../other")
+    (tree / "other" / "y").symlink_to("../sub")
+    found = walked(tree, selection=FOLLOW)
+    assert "docs/sub/x/y" in found
+    assert found["docs/sub/x/y"].reason
+    assert found["docs/other/y/file"].kind is ItemKind.FILE
+
+
+def test_what_was_followed_at_the_scan_is_reached_without_links(
+    journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path
+) -> None:
+    (tree / "again").symlink_to("sub")
+    found = walked(tree, selection=FOLLOW)["docs/again/file"]
+    replaced(tree / "sub" / "file", lambda path: path.symlink_to(tmp_path / "secret"))()
+    outcome = sent(journal, store, found)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
+    assert not store.objects
+
+
+# Restored
+
+
+def restored(journal: Journal, store: MemoryStore, to: Path, key: str = "d/link.rclonelink", **order: Any) -> Outcome:
+    given = Order(kind=JobKind.DOWNLOAD, sources=("d/",), to=str(to), restores_links=True, resolved=True, **order)
+    link = key.endswith(".rclonelink")
+    item = NewItem(
+        name=key,
+        key=key,
+        local_path=str(to / key.removesuffix(".rclonelink")),
+        kind=ItemKind.SYMLINK if link else ItemKind.FILE,
+        size_bytes=len(store.objects[key]),
+    )
+    return attempt(journal, store, given, item)
+
+
+def test_a_stored_link_is_restored(journal: Journal, store: MemoryStore, tmp_path: Path) -> None:
+    store.objects["d/link.rclonelink"] = b"../caf\xe9"
+    outcome = restored(journal, store, tmp_path)
+    assert outcome.ending is Ending.DONE
+    assert os.readlink(os.fsencode(tmp_path / "d" / "link")) == b"../caf\xe9"
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["link"]
+    assert restored(journal, store, tmp_path, conflicts=Conflicts.SKIP_UNCHANGED).ending is Ending.SKIPPED
+    store.objects["d/link.rclonelink"] = b"other"
+    assert restored(journal, store, tmp_path, conflicts=Conflicts.REFUSE).ending is Ending.FAILED
+    assert restored(journal, store, tmp_path).replaced is True
+    assert os.readlink(tmp_path / "d" / "link") == "other"
+
+
+def test_nothing_is_written_through_a_restored_link(journal: Journal, store: MemoryStore, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "to").mkdir()
+    store.objects |= {"d/link.rclonelink": os.fsencode(tmp_path / "outside"), "d/link/x": b"evil", "d/link": b"evil"}
+    assert restored(journal, store, tmp_path / "to").ending is Ending.DONE
+    for key in ("d/link/x", "d/link"):
+        outcome = restored(journal, store, tmp_path / "to", key)
+        assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
+    assert list((tmp_path / "outside").iterdir()) == []
+    assert (tmp_path / "to" / "d" / "link").is_symlink()
+
+
+@pytest.mark.parametrize("stands", ["file", "folder"])
+def test_a_link_never_replaces_a_file_or_a_folder(
+    journal: Journal, store: MemoryStore, tmp_path: Path, stands: str
+) -> None:
+    store.objects["d/link.rclonelink"] = b"x"
+    (tmp_path / "d").mkdir()
+    there = tmp_path / "d" / "link"
+    there.mkdir() if stands == "folder" else there.write_bytes(b"mine")
+    outcome = restored(journal, store, tmp_path)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "conflict")
+    assert not there.is_symlink()
+    assert len(list((tmp_path / "d").iterdir())) == 1
+
+
+@pytest.mark.parametrize("text", [b"", b"a\0b", b"x" * 5000])
+def test_what_cannot_be_a_link_is_refused(journal: Journal, store: MemoryStore, tmp_path: Path, text: bytes) -> None:
+    store.objects["d/link.rclonelink"] = text
+    outcome = restored(journal, store, tmp_path)
+    assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
+    assert list((tmp_path / "d").iterdir()) == []
