@@ -19,7 +19,11 @@ No exception of an SDK leaves a provider, and no secret is ever part of a messag
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Final
+
+LONGEST_WAIT_S: Final = 3600.0
+"""No service is believed to need a longer pause than that at once; one that does asks again."""
 
 
 class ProviderError(Exception):
@@ -38,7 +42,8 @@ class ProviderError(Exception):
         self.message = message
         self.hint = hint or self.cure
         self.code = code
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = believable_wait_s(retry_after_s)
+        """At most an hour, whoever said it; None where nothing sensible was said."""
 
     def __repr__(self) -> str:
         code = f", code={self.code!r}" if self.code else ""
@@ -47,6 +52,13 @@ class ProviderError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         state = {"hint": self.hint, "code": self.code, "retry_after_s": self.retry_after_s}
         return (type(self), (self.message,), state)
+
+
+def believable_wait_s(told_s: float | None) -> float | None:
+    """What a service says about how long to wait, as far as it is believed."""
+    if told_s is None or math.isnan(told_s) or told_s < 0:
+        return None
+    return float(min(told_s, LONGEST_WAIT_S))
 
 
 class Authentication(ProviderError):

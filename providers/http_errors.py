@@ -8,10 +8,11 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from providers.errors import InvalidConfiguration, ProviderError, Transient
+from providers.errors import InvalidConfiguration, ProviderError, Transient, believable_wait_s
 from providers.http_head import BrokenReplyError
 
 _NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
@@ -65,20 +66,33 @@ def connection_failure(
     return Transient(f"the connection to {at} broke: {error or type(error).__name__}", code="CONNECTION")
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Retry-After as seconds; the form with a date counts from the reply's own Date. Names are lower-case."""
+def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """Retry-After as seconds, at most an hour; None for what is no time to wait. Names are lower-case.
+
+    The form with a date counts from the reply's own Date, so that a wrong clock does no harm; from ours without one.
+    """
     value = headers.get("retry-after", "")
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    until, sent = http_date(value), http_date(headers.get("date", ""))
-    return max(0.0, until - sent) if until is not None and sent is not None else None
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return believable_wait_s(float(value))
+    until = http_date(value)
+    if until is None:
+        return None
+    sent = http_date(headers.get("date", ""))
+    return believable_wait_s(max(0.0, until - (now() if sent is None else sent)))
+
+
+def seconds_from_json(told: object, longest_s: float) -> float | None:
+    """How long something lasts, as a service gives it in JSON: at most `longest_s`; None for what is no duration."""
+    if isinstance(told, bool) or not isinstance(told, (int, float)) or not told >= 0:
+        return None
+    return float(min(told, longest_s))
 
 
 def http_date(value: str) -> float | None:
     """Seconds since the epoch; None for what is no date."""
     try:
         return email.utils.parsedate_to_datetime(value).timestamp()
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, OSError, IndexError):
         return None
 
 

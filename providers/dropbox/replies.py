@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from providers import errors
-from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
-from providers.http_errors import json_object, retry_after_s
+from providers.errors import LONGEST_WAIT_S, InvalidConfiguration, ProviderError, RateLimited, Transient
+from providers.http_errors import json_object, retry_after_s, seconds_from_json
 
 _BY_TAG: Final[dict[str, type[ProviderError]]] = {
     **dict.fromkeys(["not_found", "not_file", "not_folder", "closed"], errors.NotFound),
@@ -146,4 +146,5 @@ def _wait_s(reply: Reply) -> float | None:
     """Retry-After, or what the body of a 429 says."""
     error = (json_object(reply.body) or {}).get("error")
     told = error.get("retry_after") if isinstance(error, dict) else None
-    return retry_after_s(reply.headers if told is None else {"retry-after": str(told), **reply.headers})
+    in_header = retry_after_s(reply.headers)
+    return seconds_from_json(told, LONGEST_WAIT_S) if in_header is None else in_header

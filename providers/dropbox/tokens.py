@@ -9,11 +9,13 @@ from typing import Any, Final
 from providers.connection import Calls
 from providers.dropbox.replies import Reply, clean, failure
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
-from providers.http_errors import json_object
+from providers.http_errors import json_object, seconds_from_json
 from providers.secret import Secret
 
 _MARGIN_S: Final = 60.0
 _LOOK_S: Final = 0.1
+_LONGEST_S: Final = 86_400.0
+"""No longer is a token believed to be good; Dropbox gives four hours."""
 _BROUGHT_ALONG_S: Final = 600.0
 _AUTHORIZE: Final = "Authorise this instance (authorize)."
 
@@ -87,10 +89,10 @@ class Tokens:
 
 def access_of(told: dict[str, Any]) -> tuple[Secret, float]:
     """The access token in an answer of the token endpoint, and for how many seconds it is good."""
-    token, lasts_s = told.get("access_token"), told.get("expires_in", 0)
+    token, lasts_s = told.get("access_token"), seconds_from_json(told.get("expires_in"), _LONGEST_S)
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
         raise Transient("Dropbox's token endpoint gave no token")
-    return Secret(token), float(lasts_s) if isinstance(lasts_s, (int, float)) else 0.0
+    return Secret(token), lasts_s or 0.0
 
 
 def refused(reply: Reply) -> ProviderError:

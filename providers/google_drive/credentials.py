@@ -87,7 +87,7 @@ class Tokens:
             token = str(made.token)
             if not token.isascii() or not token.isprintable():
                 raise RefreshError("that is no token")  # type: ignore[no-untyped-call]
-        except GoogleAuthError:
+        except (GoogleAuthError, OverflowError, TypeError, ValueError):  # the others: it lasts as long as nothing does
             # What it holds may be the whole answer, so it does not even become a cause.
             raise InvalidConfiguration(
                 "endpoint_url: what answers there gives no access token, as Google would",

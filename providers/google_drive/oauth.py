@@ -26,7 +26,7 @@ from providers.google_drive import replies
 from providers.google_drive.credentials import SCOPE_PREFIX
 from providers.google_drive.settings import Settings
 from providers.google_drive.wire import API_URL, Request, Wire
-from providers.http_errors import json_object
+from providers.http_errors import json_object, seconds_from_json
 from providers.network import Network
 from providers.oauth import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
 from providers.secret import Secret
@@ -42,6 +42,9 @@ _REQUEST_S: Final = 2.0
 _LONGEST_REQUEST: Final = 16 * 1024
 _DAY_S: Final = 86_400
 _SLOWER_S: Final = 5.0
+_LONGEST_INTERVAL_S: Final = 60.0
+_CODE_LASTS_S: Final = 1800.0
+_LONGEST_GRANT_S: Final = 100 * 365 * _DAY_S
 
 METHODS: Final = (
     Method(
@@ -169,8 +172,7 @@ class _Google:
 
 def _lasts_s(told: Mapping[str, Any]) -> int:
     """Seconds until the authorisation itself ends; 0 where it has no end."""
-    lasts_s = told.get("refresh_token_expires_in")
-    return lasts_s if isinstance(lasts_s, int) and lasts_s > 0 else 0
+    return int(seconds_from_json(told.get("refresh_token_expires_in"), _LONGEST_GRANT_S) or 0)
 
 
 def _warnings(told: Mapping[str, Any]) -> tuple[str, ...]:
@@ -354,9 +356,10 @@ class DeviceFlow(AuthorizationFlow):
         try:
             self._device_code = Secret(str(told["device_code"]))
             address, user_code = str(told["verification_url"]), str(told["user_code"])
-            self._interval_s, lasts_s = float(told.get("interval", _SLOWER_S)), float(told.get("expires_in", 1800))
-        except (KeyError, TypeError, ValueError):
+        except KeyError:
             raise replies.not_drive(reply) from None
+        self._interval_s = seconds_from_json(told.get("interval"), _LONGEST_INTERVAL_S) or _SLOWER_S
+        lasts_s = seconds_from_json(told.get("expires_in"), _DAY_S) or _CODE_LASTS_S
         self._next_at = self._google.context.clock() + self._interval_s
         return Authorization(
             address=address,

@@ -221,3 +221,13 @@ def test_the_guides_whole_structure_is_taken() -> None:
     assert loaded.container == "homeserver-backups"
     assert loaded.upload_chunk_size == 100 * 2**20
     assert loaded.max_bandwidth is None
+
+
+@pytest.mark.parametrize(
+    ("told", "believed"),
+    [(7, 7.0), (0, 0.0), (1e12, 3600.0), (float("inf"), 3600.0), (float("nan"), None), (-1.0, None), (None, None)],
+)
+def test_no_error_asks_for_more_than_an_hour(told: float | None, believed: float | None) -> None:
+    """Whoever makes it: a plug-in's errors come this way too."""
+    assert RateLimited("slow", retry_after_s=told).retry_after_s == believed
+    assert pickle.loads(pickle.dumps(Transient("x", retry_after_s=told))).retry_after_s == believed
