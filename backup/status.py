@@ -10,10 +10,11 @@ import msgspec
 
 from backup import __version__, config, instances
 from backup.credentials import CredentialStore
-from backup.model import InstanceInfo
+from backup.model import InstanceInfo, QueueTotals
 from backup.paths import Paths
 from providers import registry
-from providers.errors import InvalidConfiguration
+from providers.errors import InvalidConfiguration, ProviderError
+from providers.report import ErrorInfo
 
 if TYPE_CHECKING:
     from backup.queue import Queue
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 def status(paths: Paths, store: CredentialStore, queue: Queue) -> dict[str, Any]:
     """`Service.status`: JSON data, no secret in it."""
-    totals = queue.snapshot(limit=0).totals
     problem = config.load(paths).problem
-    calls, infos = queue.all_calls(), instances.describe_all(paths)
+    infos = instances.describe_all(paths)
+    totals, calls, trouble = _queue(queue)
+    alive = totals.worker_alive if totals else queue.worker_status() is not None
     return {
         "version": __version__,
         "paths": {
@@ -33,13 +35,22 @@ def status(paths: Paths, store: CredentialStore, queue: Queue) -> dict[str, Any]
             "local_storage": str(paths.local_storage),
         },
         "store": msgspec.to_builtins(store.status()),
-        "worker": {"alive": totals.worker_alive},
+        "worker": {"alive": alive},
         "queue": msgspec.to_builtins(totals),
         "calls": calls,
         "call_classes": {info.name: found for info in infos if (found := _classes(info, calls.get(info.name, {})))},
         "instances": [_instance(info) for info in infos],
         "problem": msgspec.to_builtins(problem),
+        "journal_problem": msgspec.to_builtins(trouble),
     }
+
+
+def _queue(queue: Queue) -> tuple[QueueTotals | None, dict[str, dict[str, int]], ErrorInfo | None]:
+    """Totals and counted requests, or why the journal cannot tell them."""
+    try:
+        return queue.snapshot(limit=0).totals, queue.all_calls(), None
+    except ProviderError as error:
+        return None, {}, ErrorInfo.of(error)
 
 
 def _classes(info: InstanceInfo, calls: Mapping[str, int]) -> dict[str, int]:

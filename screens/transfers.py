@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from textwrap import wrap
 from typing import ClassVar
 
 from textual import on, work
@@ -83,9 +84,18 @@ class TransfersScreen(ModeScreen):
         held = self._rows.item(self.table.cursor)
         self._rows.take(snapshot, offset)
         row = self._rows.row_of(held.id) if held is not None and self.table.cursor else None
-        self.table.rows_changed(cursor=row, note=() if snapshot.item_count else _EMPTY_NOTE)
+        self.table.rows_changed(cursor=row, note=() if snapshot.item_count else self._note)
         self._show_border()
         self._show_details()
+
+    @property
+    def _note(self) -> tuple[str, ...]:
+        """What stands where no transfers do: a queue that cannot be read is no empty one."""
+        problem = self.bridge.queue_problem
+        if problem is None:
+            return _EMPTY_NOTE
+        told = f"The queue cannot be read. {problem.message}. {problem.hint}"
+        return tuple(wrap(safe(told), max(20, self.size.width - 8), break_long_words=True))
 
     def _show_border(self) -> None:
         selected = f"{len(self._rows.marked):,} selected · " if self._rows.marked else ""

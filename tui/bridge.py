@@ -101,6 +101,8 @@ class Bridge:
         self.services: tuple[ServiceInfo, ...] = ()
         self.store: StoreStatus | None = None
         self.problem: ErrorInfo | None = None
+        self.queue_problem: ErrorInfo | None = None
+        """Why the queue cannot be read: what is shown of it is nothing, not an empty queue."""
         """Why the configuration could not be read."""
         self.wanted_instance = ""
         """Which instance Browse shall open when it comes up: other modes lead there so."""
@@ -250,6 +252,8 @@ class Bridge:
         while not self._stop.is_set():
             try:
                 self.service.follow(self._deliver_soon, stop=self._stop.is_set, interval_s=self.interval_s)
+            except ProviderError as error:
+                self._soon(self._queue_failed, ErrorInfo.of(error))
             except Exception:
                 _LOG.exception("following the queue failed; trying again")
             self._stop.wait(1.0)
@@ -257,16 +261,29 @@ class Bridge:
     def _deliver_soon(self, snapshot: QueueSnapshot) -> None:
         while self._terminal_backlog() > _MAX_BACKLOG_WRITES and not self._stop.wait(self.interval_s):
             continue
+        self._soon(self._deliver, snapshot)
+
+    def _soon(self, act: Callable[[T], None], what: T) -> None:
         if self._loop is not None and not self._stop.is_set():
             with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
-                self._loop.call_soon_threadsafe(self._deliver, snapshot)
+                self._loop.call_soon_threadsafe(act, what)
+
+    def _queue_failed(self, problem: ErrorInfo) -> None:
+        if problem != self.queue_problem:
+            _LOG.error("the queue cannot be read: %s", problem.message)
+            self.queue_problem = problem
+            self._tell_queue()
+
+    def _tell_queue(self) -> None:
+        if not self._stop.is_set():
+            for screen in self._app.screen_stack:
+                screen.post_message(QueueChanged(self.snapshot))
 
     def _deliver(self, snapshot: QueueSnapshot) -> None:
         self.snapshot = snapshot
+        self.queue_problem = None
         self._help_worker(snapshot)
-        if not self._stop.is_set():
-            for screen in self._app.screen_stack:
-                screen.post_message(QueueChanged(snapshot))
+        self._tell_queue()
 
     def _help_worker(self, snapshot: QueueSnapshot) -> None:
         """A worker that another process started without the key of the store gets it from here, where it is open."""

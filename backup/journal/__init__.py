@@ -10,7 +10,7 @@ over a connection:
     views        what front ends are shown
 """
 
-from backup.journal.schema import JournalFull
+from backup.journal.schema import JournalDamaged, JournalFull
 from backup.journal.store import IllegalTransition, Journal
 
-__all__ = ["IllegalTransition", "Journal", "JournalFull"]
+__all__ = ["IllegalTransition", "Journal", "JournalDamaged", "JournalFull"]

@@ -7,8 +7,11 @@ enforced by the database: an illegal change of state aborts its transaction whoe
 from __future__ import annotations
 
 import os
+import secrets
+import shlex
 import sqlite3
 import threading
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +20,7 @@ from backup.journal.migrations import MIGRATIONS as MIGRATIONS
 from backup.model import TRANSITIONS
 from providers.errors import InvalidConfiguration, PermissionDenied, ProviderError, QuotaExceeded
 from providers.os_errors import from_os_error
+from providers.rename import rename_new
 
 _BUSY_TIMEOUT_S: Final = 20.0
 _OPENING: Final = threading.Lock()
@@ -34,19 +38,23 @@ def open_connection(path: Path) -> sqlite3.Connection:
     """A connection with this module's guarantees; the file is created 0600, and migrated. Commits are on disk when
     they return.
 
-    Raises InvalidConfiguration when a newer version wrote the file, and ProviderError when it cannot be opened.
+    Raises InvalidConfiguration when a newer version wrote the file, JournalDamaged when it is not whole, and
+    ProviderError when it cannot be opened.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create(path)
+        if not _stands(path):
+            _create(path)
         connection = sqlite3.connect(
             path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
         )
     except OSError as error:
         raise from_os_error(error, path) from None
+    except sqlite3.DatabaseError as error:
+        raise unusable(error, path) from error
     try:
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file; an old one is made so when idle
+        if not _version(connection):
+            raise damaged(path, "it holds no journal")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -70,6 +78,19 @@ class JournalFull(QuotaExceeded):
     """The journal takes no change for want of room. No fault of whatever was to be written down: that can go on."""
 
 
+class JournalDamaged(ProviderError):
+    """The journal is not whole. Nothing of it is changed or deleted: what to save of it is the user's to decide."""
+
+
+def damaged(path: Path, what: str) -> JournalDamaged:
+    file, old = shlex.quote(str(path)), shlex.quote(f"{path}.old")
+    return JournalDamaged(
+        f"{path}: the journal cannot be used, it is damaged: {what}",
+        hint=f"Nothing was changed. Move it away to start with an empty queue (mkdir {old} && mv {file}* {old}/), or "
+        "put a copy back. What is stored stays stored.",
+    )
+
+
 def unusable(error: sqlite3.DatabaseError, path: Path) -> ProviderError:
     """What a failure of SQLite means: a full disk costs no queue, a damaged file may."""
     said = f"{path}: the journal cannot be used: {error}"
@@ -82,24 +103,48 @@ def unusable(error: sqlite3.DatabaseError, path: Path) -> ProviderError:
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
             return PermissionDenied(said, hint="Let this user write in that folder: the queue is kept.")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return ProviderError(said, hint="The file is damaged. Move it away to start with an empty queue.")
+            return damaged(path, str(error))
     return ProviderError(said, hint="Look at that disk (dmesg), then try again: the queue is kept.")
 
 
-def _create(path: Path) -> None:
-    """Make the file, if it is not there, so that it never has wider rights.
+def _stands(path: Path) -> bool:
+    """Whether there is a journal. Raises JournalDamaged for what is left of one: SQLite would make an empty one of it,
+    and delete its log.
 
     One that is there must not be opened and closed here, not even to look: closing any descriptor of a file takes away
     all locks that SQLite holds on it in this process, and another process would then delete the log of a journal in
     use.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise from_os_error(error, path) from None
+        if path.stat().st_size:
+            return True
+    except FileNotFoundError:
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise damaged(path, f"the file is gone, and its log {log.name} is there") from None
+        return False
+    raise damaged(path, "the file is empty")
+
+
+def _create(path: Path) -> None:
+    """Make the file, whole from the moment that it has its name, and never with wider rights. Another process may be
+    first."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temp = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    os.close(os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        with closing(sqlite3.connect(temp, isolation_level=None)) as connection:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            migrate(connection, path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with suppress(FileExistsError):
+                rename_new(temp.name, path.name, at=folder)
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        temp.unlink(missing_ok=True)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> None:

@@ -83,5 +83,7 @@ def _explained(path: Path) -> Iterator[None]:
         if _NOT_LEGAL in str(error):
             raise IllegalTransition(str(error)) from error
         raise
-    except sqlite3.OperationalError as error:
+    except sqlite3.ProgrammingError:
+        raise
+    except sqlite3.DatabaseError as error:
         raise unusable(error, path) from error

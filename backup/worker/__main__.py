@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
             _wait_for_room(paths)
             key_within_s = 0.0  # what was handed over is still here
     except ProviderError as error:
-        _LOG.error("the worker cannot go on: %s", error)
+        _LOG.error("the worker cannot go on: %s %s", error, error.hint)
         return 1
 
 

@@ -267,3 +267,26 @@ def test_a_download_that_was_read_twice_says_that_it_was_no_more() -> None:
     ended = item(1, ItemState.DONE, job_kind=JobKind.DOWNLOAD, proof=Proof.READ_TWICE, sha256=SHA)
     assert "read twice" in state_words(ended)[0]
     assert ("proof", "read twice; the service has no checksum", Tone.PROVED) in details(ended, 0.0)
+
+
+async def test_a_queue_that_cannot_be_read_is_no_empty_one() -> None:
+    service = StandInService()
+    follow, broken = service.follow, [True]
+
+    def failing(*args: Any, **kwargs: Any) -> None:
+        if broken:
+            raise Transient("the journal is damaged: the file is empty", hint="Put a copy back.")
+        follow(*args, **kwargs)
+
+    service.follow = failing  # type: ignore[method-assign]
+    app = console(service)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: "Put a copy back." in screen_text(app))
+        shown = screen_text(app)
+        assert "The queue cannot be read. the journal is damaged: the file is empty" in shown
+        assert "No transfers yet" not in shown
+        assert "no transfers under way" not in shown
+        broken.clear()
+        await until(pilot, lambda: "No transfers yet" in screen_text(app))
+        assert "no transfers under way" in screen_text(app)

@@ -68,7 +68,7 @@ class ModeScreen(Screen[None]):
     def _show_strip(self) -> None:
         store = self.bridge.store
         locked = store_noun(store) if store is not None and store.state is StoreState.LOCKED else ""
-        self.strip.show(self.bridge.snapshot.totals, locked)
+        self.strip.show(self.bridge.snapshot.totals, locked, self.bridge.queue_problem)
 
     @on(InstancesChanged)
     def _show_instances(self) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from textual.content import Content
 
 from backup.model import QueueTotals
+from providers.report import ErrorInfo
 from tui.text import clock, rate
 from tui.theme import STYLES, Tone
 from tui.widgets.one_line import OneLine, Part
@@ -29,14 +30,19 @@ class TransferStrip(OneLine):
         super().__init__()
         self._totals = QueueTotals()
         self._locked = ""
+        self._problem: ErrorInfo | None = None
 
-    def show(self, totals: QueueTotals, locked: str = "") -> None:
-        """`locked`: the credential store, when transfers may wait for it to be unlocked."""
-        if (totals, locked) != (self._totals, self._locked):
-            self._totals, self._locked = totals, locked
+    def show(self, totals: QueueTotals, locked: str = "", problem: ErrorInfo | None = None) -> None:
+        """`locked`: the credential store, when transfers may wait for it to be unlocked. `problem`: why nothing
+        is known of the queue."""
+        if (totals, locked, problem) != (self._totals, self._locked, self._problem):
+            self._totals, self._locked, self._problem = totals, locked, problem
             self.refresh()
 
     def left(self, width: int) -> Content:
+        if self._problem is not None:
+            words = "the queue cannot be read: 3 says why"
+            return Content.assemble(("✖ ", STYLES[Tone.FAILED]), (words, STYLES[Tone.PLAIN]))
         head = self._moving() if self._totals.active else self._resting()
         content = Content.assemble(*head)
         for fact in self._facts():

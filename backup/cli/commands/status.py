@@ -21,7 +21,7 @@ def command(session: Session, output: Output) -> None:
     JSON: {"version", "paths": {...}, "store": {"state", "backend", "detail", "hint"}, "worker": {"alive"},
     "queue": {"uploading", "queued", "failed", ...}, "instances": [{"name", "type", "state", "enabled", "checked_at",
     "check_ok"}], "calls": {"<provider>": {"<kind of request>": how many}}, "call_classes": {"<provider>": {"<class of
-    the price list>": how many}}, "problem"}
+    the price list>": how many}}, "problem", "journal_problem"}; "queue" is null where the journal cannot be read
     """
     status = session.service.status()
     if output.as_json:
@@ -36,7 +36,7 @@ def command(session: Session, output: Output) -> None:
         ["local storage", status["paths"]["local_storage"]],
         ["credentials", f"{store['state']}: {store['backend'] or 'no keyring'}{detail}"],
         ["worker", "running" if status["worker"]["alive"] else "not running (it starts with the next transfer)"],
-        ["transfers", _transfers(queue)],
+        ["transfers", _transfers(queue) if queue else "unknown: the journal cannot be read (see below)"],
     ]
     output.table(["WHAT", "VALUE"], rows)
     output.line()
@@ -54,6 +54,8 @@ def command(session: Session, output: Output) -> None:
         output.table(["PROVIDER", "REQUEST", "SENT"], rows)
     if store["hint"]:
         output.line(store["hint"])
+    if status["journal_problem"]:
+        output.line(f"{status['journal_problem']['message']}. {status['journal_problem']['hint']}")
     if status["problem"]:
         output.line(f"configuration: {status['problem']['message']}. {status['problem']['hint']}")
 
