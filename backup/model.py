@@ -306,6 +306,8 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     clashing_names: tuple[str, ...] = ()
     """The first few of them."""
     unreadable: int = 0
+    removes_folders: bool = False
+    """`folders` are counted to be deleted themselves; else it says in how many the files are."""
     deletion: Deletion | None = None
     """What deleting means there, where this is a plan to delete."""
     complete: bool = True

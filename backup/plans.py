@@ -17,7 +17,7 @@ from backup import local_files, stored_links
 from backup.download_targets import chosen_target, local_name
 from backup.findings import Finding
 from backup.model import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
-from backup.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote
+from backup.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote, walk_tree
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import InvalidName, NotFound
@@ -289,7 +289,7 @@ def download(
     root, folder = chosen_target(to, keys)
     tally, budget = _Tally(), _Budget(cancel)
     found: list[Finding] = []
-    for key, file in _remote(provider, keys, budget, cancel):
+    for key, file in _remote(provider, keys, budget, cancel, walk_remote):
         found.append(Finding(source=key, remote=file))
         target = _local_target(root, key, file.key) if folder else root
         _count_remote(tally, key, file)
@@ -308,11 +308,18 @@ def delete(
     """Raises as `download` does."""
     tally, budget = _Tally(), _Budget(cancel)
     found: list[Finding] = []
-    for key, file in _remote(provider, keys, budget, cancel):
+    real = provider.capabilities.real_folders
+    for key, file in _remote(provider, keys, budget, cancel, walk_tree):
         found.append(Finding(source=key, remote=file))
-        _count_remote(tally, key, file)
+        if real and file.key.endswith("/"):
+            tally.folders.add(file.key)
+        elif real:
+            tally.add_file("", file.size_bytes)
+        else:
+            _count_remote(tally, key, file)
     plan = tally.plan(JobKind.DELETE, instance, instance, complete=not budget.exhausted)
-    plan = msgspec.structs.replace(plan, deletion=provider.deletion)
+    removes = real and bool(tally.folders)
+    plan = msgspec.structs.replace(plan, deletion=provider.deletion, removes_folders=removes)
     return msgspec.structs.replace(plan, found=keep(found)) if plan.complete else plan
 
 
@@ -325,12 +332,16 @@ def _count_remote(tally: _Tally, chosen: str, file: RemoteFile) -> None:
 
 
 def _remote(
-    provider: BaseProvider, keys: list[str], budget: _Budget, cancel: CancelToken
+    provider: BaseProvider,
+    keys: list[str],
+    budget: _Budget,
+    cancel: CancelToken,
+    walk: Callable[[BaseProvider, str, CancelToken], Iterator[RemoteFile]],
 ) -> Iterator[tuple[str, RemoteFile]]:
     folders: list[str] = []
     for key in keys:
         try:
-            for file in budget.spend(walk_remote(provider, key, cancel)):
+            for file in budget.spend(walk(provider, key, cancel)):
                 yield key, file
         except IsAFolder as error:
             folders += error.keys  # all of them are named at once

@@ -5,7 +5,7 @@ Nothing here leaves what it was given, or holds a whole listing in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,7 +18,7 @@ from backup.text import shell_quoted
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import InvalidName, NotFound, ProviderError
-from providers.objects import RemoteFile
+from providers.objects import Page, RemoteFile
 
 BATCH: Final = 500
 _NO_NAMES: Final = frozenset({"", ".", ".."})
@@ -72,8 +72,23 @@ def walk_remote(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterat
         anything = True
         yield file
     if not anything:
-        hint = f"A file is named without the final '/': {shell_quoted(key[:-1])}." if _is_file(provider, key) else ""
-        raise NotFound(f"{key}: there is nothing below it", hint=hint)
+        raise _nothing_below(provider, key)
+
+
+def walk_tree(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterator[RemoteFile]:
+    """As `walk_remote`, for deleting: where folders are real, these too (keys that end in '/'), also empty ones and the
+    chosen one itself."""
+    if not (key.endswith("/") and provider.capabilities.real_folders):
+        yield from walk_remote(provider, key, cancel)
+        return
+    prefix = "" if key == "/" else key
+    anything = False
+    for page in _pages(lambda token: provider.scan_tree(prefix, token=token), provider, cancel):
+        anything = anything or bool(page.files or page.prefixes)
+        yield from page.files
+        yield from (RemoteFile(key=folder, size_bytes=0) for folder in page.prefixes)
+    if not anything:
+        raise _nothing_below(provider, key)
 
 
 class IsAFolder(NotFound):
@@ -97,6 +112,11 @@ def _single(provider: BaseProvider, key: str, cancel: CancelToken) -> RemoteFile
         raise
 
 
+def _nothing_below(provider: BaseProvider, key: str) -> NotFound:
+    hint = f"A file is named without the final '/': {shell_quoted(key[:-1])}." if _is_file(provider, key) else ""
+    return NotFound(f"{key}: there is nothing below it", hint=hint)
+
+
 def _is_file(provider: BaseProvider, key: str) -> bool:
     """Whether what was named as a folder is a file; no answer is a no."""
     try:
@@ -108,10 +128,15 @@ def _is_file(provider: BaseProvider, key: str) -> bool:
 
 def walk_prefix(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[RemoteFile]:
     """Everything below a prefix, page by page, each page retried as the settings say."""
+    for page in _pages(lambda token: provider.scan(prefix, token=token), provider, cancel):
+        yield from page.files
+
+
+def _pages(scan: Callable[[str | None], Page], provider: BaseProvider, cancel: CancelToken) -> Iterator[Page]:
     token: str | None = None
     while True:
-        page = provider.retry.run(lambda at=token: provider.scan(prefix, token=at), cancel)  # type: ignore[misc]
-        yield from page.files
+        page = provider.retry.run(lambda at=token: scan(at), cancel)  # type: ignore[misc]
+        yield page
         token = page.next_token
         if token is None:
             return

@@ -116,6 +116,11 @@ class BaseProvider(ABC):
         without end.
         """
 
+    def scan_tree(self, prefix: str = "", *, token: str | None = None, limit: int = 1000) -> Page:
+        """As `scan` without a delimiter; where folders are real, with every folder in `prefixes`, that of a prefix
+        which ends in '/' included, and none among the files."""
+        return self.scan(prefix, token=token, limit=limit)
+
     @abstractmethod
     def stat(self, key: str) -> RemoteFile:
         """The object with all checksums that the service tells. Raises NotFound."""
@@ -138,7 +143,10 @@ class BaseProvider(ABC):
 
     @abstractmethod
     def remove(self, key: str) -> None:
-        """Delete one object. Raises NotFound when it is not there and the service can tell."""
+        """Delete one object. Raises NotFound when it is not there and the service can tell.
+
+        Where folders are real, a key that ends in '/' is a folder: Conflict unless it is empty.
+        """
 
     def remove_many(self, keys: list[str]) -> dict[str, errors.ProviderError]:
         """Delete several; returns the failures by key. Services with a batch call override it."""

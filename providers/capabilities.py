@@ -60,6 +60,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ranged_reads: bool = True
     """A part of an object can be read for itself; without that, a download is one read of the whole."""
     empty_directories: bool = False
+    real_folders: bool = False
+    """Folders stay when their last object goes: `scan_tree` names them, and `remove` takes an empty one."""
     modes: bool = False
     """Mode, owner and group are kept with a file, and with a folder where it can be an object of its own."""
     create_container: bool = False

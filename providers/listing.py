@@ -75,7 +75,12 @@ def without_base(name: str, base: str) -> str:
 
 def guard(cls: type[BaseProvider]) -> None:
     """Put the checks around what a subclass of BaseProvider lists."""
-    for name, around in (("scan", _scan), ("pending_uploads", _pending_uploads), ("containers", _containers)):
+    for name, around in (
+        ("scan", _scan),
+        ("scan_tree", _scan_tree),
+        ("pending_uploads", _pending_uploads),
+        ("containers", _containers),
+    ):
         method = cls.__dict__.get(name)
         if callable(method) and not getattr(method, "__isabstractmethod__", False):
             setattr(cls, name, around(method))
@@ -89,19 +94,39 @@ def _scan(scan: Callable[..., Page]) -> Callable[..., Page]:
         trail, content, raw = _opened(token)
         page = scan(self, prefix, delimiter=delimiter, token=raw, limit=limit)
         _check_page(page, prefix, delimiter, self.folded)
-        if page.next_token is None:
-            return page
-        if not isinstance(page.next_token, str):
-            raise refused("the service's continuation token is not a text", "token")
-        onward = trail.step(page.next_token, brought=bool(page.files or page.prefixes))
-        own = _digest("\0".join(file.key for file in page.files)) if page.files else ""
-        if own and own == content:
-            raise refused("a listing of the service runs in a circle: the same files come again", "circle")
-        if onward.kept == onward.last:
-            content = own
-        return msgspec.structs.replace(page, next_token=_closed(onward, content, page.next_token))
+        return _onward(page, trail, content)
 
     return guarded
+
+
+def _scan_tree(scan_tree: Callable[..., Page]) -> Callable[..., Page]:
+    @functools.wraps(scan_tree)
+    def guarded(self: BaseProvider, prefix: str = "", *, token: str | None = None, limit: int = 1000) -> Page:
+        trail, content, raw = _opened(token)
+        page = scan_tree(self, prefix, token=raw, limit=limit)
+        files = msgspec.structs.replace(page, prefixes=())
+        _check_page(files, prefix, "", self.folded)
+        for folder in page.prefixes:
+            if not folder.endswith("/") or not lies_below(folder, self.folded(prefix), self.folded):
+                raise foreign(folder, prefix)
+        return _onward(page, trail, content)
+
+    return guarded
+
+
+def _onward(page: Page, trail: Trail, content: str) -> Page:
+    """The page, its token one that carries how far the listing has come."""
+    if page.next_token is None:
+        return page
+    if not isinstance(page.next_token, str):
+        raise refused("the service's continuation token is not a text", "token")
+    onward = trail.step(page.next_token, brought=bool(page.files or page.prefixes))
+    own = _digest("\0".join(file.key for file in page.files)) if page.files else ""
+    if own and own == content:
+        raise refused("a listing of the service runs in a circle: the same files come again", "circle")
+    if onward.kept == onward.last:
+        content = own
+    return msgspec.structs.replace(page, next_token=_closed(onward, content, page.next_token))
 
 
 def _closed(trail: Trail, content: str, raw: str) -> str:

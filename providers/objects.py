@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from providers.attributes import UNKNOWN, Attributes
-from providers.errors import Integrity
+from providers.errors import Conflict, Integrity
 
 MAX_SIZE_BYTES: Final = 2**63 - 1
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
@@ -93,6 +93,15 @@ def no_size(key: str, told: object) -> Integrity:
         f"{key[:200]}: the service gives it a size that nothing has: {shown}",
         hint="Nothing was done with it. Look for a proxy in between, or for an update of the server.",
         code="size",
+    )
+
+
+def not_empty(folder: str, name: str) -> Conflict:
+    """The error for a folder that is to be removed and holds `name`, which whoever asked for it had not seen."""
+    return Conflict(
+        f"{folder}: is not empty, and was left: '{name}' is in it",
+        hint="It came meanwhile, or is of a kind that is never deleted here. Look at it, then delete the folder again.",
+        code="not_empty",
     )
 
 

@@ -160,7 +160,8 @@ def needs_help(job: JobView, items: list[ItemView]) -> bool:
 def tell_plan(output: Output, plan: TransferPlan) -> None:
     """What is about to happen: how many, how much, where to, what is replaced, what is left out."""
     at_least = "" if plan.complete else "at least "
-    what = count(plan.files, "file") + (f" in {count(plan.folders, 'folder')}" if plan.folders else "")
+    join = "and" if plan.removes_folders else "in"
+    what = count(plan.files, "file") + (f" {join} {count(plan.folders, 'folder')}" if plan.folders else "")
     verb = {JobKind.UPLOAD: "upload", JobKind.DOWNLOAD: "download", JobKind.DELETE: "delete"}[plan.kind]
     preposition = "from" if plan.kind is JobKind.DELETE else "to"
     output.line(f"{verb} {at_least}{what}, {size(plan.size_bytes)}, {preposition} {plan.destination}")

@@ -18,16 +18,27 @@ from providers.report import ErrorInfo
 _CHUNK: Final = 500
 _CLAIMED: Final = (
     "id, job_id, place_id, instance, job_kind, kind, name, key, local_path, size_bytes, bytes_done, attempts, failures,"
-    " replaces, (SELECT environment_id FROM jobs WHERE jobs.id = job_id) AS environment_id,"
+    " replaces, last, (SELECT environment_id FROM jobs WHERE jobs.id = job_id) AS environment_id,"
     " EXISTS (SELECT 1 FROM checkpoints WHERE item_id = items.id) AS begun"
 )
+
+
+_ITS_TURN: Final = (
+    "(NOT last OR NOT EXISTS (SELECT 1 FROM items AS other WHERE other.job_id = items.job_id"
+    " AND other.finished_at IS NULL AND NOT other.last"
+    " AND (other.state IN ('queued', 'running') OR other.wait_until IS NOT NULL))"
+    " AND NOT EXISTS (SELECT 1 FROM items AS other WHERE other.job_id = items.job_id"
+    " AND other.state IN ('running', 'waiting') AND other.last AND other.id < items.id))"
+)
+"""What is paused, or waits for somebody's help, holds nothing up: nobody knows how long."""
 
 
 def claim(tx: Connection, instance: str, limit: int, *, now: float) -> list[Item]:
     """Take up to `limit` queued items of an instance, oldest first; they are RUNNING from now on."""
     rows = tx.execute(
         "UPDATE items SET state = 'running', attempts = attempts + 1, error = NULL, wait_until = NULL, changed_at = ?"
-        " WHERE id IN (SELECT id FROM items WHERE state = 'queued' AND instance = ? ORDER BY id LIMIT ?)"
+        f" WHERE id IN (SELECT id FROM items WHERE state = 'queued' AND instance = ? AND {_ITS_TURN}"
+        " ORDER BY id LIMIT ?)"
         f" RETURNING {_CLAIMED}",
         (now, instance, limit),
     ).fetchall()
@@ -50,6 +61,7 @@ def _item(row: Row) -> Item:
         attempts=row["attempts"],
         failures=row["failures"],
         replaces=None if row["replaces"] is None else bool(row["replaces"]),
+        last=bool(row["last"]),
         begun=bool(row["begun"]),
         environment_id=row["environment_id"],
     )

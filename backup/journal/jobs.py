@@ -157,6 +157,7 @@ def _job(row: Row) -> Job:
 def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float) -> int:
     """Add what a scan found; names that the job has already are left as they are. Returns how many were added."""
     before = tx.total_changes
+    found = list(items)
     tx.executemany(
         "INSERT INTO items (job_id, place_id, instance, job_kind, kind, state, name, key, local_path, size_bytes,"
         " replaces, error, changed_at, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -178,10 +179,13 @@ def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float)
                 now,
                 now if item.state in FINAL_STATES else None,
             )
-            for item in items
+            for item in found
         ],
     )
-    return tx.total_changes - before
+    added = tx.total_changes - before
+    last = [(job.id, to_bytes(item.name)) for item in found if item.last]
+    tx.executemany("UPDATE items SET last = 1 WHERE job_id = ? AND name = ?", last)
+    return added
 
 
 def pause_scan(tx: Connection, job_id: int, *, paused: bool) -> bool:

@@ -291,6 +291,12 @@ ALTER TABLE totals ADD COLUMN pruned_at REAL;
 ALTER TABLE jobs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
 """
 
+_LAST: Final = """
+-- Items that begin only after the rest of their job: folders, which are deleted when they are empty.
+ALTER TABLE items ADD COLUMN last INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX items_before_last ON items (job_id) WHERE finished_at IS NULL AND NOT last;
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
     _HISTORY,
@@ -301,5 +307,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _PLACES,
     _PAUSED_SCANS,
     _OBJECTS,
+    _LAST,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""

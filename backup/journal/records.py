@@ -66,6 +66,8 @@ class NewItem(msgspec.Struct, frozen=True, kw_only=True):
     kind: ItemKind = ItemKind.FILE
     size_bytes: int = 0
     state: ItemState = ItemState.QUEUED
+    last: bool = False
+    """Begins only when nothing of its job is left that is not `last`, and no `last` item before it."""
     replaces: bool | None = None
     error: ErrorInfo | None = None
 
@@ -87,6 +89,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     failures: int
     replaces: bool | None
+    last: bool = False
     begun: bool
     """A checkpoint of an earlier attempt is there."""
     environment_id: int | None = None

@@ -170,14 +170,17 @@ class Lane:
         if first.job_kind is not JobKind.DELETE:
             return _Unit([first], self._weight(first, free))
         group = [first]
-        while self._ready and self._ready[0].job_kind is JobKind.DELETE and len(group) < _DELETES_AT_ONCE:
+        while (
+            self._ready and self._ready[0].job_kind is JobKind.DELETE and (first.last or len(group) < _DELETES_AT_ONCE)
+        ):
             if self._where(self._ready[0]) != self._where(first):
                 break
             group.append(self._ready.popleft())
         return _Unit(group, 1)
 
-    def _where(self, item: Item) -> tuple[int, int | None]:
-        return item.place_id, item.environment_id
+    def _where(self, item: Item) -> tuple[int, int | None, int]:
+        """What items of one unit have in common. Folders of a job are in one, since they go from the inside out."""
+        return item.place_id, item.environment_id, item.job_id if item.last else 0
 
     def _weight(self, item: Item, free: int) -> int:
         """Connections: one for a small item, for a large one what is free, but for one that stays for small ones."""

@@ -85,9 +85,16 @@ def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
 
 
 def delete_items(job: Job, walk: Walk) -> Iterator[NewItem]:
+    """Folders come last, from the inside out: a real one must be empty by then."""
+    folders: set[str] = set()
     for source in job.order.sources:
         for file in walk(source):
-            yield _item(file, file.key, "")
+            if file.key.endswith("/"):
+                folders.add(file.key)
+            else:
+                yield _item(file, file.key, "")
+    for folder in sorted(folders, key=lambda key: (-key.count("/"), key)):
+        yield NewItem(name=folder, key=folder, kind=ItemKind.DIRECTORY, last=True)
 
 
 def _item(file: RemoteFile, name: str, path: str, restores: bool = False) -> NewItem:

@@ -134,7 +134,8 @@ class Scans:
             self._add(job, self._uploads(job, shared, cancel), cancel)
             return
         with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
-            found = _remote_items(job, lambda key: scan.walk_remote(provider, key, cancel))
+            walk = scan.walk_remote if job.order.kind is JobKind.DOWNLOAD else scan.walk_tree
+            found = _remote_items(job, lambda key: walk(provider, key, cancel))
             self._add(job, scan.batches(found, scan.BATCH), cancel)
 
     def _environment(self, job: Job) -> int | None:

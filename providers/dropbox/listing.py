@@ -46,19 +46,23 @@ class _Place:
         return json.dumps([self.cursor, self.skip])
 
 
-def page(wire: Wire, folders: Folders, prefix: str, delimiter: str, token: str | None, limit: int) -> Page:
-    """What `BaseProvider.scan` promises. Asks only for the folder in which the prefix ends."""
+def page(
+    wire: Wire, folders: Folders, prefix: str, delimiter: str, token: str | None, limit: int, *, tree: bool = False
+) -> Page:
+    """What `BaseProvider.scan` promises, with `tree` `scan_tree`. Asks only for the folder in which the prefix ends."""
     folder, _, _ = prefix.rpartition("/")
     try:
         parts = checked_key(folder) if folder else []
     except InvalidName:
         return Page()  # no name of Dropbox begins so
     place, trail = _Place.parse(token), Trail()
-    shown = _Shown(prefix, bool(delimiter), max(1, limit))
+    shown = _Shown(prefix, bool(delimiter) or tree, max(1, limit))
     while True:
         reply = _ask(wire, folders, parts, place.cursor, recursive=not delimiter, limit=min(shown.limit, _MAX_ENTRIES))
         if reply is None:
             return Page()
+        if tree and prefix.endswith("/") and token is None:
+            shown.take_folder(prefix)
         entries = reply["entries"]
         taken = place.skip
         for key, metadata in _below(folder, folders.path(parts), entries[place.skip :]):
@@ -97,12 +101,30 @@ class _Shown:
         elif is_file(metadata):
             self._files[key] = remote_file(key, metadata)
         elif self._folded:
-            self._prefixes[f"{key}/"] = None
+            self.take_folder(f"{key}/")
         else:
             self._passed_over += 1
 
+    def take_folder(self, prefix: str) -> None:
+        self._prefixes[prefix] = None
+
     def page(self, token: str | None) -> Page:
         return Page(files=tuple(self._files.values()), prefixes=tuple(self._prefixes), next_token=token)
+
+
+def first_in(wire: Wire, folders: Folders, parts: Sequence[str]) -> str | None:
+    """The name of something that is in a folder; None when it is empty, or not there."""
+    cursor, trail = "", Trail()
+    while True:
+        reply = _ask(wire, folders, parts, cursor, recursive=False, limit=1)
+        if reply is None:
+            return None
+        if reply["entries"]:
+            return decode_name(str(reply["entries"][0].get("name", "")))
+        if not reply.get("has_more"):
+            return None
+        cursor = str(reply.get("cursor"))
+        trail = trail.step(cursor, brought=False)
 
 
 def _ask(

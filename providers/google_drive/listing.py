@@ -57,15 +57,20 @@ class _Walk(msgspec.Struct, array_like=True):
 class Listing:
     """One listing of what starts with `prefix`, where `folder_ids` are those of the prefix's folder."""
 
-    def __init__(self, drive: Drive, prefix: str, *, fold: bool) -> None:
+    def __init__(self, drive: Drive, prefix: str, *, fold: bool, tree: bool = False) -> None:
+        """`fold` names folders and leaves out what is in them, `tree` names them beside it."""
         self._drive = drive
         self._base = prefix[: prefix.rfind("/") + 1]
         self._start = prefix[len(self._base) :]
         self._fold = fold
+        self._tree = tree
 
     def first(self, folder_ids: Iterable[str]) -> str:
         """The token of the first page."""
-        return _text(_Walk([_Frame([(item, self._base) for item in folder_ids])]))
+        folder_ids = list(folder_ids)
+        above, slash, name = self._base.removesuffix("/").rpartition("/")
+        own = [_Entry(above + slash, name, folder_ids[0])] if self._tree and name and not self._start else []
+        return _text(_Walk([_Frame([(item, self._base) for item in folder_ids])], own))
 
     def page(self, token: str, limit: int) -> Page:
         """At most `limit` entries. Fewer than that, or none, do not mean the end: a page costs a bounded number of
@@ -98,7 +103,7 @@ class Listing:
         if not self._fold:
             folders = [(entry.id, f"{entry.path}{entry.shown}/") for entry in decided if entry.file is None]
             walk.frames += [_Frame(batch) for batch in _batches(folders)]
-        return [entry for entry in _once(decided) if self._fold or entry.file is not None]
+        return [entry for entry in _once(decided) if self._fold or self._tree or entry.file is not None]
 
     def _entries(self, frame: _Frame, items: Iterable[dict[str, Any]]) -> Iterator[_Entry]:
         paths = dict(frame.folders)

@@ -62,7 +62,8 @@ def cancel_question(items: Sequence[ItemView], chosen: int) -> Question[bool]:
 def _amount(plan: TransferPlan) -> str:
     noun = "object" if plan.kind is JobKind.DELETE else "file"
     least = "" if plan.complete else "at least "
-    folders = f" in {count(plan.folders, 'folder')}" if plan.folders else ""
+    join = "and" if plan.removes_folders else "in"
+    folders = f" {join} {count(plan.folders, 'folder')}" if plan.folders else ""
     return f"{least}{count(plan.files, noun)}{folders} · {size(plan.size_bytes)}"
 
 

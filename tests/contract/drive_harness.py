@@ -67,6 +67,9 @@ class DriveRoot(Connections):
             folder, _, name = f"{CONTAINER}/{key}".rpartition("/")
             self.drive.store.create({"name": name, "parents": [self.drive.store.folder(folder)]}, data)
 
+    def make_folder(self, key: str) -> None:
+        self.drive.store.folder(f"{CONTAINER}/{key}")
+
     def leftovers(self) -> list[str]:
         return [str(session.metadata.get("name", session.file_id)) for session in self.drive.store.unfinished()]
 
@@ -192,6 +195,7 @@ DRIVE = Harness(
         max_key_bytes=4096,
         modes=True,
         create_container=True,
+        real_folders=True,
         list_containers=True,
         server_prefix_search=False,
         keeps_old_versions=True,

@@ -48,6 +48,9 @@ class DropboxRoot(Connections):
         for key, data in objects.items():
             self._server.put(f"/{FOLDER}/" + "/".join(map(encode_name, key.split("/"))), data)
 
+    def make_folder(self, key: str) -> None:
+        self._server.store.make_folder(f"/{FOLDER}/{key}", False)
+
     def leftovers(self) -> list[str]:
         """Sessions that hold bytes and to which more could be added. Dropbox offers no call to remove one: what is
         closed, or empty, counts against nothing and goes by itself."""
@@ -142,6 +145,7 @@ DROPBOX = Harness(
         part_digests=("dropbox_hash",),
         whole_digests=("dropbox_hash",),
         create_container=True,
+        real_folders=True,
         list_containers=True,
         case_sensitive=False,
         keeps_old_versions=True,

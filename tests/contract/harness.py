@@ -170,6 +170,9 @@ class Root(Protocol):
     def plant(self, objects: Mapping[str, bytes]) -> None:
         """Put objects there, past the product."""
 
+    def make_folder(self, key: str) -> None:
+        """Make an empty folder, past the product; asked for only where folders are real."""
+
     def leftovers(self) -> list[str]:
         """Unfinished uploads that the service still holds."""
 

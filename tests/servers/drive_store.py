@@ -132,6 +132,15 @@ class Store:
             page["nextPageToken"] = _token(found[size - 1][0], query, order)
         return page
 
+    def children(self, folder_id: str) -> list[Item]:
+        """What stands in a folder, the bin left out."""
+        with self._lock:
+            return [
+                item
+                for item in self._items.values()
+                if folder_id in item.facts["parents"] and not item.facts["trashed"]
+            ]
+
     def walk(self, folder_id: str, path: str = "") -> Iterator[tuple[str, Item]]:
         """All files below a folder with their paths, the bin left out; several of one name come several times."""
         with self._lock:

@@ -23,8 +23,10 @@ from providers.errors import Cancelled
 def command(
     session: Session, output: Output, remotes: tuple[str, ...], provider: str | None, yes: bool, detach: bool
 ) -> int:
-    """Delete stored files, and (names ending in '/') everything in a folder. Says how many and what becomes of
-    older versions, then asks.
+    """Delete stored files, and (names ending in '/') everything in a folder with the folder itself, also an empty one.
+    Says how many and what becomes of older versions, then asks.
+
+    What comes into a folder after it was listed is never deleted: the folder stays then, and is named.
 
     \b
     JSON: as for upload.

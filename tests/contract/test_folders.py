@@ -1,0 +1,100 @@
+"""Folders that are there by themselves: named by `scan_tree`, and removed when nothing is in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from providers.base import BaseProvider
+from providers.errors import Conflict, NotFound
+from tests.contract.harness import Harness, needs
+from tests.contract.transfers import keys
+
+
+def has_real_folders(harness: Harness) -> bool:
+    return harness.capabilities.real_folders
+
+
+def has_no_real_folders(harness: Harness) -> bool:
+    return not harness.capabilities.real_folders
+
+
+def tree(provider: BaseProvider, prefix: str = "", *, limit: int = 1000) -> tuple[set[str], list[str]]:
+    """Keys of files, and folders in the order in which they were told."""
+    files: set[str] = set()
+    folders: list[str] = []
+    token = None
+    while True:
+        page = provider.scan_tree(prefix, token=token, limit=limit)
+        files.update(file.key for file in page.files)
+        folders += page.prefixes
+        token = page.next_token
+        if token is None:
+            return files, folders
+
+
+@needs(has_real_folders)
+@pytest.mark.parametrize("limit", [1000, 2, 1])
+def test_every_folder_is_told_once(root, limit):
+    root.plant({"x/a": b"1", "x/y/b": b"2", "top": b"3"})
+    for empty in ("x/empty", "x/deep/er/empty"):
+        root.make_folder(empty)
+    files, folders = tree(root.connect(), limit=limit)
+    assert files == {"x/a", "x/y/b", "top"}
+    assert sorted(folders) == ["x/", "x/deep/", "x/deep/er/", "x/deep/er/empty/", "x/empty/", "x/y/"]
+    files, folders = tree(root.connect(), "x/deep/", limit=limit)
+    assert (files, sorted(folders)) == (set(), ["x/deep/", "x/deep/er/", "x/deep/er/empty/"])
+    assert tree(root.connect(), "x/y/", limit=limit) == ({"x/y/b"}, ["x/y/"])
+    assert tree(root.connect(), "x/empty/", limit=limit) == (set(), ["x/empty/"])
+    assert tree(root.connect(), "nothing/", limit=limit) == (set(), [])
+
+
+@needs(has_no_real_folders)
+def test_where_folders_are_not_real_it_is_the_plain_listing(root):
+    root.plant({"x/a": b"1", "x/y/b": b"2"})
+    assert tree(root.connect()) == ({"x/a", "x/y/b"}, [])
+
+
+@needs(has_real_folders)
+def test_an_empty_folder_is_removed(root):
+    root.make_folder("x/empty")
+    provider = root.connect()
+    provider.remove("x/empty/")
+    _, folders = tree(root.connect())
+    assert "x/empty/" not in folders
+    with pytest.raises(NotFound):
+        provider.remove("x/empty/")
+
+
+@needs(has_real_folders)
+def test_a_folder_with_something_in_it_stays_and_says_what(root):
+    root.plant({"x/y/file.txt": b"1"})
+    provider = root.connect()
+    with pytest.raises(Conflict, match=r"x/y/: is not empty.*'file.txt'"):
+        provider.remove("x/y/")
+    with pytest.raises(Conflict, match=r"x/: is not empty.*'y'"):
+        provider.remove("x/")
+    assert root.stored() == {"x/y/file.txt": b"1"}
+
+
+@needs(has_real_folders)
+def test_a_file_is_no_folder_and_a_folder_no_file(root):
+    root.plant({"file": b"1"})
+    root.make_folder("folder")
+    provider = root.connect()
+    with pytest.raises(NotFound):
+        provider.remove("file/")
+    with pytest.raises(NotFound):
+        provider.remove("folder")
+    assert root.stored() == {"file": b"1"}
+    assert tree(root.connect())[1] == ["folder/"]
+
+
+@needs(has_real_folders)
+def test_a_file_can_be_put_where_a_folder_was_removed(root):
+    root.make_folder("x")
+    provider = root.connect()
+    provider.remove("x/")
+    path = root.tmp / "source"
+    path.write_bytes(b"data")
+    provider.upload(path, "x/file")
+    assert keys(provider) == {"x/file"}
