@@ -184,7 +184,8 @@ def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float)
     )
     added = tx.total_changes - before
     last = [(job.id, to_bytes(item.name)) for item in found if item.last]
-    tx.executemany("UPDATE items SET last = 1 WHERE job_id = ? AND name = ?", last)
+    if last:
+        tx.executemany("UPDATE items SET last = 1 WHERE job_id = ? AND name = ?", last)
     return added
 
 

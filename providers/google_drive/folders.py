@@ -59,6 +59,17 @@ class Drive:
         objects.refuse_foreign(objects.items_of(answer), folder_ids)
         return answer
 
+    def first_in(self, folder_ids: Sequence[str]) -> dict[str, Any] | None:
+        """Something that stands in these folders; None when they are empty. A page may be empty and not the last."""
+        page, trail = "", Trail()
+        while True:
+            answer = self.find(folder_ids, page=page, limit=1)
+            found = objects.items_of(answer)
+            page = str(answer.get("nextPageToken") or "")
+            if found or not page:
+                return found[0] if found else None
+            trail = trail.step(page, brought=False)
+
     def find_all(self, folder_ids: Sequence[str], query: str = "", *, order: str = "") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         page, trail = "", Trail()

@@ -285,9 +285,9 @@ class GoogleDriveProvider(BaseProvider):
         folder_ids = self._folders.ids(path, fresh=True)
         if not folder_ids:
             raise NotFound(f"{key}: there is no such folder")
-        inside = objects.items_of(self._drive.find(objects.below(folder_ids), limit=1))
-        if inside:
-            raise not_empty(key, objects.segment(str(inside[0].get("name", "")), str(inside[0]["id"])))
+        inside = self._drive.first_in(folder_ids)
+        if inside is not None:
+            raise not_empty(key, objects.segment(str(inside.get("name", "")), str(inside["id"])))
         for folder_id in folder_ids:
             if self._own.use_trash or self._own.scope == "drive.file":
                 self._drive.trash(folder_id)

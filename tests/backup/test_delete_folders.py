@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from backup.journal import Journal, items, jobs
@@ -261,6 +262,7 @@ def test_a_folder_waits_for_those_in_it_that_go_again(journal: Journal) -> None:
 class Folders(MemoryProvider):
     def __init__(self, trouble: dict[str, ProviderError]) -> None:
         super().__init__(MemoryStore(), context=ProviderContext(sleep=FakeTime().sleep), max_retries=0)
+        self.can = msgspec.structs.replace(self.can, real_folders=True)
         self._trouble = trouble
         self.removed: list[str] = []
 
