@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from backup.journal import Journal
@@ -14,7 +15,11 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class FactsOnDisk:
-    """`providers.context.Facts` in the journal's file. A fact that cannot be written down is only learnt again."""
+    """`providers.context.Facts` in the journal's file. A fact that cannot be written down is only learnt again.
+
+    Without a `journal` of the process's own it is opened for each fact alone, so that nothing is left open, however
+    the one who asked ends.
+    """
 
     def __init__(self, paths: Paths, journal: Journal | None = None) -> None:
         self._path = paths.journal_file
@@ -22,7 +27,7 @@ class FactsOnDisk:
 
     def recall(self, key: str) -> dict[str, Any] | None:
         try:
-            with self._open().look() as db:
+            with self._open() as journal, journal.look() as db:
                 row = db.execute("SELECT fact FROM facts WHERE key = ?", (key,)).fetchone()
         except ProviderError as error:
             _LOG.warning("facts cannot be read: %s", error)
@@ -31,12 +36,10 @@ class FactsOnDisk:
 
     def remember(self, key: str, fact: dict[str, Any]) -> None:
         try:
-            with self._open().transaction(quiet=True) as tx:
+            with self._open() as journal, journal.transaction(quiet=True) as tx:
                 tx.execute("INSERT OR REPLACE INTO facts (key, fact) VALUES (?, ?)", (key, pack(fact)))
         except ProviderError as error:
             _LOG.warning("a fact cannot be kept: %s", error)
 
-    def _open(self) -> Journal:
-        if self._journal is None:
-            self._journal = Journal(self._path)
-        return self._journal
+    def _open(self) -> AbstractContextManager[Journal]:
+        return nullcontext(self._journal) if self._journal else Journal(self._path)

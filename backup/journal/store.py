@@ -25,7 +25,11 @@ class Journal:
         """Opens the file, or creates it (0600). Raises ProviderError when that fails, or a newer version wrote it."""
         self.path = path
         self._writer = open_connection(path)
-        self._reader = open_connection(path)
+        try:
+            self._reader = open_connection(path)
+        except BaseException:
+            self._writer.close()
+            raise
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
 
