@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from backup import config, instances
-from backup.config import Configuration
+from backup.config import Configuration, InstanceConfig
 from backup.credentials import CredentialStore, selection
+from backup.credentials.entry import Credentials
 from backup.credentials.recovery_kit import KitInstance, recovery_kit
 from backup.credentials.vault_file import VaultFile, VaultInfo
 from backup.credentials.vault_place import vault_path
@@ -20,21 +21,8 @@ from providers import registry, settings
 from providers.errors import InvalidConfiguration
 from providers.secret import Secret
 
-_NOT_NEEDED: Final = frozenset(
-    {
-        "enabled",
-        "credentials_key",
-        "container_type",
-        "max_retries",
-        "retry_delay",
-        "timeout",
-        "max_bandwidth",
-        "upload_chunk_size",
-        "connection_pool_size",
-        "create_folder",
-    }
-)
-"""Settings that say how, not where: of no use on another machine."""
+_NOT_NEEDED: Final = frozenset({"enabled", "credentials_key"})
+"""Said of this machine alone. Whatever else was set is printed: who sets the instance up again wants it as it was."""
 
 
 def kit(
@@ -55,12 +43,17 @@ def kit(
 
 
 def _part(configuration: Configuration, store: CredentialStore, name: str) -> KitInstance:
+    """An instance whose service is not to be had here any more is printed as it was kept: the page may be its last
+    copy."""
     instance = configuration.instance(name)
-    spec = registry.spec(instance.type)
-    if spec.settings is None:
-        raise InvalidConfiguration(f"{name}: its service cannot be used here: {spec.unavailable}", field="type")
     entry = store.get(instance.credentials_key) if instance.credentials_key in configuration.credentials else None
-    merged = settings.load(spec.settings, instances.with_credentials(spec.settings, instance.values, entry))
+    try:
+        spec = registry.spec(instance.type)
+        if spec.settings is None:
+            raise InvalidConfiguration(f"{name}: its service cannot be used here: {spec.unavailable}", field="type")
+        merged = settings.load(spec.settings, instances.with_credentials(spec.settings, instance.values, entry))
+    except InvalidConfiguration:
+        return _as_kept(instance, entry)
     fields = settings.describe(spec.settings)
     return KitInstance(
         name=name,
@@ -74,6 +67,19 @@ def _part(configuration: Configuration, store: CredentialStore, name: str) -> Ki
             and ((value := getattr(merged, field.name)) != field.default or not field.advanced)
         },
         secrets={field.name: value for field in fields if field.secret and (value := getattr(merged, field.name))},
+    )
+
+
+def _as_kept(instance: InstanceConfig, entry: Credentials | None) -> KitInstance:
+    known = entry or Credentials()
+    pair = {"password": known.password} if known.password else {}
+    values = {key: value for key, value in instance.values.items() if key not in _NOT_NEEDED}
+    return KitInstance(
+        name=instance.name,
+        service=instance.type,
+        title=f"{instance.type}, as it was kept",
+        settings=values | ({"username": known.username} if known.username else {}),
+        secrets={**pair, **known.extra},
     )
 
 

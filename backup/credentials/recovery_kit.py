@@ -5,6 +5,8 @@ Pure. It is made on request, for paper or a screen; the caller prints it and kee
 
 from __future__ import annotations
 
+import json
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -23,6 +25,10 @@ WARNING: Final = (
     "it is about, and make a new one after each change of keys. This program keeps no copy of it."
 )
 _WIDTH: Final = 78
+_NEEDS_QUOTES: Final = re.compile(r'\s|.*\s$|`|"""')
+"""rclone cuts blanks off the ends of a value, and reads what begins with these signs as quoted."""
+_INTERPOLATED: Final = re.compile(r"%\([^)]*\)s")
+"""rclone puts another value of the section in its place, and knows no way around it."""
 
 
 class KitInstance(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +56,9 @@ def recovery_kit(
     `dark_background`: for a screen of light letters, where the dark squares of a code are those left empty.
     """
     parts = [_head(host, made_on), _how()]
+    names = [instance.name for instance in instances]
     for instance in instances:
-        config = rclone_config(instance)
+        config = rclone_config(instance, names)
         parts.append(_instance(instance, config))
         if qr_codes and config:
             parts.append(qr_code(config.reveal(), columns=columns, dark_background=dark_background))
@@ -59,14 +66,16 @@ def recovery_kit(
     return Secret("\n\n".join(parts) + "\n")
 
 
-def rclone_config(instance: KitInstance) -> Secret | None:
+def rclone_config(instance: KitInstance, names: Sequence[str] = ()) -> Secret | None:
     """The instance's part of rclone.conf: NAME-storage is the service, NAME the very place, decrypted. None where
-    rclone has no such service, or none is needed.
+    rclone has no such service. `names`: of all instances on the page, none of which is taken for the service.
     """
     writer = _WRITERS.get(instance.service)
     if writer is None:
         return None
     storage = f"{instance.name}-storage"
+    while storage in names:
+        storage += "-2"
     place = f"{storage}:{_place(instance)}"
     secret = instance.secrets
     if instance.settings.get("encryption_enabled"):
@@ -104,6 +113,9 @@ def _how() -> str:
             "  2. Type or scan the lines of an instance into a file rclone.conf.",
             "  3. Look:      rclone --config rclone.conf lsf NAME:",
             "     Copy back: rclone --config rclone.conf copy NAME: /where/to --progress",
+            "Each setting is one line, however long: where the edge of the page breaks it, it",
+            "goes on without a blank. A value in double quotes, above the lines for rclone, is",
+            "written as JSON writes text: \\n is a line break.",
         ]
     )
 
@@ -111,9 +123,10 @@ def _how() -> str:
 def _instance(instance: KitInstance, config: Secret | None) -> str:
     title = f"{safe(instance.name)}: {safe(instance.title)}"
     lines = [title, "-" * len(title)]
-    shown = {key: value for key, value in instance.settings.items() if value not in (None, "", False)}
-    lines += [f"  {key}: {safe(str(value))}" for key, value in sorted(shown.items())]
-    lines += [f"  {key}: {safe(secret.reveal())}" for key, secret in sorted(instance.secrets.items()) if secret]
+    shown = {key: value for key, value in instance.settings.items() if value not in (None, "")}
+    lines += [f"  type: {_exactly(instance.service)}"]
+    lines += [f"  {key}: {_exactly(_plain(value))}" for key, value in sorted(shown.items())]
+    lines += [f"  {key}: {_exactly(secret.reveal())}" for key, secret in sorted(instance.secrets.items()) if secret]
     if instance.service == "local":
         lines += ["  Plain files in that folder: read them as they are. A copy on the same disk is no backup."]
     elif config is None:
@@ -131,14 +144,39 @@ def _vault(vault: VaultInfo | None) -> str:
     return "\n".join(lines)
 
 
+def _plain(value: Any) -> str:
+    """As the configuration file has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _exactly(value: str) -> str:
+    """So that it can be typed again without a doubt: as it is, or as JSON where it would not be seen as it is."""
+    if value == value.strip() and safe(value) == value and not value.startswith('"'):
+        return value
+    return json.dumps(value)
+
+
 def _section(name: str, values: Mapping[str, str]) -> str:
-    lines = [f"[{name}]"]
-    for key, value in values.items():
-        if any(character in value for character in "\r\n\0"):
-            lines.append(f"# {key} has a line break, which cannot be written here")
-        elif value:
-            lines.append(f"{key} = {value}")
-    return "\n".join(lines) + "\n"
+    return "\n".join([f"[{name}]", *(_line(values["type"], key, value) for key, value in values.items() if value), ""])
+
+
+def _line(kind: str, key: str, value: str) -> str:
+    value = _on_one_line(value)
+    if safe(value) != value or _INTERPOLATED.search(value):
+        option = f"--{kind}-{key.replace('_', '-')}"
+        return f"# {key}: rclone's file cannot hold this value; give it with the option {option}, as it stands above"
+    quotes = '"""' if _NEEDS_QUOTES.match(value) else ""
+    return f"{key} = {quotes}{value}{quotes}"
+
+
+def _on_one_line(value: str) -> str:
+    """JSON, such as the key file of a service account, means the same without its line breaks."""
+    if value.lstrip()[:1] not in ("{", "["):
+        return value
+    try:
+        return json.dumps(json.loads(value), separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return value
 
 
 def _obscured(secret: Secret | None) -> str:
@@ -188,7 +226,7 @@ def _s3(instance: KitInstance) -> dict[str, str]:
 def _b2(instance: KitInstance) -> dict[str, str]:
     get, secret = instance.settings.get, instance.secrets.get
     account, key = get("application_key_id"), secret("application_key")
-    return _texts([("type", "b2"), ("account", account), ("key", key), ("endpoint", get("endpoint_url"))])
+    return _texts([("type", "b2"), ("account", account), ("key", key), ("endpoint", get("realm"))])
 
 
 def _dropbox(instance: KitInstance) -> dict[str, str]:
@@ -199,7 +237,9 @@ def _drive(instance: KitInstance) -> dict[str, str]:
     base = _texts(
         [
             ("type", "drive"),
+            ("scope", instance.settings.get("scope")),
             ("team_drive", instance.settings.get("shared_drive_id")),
+            ("acknowledge_abuse", "true" if instance.settings.get("acknowledge_abuse") else None),
             ("service_account_credentials", instance.secrets.get("service_account_json")),
         ]
     )
