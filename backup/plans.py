@@ -20,6 +20,7 @@ from backup.model import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, Tr
 from backup.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote, walk_tree
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
+from providers.encryption import refuse_encryption
 from providers.errors import InvalidName, NotFound
 from providers.objects import Page, RemoteFile
 from providers.os_errors import from_os_error
@@ -116,6 +117,7 @@ def upload(
 ) -> TransferPlan:
     """Raises NotFound when one of `paths` is not there, InvalidName for `to`, and what looking at the destination
     raises."""
+    refuse_encryption(provider.settings.encryption_enabled)
     prefix = upload_prefix(to)
     for path in paths:
         try:
@@ -286,6 +288,7 @@ def download(
 ) -> TransferPlan:
     """Raises NotFound for a key that is not there, or a prefix with nothing below it (IsAFolder for a folder that was
     not named as one), and Conflict where a file stands where a folder is needed."""
+    refuse_encryption(provider.settings.encryption_enabled)
     root, folder = chosen_target(to, keys)
     tally, budget = _Tally(), _Budget(cancel)
     found: list[Finding] = []

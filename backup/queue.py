@@ -42,7 +42,8 @@ from backup.rpc import Client, ConnectionLost, TimedOut
 from backup.worker import start
 from backup.worker.live import LiveState
 from providers.attributes import Restoring, current_umask
-from providers.errors import InvalidConfiguration, InvalidName, NotFound, Unsupported
+from providers.encryption import refuse_encryption
+from providers.errors import InvalidConfiguration, InvalidName, NotFound
 from providers.secret import Secret
 
 _ASK_S: Final = 1.0
@@ -144,11 +145,8 @@ class Queue:
                 field="enabled",
                 hint=f"Check and enable it: enable-provider {instance}",
             )
-        if kind is JobKind.UPLOAD and info.settings.get("encryption_enabled"):
-            raise Unsupported(
-                f"{instance}: encryption is switched on, and this version cannot encrypt: nothing was queued",
-                hint="Set encryption_enabled to false to store files unencrypted.",
-            )
+        if kind is not JobKind.DELETE:
+            refuse_encryption(bool(info.settings.get("encryption_enabled")))
 
     def _add(
         self, instance: str, order: Order, names: list[str], destination: str, plan: TransferPlan | None

@@ -27,6 +27,7 @@ from providers.cancel import CancelToken
 from providers.context import acting_on
 from providers.digests import digest_of, sha256_of
 from providers.download import DownloadResult
+from providers.encryption import refuse_encryption
 from providers.errors import (
     Authentication,
     Cancelled,
@@ -113,6 +114,8 @@ class Transfer:
 
     def _attempt(self) -> Outcome:
         self.cancel.check()
+        if self.item.job_kind is not JobKind.DELETE:
+            refuse_encryption(self.provider.settings.encryption_enabled)
         match self.item.job_kind:
             case JobKind.UPLOAD:
                 return self._upload_directory() if self.item.kind is ItemKind.DIRECTORY else self._upload()

@@ -19,6 +19,7 @@ from providers.cancel import CancelToken
 from providers.capabilities import Proof
 from providers.digests import AT_ONCE_BYTES, AheadHasher, Hasher, HasherAtOnce, LocalDigests
 from providers.download import DownloadCheckpoint, DownloadResult, SavedDownload
+from providers.encryption import refuse_encryption
 from providers.errors import Integrity, ProviderError
 from providers.landing import Landing, remove_leftover
 from providers.objects import RemoteFile
@@ -66,6 +67,7 @@ def run_download(
 
     Raises ProviderError; Cancelled when `cancel` was pulled.
     """
+    refuse_encryption(provider.settings.encryption_enabled)
     fetch = _Download(provider, key, target, cancel, checkpoint, on_wait)
     fetch.beneath = beneath
     fetch.replace = replace

@@ -18,6 +18,7 @@ from providers import intent, stored
 from providers.cancel import CancelToken
 from providers.capabilities import Proof
 from providers.digests import Hasher, LocalDigests, hasher
+from providers.encryption import refuse_encryption
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
 from providers.objects import RemoteFile
 from providers.part_sender import OnWait, PartSender
@@ -72,11 +73,7 @@ def run_upload(
 
     Raises ProviderError; Cancelled when `cancel` was pulled.
     """
-    if provider.settings.encryption_enabled:
-        raise Unsupported(
-            "encryption is switched on, and this version cannot encrypt: nothing was sent",
-            hint="Set encryption_enabled to false to store files unencrypted, or wait for the version that encrypts.",
-        )
+    refuse_encryption(provider.settings.encryption_enabled)
     with opened_link(path, beneath or path.parent) if link else opened(path, beneath=beneath) as file:
         measure(provider, file, cancel)
         moved = Progress(progress, file.identity.size_bytes)

@@ -342,8 +342,10 @@ def test_what_cannot_be_used_is_refused_before_anything_is_queued(bench: Workben
     bench.configure("half", type="aws_s3")
     with pytest.raises(InvalidConfiguration, match=InstanceState.DISABLED):
         bench.queue.queue_upload("off", [source])
-    with pytest.raises(Unsupported, match="encrypt"):
+    with pytest.raises(Unsupported, match="encryption_enabled"):
         bench.queue.queue_upload("secret", [source])
+    with pytest.raises(Unsupported, match="encryption_enabled"):
+        bench.queue.queue_download("secret", ["x"], tmp_path)
     with pytest.raises(InvalidConfiguration, match="container"):
         bench.queue.queue_download("half", ["x"], tmp_path)
     with pytest.raises(InvalidConfiguration):

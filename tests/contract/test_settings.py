@@ -152,11 +152,29 @@ def test_encryption_is_refused_and_nothing_is_sent(harness, root):
     provider = root.connect(encryption_enabled=True, encryption_key="k", encryption_salt="s")
     path = source(root.tmp, content(1000))
     for call in (lambda: provider.upload(path, "x"), lambda: upload(provider, path, "x", checkpoint=Memory())):
-        with pytest.raises(Unsupported, match="encrypt"):
+        with pytest.raises(Unsupported, match="encryption_enabled"):
             call()
     assert root.stored() == {}
     assert root.leftovers() == []
     assert root.proxy is None or root.proxy.requests == ()
+
+
+def test_encryption_is_refused_and_nothing_is_fetched(harness, root):
+    """What lies there may be ciphertext; as a file it would be a wrong one, verified."""
+    upload(root.connect(), source(root.tmp, content(1000)), "x")
+    asked = len(root.proxy.requests) if root.proxy else 0
+    provider = root.connect(encryption_enabled=True, encryption_key="k", encryption_salt="s")
+    target = root.tmp / "fetched"
+    target.write_bytes(b"mine")
+    for call in (
+        lambda: provider.download("x", target),
+        lambda: download(provider, "x", target),
+    ):
+        with pytest.raises(Unsupported, match="encryption_enabled"):
+            call()
+    assert target.read_bytes() == b"mine"
+    assert [path.name for path in root.tmp.iterdir() if path.name.startswith(".")] == []
+    assert root.proxy is None or len(root.proxy.requests) == asked
 
 
 def test_container(root):

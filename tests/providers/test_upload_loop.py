@@ -289,7 +289,7 @@ def test_only_if_absent_replaces_nothing(store: MemoryStore, tmp_path: Path) -> 
 
 def test_encryption_switched_on_sends_nothing(store: MemoryStore, tmp_path: Path) -> None:
     provider = connect(store, encryption_enabled=True)
-    with pytest.raises(Unsupported, match="encrypt"):
+    with pytest.raises(Unsupported, match="encryption_enabled"):
         run_upload(provider, a_file(tmp_path, 10), "k", cancel=CancelToken())
     assert not store.calls
 
