@@ -170,6 +170,16 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
         return not self.scanning and all(state in FINAL_STATES for state, count in self.counts.items() if count)
 
 
+class FailedSince(msgspec.Struct, frozen=True, kw_only=True):
+    """What ended badly since a moment, whichever command asked for it."""
+
+    since: float
+    items: int = 0
+    """That have failed. What was cancelled was the user's wish."""
+    jobs: tuple[int, ...] = ()
+    """Those of these items, and jobs whose scan stopped short that were queued since then."""
+
+
 class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):
     """What the one-line strip shows. `size_bytes` and `done_bytes` are of jobs that are not finished."""
 

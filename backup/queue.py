@@ -6,12 +6,11 @@ being there: without a worker, or with one that just leaves, the next one finds 
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +28,7 @@ from backup.live_feed import Feed, merge, with_live
 from backup.model import (
     EVERYTHING,
     Conflicts,
+    FailedSince,
     InstanceState,
     ItemView,
     JobKind,
@@ -39,13 +39,16 @@ from backup.model import (
 )
 from backup.paths import Paths
 from backup.rpc import Client, ConnectionLost, TimedOut
-from backup.worker import start
+from backup.worker import presence, start
 from backup.worker.live import LiveState
+from backup.worker.presence import WorkerSilent
 from providers.attributes import Restoring, current_umask
 from providers.encryption import refuse_encryption
 from providers.errors import InvalidConfiguration, InvalidName, NotFound
+from providers.report import ErrorInfo
 from providers.secret import Secret
 
+_LOG: Final = logging.getLogger(__name__)
 _ASK_S: Final = 1.0
 Control = Callable[..., int]
 
@@ -58,6 +61,8 @@ class Queue:
         self._worker_arguments = tuple(worker_arguments)
         self._lock = threading.Lock()
         self._client: Client | None = None
+        self.trouble: ErrorInfo | None = None
+        """Why nobody carries out what was recorded last."""
 
     @cached_property
     def _journal(self) -> Journal:
@@ -162,7 +167,7 @@ class Queue:
             job_id = jobs.add_job(
                 tx, order, place, title=title, destination=destination, now=time.time(), variables=variables
             )
-        self.ensure_worker()
+        self._try_worker()
         return self.job(job_id)
 
     # Looking
@@ -193,6 +198,11 @@ class Queue:
         with self._journal.look() as db:
             views.job(db, job_id)
             return views.item_ids(db, job_id)
+
+    def failed_since(self, since: float) -> FailedSince:
+        """What has failed since a moment (seconds since 1970)."""
+        with self._journal.look() as db:
+            return views.failed_since(db, since)
 
     def events(self, item_id: int) -> list[Event]:
         """What happened to an item, oldest first."""
@@ -255,8 +265,7 @@ class Queue:
             for instance, (jobs_there, variables) in let_go.items():
                 work.let_go(tx, instance)
                 jobs.take_over(tx, jobs_there, variables)
-        if not start.is_serving(self._paths):
-            self.ensure_worker()
+        self._try_worker()
         return changed
 
     def _let_go(self, item_ids: list[int], job_ids: list[int]) -> dict[str, tuple[set[int], dict[str, str]]]:
@@ -279,7 +288,7 @@ class Queue:
         with self._journal.transaction() as tx:
             work.release(tx, instance, now=time.time())
         self._ask("credentials_changed", {"instance": instance})
-        self.ensure_worker()
+        self._try_worker()
 
     # The worker
 
@@ -293,6 +302,16 @@ class Queue:
         start.ensure(self._paths, (*self._worker_arguments, *(["--await-key"] if key else [])))
         self._hand_over(key)
         return True
+
+    def _try_worker(self) -> None:
+        """What the user wants is recorded: that nobody carries it out yet is no failure of that, and told beside it."""
+        self.trouble = None
+        try:
+            if opening.handover(self._paths) or not start.is_serving(self._paths):
+                self.ensure_worker()
+        except WorkerSilent as error:
+            _LOG.warning("%s", error)
+            self.trouble = ErrorInfo.of(error)
 
     def _hand_over(self, key: Secret | None) -> None:
         """Revealed here alone, for a socket that only this user's processes can reach."""
@@ -323,7 +342,7 @@ class Queue:
         self._ask("stop")
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            with _lock_if_free(self._paths) as free:
+            with presence.lock_if_free(self._paths) as free:
                 if free:
                     return True
             time.sleep(0.02)
@@ -366,7 +385,7 @@ class Queue:
 
     def _settle(self) -> None:
         """After a worker that died: what it was at is queued again, as the next one would see it."""
-        with _lock_if_free(self._paths) as free:
+        with presence.lock_if_free(self._paths) as free:
             if not free:
                 return
             with self._journal.look() as db:
@@ -382,19 +401,3 @@ def _refuse_twins(names: list[str]) -> None:
         if name in seen:
             raise InvalidName(f"two of the chosen have the same name: '{name}'", hint="Queue them one after the other.")
         seen.add(name)
-
-
-@contextmanager
-def _lock_if_free(paths: Paths) -> Iterator[bool]:
-    """Whether no worker runs; while inside, none can start."""
-    private_folder(paths.state_dir)
-    lock = os.open(paths.worker_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(lock)

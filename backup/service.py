@@ -16,6 +16,7 @@ from backup.adoption import Adoption
 from backup.model import (
     EVERYTHING,
     Conflicts,
+    FailedSince,
     InstanceInfo,
     ItemView,
     JobView,
@@ -28,7 +29,7 @@ from backup.model import (
 from backup.paths import Paths
 from backup.store_service import StoreService
 from providers.errors import Conflict
-from providers.report import ConnectionReport
+from providers.report import ConnectionReport, ErrorInfo
 from providers.secret import Secret
 
 
@@ -207,6 +208,10 @@ class Service(StoreService):
         """The queue now, live progress of the worker included."""
         return self._queue.snapshot(offset=offset, limit=limit, job_id=job_id)
 
+    def failed_since(self, since: float) -> FailedSince:
+        """What has failed since a moment (seconds since 1970), whichever command queued it."""
+        return self._queue.failed_since(since)
+
     def job(self, job_id: int) -> JobView:
         return self._queue.job(job_id)
 
@@ -246,8 +251,14 @@ class Service(StoreService):
         self.set_setting(instance, "max_bandwidth", "" if bytes_per_s is None else str(bytes_per_s))
         self._queue.set_bandwidth(instance, bytes_per_s)
 
+    @property
+    def worker_trouble(self) -> ErrorInfo | None:
+        """Why nobody carries out what was recorded last: a worker that was stopped, or waits for room, or does not
+        answer. It does so once it can."""
+        return self._queue.trouble
+
     def ensure_worker(self) -> bool:
-        """Start the worker if there is work and none runs; True when one runs afterwards."""
+        """Start the worker if there is work and none runs; True when one runs afterwards. Raises WorkerSilent."""
         return self._queue.ensure_worker()
 
     def status(self) -> dict[str, Any]:

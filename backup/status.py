@@ -12,6 +12,7 @@ from backup import __version__, config, instances
 from backup.credentials import CredentialStore
 from backup.model import InstanceInfo, QueueTotals
 from backup.paths import Paths
+from backup.worker import presence
 from providers import registry
 from providers.errors import InvalidConfiguration, ProviderError
 from providers.report import ErrorInfo
@@ -35,7 +36,7 @@ def status(paths: Paths, store: CredentialStore, queue: Queue) -> dict[str, Any]
             "local_storage": str(paths.local_storage),
         },
         "store": msgspec.to_builtins(store.status()),
-        "worker": {"alive": alive},
+        "worker": _worker(paths, alive=alive),
         "queue": msgspec.to_builtins(totals),
         "calls": calls,
         "call_classes": {info.name: found for info in infos if (found := _classes(info, calls.get(info.name, {})))},
@@ -51,6 +52,17 @@ def _queue(queue: Queue) -> tuple[QueueTotals | None, dict[str, dict[str, int]],
         return queue.snapshot(limit=0).totals, queue.all_calls(), None
     except ProviderError as error:
         return None, {}, ErrorInfo.of(error)
+
+
+def _worker(paths: Paths, *, alive: bool) -> dict[str, Any]:
+    """`state` is what lock and system say of it, also where it does not answer."""
+    found, silent = presence.look(paths), presence.trouble(paths)
+    return {
+        "alive": alive,
+        "state": found.state.value,
+        "pid": found.pid,
+        "problem": msgspec.to_builtins(ErrorInfo.of(silent)) if silent else None,
+    }
 
 
 def _classes(info: InstanceInfo, calls: Mapping[str, int]) -> dict[str, int]:

@@ -211,6 +211,7 @@ class BrowseScreen(ModeScreen):
             pane.table.rows_changed()
             pane.show_borders()
             self.notify(f"{count(chosen, 'entry', 'entries')} queued. 3 shows how it goes.")
+            self.warn_of_worker()
 
     # Keys that the panes share.
 

@@ -231,6 +231,7 @@ class TransfersScreen(ModeScreen):
             self._complain(error)
             return
         self._select(set())
+        self.warn_of_worker()
         if number:
             self.notify(f"{count(number, 'transfer')} {words}.")
         else:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
+from datetime import datetime
 from typing import Any, Final
 
 import click
 
 from backup.model import Conflicts, Links
 
+_AGO: Final = re.compile(r"(\d{1,9})([smhd])")
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 
 
@@ -28,6 +31,31 @@ class SizeType(click.ParamType[int]):
 
 
 SIZE: Final = SizeType()
+
+
+class SinceType(click.ParamType[float]):
+    """A moment: so long ago (90m, 24h, 7d), or a time of this machine's clock (2026-11-27, 2026-11-27T08:00)."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = _AGO.fullmatch(value)
+        try:
+            if found:
+                return time.time() - int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+            return datetime.fromisoformat(value).timestamp()
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time; write 90m, 24h, 7d, 2026-11-27 or 2026-11-27T08:00", param, ctx)
+
+
+since_option = click.option(
+    "--since",
+    type=SinceType(),
+    metavar="TIME",
+    help="Exit with 15 if any transfer has failed since then: 90m, 24h, 7d ago, or 2026-11-27T08:00.",
+)
 
 IF_EXISTS: Final = {
     "replace": Conflicts.REPLACE,

@@ -35,6 +35,8 @@ class ExitCode(IntEnum):
     INTEGRITY = 11
     UNSUPPORTED = 12
     CANCELLED = 13
+    QUEUED = 14
+    FAILED_SINCE = 15
     INTERRUPTED = 130
 
 
@@ -53,6 +55,8 @@ MEANINGS: Final[dict[ExitCode, str]] = {
     ExitCode.INTEGRITY: "bytes or checksums do not agree",
     ExitCode.UNSUPPORTED: "this service cannot do that, or cannot hold that name",
     ExitCode.CANCELLED: "stopped on request, or not confirmed",
+    ExitCode.QUEUED: "queued, not followed: the worker does not answer now; do not queue it again",
+    ExitCode.FAILED_SINCE: "transfers have failed since the time that --since named",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
 }
 

@@ -14,9 +14,11 @@ from backup.cli.diagnostics import ExitCode
 from backup.cli.naming import with_folders
 from backup.cli.output import Output
 from backup.cli.session import Session
-from backup.model import ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, TransferPlan
+from backup.model import FailedSince, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, TransferPlan
 from backup.scan import IsAFolder
-from backup.text import clock, count, rate, safe, size
+from backup.text import clock, count, rate, safe, size, when
+from backup.worker.presence import WorkerSilent
+from providers.report import ErrorInfo
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,36 +38,72 @@ _PARTICIPLE: Final = {JobKind.UPLOAD: "uploaded", JobKind.DOWNLOAD: "downloaded"
 def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *, detach: bool) -> int:
     """What a transferring verb does once its job is queued: follow it (or not), tell the outcome. Returns the exit
     code."""
+    silent = session.service.worker_trouble
     if detach:
-        output.line(f"job {job.id} is under way; see: transfers list. Cancel it with: transfers cancel {job.id}")
-        output.document({"job": job, "plan": plan, "failed": []})
+        how = "is queued" if silent else "is under way"
+        output.line(f"job {job.id} {how}; see: transfers list. Cancel it with: transfers cancel {job.id}")
+        warn_of_worker(silent)
+        output.document({"job": job, "plan": plan, "failed": [], "worker": silent})
         return ExitCode.OK
+    follower = _Follower(session, output, job)
     try:
-        job = _Follower(session, output, job).run()
+        job = job if silent else follower.run()
     except KeyboardInterrupt:
         diagnostics.note(
             f"interrupted: job {job.id} goes on by itself. See: transfers list. "
             f"Cancel it with: transfers cancel {job.id}"
         )
         return ExitCode.INTERRUPTED
+    silent = silent or follower.silent
     items = _without_success(session, job)
-    output.document({"job": job, "plan": plan, "failed": items})
-    return _conclude(output, job, items)
+    output.document({"job": job, "plan": plan, "failed": items, "worker": silent})
+    return _not_followed(job, silent) if silent else _conclude(output, job, items)
 
 
-def wait(session: Session, output: Output, job_ids: list[int]) -> int:
+def warn_of_worker(silent: ErrorInfo | None) -> None:
+    """What was asked for is recorded, and nobody carries it out yet."""
+    if silent:
+        diagnostics.warn(f"recorded, but not under way yet: {safe(silent.message)}. {safe(silent.hint)}")
+
+
+def _not_followed(job: JobView, silent: ErrorInfo) -> ExitCode:
+    diagnostics.warn(f"job {job.id} is queued, not followed: {safe(silent.message)}. {safe(silent.hint)}")
+    diagnostics.note(f"It is carried out then; do not queue it again. Follow it with: transfers wait {job.id}")
+    return ExitCode.QUEUED
+
+
+def conclude_since(found: FailedSince) -> bool:
+    """Say what has failed; whether something has."""
+    if found.items or found.jobs:
+        jobs = ", ".join(str(number) for number in found.jobs[:_ROWS]) + (", ..." if len(found.jobs) > _ROWS else "")
+        diagnostics.note(
+            f"failed since {when(found.since)}: {count(found.items, 'file')} (jobs {jobs}); see: transfers list"
+        )
+    return bool(found.items or found.jobs)
+
+
+def wait(session: Session, output: Output, job_ids: list[int], since: float | None = None) -> int:
     """Follow unfinished jobs (all where none are named, those queued meanwhile too) until each is finished, or cannot
     go on without somebody's help. Returns the exit code that they have in common, else 1."""
     seen: dict[int, tuple[JobView, list[ItemView]]] = {}
     codes: list[int] = []
+    silent: ErrorInfo | None = None
     while job := _next_job(session, job_ids, set(seen)):
-        job = _Follower(session, output, job).run()
+        follower = _Follower(session, output, job)
+        job = follower.run()
         seen[job.id] = job, _without_success(session, job)
-        codes.append(_conclude(output, *seen[job.id]))
+        silent = follower.silent
+        codes.append(_not_followed(job, silent) if silent else _conclude(output, *seen[job.id]))
+        if silent:
+            break
     if not seen:
         output.line("nothing is under way")
     jobs = [job for job, _ in seen.values()]
-    output.document({"jobs": jobs, "failed": [item for _, items in seen.values() for item in items]})
+    failed = [item for _, items in seen.values() for item in items]
+    before = None if since is None else session.service.failed_since(since)
+    output.document({"jobs": jobs, "failed": failed, "worker": silent} | ({"since": before} if before else {}))
+    if before and conclude_since(before) and all(code == ExitCode.OK for code in codes):
+        return ExitCode.FAILED_SINCE
     bad = {code for code in codes if code != ExitCode.OK}
     return ExitCode.OK if not bad else bad.pop() if len(bad) == 1 else ExitCode.FAILURE
 
@@ -104,6 +142,8 @@ class _Follower:
         self._stuck_since_s: float | None = None
         self._worker_alive = True
         self._restarts = 0
+        self.silent: ErrorInfo | None = None
+        """Why the worker does not carry it out."""
 
     def run(self) -> JobView:
         """The job once it is finished, or cannot go on without somebody's help."""
@@ -130,8 +170,14 @@ class _Follower:
             self._look(display)
             if not self._worker_alive and not self._job.finished:
                 self._restarts += 1
-                self._service.ensure_worker()
-        return self._job.finished or self._is_stuck() or self._restarts > _RESTARTS
+                self._ensure_worker()
+        return self._job.finished or self.silent is not None or self._is_stuck() or self._restarts > _RESTARTS
+
+    def _ensure_worker(self) -> None:
+        try:
+            self._service.ensure_worker()
+        except WorkerSilent as error:
+            self.silent = ErrorInfo.of(error)
 
     def _is_stuck(self) -> bool:
         if not needs_help(self._job, self._items):

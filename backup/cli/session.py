@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from backup.model import InstanceInfo
     from backup.questions import Questions
     from backup.service import Service
+    from providers.report import ErrorInfo
     from providers.secret import Secret
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,6 +64,20 @@ class Session:
         """As `open_store`, if one of these providers keeps credentials."""
         if {info.name for info in self.service.instances() if info.has_credentials} & set(names):
             self.open_store()
+
+    def locked_store_of(self, *names: str) -> ErrorInfo | None:
+        """What one of these providers has to wait for, where its credentials are in a store that is locked."""
+        if not {info.name for info in self.service.instances() if info.has_credentials} & set(names):
+            return None
+        from backup.model import StoreState
+        from providers.report import ErrorInfo
+
+        store = self.service.store_status()
+        if store.state is not StoreState.LOCKED:
+            return None
+        return ErrorInfo(
+            "credential_store", store.detail or f"{store.backend} is locked", store.hint, store.state.value
+        )
 
     @property
     def can_ask(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 
 from backup.model import (
     FINAL_STATES,
+    FailedSince,
     ItemKind,
     ItemState,
     ItemView,
@@ -19,7 +20,7 @@ from backup.model import (
 )
 from backup.packing import to_name, unpack
 from providers.capabilities import Proof
-from providers.errors import NotFound
+from providers.errors import Cancelled, NotFound
 from providers.report import ErrorInfo
 
 _OPEN_ORDER: Final = (ItemState.RUNNING, ItemState.WAITING, ItemState.PAUSED, ItemState.QUEUED)
@@ -164,6 +165,17 @@ def items_by_id(db: Connection, item_ids: Iterable[int]) -> list[ItemView]:
     """Those of them that are there."""
     rows = (db.execute("SELECT * FROM items WHERE id = ?", (item_id,)).fetchone() for item_id in item_ids)
     return _item_views(db, [row for row in rows if row is not None])
+
+
+def failed_since(db: Connection, since: float) -> FailedSince:
+    rows = db.execute(
+        "SELECT job_id, count(*) AS failed FROM items WHERE finished_at >= ? AND state = 'failed' GROUP BY job_id",
+        (since,),
+    ).fetchall()
+    short = db.execute("SELECT id, error FROM jobs WHERE created_at >= ? AND error IS NOT NULL", (since,)).fetchall()
+    broken = {row["id"] for row in short if unpack(row["error"], ErrorInfo).kind != Cancelled.kind}
+    jobs_there = sorted({row["job_id"] for row in rows} | broken)
+    return FailedSince(since=since, items=sum(row["failed"] for row in rows), jobs=tuple(jobs_there))
 
 
 def item_ids(db: Connection, job_id: int) -> list[int]:

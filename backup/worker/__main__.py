@@ -23,12 +23,13 @@ from backup.hardening import harden_process
 from backup.journal import Journal, JournalFull, items, jobs, work
 from backup.paths import Paths
 from backup.transfer import Chances
-from backup.worker import start
+from backup.worker import presence, start
 from backup.worker.crew import Crew
 from backup.worker.drain import Drain
 from backup.worker.ledger import Ledger
 from backup.worker.listener import Listener
 from backup.worker.live import Board
+from backup.worker.presence import WorkerState
 from providers.errors import ProviderError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     lock = os.open(paths.worker_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _take(lock, paths):
         return 0
+    presence.announce(lock)
     _collect_garbage_seldom()
     key_within_s = _KEY_PATIENCE_S if options.await_key else 0.0
     try:
@@ -66,7 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
                 return work_off(paths, linger_s=options.linger, key_within_s=key_within_s)
             except JournalFull as error:
                 _LOG.error("everything stands still until there is room: %s", error)
+            presence.announce(lock, WorkerState.WAITS_FOR_ROOM)
             _wait_for_room(paths)
+            presence.announce(lock)
             key_within_s = 0.0  # what was handed over is still here
     except ProviderError as error:
         _LOG.error("the worker cannot go on: %s %s", error, error.hint)

@@ -17,8 +17,8 @@ from backup.journal import Journal, work
 from backup.paths import Paths
 from backup.rpc import Client, ConnectionLost, TimedOut
 from backup.terminal import UTF8_OPTIONS
-from backup.worker import logind
-from providers.errors import ProviderError
+from backup.worker import logind, presence
+from backup.worker.presence import WorkerSilent
 from providers.os_errors import from_os_error
 
 _ANSWER_S: Final = 2.0
@@ -39,11 +39,15 @@ def is_serving(paths: Paths) -> bool:
 def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _START_S) -> None:
     """Have a worker run that has seen everything that is in the journal now.
 
-    Where the one at work is about to leave, a new one waits for its lock. Raises ProviderError when none came to life.
+    Where the one at work is about to leave, a new one waits for its lock. Raises WorkerSilent when the one at work does
+    not answer, or none came to life.
     """
     deadline = time.monotonic() + timeout_s
     process: subprocess.Popen[bytes] | None = None
     while not is_serving(paths):
+        silent = presence.trouble(paths)
+        if silent is not None:
+            raise silent
         if process is None:
             process = _launch(paths, arguments)
         elif process.poll() == 0:
@@ -51,12 +55,12 @@ def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _S
                 return  # it was quick, and has left already
             process = None
         elif process.returncode is not None:
-            raise ProviderError(
+            raise WorkerSilent(
                 f"the worker ended at once (exit code {process.returncode})",
                 hint=f"{paths.logs_dir / 'worker.log'} says why.",
             )
         if time.monotonic() > deadline:
-            raise ProviderError("the worker does not answer", hint=f"{paths.logs_dir / 'worker.log'} may say why.")
+            raise WorkerSilent("the worker does not answer", hint=f"{paths.logs_dir / 'worker.log'} may say why.")
         time.sleep(_POLL_S)
 
 

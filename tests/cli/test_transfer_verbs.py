@@ -279,7 +279,7 @@ def test_status_tells_everything_and_no_secret(cli: Cli, paths: Paths):
     assert str(paths.config_file) in shown.out
     document = cli("status", "--json").json()
     assert document["store"]["state"] == "unavailable"
-    assert document["worker"] == {"alive": False}
+    assert document["worker"] == {"alive": False, "state": "none", "pid": None, "problem": None}
     assert document["instances"][0]["name"] == "local"
     assert document["version"]
 

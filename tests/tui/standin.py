@@ -39,6 +39,7 @@ from backup.store_model import StoreChoice
 from providers.capabilities import Deletion
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
 from providers.objects import Page, RemoteFile
+from providers.report import ErrorInfo
 from tui.app import BackupConsole
 
 
@@ -99,6 +100,7 @@ class StandInService:
         """The setting default_provider."""
         self.adoption = Adoption()
         self.closed = False
+        self.worker_trouble: ErrorInfo | None = None
         self.items: list[ItemView] = []
         self.jobs: list[JobView] = []
         self.totals: QueueTotals | None = None

@@ -13,6 +13,8 @@ from textual.screen import Screen
 
 from backup.model import QueueSnapshot, StoreState
 from tui.bridge import Bridge, InstancesChanged, QueueChanged, bridge_of
+from tui.own_ways import in_console
+from tui.text import safe
 from tui.widgets.one_line import KeyBar, Mode, ModeBar, TitleBar, store_noun
 from tui.widgets.transfer_strip import TransferStrip
 
@@ -59,6 +61,13 @@ class ModeScreen(Screen[None]):
     @property
     def bridge(self) -> Bridge:
         return bridge_of(self)
+
+    def warn_of_worker(self) -> None:
+        """What was asked for is recorded; say so where nobody carries it out yet."""
+        silent = self.bridge.service.worker_trouble
+        if silent is not None:
+            told = f"Recorded, but not under way yet: {safe(silent.message)}. {safe(in_console(silent.hint))}"
+            self.notify(told, severity="warning", timeout=30, markup=False)
 
     @on(QueueChanged)
     def _show_queue(self, event: QueueChanged) -> None:

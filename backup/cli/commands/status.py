@@ -9,6 +9,7 @@ import click
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
 from backup.text import count, rate, when
+from backup.worker.presence import WorkerState
 
 
 @click.command("status")
@@ -18,7 +19,8 @@ def command(session: Session, output: Output) -> None:
     """Where everything is kept, which keyring is used, and what is going on.
 
     \b
-    JSON: {"version", "paths": {...}, "store": {"state", "backend", "detail", "hint"}, "worker": {"alive"},
+    JSON: {"version", "paths": {...}, "store": {"state", "backend", "detail", "hint"},
+    "worker": {"alive", "state": none, running, stopped or waits_for_room, "pid", "problem"},
     "queue": {"uploading", "queued", "failed", ...}, "instances": [{"name", "type", "state", "enabled", "checked_at",
     "check_ok"}], "calls": {"<provider>": {"<kind of request>": how many}}, "call_classes": {"<provider>": {"<class of
     the price list>": how many}}, "problem", "journal_problem"}; "queue" is null where the journal cannot be read
@@ -35,7 +37,7 @@ def command(session: Session, output: Output) -> None:
         ["state, logs", status["paths"]["state_dir"]],
         ["local storage", status["paths"]["local_storage"]],
         ["credentials", f"{store['state']}: {store['backend'] or 'no keyring'}{detail}"],
-        ["worker", "running" if status["worker"]["alive"] else "not running (it starts with the next transfer)"],
+        ["worker", _worker(status["worker"])],
         ["transfers", _transfers(queue) if queue else "unknown: the journal cannot be read (see below)"],
     ]
     output.table(["WHAT", "VALUE"], rows)
@@ -58,6 +60,16 @@ def command(session: Session, output: Output) -> None:
         output.line(f"{status['journal_problem']['message']}. {status['journal_problem']['hint']}")
     if status["problem"]:
         output.line(f"configuration: {status['problem']['message']}. {status['problem']['hint']}")
+
+
+def _worker(worker: dict[str, Any]) -> str:
+    if worker["problem"]:
+        return f"{worker['problem']['message']}. {worker['problem']['hint']}"
+    if worker["alive"]:
+        return "running"
+    if worker["state"] == WorkerState.NONE:
+        return "not running (it starts with the next transfer)"
+    return f"does not answer (process {worker['pid']})"
 
 
 def _transfers(queue: dict[str, Any]) -> str:

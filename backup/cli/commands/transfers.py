@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
+import msgspec
 
 from backup.cli import diagnostics
-from backup.cli.follow import wait
+from backup.cli.arguments import since_option
+from backup.cli.diagnostics import ExitCode
+from backup.cli.follow import conclude_since, wait, warn_of_worker
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
-from backup.model import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView
+from backup.model import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot
 from backup.text import clock, rate, size
 from providers.capabilities import Proof
 
@@ -20,6 +23,9 @@ _PROOF_WORDS: Final = {
     Proof.READ_BACK: "read back",
     Proof.READ_TWICE: "read twice; the service has no checksum",
 }
+F = TypeVar("F", bound=Callable[..., Any])
+_LET_GO: Final = frozenset({"resume", "retry"})
+"""What is tried again may need credentials."""
 _ENDED_BADLY: Final = frozenset({ItemState.FAILED, ItemState.CANCELLED})
 
 
@@ -41,9 +47,10 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @click.option("--job", "job_id", type=int, metavar="JOB", help="Only the files of this job.")
 @click.option("--max", "maximum", type=click.IntRange(min=1), default=_ITEMS_SHOWN, show_default=True,
               help="How many files to show.")  # fmt: skip
+@since_option
 @json_option
 @pass_session
-def list_transfers(session: Session, output: Output, job_id: int | None, maximum: int) -> None:
+def list_transfers(session: Session, output: Output, job_id: int | None, maximum: int, since: float | None) -> int:
     """What is going on, what waits and why, and what has ended.
 
     \b
@@ -52,7 +59,13 @@ def list_transfers(session: Session, output: Output, job_id: int | None, maximum
     "calls": {"<kind of request>": how many}, ...}], "item_count"}
     """
     snapshot = session.service.snapshot(limit=maximum, job_id=job_id)
-    output.document(snapshot)
+    failed = None if since is None else session.service.failed_since(since)
+    output.document(snapshot if failed is None else msgspec.to_builtins(snapshot, str_keys=True) | {"since": failed})
+    _show(session, output, snapshot, job_id)
+    return ExitCode.FAILED_SINCE if failed and conclude_since(failed) else ExitCode.OK
+
+
+def _show(session: Session, output: Output, snapshot: QueueSnapshot, job_id: int | None) -> None:
     jobs = [session.service.job(job_id)] if job_id is not None else list(snapshot.jobs)
     if not jobs:
         output.line("no transfers")
@@ -72,10 +85,11 @@ def list_transfers(session: Session, output: Output, job_id: int | None, maximum
 
 @command.command("wait")
 @click.argument("jobs", metavar="[JOB]...", nargs=-1, type=int)
+@since_option
 @passphrase_option
 @json_option
 @pass_session
-def wait_for(session: Session, output: Output, jobs: tuple[int, ...]) -> int:
+def wait_for(session: Session, output: Output, jobs: tuple[int, ...], since: float | None) -> int:
     """Have the queue worked off, and return only then: for timers, cron jobs and the start of the machine.
 
     Ends too when nothing can go on without somebody's help; exit code and output say what is wanted (4: unlock the
@@ -86,8 +100,7 @@ def wait_for(session: Session, output: Output, jobs: tuple[int, ...]) -> int:
     """
     unfinished = [job.instance for job in session.service.snapshot(limit=0).jobs if not job.finished]
     session.open_store_for(*unfinished)
-    session.service.ensure_worker()
-    return wait(session, output, list(jobs))
+    return wait(session, output, list(jobs), since)
 
 
 def _job_row(job: JobView) -> list[str]:
@@ -154,6 +167,7 @@ def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], boo
     @click.argument("jobs", metavar="[JOB]...", nargs=-1, type=int)
     @click.option("--item", "items", multiple=True, type=int, metavar="ITEM", help="A single file; may be repeated.")
     @click.option("--all", "everything", is_flag=True, help="All jobs.")
+    @(passphrase_option if method in _LET_GO else _as_it_is)
     @json_option
     @pass_session
     def change(
@@ -165,12 +179,24 @@ def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], boo
         if everything:
             jobs = tuple(job.id for job in service.snapshot(limit=1).jobs if wanted(job))
         chosen = [service.job(number).id for number in jobs]  # NotFound comes before anything is changed
-        changed = getattr(service, method)([service.item(number).id for number in items], chosen)
-        service.ensure_worker()
+        found = [service.item(number) for number in items]
+        instances = {item.instance for item in found} | {service.job(number).instance for number in chosen}
+        if method in _LET_GO:
+            session.open_store_for(*instances)
+        changed = getattr(service, method)([item.id for item in found], chosen)
         output.line(f"{past}: {changed:,}")
         if not changed:
             diagnostics.note(nothing)
-        output.document({past: changed})
+        warn_of_worker(service.worker_trouble)
+        told = {past: changed, "worker": service.worker_trouble} if service.worker_trouble else {past: changed}
+        locked = session.locked_store_of(*instances) if method in _LET_GO and changed else None
+        if locked:
+            diagnostics.explain("it waits for the vault", locked)
+        output.document(told | {"waits_for": locked} if locked else told)
+
+
+def _as_it_is(function: F) -> F:
+    return function
 
 
 def _unfinished(job: JobView) -> bool:
