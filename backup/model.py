@@ -320,10 +320,18 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     """`folders` are counted to be deleted themselves; else it says in how many the files are."""
     deletion: Deletion | None = None
     """What deleting means there, where this is a plan to delete."""
+    needs_bytes: int = 0
+    """How much more a download will hold on its disk than is there now."""
+    free_bytes: int | None = None
+    """What is free on that disk, and not promised to other downloads; None: it does not say."""
     complete: bool = True
     """False when counting was cut off; the numbers are then at least so many."""
     found: str = ""
     """Names what was found, for whoever queues this plan: the transfer then looks for nothing again."""
+
+    @property
+    def lacks_room(self) -> bool:
+        return self.free_bytes is not None and self.needs_bytes > self.free_bytes
 
     @property
     def moves_nothing(self) -> bool:

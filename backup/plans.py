@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from backup import local_files, stored_links
+from backup import local_files, room, stored_links
 from backup.download_targets import chosen_target, local_name
 from backup.findings import Finding
 from backup.model import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
@@ -62,6 +62,7 @@ class _Tally(msgspec.Struct):
     size_bytes: int = 0
     symlinks: int = 0
     links: int = 0
+    needs_bytes: int = 0
     special: int = 0
     unreadable: int = 0
     replaced: list[str] = msgspec.field(default_factory=list)
@@ -88,6 +89,7 @@ class _Tally(msgspec.Struct):
             skipped_symlinks=self.symlinks,
             skipped_special=self.special,
             links=self.links,
+            needs_bytes=self.needs_bytes,
             unreadable=self.unreadable,
             replaces=len(self.replaced),
             replaced_names=tuple(self.replaced[:_NAMES_SHOWN]),
@@ -301,6 +303,8 @@ def download(
             target = target.with_name(target.name.removesuffix(stored_links.SUFFIX)) if target and links else target
         if target and os.path.lexists(target):
             tally.replaced.append(str(target))
+        if target and not file.key.endswith("/"):
+            tally.needs_bytes += room.extra_bytes(file.size_bytes, target)
     plan = tally.plan(JobKind.DOWNLOAD, instance, str(root), complete=not budget.exhausted)
     return msgspec.structs.replace(plan, found=keep(found)) if plan.complete else plan
 

@@ -15,7 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from backup import double_encoded, instances, local_files, places, plans, scan
+import msgspec
+
+from backup import double_encoded, instances, local_files, places, plans, room, scan
 from backup.authorize import Authorizations, Begun
 from backup.credentials import opening
 from backup.double_encoded import Misnamed
@@ -213,14 +215,15 @@ class Questions:
         links: bool = False,
         cancel: CancelToken | None = None,
     ) -> TransferPlan:
-        """Likewise of a download; with `links`, of one that restores stored links."""
+        """Likewise of a download; with `links`, of one that restores stored links. Tells how much room there is."""
         order = Order(kind=JobKind.DOWNLOAD, sources=tuple(keys))
-        return self._plan(
+        plan = self._plan(
             instance,
             cancel,
             order,
             lambda provider, token, keep: plans.download(provider, instance, keys, to, token, keep, links=links),
         )
+        return msgspec.structs.replace(plan, free_bytes=room.left_bytes(self._paths, Path(plan.destination)))
 
     def plan_delete(self, instance: str, keys: list[str], *, cancel: CancelToken | None = None) -> TransferPlan:
         order = Order(kind=JobKind.DELETE, sources=tuple(keys))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from sqlite3 import Connection
 from typing import Final
 
-from backup import scan, transfer
+from backup import room, scan, transfer
 from backup.findings import Finding, Findings, Scope
 from backup.journal import JournalFull, jobs, work
 from backup.journal.records import Hold, Job, NewItem
@@ -126,7 +126,7 @@ class Scans:
         planned = self._planned(job)
         if planned is not None:
             try:
-                self._add(job, planned, cancel)
+                self._add(job, self._that_fit(job, planned), cancel)
                 return
             except (OSError, ValueError) as error:  # what was added already is left alone
                 _LOG.warning("what was planned for job %d cannot be read: %s", job.id, error)
@@ -136,7 +136,15 @@ class Scans:
         with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
             walk = scan.walk_remote if job.order.kind is JobKind.DOWNLOAD else scan.walk_tree
             found = _remote_items(job, lambda key: walk(provider, key, cancel))
-            self._add(job, scan.batches(found, scan.BATCH), cancel)
+            self._add(job, self._that_fit(job, scan.batches(found, scan.BATCH)), cancel)
+
+    def _that_fit(self, job: Job, batches: Iterator[list[NewItem]]) -> Iterator[list[NewItem]]:
+        """A restore that has no room on its disk is not begun."""
+        if job.order.kind is not JobKind.DOWNLOAD:
+            return batches
+        with self._crew.journal.look() as db:
+            share = room.Share.of(db, job)
+        return batches if share is None else share.taking(batches)
 
     def _environment(self, job: Job) -> int | None:
         with self._crew.journal.look() as db:

@@ -78,6 +78,10 @@ def _warnings(plan: TransferPlan) -> list[Fact]:
     ]
     if skipped:
         facts.append(Fact("skipped", " and ".join(skipped), Tone.WAITING))
+    if plan.lacks_room and plan.free_bytes is not None:
+        missing = size(plan.needs_bytes - plan.free_bytes)
+        words = f"they need {size(plan.needs_bytes)} there, {missing} more than is free: nothing will begin"
+        facts.append(Fact("no room", words, Tone.FAILED))
     if plan.clashes:
         names = ", ".join(safe(name) for name in plan.clashing_names[:3]) + (", …" if plan.clashes > 3 else "")
         words = f"{count(plan.clashes, 'name')} differ only in case, and will be refused: {names}"

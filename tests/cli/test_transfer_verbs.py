@@ -70,6 +70,18 @@ def test_a_single_file_goes_to_the_very_path(cli: Cli, paths: Paths, tmp_path: P
     assert target.read_bytes() == b"mine"
 
 
+def test_a_restore_without_room_is_refused_before_anything_begins(cli: Cli, paths: Paths, tmp_path: Path):
+    paths.local_storage.mkdir(parents=True)
+    (paths.local_storage / "small").write_bytes(b"1")
+    with open(paths.local_storage / "large", "wb") as large:
+        large.truncate(2**43)  # as long as that without taking a byte
+    down = cli("download", "/", "--to", f"{tmp_path / 'back'}/")
+    assert down.code == ExitCode.QUOTA, down.err
+    assert "these files need 8.00 TiB there" in down.err
+    assert not (tmp_path / "back").exists()
+    assert "no transfers" in cli("transfers").out
+
+
 def test_links_are_stored_and_restored_on_request(cli: Cli, paths: Paths, tree: Path, tmp_path: Path):
     (tree / "2024" / "up").symlink_to("../a.jpg")
     up = cli("upload", str(tree), "--links", "store", "--json")

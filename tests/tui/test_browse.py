@@ -171,6 +171,16 @@ async def test_links_are_made_of_stored_ones_when_that_is_chosen(
         assert service.calls[0][-2:] == (Conflicts.REPLACE, "links")
 
 
+async def test_a_download_without_room_says_so(service: StandInService, questions: StandInQuestions) -> None:
+    questions.plan = msgspec.structs.replace(questions.plan, needs_bytes=5 * 2**30, free_bytes=2**30)
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await ready(pilot, app)
+        await pilot.press("tab", "space", "space", "d")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "they need 5.00 GiB there, 4.00 GiB more than is free" in " ".join(screen_text(app).split())
+
+
 async def test_the_mouse_confirms_too(service: StandInService, questions: StandInQuestions) -> None:
     app = console(service, questions)
     async with app.run_test(size=SMALL) as pilot:

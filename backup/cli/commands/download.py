@@ -10,6 +10,7 @@ from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option, own
 from backup.cli.follow import finish, queueing, tell_plan
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
+from backup.room import refuse_too_much
 
 
 @click.command("download")
@@ -55,6 +56,8 @@ def command(
         with contextlib.closing(session.questions):
             plan = session.questions.plan_download(name, list(remotes), to, links=links)
         tell_plan(output, plan)
+        if plan.free_bytes is not None:
+            refuse_too_much(plan.destination, plan.needs_bytes, plan.free_bytes)
         job = session.service.queue_download(
             name, list(remotes), to, conflicts=IF_EXISTS[if_exists], owner=owner, links=links, plan=plan
         )

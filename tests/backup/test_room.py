@@ -1,0 +1,165 @@
+"""Room on the disk that a restore goes to, looked at before anything begins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup import room
+from backup.journal import Journal, items, jobs
+from backup.journal.records import Job, NewItem, Order, Place
+from backup.model import ItemKind, ItemState, JobKind
+from backup.questions import Questions
+from backup.room import Room, Share
+from providers.errors import QuotaExceeded
+from tests.backup.queue_support import Workbench, wait_until
+
+PLACE = Place(instance="m", type="memory", container="", settings="{}", location="memory")
+MORE_THAN_THERE_IS = 2**43
+"""A file may be as long as that without taking a byte."""
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(tmp_path / "journal.sqlite") as opened:
+        yield opened
+
+
+def add(journal: Journal, to: Path, *sizes: int) -> Job:
+    order = Order(kind=JobKind.DOWNLOAD, sources=("/",), to=str(to), resolved=True)
+    with journal.transaction() as tx:
+        job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
+        jobs.add_items(tx, job, files(to, *sizes), now=1.0)
+        jobs.scan_ended(tx, job.id)
+    return job
+
+
+def files(to: Path, *sizes: int) -> list[NewItem]:
+    return [
+        NewItem(name=f"{number}", key=f"{number}", local_path=str(to / f"{number}"), size_bytes=size)
+        for number, size in enumerate(sizes)
+    ]
+
+
+def share(journal: Journal, job: Job) -> Share | None:
+    with journal.look() as db:
+        return Share.of(db, job)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two disks, each with 1000 bytes free: /one and everything else."""
+
+    def found(folder: Path) -> Room:
+        return Room(device=1 if folder.is_relative_to("/one") else 2, free_bytes=1000)
+
+    monkeypatch.setattr(room, "on_disk_of", found)
+
+
+def taken(found: Share | None, *batches: list[NewItem]) -> int:
+    assert found is not None
+    return sum(len(batch) for batch in found.taking(iter(batches)))
+
+
+def test_a_folder_that_is_not_there_yet_is_on_the_disk_of_what_is(tmp_path: Path) -> None:
+    here = room.on_disk_of(tmp_path)
+    assert here is not None
+    below = room.on_disk_of(tmp_path / "not" / "yet" / ("n" * 200))
+    assert below is not None
+    assert below.device == here.device == tmp_path.stat().st_dev
+
+
+def test_a_disk_that_does_not_say_has_enough(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.statvfs
+
+    def silent(path: Any) -> os.statvfs_result:
+        return os.statvfs_result((*real(path)[:2], 0, 0, 0, *real(path)[5:]))
+
+    monkeypatch.setattr(os, "statvfs", silent)
+    assert room.on_disk_of(tmp_path) is None
+    assert share(journal, add(journal, tmp_path)) is None
+
+
+@pytest.mark.usefixtures("disk")
+def test_what_does_not_fit_is_not_begun(journal: Journal) -> None:
+    to = Path("/one/a")
+    job = add(journal, to)
+    assert taken(share(journal, job), files(to, 600, 400)) == 2
+    begun = share(journal, job)
+    assert begun is not None
+    batches = begun.taking(iter([files(to, 600), files(to, 401)]))
+    assert len(next(batches)) == 1
+    with pytest.raises(QuotaExceeded, match="1 B more than is free"):
+        next(batches)
+
+
+def test_what_stands_there_already_takes_no_more_room(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 700)
+    assert room.extra_bytes(1000, tmp_path / "file") == 300
+    assert room.extra_bytes(500, tmp_path / "file") == 0
+    assert room.extra_bytes(500, tmp_path / "other") == 500
+    (tmp_path / "link").symlink_to("file")
+    assert room.extra_bytes(500, tmp_path / "link") == 500
+
+
+@pytest.mark.usefixtures("disk")
+def test_several_restores_onto_one_disk_share_it(journal: Journal) -> None:
+    first = add(journal, Path("/one/a"), 300, 400)
+    here, elsewhere = add(journal, Path("/one/b")), add(journal, Path("/two"))
+    with pytest.raises(QuotaExceeded, match="other downloads still need 700 B"):
+        taken(share(journal, here), files(Path("/one/b"), 301))
+    assert taken(share(journal, here), files(Path("/one/b"), 300)) == 1
+    assert taken(share(journal, elsewhere), files(Path("/two"), 1000)) == 1
+    with journal.transaction() as tx:
+        ids = [row["id"] for row in tx.execute("SELECT id FROM items WHERE job_id = ?", (first.id,))]
+        items.set_bytes_done(tx, ids[0], 200)
+    assert taken(share(journal, here), files(Path("/one/b"), 500)) == 1, "what has come is no promise any more"
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_scan_that_is_repeated_does_not_count_its_own_bytes_twice(journal: Journal) -> None:
+    to = Path("/one/a")
+    job = add(journal, to, 900)
+    with journal.transaction() as tx:
+        tx.execute("UPDATE items SET bytes_done = 800")
+    assert taken(share(journal, job), files(to, 900, 900)) == 2
+
+
+def test_a_plan_says_so_and_counts_what_is_queued(bench: Workbench, tmp_path: Path) -> None:
+    bench.storage.mkdir(parents=True)
+    (bench.storage / "small").write_bytes(b"1")
+    with open(bench.storage / "large", "wb") as large:
+        large.truncate(MORE_THAN_THERE_IS)
+    questions = Questions(bench.paths)
+    try:
+        plan = questions.plan_download("local", ["/"], tmp_path / "back")
+        assert plan.lacks_room
+        assert plan.needs_bytes == MORE_THAN_THERE_IS + 1
+        assert not questions.plan_download("local", ["small"], tmp_path / "back").lacks_room
+    finally:
+        questions.close()
+
+
+def test_the_worker_begins_nothing_that_does_not_fit(bench: Workbench, tmp_path: Path) -> None:
+    bench.storage.mkdir(parents=True)
+    (bench.storage / "small").write_bytes(b"1")
+    with open(bench.storage / "large", "wb") as large:
+        large.truncate(MORE_THAN_THERE_IS)
+    job = bench.queue.queue_download("local", ["/"], tmp_path / "back")
+    wait_until(lambda: bench.queue.job(job.id).finished)
+    ended = bench.queue.job(job.id)
+    assert ended.error is not None
+    assert (ended.error.kind, ended.error.code) == ("quota", "ENOSPC")
+    assert sum(ended.counts.values()) == 0
+    assert list((tmp_path / "back").iterdir()) == []
+
+
+def test_kinds_that_take_no_room() -> None:
+    share_of = Share("/x", free_bytes=0, promised_bytes=0)
+    folder = NewItem(name="d", key="d/", local_path="/x/d", kind=ItemKind.DIRECTORY)
+    failed = NewItem(name="f", key="f", local_path="/x/f", size_bytes=9, state=ItemState.FAILED)
+    assert taken(share_of, [folder, failed]) == 2
