@@ -326,6 +326,14 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is free on that disk, and not promised to other downloads; None: it does not say."""
     complete: bool = True
     """False when counting was cut off; the numbers are then at least so many."""
+    skipped_folders: int = 0
+    """Empty folders, where the service keeps none."""
+    left_out: int = 0
+    """Of what stands at the service: things that have no bytes (Drive's own documents, shortcuts)."""
+    left_out_names: tuple[str, ...] = ()
+    """The first few of them."""
+    unknown: bool = False
+    """Nothing could be counted: the service did not answer."""
     found: str = ""
     """Names what was found, for whoever queues this plan: the transfer then looks for nothing again."""
 

@@ -64,9 +64,13 @@ class _Tally(msgspec.Struct):
     links: int = 0
     needs_bytes: int = 0
     special: int = 0
+    empty_folders: int = 0
+    left_out: list[str] = msgspec.field(default_factory=list)
     unreadable: int = 0
     replaced: list[str] = msgspec.field(default_factory=list)
     clashes: list[str] = msgspec.field(default_factory=list)
+    names: set[str] = msgspec.field(default_factory=set)
+    """Of what was counted, as it will be called here."""
 
     def add_file(self, folder: str, size_bytes: int) -> None:
         self.files += 1
@@ -90,6 +94,9 @@ class _Tally(msgspec.Struct):
             skipped_special=self.special,
             links=self.links,
             needs_bytes=self.needs_bytes,
+            skipped_folders=self.empty_folders,
+            left_out=len(self.left_out),
+            left_out_names=tuple(self.left_out[:_NAMES_SHOWN]),
             unreadable=self.unreadable,
             replaces=len(self.replaced),
             replaced_names=tuple(self.replaced[:_NAMES_SHOWN]),
@@ -133,7 +140,7 @@ def upload(
     walked = walk_local(real, cancel=cancel, resolved=True, selection=selection)
     for found in local.spend(entry for batch in walked for entry in batch):
         everything.append(found)
-        _count_local(tally, found)
+        _count_local(tally, found, provider.capabilities.empty_directories)
         if (found.kind is ItemKind.FILE or found.stored) and found.error is None:
             files[prefix + found.name] = found
     remote = _Budget(cancel)
@@ -159,13 +166,15 @@ def upload(
     return msgspec.structs.replace(plan, found=keep(found_all))
 
 
-def _count_local(tally: _Tally, found: Found) -> None:
+def _count_local(tally: _Tally, found: Found, keeps_folders: bool) -> None:
     folder = found.name.rpartition("/")[0]
     if found.error is not None:
         tally.unreadable += 1
     elif found.kind is ItemKind.FILE or found.stored:
         tally.add_file(folder, found.size_bytes)
         tally.links += found.stored
+    elif found.kind is ItemKind.DIRECTORY and not keeps_folders:
+        tally.empty_folders += 1
     elif found.kind is ItemKind.DIRECTORY:
         tally.add_folder(found.name)
     elif found.kind is ItemKind.SYMLINK:
@@ -297,11 +306,12 @@ def download(
     for key, file in _remote(provider, keys, budget, cancel, walk_remote):
         found.append(Finding(source=key, remote=file))
         target = _local_target(root, key, file.key) if folder else root
-        _count_remote(tally, key, file)
-        if stored_links.is_one(file.key):
-            tally.links += 1
-            target = target.with_name(target.name.removesuffix(stored_links.SUFFIX)) if target and links else target
-        if target and os.path.lexists(target):
+        is_link = stored_links.is_one(file.key)
+        if is_link and links and target:
+            target = target.with_name(target.name.removesuffix(stored_links.SUFFIX))
+        counted = _count_remote(tally, key, file, str(target or file.key))
+        tally.links += counted and is_link
+        if counted and target and os.path.lexists(target):
             tally.replaced.append(str(target))
         if target and not file.key.endswith("/"):
             tally.needs_bytes += room.extra_bytes(file.size_bytes, target)
@@ -318,24 +328,34 @@ def delete(
     real = provider.capabilities.real_folders
     for key, file in _remote(provider, keys, budget, cancel, walk_tree):
         found.append(Finding(source=key, remote=file))
-        if real and file.key.endswith("/"):
+        if file.left_out:
+            tally.left_out.append(file.key)
+        elif real and file.key.endswith("/"):
             tally.folders.add(file.key)
         elif real:
-            tally.add_file("", file.size_bytes)
+            _count_remote(tally, "", file, file.key)
         else:
-            _count_remote(tally, key, file)
+            _count_remote(tally, key, file, file.key)
     plan = tally.plan(JobKind.DELETE, instance, instance, complete=not budget.exhausted)
     removes = real and bool(tally.folders)
     plan = msgspec.structs.replace(plan, deletion=provider.deletion, removes_folders=removes)
     return msgspec.structs.replace(plan, found=keep(found)) if plan.complete else plan
 
 
-def _count_remote(tally: _Tally, chosen: str, file: RemoteFile) -> None:
+def _count_remote(tally: _Tally, chosen: str, file: RemoteFile, name_here: str) -> bool:
+    """Whether one more will be moved: what is chosen twice, or becomes the same file here, is counted once."""
+    if name_here in tally.names:
+        return False
+    tally.names.add(name_here)
+    if file.left_out:
+        tally.left_out.append(file.key)
+        return False
     folder, _, name = file.key.rpartition("/")
     if not name:
         tally.add_folder(folder)
     else:
         tally.add_file(folder if chosen.endswith("/") else "", file.size_bytes)
+    return True
 
 
 def _remote(

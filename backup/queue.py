@@ -23,7 +23,7 @@ from backup.download_targets import chosen_target
 from backup.files import private_folder
 from backup.findings import Findings
 from backup.journal import Journal, controls, items, jobs, views, work
-from backup.journal.records import Event, Order
+from backup.journal.records import Event, Order, Planned
 from backup.live_feed import Feed, merge, with_live
 from backup.model import (
     EVERYTHING,
@@ -161,6 +161,9 @@ class Queue:
         title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         place = places.place_of(self._paths, instance)
         variables = environment.travelling(self._paths, instance)
+        if plan is not None and not plan.unknown:
+            planned = Planned(files=plan.files + plan.unreadable, complete=plan.complete)
+            order = msgspec.structs.replace(order, planned=planned)
         if plan is not None and Findings(self._paths).claim(plan.found):
             order = msgspec.structs.replace(order, found=plan.found)
         with self._journal.transaction() as tx:

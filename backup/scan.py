@@ -62,8 +62,8 @@ def batches(entries: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def walk_remote(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterator[RemoteFile]:
     """What a chosen key stands for: the object itself, or with a final '/' everything below that prefix ('/' alone: all
-    there is), the marker that some tools leave for the folder itself included. Raises ProviderError; NotFound when
-    there is nothing."""
+    there is), the marker that some tools leave for the folder itself included, and what stands there without being an
+    object (`left_out` says why). Raises ProviderError; NotFound when there is nothing."""
     if not key.endswith("/"):
         yield _single(provider, key, cancel)
         return
@@ -84,8 +84,9 @@ def walk_tree(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterator
     prefix = "" if key == "/" else key
     anything = False
     for page in _pages(lambda token: provider.scan_tree(prefix, token=token), provider, cancel):
-        anything = anything or bool(page.files or page.prefixes)
+        anything = anything or bool(page.files or page.prefixes or page.left_out)
         yield from page.files
+        yield from page.left_out
         yield from (RemoteFile(key=folder, size_bytes=0) for folder in page.prefixes)
     if not anything:
         raise _nothing_below(provider, key)
@@ -127,9 +128,10 @@ def _is_file(provider: BaseProvider, key: str) -> bool:
 
 
 def walk_prefix(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[RemoteFile]:
-    """Everything below a prefix, page by page, each page retried as the settings say."""
+    """Everything below a prefix, page by page, each page retried as the settings say; what is `left_out` too."""
     for page in _pages(lambda token: provider.scan(prefix, token=token), provider, cancel):
         yield from page.files
+        yield from page.left_out
 
 
 def _pages(scan: Callable[[str | None], Page], provider: BaseProvider, cancel: CancelToken) -> Iterator[Page]:
@@ -154,6 +156,8 @@ class Destination:
         """List at most `limit` objects; more than that leave the rest unknown. Raises ProviderError, Cancelled."""
         for prefix in prefixes:
             for file in walk_prefix(provider, prefix, cancel):
+                if file.left_out:
+                    continue
                 if len(self.keys) >= limit:
                     return
                 self.keys.add(file.key)

@@ -120,7 +120,7 @@ def _onward(page: Page, trail: Trail, content: str) -> Page:
         return page
     if not isinstance(page.next_token, str):
         raise refused("the service's continuation token is not a text", "token")
-    onward = trail.step(page.next_token, brought=bool(page.files or page.prefixes))
+    onward = trail.step(page.next_token, brought=bool(page.files or page.prefixes or page.left_out))
     own = _digest("\0".join(file.key for file in page.files)) if page.files else ""
     if own and own == content:
         raise refused("a listing of the service runs in a circle: the same files come again", "circle")
@@ -146,7 +146,7 @@ def _opened(token: str | None) -> tuple[Trail, str, str | None]:
 
 def _check_page(page: Page, prefix: str, delimiter: str, fold: Callable[[str], str]) -> None:
     asked = fold(prefix)
-    for file in page.files:
+    for file in (*page.files, *page.left_out):
         if not lies_below(file.key, asked, fold):
             raise foreign(file.key, prefix)
         if delimiter and delimiter in fold(file.key)[len(asked) : -len(delimiter)]:

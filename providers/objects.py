@@ -46,6 +46,9 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
     recorded_sha1: str = ""
     """The same for a SHA-1, which other programs leave (rclone's `large_file_sha1`)."""
 
+    left_out: str = ""
+    """Why it cannot be transferred, of what has no bytes of its own (`Page.left_out`); empty for every object."""
+
     def __post_init__(self) -> None:
         """A size that nothing has is refused (Integrity); a time that no calendar has is left out."""
         if self.size_bytes.__class__ is not int or not 0 <= self.size_bytes <= MAX_SIZE_BYTES:
@@ -112,3 +115,5 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[RemoteFile, ...] = ()
     prefixes: tuple[str, ...] = ()
     next_token: str | None = None
+    left_out: tuple[RemoteFile, ...] = ()
+    """What stands there besides, and is no object: it can be neither fetched nor deleted."""

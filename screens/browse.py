@@ -20,7 +20,7 @@ from screens.modals.choose import ChooseInstance
 from screens.modals.confirm import ConfirmScreen
 from screens.modals.confirm_plans import Wanted, delete_question, transfer_question
 from tui.places import LocalPlace, RemotePlace
-from tui.text import count
+from tui.text import count, safe
 from tui.widgets.file_pane import FilePane
 from tui.widgets.frame import ModeScreen
 from tui.widgets.line_table import LineTable
@@ -121,6 +121,10 @@ class BrowseScreen(ModeScreen):
         before = finished if self._finished_jobs is None else self._finished_jobs
         self._finished_jobs = finished
         fresh = [job for job in snapshot.jobs if job.id in finished - before]
+        for job in fresh:
+            if job.error is not None:
+                words = safe(f"{job.title}: {job.error.message}. {job.error.hint}")
+                self.notify(words, severity="error", timeout=30, markup=False)
         place = self.remote.place
         here = place.instance if isinstance(place, RemotePlace) else ""
         if any(job.kind is not JobKind.DOWNLOAD and job.instance == here for job in fresh):

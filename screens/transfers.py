@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from textwrap import wrap
 from typing import ClassVar
 
+import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -27,9 +28,11 @@ from tui.widgets.frame import ModeScreen
 from tui.widgets.item_details import ItemDetails
 from tui.widgets.line_table import LineTable
 from tui.widgets.one_line import Mode
+from tui.widgets.problem import Problem
 
 _WINDOW_ROWS = 200
 _WIDE_CELLS = 120
+_RECENT_S = 24 * 3600.0
 _EMPTY_NOTE = ("No transfers yet.", "2 goes to Browse: u uploads, d downloads what is selected there.")
 
 
@@ -54,13 +57,17 @@ class TransfersScreen(ModeScreen):
     pane = query_one("#transfers", Vertical)
     lower = query_one("#details", Vertical)
     details = query_one(ItemDetails)
+    problem = query_one(Problem)
 
     def __init__(self) -> None:
         super().__init__()
         self._rows = TransferRows()
         self._asked: tuple[int, int] | None = None
+        self._told: set[int] = set()
+        """Jobs whose errors were shown."""
 
     def compose_body(self) -> ComposeResult:
+        yield Problem()
         with Vertical(id="transfers", classes="pane") as pane:
             pane.border_title = "Transfers"
             yield TransferTable(COLUMNS, selectable=True)
@@ -76,8 +83,17 @@ class TransfersScreen(ModeScreen):
     # What the queue says.
 
     def queue_changed(self, snapshot: QueueSnapshot) -> None:
+        self._show_job_errors(snapshot)
         self._take(snapshot, 0)
         self._fetch_what_is_in_view(again=True)
+
+    def _show_job_errors(self, snapshot: QueueSnapshot) -> None:
+        """Why a job is not whole, or not as it was planned: no single transfer can say it."""
+        for job in snapshot.jobs:
+            recent = time.time() - job.created_at < _RECENT_S
+            if job.error is not None and recent and job.id not in self._told and not self.problem.there:
+                self._told.add(job.id)
+                self.problem.show(msgspec.structs.replace(job.error, message=f"{job.title}: {job.error.message}"))
 
     def _take(self, snapshot: QueueSnapshot, offset: int) -> None:
         """The cursor stays on its transfer, wherever that has moved to; at the very top it stays at the top."""
@@ -158,7 +174,10 @@ class TransfersScreen(ModeScreen):
             self._select(self._rows.marked | set(whole))
 
     def action_unmark(self) -> None:
-        self._select(set())
+        if self.problem.there:
+            self.problem.dismiss()
+        else:
+            self._select(set())
 
     def _chosen(self) -> list[ItemView]:
         """What is selected and at hand, or else the transfer under the cursor."""

@@ -93,6 +93,8 @@ class Listing:
         self.order = order
         self.needle = ""
         self.next_token: str | None = None
+        self.left_out = 0
+        """What stands there and is no object of the service."""
         self.entries: list[Entry] = []
         self.view: list[Entry] = []
         self.marked: dict[str, Entry] = {}
@@ -171,6 +173,8 @@ class Listing:
             loaded = f"{len(self.entries):,} loaded of more · ↓ loads"
         if self.needle:
             loaded = f"{len(self.view):,} of {loaded} match"
+        if self.left_out:
+            loaded += f" · {self.left_out:,} left out"
         if not self.marked:
             return loaded
         total = sum(entry.size_bytes for entry in self.marked.values())

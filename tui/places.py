@@ -17,6 +17,8 @@ PAGE_ENTRIES = 1000
 class Load(NamedTuple):
     entries: list[Entry]
     next_token: str | None
+    left_out: int = 0
+    """What stands there besides and is no object."""
 
 
 class Place(Protocol):
@@ -141,4 +143,4 @@ class RemotePlace:
 
     async def load(self, bridge: Bridge, token: str | None) -> Load:
         page = await bridge.questions.list_page(self.instance, self.prefix, token=token, limit=PAGE_ENTRIES)
-        return Load(remote_entries(page, self.folder), page.next_token)
+        return Load(remote_entries(page, self.folder), page.next_token, len(page.left_out))

@@ -16,8 +16,9 @@ from backup.cli.output import Output
 from backup.cli.session import Session
 from backup.model import FailedSince, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, TransferPlan
 from backup.scan import IsAFolder
-from backup.text import clock, count, rate, safe, size, when
+from backup.text import clock, count, listed, rate, safe, size, when
 from backup.worker.presence import WorkerSilent
+from providers.errors import Conflict, Unsupported
 from providers.report import ErrorInfo
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _RESTARTS: Final = 2
 """A worker that leaves so often with the job unfinished finds nothing that it can do: somebody has to help."""
 _ROWS: Final = 8
 _FAILURES_SHOWN: Final = 20
+WITHOUT_BYTES: Final = ("document or shortcut of the service", "documents and shortcuts of the service")
 _PARTICIPLE: Final = {JobKind.UPLOAD: "uploaded", JobKind.DOWNLOAD: "downloaded", JobKind.DELETE: "deleted"}
 
 
@@ -203,6 +205,20 @@ def needs_help(job: JobView, items: list[ItemView]) -> bool:
     return bool(left) and all(item.wait_until is None for item in waiting)
 
 
+def refuse_nothing(plan: TransferPlan) -> None:
+    """Raises Unsupported where all that was chosen is left out: that must not look like a success."""
+    if plan.moves_nothing and plan.kind is JobKind.UPLOAD:
+        raise Unsupported(
+            "symbolic links, sockets, pipes and devices are not stored, and nothing else was chosen",
+            hint="Name the file or folder that a link leads to, or store the link itself with --links store.",
+        )
+    if plan.moves_nothing and plan.left_out:
+        raise Unsupported(
+            "documents and shortcuts of the service have no bytes, and nothing else was chosen",
+            hint="Export or delete them at the service itself.",
+        )
+
+
 def tell_plan(output: Output, plan: TransferPlan) -> None:
     """What is about to happen: how many, how much, where to, what is replaced, what is left out."""
     at_least = "" if plan.complete else "at least "
@@ -221,9 +237,12 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
     for number, what in (
         (plan.skipped_symlinks, "symbolic link"),
         (plan.skipped_special, "special file"),
+        (plan.skipped_folders, "empty folder"),
     ):
         if number:
             output.line(f"leaves out {count(number, what)}")
+    if plan.left_out:
+        output.line(f"leaves out {count(plan.left_out, *WITHOUT_BYTES)}: {listed(plan.left_out_names)}")
     if plan.deletion:
         output.line(f"after that: {plan.deletion.words}")
     if plan.clashes:
@@ -267,7 +286,8 @@ def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
     if job.skipped_symlinks:
         words.append(count(job.skipped_symlinks, "symbolic link") + " left out")
     if job.skipped_special:
-        words.append(count(job.skipped_special, "special file") + " left out")
+        what = ("special file",) if job.kind is JobKind.UPLOAD else WITHOUT_BYTES
+        words.append(count(job.skipped_special, *what) + " left out")
     output.line(f"job {job.id}: " + "; ".join(words))
     kinds = []
     for item in items:
@@ -277,7 +297,8 @@ def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
             "cancelled" if item.state is ItemState.CANCELLED else item.error.kind if item.error else "provider"
         )
     if job.error:
-        diagnostics.explain(f"job {job.id} is not whole", job.error)
+        how = "as it was planned" if job.error.kind == Conflict.kind else "whole"
+        diagnostics.explain(f"job {job.id} is not {how}", job.error)
         kinds.append(job.error.kind)
     if job.held and not kinds:
         diagnostics.explain(f"job {job.id} waits", job.held)

@@ -8,7 +8,7 @@ from typing import Final
 
 from backup.journal.records import Job, NewItem, Order, Place
 from backup.model import FINAL_STATES, ItemState
-from backup.packing import pack, to_bytes, unpack
+from backup.packing import pack, to_bytes, to_name, unpack
 from providers.errors import NotFound
 from providers.report import ErrorInfo
 
@@ -187,6 +187,26 @@ def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float)
     if last:
         tx.executemany("UPDATE items SET last = 1 WHERE job_id = ? AND name = ?", last)
     return added
+
+
+def newest_item(db: Connection) -> int:
+    """The id of the newest item of any job; 0 when there is none."""
+    return int(db.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0])
+
+
+def item_of_name(db: Connection, job_id: int, name: str) -> tuple[int, str] | None:
+    """Id and key of the item that has this name in a job."""
+    row = db.execute("SELECT id, key FROM items WHERE job_id = ? AND name = ?", (job_id, to_bytes(name))).fetchone()
+    return None if row is None else (row["id"], to_name(row["key"]))
+
+
+def files_of(db: Connection, job_id: int) -> int:
+    """How many files a job has, and links and folders that count as one: those that cannot be read."""
+    query = (
+        "SELECT count(*) FROM items WHERE job_id = ? AND (kind = 'file' OR (kind = 'directory' AND state = 'failed')"
+        " OR (kind IN ('symlink', 'other') AND state <> 'skipped'))"
+    )
+    return int(db.execute(query, (job_id,)).fetchone()[0])
 
 
 def pause_scan(tx: Connection, job_id: int, *, paused: bool) -> bool:

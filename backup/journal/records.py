@@ -26,6 +26,13 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     id: int = 0
 
 
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """How many files the plan of a job has found, the unreadable ones too; not `complete`: at least so many."""
+
+    files: int
+    complete: bool = True
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What the user asked for; the scan turns it into items."""
 
@@ -48,6 +55,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     versions still have theirs."""
     found: str = ""
     """Names what its plan has found (`backup.findings`): the scan takes that up instead of looking again."""
+    planned: Planned | None = None
+    """None where it was queued without a plan."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,6 +60,9 @@ def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
     folded: download_targets.FoldedNames | None = None
     for source in job.order.sources:
         for file in walk(source):
+            if file.left_out:
+                yield _left_out(file)
+                continue
             restores = job.order.restores_links and stored_links.is_one(file.key)
             if job.order.exact:
                 yield _item(file, root.name, str(root), restores)
@@ -89,12 +92,19 @@ def delete_items(job: Job, walk: Walk) -> Iterator[NewItem]:
     folders: set[str] = set()
     for source in job.order.sources:
         for file in walk(source):
-            if file.key.endswith("/"):
+            if file.left_out:
+                yield _left_out(file)
+            elif file.key.endswith("/"):
                 folders.add(file.key)
             else:
                 yield _item(file, file.key, "")
     for folder in sorted(folders, key=lambda key: (-key.count("/"), key)):
         yield NewItem(name=folder, key=folder, kind=ItemKind.DIRECTORY, last=True)
+
+
+def _left_out(file: RemoteFile) -> NewItem:
+    why = ErrorInfo(Unsupported.kind, file.left_out)
+    return NewItem(name=file.key, key=file.key, kind=ItemKind.OTHER, state=ItemState.SKIPPED, error=why)
 
 
 def _item(file: RemoteFile, name: str, path: str, restores: bool = False) -> NewItem:

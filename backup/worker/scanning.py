@@ -20,6 +20,7 @@ from backup.journal import JournalFull, jobs, work
 from backup.journal.records import Hold, Job, NewItem
 from backup.model import ItemKind, JobKind
 from backup.worker.crew import Crew
+from backup.worker.differences import Differences
 from backup.worker.new_items import Local, delete_items, download_items, upload_item
 from backup.worker.opening import SharedProvider
 from providers.cancel import CancelToken
@@ -102,8 +103,7 @@ class Scans:
     def _run(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> None:
         refreshed = shared.refreshed
         try:
-            self._scan(job, shared, cancel)
-            self._end(job)
+            self._end(job, self._scan(job, shared, cancel))
         except (Cancelled, JournalFull) as error:
             _LOG.info("scan of job %d stopped: %s", job.id, error)
         except ProviderError as error:
@@ -122,21 +122,20 @@ class Scans:
         with self._lock:
             self._again_at.pop(job.id, None)
 
-    def _scan(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> None:
+    def _scan(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> ErrorInfo | None:
+        """What is otherwise than it was planned."""
         planned = self._planned(job)
         if planned is not None:
             try:
-                self._add(job, self._that_fit(job, planned), cancel)
-                return
+                return self._add(job, self._that_fit(job, planned), cancel)
             except (OSError, ValueError) as error:  # what was added already is left alone
                 _LOG.warning("what was planned for job %d cannot be read: %s", job.id, error)
         if job.order.kind is JobKind.UPLOAD:
-            self._add(job, self._uploads(job, shared, cancel), cancel)
-            return
+            return self._add(job, self._uploads(job, shared, cancel), cancel)
         with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
             walk = scan.walk_remote if job.order.kind is JobKind.DOWNLOAD else scan.walk_tree
             found = _remote_items(job, lambda key: walk(provider, key, cancel))
-            self._add(job, self._that_fit(job, scan.batches(found, scan.BATCH)), cancel)
+            return self._add(job, self._that_fit(job, scan.batches(found, scan.BATCH)), cancel)
 
     def _that_fit(self, job: Job, batches: Iterator[list[NewItem]]) -> Iterator[list[NewItem]]:
         """A restore that has no room on its disk is not begun."""
@@ -158,20 +157,23 @@ class Scans:
         found = self._findings.load(job.order.found, scope)
         return None if found is None else _planned_items(job, found)
 
-    def _add(self, job: Job, batches: Iterable[list[NewItem]], cancel: CancelToken) -> None:
+    def _add(self, job: Job, batches: Iterable[list[NewItem]], cancel: CancelToken) -> ErrorInfo | None:
         now = self._crew.chances.now
+        with self._crew.journal.look() as db:
+            differences = Differences(job, jobs.newest_item(db))
         for batch in batches:
             cancel.check()
 
             def change(tx: Connection, batch: list[NewItem] = batch) -> bool:
                 wanted = jobs.is_scanning(tx, job.id)
                 if wanted:
-                    jobs.add_items(tx, job, batch, now=now())
+                    differences.add(tx, batch, now=now())
                 return wanted
 
             if not self._crew.ledger.run(change):
                 raise Cancelled("the job was cancelled or paused")
             self._crew.wake()
+        return self._crew.ledger.run(differences.error)
 
     # What stands at the destination of an upload
 

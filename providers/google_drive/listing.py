@@ -84,10 +84,17 @@ class Listing:
             walk.ready += self._read_on(walk, limit)
             requests += 1
         told, walk.ready = walk.ready[:limit], walk.ready[limit:]
-        files = [_named(entry) for entry in told if entry.file is not None]
+        named = [_named(entry) for entry in told if entry.file is not None]
+        files = [file for file in named if not file.left_out]
+        left_out = [file for file in named if file.left_out]
         prefixes = [f"{entry.path}{entry.shown}/" for entry in told if entry.file is None]
         more = bool(walk.ready or walk.frames)
-        return Page(files=tuple(files), prefixes=tuple(prefixes), next_token=_text(walk) if more else None)
+        return Page(
+            files=tuple(files),
+            prefixes=tuple(prefixes),
+            next_token=_text(walk) if more else None,
+            left_out=tuple(left_out),
+        )
 
     def _read_on(self, walk: _Walk, limit: int) -> list[_Entry]:
         frame = walk.frames.pop()
@@ -120,6 +127,8 @@ class Listing:
                 yield _Entry(path, name, file_id)
             elif objects.has_bytes(item):
                 yield _Entry(path, name, file_id, objects.remote_file(path + name, item))
+            else:
+                yield _Entry(path, name, file_id, objects.left_out(path + name, item))
 
     def _could_be(self, name: str, file_id: str) -> bool:
         """A prefix may be that of a name as it is shown."""

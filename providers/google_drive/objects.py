@@ -14,6 +14,7 @@ from providers.objects import RemoteFile, size_from_text
 from providers.upload import UploadRequest
 
 FOLDER_TYPE: Final = "application/vnd.google-apps.folder"
+SHORTCUT_TYPE: Final = "application/vnd.google-apps.shortcut"
 GOOGLE_TYPES: Final = "application/vnd.google-apps."
 """What begins so has no bytes: documents of Google's editors, shortcuts, folders."""
 FIELDS: Final = (
@@ -70,6 +71,13 @@ def is_folder(item: Mapping[str, Any]) -> bool:
 
 def has_bytes(item: Mapping[str, Any]) -> bool:
     return not str(item.get("mimeType", "")).startswith(GOOGLE_TYPES)
+
+
+def left_out(key: str, item: Mapping[str, Any]) -> RemoteFile:
+    """A document of Google's own editors, or a shortcut: what is listed of it, and why it is no object."""
+    shortcut = item.get("mimeType") == SHORTCUT_TYPE
+    what = "a shortcut: it has no content of its own" if shortcut else "a document of Google's editors: it has no bytes"
+    return RemoteFile(key=key, size_bytes=0, id=str(item["id"]), left_out=what)
 
 
 def below(folder_ids: Iterable[str]) -> str:

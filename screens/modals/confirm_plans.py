@@ -73,7 +73,12 @@ def _warnings(plan: TransferPlan) -> list[Fact]:
         facts.append(Fact("counting", "cut off: there is more than that, and all of it is taken", Tone.WAITING))
     skipped = [
         count(number, noun)
-        for number, noun in ((plan.skipped_symlinks, "symbolic link"), (plan.skipped_special, "special file"))
+        for number, noun in (
+            (plan.skipped_symlinks, "symbolic link"),
+            (plan.skipped_special, "special file"),
+            (plan.skipped_folders, "empty folder"),
+            (plan.left_out, "document or shortcut of the service"),
+        )
         if number
     ]
     if skipped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from providers.errors import Transient
 from providers.report import ErrorInfo
 from screens.modals.confirm import ConfirmScreen
 from screens.transfers import TransfersScreen
-from tests.tui.standin import StandInService, console, item, screen_text, until
+from tests.tui.standin import StandInService, console, item, job, screen_text, until
 from tui.app import BackupConsole
 from tui.theme import Tone
 from tui.transfer_rows import state_words
@@ -290,3 +291,15 @@ async def test_a_queue_that_cannot_be_read_is_no_empty_one() -> None:
         broken.clear()
         await until(pilot, lambda: "No transfers yet" in screen_text(app))
         assert "no transfers under way" in screen_text(app)
+
+
+async def test_a_job_that_is_not_as_planned_is_shown_until_it_is_dismissed():
+    service = StandInService()
+    error = ErrorInfo("conflict", "3 files planned, 2 found when it began", "Look at what is there now.")
+    service.jobs = [job(7, title="photos", created_at=time.time(), error=error)]
+    app = console(service)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: "photos: 3 files planned, 2 found when it began" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "3 files planned" not in screen_text(app))

@@ -167,6 +167,7 @@ class FilePane(Vertical):
             self.listing = Listing(has_parent=self.place.parent is not None, now=time.time(), order=before.order)
             self.listing.needle = before.needle
         self.listing.add(event.load.entries, event.load.next_token)
+        self.listing.left_out += event.load.left_out
         if event.first:
             self.listing.marked = {each.name: each for each in self.listing.entries if each.name in before.marked}
         cursor = self.listing.index_of(self._land_on) if self._land_on else self.table.cursor

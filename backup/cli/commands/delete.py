@@ -7,7 +7,7 @@ import contextlib
 import click
 
 from backup.cli.arguments import detach_option
-from backup.cli.follow import finish, queueing, tell_plan
+from backup.cli.follow import finish, queueing, refuse_nothing, tell_plan
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
 from providers.errors import Cancelled
@@ -38,6 +38,7 @@ def command(
         with contextlib.closing(session.questions):
             plan = session.questions.plan_delete(name, list(remotes))
         tell_plan(output, plan)
+        refuse_nothing(plan)
         question = "Delete for good?" if plan.deletion and plan.deletion.for_good else "Delete?"
         if not yes and not click.confirm(question, default=False, err=True):
             raise Cancelled("nothing was deleted", hint="Answer y to delete.")

@@ -7,7 +7,7 @@ import contextlib
 import click
 
 from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option, owner_option, restore_links_option
-from backup.cli.follow import finish, queueing, tell_plan
+from backup.cli.follow import finish, queueing, refuse_nothing, tell_plan
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.room import refuse_too_much
@@ -56,6 +56,7 @@ def command(
         with contextlib.closing(session.questions):
             plan = session.questions.plan_download(name, list(remotes), to, links=links)
         tell_plan(output, plan)
+        refuse_nothing(plan)
         if plan.free_bytes is not None:
             refuse_too_much(plan.destination, plan.needs_bytes, plan.free_bytes)
         job = session.service.queue_download(

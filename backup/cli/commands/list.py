@@ -11,9 +11,9 @@ from backup.cli.diagnostics import doing
 from backup.cli.naming import with_folders
 from backup.cli.output import JsonList, Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
-from backup.text import count, safe, size, when
+from backup.text import count, listed, safe, size, when
 from providers.errors import ProviderError
-from providers.objects import Page
+from providers.objects import Page, RemoteFile
 from providers.report import ErrorInfo
 
 _PAGE = 1000
@@ -31,7 +31,8 @@ def command(session: Session, output: Output, prefix: str, provider: str | None,
 
     \b
     JSON: {"provider", "prefix", "files": [{"name", "size", "modified", "etag", "id", "checksums"}, {"folder"}, ...],
-    "truncated", "error"}   (truncated: there is more than --max; error only when it failed midway)
+    "left_out": [{"name", "why"}], "truncated", "error"}
+    (truncated: there is more than --max; error only when it failed midway)
     """
     name = session.default_provider(output, provider)
     prefix = "" if prefix == "/" else prefix
@@ -47,10 +48,13 @@ def _note(output: Output, listing: _Listing, *, more: bool) -> None:
     if listing.holds_folder:
         right = with_folders(click.get_current_context(), {prefix})
         diagnostics.note(f"'{safe(prefix)}' is a folder; to list what is in it and nothing else: {safe(right)}")
+    if listing.left_out:
+        names = listed([file.key for file in listing.left_out])
+        diagnostics.note(f"left out, since they have no bytes of their own: {count(len(listing.left_out))}: {names}")
     if more:
         shown = count(listing.shown, "entry", "entries")
         diagnostics.note(f"stopped after {shown}: there is more. Use --max 0 for all.")
-    elif not listing.shown:
+    elif not listing.shown and not listing.left_out:
         if prefix.endswith("/") and listing.is_file():
             diagnostics.note(f"'{safe(prefix[:-1])}' is a file: name it without the final '/'")
         elif not output.as_json:
@@ -65,6 +69,8 @@ class _Listing:
         self.shown = 0
         self.holds_folder = False
         """The prefix, which has no '/' at its end, is also the name of a folder."""
+        self.left_out: list[RemoteFile] = []
+        """What stands there and is no object."""
         self._questions = session.questions
         self._output = output
         self._name = name
@@ -77,7 +83,8 @@ class _Listing:
         except ProviderError as error:
             self._json.end({"truncated": True, "error": ErrorInfo.of(error)})
             raise
-        self._json.end({"truncated": more})
+        left_out = [{"name": file.key, "why": file.left_out} for file in self.left_out]
+        self._json.end({"left_out": left_out, "truncated": more})
         return more
 
     def _pages(self, delimiter: str, maximum: int) -> bool:
@@ -87,6 +94,7 @@ class _Listing:
             limit = min(_PAGE, left + 1 if maximum else _PAGE)
             page = self._questions.list_page(self._name, self.prefix, delimiter=delimiter, token=token, limit=limit)
             there = len(page.files) + len(page.prefixes)
+            self.left_out += page.left_out
             self._show(page, left if maximum else there)
             if maximum and there > left:
                 return True

@@ -9,11 +9,11 @@ import click
 
 from backup.cli import diagnostics
 from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option, links_option
-from backup.cli.follow import finish, queueing, tell_plan
+from backup.cli.follow import finish, queueing, refuse_nothing, tell_plan
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.model import Conflicts, JobKind, Links, Selection, TransferPlan
-from providers.errors import ProviderError, Unsupported
+from providers.errors import ProviderError
 
 
 @click.command("upload")
@@ -52,17 +52,9 @@ def command(
     with queueing(f"upload to {name}"):
         plan = _plan(session, name, sources, to, conflicts, selection, detach)
         tell_plan(output, plan)
-        _refuse_nothing(plan)
+        refuse_nothing(plan)
         job = session.service.queue_upload(name, sources, to, conflicts=conflicts, selection=selection, plan=plan)
     return finish(session, output, job, plan, detach=detach)
-
-
-def _refuse_nothing(plan: TransferPlan) -> None:
-    if plan.moves_nothing:
-        raise Unsupported(
-            "symbolic links, sockets, pipes and devices are not stored, and nothing else was chosen",
-            hint="Name the file or folder that a link leads to, or store the link itself with --links store.",
-        )
 
 
 def _plan(
@@ -83,5 +75,5 @@ def _plan(
             diagnostics.warn(f"{name} does not answer now ({error.message}); the transfer waits until it does")
             return TransferPlan(
                 kind=JobKind.UPLOAD, instance=name, destination=f"{name}:{to}", files=0, folders=0, size_bytes=0,
-                complete=False,
+                complete=False, unknown=True,
             )  # fmt: skip

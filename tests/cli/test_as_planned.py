@@ -1,0 +1,167 @@
+"""The end says whether what was done is what was planned, and the exit code too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup.cli.diagnostics import ExitCode
+from backup.paths import Paths
+from backup.queue import Queue
+from backup.service import Service
+from tests.cli.conftest import Cli, s3_instance, write_config
+from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
+from tests.servers.drive_server import DriveServer
+from tests.servers.fault_proxy import FaultProxy
+from tests.servers.faults import Fault, Reply
+from tests.servers.s3_requests import list_objects
+from tests.servers.s3_server import S3Server
+
+
+@pytest.fixture(autouse=True)
+def _worker_stopped(paths: Paths) -> Iterator[None]:
+    yield
+    queue = Queue(paths)
+    assert queue.stop_worker()
+    queue.close()
+
+
+def listed_twice(reply: Reply) -> Reply:
+    """The first object of a listing stands in it twice."""
+    begin, end = reply.body.find(b"<Contents>"), reply.body.find(b"</Contents>") + len(b"</Contents>")
+    return reply.holding(reply.body[:end] + reply.body[begin:end] + reply.body[end:]) if begin >= 0 else reply
+
+
+@pytest.fixture
+def repeating(paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None) -> str:
+    """A server whose listings name the first object twice."""
+    bucket = rclone_s3.new_bucket()
+    for name in ("d/a", "d/b"):
+        rclone_s3.put(bucket, name, b"content")
+    write_config(paths, s3=s3_instance(rclone_s3, bucket, port=rclone_proxy.port))
+    rclone_proxy.fault(Fault.rewrite(listed_twice), list_objects(), times=None)
+    return bucket
+
+
+@pytest.mark.parametrize("verb", ["download", "delete"])
+def test_a_key_that_is_listed_twice_is_said_to_be(cli: Cli, repeating: str, tmp_path: Path, verb: str):
+    arguments = ["--to", str(tmp_path / "back")] if verb == "download" else ["--yes"]
+    done = cli(verb, "d/", *arguments)
+    assert done.code == ExitCode.CONFLICT, (done.out, done.err)
+    assert "is not as it was planned" in done.err
+    assert "1 name listed more than once, and taken once: d/a" in done.err
+    if verb == "download":
+        assert sorted(path.name for path in (tmp_path / "back/d").iterdir()) == ["a", "b"]
+        document = cli("download", "d/", "--to", str(tmp_path / "again"), "--json")
+        assert document.code == ExitCode.CONFLICT
+        assert "listed more than once" in document.json()["job"]["error"]["message"]
+
+
+def test_what_was_chosen_twice_is_done_once_as_planned(cli: Cli, paths: Paths, tmp_path: Path):
+    (paths.local_storage / "d").mkdir(parents=True)
+    (paths.local_storage / "d" / "a").write_bytes(b"1")
+    down = cli("download", "/", "d/", "--to", str(tmp_path / "back"))
+    assert down.code == 0, down.err
+    assert "download 1 file" in down.out
+    gone = cli("delete", "--yes", "d/a", "d/", "d/a")
+    assert gone.code == 0, gone.err
+    assert "delete 1 file" in gone.out
+
+
+def test_two_objects_that_would_be_one_file_are_not_taken_for_one(cli: Cli, paths: Paths, tmp_path: Path):
+    for name in ("x/f", "b/x/f"):
+        (paths.local_storage / name).parent.mkdir(parents=True, exist_ok=True)
+        (paths.local_storage / name).write_bytes(name.encode())
+    down = cli("download", "/", "b/x/", "--to", str(tmp_path / "back"))
+    assert down.code == ExitCode.CONFLICT
+    assert "'x/f' and 'b/x/f'" in down.err or "'b/x/f' and 'x/f'" in down.err
+
+
+@pytest.mark.parametrize(("planned", "there"), [(3, 2), (2, 3)])
+@pytest.mark.parametrize("verb", ["upload", "download", "delete"])
+def test_what_came_or_went_since_the_plan_is_said(
+    cli: Cli, paths: Paths, tmp_path: Path, verb: str, planned: int, there: int, monkeypatch: pytest.MonkeyPatch
+):
+    """What the plan found is lost, as after an hour, so that the scan looks again."""
+    source = tmp_path / "d" if verb == "upload" else paths.local_storage / "d"
+    source.mkdir(parents=True)
+    for number in range(planned):
+        (source / str(number)).write_bytes(b"1")
+    queue_of = {"upload": "queue_upload", "download": "queue_download", "delete": "queue_delete"}[verb]
+    real: Any = getattr(Service, queue_of)
+
+    def meanwhile(self: Service, *args: Any, **more: Any) -> Any:
+        for file in paths.plans_dir.iterdir():
+            file.unlink()
+        for number in range(max(planned, there)):
+            if number >= there:
+                (source / str(number)).unlink()
+            else:
+                (source / str(number)).write_bytes(b"1")
+        return real(self, *args, **more)
+
+    monkeypatch.setattr(Service, queue_of, meanwhile)
+    arguments = {
+        "upload": [str(source)], "download": ["d/", "--to", str(tmp_path / "back")], "delete": ["d/", "--yes"]
+    }[verb]  # fmt: skip
+    done = cli(verb, *arguments, "--json")
+    assert done.code == ExitCode.CONFLICT, (done.out, done.err)
+    assert f"{planned} files planned, {there} found when it began" in done.err
+    assert f"{planned} files planned" in done.json()["job"]["error"]["message"]
+
+
+def test_documents_and_shortcuts_of_drive_are_counted_as_left_out(cli: Cli, paths: Paths, tmp_path: Path):
+    with DriveServer() as server:
+        folder = server.store.folder("Backups/d")
+        for name, kind in (("sheet", "spreadsheet"), ("link", "shortcut")):
+            server.store.create(
+                {"name": name, "parents": [folder], "mimeType": f"application/vnd.google-apps.{kind}"}, b""
+            )
+        server.store.create({"name": "file", "parents": [folder]}, b"content")
+        only = server.store.folder("Backups/only")
+        server.store.create({"name": "doc", "parents": [only], "mimeType": "application/vnd.google-apps.document"}, b"")
+        drive = {
+            "container": "Backups", "endpoint_url": server.url, "client_id": CLIENT_ID, "enabled": True,
+            "client_secret": CLIENT_SECRET, "refresh_token": REFRESH_TOKEN, "max_retries": 0, "timeout": 10,
+        }  # fmt: skip
+        write_config(paths, google_drive=drive)
+        listed = cli("list", "d/", "--json")
+        assert [file["name"] for file in listed.json()["files"]] == ["d/file"]
+        assert {one["name"] for one in listed.json()["left_out"]} == {"d/sheet", "d/link"}
+        assert "left out, since they have no bytes of their own: 2: " in listed.err
+        down = cli("download", "d/", "--to", str(tmp_path))
+        assert down.code == 0, down.err
+        assert "download 1 file" in down.out
+        assert "leaves out 2 documents and shortcuts of the service: " in down.out
+        assert "downloaded 1 item (7 B), verified; 2 documents and shortcuts of the service left out" in down.out
+        nothing = cli("download", "only/", "--to", str(tmp_path))
+        assert nothing.code == ExitCode.UNSUPPORTED
+        assert "have no bytes, and nothing else was chosen" in nothing.err
+        gone = cli("delete", "d/", "--yes", "--json")
+        assert gone.json()["plan"]["left_out"] == 2
+        assert gone.json()["job"]["skipped_special"] == 2
+
+
+def test_an_interrupted_scan_is_no_difference(paths: Paths, tmp_path: Path):
+    from backup.journal import Journal, jobs
+    from backup.journal.records import NewItem, Order, Place, Planned
+    from backup.model import JobKind
+    from backup.worker.differences import Differences
+
+    paths.state_dir.mkdir(parents=True)
+    items = [NewItem(name=name, key=name) for name in ("d/a", "d/b", "d/c")]
+    with Journal(paths.journal_file) as journal, journal.transaction() as tx:
+        place = Place(instance="local", type="local", container="/srv", settings="{}")
+        order = Order(kind=JobKind.DELETE, sources=("d/",), planned=Planned(files=3))
+        job = jobs.job(tx, jobs.add_job(tx, order, place, title="d", destination="", now=1.0))
+        Differences(job, 0).add(tx, items[:2], now=1.0)
+        again = Differences(job, jobs.newest_item(tx))
+        again.add(tx, items, now=2.0)
+        assert again.error(tx) is None
+        again.add(tx, items[2:], now=2.0)
+        error = again.error(tx)
+    assert error is not None
+    assert "1 name listed more than once, and taken once: d/c" in error.message
