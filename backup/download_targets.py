@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from providers import beneath as walk
-from providers.errors import Conflict, InvalidName
+from providers.errors import Conflict, InvalidName, ProviderError
 
 _ESCAPES: Final = frozenset({"", ".", ".."})
 
@@ -76,8 +76,8 @@ class FoldedNames:
     """Names that a disk cannot tell apart (macOS, Windows, some network disks). On a disk that tells all apart, no two
     fold."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folds = folds_names(folder)
+    def __init__(self, folder: Path, beneath: Path | None = None) -> None:
+        self._folds = folds_names(folder, beneath) if beneath else folds_names(folder)
         self._seen: dict[str, str] = {}
 
     def twin(self, name: str) -> str | None:
@@ -88,12 +88,25 @@ class FoldedNames:
         return first if first != name else None
 
 
-def folds_names(folder: Path) -> bool:
-    """Whether the disk that holds `folder` takes some different names for the same file. Found out by trying."""
+def folds_names(folder: Path, beneath: Path | None = None) -> bool:
+    """Whether the disk that holds `folder`, which is made, takes some different names for the same file. Found out by
+    trying; below `beneath` no symlink is followed."""
+    probe = f".hsb-name-É-{secrets.token_hex(4)}x"
+    twins = (probe.swapcase(), unicodedata.normalize("NFD", probe))
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".hsb-name-É-") as probe:
-            path = Path(probe.name)
-            twins = (path.with_name(path.name.swapcase()), path.with_name(unicodedata.normalize("NFD", path.name)))
-            return any(os.path.lexists(twin) for twin in twins)
-    except OSError:
+        with walk.folder(folder, beneath, make=True) as at:
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=at))
+            try:
+                return any(_is_there(twin, at) for twin in twins)
+            finally:
+                os.unlink(probe, dir_fd=at)
+    except (OSError, ProviderError):
         return False  # then nothing can be written there either, and each item says why
+
+
+def _is_there(name: str, at: int) -> bool:
+    try:
+        os.stat(name, dir_fd=at, follow_symlinks=False)
+    except OSError:
+        return False
+    return True

@@ -79,7 +79,7 @@ class Source:
         An mtime can be put back; a ctime cannot, but it changes with modes and links too. Where nothing else has
         changed the file is read a second time, and decides.
         """
-        if self._is_another() or (not self.unchanged and self._reads_otherwise(sha256, cancel)) or self._is_another():
+        if self._is_another() or (not self.unchanged and (self._reads_otherwise(sha256, cancel) or self._is_another())):
             raise Integrity(
                 f"{self.path}: the file changed while it was read", hint="Send it again once nothing writes to it."
             )

@@ -75,7 +75,12 @@ def run_upload(
     """
     refuse_encryption(provider.settings.encryption_enabled)
     with opened_link(path, beneath or path.parent) if link else opened(path, beneath=beneath) as file:
-        measure(provider, file, cancel)
+        try:
+            measure(provider, file, cancel)
+        except Integrity:
+            if checkpoint:
+                intent.abandon(provider, checkpoint, cancel)
+            raise
         moved = Progress(progress, file.identity.size_bytes)
         upload = _Upload(provider, file, key, moved, cancel, checkpoint, on_wait, on_verify)
         upload.only_if_absent = only_if_absent

@@ -68,7 +68,7 @@ def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
                 yield _item(file, root.name, str(root), restores)
                 continue
             if folded is None:
-                folded = download_targets.FoldedNames(_made(root))
+                folded = download_targets.FoldedNames(root, Path("/") if job.order.resolved else None)
             try:
                 name = download_targets.local_name(file.key, source)
                 twin = folded.twin(name.removesuffix("/"))
@@ -110,11 +110,3 @@ def _left_out(file: RemoteFile) -> NewItem:
 def _item(file: RemoteFile, name: str, path: str, restores: bool = False) -> NewItem:
     kind = ItemKind.DIRECTORY if file.key.endswith("/") else ItemKind.SYMLINK if restores else ItemKind.FILE
     return NewItem(name=name, key=file.key, local_path=path, kind=kind, size_bytes=file.size_bytes)
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return folder  # each item tells
-    return folder

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from backup import local_files, scan
+from backup.download_targets import folds_names
 from backup.journal import Journal, items, jobs
 from backup.journal.checkpoints import commit_alone
 from backup.journal.records import Ending, NewItem, Order, Outcome, Place
@@ -251,6 +252,15 @@ def test_nor_where_the_chosen_folder_itself_became_a_link(
     outcome = fetched(journal, store, tree.parent, swap, resolved=True)
     assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
     assert not (tmp_path / "secret" / "docs").exists()
+
+
+def test_not_even_the_look_at_what_the_disk_can_name_follows_a_new_link(tree: Path, tmp_path: Path) -> None:
+    replaced(tree, lambda path: path.symlink_to(tmp_path / "secret"))()
+    before = (tmp_path / "secret").stat().st_mtime_ns
+    assert not folds_names(tree, Path("/"))
+    assert (tmp_path / "secret").stat().st_mtime_ns == before
+    assert not folds_names(tree.parent / "new", Path("/"))
+    assert list((tree.parent / "new").iterdir()) == []
 
 
 @pytest.mark.parametrize("moment", ["chunk", "read"])

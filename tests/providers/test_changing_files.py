@@ -198,6 +198,25 @@ def test_a_file_without_end_is_bounded_by_what_goes_in_one_request(
     assert not store.objects
 
 
+def test_what_was_begun_of_a_file_that_then_has_no_end_is_given_up(
+    store: MemoryStore, tmp_path: Path, lies: Callable[[Path, int], None]
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(4 * PART))
+    checkpoint, cancel = KeptCheckpoint(SavedUpload), CancelToken()
+    store.trouble = lambda call, about: cancel.cancel() if (call, about) == ("sent", 1) else None
+    with pytest.raises(Cancelled):
+        run_upload(connect(store), path, "k", cancel=cancel, checkpoint=checkpoint)
+    assert store.sessions
+    lies(path, 0)
+    provider = connect(store)
+    provider.can = msgspec.structs.replace(provider.can, single_put_bytes=1000)
+    with pytest.raises(Integrity):
+        run_upload(provider, path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert not store.sessions
+    assert checkpoint.load() is None
+
+
 @pytest.fixture
 def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """Reads that never come back (a network file system that is gone), until the test ends."""
