@@ -255,6 +255,9 @@ class RangeReader(ABC):
     total_bytes: int | None = None
     """How long the whole object is, as the service tells it with the bytes: known from the first chunk on, of an empty
     object at the end. None where it is not told. `providers/reading.py` compares it."""
+    takes_whole: bool = False
+    """Of a server that answers with the whole object where a range was asked for: take the range out of it, however
+    much comes before. Without that, such an answer is Unsupported with the code NO_RANGE."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[bytes]: ...

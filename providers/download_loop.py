@@ -20,7 +20,7 @@ from providers.capabilities import Proof
 from providers.digests import AT_ONCE_BYTES, AheadHasher, Hasher, HasherAtOnce, LocalDigests
 from providers.download import DownloadCheckpoint, DownloadResult, SavedDownload
 from providers.encryption import refuse_encryption
-from providers.errors import Integrity, ProviderError
+from providers.errors import NO_RANGE, Integrity, ProviderError, Unsupported
 from providers.landing import Landing, remove_leftover
 from providers.objects import RemoteFile
 from providers.os_errors import from_os_error
@@ -144,7 +144,13 @@ class _Download:
         temp = saved.temp_name
         fd = landing.open_temporary(temp, saved.size_bytes, fresh=not saved.done and not landing.has(temp))
         try:
-            local = self._fetch(fd, remote, saved, report)
+            try:
+                local = self._fetch(fd, remote, saved, report)
+            except Unsupported as error:
+                if error.code != NO_RANGE or self._count(saved) == 1:
+                    raise
+                saved = self._in_one_stream(saved)
+                local = self._fetch(fd, remote, saved, report)
             if on_verify:
                 on_verify()
             rung = self._prove(remote, saved, local)
@@ -247,6 +253,14 @@ class _Download:
             return remote.part_size_bytes
         return wanted
 
+    def _in_one_stream(self, saved: SavedDownload) -> SavedDownload:
+        """For a server that ignores ranges: the whole object as its one part."""
+        _LOG.info("%s is fetched in one stream: the server ignores ranges", self._key)
+        whole = msgspec.structs.replace(saved, part_size_bytes=saved.size_bytes, done=())
+        if self._checkpoint:
+            self._checkpoint.save(whole)
+        return whole
+
     # The bytes
 
     @staticmethod
@@ -289,24 +303,20 @@ class _Download:
                 raise
 
     def _hasher(self, fd: int, remote: RemoteFile, saved: SavedDownload, stop: CancelToken) -> Hasher:
-        """With just the digests that prove this object."""
-        count = self._count(saved)
+        """With just the digests that prove this object, over the service's own parts if it comes as one."""
+        count, size = self._count(saved), saved.size_bytes
         parts, whole = self._digests(remote)
-        if count == 1 and saved.size_bytes <= AT_ONCE_BYTES:
-            return HasherAtOnce(fd, saved.size_bytes, parts, stop, whole_algorithms=whole)
-        return AheadHasher(
-            fd,
-            [self._size(saved, index) for index in range(count)],
-            parts,
-            stop,
-            lead_parts=count,
-            whole_algorithms=whole,
-            wait_for_part=lambda index: self._await_part(index, stop),
-        )
+        step = (parts and count == 1 and remote.part_size_bytes) or saved.part_size_bytes
+        sizes = [min(step, size - offset) for offset in range(0, size, step)] or [0]
+        if len(sizes) == 1 and size <= AT_ONCE_BYTES:
+            return HasherAtOnce(fd, size, parts, stop, whole_algorithms=whole)
 
-    def _await_part(self, index: int, stop: CancelToken) -> None:
-        while not self._done[index].wait(0.2):
-            stop.check()
+        def wait(index: int) -> None:
+            while not self._done[min(index, count - 1)].wait(0.2):
+                stop.check()
+
+        lead = len(sizes)
+        return AheadHasher(fd, sizes, parts, stop, lead_parts=lead, whole_algorithms=whole, wait_for_part=wait)
 
     def _fetch_parts(
         self, fd: int, remote: RemoteFile, saved: SavedDownload, missing: list[int], report: Progress, stop: CancelToken
@@ -322,7 +332,7 @@ class _Download:
     ) -> None:
         """One range; a connection that breaks is taken up at the byte where it broke."""
         start, size = index * saved.part_size_bytes, self._size(saved, index)
-        position = 0
+        position, alone = 0, self._count(saved) == 1
 
         def take(chunk: bytes) -> None:
             nonlocal position
@@ -332,7 +342,8 @@ class _Download:
 
         def read_on() -> None:
             if position < size or not size:
-                reading.read(self._provider, remote, start + position, size - position, stop, take)
+                at = start + position
+                reading.read(self._provider, remote, at, size - position, stop, take, takes_whole=alone)
 
         self._provider.retry.run(read_on, stop, on_wait=self._on_wait)
         if position != size:

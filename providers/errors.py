@@ -22,6 +22,8 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Final
 
+NO_RANGE: Final = "no_range"
+"""`code` of the Unsupported that means: a part of an object cannot be read for itself."""
 LONGEST_WAIT_S: Final = 3600.0
 """No service is believed to need a longer pause than that at once; one that does asks again."""
 

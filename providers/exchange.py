@@ -12,6 +12,7 @@ from providers import http1
 from providers.connection import Call, Calls, Connection, Pool
 from providers.errors import Transient
 from providers.http1 import Response
+from providers.http_errors import forced_encoding
 from providers.upload import PartBody
 
 _LOG: Final = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def ask(
     a request that reads, or is `repeatable` and was written whole, goes out once more over a new one. A server may
     hang up at any moment between two requests (RFC 9112, 9.3.1), which is no failure of the request.
     """
-    sent = {"host": pool.authority, **headers}
+    sent = {"host": pool.authority, "accept-encoding": "identity", **headers}
     if method in _WITH_BODY:
         sent.setdefault("content-length", str(len(body)))
     if pool.proxy and pool.proxy.authorization and not pool.secure:
@@ -146,6 +147,9 @@ class Answer:
                     raise Transient("the answer is longer than any that was expected")
         finally:
             self.close()
+        changed = forced_encoding(self.headers, self._pool.authority) if found else None
+        if changed:
+            raise changed
         return bytes(found)
 
     def interrupt(self) -> None:

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from providers.errors import InvalidConfiguration, ProviderError, Transient, believable_wait_s
+from providers.errors import InvalidConfiguration, ProviderError, Transient, Unsupported, believable_wait_s
 from providers.http_head import BrokenReplyError
 
+_COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
 _NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
 
 
@@ -64,6 +65,23 @@ def connection_failure(
             code="CONNECTION",
         )
     return Transient(f"the connection to {at} broke: {error or type(error).__name__}", code="CONNECTION")
+
+
+def forced_encoding(headers: Mapping[str, str], at: str) -> ProviderError | None:
+    """The error of an answer that came compressed although every request refuses that; None where it did not.
+
+    An object may carry such a header as its own metadata: then it fits in all other ways, and this is no error.
+    """
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding not in _COMPRESSED:
+        return None
+    return Unsupported(
+        f"{at}: the answer is compressed ({coding}), which was not asked for: something in between changes what the "
+        "service sends",
+        hint="Look for a proxy or CDN in front of the service that compresses (gzip), and switch that off for it, or "
+        "use the service's own address.",
+        code="content_encoding",
+    )
 
 
 def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:

@@ -9,8 +9,9 @@ from typing import Final
 
 from providers.base import RangeReader
 from providers.connection import Calls
-from providers.errors import Integrity, Transient, Unsupported
+from providers.errors import NO_RANGE, Integrity, Transient, Unsupported
 from providers.exchange import Answer
+from providers.http_errors import forced_encoding
 
 FIRST_BYTE: Final = "bytes=0-0"
 """The Range that asks how long an object is: the total stands in the answer."""
@@ -61,6 +62,10 @@ def unknown_size(key: str) -> Unsupported:
     )
 
 
+def no_range(key: str) -> Unsupported:
+    return Unsupported(f"{key}: what answers there cannot send part of an object (Range)", code=NO_RANGE)
+
+
 class HttpRange(RangeReader):
     """What the readers of all services share. The request goes out when iteration begins, so that it too can be
     interrupted."""
@@ -71,31 +76,56 @@ class HttpRange(RangeReader):
         self._size = size_bytes
         self._calls = Calls()
         self._answer: Answer | None = None
+        self._is_whole = False
+        """The answer is the whole object and no range of it."""
 
     def _content(self, answer: Answer) -> Iterator[bytes]:
         """The body, just as long as was asked for: Integrity when it is longer, Transient when it breaks off."""
-        left = self._size
+        try:
+            yield from self._asked_for(answer)
+        except (Integrity, Unsupported) as error:
+            raise forced_encoding(answer.headers, self._key) or error from error
+
+    def _asked_for(self, answer: Answer) -> Iterator[bytes]:
+        skip, left = (self._offset if self._is_whole else 0), self._size
         for chunk in answer.chunks():
-            left -= len(chunk)
+            wanted = chunk[skip:]
+            skip -= len(chunk) - len(wanted)
+            left -= len(wanted)
+            if left < 0 and self._size and self._is_whole and not self.takes_whole and self.total_bytes is None:
+                raise no_range(self._key)  # the answer did not say how long it is
+            if left < 0 and self._is_whole and self.total_bytes is not None:
+                yield wanted[:left]
+                return
             if left < 0:
                 raise Integrity(f"{self._key}: the service sends more than was asked for")
-            yield chunk
+            if wanted:
+                yield wanted
         if left:
-            raise Transient(f"{self._key}: the answer broke off {left} bytes too early", code="TRUNCATED")
+            early = Transient(f"{self._key}: the answer broke off {left} bytes too early", code="TRUNCATED")
+            raise forced_encoding(answer.headers, self._key) or early
 
     def _check_range(self, answer: Answer) -> None:
         """That what comes is what was asked for, byte by byte; servers exist that say 200 where 206 is meant, ignore
         Range, or count otherwise. Afterwards `total_bytes` is what the answer says of the whole."""
-        if answer.status == 206 or "content-range" in answer.headers:
-            self._check_positions(answer)
-            return
+        try:
+            if answer.status == 206 or "content-range" in answer.headers:
+                self._check_positions(answer)
+            else:
+                self._check_whole(answer)
+        except (Integrity, Unsupported) as error:
+            raise forced_encoding(answer.headers, self._key) or error from error
+
+    def _check_whole(self, answer: Answer) -> None:
+        """Of an answer that is the whole object, whatever was asked for."""
         length = content_length(answer.headers)
-        if self._size and (self._offset or (length or 0) > self._size):
-            raise Unsupported("what answers there cannot send part of an object (Range)")
-        if length is not None and length != self._size:
-            expected = self._offset + self._size
-            raise Integrity(f"{self._key}: the answer holds {length} bytes of the object, and {expected} were expected")
         self.total_bytes = length
+        self._is_whole = True
+        end = self._offset + self._size
+        if self._size and not self.takes_whole and (self._offset or (length or 0) > end):
+            raise no_range(self._key)
+        if self._size and length is not None and length < end:
+            raise Integrity(f"{self._key}: the answer holds {length} bytes of the object, and {end} were expected")
 
     def _check_positions(self, answer: Answer) -> None:
         told, length = content_range(answer.headers), content_length(answer.headers)

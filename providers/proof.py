@@ -90,7 +90,7 @@ def read_digest(
 
     def read_on() -> None:
         if position < remote.size_bytes or not remote.size_bytes:
-            reading.read(provider, remote, position, remote.size_bytes - position, cancel, take)
+            reading.read(provider, remote, position, remote.size_bytes - position, cancel, take, takes_whole=True)
 
     provider.retry.run(read_on, cancel)
     return digest.hexdigest()

@@ -20,13 +20,19 @@ def read(
     size_bytes: int,
     cancel: CancelToken,
     take: Callable[[bytes], None],
+    *,
+    takes_whole: bool = False,
 ) -> None:
     """Give the bytes [offset, offset + size_bytes) of `remote` to `take`, as they arrive. One try.
+
+    `takes_whole` is for reading in one stream: a server that ignores ranges begins again from the first byte after a
+    break, and what was there already is passed over.
 
     An empty object is asked for too, and has to come back empty. Raises ProviderError: Integrity when the service says
     with the bytes that the object is not as long as it was when it was looked at.
     """
     reader = provider.read_range(remote.key, offset, size_bytes, etag=remote.etag)
+    reader.takes_whole = takes_whole
     try:
         with cancel.calling(reader.interrupt):
             for chunk in reader:
