@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from sqlite3 import Connection
 from typing import Final
 
-from backup.journal import Journal, work
+from backup.journal import work
 from backup.paths import Paths
+from backup.worker.handshake import open_journal
 from providers.context import active_key
 from providers.errors import ProviderError
 
@@ -86,7 +87,7 @@ class CallsOnDisk:
     Counts that cannot be written down are lost, and nothing else."""
 
     def __init__(self, paths: Paths) -> None:
-        self._path = paths.journal_file
+        self._paths = paths
         self._counts = CallCounts()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -115,7 +116,7 @@ class CallsOnDisk:
                 return
             later.cancel()
             try:
-                with Journal(self._path) as journal, journal.transaction(quiet=True) as tx:
+                with open_journal(self._paths)[0] as journal, journal.transaction(quiet=True) as tx:
                     self._counts.write(tx, time.time())
             except ProviderError as error:
                 _LOG.warning("counts of requests cannot be kept: %s", error)

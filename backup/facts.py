@@ -9,6 +9,7 @@ from typing import Any, Final
 from backup.journal import Journal
 from backup.packing import pack, unpack
 from backup.paths import Paths
+from backup.worker.handshake import open_journal
 from providers.errors import ProviderError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ class FactsOnDisk:
     """
 
     def __init__(self, paths: Paths, journal: Journal | None = None) -> None:
-        self._path = paths.journal_file
+        self._paths = paths
         self._journal = journal
 
     def recall(self, key: str) -> dict[str, Any] | None:
@@ -42,4 +43,4 @@ class FactsOnDisk:
             _LOG.warning("a fact cannot be kept: %s", error)
 
     def _open(self) -> AbstractContextManager[Journal]:
-        return nullcontext(self._journal) if self._journal else Journal(self._path)
+        return nullcontext(self._journal) if self._journal else open_journal(self._paths)[0]

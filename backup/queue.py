@@ -20,7 +20,6 @@ import msgspec
 from backup import config, environment, instances, local_files, places, scan
 from backup.credentials import opening
 from backup.download_targets import chosen_target
-from backup.files import private_folder
 from backup.findings import Findings
 from backup.journal import Journal, controls, items, jobs, views, work
 from backup.journal.records import Event, Order, Planned
@@ -39,7 +38,7 @@ from backup.model import (
 )
 from backup.paths import Paths
 from backup.rpc import Client, ConnectionLost, TimedOut
-from backup.worker import presence, start
+from backup.worker import handshake, presence, start
 from backup.worker.live import LiveState
 from backup.worker.presence import WorkerSilent
 from providers.attributes import Restoring, current_umask
@@ -66,8 +65,10 @@ class Queue:
 
     @cached_property
     def _journal(self) -> Journal:
-        private_folder(self._paths.state_dir)
-        return Journal(self._paths.journal_file)
+        journal, parked = handshake.open_journal(self._paths)
+        if parked:
+            self._start_worker(journal)
+        return journal
 
     def close(self) -> None:
         """Close the journal and the connection to the worker, which goes on."""
@@ -97,7 +98,7 @@ class Queue:
             if not os.path.lexists(source):
                 raise NotFound(f"{source}: there is no such file or folder")
         names = [scan.top_name(source) for source in sources]
-        _refuse_twins(names)
+        scan.refuse_twins(names)
         prefix = scan.upload_prefix(to)
         real = tuple(map(local_files.resolved, sources))
         order = Order(
@@ -120,7 +121,7 @@ class Queue:
         self._refuse_unusable(instance, JobKind.DOWNLOAD)
         target, folder = chosen_target(to, keys)
         names = [key.rstrip("/").rpartition("/")[2] for key in keys]
-        _refuse_twins(names)
+        scan.refuse_twins(names)
         real = os.path.realpath(target) if folder else local_files.resolved(str(target))
         order = Order(
             kind=JobKind.DOWNLOAD,
@@ -297,10 +298,14 @@ class Queue:
 
     def ensure_worker(self) -> bool:
         """`Service.ensure_worker`. The worker is given what opens the vault, where this process has it."""
-        with self._journal.look() as db:
+        return self._start_worker(self._journal)
+
+    def _start_worker(self, journal: Journal) -> bool:
+        with journal.look() as db:
             needed = work.has_work(db)
         if not needed:
             return self._worker_alive()
+        handshake.is_serving(self._paths)  # one that makes way hands over what opens the vault
         key = opening.handover(self._paths)
         start.ensure(self._paths, (*self._worker_arguments, *(["--await-key"] if key else [])))
         self._hand_over(key)
@@ -310,7 +315,7 @@ class Queue:
         """What the user wants is recorded: that nobody carries it out yet is no failure of that, and told beside it."""
         self.trouble = None
         try:
-            if opening.handover(self._paths) or not start.is_serving(self._paths):
+            if opening.handover(self._paths) or not handshake.is_serving(self._paths):
                 self.ensure_worker()
         except WorkerSilent as error:
             _LOG.warning("%s", error)
@@ -343,13 +348,7 @@ class Queue:
     def stop_worker(self, *, timeout_s: float = 10.0) -> bool:
         """Have the worker park what is under way and end; True once none runs."""
         self._ask("stop")
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            with presence.lock_if_free(self._paths) as free:
-                if free:
-                    return True
-            time.sleep(0.02)
-        return False
+        return presence.wait_until_gone(self._paths, timeout_s)
 
     def _worker_alive(self) -> bool:
         return self._ask("status") is not None
@@ -396,11 +395,3 @@ class Queue:
             if running:
                 with self._journal.transaction() as tx:
                     items.requeue_running(tx, now=time.time())
-
-
-def _refuse_twins(names: list[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise InvalidName(f"two of the chosen have the same name: '{name}'", hint="Queue them one after the other.")
-        seen.add(name)

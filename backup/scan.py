@@ -166,3 +166,12 @@ class Destination:
     def has(self, key: str) -> bool | None:
         """None: not known (yet)."""
         return True if key in self.keys else False if self.complete else None
+
+
+def refuse_twins(names: list[str]) -> None:
+    """Raises InvalidName when two of the chosen would get the same name."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InvalidName(f"two of the chosen have the same name: '{name}'", hint="Queue them one after the other.")
+        seen.add(name)

@@ -14,7 +14,9 @@ import threading
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
+from backup import __version__
 from backup.journal import former_places
 from backup.journal.migrations import MIGRATIONS as MIGRATIONS
 from backup.model import TRANSITIONS
@@ -158,8 +160,9 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, .
         version = _version(connection)
         if version > len(migrations):
             raise InvalidConfiguration(
-                f"{path}: written by a newer version of this program (journal version {version})",
-                hint="Install that version again, or move the file away.",
+                f"{path}: written by a newer version of this program (journal version {version}; this is version "
+                f"{__version__}, which knows journals up to {len(migrations)})",
+                hint="Use that version (another checkout, or git pull), or move the file away.",
             )
         for script in migrations[version:]:
             for statement in statements(script):
@@ -169,6 +172,17 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, .
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def is_older(path: Path) -> bool:
+    """Whether an older version of the program wrote the file; opening it would bring it to this one."""
+    try:
+        if not path.exists() or not path.stat().st_size:
+            return False
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            return 0 < _version(connection) < len(MIGRATIONS)
+    except (OSError, sqlite3.Error):
+        return False  # whoever opens it says why
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import Final
 
-from backup import logs
+from backup import build, logs
 from backup.calls import CallCounts
 from backup.facts import FactsOnDisk
 from backup.files import private_folder
@@ -23,7 +23,7 @@ from backup.hardening import harden_process
 from backup.journal import Journal, JournalFull, items, jobs, work
 from backup.paths import Paths
 from backup.transfer import Chances
-from backup.worker import presence, start
+from backup.worker import handshake, presence
 from backup.worker.crew import Crew
 from backup.worker.drain import Drain
 from backup.worker.ledger import Ledger
@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     private_folder(paths.state_dir)
     harden_process()
     logs.set_up(paths, "worker", verbose=options.verbose)
+    build.current()
     _detach()
     lock = os.open(paths.worker_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _take(lock, paths):
@@ -115,7 +116,7 @@ def _take(lock: int, paths: Paths) -> bool:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if start.is_serving(paths):
+            if handshake.is_serving(paths):
                 return False
             if time.monotonic() > deadline:
                 _LOG.error("another worker holds the lock, and answers nothing")

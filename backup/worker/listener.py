@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
+from backup import build
 from backup.credentials import opening
+from backup.journal.migrations import MIGRATIONS
 from backup.paths import Paths
 from backup.rpc import Call, Handler, Server, sockets
 from backup.store_model import StoreBackend
@@ -34,6 +36,10 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Instances with transfers under way."""
     unlocked: bool = False
     """Whether it has what opens the vault."""
+    build: str = ""
+    journal_version: int = 0
+    replaced: bool = False
+    """Its files are others by now: it makes way for another one. Looked at when it is woken."""
 
 
 class _Bandwidth(msgspec.Struct):
@@ -135,7 +141,7 @@ class Listener:
 
     def _on_wake(self, call: Call) -> WorkerStatus:
         self._wake.set()
-        return self._status(call)
+        return msgspec.structs.replace(self._status(call), replaced=build.replaced())
 
     def _status(self, call: Call) -> WorkerStatus:
         return WorkerStatus(
@@ -144,6 +150,8 @@ class Listener:
             leaving=self._drain.leaving,
             busy=tuple(self._drain.lanes_busy()),
             unlocked=opening.is_open(self._paths),
+            build=build.current().id,
+            journal_version=len(MIGRATIONS),
         )
 
     def _subscribe(self, call: Call) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -17,6 +18,7 @@ from backup.files import private_folder
 from backup.paths import Paths
 from providers.errors import ProviderError
 
+_POLL_S: Final = 0.02
 _NOTE_BYTES: Final = 64
 """Of the lock file: written whole as the worker begins, so that it can be changed on a full disk."""
 
@@ -58,6 +60,18 @@ def lock_if_free(paths: Paths) -> Iterator[bool]:
         yield _taken(lock)
     finally:
         os.close(lock)
+
+
+def wait_until_gone(paths: Paths, timeout_s: float) -> bool:
+    """Whether no worker runs any more within `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        with lock_if_free(paths) as free:
+            if free:
+                return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_S)
 
 
 def look(paths: Paths) -> Presence:

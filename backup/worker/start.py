@@ -15,43 +15,31 @@ from backup.environment import without_passwords
 from backup.files import private_folder
 from backup.journal import Journal, work
 from backup.paths import Paths
-from backup.rpc import Client, ConnectionLost, TimedOut
 from backup.terminal import UTF8_OPTIONS
-from backup.worker import logind, presence
+from backup.worker import handshake, logind, presence
 from backup.worker.presence import WorkerSilent
 from providers.os_errors import from_os_error
 
-_ANSWER_S: Final = 2.0
 _START_S: Final = 15.0
 _POLL_S: Final = 0.02
-
-
-def is_serving(paths: Paths) -> bool:
-    """Whether a worker answers that is not about to leave; it then looks into the journal."""
-    try:
-        with Client.connect(paths.worker_socket, timeout_s=_ANSWER_S) as client:
-            answer = client.call("wake", timeout_s=_ANSWER_S)
-    except (ConnectionLost, TimedOut):
-        return False
-    return isinstance(answer, dict) and not answer.get("leaving", True)
 
 
 def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _START_S) -> None:
     """Have a worker run that has seen everything that is in the journal now.
 
-    Where the one at work is about to leave, a new one waits for its lock. Raises WorkerSilent when the one at work does
-    not answer, or none came to life.
+    Where the one at work is about to leave, or has to make way, a new one waits for its lock. Raises WorkerSilent when
+    the one at work does not answer, or none came to life.
     """
     deadline = time.monotonic() + timeout_s
     process: subprocess.Popen[bytes] | None = None
-    while not is_serving(paths):
+    while not handshake.is_serving(paths):
         silent = presence.trouble(paths)
         if silent is not None:
             raise silent
         if process is None:
             process = _launch(paths, arguments)
         elif process.poll() == 0:
-            if not _left_behind(paths):
+            if not left_behind(paths):
                 return  # it was quick, and has left already
             process = None
         elif process.returncode is not None:
@@ -64,7 +52,8 @@ def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _S
         time.sleep(_POLL_S)
 
 
-def _left_behind(paths: Paths) -> bool:
+def left_behind(paths: Paths) -> bool:
+    """Whether there is something that a worker could do."""
     with Journal(paths.journal_file) as journal, journal.look() as db:
         return work.is_busy(db)
 

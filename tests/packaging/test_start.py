@@ -80,7 +80,7 @@ def start(
 
 def test_a_made_environment_is_just_used(checkout: Path):
     done = start(checkout / "backup-venv", "list", "a b")
-    assert (done.returncode, done.stdout) == (0, "ran -P -m backup list a b\n")
+    assert (done.returncode, done.stdout) == (0, "ran -X utf8 -P -m backup list a b\n")
 
 
 def test_a_second_start_adds_less_than_100_ms(checkout: Path):
@@ -100,7 +100,7 @@ def test_it_runs_through_links_and_from_another_folder(checkout: Path, tmp_path:
     (tmp_path / "bin" / "one").symlink_to("../a folder/backup-venv")
     (tmp_path / "two").symlink_to(tmp_path / "bin" / "one")
     done = start(tmp_path / "two", "status", cwd=Path("/"))
-    assert (done.returncode, done.stdout) == (0, "ran -P -m backup status\n")
+    assert (done.returncode, done.stdout) == (0, "ran -X utf8 -P -m backup status\n")
 
 
 def tools_without_python(tmp_path: Path) -> Path:
@@ -162,7 +162,7 @@ def test_an_interrupted_installation_is_begun_anew(checkout: Path, tmp_path: Pat
     assert f"--require-hashes -r {checkout}/requirements.lock" in calls
     log.unlink()
     assert start(checkout / "backup-venv", "--version", path=str(tools)).returncode == 0
-    assert log.read_text() == "venv -P -m backup --version\n"
+    assert log.read_text() == "venv -X utf8 -P -m backup --version\n"
 
 
 def test_a_failed_installation_is_not_taken_for_a_whole_one(checkout: Path, tmp_path: Path):
@@ -199,7 +199,7 @@ def as_somebody_else(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_what_the_owner_has_made_everybody_can_start(shared: Path):
     shared.chmod(0o555)
-    assert as_somebody_else(shared).stdout == "ran -P -m backup status\n"
+    assert as_somebody_else(shared).stdout == "ran -X utf8 -P -m backup status\n"
 
 
 def test_a_python_that_this_user_cannot_reach_is_named_with_the_cure(shared: Path):
@@ -262,3 +262,107 @@ def test_of_two_first_starts_one_installs(checkout: Path, tmp_path: Path):
     both = [subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(timeout=60) for process in both] == [0, 0]
     assert log.read_text().count("-m venv --clear") == 1
+
+
+class Pythons:
+    """Stand-ins for the system's Python and those of the environments: what was called, one line each."""
+
+    def __init__(self, checkout: Path, tmp_path: Path) -> None:
+        self.checkout = checkout
+        self.log = tmp_path / "calls"
+        self.log.touch()
+        tools = tmp_path / "stand-ins"
+        tools.mkdir()
+        self.path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+        inner = tmp_path / "inner"
+        inner.write_text(
+            f'#!/bin/sh\necho "$0 $*" >>"{self.log}"\n[ ! -f "{tmp_path}/fail" ] || case $* in *park) exit 1 ;; esac\n'
+        )
+        inner.chmod(0o755)
+        self.fail = tmp_path / "fail"
+        fake_python(
+            tools,
+            f"""echo "system $*" >>"{self.log}"
+case $1$2 in
+    -mvenv) mkdir -p "$4/bin" && cp "{inner}" "$4/bin/python" && printf '#!%s/bin/python\\n' "$4" >"$4/bin/tool" \\
+        && echo "command = $4" >"$4/pyvenv.cfg" ;;
+    -c*made,*) shift; exec "{sys.executable}" -c "$@" ;;
+    -c*realpath*) echo "$0" ;;
+esac""",
+        )
+        shutil.copy(inner, checkout / ".venv" / "bin" / "python")
+
+    def start(self) -> subprocess.CompletedProcess[str]:
+        return start(self.checkout / "backup-venv", "status", path=self.path)
+
+    def calls(self) -> list[str]:
+        found = self.log.read_text().replace(str(self.checkout), "HERE").splitlines()
+        self.log.write_text("")
+        return found
+
+
+@pytest.fixture
+def pythons(checkout: Path, tmp_path: Path) -> Pythons:
+    return Pythons(checkout, tmp_path)
+
+
+def test_a_changed_lock_goes_into_a_new_folder_that_takes_the_old_one_s_place(checkout: Path, pythons: Pythons):
+    (checkout / ".venv" / "mark").touch()
+    (checkout / "requirements.lock").write_text("click==8.3.0\n")
+    done = pythons.start()
+    assert done.returncode == 0, done.stderr
+    calls = pythons.calls()
+    made = next(at for at, call in enumerate(calls) if "-m venv --clear HERE/.venv.new" in call)
+    parked = calls.index("HERE/.venv.new/bin/python -X utf8 -P -m backup.worker.park")
+    assert made < parked < calls.index("HERE/.venv/bin/python -X utf8 -P -m backup.worker.park --go-on")
+    assert any(call.startswith("HERE/.venv.new/bin/python -m pip install") for call in calls[made:parked])
+    assert not any(call.startswith("HERE/.venv/bin/python") for call in calls[:parked])
+    assert calls[-1] == "HERE/.venv/bin/python -X utf8 -P -m backup status"
+    assert sorted(path.name for path in checkout.iterdir() if path.name.startswith(".venv")) == [".venv", ".venv.lock"]
+    assert not (checkout / ".venv" / "mark").exists()
+    assert (checkout / ".venv" / "bin" / "tool").read_text() == f"#!{checkout}/.venv/bin/python\n"
+    assert (checkout / ".venv" / "pyvenv.cfg").read_text() == f"command = {checkout}/.venv\n"
+    assert pythons.start().returncode == 0
+    assert pythons.calls() == ["HERE/.venv/bin/python -X utf8 -P -m backup status"]
+
+
+def test_a_worker_that_does_not_leave_keeps_its_environment(checkout: Path, pythons: Pythons):
+    (checkout / ".venv" / "mark").touch()
+    (checkout / "requirements.lock").write_text("click==8.3.0\n")
+    pythons.fail.touch()
+    done = pythons.start()
+    assert done.returncode == 1
+    assert "nothing was switched" in done.stderr
+    assert (checkout / ".venv" / "mark").exists()
+    pythons.calls()
+    pythons.fail.unlink()
+    assert pythons.start().returncode == 0
+    assert not any("pip install" in call for call in pythons.calls())  # what was made is used
+    assert not (checkout / ".venv" / "mark").exists()
+
+
+@pytest.mark.parametrize("moment", ["while it is made", "before the switch", "between the two renames", "after it"])
+def test_killed_in_the_midst_of_a_switch_the_next_start_goes_on(checkout: Path, pythons: Pythons, moment: str):
+    (checkout / "requirements.lock").write_text("click==8.3.0\n")
+    (checkout / ".venv" / "mark").touch()
+    assert pythons.start().returncode == 0
+    new, venv = checkout / ".venv.new", checkout / ".venv"
+    venv.rename(new)
+    (checkout / ".venv.old").mkdir()
+    (checkout / ".venv.old" / "mark").touch()
+    if moment in ("while it is made", "before the switch"):
+        (checkout / ".venv.old").rename(venv)
+        (venv / "bin").mkdir()
+        shutil.copy(new / "bin" / "python", venv / "bin")
+        (venv / ".outdated").touch()
+    if moment == "while it is made":
+        (new / ".installed").unlink()
+    if moment == "after it":
+        new.rename(venv)
+    pythons.calls()
+    assert pythons.start().returncode == 0
+    calls = pythons.calls()
+    assert calls[-1] == "HERE/.venv/bin/python -X utf8 -P -m backup status"
+    assert any("pip install" in call for call in calls) == (moment == "while it is made")
+    assert not (venv / "mark").exists()
+    assert not new.exists()

@@ -1,0 +1,200 @@
+"""Two builds of the program over one state folder: a worker makes way where its files were replaced, or where the
+journal becomes newer; otherwise they work together."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup import build
+from backup.credentials import opening
+from backup.journal import Journal, schema
+from backup.journal.migrations import MIGRATIONS
+from backup.model import ItemState
+from backup.paths import Paths
+from backup.queue import Queue
+from backup.worker import handshake
+from providers.errors import InvalidConfiguration
+from tests.backup.queue_support import Workbench, wait_until
+from tests.cli.conftest import ROOT
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Another checkout of the same program."""
+    folder = tmp_path / "checkout"
+    for package in ("backup", "providers"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture
+def bench(paths: Paths) -> Iterator[Workbench]:
+    opened = Workbench(paths, linger_s=60)
+    yield opened
+    opened.close()
+
+
+def begin_worker(bench: Workbench, checkout: Path) -> int:
+    """A worker of that checkout, at work; its pid."""
+    bench.paths.state_dir.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    command = [sys.executable, "-P", "-m", "backup.worker", "--linger", "60"]
+    worker = subprocess.Popen(command, env=environment, cwd="/", stdin=subprocess.DEVNULL, start_new_session=True)
+    threading.Thread(target=worker.wait, daemon=True).start()
+    return int(wait_until(lambda: bench.pid() or 0))
+
+
+def upload(bench: Workbench, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    job = bench.finish(bench.queue.queue_upload("local", [tmp_path / "file"]))
+    assert job.counts[ItemState.DONE] == 1
+
+
+def test_two_checkouts_of_one_build_or_of_two_work_together(bench: Workbench, checkout: Path, tmp_path: Path) -> None:
+    (checkout / "backup" / "another.py").write_text('"""Another build."""\n')
+    pid = begin_worker(bench, checkout)
+    status = bench.queue.worker_status()
+    assert status is not None
+    assert status["build"] not in ("", build.current().id)
+    upload(bench, tmp_path)
+    assert bench.pid() == pid
+
+
+def test_a_worker_whose_files_were_replaced_makes_way(bench: Workbench, checkout: Path, tmp_path: Path) -> None:
+    pid = begin_worker(bench, checkout)
+    for file in (checkout / "backup").rglob("*.py"):
+        os.utime(file, (1, 1))  # touched is not replaced
+    assert handshake.is_serving(bench.paths)
+    (checkout / "backup" / "text.py").write_text("raise ImportError('of another build')\n")
+    upload(bench, tmp_path)
+    assert bench.pid() not in (None, pid)
+    status = bench.queue.worker_status()
+    assert status is not None
+    assert status["build"] == build.current().id
+    assert "makes way" not in bench.log()  # told by who asked, not by it
+    assert bench.log().count("at work") == 2
+
+
+def test_a_worker_whose_checkout_is_gone_makes_way(bench: Workbench, checkout: Path, tmp_path: Path) -> None:
+    pid = begin_worker(bench, checkout)
+    shutil.rmtree(checkout)
+    upload(bench, tmp_path)
+    assert bench.pid() != pid
+
+
+def test_a_worker_of_an_older_journal_is_parked_before_the_journal_is_brought_up(
+    bench: Workbench, checkout: Path, tmp_path: Path
+) -> None:
+    """The other checkout knows one script less; its program then refuses the journal by name."""
+    migrations = checkout / "backup" / "journal" / "migrations.py"
+    migrations.write_text(migrations.read_text() + "\nMIGRATIONS = MIGRATIONS[:-1]\n")
+    begin_worker(bench, checkout)
+    pid = bench.pid()
+    wait_until(lambda: version(bench.paths.journal_file) == len(MIGRATIONS) - 1)
+    upload(bench, tmp_path)
+    assert version(bench.paths.journal_file) == len(MIGRATIONS)
+    assert bench.pid() != pid
+    refused = subprocess.run(
+        [sys.executable, "-P", "-m", "backup", "transfers", "list"], cwd="/", timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": str(checkout)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert refused.returncode == 3
+    assert f"written by a newer version of this program (journal version {len(MIGRATIONS)}" in refused.stderr
+    assert bench.pid() != pid
+
+
+def version(path: Path) -> int:
+    if not path.exists():
+        return 0
+    db = sqlite3.connect(path)
+    try:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+    finally:
+        db.close()
+
+
+def test_a_worker_of_the_version_before_the_handshake_makes_way(
+    bench: Workbench, checkout: Path, tmp_path: Path
+) -> None:
+    """It tells neither build nor journal."""
+    listener = checkout / "backup" / "worker" / "listener.py"
+    text = listener.read_text()
+    for line in ("            build=build.current().id,\n", "            journal_version=len(MIGRATIONS),\n"):
+        assert line in text
+        text = text.replace(line, "")
+    listener.write_text(text)
+    pid = begin_worker(bench, checkout)
+    upload(bench, tmp_path)
+    assert bench.pid() != pid
+
+
+def test_a_worker_that_is_broken_makes_way(bench: Workbench, checkout: Path, tmp_path: Path) -> None:
+    """What it needs it cannot load any more: neither "wake" nor "stop" get an answer."""
+    listener = checkout / "backup" / "worker" / "listener.py"
+    text = listener.read_text().replace('"wake": self._on_wake,', '"wake": lambda call: 1 / 0,')
+    listener.write_text(text.replace('"stop": self._stop,', '"stop": lambda call: 1 / 0,'))
+    pid = begin_worker(bench, checkout)
+    upload(bench, tmp_path)
+    assert bench.pid() != pid
+
+
+def test_the_build_is_of_the_files_and_not_of_their_place(checkout: Path) -> None:
+    def told() -> str:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", "from backup import build; print(build.current().id)"],
+            cwd="/", env={**os.environ, "PYTHONPATH": str(checkout)}, capture_output=True, text=True, check=True,
+            timeout=30,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    assert told() == build.current().id
+    (checkout / "providers" / "proof.py").write_text("")
+    assert told() != build.current().id
+
+
+def test_parking_for_a_change_of_the_environment(bench: Workbench, tmp_path: Path) -> None:
+    park = [sys.executable, "-P", "-m", "backup.worker.park"]
+    (tmp_path / "file").write_bytes(b"content")
+    bench.finish(bench.queue.queue_upload("local", [tmp_path / "file"]))
+    assert bench.pid()
+    assert subprocess.run(park, cwd=ROOT, timeout=30, check=False).returncode == 0
+    assert bench.pid() is None
+    assert subprocess.run([*park, "--go-on"], cwd=ROOT, timeout=30, check=False).returncode == 0
+    assert bench.pid() is None  # nothing to do
+
+
+def test_an_older_program_refuses_a_newer_journal_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    Journal(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(InvalidConfiguration, match=rf"newer version .*journal version {len(MIGRATIONS) + 1}"):
+        Journal(path)
+    assert path.read_bytes() == before
+    assert not schema.is_older(path)
+
+
+def test_what_opens_the_vault_is_taken_over(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+    monkeypatch.setattr(opening, "accept", lambda paths, key: taken.append(key.reveal()))
+    asked: list[str] = []
+
+    class Client:
+        def call(self, method: str, *, timeout_s: float) -> object:
+            asked.append(method)
+            return {"key": "of the vault"} if method == "handover" else None
+
+    handshake._stop(bench.paths, Client())  # type: ignore[arg-type]
+    assert (asked, taken) == (["handover", "stop"], ["of the vault"])
+    Queue(bench.paths).close()
