@@ -141,6 +141,11 @@ def when(timestamp_s: float | None) -> str:
         return "-"
 
 
+def until(timestamp_s: float) -> str:
+    """'until 14:32': no wait is longer than an hour."""
+    return f"until {when(timestamp_s)[-5:]}"
+
+
 def count(number: int, one: str = "", many: str = "") -> str:
     """'1,000', '1 file', '1,000 files'."""
     return f"{number:,} {one if number == 1 else many or one + 's'}" if one else f"{number:,}"

@@ -19,6 +19,7 @@ from backup.credentials import CredentialStoreError
 from backup.journal import Journal, JournalFull, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Ending, Item, Job, Outcome
+from backup.journal.work import LONGEST_WAIT_S
 from backup.model import Conflicts, ItemKind, JobKind
 from providers import beneath as walk
 from providers import download_loop, upload_loop
@@ -48,6 +49,10 @@ MAX_FAILURES: Final = 10
 """Attempts, each with the provider's own retries, before an item is given up; with the waits below about 1.5 hours."""
 _FIRST_WAIT_S: Final = 10.0
 _LONGEST_WAIT_S: Final = 900.0
+_SHORTEST_ASKED_S: Final = 1.0
+"""A service that wants less is not waited for, or it could be asked for ever without a pause."""
+PATIENCE_S: Final = 60.0
+"""A longer wait that a service asks for is kept in the journal, and holds no connection."""
 _MTIME_TOLERANCE_S: Final = 0.001
 """S3 tools keep mtime as text with at least milliseconds."""
 
@@ -355,6 +360,9 @@ def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
     failed.
     """
     info = ErrorInfo.of(error)
+    if asked_for(error):  # that is no failure, however often
+        until = chances.now() + backoff_s(item.failures, error, chances)
+        return Outcome(item_id=item.id, ending=Ending.WAITING, error=info, wait_until=until)
     if isinstance(error, (Cancelled, JournalFull)):
         return Outcome(item_id=item.id, ending=Ending.STOPPED)
     if waits_for_credentials(error):
@@ -374,11 +382,18 @@ def waits_for_credentials(error: ProviderError) -> bool:
 
 
 def backoff_s(failures: int, error: ProviderError, chances: Chances) -> float:
-    """Between half and all of 10 s * 2**failures, at most 15 minutes; what the service asked for, when it did."""
-    if error.retry_after_s is not None:
-        return error.retry_after_s
+    """Between half and all of 10 s * 2**failures, at most 15 minutes; what the service asked for, when it did, but at
+    most an hour."""
+    if asked_for(error):
+        return min(error.retry_after_s or 0.0, LONGEST_WAIT_S)
     longest = min(_FIRST_WAIT_S * 2.0**failures, _LONGEST_WAIT_S)
     return chances.uniform(longest / 2, longest)
+
+
+def asked_for(error: ProviderError) -> bool:
+    """Whether the service wants us to wait for a while that it named."""
+    asked_s = error.retry_after_s
+    return error.retryable and asked_s is not None and asked_s >= _SHORTEST_ASKED_S  # NaN is not
 
 
 def unforeseen(error: Exception) -> ErrorInfo:

@@ -61,6 +61,7 @@ class BaseProvider(ABC):
         self.retry = RetryPolicy(
             self.settings.max_retries,
             self.settings.retry_delay,
+            patience_s=self.context.patience_s,
             sleep=self.context.sleep,
             uniform=self.context.uniform,
         )

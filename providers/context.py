@@ -69,6 +69,8 @@ class ProviderContext:
     now: Callable[[], float] = time.time
     sleep: Sleep = cancellable_sleep
     uniform: Callable[[float, float], float] = random.uniform
+    patience_s: float | None = None
+    """Whoever can wait elsewhere than in a call gets the error of a service that asks for more; None: waits here."""
     limiter: Limiter | None = None
     """Shared by all transfers of an instance; a provider without one makes its own from `max_bandwidth`."""
     cancel: CancelToken = field(default_factory=CancelToken)

@@ -23,7 +23,8 @@ class RetryPolicy:
 
     Before retry n (from 0) it waits a random time between 0 and `retry_delay_s` * 2**n, at most 60 s ("full jitter":
     AWS Architecture Blog, Exponential Backoff And Jitter). When the service named a time (Retry-After), it waits just
-    that, at most 15 minutes. Errors that are not `retryable` pass at once.
+    that, at most 15 minutes; with `patience_s`, an error that asks for more passes at once. So do errors that are not
+    `retryable`.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class RetryPolicy:
         max_retries: int = 3,
         retry_delay_s: float = 1.0,
         *,
+        patience_s: float | None = None,
         sleep: Sleep = cancellable_sleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.max_retries = max_retries
         self.retry_delay_s = retry_delay_s
+        self._patience_s = patience_s
         self._sleep = sleep
         self._uniform = uniform
 
@@ -44,6 +47,10 @@ class RetryPolicy:
         if error.retry_after_s is not None:
             return min(error.retry_after_s, MAX_RETRY_AFTER_S)
         return self._uniform(0.0, min(self.retry_delay_s * 2**attempt, MAX_DELAY_S))
+
+    def _asks_too_much(self, error: ProviderError) -> bool:
+        asked_s = error.retry_after_s
+        return self._patience_s is not None and asked_s is not None and asked_s > self._patience_s
 
     def run(
         self,
@@ -65,7 +72,7 @@ class RetryPolicy:
                     return call()
             except ProviderError as error:
                 cancel.check()
-                if attempt >= self.max_retries or not worth_repeating(error):
+                if attempt >= self.max_retries or not worth_repeating(error) or self._asks_too_much(error):
                     raise
                 delay = self.delay_s(attempt, error)
                 _LOG.info("retry %d of %d in %.2f s: %s", attempt + 1, self.max_retries, delay, error)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
 from backup.model import ItemKind, ItemState, ItemView, JobKind, QueueSnapshot
+from backup.text import until as until_words
 from providers.capabilities import Proof
 from providers.report import ErrorInfo
 from tui.text import clock, count, done_of, duration, rate, safe, size
@@ -168,7 +168,7 @@ def state_words(item: ItemView) -> tuple[str, Tone]:
 def _waiting(item: ItemView) -> str:
     if item.error is not None and (need := _NEEDS.get(item.error.code)) and needs_store(item.error):
         return _joined(*need, _kept(item))
-    until = "" if item.wait_until is None else f"until {datetime.fromtimestamp(item.wait_until).astimezone():%H:%M:%S}"
+    until = "" if item.wait_until is None else until_words(item.wait_until)
     times = f"attempt {item.attempts + 1}" if item.attempts else ""
     return _joined(until or "waiting", _reason(item.error), times, _kept(item))
 

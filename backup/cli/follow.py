@@ -16,7 +16,7 @@ from backup.cli.output import Output
 from backup.cli.session import Session
 from backup.model import FailedSince, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, TransferPlan
 from backup.scan import IsAFolder
-from backup.text import clock, count, listed, rate, safe, size, when
+from backup.text import clock, count, listed, rate, safe, size, until, when
 from backup.worker.presence import WorkerSilent
 from providers.errors import Conflict, Unsupported
 from providers.report import ErrorInfo
@@ -368,7 +368,8 @@ class _Live:
 
 def _words(item: ItemView) -> str:
     if item.state is not ItemState.RUNNING:
-        return f"{item.state.value}: {safe(item.error.message)}" if item.error else item.state.value
+        state = f"waiting {until(item.wait_until)}" if item.wait_until else item.state.value
+        return f"{state}: {safe(item.error.message)}" if item.error else state
     if item.verifying:
         return "verifying"
     if item.kind is not ItemKind.FILE or item.job_kind is JobKind.DELETE:

@@ -19,6 +19,8 @@ Calls = Mapping[int, Mapping[tuple[str, str], int]]
 """Requests by the item that they were sent for (0: none), and then by instance and kind."""
 CLEANUPS_AT_ONCE: Final = 16
 """So many of one instance are tried at the same time."""
+LONGEST_WAIT_S: Final = 3600.0
+"""Of one wait, whatever a service asks for: after it comes one try."""
 MAX_CLEANUPS: Final = 8
 """Tries to remove what a cancelled item left, before it is left to the next worker."""
 
@@ -44,6 +46,23 @@ def wake_due(tx: Connection, *, now: float) -> int:
         " WHERE state = 'waiting' AND wait_until <= ?",
         (now, now),
     ).rowcount
+
+
+def move_waits(tx: Connection, step_s: float) -> None:
+    """The clock was set: what waits does so for as long as before."""
+    tx.execute("UPDATE items SET wait_until = wait_until + ? WHERE state = 'waiting' AND wait_until > 0", (step_s,))
+    tx.execute("UPDATE holds SET until = until + ?", (step_s,))
+    tx.execute("UPDATE cleanups SET wait_until = wait_until + ? WHERE wait_until > 0", (step_s,))
+
+
+def clamp_waits(tx: Connection, *, now: float) -> None:
+    """Whatever was written down: nothing waits longer than the longest wait. No moment at all (NaN) is now."""
+    latest = now + LONGEST_WAIT_S
+    tx.execute(
+        "UPDATE items SET wait_until = ?1 WHERE state = 'waiting' AND (wait_until > ?1 OR wait_until < 0)", (latest,)
+    )
+    tx.execute("UPDATE holds SET until = ?1 WHERE until > ?1 OR until < 0", (latest,))
+    tx.execute("UPDATE cleanups SET wait_until = ?1 WHERE wait_until > ?1", (latest,))
 
 
 def next_due(db: Connection) -> float | None:

@@ -24,6 +24,7 @@ from backup.journal import Journal, JournalFull, items, jobs, work
 from backup.paths import Paths
 from backup.transfer import Chances
 from backup.worker import handshake, presence
+from backup.worker.clock import WorkerClock
 from backup.worker.crew import Crew
 from backup.worker.drain import Drain
 from backup.worker.ledger import Ledger
@@ -127,10 +128,12 @@ def _take(lock: int, paths: Paths) -> bool:
 def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int:
     """With the lock held: everything from the first look into the journal to the farewell."""
     journal = Journal(paths.journal_file)
-    now = time.time()
+    clock = WorkerClock()
+    now = clock.now()
     with journal.transaction() as tx:
         work.arrive(tx)
         died = items.requeue_running(tx, now=now)
+        work.clamp_waits(tx, now=now)
         work.release(tx, now=now)
         planned = {job.order.found for job in jobs.unscanned(tx)}
     Findings(paths).drop_others(planned)
@@ -154,7 +157,8 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
         facts=FactsOnDisk(paths, journal),
         calls=calls,
         wake=woken.set,
-        chances=Chances(),
+        clock=clock,
+        chances=Chances(now=clock.now, clock=clock.elapsed_s),
     )
     drain = Drain(crew, woken, linger_s=linger_s)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,6 +10,7 @@ from backup.facts import FactsOnDisk
 from backup.journal import Journal
 from backup.paths import Paths
 from backup.transfer import Chances
+from backup.worker.clock import WorkerClock
 from backup.worker.ledger import Ledger
 from backup.worker.live import Board
 
@@ -24,4 +25,6 @@ class Crew:
     calls: CallCounts
     wake: Callable[[], None]
     """Have the drain look again: something ended, or changed."""
+    clock: WorkerClock = field(default_factory=WorkerClock)
     chances: Chances = field(default_factory=Chances)
+    """Of a worker: by its `clock`."""

@@ -113,6 +113,10 @@ class Drain:
     # One round
 
     def _round(self) -> None:
+        step_s = self._crew.clock.step_s()
+        if step_s:
+            _LOG.warning("the system's clock was set by %.0f s; what waits goes by the time that has passed", step_s)
+            self._crew.ledger.run(lambda tx: work.move_waits(tx, step_s))
         now = self._crew.chances.now()
         wishes, wanted_scans, to_scan, cleanups, ready = self._look(now)
         self._wishes = bool(wishes)

@@ -14,6 +14,7 @@ from weakref import WeakSet
 from backup import places
 from backup.instances import open_provider
 from backup.journal import jobs
+from backup.transfer import PATIENCE_S
 from backup.worker.crew import Crew
 from providers.cancel import CancelToken
 from providers.context import ProviderContext
@@ -170,6 +171,7 @@ class SharedProvider:
             clock=chances.clock,
             now=chances.now,
             uniform=chances.uniform,
+            patience_s=PATIENCE_S,
             limiter=self._limiter,
             facts=self._crew.facts,
             count_call=self._crew.calls.counter(self.instance),

@@ -224,10 +224,11 @@ class Scans:
             return
         with self._lock:
             attempts, _ = self._again_at.get(job.id, (0, 0.0))
-            again = error.retryable and attempts + 1 < _ATTEMPTS
+            asked = transfer.asked_for(error)
+            again = asked or (error.retryable and attempts + 1 < _ATTEMPTS)
             if again:
                 wait_s = transfer.backoff_s(attempts, error, self._crew.chances)
-                self._again_at[job.id] = (attempts + 1, self._crew.chances.clock() + wait_s)
+                self._again_at[job.id] = (attempts + (not asked), self._crew.chances.clock() + wait_s)
         if not again:
             self._end(job, info)
 

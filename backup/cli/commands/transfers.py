@@ -15,7 +15,7 @@ from backup.cli.follow import conclude_since, wait, warn_of_worker
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.model import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot
-from backup.text import clock, rate, size
+from backup.text import clock, rate, size, until
 from providers.capabilities import Proof
 
 _ITEMS_SHOWN: Final = 50
@@ -149,8 +149,9 @@ def _item_row(item: ItemView) -> list[str]:
 
 
 def _note(item: ItemView) -> str:
+    waits = f"{until(item.wait_until)}: " if item.state is ItemState.WAITING and item.wait_until else ""
     if item.error:
-        return item.error.message
+        return waits + item.error.message
     if item.state is ItemState.RUNNING:
         left = f", {clock(item.left_s)} left" if item.left_s is not None else ""
         return "verifying" if item.verifying else f"{rate(item.rate_bytes_per_s)}{left}"

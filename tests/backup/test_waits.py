@@ -1,0 +1,174 @@
+"""How long the worker waits: never longer than an hour at a time, by the time that really passes."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from backup import transfer
+from backup.calls import CallCounts
+from backup.facts import FactsOnDisk
+from backup.files import private_folder
+from backup.journal import Journal, items, jobs, views, work
+from backup.journal.records import Ending, Hold, Item, NewItem, Order, Outcome, Place
+from backup.model import ItemState, JobKind
+from backup.paths import Paths
+from backup.text import until
+from backup.transfer import Chances, backoff_s, judge
+from backup.worker.clock import WorkerClock, elapsed_s
+from backup.worker.crew import Crew
+from backup.worker.drain import Drain
+from backup.worker.ledger import Ledger
+from backup.worker.live import Board
+from providers.cancel import CancelToken
+from providers.errors import RateLimited, Transient
+from providers.report import ErrorInfo
+from providers.retry import RetryPolicy
+from tests.backup.queue_support import Workbench, wait_until
+from tests.servers.fault_proxy import FaultProxy
+from tests.servers.faults import Fault
+from tests.servers.s3_requests import put_object
+from tests.servers.s3_server import S3Server
+
+TEN_YEARS_S = 3.2e8
+BUSY = ErrorInfo("rate_limited", "slow down")
+
+
+class Times:
+    """A system's clock and the time that passes, as a test sets them."""
+
+    def __init__(self) -> None:
+        self.wall_s = 1.7e9
+        self.passed_s = 50.0
+
+    def passes(self, seconds: float) -> None:
+        self.wall_s += seconds
+        self.passed_s += seconds
+
+
+@pytest.fixture
+def journal(paths: Paths) -> Iterator[Journal]:
+    private_folder(paths.state_dir)
+    with Journal(paths.journal_file) as opened:
+        yield opened
+
+
+def claimed(journal: Journal, now: float) -> Item:
+    order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+    place = Place(instance="off", type="local", container="/srv", settings="{}")
+    with journal.transaction() as tx:
+        job_id = jobs.add_job(tx, order, place, title="x", destination="/", now=now)
+        jobs.add_items(tx, jobs.job(tx, job_id), [NewItem(name="x", key="x", local_path="/x")], now=now)
+        jobs.scan_ended(tx, job_id)
+        (item,) = items.claim(tx, "off", 1, now=now)
+    return item
+
+
+def state(journal: Journal) -> tuple[ItemState, float | None]:
+    with journal.look() as db:
+        item = views.item(db, 1)
+    return item.state, item.wait_until
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "waits_s"),
+    [(7.0, 7.0), (3599.0, 3599.0), (1e8, 3600.0), (math.inf, 3600.0), (math.nan, 10.0), (-5.0, 10.0), (0.0, 10.0)],
+)
+def test_one_wait_is_at_most_an_hour_whatever_is_asked_for(asked_s: float, waits_s: float) -> None:
+    chances = Chances(uniform=lambda low, high: high)
+    assert backoff_s(0, RateLimited("slow", retry_after_s=asked_s), chances) == waits_s
+
+
+def test_what_a_service_asks_for_again_and_again_uses_up_no_attempt(journal: Journal) -> None:
+    item = claimed(journal, 1.0)
+    chances = Chances(now=lambda: 100.0)
+    for failures in (0, transfer.MAX_FAILURES, 10 * transfer.MAX_FAILURES):
+        worn = Item(**{name: getattr(item, name) for name in item.__struct_fields__} | {"failures": failures})
+        outcome = judge(RateLimited("slow", retry_after_s=1e9), worn, chances)
+        assert (outcome.ending, outcome.wait_until, outcome.counts_as_failure) == (Ending.WAITING, 3700.0, False)
+    assert judge(Transient("reset"), worn, chances).ending is Ending.FAILED
+
+
+def test_a_long_wait_holds_no_connection() -> None:
+    waited: list[float] = []
+    calls: list[int] = []
+
+    def call() -> None:
+        calls.append(1)
+        raise RateLimited("slow", retry_after_s=61.0)
+
+    policy = RetryPolicy(3, 1.0, patience_s=60.0, sleep=lambda seconds, cancel: waited.append(seconds))
+    with pytest.raises(RateLimited):
+        policy.run(call, CancelToken())
+    assert (len(calls), waited) == (1, [])
+
+
+def test_waits_in_the_journal_are_clamped_and_move_with_the_clock(journal: Journal) -> None:
+    claimed(journal, 1.0)
+    with journal.transaction() as tx:
+        items.end(tx, Outcome(item_id=1, ending=Ending.WAITING, error=BUSY, wait_until=math.inf), now=2.0)
+        work.hold(tx, Hold(instance="off", error=BUSY, until=1e12))
+        work.clamp_waits(tx, now=1000.0)
+        work.move_waits(tx, 50.0)
+        assert [held.until for held in work.holds(tx)] == [4650.0]
+    assert state(journal) == (ItemState.WAITING, 4650.0)
+
+
+@pytest.mark.parametrize("step_s", [TEN_YEARS_S, -TEN_YEARS_S])
+def test_a_corrected_clock_neither_shortens_nor_lengthens_a_wait(journal: Journal, paths: Paths, step_s: float) -> None:
+    times = Times()
+    clock = WorkerClock(wall=lambda: times.wall_s, elapsed=lambda: times.passed_s)
+    claimed(journal, clock.now())
+    with journal.transaction() as tx:
+        ends = Outcome(item_id=1, ending=Ending.WAITING, error=BUSY, wait_until=clock.now() + 600)
+        items.end(tx, ends, now=clock.now())
+        work.hold(tx, Hold(instance="off", error=BUSY))  # nothing is to begin in this test
+    ledger = Ledger(journal, on_failure=lambda error: None)
+    crew = Crew(
+        paths=paths, journal=journal, ledger=ledger, board=Board(), facts=FactsOnDisk(paths, journal),
+        calls=CallCounts(), wake=lambda: None, clock=clock, chances=Chances(now=clock.now, clock=clock.elapsed_s),
+    )  # fmt: skip
+    with closing(Drain(crew, threading.Event(), linger_s=1)) as drain:
+        times.passes(100)
+        times.wall_s += step_s
+        drain._round()
+        assert state(journal) == (ItemState.WAITING, times.wall_s + 500)  # and so it is shown
+        times.passes(499)
+        drain._round()
+        assert state(journal)[0] is ItemState.WAITING
+        times.passes(2)  # a suspended machine sleeps through it: the same
+        drain._round()
+        assert state(journal) == (ItemState.QUEUED, None)
+    assert ledger.close(5)
+
+
+def test_the_time_that_passes_has_what_the_system_slept() -> None:
+    assert abs(elapsed_s() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 1
+    assert abs(WorkerClock().now() - time.time()) < 1
+
+
+def test_until_is_a_time_of_this_day() -> None:
+    noon = time.mktime((2026, 11, 27, 12, 0, 0, 0, 0, -1))
+    assert until(noon + 9120) == "until 14:32"
+    assert until(1e300) == "until -"
+
+
+def test_a_service_that_asks_for_years_is_waited_for_an_hour(
+    bench: Workbench, moto_s3: S3Server, moto_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    moto_proxy.fault(Fault.status(503, headers={"Retry-After": "99999999"}), put_object(), times=None)
+    bench.configure_s3("cloud", moto_proxy.url, moto_s3.new_bucket(), max_retries=5)
+    file = tmp_path / "file"
+    file.write_bytes(b"x")
+    job = bench.queue.queue_upload("cloud", [file])
+    wait_until(lambda: bench.only_item(job).wait_until)
+    item = bench.only_item(job)
+    assert item.wait_until is not None
+    assert 3500 < item.wait_until - time.time() <= 3600
+    assert moto_proxy.count(put_object()) == 1
