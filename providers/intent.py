@@ -5,8 +5,8 @@ there later and was not noted began after our intent: it may be ours, although i
 process. No clock of a server need be trusted for that.
 
 Another machine may use the same key. Where the service keeps `UploadRequest.session_id`, that decides. Where it does
-not (S3 tells no metadata of unfinished uploads), one that holds anything but parts of our own file is not ours: no
-part is ever sent before the token is saved.
+not (S3 tells no metadata of unfinished uploads), one that holds anything but parts of our own file is not ours, and one
+that holds nothing is not gone on with: it is removed when ours is done, and whoever else began it begins again.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def pending(provider: BaseProvider, key: str, cancel: CancelToken) -> list[Pendi
 
 
 def begun_by_us(
-    provider: BaseProvider, saved: SavedUpload, cancel: CancelToken, file: Source | None = None
+    provider: BaseProvider, saved: SavedUpload, cancel: CancelToken, file: Source | None = None, *, empty: bool = True
 ) -> list[PendingUpload]:
-    """Without the `file`, those that the service cannot tell apart must be empty."""
+    """Where the service cannot tell them apart: those that are `empty`, and those that hold only parts of `file`."""
     found = pending(provider, saved.request.key, cancel)
     if saved.request.session_id and provider.capabilities.session_ids:
         return [item for item in found if item.session_id == saved.request.session_id]
-    return [item for item in found if _may_be_ours(item, saved) and _holds_only(file, provider, saved, item, cancel)]
+    return [item for item in found if _may_be_ours(item, saved) and _fits(file, provider, saved, item, cancel, empty)]
 
 
 def strangers(before: list[PendingUpload], unanswered: SavedUpload | None) -> tuple[dict[str, Any], ...]:
@@ -56,10 +56,15 @@ def _may_be_ours(item: PendingUpload, saved: SavedUpload) -> bool:
     return item.token not in saved.strangers and item.started_at <= saved.intended_at + _BEGIN_WINDOW_S
 
 
-def _holds_only(
-    file: Source | None, provider: BaseProvider, saved: SavedUpload, item: PendingUpload, cancel: CancelToken
+def _fits(
+    file: Source | None,
+    provider: BaseProvider,
+    saved: SavedUpload,
+    item: PendingUpload,
+    cancel: CancelToken,
+    empty: bool,
 ) -> bool:
-    """Whether all that an unfinished upload holds are parts of `file`."""
+    """Whether what an unfinished upload holds says nothing against its being ours."""
     request = saved.request
     session = provider.open_upload(request, token=item.token)
     try:
@@ -67,7 +72,9 @@ def _holds_only(
             held = provider.retry.run(session.confirmed, cancel)
     except NotFound:
         return False
-    return not held or (file is not None and all(_is_part_of(file, request, receipt, cancel) for receipt in held))
+    if not held:
+        return empty
+    return file is not None and all(_is_part_of(file, request, receipt, cancel) for receipt in held)
 
 
 def _is_part_of(file: Source, request: UploadRequest, receipt: PartReceipt, cancel: CancelToken) -> bool:
@@ -78,8 +85,9 @@ def _is_part_of(file: Source, request: UploadRequest, receipt: PartReceipt, canc
 
 
 def newest(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken, *, file: Source) -> dict[str, Any] | None:
-    """The token of the session to go on with, if one was begun."""
-    begun = begun_by_us(provider, saved, cancel, file)
+    """The token of the session to go on with, if one was begun. One that is empty, and that the service cannot tell
+    from another machine's, is not worth the risk: it may carry the metadata of their file."""
+    begun = begun_by_us(provider, saved, cancel, file, empty=False)
     return max(begun, key=lambda item: item.started_at).token if begun else None
 
 

@@ -346,3 +346,26 @@ def test_what_an_earlier_attempt_stored_is_found_and_what_is_somebody_elses_is_a
         result = upload()
         assert (result.proof, result.replaced, result.resumed_bytes) == (Proof.MATCHED, False, 19)
         assert store.count("send") == 0
+
+
+def test_an_empty_session_that_nobody_can_tell_apart_is_not_adopted(store: MemoryStore, tmp_path: Path) -> None:
+    """It may be another machine's, and carry the metadata of another file; the service has no room for whose it is."""
+    path = a_file(tmp_path, 2 * PART)
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.now = 5000.0
+    used: list[str] = []
+
+    def trouble(call: str, about: Any) -> None:
+        if call == "open" and not used:
+            used.append("lost")
+            raise Transient("the request never arrived")
+        if call == "pending" and used == ["lost"] and "theirs" not in store.started:
+            store.sessions["theirs"], store.keys["theirs"], store.started["theirs"] = {}, "k", store.now
+        if call == "sent":
+            used.extend(name for name, parts in store.sessions.items() if parts)
+
+    store.trouble = trouble
+    run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert store.objects["k"] == path.read_bytes()
+    assert "theirs" in store.started
+    assert "theirs" not in used
