@@ -10,6 +10,8 @@ import functools
 import hashlib
 import os
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,9 @@ from typing import Final
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _PACKAGES: Final = ("backup", "providers")
 """What the worker is made of; the console's own files do not matter to it."""
+
+
+_LOOK_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -67,3 +72,25 @@ def _digest() -> str:
 def _environment() -> tuple[int, int]:
     stat = os.stat(sys.prefix)
     return stat.st_dev, stat.st_ino
+
+
+class BuildNotice:
+    """What somebody who looks on for long should know of builds. Asked often, looked up every ten seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """From now on; called early, as `current` is."""
+        self._own = current().id
+        self._clock = clock
+        self._replaced = False
+        self._next = clock() + _LOOK_S
+
+    def of(self, worker: str) -> str:
+        """`worker`: the build of the worker at work, '' where none is known. '' when there is nothing to say."""
+        if not self._replaced and self._clock() >= self._next:
+            self._next = self._clock() + _LOOK_S
+            self._replaced = replaced()
+        if self._replaced:
+            return "This program was replaced while it runs (an update). Leave it, and start it again."
+        if worker and worker != self._own:
+            return "The worker is another build of this program (another folder, or an update). They work together."
+        return ""

@@ -211,6 +211,9 @@ class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[ItemView, ...]
     item_count: int
     """All there are; `items` is a window of them."""
+    notice: str = ""
+    """What whoever looks on for long should know: that the program was replaced meanwhile, or that the worker is
+    another build."""
 
 
 class ServiceInfo(msgspec.Struct, frozen=True, kw_only=True):

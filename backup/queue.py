@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from backup import config, environment, instances, local_files, places, scan
+from backup.build import BuildNotice
 from backup.credentials import opening
 from backup.download_targets import chosen_target
 from backup.findings import Findings
@@ -233,14 +234,17 @@ class Queue:
     ) -> None:
         """`Service.follow`."""
         pause = threading.Event()
+        notice = BuildNotice()
         with Feed(self._paths) as feed:
-            told: tuple[int, int, bool] | None = None
+            told: tuple[int, int, bool, str] | None = None
             while not stop():
                 live = feed.live
-                now = (self._journal.revision(), live.version if live else 0, live is not None)
+                said = notice.of(live.build if live else "")
+                now = (self._journal.revision(), live.version if live else 0, live is not None, said)
                 if now != told:
                     told = now
-                    on_change(self._snapshot(live, offset=0, limit=200, job_id=None))
+                    found = self._snapshot(live, offset=0, limit=200, job_id=None)
+                    on_change(msgspec.structs.replace(found, notice=said))
                 pause.wait(interval_s)
 
     # Controls

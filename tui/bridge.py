@@ -101,6 +101,7 @@ class Bridge:
         self.services: tuple[ServiceInfo, ...] = ()
         self.store: StoreStatus | None = None
         self.problem: ErrorInfo | None = None
+        self._noticed = ""
         self.queue_problem: ErrorInfo | None = None
         """Why the queue cannot be read: what is shown of it is nothing, not an empty queue."""
         """Why the configuration could not be read."""
@@ -282,6 +283,9 @@ class Bridge:
     def _deliver(self, snapshot: QueueSnapshot) -> None:
         self.snapshot = snapshot
         self.queue_problem = None
+        if snapshot.notice and snapshot.notice != self._noticed:
+            self._app.notify(safe(snapshot.notice), markup=False, severity="warning", timeout=3600)
+        self._noticed = snapshot.notice
         self._help_worker(snapshot)
         self._tell_queue()
 

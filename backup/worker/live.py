@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from backup import build
+
 _WINDOW_S: Final = 5.0
 _SLOT_S: Final = 0.25
 _SHORTEST_S: Final = 0.5
@@ -34,6 +36,8 @@ class LiveState(msgspec.Struct, frozen=True, kw_only=True):
     """Another one after each change."""
     rate_bytes_per_s: float = 0.0
     items: tuple[LiveItem, ...] = ()
+    build: str = ""
+    """Which build of the program the worker is."""
 
 
 class Meter:
@@ -95,6 +99,7 @@ class Board:
                 version=self._version,
                 rate_bytes_per_s=self._total.rate_bytes_per_s(),
                 items=tuple(entry.view(item_id) for item_id, entry in self._entries.items()),
+                build=build.current().id,
             )
 
     def count(self, entry: Entry, bytes_done: int, bytes_total: int) -> None:

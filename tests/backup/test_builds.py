@@ -198,3 +198,25 @@ def test_what_opens_the_vault_is_taken_over(bench: Workbench, monkeypatch: pytes
     handshake._stop(bench.paths, Client())  # type: ignore[arg-type]
     assert (asked, taken) == (["handover", "stop"], ["of the vault"])
     Queue(bench.paths).close()
+
+
+def test_whoever_looks_on_is_told_of_an_update_and_of_another_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, changed = [0.0], [False]
+    monkeypatch.setattr(build, "replaced", lambda: changed[0])
+    notice = build.BuildNotice(lambda: now[0])
+    own = build.current().id
+    assert [notice.of(""), notice.of(own)] == ["", ""]
+    assert "The worker is another build" in notice.of("other")
+    changed[0] = True
+    assert notice.of(own) == ""
+    now[0] = 11.0
+    assert "Leave it, and start it again" in notice.of(own)
+    assert "Leave it, and start it again" in notice.of("other")
+
+
+def test_a_console_over_a_worker_of_another_build_says_so(bench: Workbench, checkout: Path) -> None:
+    (checkout / "backup" / "another.py").write_text('"""Another build."""\n')
+    begin_worker(bench, checkout)
+    heard: list[str] = []
+    bench.queue.follow(lambda snapshot: heard.append(snapshot.notice), stop=lambda: bool(heard and heard[-1]))
+    assert "another build" in heard[-1]

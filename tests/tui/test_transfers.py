@@ -303,3 +303,13 @@ async def test_a_job_that_is_not_as_planned_is_shown_until_it_is_dismissed():
         await until(pilot, lambda: "photos: 3 files planned, 2 found when it began" in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: "3 files planned" not in screen_text(app))
+
+
+async def test_a_notice_of_builds_is_shown_once() -> None:
+    app = console(StandInService())
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("3")
+        for _ in range(2):
+            app.bridge._deliver(msgspec.structs.replace(app.bridge.snapshot, notice="The worker is another build"))
+        await until(pilot, lambda: len(app._notifications) > 0)
+        assert [told.message for told in app._notifications] == ["The worker is another build"]
