@@ -14,8 +14,10 @@ from backup.journal import Journal
 from backup.journal.records import Ending, NewItem, Order, Outcome
 from backup.model import Conflicts, ItemKind, ItemState, JobKind, Links, Selection
 from backup.worker.new_items import Local, upload_item
+from tests.backup.queue_support import files_below
 from tests.backup.test_swapped_links import attempt, replaced
 from tests.providers.memory import MemoryStore
+from tests.servers.rclone import Rclone
 
 STORE, FOLLOW = Selection(links=Links.STORE), Selection(links=Links.FOLLOW)
 
@@ -242,3 +244,28 @@ def test_what_cannot_be_a_link_is_refused(journal: Journal, store: MemoryStore, 
     outcome = restored(journal, store, tmp_path)
     assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
     assert list((tmp_path / "d").iterdir()) == []
+
+
+def test_rclone_reads_what_we_store_and_we_restore_what_it_stores(
+    journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path
+) -> None:
+    """Its remote has no links of its own here; the side with `links=true` translates them."""
+    (tree / "sub" / "up").symlink_to("../sub/file")
+    (tree / "dangling").symlink_to("/nowhere/at all")
+    rclone = Rclone("store", {"type": "local"}, tmp_path)
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    rclone.run("copy", f":local,links=true:{tree}", rclone.path(str(theirs / "docs")))
+    for found in walked(tree, selection=STORE).values():
+        assert sent(journal, store, found).ending is Ending.DONE
+    for key, data in store.objects.items():
+        (ours / key).parent.mkdir(parents=True, exist_ok=True)
+        (ours / key).write_bytes(data)
+    assert files_below(ours) == files_below(theirs)
+    assert "docs/dangling.rclonelink" in files_below(theirs)
+    rclone.run("copy", rclone.path(str(ours)), f":local,links=true:{tmp_path / 'back'}")
+    for name in ("sub/up", "dangling"):
+        store.objects = {"d/link.rclonelink": (theirs / "docs" / f"{name}.rclonelink").read_bytes()}
+        assert restored(journal, store, tmp_path / "restored").ending is Ending.DONE
+        target = os.readlink(tree / name)
+        assert os.readlink(tmp_path / "back" / "docs" / name) == target
+        assert os.readlink(tmp_path / "restored" / "d" / "link") == target

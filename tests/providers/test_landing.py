@@ -257,6 +257,32 @@ def test_what_we_have_stored_ourselves_is_proof_without_a_second_reading(tmp_pat
     assert fetch(tmp_path / "other", provider, known=lambda sha256: False).proof is Proof.READ_TWICE
 
 
+def test_killed_when_the_file_had_its_final_mode_already_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mode that forbids even its owner to write; root would not notice."""
+    store = MemoryStore()
+    store.objects["k"] = DATA
+    checkpoint = KeptCheckpoint(SavedDownload)
+    store.trouble = failing("read", PermissionDenied("revoked"), at=(2 * PART, PART))
+    with pytest.raises(PermissionDenied):
+        fetch(tmp_path / "out", connect(store), checkpoint=checkpoint)
+    (temp,) = tmp_path.iterdir()
+    temp.chmod(0o400)
+    real = os.open
+
+    def checked(path: Any, flags: int, *args: Any, **more: Any) -> int:
+        if path == temp.name and flags & os.O_RDWR and not temp.stat().st_mode & 0o200:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, flags, *args, **more)
+
+    monkeypatch.setattr(os, "open", checked)
+    store.calls.clear()
+    fetch(tmp_path / "out", connect(store), checkpoint=checkpoint)
+    assert (tmp_path / "out").read_bytes() == DATA
+    assert ("read", (0, PART)) not in store.calls
+
+
 # Nothing left
 
 
