@@ -261,9 +261,13 @@ class Transfer:
             return False
         try:
             self.provider.check_container()
+        except ProviderError as error:
+            _LOG.info("item %d: whether its object is there cannot be told: %s", self.item.id, error)
+            return False
+        try:
             self.provider.stat(self.item.key)
-        except NotFound as error:
-            return error.code != "NoSuchBucket"
+        except NotFound:
+            return True
         except ProviderError as error:
             _LOG.info("item %d: whether its object is there cannot be told: %s", self.item.id, error)
         return False
@@ -418,7 +422,8 @@ def delete_many(provider: BaseProvider, group: list[Item], cancel: CancelToken, 
             outcome = Outcome(item_id=item.id, ending=Ending.DONE)
         else:
             outcome = judge(failure, item, chances)
-        outcomes.append(msgspec.structs.replace(outcome, elapsed_s=elapsed_s))
+        missing = isinstance(failure, NotFound) and failure.code != "NoSuchBucket"
+        outcomes.append(msgspec.structs.replace(outcome, elapsed_s=elapsed_s, gone=missing))
     return outcomes
 
 

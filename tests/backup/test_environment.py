@@ -92,10 +92,10 @@ def test_jobs_of_different_environments_do_not_disturb_each_other(
     astray = bench.queue.queue_upload("cloud", [tmp_path / "many"])
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("SSL_CERT_FILE", str(proxy.ca_file))
-    held = [bench.finish(upload(bench, tmp_path, f"to{number}"), 8) for number in range(3)]
+    held = [bench.finish(upload(bench, tmp_path, f"to{number}")) for number in range(3)]
     assert [job.counts[ItemState.DONE] for job in held] == [1, 1, 1]
     assert len(rclone_s3.objects(cloud)) == 3
-    waiting = wait_until(lambda: [item for item in bench.items(astray) if item.state is ItemState.WAITING])
+    waiting = wait_until(lambda: [item for item in bench.items(astray) if item.error], 40)
     assert all("127.0.0.1:1 refuses" in (item.error.message if item.error else "") for item in waiting)
     # Advice that was followed is followed: who tries it again brings an environment of their own.
     bench.queue.resume([item.id for item in bench.items(astray)])

@@ -212,3 +212,27 @@ def test_deletes_that_hang_are_broken_off_by_a_cancel() -> None:
     assert [outcome.ending for outcome in outcomes] == [Ending.STOPPED, Ending.STOPPED]
     with pytest.raises(Cancelled):
         cancel.check()
+
+
+def test_an_object_that_is_not_there_any_more_is_reported_gone(
+    journal: Journal, provider: MemoryProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then history forgets it; not where the container, or a folder of ours, is what is missing."""
+    order = Order(kind=JobKind.DOWNLOAD, sources=("x",), to=str(tmp_path / "x"), exact=True)
+    item = NewItem(name="x", key="x", local_path=str(tmp_path / "x"), size_bytes=7)
+    assert carry_out(journal, provider, order, item).gone
+    (deleted,) = delete_many(provider, claimed("x"), CancelToken(), Chances())
+    assert (deleted.ending, deleted.gone) == (Ending.FAILED, True)
+
+    def no_container() -> str:
+        raise NotFound("the container is not there")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(provider, "check_container", no_container)
+        assert not carry_out(journal, provider, order, item).gone
+    provider.store.objects["x"] = b"content"
+    (tmp_path / "file").write_bytes(b"no folder")
+    astray = msgspec.structs.replace(order, to=str(tmp_path / "file" / "x"))
+    failed = carry_out(journal, provider, astray, item)
+    assert failed.ending is Ending.FAILED
+    assert not failed.gone
