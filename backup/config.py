@@ -17,6 +17,7 @@ Keys that this version does not know are kept. Nothing here asks the keyring.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import secrets
@@ -48,6 +49,11 @@ _SECRET_NAME: Final = re.compile(
     r"password|passphrase|secret|token|^api_key$|^application_key$|^encryption_(key|salt)$"
 )
 
+_NOT_CHECKED: Final = frozenset(
+    {"enabled", "max_retries", "retry_delay", "timeout", "max_bandwidth", "upload_chunk_size", "connection_pool_size"}
+)
+"""Settings that no connection check depends on: changing one asks for no new check."""
+
 
 class InstanceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the file says of one instance. `values` has no `type`, and its secrets are Secrets; keys may be unknown."""
@@ -63,7 +69,7 @@ class InstanceConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckRecord(msgspec.Struct, frozen=True):
-    """The last connection check of an instance, and of which settings (`backup.instances.fingerprint`)."""
+    """The last connection check of an instance, and of which settings (`fingerprint`)."""
 
     at: float
     ok: bool
@@ -119,6 +125,19 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 def looks_secret(key: str) -> bool:
     """Whether a setting of that name holds a secret, judged by the name alone."""
     return bool(_SECRET_NAME.search(key))
+
+
+def fingerprint(configuration: Configuration, instance: InstanceConfig) -> str:
+    """Changes whenever a setting changes on which a check depends, or the credentials do. No secret goes into it."""
+    plain = {
+        key: value
+        for key, value in instance.values.items()
+        if key not in _NOT_CHECKED and not isinstance(value, Secret) and value not in (None, "")
+    }
+    key = instance.credentials_key
+    revision = configuration.credentials[key].revision if key in configuration.credentials else ""
+    text = json.dumps([instance.type, plain, key, revision], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load(paths: Paths) -> Configuration:

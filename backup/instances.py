@@ -5,14 +5,13 @@ What begins with `describe` loads no SDK and asks no keyring.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from backup import config, credential_use, redaction
-from backup.config import CheckRecord, Configuration, InstanceConfig
+from backup import answers, config, credential_use, redaction
+from backup.answers import Answer
+from backup.config import CheckRecord, Configuration, InstanceConfig, fingerprint
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError
 from backup.model import InstanceInfo, InstanceState, ServiceInfo
 from backup.paths import Paths
@@ -26,11 +25,6 @@ from providers.settings import FieldKind, ProviderSettings, SettingField
 if TYPE_CHECKING:
     from providers.base import BaseProvider
     from providers.context import ProviderContext
-
-_NOT_CHECKED: Final = frozenset(
-    {"enabled", "max_retries", "retry_delay", "timeout", "max_bandwidth", "upload_chunk_size", "connection_pool_size"}
-)
-"""Settings that no connection check depends on: changing one asks for no new check."""
 
 
 # Using one
@@ -228,19 +222,6 @@ def current_check(configuration: Configuration, name: str) -> CheckRecord | None
     return record
 
 
-def fingerprint(configuration: Configuration, instance: InstanceConfig) -> str:
-    """Changes whenever a setting changes on which a check depends, or the credentials do. No secret goes into it."""
-    plain = {
-        key: value
-        for key, value in instance.values.items()
-        if key not in _NOT_CHECKED and not isinstance(value, Secret) and value not in (None, "")
-    }
-    key = instance.credentials_key
-    revision = configuration.credentials[key].revision if key in configuration.credentials else ""
-    text = json.dumps([instance.type, plain, key, revision], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 # Describing them
 
 
@@ -267,7 +248,11 @@ def describe_all(paths: Paths) -> tuple[InstanceInfo, ...]:
     """Every instance, the embedded `local` first. Never raises for what the file says: each tells its own problem."""
     configuration = config.load(paths)
     specs = {spec.name: spec for spec in registry.specs()}
-    return tuple(_describe(configuration, instance, specs) for instance in configuration.instances.values())
+    said = answers.latest(paths)
+    return tuple(
+        _describe(configuration, instance, specs, said.get(instance.name))
+        for instance in configuration.instances.values()
+    )
 
 
 def describe(paths: Paths, name: str) -> InstanceInfo:
@@ -279,10 +264,15 @@ def describe(paths: Paths, name: str) -> InstanceInfo:
     return found
 
 
-def _describe(configuration: Configuration, instance: InstanceConfig, specs: Mapping[str, ServiceSpec]) -> InstanceInfo:
+def _describe(
+    configuration: Configuration, instance: InstanceConfig, specs: Mapping[str, ServiceSpec], answer: Answer | None
+) -> InstanceInfo:
     spec = specs.get(instance.type)
     state, problem, values = _state(configuration, instance, spec)
     check = current_check(configuration, instance.name)
+    refusal = answers.refusal(answer, check, fingerprint(configuration, instance))
+    if refusal and state is InstanceState.READY:
+        state, problem = InstanceState.FAILING, refusal
     enabled = values.get("enabled", False)
     return InstanceInfo(
         name=instance.name,
@@ -297,6 +287,7 @@ def _describe(configuration: Configuration, instance: InstanceConfig, specs: Map
         checked_at=check.at if check else None,
         check_ok=check.ok if check else None,
         check_steps=check.steps if check else (),
+        refusal=refusal,
     )
 
 

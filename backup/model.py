@@ -233,6 +233,8 @@ class ServiceInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class InstanceState(StrEnum):
     READY = "ready"
+    FAILING = "failing"
+    """Enabled, and its service refused when it was last asked. Transfers may be queued: it may have been mended."""
     DISABLED = "disabled"
     INCOMPLETE = "incomplete"
     """A required setting or the credentials are missing."""
@@ -262,6 +264,13 @@ class InstanceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Of the last check with these settings; empty where nobody noted them."""
     is_default: bool = False
     """Whether it is meant where no provider is named."""
+    refusal: ErrorInfo | None = None
+    """Why the service refused when it was last asked with these settings; None where it did not, or never was asked."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be used now: its settings are whole, and it is enabled."""
+        return self.state in (InstanceState.READY, InstanceState.FAILING)
 
     @property
     def last_report(self) -> ConnectionReport | None:

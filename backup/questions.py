@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from backup import double_encoded, instances, local_files, places, plans, room, scan
+from backup import answers, double_encoded, instances, local_files, places, plans, room, scan
 from backup.authorize import Authorizations, Begun
 from backup.credentials import opening
 from backup.double_encoded import Misnamed
@@ -83,6 +83,7 @@ class Questions:
             instance,
             cancel,
             lambda provider: provider.scan(prefix, delimiter=delimiter, token=token, limit=limit),
+            listing=True,
         )
 
     def stat(self, instance: str, key: str, *, cancel: CancelToken | None = None) -> RemoteFile:
@@ -245,11 +246,13 @@ class Questions:
         self._authorizations.close()
         self._providers.close()
 
-    def _ask(self, instance: str, cancel: CancelToken | None, ask: Callable[[BaseProvider], T]) -> T:
+    def _ask(
+        self, instance: str, cancel: CancelToken | None, ask: Callable[[BaseProvider], T], *, listing: bool = False
+    ) -> T:
         """One request, retried as the instance's settings say."""
 
         def answer(token: CancelToken, _: OnStep) -> T:
-            with self._providers.of(instance) as provider:
+            with self._providers.of(instance) as provider, answers.noted(self._paths, instance, listing=listing):
                 return provider.retry.run(lambda: ask(provider), token)
 
         return _in_time(LIMIT_S, cancel, answer)

@@ -29,7 +29,6 @@ from backup.model import (
     EVERYTHING,
     Conflicts,
     FailedSince,
-    InstanceState,
     ItemView,
     JobKind,
     JobView,
@@ -144,7 +143,7 @@ class Queue:
 
     def _refuse_unusable(self, instance: str, kind: JobKind) -> None:
         info = instances.describe(self._paths, instance)
-        if info.state is not InstanceState.READY:
+        if not info.usable:
             if info.problem:
                 raise info.problem.error()
             raise InvalidConfiguration(

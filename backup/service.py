@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backup import adoption, config, default_provider, instances, local_files, setup, status
+from backup import adoption, answers, config, default_provider, instances, local_files, setup, status
 from backup.adoption import Adoption
 from backup.model import (
     EVERYTHING,
@@ -123,6 +123,10 @@ class Service(StoreService):
         """Remember the result of a check of the saved settings; a passed one lets the instance be enabled."""
         instances.record_check(self.paths, name, report)
         return self.instance(name)
+
+    def answers_version(self) -> int:
+        """Another number whenever a service has accepted or refused something: `instances` may say so. Cheap."""
+        return answers.version(self.paths)
 
     # Credentials
 

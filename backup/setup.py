@@ -73,7 +73,7 @@ def set_enabled(paths: Paths, name: str, enabled: bool) -> InstanceInfo:
     """`Service.set_enabled`."""
     info = instances.describe(paths, name)
     if enabled:
-        if info.problem and info.state is not InstanceState.DISABLED:
+        if info.problem and not info.usable and info.state is not InstanceState.DISABLED:
             raise info.problem.error()
         if not info.check_ok:
             raise InvalidConfiguration(

@@ -21,6 +21,7 @@ from backup.store_model import (
     StoreFacts,
     StoreSettings,
 )
+from providers.errors import Authentication
 
 if TYPE_CHECKING:
     from backup.queue import Queue
@@ -184,7 +185,7 @@ def credentials(
         CredentialFact(
             key=key,
             instances=tuple(info.name for info in users[key]),
-            state=_state(record.expires_at, moment),
+            state=_state(record.expires_at, moment, users[key]),
             username=record.username,
             fields=record.fields,
             last_used_at=used_at.get(key),
@@ -209,7 +210,9 @@ def _users(configuration: Configuration, infos: tuple[InstanceInfo, ...], key: s
     ]
 
 
-def _state(expires_at: float | None, now: float) -> CredentialState:
-    if expires_at is None or expires_at > now + SOON_S:
-        return CredentialState.SET
-    return CredentialState.EXPIRING if expires_at > now else CredentialState.EXPIRED
+def _state(expires_at: float | None, now: float, users: list[InstanceInfo]) -> CredentialState:
+    if expires_at is not None and expires_at <= now:
+        return CredentialState.EXPIRED
+    if any(info.refusal and info.refusal.kind == Authentication.kind for info in users):
+        return CredentialState.REFUSED
+    return CredentialState.SET if expires_at is None or expires_at > now + SOON_S else CredentialState.EXPIRING

@@ -87,6 +87,8 @@ class CredentialState(StrEnum):
     EXPIRING = "expiring"
     """Within a week."""
     EXPIRED = "expired"
+    REFUSED = "refused"
+    """The service did not accept it when it was last asked."""
 
 
 class CredentialFact(msgspec.Struct, frozen=True, kw_only=True):

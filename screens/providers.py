@@ -131,7 +131,7 @@ class ProvidersScreen(ModeScreen):
 
     def action_browse(self) -> None:
         info = self.selected
-        if info is not None and info.state is InstanceState.READY:
+        if info is not None and info.usable:
             self._browse(info.name)
         elif info is not None:
             cure = "e enables it, once t has passed." if info.state is InstanceState.DISABLED else "↵ edits it."

@@ -115,6 +115,7 @@ class Bridge:
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._refreshing: asyncio.Task[None] | None = None
+        self._answers_version: int | None = None
         self._looked_at_lock = False
         self._helping: asyncio.Task[None] | None = None
         self._left_in_file: bool | None = None
@@ -252,12 +253,24 @@ class Bridge:
         """The follower thread: hands snapshots to the app's thread, no faster than the terminal takes them."""
         while not self._stop.is_set():
             try:
-                self.service.follow(self._deliver_soon, stop=self._stop.is_set, interval_s=self.interval_s)
+                self.service.follow(self._deliver_soon, stop=self._stopped, interval_s=self.interval_s)
             except ProviderError as error:
                 self._soon(self._queue_failed, ErrorInfo.of(error))
             except Exception:
                 _LOG.exception("following the queue failed; trying again")
             self._stop.wait(1.0)
+
+    def _stopped(self) -> bool:
+        """Asked by the follower at each turn, which is also when it sees that a service has said something new."""
+        version = self.service.answers_version()
+        if version != self._answers_version:
+            known, self._answers_version = self._answers_version, version
+            if known is not None and not self._stop.is_set():
+                self._soon(self._answered, version)
+        return self._stop.is_set()
+
+    def _answered(self, version: int) -> None:
+        self.instances_changed()
 
     def _deliver_soon(self, snapshot: QueueSnapshot) -> None:
         while self._terminal_backlog() > _MAX_BACKLOG_WRITES and not self._stop.wait(self.interval_s):

@@ -35,6 +35,7 @@ _SIGNS: Final[dict[CredentialState, Span]] = {
     CredentialState.MISSING: ("✖", Tone.FAILED),
     CredentialState.EXPIRING: ("▲", Tone.WAITING),
     CredentialState.EXPIRED: ("✖", Tone.FAILED),
+    CredentialState.REFUSED: ("✖", Tone.FAILED),
 }
 
 
@@ -132,6 +133,8 @@ class CredentialRows:
                 return (f"expires {moment}", tone)
             case CredentialState.EXPIRED:
                 return (f"expired {moment}", tone)
+            case CredentialState.REFUSED:
+                return ("refused by the service · r sets another", tone)
 
 
 def _name(fact: CredentialFact) -> str:

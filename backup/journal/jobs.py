@@ -110,9 +110,9 @@ def place(db: Connection, place_id: int) -> Place:
 def bind_place(tx: Connection, place_id: int, location: str, account: str = "") -> None:
     """Fix the location of a place that was opened for the first time; and whose it is, as the service tells it now."""
     tx.execute(
-        "UPDATE places SET location = CASE location WHEN '' THEN ?1 ELSE location END,"
-        " account = CASE ?2 WHEN '' THEN account ELSE ?2 END WHERE id = ?3",
-        (location, account, place_id),
+        "UPDATE places SET location = CASE location WHEN '' THEN :location ELSE location END,"
+        " account = CASE :account WHEN '' THEN account ELSE :account END WHERE id = :place",
+        {"location": location, "account": account, "place": place_id},
     )
 
 

@@ -10,8 +10,8 @@ from backup.packing import to_bytes
 from providers.errors import Integrity
 
 _HERE: Final = (
-    "place = (SELECT location FROM places JOIN items ON places.id = items.place_id WHERE items.id = ?1)"
-    " AND key = (SELECT key FROM items WHERE id = ?1)"
+    "place = (SELECT location FROM places JOIN items ON places.id = items.place_id WHERE items.id = :item)"
+    " AND key = (SELECT key FROM items WHERE id = :item)"
 )
 _KEPT: Final = "objects.sha256 = excluded.sha256 AND objects.size_bytes = excluded.size_bytes"
 
@@ -21,23 +21,26 @@ def note_end(tx: Connection, outcome: Outcome, *, now: float) -> None:
     if outcome.sha256 and not outcome.gone:
         _put(tx, outcome, now)
     else:
-        deleted = "EXISTS (SELECT 1 FROM items WHERE id = ?1 AND job_kind = 'delete')"
-        tx.execute(f"DELETE FROM objects WHERE {_HERE} AND (?2 OR {deleted})", (outcome.item_id, outcome.gone))
+        deleted = "EXISTS (SELECT 1 FROM items WHERE id = :item AND job_kind = 'delete')"
+        tx.execute(
+            f"DELETE FROM objects WHERE {_HERE} AND (:gone OR {deleted})",
+            {"item": outcome.item_id, "gone": outcome.gone},
+        )
 
 
 def _put(tx: Connection, outcome: Outcome, now: float) -> None:
     """What was known of just these bytes before, and is not told now, stays: two equal readings take no proof away."""
     tx.execute(
         "INSERT INTO objects (place, key, size_bytes, etag, sha256, mtime_ns, ctime_ns, proof, stored, proved_at)"
-        " SELECT location, key, size_bytes, etag, sha256, ?2, ?3, proof, job_kind = 'upload', ?4"
-        " FROM items JOIN places ON places.id = items.place_id WHERE items.id = ?1 AND location <> ''"
+        " SELECT location, key, size_bytes, etag, sha256, :mtime_ns, :ctime_ns, proof, job_kind = 'upload', :now"
+        " FROM items JOIN places ON places.id = items.place_id WHERE items.id = :item AND location <> ''"
         " ON CONFLICT (place, key) DO UPDATE SET"
-        " size_bytes = excluded.size_bytes, etag = excluded.etag, sha256 = excluded.sha256, proved_at = ?4,"
+        " size_bytes = excluded.size_bytes, etag = excluded.etag, sha256 = excluded.sha256, proved_at = :now,"
         f" mtime_ns = coalesce(excluded.mtime_ns, CASE WHEN {_KEPT} THEN objects.mtime_ns END),"
         f" ctime_ns = coalesce(excluded.ctime_ns, CASE WHEN {_KEPT} THEN objects.ctime_ns END),"
         f" proof = CASE WHEN excluded.proof IS 'read_twice' AND {_KEPT} THEN objects.proof ELSE excluded.proof END,"
         f" stored = excluded.stored OR (objects.stored AND {_KEPT})",
-        (outcome.item_id, outcome.mtime_ns, outcome.ctime_ns, now),
+        {"item": outcome.item_id, "mtime_ns": outcome.mtime_ns, "ctime_ns": outcome.ctime_ns, "now": now},
     )
 
 

@@ -99,11 +99,11 @@ def holds(db: Connection) -> list[Hold]:
 
 def release(tx: Connection, instance: str | None = None, *, now: float) -> int:
     """Let an instance (None: all) go on: its hold is gone, and what waited for it is queued again."""
-    tx.execute("DELETE FROM holds WHERE ?1 IS NULL OR instance = ?1", (instance,))
+    tx.execute("DELETE FROM holds WHERE :instance IS NULL OR instance = :instance", {"instance": instance})
     return tx.execute(
-        "UPDATE items SET state = 'queued', wait_until = NULL, error = NULL, changed_at = ?1"
-        " WHERE state = 'waiting' AND finished_at IS NULL AND (?2 IS NULL OR instance = ?2)",
-        (now, instance),
+        "UPDATE items SET state = 'queued', wait_until = NULL, error = NULL, changed_at = :now"
+        " WHERE state = 'waiting' AND finished_at IS NULL AND (:instance IS NULL OR instance = :instance)",
+        {"now": now, "instance": instance},
     ).rowcount
 
 

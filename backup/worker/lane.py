@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from backup import cleanups, transfer
+from backup import answers, cleanups, transfer
 from backup.calls import sent_for
 from backup.journal import JournalFull, items, jobs, work
 from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
@@ -326,6 +326,7 @@ class Lane:
     def _judge_instance(self, outcomes: list[Outcome], refreshed: int) -> None:
         """Hold the queue where every item would meet the same obstacle: at once for credentials, after a few in a row
         for a server that cannot be reached. What jobs of another environment would not meet holds up only itself."""
+        answers.note_outcomes(self._crew.paths, self.instance, outcomes)
         for outcome in outcomes:
             if outcome.ending is Ending.WAITING and outcome.wait_until is None and outcome.error:
                 self._hold(Hold(instance=self.instance, error=outcome.error), refreshed)

@@ -14,7 +14,7 @@ from providers.backblaze import replies
 from providers.backblaze.transport import Transport
 from providers.cancel import active_token
 from providers.connection import Calls
-from providers.errors import Conflict, Integrity, InvalidConfiguration, NotFound
+from providers.errors import Conflict, Integrity, InvalidConfiguration, NotFound, PermissionDenied
 from providers.exchange import Answer
 from providers.http_range import content_length, unknown_size, whole_size
 from providers.network import Network
@@ -23,6 +23,7 @@ from providers.secret import Secret
 REALM: Final = "https://api.backblazeb2.com"
 MIN_PART_BYTES: Final = 5_000_000
 _LOOK_S: Final = 0.1
+_CREATES: Final = "writeBuckets"
 
 
 class _RawApi(B2RawHTTPApi):  # type: ignore[misc]
@@ -139,15 +140,17 @@ class Account:
             limited_to = self.allowed.get("buckets")
             if limited_to:
                 found = [str(bucket["id"]) for bucket in limited_to if bucket.get("name") == name]
-                names = ", ".join(str(bucket.get("name")) for bucket in limited_to)
-                why = f"this key is limited to {names}"
+                if not found:
+                    raise _limited(limited_to, name)
             else:
                 answer = session.list_buckets(session.account_info.get_account_id(), bucket_name=name)
                 found = [str(bucket["bucketId"]) for bucket in answer["buckets"] if bucket["bucketName"] == name]
-                why = "this account has no such bucket"
         if not found:
-            hint = "Check the name in container, or make a key for that bucket."
-            raise NotFound(f"the bucket {name} is not there: {why}", hint=hint, code="bad_bucket_id")
+            raise NotFound(
+                f"the bucket {name} is not there: this account has no such bucket",
+                hint="Check the name in container, or create the bucket.",
+                code="bad_bucket_id",
+            )
         return found[0]
 
     def bucket_names(self) -> list[str]:
@@ -160,7 +163,16 @@ class Account:
             return [str(bucket["bucketName"]) for bucket in answer["buckets"]]
 
     def create_bucket(self, name: str) -> None:
+        """Raises PermissionDenied, and asks for nothing, where the key says that it may not."""
         with self.session() as session:
+            if limited_to := self.allowed.get("buckets"):
+                raise _limited(limited_to, name)
+            if _CREATES not in self.allowed["capabilities"]:
+                raise PermissionDenied(
+                    f"this key may not create buckets: it lacks {_CREATES}",
+                    hint=f"Create {name} in the B2 console, or give a key that has {_CREATES}.",
+                    code="unauthorized",
+                )
             session.create_bucket(session.account_info.get_account_id(), name, "allPrivate")
 
     def head(self, name: str, calls: Calls | None = None) -> dict[str, str]:
@@ -201,3 +213,13 @@ class Account:
         if answer.headers.get("x-bz-file-id") != head.get("x-bz-file-id"):
             raise Conflict(f"{key}: changed while it was looked at")
         return size_bytes
+
+
+def _limited(buckets: Any, name: str) -> PermissionDenied:
+    """The key is good, for something else: whether the bucket exists it cannot know."""
+    names = ", ".join(str(bucket.get("name") or "a bucket that is gone") for bucket in buckets)
+    return PermissionDenied(
+        f"this key is limited to {names}, and may not use {name}",
+        hint=f"Set container to {names}, or give a key that is for {name}, or for all buckets.",
+        code="limited",
+    )

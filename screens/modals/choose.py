@@ -18,7 +18,11 @@ from backup.model import InstanceInfo, InstanceState
 from tui.text import fit, safe
 from tui.theme import STYLES, Tone
 
-_STATE_TONES = {InstanceState.READY: ("●", Tone.PROVED), InstanceState.DISABLED: ("○", Tone.MUTED)}
+_STATE_TONES = {
+    InstanceState.FAILING: ("▲", Tone.WAITING),
+    InstanceState.READY: ("●", Tone.PROVED),
+    InstanceState.DISABLED: ("○", Tone.MUTED),
+}
 
 
 class InstanceOptions(OptionList):

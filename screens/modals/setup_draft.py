@@ -53,7 +53,8 @@ class Draft:
     @property
     def can_choose(self) -> bool:
         """Whether it stopped there after the service had said who we are: it may list others."""
-        return self._not_found_at is StepName.CONTAINER
+        failed = self._failed
+        return failed is not None and failed.name is StepName.CONTAINER and _kind(failed) in ("not_found", "permission")
 
     def allows(self, action: str) -> bool:
         """What may follow a check: 'keep' when it passed, else 'check' again, and help with the container."""
@@ -66,9 +67,13 @@ class Draft:
 
     @property
     def _not_found_at(self) -> StepName | None:
+        failed = self._failed
+        return failed.name if failed and _kind(failed) == "not_found" else None
+
+    @property
+    def _failed(self) -> CheckStep | None:
         steps = self.report.steps if self.report else ()
-        failed = next((step for step in steps if step.state is StepState.FAILED), None)
-        return failed.name if failed and failed.error and failed.error.kind == "not_found" else None
+        return next((step for step in steps if step.state is StepState.FAILED), None)
 
     async def check(self, on_step: Callable[[CheckStep], None]) -> ConnectionReport:
         """Check what was typed. Stores nothing."""
@@ -127,3 +132,7 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
         number += 1
         name = f"{wanted}_{number}"
     return name
+
+
+def _kind(step: CheckStep) -> str:
+    return step.error.kind if step.error else ""

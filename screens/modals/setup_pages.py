@@ -85,6 +85,8 @@ class CheckPage(VerticalScroll, can_focus=False):
         elif draft.misses_container:
             choose = "l lists those there are, " if draft.can_choose else ""
             self.say(f"c creates the {word}, {choose}b goes back to the settings. {NOTHING_STORED}")
+        elif draft.can_choose:
+            self.say(f"l lists those that the key sees, b goes back to the settings. {NOTHING_STORED}")
         else:
             self.say(f"b goes back to the settings, r checks again. {NOTHING_STORED}")
 

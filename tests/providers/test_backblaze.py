@@ -86,7 +86,7 @@ def test_a_limited_key_needs_no_list_of_buckets(root, calls):
 
 def test_a_limited_key_names_its_bucket(root):
     other, _ = root.b2.new_bucket()
-    with pytest.raises(NotFound, match=root.bucket):
+    with pytest.raises(PermissionDenied, match=root.bucket):
         root.connect(container=other).check_container()
 
 
@@ -394,3 +394,24 @@ def test_a_realm_that_is_no_address_is_named_without_its_password(realm):
         registry.load("backblaze")({"container": "c", "realm": realm})
     assert caught.value.field == "realm"
     assert "pw" not in caught.value.message
+
+
+def test_a_key_of_another_bucket_is_called_that_and_creates_nothing(root):
+    other = root.b2.new_bucket()[0]
+    report = root.connect(container=other).probe()
+    failed = next(step for step in report.steps if step.error)
+    assert (failed.name, failed.error.kind) == (StepName.CONTAINER, "permission")
+    assert f"limited to {root.bucket}" in failed.error.message
+    assert root.bucket in failed.error.hint
+    for name in (other, "a-bucket-that-never-was"):
+        with pytest.raises(PermissionDenied, match=f"limited to {root.bucket}"):
+            root.connect(container=name).create_container(name)
+
+
+def test_a_key_that_may_create_no_bucket_says_what_it_lacks(root):
+    key = root.b2.new_key(capabilities=("listBuckets", "listFiles", "readFiles", "writeFiles", "deleteFiles"))
+    provider = root.connect(application_key_id=key.key_id, application_key=key.key, container="new-one")
+    with pytest.raises(NotFound, match="no such bucket"):
+        provider.check_container()
+    with pytest.raises(PermissionDenied, match="lacks writeBuckets"):
+        provider.create_container("new-one")

@@ -202,6 +202,9 @@ class StandInService:
             worker_alive=True,
         )
 
+    def answers_version(self) -> int:
+        return 0
+
     def follow(
         self, on_change: Callable[[QueueSnapshot], None], *, stop: Callable[[], bool], interval_s: float = 0.25
     ) -> None:

@@ -14,6 +14,7 @@ from tui.widgets.one_line import store_noun
 
 STATES: Final[dict[InstanceState, tuple[str, str, Tone]]] = {
     InstanceState.READY: ("●", "ready · enabled", Tone.PROVED),
+    InstanceState.FAILING: ("▲", "enabled · refused when last asked", Tone.WAITING),
     InstanceState.DISABLED: ("○", "disabled", Tone.MUTED),
     InstanceState.INCOMPLETE: ("▲", "incomplete", Tone.WAITING),
     InstanceState.UNAVAILABLE: ("✖", "cannot be used here", Tone.FAILED),
@@ -46,7 +47,7 @@ def two_lines(info: InstanceInfo, width: int, now_s: float) -> Content:
     """Sign, title and own name; below it where the copies go, or what is the matter."""
     sign, word, tone = STATES[info.state]
     own_name = "" if info.name == info.type else f"  {safe(info.name)}"
-    if info.state is InstanceState.READY and info.check_ok is False:
+    if info.usable and info.check_ok is False:
         sign, tone = "▲", Tone.WAITING
         second = f"check failed {ago(info.checked_at, now_s)}"
     elif info.state is not InstanceState.READY:

@@ -12,7 +12,6 @@ from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
 from backup.doctor import Finding, Verdict
-from backup.model import InstanceState
 from backup.text import count
 from providers.errors import ProviderError
 
@@ -43,7 +42,7 @@ def _names(session: Session) -> Iterator[Finding]:
     """The names at every provider that is ready; its store is not opened for this."""
     with contextlib.closing(session.questions):
         for info in session.service.instances():
-            if info.state is InstanceState.READY:
+            if info.usable:
                 yield _names_at(session, info.name)
 
 

@@ -1,0 +1,167 @@
+"""An instance is what its service last said of it, whoever asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from backup import answers, instances, store_facts
+from backup.answers import Source
+from backup.cli.commands.list_providers import _row
+from backup.journal.records import Ending, Outcome
+from backup.model import InstanceState
+from backup.paths import Paths
+from backup.questions import Questions
+from backup.store_model import CredentialState
+from providers.errors import Authentication, NotFound, PermissionDenied, ProviderError, RateLimited, Transient
+from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
+from tests.cli.conftest import Cli, cli, s3_instance, write_config
+from tests.servers.s3_server import S3Server
+
+__all__ = ["cli"]
+REVOKED = ErrorInfo.of(Authentication("the key was revoked", hint="Make another."))
+
+
+@pytest.fixture
+def local(paths: Paths, tmp_path: Path) -> Paths:
+    write_config(paths, local={"enabled": True, "container": str(tmp_path)})
+    return paths
+
+
+def state(paths: Paths) -> InstanceState:
+    return instances.describe(paths, "local").state
+
+
+def report(at: float, failed: StepName | None = None) -> ConnectionReport:
+    steps, reached = [], True
+    for name in StepName:
+        if name is failed:
+            reached = False
+            steps.append(CheckStep(name=name, state=StepState.FAILED, error=REVOKED))
+        else:
+            steps.append(CheckStep(name=name, state=StepState.OK if reached else StepState.NOT_RUN))
+    return ConnectionReport(steps=tuple(steps), checked_at=at)
+
+
+def test_a_failed_check_ends_ready_and_a_passed_one_brings_it_back(local: Paths) -> None:
+    assert state(local) is InstanceState.READY
+    instances.record_check(local, "local", report(1.0, StepName.AUTHENTICATE))
+    info = instances.describe(local, "local")
+    assert (info.state, info.enabled, info.usable) == (InstanceState.FAILING, True, True)
+    assert info.problem is not None
+    assert info.problem.message == "the key was revoked"
+    assert "failing" in _row(info)
+    instances.record_check(local, "local", report(2.0))
+    assert state(local) is InstanceState.READY
+
+
+@pytest.mark.parametrize("listing", [True, False])
+def test_a_look_that_is_refused_ends_ready_and_one_that_succeeds_brings_it_back(local: Paths, listing: bool) -> None:
+    before = answers.version(local)
+    with pytest.raises(Authentication), answers.noted(local, "local", listing=listing):
+        raise Authentication("the key was revoked")
+    assert state(local) is InstanceState.FAILING
+    assert answers.version(local) != before
+    with answers.noted(local, "local", listing=listing):
+        pass
+    assert state(local) is InstanceState.READY
+
+
+@pytest.mark.parametrize(
+    ("error", "listing", "expected"),
+    [
+        (NotFound("no bucket"), True, InstanceState.FAILING),
+        (PermissionDenied("not this bucket"), True, InstanceState.FAILING),
+        (NotFound("no such key"), False, InstanceState.READY),
+        (PermissionDenied("not this key"), False, InstanceState.READY),
+        (Transient("no line"), True, InstanceState.READY),
+        (RateLimited("slowly"), True, InstanceState.READY),
+    ],
+)
+def test_what_says_nothing_of_the_instance_changes_nothing(
+    local: Paths, error: ProviderError, listing: bool, expected: InstanceState
+) -> None:
+    with pytest.raises(type(error)), answers.noted(local, "local", listing=listing):
+        raise error
+    assert state(local) is expected
+
+
+def test_transfers_count(local: Paths) -> None:
+    refused = Outcome(item_id=1, ending=Ending.WAITING, error=REVOKED)
+    answers.note_outcomes(local, "local", [Outcome(item_id=2, ending=Ending.DONE), refused])
+    assert state(local) is InstanceState.FAILING
+    answers.note_outcomes(local, "local", [Outcome(item_id=1, ending=Ending.DONE)])
+    assert state(local) is InstanceState.READY
+
+
+def test_a_look_does_not_outweigh_a_write_that_was_refused(local: Paths) -> None:
+    instances.record_check(local, "local", report(1.0, StepName.WRITE_READ_DELETE))
+    with answers.noted(local, "local"):
+        pass
+    assert state(local) is InstanceState.FAILING
+    answers.note(local, "local", Source.TRANSFER)
+    assert state(local) is InstanceState.READY
+
+
+def test_other_settings_have_not_been_answered_yet(local: Paths, tmp_path: Path) -> None:
+    answers.note(local, "local", Source.LOOK, REVOKED)
+    assert state(local) is InstanceState.FAILING
+    write_config(local, local={"enabled": True, "container": str(tmp_path / "another")})
+    assert state(local) is InstanceState.READY
+
+
+def test_the_same_answer_is_written_once_a_minute(local: Paths) -> None:
+    answers.note(local, "local", Source.TRANSFER)
+    written = answers.version(local)
+    for _ in range(50):
+        answers.note(local, "local", Source.TRANSFER)
+    assert answers.version(local) == written
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"local": {"at": "x"}}', b"\xff"])
+def test_a_note_that_cannot_be_read_is_no_note(local: Paths, content: bytes) -> None:
+    local.state_dir.mkdir(parents=True)
+    (local.state_dir / "answers.json").write_bytes(content)
+    assert state(local) is InstanceState.READY
+    answers.note(local, "local", Source.LOOK, REVOKED)
+    assert state(local) is InstanceState.FAILING
+
+
+def test_a_credential_that_was_refused_has_no_check_mark(paths: Paths) -> None:
+    settings = {"type": "aws_s3", "enabled": True, "container": "b", "access_key": "AK", "region": "eu-central-1"}
+    paths.config_dir.mkdir(parents=True)
+    credentials = {"s3": {"username": "AK", "fields": ["password"], "revision": "1"}}
+    tree = {"version": 1, "providers": {"s3": settings}, "credentials": credentials}
+    paths.config_file.write_text(json.dumps(tree))
+    (fact,) = store_facts.credentials(paths)
+    assert fact.state is CredentialState.SET
+    answers.note(paths, "s3", Source.LOOK, REVOKED)
+    (fact,) = store_facts.credentials(paths)
+    assert fact.state is CredentialState.REFUSED
+
+
+def test_a_key_that_the_server_no_longer_takes_shows_everywhere(
+    cli: Cli, paths: Paths, moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real thing: the listing of a command is refused, and `list-providers` and `status` say so."""
+    write_config(paths, s3=s3_instance(moto_s3, "there-is-no-such-bucket"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SK")
+    questions = Questions(paths)
+    with pytest.raises(NotFound):
+        questions.list_page("s3")
+    questions.close()
+    listed = {each["name"]: each for each in cli("list-providers", "--json").json()["instances"]}
+    assert listed["s3"]["state"] == "failing"
+    assert listed["s3"]["problem"]["kind"] == "not_found"
+    shown = {each["name"]: each for each in cli("status", "--json").json()["instances"]}
+    assert shown["s3"]["state"] == "failing"
+
+
+def test_it_crosses_processes_as_it_was(local: Paths) -> None:
+    answers.note(local, "local", Source.LOOK, REVOKED)
+    assert answers.latest(local)["local"].error == REVOKED
+    assert msgspec.json.decode((local.state_dir / "answers.json").read_bytes())["local"]["source"] == "look"
