@@ -17,7 +17,7 @@ from providers import beneath as walk
 from providers import source
 from providers.cancel import CancelToken
 from providers.errors import Conflict, ProviderError
-from providers.os_errors import from_os_error
+from providers.os_errors import from_os_error, lacks_descriptors
 from providers.report import ErrorInfo
 
 _MOST_LINKS: Final = 32
@@ -74,6 +74,8 @@ class LocalWalk:
         try:
             facts = source.look(top, beneath)
         except ProviderError as error:
+            if lacks_descriptors(error):
+                raise
             yield Found(name=name, path=str(top), kind=ItemKind.OTHER, error=ErrorInfo.of(error))
             return
         if stat.S_ISDIR(facts.st_mode):
@@ -112,7 +114,9 @@ class LocalWalk:
         reason = self._refusal(real, chain)
         try:
             facts = None if reason else source.look(Path(real), Path("/"))
-        except ProviderError:
+        except ProviderError as error:
+            if lacks_descriptors(error):
+                raise
             facts = None
         if facts is None or stat.S_ISLNK(facts.st_mode):  # to itself
             yield msgspec.structs.replace(found, reason=reason or "a symbolic link that leads nowhere")
@@ -208,6 +212,8 @@ class _Tree:
     def _failed(self, at: tuple[bytes, ...], error: OSError | ProviderError, kind: ItemKind = ItemKind.OTHER) -> Found:
         path = self._path(at)
         failure = from_os_error(error, path) if isinstance(error, OSError) else error
+        if lacks_descriptors(failure):  # no fault of the file: the walk is tried again
+            raise failure
         return Found(name=self._named(at), path=path, kind=kind, error=ErrorInfo.of(failure))
 
     def _named(self, at: tuple[bytes, ...]) -> str:

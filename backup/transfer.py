@@ -39,6 +39,7 @@ from providers.errors import (
 )
 from providers.landing import Landing
 from providers.objects import RemoteFile
+from providers.os_errors import lacks_descriptors
 from providers.report import ErrorInfo
 from providers.source import Source, opened, opened_link
 from providers.upload import UploadRequest, UploadResult
@@ -364,7 +365,7 @@ def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
     failed.
     """
     info = ErrorInfo.of(error)
-    if asked_for(error):  # that is no failure, however often
+    if asked_for(error) or lacks_descriptors(error):  # that is no failure, however often
         until = chances.now() + backoff_s(item.failures, error, chances)
         return Outcome(item_id=item.id, ending=Ending.WAITING, error=info, wait_until=until)
     if isinstance(error, (Cancelled, JournalFull)):

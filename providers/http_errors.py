@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from providers.errors import InvalidConfiguration, ProviderError, Transient, Unsupported, believable_wait_s
 from providers.http_head import BrokenReplyError
+from providers.os_errors import NO_DESCRIPTORS, descriptors_exhausted, from_os_error
 
 _COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
 _NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
@@ -28,7 +29,12 @@ def connection_failure(
     names certificates.
     """
     at = f"{host}:{port}"
+    if isinstance(error, OSError) and error.errno in NO_DESCRIPTORS:
+        return from_os_error(error, at)
     if isinstance(error, socket.gaierror):
+        exhausted = descriptors_exhausted()
+        if exhausted:
+            return exhausted
         return Transient(
             f"the name {host} cannot be found",
             hint=f"Check the DNS of this machine, and {setting} if it is set.",

@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from providers.errors import InvalidConfiguration
+from providers.os_errors import descriptors_exhausted
 from providers.settings import NetworkSettings
 
 CA_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
@@ -84,6 +85,9 @@ class Network:
             os.listdir(path.partition(os.pathsep)[0])
             return ssl.create_default_context(capath=path)
         except OSError as error:
+            exhausted = descriptors_exhausted()
+            if exhausted:
+                raise exhausted from error
             field = {"field": source} if source == "ca_bundle" else {}
             raise InvalidConfiguration(
                 f"{source}: no certificates can be read from {path}: {error.strerror}",

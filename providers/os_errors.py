@@ -33,8 +33,44 @@ _HINTS: Final[dict[type[errors.ProviderError], str]] = {
 }
 
 
+NO_DESCRIPTORS: Final = {
+    errno.EMFILE: (
+        "this process has as many files and connections open as it may",
+        "It goes on once some are closed. Raise the limit (ulimit -n; LimitNOFILE= of a unit), or lower "
+        "connection_pool_size.",
+    ),
+    errno.ENFILE: (
+        "this machine has as many files open as it can",
+        "It goes on once some are closed. Raise fs.file-max (sysctl), or end what holds them open (lsof).",
+    ),
+}
+"""What runs out is no fault of the disk, the file or the service, and passes."""
+
+
+def lacks_descriptors(error: errors.ProviderError) -> bool:
+    """Whether it failed because no more files can be open."""
+    return error.code in {errno.errorcode[number] for number in NO_DESCRIPTORS}
+
+
+def descriptors_exhausted() -> errors.Transient | None:
+    """Whether no file can be opened just now: libraries say of that only that something failed."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno in NO_DESCRIPTORS:
+            return _no_descriptors(error.errno, "")
+    return None
+
+
+def _no_descriptors(number: int, about: str) -> errors.Transient:
+    message, hint = NO_DESCRIPTORS[number]
+    return errors.Transient(f"{about}{message}", hint=hint, code=errno.errorcode[number])
+
+
 def from_os_error(error: OSError, path: str | os.PathLike[str]) -> errors.ProviderError:
     """The ProviderError for an OSError about `path`; an errno of no known meaning is Transient (EIO, EBUSY, ESTALE)."""
+    if error.errno in NO_DESCRIPTORS:
+        return _no_descriptors(error.errno, f"{os.fspath(path)}: ")
     cls = _CLASSES.get(error.errno or 0, errors.Transient)
     code = errno.errorcode.get(error.errno or 0, "")
     reason = error.strerror or type(error).__name__

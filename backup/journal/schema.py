@@ -20,8 +20,8 @@ from backup import __version__
 from backup.journal import former_places
 from backup.journal.migrations import MIGRATIONS as MIGRATIONS
 from backup.model import TRANSITIONS
-from providers.errors import InvalidConfiguration, PermissionDenied, ProviderError, QuotaExceeded
-from providers.os_errors import from_os_error
+from providers.errors import InvalidConfiguration, PermissionDenied, ProviderError, QuotaExceeded, Transient
+from providers.os_errors import descriptors_exhausted, from_os_error
 from providers.rename import rename_new
 
 _BUSY_TIMEOUT_S: Final = 20.0
@@ -99,6 +99,9 @@ def unusable(error: sqlite3.DatabaseError, path: Path) -> ProviderError:
     code = getattr(error, "sqlite_errorcode", 0)
     if code in _NO_ROOM:
         return JournalFull(said, hint="Make room on that disk: the queue is kept, and goes on.")
+    exhausted = descriptors_exhausted()
+    if exhausted:
+        return Transient(f"{said}: {exhausted.message}", hint=exhausted.hint, code=exhausted.code)
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY:
             return ProviderError(said, hint="Another process keeps it busy; try again.")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,7 @@ _MAX_PATH_BYTES: Final = 107 if sys.platform == "linux" else 103
 _SEND_TIMEOUT_S: Final = 10
 
 
-def listen(path: Path, backlog: int = 16) -> socket.socket:
+def listen(path: Path, backlog: int = 128) -> socket.socket:
     """A listening socket at `path`, readable by its owner only; a stale one is replaced (whoever calls holds the
     lock)."""
     path.unlink(missing_ok=True)
@@ -58,17 +61,64 @@ def connect(path: Path, timeout_s: float) -> socket.socket:
 
 def check_peer(sock: socket.socket) -> None:
     """Raises PermissionDenied when the process at the other end belongs to another user (root excepted)."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return  # macOS: the socket's mode 0600 has to do
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _pid, uid, _gid = struct.unpack("3i", credentials)
+    _, uid = peer(sock)
     if uid not in (os.getuid(), 0):
         raise PermissionDenied(f"a process of user {uid} is at the other end of the socket")
+
+
+def peer(sock: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end; (0, this user) where the system does not tell: there the socket's mode 0600
+    has to do (macOS)."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return 0, os.getuid()
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _gid = struct.unpack("3i", credentials)
+    return pid, uid
 
 
 def bound_sends(sock: socket.socket) -> None:
     """A reader that reads nothing makes a send fail after 10 s, while reads may wait for ever."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_TIMEOUT_S, 0))
+
+
+class Lines:
+    """The lines that come over a socket, for `Server.serve`: whoever says nothing, or never ends what he says, is let
+    go of. Raises OSError then."""
+
+    def __init__(self, sock: socket.socket, *, longest_bytes: int, patience_s: float) -> None:
+        """`patience_s`: for the first line, and for every line from its first byte on. Between lines there is no hurry:
+        a connection may be kept for later."""
+        self._sock = sock
+        self._longest_bytes = longest_bytes
+        self._patience_s = patience_s
+        self._pending = bytearray()
+        self._answered = False
+
+    def readline(self, limit: int = -1, /) -> bytes:
+        deadline = None if self._answered and not self._pending else time.monotonic() + self._patience_s
+        while (end := self._pending.find(b"\n")) < 0:
+            if len(self._pending) > self._longest_bytes:
+                raise OSError(errno.EMSGSIZE, "a question is too long")
+            data = self._receive(deadline)
+            if not data:
+                return b""
+            deadline = deadline or time.monotonic() + self._patience_s
+            self._pending += data
+        line = bytes(self._pending[: end + 1])
+        del self._pending[: end + 1]
+        self._answered = True
+        return line
+
+    def _receive(self, deadline: float | None) -> bytes:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        left_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+        if not poll.poll(left_ms):
+            raise TimeoutError("nothing more came")
+        return self._sock.recv(64 * 1024)
+
+    def close(self) -> None:
+        """The socket is its owner's."""
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import fcntl
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -35,6 +36,7 @@ from providers.errors import ProviderError
 
 _LOG: Final = logging.getLogger(__name__)
 _NICE: Final = 10
+_FILES: Final = 16_384
 _LOCK_PATIENCE_S: Final = 20.0
 _KEY_PATIENCE_S: Final = 3.0
 """How long whoever started it may take to hand over the vault's key: without it everything would wait at first."""
@@ -62,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not _take(lock, paths):
         return 0
     presence.announce(lock)
+    _allow_many_files()
     _collect_garbage_seldom()
     key_within_s = _KEY_PATIENCE_S if options.await_key else 0.0
     try:
@@ -175,6 +178,15 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
     if full is not None:
         raise full
     return 1 if broken else 0
+
+
+def _allow_many_files() -> None:
+    """As many files and connections as the system lets us have: the usual 1,024 are for programs that use select."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _collect_garbage_seldom() -> None:

@@ -19,10 +19,17 @@ from backup.rpc import Call, Handler, Server, sockets
 from backup.store_model import StoreBackend
 from backup.worker.drain import Drain
 from backup.worker.live import Board, LiveState
-from providers.errors import PermissionDenied
+from providers.errors import PermissionDenied, RateLimited
+from providers.os_errors import from_os_error
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
+_AGAIN_S: Final = 0.1
+"""Before another try to take a connection, when that failed."""
+_MOST_CONNECTIONS: Final = 64
+_MOST_OF_A_PROCESS: Final = 16
+_LONGEST_QUESTION_BYTES: Final = 64 * 1024
+_PATIENCE_S: Final = 10.0
 _PACE_S: Final = 0.25
 """At most four events a second to each subscriber."""
 
@@ -83,7 +90,9 @@ class Listener:
         self._wake = wake
         self._started_at = time.time()
         self._socket = sockets.listen(paths.worker_socket)
-        self._connections: set[socket.socket] = set()
+        self._connections: dict[socket.socket, int] = {}
+        """With the process at the other end."""
+        self._closed = threading.Event()
         self._lock = threading.Lock()
         handlers: dict[str, Handler] = {
             "wake": self._on_wake,
@@ -102,6 +111,7 @@ class Listener:
 
     def close(self) -> None:
         """Nobody new is answered; connections end."""
+        self._closed.set()
         self._path.unlink(missing_ok=True)
         with self._lock:
             connections = list(self._connections)
@@ -113,29 +123,51 @@ class Listener:
         self._socket.close()
 
     def _accept(self) -> None:
-        while True:
+        """Until `close`, whatever fails meanwhile: without it nobody would be heard any more."""
+        troubled = False
+        while not self._closed.is_set():
             try:
                 connection, _ = self._socket.accept()
-            except OSError:
-                return  # closed
-            threading.Thread(target=self._serve, args=(connection,), name="connection", daemon=True).start()
+            except OSError as error:
+                if not (self._closed.is_set() or troubled):
+                    _LOG.warning("nobody can connect just now: %s", from_os_error(error, self._path))
+                troubled = True
+                self._closed.wait(_AGAIN_S)
+                continue
+            troubled = False
+            try:
+                threading.Thread(target=self._serve, args=(connection,), name="connection", daemon=True).start()
+            except RuntimeError as error:  # no room for another thread
+                _LOG.warning("a connection was let go: %s", error)
+                connection.close()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection:
             try:
                 sockets.check_peer(connection)
-            except PermissionDenied as error:
+                pid, _ = sockets.peer(connection)
+                self._admit(connection, pid)
+            except (OSError, PermissionDenied, RateLimited) as error:
                 _LOG.warning("refused: %s", error)
                 return
-            sockets.bound_sends(connection)
-            with self._lock:
-                self._connections.add(connection)
             try:
-                with connection.makefile("rb") as reader, connection.makefile("wb", buffering=0) as writer:
+                sockets.bound_sends(connection)
+                reader = sockets.Lines(connection, longest_bytes=_LONGEST_QUESTION_BYTES, patience_s=_PATIENCE_S)
+                with connection.makefile("wb", buffering=0) as writer:
                     self._server.serve(reader, writer)
             finally:
                 with self._lock:
-                    self._connections.discard(connection)
+                    self._connections.pop(connection, None)
+
+    def _admit(self, connection: socket.socket, pid: int) -> None:
+        """Raises RateLimited when there are too many."""
+        with self._lock:
+            of_process = sum(other == pid for other in self._connections.values())
+            if len(self._connections) >= _MOST_CONNECTIONS or (pid and of_process >= _MOST_OF_A_PROCESS):
+                raise RateLimited(
+                    f"process {pid} has {of_process} connections, {len(self._connections)} there are in all"
+                )
+            self._connections[connection] = pid
 
     # Handlers
 

@@ -26,6 +26,7 @@ from backup.worker.opening import SharedProvider
 from providers.cancel import CancelToken
 from providers.errors import Cancelled, ProviderError
 from providers.objects import RemoteFile
+from providers.os_errors import lacks_descriptors
 from providers.report import ErrorInfo
 
 _LOG: Final = logging.getLogger(__name__)
@@ -224,7 +225,7 @@ class Scans:
             return
         with self._lock:
             attempts, _ = self._again_at.get(job.id, (0, 0.0))
-            asked = transfer.asked_for(error)
+            asked = transfer.asked_for(error) or lacks_descriptors(error)
             again = asked or (error.retryable and attempts + 1 < _ATTEMPTS)
             if again:
                 wait_s = transfer.backoff_s(attempts, error, self._crew.chances)

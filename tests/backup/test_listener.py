@@ -1,0 +1,178 @@
+"""The worker's socket: nothing that fails, and nobody who behaves badly, keeps others from being heard."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup.files import private_folder
+from backup.journal import schema
+from backup.model import ItemKind
+from backup.paths import Paths
+from backup.rpc import Client, ConnectionLost, sockets
+from backup.scan import walk_local
+from backup.worker import listener as listening
+from backup.worker.listener import Listener
+from backup.worker.live import Board
+from providers import os_errors
+from providers.errors import PermissionDenied, Transient
+from providers.http_errors import connection_failure
+from tests.backup.queue_support import wait_until
+
+
+class IdleDrain:
+    leaving = False
+
+    def lanes_busy(self) -> list[str]:
+        return []
+
+
+@pytest.fixture
+def listener(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    monkeypatch.setattr(listening, "_AGAIN_S", 0.01)
+    monkeypatch.setattr(listening, "_PATIENCE_S", 0.2)
+    private_folder(paths.state_dir)
+    opened = Listener(paths, IdleDrain(), Board(), threading.Event())  # type: ignore[arg-type]
+    yield opened
+    opened.close()
+
+
+def answers(paths: Paths) -> bool:
+    try:
+        with Client.connect(paths.worker_socket) as client:
+            return bool(client.call("status", timeout_s=5)["pid"] == os.getpid())
+    except ConnectionLost:
+        return False
+
+
+def raw(paths: Paths) -> socket.socket:
+    sock = wait_until(lambda: _connected(paths), every_s=0.001)
+    assert sock is not None
+    sock.settimeout(5)
+    return sock
+
+
+def _connected(paths: Paths) -> socket.socket | None:
+    try:
+        return sockets.connect(paths.worker_socket, 5)
+    except ConnectionLost:  # more wait than the system keeps
+        return None
+
+
+class NoDescriptors:
+    """A listening socket that cannot take connections for a while."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self.real = real
+        self.refused = 0
+
+    def accept(self) -> Any:
+        if self.refused < 3:
+            self.refused += 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return self.real.accept()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def test_it_takes_connections_again_once_there_are_descriptors(listener: Listener, paths: Paths) -> None:
+    assert answers(paths)
+    troubled = NoDescriptors(listener._socket)
+    listener._socket = troubled  # type: ignore[assignment]
+    assert answers(paths)  # the call that waits already, and after it those that fail
+    assert answers(paths)
+    assert troubled.refused == 3
+
+
+def test_one_process_cannot_take_all_connections(listener: Listener, paths: Paths) -> None:
+    silent = [raw(paths) for _ in range(200)]
+    try:
+        wait_until(lambda: len(listener._connections) == 16)
+        assert sum(sock.recv(1) == b"" for sock in silent[16:]) == 184  # let go at once
+        wait_until(lambda: not listener._connections)  # and whoever says nothing a little later
+        assert answers(paths)
+    finally:
+        for sock in silent:
+            sock.close()
+
+
+@pytest.mark.parametrize("said", [b'{"id": 1', b"x" * 200_000])
+def test_who_never_ends_a_question_is_let_go(listener: Listener, paths: Paths, said: bytes) -> None:
+    with raw(paths) as sock:
+        try:
+            sock.sendall(said)
+            assert sock.recv(1) == b""
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+    wait_until(lambda: not listener._connections)
+    assert answers(paths)
+
+
+def test_a_connection_may_be_kept_between_questions(listener: Listener, paths: Paths) -> None:
+    with Client.connect(paths.worker_socket) as client:
+        client.call("status", timeout_s=5)
+        time.sleep(0.3)  # longer than a first question may take
+        assert client.call("status", timeout_s=5)["pid"] == os.getpid()
+
+
+def test_it_ends_when_it_is_closed(listener: Listener, paths: Paths) -> None:
+    listener.close()
+    assert not answers(paths)
+    wait_until(lambda: all(thread.name != "listener" for thread in threading.enumerate()))
+
+
+@pytest.fixture
+def exhausted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no file could be opened."""
+    failure = os_errors._no_descriptors(errno.EMFILE, "")
+    monkeypatch.setattr("providers.http_errors.descriptors_exhausted", lambda: failure)
+    monkeypatch.setattr("backup.journal.schema.descriptors_exhausted", lambda: failure)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_many_open_files_are_no_failing_disk(number: int) -> None:
+    for error in (
+        os_errors.from_os_error(OSError(number, os.strerror(number)), "/file"),
+        connection_failure(OSError(number, os.strerror(number)), "host", 443, 5),
+    ):
+        assert isinstance(error, Transient)
+        assert os_errors.lacks_descriptors(error)
+        assert "disk" not in error.message + error.hint
+        assert "open" in error.message
+
+
+@pytest.mark.usefixtures("exhausted")
+def test_a_library_that_only_says_that_it_failed_is_explained() -> None:
+    looked_up = connection_failure(socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "host", 443, 5)
+    opened = schema.unusable(sqlite3.OperationalError("unable to open database file"), Path("journal.sqlite"))
+    for error in (looked_up, opened):
+        assert error.code == "EMFILE"
+        assert "open as it may" in error.message
+        assert not isinstance(error, PermissionDenied)
+
+
+def test_a_walk_without_descriptors_is_tried_again_and_fails_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "top" / "below").mkdir(parents=True)
+    (tmp_path / "top" / "below" / "file").write_bytes(b"x")
+
+    def scandir(path: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", scandir)
+        with pytest.raises(Transient, match="open as it may"):
+            list(walk_local([tmp_path / "top"]))
+    ((found,),) = walk_local([tmp_path / "top"])
+    assert (found.kind, found.error) == (ItemKind.FILE, None)
