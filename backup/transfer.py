@@ -225,7 +225,9 @@ class Transfer:
         with Landing.opened(target, self._landing_in) as landing:
             if conflicts is Conflicts.SKIP_UNCHANGED and landing.link_text() == text:
                 return self._skipped("unchanged on this disk")
-            replaced = landing.put_link(text, replace=conflicts is not Conflicts.REFUSE)
+            replaced = landing.put_link(
+                text, replace=conflicts is not Conflicts.REFUSE, mtime_ns=result.remote.mtime_ns
+            )
         return self._moved(msgspec.structs.replace(result, replaced=replaced))
 
     def _download_directory(self) -> Outcome:

@@ -170,8 +170,9 @@ class Landing:
         except OSError:
             return None
 
-    def put_link(self, text: bytes, *, replace: bool) -> bool:
-        """Make a symlink that says `text`; returns whether it replaced another. A file or a folder it never replaces:
+    def put_link(self, text: bytes, *, replace: bool, mtime_ns: int | None = None) -> bool:
+        """Make a symlink that says `text`, with an mtime of its own; returns whether it replaced another. A file or a
+        folder it never replaces:
         Conflict."""
         self._refuse_a_moved_folder()
         older = self.standing()
@@ -184,6 +185,8 @@ class Landing:
         try:
             os.symlink(text, temp, dir_fd=self._at)
             try:
+                if mtime_ns is not None:
+                    os.utime(temp, ns=(mtime_ns, mtime_ns), dir_fd=self._at, follow_symlinks=False)
                 if older is None:
                     rename_new(temp, name, at=self._at)
                 else:

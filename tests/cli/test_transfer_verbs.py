@@ -82,8 +82,18 @@ def test_a_restore_without_room_is_refused_before_anything_begins(cli: Cli, path
     assert "no transfers" in cli("transfers").out
 
 
+def test_a_place_with_a_name_that_no_disk_takes(cli: Cli, paths: Paths, tmp_path: Path):
+    paths.local_storage.mkdir(parents=True)
+    (paths.local_storage / "small").write_bytes(b"1")
+    for to in ("n" * 300, f"{'n' * 300}/", f"{'n' * 300}/below"):
+        down = cli("download", "small", "--to", f"{tmp_path}/{to}")
+        assert down.code == ExitCode.UNSUPPORTED, down.err
+        assert "internal error" not in down.err
+
+
 def test_links_are_stored_and_restored_on_request(cli: Cli, paths: Paths, tree: Path, tmp_path: Path):
     (tree / "2024" / "up").symlink_to("../a.jpg")
+    os.utime(tree / "2024" / "up", ns=(10**18 + 1, 10**18 + 1), follow_symlinks=False)
     up = cli("upload", str(tree), "--links", "store", "--json")
     assert up.code == 0, up.err
     assert (up.json()["plan"]["links"], up.json()["plan"]["skipped_symlinks"], up.json()["plan"]["files"]) == (2, 0, 4)
@@ -94,6 +104,7 @@ def test_links_are_stored_and_restored_on_request(cli: Cli, paths: Paths, tree: 
     assert down.code == 0, down.err
     assert os.readlink(tmp_path / "back/photos/link") == "/etc/passwd"
     assert (tmp_path / "back/photos/2024/up").read_bytes() == (tree / "a.jpg").read_bytes()
+    assert (tmp_path / "back/photos/2024/up").lstat().st_mtime_ns == 10**18 + 1
     plain = cli("download", "photos/2024/up.rclonelink", "--to", str(tmp_path / "plain"))
     assert plain.code == 0, plain.err
     assert (tmp_path / "plain").read_bytes() == b"../a.jpg"
