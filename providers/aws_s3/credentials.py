@@ -66,17 +66,27 @@ class KeySource:
     def _environment(self) -> Mapping[str, str]:
         return self._network.environment
 
+    @property
+    def _profile(self) -> str:
+        told = self._environment
+        return self._settings.profile or told.get("AWS_DEFAULT_PROFILE") or told.get("AWS_PROFILE") or ""
+
     def _session(self) -> Any:
         """botocore's chain as it is for whoever asked. It would look into the environment of this process."""
         import botocore.session
         from botocore.config import Config
+        from botocore.configprovider import ConstantProvider
 
         told = self._environment
-        profile = self._settings.profile or told.get("AWS_DEFAULT_PROFILE") or told.get("AWS_PROFILE")
+        profile = self._profile
         session = botocore.session.Session(profile=profile or None)
-        session.set_config_variable("profile", profile or None)
-        session.set_config_variable("config_file", told.get("AWS_CONFIG_FILE") or "~/.aws/config")
-        session.set_config_variable("credentials_file", told.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
+        known = session.get_component("config_store")
+        for name, value in (
+            ("profile", profile or None),
+            ("config_file", told.get("AWS_CONFIG_FILE") or "~/.aws/config"),
+            ("credentials_file", told.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"),
+        ):
+            known.set_config_provider(name, ConstantProvider(value))
         ca_path = self._network.ca_path()
         if ca_path:
             session.set_config_variable("ca_bundle", ca_path)
@@ -110,7 +120,7 @@ class KeySource:
 
         if isinstance(error, ProfileNotFound):
             return InvalidConfiguration(
-                f"profile: there is no {self._settings.profile!r} in ~/.aws/config or ~/.aws/credentials",
+                f"profile: there is no {self._profile!r} in ~/.aws/config or ~/.aws/credentials",
                 field="profile",
             )
         if isinstance(error, (ConfigParseError, OSError)):

@@ -78,3 +78,20 @@ def test_the_guide_s_whole_structure_may_be_pasted(service: str) -> None:
     loaded = settings.load(settings_of(service), GUIDE)
     assert (loaded.container, loaded.upload_chunk_size) == ("homeserver-backups", 100 * 2**20)
     assert loaded.max_bandwidth is None
+
+
+@pytest.mark.parametrize("service", registry.EMBEDDED)
+def test_how_to_get_there_is_set_where_a_network_lies_between(service: str) -> None:
+    """What each does is shown in `tests/contract/test_network.py`, and of `profile` in `test_s3_environment.py`."""
+    cls = settings_of(service)
+    shown = {item.name for item in settings.describe(cls)}
+    offered = {"ca_bundle", "proxy", "proxy_password"} if service != "local" else set()
+    offered |= {"profile"} if service == "aws_s3" else set()
+    for name in ("ca_bundle", "proxy", "proxy_password", "profile"):
+        assert (name in shown) is (name in offered)
+        if name not in offered:
+            with pytest.raises(InvalidConfiguration, match="no effect") as caught:
+                settings.parse(cls, name, "/x")
+            assert caught.value.field == name
+            with pytest.raises(InvalidConfiguration, match="no effect"):
+                settings.load(cls, {name: "/x"})

@@ -1,0 +1,81 @@
+"""The AWS chain of whoever asked: variables that travelled with a job count, those of the process at work do not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from providers.aws_s3.provider import S3Provider
+from providers.aws_s3.signature import Keys
+from providers.context import ProviderContext
+from providers.errors import Authentication, InvalidConfiguration
+from providers.secret import Secret
+
+
+@pytest.fixture
+def travelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What a job brings; the process has another profile, other files and keys of its own."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for who in ("job", "process"):
+        (tmp_path / f"{who}.config").write_text(f"[profile {who}]\nregion = of-{who}\n[profile set]\nregion = of-set\n")
+        sections = f"[{who}]\naws_access_key_id = KEY-OF-{who}\naws_secret_access_key = S\n"
+        (tmp_path / f"{who}.keys").write_text(sections + sections.replace(who, "set").replace(f"KEY-OF-{who}", "SET"))
+    monkeypatch.setenv("AWS_PROFILE", "process")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "process.config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "process.keys"))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "of-the-process")
+    return {
+        "AWS_PROFILE": "job",
+        "AWS_CONFIG_FILE": str(tmp_path / "job.config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "job.keys"),
+    }
+
+
+def provider(environment: dict[str, str], **values: str) -> S3Provider:
+    return S3Provider({"container": "b", **values}, context=ProviderContext(environment=environment))
+
+
+def test_profile_files_and_region_are_the_job_s(travelled: dict[str, str]) -> None:
+    made = provider(travelled)
+    assert made._keys().access_key == "KEY-OF-job"
+    assert made._wire.endpoint.region == "of-job"
+    assert provider({**travelled, "AWS_DEFAULT_REGION": "d"})._wire.endpoint.region == "d"
+    assert provider({**travelled, "AWS_DEFAULT_REGION": "d", "AWS_REGION": "r"})._wire.endpoint.region == "r"
+    assert provider({**travelled, "AWS_REGION": "r"}, region="set")._wire.endpoint.region == "set"
+
+
+def test_the_setting_counts_before_the_variable(travelled: dict[str, str]) -> None:
+    made = provider({**travelled, "AWS_ACCESS_KEY_ID": "K", "AWS_SECRET_ACCESS_KEY": "S"}, profile="set")
+    assert made._keys().access_key.startswith("KEY-OF-set")
+    assert made._wire.endpoint.region == "of-set"
+
+
+def test_a_job_without_a_profile_does_not_get_the_one_of_the_process(
+    travelled: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY-OF-process")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "S")
+    with pytest.raises(Authentication, match="AWS chain"):
+        provider({name: value for name, value in travelled.items() if name != "AWS_PROFILE"})._keys()
+    with pytest.raises(InvalidConfiguration, match="there is no 'nobody'"):
+        provider({**travelled, "AWS_PROFILE": "nobody"})._keys()
+
+
+def test_a_key_of_the_environment_is_used_only_where_its_secret_is(
+    travelled: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"AWS_ACCESS_KEY_ID": "MINE"}
+    with pytest.raises(Authentication, match=r"MINE .*AWS_ACCESS_KEY_ID.* not here"):
+        provider(asked)._keys()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ANOTHER")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    with pytest.raises(Authentication) as caught:
+        provider(asked)._keys()
+    assert "canary" not in f"{caught.value} {caught.value.hint}"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "MINE")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "T")
+    assert provider(asked)._keys() == Keys("MINE", Secret("canary"), Secret("T"))
