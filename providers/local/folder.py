@@ -92,6 +92,11 @@ class Folder:
                 raise InvalidName(f"'{key}': such names are kept for unfinished uploads")
         return names
 
+    @property
+    def is_yet_to_be_made(self) -> bool:
+        """Whether the first upload will make the root: until then it is an empty one, and looking makes nothing."""
+        return self._create and not os.path.lexists(self.root)
+
     @contextmanager
     def opened(self) -> Iterator[int]:
         """The root's descriptor. The root may be a symlink (the user named it); nothing below may."""

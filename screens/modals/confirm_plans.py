@@ -77,6 +77,7 @@ def _warnings(plan: TransferPlan) -> list[Fact]:
             (plan.skipped_symlinks, "symbolic link"),
             (plan.skipped_special, "special file"),
             (plan.skipped_folders, "empty folder"),
+            (plan.ruled_out, "entry left out by your rules"),
             (plan.left_out, "document or shortcut of the service"),
         )
         if number
