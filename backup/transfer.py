@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from backup import download_targets, stored_links
+from backup import download_targets, stored_links, stubborn
 from backup.credentials import CredentialStoreError
 from backup.journal import Journal, JournalFull, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
@@ -97,7 +97,7 @@ class Transfer:
         except ProviderError as error:
             if not isinstance(error, Cancelled):
                 _LOG.warning("item %d (%s): %s", self.item.id, self.item.name, error)
-            outcome = judge(error, self.item, self.chances)
+            outcome = judge(stubborn.explained(error, self.item, self.provider, self.cancel), self.item, self.chances)
         except Exception as error:  # the worker goes on with the next item, whatever this one did
             _LOG.exception("item %d (%s) failed in an unforeseen way", self.item.id, self.item.name)
             outcome = Outcome(item_id=self.item.id, ending=Ending.FAILED, error=unforeseen(error))

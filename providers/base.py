@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from providers import connection_check, download_loop, errors, listing, settings, upload_loop
 from providers.capabilities import Capabilities, Deletion
 from providers.context import ProviderContext, acting_on
+from providers.errors import InvalidName
 from providers.objects import Page, RemoteFile
 from providers.report import CheckStep, ConnectionReport
 from providers.retry import RetryPolicy
@@ -126,6 +127,18 @@ class BaseProvider(ABC):
     def stat(self, key: str) -> RemoteFile:
         """The object with all checksums that the service tells. Raises NotFound."""
 
+    def check_name(self, key: str) -> None:
+        """Raises InvalidName for a name under which nothing can be stored here. Known without asking the service: plans
+        name such files beforehand, and no byte of them is sent. What every service refuses is refused here; one with
+        rules of its own overrides it.
+        """
+        parts = key.removesuffix("/").split("/") if self.capabilities.empty_directories else key.split("/")
+        if any(part in ("", ".", "..") for part in parts) or "\0" in key:
+            raise InvalidName(f"'{key}': a name is relative, holds no NUL, and no part of it is empty, '.' or '..'")
+        limit = self.capabilities.max_key_bytes
+        if len(key.encode("utf-8", "surrogatepass")) > limit:
+            raise InvalidName(f"'{key}': a name has at most {limit} bytes")
+
     @abstractmethod
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
         """A session for one object: a new one, or with `token` the one that was begun before.
@@ -139,7 +152,7 @@ class BaseProvider(ABC):
         """The bytes [offset, offset + size_bytes) of an object. With `etag`, Conflict when the object has changed.
 
         NotFound when it is not there. An object that ends early is Integrity, a connection that ends early Transient.
-        For no bytes, the whole object is asked for, and Integrity unless it comes back empty.
+        For no bytes the whole object is asked for, so that `total_bytes` tells whether it is empty.
         """
 
     @abstractmethod

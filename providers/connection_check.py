@@ -61,6 +61,12 @@ def _list(provider: BaseProvider) -> str:
 
 
 def _write_read_delete(provider: BaseProvider) -> str:
+    write_read_delete(provider)
+    provider.learn()
+    return f"{_PROBE_BYTES // 1024} KiB probe, content agreed"
+
+
+def write_read_delete(provider: BaseProvider) -> None:
     """Write a small object, read it back, remove it and see that it is gone. Nothing is left behind, also after a
     failure."""
     content = secrets.token_bytes(_PROBE_BYTES)
@@ -74,8 +80,6 @@ def _write_read_delete(provider: BaseProvider) -> str:
     except BaseException:
         _remove_quietly(provider, key)
         raise
-    provider.learn()
-    return f"{_PROBE_BYTES // 1024} KiB probe, content agreed"
 
 
 def _write(provider: BaseProvider, key: str, content: bytes) -> None:

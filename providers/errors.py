@@ -97,6 +97,8 @@ class RateLimited(ProviderError):
 class Transient(ProviderError):
     kind = "transient"
     retryable = True
+    server_failed: bool = False
+    """The service itself answered that it failed (500). Others may well be served at that moment."""
     cure = "Check the network, then retry: what was sent is kept."
 
 

@@ -30,7 +30,6 @@ from providers.errors import (
     Cancelled,
     Conflict,
     Integrity,
-    InvalidName,
     NotFound,
     ProviderError,
     Transient,
@@ -212,11 +211,7 @@ class GuideStyle(BaseProvider):
     # Writing
 
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
-        parts = request.key.split("/")
-        if any(part in ("", ".", "..") for part in parts) or "\0" in request.key:
-            raise InvalidName(f"'{request.key}': is not a name that every service can hold")
-        if len(request.key.encode("utf-8", "surrogateescape")) > self.capabilities.max_key_bytes:
-            raise InvalidName(f"the name is longer than {self.capabilities.max_key_bytes} bytes: {request.key[:60]}...")
+        self.check_name(request.key)
         return _Session(self, request)
 
     def store(self, path: Path, key: str, moved: Callable[[int], None], cancel: CancelToken) -> None:

@@ -10,11 +10,14 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
 
 from providers.errors import InvalidConfiguration, ProviderError, Transient, Unsupported, believable_wait_s
 from providers.http_head import BrokenReplyError
 from providers.os_errors import NO_DESCRIPTORS, descriptors_exhausted, from_os_error
+
+E = TypeVar("E", bound=Exception)
 
 _COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
 _NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
@@ -88,6 +91,13 @@ def forced_encoding(headers: Mapping[str, str], at: str) -> ProviderError | None
         "use the service's own address.",
         code="content_encoding",
     )
+
+
+def with_status(error: E, status: int) -> E:
+    """The error of an answer, which notes whether the service said that it failed itself."""
+    if isinstance(error, Transient):
+        error.server_failed = status == HTTPStatus.INTERNAL_SERVER_ERROR
+    return error
 
 
 def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:

@@ -74,6 +74,7 @@ def run_upload(
     Raises ProviderError; Cancelled when `cancel` was pulled.
     """
     refuse_encryption(provider.settings.encryption_enabled)
+    provider.check_name(key)
     with opened_link(path, beneath or path.parent) if link else opened(path, beneath=beneath) as file:
         try:
             measure(provider, file, cancel)

@@ -25,7 +25,7 @@ def remove_batch(wire: Wire, keys: Iterable[str]) -> Mapping[str, ProviderError 
     of objects that it was not asked about: then nothing of its answer is believed.
     """
     asked = list(keys)
-    if any(not _fits_xml(key) for key in asked):
+    if any(not fits_xml(key) for key in asked):
         raise Unsupported("a name that XML cannot hold")
     items = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in asked)
     body = f"<Delete><Quiet>false</Quiet>{items}</Delete>".encode()
@@ -51,6 +51,6 @@ def _failure(item: Element) -> ProviderError:
     return of_code(code)(f"not deleted: {message} ({code})", code=code)
 
 
-def _fits_xml(text: str) -> bool:
+def fits_xml(text: str) -> bool:
     """Whether XML 1.0 can hold it unchanged."""
     return all((char >= " " and char not in "\ufffe\uffff") or char in "\t\n" for char in text)

@@ -6,13 +6,13 @@ import base64
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable
 from typing import Final
 from xml.sax.saxutils import escape
 
 import msgspec
 
 from providers.aws_s3 import etags
+from providers.aws_s3.key_spelling import KeySpelling
 from providers.aws_s3.multipart import begin_multipart, part_tag
 from providers.aws_s3.probes import Probes
 from providers.aws_s3.replies import Reply
@@ -24,6 +24,9 @@ from providers.digests import composite
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
 
 _LOG: Final = logging.getLogger(__name__)
+_SIGNS: Final = "a+b"
+"""With the blank before it: what is written otherwise in a listing that is url-encoded, and is no danger in one that is
+not."""
 _BODY: Final = b"homeserver-backup asks what this server checks\n"
 
 
@@ -42,6 +45,10 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     composite_is_md5: bool = True
     """The ETag of a multipart upload is the MD5 of its parts' MD5s."""
     versioned: bool = False
+    listed_keys: KeySpelling = KeySpelling.UNKNOWN
+    """Only keys that are url-encoded can stand in a listing whatever they hold."""
+    keeps_folders: bool = True
+    """An object whose key ends in '/' stays what it is; some servers make a file of it."""
 
 
 NOTHING_KNOWN: Final = ServerFacts()
@@ -49,7 +56,7 @@ NOTHING_KNOWN: Final = ServerFacts()
 
 def try_out(wire: Wire, prefix: str, probes: Probes) -> ServerFacts:
     """Try a server out on one random key below `prefix`, and remove it again. Raises ProviderError if it cannot."""
-    key = f"{prefix}{PROBE_PREFIX}learn-{secrets.token_hex(8)}"
+    key = f"{prefix}{PROBE_PREFIX}learn {_SIGNS}-{secrets.token_hex(8)}"
     with probes.noted(key):
         learner = _Learner(wire, key)
         try:
@@ -73,6 +80,7 @@ class _Learner:
         self._wire = wire
         self._calls = Calls()
         self._key = key
+        self._folder = f"{key}-folder/"
         self.clean = False
         """Nothing of the key is left at the service."""
         self._md5 = hashlib.md5(_BODY, usedforsecurity=False).digest()
@@ -84,13 +92,18 @@ class _Learner:
         except ProviderError:
             self.remove()
             raise
-        self.clean = self._quietly(Request("DeleteObject", "DELETE", self._key))
+        self.clean = self._delete_all()
         return found
 
     def remove(self) -> None:
         """Whatever a try-out that was broken off has left. Raises nothing: `clean` tells."""
         aborted = self._abort_unfinished()
-        self.clean = self._quietly(Request("DeleteObject", "DELETE", self._key)) and aborted
+        self.clean = self._delete_all() and aborted
+
+    def _delete_all(self) -> bool:
+        keys = (self._key, self._folder, self._folder.rstrip("/"))
+        failed = [key for key in keys if not self._quietly(Request("DeleteObject", "DELETE", key))]
+        return not failed
 
     def _try_all(self) -> ServerFacts:
         plain = self._put()
@@ -98,6 +111,7 @@ class _Learner:
         completed, composite_etag = self._multipart(conditional)
         wrong = b"\0" * 32
         checked = self._accepts({"x-amz-checksum-sha256": _base64(self._sha256)})
+        spelling, folders = self._listed()
         told = bool(checked and checked.headers.get("x-amz-checksum-sha256") == _base64(self._sha256))
         return ServerFacts(
             md5_enforced=self._refuses({"content-md5": _base64(wrong[:16])}, Integrity),
@@ -107,6 +121,8 @@ class _Learner:
             etag_is_md5=etags.parse(plain.headers.get("etag", "")).md5 == self._md5.hex(),
             composite_is_md5=composite_etag == composite("md5", [self._md5.hex()]),
             versioned=self._versioned(),
+            listed_keys=spelling,
+            keeps_folders=folders,
         )
 
     def _put(self, headers: dict[str, str] | None = None, sha256: str = "") -> Reply:
@@ -156,6 +172,28 @@ class _Learner:
         )
         return self._wire.ask(request, self._calls)
 
+    def _listed(self) -> tuple[KeySpelling, bool]:
+        """How keys are written in a listing, and whether a folder stands in it as what it is."""
+        try:
+            self._wire.ask(Request("PutObject", "PUT", self._folder), self._calls)
+        except ProviderError as error:
+            _raise_if_unrelated(error)
+        query = {"list-type": "2", "prefix": self._key, "encoding-type": "url"}
+        try:
+            answer = self._wire.ask(Request("ListObjectsV2", "GET", query=query), self._calls)
+            root = answer.xml("ListBucketResult")
+        except ProviderError as error:
+            if error.retryable:
+                raise
+            _LOG.info("how the server lists names is not known: %s", error)
+            return KeySpelling.UNKNOWN, True
+        listed = [item.findtext("Key") or "" for item in root.iterfind("Contents")]
+        spelling = KeySpelling.seen(self._key, listed)
+        if spelling is None:
+            _LOG.warning("an object that was just stored is not in the listing of its name: %.300r", listed)
+            return KeySpelling.UNKNOWN, True
+        return spelling, self._folder in map(spelling.read, listed)
+
     def _versioned(self) -> bool:
         try:
             answer = self._wire.ask(Request("GetBucketVersioning", "GET", query={"versioning": ""}), self._calls)
@@ -201,10 +239,9 @@ def _base64(digest: bytes) -> str:
     return base64.b64encode(digest).decode("ascii")
 
 
-def recalled(recall: Callable[[str], dict[str, object] | None], key: str) -> ServerFacts | None:
+def recalled(fact: dict[str, object] | None) -> ServerFacts | None:
     """The remembered facts; None when there are none that this version can read."""
-    found = recall(key)
     try:
-        return None if found is None else msgspec.convert(found, ServerFacts)
+        return None if fact is None else msgspec.convert(fact, ServerFacts)
     except msgspec.ValidationError:
         return None

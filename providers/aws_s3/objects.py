@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final
-from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
 from providers.attributes import Attributes
 from providers.aws_s3 import etags
 from providers.aws_s3.facts import ServerFacts
+from providers.aws_s3.key_spelling import KeySpelling
 from providers.errors import InvalidName, Unsupported
 from providers.http_errors import http_date
 from providers.listing import without_base
@@ -130,19 +130,22 @@ def just_stored(request: UploadRequest, headers: Mapping[str, str], facts: Serve
     )
 
 
-def page(root: Element, prefix: str) -> Page:
+def page(root: Element, prefix: str, spelling: KeySpelling = KeySpelling.UNKNOWN) -> Page:
     """A ListObjectsV2 answer; the instance's prefix is taken off the keys."""
     if any(item.find(name) is None for item in root.iterfind("Contents") for name in ("Key", "Size")):
         raise Unsupported("this server's listing has an object without key or size")
-    url_encoded = root.findtext("EncodingType") == "url"
+    if spelling is KeySpelling.UNKNOWN:
+        url_encoded = (root.findtext("EncodingType") or "").strip().lower() == "url"
+        spelling = KeySpelling.FORM if url_encoded else KeySpelling.AS_THEY_ARE
 
     def name(text: str | None) -> str:
-        return without_base(unquote_plus(text or "") if url_encoded else text or "", prefix)
+        return without_base(spelling.read(text or ""), prefix)
 
     files = tuple(_listed(item, name(item.findtext("Key"))) for item in root.iterfind("Contents"))
     folders = tuple(name(item.findtext("Prefix")) for item in root.iterfind("CommonPrefixes"))
-    token = root.findtext("NextContinuationToken") if root.findtext("IsTruncated") == "true" else None
-    if root.findtext("IsTruncated") == "true" and not token:
+    truncated = (root.findtext("IsTruncated") or "").strip().lower() == "true"
+    token = root.findtext("NextContinuationToken") if truncated else None
+    if truncated and not token:
         raise Unsupported("this server cannot page through a listing (ListObjectsV2)")
     return Page(files=tuple(file for file in files if file.key or not prefix), prefixes=folders, next_token=token)
 

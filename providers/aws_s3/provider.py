@@ -11,11 +11,13 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from providers.addresses import aws_partition, normal_address
+from providers.aged_facts import AgedFact
 from providers.aws_s3 import etags, objects
 from providers.aws_s3.addresses import aws_url, normal_prefix
 from providers.aws_s3.credentials import KeySource
-from providers.aws_s3.deleting import BATCH, remove_batch
+from providers.aws_s3.deleting import BATCH, fits_xml, remove_batch
 from providers.aws_s3.facts import NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
+from providers.aws_s3.key_spelling import KeySpelling
 from providers.aws_s3.multipart import no_etag
 from providers.aws_s3.probes import Probes
 from providers.aws_s3.reader import Conditions, ObjectRange
@@ -69,7 +71,10 @@ class S3Provider(BaseProvider):
         self._prefix = normal_prefix(own.prefix)
         self._endpoint_url = checked_address(own.endpoint_url, "endpoint_url", "Example: https://s3.example.net")
         self._opened: Wire | None = None
+        self._fact = AgedFact(self.context, self._facts_key)
         self._facts: ServerFacts | None = None
+        self._facts_of: dict[str, Any] | None = None
+        """What they were read from."""
         self._can: tuple[ServerFacts, Capabilities] | None = None
         self._probes = Probes(self.context.facts, self._facts_key, self.context.now)
         self._conditions = Conditions()
@@ -99,7 +104,7 @@ class S3Provider(BaseProvider):
             conditional_commit=facts.conditional,
             enforced_checksums=frozenset(name for name, yes in enforced.items() if yes),
             part_digests=("md5", "sha256") if wants_sha256 else ("md5",),
-            empty_directories=True,
+            empty_directories=facts.keeps_folders,
             modes=True,
             create_container=True,
             list_containers=True,
@@ -145,19 +150,20 @@ class S3Provider(BaseProvider):
         return f"aws_s3 {self._endpoint_url or 'AWS'} {self._own.container}"
 
     def _known_facts(self) -> ServerFacts:
-        if self._facts is None:
-            self._facts = recalled(self.context.facts.recall, self._facts_key)
-        return self._facts or NOTHING_KNOWN
+        return self._learnt_facts() or NOTHING_KNOWN
+
+    def _learnt_facts(self) -> ServerFacts | None:
+        fact = self._fact.recall()
+        if fact is not self._facts_of:
+            self._facts_of, self._facts = fact, recalled(fact)
+        return self._facts
 
     def learn(self) -> None:
         if not self._swept:
             sweep(self._wire, self._probes)
             self._swept = True
-        self._known_facts()
-        if self._facts is None:
-            facts = try_out(self._wire, self._prefix, self._probes)
-            self.context.facts.remember(self._facts_key, msgspec.to_builtins(facts))
-            self._facts = facts
+        if self._learnt_facts() is None:
+            self._fact.remember(msgspec.to_builtins(try_out(self._wire, self._prefix, self._probes)))
             self._bucket_seen = True
 
     # Reading
@@ -178,7 +184,7 @@ class S3Provider(BaseProvider):
         except UnicodeEncodeError:
             return Page()  # no key of S3 holds such bytes
         self._bucket_seen = True
-        return objects.page(reply.xml("ListBucketResult"), self._prefix)
+        return objects.page(reply.xml("ListBucketResult"), self._prefix, self._known_facts().listed_keys)
 
     def stat(self, key: str) -> RemoteFile:
         whole = objects.checked_key(self._prefix, key)
@@ -221,8 +227,21 @@ class S3Provider(BaseProvider):
 
     # Writing
 
+    def check_name(self, key: str) -> None:
+        self._new_key(key)
+
+    def _new_key(self, key: str) -> str:
+        """The whole key. Raises InvalidName, also for what this server was seen to be unable to list."""
+        whole = objects.checked_new_key(self._prefix, key)
+        if self._known_facts().listed_keys is KeySpelling.AS_THEY_ARE and not fits_xml(whole):
+            raise InvalidName(
+                f"'{key}': this server cannot list a name with such control characters; the whole folder would be lost",
+                hint="Rename the file, or use a service that encodes names in listings (encoding-type=url).",
+            )
+        return whole
+
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
-        key = objects.checked_new_key(self._prefix, request.key)
+        key = self._new_key(request.key)
         if request.key.endswith("/") and request.size_bytes:
             raise InvalidName(f"'{request.key}': only an empty directory may end in '/'")
         facts = self._known_facts()

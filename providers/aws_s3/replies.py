@@ -10,7 +10,8 @@ from typing import Final
 from xml.etree import ElementTree
 
 from providers import errors
-from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
+from providers.aws_s3 import mended_xml
+from providers.errors import InvalidConfiguration, ProviderError, RateLimited
 from providers.http_errors import http_date, retry_after_s
 
 _AUTHENTICATION: Final = (
@@ -37,12 +38,14 @@ _BY_CODE: Final[dict[str, type[ProviderError]]] = {
     **dict.fromkeys(
         ["PreconditionFailed", "ConditionalRequestConflict", "OperationAborted", "BucketAlreadyExists"], errors.Conflict
     ),
-    **dict.fromkeys(["BucketAlreadyOwnedByYou", "InvalidObjectState"], errors.Conflict),
+    **dict.fromkeys(["BucketAlreadyOwnedByYou"], errors.Conflict),
+    **dict.fromkeys(["InvalidObjectState", "RestoreAlreadyInProgress"], errors.Unsupported),
     **dict.fromkeys(["QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"], errors.QuotaExceeded),
     **dict.fromkeys(["TooManyBuckets", "ServiceQuotaExceeded", "StorageFull"], errors.QuotaExceeded),
     **dict.fromkeys(["SlowDown", "SlowDownRead", "SlowDownWrite", "TooManyRequests", "Throttling"], errors.RateLimited),
     **dict.fromkeys(["RequestLimitExceeded", "BandwidthLimitExceeded", "ServiceUnavailable"], errors.RateLimited),
-    **dict.fromkeys(["RequestTimeout", "InternalError", "IncompleteBody"], errors.Transient),
+    **dict.fromkeys(["RequestTimeout", "IncompleteBody"], errors.Transient),
+    "InternalError": errors.Transient,
     **dict.fromkeys(["BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "InvalidPart"], errors.Integrity),
     **dict.fromkeys(["XAmzContentChecksumMismatch", "InvalidPartOrder"], errors.Integrity),
     **dict.fromkeys(["EntityTooLarge", "EntityTooSmall", "NotImplemented"], errors.Unsupported),
@@ -71,6 +74,22 @@ _SPELT_ALSO: Final = {
 moto."""
 _ERROR_WITHIN: Final = 1024
 """The tag of an error stands at the beginning of a body, behind a declaration and perhaps a comment."""
+_WITH_WORDS: Final[dict[str, tuple[str, str]]] = {
+    "InvalidObjectState": (
+        "this object is archived; have it restored first",
+        "Restore it in the service's console or by `aws s3api restore-object`, which takes minutes to 48 hours; then "
+        "download it again.",
+    ),
+    "RestoreAlreadyInProgress": (
+        "this object is archived, and is being restored at this moment",
+        "That takes minutes to 48 hours; download it again then.",
+    ),
+}
+"""Codes whose own words do not say what to do."""
+_KMS_HINT: Final = (
+    "The bucket encrypts with a key of KMS: see that it is enabled, in this region, and that these credentials may use "
+    "it (kms:GenerateDataKey to store, kms:Decrypt to fetch)."
+)
 _SKEW_HINT: Final = "Set the clock of this machine (timedatectl set-ntp true); the credentials may well be right."
 _SIZE_HINT: Final = "Set a smaller upload_chunk_size; what stands before the service (a proxy) may limit requests too."
 _LACK_HINT: Final = "This server lacks a function of S3 that is needed here: look for an update, or choose another."
@@ -90,6 +109,11 @@ class Reply:
         """The body as XML without namespaces, whose outermost element is `root`: what is documented for the call.
         Raises InvalidConfiguration when what answered is not S3."""
         found = parsed(self.body)
+        if found is None and mended_xml.begins_as(self.body, root):
+            raise errors.Integrity(
+                f"the server's answer ({root}) is no XML: it broke off, or a name in it is not encoded",
+                hint="Look for a name with '<' or control characters, rename it with another program, then try again.",
+            )
         if found is None or found.tag not in (root, _SPELT_ALSO.get(root)):
             raise not_s3(self)
         return found
@@ -117,7 +141,7 @@ def parsed(body: bytes) -> ElementTree.Element | None:
     try:
         root = ElementTree.fromstring(body)
     except (ElementTree.ParseError, LookupError, ValueError):  # the latter two: encodings that nobody knows
-        return None
+        return mended_xml.parsed(body)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     return root if root.tag.lower() != "html" else None
@@ -146,13 +170,18 @@ def failure(reply: Reply, where: Where, now_s: float) -> ProviderError:
             hint="Check the name in container, or create the bucket.",
             code=code,
         )
+    if code in _WITH_WORDS:
+        words, hint = _WITH_WORDS[code]
+        return _BY_CODE[code](f"{words} ({code})", hint=hint, code=code)
+    if reply.status < 500 and (code.startswith("KMS.") or ("kms:" in text and code == "AccessDenied")):
+        return errors.PermissionDenied(f"not allowed in bucket {where.bucket}: {told}", hint=_KMS_HINT, code=code)
     configuration = _configuration(reply, root, code, told, where)
     if configuration is not None:
         return configuration
     cls = _BY_CODE.get(code) or _BY_STATUS.get(reply.status)
     if cls is None and reply.body and root is None and reply.status < 500:
         return not_s3(reply)
-    return _made(cls or (Transient if reply.status >= 500 else ProviderError), told, code, reply, where)
+    return _made(cls or (errors.Transient if reply.status >= 500 else ProviderError), told, code, reply, where)
 
 
 def of_code(code: str) -> type[ProviderError]:

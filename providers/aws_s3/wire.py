@@ -12,6 +12,7 @@ from providers.aws_s3.replies import Reply, Where
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD, Keys, encoded_path, encoded_query, sign
 from providers.connection import Calls, Pool
 from providers.exchange import Answer, ask
+from providers.http_errors import with_status
 from providers.network import Network
 from providers.upload import PartBody
 
@@ -77,7 +78,7 @@ class Wire:
         answer = self.open(request, calls)
         reply = Reply(answer.status, answer.headers, answer.rest())
         if reply.tells_error:
-            raise replies.failure(replace(reply, status=500), self._where(request, None), self._now())
+            raise with_status(replies.failure(replace(reply, status=500), self._where(request, None), self._now()), 500)
         return reply
 
     def open(self, request: Request, calls: Calls) -> Answer:
@@ -101,7 +102,7 @@ class Wire:
         if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
         reply = Reply(answer.status, answer.headers, answer.rest())
-        raise replies.failure(reply, self._where(request, keys), self._now())
+        raise with_status(replies.failure(reply, self._where(request, keys), self._now()), answer.status)
 
     def _where(self, request: Request, keys: Keys | None) -> Where:
         bucket = self.endpoint.bucket if request.bucket is None else request.bucket

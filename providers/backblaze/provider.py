@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, cast
 from urllib.parse import urlsplit
 
 from providers.addresses import normal_address
+from providers.aged_facts import AgedFact
 from providers.backblaze import files, replies, versions
 from providers.backblaze.account import REALM, Account
 from providers.backblaze.learning import Learner
@@ -70,7 +71,7 @@ class BackblazeProvider(BaseProvider):
             timeout_s=own.timeout,
             count_call=self.context.count_call,
         )
-        self._sha1_enforced: bool | None = None
+        self._fact = AgedFact(self.context, self._facts_key)
         self._perhaps_removed: set[str] = set()
         """Keys whose removal was asked for in a request that got no answer."""
 
@@ -124,17 +125,12 @@ class BackblazeProvider(BaseProvider):
         return f"backblaze {self._account.realm} {self._own.container}"
 
     def _known(self) -> bool | None:
-        if self._sha1_enforced is None:
-            fact = self.context.facts.recall(self._facts_key) or {}
-            known = fact.get("sha1_enforced")
-            self._sha1_enforced = known if isinstance(known, bool) else None
-        return self._sha1_enforced
+        known = (self._fact.recall() or {}).get("sha1_enforced")
+        return known if isinstance(known, bool) else None
 
     def learn(self) -> None:
         if self._known() is None:
-            enforced = Learner(self._account, self._prefix).sha1_enforced()
-            self.context.facts.remember(self._facts_key, {"sha1_enforced": enforced})
-            self._sha1_enforced = enforced
+            self._fact.remember({"sha1_enforced": Learner(self._account, self._prefix).sha1_enforced()})
 
     # Reading
 
@@ -179,6 +175,9 @@ class BackblazeProvider(BaseProvider):
         return FileRange(self._account, name, key, offset, size_bytes, etag)
 
     # Writing
+
+    def check_name(self, key: str) -> None:
+        files.checked_name(self._prefix, key)
 
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
         name = files.checked_name(self._prefix, request.key)

@@ -29,7 +29,8 @@ _BY_CODE: Final[dict[str, type[ProviderError]]] = {
     **dict.fromkeys(["duplicate_bucket_name", "conflict"], errors.Conflict),
     **dict.fromkeys(["part_sha1_mismatch", "range_not_satisfiable"], errors.Integrity),
     **dict.fromkeys(["too_many_requests", "service_unavailable"], RateLimited),
-    **dict.fromkeys(["internal_error", "request_timeout", "auth_token_limit"], Transient),
+    **dict.fromkeys(["request_timeout", "auth_token_limit"], Transient),
+    "internal_error": errors.Transient,
 }
 _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
     403: errors.PermissionDenied,
@@ -55,6 +56,15 @@ _HINTS: Final[dict[type[ProviderError], str]] = {
     errors.Unsupported: "Set a smaller upload_chunk_size; a proxy in between may have a limit of its own.",
     errors.QuotaExceeded: "Raise the cap in the B2 console under Caps & Alerts, or delete what is no longer needed.",
     errors.PermissionDenied: "Make a key for this bucket with the rights to list, read, write and delete files.",
+}
+
+
+_HINTS_BY_CODE: Final[dict[str, str]] = {
+    "download_cap_exceeded": "The daily cap for downloads is used up: raise it in the B2 console under Caps & "
+    "Alerts, or retry after midnight GMT.",
+    "transaction_cap_exceeded": "The daily cap for requests is used up: raise it in the B2 console under Caps & "
+    "Alerts, or retry after midnight GMT.",
+    "bad_bucket_id": "Check the name in container, or create the bucket.",
 }
 
 
@@ -85,11 +95,9 @@ def _class(status: int, code: str, text: str) -> type[ProviderError] | None:
 
 
 def _made(cls: type[ProviderError], words: str, code: str, headers: Mapping[str, str], host: str) -> ProviderError:
-    hint = _HINTS.get(cls, "")
+    hint = _HINTS_BY_CODE.get(code) or _HINTS.get(cls, "")
     if cls is RateLimited:
         return RateLimited(f"{host} asks to slow down: {words}", code=code, retry_after_s=retry_after_s(headers))
-    if code == "bad_bucket_id":
-        hint = "Check the name in container, or create the bucket."
     if cls is errors.ProviderError:
         hint = "Look at the words of the service; the log has the request."
     return cls(f"{host} answers: {words}", hint=hint, code=code)

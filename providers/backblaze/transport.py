@@ -19,6 +19,7 @@ from b2sdk.v3 import B2Http, B2HttpApiConfig
 from providers.backblaze import replies
 from providers.connection import Calls, Pool
 from providers.exchange import Answer, ask
+from providers.http_errors import with_status
 from providers.network import Network
 from providers.upload import PartBody
 
@@ -76,7 +77,8 @@ class Transport(B2Http):  # type: ignore[misc]
             return response
         body = response.content
         host = urlsplit(url).hostname or ""
-        raise replies.failure(response.status_code, response.headers, body, call_name, host)
+        failure = replies.failure(response.status_code, response.headers, body, call_name, host)
+        raise with_status(failure, response.status_code)
 
     def request_content_return_json(self, *args: Any, **kwargs: Any) -> Any:
         """As the SDK's, but what is no JSON is told as such."""

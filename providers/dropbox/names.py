@@ -20,6 +20,8 @@ _BLANK: Final = "\u2420"
 _STAND_IN: Final = {"\\": "\uff3c", "\x7f": "\u2421"}
 _STANDS_FOR: Final = {**{sign: char for char, sign in _STAND_IN.items()}, "\uff0f": "/", "\u2400": "\0"}
 _DOT: Final = "\uff0e"
+_RESERVED: Final = frozenset({"desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbox", ".dropbox.attr"})
+"""Source: https://help.dropbox.com/organize/file-names, files that are never synced."""
 _SURROGATE: Final = re.compile("[\udc80-\udcff]")
 _TAKEN: Final = re.compile(f"[{_QUOTE}{''.join(_STANDS_FOR)}]")
 _ENCODED: Final = re.compile(f"{_QUOTE}([0-9A-F]{{2}}|.)|([{''.join(_STANDS_FOR)}])", re.DOTALL)
@@ -73,6 +75,12 @@ def checked_key(key: str) -> list[str]:
 def checked_new_key(key: str) -> list[str]:
     """As `checked_key`; also refuses what Dropbox would store under another name than the one it was given."""
     encoded = checked_key(key)
+    leaf = encoded[-1].lower()
+    if leaf in _RESERVED or leaf.startswith(("~$", ".~")) or (leaf.startswith("~") and leaf.endswith(".tmp")):
+        raise InvalidName(
+            f"{_shown(key)}: Dropbox keeps no file of that name",
+            hint="Leave it out, or rename it; desktop.ini, Thumbs.db, .DS_Store and Office's temporary files are such.",
+        )
     if not unicodedata.is_normalized("NFC", key):
         raise InvalidName(
             f"{_shown(key)}: has letters with separate accents (NFD), which Dropbox stores as one (NFC)",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, cast
 
 from providers.addresses import normal_address
+from providers.aged_facts import AgedFact
 from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities
 from providers.connection import Calls, checked_endpoint
@@ -54,7 +55,7 @@ class DropboxProvider(BaseProvider):
         self._endpoint_url = checked_endpoint(own.endpoint_url)
         self._folders = Folders(lambda: self._wire, container_path(own.container), self.context.clock)
         self._opened: Wire | None = None
-        self._enforced: bool | None = None
+        self._fact = AgedFact(self.context, self._facts_key)
         self._perhaps_removed: set[str] = set()
         """Keys whose removal was asked for in a request that got no answer."""
 
@@ -135,15 +136,11 @@ class DropboxProvider(BaseProvider):
         return f"dropbox {self._endpoint_url or API}"
 
     def _known_to_enforce(self) -> bool:
-        if self._enforced is None:
-            found = self.context.facts.recall(self._facts_key)
-            self._enforced = None if found is None else found.get("content_hash") is True
-        return bool(self._enforced)
+        return (self._fact.recall() or {}).get("content_hash") is True
 
     def learn(self) -> None:
         """Whether a wrong content hash is refused; one request, once for all accounts."""
-        self._known_to_enforce()
-        if self._enforced is not None:
+        if self._fact.recall() is not None:
             return
         self._folders.require_container()
         key = f"{PROBE_PREFIX}learn-{secrets.token_hex(8)}"
@@ -152,11 +149,11 @@ class DropboxProvider(BaseProvider):
         try:
             self._wire.ask(request, Calls())
         except Integrity:
-            self._enforced = True
+            enforced = True
         else:
-            self._enforced = False
+            enforced = False
             self._delete(key, self._folders.path([key]), "")
-        self.context.facts.remember(self._facts_key, {"content_hash": self._enforced})
+        self._fact.remember({"content_hash": enforced})
 
     # Reading
 
@@ -188,6 +185,9 @@ class DropboxProvider(BaseProvider):
         return FileRange(self._wire, path, key, offset, size_bytes, etag)
 
     # Writing
+
+    def check_name(self, key: str) -> None:
+        checked_new_key(key)
 
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
         key = request.key

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from providers import errors
-from providers.errors import LONGEST_WAIT_S, InvalidConfiguration, ProviderError, RateLimited, Transient
+from providers.errors import LONGEST_WAIT_S, InvalidConfiguration, ProviderError, RateLimited
 from providers.http_errors import json_object, retry_after_s, seconds_from_json
 
 _BY_TAG: Final[dict[str, type[ProviderError]]] = {
@@ -47,6 +47,12 @@ _HINTS: Final[dict[type[ProviderError], str]] = {
     errors.QuotaExceeded: "Make room in this Dropbox, or get more, then retry: what was sent is kept for 7 days.",
     errors.Unsupported: "Store it under another name, in smaller pieces, or in another service.",
     ProviderError: "Try again later; if it stays, look at https://status.dropbox.com.",
+}
+_HINTS_BY_TAG: Final[dict[str, str]] = {
+    "restricted_content": "Dropbox gives this file to nobody, mostly over a copyright claim; its support says why.",
+    "unsupported_file": "It is a document of Dropbox's own (Paper) without bytes: export it at dropbox.com.",
+    "locked": "Somebody has locked this file: it can be changed once it is unlocked at dropbox.com.",
+    "upload_traffic_limit_reached": "The traffic of this account is used up; that ends with the day or the month.",
 }
 _SCOPE: Final = re.compile(r"required scope '([a-z_.]+)'")
 _MAX_WORDS: Final = 300
@@ -119,7 +125,7 @@ def failure(reply: Reply, about: str) -> ProviderError:
             code="missing_scope",
         )
     cls = next((_BY_TAG[tag] for tag in tags if tag in _BY_TAG), None) if reply.status == 409 else None
-    cls = cls or _BY_STATUS.get(reply.status) or (Transient if reply.status >= 500 else ProviderError)
+    cls = cls or _BY_STATUS.get(reply.status) or (errors.Transient if reply.status >= 500 else ProviderError)
     if reply.status == 409 and tags[-1:] == ("other",) and cls is errors.Conflict:
         cls = ProviderError
     code = tags[-1] if tags else ""
@@ -127,7 +133,8 @@ def failure(reply: Reply, about: str) -> ProviderError:
         return RateLimited(f"Dropbox asks to slow down: {told}", code=code, retry_after_s=_wait_s(reply))
     if 300 <= reply.status < 400:
         return not_dropbox(reply)
-    return cls(f"{about}: Dropbox answers {told}", hint=_HINTS.get(cls, ""), code=code)
+    hint = next((_HINTS_BY_TAG[tag] for tag in tags if tag in _HINTS_BY_TAG), _HINTS.get(cls, ""))
+    return cls(f"{about}: Dropbox answers {told}", hint=hint, code=code)
 
 
 def _plain(reply: Reply) -> bool:

@@ -18,6 +18,7 @@ from providers.dropbox import replies
 from providers.dropbox.replies import Reply
 from providers.dropbox.tokens import Tokens
 from providers.exchange import Answer, ask
+from providers.http_errors import with_status
 from providers.network import Network
 from providers.secret import Secret
 from providers.upload import PartBody
@@ -97,7 +98,7 @@ class Wire:
             return self._judged(request, answer)
         reply = _read(answer)
         if "missing_scope" in reply.tags:
-            raise replies.failure(reply, request.about or request.route)
+            raise with_status(replies.failure(reply, request.about or request.route), reply.status)
         token = self._tokens.access(calls, instead_of=token)
         if request.body is not None and not isinstance(request.body, bytes):
             request.body.seek(len(request.body) - request.body_bytes)
@@ -106,7 +107,7 @@ class Wire:
     def _judged(self, request: Request, answer: Answer) -> Answer:
         if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
-        raise replies.failure(_read(answer), request.about or request.route)
+        raise with_status(replies.failure(_read(answer), request.about or request.route), answer.status)
 
     def _send(self, request: Request, token: Secret | None, calls: Calls) -> Answer:
         headers, body, size = _framed(request)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
 from providers.addresses import normal_address
+from providers.aged_facts import AgedFact
 from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities, Deletion
 from providers.connection import checked_endpoint
@@ -225,6 +226,9 @@ class GoogleDriveProvider(BaseProvider):
 
     # Writing
 
+    def check_name(self, key: str) -> None:
+        objects.checked_key(key)
+
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
         *above, last = objects.checked_key(request.key)
         if token is not None:
@@ -346,10 +350,10 @@ class GoogleDriveProvider(BaseProvider):
         """Nothing has to be tried out. Where an account is named, it is seen once that the token is really its."""
         if not self._own.account:
             return
-        key = f"google_drive account {self.location}"
-        if not self.context.facts.recall(key):
+        fact = AgedFact(self.context, f"google_drive account {self.location}")
+        if not fact.recall():
             self._about()
-            self.context.facts.remember(key, {"account": self._own.account})
+            fact.remember({"account": self._own.account})
 
     def _about(self) -> dict[str, Any]:
         """Who is authorised. Raises Authentication when it is another account than the settings name."""

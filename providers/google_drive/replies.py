@@ -33,6 +33,8 @@ _BY_REASON: Final[dict[str, type[ProviderError]]] = {
             "quotaExceeded",
             "dailyLimitExceeded",
             "dailyLimitExceededUnreg",
+            "downloadQuotaExceeded",
+            "uploadQuotaExceeded",
         ],
         errors.QuotaExceeded,
     ),
@@ -48,6 +50,8 @@ _BY_REASON: Final[dict[str, type[ProviderError]]] = {
             "accessNotConfigured",
             "fileWritingDisabled",
             "targetUserRoleLimitedByLicenseRestriction",
+            "cannotDownloadFile",
+            "abusiveContentRestriction",
         ],
         errors.PermissionDenied,
     ),
@@ -55,8 +59,9 @@ _BY_REASON: Final[dict[str, type[ProviderError]]] = {
     **dict.fromkeys(["notFound", "teamDriveNotFound"], errors.NotFound),
     **dict.fromkeys(["fileIdInUse", "conflict", "duplicate", "conditionNotMet"], errors.Conflict),
     **dict.fromkeys(["badContent", "parseError"], errors.Integrity),
-    **dict.fromkeys(["backendError", "internalError", "transientError"], errors.Transient),
-    **dict.fromkeys(["uploadTooLarge", "mediaTooLarge"], errors.Unsupported),
+    **dict.fromkeys(["backendError", "internalError"], errors.Transient),
+    "transientError": errors.Transient,
+    **dict.fromkeys(["uploadTooLarge", "mediaTooLarge", "fileNotDownloadable"], errors.Unsupported),
     "requestedRangeNotSatisfiable": errors.Integrity,
 }
 _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
@@ -76,6 +81,14 @@ _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
 }
 _HINTS: Final[dict[str, str]] = {
     "userRateLimitExceeded": "It goes on by itself. Google takes about 750 GB a day from an account.",
+    "sharingRateLimitExceeded": "It goes on by itself; Google may take about a day to allow more.",
+    "downloadQuotaExceeded": "Google lets this file be downloaded no more for now; that ends after about a "
+    "day. No right is missing. Retry it then (transfers retry); a copy of the file in Drive can be fetched at once.",
+    "uploadQuotaExceeded": "Google takes no more from this account for now (750 GB a day); that ends after about a "
+    "day. Retry it then (transfers retry).",
+    "cannotDownloadFile": "Its owner does not allow downloads: ask for that, or for a copy.",
+    "abusiveContentRestriction": "Google has flagged this file, and only its owner can have that looked at.",
+    "fileNotDownloadable": "Documents of Google's editors have no bytes: export them in Drive.",
     "dailyLimitExceeded": "The Cloud project has used up its requests of today; they are back at midnight (Pacific).",
     "storageQuotaExceeded": "Empty the bin of the drive, or get more storage, then retry.",
     "appNotAuthorizedToFile": "With the access drive.file only what this program made can be used: see scope.",

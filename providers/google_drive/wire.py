@@ -17,6 +17,7 @@ from providers.errors import Authentication
 from providers.exchange import Answer, ask
 from providers.google_drive import replies
 from providers.google_drive.replies import Reply
+from providers.http_errors import with_status
 from providers.network import Network
 from providers.upload import PartBody
 
@@ -96,7 +97,8 @@ class Wire:
         )
         if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
-        raise replies.failure(Reply(answer.status, answer.headers, answer.rest()))
+        failure = replies.failure(Reply(answer.status, answer.headers, answer.rest()))
+        raise with_status(failure, answer.status)
 
     def trusted(self, address: str) -> bool:
         """Whether an address that the service names may get our bytes and our token."""

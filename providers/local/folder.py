@@ -92,10 +92,11 @@ class Folder:
                 raise InvalidName(f"'{key}': such names are kept for unfinished uploads")
         return names
 
-    @property
-    def is_yet_to_be_made(self) -> bool:
-        """Whether the first upload will make the root: until then it is an empty one, and looking makes nothing."""
-        return self._create and not os.path.lexists(self.root)
+    def check_name(self, key: str) -> None:
+        """Raises InvalidName for a name that this disk cannot hold. A root that is not there yet has no say."""
+        names = self.segments(key)
+        with suppress(OSError):
+            self._check_lengths(os.pathconf(self.root, "PC_NAME_MAX"), key, names)
 
     @contextmanager
     def opened(self) -> Iterator[int]:
@@ -134,7 +135,9 @@ class Folder:
         """
         *parents, name = self.segments(key)
         with self.opened() as root:
-            self._check_lengths(root, key, [*parents, name])
+            with self.translated(key):
+                limit = os.fpathconf(root, "PC_NAME_MAX")
+            self._check_lengths(limit, key, [*parents, name])
             at = os.dup(root)
             try:
                 for segment in parents:
@@ -154,9 +157,7 @@ class Folder:
         except OSError as error:
             raise from_os_error(error, os.path.join(self.root, key)) from error
 
-    def _check_lengths(self, root: int, key: str, names: list[bytes]) -> None:
-        with self.translated(key):
-            limit = os.fpathconf(root, "PC_NAME_MAX")
+    def _check_lengths(self, limit: int, key: str, names: list[bytes]) -> None:
         if max(map(len, names)) > limit:
             raise InvalidName(f"'{key}': this disk takes names of at most {limit} bytes", code="ENAMETOOLONG")
 

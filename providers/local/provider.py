@@ -76,8 +76,6 @@ class LocalProvider(BaseProvider):
         return self._listing.page(prefix, delimiter, token, limit)
 
     def stat(self, key: str) -> RemoteFile:
-        if self._folder.segments(key) and self._folder.is_yet_to_be_made:
-            raise NotFound(f"{key}: there is no such object", code="ENOENT")
         with self._folder.parent(key) as (at, name):
             found = os.stat(name, dir_fd=at, follow_symlinks=False)
             wanted = stat.S_ISDIR if key.endswith("/") else stat.S_ISREG
@@ -85,9 +83,13 @@ class LocalProvider(BaseProvider):
                 raise NotFound(f"{key}: there is no such object", code="ENOENT")
             return remote_file(key, found)
 
+    def check_name(self, key: str) -> None:
+        self._folder.check_name(key)
+        if len(key.encode("utf-8", "surrogatepass")) > self.capabilities.max_key_bytes:
+            raise InvalidName(f"'{key}': the path would be longer than {_MAX_PATH_BYTES} bytes")
+
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
-        if len(request.key.encode("utf-8", "surrogatepass")) > self.capabilities.max_key_bytes:
-            raise InvalidName(f"'{request.key}': the path would be longer than {_MAX_PATH_BYTES} bytes")
+        self.check_name(request.key)
         if request.key.endswith("/"):
             return LocalDirectory(self._folder, request)
         return LocalUpload(self._folder, request, self.context.now(), token)

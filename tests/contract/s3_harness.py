@@ -178,7 +178,7 @@ RCLONE = _harness(
         refused_names=REFUSED,
         broken_names={"long segment": errors.Transient},
         keeps_etag=False,
-        learnt={"enforced_checksums": frozenset({"md5"})},
+        learnt={"enforced_checksums": frozenset({"md5"}), "empty_directories": False},
         proof_of_one=Proof.ENFORCED,
         proof_of_parts=Proof.ENFORCED,
     ),

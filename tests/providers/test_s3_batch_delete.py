@@ -47,7 +47,7 @@ def test_all_accounted_for():
         ("{}", {"a": "configuration", "b": "configuration"}),
         (f"<ListBucketResult>{ALL}</ListBucketResult>", {"a": "configuration", "b": "configuration"}),
         (f"<deleteresult>{ALL}</deleteresult>", {"a": "configuration", "b": "configuration"}),
-        (f"<DeleteResult>{ALL}", {"a": "configuration", "b": "configuration"}),
+        (f"<DeleteResult>{ALL}", {"a": "integrity", "b": "integrity"}),
         (f"<DeleteResult>{ALL}<Deleted><Key>c</Key></Deleted></DeleteResult>", {"a": "integrity", "b": "integrity"}),
         (
             f"<DeleteResult>{ALL}<Error><Key>c</Key><Code>AccessDenied</Code></Error></DeleteResult>",

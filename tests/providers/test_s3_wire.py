@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from providers.aws_s3.facts import ServerFacts
+from providers.aws_s3.key_spelling import KeySpelling
 from providers.cancel import CancelToken, acting_for
 from providers.context import FactsInMemory, ProviderContext
 from providers.errors import (
@@ -496,7 +497,7 @@ def test_facts_are_learnt_once_and_remembered(rclone_s3):
     first = connect()
     assert first.capabilities.enforced_checksums == frozenset()
     first.learn()
-    assert first._known_facts() == ServerFacts(md5_enforced=True)
+    assert first._known_facts() == ServerFacts(md5_enforced=True, listed_keys=KeySpelling.FORM, keeps_folders=False)
     assert first.capabilities.enforced_checksums == {"md5"}
     assert not first.scan().files, "the trial is left behind"
     calls.clear()
@@ -530,7 +531,7 @@ def test_what_one_server_enforces_is_not_believed_of_another(moto_s3):
     with stub(stored) as server:
         provider = server.provider(endpoint_url=f"http://127.0.0.1:{moto_s3.port}", container=moto_s3.new_bucket())
     provider.learn()
-    assert provider._known_facts() == ServerFacts(conditional=True)
+    assert provider._known_facts() == ServerFacts(conditional=True, listed_keys=KeySpelling.FORM)
     assert provider.capabilities.conditional_commit
     provider.close()
 

@@ -1,0 +1,58 @@
+"""Listings that are no XML, since a key in them holds what XML does not allow, and the server did not encode it.
+
+One such key must not hide the folder that it is in: its characters are read as what they are.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from xml.etree import ElementTree
+
+_ROOT: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]{1,60})\b")
+_ROOTS: Final = frozenset(
+    {"ListBucketResult", "ListMultipartUploadsResult", "ListPartsResult", "DeleteResult", "Error"}
+    | {"InitiateMultipartUploadResult", "InitiateMultipartUpload", "CompleteMultipartUploadResult"}
+)
+"""Of answers in which keys stand."""
+_FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\udc80-\udcff\ufffe\uffff]")
+_REFERENCE: Final = re.compile("&#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
+_LONE: Final = re.compile("&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);)")
+_STAND_IN: Final = 0xF0000
+"""Plane 15 is for private use: nobody has names there. What stands in for a character is it, moved to there."""
+_MOVED: Final = re.compile("[\U000f0000-\U000fffff]")
+
+
+def begins_as(body: bytes, root: str) -> bool:
+    """Whether a body, well-formed or not, is meant to be such an answer."""
+    found = _ROOT.match(body[:1000])
+    return found is not None and found[1].decode("ascii") == root
+
+
+def parsed(body: bytes) -> ElementTree.Element | None:
+    """Of an answer of S3 that is not well-formed, with namespaces taken off; None where it cannot be mended."""
+    if not any(begins_as(body, root) for root in _ROOTS):
+        return None
+    text = body.decode("utf-8", "surrogateescape")
+    if _MOVED.search(text):
+        return None
+    text = _FORBIDDEN.sub(lambda found: _moved(ord(found[0])), _REFERENCE.sub(_referred, text))
+    try:
+        root = ElementTree.fromstring(_LONE.sub("&amp;", text))
+    except (ElementTree.ParseError, ValueError):
+        return None
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        if element.text:
+            element.text = _MOVED.sub(lambda found: chr(ord(found[0]) - _STAND_IN), element.text)
+    return root
+
+
+def _moved(code: int) -> str:
+    return chr(_STAND_IN + code)
+
+
+def _referred(found: re.Match[str]) -> str:
+    """A reference to a character that XML does not allow, as a stand-in; any other as it is."""
+    code = int(found[1], 16) if found[1] else int(found[2])
+    return _moved(code) if code <= 0xFFFF and (_FORBIDDEN.match(chr(code)) or 0xD800 <= code < 0xE000) else found[0]

@@ -1,0 +1,179 @@
+"""Servers whose listings cannot hold every name: found out at set-up, and read as far as they can be."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, quote_plus, unquote
+
+import pytest
+
+from providers.aged_facts import MAX_AGE_S
+from providers.aws_s3.key_spelling import KeySpelling
+from providers.aws_s3.replies import Reply
+from providers.context import FactsInMemory, ProviderContext
+from providers.errors import InvalidName, ProviderError
+from providers.upload import UploadRequest
+from tests.providers.s3_stub import error, stub
+
+
+class Small:
+    """A small S3 in memory, that lists keys as `spell` writes them."""
+
+    def __init__(self, spell=lambda key: key, *, says_url: bool = True, drops_slash: bool = False) -> None:
+        self.spell = spell
+        self.says_url = says_url
+        self.drops_slash = drops_slash
+        self.objects: dict[str, bytes] = {}
+        self.tried = 0
+
+    def __call__(self, method, path, headers, body):
+        path, _, query = path.partition("?")
+        key = unquote(path.removeprefix("/bucket").removeprefix("/"))
+        if self.drops_slash:
+            key = key.rstrip("/")
+        if not key:
+            return self.listed(unquote(query.partition("prefix=")[2].partition("&")[0]), query)
+        if method == "PUT" and "uploadId" not in query:
+            self.tried += 1
+            self.objects[key] = body
+        if method == "POST":
+            root = "InitiateMultipartUploadResult" if "uploads" in query else "CompleteMultipartUploadResult"
+            return 200, {}, f"<{root}><UploadId>u</UploadId><ETag>e</ETag></{root}>".encode()
+        if method == "DELETE":
+            self.objects.pop(key, None)
+        if method in ("GET", "HEAD") and key not in self.objects:
+            return error(404, "NoSuchKey")
+        return 200, {"ETag": '"opaque"'}, self.objects.get(key, b"") if method == "GET" else b""
+
+    def listed(self, prefix, query):
+        if "versioning" in query:
+            return 200, {}, b"<VersioningConfiguration/>"
+        if "uploads" in query:
+            return 200, {}, b"<ListMultipartUploadsResult/>"
+        said = "<EncodingType>url</EncodingType>" if self.says_url else ""
+        items = "".join(
+            f"<Contents><Key>{self.spell(key)}</Key><Size>{len(data)}</Size></Contents>"
+            for key, data in self.objects.items()
+            if key.startswith(prefix)
+        )
+        return 200, {}, f"<ListBucketResult>{said}{items}<IsTruncated>false</IsTruncated></ListBucketResult>".encode()
+
+
+SERVERS = {
+    "form": (quote_plus, KeySpelling.FORM),
+    "percent": (quote, KeySpelling.FORM),
+    "percent but for plus": (lambda key: quote(key, safe="+/"), KeySpelling.PERCENT),
+    "not at all": (lambda key: key, KeySpelling.AS_THEY_ARE),
+}
+
+
+@pytest.mark.parametrize("says_url", [True, False])
+@pytest.mark.parametrize("server", SERVERS)
+def test_how_keys_are_listed_is_seen_at_set_up_whatever_the_listing_says_of_itself(server, says_url):
+    spell, expected = SERVERS[server]
+    small = Small(spell, says_url=says_url)
+    with stub(small) as running:
+        provider = running.provider()
+        provider.learn()
+        assert provider._known_facts().listed_keys is expected
+        assert small.objects == {}, "the probe is left behind"
+        assert not any(set("\x1b\x07") & set(path) for _, path, *_ in running.seen), "a dangerous name was stored"
+        small.objects = {"a+b c%20d": b"1"}
+        assert [file.key for file in provider.scan().files] == ["a+b c%20d"]
+        if expected is KeySpelling.AS_THEY_ARE:
+            with pytest.raises(InvalidName, match="cannot list"):
+                provider.open_upload(UploadRequest(key="a\x1bb", size_bytes=1, part_size_bytes=1))
+        else:
+            provider.check_name("a\x1bb")
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_whether_empty_folders_stay_folders_is_seen_at_set_up(keeps):
+    small = Small(quote_plus, drops_slash=not keeps)
+    with stub(small) as running:
+        provider = running.provider()
+        provider.learn()
+        assert provider.capabilities.empty_directories is keeps
+    assert small.objects == {}
+
+
+MENDED = {
+    "a raw control character": ("<Key>d/a\x1bb</Key>", "d/a\x1bb"),
+    "a reference to one": ("<Key>d/a&#x1b;b</Key>", "d/a\x1bb"),
+    "a decimal reference": ("<Key>d/a&#7;b</Key>", "d/a\x07b"),
+    "a lone ampersand": ("<Key>d/a & b</Key>", "d/a & b"),
+    "an escaped ampersand": ("<Key>d/a &amp; b\x01</Key>", "d/a & b\x01"),
+    "a character that is none": ("<Key>d/a\uffffb</Key>", "d/a\uffffb"),
+}
+
+
+@pytest.mark.parametrize("case", MENDED)
+def test_a_listing_with_a_name_that_xml_forbids_is_read_all_the_same(case):
+    told, key = MENDED[case]
+    body = (
+        f"<?xml version='1.0' encoding='UTF-8'?><ListBucketResult xmlns='x'><Contents>{told}<Size>1</Size></Contents>"
+        "<Contents><Key>d/good</Key><Size>2</Size></Contents><IsTruncated>false</IsTruncated></ListBucketResult>"
+    ).encode()
+    with stub(lambda *_: (200, {}, body)) as running:
+        assert [file.key for file in running.provider().scan("d/").files] == [key, "d/good"]
+
+
+def test_bytes_that_are_no_text_are_kept_as_such():
+    body = b"<ListBucketResult><Contents><Key>caf\xe9</Key><Size>1</Size></Contents></ListBucketResult>"
+    with stub(lambda *_: (200, {}, body)) as running:
+        assert [file.key for file in running.provider().scan().files] == ["caf\udce9"]
+
+
+@pytest.mark.parametrize(
+    "body", ["<ListBucketResult><Contents><Key>a<b</Key>", "<ListBucketResult>", "<ListBucketResult><Contents>"]
+)
+def test_a_listing_that_cannot_be_read_does_not_blame_the_address(body):
+    with stub(lambda *_: (200, {}, body.encode())) as running, pytest.raises(ProviderError) as caught:
+        running.provider().scan()
+    assert caught.value.kind == "integrity"
+    assert "endpoint_url" not in caught.value.message + caught.value.hint
+
+
+def test_what_was_learnt_of_a_server_has_an_age_and_is_learnt_again():
+    small, facts, now = Small(quote_plus), FactsInMemory(), [1_000_000.0]
+    with stub(small) as running:
+
+        def connected():
+            context = ProviderContext(facts=facts, now=lambda: now[0], clock=lambda: now[0])
+            return running.provider(context=context)
+
+        first = connected()
+        first.learn()
+        small.tried = 0
+        connected().learn()
+        first.learn()
+        assert small.tried == 0
+        now[0] += MAX_AGE_S - 10
+        connected().learn()
+        assert small.tried == 0
+        small.spell = lambda key: key
+        now[0] += 20
+        assert first._known_facts().listed_keys is KeySpelling.UNKNOWN
+        first.learn()
+        assert small.tried > 0
+        assert first._known_facts().listed_keys is KeySpelling.AS_THEY_ARE
+        small.tried = 0
+        now[0] -= MAX_AGE_S  # a clock that was put back: the fact is of the future
+        connected().learn()
+        assert small.tried > 0
+
+
+def test_facts_from_before_they_had_an_age_are_learnt_again():
+    small, facts = Small(quote_plus), FactsInMemory()
+    with stub(small) as running:
+        provider = running.provider(context=ProviderContext(facts=facts))
+        facts.remember(provider._facts_key, {"conditional": True})
+        assert not provider.capabilities.conditional_commit
+        provider.learn()
+        assert small.tried > 0
+
+
+def test_an_unreadable_answer_names_no_address():
+    found = Reply(200, {}, b"<ListBucketResult><Contents>")
+    with pytest.raises(ProviderError) as caught:
+        found.xml("ListBucketResult")
+    assert "name" in caught.value.message
