@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,45 +12,40 @@ from typing import Final, Protocol
 import msgspec
 
 from backup import download_targets, stored_links, stubborn
-from backup.credentials import CredentialStoreError
-from backup.journal import Journal, JournalFull, items
+from backup.deletes import delete_many as delete_many
+from backup.journal import Journal, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Ending, Item, Job, Outcome
-from backup.journal.work import LONGEST_WAIT_S
+from backup.judgement import MAX_FAILURES as MAX_FAILURES
+from backup.judgement import PATIENCE_S as PATIENCE_S
+from backup.judgement import Chances as Chances
+from backup.judgement import asked_for as asked_for
+from backup.judgement import backoff_s as backoff_s
+from backup.judgement import judge as judge
+from backup.judgement import unforeseen as unforeseen
+from backup.judgement import waits_for_credentials as waits_for_credentials
 from backup.model import Conflicts, ItemKind, JobKind
 from providers import beneath as walk
 from providers import download_loop, upload_loop
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
-from providers.context import acting_on
 from providers.digests import digest_of, sha256_of
 from providers.download import DownloadResult
 from providers.encryption import refuse_encryption
 from providers.errors import (
-    Authentication,
     Cancelled,
-    Integrity,
     NotFound,
     ProviderError,
     Unsupported,
 )
 from providers.landing import Landing
 from providers.objects import RemoteFile
-from providers.os_errors import lacks_descriptors
 from providers.report import ErrorInfo
 from providers.source import Source, opened, opened_link
 from providers.upload import UploadRequest, UploadResult
 from providers.window import MemoryBody
 
 _LOG: Final = logging.getLogger(__name__)
-MAX_FAILURES: Final = 10
-"""Attempts, each with the provider's own retries, before an item is given up; with the waits below about 1.5 hours."""
-_FIRST_WAIT_S: Final = 10.0
-_LONGEST_WAIT_S: Final = 900.0
-_SHORTEST_ASKED_S: Final = 1.0
-"""A service that wants less is not waited for, or it could be asked for ever without a pause."""
-PATIENCE_S: Final = 60.0
-"""A longer wait that a service asks for is kept in the journal, and holds no connection."""
 _MTIME_TOLERANCE_S: Final = 0.001
 """S3 tools keep mtime as text with at least milliseconds."""
 
@@ -64,15 +56,6 @@ class Watcher(Protocol):
     def moved(self, bytes_done: int, bytes_total: int) -> None: ...
 
     def verifying(self) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chances:
-    """Time and chance, so that tests decide about them."""
-
-    now: Callable[[], float] = time.time
-    clock: Callable[[], float] = time.monotonic
-    uniform: Callable[[float, float], float] = random.uniform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,116 +339,3 @@ def _mtime_ns(result: UploadResult | DownloadResult) -> int | None:
         return result.mtime_ns
     modified_at = result.remote.modified_at
     return None if modified_at is None else round(modified_at * 1e9)
-
-
-def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
-    """What becomes of an item after an error.
-
-    Credentials that were not accepted, or a store that gives none: it waits until they change. Whatever may work next
-    time: it waits, longer each time, and is given up after MAX_FAILURES. A file that changed while it was read, or a
-    checksum that disagreed: one fresh attempt. No room for the journal is no fault of the item's. Everything else has
-    failed.
-    """
-    info = ErrorInfo.of(error)
-    if asked_for(error) or lacks_descriptors(error):  # that is no failure, however often
-        until = chances.now() + backoff_s(item.failures, error, chances)
-        return Outcome(item_id=item.id, ending=Ending.WAITING, error=info, wait_until=until)
-    if isinstance(error, (Cancelled, JournalFull)):
-        return Outcome(item_id=item.id, ending=Ending.STOPPED)
-    if waits_for_credentials(error):
-        return Outcome(item_id=item.id, ending=Ending.WAITING, error=info)
-    if isinstance(error, Integrity) and item.failures == 0:
-        return Outcome(
-            item_id=item.id, ending=Ending.WAITING, error=info, wait_until=chances.now(), counts_as_failure=True
-        )
-    if error.retryable and item.failures + 1 < MAX_FAILURES:
-        until = chances.now() + backoff_s(item.failures, error, chances)
-        return Outcome(item_id=item.id, ending=Ending.WAITING, error=info, wait_until=until, counts_as_failure=True)
-    return Outcome(item_id=item.id, ending=Ending.FAILED, error=info, counts_as_failure=True)
-
-
-def waits_for_credentials(error: ProviderError) -> bool:
-    return isinstance(error, (Authentication, CredentialStoreError))
-
-
-def backoff_s(failures: int, error: ProviderError, chances: Chances) -> float:
-    """Between half and all of 10 s * 2**failures, at most 15 minutes; what the service asked for, when it did, but at
-    most an hour."""
-    if asked_for(error):
-        return min(error.retry_after_s or 0.0, LONGEST_WAIT_S)
-    longest = min(_FIRST_WAIT_S * 2.0**failures, _LONGEST_WAIT_S)
-    return chances.uniform(longest / 2, longest)
-
-
-def asked_for(error: ProviderError) -> bool:
-    """Whether the service wants us to wait for a while that it named."""
-    asked_s = error.retry_after_s
-    return error.retryable and asked_s is not None and asked_s >= _SHORTEST_ASKED_S  # NaN is not
-
-
-def unforeseen(error: Exception) -> ErrorInfo:
-    """What is shown of an exception that is none of ours: its text may hold anything, and stays in the log."""
-    return ErrorInfo("provider", f"internal error ({type(error).__name__})", "The worker's log file has the details.")
-
-
-def delete_many(provider: BaseProvider, group: list[Item], cancel: CancelToken, chances: Chances) -> list[Outcome]:
-    """Delete several objects in as few requests as the service allows. An object that an earlier attempt may have
-    deleted already is done when it is not there."""
-    started = chances.clock()
-    keys = [item.key for item in group]
-    one_by_one = group[0].last and provider.capabilities.real_folders
-    remove = _remove_folders if one_by_one else _remove_many
-    failures = remove(provider, keys, cancel)
-    elapsed_s = (chances.clock() - started) / len(group)
-    outcomes = []
-    for item in group:
-        failure = failures.get(item.key)
-        gone = isinstance(failure, NotFound) and (item.attempts > 1 or item.last)  # a folder may go with its last file
-        if failure is None or gone:
-            outcome = Outcome(item_id=item.id, ending=Ending.DONE)
-        else:
-            outcome = judge(failure, item, chances)
-        missing = isinstance(failure, NotFound) and failure.code != "NoSuchBucket"
-        outcomes.append(msgspec.structs.replace(outcome, elapsed_s=elapsed_s, gone=missing))
-    return outcomes
-
-
-def _remove_folders(provider: BaseProvider, keys: list[str], cancel: CancelToken) -> dict[str, ProviderError]:
-    """One after the other, from the inside out. Those above one that may go next time are not asked for: Cancelled, so
-    that they come after it."""
-    failures: dict[str, ProviderError] = {}
-    for key in keys:
-        held_up = any(below.startswith(key) and not _is_final(error) for below, error in failures.items())
-        if held_up:
-            failures[key] = Cancelled(f"{key}: waits for a folder in it")
-            continue
-        try:
-            with acting_on(key):
-                provider.retry.run(lambda key=key: provider.remove(key), cancel)  # type: ignore[misc]
-        except ProviderError as error:
-            failures[key] = error
-    return failures
-
-
-def _is_final(error: ProviderError) -> bool:
-    return not (error.retryable or isinstance(error, Cancelled) or waits_for_credentials(error))
-
-
-def _remove_many(provider: BaseProvider, keys: list[str], cancel: CancelToken) -> dict[str, ProviderError]:
-    """The failures by key, after as many retries as the settings say, of those that may still succeed."""
-    failures: dict[str, ProviderError] = {}
-    left = keys
-
-    def once() -> None:
-        nonlocal left
-        failed = provider.remove_many(left)
-        failures.update({key: error for key, error in failed.items() if not error.retryable})
-        left = [key for key in left if key in failed and key not in failures]
-        if left:
-            raise failed[left[0]]
-
-    try:
-        provider.retry.run(once, cancel)
-    except ProviderError as error:
-        failures.update(dict.fromkeys(left, error))
-    return failures

@@ -1,0 +1,85 @@
+"""What becomes of an item after an error, and how long it waits."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from backup.credentials import CredentialStoreError
+from backup.journal import JournalFull
+from backup.journal.records import Ending, Item, Outcome
+from backup.journal.work import LONGEST_WAIT_S
+from providers.errors import Authentication, Cancelled, Integrity, ProviderError
+from providers.os_errors import lacks_descriptors
+from providers.report import ErrorInfo
+
+MAX_FAILURES: Final = 10
+"""Attempts, each with the provider's own retries, before an item is given up; with the waits below about 1.5 hours."""
+_FIRST_WAIT_S: Final = 10.0
+_LONGEST_WAIT_S: Final = 900.0
+_SHORTEST_ASKED_S: Final = 1.0
+"""A service that wants less is not waited for, or it could be asked for ever without a pause."""
+PATIENCE_S: Final = 60.0
+"""A longer wait that a service asks for is kept in the journal, and holds no connection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chances:
+    """Time and chance, so that tests decide about them."""
+
+    now: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
+    uniform: Callable[[float, float], float] = random.uniform
+
+
+def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
+    """What becomes of an item after an error.
+
+    Credentials that were not accepted, or a store that gives none: it waits until they change. Whatever may work next
+    time: it waits, longer each time, and is given up after MAX_FAILURES. A file that changed while it was read, or a
+    checksum that disagreed: one fresh attempt. No room for the journal is no fault of the item's. Everything else has
+    failed.
+    """
+    info = ErrorInfo.of(error)
+    if asked_for(error) or lacks_descriptors(error):  # that is no failure, however often
+        until = chances.now() + backoff_s(item.failures, error, chances)
+        return Outcome(item_id=item.id, ending=Ending.WAITING, error=info, wait_until=until)
+    if isinstance(error, (Cancelled, JournalFull)):
+        return Outcome(item_id=item.id, ending=Ending.STOPPED)
+    if waits_for_credentials(error):
+        return Outcome(item_id=item.id, ending=Ending.WAITING, error=info)
+    if isinstance(error, Integrity) and item.failures == 0:
+        return Outcome(
+            item_id=item.id, ending=Ending.WAITING, error=info, wait_until=chances.now(), counts_as_failure=True
+        )
+    if error.retryable and item.failures + 1 < MAX_FAILURES:
+        until = chances.now() + backoff_s(item.failures, error, chances)
+        return Outcome(item_id=item.id, ending=Ending.WAITING, error=info, wait_until=until, counts_as_failure=True)
+    return Outcome(item_id=item.id, ending=Ending.FAILED, error=info, counts_as_failure=True)
+
+
+def waits_for_credentials(error: ProviderError) -> bool:
+    return isinstance(error, (Authentication, CredentialStoreError))
+
+
+def backoff_s(failures: int, error: ProviderError, chances: Chances) -> float:
+    """Between half and all of 10 s * 2**failures, at most 15 minutes; what the service asked for, when it did, but at
+    most an hour."""
+    if asked_for(error):
+        return min(error.retry_after_s or 0.0, LONGEST_WAIT_S)
+    longest = min(_FIRST_WAIT_S * 2.0**failures, _LONGEST_WAIT_S)
+    return chances.uniform(longest / 2, longest)
+
+
+def asked_for(error: ProviderError) -> bool:
+    """Whether the service wants us to wait for a while that it named."""
+    asked_s = error.retry_after_s
+    return error.retryable and asked_s is not None and asked_s >= _SHORTEST_ASKED_S  # NaN is not
+
+
+def unforeseen(error: Exception) -> ErrorInfo:
+    """What is shown of an exception that is none of ours: its text may hold anything, and stays in the log."""
+    return ErrorInfo("provider", f"internal error ({type(error).__name__})", "The worker's log file has the details.")
