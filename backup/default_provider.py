@@ -8,9 +8,10 @@ import msgspec
 
 from backup import config, instances
 from backup.config import EMBEDDED, Configuration
-from backup.journal import Journal, jobs
+from backup.journal import jobs
 from backup.model import InstanceInfo
 from backup.paths import Paths
+from backup.worker.handshake import open_journal
 from providers.errors import InvalidConfiguration, ProviderError
 
 _HINT = "Name one with --provider, or decide for good: set-config default_provider NAME."
@@ -73,7 +74,7 @@ def _only_local(paths: Paths, configuration: Configuration) -> bool:
     if not paths.journal_file.exists():
         return True
     try:
-        with Journal(paths.journal_file) as journal, journal.look() as db:
+        with open_journal(paths)[0] as journal, journal.look() as db:
             return not jobs.other_instances(db, EMBEDDED)
     except ProviderError:
         return configuration.exists

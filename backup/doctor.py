@@ -21,6 +21,7 @@ from backup.model import StoreState
 from backup.paths import Paths
 from backup.store_model import TITLES, StoreBackend, StoreChoice
 from backup.worker import logind
+from providers.errors import ProviderError
 
 if TYPE_CHECKING:
     from backup.queue import Queue
@@ -163,12 +164,15 @@ def _memory() -> Finding:
 
 
 def _queue(paths: Paths, queue: Queue) -> Iterator[Finding]:
-    if not paths.journal_file.exists():
-        return
     unlocked = queue.worker_unlocked()
     if unlocked is not None:
         detail = f"at work as {os.getuid()}" + (", has the vault's key" if unlocked else "")
         yield Finding(what="worker", verdict=Verdict.OK, detail=detail)
-    for job in queue.snapshot(limit=0).jobs:
+    try:
+        jobs = queue.snapshot(limit=0).jobs if paths.state_dir.exists() else ()
+    except ProviderError as error:
+        yield Finding(what="journal", verdict=Verdict.BAD, detail=error.message, cure=error.hint)
+        return
+    for job in jobs:
         if job.held:
             yield Finding(what=f"job {job.id}", verdict=Verdict.BAD, detail=job.held.message, cure=job.held.hint)

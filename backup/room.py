@@ -9,12 +9,12 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Final, NamedTuple
 
-from backup.journal import Journal
 from backup.journal.records import Job, NewItem, Order
 from backup.model import ItemKind, ItemState
 from backup.packing import to_name, unpack
 from backup.paths import Paths
 from backup.text import size
+from backup.worker.handshake import open_journal
 from providers.errors import QuotaExceeded
 
 _HINT: Final = "Make room there, choose another folder, or fetch less at once."
@@ -75,7 +75,7 @@ def left_bytes(paths: Paths, folder: Path) -> int | None:
     disk = on_disk_of(folder)
     if disk is None or not paths.journal_file.exists():
         return None if disk is None else disk.free_bytes
-    with Journal(paths.journal_file) as journal, journal.look() as db:
+    with open_journal(paths)[0] as journal, journal.look() as db:
         return max(0, disk.free_bytes - promised_bytes(db, disk.device))
 
 

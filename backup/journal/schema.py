@@ -85,7 +85,7 @@ class JournalDamaged(ProviderError):
 
 
 def damaged(path: Path, what: str) -> JournalDamaged:
-    file, old = shlex.quote(str(path)), shlex.quote(f"{path}.old")
+    file, old = shlex.quote(str(path)), shlex.quote(str(path.with_name("damaged-journal")))
     return JournalDamaged(
         f"{path}: the journal cannot be used, it is damaged: {what}",
         hint=f"Nothing was changed. Move it away to start with an empty queue (mkdir {old} && mv {file}* {old}/), or "

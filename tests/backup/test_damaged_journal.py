@@ -59,7 +59,7 @@ def test_it_is_refused_with_the_way_out_and_left_as_it_is(journal_file: Path, da
     for _ in range(2):
         with pytest.raises(JournalDamaged, match="it is damaged") as caught:
             Journal(journal_file)
-        assert f"mkdir {journal_file}.old && mv {journal_file}* {journal_file}.old/" in caught.value.hint
+        assert f"mkdir {journal_file.parent}/damaged-journal && mv {journal_file}* " in caught.value.hint
     if damage != "overwritten" and damage != "a foreign database":  # SQLite throws a log away that fits no database
         assert contents(journal_file.parent) == before
     assert contents(journal_file.parent).get(journal_file.name) == before.get(journal_file.name)
@@ -117,7 +117,7 @@ def test_status_works_and_says_so(cli: Cli, journal_file: Path, damage: str) -> 
     assert "&& mv " in shown.out
     assert "unknown: the journal cannot be read" in shown.out
     told = cli("status", "--json").json()
-    assert (told["queue"], told["worker"], told["problem"]) == (None, {"alive": False}, None)
+    assert (told["queue"], told["worker"]["alive"], told["problem"]) == (None, False, None)
     assert "damaged" in told["journal_problem"]["message"]
     refused = cli("transfers", "list")
     assert refused.code == 1
@@ -136,3 +136,16 @@ def test_the_worker_says_so_in_its_log(paths: Paths, journal_file: Path) -> None
     assert journal_file.stat().st_size == 0
     with pytest.raises(JournalDamaged):
         Queue(paths).snapshot()
+
+
+def test_the_way_out_is_a_way_out(cli: Cli, paths: Paths, journal_file: Path) -> None:  # noqa: F811
+    os.truncate(journal_file, 0)
+    before = contents(journal_file.parent)
+    doctor = cli("credentials", "doctor")
+    assert "it is damaged: the file is empty" in doctor.out
+    with pytest.raises(JournalDamaged) as caught:
+        Journal(journal_file)
+    way_out = caught.value.hint.partition("(")[2].partition(")")[0]
+    subprocess.run(["sh", "-euc", way_out], timeout=10, check=True)
+    assert contents(journal_file.parent / "damaged-journal") == before
+    assert cli("transfers", "list").code == 0
