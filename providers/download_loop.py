@@ -193,8 +193,6 @@ class _Download:
             return None
         if rung is None and saved.proved_sha256 == local.sha256:
             rung = Proof.READ_TWICE
-        if rung is None and self.known and self.known(local.sha256):
-            rung = Proof.MATCHED
         if rung is None:
             return None
         if linked:
@@ -367,12 +365,10 @@ class _Download:
             if local.value("sha1") != remote.recorded_sha1:
                 raise Integrity(f"{self._key}: sha-1 is {local.value('sha1')}, expected {remote.recorded_sha1}")
             return Proof.MATCHED
-        return None
+        return Proof.MATCHED if self.known and self.known(local.sha256) else None
 
     def _prove(self, remote: RemoteFile, saved: SavedDownload, local: LocalDigests) -> Proof:
         rung = self._compared(remote, local)
-        if rung is None and self.known and self.known(local.sha256):
-            rung = Proof.MATCHED
         if rung is None:
             if proof.read_digest(self._provider, remote, self._cancel) != local.sha256:
                 raise Integrity(f"{self._key}: two readings of the object differ")
