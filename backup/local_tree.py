@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from backup import local_files, stored_links
+from backup.filters import Filter
 from backup.model import ItemKind, Links, Selection
 from providers import beneath as walk
 from providers import source
@@ -40,6 +41,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """A directory with nothing in it. Other directories are not reported."""
     stored: bool = False
     """A symlink that goes up as such, under a name of its own."""
+    ruled_out: bool = False
+    """The user's rules leave it out, a folder with all that is in it."""
     reason: str = ""
     """Why a symlink is left out, where that is not a matter of course."""
 
@@ -57,8 +60,12 @@ class LocalWalk:
     """
 
     def __init__(self, selection: Selection, cancel: CancelToken, *, resolved: bool) -> None:
+        """Raises InvalidConfiguration for a pattern that is none."""
         self.links = selection.links
         self.cancel = cancel
+        self.filter = Filter(selection)
+        self._stays = selection.one_file_system
+        self._device = 0
         self._resolved = resolved
         self._roots: tuple[str, ...] = ()
 
@@ -78,12 +85,20 @@ class LocalWalk:
                 raise
             yield Found(name=name, path=str(top), kind=ItemKind.OTHER, error=ErrorInfo.of(error))
             return
+        self._device = facts.st_dev
         if stat.S_ISDIR(facts.st_mode):
             yield from _Tree(self, top, name, ()).found(beneath)
         elif stat.S_ISLNK(facts.st_mode):
             yield from self.link(name, str(top), facts, ())
         else:
             yield entry(name, str(top), facts)
+
+    def rules_out(self, name: str, facts: os.stat_result) -> bool:
+        """Whether an entry below what was chosen is left out by the user's rules."""
+        folder = stat.S_ISDIR(facts.st_mode)
+        if folder and self._stays and facts.st_dev != self._device:
+            return True
+        return not self.filter.takes_all and self.filter.leaves_out(below_chosen(name), folder=folder)
 
     def link(self, name: str, path: str, facts: os.stat_result, chain: tuple[str, ...]) -> Iterator[Found]:
         """What a symlink gives; `chain` are the real folders through which the walk came here."""
@@ -120,6 +135,8 @@ class LocalWalk:
             facts = None
         if facts is None or stat.S_ISLNK(facts.st_mode):  # to itself
             yield msgspec.structs.replace(found, reason=reason or "a symbolic link that leads nowhere")
+        elif "/" in found.name and self.rules_out(found.name, facts):
+            yield msgspec.structs.replace(entry(found.name, real, facts), ruled_out=True)
         elif stat.S_ISDIR(facts.st_mode):
             yield from _Tree(self, Path(real), found.name, chain).found(Path("/"))
         else:
@@ -131,6 +148,11 @@ class LocalWalk:
         if any(_is_in(place, real) for place in chain):
             return "a symbolic link back to a folder that holds it"
         return f"more than {_MOST_LINKS} symbolic links, one inside the other" if len(chain) > _MOST_LINKS else ""
+
+
+def below_chosen(name: str) -> str:
+    """The path below the chosen folder, whose own name comes first in `name`."""
+    return name.partition("/")[2]
 
 
 def _is_in(path: str, folder: str) -> bool:
@@ -182,6 +204,7 @@ class _Tree:
                 kind=ItemKind.DIRECTORY,
                 mtime_ns=facts.st_mtime_ns,
                 empty=True,
+                ruled_out=bool(at) and self._walk.filter.leaves_out_empty(below_chosen(self._named(at))),
             )
 
     def _look(self, here: int, at: tuple[bytes, ...]) -> Iterator[Found]:
@@ -192,7 +215,9 @@ class _Tree:
         except OSError as error:
             yield self._failed(at, error)
             return
-        if stat.S_ISDIR(facts.st_mode):
+        if self._walk.rules_out(self._named(at), facts):
+            yield msgspec.structs.replace(entry(self._named(at), self._path(at), facts), ruled_out=True)
+        elif stat.S_ISDIR(facts.st_mode):
             self._pending.append(at)
         elif stat.S_ISLNK(facts.st_mode):
             chain = (*self._chain, self._path(at[:-1]))

@@ -100,6 +100,12 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Which entries of the chosen local folders go up, and how. Kept with the job."""
 
     links: Links = Links.SKIP
+    include: tuple[str, ...] = ()
+    """Patterns (`backup.filters`): with any, only what they match goes up."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of what is left out, whatever `include` says."""
+    one_file_system: bool = False
+    """Folders on which another file system is mounted are left out."""
 
 
 EVERYTHING: Final = Selection()
@@ -155,6 +161,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """All that the job was asked for, whatever became of it."""
     skipped_symlinks: int = 0
     skipped_special: int = 0
+    ruled_out: int = 0
+    """Left out by the user's rules; a folder counts as one, and what is in it is not looked at."""
     read_twice: int = 0
     """Downloads of which the service has no checksum, nor our history: two readings were equal."""
     error: ErrorInfo | None = None
@@ -327,10 +335,10 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Files whose name the service cannot tell from another one: they will be refused, before anything is sent."""
     clashing_names: tuple[str, ...] = ()
     """The first few of them."""
-    refused: int = 0
+    unstorable: int = 0
     """Files whose names the service cannot hold: they will fail, each by itself. Not counted among the files."""
-    refused_names: tuple[str, ...] = ()
-    refused_why: str = ""
+    unstorable_names: tuple[str, ...] = ()
+    unstorable_why: str = ""
     """Of the first of them, in the service's terms."""
     unreadable: int = 0
     removes_folders: bool = False
@@ -343,6 +351,12 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is free on that disk, and not promised to other downloads; None: it does not say."""
     complete: bool = True
     """False when counting was cut off; the numbers are then at least so many."""
+    refuses: int = 0
+    """Files that will be refused, since something is there already and nothing is to be replaced."""
+    refused_names: tuple[str, ...] = ()
+    """The first few of them."""
+    ruled_out: int = 0
+    """Left out by the user's rules; a folder counts as one."""
     skipped_folders: int = 0
     """Empty folders, where the service keeps none."""
     left_out: int = 0
@@ -361,4 +375,4 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def moves_nothing(self) -> bool:
         """Whether all that was chosen is of kinds that are left out."""
-        return self.complete and not (self.files or self.folders or self.unreadable or self.refused)
+        return self.complete and not (self.files or self.folders or self.unreadable or self.unstorable)

@@ -18,6 +18,7 @@ from backup.download_targets import chosen_target, local_name
 from backup.findings import Finding
 from backup.model import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
 from backup.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote, walk_tree
+from backup.tally import Tally
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.encryption import refuse_encryption
@@ -27,7 +28,6 @@ from providers.os_errors import from_os_error
 
 LIMIT_S: Final = 5.0
 LIMIT_ENTRIES: Final = 100_000
-_NAMES_SHOWN: Final = 10
 _QUESTIONS_A_PAGE: Final = 10
 """A page of a listing costs about as much as so many questions for one object (S3's price list: 12)."""
 _MTIME_SLACK_S: Final = 1.0
@@ -54,68 +54,11 @@ class _Budget:
             yield entry
 
 
-class _Tally(msgspec.Struct):
-    """The plan while it is counted."""
-
-    files: int = 0
-    folders: set[str] = msgspec.field(default_factory=set)
-    size_bytes: int = 0
-    symlinks: int = 0
-    links: int = 0
-    needs_bytes: int = 0
-    special: int = 0
-    empty_folders: int = 0
-    left_out: list[str] = msgspec.field(default_factory=list)
-    unreadable: int = 0
-    refused: dict[str, str] = msgspec.field(default_factory=dict)
-    """Why, by key."""
-    replaced: list[str] = msgspec.field(default_factory=list)
-    clashes: list[str] = msgspec.field(default_factory=list)
-    names: set[str] = msgspec.field(default_factory=set)
-    """Of what was counted, as it will be called here."""
-
-    def add_file(self, folder: str, size_bytes: int) -> None:
-        self.files += 1
-        self.size_bytes += size_bytes
-        self.add_folder(folder)
-
-    def add_folder(self, folder: str) -> None:
-        while folder and folder not in self.folders:
-            self.folders.add(folder)
-            folder = folder.rpartition("/")[0]
-
-    def plan(self, kind: JobKind, instance: str, destination: str, *, complete: bool) -> TransferPlan:
-        return TransferPlan(
-            kind=kind,
-            instance=instance,
-            destination=destination,
-            files=self.files,
-            folders=len(self.folders),
-            size_bytes=self.size_bytes,
-            skipped_symlinks=self.symlinks,
-            skipped_special=self.special,
-            links=self.links,
-            needs_bytes=self.needs_bytes,
-            skipped_folders=self.empty_folders,
-            left_out=len(self.left_out),
-            left_out_names=tuple(self.left_out[:_NAMES_SHOWN]),
-            unreadable=self.unreadable,
-            refused=len(self.refused),
-            refused_names=tuple(self.refused)[:_NAMES_SHOWN],
-            refused_why=next(iter(self.refused.values()), ""),
-            replaces=len(self.replaced),
-            replaced_names=tuple(self.replaced[:_NAMES_SHOWN]),
-            clashes=len(self.clashes),
-            clashing_names=tuple(self.clashes[:_NAMES_SHOWN]),
-            complete=complete,
-        )
-
-
 Keep = Callable[[list[Finding]], str]
 """Keeps what was found for the transfer; returns what names it."""
 
 
-def _keep_nothing(found: list[Finding]) -> str:
+def keep_nothing(found: list[Finding]) -> str:
     return ""
 
 
@@ -126,7 +69,7 @@ def upload(
     to: str,
     conflicts: Conflicts,
     cancel: CancelToken,
-    keep: Keep = _keep_nothing,
+    keep: Keep = keep_nothing,
     selection: Selection = EVERYTHING,
 ) -> TransferPlan:
     """Raises NotFound when one of `paths` is not there, InvalidName for `to`, and what looking at the destination
@@ -138,18 +81,20 @@ def upload(
             os.lstat(path)
         except OSError as error:
             raise from_os_error(error, path) from error
-    tally, local = _Tally(), _Budget(cancel)
+    tally, local = Tally(), _Budget(cancel)
     everything: list[Found] = []
     files: dict[str, Found] = {}
     real = [local_files.resolved(str(path)) for path in paths]
     walked = walk_local(real, cancel=cancel, resolved=True, selection=selection)
     for found in local.spend(entry for batch in walked for entry in batch):
         everything.append(found)
-        refused = _refused(provider, prefix, found)
-        if refused is not None:
-            tally.refused[prefix + found.name] = refused.message
+        unstorable = _unstorable(provider, prefix, found)
+        if unstorable is not None:
+            tally.unstorable[prefix + found.name] = unstorable.message
             continue
         _count_local(tally, found, provider.capabilities.empty_directories)
+        if found.ruled_out:
+            continue
         if (found.kind is ItemKind.FILE or found.stored) and found.error is None:
             files[prefix + found.name] = found
     remote = _Budget(cancel)
@@ -161,7 +106,7 @@ def upload(
     for file in _standing(provider, files, remote, cancel, spellings):
         standing.add(file.key)
         if conflicts is not Conflicts.SKIP_UNCHANGED or _differs(file, files[file.key]):
-            tally.replaced.append(file.key)
+            tally.stands(file.key, conflicts)
     tally.clashes = [key for key in files if spellings and spellings.twin(key)]
     complete = not (local.exhausted or remote.exhausted)
     plan = tally.plan(JobKind.UPLOAD, instance, f"{instance}:{prefix or '/'}", complete=complete)
@@ -175,11 +120,11 @@ def upload(
     return msgspec.structs.replace(plan, found=keep(found_all))
 
 
-def _refused(provider: BaseProvider, prefix: str, found: Found) -> InvalidName | None:
+def _unstorable(provider: BaseProvider, prefix: str, found: Found) -> InvalidName | None:
     """Why the service cannot hold something of that name; None where it can, or where nothing will be stored of it."""
     is_file = found.kind is ItemKind.FILE or found.stored
     is_folder = found.kind is ItemKind.DIRECTORY and provider.capabilities.empty_directories
-    if found.error is not None or not (is_file or is_folder):
+    if found.ruled_out or found.error is not None or not (is_file or is_folder):
         return None
     try:
         provider.check_name(f"{prefix}{found.name}{'/' if is_folder else ''}")
@@ -188,9 +133,11 @@ def _refused(provider: BaseProvider, prefix: str, found: Found) -> InvalidName |
     return None
 
 
-def _count_local(tally: _Tally, found: Found, keeps_folders: bool) -> None:
+def _count_local(tally: Tally, found: Found, keeps_folders: bool) -> None:
     folder = found.name.rpartition("/")[0]
-    if found.error is not None:
+    if found.ruled_out:
+        tally.ruled_out += 1
+    elif found.error is not None:
         tally.unreadable += 1
     elif found.kind is ItemKind.FILE or found.stored:
         tally.add_file(folder, found.size_bytes)
@@ -315,15 +262,16 @@ def download(
     keys: list[str],
     to: Path | str,
     cancel: CancelToken,
-    keep: Keep = _keep_nothing,
+    keep: Keep = keep_nothing,
     *,
+    conflicts: Conflicts = Conflicts.REPLACE,
     links: bool = False,
 ) -> TransferPlan:
     """Raises NotFound for a key that is not there, or a prefix with nothing below it (IsAFolder for a folder that was
     not named as one), and Conflict where a file stands where a folder is needed."""
     refuse_encryption(provider.settings.encryption_enabled)
     root, folder = chosen_target(to, keys)
-    tally, budget = _Tally(), _Budget(cancel)
+    tally, budget = Tally(), _Budget(cancel)
     found: list[Finding] = []
     for key, file in _remote(provider, keys, budget, cancel, walk_remote):
         found.append(Finding(source=key, remote=file))
@@ -333,8 +281,9 @@ def download(
             target = target.with_name(target.name.removesuffix(stored_links.SUFFIX))
         counted = _count_remote(tally, key, file, str(target or file.key))
         tally.links += counted and is_link
-        if counted and target and os.path.lexists(target):
-            tally.replaced.append(str(target))
+        stands = counted and target and os.path.lexists(target) and not file.key.endswith("/")
+        if target and stands and (conflicts is not Conflicts.SKIP_UNCHANGED or _differs_here(file, target)):
+            tally.stands(str(target), conflicts)
         if target and not file.key.endswith("/"):
             tally.needs_bytes += room.extra_bytes(file.size_bytes, target)
     plan = tally.plan(JobKind.DOWNLOAD, instance, str(root), complete=not budget.exhausted)
@@ -342,10 +291,10 @@ def download(
 
 
 def delete(
-    provider: BaseProvider, instance: str, keys: list[str], cancel: CancelToken, keep: Keep = _keep_nothing
+    provider: BaseProvider, instance: str, keys: list[str], cancel: CancelToken, keep: Keep = keep_nothing
 ) -> TransferPlan:
     """Raises as `download` does."""
-    tally, budget = _Tally(), _Budget(cancel)
+    tally, budget = Tally(), _Budget(cancel)
     found: list[Finding] = []
     real = provider.capabilities.real_folders
     for key, file in _remote(provider, keys, budget, cancel, walk_tree):
@@ -364,7 +313,18 @@ def delete(
     return msgspec.structs.replace(plan, found=keep(found)) if plan.complete else plan
 
 
-def _count_remote(tally: _Tally, chosen: str, file: RemoteFile, name_here: str) -> bool:
+def _differs_here(file: RemoteFile, target: Path) -> bool:
+    """As far as a listing tells; a file that cannot be looked at is one that would be replaced."""
+    try:
+        facts = os.stat(target)
+    except OSError:
+        return True
+    if file.size_bytes != facts.st_size:
+        return True
+    return file.modified_at is not None and abs(file.modified_at - facts.st_mtime) > _MTIME_SLACK_S
+
+
+def _count_remote(tally: Tally, chosen: str, file: RemoteFile, name_here: str) -> bool:
     """Whether one more will be moved: what is chosen twice, or becomes the same file here, is counted once."""
     if name_here in tally.names:
         return False

@@ -192,10 +192,11 @@ class Questions:
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
         selection: Selection = EVERYTHING,
+        dry_run: bool = False,
         cancel: CancelToken | None = None,
     ) -> TransferPlan:
         """Count what an upload would send and replace. Stops counting after 5 s or 100,000 entries (`complete`
-        False)."""
+        False). With `dry_run` nothing that was found is kept for a transfer: nothing at all is written."""
         sources = tuple(local_files.resolved(str(path)) for path in paths)
         order = Order(kind=JobKind.UPLOAD, sources=sources, to=scan.upload_prefix(to), selection=selection)
         return self._plan(
@@ -205,6 +206,7 @@ class Questions:
             lambda provider, token, keep: plans.upload(
                 provider, instance, paths, to, conflicts, token, keep, selection
             ),
+            dry_run,
         )
 
     def plan_download(
@@ -213,7 +215,9 @@ class Questions:
         keys: list[str],
         to: Path | str,
         *,
+        conflicts: Conflicts = Conflicts.REPLACE,
         links: bool = False,
+        dry_run: bool = False,
         cancel: CancelToken | None = None,
     ) -> TransferPlan:
         """Likewise of a download; with `links`, of one that restores stored links. Tells how much room there is."""
@@ -222,14 +226,23 @@ class Questions:
             instance,
             cancel,
             order,
-            lambda provider, token, keep: plans.download(provider, instance, keys, to, token, keep, links=links),
+            lambda provider, token, keep: plans.download(
+                provider, instance, keys, to, token, keep, conflicts=conflicts, links=links
+            ),
+            dry_run,
         )
         return msgspec.structs.replace(plan, free_bytes=room.left_bytes(self._paths, Path(plan.destination)))
 
-    def plan_delete(self, instance: str, keys: list[str], *, cancel: CancelToken | None = None) -> TransferPlan:
+    def plan_delete(
+        self, instance: str, keys: list[str], *, dry_run: bool = False, cancel: CancelToken | None = None
+    ) -> TransferPlan:
         order = Order(kind=JobKind.DELETE, sources=tuple(keys))
         return self._plan(
-            instance, cancel, order, lambda provider, token, keep: plans.delete(provider, instance, keys, token, keep)
+            instance,
+            cancel,
+            order,
+            lambda provider, token, keep: plans.delete(provider, instance, keys, token, keep),
+            dry_run,
         )
 
     def misnamed(self, instance: str, *, cancel: CancelToken | None = None) -> Misnamed:
@@ -263,13 +276,15 @@ class Questions:
         cancel: CancelToken | None,
         order: Order,
         plan: Callable[[BaseProvider, CancelToken, plans.Keep], TransferPlan],
+        dry_run: bool,
     ) -> TransferPlan:
-        """What it finds is kept for whoever queues just this order."""
+        """What it finds is kept for whoever queues just this order, unless nobody will."""
 
         def answer(token: CancelToken, _: OnStep) -> TransferPlan:
             with self._providers.of(instance) as provider:
                 scope = Scope.of(order, places.place_of(self._paths, instance))
-                return plan(provider, token, partial(Findings(self._paths).keep, scope))
+                keep = plans.keep_nothing if dry_run else partial(Findings(self._paths).keep, scope)
+                return plan(provider, token, keep)
 
         return _in_time(LIMIT_S, cancel, answer)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from backup.model import Conflicts, Links
 
 _AGO: Final = re.compile(r"(\d{1,9})([smhd])")
+_LONGEST_LIST_BYTES: Final = 2**20
+F = TypeVar("F", bound=Callable[..., Any])
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 
 
@@ -86,4 +89,47 @@ links_option = click.option(
 restore_links_option = click.option(
     "--links", is_flag=True, help="Make symbolic links of what is stored as NAME.rclonelink; otherwise they are files."
 )
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, and do nothing: with --json the plan is all there is."
+)
+
+
+def filter_options(function: F) -> F:
+    """What of the chosen folders goes up; the verb gets `include`, `exclude` and `one_file_system`."""
+    for option in (
+        click.option("--one-file-system", is_flag=True, help="Leave out folders on which another disk is mounted."),
+        click.option(
+            "--exclude-from",
+            "exclude_files",
+            metavar="FILE",
+            multiple=True,
+            type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
+            help="As --exclude, a pattern a line; '#' begins a comment, and '-' is standard input.",
+        ),
+        click.option(
+            "--exclude", metavar="PATTERN", multiple=True, help="Leave out what matches, whatever --include says."
+        ),
+        click.option("--include", metavar="PATTERN", multiple=True, help="Take only what matches one of these."),
+    ):
+        function = option(function)
+    return function
+
+
+def read_patterns(files: Sequence[str]) -> tuple[str, ...]:
+    """The patterns of `--exclude-from`. Names are bytes, so these files are too. Raises click.UsageError."""
+    found: list[str] = []
+    for name in files:
+        with click.open_file(name, "rb") as file:
+            data = file.read(_LONGEST_LIST_BYTES + 1)
+        if len(data) > _LONGEST_LIST_BYTES:
+            raise click.UsageError(f"{name}: longer than 1 MiB is no list of patterns")
+        for line in data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").splitlines():
+            pattern = line.strip()
+            if pattern.startswith("!"):
+                raise click.UsageError(f"{name}: '{pattern}': '!' takes nothing back here; write \\! for the character")
+            if pattern and not pattern.startswith("#"):
+                found.append(pattern)
+    return tuple(found)
+
+
 detach_option = click.option("--detach", is_flag=True, help="Return at once; the transfer goes on by itself.")

@@ -13,12 +13,13 @@ from backup.cli import diagnostics
 from backup.cli.diagnostics import ExitCode
 from backup.cli.naming import with_folders
 from backup.cli.output import Output
+from backup.cli.plan_words import WITHOUT_BYTES
 from backup.cli.session import Session
 from backup.model import FailedSince, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, TransferPlan
 from backup.scan import IsAFolder
-from backup.text import clock, count, listed, rate, safe, size, until, when
+from backup.text import clock, count, rate, safe, size, until, when
 from backup.worker.presence import WorkerSilent
-from providers.errors import Conflict, Unsupported
+from providers.errors import Conflict
 from providers.report import ErrorInfo
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _RESTARTS: Final = 2
 """A worker that leaves so often with the job unfinished finds nothing that it can do: somebody has to help."""
 _ROWS: Final = 8
 _FAILURES_SHOWN: Final = 20
-WITHOUT_BYTES: Final = ("document or shortcut of the service", "documents and shortcuts of the service")
 _PARTICIPLE: Final = {JobKind.UPLOAD: "uploaded", JobKind.DOWNLOAD: "downloaded", JobKind.DELETE: "deleted"}
 
 
@@ -205,59 +205,6 @@ def needs_help(job: JobView, items: list[ItemView]) -> bool:
     return bool(left) and all(item.wait_until is None for item in waiting)
 
 
-def refuse_nothing(plan: TransferPlan) -> None:
-    """Raises Unsupported where all that was chosen is left out: that must not look like a success."""
-    if plan.moves_nothing and plan.kind is JobKind.UPLOAD:
-        raise Unsupported(
-            "symbolic links, sockets, pipes and devices are not stored, and nothing else was chosen",
-            hint="Name the file or folder that a link leads to, or store the link itself with --links store.",
-        )
-    if plan.moves_nothing and plan.left_out:
-        raise Unsupported(
-            "documents and shortcuts of the service have no bytes, and nothing else was chosen",
-            hint="Export or delete them at the service itself.",
-        )
-
-
-def tell_plan(output: Output, plan: TransferPlan) -> None:
-    """What is about to happen: how many, how much, where to, what is replaced, what is left out."""
-    at_least = "" if plan.complete else "at least "
-    join = "and" if plan.removes_folders else "in"
-    what = count(plan.files, "file") + (f" {join} {count(plan.folders, 'folder')}" if plan.folders else "")
-    verb = {JobKind.UPLOAD: "upload", JobKind.DOWNLOAD: "download", JobKind.DELETE: "delete"}[plan.kind]
-    preposition = "from" if plan.kind is JobKind.DELETE else "to"
-    output.line(f"{verb} {at_least}{what}, {size(plan.size_bytes)}, {preposition} {plan.destination}")
-    if plan.replaces:
-        names = ", ".join(plan.replaced_names[:3]) + (", ..." if plan.replaces > 3 else "")
-        output.line(f"replaces {count(plan.replaces, 'file')}: {names}")
-    if plan.links:
-        words = {JobKind.UPLOAD: "stored as such", JobKind.DOWNLOAD: "stored as such, restored with --links"}
-        if plan.kind in words:
-            output.line(f"{count(plan.links, 'symbolic link')} among them, {words[plan.kind]}")
-    for number, what in (
-        (plan.skipped_symlinks, "symbolic link"),
-        (plan.skipped_special, "special file"),
-        (plan.skipped_folders, "empty folder"),
-    ):
-        if number:
-            output.line(f"leaves out {count(number, what)}")
-    if plan.left_out:
-        output.line(f"leaves out {count(plan.left_out, *WITHOUT_BYTES)}: {listed(plan.left_out_names)}")
-    if plan.deletion:
-        output.line(f"after that: {plan.deletion.words}")
-    if plan.refused:
-        names = ", ".join(plan.refused_names[:3]) + (", ..." if plan.refused > 3 else "")
-        output.line(
-            f"will be refused, since {plan.instance} cannot hold the name: {count(plan.refused, 'file')}: {names}"
-        )
-        output.line(f"  why: {plan.refused_why}")
-    if plan.clashes:
-        names = ", ".join(plan.clashing_names[:3]) + (", ..." if plan.clashes > 3 else "")
-        output.line(f"will be refused, since names differ only in case: {count(plan.clashes, 'file')}: {names}")
-    if plan.unreadable:
-        output.line(f"cannot read {count(plan.unreadable, 'file')}")
-
-
 def _without_success(session: Session, job: JobView) -> list[ItemView]:
     """The items that ended badly or did not end, at most _FAILURES_SHOWN."""
     bad = {ItemState.FAILED, ItemState.CANCELLED, ItemState.PAUSED, ItemState.WAITING}
@@ -291,6 +238,8 @@ def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
         words.append(f"{job.read_twice:,} of them read twice; the service has no checksum")
     if job.skipped_symlinks:
         words.append(count(job.skipped_symlinks, "symbolic link") + " left out")
+    if job.ruled_out:
+        words.append(f"{job.ruled_out:,} left out by your rules")
     if job.skipped_special:
         what = ("special file",) if job.kind is JobKind.UPLOAD else WITHOUT_BYTES
         words.append(count(job.skipped_special, *what) + " left out")

@@ -189,6 +189,11 @@ def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float)
     return added
 
 
+def note_ruled_out(tx: Connection, job_id: int, number: int) -> None:
+    """So many entries were left out by the user's rules."""
+    tx.execute("UPDATE jobs SET ruled_out = ? WHERE id = ?", (number, job_id))
+
+
 def newest_item(db: Connection) -> int:
     """The id of the newest item of any job; 0 when there is none."""
     return int(db.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0])

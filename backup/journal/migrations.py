@@ -297,6 +297,11 @@ ALTER TABLE items ADD COLUMN last INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX items_before_last ON items (job_id) WHERE finished_at IS NULL AND NOT last;
 """
 
+_RULED_OUT: Final = """
+-- What the user's rules have left out of a job: it has no items.
+ALTER TABLE jobs ADD COLUMN ruled_out INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
     _HISTORY,
@@ -308,5 +313,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _PAUSED_SCANS,
     _OBJECTS,
     _LAST,
+    _RULED_OUT,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""

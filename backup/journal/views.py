@@ -104,6 +104,7 @@ def _job_view(db: Connection, row: Row) -> JobView:
         skipped_symlinks=row["skipped_symlinks"],
         read_twice=row["read_twice"],
         skipped_special=row["skipped_special"],
+        ruled_out=row["ruled_out"],
         error=_error(row["error"]),
         paused=bool(row["scanning"] and row["paused"]),
         held=_held(db, row["instance"]) if row["scanning"] or row["open_items"] else None,

@@ -28,6 +28,18 @@ class Local(NamedTuple):
     replaces: bool | None
 
 
+class RuledOut:
+    """Counts what the user's rules leave out."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def without(self, batch: list[scan.Found]) -> list[scan.Found]:
+        taken = [found for found in batch if not found.ruled_out]
+        self.count += len(batch) - len(taken)
+        return taken
+
+
 def upload_item(job: Job, local: Local) -> NewItem:
     found = local.found
     key = f"{job.order.to}{found.name}"

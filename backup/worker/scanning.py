@@ -21,7 +21,7 @@ from backup.journal.records import Hold, Job, NewItem
 from backup.model import ItemKind, JobKind
 from backup.worker.crew import Crew
 from backup.worker.differences import Differences
-from backup.worker.new_items import Local, delete_items, download_items, upload_item
+from backup.worker.new_items import Local, RuledOut, delete_items, download_items, upload_item
 from backup.worker.opening import SharedProvider
 from providers.cancel import CancelToken
 from providers.errors import Cancelled, ProviderError
@@ -125,14 +125,16 @@ class Scans:
 
     def _scan(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> ErrorInfo | None:
         """What is otherwise than it was planned."""
-        planned = self._planned(job)
+        ruled_out = RuledOut()
+        planned = self._planned(job, ruled_out)
         if planned is not None:
             try:
-                return self._add(job, self._that_fit(job, planned), cancel)
+                return self._add(job, self._that_fit(job, planned), cancel, ruled_out)
             except (OSError, ValueError) as error:  # what was added already is left alone
                 _LOG.warning("what was planned for job %d cannot be read: %s", job.id, error)
+                ruled_out = RuledOut()
         if job.order.kind is JobKind.UPLOAD:
-            return self._add(job, self._uploads(job, shared, cancel), cancel)
+            return self._add(job, self._uploads(job, shared, ruled_out, cancel), cancel, ruled_out)
         with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
             walk = scan.walk_remote if job.order.kind is JobKind.DOWNLOAD else scan.walk_tree
             found = _remote_items(job, lambda key: walk(provider, key, cancel))
@@ -150,15 +152,17 @@ class Scans:
         with self._crew.journal.look() as db:
             return jobs.environment_of(db, job.id)
 
-    def _planned(self, job: Job) -> Iterator[list[NewItem]] | None:
+    def _planned(self, job: Job, ruled_out: RuledOut) -> Iterator[list[NewItem]] | None:
         if not job.order.found:
             return None
         with self._crew.journal.look() as db:
             scope = Scope.of(job.order, jobs.place(db, job.place_id))
         found = self._findings.load(job.order.found, scope)
-        return None if found is None else _planned_items(job, found)
+        return None if found is None else _planned_items(job, found, ruled_out)
 
-    def _add(self, job: Job, batches: Iterable[list[NewItem]], cancel: CancelToken) -> ErrorInfo | None:
+    def _add(
+        self, job: Job, batches: Iterable[list[NewItem]], cancel: CancelToken, ruled_out: RuledOut | None = None
+    ) -> ErrorInfo | None:
         now = self._crew.chances.now
         with self._crew.journal.look() as db:
             differences = Differences(job, jobs.newest_item(db))
@@ -174,11 +178,16 @@ class Scans:
             if not self._crew.ledger.run(change):
                 raise Cancelled("the job was cancelled or paused")
             self._crew.wake()
+        if ruled_out is not None and ruled_out.count:
+            number = ruled_out.count
+            self._crew.ledger.run(lambda tx: jobs.note_ruled_out(tx, job.id, number))
         return self._crew.ledger.run(differences.error)
 
     # What stands at the destination of an upload
 
-    def _uploads(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> Iterator[list[NewItem]]:
+    def _uploads(
+        self, job: Job, shared: SharedProvider, ruled_out: RuledOut, cancel: CancelToken
+    ) -> Iterator[list[NewItem]]:
         destination, files = scan.Destination(), 0
         for batch in scan.walk_local(
             job.order.sources, cancel=cancel, resolved=job.order.resolved, selection=job.order.selection
@@ -186,7 +195,10 @@ class Scans:
             before, files = files, files + sum(found.kind is ItemKind.FILE and "/" in found.name for found in batch)
             if before <= _FEW < files:
                 self._list_destination(job, shared, destination)
-            yield [upload_item(job, Local(found, destination.has(f"{job.order.to}{found.name}"))) for found in batch]
+            yield [
+                upload_item(job, Local(found, destination.has(f"{job.order.to}{found.name}")))
+                for found in ruled_out.without(batch)
+            ]
 
     def _list_destination(self, job: Job, shared: SharedProvider, destination: scan.Destination) -> None:
         """Beside the scan, which does not wait for it; one for each instance."""
@@ -234,10 +246,12 @@ class Scans:
             self._end(job, info)
 
 
-def _planned_items(job: Job, found: Iterator[list[Finding]]) -> Iterator[list[NewItem]]:
+def _planned_items(job: Job, found: Iterator[list[Finding]], ruled_out: RuledOut) -> Iterator[list[NewItem]]:
     if job.order.kind is JobKind.UPLOAD:
         for batch in found:
-            yield [upload_item(job, Local(each.local, each.replaces)) for each in batch if each.local]
+            replaces = {each.local.path: each.replaces for each in batch if each.local}
+            taken = ruled_out.without([each.local for each in batch if each.local])
+            yield [upload_item(job, Local(each, replaces[each.path])) for each in taken]
         return
     by_source: dict[str, list[RemoteFile]] = {}
     for batch in found:

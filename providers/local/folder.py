@@ -92,6 +92,11 @@ class Folder:
                 raise InvalidName(f"'{key}': such names are kept for unfinished uploads")
         return names
 
+    @property
+    def is_yet_to_be_made(self) -> bool:
+        """Whether the first upload will make the root: until then it is an empty one, and looking makes nothing."""
+        return self._create and not os.path.lexists(self.root)
+
     def check_name(self, key: str) -> None:
         """Raises InvalidName for a name that this disk cannot hold. A root that is not there yet has no say."""
         names = self.segments(key)

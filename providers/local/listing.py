@@ -87,6 +87,8 @@ class Listing:
         if prefix.startswith("/") or "//" in prefix:
             raise InvalidName(f"'{prefix}': no name here starts with '/' or has two in a row", hint="Leave it out.")
         depth = len(self._folder.segments(base)) if base else 0
+        if self._folder.is_yet_to_be_made:
+            return
         try:
             fd = self._open(base)
         except (NotFound, InvalidName):

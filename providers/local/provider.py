@@ -76,6 +76,8 @@ class LocalProvider(BaseProvider):
         return self._listing.page(prefix, delimiter, token, limit)
 
     def stat(self, key: str) -> RemoteFile:
+        if self._folder.segments(key) and self._folder.is_yet_to_be_made:
+            raise NotFound(f"{key}: there is no such object", code="ENOENT")
         with self._folder.parent(key) as (at, name):
             found = os.stat(name, dir_fd=at, follow_symlinks=False)
             wanted = stat.S_ISDIR if key.endswith("/") else stat.S_ISREG

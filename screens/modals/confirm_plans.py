@@ -77,6 +77,7 @@ def _warnings(plan: TransferPlan) -> list[Fact]:
             (plan.skipped_symlinks, "symbolic link"),
             (plan.skipped_special, "special file"),
             (plan.skipped_folders, "empty folder"),
+            (plan.ruled_out, "entry left out by your rules"),
             (plan.left_out, "document or shortcut of the service"),
         )
         if number
@@ -87,11 +88,11 @@ def _warnings(plan: TransferPlan) -> list[Fact]:
         missing = size(plan.needs_bytes - plan.free_bytes)
         words = f"they need {size(plan.needs_bytes)} there, {missing} more than is free: nothing will begin"
         facts.append(Fact("no room", words, Tone.FAILED))
-    if plan.refused:
-        names = ", ".join(safe(name) for name in plan.refused_names[:3]) + (", …" if plan.refused > 3 else "")
-        words = f"{count(plan.refused, 'name')} that this service cannot hold, and will refuse: {names}"
+    if plan.unstorable:
+        names = ", ".join(safe(name) for name in plan.unstorable_names[:3]) + (", …" if plan.unstorable > 3 else "")
+        words = f"{count(plan.unstorable, 'name')} that this service cannot hold, and will refuse: {names}"
         facts.append(Fact("names", words, Tone.WAITING))
-        facts.append(Fact("why", safe(plan.refused_why), Tone.MUTED))
+        facts.append(Fact("why", safe(plan.unstorable_why), Tone.MUTED))
     if plan.clashes:
         names = ", ".join(safe(name) for name in plan.clashing_names[:3]) + (", …" if plan.clashes > 3 else "")
         words = f"{count(plan.clashes, 'name')} differ only in case, and will be refused: {names}"

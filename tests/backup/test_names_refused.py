@@ -86,9 +86,9 @@ def test_the_plan_counts_and_names_them(tmp_path: Path) -> None:
         provider = server.provider()
         provider._facts = ServerFacts(listed_keys=KeySpelling.AS_THEY_ARE)
         plan = plans.upload(provider, "s3", [folder], "", Conflicts.REPLACE, CancelToken())
-    assert (plan.files, plan.size_bytes, plan.refused) == (1, 3, 2)
-    assert set(plan.refused_names) == {"folder/a\x1bb", "folder/c\x07d"}
-    assert "cannot list" in plan.refused_why
+    assert (plan.files, plan.size_bytes, plan.unstorable) == (1, 3, 2)
+    assert set(plan.unstorable_names) == {"folder/a\x1bb", "folder/c\x07d"}
+    assert "cannot list" in plan.unstorable_why
     assert not plan.moves_nothing
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.cli.follow import tell_plan
 from backup.cli.output import Output
+from backup.cli.plan_words import tell_plan
 from backup.model import JobKind, TransferPlan
 from backup.paths import Paths
 from providers import registry, settings

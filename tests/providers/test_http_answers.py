@@ -345,6 +345,28 @@ def test_an_object_goes_out_again_when_a_kept_connection_dies():
         assert counted == ["ListObjectsV2", "PutObject", "PutObject"]
 
 
+def test_it_goes_out_again_over_a_new_connection():
+    """Others that were kept are as old, and as likely to be dead."""
+    both = threading.Barrier(2, timeout=5)
+
+    def answer(asked):
+        if asked.connection < 2 and asked.turn:
+            return Said(b"", close=True)
+        if asked.connection < 2:
+            both.wait()
+        return reply(listing("k"))
+
+    with RawServer(answer) as server:
+        provider = s3(server)
+        threads = [threading.Thread(target=listed, args=(provider,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert listed(provider) == ["k"]
+        assert server.connections == 3
+
+
 def test_it_goes_out_again_only_once():
     with RawServer(lambda asked: Said(b"", close=True) if server.seen[1:] else reply(listing("k"))) as server:
         provider = s3(server)

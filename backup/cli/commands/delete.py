@@ -6,9 +6,10 @@ import contextlib
 
 import click
 
-from backup.cli.arguments import detach_option
-from backup.cli.follow import finish, queueing, refuse_nothing, tell_plan
+from backup.cli.arguments import detach_option, dry_run_option
+from backup.cli.follow import finish, queueing
 from backup.cli.output import Output
+from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
 from providers.errors import Cancelled
 
@@ -17,11 +18,18 @@ from providers.errors import Cancelled
 @click.argument("remotes", metavar="REMOTE...", nargs=-1, required=True)
 @provider_option
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@dry_run_option
 @detach_option
 @json_option
 @pass_session
 def command(
-    session: Session, output: Output, remotes: tuple[str, ...], provider: str | None, yes: bool, detach: bool
+    session: Session,
+    output: Output,
+    remotes: tuple[str, ...],
+    provider: str | None,
+    yes: bool,
+    dry_run: bool,
+    detach: bool,
 ) -> int:
     """Delete stored files, and (names ending in '/') everything in a folder with the folder itself, also an empty one.
     Says how many and what becomes of older versions, then asks.
@@ -31,14 +39,16 @@ def command(
     \b
     JSON: as for upload.
     """
-    if not yes and not stdin_is_terminal():
+    if not (yes or dry_run) and not stdin_is_terminal():
         raise click.UsageError("nobody can be asked here: say --yes to delete without asking")
     name = session.default_provider(output, provider)
     with queueing(f"delete from {name}"):
         with contextlib.closing(session.questions):
-            plan = session.questions.plan_delete(name, list(remotes))
+            plan = session.questions.plan_delete(name, list(remotes), dry_run=dry_run)
         tell_plan(output, plan)
         refuse_nothing(plan)
+        if dry_run:
+            return end_dry_run(output, plan)
         question = "Delete for good?" if plan.deletion and plan.deletion.for_good else "Delete?"
         if not yes and not click.confirm(question, default=False, err=True):
             raise Cancelled("nothing was deleted", hint="Answer y to delete.")

@@ -6,9 +6,17 @@ import contextlib
 
 import click
 
-from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option, owner_option, restore_links_option
-from backup.cli.follow import finish, queueing, refuse_nothing, tell_plan
+from backup.cli.arguments import (
+    IF_EXISTS,
+    detach_option,
+    dry_run_option,
+    if_exists_option,
+    owner_option,
+    restore_links_option,
+)
+from backup.cli.follow import finish, queueing
 from backup.cli.output import Output
+from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.room import refuse_too_much
 
@@ -27,6 +35,7 @@ from backup.room import refuse_too_much
 @if_exists_option
 @owner_option
 @restore_links_option
+@dry_run_option
 @detach_option
 @json_option
 @pass_session
@@ -39,6 +48,7 @@ def command(
     if_exists: str,
     owner: bool,
     links: bool,
+    dry_run: bool,
     detach: bool,
 ) -> int:
     """Fetch stored files, and (names ending in '/') whole folders. A file appears only once it is verified, with the
@@ -54,11 +64,15 @@ def command(
         raise click.UsageError("--to is empty: name a folder, or '.' for the current one")
     with queueing(f"download from {name}"):
         with contextlib.closing(session.questions):
-            plan = session.questions.plan_download(name, list(remotes), to, links=links)
+            plan = session.questions.plan_download(
+                name, list(remotes), to, conflicts=IF_EXISTS[if_exists], links=links, dry_run=dry_run
+            )
         tell_plan(output, plan)
         refuse_nothing(plan)
         if plan.free_bytes is not None:
             refuse_too_much(plan.destination, plan.needs_bytes, plan.free_bytes)
+        if dry_run:
+            return end_dry_run(output, plan)
         job = session.service.queue_download(
             name, list(remotes), to, conflicts=IF_EXISTS[if_exists], owner=owner, links=links, plan=plan
         )

@@ -8,10 +8,20 @@ from pathlib import Path
 import click
 
 from backup.cli import diagnostics
-from backup.cli.arguments import IF_EXISTS, detach_option, if_exists_option, links_option
-from backup.cli.follow import finish, queueing, refuse_nothing, tell_plan
+from backup.cli.arguments import (
+    IF_EXISTS,
+    detach_option,
+    dry_run_option,
+    filter_options,
+    if_exists_option,
+    links_option,
+    read_patterns,
+)
+from backup.cli.follow import finish, queueing
 from backup.cli.output import Output
+from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option
+from backup.filters import Filter
 from backup.model import Conflicts, JobKind, Links, Selection, TransferPlan
 from providers.errors import ProviderError
 
@@ -22,6 +32,8 @@ from providers.errors import ProviderError
 @click.option("--to", metavar="PREFIX", default="", help="Folder at the provider; by default its top.")
 @if_exists_option
 @links_option
+@filter_options
+@dry_run_option
 @detach_option
 @json_option
 @pass_session
@@ -33,6 +45,11 @@ def command(
     to: str,
     if_exists: str,
     links: str,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    exclude_files: tuple[str, ...],
+    one_file_system: bool,
+    dry_run: bool,
     detach: bool,
 ) -> int:
     """Send files and whole folders. A folder keeps its name below PREFIX; every file is proved to have arrived.
@@ -41,6 +58,11 @@ def command(
     stops watching, not the transfer. Special files are left out and counted, and so are symbolic links unless --links
     says otherwise; where nothing else was chosen, that is an error.
 
+    PATTERNs are compared with paths below the chosen folder; case counts. '*' and '?' stand for anything but '/', '**'
+    for '/' too, [a-z] and [!a-z] for one character, {a,b} for one of these, and a backslash takes away the meaning of
+    what follows. A '/' in front binds the pattern to the top of the folder, a '/' at the end makes it one for folders
+    only. What matches a folder holds for all that is in it.
+
     \b
     JSON: {"job": {"id", "kind", "instance", "destination", "counts", "size_bytes", "done_bytes", ...},
     "plan": {"files", "folders", "size_bytes", "replaces", "skipped_symlinks", "skipped_special", ...},
@@ -48,11 +70,20 @@ def command(
     """
     name = session.default_provider(output, provider)
     sources = [path.absolute() for path in paths]
-    conflicts, selection = IF_EXISTS[if_exists], Selection(links=Links(links))
+    conflicts = IF_EXISTS[if_exists]
+    selection = Selection(
+        links=Links(links),
+        include=include,
+        exclude=(*exclude, *read_patterns(exclude_files)),
+        one_file_system=one_file_system,
+    )
+    Filter(selection)  # what is wrong with a pattern is said before anything else
     with queueing(f"upload to {name}"):
-        plan = _plan(session, name, sources, to, conflicts, selection, detach)
+        plan = _plan(session, name, sources, to, conflicts, selection, dry_run=dry_run, detach=detach)
         tell_plan(output, plan)
         refuse_nothing(plan)
+        if dry_run:
+            return end_dry_run(output, plan)
         job = session.service.queue_upload(name, sources, to, conflicts=conflicts, selection=selection, plan=plan)
     return finish(session, output, job, plan, detach=detach)
 
@@ -64,13 +95,17 @@ def _plan(
     to: str,
     conflicts: Conflicts,
     selection: Selection,
+    *,
+    dry_run: bool,
     detach: bool,
 ) -> TransferPlan:
     with contextlib.closing(session.questions):
         try:
-            return session.questions.plan_upload(name, paths, to, conflicts=conflicts, selection=selection)
+            return session.questions.plan_upload(
+                name, paths, to, conflicts=conflicts, selection=selection, dry_run=dry_run
+            )
         except ProviderError as error:
-            if not (detach and error.retryable):
+            if dry_run or not (detach and error.retryable):
                 raise
             diagnostics.warn(f"{name} does not answer now ({error.message}); the transfer waits until it does")
             return TransferPlan(

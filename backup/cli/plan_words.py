@@ -1,0 +1,83 @@
+"""What a plan says on the command line, and where it is refused."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from backup.cli.diagnostics import ExitCode
+from backup.cli.output import Output
+from backup.model import JobKind, TransferPlan
+from backup.text import count, listed, size
+from providers.errors import Unsupported
+
+WITHOUT_BYTES: Final = ("document or shortcut of the service", "documents and shortcuts of the service")
+
+
+def refuse_nothing(plan: TransferPlan) -> None:
+    """Raises Unsupported where all that was chosen is left out: that must not look like a success."""
+    if plan.moves_nothing and plan.ruled_out:
+        raise Unsupported(
+            "your rules leave out everything that was chosen",
+            hint="Look at --include, --exclude and --one-file-system; see upload --help.",
+        )
+    if plan.moves_nothing and plan.kind is JobKind.UPLOAD:
+        raise Unsupported(
+            "symbolic links, sockets, pipes and devices are not stored, and nothing else was chosen",
+            hint="Name the file or folder that a link leads to, or store the link itself with --links store.",
+        )
+    if plan.moves_nothing and plan.left_out:
+        raise Unsupported(
+            "documents and shortcuts of the service have no bytes, and nothing else was chosen",
+            hint="Export or delete them at the service itself.",
+        )
+
+
+def end_dry_run(output: Output, plan: TransferPlan) -> int:
+    """The plan is all there is. Returns the exit code."""
+    output.line("nothing was done: --dry-run")
+    output.document({"job": None, "plan": plan, "failed": [], "dry_run": True})
+    return ExitCode.OK
+
+
+def tell_plan(output: Output, plan: TransferPlan) -> None:
+    """What is about to happen: how many, how much, where to, what is replaced, what is left out."""
+    at_least = "" if plan.complete else "at least "
+    join = "and" if plan.removes_folders else "in"
+    what = count(plan.files, "file") + (f" {join} {count(plan.folders, 'folder')}" if plan.folders else "")
+    verb = {JobKind.UPLOAD: "upload", JobKind.DOWNLOAD: "download", JobKind.DELETE: "delete"}[plan.kind]
+    preposition = "from" if plan.kind is JobKind.DELETE else "to"
+    output.line(f"{verb} {at_least}{what}, {size(plan.size_bytes)}, {preposition} {plan.destination}")
+    if plan.replaces:
+        names = ", ".join(plan.replaced_names[:3]) + (", ..." if plan.replaces > 3 else "")
+        output.line(f"replaces {count(plan.replaces, 'file')}: {names}")
+    if plan.refuses:
+        names = ", ".join(plan.refused_names[:3]) + (", ..." if plan.refuses > 3 else "")
+        output.line(f"will be refused, since something is there already: {count(plan.refuses, 'file')}: {names}")
+    if plan.links:
+        words = {JobKind.UPLOAD: "stored as such", JobKind.DOWNLOAD: "stored as such, restored with --links"}
+        if plan.kind in words:
+            output.line(f"{count(plan.links, 'symbolic link')} among them, {words[plan.kind]}")
+    for number, what in (
+        (plan.skipped_symlinks, "symbolic link"),
+        (plan.skipped_special, "special file"),
+        (plan.skipped_folders, "empty folder"),
+    ):
+        if number:
+            output.line(f"leaves out {count(number, what)}")
+    if plan.ruled_out:
+        output.line(f"left out by your rules: {count(plan.ruled_out, 'entry', 'entries')}")
+    if plan.left_out:
+        output.line(f"leaves out {count(plan.left_out, *WITHOUT_BYTES)}: {listed(plan.left_out_names)}")
+    if plan.deletion:
+        output.line(f"after that: {plan.deletion.words}")
+    if plan.unstorable:
+        names = ", ".join(plan.unstorable_names[:3]) + (", ..." if plan.unstorable > 3 else "")
+        output.line(
+            f"will be refused, since {plan.instance} cannot hold the name: {count(plan.unstorable, 'file')}: {names}"
+        )
+        output.line(f"  why: {plan.unstorable_why}")
+    if plan.clashes:
+        names = ", ".join(plan.clashing_names[:3]) + (", ..." if plan.clashes > 3 else "")
+        output.line(f"will be refused, since names differ only in case: {count(plan.clashes, 'file')}: {names}")
+    if plan.unreadable:
+        output.line(f"cannot read {count(plan.unreadable, 'file')}")

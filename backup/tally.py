@@ -1,0 +1,77 @@
+"""A plan while it is counted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from backup.model import Conflicts, JobKind, TransferPlan
+
+_NAMES_SHOWN: Final = 10
+
+
+class Tally(msgspec.Struct):
+    """The plan while it is counted."""
+
+    files: int = 0
+    folders: set[str] = msgspec.field(default_factory=set)
+    size_bytes: int = 0
+    symlinks: int = 0
+    links: int = 0
+    needs_bytes: int = 0
+    special: int = 0
+    empty_folders: int = 0
+    left_out: list[str] = msgspec.field(default_factory=list)
+    unreadable: int = 0
+    replaced: list[str] = msgspec.field(default_factory=list)
+    refused: list[str] = msgspec.field(default_factory=list)
+    unstorable: dict[str, str] = msgspec.field(default_factory=dict)
+    """Keys that the service cannot hold, and why."""
+    ruled_out: int = 0
+    clashes: list[str] = msgspec.field(default_factory=list)
+    names: set[str] = msgspec.field(default_factory=set)
+    """Of what was counted, as it will be called here."""
+
+    def add_file(self, folder: str, size_bytes: int) -> None:
+        self.files += 1
+        self.size_bytes += size_bytes
+        self.add_folder(folder)
+
+    def stands(self, name: str, conflicts: Conflicts) -> None:
+        """Something is there already, where a file is to go."""
+        (self.refused if conflicts is Conflicts.REFUSE else self.replaced).append(name)
+
+    def add_folder(self, folder: str) -> None:
+        while folder and folder not in self.folders:
+            self.folders.add(folder)
+            folder = folder.rpartition("/")[0]
+
+    def plan(self, kind: JobKind, instance: str, destination: str, *, complete: bool) -> TransferPlan:
+        return TransferPlan(
+            kind=kind,
+            instance=instance,
+            destination=destination,
+            files=self.files,
+            folders=len(self.folders),
+            size_bytes=self.size_bytes,
+            skipped_symlinks=self.symlinks,
+            skipped_special=self.special,
+            links=self.links,
+            needs_bytes=self.needs_bytes,
+            skipped_folders=self.empty_folders,
+            ruled_out=self.ruled_out,
+            refuses=len(self.refused),
+            refused_names=tuple(self.refused[:_NAMES_SHOWN]),
+            unstorable=len(self.unstorable),
+            unstorable_names=tuple(self.unstorable)[:_NAMES_SHOWN],
+            unstorable_why=next(iter(self.unstorable.values()), ""),
+            left_out=len(self.left_out),
+            left_out_names=tuple(self.left_out[:_NAMES_SHOWN]),
+            unreadable=self.unreadable,
+            replaces=len(self.replaced),
+            replaced_names=tuple(self.replaced[:_NAMES_SHOWN]),
+            clashes=len(self.clashes),
+            clashing_names=tuple(self.clashes[:_NAMES_SHOWN]),
+            complete=complete,
+        )

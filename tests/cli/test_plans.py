@@ -1,0 +1,144 @@
+"""What a plan says, and --dry-run, which does no more; rules of the user's from the command line to the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup.cli.diagnostics import ExitCode
+from backup.paths import Paths
+from backup.queue import Queue
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture(autouse=True)
+def _worker_stopped(paths: Paths) -> Iterator[None]:
+    yield
+    if paths.journal_file.exists():
+        queue = Queue(paths)
+        assert queue.stop_worker()
+        queue.close()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    top = tmp_path / "top"
+    for name in ("a.txt", "b.tmp", "cache/x", "cache/y", "sub/c.txt"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(b"1")
+    return top
+
+
+def stored(paths: Paths) -> list[str]:
+    return sorted(
+        str(path.relative_to(paths.local_storage)) for path in paths.local_storage.rglob("*") if path.is_file()
+    )
+
+
+def everything(folder: Path) -> set[str]:
+    return {str(path) for path in folder.rglob("*") if "logs" not in path.parts}
+
+
+def test_a_dry_run_does_nothing_at_all(cli: Cli, paths: Paths, tree: Path, tmp_path: Path):
+    (tmp_path / "back").mkdir()
+    before = everything(tmp_path)
+    up = cli("upload", str(tree), "--dry-run", "--json")
+    assert up.code == 0, up.err
+    document = up.json()
+    assert (document["dry_run"], document["job"], document["plan"]["files"]) == (True, None, 5)
+    assert cli("upload", str(tree), "--dry-run").out.endswith("nothing was done: --dry-run\n")
+    after = everything(tmp_path)
+    assert {path for path in after - before if Path(path).is_file()} == set()
+    assert not paths.local_storage.exists()
+    assert not paths.journal_file.exists()
+
+    assert cli("upload", str(tree)).code == 0
+    before = everything(tmp_path)
+    down = cli("download", "top/", "--to", str(tmp_path / "back"), "--dry-run", "--json")
+    assert down.json()["plan"]["files"] == 5
+    gone = cli("delete", "top/", "--dry-run", "--json")  # nobody needs to say yes to nothing
+    assert gone.json()["plan"]["files"] == 5
+    assert "top/a.txt" in stored(paths)
+    assert {path for path in everything(tmp_path) ^ before if "worker" not in path and "sqlite" not in path} == set()
+    assert len(cli("transfers", "list", "--json").json()["jobs"]) == 1
+
+
+def test_a_dry_run_fails_where_the_transfer_would(cli: Cli, paths: Paths, tmp_path: Path):
+    assert cli("upload", str(tmp_path / "gone"), "--dry-run").code == ExitCode.NOT_FOUND
+    assert cli("download", "gone", "--dry-run").code == ExitCode.NOT_FOUND
+    assert cli("delete", "gone/", "--dry-run").code == ExitCode.NOT_FOUND
+
+
+def test_under_refuse_nothing_is_replaced_and_the_plan_does_not_say_so(
+    cli: Cli, paths: Paths, tree: Path, tmp_path: Path
+):
+    assert cli("upload", str(tree / "a.txt")).code == 0
+    up = cli("upload", str(tree / "a.txt"), "--if-exists", "refuse", "--dry-run")
+    assert "replaces" not in up.out
+    assert "will be refused, since something is there already: 1 file: a.txt" in up.out
+    (tmp_path / "a.txt").write_bytes(b"mine")
+    arguments = ["download", "a.txt", "--to", f"{tmp_path}/", "--dry-run"]
+    down = cli(*arguments, "--if-exists", "refuse")
+    assert "replaces" not in down.out
+    assert "will be refused, since something is there already: 1 file: " in down.out
+    assert "replaces 1 file" in cli(*arguments).out
+    assert "replaces 1 file" in cli(*arguments, "--if-exists", "skip").out
+    assert cli("download", "a.txt", "--to", str(tmp_path / "same")).code == 0
+    same = cli("download", "a.txt", "--to", str(tmp_path / "same"), "--if-exists", "skip", "--dry-run", "--json").json()
+    assert (same["plan"]["replaces"], same["plan"]["refuses"]) == (0, 0)
+
+
+def test_rules_hold_in_the_plan_the_transfer_and_the_end(cli: Cli, paths: Paths, tree: Path, tmp_path: Path):
+    rules = tmp_path / "rules"
+    rules.write_bytes(b"\xef\xbb\xbf# caches\n\n  cache/  \n\\#x\n")
+    up = cli("upload", str(tree), "--exclude", "*.tmp", "--exclude-from", str(rules))
+    assert up.code == 0, up.err
+    assert "upload 2 files" in up.out
+    assert "left out by your rules: 2 entries" in up.out
+    assert "2 left out by your rules" in up.out.splitlines()[-1]
+    assert stored(paths) == ["top/a.txt", "top/sub/c.txt"]
+    assert cli("upload", str(tree), "--include", "*.tmp", "--json").json()["job"]["ruled_out"] == 4
+    assert stored(paths) == ["top/a.txt", "top/b.tmp", "top/sub/c.txt"]
+
+
+def test_rules_hold_also_where_the_scan_looks_again(
+    cli: Cli, paths: Paths, tree: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What the plan found is lost: the rules are kept with the job."""
+    monkeypatch.setattr("backup.findings.Findings.claim", lambda self, token: False)
+    up = cli("upload", str(tree), "--exclude", "cache", "--json")
+    assert up.code == 0, up.err
+    assert up.json()["job"]["ruled_out"] == 1
+    assert stored(paths) == ["top/a.txt", "top/b.tmp", "top/sub/c.txt"]
+
+
+def test_rules_that_leave_out_everything_are_no_success(cli: Cli, tree: Path):
+    done = cli("upload", str(tree), "--exclude", "*")
+    assert done.code == ExitCode.UNSUPPORTED
+    assert "your rules leave out everything that was chosen" in done.err
+
+
+def test_what_is_no_pattern_is_named_before_anything_else(cli: Cli, paths: Paths, tree: Path, tmp_path: Path):
+    bad = cli("upload", str(tree), "--exclude", "[a")
+    assert bad.code == ExitCode.CONFIGURATION
+    assert "the pattern '[a' has a '[' without its ']'" in bad.err
+    (tmp_path / "rules").write_text("!a\n")
+    assert cli("upload", str(tree), "--exclude-from", str(tmp_path / "rules")).code == ExitCode.USAGE
+    assert cli("upload", str(tree), "--exclude-from", str(tmp_path / "none")).code == ExitCode.USAGE
+    assert cli("upload", str(tree), "--exclude-from", str(tmp_path)).code == ExitCode.USAGE
+    (tmp_path / "rules").write_bytes(b"x" * 2**21)
+    assert cli("upload", str(tree), "--exclude-from", str(tmp_path / "rules")).code == ExitCode.USAGE
+    assert not paths.journal_file.exists()
+
+
+def test_names_in_a_list_are_bytes(cli: Cli, paths: Paths, tmp_path: Path):
+    top = tmp_path / "top"
+    top.mkdir()
+    for name in (b"raw\xff", "Grüße".encode(), b"other"):
+        (top / os.fsdecode(name)).write_bytes(b"1")
+    (tmp_path / "rules").write_bytes("Grüße\n".encode() + b"raw\xff\r\n")
+    assert cli("upload", str(top), "--exclude-from", str(tmp_path / "rules")).code == 0
+    assert stored(paths) == ["top/other"]

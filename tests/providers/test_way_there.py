@@ -1,0 +1,252 @@
+"""TLS and proxies on the way to a service: who is let in, who is believed, and who is never asked."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from providers import registry
+from providers.context import ProviderContext
+from providers.errors import InvalidConfiguration, ProviderError, Transient
+from providers.network import Network, is_loopback
+from providers.settings import NetworkSettings
+from tests.servers.raw_http import RawServer, Said, reply
+
+NAME = "storage.test"
+LISTING = reply(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+SERVICES = {"aws_s3": "endpoint_url", "backblaze": "realm", "dropbox": "endpoint_url", "google_drive": "endpoint_url"}
+CREDENTIALS = {
+    "aws_s3": {"access_key": "K", "secret_key": "S", "region": "us-east-1"},
+    "backblaze": {"application_key_id": "K", "application_key": "S"},
+    "dropbox": {"app_key": "K", "refresh_token": "S"},
+    "google_drive": {"client_id": "K", "client_secret": "S", "refresh_token": "S"},
+}
+
+
+@pytest.fixture
+def connect():
+    made = []
+
+    def connected(service, url, environment=None, **values):
+        config = {"container": "bucket", "timeout": 5, "max_retries": 0, SERVICES[service]: url, **CREDENTIALS[service]}
+        context = ProviderContext(environment=environment or {})
+        made.append(registry.load(service)({**config, **values}, context=context))
+        return made[-1]
+
+    yield connected
+    for provider in made:
+        provider.close()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A server's context by the names that its certificate is for, and a file to trust it by."""
+    folder = tmp_path_factory.mktemp("tls")
+
+    def made(*names, serial):
+        key = ec.generate_private_key(ec.SECP256R1())
+        who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+        now = datetime.now(UTC)
+        day = timedelta(days=1)
+        builder = x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key())
+        builder = builder.serial_number(serial).not_valid_before(now - day).not_valid_after(now + day)
+        alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+        certificate = builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
+        path = folder / f"{serial}.pem"
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        return context, str(path)
+
+    return {"ours": made(NAME, "localhost", serial=1), "another's": made("another.test", serial=2)}
+
+
+# Host names
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_certificate_for_another_name_is_refused(connect, certificates, service):
+    """Also one that is trusted, and whose common name (which nobody reads any more) would fit."""
+    tls, path = certificates["another's"]
+    with RawServer(lambda asked: LISTING, tls=tls) as server:
+        provider = connect(service, f"https://127.0.0.1:{server.port}", ca_bundle=path)
+        with pytest.raises(InvalidConfiguration, match="IP address mismatch") as caught:
+            provider.list_files()
+        assert "not trusted" in caught.value.message
+        assert server.seen == [], "nothing was sent"
+
+
+def test_a_certificate_for_the_right_name_is_taken(connect, certificates):
+    tls, path = certificates["ours"]
+    with RawServer(lambda asked: LISTING, tls=tls) as server:
+        assert connect("aws_s3", f"https://localhost:{server.port}", ca_bundle=path).list_files() == []
+
+
+# Through a proxy
+
+
+class Relay:
+    """A proxy that answers CONNECT with just `head`, and then passes everything on to `port`."""
+
+    def __init__(self, head, port):
+        self.heads = []
+        self._head, self._port = head, port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+
+    def __enter__(self):
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._threads.append(threading.Thread(target=self._serve, args=(client,), daemon=True))
+            self._threads[-1].start()
+
+    def _serve(self, client):
+        with client, socket.create_connection(("127.0.0.1", self._port)) as server:
+            self.heads.append(client.recv(65536))
+            client.sendall(self._head)
+            ends = {client: server, server: client}
+            with contextlib.suppress(OSError):
+                while ready := select.select(list(ends), [], [], 10)[0]:
+                    data = ready[0].recv(65536)
+                    if not data:
+                        return
+                    ends[ready[0]].sendall(data)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 Connection established\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nX-Proxy: yes\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ],
+)
+def test_a_tunnel_begins_right_behind_the_proxy_s_answer(connect, certificates, head):
+    tls, path = certificates["ours"]
+    with RawServer(lambda asked: LISTING, tls=tls) as server, Relay(head, server.port) as proxy:
+        provider = connect("aws_s3", f"https://{NAME}:9443", proxy=proxy.url, ca_bundle=path)
+        assert provider.list_files() == []
+        provider.close()
+        assert proxy.heads[0].startswith(f"CONNECT {NAME}:9443 HTTP/1.1\r\nHost: {NAME}:9443\r\n".encode())
+
+
+def test_in_a_tunnel_it_is_the_service_s_name_that_counts(connect, certificates):
+    tls, path = certificates["another's"]
+    with (
+        RawServer(lambda asked: LISTING, tls=tls) as server,
+        Relay(b"HTTP/1.1 200 OK\r\n\r\n", server.port) as proxy,
+        pytest.raises(InvalidConfiguration, match="not trusted"),
+    ):
+        connect("aws_s3", f"https://{NAME}", proxy=proxy.url, ca_bundle=path).list_files()
+
+
+REFUSALS = [
+    b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+    b"HTTP/1.1 302 Found\r\nLocation: http://portal.test/\r\n\r\n",
+    b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 503 Busy\r\n\r\n",
+    b"HTTP/1.1 2000 OK\r\n\r\n",
+    b"SSH-2.0-OpenSSH_9.2\r\n",
+    b"",
+]
+
+
+@pytest.mark.parametrize(
+    ("service", "answer"),
+    [*((service, REFUSALS[0]) for service in SERVICES), *(("aws_s3", answer) for answer in REFUSALS[1:])],
+)
+def test_a_proxy_that_refuses_gets_nothing_more(connect, service, answer):
+    """Neither TLS nor a request goes to it, and it is the proxy that the message names."""
+    with RawServer(lambda asked: Said(answer, close=True)) as proxy:
+        with pytest.raises(Transient) as caught:
+            connect(service, f"https://{NAME}", proxy=proxy.url).list_files()
+        assert f"127.0.0.1:{proxy.port}" in caught.value.message
+        assert [(asked.method, asked.path) for asked in proxy.seen] == [("CONNECT", f"{NAME}:443")]
+    if answer.startswith(b"HTTP/1.1 40"):
+        assert answer.split()[1].decode() in caught.value.message
+
+
+# Addresses of this machine
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST", "localhost.", "app.localhost", "127.0.0.1", "127.0.0.2", "127.255.255.254", "127.1",
+     "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::1%lo", "ip6-localhost", "localhost.localdomain"],
+)  # fmt: skip
+def test_this_machine_is_known_by_all_its_names(host):
+    assert is_loopback(host)
+    environment = {"http_proxy": "http://proxy.test:3128", "HTTPS_PROXY": "http://proxy.test:3128"}
+    network = Network(NetworkSettings(), environment)
+    authority = f"[{host}]:9000" if ":" in host else f"{host}:9000"
+    assert network.proxy_for("http", authority) is None
+    assert network.proxy_for("https", authority) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["storage.test", "localhost.storage.test", "notlocalhost", "128.0.0.1", "10.0.0.1", "192.168.1.1", "::2", "fe80::1",
+     "127.0.0.1.storage.test", "::ffff:10.0.0.1", "", "1.127.0.0"],
+)  # fmt: skip
+def test_other_machines_are_asked_through_the_proxy(host):
+    assert not is_loopback(host)
+    network = Network(NetworkSettings(), {"HTTP_PROXY": "http://proxy.test:3128"})
+    authority = f"[{host}]:9000" if ":" in host else f"{host}:9000"
+    assert network.proxy_for("http", authority) is not None
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_server_on_this_machine_is_not_asked_for_through_the_environment_s_proxy(connect, host):
+    with RawServer(lambda asked: LISTING) as server, RawServer(lambda asked: LISTING) as proxy:
+        environment = {"http_proxy": proxy.url, "HTTP_PROXY": proxy.url, "no_proxy": ""}
+        assert connect("aws_s3", f"http://{host}:{server.port}", environment).list_files() == []
+        assert (len(server.seen), proxy.seen) == (1, [])
+        assert connect("aws_s3", "http://storage.test:1", environment).list_files() == []
+        assert len(proxy.seen) == 1
+
+
+def test_the_proxy_setting_is_one_s_own_decision(connect):
+    """Whoever names a proxy for just this instance means it."""
+    with RawServer(lambda asked: LISTING) as proxy:
+        assert connect("aws_s3", "http://localhost:1", proxy=proxy.url).list_files() == []
+        assert proxy.seen[0].path.startswith("http://localhost:1/bucket")
+
+
+@pytest.mark.parametrize("service", ["backblaze", "dropbox", "google_drive"])
+@pytest.mark.parametrize("host", ["127.0.0.2", "[::1]", "localhost", "app.localhost"])
+def test_plain_http_is_for_this_machine_alone(service, host):
+    config = {"container": "c", **CREDENTIALS[service]}
+    assert registry.load(service)({**config, SERVICES[service]: f"http://{host}:9000"})
+    with pytest.raises(ProviderError):
+        registry.load(service)({**config, SERVICES[service]: "http://192.168.1.1:9000"})
