@@ -5,14 +5,17 @@ What begins with `describe` loads no SDK and asks no keyring.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backup import answers, config, credential_use, redaction
 from backup.answers import Answer
 from backup.config import CheckRecord, Configuration, InstanceConfig, fingerprint
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError
+from backup.files import private_folder
 from backup.model import InstanceInfo, InstanceState, ServiceInfo
 from backup.paths import Paths
 from providers import oauth, registry, settings
@@ -44,7 +47,15 @@ def open_provider(paths: Paths, name: str, *, context: ProviderContext | None = 
     values = with_credentials(cls.Settings, instance.values, credentials)
     if credentials is None:
         _refuse_without_credentials(cls.Settings, instance, values)
+    if values.get("container") == str(paths.local_storage):
+        _close_to_others(paths.data_dir)
     return cls(values, context=_keeping_secrets(paths, instance, context))
+
+
+def _close_to_others(folder: Path) -> None:
+    """What the embedded storage stands in: names of files say enough. Where that fails the provider says why."""
+    with contextlib.suppress(OSError):
+        private_folder(folder)
 
 
 def _refuse_without_credentials(

@@ -9,6 +9,8 @@ from typing import Final
 
 import platformdirs
 
+from providers.errors import InvalidConfiguration
+
 APP_NAME: Final = "homeserver-backup"
 
 
@@ -26,11 +28,26 @@ class Paths:
 
     @classmethod
     def default(cls) -> Paths:
-        return cls(
-            config_dir=Path(platformdirs.user_config_dir(APP_NAME, appauthor=False)),
-            state_dir=Path(platformdirs.user_state_dir(APP_NAME, appauthor=False)),
-            data_dir=Path(platformdirs.user_data_dir(APP_NAME, appauthor=False)),
-        )
+        """Raises InvalidConfiguration where there is no home folder to put them in."""
+        try:
+            return cls(
+                config_dir=Path(platformdirs.user_config_dir(APP_NAME, appauthor=False)),
+                state_dir=Path(platformdirs.user_state_dir(APP_NAME, appauthor=False)),
+                data_dir=Path(platformdirs.user_data_dir(APP_NAME, appauthor=False)),
+            )
+        except RuntimeError:  # what platformdirs raises
+            raise InvalidConfiguration(
+                f"there is no home folder: HOME names none, and user {os.getuid()} is not in the list of users",
+                hint="Set HOME; or XDG_CONFIG_HOME, XDG_STATE_HOME and XDG_DATA_HOME.",
+            ) from None
+
+    @classmethod
+    def of_process(cls) -> Paths:
+        """`default`, for a process that has nobody to raise to: it ends with one line on stderr."""
+        try:
+            return cls.default()
+        except InvalidConfiguration as error:
+            raise SystemExit(f"{APP_NAME}: {error.message}. {error.hint}") from None
 
     @property
     def config_file(self) -> Path:

@@ -188,7 +188,7 @@ def main() -> None:
     harden_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the asker, which closes the pipe
     reader, writer = _private_pipes()
-    paths = Paths.default()
+    paths = Paths.of_process()
     logs.set_up(paths, "queries")
     questions = Questions(paths)
     Server(handlers(questions)).serve(reader, writer)

@@ -52,7 +52,9 @@ class ProviderError(Exception):
         return f"{type(self).__name__}({self.message!r}{code})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        state = {"hint": self.hint, "code": self.code, "retry_after_s": self.retry_after_s}
+        state: dict[str, object] = {"hint": self.hint, "code": self.code, "retry_after_s": self.retry_after_s}
+        if "kind" in self.__dict__:
+            state["kind"] = self.kind
         return (type(self), (self.message,), state)
 
 
@@ -138,8 +140,12 @@ def _tree(root: type[ProviderError]) -> dict[str, type[ProviderError]]:
 
 
 def from_wire(kind: str, message: str, *, hint: str = "", code: str = "") -> ProviderError:
-    """Rebuild an error that crossed a process boundary as `kind`, `message`, `hint`, `code`."""
+    """Rebuild an error that crossed a process boundary as `kind`, `message`, `hint`, `code`. It has that `kind`, also
+    where nobody has imported the module of its class: it is a plain ProviderError then."""
     cls = _tree(ProviderError).get(kind, ProviderError)
     if cls is InvalidConfiguration:
         return InvalidConfiguration(message, field=code, hint=hint)
-    return cls(message, hint=hint, code=code)
+    error = cls(message, hint=hint, code=code)
+    if error.kind != kind:
+        error.__dict__["kind"] = kind
+    return error

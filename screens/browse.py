@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from functools import partial
-from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from textual import on, work
@@ -19,7 +18,7 @@ from providers.report import ErrorInfo
 from screens.modals.choose import ChooseInstance
 from screens.modals.confirm import ConfirmScreen
 from screens.modals.confirm_plans import Wanted, delete_question, transfer_question
-from tui.places import LocalPlace, RemotePlace
+from tui.places import LocalPlace, RemotePlace, home_folder
 from tui.text import count, safe
 from tui.widgets.file_pane import FilePane
 from tui.widgets.frame import ModeScreen
@@ -63,7 +62,7 @@ class BrowseScreen(ModeScreen):
             )
 
     def on_mount(self) -> None:
-        self.local.open(LocalPlace(Path.home()))
+        self.local.open(LocalPlace(home_folder()))
 
     # Which instance is open.
 
@@ -89,11 +88,6 @@ class BrowseScreen(ModeScreen):
             self._open_instance(default)
         elif self.bridge.instances and self.bridge.problem is None:
             self.remote.fail(_NO_DEFAULT)
-
-    def on_screen_resume(self) -> None:
-        wanted, self.bridge.wanted_instance = self.bridge.wanted_instance, ""
-        if wanted:
-            self.browse(wanted)
 
     def browse(self, name: str) -> None:
         """Open an instance in the right pane, as soon as it is known. Other modes lead here too."""

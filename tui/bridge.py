@@ -101,12 +101,10 @@ class Bridge:
         self.services: tuple[ServiceInfo, ...] = ()
         self.store: StoreStatus | None = None
         self.problem: ErrorInfo | None = None
+        """Why the configuration could not be read."""
         self._noticed = ""
         self.queue_problem: ErrorInfo | None = None
         """Why the queue cannot be read: what is shown of it is nothing, not an empty queue."""
-        """Why the configuration could not be read."""
-        self.wanted_instance = ""
-        """Which instance Browse shall open when it comes up: other modes lead there so."""
         self.version = 0
         """Counts InstancesChanged, so that a screen that comes back knows whether it missed one."""
         self.host = socket.gethostname()

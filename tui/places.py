@@ -50,6 +50,14 @@ class Place(Protocol):
         """One page. Raises ProviderError."""
 
 
+def home_folder() -> Path:
+    """Where the left pane opens; the top for a user without a home folder."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
 @dataclass(frozen=True)
 class LocalPlace:
     path: Path
@@ -83,7 +91,7 @@ class LocalPlace:
         return LocalPlace(self.path / entry.name.rstrip("/"))
 
     def typed(self, text: str) -> LocalPlace:
-        return LocalPlace(Path(os.path.normpath(self.path / Path(text).expanduser())))
+        return LocalPlace(Path(os.path.normpath(self.path / os.path.expanduser(text))))
 
     def paths(self, entries: list[Entry]) -> list[Path]:
         return [self.path / entry.name.rstrip("/") for entry in entries]

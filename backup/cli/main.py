@@ -167,4 +167,8 @@ def _explain(error: Exception) -> int:
         return diagnostics.output_failed(error)
     if isinstance(error, ProviderError):
         return diagnostics.report(error)
-    return diagnostics.unexpected(error, str(Paths.default().logs_dir))
+    try:
+        logs = str(Paths.default().logs_dir)
+    except ProviderError:
+        logs = "the state folder"
+    return diagnostics.unexpected(error, logs)

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--await-key", action="store_true", help="somebody is about to hand over what opens the vault")
     parser.add_argument("--verbose", action="store_true", help="log more")
     options = parser.parse_args(arguments)
-    paths = Paths.default()
+    paths = Paths.of_process()
     private_folder(paths.state_dir)
     harden_process()
     logs.set_up(paths, "worker", verbose=options.verbose)

@@ -9,10 +9,13 @@ import click
 
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
+from backup.model import StoreState
+from backup.store_model import TITLES, StoreBackend
 from backup.terminal import hidden_line, terminal_encoding
 from providers.secret import Secret
 
 _MAX_SECRET_CHARACTERS = 64 * 1024
+_NO_STORE = (StoreState.UNAVAILABLE, StoreState.NO_COLLECTION)
 
 
 @click.command("set-credentials")
@@ -48,6 +51,7 @@ def command(
     if setting and username is not None:
         raise click.UsageError("--setting and --username are two calls")
     session.service.service_of(name)  # nobody is asked for the secret of nothing
+    _offer_store(session)
     if setting:
         secret = _ask(setting) if stdin_is_terminal() else _read_all()
     else:
@@ -59,6 +63,22 @@ def command(
     store = session.service.store_status()
     output.line(f"credentials of {name} are kept in {store.backend}")
     output.document({"name": name, "has_credentials": True, "store": {"state": store.state, "backend": store.backend}})
+
+
+def _offer_store(session: Session) -> None:
+    """Where no store is there at all, and somebody who could make one: before a secret is typed that nothing keeps."""
+    from backup.cli.commands.credentials.stores import create
+    from backup.credentials.vault_place import vault_path
+
+    service = session.service
+    if not stdin_is_terminal() or service.store_status().state not in _NO_STORE:
+        return
+    kind = service.chosen_store()
+    if kind is StoreBackend.VAULT and vault_path(session.paths).exists():
+        return  # it is there, and cannot be read: whatever is kept next says why
+    question = f"There is no store of credentials yet. Make one now, the {TITLES[kind]}?"
+    if click.confirm(question, default=True, err=True):
+        create(session, kind)
 
 
 def _ask(username: str | None) -> Secret:

@@ -98,11 +98,16 @@ def create_keyring(session: Session, output: Output) -> None:
     _create(session, output, StoreBackend.SECRET_SERVICE)
 
 
-def _create(session: Session, output: Output, kind: StoreBackend) -> None:
+def create(session: Session, kind: StoreBackend) -> StoreStatus:
+    """Make a store, with a passphrase that is asked for twice; it is open then."""
     with diagnostics.doing(f"create the {TITLES[kind]}"):
         chosen = session.new_passphrase(f"Passphrase of the new {TITLES[kind].partition(' (')[0]}")
         tell_quality(chosen)
-        status = session.service.create_store(chosen, kind)
+        return session.service.create_store(chosen, kind)
+
+
+def _create(session: Session, output: Output, kind: StoreBackend) -> None:
+    status = create(session, kind)
     _told(output, f"the {TITLES[kind]} is made, and unlocked", status)
     if kind is StoreBackend.VAULT:
         output.line("Its passphrase is nowhere else: without it the credentials in it are lost, though no backup is.")

@@ -1,0 +1,75 @@
+"""A user without a home folder, as of a container or a system account: a line of ours, whatever is started."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backup.paths import Paths
+from tests.cli.conftest import ROOT, Cli
+
+UNLISTED = """
+import pwd, runpy, sys
+def nobody(_):
+    raise KeyError("uid not found")
+pwd.getpwuid = nobody
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+"""Runs a module as a user whom no list of users knows."""
+
+
+def start(module: str, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", UNLISTED, module, *arguments],
+        capture_output=True, text=True, timeout=60, check=False, cwd=cwd, stdin=subprocess.DEVNULL,
+        env={**known, **environment},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("backup", ["list-providers"]), ("backup", ["upload", "x"]), ("backup", ["status", "--json"]), ("backup", []),
+        ("backup.worker", []), ("backup.queries", []),
+    ],
+)  # fmt: skip
+def test_each_entry_point_says_it_in_one_line(tmp_path: Path, module: str, arguments: list[str]) -> None:
+    done = start(module, *arguments, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "there is no home folder" in done.stderr
+    assert "XDG_STATE_HOME" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_needs_no_home(tmp_path: Path) -> None:
+    assert start("backup", "--help", cwd=tmp_path).returncode == 0
+
+
+def test_with_folders_of_one_s_own_it_works_without(tmp_path: Path) -> None:
+    folders = {f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CONFIG", "STATE", "DATA")}
+    done = start("backup", "list-providers", cwd=tmp_path, **folders)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("before", [None, 0o755])
+def test_the_folder_of_the_embedded_storage_is_the_owner_s_alone(
+    cli: Cli, paths: Paths, tmp_path: Path, before: int | None
+) -> None:
+    old = os.umask(0o022)
+    try:
+        if before is not None:
+            paths.local_storage.mkdir(parents=True)
+            paths.data_dir.chmod(before)
+        assert cli("test-cycle").code == 0
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(paths.data_dir.stat().st_mode) == 0o700
+    assert stat.S_IMODE(paths.local_storage.stat().st_mode) & 0o077 == 0 or before is not None
