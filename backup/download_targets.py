@@ -60,15 +60,15 @@ def local_name(key: str, chosen: str) -> str:
     return name
 
 
-def prepare(root: Path, name: str, *, folder: bool = False, beneath: Path | None = None) -> Path:
-    """Make the folders above `root/name` (and with `folder` that one too); returns the path.
+def prepare(root: Path, name: str, *, folder: bool = False, beneath: Path | None = None, mode: int = 0o777) -> Path:
+    """Make the folders above `root/name` (and with `folder` that one too), with `mode`; returns the path.
 
     No symlink below `beneath` is followed: that is `root` itself by default, which may be one. Raises InvalidName when
     a symlink stands in the way, since it may lead out of `root`, Conflict when a file does, and whatever the disk says.
     """
     top = root if beneath else Path(os.path.realpath(root))
     path = top.joinpath(*name.removesuffix("/").split("/"))
-    with walk.folder(path if folder else path.parent, beneath or top, make=True):
+    with walk.folder(path if folder else path.parent, beneath or top, make=True, mode=mode):
         return path
 
 

@@ -16,6 +16,7 @@ from backup.filters import Filter
 from backup.model import ItemKind, Links, Selection
 from providers import beneath as walk
 from providers import source
+from providers.attributes import Attributes
 from providers.cancel import CancelToken
 from providers.errors import Conflict, ProviderError
 from providers.os_errors import from_os_error, lacks_descriptors
@@ -38,7 +39,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorInfo | None = None
     """Why it cannot be read, or its folder not be listed."""
     empty: bool = False
-    """A directory with nothing in it. Other directories are not reported."""
+    """A directory with nothing in it."""
+    unusual: bool = False
+    """Its mode, owner or group is not what a restore would give it anyway. Directories that are neither that nor empty
+    are not told, and those that are not empty only on request."""
     stored: bool = False
     """A symlink that goes up as such, under a name of its own."""
     ruled_out: bool = False
@@ -59,7 +63,7 @@ class LocalWalk:
     else.
     """
 
-    def __init__(self, selection: Selection, cancel: CancelToken, *, resolved: bool) -> None:
+    def __init__(self, selection: Selection, cancel: CancelToken, *, resolved: bool, folders: bool = False) -> None:
         """Raises InvalidConfiguration for a pattern that is none."""
         self.links = selection.links
         self.cancel = cancel
@@ -67,6 +71,7 @@ class LocalWalk:
         self._stays = selection.one_file_system
         self._device = 0
         self._resolved = resolved
+        self.folders = folders
         self._roots: tuple[str, ...] = ()
 
     def over(self, paths: Sequence[Path | str]) -> Iterator[Found]:
@@ -197,14 +202,16 @@ class _Tree:
         except OSError as error:
             yield from self._changed(way, at) or [self._failed(at, error, ItemKind.DIRECTORY)]
             return
-        if empty and facts.st_nlink:  # else it was deleted meanwhile
+        unusual = not Attributes.of(facts).usual
+        if (empty or (unusual and self._walk.folders)) and facts.st_nlink:  # else it was deleted meanwhile
             yield Found(
                 name=self._named(at),
                 path=self._path(at),
                 kind=ItemKind.DIRECTORY,
                 mtime_ns=facts.st_mtime_ns,
-                empty=True,
-                ruled_out=bool(at) and self._walk.filter.leaves_out_empty(below_chosen(self._named(at))),
+                empty=empty,
+                unusual=unusual,
+                ruled_out=empty and bool(at) and self._walk.filter.leaves_out_empty(below_chosen(self._named(at))),
             )
 
     def _look(self, here: int, at: tuple[bytes, ...]) -> Iterator[Found]:
@@ -252,4 +259,11 @@ def entry(name: str, path: str, facts: os.stat_result) -> Found:
     """As it was seen."""
     kind = local_files.kind_of(facts.st_mode)
     size_bytes = facts.st_size if kind is ItemKind.FILE else 0
-    return Found(name=name, path=path, kind=kind, size_bytes=size_bytes, mtime_ns=facts.st_mtime_ns)
+    return Found(
+        name=name,
+        path=path,
+        kind=kind,
+        size_bytes=size_bytes,
+        mtime_ns=facts.st_mtime_ns,
+        unusual=kind is ItemKind.FILE and not Attributes.of(facts).usual,
+    )

@@ -165,6 +165,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """Left out by the user's rules; a folder counts as one, and what is in it is not looked at."""
     read_twice: int = 0
     """Downloads of which the service has no checksum, nor our history: two readings were equal."""
+    ignored_metadata: int = 0
+    """Modes and ids that were stored with files and are none: they were left aside."""
     error: ErrorInfo | None = None
     """Why the scan stopped short."""
     paused: bool = False
@@ -341,6 +343,15 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     unstorable_why: str = ""
     """Of the first of them, in the service's terms."""
     unreadable: int = 0
+    modes_lost: int = 0
+    """Files and folders of an upload with another mode or owner than a restore gives anyway, and no room for it
+    there."""
+    owned: int = 0
+    """Files of a download that have another owner or group, or setuid, setgid or sticky; as far as a listing tells."""
+    restores_owner: bool = False
+    """These get them; else they are left aside."""
+    ignored_metadata: int = 0
+    """Modes and ids that are none, likewise."""
     removes_folders: bool = False
     """`folders` are counted to be deleted themselves; else it says in how many the files are."""
     deletion: Deletion | None = None

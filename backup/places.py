@@ -10,6 +10,7 @@ from backup import config
 from backup.journal.records import Place
 from backup.paths import Paths
 from providers import registry
+from providers.capabilities import Capabilities
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
@@ -32,6 +33,15 @@ def location_of(place: Place) -> str:
     except Exception as error:  # a plug-in may do anything there
         _LOG.info("where %s pointed cannot be told: %s", place.instance, type(error).__name__)
         return ""
+
+
+def capabilities_of(place: Place) -> Capabilities | None:
+    """What the service of a place declares before it is asked anything; None when it cannot be loaded."""
+    try:
+        return registry.load(place.type)(json.loads(place.settings)).capabilities
+    except Exception as error:  # a plug-in may do anything there
+        _LOG.info("what %s can do is not known: %s", place.instance, type(error).__name__)
+        return None
 
 
 def same_settings(paths: Paths, place: Place) -> bool:

@@ -8,6 +8,7 @@ import os
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,6 +20,7 @@ from backup.findings import Finding
 from backup.model import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
 from backup.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote, walk_tree
 from backup.tally import Tally
+from providers.attributes import UNKNOWN
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.encryption import refuse_encryption
@@ -85,7 +87,7 @@ def upload(
     everything: list[Found] = []
     files: dict[str, Found] = {}
     real = [local_files.resolved(str(path)) for path in paths]
-    walked = walk_local(real, cancel=cancel, resolved=True, selection=selection)
+    walked = walk_local(real, cancel=cancel, resolved=True, selection=selection, folders=True)
     for found in local.spend(entry for batch in walked for entry in batch):
         everything.append(found)
         unstorable = _unstorable(provider, prefix, found)
@@ -107,6 +109,11 @@ def upload(
         standing.add(file.key)
         if conflicts is not Conflicts.SKIP_UNCHANGED or _differs(file, files[file.key]):
             tally.stands(file.key, conflicts)
+    can = provider.capabilities
+    tally.modes_lost = sum(
+        found.unusual and not (can.modes and (found.kind is ItemKind.FILE or can.empty_directories))
+        for found in everything
+    )
     tally.clashes = [key for key in files if spellings and spellings.twin(key)]
     complete = not (local.exhausted or remote.exhausted)
     plan = tally.plan(JobKind.UPLOAD, instance, f"{instance}:{prefix or '/'}", complete=complete)
@@ -142,7 +149,7 @@ def _count_local(tally: Tally, found: Found, keeps_folders: bool) -> None:
     elif found.kind is ItemKind.FILE or found.stored:
         tally.add_file(folder, found.size_bytes)
         tally.links += found.stored
-    elif found.kind is ItemKind.DIRECTORY and not keeps_folders:
+    elif found.kind is ItemKind.DIRECTORY and found.empty and not keeps_folders:
         tally.empty_folders += 1
     elif found.kind is ItemKind.DIRECTORY:
         tally.add_folder(found.name)
@@ -266,8 +273,11 @@ def download(
     *,
     conflicts: Conflicts = Conflicts.REPLACE,
     links: bool = False,
+    owner: bool = False,
 ) -> TransferPlan:
-    """Raises NotFound for a key that is not there, or a prefix with nothing below it (IsAFolder for a folder that was
+    """With `owner` each object is asked for what a listing does not tell, as far as the time of a plan allows.
+
+    Raises NotFound for a key that is not there, or a prefix with nothing below it (IsAFolder for a folder that was
     not named as one), and Conflict where a file stands where a folder is needed."""
     refuse_encryption(provider.settings.encryption_enabled)
     root, folder = chosen_target(to, keys)
@@ -275,6 +285,7 @@ def download(
     found: list[Finding] = []
     for key, file in _remote(provider, keys, budget, cancel, walk_remote):
         found.append(Finding(source=key, remote=file))
+        _count_attributes(provider, tally, file, cancel, ask=owner)
         target = _local_target(root, key, file.key) if folder else root
         is_link = stored_links.is_one(file.key)
         if is_link and links and target:
@@ -287,7 +298,19 @@ def download(
         if target and not file.key.endswith("/"):
             tally.needs_bytes += room.extra_bytes(file.size_bytes, target)
     plan = tally.plan(JobKind.DOWNLOAD, instance, str(root), complete=not budget.exhausted)
+    plan = msgspec.structs.replace(plan, restores_owner=owner)
     return msgspec.structs.replace(plan, found=keep(found)) if plan.complete else plan
+
+
+def _count_attributes(
+    provider: BaseProvider, tally: Tally, file: RemoteFile, cancel: CancelToken, *, ask: bool
+) -> None:
+    kept = file.attributes
+    if ask and kept == UNKNOWN and provider.capabilities.modes:
+        with suppress(NotFound):
+            kept = provider.retry.run(lambda: provider.stat(file.key), cancel).attributes
+    tally.owned += kept.owned
+    tally.ignored_metadata += kept.ignored
 
 
 def delete(

@@ -217,17 +217,19 @@ class Questions:
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
         links: bool = False,
+        owner: bool = False,
         dry_run: bool = False,
         cancel: CancelToken | None = None,
     ) -> TransferPlan:
-        """Likewise of a download; with `links`, of one that restores stored links. Tells how much room there is."""
+        """Likewise of a download; with `links`, of one that restores stored links, with `owner`, owners. Tells how much
+        room there is."""
         order = Order(kind=JobKind.DOWNLOAD, sources=tuple(keys))
         plan = self._plan(
             instance,
             cancel,
             order,
             lambda provider, token, keep: plans.download(
-                provider, instance, keys, to, token, keep, conflicts=conflicts, links=links
+                provider, instance, keys, to, token, keep, conflicts=conflicts, links=links, owner=owner
             ),
             dry_run,
         )

@@ -31,13 +31,15 @@ def walk_local(
     cancel: CancelToken | None = None,
     resolved: bool = False,
     selection: Selection = EVERYTHING,
+    folders: bool = False,
 ) -> Iterator[list[Found]]:
     """Batches of up to 500 entries: files, empty directories, symlinks and special files, and what cannot be read.
 
     What vanishes between being seen and being looked at is left out. With `resolved` the folders above `paths` are no
-    symlinks either, as in `Order.resolved`. Raises Cancelled, and nothing else.
+    symlinks either, as in `Order.resolved`; with `folders` directories that have something in them are told too, where
+    they are `unusual`. Raises Cancelled, and nothing else.
     """
-    return batches(LocalWalk(selection, cancel or CancelToken(), resolved=resolved).over(paths), BATCH)
+    return batches(LocalWalk(selection, cancel or CancelToken(), resolved=resolved, folders=folders).over(paths), BATCH)
 
 
 def upload_prefix(to: str) -> str:

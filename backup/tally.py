@@ -29,6 +29,9 @@ class Tally(msgspec.Struct):
     unstorable: dict[str, str] = msgspec.field(default_factory=dict)
     """Keys that the service cannot hold, and why."""
     ruled_out: int = 0
+    modes_lost: int = 0
+    owned: int = 0
+    ignored_metadata: int = 0
     clashes: list[str] = msgspec.field(default_factory=list)
     names: set[str] = msgspec.field(default_factory=set)
     """Of what was counted, as it will be called here."""
@@ -61,6 +64,9 @@ class Tally(msgspec.Struct):
             needs_bytes=self.needs_bytes,
             skipped_folders=self.empty_folders,
             ruled_out=self.ruled_out,
+            modes_lost=self.modes_lost,
+            owned=self.owned,
+            ignored_metadata=self.ignored_metadata,
             refuses=len(self.refused),
             refused_names=tuple(self.refused[:_NAMES_SHOWN]),
             unstorable=len(self.unstorable),

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from backup import download_targets, stored_links, stubborn
+from backup import download_targets, stored_folders, stored_links, stubborn
 from backup.deletes import delete_many as delete_many
 from backup.journal import Journal, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
@@ -27,9 +27,10 @@ from backup.judgement import waits_for_credentials as waits_for_credentials
 from backup.model import Conflicts, ItemKind, JobKind
 from providers import beneath as walk
 from providers import download_loop, upload_loop
+from providers.attributes import UNKNOWN
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
-from providers.digests import digest_of, sha256_of
+from providers.digests import sha256_of
 from providers.download import DownloadResult
 from providers.encryption import refuse_encryption
 from providers.errors import (
@@ -42,8 +43,7 @@ from providers.landing import Landing
 from providers.objects import RemoteFile
 from providers.report import ErrorInfo
 from providers.source import Source, opened, opened_link
-from providers.upload import UploadRequest, UploadResult
-from providers.window import MemoryBody
+from providers.upload import UploadResult
 
 _LOG: Final = logging.getLogger(__name__)
 _MTIME_TOLERANCE_S: Final = 0.001
@@ -153,17 +153,10 @@ class Transfer:
         if not self.provider.capabilities.empty_directories:
             return self._skipped("this service keeps no empty folders")
         with walk.folder(Path(self.item.local_path), self._scanned_in) as found:
-            mtime_ns = os.fstat(found).st_mtime_ns
-        request = UploadRequest(key=f"{self.item.key}/", size_bytes=0, part_size_bytes=1, mtime_ns=mtime_ns)
-        digests = {name: digest_of(name, b"") for name in self.provider.capabilities.part_digests}
-
-        def make() -> None:
-            session = self.provider.open_upload(request)
-            with self.cancel.calling(session.interrupt):
-                session.commit([session.send(request.part(0), MemoryBody(), digests)])
-
-        self.provider.retry.run(make, self.cancel, on_wait=self._waits)
-        return self._done()
+            facts = os.fstat(found)
+        key, conflicts = f"{self.item.key}/", self.job.order.conflicts
+        why = stored_folders.store(self.provider, facts, key, conflicts, self.cancel, self._waits)
+        return self._skipped(why) if why else self._done()
 
     # Down
 
@@ -188,6 +181,7 @@ class Transfer:
             self._root,
             name,
             folder=self.item.kind is ItemKind.DIRECTORY,
+            mode=order.restoring.mode_of(UNKNOWN, folder=True),
             beneath=self._landing_in if order.resolved else None,
         )
 
@@ -214,8 +208,14 @@ class Transfer:
         return self._moved(msgspec.structs.replace(result, replaced=replaced))
 
     def _download_directory(self) -> Outcome:
-        self._target()
-        return self._done()
+        target, was_there = self._target(), bool(self.item.replaces)
+        if was_there and self.job.order.conflicts is Conflicts.REFUSE:
+            return self._done()
+        ignored = stored_folders.restore(
+            self.provider, self.item.key, target, self._landing_in, self.job.order.restoring,
+            was_there=was_there, cancel=self.cancel, on_wait=self._waits,
+        )  # fmt: skip
+        return msgspec.structs.replace(self._done(), ignored_metadata=ignored)
 
     def _download(self) -> Outcome:
         target = self._target()
@@ -319,6 +319,7 @@ class Transfer:
             replaced=result.replaced,
             mtime_ns=_mtime_ns(result),
             ctime_ns=result.ctime_ns if isinstance(result, UploadResult) else None,
+            ignored_metadata=result.remote.attributes.ignored if isinstance(result, DownloadResult) else 0,
         )
 
     def _done(self) -> Outcome:

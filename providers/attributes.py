@@ -70,6 +70,20 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
         """Setuid, setgid or sticky: restored only together with the owner."""
         return bool((self.mode or 0) & _SPECIAL)
 
+    @property
+    def owned(self) -> bool:
+        """Whether there is something that only a restore with the owner gives back."""
+        ids = ((self.uid, os.geteuid()), (self.gid, os.getegid()))
+        return self.special or any(kept is not None and kept != own for kept, own in ids)
+
+    @property
+    def usual(self) -> bool:
+        """Whether a restore by this user gives the same where nothing of it was kept."""
+        if self.mode is None:
+            return True
+        wanted = 0o755 if stat.S_ISDIR(self.mode) else 0o644
+        return stat.S_IMODE(self.mode) == wanted and (self.uid, self.gid) == (os.geteuid(), os.getegid())
+
     def same(self, other: Attributes) -> bool:
         return (self.mode, self.uid, self.gid) == (other.mode, other.uid, other.gid)
 
@@ -125,6 +139,8 @@ class Restoring(msgspec.Struct, frozen=True, kw_only=True):
         mode = self.mode_of(found, folder=folder)
         if found.mode is None and replaced is not None:
             mode &= stat.S_IMODE(replaced.st_mode)
+        if folder and not self.owner:
+            mode |= os.fstat(fd).st_mode & stat.S_ISGID  # inherited: a folder of a group
         if self.owner:
             _give_away(fd, found)
         try:

@@ -23,17 +23,18 @@ _KEPT_OPEN: Final = 32
 
 
 @contextmanager
-def folder(path: Path, beneath: Path | None, *, make: bool = False) -> Iterator[int]:
+def folder(path: Path, beneath: Path | None, *, make: bool = False, mode: int = 0o777) -> Iterator[int]:
     """A descriptor of the directory `path`, good for what takes `dir_fd`.
 
     `beneath` is followed as it stands, and none of the names below it may be a symlink; without it, all of `path` is
-    followed. With `make`, missing directories are made. Raises ProviderError: InvalidName for a symlink in the way.
+    followed. With `make`, missing directories are made, with `mode` less the umask. Raises ProviderError: InvalidName
+    for a symlink in the way.
     """
     base, names = _split(path, beneath)
     at = _open_base(base, make=make)
     try:
         for number, name in enumerate(names, 1):
-            below = _step(at, name, base.joinpath(*names[:number]), make=make)
+            below = _step(at, name, base.joinpath(*names[:number]), mode if make else None)
             os.close(at)
             at = below
         yield at
@@ -64,15 +65,15 @@ def _open_base(base: Path, *, make: bool) -> int:
         raise InvalidName(f"{str(base)!r}: not a name that a folder can have") from None
 
 
-def _step(at: int, name: str, path: Path, *, make: bool) -> int:
+def _step(at: int, name: str, path: Path, mode: int | None) -> int:
     try:
         try:
             return os.open(name, STEP, dir_fd=at)
         except FileNotFoundError:
-            if not make:
+            if mode is None:
                 raise
             with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=at)
+                os.mkdir(name, mode, dir_fd=at)
             return os.open(name, STEP, dir_fd=at)
     except OSError as error:
         raise _obstacle(error, at, name, path) from None

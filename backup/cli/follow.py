@@ -13,7 +13,7 @@ from backup.cli import diagnostics
 from backup.cli.diagnostics import ExitCode
 from backup.cli.naming import with_folders
 from backup.cli.output import Output
-from backup.cli.plan_words import WITHOUT_BYTES
+from backup.cli.plan_words import WITHOUT_BYTES, no_metadata
 from backup.cli.session import Session
 from backup.model import FailedSince, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, TransferPlan
 from backup.scan import IsAFolder
@@ -234,6 +234,8 @@ def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
         for state in (ItemState.FAILED, ItemState.CANCELLED, ItemState.SKIPPED, ItemState.PAUSED, ItemState.WAITING)
         if counts.get(state, 0) > 0
     ]
+    if job.ignored_metadata:
+        words.append(f"ignored {no_metadata(job.ignored_metadata)}")
     if job.read_twice:
         words.append(f"{job.read_twice:,} of them read twice; the service has no checksum")
     if job.skipped_symlinks:

@@ -39,6 +39,10 @@ def end_dry_run(output: Output, plan: TransferPlan) -> int:
     return ExitCode.OK
 
 
+def no_metadata(number: int) -> str:
+    return f"{count(number, 'stored value')} that is no mode, owner or group"
+
+
 def tell_plan(output: Output, plan: TransferPlan) -> None:
     """What is about to happen: how many, how much, where to, what is replaced, what is left out."""
     at_least = "" if plan.complete else "at least "
@@ -68,6 +72,14 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
         output.line(f"left out by your rules: {count(plan.ruled_out, 'entry', 'entries')}")
     if plan.left_out:
         output.line(f"leaves out {count(plan.left_out, *WITHOUT_BYTES)}: {listed(plan.left_out_names)}")
+    if plan.modes_lost:
+        what = count(plan.modes_lost, "file or folder", "files and folders")
+        output.line(f"loses mode or owner of {what}: this service has no room for them")
+    if plan.owned:
+        verb, only = ("restores", "") if plan.restores_owner else ("leaves aside", "; see --owner")
+        output.line(f"{verb} owner, group or special bits of {at_least}{count(plan.owned, 'file')}{only}")
+    if plan.ignored_metadata:
+        output.line(f"ignores {no_metadata(plan.ignored_metadata)}")
     if plan.deletion:
         output.line(f"after that: {plan.deletion.words}")
     if plan.unstorable:

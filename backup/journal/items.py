@@ -104,6 +104,12 @@ def end(tx: Connection, outcome: Outcome, *, now: float) -> ItemState | None:
             outcome.item_id,
         ),
     )
+    if outcome.ignored_metadata:
+        tx.execute(
+            "UPDATE jobs SET ignored_metadata = ignored_metadata + ?"
+            " WHERE id = (SELECT job_id FROM items WHERE id = ?)",
+            (outcome.ignored_metadata, outcome.item_id),
+        )
     if state is ItemState.DONE or outcome.gone:
         objects.note_end(tx, outcome, now=now)
     return state

@@ -302,6 +302,10 @@ _RULED_OUT: Final = """
 ALTER TABLE jobs ADD COLUMN ruled_out INTEGER NOT NULL DEFAULT 0;
 """
 
+_IGNORED: Final = """
+ALTER TABLE jobs ADD COLUMN ignored_metadata INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
     _HISTORY,
@@ -314,5 +318,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _OBJECTS,
     _LAST,
     _RULED_OUT,
+    _IGNORED,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""

@@ -132,6 +132,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     proof: Proof | None = None
     replaced: bool | None = None
     elapsed_s: float = 0.0
+    ignored_metadata: int = 0
+    """Modes and ids that were kept with it and are none."""
     clears: bool = False
     """Its checkpoint is done with."""
     mtime_ns: int | None = None

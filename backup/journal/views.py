@@ -103,6 +103,7 @@ def _job_view(db: Connection, row: Row) -> JobView:
         listed_bytes=row["listed_bytes"],
         skipped_symlinks=row["skipped_symlinks"],
         read_twice=row["read_twice"],
+        ignored_metadata=row["ignored_metadata"],
         skipped_special=row["skipped_special"],
         ruled_out=row["ruled_out"],
         error=_error(row["error"]),

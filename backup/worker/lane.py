@@ -161,7 +161,7 @@ class Lane:
         if free <= 0:
             return None
         for _ in range(len(self._ready)):
-            if self._ready[0].id not in self._cleaning and self._ready[0].id not in self._running:
+            if not self._held_back(self._ready[0]):
                 break
             self._ready.rotate(-1)
         else:
@@ -177,6 +177,14 @@ class Lane:
                 break
             group.append(self._ready.popleft())
         return _Unit(group, 1)
+
+    def _held_back(self, item: Item) -> bool:
+        """Until what is done with it ends. Folders of a job go from the inside out, one after the other."""
+        if item.id in self._cleaning or item.id in self._running:
+            return True
+        return item.last and any(
+            other.last and other.job_id == item.job_id for unit in self._running.values() for other in unit.group
+        )
 
     def _where(self, item: Item) -> tuple[int, int | None, int]:
         """What items of one unit have in common. Folders of a job are in one, since they go from the inside out."""

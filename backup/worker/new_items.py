@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from backup import download_targets, scan, stored_links
+from backup import download_targets, scan, stored_folders, stored_links
 from backup.journal.records import Job, NewItem
 from backup.model import Conflicts, ItemKind, ItemState
-from providers.errors import Conflict, InvalidName, Unsupported
+from providers.attributes import UNKNOWN
+from providers.errors import Conflict, InvalidName, ProviderError, Unsupported
 from providers.objects import RemoteFile
 from providers.report import ErrorInfo
 
@@ -70,6 +73,7 @@ def upload_item(job: Job, local: Local) -> NewItem:
 def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
     root = Path(job.order.to)
     folded: download_targets.FoldedNames | None = None
+    folders: dict[str, NewItem] = {}
     for source in job.order.sources:
         for file in walk(source):
             if file.left_out:
@@ -95,8 +99,29 @@ def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
                     error=ErrorInfo.of(error),
                 )
             else:
+                if file.key.endswith("/"):
+                    folders[name] = _folder_item(job, file, name)
+                    continue
                 target = name.removesuffix(stored_links.SUFFIX) if restores else name
                 yield _item(file, name, str(root / target), restores)
+
+    yield from sorted(folders.values(), key=lambda item: (-item.name.count("/"), item.name))
+
+
+def _folder_item(job: Job, file: RemoteFile, name: str) -> NewItem:
+    """Made now, so that nobody else can enter it while it is filled; its mode comes when all files of the job are
+    there. A failure is told by each item that needs it."""
+    order = job.order
+    root = Path(order.to)
+    top = root if order.resolved else Path(os.path.realpath(root))
+    there = None
+    with suppress(ProviderError):
+        beneath = Path("/") if order.resolved else top
+        mode = order.restoring.mode_of(UNKNOWN, folder=True)
+        there = stored_folders.make_private(top.joinpath(*name.removesuffix("/").split("/")), beneath, mode)
+    return NewItem(
+        name=name, key=file.key, local_path=str(root / name), kind=ItemKind.DIRECTORY, last=True, replaces=there
+    )
 
 
 def delete_items(job: Job, walk: Walk) -> Iterator[NewItem]:

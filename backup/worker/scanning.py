@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from sqlite3 import Connection
 from typing import Final
 
-from backup import room, scan, transfer
+from backup import places, room, scan, transfer
 from backup.findings import Finding, Findings, Scope
 from backup.journal import JournalFull, jobs, work
 from backup.journal.records import Hold, Job, NewItem
@@ -158,7 +158,7 @@ class Scans:
         with self._crew.journal.look() as db:
             scope = Scope.of(job.order, jobs.place(db, job.place_id))
         found = self._findings.load(job.order.found, scope)
-        return None if found is None else _planned_items(job, found, ruled_out)
+        return None if found is None else _planned_items(job, found, ruled_out, self._wanted(job))
 
     def _add(
         self, job: Job, batches: Iterable[list[NewItem]], cancel: CancelToken, ruled_out: RuledOut | None = None
@@ -183,14 +183,22 @@ class Scans:
             self._crew.ledger.run(lambda tx: jobs.note_ruled_out(tx, job.id, number))
         return self._crew.ledger.run(differences.error)
 
+    def _wanted(self, job: Job) -> Callable[[scan.Found], bool]:
+        """Folders with files in them are objects only where such an object keeps their mode."""
+        with self._crew.journal.look() as db:
+            can = places.capabilities_of(jobs.place(db, job.place_id))
+        keeps = can is None or (can.empty_directories and can.modes)
+        return lambda found: keeps or found.kind is not ItemKind.DIRECTORY or found.empty or found.error is not None
+
     # What stands at the destination of an upload
 
     def _uploads(
         self, job: Job, shared: SharedProvider, ruled_out: RuledOut, cancel: CancelToken
     ) -> Iterator[list[NewItem]]:
         destination, files = scan.Destination(), 0
+        wanted = self._wanted(job)
         for batch in scan.walk_local(
-            job.order.sources, cancel=cancel, resolved=job.order.resolved, selection=job.order.selection
+            job.order.sources, cancel=cancel, resolved=job.order.resolved, selection=job.order.selection, folders=True
         ):
             before, files = files, files + sum(found.kind is ItemKind.FILE and "/" in found.name for found in batch)
             if before <= _FEW < files:
@@ -198,6 +206,7 @@ class Scans:
             yield [
                 upload_item(job, Local(found, destination.has(f"{job.order.to}{found.name}")))
                 for found in ruled_out.without(batch)
+                if wanted(found)
             ]
 
     def _list_destination(self, job: Job, shared: SharedProvider, destination: scan.Destination) -> None:
@@ -246,12 +255,14 @@ class Scans:
             self._end(job, info)
 
 
-def _planned_items(job: Job, found: Iterator[list[Finding]], ruled_out: RuledOut) -> Iterator[list[NewItem]]:
+def _planned_items(
+    job: Job, found: Iterator[list[Finding]], ruled_out: RuledOut, wanted: Callable[[scan.Found], bool]
+) -> Iterator[list[NewItem]]:
     if job.order.kind is JobKind.UPLOAD:
         for batch in found:
             replaces = {each.local.path: each.replaces for each in batch if each.local}
             taken = ruled_out.without([each.local for each in batch if each.local])
-            yield [upload_item(job, Local(each, replaces[each.path])) for each in taken]
+            yield [upload_item(job, Local(each, replaces[each.path])) for each in taken if wanted(each)]
         return
     by_source: dict[str, list[RemoteFile]] = {}
     for batch in found:

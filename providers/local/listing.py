@@ -13,21 +13,23 @@ from typing import Final
 from providers.attributes import UNKNOWN, Attributes
 from providers.beneath import DIRECTORY, Way
 from providers.errors import InvalidName, NotFound
+from providers.local import folder_attributes
 from providers.local.folder import Folder, encoded, is_ours
 from providers.objects import Page, RemoteFile
 
 _KEPT_WALKS: Final = 4
 
 
-def remote_file(key: str, found: os.stat_result) -> RemoteFile:
-    """An object as its inode describes it. The etag changes with content, and also when somebody touches the inode."""
+def remote_file(key: str, found: os.stat_result, attributes: Attributes = UNKNOWN) -> RemoteFile:
+    """An object as its inode describes it; `attributes` are those that a folder keeps for its original. The etag
+    changes with content, and also when somebody touches the inode."""
     directory = stat.S_ISDIR(found.st_mode)
     return RemoteFile(
         key=key,
         size_bytes=0 if directory else found.st_size,
         modified_at=found.st_mtime_ns / 1e9,
         mtime_ns=found.st_mtime_ns,
-        attributes=UNKNOWN if directory else Attributes.of(found),
+        attributes=attributes if directory else Attributes.of(found),
         stored_at=found.st_ctime_ns / 1e9,
         etag="" if directory else f"{found.st_ino:x}-{found.st_size:x}-{found.st_ctime_ns:x}",
     )
@@ -111,8 +113,8 @@ class Listing:
         """What is in the directory to which `way` leads, and unless `flat` what is below it; only what comes after the
         path `after`. Keys may have more folders than Python's stack has room for."""
         level = self._level(way, below, start, after)
-        if level.empty and below and not start and after is None:
-            yield remote_file(below, os.fstat(way.here()))
+        if below and not start and after is None:
+            yield from self._directory(way, level)
         levels = [level]
         while levels:
             entry = next(levels[-1].entries, None)
@@ -126,10 +128,16 @@ class Listing:
                 entered = self._enter(way, name, key, deeper)
                 if entered is not None:
                     levels.append(entered)
-                    if entered.empty and deeper is None:
-                        yield remote_file(f"{key}/", os.fstat(way.here()))
+                    if deeper is None:
+                        yield from self._directory(way, entered)
             elif deeper is None:
                 yield from [f"{key}/"] if is_directory else self._file(way, name, key)
+
+    def _directory(self, way: Way, level: _Level) -> Iterator[RemoteFile]:
+        """The directory itself, where it is an object: when it is empty, or keeps a mode."""
+        attributes = folder_attributes.read(way.here())
+        if level.empty or attributes.mode is not None:
+            yield remote_file(level.below, os.fstat(way.here()), attributes)
 
     def _enter(self, way: Way, name: bytes, key: str, after: list[bytes] | None) -> _Level | None:
         """None for what was deleted, or replaced by something else, since the directory above was read."""

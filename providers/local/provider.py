@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, cast
 
+from providers.attributes import UNKNOWN, Attributes
 from providers.base import BaseProvider, RangeReader
+from providers.beneath import DIRECTORY
 from providers.capabilities import Capabilities
 from providers.context import ProviderContext
 from providers.errors import (
@@ -20,6 +22,7 @@ from providers.errors import (
     PermissionDenied,
     Transient,
 )
+from providers.local import folder_attributes
 from providers.local.folder import Folder, open_file
 from providers.local.listing import Listing, remote_file
 from providers.local.session import CHUNK_BYTES, LocalDirectory, LocalUpload, unfinished
@@ -83,7 +86,15 @@ class LocalProvider(BaseProvider):
             wanted = stat.S_ISDIR if key.endswith("/") else stat.S_ISREG
             if not wanted(found.st_mode):
                 raise NotFound(f"{key}: there is no such object", code="ENOENT")
-            return remote_file(key, found)
+            return remote_file(key, found, self._attributes(at, name) if key.endswith("/") else UNKNOWN)
+
+    @staticmethod
+    def _attributes(at: int, name: bytes) -> Attributes:
+        fd = os.open(name, DIRECTORY, dir_fd=at)
+        try:
+            return folder_attributes.read(fd)
+        finally:
+            os.close(fd)
 
     def check_name(self, key: str) -> None:
         self._folder.check_name(key)

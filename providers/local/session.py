@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from providers import attributes
+from providers import attributes, beneath
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, QuotaExceeded, Transient
+from providers.local import folder_attributes
 from providers.local.folder import Folder, begun, encoded, open_file, temporary_name
 from providers.local.listing import remote_file
 from providers.objects import RemoteFile
@@ -261,9 +262,14 @@ class LocalDirectory(UploadSession):
             if self.request.mtime_ns is not None:
                 times = (self.request.mtime_ns, self.request.mtime_ns)
                 os.utime(name, ns=times, dir_fd=at, follow_symlinks=False)
-            os.fsync(at)
-            self._folder.keep(self.request.key)
-            return remote_file(self.request.key, os.stat(name, dir_fd=at, follow_symlinks=False))
+            fd = os.open(name, beneath.DIRECTORY, dir_fd=at)
+            try:
+                folder_attributes.write(fd, self.request.attributes)
+                os.fsync(at)
+                self._folder.keep(self.request.key)
+                return remote_file(self.request.key, os.fstat(fd), folder_attributes.read(fd))
+            finally:
+                os.close(fd)
 
     def abort(self) -> None:
         """Nothing was created before the commit."""

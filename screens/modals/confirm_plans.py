@@ -93,6 +93,15 @@ def _warnings(plan: TransferPlan) -> list[Fact]:
         words = f"{count(plan.unstorable, 'name')} that this service cannot hold, and will refuse: {names}"
         facts.append(Fact("names", words, Tone.WAITING))
         facts.append(Fact("why", safe(plan.unstorable_why), Tone.MUTED))
+    if plan.modes_lost:
+        words = f"mode or owner of {plan.modes_lost:,} of them: this service has no room for it"
+        facts.append(Fact("lost", words, Tone.WAITING))
+    if plan.owned and not plan.restores_owner:
+        words = f"owner, group or special bits of {plan.owned:,} of them; download --owner restores these"
+        facts.append(Fact("left aside", words, Tone.WAITING))
+    if plan.ignored_metadata:
+        words = f"{count(plan.ignored_metadata, 'stored value')} that is no mode, owner or group"
+        facts.append(Fact("ignored", words, Tone.WAITING))
     if plan.clashes:
         names = ", ".join(safe(name) for name in plan.clashing_names[:3]) + (", …" if plan.clashes > 3 else "")
         words = f"{count(plan.clashes, 'name')} differ only in case, and will be refused: {names}"

@@ -65,7 +65,7 @@ def command(
     with queueing(f"download from {name}"):
         with contextlib.closing(session.questions):
             plan = session.questions.plan_download(
-                name, list(remotes), to, conflicts=IF_EXISTS[if_exists], links=links, dry_run=dry_run
+                name, list(remotes), to, conflicts=IF_EXISTS[if_exists], links=links, owner=owner, dry_run=dry_run
             )
         tell_plan(output, plan)
         refuse_nothing(plan)

@@ -1,0 +1,33 @@
+"""Mode, owner and group of a stored folder, beside the folder that keeps them: its own mode stays 0700, so that it can
+be filled and emptied whatever the original's was. An extended attribute holds them, where the disk has any."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from typing import Final
+
+from providers.attributes import UNKNOWN, Attributes
+
+_NAME: Final = "user.homeserver-backup.folder"
+_MAX_BYTES: Final = 1024
+
+
+def write(fd: int, attributes: Attributes) -> None:
+    """As far as the disk can keep it."""
+    if hasattr(os, "setxattr") and attributes.mode is not None:
+        with suppress(OSError):
+            os.setxattr(fd, _NAME, json.dumps(attributes.as_metadata()).encode())
+
+
+def read(fd: int) -> Attributes:
+    """UNKNOWN where there are none."""
+    if not hasattr(os, "getxattr"):
+        return UNKNOWN
+    try:
+        value = os.getxattr(fd, _NAME)
+        told = json.loads(value) if len(value) <= _MAX_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return UNKNOWN
+    return Attributes.parse(told, folder=True) if isinstance(told, dict) else UNKNOWN

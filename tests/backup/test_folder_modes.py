@@ -1,0 +1,185 @@
+"""Modes of folders: kept where a folder can be an object, and given back once the folder is filled."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup import stored_folders
+from backup.journal.records import Job, Order
+from backup.model import Conflicts, ItemKind, ItemState, JobKind
+from backup.worker.new_items import download_items
+from providers.attributes import Attributes, Restoring
+from providers.objects import RemoteFile
+from tests.backup.queue_support import Workbench
+from tests.servers.b2 import B2Server
+from tests.servers.s3_server import S3Server
+
+
+@pytest.fixture(autouse=True)
+def _usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def modes(top: Path) -> dict[str, str]:
+    """Of everything below a folder, and of itself ('.')."""
+    found = {str(path.relative_to(top)): f"{stat.S_IMODE(path.stat().st_mode):o}" for path in top.rglob("*")}
+    return {".": f"{stat.S_IMODE(top.stat().st_mode):o}", **found}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A tree as a home folder may be."""
+    top = tmp_path / "source/home"
+    for folder in ("docs", ".ssh", "frozen/below", "shared", "empty"):
+        (top / folder).mkdir(parents=True)
+    for file in ("docs/letter", ".ssh/id", "frozen/below/file", "frozen/file", "shared/file"):
+        (top / file).write_bytes(b"bytes")
+    (top / ".ssh/id").chmod(0o600)
+    (top / ".ssh").chmod(0o700)
+    (top / "shared").chmod(0o775)
+    (top / "empty").chmod(0o711)
+    (top / "frozen/below").chmod(0o500)
+    (top / "frozen").chmod(0o500)
+    return top
+
+
+@pytest.fixture(params=["local", "s3"])
+def instance(request: pytest.FixtureRequest, bench: Workbench) -> str:
+    if request.param == "local":
+        return "local"
+    server: S3Server = request.getfixturevalue("moto_s3")
+    bench.configure_s3("s3", server.url, server.new_bucket())
+    return "s3"
+
+
+def test_a_tree_comes_back_with_the_modes_of_its_folders(
+    bench: Workbench, instance: str, home: Path, tmp_path: Path
+) -> None:
+    up = bench.finish(bench.queue.queue_upload(instance, [home]))
+    assert up.counts[ItemState.FAILED] == 0
+    for _ in range(2):  # the second time into what is there
+        down = bench.finish(bench.queue.queue_download(instance, ["home/"], tmp_path / "back"))
+        assert down.counts[ItemState.FAILED] == 0
+        assert modes(tmp_path / "back/home") == modes(home)
+
+
+def test_a_folder_of_the_usual_mode_is_no_object(bench: Workbench, moto_s3: S3Server, home: Path) -> None:
+    bucket = moto_s3.new_bucket()
+    bench.configure_s3("s3", moto_s3.url, bucket)
+    bench.finish(bench.queue.queue_upload("s3", [home]))
+    folders = {key for key in moto_s3.keys(bucket) if key.endswith("/")}
+    assert folders == {"home/.ssh/", "home/empty/", "home/frozen/", "home/frozen/below/", "home/shared/"}
+
+
+def test_it_is_sent_again_only_when_it_changed(bench: Workbench, instance: str, home: Path) -> None:
+    bench.finish(bench.queue.queue_upload(instance, [home]))
+    (home / "shared").chmod(0o750)
+    job = bench.finish(bench.queue.queue_upload(instance, [home], conflicts=Conflicts.SKIP_UNCHANGED))
+    assert [item.name for item in bench.items(job) if item.state is ItemState.DONE] == ["home/shared"]
+
+
+def test_what_is_there_stays_under_refuse(bench: Workbench, instance: str, home: Path, tmp_path: Path) -> None:
+    bench.finish(bench.queue.queue_upload(instance, [home]))
+    (home / "shared").chmod(0o750)
+    bench.finish(bench.queue.queue_upload(instance, [home], conflicts=Conflicts.REFUSE))
+    bench.finish(bench.queue.queue_download(instance, ["home/"], tmp_path / "back"))
+    assert modes(tmp_path / "back/home")["shared"] == "775"
+    (tmp_path / "back/home/shared").chmod(0o755)
+    bench.finish(bench.queue.queue_download(instance, ["home/"], tmp_path / "back", conflicts=Conflicts.REFUSE))
+    assert modes(tmp_path / "back/home")["shared"] == "755"
+
+
+def test_where_a_service_has_no_room_no_item_is_made(bench: Workbench, b2_server: B2Server, home: Path) -> None:
+    bucket, key = b2_server.new_bucket()
+    bench.configure(
+        "b2", type="backblaze", realm=b2_server.url, container=bucket, application_key_id=key.key_id,
+        application_key=key.key,
+    )  # fmt: skip
+    job = bench.finish(bench.queue.queue_upload("b2", [home]))
+    assert [item.name for item in bench.items(job) if item.kind is ItemKind.DIRECTORY] == ["home/empty"]
+    assert job.counts[ItemState.FAILED] == 0
+
+
+def test_a_folder_without_a_mode_gets_the_usual_one(bench: Workbench, moto_s3: S3Server, tmp_path: Path) -> None:
+    """A marker that another tool has made. A folder that was there before keeps its own."""
+    bucket = moto_s3.new_bucket()
+    bench.configure_s3("s3", moto_s3.url, bucket)
+    for key in ("x/", "x/file", "y/", "y/file", "z/", "z/file"):
+        moto_s3.put(bucket, key, b"")
+    moto_s3.admin.put_object(Bucket=bucket, Key="z/", Metadata={"mode": "0o700", "uid": "root"})
+    (tmp_path / "y").mkdir(0o700)
+    bench.finish(bench.queue.queue_download("s3", ["/"], tmp_path))
+    assert {name: modes(tmp_path)[name] for name in "xyz"} == {"x": "755", "y": "700", "z": "755"}
+
+
+def a_job(to: Path) -> Job:
+    order = Order(kind=JobKind.DOWNLOAD, sources=("x/",), to=str(to), restoring=Restoring(umask=0o022))
+    return Job(id=1, instance="i", place_id=1, order=order)
+
+
+def test_a_folder_is_closed_before_the_first_file_in_it_is_queued(tmp_path: Path) -> None:
+    listed = [RemoteFile(key="x/.ssh/", size_bytes=0), RemoteFile(key="x/.ssh/id", size_bytes=1)]
+    made = download_items(a_job(tmp_path), lambda key: iter(listed))
+    assert next(made).key == "x/.ssh/id"
+    assert modes(tmp_path / "x") == {".": "755", ".ssh": "700"}
+    (folder,) = made
+    assert (folder.key, folder.last, folder.replaces) == ("x/.ssh/", True, False)
+
+
+def test_folders_come_last_and_from_the_inside_out(tmp_path: Path) -> None:
+    keys = ["x/", "x/y/", "x/y/z/", "x/y/z/file", "x/file", "x/a/"]
+    made = download_items(a_job(tmp_path), lambda key: (RemoteFile(key=key, size_bytes=0) for key in keys))
+    assert [item.key for item in made] == ["x/y/z/file", "x/file", "x/y/z/", "x/a/", "x/y/", "x/"]
+
+
+def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(0o777)
+    (tmp_path / "elsewhere").chmod(0o757)
+    (tmp_path / "to/x").mkdir(parents=True)
+    (tmp_path / "to/x/y").symlink_to(tmp_path / "elsewhere")
+    (item,) = download_items(a_job(tmp_path / "to"), lambda key: iter([RemoteFile(key="x/y/", size_bytes=0)]))
+    assert item.last
+    assert modes(tmp_path)["elsewhere"] == "757"
+
+
+def test_setgid_of_a_shared_folder_is_inherited(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(0o2755)
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        Restoring().apply(fd, Attributes(mode=stat.S_IFDIR | 0o770), folder=True)
+    finally:
+        os.close(fd)
+    assert modes(folder) == {".": "2770"}
+
+
+def test_an_ordinary_user_fills_a_folder_that_is_shut_to_himself() -> None:
+    """A second restore into a tree with a folder of mode 0500."""
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        top.chmod(0o777)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                if os.geteuid() == 0:
+                    os.setgid(65534)
+                    os.setuid(65534)
+                (top / "x").mkdir()
+                (top / "x").chmod(0o500)
+                assert stored_folders.make_private(top / "x", top, 0o755) is True
+                (top / "x/file").write_bytes(b"1")
+                code = 0 if modes(top / "x")["."] == "700" else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert (top / "x/file").read_bytes() == b"1"
