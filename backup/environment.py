@@ -15,7 +15,8 @@ from backup.paths import Paths
 from providers import registry, settings
 from providers.errors import InvalidConfiguration
 from providers.network import Network
-from providers.settings import NetworkSettings, holds_password
+from providers.network_settings import NetworkSettings
+from providers.settings import holds_password
 
 _FILES: Final = frozenset(
     {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "AWS_CONFIG_FILE"}

@@ -19,8 +19,8 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from providers.errors import InvalidConfiguration
+from providers.network_settings import NetworkSettings
 from providers.os_errors import descriptors_exhausted
-from providers.settings import NetworkSettings
 
 CA_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 """Which name certificates for every service; the first that is set counts."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final
 
+from providers.network_settings import NetworkSettings
 from providers.secret import Secret
-from providers.settings import NetworkSettings, setting
+from providers.settings import setting
 
 _CLASSES: Final = {
     **dict.fromkeys(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
+from providers.network_settings import NetworkSettings
 from providers.secret import Secret
-from providers.settings import NetworkSettings, setting
+from providers.settings import setting
 
 
 class Settings(NetworkSettings, kw_only=True, frozen=True):
