@@ -18,7 +18,7 @@ from providers import registry
 from providers.context import ProviderContext
 from providers.errors import InvalidConfiguration, ProviderError, Transient
 from providers.network import Network, is_loopback
-from providers.settings import NetworkSettings
+from providers.network_settings import NetworkSettings
 from tests.servers.raw_http import RawServer, Said, reply
 
 NAME = "storage.test"
