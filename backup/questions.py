@@ -36,6 +36,7 @@ from providers.oauth import Grant, Method
 from providers.objects import Page, RemoteFile
 from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.secret import Secret
+from providers.upload import PendingUpload
 
 __all__ = ["LIMIT_S", "PROBE_LIMIT_S", "Questions", "QuestionsClient"]
 
@@ -255,6 +256,16 @@ class Questions:
                 return double_encoded.look(provider, token)
 
         return _in_time(_LOOK_LIMIT_S, cancel, answer)
+
+    def unfinished_uploads(self, instance: str, *, cancel: CancelToken | None = None) -> list[PendingUpload]:
+        """Every unfinished upload, ours and others'. Raises Unsupported where the service lists none."""
+        return self._ask(instance, cancel, lambda provider: provider.unfinished_uploads())
+
+    def discard_unfinished(self, instance: str, upload: PendingUpload, *, cancel: CancelToken | None = None) -> None:
+        self._ask(instance, cancel, lambda provider: provider.discard_unfinished(upload))
+
+    def pending_uploads(self, instance: str, key: str, *, cancel: CancelToken | None = None) -> list[PendingUpload]:
+        return self._ask(instance, cancel, lambda provider: provider.pending_uploads(key))
 
     def close(self) -> None:
         """Close the providers and authorisations that were opened."""

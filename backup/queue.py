@@ -22,7 +22,7 @@ from backup.build import BuildNotice
 from backup.credentials import opening
 from backup.download_targets import chosen_target
 from backup.findings import Findings
-from backup.journal import Journal, controls, items, jobs, views, work
+from backup.journal import Journal, checkpoints, controls, items, jobs, views, work
 from backup.journal.records import Event, Order, Planned
 from backup.live_feed import Feed, merge, with_live
 from backup.model import (
@@ -46,6 +46,7 @@ from providers.encryption import refuse_encryption
 from providers.errors import InvalidConfiguration, InvalidName, NotFound
 from providers.report import ErrorInfo
 from providers.secret import Secret
+from providers.upload import SavedUpload
 
 _LOG: Final = logging.getLogger(__name__)
 _ASK_S: Final = 1.0
@@ -212,6 +213,11 @@ class Queue:
         """What happened to an item, oldest first."""
         with self._journal.look() as db:
             return items.events(db, item_id)
+
+    def begun_uploads(self) -> list[tuple[int, str, SavedUpload]]:
+        """What uploads of ours have begun and still need: item, instance, and what was saved."""
+        with self._journal.look() as db:
+            return checkpoints.begun_uploads(db)
 
     def open_jobs(self, instance: str) -> int:
         """How many jobs of an instance are not finished."""

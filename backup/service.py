@@ -31,6 +31,7 @@ from backup.store_service import StoreService
 from providers.errors import Conflict
 from providers.report import ConnectionReport, ErrorInfo
 from providers.secret import Secret
+from providers.upload import SavedUpload
 
 
 class Service(StoreService):
@@ -260,6 +261,10 @@ class Service(StoreService):
         """Why nobody carries out what was recorded last: a worker that was stopped, or waits for room, or does not
         answer. It does so once it can."""
         return self._queue.trouble
+
+    def begun_uploads(self) -> list[tuple[int, str, SavedUpload]]:
+        """What uploads of ours have begun at their services and still need: item, instance, and what was saved."""
+        return self._queue.begun_uploads() if self.paths.journal_file.exists() else []
 
     def ensure_worker(self) -> bool:
         """Start the worker if there is work and none runs; True when one runs afterwards. Raises WorkerSilent."""

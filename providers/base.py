@@ -177,6 +177,17 @@ class BaseProvider(ABC):
         """Unfinished uploads of just this key, with which `open_upload` can go on. Empty where the service has none."""
         return []
 
+    def unfinished_uploads(self) -> list[PendingUpload]:
+        """Every unfinished upload of this instance, whoever began it, with what it holds. Raises Unsupported, saying
+        what becomes of them, where the service lists none."""
+        raise errors.Unsupported(
+            f"{self.name} lists no unfinished uploads", hint="Look at the service itself; many remove them in time."
+        )
+
+    def discard_unfinished(self, upload: PendingUpload) -> None:
+        """Remove one of `unfinished_uploads`; one that is gone already is no error. Raises ProviderError."""
+        raise errors.Unsupported(f"{self.name} lists no unfinished uploads")
+
     def containers(self) -> list[str]:
         """The containers that these credentials can see. Unsupported where the service has none to list."""
         raise errors.Unsupported(f"{self.name} lists no containers")

@@ -13,6 +13,7 @@ import click
 from backup.model import Conflicts, Links
 
 _AGO: Final = re.compile(r"(\d{1,9})([smhd])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_LIST_BYTES: Final = 2**20
 F = TypeVar("F", bound=Callable[..., Any])
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
@@ -36,6 +37,23 @@ class SizeType(click.ParamType[int]):
 SIZE: Final = SizeType()
 
 
+class AgeType(click.ParamType[float]):
+    """A span of time in seconds, typed with its unit: 90m, 36h, 7d."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = _AGO.fullmatch(value)
+        if not found:
+            self.fail(f"{value!r} is no span of time; write 90m, 36h or 7d", param, ctx)
+        return float(int(found[1]) * _SECONDS[found[2]])
+
+
+AGE: Final = AgeType()
+
+
 class SinceType(click.ParamType[float]):
     """A moment: so long ago (90m, 24h, 7d), or a time of this machine's clock (2026-11-27, 2026-11-27T08:00)."""
 
@@ -47,7 +65,7 @@ class SinceType(click.ParamType[float]):
         found = _AGO.fullmatch(value)
         try:
             if found:
-                return time.time() - int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+                return time.time() - int(found[1]) * _SECONDS[found[2]]
             return datetime.fromisoformat(value).timestamp()
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time; write 90m, 24h, 7d, 2026-11-27 or 2026-11-27T08:00", param, ctx)

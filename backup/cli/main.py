@@ -31,6 +31,7 @@ VERBS: Final[dict[str, str]] = {
     "download": "Fetch files and folders, verified before they appear.",
     "delete": "Delete stored files.",
     "transfers": "See, pause, resume, cancel and retry transfers.",
+    "unfinished": "List and remove what uploads that never ended have left at a provider.",
     "credentials": "Where credentials are kept: unlock, move, import, unattended jobs.",
     "test-cycle": "Prove a provider with a random file: up, down, compare, delete.",
     "new-provider": "Begin a new service: folder, README and test harness.",

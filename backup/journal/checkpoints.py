@@ -137,3 +137,13 @@ class DownloadCheckpoint(_Saved):
 
 def _part_size(saved: SavedDownload, index: int) -> int:
     return max(0, min(saved.part_size_bytes, saved.size_bytes - index * saved.part_size_bytes))
+
+
+def begun_uploads(db: Connection) -> list[tuple[int, str, SavedUpload]]:
+    """Of every upload that is not done and has begun something at its service: the item, its instance, and what was
+    saved. Failed ones are among them: they go on where they were when they are tried again."""
+    query = (
+        "SELECT items.id, items.instance, saved FROM checkpoints JOIN items ON items.id = item_id"
+        " WHERE job_kind = 'upload' AND state NOT IN ('done', 'skipped', 'cancelled') ORDER BY items.id"
+    )
+    return [(row["id"], row["instance"], unpack(row["saved"], SavedUpload)) for row in db.execute(query)]

@@ -24,6 +24,7 @@ from providers.aws_s3.reader import Conditions, ObjectRange
 from providers.aws_s3.replies import Reply, not_s3
 from providers.aws_s3.settings import Settings
 from providers.aws_s3.sizes import WITH_CHECKSUMS, part_size_of, size_of
+from providers.aws_s3.unfinished import held_bytes
 from providers.aws_s3.uploads import MultipartUpload, SingleUpload
 from providers.aws_s3.wire import Endpoint, Request, Wire
 from providers.base import BaseProvider, RangeReader
@@ -250,10 +251,24 @@ class S3Provider(BaseProvider):
         return MultipartUpload(self._wire, key, request, facts, token)
 
     def pending_uploads(self, key: str) -> list[PendingUpload]:
-        whole = objects.checked_key(self._prefix, key)
+        return [item for item in self._unfinished(objects.checked_key(self._prefix, key)) if item.key == key]
+
+    def unfinished_uploads(self) -> list[PendingUpload]:
+        return [
+            msgspec.structs.replace(item, size_bytes=held_bytes(self._wire, self._prefix + item.key, item.token))
+            for item in self._unfinished(self._prefix)
+        ]
+
+    def discard_unfinished(self, upload: PendingUpload) -> None:
+        query = {"uploadId": str(upload.token["upload_id"])}
+        with suppress(NotFound):
+            self._wire.ask(Request("AbortMultipartUpload", "DELETE", self._prefix + upload.key, query=query), Calls())
+
+    def _unfinished(self, below: str) -> list[PendingUpload]:
+        """Of all keys that begin with `below`, which itself begins with the prefix."""
         found: list[PendingUpload] = []
         trail = Trail()
-        query = {"uploads": "", "prefix": whole}
+        query = {"uploads": "", "prefix": below}
         while True:
             try:
                 root = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), Calls()).xml(
@@ -265,8 +280,10 @@ class S3Provider(BaseProvider):
                 return found
             uploads = list(root.iterfind("Upload"))
             for item in uploads:
-                if without_base(item.findtext("Key") or "", whole) == "":
-                    found.append(_pending(key, item.findtext("UploadId") or "", item.findtext("Initiated") or "", item))
+                whole = item.findtext("Key") or ""
+                without_base(whole, below)
+                key = without_base(whole, self._prefix)
+                found.append(_pending(key, item.findtext("UploadId") or "", item.findtext("Initiated") or "", item))
             marker, upload_marker = root.findtext("NextKeyMarker"), root.findtext("NextUploadIdMarker")
             if root.findtext("IsTruncated") != "true" or not marker:
                 return found

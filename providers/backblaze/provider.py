@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, ClassVar, Final, cast
 from urllib.parse import urlsplit
+
+import msgspec
 
 from providers.addresses import normal_address
 from providers.aged_facts import AgedFact
@@ -15,7 +17,7 @@ from providers.backblaze.account import REALM, Account
 from providers.backblaze.learning import Learner
 from providers.backblaze.reader import FileRange
 from providers.backblaze.settings import Settings
-from providers.backblaze.uploads import LargeUpload, SmallUpload
+from providers.backblaze.uploads import LargeUpload, SmallUpload, held_bytes
 from providers.base import BaseProvider, RangeReader
 from providers.capabilities import Capabilities, Deletion
 from providers.connection import checked_endpoint
@@ -186,22 +188,36 @@ class BackblazeProvider(BaseProvider):
         return LargeUpload(self._account, name, request, self._prefix, token, enforced=bool(self._known()))
 
     def pending_uploads(self, key: str) -> list[PendingUpload]:
-        name = files.checked_name(self._prefix, key)
+        return [item for item in self._unfinished(files.checked_name(self._prefix, key)) if item.key == key]
+
+    def unfinished_uploads(self) -> list[PendingUpload]:
+        return [
+            msgspec.structs.replace(item, size_bytes=held_bytes(self._account, item.token))
+            for item in self._unfinished(self._prefix)
+        ]
+
+    def discard_unfinished(self, upload: PendingUpload) -> None:
+        with suppress(NotFound), self._account.session() as session:
+            session.cancel_large_file(str(upload.token["file_id"]))
+
+    def _unfinished(self, below: str) -> list[PendingUpload]:
+        """Of all names that begin with `below`, which itself begins with the prefix."""
         found: list[PendingUpload] = []
         start: str | None = None
         trail = Trail()
         while True:
             with self._account.session() as session:
-                answer = session.list_unfinished_large_files(self._account.bucket_id, start, 100, name)
+                answer = session.list_unfinished_large_files(self._account.bucket_id, start, 100, below or None)
             for item in answer["files"]:
-                if without_base(str(item["fileName"]), name) == "":
-                    started_at = float(item.get("uploadTimestamp") or 0) / 1000
-                    session_id = str((item.get("fileInfo") or {}).get(files.SESSION, ""))
-                    found.append(
-                        PendingUpload(
-                            key=key, token={"file_id": item["fileId"]}, started_at=started_at, session_id=session_id
-                        )
+                without_base(str(item["fileName"]), below)
+                found.append(
+                    PendingUpload(
+                        key=without_base(str(item["fileName"]), self._prefix),
+                        token={"file_id": item["fileId"]},
+                        started_at=float(item.get("uploadTimestamp") or 0) / 1000,
+                        session_id=str((item.get("fileInfo") or {}).get(files.SESSION, "")),
                     )
+                )
             start = answer.get("nextFileId")
             if start is None:
                 return found

@@ -23,6 +23,22 @@ def same_sha1(answer: Mapping[str, Any], digests: Mapping[str, str], what: str) 
     agree({"sha1": str(answer.get("contentSha1"))}, digests, what)
 
 
+def held_bytes(account: Account, token: Mapping[str, Any]) -> int | None:
+    """What an unfinished large file holds; None when it is gone meanwhile."""
+    held, start, trail = 0, 1, Trail()
+    while True:
+        try:
+            with account.session() as session:
+                answer = session.list_parts(str(token["file_id"]), start, _PARTS_A_PAGE)
+        except NotFound:
+            return None
+        held += sum(int(item["contentLength"]) for item in answer["parts"])
+        start = answer.get("nextPartNumber") or 0
+        if not start:
+            return held
+        trail = trail.step(str(start), brought=bool(answer["parts"]))
+
+
 class SmallUpload(OneRequestUpload):
     """b2_upload_file with the SHA-1 in front, which the service compares with what arrives."""
 

@@ -23,13 +23,13 @@ from providers.dropbox.replies import failure
 from providers.dropbox.settings import Settings
 from providers.dropbox.uploads import SessionUpload, SingleUpload
 from providers.dropbox.wire import API, Request, Wire
-from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError
+from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
 from providers.listing import Trail
 from providers.network import Network
 from providers.oauth import wrong_account
 from providers.objects import Page, RemoteFile, not_empty
 from providers.settings import ProviderSettings
-from providers.upload import UploadRequest, UploadSession
+from providers.upload import PendingUpload, UploadRequest, UploadSession
 
 _MIB: Final = 1 << 20
 _SINGLE_BYTES: Final = 4 * _MIB
@@ -204,6 +204,12 @@ class DropboxProvider(BaseProvider):
             return SessionUpload(self._wire, path, request, None)
 
         return self._folders.claim(key, parts, make)
+
+    def unfinished_uploads(self) -> list[PendingUpload]:
+        raise Unsupported(
+            "Dropbox lists no unfinished uploads: it removes them by itself after seven days",
+            hint="There is nothing to do.",
+        )
 
     def remove(self, key: str) -> None:
         """Two requests: `files/delete_v2` alone would also take a folder with all that is in it, or another

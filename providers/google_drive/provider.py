@@ -23,6 +23,7 @@ from providers.errors import (
     NotFound,
     PermissionDenied,
     ProviderError,
+    Unsupported,
 )
 from providers.google_drive import objects
 from providers.google_drive.credentials import Tokens
@@ -35,7 +36,7 @@ from providers.google_drive.wire import API_URL, Request, Wire
 from providers.network import Network
 from providers.objects import Page, RemoteFile, not_empty
 from providers.settings import ProviderSettings
-from providers.upload import UploadRequest, UploadSession
+from providers.upload import PendingUpload, UploadRequest, UploadSession
 
 _LOG: Final = logging.getLogger(__name__)
 _SINGLE_BYTES: Final = 4 << 20
@@ -257,6 +258,12 @@ class GoogleDriveProvider(BaseProvider):
             raise InvalidName(f"'{key}': a name that ends in an id means a file that is there, and it is not")
         folder_id = self._folders.ensure(folder, self._container)
         return Target(folder_id, name, self._drive.new_id(), is_new=True)
+
+    def unfinished_uploads(self) -> list[PendingUpload]:
+        raise Unsupported(
+            "Google Drive lists no unfinished uploads: it removes them by itself after a week",
+            hint="There is nothing to do.",
+        )
 
     def remove(self, key: str) -> None:
         if key.endswith("/"):

@@ -64,6 +64,12 @@ def begun(name: bytes, key: str) -> Begun | None:
     return Begun(int(found[2], 16) / 1000, found[3].decode(), int(found[4] or b"0", 16))
 
 
+def begun_at(name: bytes) -> float | None:
+    """When an unfinished upload of any key was begun, in seconds since the epoch; None for any other file."""
+    found = _OURS.fullmatch(name)
+    return int(found[2], 16) / 1000 if found and name.endswith(b".partial") else None
+
+
 class Folder:
     """The root of a local instance. Holds no descriptor between calls; usable from several threads.
 

@@ -27,6 +27,7 @@ from providers.local.folder import Folder, open_file
 from providers.local.listing import Listing, remote_file
 from providers.local.session import CHUNK_BYTES, LocalDirectory, LocalUpload, unfinished
 from providers.local.settings import Settings
+from providers.local.unfinished import all_unfinished, discard
 from providers.objects import Page, RemoteFile
 from providers.os_errors import from_os_error
 from providers.settings import ProviderSettings
@@ -130,6 +131,12 @@ class LocalProvider(BaseProvider):
 
     def pending_uploads(self, key: str) -> list[PendingUpload]:
         return unfinished(self._folder, key)
+
+    def unfinished_uploads(self) -> list[PendingUpload]:
+        return all_unfinished(self._folder)
+
+    def discard_unfinished(self, upload: PendingUpload) -> None:
+        discard(self._folder, upload)
 
     def create_container(self, name: str) -> None:
         path = _absolute(name)

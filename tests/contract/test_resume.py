@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
 from providers.cancel import CancelToken
-from providers.errors import Cancelled, NotFound, Transient
+from providers.errors import Cancelled, NotFound, Transient, Unsupported
 from providers.intent import abandon
 from tests.contract.harness import needs, only, resumes
 from tests.contract.harnesses import HARNESSES
@@ -278,3 +280,26 @@ def test_a_session_that_another_machine_has_begun_is_neither_adopted_nor_removed
     assert result.resumed_bytes == 2 * part
     if harness.limits.lists_unfinished:
         assert root.leftovers() == []
+
+
+def test_what_never_ended_is_listed_with_age_and_size_and_removed_on_request(harness, root):
+    part = harness.limits.part_bytes
+    path = source(root.tmp, content(PARTS * part))
+    memory = Memory()
+    break_off(root, path, memory, 2 * part)
+    provider = root.connect()
+    if not harness.limits.lists_unfinished:
+        with pytest.raises(Unsupported, match="lists no unfinished uploads"):
+            provider.unfinished_uploads()
+        return
+    root.plant({"other": b"1"})
+    (found,) = provider.unfinished_uploads()
+    assert memory.token is not None
+    assert 0 < found.started_at < time.time() + 3600  # moto always says 2010
+    assert found.size_bytes is not None
+    assert found.size_bytes >= sum(receipt.size_bytes for receipt in memory.receipts)
+    provider.discard_unfinished(found)
+    assert provider.unfinished_uploads() == []
+    assert root.leftovers() == []
+    provider.discard_unfinished(found)  # gone already
+    assert root.stored() == {"other": b"1"}

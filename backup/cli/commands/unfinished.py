@@ -1,0 +1,200 @@
+"""`unfinished`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+
+import click
+import msgspec
+
+from backup.cli import diagnostics
+from backup.cli.arguments import AGE
+from backup.cli.diagnostics import ExitCode, doing
+from backup.cli.output import Output
+from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
+from backup.text import clock, count, size, when
+from providers.errors import Cancelled, ProviderError
+from providers.report import ErrorInfo
+from providers.upload import PendingUpload
+
+_DAY_S = 86400
+
+
+class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
+    """An unfinished upload at a service, and what we know of it."""
+
+    upload: PendingUpload
+    age_s: float | None
+    """None where the service does not tell when it was begun: such a one is never old enough."""
+    needed_by: int | None
+    """The item of ours that goes on with it."""
+
+
+@click.group("unfinished")
+def command() -> None:
+    """What uploads that never ended have left at a provider, ours and others'. It may cost money, and no listing
+    shows it."""
+
+
+@command.command("list")
+@provider_option
+@json_option
+@pass_session
+def list_unfinished(session: Session, output: Output, provider: str | None) -> None:
+    """List them with age and size, the oldest first ('-': the service does not tell).
+
+    \b
+    JSON: {"provider", "unfinished": [{"key", "started_at", "age_s", "size_bytes", "needed_by"}]}
+    (needed_by: the number of the transfer of ours that goes on with it)
+    """
+    name = session.default_provider(output, provider)
+    with contextlib.closing(session.questions), doing(f"list what is unfinished at {name}"):
+        found = _found(session, name)
+    _show(output, found)
+    if not found:
+        output.line("nothing is unfinished")
+    output.document({"provider": name, "unfinished": [_plain(one) for one in found]})
+
+
+@command.command("remove")
+@click.argument("keys", metavar="[KEY...]", nargs=-1)
+@provider_option
+@click.option("--older-than", type=AGE, metavar="AGE", help="Only those that were begun so long ago: 36h, 7d.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@json_option
+@pass_session
+def remove_unfinished(
+    session: Session, output: Output, keys: tuple[str, ...], provider: str | None, older_than: float | None, yes: bool
+) -> int:
+    """Remove those of the KEYs, or all that are older than AGE, or both; asks first. What a transfer of ours goes on
+    with is never removed: cancel that transfer instead.
+
+    \b
+    JSON: {"provider", "removed": [...], "kept": [...], "failed": [{"key", "error", ...}]}   (entries as in list)
+    """
+    if not keys and older_than is None:
+        raise click.UsageError("say which: KEY..., --older-than AGE, or both")
+    if not yes and not stdin_is_terminal():
+        raise click.UsageError("nobody can be asked here: say --yes to remove without asking")
+    name = session.default_provider(output, provider)
+    with contextlib.closing(session.questions), doing(f"remove what is unfinished at {name}"):
+        chosen = [one for one in _found(session, name) if _is_chosen(one, keys, older_than)]
+        kept = [one for one in chosen if one.needed_by is not None]
+        going = [one for one in chosen if one.needed_by is None]
+        _show(output, going)
+        for one in kept:
+            diagnostics.note(f"kept: transfer {one.needed_by} goes on with {_named(one)}")
+        if not going:
+            output.line("nothing to remove")
+        elif not yes and not click.confirm(
+            f"Remove {count(len(going), 'unfinished upload')}? Whoever is still at work on one begins again.", err=True
+        ):
+            raise Cancelled("nothing was removed", hint="Answer y to remove.")
+        removed, failed = _remove(session, name, going)
+    if going:
+        output.line(f"removed {count(len(removed), 'unfinished upload')}")
+    output.document(
+        {
+            "provider": name,
+            "removed": [_plain(one) for one in removed],
+            "kept": [_plain(one) for one in kept],
+            "failed": [_plain(one) | {"error": msgspec.to_builtins(error)} for one, error in failed],
+        }
+    )
+    for one, error in failed:
+        diagnostics.explain(f"not removed: {one.upload.key}", error)
+    return diagnostics.combined(error.kind for _, error in failed) if failed else ExitCode.OK
+
+
+def _found(session: Session, name: str) -> list[Unfinished]:
+    uploads = session.questions.unfinished_uploads(name)
+    needed = _needed(session, name)
+    now = time.time()
+    return sorted(
+        (
+            Unfinished(
+                upload=one,
+                age_s=max(0.0, now - one.started_at) if one.started_at > 0 else None,
+                needed_by=needed.get(_identity(one)),
+            )
+            for one in uploads
+        ),
+        key=lambda one: -(one.age_s or 0.0),
+    )
+
+
+def _needed(session: Session, name: str) -> dict[str, int]:
+    """By identity, the items of ours that go on with an upload. What was begun and whose name was lost with an answer
+    may be any upload of that key."""
+    needed: dict[str, int] = {}
+    for item_id, instance, saved in session.service.begun_uploads():
+        if saved.token is not None:
+            needed[_token(saved.token)] = item_id
+        elif instance == name:
+            for one in session.questions.pending_uploads(name, saved.request.key):
+                needed[_identity(one)] = item_id
+    return needed
+
+
+def _identity(upload: PendingUpload) -> str:
+    return _token(upload.token)
+
+
+def _token(token: dict[str, object]) -> str:
+    """What names it at the service, without what we note beside it."""
+    names = {key: token[key] for key in ("upload_id", "file_id", "temp") if key in token}
+    return json.dumps(names or token, sort_keys=True)
+
+
+def _is_chosen(one: Unfinished, keys: tuple[str, ...], older_than: float | None) -> bool:
+    if keys and one.upload.key not in keys:
+        return False
+    return older_than is None or (one.age_s is not None and one.age_s > older_than)
+
+
+def _remove(
+    session: Session, name: str, going: list[Unfinished]
+) -> tuple[list[Unfinished], list[tuple[Unfinished, ErrorInfo]]]:
+    removed: list[Unfinished] = []
+    failed: list[tuple[Unfinished, ErrorInfo]] = []
+    for one in going:
+        try:
+            if _identity(one.upload) not in _needed(session, name):  # a transfer may have taken it up meanwhile
+                session.questions.discard_unfinished(name, one.upload)
+                removed.append(one)
+        except ProviderError as error:
+            failed.append((one, ErrorInfo.of(error)))
+    return removed, failed
+
+
+def _show(output: Output, found: list[Unfinished]) -> None:
+    if found:
+        output.table(["AGE", "BEGUN", "SIZE", "TRANSFER", "NAME"], [_row(one) for one in found])
+
+
+def _row(one: Unfinished) -> list[str]:
+    held = "-" if one.upload.size_bytes is None else size(one.upload.size_bytes)
+    begun = when(one.upload.started_at) if one.age_s is not None else "-"
+    return [_age(one.age_s), begun, held, str(one.needed_by or "-"), one.upload.key]
+
+
+def _age(age_s: float | None) -> str:
+    if age_s is None:
+        return "-"
+    return f"{age_s / _DAY_S:.0f} d" if age_s >= 2 * _DAY_S else clock(age_s)
+
+
+def _named(one: Unfinished) -> str:
+    return f"'{one.upload.key}', begun {when(one.upload.started_at)}"
+
+
+def _plain(one: Unfinished) -> dict[str, object]:
+    return {
+        "key": one.upload.key,
+        "started_at": one.upload.started_at,
+        "age_s": one.age_s,
+        "size_bytes": one.upload.size_bytes,
+        "needed_by": one.needed_by,
+    }

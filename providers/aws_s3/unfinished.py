@@ -1,0 +1,32 @@
+"""What an unfinished multipart upload holds, whoever began it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from providers.aws_s3.objects import number
+from providers.aws_s3.wire import Request, Wire
+from providers.connection import Calls
+from providers.errors import NotFound
+from providers.listing import Trail
+
+
+def held_bytes(wire: Wire, key: str, token: Mapping[str, object]) -> int | None:
+    """What an unfinished upload holds; None when it is gone meanwhile, or the service tells no sizes."""
+    held, marker, trail = 0, "", Trail()
+    while True:
+        query = {"uploadId": str(token["upload_id"]), "max-parts": "1000"}
+        if marker:
+            query["part-number-marker"] = marker
+        try:
+            root = wire.ask(Request("ListParts", "GET", key, query=query), Calls()).xml("ListPartsResult")
+        except NotFound:
+            return None
+        sizes = [number(item.findtext("Size"), -1) for item in root.iterfind("Part")]
+        if min(sizes, default=0) < 0:
+            return None
+        held += sum(sizes)
+        marker = root.findtext("NextPartNumberMarker") or ""
+        if root.findtext("IsTruncated") != "true" or not marker:
+            return held
+        trail = trail.step(marker, brought=bool(sizes))

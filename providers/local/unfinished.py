@@ -1,0 +1,57 @@
+"""All unfinished uploads in a folder, whichever keys they are of: the names of their files tell no key."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import closing, suppress
+
+from providers.beneath import Way
+from providers.errors import NotFound
+from providers.local.folder import Folder, begun_at, encoded
+from providers.upload import PendingUpload
+
+
+def all_unfinished(folder: Folder) -> list[PendingUpload]:
+    """Their `key` is the path of the file that holds what was sent so far."""
+    if folder.is_yet_to_be_made:
+        return []
+    with folder.opened() as root:
+        start = os.dup(root)
+    with closing(Way(start)) as way:
+        return list(_below(folder, way))
+
+
+def _below(folder: Folder, way: Way) -> Iterator[PendingUpload]:
+    pending: list[tuple[bytes, ...]] = [()]
+    while pending:
+        at = pending.pop()
+        shown = os.fsdecode(b"/".join(at))
+        with suppress(FileNotFoundError), folder.translated(shown):
+            way.go(at)
+            with os.scandir(way.here()) as entries:
+                names = [os.fsencode(entry.name) for entry in entries]
+            for name in names:
+                facts = os.stat(name, dir_fd=way.here(), follow_symlinks=False)
+                if stat.S_ISDIR(facts.st_mode):
+                    pending.append((*at, name))
+                elif (started_at := begun_at(name)) is not None and stat.S_ISREG(facts.st_mode):
+                    yield PendingUpload(
+                        key=os.fsdecode(b"/".join((*at, name))),
+                        token={"temp": name.decode("ascii")},
+                        started_at=started_at,
+                        size_bytes=facts.st_size,
+                    )
+
+
+def discard(folder: Folder, upload: PendingUpload) -> None:
+    """Remove one. Anything else of that name is left alone."""
+    parent, _, name = upload.key.rpartition("/")
+    if begun_at(encoded(name)) is None:
+        return
+    beside = f"{parent}/x" if parent else "x"
+    with suppress(NotFound), folder.parent(beside) as (at, _):
+        with suppress(FileNotFoundError):  # the list of its parts, which not every one has
+            os.unlink(encoded(name.removesuffix(".partial") + ".ledger"), dir_fd=at)
+        os.unlink(encoded(name), dir_fd=at)

@@ -1,0 +1,143 @@
+"""`unfinished`: what uploads that never ended have left, and how it goes away."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup.cli.diagnostics import ExitCode
+from backup.journal import Journal, jobs
+from backup.journal.checkpoints import UploadCheckpoint
+from backup.journal.records import NewItem, Order, Place
+from backup.model import ItemState, JobKind
+from backup.paths import Paths
+from backup.queue import Queue
+from providers.local.folder import temporary_name
+from providers.upload import SavedUpload, SourceIdentity, UploadRequest
+from tests.cli.conftest import Cli, s3_instance, write_config
+from tests.servers.s3_server import S3Server
+
+DAY_S = 86400.0
+
+
+@pytest.fixture(autouse=True)
+def _worker_stopped(paths: Paths) -> Iterator[None]:
+    yield
+    if paths.journal_file.exists():
+        queue = Queue(paths)
+        assert queue.stop_worker()
+        queue.close()
+
+
+def leave(paths: Paths, key: str, age_s: float, data: bytes = b"123") -> str:
+    """What an upload of `key` to local storage leaves when it is killed; its path in the storage."""
+    name = temporary_name(key.rpartition("/")[2], time.time() - age_s, "", 0)
+    path = paths.local_storage / key.rpartition("/")[0] / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return str(path.relative_to(paths.local_storage))
+
+
+def needed(paths: Paths, name: str) -> None:
+    """An open item of ours goes on with it."""
+    request = UploadRequest(key="d/mine", size_bytes=10, part_size_bytes=10)
+    saved = SavedUpload(
+        source=SourceIdentity(size_bytes=10, mtime_ns=1, inode=1),
+        request=request,
+        intended_at=1.0,
+        token={"temp": name},
+    )
+    paths.state_dir.mkdir(parents=True, exist_ok=True)
+    with Journal(paths.journal_file) as journal:
+        with journal.transaction() as tx:
+            place = Place(instance="local", type="local", container=str(paths.local_storage), settings="{}")
+            order = Order(kind=JobKind.UPLOAD, sources=("/d/mine",))
+            job = jobs.job(tx, jobs.add_job(tx, order, place, title="d", destination="", now=1.0))
+            jobs.add_items(tx, job, [NewItem(name="mine", key="d/mine", state=ItemState.PAUSED)], now=1.0)
+            item = jobs.item_of_name(tx, job.id, "mine")
+            jobs.scan_ended(tx, job.id)
+        assert item is not None
+        UploadCheckpoint(journal, item[0]).save(saved)
+
+
+def test_they_are_listed_with_age_and_size_the_oldest_first(cli: Cli, paths: Paths):
+    new, old = leave(paths, "a", 60), leave(paths, "d/b", 9 * DAY_S, b"12345")
+    (paths.local_storage / "whole").write_bytes(b"1")
+    listed = cli("unfinished", "list", "--json").json()["unfinished"]
+    assert [(one["key"], one["size_bytes"], one["needed_by"]) for one in listed] == [(old, 5, None), (new, 3, None)]
+    assert abs(listed[0]["age_s"] - 9 * DAY_S) < 60
+    shown = cli("unfinished", "list").out.splitlines()
+    assert shown[1].split()[:2] == ["9", "d"]
+    assert "5 B" in shown[1]
+
+
+def test_only_what_is_old_enough_or_named_is_removed(cli: Cli, paths: Paths):
+    new, old = leave(paths, "a", 60), leave(paths, "d/b", 9 * DAY_S)
+    assert cli("unfinished", "remove", "--yes").code == ExitCode.USAGE
+    assert cli("unfinished", "remove", "--older-than", "7d").code == ExitCode.USAGE  # nobody can be asked
+    assert cli("unfinished", "remove", "--older-than", "soon", "--yes").code == ExitCode.USAGE
+    assert cli("unfinished", "remove", new, "--older-than", "7d", "--yes").out == "nothing to remove\n"
+    done = cli("unfinished", "remove", "--older-than", "7d", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert [one["key"] for one in done.json()["removed"]] == [old]
+    assert not (paths.local_storage / old).exists()
+    assert cli("unfinished", "remove", new, "--yes").code == 0
+    assert "nothing is unfinished" in cli("unfinished", "list").out
+
+
+def test_one_of_unknown_age_is_never_old_enough(cli: Cli, paths: Paths):
+    left = leave(paths, "a", time.time())
+    (found,) = cli("unfinished", "list", "--json").json()["unfinished"]
+    assert (found["key"], found["age_s"]) == (left, None)
+    assert cli("unfinished", "remove", "--older-than", "1d", "--yes").out == "nothing to remove\n"
+    assert (paths.local_storage / left).exists()
+
+
+def test_it_asks_first(cli: Cli, paths: Paths, monkeypatch: pytest.MonkeyPatch):
+    left = leave(paths, "a", 60)
+    monkeypatch.setattr("backup.cli.commands.unfinished.stdin_is_terminal", lambda: True)
+    assert cli("unfinished", "remove", left, stdin="n\n").code == ExitCode.CANCELLED
+    assert (paths.local_storage / left).exists()
+    assert cli("unfinished", "remove", left, stdin="y\n").code == 0
+    assert not (paths.local_storage / left).exists()
+
+
+def test_what_a_transfer_of_ours_goes_on_with_is_kept(cli: Cli, paths: Paths):
+    mine, other = leave(paths, "d/mine", 9 * DAY_S), leave(paths, "d/other", 9 * DAY_S)
+    needed(paths, os.path.basename(mine))
+    done = cli("unfinished", "remove", "--older-than", "1d", mine, other, "--yes", "--json")
+    assert done.code == 0, done.err
+    assert [one["key"] for one in done.json()["kept"]] == [mine]
+    assert [one["key"] for one in done.json()["removed"]] == [other]
+    assert "kept: transfer 1 goes on with" in done.err
+    assert (paths.local_storage / mine).exists()
+
+
+def test_other_files_cannot_be_named(cli: Cli, paths: Paths, tmp_path: Path):
+    paths.local_storage.mkdir(parents=True)
+    (paths.local_storage / "whole").write_bytes(b"1")
+    (paths.local_storage / "link").symlink_to(tmp_path)
+    assert cli("unfinished", "remove", "whole", "--yes").out == "nothing to remove\n"
+    assert (paths.local_storage / "whole").exists()
+
+
+def test_uploads_of_others_at_s3_are_listed_and_removed(
+    cli: Cli, paths: Paths, rclone_s3: S3Server, aws_credentials: None
+):
+    bucket = rclone_s3.new_bucket()
+    begun = rclone_s3.admin.create_multipart_upload(Bucket=bucket, Key="p/theirs")
+    rclone_s3.admin.upload_part(
+        Bucket=bucket, Key="p/theirs", UploadId=begun["UploadId"], PartNumber=1, Body=b"x" * 100
+    )
+    rclone_s3.admin.create_multipart_upload(Bucket=bucket, Key="elsewhere")
+    write_config(paths, s3=s3_instance(rclone_s3, bucket, prefix="p"))
+    (found,) = cli("unfinished", "list", "--json").json()["unfinished"]
+    assert (found["key"], found["size_bytes"]) == ("theirs", 100)
+    assert cli("unfinished", "remove", "theirs", "--yes").code == 0
+    assert cli("unfinished", "list", "--json").json()["unfinished"] == []
+    left = rclone_s3.admin.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert [one["Key"] for one in left] == ["elsewhere"]
