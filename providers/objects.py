@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
 
@@ -51,7 +51,7 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """A size that nothing has is refused (Integrity); a time that no calendar has is left out."""
-        if self.size_bytes.__class__ is not int or not 0 <= self.size_bytes <= MAX_SIZE_BYTES:
+        if not is_size(self.size_bytes):
             raise no_size(self.key, self.size_bytes)
         for name in ("modified_at", "stored_at"):
             if not _is_time(getattr(self, name)):
@@ -69,6 +69,11 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
             "id": self.id,
             "checksums": dict(self.checksums),
         }
+
+
+def is_size(told: object) -> TypeGuard[int]:
+    """Whether it is a number of bytes that something can have."""
+    return isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= MAX_SIZE_BYTES
 
 
 def _is_time(seconds: float | None) -> bool:

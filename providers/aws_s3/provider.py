@@ -14,6 +14,7 @@ from providers.addresses import aws_partition, normal_address
 from providers.aged_facts import AgedFact
 from providers.aws_s3 import etags, objects
 from providers.aws_s3.addresses import aws_url, normal_prefix
+from providers.aws_s3.buckets import bucket_names
 from providers.aws_s3.credentials import KeySource
 from providers.aws_s3.deleting import BATCH, fits_xml, remove_batch
 from providers.aws_s3.facts import NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
@@ -338,8 +339,7 @@ class S3Provider(BaseProvider):
     # Buckets and checks
 
     def containers(self) -> list[str]:
-        root = self._wire.ask(Request("ListBuckets", "GET", bucket=""), Calls()).xml("ListAllMyBucketsResult")
-        return [item.findtext("Name") or "" for item in root.iterfind("Buckets/Bucket")]
+        return bucket_names(self._wire)
 
     def create_container(self, name: str) -> None:
         region = self._wire.endpoint.region

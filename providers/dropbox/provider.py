@@ -27,7 +27,7 @@ from providers.errors import Conflict, Integrity, InvalidName, NotFound, Provide
 from providers.listing import Trail
 from providers.network import Network
 from providers.oauth import wrong_account
-from providers.objects import Page, RemoteFile, not_empty
+from providers.objects import Page, RemoteFile, is_size, not_empty
 from providers.settings import ProviderSettings
 from providers.upload import PendingUpload, UploadRequest, UploadSession
 
@@ -301,7 +301,7 @@ class DropboxProvider(BaseProvider):
         used, allocation = told.get("used"), told.get("allocation")
         allocated = allocation.get("allocated") if isinstance(allocation, dict) else None
         room = ""
-        if isinstance(used, int) and isinstance(allocated, int):
+        if is_size(used) and is_size(allocated):
             room = f", {max(0, allocated - used) / 1e9:,.1f} of {allocated / 1e9:,.1f} GB free"
         return f"folder {self._folders.root or '/'}{room}"
 

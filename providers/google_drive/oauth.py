@@ -7,14 +7,11 @@ for TV and Limited-Input Device Applications".
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import select
-import shlex
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -24,6 +21,7 @@ from providers.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Unsupported
 from providers.google_drive import replies
 from providers.google_drive.credentials import SCOPE_PREFIX
+from providers.google_drive.loopback import request_target, respond, tunnel
 from providers.google_drive.settings import Settings
 from providers.google_drive.wire import API_URL, Request, Wire
 from providers.http_errors import json_object, seconds_from_json
@@ -38,8 +36,6 @@ _OAUTH_URL: Final = "https://oauth2.googleapis.com"
 _DEAD_END: Final = "http://127.0.0.1:1/"
 """Where nothing listens and nothing may: browsers do not even try, and show the whole address."""
 _ANSWERS: Final = frozenset(range(400, 500)) - {408, 429}
-_REQUEST_S: Final = 2.0
-_LONGEST_REQUEST: Final = 16 * 1024
 _DAY_S: Final = 86_400
 _SLOWER_S: Final = 5.0
 _LONGEST_INTERVAL_S: Final = 60.0
@@ -278,9 +274,9 @@ class LoopbackFlow(AddressFlow):
         while select.select([listener], [], [], 0)[0]:
             connection, _ = listener.accept()
             with connection:
-                target = _request_target(connection)
+                target = request_target(connection)
                 ours = f"state={self._state}" in target
-                _respond(connection, ours=ours)
+                respond(connection, ours=ours)
             if ours:
                 self._stop_listening()
                 return self.finish(f"{self._redirect.rstrip('/')}{target}")
@@ -294,40 +290,6 @@ class LoopbackFlow(AddressFlow):
     def close(self) -> None:
         self._stop_listening()
         super().close()
-
-
-def tunnel(port: int, environment: Mapping[str, str]) -> str:
-    """The command that leads `port` of the machine with the browser to this one, as far as this one knows its name."""
-    told = environment.get("SSH_CONNECTION", "").split()
-    host, ssh_port = (told[2], told[3]) if len(told) == 4 else (socket.gethostname(), "22")
-    way = "" if ssh_port == "22" else f"-p {shlex.quote(ssh_port)} "
-    return f"ssh -N -L {port}:127.0.0.1:{port} {way}{shlex.quote(f'{getpass.getuser()}@{host}')}"
-
-
-def _request_target(connection: socket.socket) -> str:
-    """The path of a GET request; '' for anything else. Never waits long for a client that says nothing."""
-    connection.settimeout(_REQUEST_S)
-    head = b""
-    with suppress(OSError):
-        while b"\r\n\r\n" not in head and len(head) < _LONGEST_REQUEST:
-            data = connection.recv(4096)
-            if not data:
-                break
-            head += data
-    words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
-    return words[1] if len(words) == 3 and words[0] == "GET" else ""
-
-
-def _respond(connection: socket.socket, *, ours: bool) -> None:
-    text = "The answer has arrived. Go back to the backup console." if ours else "Nothing is expected here."
-    body = f"<!doctype html><meta charset=utf-8><title>HOMESERVER Backup</title><p>{text}</p>".encode()
-    status = "200 OK" if ours else "404 Not Found"
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
-        "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nConnection: close\r\n\r\n"
-    )
-    with suppress(OSError):
-        connection.sendall(head.encode() + body)
 
 
 class DeviceFlow(AuthorizationFlow):

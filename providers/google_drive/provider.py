@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -389,4 +390,4 @@ def _account(about: Mapping[str, Any]) -> str:
 
 
 def _gb(size: object) -> str:
-    return f"{int(str(size)) / 1e9:.1f} GB" if str(size).isdecimal() else "?"
+    return f"{int(size) / 1e9:.1f} GB" if isinstance(size, str) and re.fullmatch("[0-9]{1,19}", size) else "?"

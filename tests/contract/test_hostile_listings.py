@@ -267,3 +267,25 @@ def test_in_b2_unfinished_files_of_others_are_left_alone(harness, root):
     provider.learn()
     cancelled = b2_requests.call("b2_cancel_large_file")
     assert root.wired.count(cancelled) == 0
+
+
+@only(HARNESSES, lambda harness: harness.service in ("dropbox", "google_drive"))
+@pytest.mark.parametrize(
+    "figure", ["-5", "1e999", "NaN", "true", str(10**400), str(10**4200)], ids=lambda text: text[:6]
+)
+def test_the_room_that_an_account_has_may_be_anything(harness, root, figure):
+    """It is only shown; nothing breaks over it."""
+    quoted = harness.service == "google_drive"
+
+    def respell(data):
+        return re.sub(rb'"(used|allocated|usage|limit)": ?"?\d+"?', lambda name: b'"%b": %b' % (name[1], told), data)
+
+    told = json.dumps(figure).encode() if quoted else figure.encode()
+    root.wired.fault(
+        hostile.odd(hostile.body(respell)),
+        times=None,
+        when=lambda request: "about" in request.path or "space" in request.path,
+    )
+    provider = root.connect(max_retries=0)
+    assert provider.check_authentication()
+    assert provider.check_container()

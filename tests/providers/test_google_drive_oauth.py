@@ -13,7 +13,7 @@ import pytest
 from providers import oauth, registry
 from providers.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, Unsupported
-from providers.google_drive.oauth import tunnel
+from providers.google_drive.loopback import tunnel
 from providers.oauth import Answer
 from tests.contract.support import FakeTime
 from tests.contract.transfers import keys

@@ -377,3 +377,21 @@ def test_s3_a_try_out_aborts_no_upload_but_its_own():
             server.provider().learn()
         assert any("uploads" in path for _, path, *_ in server.seen)
         assert not [path for method, path, *_ in server.seen if method == "DELETE" and "uploadId" in path]
+
+
+BUCKETS = "<ListAllMyBucketsResult><Buckets><Bucket><Name>%s</Name></Bucket></Buckets>%s</ListAllMyBucketsResult>"
+
+
+def test_s3_buckets_come_in_pages_and_never_in_a_circle():
+    def more(token):
+        return f"<ContinuationToken>{token}</ContinuationToken>" if token else ""
+
+    def answer(method, path, headers, body):
+        return 200, {}, (BUCKETS % (("two", "") if "continuation-token=a" in path else ("one", more("a")))).encode()
+
+    with stub(answer) as server:
+        assert server.provider().containers() == ["one", "two"]
+    with stub(lambda *_: (200, {}, (BUCKETS % ("one", more("a"))).encode())) as server:
+        with pytest.raises(Integrity, match="circle"):
+            server.provider().containers()
+        assert len(server.seen) <= 3
