@@ -59,10 +59,11 @@ def clamp_waits(tx: Connection, *, now: float) -> None:
     """Whatever was written down: nothing waits longer than the longest wait. No moment at all (NaN) is now."""
     latest = now + LONGEST_WAIT_S
     tx.execute(
-        "UPDATE items SET wait_until = ?1 WHERE state = 'waiting' AND (wait_until > ?1 OR wait_until < 0)", (latest,)
+        "UPDATE items SET wait_until = :latest WHERE state = 'waiting' AND (wait_until > :latest OR wait_until < 0)",
+        {"latest": latest},
     )
-    tx.execute("UPDATE holds SET until = ?1 WHERE until > ?1 OR until < 0", (latest,))
-    tx.execute("UPDATE cleanups SET wait_until = ?1 WHERE wait_until > ?1", (latest,))
+    tx.execute("UPDATE holds SET until = :latest WHERE until > :latest OR until < 0", {"latest": latest})
+    tx.execute("UPDATE cleanups SET wait_until = :latest WHERE wait_until > :latest", {"latest": latest})
 
 
 def next_due(db: Connection) -> float | None:
