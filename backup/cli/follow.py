@@ -92,7 +92,8 @@ def wait(session: Session, output: Output, job_ids: list[int], since: float | No
     silent: ErrorInfo | None = None
     while job := _next_job(session, job_ids, set(seen)):
         follower = _Follower(session, output, job)
-        job = follower.run()
+        follower.ensure_worker()
+        job = job if follower.silent else follower.run()
         seen[job.id] = job, _without_success(session, job)
         silent = follower.silent
         codes.append(_not_followed(job, silent) if silent else _conclude(output, *seen[job.id]))
@@ -172,10 +173,10 @@ class _Follower:
             self._look(display)
             if not self._worker_alive and not self._job.finished:
                 self._restarts += 1
-                self._ensure_worker()
+                self.ensure_worker()
         return self._job.finished or self.silent is not None or self._is_stuck() or self._restarts > _RESTARTS
 
-    def _ensure_worker(self) -> None:
+    def ensure_worker(self) -> None:
         try:
             self._service.ensure_worker()
         except WorkerSilent as error:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from backup.model import ItemState, JobView
+from backup.journal import Journal, jobs, work
+from backup.journal.records import NewItem, Order, Place
+from backup.model import ItemState, JobKind, JobView
+from backup.paths import Paths
+from backup.questions_client import QuestionsClient
 from tests.backup.queue_support import Workbench, wait_until
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault, Side
@@ -60,6 +66,43 @@ def test_scans_of_a_stalled_service_hold_up_no_other_instance(stalled: Workbench
     wait_until(lambda: not any(stalled.queue.job(job.id).scanning for job in uploads), AT_ONCE_S)
     assert [sum(stalled.queue.job(job.id).counts.values()) for job in uploads] == [30] * 4
     assert all(stalled.queue.job(job.id).scanning for job in downloads)
+
+
+async def ask_both(paths: Paths) -> float:
+    """How long a plan of local storage takes while those of the stalled service hang."""
+    client = QuestionsClient(paths)
+    try:
+        await client.list_page("local")
+        hanging = [asyncio.create_task(client.plan_delete("stalled", [f"{number}/"])) for number in range(20)]
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        plan = await client.plan_delete("local", ["/"])
+        took_s = time.monotonic() - began
+        assert (plan.files, any(task.done() for task in hanging)) == (1, False)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+        return took_s
+    finally:
+        await client.close()
+
+
+def test_plans_for_a_stalled_service_hold_up_no_other(stalled: Workbench) -> None:
+    stalled.storage.mkdir(parents=True)
+    (stalled.storage / "file").write_bytes(b"x")
+    assert asyncio.run(ask_both(stalled.paths)) < AT_ONCE_S
+
+
+def test_clean_ups_of_one_instance_come_before_no_others(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal") as journal, journal.transaction() as tx:
+        for instance, number in (("dead", 150), ("alive", 2)):
+            place = Place(instance=instance, type="local", container="/srv", settings="{}")
+            order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+            job = jobs.job(tx, jobs.add_job(tx, order, place, title="x", destination="/", now=1.0))
+            jobs.add_items(tx, job, [NewItem(name=str(each), key=str(each)) for each in range(number)], now=1.0)
+        tx.execute("INSERT INTO cleanups (item_id, instance) SELECT id, instance FROM items")
+        due = Counter(cleanup.instance for cleanup in work.due_cleanups(tx, now=2.0))
+    assert due == {"dead": work.CLEANUPS_AT_ONCE, "alive": 2}
 
 
 def test_a_scan_that_hangs_is_cancelled_and_paused_at_once(stalled: Workbench, tmp_path: Path) -> None:
