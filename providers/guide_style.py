@@ -112,7 +112,11 @@ class _GuideBase(BaseProvider):
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """The guide's mapping: texts where we keep Secrets, which such a class hands to its SDK; '' where there is none."""
     plain = {key: value.reveal() if isinstance(value, Secret) else value for key, value in values.items()}
-    return plain | {key: "" for key in ("password", "api_key", "secret_key") if plain.get(key) is None}
+    plain |= {key: "" for key in ("password", "api_key", "secret_key") if plain.get(key) is None}
+    # The guide's command line stores username and password, and its class reads api_key and secret_key.
+    plain["api_key"] = plain["api_key"] or plain.get("username") or ""
+    plain["secret_key"] = plain["secret_key"] or plain["password"]
+    return plain
 
 
 class GuideStyle(BaseProvider):

@@ -22,6 +22,11 @@ from providers.base import BaseProvider
 class AcmeProvider(BaseProvider):
     """Acme storage provider implementation."""
 
+    not_applicable = {
+        "container_type", "username", "password", "api_key", "secret_key", "region", "timeout", "max_bandwidth",
+        "upload_chunk_size",
+    }
+
     def __init__(self, config: Dict[str, Any]):
         super().__init__(config)
         self.root = Path(self.config["container"])

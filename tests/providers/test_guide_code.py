@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from providers import settings
 from providers.errors import Integrity, InvalidConfiguration, NotFound
+from providers.guide_settings import settings_of
+from providers.guide_style import FIVE, adapted
 from tests.servers.s3_server import S3Server
 
 SOURCE = '''
@@ -186,14 +189,50 @@ def test_a_connection_that_does_not_work_is_no_empty_listing(NewProvider):
         gone.list_files()
 
 
-def test_settings_are_those_that_it_names(NewProvider):
-    from providers import settings
-    from providers.guide_settings import settings_of
-
+def test_every_standard_setting_is_offered_that_it_does_not_declare_as_unused(NewProvider):
+    """Nothing is guessed from its source: what a class reads in its own way is never refused."""
     offered = {field.name for field in settings.describe(settings_of(NewProvider))}
-    assert {"api_key", "secret_key", "container", "max_retries", "retry_delay"} <= offered
-    assert offered.isdisjoint({"username", "password", "region", "timeout", "max_bandwidth", "upload_chunk_size"})
-    with pytest.raises(InvalidConfiguration, match="max_bandwidth: has no effect"):
-        NewProvider({"api_key": "k", "max_bandwidth": 1_000_000})
+    assert {"api_key", "secret_key", "container", "region", "max_bandwidth", "upload_chunk_size"} <= offered
+    given = {"api_key": "k", "secret_key": "s", "bucket_name": "b", "max_bandwidth": 1_000_000, "region": "eu"}
+    assert NewProvider(given).config["max_bandwidth"] == 1_000_000
     mapped = NewProvider({"username": "the key", "password": "the secret", "bucket_name": "b"})
     assert (mapped.config["api_key"], mapped.config["secret_key"]) == ("the key", "the secret")
+
+
+def plug_in(**attributes: Any) -> type:
+    five = {name: lambda self, *args: True for name in FIVE}
+    return type("Declaring", (), {"__init__": lambda self, config: None, **five, **attributes})
+
+
+def test_what_it_declares_as_unused_is_hidden_and_refused() -> None:
+    made: Any = adapted(plug_in(not_applicable=("max_bandwidth", "region")), "declaring")
+    assert {"max_bandwidth", "region"}.isdisjoint(field.name for field in settings.describe(made.Settings))
+    with pytest.raises(InvalidConfiguration, match="max_bandwidth: has no effect"):
+        made({"container": "c", "max_bandwidth": 1})
+
+
+def test_a_setting_that_is_read_by_a_computed_name_is_taken() -> None:
+    """What the search of its source refused, though the class reads it."""
+
+    class Computed:
+        def __init__(self, config: dict[str, Any]) -> None:
+            self.limit = config["_".join(("max", "bandwidth"))]
+
+        upload = download = list_files = delete = test_connection = lambda self, *args: True
+
+    assert adapted(Computed, "computed")({"container": "c", "max_bandwidth": 5000}).five.limit == 5000  # type: ignore[attr-defined]
+
+
+def test_its_pair_is_declared_or_follows_from_what_it_cannot_use() -> None:
+    assert settings_of(plug_in()).credential_pair is None
+    assert settings_of(plug_in(credential_pair=("api_key", "secret_key"))).credential_pair == ("api_key", "secret_key")
+    keys = settings_of(plug_in(not_applicable={"username", "password"}))
+    assert keys.credential_pair == ("api_key", "secret_key")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"not_applicable": ["max_bandwith"]}, {"not_applicable": "region"}, {"credential_pair": ["a", "b"]}]
+)
+def test_a_declaration_with_a_slip_is_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidConfiguration, match=next(iter(wrong))):
+        settings_of(plug_in(**wrong))
