@@ -70,7 +70,9 @@ def test_they_are_listed_with_age_and_size_the_oldest_first(cli: Cli, paths: Pat
     listed = cli("unfinished", "list", "--json").json()["unfinished"]
     assert [(one["key"], one["size_bytes"], one["needed_by"]) for one in listed] == [(old, 5, None), (new, 3, None)]
     assert abs(listed[0]["age_s"] - 9 * DAY_S) < 60
-    shown = cli("unfinished", "list").out.splitlines()
+    assert cli("unfinished", "--json").json()["unfinished"][0]["key"] == old
+    assert cli("unfinished", "--json", "list").code == ExitCode.USAGE
+    shown = cli("unfinished").out.splitlines()
     assert shown[1].split()[:2] == ["9", "d"]
     assert "5 B" in shown[1]
 

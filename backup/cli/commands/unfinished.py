@@ -32,10 +32,16 @@ class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
     """The item of ours that goes on with it."""
 
 
-@click.group("unfinished")
-def command() -> None:
+@click.group("unfinished", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Without a command: as list --json.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
     """What uploads that never ended have left at a provider, ours and others'. It may cost money, and no listing
-    shows it."""
+    shows it. Without a command: list."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_unfinished, as_json=as_json, provider=None)
+    elif as_json:
+        raise click.UsageError(f"say it behind the command: unfinished {ctx.invoked_subcommand} --json")
 
 
 @command.command("list")
