@@ -38,6 +38,8 @@ class BaseProvider(ABC):
     name: ClassVar[str]
     """The service's name in the configuration: 'aws_s3'."""
     Settings: ClassVar[type[ProviderSettings]]
+    tells_sessions: ClassVar[bool] = False
+    """`pending_uploads` tells the `session_id` with which each was begun."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -55,8 +55,6 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     digests_first: bool = False
     """The adapter wants these and the SHA-256 before an object of several parts is begun, to keep them with it: the
     file is then read once before it is sent."""
-    session_ids: bool = False
-    """An unfinished upload tells the `session_id` with which it was begun."""
     ranged_reads: bool = True
     """A part of an object can be read for itself; without that, a download is one read of the whole."""
     empty_directories: bool = False

@@ -42,7 +42,7 @@ def begun_by_us(
 ) -> list[PendingUpload]:
     """Where the service cannot tell them apart: those that are `empty`, and those that hold only parts of `file`."""
     found = pending(provider, saved.request.key, cancel)
-    if saved.request.session_id and provider.capabilities.session_ids:
+    if saved.request.session_id and provider.tells_sessions:
         return [item for item in found if item.session_id == saved.request.session_id]
     return [item for item in found if _may_be_ours(item, saved) and _fits(file, provider, saved, item, cancel, empty)]
 

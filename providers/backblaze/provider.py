@@ -58,6 +58,7 @@ class BackblazeProvider(BaseProvider):
 
     name: ClassVar[str] = "backblaze"
     Settings: ClassVar[type[ProviderSettings]] = Settings
+    tells_sessions: ClassVar[bool] = True
 
     def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
         super().__init__(config, context=context)
@@ -92,7 +93,6 @@ class BackblazeProvider(BaseProvider):
             whole_digests=("sha1",),
             digests_first=self._own.hash_first,
             modes=True,
-            session_ids=True,
             create_container=True,
             list_containers=True,
             keeps_old_versions=True,

@@ -51,6 +51,7 @@ class LocalProvider(BaseProvider):
 
     name: ClassVar[str] = "local"
     Settings: ClassVar[type[ProviderSettings]] = Settings
+    tells_sessions: ClassVar[bool] = True
 
     def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
         super().__init__(config, context=context)
@@ -66,7 +67,6 @@ class LocalProvider(BaseProvider):
             part_digests=("sha256",),
             empty_directories=True,
             modes=True,
-            session_ids=True,
             create_container=True,
         )
 
