@@ -104,7 +104,8 @@ def wait(session: Session, output: Output, job_ids: list[int], since: float | No
     jobs = [job for job, _ in seen.values()]
     failed = [item for _, items in seen.values() for item in items]
     before = None if since is None else session.service.failed_since(since)
-    output.document({"jobs": jobs, "failed": failed, "worker": silent} | ({"since": before} if before else {}))
+    more = ({"worker": silent} if silent else {}) | ({"since": before} if before else {})
+    output.document({"jobs": jobs, "failed": failed} | more)
     if before and conclude_since(before) and all(code == ExitCode.OK for code in codes):
         return ExitCode.FAILED_SINCE
     bad = {code for code in codes if code != ExitCode.OK}
