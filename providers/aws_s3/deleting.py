@@ -37,7 +37,7 @@ def remove_batch(wire: Wire, keys: Iterable[str]) -> Mapping[str, ProviderError 
     failed = {item.findtext("Key") or "": _failure(item) for item in root.iterfind("Error")}
     strange = (deleted | failed.keys()) - set(asked) - {""}
     if strange:
-        shown = ", ".join(sorted(repr(key) for key in strange)[:3])
+        shown = ", ".join(repr(key[:100]) for key in sorted(strange)[:3])
         raise Integrity(
             f"the server says that it deleted what it was not asked to: {shown}",
             hint="Look what is still there (list) before anything else is deleted.",
@@ -47,7 +47,7 @@ def remove_batch(wire: Wire, keys: Iterable[str]) -> Mapping[str, ProviderError 
 
 
 def _failure(item: Element) -> ProviderError:
-    code, message = item.findtext("Code") or "", item.findtext("Message") or ""
+    code, message = (item.findtext("Code") or "")[:100], (item.findtext("Message") or "")[:400]
     return of_code(code)(f"not deleted: {message} ({code})", code=code)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 from xml.etree.ElementTree import Element
 
 from providers.aws_s3 import etags
 from providers.aws_s3.wire import Request, Wire
 from providers.connection import Calls
 from providers.errors import Integrity, Unsupported
+
+_MAX_SHOWN: Final = 200
 
 
 def begin_multipart(wire: Wire, key: str, headers: Mapping[str, str], calls: Calls) -> str:
@@ -28,7 +31,7 @@ def refuse_another(root: Element, ours: Mapping[str, str]) -> None:
     for name, wanted in ours.items():
         told = root.findtext(name)
         if told and told != wanted:
-            raise Integrity(f"{wanted}: the service answers for another {name}: {told!r}")
+            raise Integrity(f"{wanted}: the service answers for another {name}: {told[:_MAX_SHOWN]!r}")
 
 
 def part_tag(headers: Mapping[str, str], what: str) -> str:

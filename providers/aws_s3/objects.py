@@ -23,6 +23,7 @@ from providers.upload import UploadRequest
 
 MAX_KEY_BYTES: Final = 1024
 _META: Final = "x-amz-meta-"
+_SHA256: Final = re.compile(r"[0-9a-f]{64}(-[0-9]{1,5})?")
 _MAX_MTIME_S: Final = 2**62 / 1e9
 
 
@@ -85,7 +86,7 @@ def checksums_of(headers: Mapping[str, str], facts: ServerFacts) -> dict[str, st
         if etag.composite and facts.composite_is_md5:
             found["md5-composite"] = etag.composite
     sha256 = hex_of(headers.get("x-amz-checksum-sha256", ""))
-    if sha256:
+    if _SHA256.fullmatch(sha256):
         found["sha256-composite" if "-" in sha256 else "sha256"] = sha256
     return found
 

@@ -72,6 +72,8 @@ _SPELT_ALSO: Final = {
 }
 """Roots as they are documented, and as other servers name them: the first those built on gofakes3 (rclone), the second
 moto."""
+_MAX_TEXT: Final = 400
+_MAX_CODE: Final = 100
 _ERROR_WITHIN: Final = 1024
 """The tag of an error stands at the beginning of a body, behind a declaration and perhaps a comment."""
 _WITH_WORDS: Final[dict[str, tuple[str, str]]] = {
@@ -82,7 +84,7 @@ _WITH_WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "RestoreAlreadyInProgress": (
         "this object is archived, and is being restored at this moment",
-        "That takes minutes to 48 hours; download it again then.",
+        "To restore it takes minutes to 48 hours; download it again then.",
     ),
 }
 """Codes whose own words do not say what to do."""
@@ -159,8 +161,8 @@ def not_s3(reply: Reply) -> ProviderError:
 def failure(reply: Reply, where: Where, now_s: float) -> ProviderError:
     """The error that a reply of status 300 and above tells."""
     root = parsed(reply.body) if reply.body else None
-    code = (root.findtext("Code") or "") if root is not None else ""
-    text = (root.findtext("Message") or "") if root is not None else ""
+    code = (root.findtext("Code") or "").strip()[:_MAX_CODE] if root is not None else ""
+    text = " ".join((root.findtext("Message") or "").split())[:_MAX_TEXT] if root is not None else ""
     told = f"{text.rstrip('.')} ({code})" if text and code else code or f"HTTP {reply.status}"
     if code == "RequestTimeTooSkewed":
         return errors.Authentication(_skew(reply, root, now_s), hint=_SKEW_HINT, code=code)

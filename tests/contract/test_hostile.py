@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from providers.errors import ProviderError
+from providers.errors import LONGEST_WAIT_S, ProviderError
 from tests.contract.harness import Harness, Root, only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import content
 from tests.contract.transfers import download, read
 from tests.servers import hostile
-from tests.servers.faults import Edit, Reply, SeenRequest
+from tests.servers.faults import Edit, Fault, Reply, SeenRequest
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 SIZE = 3000
@@ -166,3 +166,59 @@ def test_set_up_finds_a_server_that_is_wrong_about_sizes(harness: Harness, root:
     assert report.failure.kind == "integrity"
     assert "512" in report.failure.message
     assert root.stored() == {}
+
+
+STRANGE: dict[str, Edit] = {
+    "103 first": hostile.interim(103),
+    "many 103 first": hostile.interim(103, count=5),
+    "102 first": hostile.interim(102, headers=""),
+    "in chunks": hostile.chunked(),
+}
+
+
+@WIRED
+@pytest.mark.parametrize("strange", STRANGE)
+def test_answers_that_are_odd_but_legal_change_nothing(
+    harness: Harness, root: Root, tmp_path: Path, strange: str
+) -> None:
+    data = content(SIZE)
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    provider = root.connect(max_retries=0)
+    provider.learn()
+    rule = root.wired.fault(hostile.odd(STRANGE[strange]), lambda seen: seen.method != "HEAD", times=None)
+    provider.upload(source, "x")
+    assert {file.key: file.size_bytes for file in provider.walk()} == {"x": SIZE}
+    download(provider, "x", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+    provider.delete("x")
+    assert root.stored() == {}
+    assert rule.hits
+
+
+@WIRED
+@pytest.mark.parametrize("told", [str(hostile.HUGE_RETRY_AFTER_S), "1e99", "inf", "-5", "soon"])
+def test_a_wait_that_nobody_waits_is_not_believed(harness: Harness, root: Root, told: str) -> None:
+    provider = root.connect(max_retries=0)
+    root.wired.fault(Fault.status(503, headers={"Retry-After": told}), times=None)
+    with pytest.raises(ProviderError) as caught:
+        provider.scan()
+    assert caught.value.retryable
+    assert caught.value.retry_after_s is None or 0 <= caught.value.retry_after_s <= LONGEST_WAIT_S
+
+
+@WIRED
+@pytest.mark.parametrize("page", ["html", "empty", "other json", "other xml"])
+def test_a_listing_that_is_none_is_never_an_empty_one(harness: Harness, root: Root, page: str) -> None:
+    bodies = {
+        "html": hostile.holding_html(),
+        "empty": hostile.holding(""),
+        "other json": hostile.holding('{"hello": "world"}', "application/json"),
+        "other xml": hostile.holding("<Hello/>"),
+    }
+    root.plant({"x": content(SIZE)})
+    provider = root.connect(max_retries=0)
+    rule = root.wired.fault(hostile.odd(bodies[page]), harness.requests.listing, times=None)
+    with pytest.raises(ProviderError):
+        provider.scan()
+    assert rule.hits

@@ -152,7 +152,8 @@ class Exchange:
         lines = "".join(f"{name}: {value}\r\n" for name, value in changed.headers)
         start = f"HTTP/1.1 {changed.status} {head.reason}\r\n{lines}\r\n".encode("latin-1")
         self._reply(changed.interim + start + (b"" if self.head.method == "HEAD" else changed.body))
-        if self.head.method != "HEAD" and changed.header("Content-Length") != str(len(changed.body)):
+        ends = changed.header("Content-Length") == str(len(changed.body)) or changed.header("Transfer-Encoding") != ""
+        if self.head.method != "HEAD" and not ends:
             raise Hangup
         return not head.ends_connection(self.head.method)
 
