@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from sqlite3 import Connection
 from typing import Final
 
@@ -22,6 +21,7 @@ from backup.transfer import Transfer
 from backup.worker.crew import Crew
 from backup.worker.live import Entry
 from backup.worker.opening import PlaceChanged, SharedProvider
+from backup.worker.unit import Unit
 from providers.base import BaseProvider
 from providers.cancel import CancelToken
 from providers.errors import Cancelled, InvalidConfiguration, ProviderError, Unsupported
@@ -40,18 +40,6 @@ _TROUBLE: Final = 3
 """So many items in a row that failed for a passing reason make the whole instance wait."""
 
 
-@dataclass
-class _Unit:
-    """What one thread does: an item, or several deletes."""
-
-    group: list[Item]
-    weight: int
-    cancel: CancelToken = field(default_factory=CancelToken)
-    refreshed: int = 0
-    """`SharedProvider.refreshed` as it began."""
-    stopped_at: float | None = None
-
-
 class Lane:
     """Takes claimed items and runs them, as many at once as the instance's connections allow."""
 
@@ -61,7 +49,7 @@ class Lane:
         self._crew = crew
         self._lock = threading.Lock()
         self._ready: deque[Item] = deque()
-        self._running: dict[int, _Unit] = {}
+        self._running: dict[int, Unit] = {}
         self._cleaning: dict[int, CancelToken] = {}
         self._used = 0
         self._pool = _POOL_BEFORE_OPENING
@@ -147,7 +135,7 @@ class Lane:
                 return
             self._executor.submit(self._work, unit)
 
-    def _begin_next(self) -> _Unit | None:
+    def _begin_next(self) -> Unit | None:
         """With the lock held: the next unit, counted as running."""
         unit = None if self._closed else self._next_unit()
         if unit is not None:
@@ -156,7 +144,7 @@ class Lane:
                 self._running[item.id] = unit
         return unit
 
-    def _next_unit(self) -> _Unit | None:
+    def _next_unit(self) -> Unit | None:
         free = self._pool - self._used
         if free <= 0:
             return None
@@ -168,7 +156,7 @@ class Lane:
             return None
         first = self._ready.popleft()
         if first.job_kind is not JobKind.DELETE:
-            return _Unit([first], self._weight(first, free))
+            return Unit([first], self._weight(first, free))
         group = [first]
         while (
             self._ready and self._ready[0].job_kind is JobKind.DELETE and (first.last or len(group) < _DELETES_AT_ONCE)
@@ -176,15 +164,13 @@ class Lane:
             if self._where(self._ready[0]) != self._where(first):
                 break
             group.append(self._ready.popleft())
-        return _Unit(group, 1)
+        return Unit(group, 1)
 
     def _held_back(self, item: Item) -> bool:
         """Until what is done with it ends. Folders of a job go from the inside out, one after the other."""
         if item.id in self._cleaning or item.id in self._running:
             return True
-        return item.last and any(
-            other.last and other.job_id == item.job_id for unit in self._running.values() for other in unit.group
-        )
+        return item.last and any(unit.has_folder_of(item.job_id) for unit in self._running.values())
 
     def _where(self, item: Item) -> tuple[int, int | None, int]:
         """What items of one unit have in common. Folders of a job are in one, since they go from the inside out."""
@@ -198,9 +184,9 @@ class Lane:
 
     # Working, in a thread of the lane
 
-    def _work(self, unit: _Unit) -> None:
+    def _work(self, unit: Unit) -> None:
         """One unit after the other, for as long as something is ready and a connection is free."""
-        following: _Unit | None = unit
+        following: Unit | None = unit
         while following is not None:
             unit = following
             smooth = self._carry_out(unit)
@@ -210,7 +196,7 @@ class Lane:
             if wake or not smooth:
                 self._crew.wake()
 
-    def _carry_out(self, unit: _Unit) -> bool:
+    def _carry_out(self, unit: Unit) -> bool:
         """Whether it went well."""
         smooth = ended = False
         unit.refreshed = self.shared.refreshed
@@ -229,7 +215,7 @@ class Lane:
                 self._crew.board.leave(item.id)
         return smooth
 
-    def _change_over(self, done: _Unit) -> tuple[_Unit | None, bool]:
+    def _change_over(self, done: Unit) -> tuple[Unit | None, bool]:
         """Let go of a unit and begin the next; and whether the drain should look, for more or because nothing is
         left."""
         with self._lock:
@@ -242,7 +228,7 @@ class Lane:
             self.quiet_since = self._crew.chances.clock()
             return following, hungry or not (self._ready or self._running)
 
-    def _outcomes(self, unit: _Unit) -> list[Outcome]:
+    def _outcomes(self, unit: Unit) -> list[Outcome]:
         first = unit.group[0]
         watcher = None if first.job_kind is JobKind.DELETE else self._crew.board.enter(first.id, first.bytes_done)
         try:
@@ -262,7 +248,7 @@ class Lane:
         self._judge_instance(outcomes, unit.refreshed)
         return outcomes
 
-    def _transfer(self, provider: BaseProvider, item: Item, unit: _Unit, watcher: Entry) -> Outcome:
+    def _transfer(self, provider: BaseProvider, item: Item, unit: Unit, watcher: Entry) -> Outcome:
         attempt = Transfer(
             provider=provider,
             journal=self._crew.journal,
@@ -317,14 +303,14 @@ class Lane:
         else:
             self._crew.ledger.post(change, leave)
 
-    def _pause_place(self, unit: _Unit, error: ErrorInfo) -> list[Outcome]:
+    def _pause_place(self, unit: Unit, error: ErrorInfo) -> list[Outcome]:
         """The instance points elsewhere, or cannot be used: what is queued for it pauses and says why."""
         _LOG.warning("%s: %s", self.instance, error.message)
         place_id, now = unit.group[0].place_id, self._crew.chances.now()
         self._crew.ledger.run(lambda tx: items.pause_place(tx, place_id, error, now=now))
         return [Outcome(item_id=item.id, ending=Ending.PAUSED, error=error) for item in unit.group]
 
-    def _cannot_open(self, unit: _Unit, error: ProviderError) -> list[Outcome]:
+    def _cannot_open(self, unit: Unit, error: ProviderError) -> list[Outcome]:
         if isinstance(error, (InvalidConfiguration, Unsupported)):
             return self._pause_place(unit, ErrorInfo.of(error))
         outcomes = [transfer.judge(error, item, self._crew.chances) for item in unit.group]
