@@ -5,7 +5,7 @@ over a connection:
 
     jobs         what the user asked for, and the places where it goes
     items        claims, ends, wishes: every change of an item's state
-    work         what is left to do: holds, waits, clean-ups, leaving
+    work         what is left to do: holds, waits, clean-ups
     checkpoints  what uploads and downloads need to go on in another process
     views        what front ends are shown
 """

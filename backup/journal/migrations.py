@@ -306,6 +306,11 @@ _IGNORED: Final = """
 ALTER TABLE jobs ADD COLUMN ignored_metadata INTEGER NOT NULL DEFAULT 0;
 """
 
+_LEAVING: Final = """
+-- The worker at work says itself that it is leaving.
+ALTER TABLE totals DROP COLUMN leaving;
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
     _HISTORY,
@@ -319,5 +324,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _LAST,
     _RULED_OUT,
     _IGNORED,
+    _LEAVING,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""

@@ -158,25 +158,12 @@ def cleanup_failed(tx: Connection, item_id: int, error: ErrorInfo, *, again_at: 
 
 def arrive(tx: Connection) -> None:
     """A new worker: it tries again whatever was given up for a while."""
-    tx.execute("UPDATE totals SET leaving = 0")
     tx.execute("UPDATE cleanups SET attempts = 0, wait_until = 0")
 
 
-def leave_if_idle(tx: Connection) -> bool:
-    """In one transaction: see that nothing is left to do that a worker could do, and set `leaving`."""
-    if is_busy(tx):
-        return False
-    tx.execute("UPDATE totals SET leaving = 1")
-    return True
-
-
-def leave(tx: Connection) -> None:
-    """Set `leaving` though there is work: the worker was told to stop."""
-    tx.execute("UPDATE totals SET leaving = 1")
-
-
-def is_leaving(db: Connection) -> bool:
-    return bool(db.execute("SELECT leaving FROM totals").fetchone()[0])
+def is_idle(tx: Connection) -> bool:
+    """Whether nothing is left to do that a worker could do."""
+    return not is_busy(tx)
 
 
 def is_busy(db: Connection) -> bool:

@@ -202,7 +202,6 @@ def _farewell(drain: Drain, listener: Listener, ledger: Ledger, journal: Journal
     drain.leaving = True
     drain.park(_PARK_S)
     listener.close()
-    ledger.post(work.leave)
     if not ledger.close(_FLUSH_S):
         _LOG.error("the journal did not take everything in time")
     drain.close()

@@ -213,7 +213,7 @@ class Drain:
         self.leaving = True
         with self._crew.journal.look() as db:
             busy = work.is_busy(db)
-        if not busy and self._crew.ledger.run(work.leave_if_idle):
+        if not busy and self._crew.ledger.run(work.is_idle):
             _LOG.info("nothing left to do")
             self.before_leaving()
             return True

@@ -247,10 +247,10 @@ def test_claims_are_fair_among_instances_and_skip_held_ones(journal: Journal) ->
         items.claim(tx, "c", 9, now=1.0)
         for number in (1, 2, 3, 7, 8, 9):
             items.end(tx, Outcome(item_id=number, ending=Ending.DONE), now=2.0)
-        assert work.leave_if_idle(tx)
+        assert work.is_idle(tx)
         assert work.has_work(tx)
         work.release(tx, "b", now=2.0)
-        assert not work.leave_if_idle(tx)
+        assert not work.is_idle(tx)
 
 
 def test_a_hold_without_end_outlasts_one_with_an_end(journal: Journal) -> None:
@@ -332,9 +332,9 @@ def test_a_cleanup_that_never_succeeds_does_not_keep_a_worker_for_ever(journal: 
     with journal.transaction() as tx:
         items.cancel(tx, [1], now=2.0)
         for _ in range(work.MAX_CLEANUPS):
-            assert not work.leave_if_idle(tx)
+            assert not work.is_idle(tx)
             work.cleanup_failed(tx, 1, NO_ROOM, again_at=2.0)
-        assert work.leave_if_idle(tx)
+        assert work.is_idle(tx)
         work.arrive(tx)
         assert work.due_cleanups(tx, now=2.0)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.journal import Journal, items, jobs, work
+from backup.journal import Journal, items, jobs
 from backup.journal.records import NewItem, Order
 from backup.model import Conflicts, InstanceState, ItemKind, ItemState, JobKind, QueueSnapshot
 from backup.places import place_of
@@ -380,8 +380,6 @@ def test_a_second_queue_sees_the_same_and_the_worker_leaves_when_idle(bench: Wor
     wait_until(lambda: bench.pid() is None)
     assert not bench.paths.worker_socket.exists()
     assert not bench.queue.ensure_worker()
-    with Journal(bench.paths.journal_file) as journal, journal.look() as db:
-        assert work.is_leaving(db)
 
 
 def test_follow_tells_of_changes_without_a_worker(bench: Workbench, tmp_path: Path) -> None:
