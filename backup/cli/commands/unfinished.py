@@ -20,6 +20,8 @@ from providers.report import ErrorInfo
 from providers.upload import PendingUpload
 
 _DAY_S = 86400
+_EARLIEST_S = 365 * _DAY_S
+"""A time of 1970 is none: what a service leaves out reads as 0."""
 
 
 class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +124,7 @@ def _found(session: Session, name: str) -> list[Unfinished]:
         (
             Unfinished(
                 upload=one,
-                age_s=max(0.0, now - one.started_at) if one.started_at > 0 else None,
+                age_s=max(0.0, now - one.started_at) if one.started_at > _EARLIEST_S else None,
                 needed_by=needed.get(_identity(one)),
             )
             for one in uploads
