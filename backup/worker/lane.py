@@ -82,10 +82,6 @@ class Lane:
         with self._lock:
             return bool(self._ready or self._running or self._cleaning)
 
-    def holds_item(self, item_id: int) -> bool:
-        with self._lock:
-            return item_id in self._running or any(item.id == item_id for item in self._ready)
-
     def stop(self, item_id: int) -> None:
         """Have an item let go; the wish in the journal says what becomes of it. Called again while it does not: then
         its end is written down although its thread still hangs in a call that nothing interrupts. Whatever it left is

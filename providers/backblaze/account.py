@@ -132,9 +132,6 @@ class Account:
             self._bucket_id = self._find(self.bucket)
         return self._bucket_id
 
-    def forget_bucket(self) -> None:
-        self._bucket_id = ""
-
     def _find(self, name: str) -> str:
         with self.session() as session:
             limited_to = self.allowed.get("buckets")

@@ -60,10 +60,6 @@ class Tokens:
             return str(self._account["client_email"])
         return self._settings.account or self._settings.client_id or "nobody"
 
-    @property
-    def of_service_account(self) -> bool:
-        return self._account is not None
-
     def __call__(self, stale: str) -> str:
         """A token other than `stale`, which the service has refused. Raises ProviderError."""
         while not self._lock.acquire(timeout=_LOOK_S):
