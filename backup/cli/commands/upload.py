@@ -66,7 +66,7 @@ def command(
     \b
     JSON: {"job": {"id", "kind", "instance", "destination", "counts", "size_bytes", "done_bytes", ...},
     "plan": {"files", "folders", "size_bytes", "replaces", "skipped_symlinks", "skipped_special", ...},
-    "failed": [{"id", "name", "key", "state", "error", ...}]}
+    "failed": [{"id", "name", "key", "state", "error", ...}], "worker": null, or why nobody carries it out yet}
     """
     name = session.default_provider(output, provider)
     sources = [path.absolute() for path in paths]
