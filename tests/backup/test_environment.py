@@ -245,3 +245,12 @@ def test_a_relative_bundle_is_set_as_an_absolute_one(
     assert settings.parse(cls, "ca_bundle", " ca.pem ") == str(tmp_path / "ca.pem")
     assert settings.parse(cls, "ca_bundle", "~/ca.pem") == str(Path.home() / "ca.pem")
     assert settings.parse(cls, "ca_bundle", "") == ""
+
+
+def test_a_password_typed_into_the_setting_is_refused_before_it_is_written(paths: Paths) -> None:
+    for service in ("aws_s3", "backblaze", "dropbox", "google_drive"):
+        cls = registry.spec(service).settings
+        assert cls is not None
+        with pytest.raises(InvalidConfiguration, match="must not hold a password") as caught:
+            settings.parse(cls, "proxy", "http://user:canary@proxy.test:1")
+        assert "canary" not in f"{caught.value} {caught.value.hint}"

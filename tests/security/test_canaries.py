@@ -174,7 +174,6 @@ def test_the_password_of_a_proxy_goes_to_the_proxy_and_nowhere_else(product: Pro
         sent = base64.b64encode(f"user:{PROXY_PASSWORD}".encode())
         assert heads
         assert all(b"proxy-authorization: Basic " + sent in head for head in heads)
-        assert product.run("set-config", "minio", "proxy", f"http://user:{PROXY_PASSWORD}@{address}") == 3
         assert product.run("set-config", "minio", "proxy", "") == 0
         elsewhere = '"minio": {"enabled": true, "endpoint_url": "http://s3.test", '
         text = paths.config_file.read_text().replace('"endpoint_url"', '"was"')
