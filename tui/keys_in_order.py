@@ -9,6 +9,7 @@ from textual import events
 from textual.app import App
 from textual.driver import Driver
 from textual.message import Message
+from textual.widget import MountError
 from textual.widgets import Input
 
 from tui.driver import terminal_driver
@@ -71,3 +72,7 @@ class KeysInOrder(App[None]):
         mounted: from Python 3.12 on this comes too early, as its tasks begin at once, and the Input would be dead."""
         if self.screen_stack:
             super().clear_selection()
+
+    def _handle_exception(self, error: Exception) -> None:
+        if not (self._exit and isinstance(error, MountError)):  # who leaves needs no form that was about to open
+            super()._handle_exception(error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from textual.widgets import Static
+
 from tests.tui.standin import StandInQuestions, StandInService, console
 
 
@@ -12,10 +14,17 @@ def crash() -> None:
     raise RuntimeError(f"a fault in the console ({len(password_in_a_local)})")
 
 
+async def leave_while_building() -> None:
+    """What a screen is about to show when the console is left."""
+    app.exit()
+    await app.screen.mount(Static("too late"))
+
+
 if __name__ == "__main__":
     questions = StandInQuestions()
     app = console(StandInService(), questions)
     app.key_f12 = crash  # type: ignore[attr-defined]
+    app.key_f11 = leave_while_building  # type: ignore[attr-defined]
     app.run()
     if questions.closed:
         sys.stderr.write("the child was closed\n")

@@ -39,6 +39,16 @@ def test_q_and_ctrl_q_leave(key: str, terminal: Terminal) -> None:
         assert terminal.wait_exit() == 0
 
 
+def test_leaving_while_a_form_is_about_to_open_is_no_crash(terminal: Terminal) -> None:
+    with terminal:
+        terminal.wait_for("no transfers under way")
+        terminal.press("\x1b[23~")
+        terminal.wait_for("the child was closed")
+        assert terminal.wait_exit() == 0
+        assert b"Traceback" not in terminal.output
+        assert b"MountError" not in terminal.output
+
+
 def test_a_crash_report_shows_no_local_variables(terminal: Terminal) -> None:
     with terminal:
         terminal.wait_for("no transfers under way")
