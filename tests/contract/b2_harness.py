@@ -167,6 +167,7 @@ B2 = Harness(
         proof_of_one=Proof.ENFORCED,
         proof_of_parts=Proof.ENFORCED,
         learnt={"enforced_checksums": frozenset({"sha1"})},
+        tells_missing=errors.PermissionDenied,  # the key is one of another bucket
     ),
     wrong_credentials={"application_key": "K003ANOTHERKEY-must-not-be-seen"},
     missing_container={"container": "no-such-bucket-anywhere"},
