@@ -185,8 +185,9 @@ class S3Provider(BaseProvider):
             reply = self._wire.ask(Request("ListObjectsV2", "GET", query=query), Calls())
         except UnicodeEncodeError:
             return Page()  # no key of S3 holds such bytes
+        page = objects.page(reply.xml("ListBucketResult"), self._prefix, self._known_facts().listed_keys)
         self._bucket_seen = True
-        return objects.page(reply.xml("ListBucketResult"), self._prefix, self._known_facts().listed_keys)
+        return page
 
     def stat(self, key: str) -> RemoteFile:
         whole = objects.checked_key(self._prefix, key)
@@ -205,6 +206,8 @@ class S3Provider(BaseProvider):
             raise self._explained(error, key) from error
         if "etag" not in reply.headers and "html" in reply.headers.get("content-type", ""):
             raise not_s3(reply)  # a portal's page, given for any name
+        if "etag" not in reply.headers and not self._bucket_seen:
+            self._look_at_bucket()  # what says yes to everything lists nothing as S3 does
         return reply
 
     def _explained(self, error: ProviderError, key: str) -> ProviderError:
