@@ -8,8 +8,8 @@ from backup import config, instances
 from backup.credentials import CredentialStore
 from backup.paths import Paths
 from providers import registry, settings
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
-from providers.report import ErrorInfo
 from providers.secret import Secret
 from providers.settings import ProviderSettings
 

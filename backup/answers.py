@@ -22,8 +22,8 @@ from backup import config
 from backup.files import exclusive_lock, private_folder, write_private
 from backup.journal.records import Ending, Outcome
 from backup.paths import Paths
+from providers.contract.report import ErrorInfo
 from providers.errors import Authentication, Conflict, NotFound, PermissionDenied, ProviderError
-from providers.report import ErrorInfo
 
 _LOG: Final = logging.getLogger(__name__)
 _NOT_OFTENER_THAN_S: Final = 60.0

@@ -16,7 +16,7 @@ import msgspec
 
 from backup import redaction
 from providers import oauth
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from providers.errors import Authentication, Conflict
 from providers.oauth import Authorization, AuthorizationFlow, Grant
 from providers.secret import Secret

@@ -15,7 +15,7 @@ from typing import Final
 from backup.journal import work
 from backup.paths import Paths
 from backup.worker.handshake import open_journal
-from providers.context import active_key
+from providers.contract.context import active_key
 from providers.errors import ProviderError
 
 _LOG: Final = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from typing import Final
 from backup.journal import Journal
 from backup.journal.checkpoints import DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Cleanup
-from providers import download_loop, intent
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.engine import download, unfinished
 from providers.errors import NotFound
 
 _LOG: Final = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def abandon_upload(provider: BaseProvider, journal: Journal, cleanup: Cleanup, c
     still knows of it."""
     checkpoint = UploadCheckpoint(journal, cleanup.item_id)
     try:
-        intent.abandon(provider, checkpoint, cancel)
+        unfinished.abandon(provider, checkpoint, cancel)
     except NotFound:
         _LOG.info("what item %d had left is gone already, perhaps with its container", cleanup.item_id)
     checkpoint.forget()
@@ -31,5 +31,5 @@ def abandon_upload(provider: BaseProvider, journal: Journal, cleanup: Cleanup, c
 def discard_download(journal: Journal, cleanup: Cleanup) -> None:
     """Likewise the temporary file of a cancelled download."""
     checkpoint = DownloadCheckpoint(journal, cleanup.item_id)
-    download_loop.discard(Path(cleanup.local_path), checkpoint)
+    download.discard(Path(cleanup.local_path), checkpoint)
     checkpoint.forget()

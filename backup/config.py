@@ -33,8 +33,8 @@ from backup.config_text import Document
 from backup.files import exclusive_lock, private_folder, write_private
 from backup.paths import Paths
 from backup.store_model import StoreBackend, StoreSettings
+from providers.contract.report import CheckStep, ErrorInfo
 from providers.errors import InvalidConfiguration
-from providers.report import CheckStep, ErrorInfo
 from providers.secret import Secret
 from providers.settings import holds_password
 

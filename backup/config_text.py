@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from backup.store_model import StoreBackend, StoreSettings
-from providers.report import ErrorInfo
+from providers.contract.report import ErrorInfo
 
 VERSION: Final = 1
 _BROKEN_HINT: Final = "Correct it in an editor. Until then nothing is changed, and no storage is used."

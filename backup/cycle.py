@@ -20,10 +20,10 @@ import msgspec
 
 from backup.text import rate, size
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.contract.report import ErrorInfo, StepState
+from providers.contract.upload import UploadRequest
 from providers.errors import Integrity, NotFound, ProviderError
-from providers.report import ErrorInfo, StepState
-from providers.upload import UploadRequest
 
 _LOG: Final = logging.getLogger(__name__)
 _BLOCK_BYTES: Final = 2**20

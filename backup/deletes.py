@@ -7,8 +7,8 @@ import msgspec
 from backup.journal.records import Ending, Item, Outcome
 from backup.judgement import Chances, judge, waits_for_credentials
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
-from providers.context import acting_on
+from providers.contract.cancel import CancelToken
+from providers.contract.context import acting_on
 from providers.errors import Cancelled, NotFound, ProviderError
 
 

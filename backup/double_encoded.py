@@ -10,7 +10,7 @@ import msgspec
 
 from backup.scan import walk_prefix
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 
 LIMIT_S: Final = 5.0
 LIMIT_ENTRIES: Final = 100_000

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from providers import beneath as walk
 from providers.errors import Conflict, InvalidName, ProviderError
+from providers.filesystem import beneath as walk
 
 _ESCAPES: Final = frozenset({"", ".", ".."})
 

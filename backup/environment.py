@@ -14,8 +14,8 @@ from backup import config
 from backup.paths import Paths
 from providers import registry, settings
 from providers.errors import InvalidConfiguration
-from providers.network import Network
-from providers.network_settings import NetworkSettings
+from providers.http.network import Network
+from providers.http.settings import NetworkSettings
 from providers.settings import holds_password
 
 _FILES: Final = frozenset(

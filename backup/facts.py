@@ -16,7 +16,8 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class FactsOnDisk:
-    """`providers.context.Facts` in the journal's file. A fact that cannot be written down is only learnt again.
+    """`providers.contract.context.Facts` in the journal's file. A fact that cannot be written down is only learnt
+    again.
 
     Without a `journal` of the process's own it is opened for each fact alone, so that nothing is left open, however
     the one who asked ends.

@@ -24,7 +24,7 @@ from backup.model import JobKind, Selection
 from backup.packing import pack, unpack
 from backup.paths import Paths
 from backup.scan import BATCH, Found, batches
-from providers.objects import RemoteFile
+from providers.contract.objects import RemoteFile
 
 _LOG: Final = logging.getLogger(__name__)
 _FRESH_S: Final = 3600.0

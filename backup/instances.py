@@ -19,15 +19,15 @@ from backup.files import private_folder
 from backup.model import InstanceInfo, InstanceState, ServiceInfo
 from backup.paths import Paths
 from providers import oauth, registry, settings
+from providers.contract.report import ConnectionReport, ErrorInfo
 from providers.errors import InvalidConfiguration, ProviderError
 from providers.registry import ServiceSpec
-from providers.report import ConnectionReport, ErrorInfo
 from providers.secret import MASK, Secret
 from providers.settings import FieldKind, ProviderSettings, SettingField
 
 if TYPE_CHECKING:
     from providers.base import BaseProvider
-    from providers.context import ProviderContext
+    from providers.contract.context import ProviderContext
 
 
 # Using one
@@ -74,7 +74,7 @@ def _refuse_without_credentials(
 
 
 def _keeping_secrets(paths: Paths, instance: InstanceConfig, context: ProviderContext | None) -> ProviderContext:
-    from providers.context import ProviderContext
+    from providers.contract.context import ProviderContext
 
     def save_secret(old: Secret, new: Secret) -> bool:
         return CredentialStore(paths).swap(instance.credentials_key, old, new)

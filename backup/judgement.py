@@ -12,9 +12,9 @@ from backup.credentials import CredentialStoreError
 from backup.journal import JournalFull
 from backup.journal.records import Ending, Item, Outcome
 from backup.journal.work import LONGEST_WAIT_S
+from providers.contract.report import ErrorInfo
 from providers.errors import Authentication, Cancelled, Integrity, ProviderError
 from providers.os_errors import lacks_descriptors
-from providers.report import ErrorInfo
 
 MAX_FAILURES: Final = 10
 """Attempts, each with the provider's own retries, before an item is given up; with the waits below about 1.5 hours."""

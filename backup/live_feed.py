@@ -14,7 +14,7 @@ from backup.model import FINAL_STATES, ItemState, ItemView, JobKind, JobView, Qu
 from backup.paths import Paths
 from backup.rpc import Client, ConnectionLost
 from backup.worker.live import LiveItem, LiveState
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled, ProviderError
 
 _AGAIN_S: Final = 0.3

@@ -14,13 +14,13 @@ import msgspec
 from backup import local_files, stored_links
 from backup.filters import Filter
 from backup.model import ItemKind, Links, Selection
-from providers import beneath as walk
-from providers import source
-from providers.attributes import Attributes
-from providers.cancel import CancelToken
+from providers.contract.attributes import Attributes
+from providers.contract.cancel import CancelToken
+from providers.contract.report import ErrorInfo
+from providers.engine import source
 from providers.errors import Conflict, ProviderError
+from providers.filesystem import beneath as walk
 from providers.os_errors import from_os_error, lacks_descriptors
-from providers.report import ErrorInfo
 
 _MOST_LINKS: Final = 32
 """So many links to folders are followed one inside the other."""

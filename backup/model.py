@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.capabilities import Deletion, Proof
-from providers.report import CheckStep, ConnectionReport, ErrorInfo
+from providers.contract.capabilities import Deletion, Proof
+from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo
 from providers.settings import SettingField
 
 

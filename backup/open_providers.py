@@ -16,8 +16,8 @@ from backup import instances
 from backup.calls import CallsOnDisk
 from backup.facts import FactsOnDisk
 from backup.paths import Paths
-from providers.cancel import CancelToken
-from providers.context import ProviderContext
+from providers.contract.cancel import CancelToken
+from providers.contract.context import ProviderContext
 from providers.secret import Secret
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from backup import config
 from backup.journal.records import Place
 from backup.paths import Paths
 from providers import registry
-from providers.capabilities import Capabilities
+from providers.contract.capabilities import Capabilities
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)

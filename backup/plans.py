@@ -20,12 +20,12 @@ from backup.findings import Finding
 from backup.model import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
 from backup.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote, walk_tree
 from backup.tally import Tally
-from providers.attributes import UNKNOWN
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
-from providers.encryption import refuse_encryption
+from providers.contract.attributes import UNKNOWN
+from providers.contract.cancel import CancelToken
+from providers.contract.objects import Page, RemoteFile
+from providers.engine.encryption import refuse_encryption
 from providers.errors import InvalidName, NotFound
-from providers.objects import Page, RemoteFile
 from providers.os_errors import from_os_error
 
 LIMIT_S: Final = 5.0

@@ -30,13 +30,13 @@ from backup.questions_client import QuestionsClient
 from backup.store_model import StoreBackend
 from providers import oauth
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.contract.objects import Page, RemoteFile
+from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
+from providers.contract.upload import PendingUpload
 from providers.errors import Cancelled, ProviderError, Transient
 from providers.oauth import Grant, Method
-from providers.objects import Page, RemoteFile
-from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.secret import Secret
-from providers.upload import PendingUpload
 
 __all__ = ["LIMIT_S", "PROBE_LIMIT_S", "Questions", "QuestionsClient"]
 

@@ -19,9 +19,9 @@ from backup.model import EVERYTHING, Conflicts, Selection, TransferPlan
 from backup.paths import Paths
 from backup.rpc import AsyncClient, ConnectionLost, TimedOut
 from backup.terminal import UTF8_OPTIONS
+from providers.contract.objects import Page, RemoteFile
+from providers.contract.report import CheckStep, ConnectionReport
 from providers.oauth import Grant, Method
-from providers.objects import Page, RemoteFile
-from providers.report import CheckStep, ConnectionReport
 from providers.secret import Secret
 
 T = TypeVar("T")

@@ -41,12 +41,12 @@ from backup.rpc import Client, ConnectionLost, TimedOut
 from backup.worker import handshake, presence, start
 from backup.worker.live import LiveState
 from backup.worker.presence import WorkerSilent
-from providers.attributes import Restoring, current_umask
-from providers.encryption import refuse_encryption
+from providers.contract.attributes import Restoring, current_umask
+from providers.contract.report import ErrorInfo
+from providers.contract.upload import SavedUpload
+from providers.engine.encryption import refuse_encryption
 from providers.errors import InvalidConfiguration, InvalidName, NotFound
-from providers.report import ErrorInfo
 from providers.secret import Secret
-from providers.upload import SavedUpload
 
 _LOG: Final = logging.getLogger(__name__)
 _ASK_S: Final = 1.0

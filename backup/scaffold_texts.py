@@ -48,7 +48,7 @@ class ${cls}Provider(BaseProvider):
         "location": "service, endpoint, account and container in one line, no secret",
         "scan": "one page of a listing, with prefix, delimiter and continuation token",
         "stat": "one object with the checksums that the service tells; NotFound",
-        "open_upload": "an UploadSession (providers/upload.py): token, confirmed, send, commit, abort, interrupt",
+        "open_upload": "an UploadSession (`providers.contract`): token, confirmed, send, commit, abort, interrupt",
         "read_range": "a RangeReader over some bytes of an object",
         "remove": "delete one object; NotFound",
         "check_reach": "something answers there",

@@ -16,9 +16,9 @@ from backup.local_tree import top_name as top_name
 from backup.model import EVERYTHING, Selection
 from backup.text import shell_quoted
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.contract.objects import Page, RemoteFile
 from providers.errors import InvalidName, NotFound, ProviderError
-from providers.objects import Page, RemoteFile
 
 BATCH: Final = 500
 _NO_NAMES: Final = frozenset({"", ".", ".."})

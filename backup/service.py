@@ -28,10 +28,10 @@ from backup.model import (
 )
 from backup.paths import Paths
 from backup.store_service import StoreService
+from providers.contract.report import ConnectionReport, ErrorInfo
+from providers.contract.upload import SavedUpload
 from providers.errors import Conflict
-from providers.report import ConnectionReport, ErrorInfo
 from providers.secret import Secret
-from providers.upload import SavedUpload
 
 
 class Service(StoreService):

@@ -14,8 +14,8 @@ from backup.model import InstanceInfo, QueueTotals
 from backup.paths import Paths
 from backup.worker import presence
 from providers import registry
+from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration, ProviderError
-from providers.report import ErrorInfo
 
 if TYPE_CHECKING:
     from backup.queue import Queue

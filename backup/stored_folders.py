@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from backup.model import Conflicts
-from providers import beneath as walk
-from providers.attributes import Attributes, Restoring
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
-from providers.digests import digest_of
+from providers.contract.attributes import Attributes, Restoring
+from providers.contract.cancel import CancelToken
+from providers.contract.digests import digest_of
+from providers.contract.upload import UploadRequest
+from providers.engine.window import MemoryBody
 from providers.errors import InvalidName, NotFound, ProviderError
+from providers.filesystem import beneath as walk
 from providers.os_errors import from_os_error
-from providers.upload import UploadRequest
-from providers.window import MemoryBody
 
 OnWait = Callable[[float, ProviderError], None]
 _OWN: Final = stat.S_IRWXU

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
-from providers.download import DownloadResult
-from providers.download_loop import run_download
+from providers.contract.cancel import CancelToken
+from providers.contract.download import DownloadResult
+from providers.contract.objects import RemoteFile
+from providers.engine.download import run_download
 from providers.errors import InvalidName
-from providers.objects import RemoteFile
 
 SUFFIX: Final = ".rclonelink"
 MOST_BYTES: Final = 4095

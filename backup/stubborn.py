@@ -9,9 +9,9 @@ from typing import Final
 
 from backup.journal.records import Item
 from backup.model import JobKind
-from providers import connection_check
 from providers.base import BaseProvider
-from providers.cancel import CancelToken, acting_for
+from providers.contract.cancel import CancelToken, acting_for
+from providers.engine import check
 from providers.errors import Conflict, NotFound, ProviderError, Transient
 
 _LOG: Final = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def explained(error: ProviderError, item: Item, provider: BaseProvider, cancel: 
         with acting_for(cancel):
             if item.job_kind is JobKind.UPLOAD:
                 _refuse_file_above(provider, item.key)
-                connection_check.write_read_delete(provider)
+                check.write_read_delete(provider)
             else:
                 provider.check_container()
     except Conflict as conflict:

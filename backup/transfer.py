@@ -25,25 +25,25 @@ from backup.judgement import judge as judge
 from backup.judgement import unforeseen as unforeseen
 from backup.judgement import waits_for_credentials as waits_for_credentials
 from backup.model import Conflicts, ItemKind, JobKind
-from providers import beneath as walk
-from providers import download_loop, upload_loop
-from providers.attributes import UNKNOWN
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
-from providers.digests import sha256_of
-from providers.download import DownloadResult
-from providers.encryption import refuse_encryption
+from providers.contract.attributes import UNKNOWN
+from providers.contract.cancel import CancelToken
+from providers.contract.digests import sha256_of
+from providers.contract.download import DownloadResult
+from providers.contract.objects import RemoteFile
+from providers.contract.report import ErrorInfo
+from providers.contract.upload import UploadResult
+from providers.engine import download, upload
+from providers.engine.encryption import refuse_encryption
+from providers.engine.source import Source, opened, opened_link
 from providers.errors import (
     Cancelled,
     NotFound,
     ProviderError,
     Unsupported,
 )
-from providers.landing import Landing
-from providers.objects import RemoteFile
-from providers.report import ErrorInfo
-from providers.source import Source, opened, opened_link
-from providers.upload import UploadResult
+from providers.filesystem import beneath as walk
+from providers.filesystem.landing import Landing
 
 _LOG: Final = logging.getLogger(__name__)
 _MTIME_TOLERANCE_S: Final = 0.001
@@ -131,7 +131,7 @@ class Transfer:
             and self._same_above()
         ):
             return self._skipped("unchanged at the destination")
-        result = upload_loop.run_upload(
+        result = upload.run_upload(
             self.provider,
             Path(self.item.local_path),
             self.item.key,
@@ -222,7 +222,7 @@ class Transfer:
         conflicts = self.job.order.conflicts
         if conflicts is Conflicts.SKIP_UNCHANGED and os.path.lexists(target) and self._same_below(target):
             return self._skipped("unchanged on this disk")
-        result = download_loop.run_download(
+        result = download.run_download(
             self.provider,
             self.item.key,
             target,
@@ -261,7 +261,7 @@ class Transfer:
     def _leave_nothing(self) -> None:
         """A download that has failed for good leaves no part of a file among the user's own."""
         try:
-            download_loop.discard(Path(self.item.local_path), self._download_checkpoint)
+            download.discard(Path(self.item.local_path), self._download_checkpoint)
         except ProviderError as error:
             _LOG.warning("item %d: its temporary file stays: %s", self.item.id, error)
 
@@ -276,7 +276,7 @@ class Transfer:
         path = Path(self.item.local_path)
         is_link = self.item.kind is ItemKind.SYMLINK
         with opened_link(path, self._scanned_in) if is_link else opened(path, beneath=self._scanned_in) as file:
-            upload_loop.measure(self.provider, file, self.cancel)
+            upload.measure(self.provider, file, self.cancel)
             return self._same(there, file)
 
     def _same_below(self, target: Path) -> bool:

@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from providers import connection_check, download_loop, errors, listing, settings, upload_loop
-from providers.capabilities import Capabilities, Deletion
-from providers.context import ProviderContext, acting_on
+from providers import errors, settings
+from providers.contract import listing
+from providers.contract.capabilities import Capabilities, Deletion
+from providers.contract.context import ProviderContext, acting_on
+from providers.contract.objects import Page, RemoteFile
+from providers.contract.report import CheckStep, ConnectionReport
+from providers.contract.retry import RetryPolicy
+from providers.contract.throttle import Limiter
+from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
+from providers.engine import check, download
+from providers.engine import upload as upload_loop
 from providers.errors import InvalidName
-from providers.objects import Page, RemoteFile
-from providers.report import CheckStep, ConnectionReport
-from providers.retry import RetryPolicy
 from providers.settings import ProviderSettings
-from providers.throttle import Limiter
-from providers.upload import PendingUpload, UploadRequest, UploadSession
 
 ProgressCallback = Callable[[int, int], None]
 """Called as (bytes_done, bytes_total): absolute, never decreasing, one call at a time, first (0, total), last (total,
@@ -48,10 +51,10 @@ class BaseProvider(ABC):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """A class in the guide's style may be called as the guide does, `NewProvider(config)`: the adapter is made."""
         if inspect.isabstract(cls):
-            from providers import guide_style  # knows this class
+            from providers.guide import adapter  # knows this class
 
-            if guide_style.is_guide_style(cls):
-                return guide_style.adapted(cls)(*args, **kwargs)  # type: ignore[return-value]
+            if adapter.is_guide_style(cls):
+                return adapter.adapted(cls)(*args, **kwargs)  # type: ignore[return-value]
         return super().__new__(cls)
 
     def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
@@ -115,7 +118,8 @@ class BaseProvider(ABC):
         At most `limit` entries; `token` is an earlier page's `next_token`. An empty page is not the end unless it has
         no `next_token`. A prefix with nothing below it is an empty page, a missing container NotFound.
 
-        Whatever an adapter returns passes through `providers/listing.py` first, so that every caller can rely on it:
+        Whatever an adapter returns passes through `providers/contract/listing.py` first, so that every caller can
+        rely on it:
         Integrity for a key that is not below `prefix`, and for a listing that runs in a circle or brings nothing
         without end.
         """
@@ -233,7 +237,7 @@ class BaseProvider(ABC):
     def download(self, remote_name: str, local_path: Path, progress_callback: ProgressCallback | None = None) -> bool:
         """Fetch `remote_name` to `local_path`. True once the verified file stands there; until then the target is
         untouched."""
-        download_loop.run_download(
+        download.run_download(
             self, remote_name, Path(local_path), progress=progress_callback, cancel=self.context.cancel
         )
         return True
@@ -263,7 +267,7 @@ class BaseProvider(ABC):
     def probe(self, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
         """Check the connection step by step; `on_step` is told of each as it ends. Leaves nothing behind at the
         service."""
-        return connection_check.run_check(self, on_step)
+        return check.run_check(self, on_step)
 
     def walk(self, prefix: str = "") -> Iterator[RemoteFile]:
         """All objects below `prefix`, page by page, retrying each page as the settings say."""
@@ -281,7 +285,7 @@ class RangeReader(ABC):
 
     total_bytes: int | None = None
     """How long the whole object is, as the service tells it with the bytes: known from the first chunk on, of an empty
-    object at the end. None where it is not told. `providers/reading.py` compares it."""
+    object at the end. None where it is not told. `providers/engine/reading.py` compares it."""
     takes_whole: bool = False
     """Of a server that answers with the whole object where a range was asked for: take the range out of it, however
     much comes before. Without that, such an answer is Unsupported with the code NO_RANGE."""

@@ -26,7 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from providers import registry
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, Unsupported
 from providers.secret import Secret
 

@@ -141,10 +141,10 @@ def _settings_class(name: str) -> type[ProviderSettings]:
 
 
 def _settings_of(provider: Any) -> Any:
-    from providers import guide_style
-    from providers.guide_settings import settings_of
+    from providers.guide import adapter
+    from providers.guide.settings import settings_of
 
-    if guide_style.is_guide_style(provider):
+    if adapter.is_guide_style(provider):
         return settings_of(provider)
     return getattr(provider, "Settings", ProviderSettings)
 
@@ -163,11 +163,11 @@ def _provider_class(name: str) -> Any:
 
 
 def _checked(found: Any, name: str) -> type[BaseProvider]:
-    from providers import guide_style
     from providers.base import BaseProvider
+    from providers.guide import adapter
 
-    if guide_style.is_guide_style(found):
-        return guide_style.adapted(found, name)
+    if adapter.is_guide_style(found):
+        return adapter.adapted(found, name)
     if not (isinstance(found, type) and issubclass(found, BaseProvider)):
         raise TypeError(f"{found!r} is not a BaseProvider")
     return found

@@ -13,8 +13,8 @@ from textual.containers import Horizontal
 from textual.getters import query_one
 
 from backup.model import InstanceInfo, JobKind, Links, QueueSnapshot, Selection, StoreState
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
-from providers.report import ErrorInfo
 from screens.modals.choose import ChooseInstance
 from screens.modals.confirm import ConfirmScreen
 from screens.modals.confirm_plans import Wanted, delete_question, transfer_question

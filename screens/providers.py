@@ -12,8 +12,8 @@ from textual.getters import query_one
 from textual.widgets import OptionList
 
 from backup.model import InstanceInfo, InstanceState, StoreState
+from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo
 from providers.errors import ProviderError
-from providers.report import CheckStep, ConnectionReport, ErrorInfo
 from screens.browse import BrowseScreen
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.replace import ReplaceCredentials

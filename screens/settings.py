@@ -14,8 +14,8 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from backup.model import InstanceInfo
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
-from providers.report import ErrorInfo
 from screens.modals.limit import LimitScreen, Unlimited
 from tui.text import fit, rate, safe
 from tui.theme import STYLES, THEMES, Tone

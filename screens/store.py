@@ -11,8 +11,8 @@ from textual.getters import query_one
 
 from backup.model import StoreState
 from backup.store_model import StoreBackend, StoreFacts
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
-from providers.report import ErrorInfo
 from screens.modals.change_passphrase import ChangePassphrase
 from screens.modals.confirm import ConfirmScreen
 from screens.modals.import_found import import_providers

@@ -31,8 +31,8 @@ from backup.model import (
     StoreState,
     StoreStatus,
 )
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError, Transient
-from providers.report import ErrorInfo
 from tui.text import safe
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from backup.model import ItemKind, LocalEntry
-from providers.objects import Page
+from providers.contract.objects import Page
 from tui.text import count, safe, size, when
 from tui.theme import Tone
 from tui.widgets.line_table import Cell, Column, Span

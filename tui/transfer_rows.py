@@ -7,8 +7,8 @@ from typing import Final
 
 from backup.model import ItemKind, ItemState, ItemView, JobKind, QueueSnapshot
 from backup.text import until as until_words
-from providers.capabilities import Proof
-from providers.report import ErrorInfo
+from providers.contract.capabilities import Proof
+from providers.contract.report import ErrorInfo
 from tui.text import clock, count, done_of, duration, rate, safe, size
 from tui.theme import Tone
 from tui.widgets.line_table import Cell, Column, Span

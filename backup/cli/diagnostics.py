@@ -11,9 +11,9 @@ from enum import IntEnum
 from typing import Final
 
 from backup.text import safe
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from providers.os_errors import from_os_error
-from providers.report import ErrorInfo
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from backup.model import FailedSince, ItemKind, ItemState, ItemView, JobKind, Jo
 from backup.scan import IsAFolder
 from backup.text import clock, count, rate, safe, size, until, when
 from backup.worker.presence import WorkerSilent
+from providers.contract.report import ErrorInfo
 from providers.errors import Conflict
-from providers.report import ErrorInfo
 
 if TYPE_CHECKING:
     from rich.table import Table

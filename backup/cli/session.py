@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from backup.model import InstanceInfo
     from backup.questions import Questions
     from backup.service import Service
-    from providers.report import ErrorInfo
+    from providers.contract.report import ErrorInfo
     from providers.secret import Secret
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,7 +70,7 @@ class Session:
         if not {info.name for info in self.service.instances() if info.has_credentials} & set(names):
             return None
         from backup.model import StoreState
-        from providers.report import ErrorInfo
+        from providers.contract.report import ErrorInfo
 
         store = self.service.store_status()
         if store.state is not StoreState.LOCKED:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from backup.text import size
 from providers import registry, settings
 from providers.base import BaseProvider
-from providers.capabilities import Capabilities
+from providers.contract.capabilities import Capabilities
 from providers.registry import ServiceSpec
 
 _EXAMPLES: Final = {"container": "/srv/backups", "region": "eu-central-1"}

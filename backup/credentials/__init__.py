@@ -1,6 +1,5 @@
 """Where secrets are kept: backends of the keyring library, and nothing else. Importing this loads no backend."""
 
-from backup.credentials import vault_errors as vault_errors  # known by kind, wherever one comes out of another process
 from backup.credentials.entry import Credentials
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.store import CredentialStore

@@ -14,8 +14,8 @@ import msgspec
 from backup.journal import items
 from backup.journal.store import Journal
 from backup.packing import pack, unpack
-from providers.download import SavedDownload
-from providers.upload import PartReceipt, SavedUpload
+from providers.contract.download import SavedDownload
+from providers.contract.upload import PartReceipt, SavedUpload
 
 Change = Callable[[Connection], None]
 Commit = Callable[[Change], None]
@@ -94,7 +94,7 @@ class _Saved:
 
 
 class UploadCheckpoint(_Saved):
-    """`providers.upload.Checkpoint` of one item."""
+    """`providers.contract.upload.Checkpoint` of one item."""
 
     def load(self) -> SavedUpload | None:
         found = self._load(SavedUpload)
@@ -113,7 +113,7 @@ class UploadCheckpoint(_Saved):
 
 
 class DownloadCheckpoint(_Saved):
-    """`providers.download.DownloadCheckpoint` of one item."""
+    """`providers.contract.download.DownloadCheckpoint` of one item."""
 
     _saved: SavedDownload | None = None
 

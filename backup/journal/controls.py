@@ -10,8 +10,8 @@ from sqlite3 import Connection
 
 from backup.journal import items, jobs, views
 from backup.model import FINAL_STATES
+from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled
-from providers.report import ErrorInfo
 
 
 def pause(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, now: float) -> int:

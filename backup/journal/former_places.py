@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from providers.addresses import aws_partition, normal_address
+from providers.http.addresses import aws_partition, normal_address
 
 _S3: Final = re.compile(r"aws_s3 (?P<where>.*?) bucket=(?P<bucket>\S*)(?: prefix=(?P<prefix>.*/))? id=.*", re.DOTALL)
 _B2: Final = re.compile(r"backblaze (?P<where>\S+) bucket=(?P<bucket>\S*)(?: prefix=(?P<prefix>.*/))? id=.*", re.DOTALL)

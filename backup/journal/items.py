@@ -13,7 +13,7 @@ from backup.journal.objects import stored_before as stored_before
 from backup.journal.records import Ending, Event, Item, Outcome, Wish
 from backup.model import FINAL_STATES, ItemKind, ItemState, JobKind
 from backup.packing import pack, to_name, unpack
-from providers.report import ErrorInfo
+from providers.contract.report import ErrorInfo
 
 _CHUNK: Final = 500
 _CLAIMED: Final = (

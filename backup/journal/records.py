@@ -7,9 +7,9 @@ from enum import StrEnum
 import msgspec
 
 from backup.model import Conflicts, ItemKind, ItemState, JobKind, Selection
-from providers.attributes import Restoring
-from providers.capabilities import Proof
-from providers.report import ErrorInfo
+from providers.contract.attributes import Restoring
+from providers.contract.capabilities import Proof
+from providers.contract.report import ErrorInfo
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

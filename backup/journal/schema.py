@@ -21,8 +21,8 @@ from backup.journal import former_places
 from backup.journal.migrations import MIGRATIONS as MIGRATIONS
 from backup.model import TRANSITIONS
 from providers.errors import InvalidConfiguration, PermissionDenied, ProviderError, QuotaExceeded, Transient
+from providers.filesystem.rename import rename_new
 from providers.os_errors import descriptors_exhausted, from_os_error
-from providers.rename import rename_new
 
 _BUSY_TIMEOUT_S: Final = 20.0
 _OPENING: Final = threading.Lock()

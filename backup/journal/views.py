@@ -19,9 +19,9 @@ from backup.model import (
     QueueTotals,
 )
 from backup.packing import to_name, unpack
-from providers.capabilities import Proof
+from providers.contract.capabilities import Proof
+from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled, NotFound
-from providers.report import ErrorInfo
 
 _OPEN_ORDER: Final = (ItemState.RUNNING, ItemState.WAITING, ItemState.PAUSED, ItemState.QUEUED)
 _NUMBERS: Final = "The numbers of jobs and items: transfers list."

@@ -12,7 +12,7 @@ from backup.journal.jobs import SCANNABLE
 from backup.journal.records import Cleanup, Hold
 from backup.model import JobKind
 from backup.packing import pack, to_name, unpack
-from providers.report import ErrorInfo
+from providers.contract.report import ErrorInfo
 
 _HELD: Final = "SELECT 1 FROM holds WHERE holds.instance = items.instance"
 Calls = Mapping[int, Mapping[tuple[str, str], int]]

@@ -5,7 +5,8 @@
     reply    {"id": 7, "result": ...}  or  {"id": 7, "error": {"kind", "message", "hint", "code"}}
 
 `Server` answers (handlers run in threads, several at once), `Client` asks from threads, `AsyncClient` from an event
-loop. Errors cross as `providers.report.ErrorInfo` and are raised again as the same class. Every call has a time limit.
+loop. Errors cross as `providers.contract.report.ErrorInfo` and are raised again as the same class. Every call has a
+time limit.
 """
 
 from backup.rpc.aio import AsyncClient

@@ -28,7 +28,7 @@ from backup.rpc.framing import (
     unwrap,
     write_all,
 )
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 
 _LOST: Final = Response(-1)
 

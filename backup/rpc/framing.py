@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from backup.packing import pack, unpack
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError, Transient
-from providers.report import ErrorInfo
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from backup.rpc.framing import (
     read_line,
     write_all,
 )
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 from providers.errors import ProviderError, RateLimited, Unsupported
 
 _LOG: Final = logging.getLogger(__name__)

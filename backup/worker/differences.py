@@ -9,8 +9,8 @@ from sqlite3 import Connection
 from backup.journal import jobs
 from backup.journal.records import Job, NewItem
 from backup.text import count, listed
+from providers.contract.report import ErrorInfo
 from providers.errors import Conflict
-from providers.report import ErrorInfo
 
 
 class Differences:

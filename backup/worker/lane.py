@@ -23,9 +23,9 @@ from backup.worker.live import Entry
 from backup.worker.opening import PlaceChanged, SharedProvider
 from backup.worker.unit import Unit
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled, InvalidConfiguration, ProviderError, Unsupported
-from providers.report import ErrorInfo
 
 _LOG: Final = logging.getLogger(__name__)
 _POOL_BEFORE_OPENING: Final = 5

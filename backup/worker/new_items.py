@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 from backup import download_targets, scan, stored_folders, stored_links
 from backup.journal.records import Job, NewItem
 from backup.model import Conflicts, ItemKind, ItemState
-from providers.attributes import UNKNOWN
+from providers.contract.attributes import UNKNOWN
+from providers.contract.objects import RemoteFile
+from providers.contract.report import ErrorInfo
 from providers.errors import Conflict, InvalidName, ProviderError, Unsupported
-from providers.objects import RemoteFile
-from providers.report import ErrorInfo
 
 Walk = Callable[[str], Iterator[RemoteFile]]
 """From what was chosen to the objects that it stands for."""

@@ -16,10 +16,10 @@ from backup.instances import open_provider
 from backup.journal import jobs
 from backup.transfer import PATIENCE_S
 from backup.worker.crew import Crew
-from providers.cancel import CancelToken
-from providers.context import ProviderContext
+from providers.contract.cancel import CancelToken
+from providers.contract.context import ProviderContext
+from providers.contract.throttle import Limiter
 from providers.errors import InvalidConfiguration, NotFound, PermissionDenied, Unsupported
-from providers.throttle import Limiter
 
 if TYPE_CHECKING:
     from providers.base import BaseProvider

@@ -23,11 +23,11 @@ from backup.worker.crew import Crew
 from backup.worker.differences import Differences
 from backup.worker.new_items import Local, RuledOut, delete_items, download_items, upload_item
 from backup.worker.opening import SharedProvider
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.contract.objects import RemoteFile
+from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled, ProviderError
-from providers.objects import RemoteFile
 from providers.os_errors import lacks_descriptors
-from providers.report import ErrorInfo
 
 _LOG: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 2

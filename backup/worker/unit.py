@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from backup.journal.records import Item
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 
 
 @dataclass

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from providers.aws_s3.wire import Request, Wire
-from providers.connection import Calls
-from providers.listing import Trail
+from providers.contract.listing import Trail
+from providers.http.connections import Calls
 
 
 def bucket_names(wire: Wire) -> list[str]:

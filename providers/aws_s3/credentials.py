@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from providers.aws_s3.signature import Keys
 from providers.errors import Authentication, InvalidConfiguration, ProviderError
-from providers.network import Network
+from providers.http.network import Network
 from providers.secret import Secret
 
 if TYPE_CHECKING:

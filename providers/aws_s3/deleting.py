@@ -11,8 +11,8 @@ from xml.sax.saxutils import escape
 from providers.aws_s3 import objects
 from providers.aws_s3.replies import of_code
 from providers.aws_s3.wire import Request, Wire
-from providers.connection import Calls
 from providers.errors import Integrity, ProviderError, Unsupported
+from providers.http.connections import Calls
 
 BATCH: Final = 1000
 

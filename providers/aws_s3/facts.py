@@ -18,10 +18,10 @@ from providers.aws_s3.probes import Probes
 from providers.aws_s3.replies import Reply
 from providers.aws_s3.signature import EMPTY_SHA256
 from providers.aws_s3.wire import Request, Wire
-from providers.connection import Calls
-from providers.connection_check import PROBE_PREFIX
-from providers.digests import composite
+from providers.contract.digests import composite
+from providers.engine.check import PROBE_PREFIX
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
+from providers.http.connections import Calls
 
 _LOG: Final = logging.getLogger(__name__)
 _SIGNS: Final = "a+b"

@@ -8,8 +8,8 @@ from xml.etree.ElementTree import Element
 
 from providers.aws_s3 import etags
 from providers.aws_s3.wire import Request, Wire
-from providers.connection import Calls
 from providers.errors import Integrity, Unsupported
+from providers.http.connections import Calls
 
 _MAX_SHOWN: Final = 200
 

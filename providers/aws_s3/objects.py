@@ -11,15 +11,15 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from providers.attributes import Attributes
 from providers.aws_s3 import etags
 from providers.aws_s3.facts import ServerFacts
 from providers.aws_s3.key_spelling import KeySpelling
+from providers.contract.attributes import Attributes
+from providers.contract.listing import without_base
+from providers.contract.objects import Page, RemoteFile, size_from_text
+from providers.contract.upload import UploadRequest
 from providers.errors import InvalidName, Unsupported
-from providers.http_errors import http_date
-from providers.listing import without_base
-from providers.objects import Page, RemoteFile, size_from_text
-from providers.upload import UploadRequest
+from providers.http.errors import http_date
 
 MAX_KEY_BYTES: Final = 1024
 _META: Final = "x-amz-meta-"

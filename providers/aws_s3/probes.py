@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from providers.context import Facts
+from providers.contract.context import Facts
 
 _LONGEST_S: Final = 3600.0
 """A try-out noted so long ago is over, whoever has the process's number now."""

@@ -10,8 +10,6 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from providers.addresses import aws_partition, normal_address
-from providers.aged_facts import AgedFact
 from providers.aws_s3 import etags, objects
 from providers.aws_s3.addresses import aws_url, normal_prefix
 from providers.aws_s3.buckets import bucket_names
@@ -29,9 +27,12 @@ from providers.aws_s3.unfinished import held_bytes
 from providers.aws_s3.uploads import MultipartUpload, SingleUpload
 from providers.aws_s3.wire import Endpoint, Request, Wire
 from providers.base import BaseProvider, RangeReader
-from providers.capabilities import Capabilities
-from providers.connection import Calls, checked_address
-from providers.context import ProviderContext
+from providers.contract.aged_facts import AgedFact
+from providers.contract.capabilities import Capabilities
+from providers.contract.context import ProviderContext
+from providers.contract.listing import Trail, without_base
+from providers.contract.objects import Page, RemoteFile
+from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
 from providers.errors import (
     Conflict,
     InvalidConfiguration,
@@ -41,11 +42,10 @@ from providers.errors import (
     ProviderError,
     Unsupported,
 )
-from providers.listing import Trail, without_base
-from providers.network import CA_VARIABLES, Network
-from providers.objects import Page, RemoteFile
+from providers.http.addresses import aws_partition, normal_address
+from providers.http.connections import Calls, checked_address
+from providers.http.network import CA_VARIABLES, Network
 from providers.settings import ProviderSettings
-from providers.upload import PendingUpload, UploadRequest, UploadSession
 
 _LOG: Final = logging.getLogger(__name__)
 _MIB: Final = 1 << 20

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from providers.aws_s3 import etags
 from providers.aws_s3.wire import Request, Wire
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
-from providers.exchange import Answer
-from providers.http_range import HttpRange
+from providers.http.range import HttpRange
+from providers.http.request import Answer
 
 
 class Conditions:

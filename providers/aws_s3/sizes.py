@@ -7,11 +7,11 @@ from typing import Final
 
 from providers.aws_s3 import etags
 from providers.aws_s3.wire import Request, Wire
-from providers.connection import Calls
+from providers.contract.objects import RemoteFile
 from providers.errors import Conflict, ProviderError
-from providers.exchange import Answer
-from providers.http_range import FIRST_BYTE, content_length, unknown_size, whole_size
-from providers.objects import RemoteFile
+from providers.http.connections import Calls
+from providers.http.range import FIRST_BYTE, content_length, unknown_size, whole_size
+from providers.http.request import Answer
 
 WITH_CHECKSUMS: Final = {"x-amz-checksum-mode": "ENABLED"}
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from providers.aws_s3.objects import number
 from providers.aws_s3.wire import Request, Wire
-from providers.connection import Calls
+from providers.contract.listing import Trail
 from providers.errors import NotFound
-from providers.listing import Trail
+from providers.http.connections import Calls
 
 
 def held_bytes(wire: Wire, key: str, token: Mapping[str, object]) -> int | None:

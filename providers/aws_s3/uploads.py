@@ -12,12 +12,12 @@ from providers.aws_s3.facts import ServerFacts
 from providers.aws_s3.multipart import begin_multipart, part_tag, refuse_another
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD
 from providers.aws_s3.wire import Request, Wire
-from providers.connection import Calls
+from providers.contract.listing import Trail
+from providers.contract.objects import RemoteFile
+from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 from providers.errors import Conflict, InvalidName, NotFound, Transient
-from providers.listing import Trail
-from providers.objects import RemoteFile
-from providers.single_upload import OneRequestUpload, agree
-from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
+from providers.http.connections import Calls
+from providers.http.one_request import OneRequestUpload, agree
 
 
 def _checksum_headers(digests: Mapping[str, str], facts: ServerFacts) -> dict[str, str]:

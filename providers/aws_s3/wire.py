@@ -10,11 +10,11 @@ from urllib.parse import urlsplit, urlunsplit
 from providers.aws_s3 import replies
 from providers.aws_s3.replies import Reply, Where
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD, Keys, encoded_path, encoded_query, sign
-from providers.connection import Calls, Pool
-from providers.exchange import Answer, ask
-from providers.http_errors import with_status
-from providers.network import Network
-from providers.upload import PartBody
+from providers.contract.upload import PartBody
+from providers.http.connections import Calls, Pool
+from providers.http.errors import with_status
+from providers.http.network import Network
+from providers.http.request import Answer, ask
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from b2sdk.v3.exception import B2Error
 
 from providers.backblaze import replies
 from providers.backblaze.transport import Transport
-from providers.cancel import active_token
-from providers.connection import Calls
+from providers.contract.cancel import active_token
 from providers.errors import Conflict, Integrity, InvalidConfiguration, NotFound, PermissionDenied
-from providers.exchange import Answer
-from providers.http_range import content_length, unknown_size, whole_size
-from providers.network import Network
+from providers.http.connections import Calls
+from providers.http.network import Network
+from providers.http.range import content_length, unknown_size, whole_size
+from providers.http.request import Answer
 from providers.secret import Secret
 
 REALM: Final = "https://api.backblazeb2.com"

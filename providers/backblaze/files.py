@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
-from providers.attributes import Attributes
+from providers.contract.attributes import Attributes
+from providers.contract.listing import without_base
+from providers.contract.objects import Page, RemoteFile, size_from_json
+from providers.contract.upload import UploadRequest
 from providers.errors import Integrity, InvalidName
-from providers.listing import without_base
-from providers.objects import Page, RemoteFile, size_from_json
-from providers.upload import UploadRequest
 
 MAX_NAME_BYTES: Final = 1024
 MAX_SEGMENT_BYTES: Final = 250

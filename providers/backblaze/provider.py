@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from providers.addresses import normal_address
-from providers.aged_facts import AgedFact
 from providers.backblaze import files, replies, versions
 from providers.backblaze.account import REALM, Account
 from providers.backblaze.learning import Learner
@@ -19,10 +17,13 @@ from providers.backblaze.reader import FileRange
 from providers.backblaze.settings import Settings
 from providers.backblaze.uploads import LargeUpload, SmallUpload, held_bytes
 from providers.base import BaseProvider, RangeReader
-from providers.capabilities import Capabilities, Deletion
-from providers.connection import checked_endpoint
-from providers.connection_check import PROBE_PREFIX
-from providers.context import ProviderContext
+from providers.contract.aged_facts import AgedFact
+from providers.contract.capabilities import Capabilities, Deletion
+from providers.contract.context import ProviderContext
+from providers.contract.listing import Trail, without_base
+from providers.contract.objects import Page, RemoteFile
+from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
+from providers.engine.check import PROBE_PREFIX
 from providers.errors import (
     Conflict,
     InvalidConfiguration,
@@ -33,12 +34,11 @@ from providers.errors import (
     RateLimited,
     Transient,
 )
-from providers.http_errors import json_object
-from providers.listing import Trail, without_base
-from providers.network import Network
-from providers.objects import Page, RemoteFile
+from providers.http.addresses import normal_address
+from providers.http.connections import checked_endpoint
+from providers.http.errors import json_object
+from providers.http.network import Network
 from providers.settings import ProviderSettings
-from providers.upload import PendingUpload, UploadRequest, UploadSession
 
 _LOG: Final = logging.getLogger(__name__)
 _SINGLE_BYTES: Final = 5_000_000_000

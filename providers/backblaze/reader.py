@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from providers.backblaze.account import Account
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
-from providers.http_range import HttpRange
+from providers.http.range import HttpRange
 
 
 class FileRange(HttpRange):

@@ -13,7 +13,7 @@ from b2sdk.v3.exception import B2Error, InvalidAuthToken, Unauthorized, Unusable
 
 from providers import errors
 from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
-from providers.http_errors import json_object, retry_after_s
+from providers.http.errors import json_object, retry_after_s
 
 AUTHORIZE: Final = "b2_authorize_account"
 _MAX_TEXT: Final = 400

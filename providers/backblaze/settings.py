@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final
 
-from providers.network_settings import NetworkSettings
+from providers.http.settings import NetworkSettings
 from providers.secret import Secret
 from providers.settings import setting
 

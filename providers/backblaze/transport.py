@@ -17,11 +17,11 @@ from urllib.parse import urlsplit, urlunsplit
 from b2sdk.v3 import B2Http, B2HttpApiConfig
 
 from providers.backblaze import replies
-from providers.connection import Calls, Pool
-from providers.exchange import Answer, ask
-from providers.http_errors import with_status
-from providers.network import Network
-from providers.upload import PartBody
+from providers.contract.upload import PartBody
+from providers.http.connections import Calls, Pool
+from providers.http.errors import with_status
+from providers.http.network import Network
+from providers.http.request import Answer, ask
 
 DOWNLOAD: Final = "b2_download_file_by_name"
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from providers.backblaze import files
 from providers.backblaze.account import Account
-from providers.connection import Calls
-from providers.digests import composite
+from providers.contract.digests import composite
+from providers.contract.listing import Trail
+from providers.contract.objects import RemoteFile
+from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 from providers.errors import InvalidName, NotFound, ProviderError, Transient
-from providers.listing import Trail
-from providers.objects import RemoteFile
-from providers.single_upload import OneRequestUpload, agree
-from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
+from providers.http.connections import Calls
+from providers.http.one_request import OneRequestUpload, agree
 
 _PARTS_A_PAGE = 1000
 

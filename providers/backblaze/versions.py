@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from providers.backblaze.account import Account
+from providers.contract.listing import Trail
 from providers.errors import NotFound
-from providers.listing import Trail
 
 _VERSIONS_A_PAGE: Final = 1000
 

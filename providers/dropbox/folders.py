@@ -7,13 +7,13 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from providers.connection import Calls
+from providers.contract.upload import UploadSession
 from providers.dropbox.names import checked_new_key, folded, same
 from providers.dropbox.objects import is_file, lookalike, name_of
 from providers.dropbox.replies import failure
 from providers.dropbox.wire import Request, Wire
 from providers.errors import Conflict, InvalidConfiguration, InvalidName, NotFound
-from providers.upload import UploadSession
+from providers.http.connections import Calls
 
 _LOOK_HOLDS_S: Final = 60.0
 _MAX_LOOKED: Final = 1000

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from providers.connection import Calls
+from providers.contract.listing import Trail, foreign
+from providers.contract.objects import Page, RemoteFile
 from providers.dropbox.folders import Folders
 from providers.dropbox.names import checked_key, decode_name, folded
 from providers.dropbox.objects import is_file, remote_file
 from providers.dropbox.replies import Reply, failure, not_dropbox
 from providers.dropbox.wire import Request, Wire
 from providers.errors import Conflict, InvalidName
-from providers.listing import Trail, foreign
-from providers.objects import Page, RemoteFile
+from providers.http.connections import Calls
 
 _MAX_ENTRIES: Final = 2000
 """As many as Dropbox gives in one answer."""

@@ -12,14 +12,14 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from providers import oauth, settings
-from providers.connection import Calls, checked_endpoint
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from providers.dropbox.provider import signed_in
 from providers.dropbox.settings import Settings
 from providers.dropbox.tokens import access_of, refused
 from providers.dropbox.wire import WEB, Request, Wire
 from providers.errors import Authentication, InvalidConfiguration, PermissionDenied, ProviderError
-from providers.network import Network
+from providers.http.connections import Calls, checked_endpoint
+from providers.http.network import Network
 from providers.oauth import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
 from providers.secret import Secret
 

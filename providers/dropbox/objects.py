@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from providers.digests import DROPBOX_HASH
+from providers.contract.digests import DROPBOX_HASH
+from providers.contract.objects import RemoteFile, size_from_json
+from providers.contract.upload import UploadRequest
 from providers.dropbox.names import decode_name, same
 from providers.errors import Conflict, Transient
-from providers.objects import RemoteFile, size_from_json
-from providers.upload import UploadRequest
 
 _SECOND_NS: Final = 1_000_000_000
 

@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, cast
 
-from providers.addresses import normal_address
-from providers.aged_facts import AgedFact
 from providers.base import BaseProvider, RangeReader
-from providers.capabilities import Capabilities
-from providers.connection import Calls, checked_endpoint
-from providers.connection_check import PROBE_PREFIX
-from providers.context import ProviderContext
-from providers.digests import DROPBOX_HASH
+from providers.contract.aged_facts import AgedFact
+from providers.contract.capabilities import Capabilities
+from providers.contract.context import ProviderContext
+from providers.contract.digests import DROPBOX_HASH
+from providers.contract.listing import Trail
+from providers.contract.objects import Page, RemoteFile, is_size, not_empty
+from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
 from providers.dropbox import listing
 from providers.dropbox.folders import Folders, container_path
 from providers.dropbox.names import MAX_KEY_BYTES, checked_key, checked_new_key, decode_name, folded, same
@@ -23,13 +23,13 @@ from providers.dropbox.replies import failure
 from providers.dropbox.settings import Settings
 from providers.dropbox.uploads import SessionUpload, SingleUpload
 from providers.dropbox.wire import API, Request, Wire
+from providers.engine.check import PROBE_PREFIX
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
-from providers.listing import Trail
-from providers.network import Network
+from providers.http.addresses import normal_address
+from providers.http.connections import Calls, checked_endpoint
+from providers.http.network import Network
 from providers.oauth import wrong_account
-from providers.objects import Page, RemoteFile, is_size, not_empty
 from providers.settings import ProviderSettings
-from providers.upload import PendingUpload, UploadRequest, UploadSession
 
 _MIB: Final = 1 << 20
 _SINGLE_BYTES: Final = 4 * _MIB

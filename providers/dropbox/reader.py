@@ -8,9 +8,9 @@ from providers.dropbox.names import same
 from providers.dropbox.objects import name_of
 from providers.dropbox.wire import Request, Wire
 from providers.errors import Conflict, Integrity, NotFound
-from providers.exchange import Answer
-from providers.http_errors import json_object
-from providers.http_range import HttpRange
+from providers.http.errors import json_object
+from providers.http.range import HttpRange
+from providers.http.request import Answer
 
 
 class FileRange(HttpRange):

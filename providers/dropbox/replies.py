@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from providers import errors
 from providers.errors import LONGEST_WAIT_S, InvalidConfiguration, ProviderError, RateLimited
-from providers.http_errors import json_object, retry_after_s, seconds_from_json
+from providers.http.errors import json_object, retry_after_s, seconds_from_json
 
 _BY_TAG: Final[dict[str, type[ProviderError]]] = {
     **dict.fromkeys(["not_found", "not_file", "not_folder", "closed"], errors.NotFound),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from providers.network_settings import NetworkSettings
+from providers.http.settings import NetworkSettings
 from providers.secret import Secret
 from providers.settings import setting
 

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from providers.connection import Calls
 from providers.dropbox.replies import Reply, clean, failure
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
-from providers.http_errors import json_object, seconds_from_json
+from providers.http.connections import Calls
+from providers.http.errors import json_object, seconds_from_json
 from providers.secret import Secret
 
 _MARGIN_S: Final = 60.0

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from providers.connection import Calls
-from providers.digests import DROPBOX_HASH
+from providers.contract.digests import DROPBOX_HASH
+from providers.contract.objects import RemoteFile
+from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 from providers.dropbox.objects import commit_info, just_stored
 from providers.dropbox.replies import Reply, failure
 from providers.dropbox.wire import Request, Wire
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
-from providers.objects import RemoteFile
-from providers.single_upload import OneRequestUpload, agree
-from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
+from providers.http.connections import Calls
+from providers.http.one_request import OneRequestUpload, agree
 
 _REFUSED: Final = frozenset({409})
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from providers.connection import Calls, Pool
+from providers.contract.upload import PartBody
 from providers.dropbox import replies
 from providers.dropbox.replies import Reply
 from providers.dropbox.tokens import Tokens
-from providers.exchange import Answer, ask
-from providers.http_errors import with_status
-from providers.network import Network
+from providers.http.connections import Calls, Pool
+from providers.http.errors import with_status
+from providers.http.network import Network
+from providers.http.request import Answer, ask
 from providers.secret import Secret
-from providers.upload import PartBody
 
 API: Final = "https://api.dropboxapi.com"
 CONTENT: Final = "https://content.dropboxapi.com"

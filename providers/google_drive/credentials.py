@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from providers.cancel import active_token
-from providers.connection import checked_endpoint
+from providers.contract.cancel import active_token
 from providers.errors import Authentication, InvalidConfiguration
 from providers.google_drive import wire
 from providers.google_drive.replies import Reply
 from providers.google_drive.wire import Request, Wire
+from providers.http.connections import checked_endpoint
 from providers.secret import Secret
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from providers.cancel import active_token
+from providers.contract.cancel import active_token
+from providers.contract.listing import Trail
 from providers.errors import Conflict, Integrity, InvalidConfiguration, InvalidName, NotFound
 from providers.google_drive import objects
 from providers.google_drive.wire import JSON_TYPE, Request, Wire, as_json
-from providers.listing import Trail
 
 FILES: Final = "/drive/v3/files"
 NO_FOLDER: Final = "noFolder"

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
+from providers.contract.listing import Trail
+from providers.contract.objects import Page, RemoteFile
 from providers.errors import InvalidName
 from providers.google_drive import objects
 from providers.google_drive.folders import Drive
-from providers.listing import Trail
-from providers.objects import Page, RemoteFile
 
 _FOLDERS_AT_ONCE: Final = 50
 """Folders in one query: more would make it too long."""

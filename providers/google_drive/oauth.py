@@ -16,16 +16,16 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from providers import oauth, settings
-from providers.connection import checked_endpoint
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Unsupported
 from providers.google_drive import replies
 from providers.google_drive.credentials import SCOPE_PREFIX
 from providers.google_drive.loopback import request_target, respond, tunnel
 from providers.google_drive.settings import Settings
 from providers.google_drive.wire import API_URL, Request, Wire
-from providers.http_errors import json_object, seconds_from_json
-from providers.network import Network
+from providers.http.connections import checked_endpoint
+from providers.http.errors import json_object, seconds_from_json
+from providers.http.network import Network
 from providers.oauth import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
 from providers.secret import Secret
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from providers.attributes import Attributes
+from providers.contract.attributes import Attributes
+from providers.contract.listing import foreign
+from providers.contract.objects import RemoteFile, size_from_text
+from providers.contract.upload import UploadRequest
 from providers.errors import Conflict, Integrity, InvalidName, ProviderError
-from providers.listing import foreign
-from providers.objects import RemoteFile, size_from_text
-from providers.upload import UploadRequest
 
 FOLDER_TYPE: Final = "application/vnd.google-apps.folder"
 SHORTCUT_TYPE: Final = "application/vnd.google-apps.shortcut"

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
-from providers.addresses import normal_address
-from providers.aged_facts import AgedFact
 from providers.base import BaseProvider, RangeReader
-from providers.capabilities import Capabilities, Deletion
-from providers.connection import checked_endpoint
-from providers.connection_check import PROBE_PREFIX
-from providers.context import ProviderContext
+from providers.contract.aged_facts import AgedFact
+from providers.contract.capabilities import Capabilities, Deletion
+from providers.contract.context import ProviderContext
+from providers.contract.objects import Page, RemoteFile, not_empty
+from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
+from providers.engine.check import PROBE_PREFIX
 from providers.errors import (
     Authentication,
     Conflict,
@@ -34,10 +34,10 @@ from providers.google_drive.reader import FileRange
 from providers.google_drive.settings import Settings
 from providers.google_drive.uploads import GRAIN_BYTES, ResumableUpload, SingleUpload, Target
 from providers.google_drive.wire import API_URL, Request, Wire
-from providers.network import Network
-from providers.objects import Page, RemoteFile, not_empty
+from providers.http.addresses import normal_address
+from providers.http.connections import checked_endpoint
+from providers.http.network import Network
 from providers.settings import ProviderSettings
-from providers.upload import PendingUpload, UploadRequest, UploadSession
 
 _LOG: Final = logging.getLogger(__name__)
 _SINGLE_BYTES: Final = 4 << 20

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from providers.errors import Conflict, Integrity, NotFound, PermissionDenied, ProviderError, Transient
 from providers.google_drive.folders import FILES
 from providers.google_drive.wire import Request, Wire
-from providers.http_range import HttpRange
+from providers.http.range import HttpRange
 
 
 class FileRange(HttpRange):

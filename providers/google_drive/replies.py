@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from providers import errors
 from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
-from providers.http_errors import json_object, retry_after_s
+from providers.http.errors import json_object, retry_after_s
 
 _LONGEST_TEXT: Final = 300
 _LONGEST_CODE: Final = 80

@@ -13,14 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from providers.connection import Calls
+from providers.contract.objects import RemoteFile
+from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
 from providers.google_drive import objects
 from providers.google_drive.folders import Drive
 from providers.google_drive.replies import Reply
 from providers.google_drive.wire import JSON_TYPE, Request, Wire, as_json
-from providers.objects import RemoteFile
-from providers.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
+from providers.http.connections import Calls
 
 UPLOADS: Final = "/upload/drive/v3/files"
 GRAIN_BYTES: Final = 256 * 1024

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from providers.connection import Calls, Pool
+from providers.contract.upload import PartBody
 from providers.errors import Authentication
-from providers.exchange import Answer, ask
 from providers.google_drive import replies
 from providers.google_drive.replies import Reply
-from providers.http_errors import with_status
-from providers.network import Network
-from providers.upload import PartBody
+from providers.http.connections import Calls, Pool
+from providers.http.errors import with_status
+from providers.http.network import Network
+from providers.http.request import Answer, ask
 
 API_URL: Final = "https://www.googleapis.com"
 TOKEN_URL: Final = "https://oauth2.googleapis.com/token"

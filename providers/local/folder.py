@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
-from providers.beneath import DIRECTORY
 from providers.errors import Conflict, InvalidName, NotFound, ProviderError
+from providers.filesystem.beneath import DIRECTORY
 from providers.os_errors import from_os_error
 
 _OURS: Final = re.compile(

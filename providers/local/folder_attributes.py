@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from typing import Final
 
-from providers.attributes import UNKNOWN, Attributes
+from providers.contract.attributes import UNKNOWN, Attributes
 
 _NAME: Final = "user.homeserver-backup.folder"
 _MAX_BYTES: Final = 1024

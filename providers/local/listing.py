@@ -10,12 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from providers.attributes import UNKNOWN, Attributes
-from providers.beneath import DIRECTORY, Way
+from providers.contract.attributes import UNKNOWN, Attributes
+from providers.contract.objects import Page, RemoteFile
 from providers.errors import InvalidName, NotFound
+from providers.filesystem.beneath import DIRECTORY, Way
 from providers.local import folder_attributes
 from providers.local.folder import Folder, encoded, is_ours
-from providers.objects import Page, RemoteFile
 
 _KEPT_WALKS: Final = 4
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, cast
 
-from providers.attributes import UNKNOWN, Attributes
 from providers.base import BaseProvider, RangeReader
-from providers.beneath import DIRECTORY
-from providers.capabilities import Capabilities
-from providers.context import ProviderContext
+from providers.contract.attributes import UNKNOWN, Attributes
+from providers.contract.capabilities import Capabilities
+from providers.contract.context import ProviderContext
+from providers.contract.objects import Page, RemoteFile
+from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
 from providers.errors import (
     Conflict,
     Integrity,
@@ -22,16 +23,15 @@ from providers.errors import (
     PermissionDenied,
     Transient,
 )
+from providers.filesystem.beneath import DIRECTORY
 from providers.local import folder_attributes
 from providers.local.folder import Folder, open_file
 from providers.local.listing import Listing, remote_file
 from providers.local.session import CHUNK_BYTES, LocalDirectory, LocalUpload, unfinished
 from providers.local.settings import Settings
 from providers.local.unfinished import all_unfinished, discard
-from providers.objects import Page, RemoteFile
 from providers.os_errors import from_os_error
 from providers.settings import ProviderSettings
-from providers.upload import PendingUpload, UploadRequest, UploadSession
 
 _MAX_PATH_BYTES: Final = 4095
 

@@ -9,14 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from providers import attributes, beneath
+from providers.contract import attributes
+from providers.contract.objects import RemoteFile
+from providers.contract.upload import Part, PartBody, PartReceipt, PendingUpload, UploadRequest, UploadSession
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, QuotaExceeded, Transient
+from providers.filesystem import beneath
+from providers.filesystem.rename import rename_new
 from providers.local import folder_attributes
 from providers.local.folder import Folder, begun, encoded, open_file, temporary_name
 from providers.local.listing import remote_file
-from providers.objects import RemoteFile
-from providers.rename import rename_new
-from providers.upload import Part, PartBody, PartReceipt, PendingUpload, UploadRequest, UploadSession
 
 CHUNK_BYTES: Final = 1 << 20
 _ATTEMPTS: Final = 8

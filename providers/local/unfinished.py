@@ -7,10 +7,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
-from providers.beneath import Way
+from providers.contract.upload import PendingUpload
 from providers.errors import NotFound
+from providers.filesystem.beneath import Way
 from providers.local.folder import Folder, begun_at, encoded
-from providers.upload import PendingUpload
 
 
 def all_unfinished(folder: Folder) -> list[PendingUpload]:

@@ -15,8 +15,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from backup.store_model import TITLES, MoveProgress, MoveResult, MoveStep, StoreBackend
+from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled, ProviderError
-from providers.report import ErrorInfo
 from tui.bridge import bridge_of
 from tui.text import count, fit, safe
 from tui.theme import STYLES, Tone

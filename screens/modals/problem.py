@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from providers.report import ErrorInfo
+from providers.contract.report import ErrorInfo
 from tui.widgets.check_steps import explain
 
 

@@ -18,8 +18,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, ContentSwitcher, OptionList
 
 from backup.model import InstanceInfo, ServiceInfo
+from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration, ProviderError
-from providers.report import ErrorInfo
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.setup_draft import Draft, SetUp
 from screens.modals.setup_keep import KeepPage

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from backup.model import InstanceInfo, ServiceInfo
-from providers.report import CheckStep, ConnectionReport, StepName, StepState
+from providers.contract.report import CheckStep, ConnectionReport, StepName, StepState
 from providers.secret import Secret
 from tui.bridge import Bridge
 from tui.text import safe

@@ -12,8 +12,8 @@ from textual.widgets import Button, Static
 
 from backup.model import StoreState, StoreStatus
 from backup.store_model import StoreBackend, StoreChoice
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
-from providers.report import ErrorInfo
 from screens.modals.create_store import LOST
 from screens.modals.setup_pages import NOTHING_STORED, Page
 from screens.modals.store_flow import choose_store, open_store

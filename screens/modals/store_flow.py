@@ -9,8 +9,8 @@ from textual.dom import DOMNode
 
 from backup.model import StoreState
 from backup.store_model import TITLES, StoreBackend, StoreChoice, StoreFacts
+from providers.contract.report import ErrorInfo
 from providers.errors import Conflict, ProviderError
-from providers.report import ErrorInfo
 from screens.modals.choose_store import ChooseStore
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.create_store import CreateStore

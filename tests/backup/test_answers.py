@@ -16,8 +16,8 @@ from backup.model import InstanceState
 from backup.paths import Paths
 from backup.questions import Questions
 from backup.store_model import CredentialState
+from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import Authentication, NotFound, PermissionDenied, ProviderError, RateLimited, Transient
-from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from tests.cli.conftest import Cli, cli, s3_instance, write_config
 from tests.servers.s3_server import S3Server
 

@@ -16,8 +16,8 @@ from backup.model import ItemKind, ItemState, JobKind, JobView, TransferPlan
 from backup.places import place_of
 from backup.questions import Questions
 from backup.transfer import Chances, delete_many
-from providers.cancel import CancelToken
-from providers.context import ProviderContext
+from providers.contract.cancel import CancelToken
+from providers.contract.context import ProviderContext
 from providers.errors import Conflict, NotFound, ProviderError, Transient
 from tests.backup.queue_support import Workbench
 from tests.contract.support import FakeTime

@@ -12,7 +12,7 @@ from backup.journal import Journal
 from backup.journal.records import Ending, NewItem, Order
 from backup.model import Conflicts, ItemKind, JobKind
 from backup.paths import Paths
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 from providers.errors import Unsupported
 from tests.backup.test_transfer import carry_out
 from tests.cli.conftest import Cli, cli, write_config

@@ -15,7 +15,7 @@ from backup.model import Conflicts, ItemState, JobKind, TransferPlan
 from backup.paths import Paths
 from backup.questions import Questions
 from backup.scan import Found
-from providers.objects import RemoteFile
+from providers.contract.objects import RemoteFile
 from tests.backup.queue_support import Workbench, files_below
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.rclone_s3 import rclone_s3

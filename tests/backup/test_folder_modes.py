@@ -14,8 +14,8 @@ from backup import stored_folders
 from backup.journal.records import Job, Order
 from backup.model import Conflicts, ItemKind, ItemState, JobKind
 from backup.worker.new_items import download_items
-from providers.attributes import Attributes, Restoring
-from providers.objects import RemoteFile
+from providers.contract.attributes import Attributes, Restoring
+from providers.contract.objects import RemoteFile
 from tests.backup.queue_support import Workbench
 from tests.servers.b2 import B2Server
 from tests.servers.s3_server import S3Server

@@ -12,9 +12,9 @@ import pytest
 from backup.journal import Journal, items, jobs, pruning, schema, views, work
 from backup.journal.records import Ending, NewItem, Order, Outcome, Place
 from backup.model import ItemState, JobKind
-from providers.capabilities import Proof
+from providers.contract.capabilities import Proof
+from providers.contract.report import ErrorInfo
 from providers.errors import NotFound
-from providers.report import ErrorInfo
 from tests.backup.queue_support import Workbench, wait_until
 
 FIXTURE = Path(__file__).parent / "fixtures" / "journal-4.sql"

@@ -17,8 +17,8 @@ from backup.credentials import CredentialStore, CredentialStoreError
 from backup.model import InstanceState
 from backup.paths import Paths
 from providers import registry
+from providers.contract.report import ConnectionReport
 from providers.errors import InvalidConfiguration
-from providers.report import ConnectionReport
 from providers.secret import MASK, Secret
 from tests.credentials_fixture import SecretService
 

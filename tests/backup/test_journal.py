@@ -20,11 +20,11 @@ from backup.journal import IllegalTransition, Journal, items, jobs, schema, view
 from backup.journal.checkpoints import DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Ending, Hold, Job, NewItem, Order, Outcome, Place
 from backup.model import FINAL_STATES, TRANSITIONS, ItemKind, ItemState, JobKind
-from providers.capabilities import Proof
-from providers.download import SavedDownload
+from providers.contract.capabilities import Proof
+from providers.contract.download import SavedDownload
+from providers.contract.report import ErrorInfo
+from providers.contract.upload import PartReceipt, SavedUpload, SourceIdentity, UploadRequest
 from providers.errors import InvalidConfiguration, ProviderError
-from providers.report import ErrorInfo
-from providers.upload import PartReceipt, SavedUpload, SourceIdentity, UploadRequest
 
 PLACE = Place(instance="disk", type="local", container="/srv", settings="{}")
 ODD_NAME = "caf\udce9/\x1b[31m\n"

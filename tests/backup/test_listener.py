@@ -25,7 +25,7 @@ from backup.worker.listener import Listener
 from backup.worker.live import Board
 from providers import os_errors
 from providers.errors import PermissionDenied, Transient
-from providers.http_errors import connection_failure
+from providers.http.errors import connection_failure
 from tests.backup.queue_support import wait_until
 
 
@@ -135,7 +135,7 @@ def test_it_ends_when_it_is_closed(listener: Listener, paths: Paths) -> None:
 def exhausted(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if no file could be opened."""
     failure = os_errors._no_descriptors(errno.EMFILE, "")
-    monkeypatch.setattr("providers.http_errors.descriptors_exhausted", lambda: failure)
+    monkeypatch.setattr("providers.http.errors.descriptors_exhausted", lambda: failure)
     monkeypatch.setattr("backup.journal.schema.descriptors_exhausted", lambda: failure)
 
 

@@ -17,9 +17,9 @@ from providers import registry
 from providers.aws_s3.facts import ServerFacts
 from providers.aws_s3.key_spelling import KeySpelling
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 from providers.errors import Conflict, InvalidName, ProviderError, Transient
-from providers.http_errors import with_status
+from providers.http.errors import with_status
 from tests.backup.test_transfer import claimed
 from tests.providers.memory import MemoryProvider, MemoryStore
 from tests.providers.s3_stub import stub

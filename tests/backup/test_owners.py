@@ -15,7 +15,7 @@ from backup.cli.plan_words import tell_plan
 from backup.model import Conflicts, ItemState, JobKind, TransferPlan
 from providers import registry
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 from screens.modals.confirm_plans import transfer_question
 from tests.backup.queue_support import Workbench
 from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server

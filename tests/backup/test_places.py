@@ -15,7 +15,7 @@ from backup.journal.records import NewItem, Order, Place
 from backup.model import ItemState, JobKind
 from backup.places import place_of
 from providers import registry
-from providers.upload import SavedUpload, SourceIdentity, UploadRequest
+from providers.contract.upload import SavedUpload, SourceIdentity, UploadRequest
 from tests.backup.queue_support import wait_until
 from tests.servers.b2 import B2Server
 from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN

@@ -25,9 +25,9 @@ from backup.paths import Paths
 from backup.questions import Questions, QuestionsClient
 from backup.queue import Queue
 from backup.rpc import ConnectionLost
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.contract.report import CheckStep, StepName, StepState
 from providers.errors import Authentication, Cancelled, InvalidConfiguration, NotFound, Transient
-from providers.report import CheckStep, StepName, StepState
 from providers.secret import Secret
 from tests.providers.memory import MemoryProvider, MemoryStore
 

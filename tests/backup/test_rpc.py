@@ -21,7 +21,7 @@ import pytest
 
 from backup.model import ItemKind, LocalEntry
 from backup.rpc import AsyncClient, Call, Client, ConnectionLost, Server, TimedOut, framing, sockets
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 from providers.errors import Authentication, Cancelled, InvalidConfiguration, ProviderError, Unsupported
 from providers.secret import Secret
 

@@ -10,7 +10,7 @@ import pytest
 
 from backup import download_targets, scan
 from backup.model import ItemKind
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled, Conflict, InvalidName, NotFound
 from providers.local.provider import LocalProvider
 

@@ -15,8 +15,8 @@ from backup.credentials import CredentialStore, CredentialStoreError
 from backup.model import InstanceState, ItemKind, StoreState
 from backup.paths import Paths
 from backup.service import Service
+from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
-from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.secret import Secret
 from tests.credentials_fixture import SecretService
 

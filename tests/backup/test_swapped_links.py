@@ -21,10 +21,10 @@ from backup.journal.records import Ending, NewItem, Order, Outcome, Place
 from backup.model import Conflicts, ItemKind, JobKind
 from backup.transfer import Transfer
 from backup.worker.new_items import Local, upload_item
-from providers import beneath
-from providers.cancel import CancelToken
-from providers.context import ProviderContext
+from providers.contract.cancel import CancelToken
+from providers.contract.context import ProviderContext
 from providers.errors import Conflict, PermissionDenied, ProviderError, QuotaExceeded, Transient
+from providers.filesystem import beneath
 from tests.backup.test_transfer import Watched
 from tests.providers.memory import MemoryProvider, MemoryStore, failing
 

@@ -14,10 +14,10 @@ from backup.journal.checkpoints import commit_alone
 from backup.journal.records import Ending, Item, Job, NewItem, Order, Outcome, Place
 from backup.model import Conflicts, JobKind
 from backup.transfer import Chances, Transfer, delete_many
-from providers.cancel import CancelToken, active_token
-from providers.context import ProviderContext
+from providers.contract.cancel import CancelToken, active_token
+from providers.contract.context import ProviderContext
+from providers.contract.objects import RemoteFile
 from providers.errors import Cancelled, Integrity, NotFound, ProviderError, Transient
-from providers.objects import RemoteFile
 from tests.providers.memory import MemoryProvider, MemoryStore
 
 PLACE = Place(instance="m", type="memory", container="", settings="{}", location="memory")

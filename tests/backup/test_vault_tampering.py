@@ -14,8 +14,8 @@ from backup.credentials import vault_errors, vault_format
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault_file import DataKey, RawKey, VaultFile
 from backup.model import StoreState
+from providers.contract.report import ErrorInfo
 from providers.errors import from_wire
-from providers.report import ErrorInfo
 from providers.secret import Secret
 from tests.backup.vault_tools import PASSPHRASE, first_slot_with, forge, header_with, new_vault, vault_at
 

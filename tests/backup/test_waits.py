@@ -26,10 +26,10 @@ from backup.worker.crew import Crew
 from backup.worker.drain import Drain
 from backup.worker.ledger import Ledger
 from backup.worker.live import Board
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.contract.report import ErrorInfo
+from providers.contract.retry import RetryPolicy
 from providers.errors import RateLimited, Transient
-from providers.report import ErrorInfo
-from providers.retry import RetryPolicy
 from tests.backup.queue_support import Workbench, wait_until
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault

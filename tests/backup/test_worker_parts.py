@@ -22,7 +22,8 @@ from backup.transfer import MAX_FAILURES, Chances, delete_many, judge
 from backup.worker import logind
 from backup.worker.ledger import Ledger
 from backup.worker.live import Board, LiveItem, LiveState, Meter
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.engine.parallel import run_parts
 from providers.errors import (
     Authentication,
     Cancelled,
@@ -34,7 +35,6 @@ from providers.errors import (
     RateLimited,
     Transient,
 )
-from providers.parallel import run_parts
 from tests.backup.queue_support import wait_until
 from tests.providers.memory import MemoryProvider, MemoryStore
 

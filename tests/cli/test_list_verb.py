@@ -9,8 +9,8 @@ import pytest
 
 from backup.cli.diagnostics import ExitCode
 from backup.paths import Paths
+from providers.contract.objects import Page, RemoteFile
 from providers.errors import Transient
-from providers.objects import Page, RemoteFile
 from tests.cli.conftest import Cli
 
 

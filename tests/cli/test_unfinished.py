@@ -16,8 +16,8 @@ from backup.journal.records import NewItem, Order, Place
 from backup.model import ItemState, JobKind
 from backup.paths import Paths
 from backup.queue import Queue
+from providers.contract.upload import SavedUpload, SourceIdentity, UploadRequest
 from providers.local.folder import temporary_name
-from providers.upload import SavedUpload, SourceIdentity, UploadRequest
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.servers.s3_server import S3Server
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from providers.capabilities import Capabilities, Proof
+from providers.contract.capabilities import Capabilities, Proof
 from providers.errors import ProviderError
-from providers.guide_style import GuideStyle
+from providers.guide.adapter import GuideStyle
 from tests.contract.harness import Connections, FixtureValue, Harness, Limits, Root
 
 UNKEEPABLE = frozenset({"absolute", "parent", "inner parent", "dot", "empty segment", "nul", "empty"})

@@ -19,8 +19,8 @@ import pytest
 
 from providers import registry, settings
 from providers.base import BaseProvider
-from providers.capabilities import Capabilities, Proof
-from providers.context import FactsInMemory, ProviderContext
+from providers.contract.capabilities import Capabilities, Proof
+from providers.contract.context import FactsInMemory, ProviderContext
 from providers.errors import NotFound, ProviderError, Transient
 from tests.contract.support import FakeTime
 from tests.servers.fault_proxy import FaultProxy

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from providers.capabilities import Capabilities, Proof
+from providers.contract.capabilities import Capabilities, Proof
 from providers.errors import NotFound, PermissionDenied, QuotaExceeded
 from tests.contract.harness import ALL, WRITING, Connections, FixtureValue, Harness, Limits, Operation, Root, Trouble
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from providers import errors
-from providers.capabilities import Capabilities, Proof
+from providers.contract.capabilities import Capabilities, Proof
 from tests.contract.harness import (
     ALL,
     Answered,

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from providers.cancel import CancelToken
-from providers.download import SavedDownload
-from providers.upload import PartReceipt, SavedUpload
+from providers.contract.cancel import CancelToken
+from providers.contract.download import SavedDownload
+from providers.contract.upload import PartReceipt, SavedUpload
 
 
 @functools.lru_cache(maxsize=32)

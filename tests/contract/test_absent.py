@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from providers.contract.upload import UploadRequest
 from providers.errors import NotFound, ProviderError
-from providers.upload import UploadRequest
 from tests.contract.harness import needs, resumes
 from tests.contract.support import content, gone, source
 from tests.contract.transfers import download, keys, read, upload

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from providers.attributes import Attributes, Restoring
-from providers.cancel import CancelToken
+from providers.contract.attributes import Attributes, Restoring
+from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled
 from tests.contract.harness import Harness, in_parts, needs, resumes
 from tests.contract.support import Memory, Progress, content, source

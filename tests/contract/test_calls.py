@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from providers import registry
-from providers.cancel import CancelToken
-from providers.context import ProviderContext
-from providers.upload_loop import run_upload
+from providers.contract.cancel import CancelToken
+from providers.contract.context import ProviderContext
+from providers.engine.upload import run_upload
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import content, source

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from providers.cancel import CancelToken
-from providers.context import ProviderContext
+from providers.contract.cancel import CancelToken
+from providers.contract.context import ProviderContext
+from providers.contract.throttle import cancellable_sleep
 from providers.errors import Cancelled
-from providers.throttle import cancellable_sleep
 from tests.contract.harness import in_parts, needs, obeys_bandwidth, only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import Memory, Progress, content, gone, source

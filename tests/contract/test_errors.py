@@ -10,7 +10,7 @@ import traceback
 import pytest
 
 from backup import logs
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from providers.errors import Authentication, NotFound, ProviderError, RateLimited, Transient
 from tests.contract.harness import Operation, only
 from tests.contract.harnesses import HARNESSES

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from backup import plans, scan
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.contract.upload import UploadRequest
 from providers.errors import Integrity, ProviderError
-from providers.upload import UploadRequest
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.transfers import keys

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 from providers.errors import ProviderError
 from tests.backup.queue_support import wait_until
 from tests.contract.support import Progress, content, source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backup.scan import IsAFolder, walk_remote
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 from providers.errors import NotFound
 from tests.contract.transfers import keys
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES

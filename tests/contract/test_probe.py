@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from providers.report import CheckStep, StepName, StepState
+from providers.contract.report import CheckStep, StepName, StepState
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import content

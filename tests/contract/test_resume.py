@@ -7,9 +7,9 @@ import time
 import msgspec
 import pytest
 
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.engine.unfinished import abandon
 from providers.errors import Cancelled, NotFound, Transient, Unsupported
-from providers.intent import abandon
 from tests.contract.harness import needs, only, resumes
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import DownloadMemory, Memory, Progress, content, gone, source

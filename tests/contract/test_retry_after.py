@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from providers.errors import ProviderError, RateLimited
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES

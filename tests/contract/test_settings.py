@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
+from providers.contract.throttle import cancellable_sleep
 from providers.errors import InvalidConfiguration, NotFound, RateLimited, Transient, Unsupported
-from providers.throttle import cancellable_sleep
 from tests.contract.harness import in_parts, needs, obeys_bandwidth, only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import FakeTime, Memory, Progress, content, source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled
 from tests.contract.harness import needs, shows_whole_alone
 from tests.contract.support import Memory, Progress, content, gone, source

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from providers.base import BaseProvider
-from providers.cancel import CancelToken
-from providers.download import DownloadResult
-from providers.download_loop import run_download
-from providers.upload import UploadResult
-from providers.upload_loop import run_upload
+from providers.contract.cancel import CancelToken
+from providers.contract.download import DownloadResult
+from providers.contract.upload import UploadResult
+from providers.engine.download import run_download
+from providers.engine.upload import run_upload
 
 T = TypeVar("T")
 

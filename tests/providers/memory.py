@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import msgspec
 
 from providers.base import BaseProvider, RangeReader
-from providers.capabilities import Capabilities
-from providers.digests import composite
+from providers.contract.capabilities import Capabilities
+from providers.contract.digests import composite
+from providers.contract.objects import Page, RemoteFile
+from providers.contract.upload import Part, PartBody, PartReceipt, PendingUpload, UploadRequest, UploadSession
 from providers.errors import Conflict, NotFound, ProviderError, Transient
-from providers.objects import Page, RemoteFile
 from providers.settings import ProviderSettings
-from providers.upload import Part, PartBody, PartReceipt, PendingUpload, UploadRequest, UploadSession
 
 MIB = 2**20
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from providers.aws_s3.provider import S3Provider
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 
 SECRET = "SECRET-must-never-be-shown"
 Answer = tuple[int, dict[str, str], bytes]

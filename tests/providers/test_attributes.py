@@ -7,8 +7,8 @@ import stat
 
 import pytest
 
-from providers import attributes
-from providers.attributes import Attributes, Restoring
+from providers.contract import attributes
+from providers.contract.attributes import Attributes, Restoring
 from providers.errors import PermissionDenied
 
 FILE = stat.S_IFREG

@@ -9,14 +9,14 @@ from collections import Counter
 import pytest
 
 from providers import registry, settings
-from providers.attributes import Attributes
 from providers.backblaze.learning import Learner
 from providers.backblaze.reader import FileRange
 from providers.backblaze.transport import name_of_call
-from providers.capabilities import Proof
-from providers.context import ProviderContext
+from providers.contract.attributes import Attributes
+from providers.contract.capabilities import Proof
+from providers.contract.context import ProviderContext
+from providers.contract.report import StepName
 from providers.errors import Integrity, InvalidConfiguration, InvalidName, NotFound, PermissionDenied, Transient
-from providers.report import StepName
 from tests.contract.b2_harness import b2_root
 from tests.contract.support import content, source
 from tests.contract.transfers import download, keys, upload

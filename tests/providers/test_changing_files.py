@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from providers import digests
-from providers.cancel import CancelToken
-from providers.context import ProviderContext
+from providers.contract import digests
+from providers.contract.cancel import CancelToken
+from providers.contract.context import ProviderContext
+from providers.contract.upload import SavedUpload, UploadResult
+from providers.engine.upload import run_upload
 from providers.errors import Cancelled, Integrity
 from providers.local.provider import LocalProvider
-from providers.upload import SavedUpload, UploadResult
-from providers.upload_loop import run_upload
 from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore
 
 PART = 64 * 1024
@@ -102,7 +102,7 @@ def test_a_change_during_the_second_reading_is_seen(
         path.write_bytes(os.urandom(path.stat().st_size))
         return real(*args)
 
-    monkeypatch.setattr("providers.source.sha256_of", changed_then)
+    monkeypatch.setattr("providers.engine.source.sha256_of", changed_then)
     with pytest.raises(Integrity, match="changed while it was read"):
         send(store, path)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from providers.cancel import CancelToken
-from providers.capabilities import Proof
-from providers.context import ProviderContext
-from providers.download import SavedDownload
-from providers.download_loop import discard, run_download
+from providers.contract.cancel import CancelToken
+from providers.contract.capabilities import Proof
+from providers.contract.context import ProviderContext
+from providers.contract.download import SavedDownload
+from providers.engine.download import discard, run_download
 from providers.errors import Cancelled, Conflict, Integrity, InvalidName, NotFound, PermissionDenied, Transient
 from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
 

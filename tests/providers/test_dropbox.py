@@ -12,9 +12,10 @@ import pytest
 
 from backup import plans
 from backup.model import Conflicts
-from providers import digests, settings
-from providers.cancel import CancelToken
-from providers.context import ProviderContext
+from providers import settings
+from providers.contract import digests
+from providers.contract.cancel import CancelToken
+from providers.contract.context import ProviderContext
 from providers.dropbox.names import decode_name, encode_name
 from providers.dropbox.objects import client_modified
 from providers.dropbox.settings import Settings

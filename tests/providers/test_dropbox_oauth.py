@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from providers import oauth, registry
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, PermissionDenied, Transient, Unsupported
 from providers.oauth import Answer
 from providers.secret import Secret

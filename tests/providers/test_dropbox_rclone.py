@@ -13,7 +13,7 @@ import pytest
 
 from providers import registry
 from providers.base import BaseProvider
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from tests.contract.support import content, source
 from tests.contract.test_names import NAMES
 from tests.contract.transfers import download, keys, upload

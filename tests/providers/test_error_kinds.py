@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from backup.credentials.errors import CredentialStoreError
+from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration, ProviderError, from_wire
-from providers.report import ErrorInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from providers import registry
-from providers.attributes import Attributes
 from providers.base import BaseProvider
-from providers.context import ProviderContext
+from providers.contract.attributes import Attributes
+from providers.contract.context import ProviderContext
+from providers.contract.upload import UploadRequest
 from providers.errors import (
     Authentication,
     Conflict,
@@ -27,7 +28,6 @@ from providers.errors import (
     PermissionDenied,
     Transient,
 )
-from providers.upload import UploadRequest
 from tests.contract.drive_harness import begin, commit, read, send_whole
 from tests.contract.support import FakeTime, Memory, content, source
 from tests.contract.transfers import download, keys, upload

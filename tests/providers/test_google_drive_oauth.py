@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from providers import oauth, registry
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, Unsupported
 from providers.google_drive.loopback import tunnel
 from providers.oauth import Answer

@@ -15,8 +15,8 @@ import pytest
 
 from providers import settings
 from providers.errors import Integrity, InvalidConfiguration, NotFound
-from providers.guide_settings import settings_of
-from providers.guide_style import FIVE, adapted
+from providers.guide.adapter import FIVE, adapted
+from providers.guide.settings import settings_of
 from tests.servers.s3_server import S3Server
 
 SOURCE = '''

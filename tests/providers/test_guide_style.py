@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from providers import registry
-from providers.cancel import CancelToken
-from providers.capabilities import Proof
-from providers.download_loop import run_download
+from providers.contract.cancel import CancelToken
+from providers.contract.capabilities import Proof
+from providers.engine.download import run_download
+from providers.engine.upload import run_upload
 from providers.errors import Integrity, NotFound, ProviderError
 from providers.registry import PROVIDERS
-from providers.upload_loop import run_upload
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_connection_that_does_not_work(acme: Path, provider):
 
 
 def test_a_class_without_a_base_will_do(monkeypatch: pytest.MonkeyPatch):
-    from providers.guide_style import adapted, is_guide_style
+    from providers.guide.adapter import adapted, is_guide_style
 
     class Plain:
         def __init__(self, config):

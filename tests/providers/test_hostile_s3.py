@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from providers.aws_s3.facts import ServerFacts
+from providers.contract.upload import PartReceipt, UploadRequest
+from providers.engine.window import MemoryBody
 from providers.errors import LONGEST_WAIT_S, NotFound, ProviderError
-from providers.http_range import content_length
-from providers.upload import PartReceipt, UploadRequest
-from providers.window import MemoryBody
+from providers.http.range import content_length
 from tests.contract.transfers import download, read, upload
 from tests.providers.s3_stub import Answer, error, stub
 

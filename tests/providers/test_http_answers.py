@@ -12,9 +12,9 @@ import pytest
 
 from providers.aws_s3.facts import ServerFacts
 from providers.aws_s3.provider import S3Provider
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
+from providers.contract.upload import UploadRequest
 from providers.errors import PermissionDenied, ProviderError, Transient, Unsupported
-from providers.upload import UploadRequest
 from tests.servers.raw_http import RawServer, Said, reply
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nContent-Length: 7\r\n\r\n"

@@ -13,15 +13,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from providers import rename
-from providers.cancel import CancelToken
-from providers.capabilities import Proof
-from providers.context import ProviderContext
-from providers.digests import DROPBOX_HASH, composite, digest_of
-from providers.download import DownloadResult, SavedDownload
-from providers.download_loop import run_download
+from providers.contract.cancel import CancelToken
+from providers.contract.capabilities import Proof
+from providers.contract.context import ProviderContext
+from providers.contract.digests import DROPBOX_HASH, composite, digest_of
+from providers.contract.download import DownloadResult, SavedDownload
+from providers.contract.objects import RemoteFile
+from providers.engine.download import run_download
 from providers.errors import Conflict, Integrity, InvalidName, PermissionDenied, ProviderError
-from providers.objects import RemoteFile
+from providers.filesystem import rename
 from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
 from tests.providers.test_download_loop import Killed
 

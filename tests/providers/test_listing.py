@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
+from providers.contract.listing import MAX_IDLE_PAGES, Trail
+from providers.contract.objects import MAX_SIZE_BYTES, Page, RemoteFile
+from providers.contract.upload import PendingUpload, UploadRequest
 from providers.dropbox.provider import DropboxProvider
 from providers.errors import Integrity
-from providers.guide_style import adapted
-from providers.listing import MAX_IDLE_PAGES, Trail
-from providers.objects import MAX_SIZE_BYTES, Page, RemoteFile
-from providers.upload import PendingUpload, UploadRequest
+from providers.guide.adapter import adapted
 from tests.providers.memory import MemoryProvider, MemoryStore
 from tests.providers.s3_stub import error, stub
 
@@ -311,7 +311,7 @@ def test_a_guide_style_class_gives_sizes(size):
 
 
 def test_a_guide_style_class_that_never_ends_is_refused(monkeypatch):
-    monkeypatch.setattr("providers.guide_style._LONGEST_LISTING", 10_000)
+    monkeypatch.setattr("providers.guide.adapter._LONGEST_LISTING", 10_000)
     one = {"name": "a", "size": 1}
     with pytest.raises(Integrity, match="without end"):
         guide(lambda prefix, limit: [one] * limit).list_files()

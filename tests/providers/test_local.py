@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from providers.cancel import CancelToken
-from providers.context import ProviderContext
+from providers.contract.cancel import CancelToken
+from providers.contract.context import ProviderContext
+from providers.contract.upload import UploadRequest
+from providers.engine.upload import run_upload
 from providers.errors import (
     Conflict,
     Integrity,
@@ -30,8 +32,6 @@ from providers.errors import (
 )
 from providers.local.provider import LocalProvider
 from providers.local.session import LocalUpload
-from providers.upload import UploadRequest
-from providers.upload_loop import run_upload
 from tests.contract.support import FakeTime
 
 
@@ -321,7 +321,7 @@ def test_only_if_absent_never_replaces(provider, root, monkeypatch, hard_links):
             raise PermissionError(errno.EPERM, "no hard links here")
 
         monkeypatch.setattr(os, "link", link)
-        monkeypatch.setattr("providers.rename._in_one_step", link)
+        monkeypatch.setattr("providers.filesystem.rename._in_one_step", link)
     store(provider, "x", b"first", only_if_absent=True)
     session = begin(provider, "x", b"other", 5, only_if_absent=True)
     receipt = send(session, b"other", 0)
@@ -649,7 +649,7 @@ def test_killed_while_an_empty_file_kept_the_name_it_goes_on(provider, root, mon
     def killed(*args, **kwargs):
         raise Kill
 
-    monkeypatch.setattr("providers.rename._in_one_step", refused)
+    monkeypatch.setattr("providers.filesystem.rename._in_one_step", refused)
     monkeypatch.setattr(os, "link", refused)
     session = begin(provider, "x", b"data", only_if_absent=True)
     with monkeypatch.context() as there:

@@ -13,8 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from providers import settings
-from providers.cancel import CancelToken
-from providers.capabilities import Capabilities
+from providers.contract.cancel import CancelToken
+from providers.contract.capabilities import Capabilities
+from providers.contract.retry import RetryPolicy
+from providers.contract.throttle import Limiter
 from providers.errors import (
     Cancelled,
     InvalidConfiguration,
@@ -23,10 +25,8 @@ from providers.errors import (
     Transient,
     from_wire,
 )
-from providers.retry import RetryPolicy
 from providers.secret import Secret
 from providers.settings import ProviderSettings
-from providers.throttle import Limiter
 from tests.providers.memory import MemorySettings
 
 CANARY = "canary-7f3a"

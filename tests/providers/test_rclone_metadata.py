@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from providers import registry
-from providers.attributes import Attributes
 from providers.base import BaseProvider
-from providers.context import ProviderContext
+from providers.contract.attributes import Attributes
+from providers.contract.context import ProviderContext
 from tests.contract.support import content, source
 from tests.contract.transfers import download, upload
 from tests.servers.process import program

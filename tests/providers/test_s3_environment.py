@@ -9,7 +9,7 @@ import pytest
 
 from providers.aws_s3.provider import S3Provider
 from providers.aws_s3.signature import Keys
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration
 from providers.secret import Secret
 

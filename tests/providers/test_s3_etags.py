@@ -8,9 +8,9 @@ import pytest
 
 from providers.aws_s3 import etags, objects
 from providers.aws_s3.facts import ServerFacts
+from providers.contract.upload import UploadRequest
+from providers.engine.window import MemoryBody
 from providers.errors import Conflict, ProviderError, Unsupported
-from providers.upload import UploadRequest
-from providers.window import MemoryBody
 from tests.contract.transfers import download, read, upload
 from tests.providers.s3_stub import error, stub
 

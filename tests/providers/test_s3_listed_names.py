@@ -6,12 +6,12 @@ from urllib.parse import quote, quote_plus, unquote
 
 import pytest
 
-from providers.aged_facts import MAX_AGE_S
 from providers.aws_s3.key_spelling import KeySpelling
 from providers.aws_s3.replies import Reply
-from providers.context import FactsInMemory, ProviderContext
+from providers.contract.aged_facts import MAX_AGE_S
+from providers.contract.context import FactsInMemory, ProviderContext
+from providers.contract.upload import UploadRequest
 from providers.errors import InvalidName, ProviderError
-from providers.upload import UploadRequest
 from tests.providers.s3_stub import error, stub
 
 

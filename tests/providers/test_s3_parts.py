@@ -13,14 +13,15 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from providers import errors, http_errors
+from providers import errors
 from providers.aws_s3 import objects, replies
 from providers.aws_s3.facts import ServerFacts
 from providers.aws_s3.provider import S3Provider
 from providers.aws_s3.replies import Reply, Where
 from providers.aws_s3.signature import EMPTY_SHA256, Keys, encoded_path, encoded_query, sign
+from providers.contract.upload import UploadRequest
+from providers.http import errors as http_errors
 from providers.secret import Secret
-from providers.upload import UploadRequest
 
 WHERE = Where("https://s3.example.net", "bucket", "us-east-1", "KEYID")
 NOW = 1_795_000_000.0  # 2026-11-18T11:06:40Z

@@ -21,8 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from providers.aws_s3.facts import ServerFacts
 from providers.aws_s3.key_spelling import KeySpelling
-from providers.cancel import CancelToken, acting_for
-from providers.context import FactsInMemory, ProviderContext
+from providers.contract.cancel import CancelToken, acting_for
+from providers.contract.context import FactsInMemory, ProviderContext
+from providers.contract.upload import PartReceipt, UploadRequest
+from providers.engine.upload import run_upload
 from providers.errors import (
     Conflict,
     Integrity,
@@ -33,8 +35,6 @@ from providers.errors import (
     Transient,
     Unsupported,
 )
-from providers.upload import PartReceipt, UploadRequest
-from providers.upload_loop import run_upload
 from tests.providers.s3_stub import SECRET, error, stub
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY
 

@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from providers.cancel import CancelToken
-from providers.capabilities import Proof
-from providers.context import ProviderContext
+from providers.contract.cancel import CancelToken
+from providers.contract.capabilities import Proof
+from providers.contract.context import ProviderContext
+from providers.contract.upload import SavedUpload, UploadRequest, UploadResult
+from providers.engine.unfinished import abandon
+from providers.engine.upload import run_upload
 from providers.errors import Cancelled, Conflict, Integrity, NotFound, PermissionDenied, Transient, Unsupported
-from providers.intent import abandon
-from providers.upload import SavedUpload, UploadRequest, UploadResult
-from providers.upload_loop import run_upload
 from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
 
 PART = 64 * 1024

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from providers import registry
-from providers.context import ProviderContext
+from providers.contract.context import ProviderContext
 from providers.errors import InvalidConfiguration, ProviderError, Transient
-from providers.network import Network, is_loopback
-from providers.network_settings import NetworkSettings
+from providers.http.network import Network, is_loopback
+from providers.http.settings import NetworkSettings
 from tests.servers.raw_http import RawServer, Said, reply
 
 NAME = "storage.test"

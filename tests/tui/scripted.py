@@ -10,8 +10,8 @@ import msgspec
 
 from backup.instances import describe_services
 from backup.model import InstanceInfo, InstanceState, ServiceInfo, StoreState
+from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
-from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.secret import MASK, Secret
 from tests.tui.standin import StandInQuestions, StandInService, instance
 

@@ -36,10 +36,10 @@ from backup.model import (
 from backup.questions_client import QuestionsClient
 from backup.service import Service
 from backup.store_model import StoreChoice
-from providers.capabilities import Deletion
+from providers.contract.capabilities import Deletion
+from providers.contract.objects import Page, RemoteFile
+from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
-from providers.objects import Page, RemoteFile
-from providers.report import ErrorInfo
 from tui.app import BackupConsole
 
 

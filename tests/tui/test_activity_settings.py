@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 from backup.model import ItemState, QueueTotals, StoreState, StoreStatus
-from providers.capabilities import Proof
+from providers.contract.capabilities import Proof
+from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration, Transient
-from providers.report import ErrorInfo
 from tests.tui.scripted import ScriptedQuestions, ScriptedService, calls_of
 from tests.tui.standin import console, instance, item, screen_text, until
 from tui.history_rows import HistoryRows

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from backup.model import Conflicts, InstanceState, ItemKind, ItemState, JobKind, Links, LocalEntry, Selection
-from providers.capabilities import Deletion
+from providers.contract.capabilities import Deletion
 from providers.errors import (
     Authentication,
     InvalidConfiguration,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.app import App, ComposeResult
 
-from providers.report import CheckStep, ErrorInfo, StepName, StepState
+from providers.contract.report import CheckStep, ErrorInfo, StepName, StepState
 from tests.tui.scripted import failed, no_bucket, passed
 from tests.tui.standin import screen_text, until
 from tui.theme import THEMES

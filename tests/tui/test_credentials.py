@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from backup.model import StoreState
 from backup.store_model import CredentialFact, CredentialState
-from providers.report import ErrorInfo, StepName
+from providers.contract.report import ErrorInfo, StepName
 from tests.tui.scripted import ScriptedQuestions, calls_of, failed, passed
 from tests.tui.scripted_store import KIT_CANARY, PASSPHRASE, StoreScript
 from tests.tui.standin import console, screen_text, until

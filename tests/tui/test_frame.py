@@ -8,8 +8,8 @@ import pytest
 
 from backup.adoption import Adoption
 from backup.model import QueueTotals, StoreState, StoreStatus
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError, Transient
-from providers.report import ErrorInfo
 from tests.tui.standin import StandInQuestions, StandInService, console, screen_text, until
 from tui.bridge import paint_interval_s
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from backup.model import InstanceState, StoreState, StoreStatus
+from providers.contract.report import ErrorInfo, StepName
 from providers.errors import Conflict, Transient
-from providers.report import ErrorInfo, StepName
 from tests.tui.scripted import (
     CHECKED_AT,
     KeyringGone,

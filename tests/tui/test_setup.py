@@ -9,8 +9,8 @@ from textual import events
 from textual.widgets import Input
 
 from backup.model import StoreState, StoreStatus
+from providers.contract.report import ErrorInfo, StepName
 from providers.errors import InvalidConfiguration, Transient
-from providers.report import ErrorInfo, StepName
 from screens.modals.setup import SetupScreen
 from tests.tui.scripted import (
     KeyringGone,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from backup.model import ItemKind, ItemState, LocalEntry
-from providers.capabilities import Proof
-from providers.report import ErrorInfo, StepName
+from providers.contract.capabilities import Proof
+from providers.contract.report import ErrorInfo, StepName
 from tests.tui.scripted import ScriptedQuestions, ScriptedService, failed
 from tests.tui.standin import console, instance, item, screen_text, until
 from tests.tui.test_trouble_real import TROUBLE

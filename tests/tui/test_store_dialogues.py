@@ -12,9 +12,9 @@ from backup.adoption import Adoption
 from backup.credentials.collection import Dismissed, NotOffered
 from backup.model import ItemState, StoreState
 from backup.store_model import MoveProgress, MoveStep, StoreBackend
+from providers.contract.objects import Page
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
-from providers.objects import Page
-from providers.report import ErrorInfo
 from tests.tui.scripted import ScriptedQuestions, calls_of
 from tests.tui.scripted_store import PASSPHRASE, StoreScript
 from tests.tui.standin import StandInQuestions, console, instance, item, screen_text, until

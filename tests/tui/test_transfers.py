@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from backup.model import ItemState, ItemView, JobKind, QueueTotals
-from providers.capabilities import Proof
+from providers.contract.capabilities import Proof
+from providers.contract.report import ErrorInfo
 from providers.errors import Transient
-from providers.report import ErrorInfo
 from screens.modals.confirm import ConfirmScreen
 from screens.transfers import TransfersScreen
 from tests.tui.standin import StandInService, console, item, job, screen_text, until

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
+from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from tui.text import cut_middle, duration, fit, safe
 from tui.theme import STYLES, Tone
 from tui.words import error_content

@@ -17,8 +17,8 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from backup.model import StoreState
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
-from providers.report import ErrorInfo
 from tui.bridge import bridge_of
 from tui.listing import Entry, Listing, Order, columns
 from tui.places import Load, Place

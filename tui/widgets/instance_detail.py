@@ -12,7 +12,7 @@ from textual.getters import query_one
 from textual.widgets import Static
 
 from backup.model import InstanceInfo, ServiceInfo, StoreStatus
-from providers.report import CheckStep, ConnectionReport, ErrorInfo
+from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo
 from tui.text import safe
 from tui.theme import STYLES, Tone
 from tui.widgets.check_steps import CheckSteps, explain

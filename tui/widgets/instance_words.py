@@ -7,7 +7,7 @@ from typing import Any, Final
 from textual.content import Content
 
 from backup.model import InstanceInfo, InstanceState, ServiceInfo, StoreState, StoreStatus
-from providers.report import ConnectionReport
+from providers.contract.report import ConnectionReport
 from tui.text import cut_end, duration, safe, size, when
 from tui.theme import STYLES, Tone
 from tui.widgets.one_line import store_noun

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from backup.model import ItemView, JobKind
-from providers.capabilities import Proof
+from providers.contract.capabilities import Proof
 from tui.text import chopped, done_of, duration, fit, safe, when
 from tui.theme import STYLES, Tone
 from tui.transfer_rows import moves, state_words

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textual.widgets import Static
 
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
-from providers.report import ErrorInfo
 from tui.widgets.check_steps import explain
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from textual.content import Content
 
 from backup.model import QueueTotals
-from providers.report import ErrorInfo
+from providers.contract.report import ErrorInfo
 from tui.text import clock, rate
 from tui.theme import STYLES, Tone
 from tui.widgets.one_line import OneLine, Part

@@ -18,7 +18,7 @@ from backup.cli.session import Session, json_option, pass_session, passphrase_op
 from backup.cycle import CycleReport, CycleStep, StepName, Watcher, run_cycle
 from backup.open_providers import OpenProviders
 from backup.text import duration, size
-from providers.report import ErrorInfo, StepState
+from providers.contract.report import ErrorInfo, StepState
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -11,9 +11,9 @@ from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.text import duration
-from providers.cancel import CancelToken
+from providers.contract.cancel import CancelToken
+from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepState
 from providers.errors import InvalidConfiguration, ProviderError
-from providers.report import CheckStep, ConnectionReport, ErrorInfo, StepState
 
 _STATES = {StepState.OK: "ok", StepState.FAILED: "failed", StepState.NOT_RUN: "not run"}
 _PARALLEL = 8

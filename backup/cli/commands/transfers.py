@@ -16,7 +16,7 @@ from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.model import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot
 from backup.text import clock, rate, size, until
-from providers.capabilities import Proof
+from providers.contract.capabilities import Proof
 
 _ITEMS_SHOWN: Final = 50
 _PROOF_WORDS: Final = {

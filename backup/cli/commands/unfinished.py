@@ -15,9 +15,9 @@ from backup.cli.diagnostics import ExitCode, doing
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
 from backup.text import clock, count, size, when
+from providers.contract.report import ErrorInfo
+from providers.contract.upload import PendingUpload
 from providers.errors import Cancelled, ProviderError
-from providers.report import ErrorInfo
-from providers.upload import PendingUpload
 
 _DAY_S = 86400
 _EARLIEST_S = 365 * _DAY_S

@@ -1,0 +1,124 @@
+"""What a listing returns."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final, TypeGuard
+
+import msgspec
+
+from providers.contract.attributes import UNKNOWN, Attributes
+from providers.errors import Conflict, Integrity
+
+MAX_SIZE_BYTES: Final = 2**63 - 1
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_YEARS_1_TO_9999_S: Final = (-62_135_596_800.0, 253_402_300_799.0)
+_MTIME_LIMIT_NS: Final = 2**63
+
+
+class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One object, in the same form for every service.
+
+    `key` is relative to the instance's container and prefix, separated by '/'. Times are seconds since the epoch.
+    """
+
+    key: str
+    size_bytes: int
+    modified_at: float | None = None
+    """The file's own mtime where the service kept it, else the service's time of storing."""
+    mtime_ns: int | None = None
+    """The file's own mtime, to the nanosecond, where the service kept it."""
+    attributes: Attributes = UNKNOWN
+    """Mode, owner and group, as far as the service kept them and this answer tells; parsed, not to be trusted."""
+    stored_at: float | None = None
+    etag: str = ""
+    """Opaque; changes when the content does. Used for If-Match, never taken for a digest."""
+    id: str = ""
+    """The service's own id or version, where names alone do not address an object."""
+    checksums: dict[str, str] = msgspec.field(default_factory=dict)
+    """What the service itself computed over the stored bytes, lower-case hex: 'md5', 'sha256', 'sha1', 'dropbox_hash',
+    and the composite forms 'md5-composite', 'sha1-composite' and 'sha256-composite' ('<hex>-<parts>')."""
+    part_size_bytes: int | None = None
+    """The length of each part but the last, where the service tells and a composite checksum needs it."""
+    recorded_sha256: str = ""
+    """The SHA-256 that was written into the object's metadata at upload; proves a download, never an upload."""
+    recorded_sha1: str = ""
+    """The same for a SHA-1, which other programs leave (rclone's `large_file_sha1`)."""
+
+    left_out: str = ""
+    """Why it cannot be transferred, of what has no bytes of its own (`Page.left_out`); empty for every object."""
+
+    def __post_init__(self) -> None:
+        """A size that nothing has is refused (Integrity); a time that no calendar has is left out."""
+        if not is_size(self.size_bytes):
+            raise no_size(self.key, self.size_bytes)
+        for name in ("modified_at", "stored_at"):
+            if not _is_time(getattr(self, name)):
+                msgspec.structs.force_setattr(self, name, None)
+        if self.mtime_ns is not None and not -_MTIME_LIMIT_NS <= self.mtime_ns < _MTIME_LIMIT_NS:
+            msgspec.structs.force_setattr(self, "mtime_ns", None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form that the guide's `list_files` returns."""
+        return {
+            "name": self.key,
+            "size": self.size_bytes,
+            "modified": self.modified_at,
+            "etag": self.etag,
+            "id": self.id,
+            "checksums": dict(self.checksums),
+        }
+
+
+def is_size(told: object) -> TypeGuard[int]:
+    """Whether it is a number of bytes that something can have."""
+    return isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= MAX_SIZE_BYTES
+
+
+def _is_time(seconds: float | None) -> bool:
+    first, last = _YEARS_1_TO_9999_S
+    return seconds is None or (math.isfinite(seconds) and first <= seconds <= last)
+
+
+def size_from_text(key: str, told: object) -> int:
+    """A size that a service writes as text. Raises Integrity for all but a plain number."""
+    if not isinstance(told, str) or not _DIGITS.fullmatch(told):
+        raise no_size(key, told)
+    return int(told)
+
+
+def size_from_json(key: str, told: object) -> int:
+    """A size that a service gives as a number of JSON. Raises Integrity for anything else."""
+    if told.__class__ is not int:
+        raise no_size(key, told)
+    return told
+
+
+def no_size(key: str, told: object) -> Integrity:
+    shown = repr(told)[:60] if not isinstance(told, int) or abs(told) < 10**60 else "a number of more than 60 digits"
+    return Integrity(
+        f"{key[:200]}: the service gives it a size that nothing has: {shown}",
+        hint="Nothing was done with it. Look for a proxy in between, or for an update of the server.",
+        code="size",
+    )
+
+
+def not_empty(folder: str, name: str) -> Conflict:
+    """The error for a folder that is to be removed and holds `name`, which whoever asked for it had not seen."""
+    return Conflict(
+        f"{folder}: is not empty, and was left: '{name}' is in it",
+        hint="It came meanwhile, or is of a kind that is never deleted here. Look at it, then delete the folder again.",
+        code="not_empty",
+    )
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a listing. `next_token` is None on the last page; with a delimiter, `prefixes` are the folders, each
+    ending in '/'. No order is promised."""
+
+    files: tuple[RemoteFile, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    next_token: str | None = None
+    left_out: tuple[RemoteFile, ...] = ()
+    """What stands there besides, and is no object: it can be neither fetched nor deleted."""

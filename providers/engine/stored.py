@@ -1,0 +1,98 @@
+"""What stands at the service under a key, and whether it is the file that was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from providers.contract.cancel import CancelToken
+from providers.contract.capabilities import Proof
+from providers.contract.digests import LocalDigests
+from providers.contract.objects import RemoteFile
+from providers.contract.upload import PartReceipt, UploadSession
+from providers.engine import proof
+from providers.errors import Cancelled, Conflict, Integrity, NotFound, ProviderError
+
+if TYPE_CHECKING:
+    from providers.base import BaseProvider
+
+_OLDER = {
+    True: "The object that was there before has been replaced.",
+    False: "There was no object of that name before.",
+    None: "Whether an older object was replaced is not known.",
+}
+
+
+def look(provider: BaseProvider, key: str) -> RemoteFile | None:
+    """One try. Raises ProviderError."""
+    try:
+        return provider.stat(key)
+    except NotFound:
+        return None
+
+
+def proved(provider: BaseProvider, remote: RemoteFile, local: LocalDigests, cancel: CancelToken) -> Proof | None:
+    """The rung reached if it is provably this very file; None if it is another. Raises ProviderError."""
+    try:
+        return proof.prove_upload(provider, remote, local, cancel)
+    except Integrity:
+        return None
+
+
+def commit(
+    provider: BaseProvider,
+    session: UploadSession,
+    receipts: Sequence[PartReceipt],
+    local: LocalDigests,
+    cancel: CancelToken,
+) -> RemoteFile:
+    """Commit; a call whose answer may have been lost is told from one that failed by a look whether it took effect.
+
+    Raises ProviderError: a retryable one may be repeated.
+    """
+    try:
+        return session.commit(receipts)
+    except (Cancelled, Integrity):
+        raise
+    except ProviderError as error:
+        if error.retryable or isinstance(error, (NotFound, Conflict)):
+            found = _took_effect(provider, session, receipts, local, cancel)
+            if found is not None:
+                return found
+        raise
+
+
+def _took_effect(
+    provider: BaseProvider,
+    session: UploadSession,
+    receipts: Sequence[PartReceipt],
+    local: LocalDigests,
+    cancel: CancelToken,
+) -> RemoteFile | None:
+    """The object, if what stands under the key is provably what these parts make. The session is ended then."""
+    if not receipts:
+        return None
+    with suppress(ProviderError):
+        remote = provider.stat(session.request.key)
+        if proof.compare(remote, local) or proof.read_digest(provider, remote, cancel) == local.sha256:
+            session.abort()
+            return remote
+    return None
+
+
+def prove(
+    provider: BaseProvider,
+    remote: RemoteFile,
+    local: LocalDigests,
+    cancel: CancelToken,
+    *,
+    replaced: bool | None,
+    on_failure: Callable[[], None],
+) -> Proof:
+    """Climb the ladder; an Integrity error says what became of an older object."""
+    try:
+        return proof.prove_upload(provider, remote, local, cancel)
+    except Integrity as error:
+        on_failure()
+        raise Integrity(f"{error.message}. {_OLDER[replaced]}", hint=error.hint, code=error.code) from None

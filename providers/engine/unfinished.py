@@ -1,0 +1,116 @@
+"""Telling an unfinished upload of ours from somebody else's.
+
+Before a session is created, the unfinished uploads of that key are noted and the intent is saved. Whatever is found
+there later and was not noted began after our intent: it may be ours, although its token was lost with an answer or a
+process. No clock of a server need be trusted for that.
+
+Another machine may use the same key. Where the service keeps `UploadRequest.session_id`, that decides. Where it does
+not (S3 tells no metadata of unfinished uploads), one that holds anything but parts of our own file is not ours, and one
+that holds nothing is not gone on with: it is removed when ours is done, and whoever else began it begins again.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from providers.contract.cancel import CancelToken
+from providers.contract.digests import digests_of_window
+from providers.contract.upload import Checkpoint, PartReceipt, PendingUpload, SavedUpload, UploadRequest
+from providers.errors import NotFound, PermissionDenied, Unsupported
+
+if TYPE_CHECKING:
+    from providers.base import BaseProvider
+    from providers.engine.source import Source
+
+_LOG: Final = logging.getLogger(__name__)
+_BEGIN_WINDOW_S: Final = 3600.0
+"""A session of this key that began later than this after our intent is somebody else's."""
+
+
+def pending(provider: BaseProvider, key: str, cancel: CancelToken) -> list[PendingUpload]:
+    """The unfinished uploads of a key; none where these credentials may not see them."""
+    try:
+        return provider.retry.run(lambda: provider.pending_uploads(key), cancel)
+    except (PermissionDenied, Unsupported) as error:
+        _LOG.warning("unfinished uploads of %s cannot be seen: %s", key, error)
+        return []
+
+
+def begun_by_us(
+    provider: BaseProvider, saved: SavedUpload, cancel: CancelToken, file: Source | None = None, *, empty: bool = True
+) -> list[PendingUpload]:
+    """Where the service cannot tell them apart: those that are `empty`, and those that hold only parts of `file`."""
+    found = pending(provider, saved.request.key, cancel)
+    if saved.request.session_id and provider.tells_sessions:
+        return [item for item in found if item.session_id == saved.request.session_id]
+    return [item for item in found if _may_be_ours(item, saved) and _fits(file, provider, saved, item, cancel, empty)]
+
+
+def strangers(before: list[PendingUpload], unanswered: SavedUpload | None) -> tuple[dict[str, Any], ...]:
+    """The tokens of what is there `before` an intent, without what an `unanswered` earlier one of ours has begun."""
+    return tuple(item.token for item in before if unanswered is None or not _may_be_ours(item, unanswered))
+
+
+def _may_be_ours(item: PendingUpload, saved: SavedUpload) -> bool:
+    return item.token not in saved.strangers and item.started_at <= saved.intended_at + _BEGIN_WINDOW_S
+
+
+def _fits(
+    file: Source | None,
+    provider: BaseProvider,
+    saved: SavedUpload,
+    item: PendingUpload,
+    cancel: CancelToken,
+    empty: bool,
+) -> bool:
+    """Whether what an unfinished upload holds says nothing against its being ours."""
+    request = saved.request
+    session = provider.open_upload(request, token=item.token)
+    try:
+        with cancel.calling(session.interrupt):
+            held = provider.retry.run(session.confirmed, cancel)
+    except NotFound:
+        return False
+    if not held:
+        return empty
+    return file is not None and all(_is_part_of(file, request, receipt, cancel) for receipt in held)
+
+
+def _is_part_of(file: Source, request: UploadRequest, receipt: PartReceipt, cancel: CancelToken) -> bool:
+    part = request.part(receipt.index)
+    if receipt.size_bytes != part.size_bytes or not receipt.digests:
+        return False
+    return digests_of_window(file.fd, part.offset, part.size_bytes, tuple(receipt.digests), cancel) == receipt.digests
+
+
+def newest(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken, *, file: Source) -> dict[str, Any] | None:
+    """The token of the session to go on with, if one was begun. One that is empty, and that the service cannot tell
+    from another machine's, is not worth the risk: it may carry the metadata of their file."""
+    begun = begun_by_us(provider, saved, cancel, file, empty=False)
+    return max(begun, key=lambda item: item.started_at).token if begun else None
+
+
+def abandon(provider: BaseProvider, checkpoint: Checkpoint, cancel: CancelToken) -> None:
+    """Remove what an upload that will not go on has left at the service, and forget it. Raises ProviderError,
+    remembering."""
+    saved = checkpoint.load()
+    if saved is None:
+        return
+    if saved.token:
+        _abort(provider, saved, saved.token, cancel)
+    else:
+        remove_strays(provider, saved, cancel)
+    checkpoint.clear()
+
+
+def remove_strays(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken) -> None:
+    """Remove every session that was begun after this intent and is still unfinished. Raises ProviderError."""
+    for item in begun_by_us(provider, saved, cancel):
+        _abort(provider, saved, item.token, cancel)
+
+
+def _abort(provider: BaseProvider, saved: SavedUpload, token: dict[str, Any], cancel: CancelToken) -> None:
+    session = provider.open_upload(saved.request, token=token)
+    with cancel.calling(session.interrupt):
+        provider.retry.run(session.abort, cancel)

@@ -1,0 +1,391 @@
+"""The one loop that drives every upload: resumable, verified, retried here and nowhere else.
+
+Opening, proof and ending are here, the sending of parts in `providers/engine/parts.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+
+from providers.contract.cancel import CancelToken
+from providers.contract.capabilities import Proof
+from providers.contract.digests import Hasher, LocalDigests, hasher
+from providers.contract.objects import RemoteFile
+from providers.contract.upload import Checkpoint, PartReceipt, SavedUpload, UploadRequest, UploadResult, UploadSession
+from providers.engine import stored, unfinished
+from providers.engine.encryption import refuse_encryption
+from providers.engine.parts import OnWait, PartSender
+from providers.engine.progress import Progress
+from providers.engine.source import Source, opened, opened_link
+from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
+
+if TYPE_CHECKING:
+    from providers.base import BaseProvider
+
+_LOG: Final = logging.getLogger(__name__)
+_HASH_LEAD_PARTS: Final = 2
+_UNSIZED_BYTES: Final = 8 * 2**20
+"""So much is read of a file whose size is not true, where the service has no limit for one request."""
+
+T = TypeVar("T")
+
+
+def run_upload(
+    provider: BaseProvider,
+    path: Path,
+    key: str,
+    *,
+    beneath: Path | None = None,
+    link: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: CancelToken,
+    checkpoint: Checkpoint | None = None,
+    only_if_absent: bool = False,
+    replaces: bool | None = None,
+    perhaps_stored: bool = False,
+    connections: int | None = None,
+    on_wait: OnWait | None = None,
+    on_verify: Callable[[], None] | None = None,
+) -> UploadResult:
+    """Store the file `path` as `key`, resuming what `checkpoint` remembers; returns once the object is visible and
+    proved.
+
+    With a checkpoint, whatever may succeed later leaves the session open for the next call; without one nothing stays
+    behind. The file must stay as it is: one that changes while it is read is Integrity. Below `beneath`, neither the
+    file nor a folder on the way to it may be a symlink. With `link`, `path` is one, and where it leads is stored.
+    `replaces` is what the caller knows of an older object (None: ask). `perhaps_stored`: an earlier attempt may have
+    got as far as storing it, so that with `only_if_absent` a small object that is provably this very file is no
+    Conflict. `on_wait(seconds, error)` tells of each retry, `on_verify` that all bytes are there and the proof begins.
+
+    Raises ProviderError; Cancelled when `cancel` was pulled.
+    """
+    refuse_encryption(provider.settings.encryption_enabled)
+    provider.check_name(key)
+    with opened_link(path, beneath or path.parent) if link else opened(path, beneath=beneath) as file:
+        try:
+            measure(provider, file, cancel)
+        except Integrity:
+            if checkpoint:
+                unfinished.abandon(provider, checkpoint, cancel)
+            raise
+        moved = Progress(progress, file.identity.size_bytes)
+        upload = _Upload(provider, file, key, moved, cancel, checkpoint, on_wait, on_verify)
+        upload.only_if_absent = only_if_absent
+        upload.perhaps_stored = perhaps_stored
+        upload.replaces = replaces
+        upload.connections = connections or provider.settings.connection_pool_size
+        return upload.run()
+
+
+def measure(provider: BaseProvider, file: Source, cancel: CancelToken) -> None:
+    """`Source.measure`, within what the service takes in one request and the time it may stand still."""
+    file.measure(
+        limit_bytes=provider.capabilities.single_put_bytes or _UNSIZED_BYTES,
+        timeout_s=provider.settings.timeout,
+        cancel=cancel,
+    )
+
+
+class _Upload:
+    """One file on its way: from the first look at the checkpoint to the proof."""
+
+    only_if_absent: bool
+    perhaps_stored: bool
+    replaces: bool | None
+    connections: int
+
+    def __init__(
+        self,
+        provider: BaseProvider,
+        file: Source,
+        key: str,
+        progress: Progress,
+        cancel: CancelToken,
+        checkpoint: Checkpoint | None,
+        on_wait: OnWait | None,
+        on_verify: Callable[[], None] | None,
+    ) -> None:
+        self._provider = provider
+        self._file = file
+        self._source = file.identity
+        self._ctime_ns = file.ctime_ns
+        self._key = key
+        self._progress = progress
+        self._cancel = cancel
+        self._checkpoint = checkpoint
+        self._on_wait = on_wait
+        self._on_verify = on_verify
+        self._committed = False
+        self._begun_twice: SavedUpload | None = None
+        self._unanswered: SavedUpload | None = None
+        """The intent of an earlier process that never had its token: what it asked for may reach the service yet."""
+        self._may_be_lost = False
+        """There is a session at the service; some forget it, or throw it away over a part that arrived damaged."""
+        self._sender = PartSender(provider, file, progress, cancel, checkpoint, on_wait)
+
+    def run(self) -> UploadResult:
+        self._progress.begin()
+        self._retrying(self._provider.learn)
+        try:
+            return self._attempt()
+        except NotFound as error:
+            if not self._may_be_lost:
+                raise
+            _LOG.info("upload session of %s cannot go on (%s); starting anew", self._key, error)
+        if self._checkpoint:
+            unfinished.abandon(self._provider, self._checkpoint, self._cancel)
+        try:
+            return self._attempt()
+        except NotFound:
+            if self._sender.damage:
+                raise self._sender.damage from None
+            raise
+
+    def _retrying(self, call: Callable[[], T]) -> T:
+        return self._provider.retry.run(call, self._cancel, on_wait=self._on_wait)
+
+    # Opening
+
+    def _attempt(self) -> UploadResult:
+        saved = self._saved()
+        request = saved.request if saved else self._request()
+        hash_first = not saved and self._known_beforehand(request)
+        with ExitStack() as stack:
+            hasher = stack.enter_context(self._hasher(request, ahead_of_all=hash_first))
+            if hash_first:
+                whole = dict(hasher.finish().whole)
+                request = msgspec.structs.replace(request, sha256=whole.pop("sha256"), digests=whole)
+            if hash_first and self.only_if_absent and self.perhaps_stored:
+                earlier = self._stored_earlier(request, hasher)
+                if earlier is not None:
+                    return earlier
+            if saved is None:
+                self._look_before_writing()
+            session = self._open(request, saved)
+            try:
+                stack.enter_context(self._cancel.calling(session.interrupt))
+                return self._drive(session, request, saved, hasher)
+            except BaseException as error:
+                self._leave(session, error)
+                raise
+
+    def _saved(self) -> SavedUpload | None:
+        saved = self._checkpoint.load() if self._checkpoint else None
+        if saved is None or self._checkpoint is None:
+            return None
+        if saved.source == self._source and saved.request.key == self._key:
+            if saved.token is not None:
+                return saved
+            self._unanswered = saved
+            token = unfinished.newest(self._provider, saved, self._cancel, file=self._file)
+            if token is not None:
+                self._begun_twice = saved
+                return msgspec.structs.replace(saved, token=token)
+            self._checkpoint.clear()
+            return None
+        _LOG.info("%s is not the file that was begun; starting anew", self._file.path)
+        unfinished.abandon(self._provider, self._checkpoint, self._cancel)
+        return None
+
+    def _request(self) -> UploadRequest:
+        capabilities = self._provider.capabilities
+        size = self._source.size_bytes
+        if capabilities.max_object_bytes is not None and size > capabilities.max_object_bytes:
+            raise Unsupported(
+                f"{self._file.path}: {size} bytes; this service takes at most {capabilities.max_object_bytes}"
+            )
+        return UploadRequest(
+            key=self._key,
+            size_bytes=size,
+            part_size_bytes=capabilities.part_size_bytes(size, self._provider.settings.upload_chunk_size),
+            mtime_ns=self._source.mtime_ns,
+            attributes=self._file.attributes,
+            session_id=secrets.token_hex(8),
+            only_if_absent=self.only_if_absent,
+        )
+
+    def _fits_one_request(self, request: UploadRequest) -> bool:
+        return request.part_count == 1 and request.size_bytes <= self._provider.capabilities.single_put_bytes
+
+    def _known_beforehand(self, request: UploadRequest) -> bool:
+        """Whether the digests of the whole file go into the object from the start."""
+        return self._fits_one_request(request) or self._provider.capabilities.digests_first
+
+    def _hasher(self, request: UploadRequest, *, ahead_of_all: bool) -> Hasher:
+        sizes = [request.part(index).size_bytes for index in range(request.part_count)]
+        can = self._provider.capabilities
+        return hasher(
+            self._file.fd,
+            sizes,
+            can.part_digests,
+            self._cancel,
+            lead_parts=len(sizes) if ahead_of_all else _HASH_LEAD_PARTS + self.connections,
+            whole_algorithms=can.whole_digests,
+        )
+
+    def _look_before_writing(self) -> None:
+        """What the caller knows may be old: where something must not be replaced, and the server does not see to that,
+        it is not relied on."""
+        relied_on = not self.only_if_absent or self._provider.capabilities.conditional_commit
+        if self.replaces is None or not relied_on:
+            self.replaces = self._retrying(lambda: stored.look(self._provider, self._key)) is not None
+        if self.only_if_absent and self.replaces:
+            raise Conflict(f"{self._key}: something of that name is already there")
+
+    def _open(self, request: UploadRequest, saved: SavedUpload | None) -> UploadSession:
+        if saved is not None:
+            session = self._provider.open_upload(request, token=saved.token)
+        else:
+            resumable = self._provider.capabilities.resumable_uploads and not self._fits_one_request(request)
+            before = unfinished.pending(self._provider, self._key, self._cancel) if resumable else []
+            saved = SavedUpload(
+                source=self._source,
+                request=request,
+                intended_at=self._provider.context.now(),
+                strangers=unfinished.strangers(before, self._unanswered),
+            )
+            if self._checkpoint and resumable:
+                self._checkpoint.save(saved)
+            session = self._begin(saved)
+        self._may_be_lost = session.token is not None
+        if self._checkpoint and session.token is not None:
+            self._checkpoint.save(msgspec.structs.replace(saved, token=session.token, receipts=()))
+        return session
+
+    def _begin(self, saved: SavedUpload) -> UploadSession:
+        """A new session; before a second try, a look for the one whose answer was lost."""
+        tries = 0
+
+        def once() -> UploadSession:
+            nonlocal tries
+            tries += 1
+            token = unfinished.newest(self._provider, saved, self._cancel, file=self._file) if tries > 1 else None
+            return self._provider.open_upload(saved.request, token=token)
+
+        session = self._retrying(once)
+        perhaps = tries > 1 or self._unanswered is not None
+        self._begun_twice = saved if perhaps and session.token is not None else None
+        return session
+
+    # Sending
+
+    def _drive(
+        self, session: UploadSession, request: UploadRequest, saved: SavedUpload | None, hasher: Hasher
+    ) -> UploadResult:
+        try:
+            held = self._held(session, saved) if saved else {}
+        except NotFound:
+            return self._committed_earlier(request, hasher)
+        receipts, resumed_bytes = self._sender.send_all(session, request, hasher, held, self.connections)
+        local = hasher.finish()
+        self._refuse_a_changed_file(request, local)
+        if self.only_if_absent and request.part_count > 1:
+            self._look_before_writing()  # it took a while
+        if self._on_verify:
+            self._on_verify()
+        remote = self._retrying(lambda: stored.commit(self._provider, session, receipts, local, self._cancel))
+        self._committed = True
+        if self._begun_twice:  # an earlier try may have reached the service only after our look
+            unfinished.remove_strays(self._provider, self._begun_twice, self._cancel)
+        if self.only_if_absent:
+            self.replaces = False
+        try:
+            rung = stored.prove(
+                self._provider, remote, local, self._cancel, replaced=self.replaces, on_failure=self._forget
+            )
+        except Integrity:
+            self._discard(session)
+            raise
+        return self._result(remote, local, rung, resumed_bytes)
+
+    def _discard(self, session: UploadSession) -> None:
+        try:
+            self._retrying(session.discard)
+        except ProviderError as trouble:
+            _LOG.warning("%s stands at the service and is not what was sent: %s", self._key, trouble)
+
+    def _held(self, session: UploadSession, saved: SavedUpload) -> dict[int, PartReceipt]:
+        """What the server has, with the digests of our own receipts where it tells none."""
+        ours = {receipt.index: receipt.digests for receipt in saved.receipts}
+        return {
+            receipt.index: receipt
+            if receipt.digests
+            else msgspec.structs.replace(receipt, digests=ours.get(receipt.index, {}))
+            for receipt in self._retrying(session.confirmed)
+        }
+
+    def _committed_earlier(self, request: UploadRequest, hasher: Hasher) -> UploadResult:
+        """The session is gone. Perhaps because an earlier process was killed right after its commit: then what stands
+        under the key is this very file, and nothing is sent again. Raises NotFound when it is not."""
+        earlier = self._stored_earlier(request, hasher)
+        if earlier is None:
+            raise NotFound("the upload session is gone, and nothing of it stands at the service")
+        return earlier
+
+    def _stored_earlier(self, request: UploadRequest, hasher: Hasher) -> UploadResult | None:
+        remote = self._retrying(lambda: stored.look(self._provider, self._key))
+        if remote is None or remote.size_bytes != request.size_bytes:
+            return None
+        for index in range(request.part_count):
+            hasher.part(index)
+            hasher.release()
+        local = hasher.finish()
+        self._refuse_a_changed_file(request, local)
+        if self._on_verify:
+            self._on_verify()
+        rung = stored.proved(self._provider, remote, local, self._cancel)
+        if rung is None:
+            return None
+        self._committed = True
+        if self.only_if_absent:
+            self.replaces = False
+        return self._result(remote, local, rung, request.size_bytes)
+
+    def _refuse_a_changed_file(self, request: UploadRequest, local: LocalDigests) -> None:
+        self._file.refuse_a_change(local.sha256, self._cancel)
+        if request.sha256 and request.sha256 != local.sha256:
+            raise Integrity(
+                f"{self._file.path}: the file changed while it was read",
+                hint="Send it again once nothing writes to it.",
+            )
+
+    def _result(self, remote: RemoteFile, local: LocalDigests, rung: Proof, resumed_bytes: int) -> UploadResult:
+        """Proved: only now is what would let another process look for the object forgotten."""
+        self._forget()
+        self._progress.finish()
+        return UploadResult(
+            remote=remote,
+            sha256=local.sha256,
+            proof=rung,
+            replaced=self.replaces,
+            resumed_bytes=resumed_bytes,
+            mtime_ns=self._source.mtime_ns,
+            ctime_ns=self._ctime_ns,
+        )
+
+    # Ending
+
+    def _leave(self, session: UploadSession, error: BaseException) -> None:
+        """What becomes of the session after a failure: kept where a later call can go on with it, removed otherwise."""
+        if self._committed:
+            return
+        may_go_on = not isinstance(error, (Integrity, Conflict, InvalidName, Unsupported))
+        if self._checkpoint and may_go_on:
+            return
+        try:
+            self._provider.retry.run(session.abort, CancelToken() if self._cancel.cancelled else self._cancel)
+        except ProviderError as trouble:
+            _LOG.warning("could not remove the unfinished upload of %s: %s", self._key, trouble)
+        else:
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._checkpoint:
+            self._checkpoint.clear()

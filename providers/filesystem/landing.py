@@ -1,0 +1,235 @@
+"""Where a download ends: a name in a folder that is held open, so that nothing is written anywhere else, whatever is
+moved or linked meanwhile."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from providers.errors import Conflict, InvalidName, NotFound, ProviderError, QuotaExceeded
+from providers.filesystem import beneath
+from providers.filesystem.rename import is_same_file, rename_new
+from providers.os_errors import from_os_error
+
+TEMP_MARK: Final = ".hsb-part-"
+_NAME_MAX_BYTES: Final = 255
+"""Where the disk does not tell."""
+
+
+class Landing:
+    """The place of one file. Everything raises ProviderError; use `opened`."""
+
+    def __init__(self, target: Path, below: Path | None, at: int) -> None:
+        self.target = target
+        self._below = below
+        self._at = at
+        self._refuse_a_long_name()
+
+    @classmethod
+    @contextmanager
+    def opened(cls, target: Path, below: Path | None) -> Iterator[Landing]:
+        """The folder of `target` must be there; below `below` no symlink leads to it."""
+        with beneath.folder(target.parent, below) as way:
+            try:
+                at = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=way)
+            except OSError as error:
+                raise from_os_error(error, target.parent) from None
+        try:
+            yield cls(target, below, at)
+        finally:
+            os.close(at)
+
+    # What is there
+
+    def _refuse_a_long_name(self) -> None:
+        longest = self._name_max_bytes
+        if len(os.fsencode(self.target.name)) > longest:
+            raise InvalidName(
+                f"{self.target}: this disk takes names of at most {longest} bytes",
+                hint="Download it alone, to a shorter name.",
+                code="ENAMETOOLONG",
+            )
+
+    @property
+    def _name_max_bytes(self) -> int:
+        try:
+            return os.fpathconf(self._at, "PC_NAME_MAX")
+        except (OSError, ValueError):
+            return _NAME_MAX_BYTES
+
+    def standing(self) -> os.stat_result | None:
+        """What has the name now."""
+        return self._found(self.target.name)
+
+    def has(self, temp_name: str) -> bool:
+        """Whether the temporary file is there."""
+        found = self._found(temp_name)
+        return found is not None and stat.S_ISREG(found.st_mode)
+
+    def _found(self, name: str) -> os.stat_result | None:
+        try:
+            return os.stat(name, dir_fd=self._at, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise from_os_error(error, self.target) from None
+
+    def refuse_what_stands_there(self, *, replace: bool) -> None:
+        """InvalidName for what no file may replace; without `replace`, Conflict for a file."""
+        found = self.standing()
+        if found is None:
+            return
+        if not stat.S_ISREG(found.st_mode):
+            raise InvalidName(f"{self.target}: is a folder, a link or a device, not a place for a file")
+        if not replace:
+            raise Conflict(f"{self.target}: a file of that name is already there")
+
+    # The temporary file
+
+    def temporary_name(self) -> str:
+        """A fresh name that fits wherever the target's fits."""
+        end = f"{TEMP_MARK}{secrets.token_hex(4)}"
+        room = max(0, self._name_max_bytes - len(end) - 1)
+        start = os.fsencode(self.target.name)[: min(room, 200)].decode("utf-8", "ignore")
+        return f".{start}{end}"
+
+    def open_temporary(self, name: str, size_bytes: int, *, fresh: bool) -> int:
+        """Its descriptor, which the caller closes; only the owner can read it. QuotaExceeded when it does not fit."""
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if fresh else 0)
+        try:
+            room = os.fstatvfs(self._at)
+            if fresh and room.f_blocks and room.f_bavail * room.f_frsize < size_bytes:
+                raise QuotaExceeded(
+                    f"{self.target.parent}: {size_bytes} bytes do not fit on that disk",
+                    hint="Make room there, or choose another folder.",
+                )
+            if not fresh:
+                self._make_writable(name)
+            return os.open(name, flags, 0o600, dir_fd=self._at)
+        except OSError as error:
+            raise from_os_error(error, self.target.parent / name) from None
+
+    def _make_writable(self, name: str) -> None:
+        """A process may have been killed when the file had its final mode already, which may forbid even its owner to
+        write. Never through a symlink; where the disk has no modes (FAT), or this does not help, opening it says so."""
+        with suppress(OSError):
+            if not hasattr(os, "O_PATH"):
+                os.chmod(name, 0o600, dir_fd=self._at, follow_symlinks=False)
+                return
+            found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._at)
+            try:
+                if stat.S_ISREG(os.fstat(found).st_mode):
+                    os.chmod(f"/proc/self/fd/{found}", 0o600)
+            finally:
+                os.close(found)
+
+    def remove(self, name: str) -> None:
+        """Remove the temporary file, if it is there."""
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._at)
+        except OSError as error:
+            raise from_os_error(error, self.target.parent / name) from None
+
+    # The end
+
+    def put_in_place(self, fd: int, temp: str, *, replace: bool, reserving: Callable[[], None]) -> None:
+        """Give the finished file its name, on disk when this returns.
+
+        Without `replace`, Conflict when anything has the name. `reserving` as in `rename_new`.
+        """
+        self._refuse_a_moved_folder()
+        name = self.target.name
+        try:
+            os.fsync(fd)
+            if replace:
+                os.replace(temp, name, src_dir_fd=self._at, dst_dir_fd=self._at)
+            else:
+                rename_new(temp, name, at=self._at, reserving=reserving)
+            os.fsync(self._at)
+        except FileExistsError:
+            raise Conflict(f"{self.target}: a file of that name is already there", code="EEXIST") from None
+        except OSError as error:
+            raise from_os_error(error, self.target) from None
+
+    def remove_reservation(self) -> None:
+        """Take away the empty file that an earlier attempt, killed at that moment, put there to reserve the name."""
+        found = self.standing()
+        if found is not None and stat.S_ISREG(found.st_mode) and found.st_size == 0:
+            self.remove(self.target.name)
+
+    def link_text(self) -> bytes | None:
+        """Where the symlink of that name leads; None where there is none."""
+        try:
+            return os.readlink(os.fsencode(self.target.name), dir_fd=self._at)
+        except OSError:
+            return None
+
+    def put_link(self, text: bytes, *, replace: bool, mtime_ns: int | None = None) -> bool:
+        """Make a symlink that says `text`, with an mtime of its own; returns whether it replaced another. A file or a
+        folder it never replaces:
+        Conflict."""
+        self._refuse_a_moved_folder()
+        older = self.standing()
+        if older is not None and not (replace and stat.S_ISLNK(older.st_mode)):
+            raise Conflict(
+                f"{self.target}: something of that name is already there",
+                hint="A link replaces nothing but a link. Move it away, or choose another folder.",
+            )
+        temp, name = os.fsencode(self.temporary_name()), os.fsencode(self.target.name)
+        try:
+            os.symlink(text, temp, dir_fd=self._at)
+            try:
+                if mtime_ns is not None:
+                    os.utime(temp, ns=(mtime_ns, mtime_ns), dir_fd=self._at, follow_symlinks=False)
+                if older is None:
+                    rename_new(temp, name, at=self._at)
+                else:
+                    os.replace(temp, name, src_dir_fd=self._at, dst_dir_fd=self._at)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(temp, dir_fd=self._at)
+            os.fsync(self._at)
+        except FileExistsError:
+            raise Conflict(f"{self.target}: something of that name is already there", code="EEXIST") from None
+        except OSError as error:
+            raise from_os_error(error, self.target) from None
+        return older is not None
+
+    def linked(self, temp: str) -> bool:
+        """Whether a process was killed between giving the file its name and taking away the temporary one."""
+        try:
+            return is_same_file(temp, self.target.name, at=self._at)
+        except OSError:
+            return False
+
+    def _refuse_a_moved_folder(self) -> None:
+        """The file must end where the user is told that it is."""
+        here = os.fstat(self._at)
+        try:
+            with beneath.folder(self.target.parent, self._below) as way:
+                there = os.fstat(way)
+        except NotFound as error:
+            raise self._moved() from error
+        if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+            raise self._moved()
+
+    def _moved(self) -> ProviderError:
+        return Conflict(
+            f"{self.target.parent}: the folder was moved or replaced while the file came",
+            hint="Download it again once the folder stays where it is.",
+        )
+
+
+def remove_leftover(target: Path, temp_name: str) -> None:
+    """Remove a temporary file beside `target`; a folder that is gone has taken it along. Raises ProviderError."""
+    try:
+        with Landing.opened(target, None) as landing:
+            landing.remove(temp_name)
+    except (NotFound, InvalidName):
+        return

@@ -1,0 +1,100 @@
+"""Files whose size is not true: /proc says 0, as some FUSE file systems do, and /sys says 4096. Only reading to the end
+shows what they hold."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from providers.contract.cancel import CancelToken
+from providers.errors import Integrity
+from providers.os_errors import from_os_error
+
+MOST_BYTES: Final = 256 * 2**20
+"""So much at most is copied, whatever a service takes in one request."""
+_READ_BYTES: Final = 1 << 20
+_POLL_S: Final = 0.05
+
+
+def is_true(fd: int, size_bytes: int) -> bool:
+    """Whether an open file ends where its size says: two reads of one byte. Raises OSError."""
+    try:
+        if os.pread(fd, 1, size_bytes):
+            return os.fstat(fd).st_size != size_bytes  # it grows: that is seen at the end, as every change is
+        return not size_bytes or bool(os.pread(fd, 1, size_bytes - 1)) or os.fstat(fd).st_size != size_bytes
+    except BlockingIOError:  # it waits for what comes next
+        return False
+
+
+class Spool:
+    """Copies an open file to its end, into a file without a name. Bounded in bytes and in time."""
+
+    def __init__(self, fd: int, path: Path, *, limit_bytes: int, timeout_s: float, cancel: CancelToken) -> None:
+        self._source = os.dup(fd)
+        self._path = path
+        self._limit = min(limit_bytes, MOST_BYTES)
+        self._timeout_s = timeout_s
+        self._cancel = cancel
+        self._given_up = threading.Event()
+        self._error: Exception | None = None
+
+    def copy(self) -> int:
+        """The descriptor of the copy; the caller closes it. Raises ProviderError: Integrity when the file has no
+        end within the bounds."""
+        with tempfile.TemporaryFile(buffering=0) as target:
+            thread = threading.Thread(target=self._run, args=(os.dup(target.fileno()),), name="spool", daemon=True)
+            thread.start()
+            try:
+                self._wait(thread)
+            finally:
+                self._given_up.set()
+            if isinstance(self._error, OSError):
+                raise from_os_error(self._error, self._path) from None
+            if self._error:
+                raise self._error
+            return os.dup(target.fileno())
+
+    def _wait(self, thread: threading.Thread) -> None:
+        """A read may hang for good: then its thread is left to it."""
+        until = time.monotonic() + self._timeout_s
+        while thread.is_alive():
+            self._cancel.check()
+            if time.monotonic() >= until:
+                raise self._endless(f"it did not end within {self._timeout_s:g} s")
+            thread.join(min(0.2, self._timeout_s))
+
+    def _run(self, target: int) -> None:
+        try:
+            with suppress(OSError):
+                os.lseek(self._source, 0, os.SEEK_SET)
+            copied = 0
+            while not self._given_up.is_set():
+                try:
+                    data = os.read(self._source, min(_READ_BYTES, self._limit + 1 - copied))
+                except BlockingIOError:
+                    self._given_up.wait(_POLL_S)
+                    continue
+                if not data:
+                    return
+                copied += len(data)
+                if copied > self._limit:
+                    raise self._endless(f"more than {self._limit} bytes came")
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(target, view) :]
+        except (OSError, Integrity) as error:
+            self._error = error
+        finally:
+            os.close(self._source)
+            os.close(target)
+
+    def _endless(self, why: str) -> Integrity:
+        return Integrity(
+            f"{self._path}: changes while it is read: {why}, and its size says nothing",
+            hint="Leave it out, or copy it to an ordinary file and send that.",
+        )

@@ -1,0 +1,139 @@
+"""What services over HTTP have in common when something goes wrong: broken connections, Retry-After, bodies in JSON."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+from providers.errors import InvalidConfiguration, ProviderError, Transient, Unsupported, believable_wait_s
+from providers.http.head import BrokenReplyError
+from providers.os_errors import NO_DESCRIPTORS, descriptors_exhausted, from_os_error
+
+E = TypeVar("E", bound=Exception)
+
+_COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
+_NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
+
+
+def connection_failure(
+    error: Exception, host: str, port: int, timeout_s: float, *, setting: str = "endpoint_url", ca: str = ""
+) -> ProviderError:
+    """What a failed connection means: each cause with its own words and cure.
+
+    `setting` is the one that the address comes from when it is not the service's own; `ca` the setting or variable that
+    names certificates.
+    """
+    at = f"{host}:{port}"
+    if isinstance(error, OSError) and error.errno in NO_DESCRIPTORS:
+        return from_os_error(error, at)
+    if isinstance(error, socket.gaierror):
+        exhausted = descriptors_exhausted()
+        if exhausted:
+            return exhausted
+        return Transient(
+            f"the name {host} cannot be found",
+            hint=f"Check the DNS of this machine, and {setting} if it is set.",
+            code="DNS",
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return InvalidConfiguration(
+            f"{setting}: the certificate of {at} is not trusted: {error.verify_message}",
+            field=setting,
+            hint="Check the clock of this machine, and that the name is the one it was made for; a CA of your own, or "
+            f"of a proxy that opens TLS, goes into the system's store or {ca or 'ca_bundle'}.",
+        )
+    if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+        return InvalidConfiguration(
+            f"{setting}: {at} does not speak TLS", field=setting, hint="Write http:// if that is meant."
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return Transient(
+            f"{at} refuses the connection",
+            hint=f"See that the service runs; check firewall and proxy, and {setting} if it is set.",
+            code="REFUSED",
+        )
+    if isinstance(error, TimeoutError):
+        return Transient(
+            f"{at}: no byte has moved for {timeout_s:g} s",
+            hint="Check the network and firewalls; what was sent is kept.",
+            code="TIMEOUT",
+        )
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.RemoteDisconnected):
+        why = str(error) if isinstance(error, BrokenReplyError) else type(error).__name__
+        return Transient(
+            f"{at} broke off, or does not speak HTTP: {why}",
+            hint=f"Check the network and any proxy, and {setting} if it is set.",
+            code="CONNECTION",
+        )
+    return Transient(f"the connection to {at} broke: {error or type(error).__name__}", code="CONNECTION")
+
+
+def forced_encoding(headers: Mapping[str, str], at: str) -> ProviderError | None:
+    """The error of an answer that came compressed although every request refuses that; None where it did not.
+
+    An object may carry such a header as its own metadata: then it fits in all other ways, and this is no error.
+    """
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding not in _COMPRESSED:
+        return None
+    return Unsupported(
+        f"{at}: the answer is compressed ({coding}), which was not asked for: something in between changes what the "
+        "service sends",
+        hint="Look for a proxy or CDN in front of the service that compresses (gzip), and switch that off for it, or "
+        "use the service's own address.",
+        code="content_encoding",
+    )
+
+
+def with_status(error: E, status: int) -> E:
+    """The error of an answer, which notes whether the service said that it failed itself."""
+    if isinstance(error, Transient):
+        error.server_failed = status == HTTPStatus.INTERNAL_SERVER_ERROR
+    return error
+
+
+def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """Retry-After as seconds, at most an hour; None for what is no time to wait. Names are lower-case.
+
+    The form with a date counts from the reply's own Date, so that a wrong clock does no harm; from ours without one.
+    """
+    value = headers.get("retry-after", "")
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return believable_wait_s(float(value))
+    until = http_date(value)
+    if until is None:
+        return None
+    sent = http_date(headers.get("date", ""))
+    return believable_wait_s(max(0.0, until - (now() if sent is None else sent)))
+
+
+def seconds_from_json(told: object, longest_s: float) -> float | None:
+    """How long something lasts, as a service gives it in JSON: at most `longest_s`; None for what is no duration."""
+    if isinstance(told, bool) or not isinstance(told, (int, float)) or not told >= 0:
+        return None
+    return float(min(told, longest_s))
+
+
+def http_date(value: str) -> float | None:
+    """Seconds since the epoch; None for what is no date."""
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError, OverflowError, OSError, IndexError):
+        return None
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object in a body; None when there is none."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):  # the latter: nested so deeply that it can only be meant badly
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,160 @@
+"""The way to a service: through which proxy, and whose certificates are trusted.
+
+An instance's settings count first, then the environment of whoever asked (`ProviderContext.environment`), which need
+not be this process's own: the worker carries out what commands with different environments have queued.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+from providers.errors import InvalidConfiguration
+from providers.http.settings import NetworkSettings
+from providers.os_errors import descriptors_exhausted
+
+CA_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+"""Which name certificates for every service; the first that is set counts."""
+_PROXY_PORT: Final = 3128
+_LOCAL_NAMES: Final = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    host: str
+    port: int
+    authorization: str = ""
+    url: str = field(default="", repr=False)
+    """Whole, as SDKs want it: with the password."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One instance's way. Nothing is read and nothing is reached before it is asked."""
+
+    settings: NetworkSettings
+    environment: Mapping[str, str]
+    ca_variables: tuple[str, ...] = CA_VARIABLES
+
+    @property
+    def ca_source(self) -> str:
+        """What a message about certificates names: the setting or variable that they come from, or may come from."""
+        return self._ca()[0] or "ca_bundle"
+
+    def proxy_for(self, scheme: str, authority: str) -> Proxy | None:
+        """The proxy for one address; None: straight there. Raises InvalidConfiguration, which never repeats what may
+        hold a password."""
+        if self.settings.proxy:
+            password = self.settings.proxy_password
+            return parsed_proxy(self.settings.proxy, "proxy", password.reveal() if password else None)
+        variable, address = self.variable_for(f"{scheme}://{authority}")
+        return parsed_proxy(address, variable.upper()) if address else None
+
+    def variable_for(self, url: str) -> tuple[str, str]:
+        """The variable of the environment that sends requests to `url` through a proxy, and what it says; empty where
+        none does, or the setting counts."""
+        parts = urlsplit(url)
+        variable, address = _variable(self.environment, f"{parts.scheme}_proxy")
+        if self.settings.proxy or not address:
+            return "", ""
+        excepted = proxy_bypass_environment(parts.netloc, {"no": _variable(self.environment, "no_proxy")[1]})
+        straight = excepted or is_loopback(parts.hostname or "")  # no proxy could reach this machine itself
+        return ("", "") if straight else (variable, address)
+
+    def ca_path(self) -> str:
+        """The file or folder of certificates; '' means the system's."""
+        return self._ca()[1]
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Certificates and host names are checked. Raises InvalidConfiguration when no certificate can be read."""
+        source, path = self._ca()
+        if not path:
+            return _trusting_the_system()
+        try:
+            if not os.path.isdir(path) and source != "SSL_CERT_DIR":
+                return ssl.create_default_context(cafile=path)
+            os.listdir(path.partition(os.pathsep)[0])
+            return ssl.create_default_context(capath=path)
+        except OSError as error:
+            exhausted = descriptors_exhausted()
+            if exhausted:
+                raise exhausted from error
+            field = {"field": source} if source == "ca_bundle" else {}
+            raise InvalidConfiguration(
+                f"{source}: no certificates can be read from {path}: {error.strerror}",
+                hint=f"Name a file of certificates (PEM) in {source}, or take it out.",
+                **field,
+            ) from error
+
+    def _ca(self) -> tuple[str, str]:
+        if self.settings.ca_bundle:
+            return "ca_bundle", os.path.expanduser(self.settings.ca_bundle)
+        return next(
+            ((name, self.environment[name]) for name in self.ca_variables if self.environment.get(name)), ("", "")
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by its name or address alone, is this machine itself."""
+    name = host.lower().rstrip(".")
+    if name in _LOCAL_NAMES or name.endswith(".localhost"):
+        return True
+    with suppress(OSError):  # also the short forms that resolvers take, such as 127.1
+        name = socket.inet_ntoa(socket.inet_aton(name))
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def parsed_proxy(address: str, source: str, password: str | None = None) -> Proxy:
+    """`password` None: one in the address counts, which only a variable of the environment may hold. Raises
+    InvalidConfiguration."""
+    field = {"field": source} if source == "proxy" else {}
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address.removeprefix('//')}")
+        port = parts.port or _PROXY_PORT
+    except ValueError:
+        parts, port = urlsplit(""), 0
+    if parts.scheme != "http" or not parts.hostname:
+        raise InvalidConfiguration(
+            f"{source}: not an address of the form http://host:port",
+            hint=f"Correct {source}{'' if field else ' in the environment'}, or take it out.",
+            **field,
+        )
+    at = f"[{parts.hostname}]:{port}" if ":" in parts.hostname else f"{parts.hostname}:{port}"
+    if not parts.username:
+        return Proxy(parts.hostname, port, url=f"http://{at}")
+    name, word = unquote(parts.username), password or unquote(parts.password or "")
+    authorization = "Basic " + base64.b64encode(f"{name}:{word}".encode()).decode("ascii")
+    return Proxy(parts.hostname, port, authorization, f"http://{quote(name, safe='')}:{quote(word, safe='')}@{at}")
+
+
+def _variable(environment: Mapping[str, str], name: str) -> tuple[str, str]:
+    """Lower case counts first, and may be there and empty: then it is not set."""
+    found = name if name in environment else name.upper()
+    return found, environment.get(found, "")
+
+
+def _trusting_the_system() -> ssl.SSLContext:
+    """Whatever SSL_CERT_FILE says in this process: it counts where it is in the environment of whoever asked."""
+    if not any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")):
+        return ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    where = ssl.get_default_verify_paths()
+    file = where.openssl_cafile if os.path.isfile(where.openssl_cafile) else None
+    folder = where.openssl_capath if os.path.isdir(where.openssl_capath) else None
+    if file or folder:
+        context.load_verify_locations(file, folder)
+    return context

@@ -1,0 +1,168 @@
+"""One request and its answer over an interruptible connection; what it means is the service's matter."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from providers.contract.upload import PartBody
+from providers.errors import Transient
+from providers.http import http1
+from providers.http.connections import Call, Calls, Connection, Pool
+from providers.http.errors import forced_encoding
+from providers.http.http1 import Response
+
+_LOG: Final = logging.getLogger(__name__)
+_WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
+_READING: Final = frozenset({"GET", "HEAD"})
+_DIED: Final = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_MAX_REPLY_BYTES: Final = 64 << 20
+"""No answer that is not an object is nearly as long."""
+
+
+def ask(
+    pool: Pool,
+    calls: Calls,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes | PartBody = b"",
+    *,
+    count: Callable[[], None],
+    repeatable: bool = False,
+) -> Answer:
+    """Send one request, and give its answer as soon as the head of it is there; close that.
+
+    `target` is path and query, encoded. `headers` have lower-case names; Host, Content-Length and what a proxy wants
+    are added. `count` is called each time that a request goes out. Raises the ProviderError that a broken connection
+    means, and what reading `body` raises.
+
+    Never retries, with one exception: where a connection that was kept from an earlier request turns out to be dead,
+    a request that reads, or is `repeatable` and was written whole, goes out once more over a new one. A server may
+    hang up at any moment between two requests (RFC 9112, 9.3.1), which is no failure of the request.
+    """
+    sent = {"host": pool.authority, "accept-encoding": "identity", **headers}
+    if method in _WITH_BODY:
+        sent.setdefault("content-length", str(len(body)))
+    if pool.proxy and pool.proxy.authorization and not pool.secure:
+        sent["proxy-authorization"] = pool.proxy.authorization
+    first = http1.head(method, f"{pool.target_prefix}{target}", sent)
+    start = 0 if isinstance(body, bytes) else body.tell()
+    call = calls.begin()
+    try:
+        try:
+            count()
+            return _exchange(pool, calls, call, method, first, body)
+        except _KeptConnectionDied as error:
+            safe = method in _READING or (repeatable and error.was_written)
+            if call.interrupted or not safe:
+                raise pool.failure(error.reason, call) from error.reason
+            _LOG.debug("a kept connection was dead: %s goes out again", method)
+            if not isinstance(body, bytes):
+                body.seek(start)
+            count()
+            return _exchange(pool, calls, call, method, first, body, fresh=True)
+    except (OSError, http.client.HTTPException) as error:
+        calls.end(call)
+        raise pool.failure(error, call) from error
+    except BaseException:
+        calls.end(call)
+        raise
+
+
+class _KeptConnectionDied(Exception):
+    def __init__(self, reason: Exception, *, was_written: bool) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+        self.was_written = was_written
+        """The whole request was."""
+
+
+def _exchange(
+    pool: Pool, calls: Calls, call: Call, method: str, first: bytes, body: bytes | PartBody, *, fresh: bool = False
+) -> Answer:
+    with pool.borrowed(call, fresh=fresh) as connection:
+        whole = False
+        try:
+            whole = http1.send(connection, first, body)
+            response = Response(connection, method)
+        except _DIED as error:
+            if connection.kept:
+                raise _KeptConnectionDied(error, was_written=whole) from error
+            raise
+        return Answer(pool, connection, response, call, calls, reusable=whole)
+
+
+class Answer:
+    """An answer that is still arriving. Header names are lower-case."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        connection: Connection,
+        response: Response,
+        call: Call,
+        calls: Calls,
+        *,
+        reusable: bool,
+    ) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._pool = pool
+        self._connection = connection
+        self._response = response
+        self._call = call
+        self._calls = calls
+        self._reusable = reusable and not response.will_close
+        self._open = True
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it arrives. A connection that ends before the body does is Transient."""
+        response = self._response
+        while not response.ended:
+            try:
+                data = response.read(http1.CHUNK_BYTES)
+            except (OSError, http.client.HTTPException) as error:
+                self._reusable = False
+                raise self._pool.failure(error, self._call) from error
+            if data:
+                yield data
+            elif not response.ended:
+                self._reusable = False
+                early = f"{response.left_bytes} bytes " if response.left_bytes else ""
+                reason = "interrupted" if self._call.interrupted else f"the answer broke off {early}too early"
+                raise Transient(reason, code="TRUNCATED")
+
+    def rest(self) -> bytes:
+        """The whole body, of an answer that is no object; closes it."""
+        found = bytearray()
+        try:
+            for chunk in self.chunks():
+                found += chunk
+                if len(found) > _MAX_REPLY_BYTES:
+                    self._reusable = False
+                    raise Transient("the answer is longer than any that was expected")
+        finally:
+            self.close()
+        changed = forced_encoding(self.headers, self._pool.authority) if found else None
+        if changed:
+            raise changed
+        return bytes(found)
+
+    def interrupt(self) -> None:
+        self._call.interrupt()
+
+    def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._calls.end(self._call)
+        usable = self._reusable and self._response.ended and not self._call.interrupted and self._response.alone()
+        self._response.close()
+        if usable:
+            self._pool.give_back(self._connection)
+        else:
+            self._connection.close()
