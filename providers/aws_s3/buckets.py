@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from providers.aws_s3.wire import Request, Wire
+from providers.aws_s3.client import Request, Wire
 from providers.contract.listing import Trail
 from providers.http.connections import Calls
 

@@ -7,7 +7,7 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from providers.aws_s3 import etags
-from providers.aws_s3.wire import Request, Wire
+from providers.aws_s3.client import Request, Wire
 from providers.errors import Integrity, Unsupported
 from providers.http.connections import Calls
 

@@ -12,7 +12,7 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from providers.aws_s3 import etags
-from providers.aws_s3.facts import ServerFacts
+from providers.aws_s3.discovery import ServerFacts
 from providers.aws_s3.key_spelling import KeySpelling
 from providers.contract.attributes import Attributes
 from providers.contract.listing import without_base

@@ -13,19 +13,19 @@ import msgspec
 from providers.aws_s3 import etags, objects
 from providers.aws_s3.addresses import aws_url, normal_prefix
 from providers.aws_s3.buckets import bucket_names
+from providers.aws_s3.client import Endpoint, Request, Wire
 from providers.aws_s3.credentials import KeySource
-from providers.aws_s3.deleting import BATCH, fits_xml, remove_batch
-from providers.aws_s3.facts import NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
+from providers.aws_s3.discovery import NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
+from providers.aws_s3.discovery_notes import Probes
+from providers.aws_s3.errors import Reply, not_s3
 from providers.aws_s3.key_spelling import KeySpelling
 from providers.aws_s3.multipart import no_etag
-from providers.aws_s3.probes import Probes
 from providers.aws_s3.reader import Conditions, ObjectRange
-from providers.aws_s3.replies import Reply, not_s3
+from providers.aws_s3.removal import BATCH, fits_xml, remove_batch
 from providers.aws_s3.settings import Settings
 from providers.aws_s3.sizes import WITH_CHECKSUMS, part_size_of, size_of
 from providers.aws_s3.unfinished import held_bytes
 from providers.aws_s3.uploads import MultipartUpload, SingleUpload
-from providers.aws_s3.wire import Endpoint, Request, Wire
 from providers.base import BaseProvider, RangeReader
 from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Capabilities

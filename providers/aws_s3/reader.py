@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from providers.aws_s3 import etags
-from providers.aws_s3.wire import Request, Wire
+from providers.aws_s3.client import Request, Wire
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
 from providers.http.range import HttpRange
 from providers.http.request import Answer

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from providers.aws_s3 import etags
-from providers.aws_s3.wire import Request, Wire
+from providers.aws_s3.client import Request, Wire
 from providers.contract.objects import RemoteFile
 from providers.errors import Conflict, ProviderError
 from providers.http.connections import Calls

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from providers.aws_s3.client import Request, Wire
 from providers.aws_s3.objects import number
-from providers.aws_s3.wire import Request, Wire
 from providers.contract.listing import Trail
 from providers.errors import NotFound
 from providers.http.connections import Calls

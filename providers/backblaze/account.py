@@ -10,7 +10,7 @@ from typing import Any, Final
 from b2sdk.v3 import B2RawHTTPApi, B2Session, InMemoryAccountInfo
 from b2sdk.v3.exception import B2Error
 
-from providers.backblaze import replies
+from providers.backblaze import errors
 from providers.backblaze.transport import Transport
 from providers.contract.cancel import active_token
 from providers.errors import Conflict, Integrity, InvalidConfiguration, NotFound, PermissionDenied
@@ -95,7 +95,7 @@ class Account:
                 self._sign_in()
                 yield self._session
         except B2Error as error:
-            raise replies.from_sdk(error) from None
+            raise errors.from_sdk(error) from None
 
     def _sign_in(self) -> None:
         if self._signed_in:
@@ -108,7 +108,7 @@ class Account:
                 try:
                     self._session.authorize_account(self.realm, self._key_id, self._key.reveal())
                 except (KeyError, TypeError):
-                    raise replies.not_b2(200, {}) from None
+                    raise errors.not_b2(200, {}) from None
                 self._signed_in = True
 
     @contextmanager
@@ -177,7 +177,7 @@ class Account:
         with self.session(calls) as session:
             found: dict[str, str] = session.get_file_info_by_name(self.bucket, name)
         if "x-bz-file-id" not in found:
-            raise replies.not_b2(200, found)
+            raise errors.not_b2(200, found)
         return found
 
     def open(self, name: str, first: int, size_bytes: int, calls: Calls) -> Answer:

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from providers.backblaze import files, replies, versions
+from providers.backblaze import errors, objects, removal
 from providers.backblaze.account import REALM, Account
-from providers.backblaze.learning import Learner
+from providers.backblaze.discovery import Learner
 from providers.backblaze.reader import FileRange
 from providers.backblaze.settings import Settings
 from providers.backblaze.uploads import LargeUpload, SmallUpload, held_bytes
@@ -87,7 +87,7 @@ class BackblazeProvider(BaseProvider):
             max_parts=10_000,
             max_object_bytes=_MAX_OBJECT_BYTES,
             single_put_bytes=_SINGLE_BYTES,
-            max_key_bytes=max(1, files.MAX_NAME_BYTES - len(self._prefix.encode())),
+            max_key_bytes=max(1, objects.MAX_NAME_BYTES - len(self._prefix.encode())),
             enforced_checksums=frozenset({"sha1"} if self._known() else ()),
             part_digests=("sha1",),
             whole_digests=("sha1",),
@@ -149,16 +149,16 @@ class BackblazeProvider(BaseProvider):
         with self._account.session() as session:
             answer = session.list_folder(**asked)
         try:
-            return files.page(answer, self._prefix)
+            return objects.page(answer, self._prefix)
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise replies.not_b2(200, {}) from None
+            raise errors.not_b2(200, {}) from None
 
     def stat(self, key: str) -> RemoteFile:
-        name = files.checked_name(self._prefix, key)
+        name = objects.checked_name(self._prefix, key)
         self._account.bucket_id  # noqa: B018 - a bucket that is not there is told apart from a file
         try:
             head = self._account.head(name)
-            return files.from_headers(head, key, self._account.size_of(name, key, head))
+            return objects.from_headers(head, key, self._account.size_of(name, key, head))
         except ProviderError as error:
             if error.code or isinstance(error, RateLimited | Transient | InvalidConfiguration):
                 raise
@@ -173,22 +173,22 @@ class BackblazeProvider(BaseProvider):
             next(iter(reader))
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
-        name = files.checked_name(self._prefix, key)
+        name = objects.checked_name(self._prefix, key)
         return FileRange(self._account, name, key, offset, size_bytes, etag)
 
     # Writing
 
     def check_name(self, key: str) -> None:
-        files.checked_name(self._prefix, key)
+        objects.checked_name(self._prefix, key)
 
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
-        name = files.checked_name(self._prefix, request.key)
+        name = objects.checked_name(self._prefix, request.key)
         if token is None and request.part_count == 1 and request.size_bytes <= _SINGLE_BYTES:
             return SmallUpload(self._account, name, request, self._prefix, lambda: self.stat(request.key))
         return LargeUpload(self._account, name, request, self._prefix, token, enforced=bool(self._known()))
 
     def pending_uploads(self, key: str) -> list[PendingUpload]:
-        return [item for item in self._unfinished(files.checked_name(self._prefix, key)) if item.key == key]
+        return [item for item in self._unfinished(objects.checked_name(self._prefix, key)) if item.key == key]
 
     def unfinished_uploads(self) -> list[PendingUpload]:
         return [
@@ -215,7 +215,7 @@ class BackblazeProvider(BaseProvider):
                         key=without_base(str(item["fileName"]), self._prefix),
                         token={"file_id": item["fileId"]},
                         started_at=float(item.get("uploadTimestamp") or 0) / 1000,
-                        session_id=str((item.get("fileInfo") or {}).get(files.SESSION, "")),
+                        session_id=str((item.get("fileInfo") or {}).get(objects.SESSION, "")),
                     )
                 )
             start = answer.get("nextFileId")
@@ -224,7 +224,7 @@ class BackblazeProvider(BaseProvider):
             trail = trail.step(str(start), brought=bool(answer["files"]))
 
     def remove(self, key: str) -> None:
-        name = files.checked_name(self._prefix, key)
+        name = objects.checked_name(self._prefix, key)
         try:
             self._take_away(key, name)
         except NotFound as error:
@@ -238,13 +238,13 @@ class BackblazeProvider(BaseProvider):
     def _take_away(self, key: str, name: str) -> None:
         if key.startswith(PROBE_PREFIX):
             try:
-                versions.delete_all(self._account, name)
+                removal.delete_all(self._account, name)
             except PermissionDenied:  # a key that may add but not delete: its probe can only be hidden
-                versions.hide(self._account, name)
+                removal.hide(self._account, name)
         elif self._own.delete_versions:
-            versions.delete_all(self._account, name)
+            removal.delete_all(self._account, name)
         else:
-            versions.hide(self._account, name)
+            removal.hide(self._account, name)
 
     # Buckets and checks
 
@@ -268,12 +268,12 @@ class BackblazeProvider(BaseProvider):
             raise
 
     def check_reach(self) -> str:
-        status, body = self._account.transport.answer(f"{self._account.realm}/b2api/v4/{replies.AUTHORIZE}")
+        status, body = self._account.transport.answer(f"{self._account.realm}/b2api/v4/{errors.AUTHORIZE}")
         if status in (408, 429) or status >= 500:
-            failure = replies.failure(status, {}, body, "", urlsplit(self._account.realm).hostname or "")
+            failure = errors.failure(status, {}, body, "", urlsplit(self._account.realm).hostname or "")
             raise failure
         if "code" not in (json_object(body) or {}):
-            raise replies.not_b2(status, {})
+            raise errors.not_b2(status, {})
         return f"{self._account.realm} answers"
 
     def check_authentication(self) -> str:

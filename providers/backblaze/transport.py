@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from b2sdk.v3 import B2Http, B2HttpApiConfig
 
-from providers.backblaze import replies
+from providers.backblaze import errors
 from providers.contract.upload import PartBody
 from providers.http.connections import Calls, Pool
 from providers.http.errors import with_status
@@ -68,7 +68,7 @@ class Transport(B2Http):  # type: ignore[misc]
     ) -> Response:
         """One attempt, whatever `try_count` says. `params` repeats a JSON body, as the SDK does it."""
         if not _is_address(url):  # of those that the service itself names
-            raise replies.not_b2(200, {})
+            raise errors.not_b2(200, {})
         call_name = name_of_call(urlsplit(url).path)
         response = self._open(method, url, headers, data, call_name)
         if response.status_code in (200, 206):
@@ -77,7 +77,7 @@ class Transport(B2Http):  # type: ignore[misc]
             return response
         body = response.content
         host = urlsplit(url).hostname or ""
-        failure = replies.failure(response.status_code, response.headers, body, call_name, host)
+        failure = errors.failure(response.status_code, response.headers, body, call_name, host)
         raise with_status(failure, response.status_code)
 
     def request_content_return_json(self, *args: Any, **kwargs: Any) -> Any:
@@ -85,11 +85,11 @@ class Transport(B2Http):  # type: ignore[misc]
         try:
             return super().request_content_return_json(*args, **kwargs)
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):  # the last: nested without end
-            raise replies.not_b2(200, {}) from None
+            raise errors.not_b2(200, {}) from None
 
     def answer(self, url: str) -> tuple[int, bytes]:
         """Status and body of a plain GET, whatever the status."""
-        response = self._open("GET", url, {}, None, replies.AUTHORIZE)
+        response = self._open("GET", url, {}, None, errors.AUTHORIZE)
         return response.status_code, response.content
 
     def _open(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from providers.backblaze import files
+from providers.backblaze import objects
 from providers.backblaze.account import Account
 from providers.contract.digests import composite
 from providers.contract.listing import Trail
@@ -64,16 +64,16 @@ class SmallUpload(OneRequestUpload):
                     self._account.bucket_id,
                     self._name,
                     request.size_bytes,
-                    files.CONTENT_TYPE,
+                    objects.CONTENT_TYPE,
                     digests["sha1"],
-                    files.file_info(request),
+                    objects.file_info(request),
                     body,
                 )
         except Transient:
             self._unanswered = True
             raise
         same_sha1(answer, digests, request.key)
-        return files.from_json(answer, self._prefix)
+        return objects.from_json(answer, self._prefix)
 
     def _stored_unanswered(self, digests: Mapping[str, str]) -> RemoteFile | None:
         """What was sent in a request whose answer was lost; sending it again would store a second version."""
@@ -123,7 +123,7 @@ class LargeUpload(UploadSession):
     def _begin(self, name: str) -> str:
         with self._account.session(self._calls) as session:
             answer = session.start_large_file(
-                self._account.bucket_id, name, files.CONTENT_TYPE, files.file_info(self.request)
+                self._account.bucket_id, name, objects.CONTENT_TYPE, objects.file_info(self.request)
             )
         return str(answer["fileId"])
 
@@ -162,7 +162,7 @@ class LargeUpload(UploadSession):
             answer = self._finished_unanswered(error)
         finally:
             self._drop_upload_urls()
-        stored = files.from_json(answer, self._prefix)
+        stored = objects.from_json(answer, self._prefix)
         return RemoteFile(
             key=self.request.key,
             size_bytes=stored.size_bytes,

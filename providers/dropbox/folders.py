@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from providers.contract.upload import UploadSession
+from providers.dropbox.client import Request, Wire
+from providers.dropbox.errors import failure
 from providers.dropbox.names import checked_new_key, folded, same
 from providers.dropbox.objects import is_file, lookalike, name_of
-from providers.dropbox.replies import failure
-from providers.dropbox.wire import Request, Wire
 from providers.errors import Conflict, InvalidConfiguration, InvalidName, NotFound
 from providers.http.connections import Calls
 

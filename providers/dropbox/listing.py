@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from providers.contract.listing import Trail, foreign
 from providers.contract.objects import Page, RemoteFile
+from providers.dropbox.client import Request, Wire
+from providers.dropbox.errors import Reply, failure, not_dropbox
 from providers.dropbox.folders import Folders
 from providers.dropbox.names import checked_key, decode_name, folded
 from providers.dropbox.objects import is_file, remote_file
-from providers.dropbox.replies import Reply, failure, not_dropbox
-from providers.dropbox.wire import Request, Wire
 from providers.errors import Conflict, InvalidName
 from providers.http.connections import Calls
 

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 
 from providers import oauth, settings
 from providers.contract.context import ProviderContext
+from providers.dropbox.client import WEB, Request, Wire
 from providers.dropbox.provider import signed_in
 from providers.dropbox.settings import Settings
 from providers.dropbox.tokens import access_of, refused
-from providers.dropbox.wire import WEB, Request, Wire
 from providers.errors import Authentication, InvalidConfiguration, PermissionDenied, ProviderError
 from providers.http.connections import Calls, checked_endpoint
 from providers.http.network import Network

@@ -15,14 +15,14 @@ from providers.contract.listing import Trail
 from providers.contract.objects import Page, RemoteFile, is_size, not_empty
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
 from providers.dropbox import listing
+from providers.dropbox.client import API, Request, Wire
+from providers.dropbox.errors import failure
 from providers.dropbox.folders import Folders, container_path
 from providers.dropbox.names import MAX_KEY_BYTES, checked_key, checked_new_key, decode_name, folded, same
 from providers.dropbox.objects import is_file, name_of, remote_file
 from providers.dropbox.reader import FileRange
-from providers.dropbox.replies import failure
 from providers.dropbox.settings import Settings
 from providers.dropbox.uploads import SessionUpload, SingleUpload
-from providers.dropbox.wire import API, Request, Wire
 from providers.engine.check import PROBE_PREFIX
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
 from providers.http.addresses import normal_address

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from providers.dropbox.client import Request, Wire
 from providers.dropbox.names import same
 from providers.dropbox.objects import name_of
-from providers.dropbox.wire import Request, Wire
 from providers.errors import Conflict, Integrity, NotFound
 from providers.http.errors import json_object
 from providers.http.range import HttpRange

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from providers.dropbox.replies import Reply, clean, failure
+from providers.dropbox.errors import Reply, clean, failure
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
 from providers.http.connections import Calls
 from providers.http.errors import json_object, seconds_from_json

@@ -8,9 +8,9 @@ from typing import Any, Final
 from providers.contract.digests import DROPBOX_HASH
 from providers.contract.objects import RemoteFile
 from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
+from providers.dropbox.client import Request, Wire
+from providers.dropbox.errors import Reply, failure
 from providers.dropbox.objects import commit_info, just_stored
-from providers.dropbox.replies import Reply, failure
-from providers.dropbox.wire import Request, Wire
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
 from providers.http.connections import Calls
 from providers.http.one_request import OneRequestUpload, agree

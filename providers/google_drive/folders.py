@@ -13,7 +13,7 @@ from providers.contract.cancel import active_token
 from providers.contract.listing import Trail
 from providers.errors import Conflict, Integrity, InvalidConfiguration, InvalidName, NotFound
 from providers.google_drive import objects
-from providers.google_drive.wire import JSON_TYPE, Request, Wire, as_json
+from providers.google_drive.client import JSON_TYPE, Request, Wire, as_json
 
 FILES: Final = "/drive/v3/files"
 NO_FOLDER: Final = "noFolder"

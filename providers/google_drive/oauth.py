@@ -18,11 +18,11 @@ from urllib.parse import urlencode
 from providers import oauth, settings
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Unsupported
-from providers.google_drive import replies
-from providers.google_drive.credentials import SCOPE_PREFIX
+from providers.google_drive import errors
+from providers.google_drive.client import API_URL, Request, Wire
 from providers.google_drive.loopback import request_target, respond, tunnel
 from providers.google_drive.settings import Settings
-from providers.google_drive.wire import API_URL, Request, Wire
+from providers.google_drive.tokens import SCOPE_PREFIX
 from providers.http.connections import checked_endpoint
 from providers.http.errors import json_object, seconds_from_json
 from providers.http.network import Network
@@ -98,7 +98,7 @@ class _Google:
             count_call=context.count_call,
         )
 
-    def ask(self, path: str, **form: str) -> replies.Reply:
+    def ask(self, path: str, **form: str) -> errors.Reply:
         """What the endpoint says, refusals included. Raises ProviderError for everything else."""
         secret = self.own.client_secret
         form |= {"client_id": self.own.client_id}
@@ -233,7 +233,7 @@ class AddressFlow(AuthorizationFlow):
             redirect_uri=self._redirect,
         )
         if reply.status >= 400:
-            error = replies.failure(reply)
+            error = errors.failure(reply)
             raise oauth.expired(_TITLE) if error.code == "invalid_grant" else error
         self._pkce = None
         return self._google.grant(reply.json())
@@ -310,7 +310,7 @@ class DeviceFlow(AuthorizationFlow):
             )
         reply = self._google.ask("/device/code", scope=self._google.scope)
         if reply.status >= 400:
-            error = replies.failure(reply)
+            error = errors.failure(reply)
             if error.code in ("invalid_client", "unauthorized_client"):
                 error.hint = "For this way the client must be of the type 'TVs and Limited Input devices'."
             raise error
@@ -319,7 +319,7 @@ class DeviceFlow(AuthorizationFlow):
             self._device_code = Secret(str(told["device_code"]))
             address, user_code = str(told["verification_url"]), str(told["user_code"])
         except KeyError:
-            raise replies.not_drive(reply) from None
+            raise errors.not_drive(reply) from None
         self._interval_s = seconds_from_json(told.get("interval"), _LONGEST_INTERVAL_S) or _SLOWER_S
         lasts_s = seconds_from_json(told.get("expires_in"), _DAY_S) or _CODE_LASTS_S
         self._next_at = self._google.context.clock() + self._interval_s
@@ -362,7 +362,7 @@ class DeviceFlow(AuthorizationFlow):
             case "expired_token" | "invalid_grant":
                 error = oauth.expired(_TITLE)
             case _:
-                error = replies.failure(reply)
+                error = errors.failure(reply)
         self._device_code = Secret("")
         raise error
 

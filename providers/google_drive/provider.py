@@ -27,13 +27,13 @@ from providers.errors import (
     Unsupported,
 )
 from providers.google_drive import objects
-from providers.google_drive.credentials import Tokens
+from providers.google_drive.client import API_URL, Request, Wire
 from providers.google_drive.folders import NO_FOLDER, Drive, Folders, Path, container_path, no_folder
 from providers.google_drive.listing import Listing
 from providers.google_drive.reader import FileRange
 from providers.google_drive.settings import Settings
+from providers.google_drive.tokens import Tokens
 from providers.google_drive.uploads import GRAIN_BYTES, ResumableUpload, SingleUpload, Target
-from providers.google_drive.wire import API_URL, Request, Wire
 from providers.http.addresses import normal_address
 from providers.http.connections import checked_endpoint
 from providers.http.network import Network

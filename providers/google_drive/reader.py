@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from providers.errors import Conflict, Integrity, NotFound, PermissionDenied, ProviderError, Transient
+from providers.google_drive.client import Request, Wire
 from providers.google_drive.folders import FILES
-from providers.google_drive.wire import Request, Wire
 from providers.http.range import HttpRange
 
 

@@ -17,9 +17,9 @@ from providers.contract.objects import RemoteFile
 from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
 from providers.google_drive import objects
+from providers.google_drive.client import JSON_TYPE, Request, Wire, as_json
+from providers.google_drive.errors import Reply
 from providers.google_drive.folders import Drive
-from providers.google_drive.replies import Reply
-from providers.google_drive.wire import JSON_TYPE, Request, Wire, as_json
 from providers.http.connections import Calls
 
 UPLOADS: Final = "/upload/drive/v3/files"

@@ -14,7 +14,7 @@ from backup import plans, stubborn
 from backup.journal.records import Item
 from backup.model import Conflicts, JobKind
 from providers import registry
-from providers.aws_s3.facts import ServerFacts
+from providers.aws_s3.discovery import ServerFacts
 from providers.aws_s3.key_spelling import KeySpelling
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from providers import registry, settings
-from providers.backblaze.learning import Learner
+from providers.backblaze.discovery import Learner
 from providers.backblaze.reader import FileRange
 from providers.backblaze.transport import name_of_call
 from providers.contract.attributes import Attributes

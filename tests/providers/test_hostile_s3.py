@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from providers.aws_s3.facts import ServerFacts
+from providers.aws_s3.discovery import ServerFacts
 from providers.contract.upload import PartReceipt, UploadRequest
 from providers.engine.window import MemoryBody
 from providers.errors import LONGEST_WAIT_S, NotFound, ProviderError

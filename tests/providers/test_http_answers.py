@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from providers.aws_s3.facts import ServerFacts
+from providers.aws_s3.discovery import ServerFacts
 from providers.aws_s3.provider import S3Provider
 from providers.contract.context import ProviderContext
 from providers.contract.upload import UploadRequest

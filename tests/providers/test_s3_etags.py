@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from providers.aws_s3 import etags, objects
-from providers.aws_s3.facts import ServerFacts
+from providers.aws_s3.discovery import ServerFacts
 from providers.contract.upload import UploadRequest
 from providers.engine.window import MemoryBody
 from providers.errors import Conflict, ProviderError, Unsupported

@@ -14,8 +14,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from providers.contract.upload import PartBody
 from providers.errors import Authentication
-from providers.google_drive import replies
-from providers.google_drive.replies import Reply
+from providers.google_drive import errors
+from providers.google_drive.errors import Reply
 from providers.http.connections import Calls, Pool
 from providers.http.errors import with_status
 from providers.http.network import Network
@@ -97,7 +97,7 @@ class Wire:
         )
         if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
-        failure = replies.failure(Reply(answer.status, answer.headers, answer.rest()))
+        failure = errors.failure(Reply(answer.status, answer.headers, answer.rest()))
         raise with_status(failure, answer.status)
 
     def trusted(self, address: str) -> bool:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from providers.contract.cancel import active_token
 from providers.errors import Authentication, InvalidConfiguration
-from providers.google_drive import wire
-from providers.google_drive.replies import Reply
-from providers.google_drive.wire import Request, Wire
+from providers.google_drive import client
+from providers.google_drive.client import Request, Wire
+from providers.google_drive.errors import Reply
 from providers.http.connections import checked_endpoint
 from providers.secret import Secret
 
@@ -102,7 +102,7 @@ class Tokens:
 
     def _make(self) -> UserCredentials | ServiceCredentials:
         endpoint = checked_endpoint(self._settings.endpoint_url)
-        token_url = f"{endpoint}/token" if endpoint else wire.TOKEN_URL
+        token_url = f"{endpoint}/token" if endpoint else client.TOKEN_URL
         if self._account is not None:
             return _service_credentials(self._account, token_url)
         if not self._settings.refresh_token:

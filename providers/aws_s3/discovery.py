@@ -12,12 +12,12 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from providers.aws_s3 import etags
+from providers.aws_s3.client import Request, Wire
+from providers.aws_s3.discovery_notes import Probes
+from providers.aws_s3.errors import Reply
 from providers.aws_s3.key_spelling import KeySpelling
 from providers.aws_s3.multipart import begin_multipart, part_tag
-from providers.aws_s3.probes import Probes
-from providers.aws_s3.replies import Reply
 from providers.aws_s3.signature import EMPTY_SHA256
-from providers.aws_s3.wire import Request, Wire
 from providers.contract.digests import composite
 from providers.engine.check import PROBE_PREFIX
 from providers.errors import Conflict, Integrity, NotFound, ProviderError

@@ -8,7 +8,7 @@ import logging
 import secrets
 from typing import Any, Final
 
-from providers.backblaze import files
+from providers.backblaze import objects
 from providers.backblaze.account import Account
 from providers.engine.check import PROBE_PREFIX
 from providers.errors import Integrity, ProviderError
@@ -47,7 +47,7 @@ class Learner:
         with self._account.session() as session:
             try:
                 stored = session.upload_file(
-                    self._account.bucket_id, self._name, len(_BODY), files.CONTENT_TYPE, _WRONG, {}, _Body(_BODY)
+                    self._account.bucket_id, self._name, len(_BODY), objects.CONTENT_TYPE, _WRONG, {}, _Body(_BODY)
                 )
             except Integrity:
                 return True
@@ -56,7 +56,7 @@ class Learner:
 
     def _parts_refused(self) -> bool:
         with self._account.session() as session:
-            begun = session.start_large_file(self._account.bucket_id, self._name, files.CONTENT_TYPE, {})
+            begun = session.start_large_file(self._account.bucket_id, self._name, objects.CONTENT_TYPE, {})
             file_id = str(begun["fileId"])
             try:
                 try:

@@ -14,8 +14,8 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from providers.contract.upload import PartBody
-from providers.dropbox import replies
-from providers.dropbox.replies import Reply
+from providers.dropbox import errors
+from providers.dropbox.errors import Reply
 from providers.dropbox.tokens import Tokens
 from providers.http.connections import Calls, Pool
 from providers.http.errors import with_status
@@ -98,7 +98,7 @@ class Wire:
             return self._judged(request, answer)
         reply = _read(answer)
         if "missing_scope" in reply.tags:
-            raise with_status(replies.failure(reply, request.about or request.route), reply.status)
+            raise with_status(errors.failure(reply, request.about or request.route), reply.status)
         token = self._tokens.access(calls, instead_of=token)
         if request.body is not None and not isinstance(request.body, bytes):
             request.body.seek(len(request.body) - request.body_bytes)
@@ -107,7 +107,7 @@ class Wire:
     def _judged(self, request: Request, answer: Answer) -> Answer:
         if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
-        raise with_status(replies.failure(_read(answer), request.about or request.route), answer.status)
+        raise with_status(errors.failure(_read(answer), request.about or request.route), answer.status)
 
     def _send(self, request: Request, token: Secret | None, calls: Calls) -> Answer:
         headers, body, size = _framed(request)

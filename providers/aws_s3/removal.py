@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from providers.aws_s3 import objects
-from providers.aws_s3.replies import of_code
-from providers.aws_s3.wire import Request, Wire
+from providers.aws_s3.client import Request, Wire
+from providers.aws_s3.errors import of_code
 from providers.errors import Integrity, ProviderError, Unsupported
 from providers.http.connections import Calls
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit, urlunsplit
 
-from providers.aws_s3 import replies
-from providers.aws_s3.replies import Reply, Where
+from providers.aws_s3 import errors
+from providers.aws_s3.errors import Reply, Where
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD, Keys, encoded_path, encoded_query, sign
 from providers.contract.upload import PartBody
 from providers.http.connections import Calls, Pool
@@ -78,7 +78,7 @@ class Wire:
         answer = self.open(request, calls)
         reply = Reply(answer.status, answer.headers, answer.rest())
         if reply.tells_error:
-            raise with_status(replies.failure(replace(reply, status=500), self._where(request, None), self._now()), 500)
+            raise with_status(errors.failure(replace(reply, status=500), self._where(request, None), self._now()), 500)
         return reply
 
     def open(self, request: Request, calls: Calls) -> Answer:
@@ -102,7 +102,7 @@ class Wire:
         if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
         reply = Reply(answer.status, answer.headers, answer.rest())
-        raise with_status(replies.failure(reply, self._where(request, keys), self._now()), answer.status)
+        raise with_status(errors.failure(reply, self._where(request, keys), self._now()), answer.status)
 
     def _where(self, request: Request, keys: Keys | None) -> Where:
         bucket = self.endpoint.bucket if request.bucket is None else request.bucket
