@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from backup.text import rate, size
+from backup.system.text import rate, size
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
 from providers.contract.report import ErrorInfo, StepState

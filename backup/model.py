@@ -93,7 +93,7 @@ class Links(StrEnum):
     """What a link leads to is stored in its place, as long as it lies in what was chosen. One that leads out of that,
     nowhere, or back to a folder that holds it is left out, and counted."""
     STORE = "store"
-    """The link itself, as an object that rclone reads too (`backup.stored_links`)."""
+    """The link itself, as an object that rclone reads too (`backup.system.private_files.links`)."""
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +101,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     links: Links = Links.SKIP
     include: tuple[str, ...] = ()
-    """Patterns (`backup.filters`): with any, only what they match goes up."""
+    """Patterns (`backup.system.private_files.filters`): with any, only what they match goes up."""
     exclude: tuple[str, ...] = ()
     """Patterns of what is left out, whatever `include` says."""
     one_file_system: bool = False

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from backup.paths import APP_NAME, Paths
+from backup.system.paths import APP_NAME, Paths
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -44,7 +44,7 @@ def _no_keyring_of_the_user(monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 @pytest.fixture(autouse=True)
 def _logs_closed() -> Iterator[None]:
     yield
-    logs = sys.modules.get("backup.logs")
+    logs = sys.modules.get("backup.system.logs")
     if logs is not None:
         logs.close()
 

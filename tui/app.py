@@ -17,10 +17,10 @@ from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import ModalScreen, Screen
 
+from backup.core.core import Service
 from backup.model import StoreState
-from backup.paths import Paths
-from backup.questions_client import QuestionsClient
-from backup.service import Service
+from backup.queries.client import QuestionsClient
+from backup.system.paths import Paths
 from screens.activity import ActivityScreen
 from screens.browse import BrowseScreen
 from screens.credentials import CredentialsScreen

@@ -36,8 +36,8 @@ from providers.errors import ProviderError, Transient
 from tui.text import safe
 
 if TYPE_CHECKING:
-    from backup.questions_client import QuestionsClient
-    from backup.service import Service
+    from backup.core.core import Service
+    from backup.queries.client import QuestionsClient
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from textual.driver import Driver
 
-from backup.terminal import terminal_encoding
+from backup.system.terminal import terminal_encoding
 
 
 def terminal_driver() -> type[Driver]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-from backup.text import clock, count, duration, rate, safe, size
+from backup.system.text import clock, count, duration, rate, safe, size
 
 __all__ = [
     "cell_len",

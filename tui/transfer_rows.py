@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from backup.model import ItemKind, ItemState, ItemView, JobKind, QueueSnapshot
-from backup.text import until as until_words
+from backup.system.text import until as until_words
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo
 from tui.text import clock, count, done_of, duration, rate, safe, size

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Final
 
-from backup.text import safe
+from backup.system.text import safe
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from providers.os_errors import from_os_error
@@ -154,7 +154,8 @@ def address(url: str) -> None:
 
 
 def qr_code(rows: Sequence[str]) -> None:
-    """A QR code of `backup.qr`, black on white whatever the colours are; nothing where it cannot be seen whole."""
+    """A QR code of `backup.system.qr`, black on white whatever the colours are; nothing where it cannot be seen
+    whole."""
     if not sys.stderr.isatty() or not rows:
         return
     columns = shutil.get_terminal_size().columns

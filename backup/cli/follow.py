@@ -15,10 +15,10 @@ from backup.cli.naming import with_folders
 from backup.cli.output import Output
 from backup.cli.plan_words import WITHOUT_BYTES, no_metadata
 from backup.cli.session import Session
+from backup.files.scan import IsAFolder
 from backup.model import FailedSince, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, TransferPlan
-from backup.scan import IsAFolder
-from backup.text import clock, count, rate, safe, size, until, when
-from backup.worker.presence import WorkerSilent
+from backup.queue.presence import WorkerSilent
+from backup.system.text import clock, count, rate, safe, size, until, when
 from providers.contract.report import ErrorInfo
 from providers.errors import Conflict
 

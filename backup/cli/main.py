@@ -121,8 +121,8 @@ def _open_console(ctx: click.Context, session: Session) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code. `argv` is without the program's name; by default it is this
     process's own, which then begins again in UTF-8 mode if need be."""
-    from backup import terminal
-    from backup.hardening import harden_process
+    from backup.system import terminal
+    from backup.system.hardening import harden_process
 
     if argv is None:
         terminal.ensure_utf8_mode()
@@ -159,8 +159,8 @@ def _write_nowhere() -> None:
 
 def _explain(error: Exception) -> int:
     from backup.cli import diagnostics
-    from backup.paths import Paths
-    from backup.terminal import OutputFailed
+    from backup.system.paths import Paths
+    from backup.system.terminal import OutputFailed
     from providers.errors import ProviderError
 
     if isinstance(error, OutputFailed):

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from backup.text import shell_quoted
+from backup.system.text import shell_quoted
 
 PROGRAM: Final = "homeserver-backup"
 """Its name in help texts, and where it was installed as a package."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from backup.text import safe
+from backup.system.text import safe
 
 if TYPE_CHECKING:
     from rich.console import Console

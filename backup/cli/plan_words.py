@@ -7,7 +7,7 @@ from typing import Final
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.model import JobKind, TransferPlan
-from backup.text import count, listed, size
+from backup.system.text import count, listed, size
 from providers.errors import Unsupported
 
 WITHOUT_BYTES: Final = ("document or shortcut of the service", "documents and shortcuts of the service")

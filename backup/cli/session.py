@@ -12,13 +12,13 @@ import click
 
 from backup.cli import diagnostics
 from backup.cli.output import Output
-from backup.paths import Paths
+from backup.system.paths import Paths
 
 if TYPE_CHECKING:
-    from backup.adoption import Adoption
+    from backup.core.core import Service
+    from backup.instances.plain_secrets import Adoption
     from backup.model import InstanceInfo
-    from backup.questions import Questions
-    from backup.service import Service
+    from backup.queries.answers import Questions
     from providers.contract.report import ErrorInfo
     from providers.secret import Secret
 
@@ -36,7 +36,7 @@ class Session:
 
     @cached_property
     def service(self) -> Service:
-        from backup.service import Service
+        from backup.core.core import Service
 
         self._start_log()
         service = Service(self.paths)
@@ -45,7 +45,7 @@ class Session:
 
     @cached_property
     def questions(self) -> Questions:
-        from backup.questions import Questions
+        from backup.queries.answers import Questions
 
         self._start_log()
         return Questions(self.paths)
@@ -129,7 +129,7 @@ class Session:
         return info.location or info.container or name
 
     def _start_log(self) -> None:
-        from backup import logs
+        from backup.system import logs
         from providers.os_errors import from_os_error
 
         try:
@@ -142,9 +142,9 @@ class Session:
         self._start_log()
 
     def warn_of_broken_configuration(self) -> None:
-        from backup import config
+        from backup.config import file
 
-        problem = config.load(self.paths).problem
+        problem = file.load(self.paths).problem
         if problem:
             diagnostics.warn(f"{problem.message}. {problem.hint} What is shown are defaults.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from backup.text import size
+from backup.system.text import size
 from providers import registry, settings
 from providers.base import BaseProvider
 from providers.contract.capabilities import Capabilities

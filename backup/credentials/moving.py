@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backup import config
-from backup.config import Draft
+from backup.config import file
+from backup.config.file import Draft
 from backup.credentials import opening, selection
 from backup.credentials.entry import to_text
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.store import CredentialStore
-from backup.paths import Paths
 from backup.store_model import TITLES, MoveProgress, MoveResult, MoveStep, StoreBackend
+from backup.system.paths import Paths
 from providers.errors import Conflict, Unsupported
 from providers.secret import Secret
 
@@ -35,7 +35,7 @@ def move(
     if to not in selection.backends_here():
         raise Unsupported(f"{TITLES[to]} is not to be had on this system")
     opening.open_by_itself(paths, selection.make(paths, StoreBackend.VAULT), ask)
-    settings = config.load(paths).store
+    settings = file.load(paths).store
     source = settings.backend or selection.native_here()
     if source is to:
         if settings.left_in is None:
@@ -44,14 +44,14 @@ def move(
         moved: tuple[str, ...] = ()
     else:
         moved = _Move(paths, source, to, on_progress).run()
-    copies = config.load(paths).store.left_in is not None
+    copies = file.load(paths).store.left_in is not None
     deleted = remove_copies(paths, on_progress=on_progress) if copies and confirm_delete() else ()
     return MoveResult(source=source, to=to, moved=moved, deleted=deleted, copies_left=copies and not deleted)
 
 
 def remove_copies(paths: Paths, *, on_progress: OnProgress | None = None) -> tuple[str, ...]:
     """`StoreService.remove_copies`."""
-    configuration = config.load(paths)
+    configuration = file.load(paths)
     former = configuration.store.left_in
     if former is None:
         return ()
@@ -62,7 +62,7 @@ def remove_copies(paths: Paths, *, on_progress: OnProgress | None = None) -> tup
         _tell(on_progress, MoveStep.DELETE, key, done, len(keys))
         if store.erase(key):
             deleted.append(key)
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         found = draft.configuration.store
         if found.left_in is former:
             draft.choose_store(found.backend)
@@ -79,11 +79,11 @@ class _Move:
 
     def run(self) -> tuple[str, ...]:
         """The keys that now live in the other store."""
-        keys = sorted(config.load(self._paths).credentials)
+        keys = sorted(file.load(self._paths).credentials)
         for done, key in enumerate(keys):
             _tell(self._on_progress, MoveStep.COPY, key, done, len(keys))
             self._copy(key)
-        with config.edit(self._paths) as draft:
+        with file.edit(self._paths) as draft:
             return self._switch(draft)
 
     def _switch(self, draft: Draft) -> tuple[str, ...]:

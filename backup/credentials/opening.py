@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from backup import config, redaction
+from backup.config import file
 from backup.credentials import selection
 from backup.credentials.errors import CredentialStoreError
-from backup.credentials.vault_place import unlocked_here, vault_path
-from backup.paths import Paths
+from backup.credentials.vault.unlocked import unlocked_here, vault_path
 from backup.store_model import TITLES, StoreBackend
+from backup.system import redaction
+from backup.system.paths import Paths
 from providers.errors import Unsupported
 from providers.secret import Secret
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
     from backup.credentials.vault import VaultKeyring
-    from backup.credentials.vault_slots import KdfCost
+    from backup.credentials.vault.slots import KdfCost
 
 _LOG: Final = logging.getLogger(__name__)
 _TRIES: Final = 3
@@ -48,7 +49,7 @@ def open_by_itself(paths: Paths, backend: KeyringBackend, ask: Callable[[], Secr
     with _opening:
         if is_open(paths):
             return
-        command = config.load(paths).store.password_command
+        command = file.load(paths).store.password_command
         if command:
             unlock(paths, passphrase.from_command(command), StoreBackend.VAULT)
         elif ask:
@@ -75,7 +76,7 @@ def _is_shut(backend: KeyringBackend) -> bool:
     if selection.kind_of(backend) is not StoreBackend.VAULT:
         return False
     from backup.credentials.vault import VaultKeyring
-    from backup.credentials.vault_errors import PassphraseError, WrongKey
+    from backup.credentials.vault.errors import PassphraseError, WrongKey
 
     assert isinstance(backend, VaultKeyring)
     if backend.unlocked or not backend.file.exists():
@@ -93,7 +94,7 @@ def _is_shut(backend: KeyringBackend) -> bool:
 
 
 def _unlock_by_asking(paths: Paths, ask: Callable[[], Secret]) -> None:
-    from backup.credentials.vault_errors import WrongPassphrase
+    from backup.credentials.vault.errors import WrongPassphrase
 
     for left in reversed(range(_TRIES)):
         try:
@@ -137,7 +138,7 @@ def create(
             collection.create_default(passphrase, timeout_s=timeout_s)
         case StoreBackend.KEYCHAIN | StoreBackend.CREDENTIAL_MANAGER:
             raise Unsupported(f"the {TITLES[kind]} is there already", hint=_ELSEWHERE)
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         found = draft.configuration
         if found.store.backend is None and not found.credentials:  # else they are elsewhere, and are moved on request
             draft.choose_store(kind)

@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from backup.credentials.vault_errors import PassphraseError
-from backup.credentials.vault_slots import Opener, RawKey
-from backup.terminal import hidden_line, terminal_encoding
+from backup.credentials.vault.errors import PassphraseError
+from backup.credentials.vault.slots import Opener, RawKey
+from backup.system.terminal import hidden_line, terminal_encoding
 from providers.secret import Secret
 
 CREDENTIAL_NAME: Final = "homeserver-backup-vault-key"

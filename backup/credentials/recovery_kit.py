@@ -14,10 +14,10 @@ from typing import Any, Final
 import msgspec
 import segno
 
-from backup import qr
-from backup.credentials.rclone_obscure import obscure
-from backup.credentials.vault_file import VaultInfo
-from backup.text import safe
+from backup.credentials.importing.rclone_obscure import obscure
+from backup.credentials.vault.file import VaultInfo
+from backup.system import qr
+from backup.system.text import safe
 from providers.secret import Secret
 
 WARNING: Final = (

@@ -16,13 +16,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from backup import config
+from backup.config import file
 from backup.credentials.bounded import bounded
 from backup.credentials.errors import CredentialStoreError, keyring_errors, store_error
-from backup.credentials.vault_place import vault_path
+from backup.credentials.vault.unlocked import vault_path
 from backup.model import StoreState
-from backup.paths import Paths
 from backup.store_model import OPENED_BY_LOGIN, TITLES, StoreBackend
+from backup.system.paths import Paths
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -38,7 +38,7 @@ def choose(paths: Paths, *, platform: str = sys.platform, probe_s: float = PROBE
 
     Raises CredentialStoreError when it cannot be loaded, or when there is none to choose yet.
     """
-    configuration = config.load(paths)
+    configuration = file.load(paths)
     if configuration.store.backend is not None:
         return make(paths, configuration.store.backend)
     native = native_here(platform)
@@ -76,7 +76,7 @@ def make(paths: Paths, kind: StoreBackend) -> KeyringBackend:
                 from backup.credentials.vault import VaultKeyring
 
                 vault = VaultKeyring(vault_path(paths))
-                vault.key_file = vault.key_file or config.load(paths).store.key_file
+                vault.key_file = vault.key_file or file.load(paths).store.key_file
                 return vault
             case StoreBackend.KEYCHAIN:
                 from keyring.backends.macOS import Keyring

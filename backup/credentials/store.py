@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from backup import config, redaction
+from backup.config import file
 from backup.credentials import opening, selection
 from backup.credentials.bounded import bounded
 from backup.credentials.entry import Credentials, from_text, to_text
 from backup.credentials.errors import CredentialStoreError, keyring_errors
-from backup.files import exclusive_lock, private_folder
 from backup.model import StoreState, StoreStatus
-from backup.paths import Paths
 from backup.store_model import TITLES, StoreBackend
+from backup.system import redaction
+from backup.system.paths import Paths
+from backup.system.private_files import exclusive_lock, private_folder
 from providers.secret import Secret
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class CredentialStore:
         redaction.hide(*credentials.secrets())
         text = to_text(credentials)
         self._ready()  # not inside the lock: opening a vault takes its time
-        with config.edit(self._paths) as draft:
+        with file.edit(self._paths) as draft:
             kind = self._ask(selection.kind_of)
             self.put(key, text)
             draft.index_credentials(key, credentials.username, credentials.fields, expires_at=expires_at)
@@ -108,7 +109,7 @@ class CredentialStore:
     def remove(self, key: str) -> bool:
         """Delete an entry, and the note of it. False when there was none."""
         self._ready()
-        with config.edit(self._paths) as draft:
+        with file.edit(self._paths) as draft:
             there = self.erase(key)
             draft.forget_credentials(key)
         return there

@@ -13,7 +13,7 @@ import msgspec
 
 from backup.journal import items
 from backup.journal.store import Journal
-from backup.packing import pack, unpack
+from backup.system.packing import pack, unpack
 from providers.contract.download import SavedDownload
 from providers.contract.upload import PartReceipt, SavedUpload
 

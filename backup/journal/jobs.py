@@ -8,7 +8,7 @@ from typing import Final
 
 from backup.journal.records import Job, NewItem, Order, Place
 from backup.model import FINAL_STATES, ItemState
-from backup.packing import pack, to_bytes, to_name, unpack
+from backup.system.packing import pack, to_bytes, to_name, unpack
 from providers.contract.report import ErrorInfo
 from providers.errors import NotFound
 

@@ -6,7 +6,7 @@ from sqlite3 import Connection
 from typing import Final
 
 from backup.journal.records import Outcome
-from backup.packing import to_bytes
+from backup.system.packing import to_bytes
 from providers.errors import Integrity
 
 _HERE: Final = (

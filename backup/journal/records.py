@@ -54,7 +54,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The links in local paths were followed when it was given: one that stands there later is not. Orders of earlier
     versions still have theirs."""
     found: str = ""
-    """Names what its plan has found (`backup.findings`): the scan takes that up instead of looking again."""
+    """Names what its plan has found (`backup.queries.findings`): the scan takes that up instead of looking again."""
     planned: Planned | None = None
     """None where it was queued without a plan."""
 

@@ -18,7 +18,7 @@ from backup.model import (
     QueueSnapshot,
     QueueTotals,
 )
-from backup.packing import to_name, unpack
+from backup.system.packing import to_name, unpack
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled, NotFound

@@ -11,7 +11,7 @@ from typing import Final
 from backup.journal.jobs import SCANNABLE
 from backup.journal.records import Cleanup, Hold
 from backup.model import JobKind
-from backup.packing import pack, to_name, unpack
+from backup.system.packing import pack, to_name, unpack
 from providers.contract.report import ErrorInfo
 
 _HELD: Final = "SELECT 1 FROM holds WHERE holds.instance = items.instance"

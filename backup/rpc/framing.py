@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from backup.packing import pack, unpack
+from backup.system.packing import pack, unpack
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError, Transient
 

@@ -15,23 +15,23 @@ import threading
 import time
 from typing import Final
 
-from backup import build, logs
-from backup.calls import CallCounts
-from backup.facts import FactsOnDisk
-from backup.files import private_folder
-from backup.findings import Findings
-from backup.hardening import harden_process
 from backup.journal import Journal, JournalFull, items, jobs, work
-from backup.paths import Paths
-from backup.transfer import Chances
-from backup.worker import handshake, presence
+from backup.journal.request_counts import CallCounts
+from backup.journal.server_facts import FactsOnDisk
+from backup.queries.findings import Findings
+from backup.queue import handshake, presence
+from backup.queue.presence import WorkerState
+from backup.system import build, logs
+from backup.system.hardening import harden_process
+from backup.system.paths import Paths
+from backup.system.private_files import private_folder
+from backup.worker.batch_writer import Ledger
 from backup.worker.clock import WorkerClock
-from backup.worker.crew import Crew
-from backup.worker.drain import Drain
-from backup.worker.ledger import Ledger
+from backup.worker.context import Crew
+from backup.worker.items.transfer import Chances
 from backup.worker.listener import Listener
-from backup.worker.live import Board
-from backup.worker.presence import WorkerState
+from backup.worker.progress import Board
+from backup.worker.scheduler import Drain
 from providers.errors import ProviderError
 
 _LOG: Final = logging.getLogger(__name__)

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
-from backup import build
 from backup.credentials import opening
 from backup.journal.migrations import MIGRATIONS
-from backup.paths import Paths
 from backup.rpc import Call, Handler, Server, sockets
 from backup.store_model import StoreBackend
-from backup.worker.drain import Drain
-from backup.worker.live import Board, LiveState
+from backup.system import build
+from backup.system.paths import Paths
+from backup.worker.progress import Board, LiveState
+from backup.worker.scheduler import Drain
 from providers.errors import PermissionDenied, RateLimited
 from providers.os_errors import from_os_error
 from providers.secret import Secret

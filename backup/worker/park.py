@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import sys
 
-from backup.paths import Paths
-from backup.worker import handshake, start
+from backup.queue import handshake, start_worker
+from backup.system.paths import Paths
 from providers.errors import ProviderError
 
 
@@ -15,8 +15,8 @@ def main(arguments: list[str]) -> int:
     paths = Paths.default()
     try:
         if arguments == ["--go-on"]:
-            if paths.journal_file.exists() and start.left_behind(paths):
-                start.ensure(paths)
+            if paths.journal_file.exists() and start_worker.left_behind(paths):
+                start_worker.ensure(paths)
         elif paths.state_dir.exists():
             handshake.park(paths)
     except ProviderError as error:

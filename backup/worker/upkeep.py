@@ -6,9 +6,9 @@ import logging
 import sqlite3
 from typing import Final
 
-from backup import config
+from backup.config import file
 from backup.journal import pruning
-from backup.worker.crew import Crew
+from backup.worker.context import Crew
 
 _LOG: Final = logging.getLogger(__name__)
 _BESIDE_WORK_S: Final = 1.0
@@ -42,7 +42,7 @@ class Upkeep:
         with self._crew.journal.look() as db:
             if not pruning.is_due(db, now=now):
                 return False
-        before = now - config.load(self._crew.paths).history_days * pruning.DAY_S
+        before = now - file.load(self._crew.paths).history_days * pruning.DAY_S
         return self._crew.ledger.run(lambda tx: pruning.step(tx, before=before, now=now))
 
     def _shrunk(self) -> bool:

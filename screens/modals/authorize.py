@@ -18,9 +18,9 @@ from textual.style import Style
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from backup import qr
-from backup.authorize import Begun
 from backup.model import ServiceInfo
+from backup.queries.authorizations import Begun
+from backup.system import qr
 from providers import oauth
 from providers.errors import ProviderError
 from providers.oauth import Answer, Authorization, Grant, Method

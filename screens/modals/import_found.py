@@ -15,8 +15,8 @@ from textual.getters import query_one
 from textual.widgets import Button, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
-from backup.credentials.imports import Findings, Imported
-from backup.importing import Applied, ImportSource, Saved
+from backup.credentials.importing.json_file import Findings, Imported
+from backup.instances.importing import Applied, ImportSource, Saved
 from screens.modals.asking import AskingDialog
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.import_from import ImportFrom, Reading

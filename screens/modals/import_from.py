@@ -14,8 +14,8 @@ from textual.getters import query_one
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from backup.credentials.imports import Findings
-from backup.importing import USUAL_FILES, ImportSource
+from backup.credentials.importing.json_file import Findings
+from backup.instances.importing import USUAL_FILES, ImportSource
 from providers.settings import FieldKind, SettingField
 from screens.modals.asking import AskingDialog
 from tui.bridge import bridge_of

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from backup import qr
+from backup.system import qr
 from tui.theme import STYLES, Tone
 from tui.widgets.one_line import KeyBar
 

@@ -15,8 +15,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from backup.credentials.unattended import Variant
-from backup.unattended_setup import Made, Wanted, Way, words_of
+from backup.credentials.unattended.setup import Made, Wanted, Way, words_of
+from backup.credentials.unattended.units import Variant
 from providers.errors import Conflict, ProviderError
 from providers.settings import FieldKind, SettingField
 from screens.modals.asking import AskingDialog

@@ -12,7 +12,7 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from backup.unattended_setup import Made
+from backup.credentials.unattended.setup import Made
 from screens.modals.unattended import TITLES, ChooseWay, Unattended
 from tui.bridge import bridge_of
 from tui.text import safe

@@ -29,11 +29,11 @@ def loaded_by(statement: str) -> set[str]:
     "statement",
     [
         "import backup",
-        "import backup.service",
-        "import backup.questions",
+        "import backup.core.core",
+        "import backup.queries.answers",
         "import backup.queries",
         "import backup.cli.main",
-        "import backup.instances, backup.credentials, backup.logs",
+        "import backup.instances.describing, backup.credentials, backup.system.logs",
         "import providers.base, providers.registry",
         "from providers import registry; registry.specs()",
     ],
@@ -52,7 +52,7 @@ def test_the_process_that_draws_loads_no_sdk():
 
 def test_the_facade_loads_no_sdk_when_it_is_asked(tmp_path: Path):
     statement = (
-        "from pathlib import Path; from backup.paths import Paths; from backup.service import Service\n"
+        "from pathlib import Path; from backup.system.paths import Paths; from backup.core.core import Service\n"
         f"base = Path({str(tmp_path)!r})\n"
         "service = Service(Paths(base / 'c', base / 's', base / 'd'))\n"
         "assert service.services() and service.instances() and service.snapshot().item_count == 0"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from backup.paths import Paths
+from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from backup.model import ItemState, ItemView, JobView
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY
 
 T = TypeVar("T")

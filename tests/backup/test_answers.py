@@ -8,14 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from backup import answers, instances, store_facts
-from backup.answers import Source
 from backup.cli.commands.list_providers import _row
+from backup.credentials import facts
+from backup.instances import answers, describing
+from backup.instances.answers import Source
 from backup.journal.records import Ending, Outcome
 from backup.model import InstanceState
-from backup.paths import Paths
-from backup.questions import Questions
+from backup.queries.answers import Questions
 from backup.store_model import CredentialState
+from backup.system.paths import Paths
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import Authentication, NotFound, PermissionDenied, ProviderError, RateLimited, Transient
 from tests.cli.conftest import Cli, cli, s3_instance, write_config
@@ -32,7 +33,7 @@ def local(paths: Paths, tmp_path: Path) -> Paths:
 
 
 def state(paths: Paths) -> InstanceState:
-    return instances.describe(paths, "local").state
+    return describing.describe(paths, "local").state
 
 
 def report(at: float, failed: StepName | None = None) -> ConnectionReport:
@@ -48,13 +49,13 @@ def report(at: float, failed: StepName | None = None) -> ConnectionReport:
 
 def test_a_failed_check_ends_ready_and_a_passed_one_brings_it_back(local: Paths) -> None:
     assert state(local) is InstanceState.READY
-    instances.record_check(local, "local", report(1.0, StepName.AUTHENTICATE))
-    info = instances.describe(local, "local")
+    describing.record_check(local, "local", report(1.0, StepName.AUTHENTICATE))
+    info = describing.describe(local, "local")
     assert (info.state, info.enabled, info.usable) == (InstanceState.FAILING, True, True)
     assert info.problem is not None
     assert info.problem.message == "the key was revoked"
     assert "failing" in _row(info)
-    instances.record_check(local, "local", report(2.0))
+    describing.record_check(local, "local", report(2.0))
     assert state(local) is InstanceState.READY
 
 
@@ -98,7 +99,7 @@ def test_transfers_count(local: Paths) -> None:
 
 
 def test_a_look_does_not_outweigh_a_write_that_was_refused(local: Paths) -> None:
-    instances.record_check(local, "local", report(1.0, StepName.WRITE_READ_DELETE))
+    describing.record_check(local, "local", report(1.0, StepName.WRITE_READ_DELETE))
     with answers.noted(local, "local"):
         pass
     assert state(local) is InstanceState.FAILING
@@ -136,10 +137,10 @@ def test_a_credential_that_was_refused_has_no_check_mark(paths: Paths) -> None:
     credentials = {"s3": {"username": "AK", "fields": ["password"], "revision": "1"}}
     tree = {"version": 1, "providers": {"s3": settings}, "credentials": credentials}
     paths.config_file.write_text(json.dumps(tree))
-    (fact,) = store_facts.credentials(paths)
+    (fact,) = facts.credentials(paths)
     assert fact.state is CredentialState.SET
     answers.note(paths, "s3", Source.LOOK, REVOKED)
-    (fact,) = store_facts.credentials(paths)
+    (fact,) = facts.credentials(paths)
     assert fact.state is CredentialState.REFUSED
 
 

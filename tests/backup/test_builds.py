@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from backup import build
 from backup.credentials import opening
 from backup.journal import Journal, schema
 from backup.journal.migrations import MIGRATIONS
 from backup.model import ItemState
-from backup.paths import Paths
-from backup.queue import Queue
-from backup.worker import handshake
+from backup.queue import handshake
+from backup.queue.client import Queue
+from backup.system import build
+from backup.system.paths import Paths
 from providers.errors import InvalidConfiguration
 from tests.backup.queue_support import Workbench, wait_until
 from tests.cli.conftest import ROOT

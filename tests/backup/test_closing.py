@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from backup.facts import FactsOnDisk
 from backup.journal import Journal, store
 from backup.journal.schema import open_connection
-from backup.paths import Paths
-from backup.questions import Questions
+from backup.journal.server_facts import FactsOnDisk
+from backup.queries.answers import Questions
+from backup.system.paths import Paths
 from providers.errors import PermissionDenied
 
 

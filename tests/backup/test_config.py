@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from backup import config, config_text, files
-from backup.config import CheckRecord
-from backup.paths import Paths
+from backup.config import file
+from backup.config import text as config_text
+from backup.config.file import CheckRecord
+from backup.system import private_files
+from backup.system.paths import Paths
 from providers.errors import Conflict, InvalidConfiguration
 from providers.secret import Secret
 
@@ -28,7 +30,7 @@ def on_disk(paths: Paths) -> dict[str, Any]:
 
 
 def test_without_a_file_there_is_local_storage_ready_to_use(paths: Paths):
-    found = config.load(paths)
+    found = file.load(paths)
     assert found.problem is None
     assert list(found.instances) == ["local"]
     assert found.instances["local"].values == {
@@ -41,15 +43,15 @@ def test_without_a_file_there_is_local_storage_ready_to_use(paths: Paths):
 
 def test_a_local_container_of_the_users_is_not_created_for_them(paths: Paths):
     write(paths, '{"version": 1, "providers": {"local": {"container": "/mnt/backup"}}}')
-    assert config.load(paths).instances["local"].values == {"enabled": True, "container": "/mnt/backup"}
+    assert file.load(paths).instances["local"].values == {"enabled": True, "container": "/mnt/backup"}
 
 
 def test_a_change_is_there_for_the_next_reader(paths: Paths):
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
         draft.set("minio", "endpoint_url", "https://minio.example")
         draft.set("aws_s3", "container", "copies")
-    found = config.load(paths)
+    found = file.load(paths)
     assert found.instances["minio"].type == "aws_s3"
     assert found.instances["minio"].values == {"endpoint_url": "https://minio.example"}
     assert found.instances["aws_s3"].type == "aws_s3"
@@ -58,7 +60,7 @@ def test_a_change_is_there_for_the_next_reader(paths: Paths):
 
 def test_file_and_folder_are_for_their_owner_only(paths: Paths):
     paths.config_dir.mkdir(parents=True, mode=0o755)
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.set("aws_s3", "container", "copies")
     assert stat.S_IMODE(paths.config_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(paths.config_dir.stat().st_mode) == 0o700
@@ -70,7 +72,7 @@ def test_unknown_keys_are_kept(paths: Paths):
         paths,
         json.dumps({"version": 1, "console": {"theme": "dark"}, "providers": {"aws_s3": {"container": "a", **future}}}),
     )
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.set("aws_s3", "container", "b")
     assert on_disk(paths)["console"] == {"theme": "dark"}
     assert on_disk(paths)["providers"]["aws_s3"] == {"container": "b", **future}
@@ -78,19 +80,19 @@ def test_unknown_keys_are_kept(paths: Paths):
 
 def test_names_that_are_not_utf8_come_back(paths: Paths):
     folder = os.fsdecode(b"/mnt/b\xffckup")
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.set("local", "container", folder)
         draft.set("aws_s3", "container", "küche")
-    assert config.load(paths).instances["local"].values["container"] == folder
+    assert file.load(paths).instances["local"].values["container"] == folder
 
 
 def test_the_guides_sample_is_format_0_and_migrates(paths: Paths):
     write(paths, '{"aws_s3": {"enabled": false, "container": "homeserver-backups", "retry_delay": 1.0}, "note": 1}')
-    found = config.load(paths)
+    found = file.load(paths)
     assert found.problem is None
     assert found.instances["aws_s3"].values["container"] == "homeserver-backups"
     assert "version" not in on_disk(paths)  # reading changes nothing
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.set("aws_s3", "region", "eu-central-1")
     assert on_disk(paths) == {
         "note": 1,
@@ -109,7 +111,7 @@ def test_the_guides_sample_is_format_0_and_migrates(paths: Paths):
 
 def test_format_0_with_providers_only_gains_a_version(paths: Paths):
     write(paths, '{"providers": {"aws_s3": {"container": "c"}}, "other": {"kept": true}}')
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.set("aws_s3", "container", "d")
     migrated = {"providers": {"aws_s3": {"container": "d"}}, "other": {"kept": True}}
     assert on_disk(paths) == {**migrated, "local_fallback": False, "version": 1}
@@ -118,12 +120,12 @@ def test_format_0_with_providers_only_gains_a_version(paths: Paths):
 def test_a_newer_version_is_read_but_not_written(paths: Paths):
     text = '{"version": 99, "providers": {"aws_s3": {"container": "c"}}}'
     write(paths, text)
-    found = config.load(paths)
+    found = file.load(paths)
     assert found.usable
     assert found.problem is not None
     assert "newer version" in found.problem.message
     assert found.instance("aws_s3").values == {"container": "c"}
-    with pytest.raises(InvalidConfiguration, match="newer version"), config.edit(paths) as draft:
+    with pytest.raises(InvalidConfiguration, match="newer version"), file.edit(paths) as draft:
         draft.set("aws_s3", "container", "d")
     assert paths.config_file.read_text() == text
 
@@ -148,13 +150,13 @@ def test_a_newer_version_is_read_but_not_written(paths: Paths):
 )
 def test_a_broken_file_is_named_with_its_line_and_never_overwritten(paths: Paths, text: str, line: str, what: str):
     write(paths, text)
-    found = config.load(paths)
+    found = file.load(paths)
     assert found.problem is not None
     assert not found.usable
     assert str(paths.config_file) in found.problem.message
     assert line in found.problem.message
     assert what in found.problem.message
-    with pytest.raises(InvalidConfiguration), config.edit(paths) as draft:
+    with pytest.raises(InvalidConfiguration), file.edit(paths) as draft:
         draft.set("aws_s3", "container", "d")
     with pytest.raises(InvalidConfiguration):
         found.instance("local")  # the broken file may say that it lives elsewhere
@@ -164,18 +166,18 @@ def test_a_broken_file_is_named_with_its_line_and_never_overwritten(paths: Paths
 def test_bytes_that_are_no_text(paths: Paths):
     paths.config_dir.mkdir(parents=True)
     paths.config_file.write_bytes(b'{\n"version": 1,\n"a": "\xff"}')
-    problem = config.load(paths).problem
+    problem = file.load(paths).problem
     assert problem is not None
     assert "line 3" in problem.message
 
 
 def test_a_problem_in_the_block_changes_nothing(paths: Paths):
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.set("aws_s3", "container", "c")
     before = paths.config_file.read_bytes()
 
     def change() -> None:
-        with config.edit(paths) as draft:
+        with file.edit(paths) as draft:
             draft.set("aws_s3", "container", "d")
             raise LookupError
 
@@ -186,7 +188,7 @@ def test_a_problem_in_the_block_changes_nothing(paths: Paths):
 
 
 def test_a_full_disk_leaves_the_old_file(paths: Paths, monkeypatch: pytest.MonkeyPatch):
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.set("aws_s3", "container", "c")
     before = paths.config_file.read_bytes()
 
@@ -194,7 +196,7 @@ def test_a_full_disk_leaves_the_old_file(paths: Paths, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InvalidConfiguration, match="No space left"), config.edit(paths) as draft:
+    with pytest.raises(InvalidConfiguration, match="No space left"), file.edit(paths) as draft:
         draft.set("aws_s3", "container", "d")
     assert paths.config_file.read_bytes() == before
     assert sorted(entry.name for entry in paths.config_dir.iterdir()) == ["config.json", "config.lock"]
@@ -202,7 +204,7 @@ def test_a_full_disk_leaves_the_old_file(paths: Paths, monkeypatch: pytest.Monke
 
 def test_nothing_changed_is_nothing_written(paths: Paths):
     write(paths, '{"version":1,"providers":{"aws_s3":{"container":"c"}}}')
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.set("aws_s3", "container", "c")
     assert paths.config_file.read_text() == '{"version":1,"providers":{"aws_s3":{"container":"c"}}}'
 
@@ -212,7 +214,7 @@ def test_a_symlinked_file_stays_a_symlink(paths: Paths, tmp_path: Path):
     dotfiles.write_text('{"version": 1}')
     paths.config_dir.mkdir(parents=True)
     paths.config_file.symlink_to(dotfiles)
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.set("aws_s3", "container", "c")
     assert paths.config_file.is_symlink()
     assert json.loads(dotfiles.read_text())["providers"] == {"aws_s3": {"container": "c"}}
@@ -221,7 +223,7 @@ def test_a_symlinked_file_stays_a_symlink(paths: Paths, tmp_path: Path):
 def test_many_at_once_lose_no_change(paths: Paths):
     def add(number: int) -> None:
         for step in range(5):
-            with config.edit(paths) as draft:
+            with file.edit(paths) as draft:
                 draft.set(f"aws_s3-{number}", "container", f"c{step}")
                 draft.set("aws_s3", f"key_{number}_{step}", step)
 
@@ -230,19 +232,19 @@ def test_many_at_once_lose_no_change(paths: Paths):
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(config.load(paths).instances) == 8
-    assert len(config.load(paths).instances["aws_s3"].values) == 30
+    assert len(file.load(paths).instances) == 8
+    assert len(file.load(paths).instances["aws_s3"].values) == 30
 
 
 def test_a_lock_that_is_held_is_given_up(paths: Paths):
-    files.private_folder(paths.config_dir)
+    private_files.private_folder(paths.config_dir)
 
     def wait_for_it() -> None:
-        with files.exclusive_lock(paths.config_lock, "the configuration", timeout_s=0.05):
+        with private_files.exclusive_lock(paths.config_lock, "the configuration", timeout_s=0.05):
             raise AssertionError("entered")
 
     with (
-        files.exclusive_lock(paths.config_lock, "the configuration"),
+        private_files.exclusive_lock(paths.config_lock, "the configuration"),
         pytest.raises(Conflict, match="the configuration was in use"),
     ):
         wait_for_it()
@@ -250,13 +252,13 @@ def test_a_lock_that_is_held_is_given_up(paths: Paths):
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "a b", "x" * 65, "-dash", "a\n"])
 def test_what_is_no_name_is_refused(paths: Paths, name: str):
-    with pytest.raises(InvalidConfiguration, match="cannot name an instance"), config.edit(paths) as draft:
+    with pytest.raises(InvalidConfiguration, match="cannot name an instance"), file.edit(paths) as draft:
         draft.add(name, "aws_s3")
     assert not paths.config_file.exists()
 
 
 def test_a_name_that_is_taken_by_another_service_is_refused(paths: Paths):
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.add("offsite", "aws_s3")
         draft.add("offsite", "aws_s3")
         with pytest.raises(InvalidConfiguration, match="already there, for aws_s3"):
@@ -265,30 +267,30 @@ def test_a_name_that_is_taken_by_another_service_is_refused(paths: Paths):
 
 def test_an_unknown_instance_names_the_known_ones(paths: Paths):
     with pytest.raises(InvalidConfiguration, match="no instance 'ofsite'") as caught:
-        config.load(paths).instance("ofsite")
+        file.load(paths).instance("ofsite")
     assert "local" in caught.value.hint
 
 
 def test_removing_takes_the_check_along(paths: Paths):
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.set("aws_s3", "container", "c")
         draft.record_check("aws_s3", CheckRecord(1.5, True, "f"))
-    assert config.load(paths).checks["aws_s3"] == CheckRecord(1.5, True, "f")
-    with config.edit(paths) as draft:
+    assert file.load(paths).checks["aws_s3"] == CheckRecord(1.5, True, "f")
+    with file.edit(paths) as draft:
         assert draft.remove("aws_s3") is True
         assert draft.remove("aws_s3") is False
-    assert list(config.load(paths).instances) == ["local"]
-    assert config.load(paths).checks == {}
+    assert list(file.load(paths).instances) == ["local"]
+    assert file.load(paths).checks == {}
 
 
 def test_a_secret_never_goes_into_the_file(paths: Paths):
-    with pytest.raises(TypeError), config.edit(paths) as draft:
+    with pytest.raises(TypeError), file.edit(paths) as draft:
         draft.set("aws_s3", "secret_key", Secret("hunter2"))
     assert not paths.config_file.exists()
 
 
 def test_a_secret_in_the_file_does_not_show_itself(paths: Paths):
     write(paths, '{"version": 1, "providers": {"aws_s3": {"secret_key": "hunter2", "my_token": "hunter3"}}}')
-    found = config.load(paths)
+    found = file.load(paths)
     assert "hunter" not in repr(found)
     assert found.instances["aws_s3"].values["secret_key"] == Secret("hunter2")

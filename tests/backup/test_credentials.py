@@ -13,13 +13,14 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
-from backup import config, store_choice, store_facts
-from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening, selection
-from backup.credentials.vault_file import VaultFile
-from backup.credentials.vault_place import vault_path
+from backup.config import file
+from backup.credentials import Credentials, CredentialStore, CredentialStoreError, facts, opening, selection
+from backup.credentials import choice as store_choice
+from backup.credentials.vault.file import VaultFile
+from backup.credentials.vault.unlocked import vault_path
 from backup.model import StoreState
-from backup.paths import Paths
 from backup.store_model import StoreBackend, StoreSettings
+from backup.system.paths import Paths
 from providers.errors import InvalidConfiguration, Unsupported
 from providers.secret import Secret
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
@@ -74,16 +75,16 @@ def test_setting_again_replaces(paths: Paths, secret_service: SecretService):
 def test_the_configuration_notes_what_is_set_and_no_secret(paths: Paths, secret_service: SecretService):
     store = CredentialStore(paths)
     store.set("offsite", SOME)
-    first = config.load(paths).credentials["offsite"]
+    first = file.load(paths).credentials["offsite"]
     assert first.username == "AKIAEXAMPLE"
     assert first.fields == ("password", "session_token")
     text = paths.config_file.read_text()
     assert "t0ken-of-session" not in text
     assert json.loads(text)["credentials"]["offsite"].keys() == {"username", "fields", "revision"}
     store.set("offsite", SOME)
-    assert config.load(paths).credentials["offsite"].revision != first.revision
+    assert file.load(paths).credentials["offsite"].revision != first.revision
     store.remove("offsite")
-    assert config.load(paths).credentials == {}
+    assert file.load(paths).credentials == {}
 
 
 def test_entries_survive_a_restart_of_the_daemon(paths: Paths, secret_service: SecretService):
@@ -194,7 +195,7 @@ def test_a_backend_that_forgets_is_noticed(paths: Paths):
 
     with pytest.raises(CredentialStoreError, match="did not keep"):
         CredentialStore(paths, backend=Forgetful).set("offsite", SOME)
-    assert config.load(paths).credentials == {}
+    assert file.load(paths).credentials == {}
 
 
 @pytest.mark.parametrize(
@@ -217,10 +218,10 @@ def test_the_native_store_is_used_on_macos_and_windows(
     assert selection.backends_here(platform) == (kind, StoreBackend.VAULT)
     (used,) = [choice for choice in store_choice.choices(paths, platform=platform) if choice.in_use]
     assert (used.backend, used.state) == (kind, StoreState.READY)
-    assert [fact.question for fact in store_facts.told(kind, StoreSettings())]
+    assert [fact.question for fact in facts.told(kind, StoreSettings())]
     store = CredentialStore(paths, backend=lambda: backend)
     store.set("offsite", SOME)
-    assert (store.get("offsite"), config.load(paths).store.backend) == (SOME, kind)
+    assert (store.get("offsite"), file.load(paths).store.backend) == (SOME, kind)
     for refused in (opening.unlock, opening.create):
         with pytest.raises(Unsupported):
             refused(paths, PASSPHRASE, kind)

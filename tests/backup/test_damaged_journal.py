@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from backup.journal import Journal, JournalDamaged
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.cli.conftest import ROOT, Cli, cli  # noqa: F401  # a fixture
 
 DAMAGES: dict[str, Callable[[Path], object]] = {

@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, NewItem, Order, Outcome, Place
 from backup.model import ItemKind, ItemState, JobKind, JobView, TransferPlan
-from backup.places import place_of
-from backup.questions import Questions
-from backup.transfer import Chances, delete_many
+from backup.queries.answers import Questions
+from backup.worker.items.transfer import Chances, delete_many
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.errors import Conflict, NotFound, ProviderError, Transient

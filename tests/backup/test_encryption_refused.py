@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from backup import plans
 from backup.journal import Journal
 from backup.journal.records import Ending, NewItem, Order
 from backup.model import Conflicts, ItemKind, JobKind
-from backup.paths import Paths
+from backup.queries import plans
+from backup.system.paths import Paths
 from providers.contract.cancel import CancelToken
 from providers.errors import Unsupported
 from tests.backup.test_transfer import carry_out

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from backup import environment, instances
+from backup.instances import describing
 from backup.journal import Journal, items, jobs, work
 from backup.journal.records import NewItem, Order, Place
 from backup.model import ItemState, JobKind, JobView
-from backup.paths import Paths
+from backup.system import environment
+from backup.system.paths import Paths
 from providers import registry, settings
 from providers.errors import InvalidConfiguration
 from tests.backup.queue_support import Workbench, wait_until
@@ -230,7 +231,7 @@ def test_only_what_has_an_effect_travels(paths: Paths, service: str, carried: se
 def test_a_password_that_somebody_wrote_into_the_file_is_refused_and_not_shown(paths: Paths) -> None:
     bench = Workbench(paths)
     bench.configure_s3("cloud", "http://127.0.0.1:1", "c", proxy="http://user:canary@h:1")
-    info = instances.describe(paths, "cloud")
+    info = describing.describe(paths, "cloud")
     assert info.problem is not None
     assert info.problem.message == "proxy: must not hold a password"
     assert "canary" not in str(info)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backup.filters import Filter
+from backup.files.filters import Filter
+from backup.files.scan import walk_local
 from backup.model import ItemKind, Selection
-from backup.scan import walk_local
 from providers.errors import InvalidConfiguration
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from backup import findings
-from backup.findings import Finding, Findings, Scope
+from backup.files.scan import Found
 from backup.model import Conflicts, ItemState, JobKind, TransferPlan
-from backup.paths import Paths
-from backup.questions import Questions
-from backup.scan import Found
+from backup.queries import findings
+from backup.queries.answers import Questions
+from backup.queries.findings import Finding, Findings, Scope
+from backup.system.paths import Paths
 from providers.contract.objects import RemoteFile
 from tests.backup.queue_support import Workbench, files_below
 from tests.servers.fault_proxy import FaultProxy

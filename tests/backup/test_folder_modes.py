@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from backup import stored_folders
+from backup.files import folders as stored_folders
 from backup.journal.records import Job, Order
 from backup.model import Conflicts, ItemKind, ItemState, JobKind
-from backup.worker.new_items import download_items
+from backup.worker.scan.new_items import download_items
 from providers.contract.attributes import Attributes, Restoring
 from providers.contract.objects import RemoteFile
 from tests.backup.queue_support import Workbench

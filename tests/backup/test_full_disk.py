@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from backup.model import ItemState
-from backup.worker import presence
-from backup.worker.presence import Presence, WorkerState
+from backup.queue import presence
+from backup.queue.presence import Presence, WorkerState
 from tests.backup.queue_support import Workbench, files_below, wait_until
 
 SIZE = 20_000
@@ -52,8 +52,8 @@ def test_a_download_outlives_a_state_folder_without_room(bench: Workbench, tmp_p
 FRONT_END = """
 import pathlib, resource, sys
 from backup.journal import JournalFull
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.system.paths import Paths
+from backup.queue.client import Queue
 queue = Queue(Paths.default())
 queue.snapshot()
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from backup import config, instances
-from backup.adoption import adopt_secrets
+from backup.config import file
 from backup.credentials import CredentialStore, CredentialStoreError
+from backup.instances import describing
+from backup.instances.plain_secrets import adopt_secrets
 from backup.model import InstanceState
-from backup.paths import Paths
+from backup.system.paths import Paths
 from providers import registry
 from providers.contract.report import ConnectionReport
 from providers.errors import InvalidConfiguration
@@ -29,11 +30,11 @@ def configure(paths: Paths, **providers: dict[str, Any]) -> None:
 
 
 def test_local_needs_no_configuration(paths: Paths):
-    provider = instances.open_provider(paths, "local")
+    provider = describing.open_provider(paths, "local")
     assert provider.name == "local"
     assert provider.settings.container == str(paths.local_storage)
     provider.close()
-    info = instances.describe(paths, "local")
+    info = describing.describe(paths, "local")
     assert info.state is InstanceState.READY
     assert info.enabled
     assert info.has_credentials is None
@@ -45,12 +46,12 @@ def test_two_instances_of_one_service_stand_side_by_side(paths: Paths):
         aws_s3={"container": "a", "region": "eu-central-1"},
         minio={"type": "aws_s3", "container": "b", "endpoint_url": "http://127.0.0.1:9000", "enabled": True},
     )
-    infos = {info.name: info for info in instances.describe_all(paths)}
+    infos = {info.name: info for info in describing.describe_all(paths)}
     assert list(infos) == ["local", "aws_s3", "minio"]
     assert infos["minio"].type == "aws_s3"
     assert infos["minio"].state is InstanceState.READY
     assert infos["aws_s3"].state is InstanceState.DISABLED
-    first, second = (instances.open_provider(paths, name) for name in ("aws_s3", "minio"))
+    first, second = (describing.open_provider(paths, name) for name in ("aws_s3", "minio"))
     assert first.location != second.location
     first.close()
     second.close()
@@ -58,16 +59,16 @@ def test_two_instances_of_one_service_stand_side_by_side(paths: Paths):
 
 def test_credentials_from_the_keyring_take_the_services_own_names(paths: Paths, secret_service: SecretService):
     configure(paths, offsite={"type": "aws_s3", "container": "c", "credentials_key": "shared"})
-    instances.store_credentials(
+    describing.store_credentials(
         paths, "offsite", "AKIAEXAMPLE", {"password": Secret("wJalr"), "session_token": Secret("t0ken")}
     )
-    provider = instances.open_provider(paths, "offsite")
+    provider = describing.open_provider(paths, "offsite")
     assert getattr(provider.settings, "access_key") == "AKIAEXAMPLE"  # noqa: B009
     assert provider.settings.secret_key == Secret("wJalr")
     assert getattr(provider.settings, "session_token") == Secret("t0ken")  # noqa: B009
     provider.close()
     assert CredentialStore(paths).has("shared")
-    info = instances.describe(paths, "offsite")
+    info = describing.describe(paths, "offsite")
     assert info.has_credentials is True
     assert info.settings["secret_key"] == MASK
     assert info.settings["access_key"] == "AKIAEXAMPLE"
@@ -79,82 +80,82 @@ def test_every_service_heeds_enabled_and_its_credentials_key(
     paths: Paths, secret_service: SecretService, service: str, tmp_path: Path
 ):
     """Whether it is used for transfers, and under which name its secrets are kept."""
-    (described,) = (found for found in instances.describe_services() if found.name == service)
+    (described,) = (found for found in describing.describe_services() if found.name == service)
     values = {field.name: "x" for field in described.fields if field.required and not field.secret}
     values |= {"type": service, "container": str(tmp_path), "credentials_key": "shared"}
     configure(paths, off=values, on={**values, "enabled": True})
     pair = described.credential_pair
     own = {pair[1]: Secret("its own")} if pair else {}
-    instances.store_credentials(
+    describing.store_credentials(
         paths, "on", "its id" if pair else None, {**own, "encryption_key": Secret("passphrase")}
     )
     assert CredentialStore(paths).has("shared")
     for name, state in (("off", InstanceState.DISABLED), ("on", InstanceState.READY)):
-        assert instances.describe(paths, name).state is state
-    provider = instances.open_provider(paths, "on")
+        assert describing.describe(paths, name).state is state
+    provider = describing.open_provider(paths, "on")
     assert provider.settings.encryption_key == Secret("passphrase")
     provider.close()
 
 
 def test_half_a_pair_may_be_changed(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
-    instances.store_credentials(paths, "aws_s3", "first", {"secret_key": Secret("one")})
-    instances.store_credentials(paths, "aws_s3", None, {"secret_key": Secret("two")})
+    describing.store_credentials(paths, "aws_s3", "first", {"secret_key": Secret("one")})
+    describing.store_credentials(paths, "aws_s3", None, {"secret_key": Secret("two")})
     found = CredentialStore(paths).get("aws_s3")
     assert found is not None
     assert (found.username, found.password) == ("first", Secret("two"))
-    instances.store_credentials(paths, "aws_s3", "", {"secret_key": Secret("")})
+    describing.store_credentials(paths, "aws_s3", "", {"secret_key": Secret("")})
     assert not CredentialStore(paths).has("aws_s3")
-    assert instances.remove_credentials(paths, "aws_s3") is False
+    assert describing.remove_credentials(paths, "aws_s3") is False
 
 
 def test_what_is_no_secret_of_the_service_is_refused(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
     with pytest.raises(InvalidConfiguration, match="region: is no secret"):
-        instances.store_credentials(paths, "aws_s3", None, {"region": Secret("x")})
+        describing.store_credentials(paths, "aws_s3", None, {"region": Secret("x")})
     with pytest.raises(InvalidConfiguration, match="no effect"):
-        instances.store_credentials(paths, "aws_s3", None, {"api_key": Secret("x")})
-    assert config.load(paths).credentials == {}
+        describing.store_credentials(paths, "aws_s3", None, {"api_key": Secret("x")})
+    assert file.load(paths).credentials == {}
 
 
 def test_credentials_that_are_gone_from_the_keyring_are_said(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
-    instances.store_credentials(paths, "aws_s3", "u", {"password": Secret("p")})
+    describing.store_credentials(paths, "aws_s3", "u", {"password": Secret("p")})
     noted = paths.config_file.read_text()
     CredentialStore(paths).remove("aws_s3")
     paths.config_file.write_text(noted)
     with pytest.raises(CredentialStoreError, match="no longer in the keyring") as caught:
-        instances.open_provider(paths, "aws_s3")
+        describing.open_provider(paths, "aws_s3")
     assert caught.value.code == "missing"
 
 
 def test_without_noted_credentials_no_keyring_is_needed(paths: Paths):
     configure(paths, aws_s3={"container": "c", "profile": "home"})
-    instances.open_provider(paths, "aws_s3").close()
-    assert instances.describe(paths, "aws_s3").has_credentials is False
+    describing.open_provider(paths, "aws_s3").close()
+    assert describing.describe(paths, "aws_s3").has_credentials is False
 
 
 def test_a_draft_takes_what_it_leaves_out_from_the_saved_instance(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "saved", "region": "eu-west-1"})
-    instances.store_credentials(paths, "aws_s3", "user", {"secret_key": Secret("kept")})
-    draft = instances.open_draft(paths, "aws_s3", {"container": "typed", "timeout": " "}, {}, instance="aws_s3")
+    describing.store_credentials(paths, "aws_s3", "user", {"secret_key": Secret("kept")})
+    draft = describing.open_draft(paths, "aws_s3", {"container": "typed", "timeout": " "}, {}, instance="aws_s3")
     assert draft.settings.container == "typed"
     assert draft.settings.region == "eu-west-1"
     assert draft.settings.timeout == 300
     assert draft.settings.secret_key == Secret("kept")
     draft.close()
-    other = instances.open_draft(paths, "aws_s3", {}, {"secret_key": Secret("new")}, instance="aws_s3")
+    other = describing.open_draft(paths, "aws_s3", {}, {"secret_key": Secret("new")}, instance="aws_s3")
     assert other.settings.secret_key == Secret("new")
     other.close()
-    assert config.load(paths).instances["aws_s3"].values["container"] == "saved"
+    assert file.load(paths).instances["aws_s3"].values["container"] == "saved"
 
 
 def test_a_draft_names_the_wrong_field(paths: Paths):
     with pytest.raises(InvalidConfiguration) as caught:
-        instances.open_draft(paths, "aws_s3", {"timeout": "soon"}, {})
+        describing.open_draft(paths, "aws_s3", {"timeout": "soon"}, {})
     assert caught.value.field == "timeout"
     with pytest.raises(InvalidConfiguration, match="secret_key: is a secret"):
-        instances.open_draft(paths, "aws_s3", {"secret_key": "typed in the clear"}, {})
+        describing.open_draft(paths, "aws_s3", {"secret_key": "typed in the clear"}, {})
 
 
 def test_states_say_why(paths: Paths, monkeypatch: pytest.MonkeyPatch):
@@ -164,7 +165,7 @@ def test_states_say_why(paths: Paths, monkeypatch: pytest.MonkeyPatch):
         wrong={"type": "aws_s3", "container": "c", "max_retries": "many"},
         strange={"type": "floppy"},
     )
-    infos = {info.name: info for info in instances.describe_all(paths)}
+    infos = {info.name: info for info in describing.describe_all(paths)}
     assert infos["aws_s3"].state is InstanceState.INCOMPLETE
     assert infos["aws_s3"].problem is not None
     assert infos["aws_s3"].problem.code == "container"
@@ -179,16 +180,16 @@ def test_a_service_that_cannot_be_loaded_is_listed_and_the_rest_works(paths: Pat
     configure(paths, aws_s3={"container": "c"})
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "botocore" else real(name))
-    services = {service.name: service for service in instances.describe_services()}
+    services = {service.name: service for service in describing.describe_services()}
     assert "botocore" in services["aws_s3"].unavailable
     assert services["local"].unavailable == ""
-    infos = {info.name: info for info in instances.describe_all(paths)}
+    infos = {info.name: info for info in describing.describe_all(paths)}
     assert infos["aws_s3"].state is InstanceState.UNAVAILABLE
     assert infos["local"].state is InstanceState.READY
 
 
 def test_services_describe_their_fields(paths: Paths):
-    services = {service.name: service for service in instances.describe_services()}
+    services = {service.name: service for service in describing.describe_services()}
     assert services["aws_s3"].credential_pair == ("access_key", "secret_key")
     assert "endpoint_url" in {field.name for field in services["aws_s3"].fields}
     assert "password" not in {field.name for field in services["aws_s3"].fields}
@@ -197,32 +198,32 @@ def test_services_describe_their_fields(paths: Paths):
 def test_a_broken_file_makes_nothing_usable(paths: Paths):
     paths.config_dir.mkdir(parents=True)
     paths.config_file.write_text("{")
-    assert [info.state for info in instances.describe_all(paths)] == [InstanceState.INVALID]
+    assert [info.state for info in describing.describe_all(paths)] == [InstanceState.INVALID]
     with pytest.raises(InvalidConfiguration, match="line 1"):
-        instances.open_provider(paths, "local")
+        describing.open_provider(paths, "local")
 
 
 def test_a_check_counts_until_a_setting_it_depends_on_changes(paths: Paths):
     configure(paths, aws_s3={"container": "c"})
-    instances.record_check(paths, "aws_s3", ConnectionReport(steps=(), checked_at=1000.0))
-    assert instances.describe(paths, "aws_s3").check_ok is True
-    with config.edit(paths) as draft:
+    describing.record_check(paths, "aws_s3", ConnectionReport(steps=(), checked_at=1000.0))
+    assert describing.describe(paths, "aws_s3").check_ok is True
+    with file.edit(paths) as draft:
         draft.set("aws_s3", "max_bandwidth", 100_000)
         draft.set("aws_s3", "enabled", True)
-    assert instances.describe(paths, "aws_s3").checked_at == 1000.0
-    with config.edit(paths) as draft:
+    assert describing.describe(paths, "aws_s3").checked_at == 1000.0
+    with file.edit(paths) as draft:
         draft.set("aws_s3", "container", "another")
-    assert instances.describe(paths, "aws_s3").check_ok is None
-    assert instances.current_check(config.load(paths), "aws_s3") is None
+    assert describing.describe(paths, "aws_s3").check_ok is None
+    assert describing.current_check(file.load(paths), "aws_s3") is None
 
 
 def test_new_credentials_need_a_new_check(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
-    instances.store_credentials(paths, "aws_s3", "u", {"password": Secret("p")})
-    instances.record_check(paths, "aws_s3", ConnectionReport(steps=(), checked_at=1000.0))
-    assert instances.describe(paths, "aws_s3").check_ok is True
-    instances.store_credentials(paths, "aws_s3", None, {"password": Secret("q")})
-    assert instances.describe(paths, "aws_s3").check_ok is None
+    describing.store_credentials(paths, "aws_s3", "u", {"password": Secret("p")})
+    describing.record_check(paths, "aws_s3", ConnectionReport(steps=(), checked_at=1000.0))
+    assert describing.describe(paths, "aws_s3").check_ok is True
+    describing.store_credentials(paths, "aws_s3", None, {"password": Secret("q")})
+    assert describing.describe(paths, "aws_s3").check_ok is None
 
 
 def test_secrets_in_the_file_move_to_the_keyring(paths: Paths, secret_service: SecretService):
@@ -237,7 +238,7 @@ def test_secrets_in_the_file_move_to_the_keyring(paths: Paths, secret_service: S
     text = paths.config_file.read_text()
     assert "hunter2" not in text
     assert "t0ken" not in text
-    provider = instances.open_provider(paths, "aws_s3")
+    provider = describing.open_provider(paths, "aws_s3")
     assert provider.settings.secret_key == Secret("hunter2")
     assert getattr(provider.settings, "access_key") == "AK"  # noqa: B009
     provider.close()
@@ -265,8 +266,8 @@ def test_a_secret_that_no_setting_takes_is_left_and_blocks_no_other(paths: Paths
 def test_describing_loads_no_sdk_and_no_keyring(paths: Paths):
     configure(paths, aws_s3={"container": "c"})
     script = (
-        "import sys; from backup import instances; from backup.paths import Paths;"
-        "assert len(instances.describe_all(Paths.default())) == 2; assert instances.describe_services();"
+        "import sys; from backup.instances import describing; from backup.system.paths import Paths;"
+        "assert len(describing.describe_all(Paths.default())) == 2; assert describing.describe_services();"
         "print({'boto3', 'botocore', 'obstore', 'keyring', 'textual', 'secretstorage'} & sys.modules.keys())"
     )
     done = subprocess.run(

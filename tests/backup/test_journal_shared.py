@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from backup.journal import Journal
-from backup.paths import Paths
+from backup.system.paths import Paths
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANGE = """

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from backup import scan
+from backup.files import scan
 from backup.journal import Journal
 from backup.journal.records import Ending, NewItem, Order, Outcome
 from backup.model import Conflicts, ItemKind, ItemState, JobKind, Links, Selection
-from backup.worker.new_items import Local, upload_item
+from backup.worker.scan.new_items import Local, upload_item
 from tests.backup.queue_support import files_below
 from tests.backup.test_swapped_links import attempt, replaced
 from tests.providers.memory import MemoryStore

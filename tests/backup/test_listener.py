@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from backup.files import private_folder
+from backup.files.scan import walk_local
 from backup.journal import schema
 from backup.model import ItemKind
-from backup.paths import Paths
 from backup.rpc import Client, ConnectionLost, sockets
-from backup.scan import walk_local
+from backup.system.paths import Paths
+from backup.system.private_files import private_folder
 from backup.worker import listener as listening
 from backup.worker.listener import Listener
-from backup.worker.live import Board
+from backup.worker.progress import Board
 from providers import os_errors
 from providers.errors import PermissionDenied, Transient
 from providers.http.errors import connection_failure

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from backup import logs, redaction
-from backup.paths import Paths
+from backup.system import logs, redaction
+from backup.system.paths import Paths
 from providers.secret import MASK, Secret
 
 LOG = logging.getLogger("backup.something")
@@ -123,7 +123,8 @@ def test_a_log_rotates_and_keeps_a_few(paths: Paths, monkeypatch: pytest.MonkeyP
 
 def test_processes_that_share_a_log_lose_no_line_when_it_rotates(paths: Paths):
     script = (
-        "import logging, sys; from backup import logs; from backup.paths import Paths; logs.MAX_BYTES = 40_000;"
+        "import logging, sys; from backup.system import logs; from backup.system.paths import Paths;"
+        "logs.MAX_BYTES = 40_000;"
         "logs.set_up(Paths.default(), 'cli')\n"
         "for n in range(200): logging.getLogger('x').info('process %s line %d.', sys.argv[1], n)"
     )
@@ -151,7 +152,7 @@ def test_setting_up_again_replaces(paths: Paths):
 
 def test_a_hardened_process_dumps_no_core():
     script = (
-        "import resource; from backup.hardening import harden_process; harden_process();"
+        "import resource; from backup.system.hardening import harden_process; harden_process();"
         "import ctypes; print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from backup import plans, stubborn
 from backup.journal.records import Item
 from backup.model import Conflicts, JobKind
+from backup.queries import plans
+from backup.worker.items import stubborn
 from providers import registry
 from providers.aws_s3.discovery import ServerFacts
 from providers.aws_s3.key_spelling import KeySpelling

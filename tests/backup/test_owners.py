@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from backup import plans
 from backup.cli.plan_words import tell_plan
 from backup.model import Conflicts, ItemState, JobKind, TransferPlan
+from backup.queries import plans
 from providers import registry
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken

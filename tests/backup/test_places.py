@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from backup.instances.destination import place_of
 from backup.journal import Journal, former_places, items, jobs
 from backup.journal.checkpoints import UploadCheckpoint
 from backup.journal.records import NewItem, Order, Place
 from backup.model import ItemState, JobKind
-from backup.places import place_of
 from providers import registry
 from providers.contract.upload import SavedUpload, SourceIdentity, UploadRequest
 from tests.backup.queue_support import wait_until

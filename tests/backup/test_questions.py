@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from backup import instances, questions
-from backup.config import edit
+from backup.config.file import edit
+from backup.instances import describing
 from backup.model import Conflicts, JobKind
-from backup.paths import Paths
-from backup.questions import Questions, QuestionsClient
-from backup.queue import Queue
+from backup.queries import answers
+from backup.queries.answers import Questions, QuestionsClient
+from backup.queue.client import Queue
 from backup.rpc import ConnectionLost
+from backup.system.paths import Paths
 from providers.contract.cancel import CancelToken
 from providers.contract.report import CheckStep, StepName, StepState
 from providers.errors import Authentication, Cancelled, InvalidConfiguration, NotFound, Transient
@@ -68,7 +69,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
         store.called("open", name)
         return MemoryProvider(store, context=context, timeout=5, retry_delay=0)
 
-    monkeypatch.setattr(instances, "open_provider", open_memory)
+    monkeypatch.setattr(describing, "open_provider", open_memory)
     return store
 
 
@@ -140,7 +141,7 @@ def stall(memory: MemoryStore) -> Iterator[Stall]:
 
 
 def test_a_stalled_question_ends_in_time(here: Questions, stall: Stall, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(questions, "LIMIT_S", 0.2)
+    monkeypatch.setattr(answers, "LIMIT_S", 0.2)
     with pytest.raises(Transient, match="no answer within"):
         here.list_page("local")
 
@@ -160,7 +161,7 @@ def test_a_stalled_question_is_cancelled_at_once(here: Questions, stall: Stall):
 
 
 def test_a_check_that_hangs_is_a_failed_step(here: Questions, stall: Stall, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(questions, "PROBE_LIMIT_S", 0.5)
+    monkeypatch.setattr(answers, "PROBE_LIMIT_S", 0.5)
     told: list[CheckStep] = []
     report = here.probe("local", told.append)
     assert not report.ok
@@ -229,7 +230,7 @@ def test_many_single_files_are_looked_up_in_one_listing(here: Questions, memory:
 
 
 def test_counting_stops_at_its_limit(here: Questions, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("backup.plans.LIMIT_ENTRIES", 5)
+    monkeypatch.setattr("backup.queries.plans.LIMIT_ENTRIES", 5)
     memory.objects = {f"x/{number}": b"1" for number in range(9)}
     plan = here.plan_delete("local", ["x/"])
     assert (plan.files, plan.complete) == (5, False)
@@ -361,8 +362,8 @@ def test_the_child_dies_with_its_parent(paths: Paths, storage: Path):
     script = textwrap.dedent(
         """
         import asyncio, os, subprocess
-        from backup.paths import Paths
-        from backup.questions import QuestionsClient
+        from backup.system.paths import Paths
+        from backup.queries.answers import QuestionsClient
 
         async def main():
             client = QuestionsClient(Paths.default())

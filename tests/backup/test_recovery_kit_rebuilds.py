@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from backup import recovery
 from backup.credentials import CredentialStore
 from backup.credentials.entry import Credentials
 from backup.credentials.recovery_kit import KitInstance, recovery_kit
-from backup.paths import Paths
+from backup.instances import recovery_kit as recovery
+from backup.system.paths import Paths
 from providers.secret import Secret
 from tests.backup.test_vault_recovery_kit import _lines
 from tests.providers.test_google_drive import key_file

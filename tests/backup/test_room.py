@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from backup import room
+from backup.files import free_space
+from backup.files.free_space import Room, Share
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Job, NewItem, Order, Place
 from backup.model import ItemKind, ItemState, JobKind
-from backup.questions import Questions
-from backup.room import Room, Share
+from backup.queries.answers import Questions
 from providers.errors import QuotaExceeded
 from tests.backup.queue_support import Workbench, wait_until
 
@@ -57,7 +57,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def found(folder: Path) -> Room:
         return Room(device=1 if folder.is_relative_to("/one") else 2, free_bytes=1000)
 
-    monkeypatch.setattr(room, "on_disk_of", found)
+    monkeypatch.setattr(free_space, "on_disk_of", found)
 
 
 def taken(found: Share | None, *batches: list[NewItem]) -> int:
@@ -66,9 +66,9 @@ def taken(found: Share | None, *batches: list[NewItem]) -> int:
 
 
 def test_a_folder_that_is_not_there_yet_is_on_the_disk_of_what_is(tmp_path: Path) -> None:
-    here = room.on_disk_of(tmp_path)
+    here = free_space.on_disk_of(tmp_path)
     assert here is not None
-    below = room.on_disk_of(tmp_path / "not" / "yet" / ("n" * 200))
+    below = free_space.on_disk_of(tmp_path / "not" / "yet" / ("n" * 200))
     assert below is not None
     assert below.device == here.device == tmp_path.stat().st_dev
 
@@ -80,7 +80,7 @@ def test_a_disk_that_does_not_say_has_enough(journal: Journal, tmp_path: Path, m
         return os.statvfs_result((*real(path)[:2], 0, 0, 0, *real(path)[5:]))
 
     monkeypatch.setattr(os, "statvfs", silent)
-    assert room.on_disk_of(tmp_path) is None
+    assert free_space.on_disk_of(tmp_path) is None
     assert share(journal, add(journal, tmp_path)) is None
 
 
@@ -99,11 +99,11 @@ def test_what_does_not_fit_is_not_begun(journal: Journal) -> None:
 
 def test_what_stands_there_already_takes_no_more_room(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 700)
-    assert room.extra_bytes(1000, tmp_path / "file") == 300
-    assert room.extra_bytes(500, tmp_path / "file") == 0
-    assert room.extra_bytes(500, tmp_path / "other") == 500
+    assert free_space.extra_bytes(1000, tmp_path / "file") == 300
+    assert free_space.extra_bytes(500, tmp_path / "file") == 0
+    assert free_space.extra_bytes(500, tmp_path / "other") == 500
     (tmp_path / "link").symlink_to("file")
-    assert room.extra_bytes(500, tmp_path / "link") == 500
+    assert free_space.extra_bytes(500, tmp_path / "link") == 500
 
 
 @pytest.mark.usefixtures("disk")

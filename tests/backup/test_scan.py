@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backup import download_targets, scan
+from backup.files import scan, targets
 from backup.model import ItemKind
 from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled, Conflict, InvalidName, NotFound
@@ -157,7 +157,7 @@ def test_a_destination_knows_what_it_saw_and_says_when_it_does_not(store: LocalP
     ],
 )
 def test_a_folder_keeps_its_name_below_the_target(key: str, chosen: str, name: str) -> None:
-    assert download_targets.local_name(key, chosen) == name
+    assert targets.local_name(key, chosen) == name
 
 
 @pytest.mark.parametrize(
@@ -165,43 +165,43 @@ def test_a_folder_keeps_its_name_below_the_target(key: str, chosen: str, name: s
 )
 def test_names_that_would_lead_out_are_refused(key: str) -> None:
     with pytest.raises(InvalidName):
-        download_targets.local_name(key, "d/")
+        targets.local_name(key, "d/")
 
 
 def test_absolute_names_are_refused() -> None:
     with pytest.raises(InvalidName):
-        download_targets.local_name("/etc/passwd", "/")
+        targets.local_name("/etc/passwd", "/")
 
 
 def test_folders_are_made_but_never_through_a_link_or_a_file(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     root = tmp_path / "root"
-    assert download_targets.prepare(root, "a/b/c") == root / "a" / "b" / "c"
+    assert targets.prepare(root, "a/b/c") == root / "a" / "b" / "c"
     assert (root / "a" / "b").is_dir()
     assert not (root / "a" / "b" / "c").exists()
-    assert download_targets.prepare(root, "x/y/", folder=True).is_dir()
+    assert targets.prepare(root, "x/y/", folder=True).is_dir()
     (root / "link").symlink_to(outside)
     (root / "file").touch()
     with pytest.raises(InvalidName, match="symbolic link"):
-        download_targets.prepare(root, "link/x")
+        targets.prepare(root, "link/x")
     with pytest.raises(Conflict):
-        download_targets.prepare(root, "file/x")
+        targets.prepare(root, "file/x")
     assert list(outside.iterdir()) == []
 
 
 def test_a_target_folder_that_is_a_link_is_the_users_choice(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "alias").symlink_to(tmp_path / "real")
-    assert download_targets.prepare(tmp_path / "alias", "a") == tmp_path / "real" / "a"
+    assert targets.prepare(tmp_path / "alias", "a") == tmp_path / "real" / "a"
 
 
 def test_names_that_a_disk_cannot_tell_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not download_targets.folds_names(tmp_path)
-    tells_apart = download_targets.FoldedNames(tmp_path)
+    assert not targets.folds_names(tmp_path)
+    tells_apart = targets.FoldedNames(tmp_path)
     assert tells_apart.twin("a") is tells_apart.twin("A") is None
-    monkeypatch.setattr(download_targets, "folds_names", lambda folder: True)
-    folds = download_targets.FoldedNames(tmp_path)
+    monkeypatch.setattr(targets, "folds_names", lambda folder: True)
+    folds = targets.FoldedNames(tmp_path)
     assert [folds.twin(name) for name in ("A", "b", "a", "caf\u00e9", "cafe\u0301", "A")] == [
         None, None, "A", None, "caf\u00e9", None,
     ]  # fmt: skip

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from backup.calls import CallCounts
-from backup.facts import FactsOnDisk
-from backup.files import private_folder
+from backup.files.scan import Found
 from backup.journal import Journal, items, jobs, views
 from backup.journal.records import Job, Order, Place
+from backup.journal.request_counts import CallCounts
+from backup.journal.server_facts import FactsOnDisk
 from backup.model import ItemKind, JobKind
-from backup.paths import Paths
-from backup.scan import Found
-from backup.worker.crew import Crew
-from backup.worker.ledger import Ledger
-from backup.worker.live import Board
-from backup.worker.opening import SharedProvider
-from backup.worker.scanning import Scans
+from backup.system.paths import Paths
+from backup.system.private_files import private_folder
+from backup.worker.batch_writer import Ledger
+from backup.worker.context import Crew
+from backup.worker.progress import Board
+from backup.worker.scan.scanning import Scans
+from backup.worker.shared_provider import SharedProvider
 from tests.backup.queue_support import wait_until
 
 PLACE = Place(instance="disk", type="local", container="/srv", settings="{}")
@@ -61,7 +61,7 @@ def test_the_first_files_go_up_while_the_scan_goes_on_and_older_jobs_go_first(
         assert goes_on.wait(20)
         yield [Found(name=f"{top}/3", path=f"{top}/3", kind=ItemKind.FILE)]
 
-    monkeypatch.setattr("backup.scan.walk_local", walk)
+    monkeypatch.setattr("backup.files.scan.walk_local", walk)
     ledger = Ledger(journal, on_failure=lambda error: None)
     woken = threading.Event()
     crew = Crew(

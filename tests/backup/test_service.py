@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from backup import config
+from backup.config import file
+from backup.core.core import Service
 from backup.credentials import CredentialStore, CredentialStoreError
 from backup.model import InstanceState, ItemKind, StoreState
-from backup.paths import Paths
-from backup.service import Service
+from backup.system.paths import Paths
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
 from providers.secret import Secret
@@ -50,9 +50,9 @@ def test_construction_touches_nothing(paths: Paths):
 def test_the_facade_loads_no_sdk_no_keyring_and_no_textual(paths: Paths):
     code = (
         "import sys\n"
-        "from backup.paths import Paths\n"
-        "from backup.service import Service\n"
-        "from backup.questions import QuestionsClient\n"
+        "from backup.system.paths import Paths\n"
+        "from backup.core.core import Service\n"
+        "from backup.queries.answers import QuestionsClient\n"
         "service = Service(Paths.default())\n"
         "service.instances(), service.services()\n"
         "print(sorted({'boto3', 'botocore', 'obstore', 'keyring', 'textual'} & set(sys.modules)))"
@@ -151,7 +151,7 @@ def test_when_the_file_cannot_be_written_the_store_is_as_before(
         raise InvalidConfiguration("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(config.Draft, "set", full)
+        patch.setattr(file.Draft, "set", full)
         for name in ("aws_s3", "second"):
             with pytest.raises(InvalidConfiguration, match="no space"):
                 service.save_instance(name, "aws_s3", {"container": "other"}, {"secret_key": Secret("second")})

@@ -15,8 +15,8 @@ import pytest
 from backup.journal import Journal, jobs, work
 from backup.journal.records import NewItem, Order, Place
 from backup.model import ItemState, JobKind, JobView
-from backup.paths import Paths
-from backup.questions_client import QuestionsClient
+from backup.queries.client import QuestionsClient
+from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench, wait_until
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault, Side

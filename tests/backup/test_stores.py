@@ -11,17 +11,21 @@ from pathlib import Path
 import pytest
 from keyring.backend import KeyringBackend
 
-from backup import config, credential_use, instances, redaction, store_choice, store_facts
-from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening, selection
+from backup.config import file
+from backup.core.core import Service
+from backup.credentials import Credentials, CredentialStore, CredentialStoreError, last_used, opening, selection
+from backup.credentials import choice as store_choice
+from backup.credentials import facts as store_facts
 from backup.credentials.collection import CollectionError, WrongKeyringPassword
 from backup.credentials.vault import VaultKeyring, unlocked_here, vault_path
-from backup.credentials.vault_errors import VaultExists, VaultLocked, VaultMissing, WrongPassphrase
-from backup.credentials.vault_file import VaultFile
+from backup.credentials.vault.errors import VaultExists, VaultLocked, VaultMissing, WrongPassphrase
+from backup.credentials.vault.file import VaultFile
+from backup.instances import describing
 from backup.model import StoreState
-from backup.paths import Paths
-from backup.queue import Queue
-from backup.service import Service
+from backup.queue.client import Queue
 from backup.store_model import Answer, CredentialState, MoveProgress, MoveStep, StoreBackend
+from backup.system import redaction
+from backup.system.paths import Paths
 from providers.errors import Conflict, ProviderError, Unsupported
 from providers.secret import Secret
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
@@ -42,7 +46,7 @@ def service(paths: Paths) -> Iterator[Service]:
 def make_vault(paths: Paths, *, unlocked: bool = True) -> None:
     """As `create_store` does, with a passphrase that costs nothing to try."""
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE, label="mine")
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.choose_store(StoreBackend.VAULT)
     if unlocked:
         VaultKeyring(vault_path(paths)).unlock(PASSPHRASE)
@@ -73,7 +77,7 @@ def test_without_a_bus_nothing_is_kept_and_the_vault_is_offered(service: Service
 def test_the_vault_is_made_chosen_and_used(service: Service, paths: Paths) -> None:
     opening.create(paths, PASSPHRASE, service.chosen_store(), cost=CHEAP)
     assert service.store_status().state is StoreState.READY
-    assert config.load(paths).store.backend is StoreBackend.VAULT
+    assert file.load(paths).store.backend is StoreBackend.VAULT
     CredentialStore(paths).set("minio", SOME)
     assert CredentialStore(paths).get("minio") == SOME
     with pytest.raises(VaultExists):
@@ -98,7 +102,7 @@ def test_a_keyring_that_is_ready_is_used_and_becomes_the_choice(
     (used,) = [choice for choice in service.store_choices() if choice.in_use]
     assert (used.backend, used.pinned, used.recommended) == (StoreBackend.SECRET_SERVICE, False, True)
     CredentialStore(paths).set("minio", SOME)
-    assert config.load(paths).store.backend is StoreBackend.SECRET_SERVICE
+    assert file.load(paths).store.backend is StoreBackend.SECRET_SERVICE
 
 
 def test_a_chosen_keyring_that_is_locked_today_is_never_replaced_by_the_vault(
@@ -119,7 +123,7 @@ def test_credentials_of_before_there_was_a_choice_stay_where_they_are(
     service: Service, paths: Paths, secret_service: SecretService
 ) -> None:
     CredentialStore(paths).set("minio", SOME)
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.choose_store(None)  # as an earlier version wrote it
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)
     secret_service.lock()
@@ -169,7 +173,7 @@ def test_a_hung_keyring_delays_by_its_probe_and_no_more(
 ) -> None:
     secret_service.freeze()
     make_vault(paths)
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.choose_store(None)
     started = time.monotonic()
     backend = selection.choose(paths, probe_s=0.3)
@@ -195,7 +199,7 @@ def test_all_that_the_screen_says_waits_once_for_a_hung_keyring(
     facts = store_facts.facts(paths, CredentialStore(paths, timeout_s=0.3), Queue(paths))
     assert (facts.status.state, facts.backend) == (StoreState.HUNG, None)
     assert probes == [0.3]
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.choose_store(StoreBackend.SECRET_SERVICE)
     assert store_choice.chosen(paths) is StoreBackend.SECRET_SERVICE
     assert probes == [0.3]  # what is pinned is not asked whether it is there
@@ -223,7 +227,7 @@ def test_a_keychain_is_not_to_be_had_on_linux(service: Service) -> None:
 def test_a_wrong_choice_in_the_file_is_named(paths: Paths, section: object, named: str) -> None:
     paths.config_dir.mkdir(parents=True)
     paths.config_file.write_text(json.dumps({"version": 1, "credential_store": section}, indent=1))
-    problem = config.load(paths).problem
+    problem = file.load(paths).problem
     assert problem is not None
     assert named in problem.message
     assert "line" in problem.message
@@ -234,7 +238,7 @@ def test_a_wrong_choice_in_the_file_is_named(paths: Paths, section: object, name
 
 def test_the_screen_of_a_vault_tells_it_plainly(service: Service, paths: Paths) -> None:
     make_vault(paths)
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
     CredentialStore(paths).set("minio", SOME, expires_at=time.time() + 86400)
     facts = service.store_facts()
@@ -249,7 +253,7 @@ def test_the_screen_of_a_vault_tells_it_plainly(service: Service, paths: Paths) 
     assert entry.fields == ("password", "session_token")
     assert [(slot.kind, slot.label) for slot in facts.slots] == [("passphrase", "mine")]
     assert "pass-word-1" not in repr(facts)
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.open_store_with(key_file="/root/key")
     answers = {fact.question: fact.answer for fact in service.store_facts().facts}
     assert answers["works for scheduled jobs"] is Answer.YES
@@ -257,28 +261,28 @@ def test_the_screen_of_a_vault_tells_it_plainly(service: Service, paths: Paths) 
 
 
 def test_a_credential_that_is_wanted_and_missing_is_told(service: Service, paths: Paths) -> None:
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
     assert [(entry.key, entry.state) for entry in service.credentials()] == [("minio", CredentialState.MISSING)]
 
 
 def test_last_use_is_noted_when_a_provider_is_opened(service: Service, paths: Paths) -> None:
     make_vault(paths)
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
         draft.set("minio", "container", "bucket")
     CredentialStore(paths).set("minio", SOME)
     assert service.credentials()[0].last_used_at is None
-    before = config.load(paths)
-    instances.open_provider(paths, "minio").close()
+    before = file.load(paths)
+    describing.open_provider(paths, "minio").close()
     used = service.credentials()[0].last_used_at
     assert used is not None
     assert abs(used - time.time()) < 30
-    assert config.load(paths) == before  # the configuration is not touched: everybody would open anew
-    credential_use.note(paths, "minio", now=used + 30)
-    assert credential_use.last_used(paths)["minio"] == used
+    assert file.load(paths) == before  # the configuration is not touched: everybody would open anew
+    last_used.note(paths, "minio", now=used + 30)
+    assert last_used.last_used(paths)["minio"] == used
     (paths.state_dir / "credential-use.json").write_text("broken")
-    assert credential_use.last_used(paths) == {}
+    assert last_used.last_used(paths) == {}
 
 
 # One token, refreshed by two
@@ -298,7 +302,7 @@ def test_two_processes_that_refresh_one_token_cannot_lose_it(tmp_path: Path) -> 
     make_vault(paths)
     store = CredentialStore(paths)
     store.set("drive", Credentials(extra={"refresh_token": Secret("old-token"), "client_secret": Secret("stays")}))
-    revision = config.load(paths).credentials["drive"].revision
+    revision = file.load(paths).credentials["drive"].revision
     context = multiprocessing.get_context("spawn")
     start, done = context.Event(), context.Queue()
     workers = [context.Process(target=_refresh, args=(str(tmp_path), name, start, done)) for name in "ab"]
@@ -313,24 +317,24 @@ def test_two_processes_that_refresh_one_token_cannot_lose_it(tmp_path: Path) -> 
     kept = store.get("drive")
     assert kept is not None
     assert kept.extra == {"refresh_token": Secret(f"new-of-{winner}"), "client_secret": Secret("stays")}
-    assert config.load(paths).credentials["drive"].revision == revision  # a check that was passed stays passed
+    assert file.load(paths).credentials["drive"].revision == revision  # a check that was passed stays passed
     opening.lock(paths, StoreBackend.VAULT)
 
 
 def test_a_provider_keeps_what_it_got_in_exchange(service: Service, paths: Paths) -> None:
     make_vault(paths)
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
         draft.set("minio", "container", "bucket")
     CredentialStore(paths).set("minio", SOME)
-    provider = instances.open_provider(paths, "minio")
+    provider = describing.open_provider(paths, "minio")
     assert provider.context.save_secret(Secret("t0ken"), Secret("fresh")) is True
     assert provider.context.save_secret(Secret("t0ken"), Secret("late")) is False
     provider.close()
     kept = CredentialStore(paths).get("minio")
     assert kept is not None
     assert kept.extra["session_token"] == Secret("fresh")
-    draft_provider = instances.open_draft(paths, "aws_s3", {"region": "eu-1"}, {}, instance="minio")
+    draft_provider = describing.open_draft(paths, "aws_s3", {"region": "eu-1"}, {}, instance="minio")
     assert draft_provider.context.save_secret(Secret("fresh"), Secret("newer")) is True
     draft_provider.close()
 
@@ -364,7 +368,7 @@ def test_moving_copies_compares_switches_and_deletes_after_a_question(
     paths, steps, asked = moved_from_keyring, [], []
 
     def confirm() -> bool:
-        asked.append(config.load(paths).store.backend)
+        asked.append(file.load(paths).store.backend)
         return True
 
     def seen(progress: MoveProgress) -> None:
@@ -377,7 +381,7 @@ def test_moving_copies_compares_switches_and_deletes_after_a_question(
     assert in_store(paths, StoreBackend.VAULT) == BOTH
     assert in_store(paths, StoreBackend.SECRET_SERVICE) == NONE
     assert CredentialStore(paths).get("minio") == SOME
-    assert config.load(paths).store.left_in is None
+    assert file.load(paths).store.left_in is None
     back = service.move_credentials(StoreBackend.SECRET_SERVICE, confirm_delete=lambda: True)
     assert back.copies_left is False
     assert in_store(paths, StoreBackend.SECRET_SERVICE) == BOTH
@@ -418,7 +422,7 @@ def test_interrupted_at_any_moment_nothing_is_lost_and_it_goes_on(
     try:
         service.move_credentials(StoreBackend.VAULT, confirm_delete=lambda: True, on_progress=interrupt)
     except Interrupted:
-        used = config.load(paths).store.backend
+        used = file.load(paths).store.backend
         assert used is not None
         assert in_store(paths, used) == BOTH  # what is in use is whole, at every moment
         assert {key: CredentialStore(paths).get(key) for key in BOTH} == BOTH
@@ -463,7 +467,7 @@ def test_an_entry_that_is_missing_in_the_source_stops_before_the_switch(
     CredentialStore(paths).erase("offsite")
     with pytest.raises(CredentialStoreError, match="offsite"):
         service.move_credentials(StoreBackend.VAULT)
-    assert config.load(paths).store.backend is StoreBackend.SECRET_SERVICE
+    assert file.load(paths).store.backend is StoreBackend.SECRET_SERVICE
 
 
 def test_a_vault_that_vanished_is_said(service: Service, paths: Paths) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from backup import local_files, scan
-from backup.download_targets import folds_names
+from backup.files import local, scan
+from backup.files.targets import folds_names
 from backup.journal import Journal, items, jobs
 from backup.journal.checkpoints import commit_alone
 from backup.journal.records import Ending, NewItem, Order, Outcome, Place
 from backup.model import Conflicts, ItemKind, JobKind
-from backup.transfer import Transfer
-from backup.worker.new_items import Local, upload_item
+from backup.worker.items.transfer import Transfer
+from backup.worker.scan.new_items import Local, upload_item
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.errors import Conflict, PermissionDenied, ProviderError, QuotaExceeded, Transient
@@ -163,11 +163,11 @@ def test_links_that_were_there_when_the_order_was_given_keep_their_meaning(
     journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "alias").symlink_to(tree)
-    named = local_files.resolved(str(tmp_path / "alias" / "sub"))
+    named = local.resolved(str(tmp_path / "alias" / "sub"))
     assert named == str(tree / "sub")
     assert sent(journal, store, Path(named), lambda: None, resolved=True).ending is Ending.DONE
     assert sent(journal, store, tmp_path / "alias" / "sub", lambda: None).ending is Ending.DONE
-    assert local_files.resolved(str(tmp_path / "alias")) == str(tmp_path / "alias"), "a link itself stays one"
+    assert local.resolved(str(tmp_path / "alias")) == str(tmp_path / "alias"), "a link itself stays one"
 
 
 def test_an_empty_folder_that_became_a_link_gives_nothing_away(

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from backup.credentials import vault_errors
-from backup.credentials.vault_file import RawKey, VaultFile
+from backup.credentials.vault import errors
+from backup.credentials.vault.file import RawKey, VaultFile
 from tests.backup.vault_tools import PASSPHRASE, new_vault, vault_at
 
 
@@ -47,7 +47,7 @@ def test_a_disk_that_fails_at_any_step_leaves_the_old_vault_or_the_new_one(tmp_p
         with pytest.MonkeyPatch.context() as patch:
             fails = _Fails(patch, at)
             before = vault.entries(key)["s", "u"]
-            with contextlib.suppress(vault_errors.VaultNotWritten):
+            with contextlib.suppress(errors.VaultNotWritten):
                 vault.set(key, "s", "u", str(at))
             done = fails.calls < at
         now = vault.entries(vault.open(PASSPHRASE))["s", "u"]
@@ -65,7 +65,7 @@ def test_a_disk_that_fails_at_any_step_leaves_the_old_vault_or_the_new_one(tmp_p
 _WRITER = """
 import sys
 from pathlib import Path
-from backup.credentials.vault_file import RawKey, VaultFile
+from backup.credentials.vault.file import RawKey, VaultFile
 path, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 vault = VaultFile(path)
 key = vault.open(RawKey.parse(sys.stdin.buffer.read()))
@@ -129,7 +129,7 @@ def test_a_writer_that_is_killed_loses_nothing_it_had_confirmed(tmp_path: Path) 
 def test_a_lock_that_is_never_given_back_is_told(tmp_path: Path) -> None:
     vault, key = new_vault(tmp_path)
     impatient = vault_at(tmp_path, lock_timeout_s=0.1)
-    with vault._locked(), pytest.raises(vault_errors.VaultBusy):
+    with vault._locked(), pytest.raises(errors.VaultBusy):
         impatient.set(key, "s", "u", "x")
     assert impatient.get(key, "s", "u") is None
     assert impatient.open(PASSPHRASE)

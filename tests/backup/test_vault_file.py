@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
-from backup.credentials import vault_errors
-from backup.credentials.vault_file import RawKey, SlotKind
-from backup.credentials.vault_slots import DEAREST, MODERATE, KdfCost
+from backup.credentials.vault import errors
+from backup.credentials.vault.file import RawKey, SlotKind
+from backup.credentials.vault.slots import DEAREST, MODERATE, KdfCost
 from providers.secret import Secret
 from tests.backup.vault_tools import PASSPHRASE, first_slot_with, forge, new_vault, vault_at
 
@@ -52,7 +52,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "vault"
     folder.mkdir()
     folder.chmod(0o777)
-    with pytest.raises(vault_errors.VaultNotWritten, match="others may write"):
+    with pytest.raises(errors.VaultNotWritten, match="others may write"):
         vault_at(tmp_path).create(PASSPHRASE)
     assert list(folder.iterdir()) == []
 
@@ -107,11 +107,11 @@ def test_any_sequence_of_operations_leaves_what_a_dict_would_hold(steps: list[tu
 def test_wrong_passphrase_and_wrong_key_are_told_apart_and_nothing_is_lost(tmp_path: Path) -> None:
     vault, key = new_vault(tmp_path)
     vault.set(key, "s", "u", "kept")
-    with pytest.raises(vault_errors.WrongPassphrase) as raised:
+    with pytest.raises(errors.WrongPassphrase) as raised:
         vault.open(Secret("canary-wrong"))
     assert "canary" not in repr(raised.value) + str(raised.value) + raised.value.hint
     assert "No backup is lost" in raised.value.hint
-    with pytest.raises(vault_errors.WrongKey):
+    with pytest.raises(errors.WrongKey):
         vault.open(RawKey.generate())
     assert vault.get(vault.open(PASSPHRASE), "s", "u") == "kept"
 
@@ -123,7 +123,7 @@ def test_one_spelling_of_the_same_letters_is_as_good_as_another(tmp_path: Path) 
 
 
 def test_an_empty_passphrase_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(vault_errors.SlotRefused):
+    with pytest.raises(errors.SlotRefused):
         vault_at(tmp_path).create(Secret(""))
     assert not vault_at(tmp_path).exists()
 
@@ -140,11 +140,11 @@ def test_slots_are_added_listed_and_taken_away_but_never_the_last(tmp_path: Path
     assert vault.get(vault.open(raw), "s", "u") == "kept"
     first = vault.describe().slots[0]
     vault.remove_slot(key, first.id)
-    with pytest.raises(vault_errors.WrongPassphrase):
+    with pytest.raises(errors.WrongPassphrase):
         vault.open(PASSPHRASE)
-    with pytest.raises(vault_errors.SlotRefused, match="last one"):
+    with pytest.raises(errors.SlotRefused, match="last one"):
         vault.remove_slot(key, added.id)
-    with pytest.raises(vault_errors.SlotRefused, match="no slot"):
+    with pytest.raises(errors.SlotRefused, match="no slot"):
         vault.remove_slot(key, first.id)
     assert vault.get(vault.open(raw), "s", "u") == "kept"
 
@@ -153,7 +153,7 @@ def test_there_are_at_most_eight_slots(tmp_path: Path) -> None:
     vault, key = new_vault(tmp_path)
     for _ in range(7):
         vault.add_slot(key, RawKey.generate())
-    with pytest.raises(vault_errors.SlotRefused, match="at most 8"):
+    with pytest.raises(errors.SlotRefused, match="at most 8"):
         vault.add_slot(key, RawKey.generate())
 
 
@@ -162,11 +162,11 @@ def test_changing_the_passphrase_keeps_entries_other_slots_and_open_vaults(tmp_p
     raw = RawKey.generate()
     vault.add_slot(key, raw)
     vault.set(key, "s", "u", "kept")
-    with pytest.raises(vault_errors.WrongPassphrase):
+    with pytest.raises(errors.WrongPassphrase):
         vault.change_passphrase(Secret("not it"), Secret("new"))
     changed = vault.change_passphrase(PASSPHRASE, Secret("new"))
     assert changed.label == "mine"
-    with pytest.raises(vault_errors.WrongPassphrase):
+    with pytest.raises(errors.WrongPassphrase):
         vault.open(PASSPHRASE)
     for opened in (vault.open(Secret("new")), vault.open(raw), key):
         assert vault.get(opened, "s", "u") == "kept"
@@ -177,18 +177,18 @@ def test_renewing_the_data_key_shuts_out_whoever_held_the_old_one(tmp_path: Path
     raw = RawKey.generate()
     vault.add_slot(key, raw, label="nightly")
     vault.set(key, "s", "u", "kept")
-    with pytest.raises(vault_errors.SlotRefused, match="nightly"):
+    with pytest.raises(errors.SlotRefused, match="nightly"):
         vault.renew_key(key, [PASSPHRASE])
-    with pytest.raises(vault_errors.WrongPassphrase):
+    with pytest.raises(errors.WrongPassphrase):
         vault.renew_key(key, [Secret("not it"), raw])
     renewed = vault.renew_key(key, [PASSPHRASE, raw])
-    with pytest.raises(vault_errors.VaultLocked, match="renewed"):
+    with pytest.raises(errors.VaultLocked, match="renewed"):
         vault.get(key, "s", "u")
-    with pytest.raises(vault_errors.VaultLocked):
+    with pytest.raises(errors.VaultLocked):
         vault.set(key, "s", "u", "by the old key")
     assert {vault.get(vault.open(opener), "s", "u") for opener in (PASSPHRASE, raw)} == {"kept"}
     only = vault.renew_key(renewed, [raw], drop_others=True)
-    with pytest.raises(vault_errors.WrongPassphrase):
+    with pytest.raises(errors.WrongPassphrase):
         vault.open(PASSPHRASE)
     assert vault.get(only, "s", "u") == "kept"
 
@@ -204,7 +204,7 @@ def test_the_default_cost_is_moderate_and_dear_slots_are_refused_before_any_work
     ):
         vault.path.write_bytes(good)
         forged = forge(vault, first_slot_with(cost=cost))
-        with pytest.raises(vault_errors.VaultTooCostly):
+        with pytest.raises(errors.VaultTooCostly):
             vault.open(PASSPHRASE)
         assert vault.path.read_bytes() == forged
 
@@ -215,7 +215,7 @@ def test_the_default_cost_is_moderate_and_dear_slots_are_refused_before_any_work
 def test_impossible_costs_are_damage_not_a_crash(tmp_path: Path, cost: KdfCost | None) -> None:
     vault, _ = new_vault(tmp_path)
     forge(vault, first_slot_with(cost=cost))
-    with pytest.raises(vault_errors.VaultDamaged):
+    with pytest.raises(errors.VaultDamaged):
         vault.open(PASSPHRASE)
 
 
@@ -226,5 +226,5 @@ def test_too_little_memory_is_told_as_such(tmp_path: Path, monkeypatch: pytest.M
         raise CryptoError("Unexpected failure in key derivation")
 
     monkeypatch.setattr(bindings, "crypto_pwhash_alg", out_of_memory)
-    with pytest.raises(vault_errors.VaultNotReadable, match="memory"):
+    with pytest.raises(errors.VaultNotReadable, match="memory"):
         vault.open(PASSPHRASE)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup.config import _NAME as INSTANCE_NAME
-from backup.credentials.imports import (
+from backup.config.file import _NAME as INSTANCE_NAME
+from backup.credentials.importing.aws import from_aws, from_aws_profiles
+from backup.credentials.importing.json_file import (
     Findings,
     Imported,
     Services,
@@ -20,9 +21,8 @@ from backup.credentials.imports import (
     known_services,
     without_secrets,
 )
-from backup.credentials.imports_aws import from_aws, from_aws_profiles
-from backup.credentials.imports_rclone import from_rclone
-from backup.credentials.rclone_obscure import obscure, reveal
+from backup.credentials.importing.rclone import from_rclone
+from backup.credentials.importing.rclone_obscure import obscure, reveal
 from providers.errors import InvalidConfiguration
 from providers.secret import Secret
 from providers.settings import ProviderSettings, setting

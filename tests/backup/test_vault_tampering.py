@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backup.credentials import vault_errors, vault_format
 from backup.credentials.errors import CredentialStoreError
-from backup.credentials.vault_file import DataKey, RawKey, VaultFile
+from backup.credentials.vault import errors
+from backup.credentials.vault import format as vault_format
+from backup.credentials.vault.file import DataKey, RawKey, VaultFile
 from backup.model import StoreState
 from providers.contract.report import ErrorInfo
 from providers.errors import from_wire
@@ -20,7 +21,7 @@ from providers.secret import Secret
 from tests.backup.vault_tools import PASSPHRASE, first_slot_with, forge, header_with, new_vault, vault_at
 
 
-def _assert_refused_and_untouched(vault: VaultFile, key: DataKey, error: type[vault_errors.VaultError]) -> None:
+def _assert_refused_and_untouched(vault: VaultFile, key: DataKey, error: type[errors.VaultError]) -> None:
     before = vault.path.read_bytes()
     for use in (
         lambda: vault.get(key, "s", "u"),
@@ -30,7 +31,7 @@ def _assert_refused_and_untouched(vault: VaultFile, key: DataKey, error: type[va
     ):
         with pytest.raises(error):
             use()
-    with pytest.raises(vault_errors.VaultExists):
+    with pytest.raises(errors.VaultExists):
         vault.create(PASSPHRASE)
     assert vault.path.read_bytes() == before
 
@@ -54,14 +55,14 @@ def test_whoever_edits_the_file_without_a_key_is_noticed(tmp_path: Path, change)
     vault.add_slot(key, RawKey.generate())
     vault.set(key, "s", "u", "kept")
     forge(vault, change)
-    _assert_refused_and_untouched(vault, key, vault_errors.VaultTampered)
+    _assert_refused_and_untouched(vault, key, errors.VaultTampered)
 
 
 @pytest.mark.parametrize("changes", [{"label": "x"}, {"sealed": bytes(48)}, {"created_at": 1}, {"id": "0"}])
 def test_an_altered_slot_is_not_mistaken_for_a_wrong_passphrase(tmp_path: Path, changes: dict[str, object]) -> None:
     vault, _ = new_vault(tmp_path)
     forge(vault, first_slot_with(**changes))
-    with pytest.raises(vault_errors.VaultTampered, match="altered"):
+    with pytest.raises(errors.VaultTampered, match="altered"):
         vault.open(PASSPHRASE)
 
 
@@ -70,7 +71,7 @@ def test_a_slot_of_another_vault_does_not_open_this_one(tmp_path: Path) -> None:
     other, _ = new_vault(tmp_path / "other")
     theirs = vault_format.decode(other.path.read_bytes()).header.slots
     forge(vault, header_with(slots=theirs))
-    with pytest.raises(vault_errors.VaultTampered):
+    with pytest.raises(errors.VaultTampered):
         vault.open(PASSPHRASE)
 
 
@@ -78,7 +79,7 @@ def test_a_vault_put_in_place_of_another_is_locked_to_the_old_key(tmp_path: Path
     vault, key = new_vault(tmp_path)
     other, _ = new_vault(tmp_path / "other")
     vault.path.write_bytes(other.path.read_bytes())
-    _assert_refused_and_untouched(vault, key, vault_errors.VaultLocked)
+    _assert_refused_and_untouched(vault, key, errors.VaultLocked)
 
 
 def test_an_older_vault_is_noticed_until_it_is_opened_anew(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_an_older_vault_is_noticed_until_it_is_opened_anew(tmp_path: Path) -> No
     old = vault.path.read_bytes()
     vault.set(key, "s", "u", "new")
     vault.path.write_bytes(old)
-    _assert_refused_and_untouched(vault, key, vault_errors.VaultRolledBack)
+    _assert_refused_and_untouched(vault, key, errors.VaultRolledBack)
     assert vault.get(vault.open(PASSPHRASE), "s", "u") == "old"
 
 
@@ -96,9 +97,9 @@ def test_a_file_cut_anywhere_is_truncated_and_left_alone(tmp_path: Path) -> None
     whole = vault.path.read_bytes()
     for length in range(0, len(whole) - 2, 7):
         vault.path.write_bytes(whole[:length])
-        with pytest.raises(vault_errors.VaultTruncated):
+        with pytest.raises(errors.VaultTruncated):
             vault.get(key, "s", "u")
-    _assert_refused_and_untouched(vault, key, vault_errors.VaultTruncated)
+    _assert_refused_and_untouched(vault, key, errors.VaultTruncated)
     vault.path.write_bytes(whole)
     assert vault.entries(key) == {}
 
@@ -118,9 +119,9 @@ def test_no_flipped_bit_goes_unseen(tmp_path: Path, position: int, bit: int) -> 
     try:
         document = vault.entries(vault.open(PASSPHRASE))
     except (
-        vault_errors.VaultTruncated,
-        vault_errors.VaultDamaged,
-        vault_errors.VaultTooNew,
+        errors.VaultTruncated,
+        errors.VaultDamaged,
+        errors.VaultTooNew,
     ):
         return
     assert document == {("s", "u"): "kept"}  # white space between the values
@@ -129,23 +130,23 @@ def test_no_flipped_bit_goes_unseen(tmp_path: Path, position: int, bit: int) -> 
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (b"", vault_errors.VaultTruncated),
-        (b"not a vault at all", vault_errors.VaultTruncated),
-        (b"{}", vault_errors.VaultDamaged),
-        (b"[1]}", vault_errors.VaultDamaged),
-        (b"\xff\xfe}", vault_errors.VaultDamaged),
-        (b'{"header": {"format": "other", "version": 1}}', vault_errors.VaultDamaged),
-        (b'{"header": {"format": "homeserver-backup-vault", "version": 2, "new": 1}}', vault_errors.VaultTooNew),
-        (b'{"header": {"format": "homeserver-backup-vault", "version": 0}}', vault_errors.VaultDamaged),
+        (b"", errors.VaultTruncated),
+        (b"not a vault at all", errors.VaultTruncated),
+        (b"{}", errors.VaultDamaged),
+        (b"[1]}", errors.VaultDamaged),
+        (b"\xff\xfe}", errors.VaultDamaged),
+        (b'{"header": {"format": "other", "version": 1}}', errors.VaultDamaged),
+        (b'{"header": {"format": "homeserver-backup-vault", "version": 2, "new": 1}}', errors.VaultTooNew),
+        (b'{"header": {"format": "homeserver-backup-vault", "version": 0}}', errors.VaultDamaged),
         (
             b'{"header": {"format": "homeserver-backup-vault", "version": 1, "slots": "canary"}}',
-            vault_errors.VaultDamaged,
+            errors.VaultDamaged,
         ),
-        (b" " * (16 * 2**20) + b"}", vault_errors.VaultDamaged),
+        (b" " * (16 * 2**20) + b"}", errors.VaultDamaged),
     ],
 )
 def test_what_is_no_vault_of_ours_is_never_overwritten(
-    tmp_path: Path, data: bytes, error: type[vault_errors.VaultError]
+    tmp_path: Path, data: bytes, error: type[errors.VaultError]
 ) -> None:
     vault, key = new_vault(tmp_path)
     vault.path.write_bytes(data)
@@ -159,7 +160,7 @@ def test_no_vault_is_its_own_error_and_makes_nothing(tmp_path: Path) -> None:
     vault = vault_at(tmp_path)
     key = DataKey.generate()
     for use in (vault.describe, lambda: vault.open(PASSPHRASE), lambda: vault.set(key, "s", "u", "x")):
-        with pytest.raises(vault_errors.VaultMissing):
+        with pytest.raises(errors.VaultMissing):
             use()
     assert list(tmp_path.iterdir()) == []
 
@@ -167,12 +168,12 @@ def test_no_vault_is_its_own_error_and_makes_nothing(tmp_path: Path) -> None:
 def test_a_folder_in_its_place_is_not_readable(tmp_path: Path) -> None:
     vault = vault_at(tmp_path)
     vault.path.mkdir(parents=True)
-    with pytest.raises(vault_errors.VaultNotReadable):
+    with pytest.raises(errors.VaultNotReadable):
         vault.open(PASSPHRASE)
 
 
 def test_every_error_has_a_kind_of_its_own_a_cure_and_a_state_of_the_store() -> None:
-    family: list[type[vault_errors.VaultError]] = [vault_errors.VaultError, *vault_errors.VaultError.__subclasses__()]
+    family: list[type[errors.VaultError]] = [errors.VaultError, *errors.VaultError.__subclasses__()]
     assert len({cls.kind for cls in family}) == len(family)
     for cls in family:
         error = cls("what happened")
@@ -197,7 +198,7 @@ def test_a_raw_key_is_read_as_bytes_or_base64_and_nothing_else() -> None:
     assert RawKey.parse(raw.reveal()).reveal() == raw.reveal()
     assert RawKey.parse(raw.text().reveal().encode() + b"\n").reveal() == raw.reveal()
     for wrong in (b"", b"canary", raw.reveal()[:-1], raw.text().reveal().encode()[:-4]):
-        with pytest.raises(vault_errors.WrongKey) as raised:
+        with pytest.raises(errors.WrongKey) as raised:
             RawKey.parse(wrong)
         assert "canary" not in str(raised.value)
 
@@ -209,8 +210,8 @@ def test_a_handed_over_key_opens_the_same_vault_and_knows_its_generation(tmp_pat
     taken = DataKey.taken(key.handover())
     assert vault.get(taken, "s", "u") == "kept"
     vault.path.write_bytes(old)
-    with pytest.raises(vault_errors.VaultRolledBack):
+    with pytest.raises(errors.VaultRolledBack):
         vault.get(taken, "s", "u")
     for wrong in ("", "canary", "YWJj"):
-        with pytest.raises(vault_errors.WrongKey):
+        with pytest.raises(errors.WrongKey):
             DataKey.taken(Secret(wrong))

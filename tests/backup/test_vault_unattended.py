@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.credentials.unattended import (
+from backup.credentials.unattended.units import (
     CREDENTIAL_FILE,
     PROTECTION,
     Variant,

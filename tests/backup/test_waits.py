@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from backup import transfer
-from backup.calls import CallCounts
-from backup.facts import FactsOnDisk
-from backup.files import private_folder
 from backup.journal import Journal, items, jobs, views, work
 from backup.journal.records import Ending, Hold, Item, NewItem, Order, Outcome, Place
+from backup.journal.request_counts import CallCounts
+from backup.journal.server_facts import FactsOnDisk
 from backup.model import ItemState, JobKind
-from backup.paths import Paths
-from backup.text import until
-from backup.transfer import Chances, backoff_s, judge
+from backup.system.paths import Paths
+from backup.system.private_files import private_folder
+from backup.system.text import until
+from backup.worker.batch_writer import Ledger
 from backup.worker.clock import WorkerClock, elapsed_s
-from backup.worker.crew import Crew
-from backup.worker.drain import Drain
-from backup.worker.ledger import Ledger
-from backup.worker.live import Board
+from backup.worker.context import Crew
+from backup.worker.items import transfer
+from backup.worker.items.transfer import Chances, backoff_s, judge
+from backup.worker.progress import Board
+from backup.worker.scheduler import Drain
 from providers.contract.cancel import CancelToken
 from providers.contract.report import ErrorInfo
 from providers.contract.retry import RetryPolicy

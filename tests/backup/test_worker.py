@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
 from backup.journal.records import NewItem, Order
 from backup.model import Conflicts, InstanceState, ItemKind, ItemState, JobKind, QueueSnapshot
-from backup.places import place_of
-from backup.queue import Queue
-from backup.worker import start
+from backup.queue import start_worker
+from backup.queue.client import Queue
 from providers.errors import InvalidConfiguration, InvalidName, NotFound, Unsupported
 from tests.backup.queue_support import MIB, Workbench, files_below, wait_until
 
@@ -401,5 +401,5 @@ def test_follow_tells_of_changes_without_a_worker(bench: Workbench, tmp_path: Pa
 
 def test_a_worker_that_cannot_start_says_where_to_look(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Exception, match="ended at once") as caught:
-        start.ensure(bench.paths, ("--no-such-option",))
+        start_worker.ensure(bench.paths, ("--no-such-option",))
     assert "worker.log" in getattr(caught.value, "hint", "")

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from backup import config
+from backup.config import file as config
+from backup.core.core import Service
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening
 from backup.credentials.vault import VaultKeyring, vault_path
-from backup.credentials.vault_file import VaultFile
+from backup.credentials.vault.file import VaultFile
 from backup.model import ItemState, JobView, StoreState
-from backup.paths import Paths
-from backup.questions import QuestionsClient
+from backup.queries.answers import QuestionsClient
 from backup.rpc import Client, ConnectionLost
-from backup.service import Service
 from backup.store_model import StoreBackend
+from backup.system.paths import Paths
 from providers.errors import ProviderError
 from providers.secret import Secret
 from tests.backup.queue_support import Workbench, wait_until

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from backup.calls import CallCounts, CallsOnDisk, sent_for
-from backup.credentials.vault_errors import VaultLocked
-from backup.facts import FactsOnDisk
+from backup.credentials.vault.errors import VaultLocked
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, Item, NewItem, Order, Place
-from backup.live_feed import merge
+from backup.journal.request_counts import CallCounts, CallsOnDisk, sent_for
+from backup.journal.server_facts import FactsOnDisk
 from backup.model import ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, QueueTotals
-from backup.paths import Paths
-from backup.queue import Queue
-from backup.transfer import MAX_FAILURES, Chances, delete_many, judge
-from backup.worker import logind
-from backup.worker.ledger import Ledger
-from backup.worker.live import Board, LiveItem, LiveState, Meter
+from backup.queue import logind
+from backup.queue.client import Queue
+from backup.queue.live import merge
+from backup.system.paths import Paths
+from backup.worker.batch_writer import Ledger
+from backup.worker.items.transfer import MAX_FAILURES, Chances, delete_many, judge
+from backup.worker.progress import Board, LiveItem, LiveState, Meter
 from providers.contract.cancel import CancelToken
 from providers.engine.parallel import run_parts
 from providers.errors import (

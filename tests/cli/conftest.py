@@ -16,7 +16,7 @@ import pytest
 
 from backup.cli.main import run
 from backup.cli.session import Session
-from backup.paths import Paths
+from backup.system.paths import Paths
 from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
-from backup.queue import Queue
-from backup.service import Service
+from backup.core.core import Service
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.servers.drive_server import DriveServer
@@ -149,7 +149,7 @@ def test_an_interrupted_scan_is_no_difference(paths: Paths, tmp_path: Path):
     from backup.journal import Journal, jobs
     from backup.journal.records import NewItem, Order, Place, Planned
     from backup.model import JobKind
-    from backup.worker.differences import Differences
+    from backup.worker.scan.differences import Differences
 
     paths.state_dir.mkdir(parents=True)
     items = [NewItem(name=name, key=name) for name in ("d/a", "d/b", "d/c")]

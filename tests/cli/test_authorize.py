@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from backup import qr
 from backup.cli import diagnostics
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
+from backup.system import qr
+from backup.system.paths import Paths
 from tests.cli.conftest import Cli, Result
 from tests.credentials_fixture import SecretService
 from tests.providers.test_google_drive_oauth import browse

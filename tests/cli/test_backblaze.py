@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from providers.backblaze.transport import name_of_call
 from tests.cli.conftest import Cli
 from tests.credentials_fixture import SecretService

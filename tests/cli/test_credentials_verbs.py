@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from backup import config
 from backup.cli.diagnostics import ExitCode
+from backup.config import file as config
 from backup.credentials.vault import unlocked_here, vault_path
-from backup.credentials.vault_errors import VaultLocked, WrongPassphrase
-from backup.credentials.vault_file import VaultFile
-from backup.paths import Paths
+from backup.credentials.vault.errors import VaultLocked, WrongPassphrase
+from backup.credentials.vault.file import VaultFile
 from backup.store_model import StoreBackend
+from backup.system.paths import Paths
 from providers.secret import Secret
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
 from tests.cli.conftest import Cli, write_config

@@ -14,7 +14,7 @@ from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.cli.plan_words import tell_plan
 from backup.model import JobKind, TransferPlan
-from backup.paths import Paths
+from backup.system.paths import Paths
 from providers import registry, settings
 from providers.secret import Secret
 from screens.modals import confirm_plans
@@ -35,7 +35,7 @@ def configured(
     """Instances of the services that the test names, on their servers, with the secrets in a keyring."""
     from contextlib import ExitStack
 
-    from backup.service import Service
+    from backup.core.core import Service
 
     with ExitStack() as stack:
         service = Service(paths)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from backup import instances
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
+from backup.instances import describing
+from backup.system.paths import Paths
 from providers.errors import PermissionDenied, QuotaExceeded, Transient
 from tests.cli.conftest import ROOT, Cli, s3_instance, write_config
 from tests.providers.memory import MemoryProvider, MemoryStore
@@ -49,7 +49,7 @@ def test_its_json_has_the_time_of_each_step(cli: Cli):
 def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     store = MemoryStore()
     monkeypatch.setattr(
-        instances,
+        describing,
         "open_provider",
         lambda paths, name, *, context: MemoryProvider(
             store, context=context, timeout=5, retry_delay=0, max_retries=0, upload_chunk_size=65536

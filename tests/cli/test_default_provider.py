@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.cli.conftest import Cli, write_config
 
 CLOUD = {"type": "aws_s3", "container": "copies", "endpoint_url": "http://127.0.0.1:9", "max_retries": 0, "timeout": 2}
@@ -60,7 +60,7 @@ def test_a_service_that_is_not_enabled_is_not_replaced_by_the_local_disk(
 
 def test_a_service_that_was_removed_is_not_replaced_by_the_local_disk(cli: Cli, paths: Paths, verbs: list[list[str]]):
     assert cli("set-config", "aws_s3", "container", "copies").code == 0
-    from backup.service import Service
+    from backup.core.core import Service
 
     service = Service(paths)
     service.remove_instance("aws_s3")

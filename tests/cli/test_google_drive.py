@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.cli.conftest import Cli
 from tests.credentials_fixture import SecretService
 from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.cli.conftest import Cli
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.contract.support import content
 from tests.servers import hostile

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
+from backup.system.paths import Paths
 from providers.contract.objects import Page, RemoteFile
 from providers.errors import Transient
 from tests.cli.conftest import Cli
@@ -83,7 +83,7 @@ def test_a_failure_midway_is_an_error_and_still_a_document(cli: Cli, monkeypatch
             return page
         raise Transient("connection reset")
 
-    monkeypatch.setattr("backup.questions.Questions.list_page", list_page)
+    monkeypatch.setattr("backup.queries.answers.Questions.list_page", list_page)
     result = cli("list", "--json")
     assert result.code == ExitCode.NETWORK
     document = result.json()

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from backup import double_encoded
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.files import double_encoded
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.cli.conftest import ROOT, Cli
 from tests.terminal.terminal import Terminal
 
@@ -122,7 +122,7 @@ def test_a_safe_path_and_open_descriptors_survive(paths: Paths, tmp_path: Path, 
 
 
 def test_it_begins_again_only_once(monkeypatch: pytest.MonkeyPatch):
-    from backup import terminal
+    from backup.system import terminal
 
     began: list[list[bytes]] = []
     monkeypatch.setattr(os, "execv", lambda path, arguments: began.append(arguments))
@@ -135,7 +135,7 @@ def test_it_begins_again_only_once(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_every_process_of_ours_runs_in_utf8_mode(paths: Paths, tmp_path: Path, latin1: Mapping[str, str]):
-    from backup.questions_client import QuestionsClient
+    from backup.queries.client import QuestionsClient
 
     (tmp_path / "f").write_bytes(b"1")
     done = run([sys.executable, "-m", "backup", "upload", str(tmp_path / "f")], latin1)

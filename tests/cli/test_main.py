@@ -15,7 +15,7 @@ from backup.cli import diagnostics
 from backup.cli.diagnostics import ExitCode
 from backup.cli.main import VERBS
 from backup.cli.naming import program_name
-from backup.paths import Paths
+from backup.system.paths import Paths
 from providers import errors
 from tests.cli.conftest import ROOT, Cli
 
@@ -113,7 +113,7 @@ def test_an_unexpected_error_says_where_the_log_is(cli: Cli, monkeypatch: pytest
     def broken(_: object) -> None:
         raise ZeroDivisionError("hunter2 is in here")
 
-    monkeypatch.setattr("backup.service.Service.instances", broken)
+    monkeypatch.setattr("backup.core.core.Service.instances", broken)
     result = cli("list-providers")
     assert result.code == ExitCode.FAILURE
     assert "ZeroDivisionError" in result.err

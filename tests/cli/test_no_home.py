@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.paths import Paths
+from backup.system.paths import Paths
 from tests.cli.conftest import ROOT, Cli
 
 UNLISTED = """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backup.credentials.vault_place import vault_path
-from backup.paths import Paths
+from backup.credentials.vault.unlocked import vault_path
+from backup.system.paths import Paths
 from tests.cli.conftest import ROOT
 from tests.terminal.terminal import Terminal
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from backup.cli.output import JsonList, Output, dumps
-from backup.text import safe, size
+from backup.system.text import safe, size
 
 
 class Terminal(io.StringIO):

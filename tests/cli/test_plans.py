@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.cli.conftest import Cli
 
 
@@ -108,7 +108,7 @@ def test_rules_hold_also_where_the_scan_looks_again(
     cli: Cli, paths: Paths, tree: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """What the plan found is lost: the rules are kept with the job."""
-    monkeypatch.setattr("backup.findings.Findings.claim", lambda self, token: False)
+    monkeypatch.setattr("backup.queries.findings.Findings.claim", lambda self, token: False)
     up = cli("upload", str(tree), "--exclude", "cache", "--json")
     assert up.code == 0, up.err
     assert up.json()["job"]["ruled_out"] == 1

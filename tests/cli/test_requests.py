@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import SeenRequest

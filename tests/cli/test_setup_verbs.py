@@ -10,7 +10,7 @@ import pytest
 
 from backup.cli.diagnostics import ExitCode
 from backup.credentials import CredentialStore
-from backup.paths import Paths
+from backup.system.paths import Paths
 from providers.secret import MASK, Secret
 from tests.cli.conftest import Cli, write_config
 from tests.credentials_fixture import SecretService

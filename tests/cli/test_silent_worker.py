@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from backup import config
 from backup.cli.arguments import SinceType
 from backup.cli.diagnostics import ExitCode
-from backup.credentials.vault_file import VaultFile
-from backup.credentials.vault_place import unlocked_here, vault_path
+from backup.config import file
+from backup.credentials.vault.file import VaultFile
+from backup.credentials.vault.unlocked import unlocked_here, vault_path
+from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, NewItem, Order, Outcome
 from backup.model import ItemState, JobKind
-from backup.paths import Paths
-from backup.places import place_of
+from backup.queue import presence
+from backup.queue.presence import WorkerState
 from backup.store_model import StoreBackend
-from backup.worker import presence
-from backup.worker.presence import WorkerState
+from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench, wait_until
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
 from tests.cli.conftest import Cli, write_config
@@ -129,7 +129,7 @@ def test_a_resume_with_a_locked_vault_says_what_it_waits_for_and_takes_the_passp
         paths, cloud={"type": "aws_s3", "container": "b", "enabled": True, "endpoint_url": "http://127.0.0.1:9"}
     )
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE, label="mine")
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.choose_store(StoreBackend.VAULT)
     fd = fd_with(PASSPHRASE.reveal())
     assert cli("set-credentials", "cloud", "-u", "AK", "--passphrase-fd", str(fd), stdin="secret\n").code == 0

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.cli.conftest import Cli, Result, write_config
 
 
@@ -316,7 +316,7 @@ def test_ctrl_c_leaves_the_transfer_running_and_says_so(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("backup.service.Service.follow", interrupted)
+    monkeypatch.setattr("backup.core.core.Service.follow", interrupted)
     result = cli("upload", str(tmp_path / "big.bin"))
     assert result.code == ExitCode.INTERRUPTED
     assert "transfers cancel 1" in result.err
@@ -332,7 +332,7 @@ def test_ctrl_c_while_queueing_says_where_to_look(cli: Cli, tmp_path: Path, monk
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("backup.service.Service.queue_upload", interrupted)
+    monkeypatch.setattr("backup.core.core.Service.queue_upload", interrupted)
     result = cli("upload", str(tmp_path / "file"))
     assert result.code == ExitCode.INTERRUPTED
     assert "transfers list" in result.err

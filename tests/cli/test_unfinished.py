@@ -14,8 +14,8 @@ from backup.journal import Journal, jobs
 from backup.journal.checkpoints import UploadCheckpoint
 from backup.journal.records import NewItem, Order, Place
 from backup.model import ItemState, JobKind
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from providers.contract.upload import SavedUpload, SourceIdentity, UploadRequest
 from providers.local.folder import temporary_name
 from tests.cli.conftest import Cli, s3_instance, write_config

@@ -18,9 +18,9 @@ import pytest
 from backup.cli.diagnostics import ExitCode
 from backup.credentials.passphrase import CREDENTIAL_NAME
 from backup.credentials.vault import vault_path
-from backup.credentials.vault_file import VaultFile
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.credentials.vault.file import VaultFile
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.backup.queue_support import wait_until
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
 from tests.cli.conftest import ROOT, Result

@@ -9,7 +9,7 @@ import traceback
 
 import pytest
 
-from backup import logs
+from backup.system import logs
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, NotFound, ProviderError, RateLimited, Transient
 from tests.contract.harness import Operation, only

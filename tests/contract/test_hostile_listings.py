@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from backup import plans, scan
+from backup.files import scan
+from backup.queries import plans
 from providers.contract.cancel import CancelToken
 from providers.contract.upload import UploadRequest
 from providers.errors import Integrity, ProviderError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backup.scan import IsAFolder, walk_remote
+from backup.files.scan import IsAFolder, walk_remote
 from providers.contract.cancel import CancelToken
 from providers.errors import NotFound
 from tests.contract.transfers import keys

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from backup.paths import Paths
+from backup.system.paths import Paths
 
 ROOT = Path(__file__).resolve().parents[2]
 _PARTS = ("pyproject.toml", "README.md", "backup", "providers", "screens", "tui", "tests/__init__.py")

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from backup import plans
 from backup.model import Conflicts
+from backup.queries import plans
 from providers import settings
 from providers.contract import digests
 from providers.contract.cancel import CancelToken

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_kind_of_which_the_class_was_never_imported_stays() -> None:
     code = (
         "from providers.errors import ProviderError, from_wire\n"
-        "from providers.report import ErrorInfo\n"
+        "from providers.contract.report import ErrorInfo\n"
         "import sys\n"
         "assert 'backup.credentials.errors' not in sys.modules\n"
         "error = from_wire('credential_store', 'locked', hint='unlock it', code='locked')\n"

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from backup.cli.main import run
-from backup.service import Service
+from backup.core.core import Service
 
 
 def break_behind(method: str) -> None:

@@ -20,10 +20,10 @@ import pytest
 
 from backup.credentials.passphrase import CREDENTIAL_NAME
 from backup.credentials.vault import vault_path
-from backup.credentials.vault_file import VaultFile
+from backup.credentials.vault.file import VaultFile
 from backup.model import ItemState
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from providers.secret import Secret
 from tests.backup.queue_support import wait_until
 from tests.backup.vault_tools import CHEAP

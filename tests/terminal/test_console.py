@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from backup.model import ItemState
-from backup.paths import Paths
-from backup.queue import Queue
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from tests.credentials_fixture import SecretService
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from backup.core.core import Service
 from backup.model import ItemState
-from backup.paths import Paths
-from backup.service import Service
+from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault

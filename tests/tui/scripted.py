@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from backup.instances import describe_services
+from backup.instances.describing import describe_services
 from backup.model import InstanceInfo, InstanceState, ServiceInfo, StoreState
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import InvalidConfiguration, NotFound, ProviderError

@@ -12,8 +12,9 @@ from typing import Any, cast
 import msgspec
 from textual.app import App
 
-from backup.adoption import Adoption
-from backup.default_provider import choose
+from backup.core.core import Service
+from backup.instances.default import choose
+from backup.instances.plain_secrets import Adoption
 from backup.model import (
     EVERYTHING,
     Conflicts,
@@ -33,8 +34,7 @@ from backup.model import (
     StoreStatus,
     TransferPlan,
 )
-from backup.questions_client import QuestionsClient
-from backup.service import Service
+from backup.queries.client import QuestionsClient
 from backup.store_model import StoreChoice
 from providers.contract.capabilities import Deletion
 from providers.contract.objects import Page, RemoteFile

@@ -9,9 +9,9 @@ from typing import Any
 
 from textual.widgets import Button, Input
 
-from backup.paths import Paths
-from backup.questions import QuestionsClient
-from backup.service import Service
+from backup.core.core import Service
+from backup.queries.answers import QuestionsClient
+from backup.system.paths import Paths
 from providers.secret import Secret
 from screens.modals.authorize import AuthorizeScreen
 from screens.modals.qr_code import QrScreen

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from backup.adoption import Adoption
+from backup.instances.plain_secrets import Adoption
 from backup.model import QueueTotals, StoreState, StoreStatus
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError, Transient

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from textual.widgets import Button
 
-from backup.paths import Paths
-from backup.questions import QuestionsClient
-from backup.service import Service
+from backup.core.core import Service
+from backup.queries.answers import QuestionsClient
+from backup.system.paths import Paths
 from tests.tui.standin import until
 from tests.tui.test_setup_real import open_service, sees
 from tui.app import BackupConsole

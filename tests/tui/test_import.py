@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from textual.widgets import Input, OptionList
 
-from backup import config
-from backup.credentials.rclone_obscure import obscure
+from backup.config import file
+from backup.core.core import Service
+from backup.credentials.importing.rclone_obscure import obscure
 from backup.credentials.vault import unlocked_here
-from backup.credentials.vault_file import VaultFile
-from backup.credentials.vault_place import vault_path
-from backup.paths import Paths
-from backup.questions import QuestionsClient
-from backup.service import Service
+from backup.credentials.vault.file import VaultFile
+from backup.credentials.vault.unlocked import vault_path
+from backup.queries.answers import QuestionsClient
 from backup.store_model import StoreBackend
+from backup.system.paths import Paths
 from providers.secret import Secret
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
 from tests.tui.standin import screen_text, until
@@ -40,7 +40,7 @@ OLD = {
 def vault(paths: Paths) -> Iterator[Paths]:
     """A locked vault that costs nothing to open."""
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE, label="mine")
-    with config.edit(paths) as draft:
+    with file.edit(paths) as draft:
         draft.choose_store(StoreBackend.VAULT)
     yield paths
     unlocked_here(vault_path(paths)).lock()
@@ -80,7 +80,7 @@ async def test_an_earlier_file_is_taken_over_and_emptied_only_when_that_is_said(
         await typed(pilot, PASSPHRASE.reveal(), "enter")
         await sees(pilot, "Make the secrets in the file empty?", "whoever reads that file", "Leave them  esc")
         assert json.loads(old.read_text()) == OLD
-        assert config.load(vault).credentials == {}
+        assert file.load(vault).credentials == {}
         await pilot.press("y" if blanks else "escape")
         await sees(pilot, "Taken over from", "as b2-old · 1 secret in the store", "Disabled until checked")
         assert ("in the file are empty now" in screen_text(app)) is blanks
@@ -91,7 +91,7 @@ async def test_an_earlier_file_is_taken_over_and_emptied_only_when_that_is_said(
     expected = json.loads(json.dumps(OLD).replace(f"{CANARY}-2", "").replace(CANARY, "")) if blanks else OLD
     assert now == expected
     assert now["providers"]["ftp"]["password"] == "stays"
-    saved = config.load(vault)
+    saved = file.load(vault)
     assert set(saved.credentials) == {"b2-old", "evil-2J"}
     assert not saved.instances["b2-old"].values["enabled"] if "enabled" in saved.instances["b2-old"].values else True
     service = Service(vault)
@@ -113,11 +113,11 @@ async def test_one_is_left_out_and_without_the_store_nothing_is_taken(vault: Pat
         await sees(pilot, "Unlock the vault")
         await pilot.press("escape")
         await sees(pilot, "The store is not open: nothing was taken over.")
-        assert "work" not in config.load(vault).instances
+        assert "work" not in file.load(vault).instances
         await pilot.press("enter")
         await typed(pilot, PASSPHRASE.reveal(), "enter")
         await sees(pilot, "✔ work · 1 secret in the store")
-    saved = config.load(vault)
+    saved = file.load(vault)
     assert set(saved.credentials) == {"work"}
     assert saved.instances["work"].values["region"] == "eu-west-9"
     assert CANARY in aws.joinpath("credentials").read_text()
@@ -142,4 +142,4 @@ async def test_a_file_of_rclone_and_what_is_no_such_file(vault: Paths, tmp_path:
         await sees(pilot, "box  Backblaze B2 · application_key, not shown")
         await pilot.press("escape")
         await sees(pilot, "CREDENTIAL")
-    assert config.load(vault).instances.keys() <= {"local"}
+    assert file.load(vault).instances.keys() <= {"local"}

@@ -14,7 +14,11 @@ from backup.cli.main import VERBS
 from tui.own_ways import in_console
 
 ROOT = Path(__file__).parents[2]
-_SHELL = {"backup/scaffold_texts.py", "backup/credentials/unattended.py", "backup/unattended_setup.py"}
+_SHELL = {
+    "backup/scaffold/templates.py",
+    "backup/credentials/unattended/units.py",
+    "backup/credentials/unattended/setup.py",
+}
 """For a shell, or a README: there the verbs are meant."""
 _VERB = re.compile(
     rf"(?<![\w/-])(?:credentials (?:{'|'.join(credentials.VERBS)})\b|--passphrase-fd|"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from backup.paths import Paths
-from backup.questions_client import QuestionsClient
-from backup.queue import Queue
-from backup.service import Service
+from backup.core.core import Service
+from backup.queries.client import QuestionsClient
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from screens.browse import BrowseScreen
 from screens.modals.confirm import ConfirmScreen
 from tests.tui.standin import screen_text, until

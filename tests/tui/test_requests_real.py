@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from backup.paths import Paths
-from backup.questions_client import QuestionsClient
-from backup.queue import Queue
-from backup.service import Service
+from backup.core.core import Service
+from backup.queries.client import QuestionsClient
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from screens.modals.confirm import ConfirmScreen
 from tests.cli.conftest import s3_instance, write_config
 from tests.servers.fault_proxy import FaultProxy

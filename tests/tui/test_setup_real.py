@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from backup.paths import Paths
-from backup.questions import QuestionsClient
-from backup.service import Service
+from backup.core.core import Service
+from backup.queries.answers import QuestionsClient
+from backup.system.paths import Paths
 from screens.modals.setup import SetupScreen
 from tests.credentials_fixture import SecretService
 from tests.servers.b2 import B2Server

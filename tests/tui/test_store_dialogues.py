@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from backup.adoption import Adoption
 from backup.credentials.collection import Dismissed, NotOffered
+from backup.instances.plain_secrets import Adoption
 from backup.model import ItemState, StoreState
 from backup.store_model import MoveProgress, MoveStep, StoreBackend
 from providers.contract.objects import Page

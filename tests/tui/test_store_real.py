@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from backup.core.core import Service
 from backup.model import StoreState
-from backup.paths import Paths
-from backup.questions import QuestionsClient
-from backup.service import Service
+from backup.queries.answers import QuestionsClient
+from backup.system.paths import Paths
 from providers.secret import Secret
 from tests.credentials_fixture import SecretService
 from tests.tui.standin import screen_text, until

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from backup.core.core import Service
 from backup.model import ItemState
-from backup.paths import Paths
-from backup.questions_client import QuestionsClient
-from backup.queue import Queue
-from backup.service import Service
+from backup.queries.client import QuestionsClient
+from backup.queue.client import Queue
+from backup.system.paths import Paths
 from screens.modals.confirm import ConfirmScreen
 from tests.cli.conftest import s3_instance, write_config
 from tests.servers import s3_errors

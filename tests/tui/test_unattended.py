@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from textual.widgets import Input, OptionList
 
-from backup import config
-from backup.credentials.unattended import PROTECTION, Variant
-from backup.credentials.vault_file import VaultFile
-from backup.credentials.vault_place import vault_path
-from backup.paths import Paths
-from backup.questions import QuestionsClient
-from backup.service import Service
+from backup.config import file as config
+from backup.core.core import Service
+from backup.credentials.unattended.units import PROTECTION, Variant
+from backup.credentials.vault.file import VaultFile
+from backup.credentials.vault.unlocked import vault_path
+from backup.queries.answers import QuestionsClient
+from backup.system.paths import Paths
 from providers.secret import Secret
 from tests.backup.vault_tools import PASSPHRASE
 from tests.tui.scripted import ScriptedQuestions

@@ -9,14 +9,14 @@ import time
 
 import click
 
-from backup import qr
-from backup.authorize import Begun
 from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
 from backup.credentials.errors import CredentialStoreError
 from backup.model import StoreState
-from backup.text import safe
+from backup.queries.authorizations import Begun
+from backup.system import qr
+from backup.system.text import safe
 from providers import oauth
 from providers.errors import Unsupported
 from providers.oauth import Answer, Grant, Method

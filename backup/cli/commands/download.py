@@ -18,7 +18,7 @@ from backup.cli.follow import finish, queueing
 from backup.cli.output import Output
 from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option
-from backup.room import refuse_too_much
+from backup.files.free_space import refuse_too_much
 
 
 @click.command("download")

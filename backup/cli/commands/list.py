@@ -11,7 +11,7 @@ from backup.cli.diagnostics import doing
 from backup.cli.naming import with_folders
 from backup.cli.output import JsonList, Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
-from backup.text import count, listed, safe, size, when
+from backup.system.text import count, listed, safe, size, when
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from backup import scaffold
 from backup.cli.output import Output
 from backup.cli.session import json_option
+from backup.scaffold import write
 
 
 @click.command("new-provider")
@@ -28,7 +28,7 @@ def command(output: Output, name: str, checkout: Path) -> None:
     \b
     JSON: {"name", "files": [...]}
     """
-    written = scaffold.write(checkout.resolve(), name)
+    written = write.write(checkout.resolve(), name)
     for path in written:
         output.line(str(path))
     output.line(f"next: ./tests/run tests/contract -k {name}")

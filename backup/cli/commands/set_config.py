@@ -7,7 +7,7 @@ import click
 from backup.cli.diagnostics import doing
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
-from backup.config import DEFAULT_PROVIDER, HISTORY_DAYS
+from backup.config.file import DEFAULT_PROVIDER, HISTORY_DAYS
 
 
 @click.command("set-config", context_settings={"ignore_unknown_options": True})

@@ -11,7 +11,7 @@ from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
 from backup.model import StoreState
 from backup.store_model import TITLES, StoreBackend
-from backup.terminal import hidden_line, terminal_encoding
+from backup.system.terminal import hidden_line, terminal_encoding
 from providers.secret import Secret
 
 _MAX_SECRET_CHARACTERS = 64 * 1024
@@ -68,7 +68,7 @@ def command(
 def _offer_store(session: Session) -> None:
     """Where no store is there at all, and somebody who could make one: before a secret is typed that nothing keeps."""
     from backup.cli.commands.credentials.stores import create
-    from backup.credentials.vault_place import vault_path
+    from backup.credentials.vault.unlocked import vault_path
 
     service = session.service
     if not stdin_is_terminal() or service.store_status().state not in _NO_STORE:

@@ -8,8 +8,8 @@ import click
 
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
-from backup.text import count, rate, when
-from backup.worker.presence import WorkerState
+from backup.queue.presence import WorkerState
+from backup.system.text import count, rate, when
 
 
 @click.command("status")

@@ -16,8 +16,8 @@ from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.cycle import CycleReport, CycleStep, StepName, Watcher, run_cycle
-from backup.open_providers import OpenProviders
-from backup.text import duration, size
+from backup.instances.pool import OpenProviders
+from backup.system.text import duration, size
 from providers.contract.report import ErrorInfo, StepState
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import click
 from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
-from backup.text import duration
+from backup.system.text import duration
 from providers.contract.cancel import CancelToken
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepState
 from providers.errors import InvalidConfiguration, ProviderError

@@ -15,7 +15,7 @@ from backup.cli.follow import conclude_since, wait, warn_of_worker
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.model import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot
-from backup.text import clock, rate, size, until
+from backup.system.text import clock, rate, size, until
 from providers.contract.capabilities import Proof
 
 _ITEMS_SHOWN: Final = 50

@@ -14,7 +14,7 @@ from backup.cli.arguments import AGE
 from backup.cli.diagnostics import ExitCode, doing
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
-from backup.text import clock, count, size, when
+from backup.system.text import clock, count, size, when
 from providers.contract.report import ErrorInfo
 from providers.contract.upload import PendingUpload
 from providers.errors import Cancelled, ProviderError

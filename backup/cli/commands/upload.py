@@ -21,7 +21,7 @@ from backup.cli.follow import finish, queueing
 from backup.cli.output import Output
 from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option
-from backup.filters import Filter
+from backup.files.filters import Filter
 from backup.model import Conflicts, JobKind, Links, Selection, TransferPlan
 from providers.errors import ProviderError
 

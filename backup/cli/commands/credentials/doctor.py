@@ -11,8 +11,8 @@ import click
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
-from backup.doctor import Finding, Verdict
-from backup.text import count
+from backup.core.doctor import Finding, Verdict
+from backup.system.text import count
 from providers.errors import ProviderError
 
 

@@ -11,9 +11,9 @@ import click
 from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
-from backup.credentials.imports import Findings
-from backup.importing import MOST_BYTES, USUAL_FILES, Applied, ImportSource
-from backup.text import count, when
+from backup.credentials.importing.json_file import Findings
+from backup.instances.importing import MOST_BYTES, USUAL_FILES, Applied, ImportSource
+from backup.system.text import count, when
 
 _PIPED: Final = {
     ImportSource.EARLIER_JSON: "name the file",

@@ -11,7 +11,7 @@ from backup.cli.commands.credentials.stores import STORES
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
 from backup.store_model import TITLES, MoveProgress, MoveStep, StoreBackend
-from backup.text import count
+from backup.system.text import count
 
 _DOING: Final = {
     MoveStep.COPY: "copying",

@@ -10,7 +10,7 @@ from backup.cli import diagnostics
 from backup.cli.commands.credentials.stores import tell_quality
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
-from backup.text import count
+from backup.system.text import count
 from providers.secret import Secret
 
 _new_passphrase_option = click.option(

@@ -11,8 +11,8 @@ import click
 from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
-from backup.credentials.unattended import Setup, Variant, Verdict
-from backup.unattended_setup import Wanted, words_of
+from backup.credentials.unattended.setup import Wanted, words_of
+from backup.credentials.unattended.units import Setup, Variant, Verdict
 
 _VARIANTS: Final = {
     "systemd": Variant.SYSTEMD_CREDENTIAL,

@@ -1,0 +1,180 @@
+"""What holds on this machine for credentials, and for transfers when nobody is there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from backup.config import file
+from backup.credentials import choice as store_choice
+from backup.credentials import passphrase
+from backup.credentials.errors import CredentialStoreError
+from backup.credentials.vault import VaultKeyring
+from backup.credentials.vault.unlocked import vault_path
+from backup.instances import plain_secrets
+from backup.model import StoreState
+from backup.queue import logind
+from backup.store_model import TITLES, StoreBackend, StoreChoice
+from backup.system.hardening import is_hardened
+from backup.system.paths import Paths
+from providers.errors import ProviderError
+
+if TYPE_CHECKING:
+    from backup.queue.client import Queue
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    NOTE = "note"
+    """Worth knowing; nothing is wrong."""
+    BAD = "bad"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    what: str
+    verdict: Verdict
+    detail: str
+    cure: str = ""
+
+
+def findings(paths: Paths, queue: Queue) -> tuple[Finding, ...]:
+    """`StoreService.doctor`. Each look is bounded; a store is asked within 3 s."""
+    choices = store_choice.choices(paths)
+    return (
+        *_stores(choices),
+        _in_use(choices),
+        *_alone(paths, choices),
+        *_files(paths),
+        _logout(),
+        _reboot(),
+        _memory(),
+        *_queue(paths, queue),
+    )
+
+
+def _stores(choices: tuple[StoreChoice, ...]) -> Iterator[Finding]:
+    for choice in choices:
+        if choice.state is StoreState.READY:
+            verdict, detail = Verdict.OK, "ready"
+        elif choice.in_use and choice.state is not StoreState.LOCKED:
+            verdict, detail = Verdict.BAD, choice.detail
+        else:
+            verdict, detail = Verdict.NOTE, choice.detail
+        yield Finding(what=choice.title, verdict=verdict, detail=detail, cure=choice.hint)
+
+
+def _in_use(choices: tuple[StoreChoice, ...]) -> Finding:
+    used = next((choice for choice in choices if choice.in_use), None)
+    if used is None:
+        return Finding(
+            what="store in use",
+            verdict=Verdict.BAD,
+            detail="none: nothing can be kept",
+            cure="Make the vault: credentials create-vault.",
+        )
+    chosen = "chosen in the configuration" if used.pinned else "found; the first credential that is kept makes it final"
+    return Finding(what="store in use", verdict=Verdict.OK, detail=f"{used.title}, {chosen}")
+
+
+def _alone(paths: Paths, choices: tuple[StoreChoice, ...]) -> Iterator[Finding]:
+    """Whether jobs can read credentials when nobody is there."""
+    used = next((choice.backend for choice in choices if choice.in_use), None)
+    what = "jobs without you"
+    if used is not StoreBackend.VAULT:
+        if used is not None:
+            yield Finding(
+                what=what,
+                verdict=Verdict.NOTE,
+                detail=f"the {TITLES[used]} has to be unlocked by you",
+                cure="The vault opens by itself: credentials move --to vault, then credentials unattended.",
+            )
+        return
+    settings = file.load(paths).store
+    if settings.key_file or passphrase.systemd_key_path():
+        yield _key_opens(paths, what, settings.key_file)
+    elif settings.password_command:
+        yield Finding(what=what, verdict=Verdict.OK, detail=f"password_command: {settings.password_command[0]}")
+    else:
+        cure = "credentials unattended shows three ways."
+        yield Finding(what=what, verdict=Verdict.NOTE, detail="the vault waits to be unlocked by you", cure=cure)
+
+
+def _key_opens(paths: Paths, what: str, key_file: str) -> Finding:
+    source = key_file or "systemd's credential"
+    vault = VaultKeyring(vault_path(paths))
+    try:
+        key = passphrase.unattended_key(Path(key_file) if key_file else None)
+        assert key is not None
+        vault.file.open(key)
+    except CredentialStoreError as error:
+        return Finding(what=what, verdict=Verdict.BAD, detail=error.message, cure=error.hint)
+    return Finding(what=what, verdict=Verdict.OK, detail=f"{source} opens the vault")
+
+
+def _files(paths: Paths) -> Iterator[Finding]:
+    for path in (paths.config_file, vault_path(paths), paths.journal_file):
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except OSError:
+            continue
+        if mode & 0o077:
+            yield Finding(
+                what="files",
+                verdict=Verdict.BAD,
+                detail=f"others may read {path} ({mode:04o})",
+                cure=f"chmod 600 {path}",
+            )
+    if plain := plain_secrets.secrets_in_file(paths):
+        yield Finding(
+            what="configuration",
+            verdict=Verdict.BAD,
+            detail=f"secrets in plain text: {', '.join(plain)}",
+            cure="Unlock the store: they are moved there with the next command.",
+        )
+
+
+def _logout() -> Finding:
+    survives, why = logind.survives_logout()
+    return Finding(what="after logging out", verdict=Verdict.OK if survives else Verdict.BAD, detail=why)
+
+
+def _reboot() -> Finding:
+    if logind.lingers():
+        return Finding(
+            what="after a reboot", verdict=Verdict.OK, detail="your own services start with the machine (linger)"
+        )
+    return Finding(
+        what="after a reboot",
+        verdict=Verdict.NOTE,
+        detail="the queue goes on with your next command, or with a timer of the system",
+        cure="Or have it go on by itself: credentials unattended key-file --resume --units FOLDER.",
+    )
+
+
+def _memory() -> Finding:
+    if is_hardened():
+        return Finding(
+            what="memory", verdict=Verdict.OK, detail="no core dumps; other processes of yours cannot read it"
+        )
+    return Finding(what="memory", verdict=Verdict.NOTE, detail="this system does not let a process keep it to itself")
+
+
+def _queue(paths: Paths, queue: Queue) -> Iterator[Finding]:
+    unlocked = queue.worker_unlocked()
+    if unlocked is not None:
+        detail = f"at work as {os.getuid()}" + (", has the vault's key" if unlocked else "")
+        yield Finding(what="worker", verdict=Verdict.OK, detail=detail)
+    try:
+        jobs = queue.snapshot(limit=0).jobs if paths.state_dir.exists() else ()
+    except ProviderError as error:
+        yield Finding(what="journal", verdict=Verdict.BAD, detail=error.message, cure=error.hint)
+        return
+    for job in jobs:
+        if job.held:
+            yield Finding(what=f"job {job.id}", verdict=Verdict.BAD, detail=job.held.message, cure=job.held.hint)

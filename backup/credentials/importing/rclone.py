@@ -1,0 +1,178 @@
+"""Taking over rclone's remotes from `rclone config dump`, obscured passwords read. Pure, as `imports` is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from backup.credentials.importing.json_file import Findings, Found, Services, Skipped, fitted
+from backup.credentials.importing.rclone_obscure import reveal
+from providers.errors import InvalidConfiguration
+from providers.secret import Secret
+
+Remote = Mapping[str, str]
+
+_HINT: Final = "Give what `rclone config dump` prints."
+_DEEPEST: Final = 4
+"""Remotes that wrap remotes that wrap remotes."""
+
+
+def from_rclone(dump: str, services: Services | None = None) -> Findings:
+    """Every remote whose service this program has. A crypt remote becomes an instance of what it wraps, encrypted; the
+    wrapped one is found by itself as well. Raises InvalidConfiguration when it is no dump."""
+    remotes = _remotes(dump)
+    return fitted((_remote(name, remotes) for name in remotes), services)
+
+
+def _remotes(dump: str) -> dict[str, Remote]:
+    if "RCLONE_ENCRYPT_V" in dump[:4096]:
+        raise InvalidConfiguration("this is rclone's encrypted configuration file itself", hint=_HINT)
+    try:
+        tree: Any = json.loads(dump.removeprefix("\ufeff"))
+    except (json.JSONDecodeError, RecursionError):
+        raise InvalidConfiguration("it is not the JSON that rclone prints", hint=_HINT) from None
+    if not isinstance(tree, dict) or not all(isinstance(remote, dict) for remote in tree.values()):
+        raise InvalidConfiguration("it does not hold remotes", hint=_HINT)
+    return {name: {key: str(value) for key, value in remote.items()} for name, remote in tree.items()}
+
+
+def _remote(name: str, remotes: Mapping[str, Remote]) -> Found | Skipped:
+    try:
+        return _found(name, "", remotes, 0)
+    except InvalidConfiguration as error:
+        return Skipped(source=name, reason=error.message)
+
+
+def _found(name: str, path: str, remotes: Mapping[str, Remote], depth: int) -> Found:
+    remote = remotes.get(name)
+    if remote is None:
+        raise InvalidConfiguration(f"it wraps the remote {name!r}, which is not there")
+    if depth > _DEEPEST:
+        raise InvalidConfiguration("it wraps itself")
+    kind = remote.get("type", "")
+    if kind in ("alias", "crypt"):
+        return _wrapping(name, remote, path, remotes, depth)
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise InvalidConfiguration(f"this program has no service for rclone's type {kind!r}")
+    return reader(name, remote, path)
+
+
+def _wrapping(name: str, remote: Remote, path: str, remotes: Mapping[str, Remote], depth: int) -> Found:
+    inner, colon, inner_path = remote.get("remote", "").partition(":")
+    below = "/".join(part for part in (inner_path.rstrip("/") if colon else inner.rstrip("/"), path) if part)
+    found = _found(inner, below, remotes, depth + 1) if colon else _local(name, remote, below)
+    encryption = _encryption(remote) if remote["type"] == "crypt" else {}
+    if encryption and "encryption_key" in found.fields:
+        raise InvalidConfiguration("it encrypts what is encrypted already")
+    return Found(source=name, service=found.service, fields={**found.fields, **encryption}, notes=found.notes)
+
+
+def _encryption(remote: Remote) -> dict[str, Any]:
+    layout = {"filename_encryption": "standard", "directory_name_encryption": "true", "filename_encoding": "base32",
+              "suffix": ".bin", "no_data_encryption": "false"}  # fmt: skip
+    other = [key for key, usual in layout.items() if key != "suffix" and remote.get(key, usual) != usual]
+    if other:
+        raise InvalidConfiguration(f"its encryption differs from rclone's standard in {', '.join(other)}")
+    salt = remote.get("password2", "")
+    return {
+        "encryption_enabled": True,
+        "encryption_key": reveal(remote.get("password", "")),
+        "encryption_salt": reveal(salt) if salt else None,
+    }
+
+
+def _s3(name: str, remote: Remote, path: str) -> Found:
+    container, prefix = _split(path)
+    notes = []
+    if remote.get("env_auth") == "true" and not remote.get("access_key_id"):
+        notes.append("its keys come from the environment or an AWS profile, and are not in rclone's configuration")
+    if any(remote.get(key) for key in ("sse_customer_key", "sse_customer_key_base64", "sse_customer_algorithm")):
+        notes.append("objects encrypted with a customer's key (SSE-C) cannot be read by this program")
+    style = {"true": "path", "false": "virtual"}.get(remote.get("force_path_style", ""))
+    fields = {
+        "access_key": remote.get("access_key_id"),
+        "secret_key": remote.get("secret_access_key"),
+        "session_token": remote.get("session_token"),
+        "region": remote.get("region"),
+        "endpoint_url": _url(remote.get("endpoint", "")),
+        "addressing_style": style,
+        "profile": remote.get("profile"),
+        "container": container,
+        "prefix": prefix,
+    }
+    return Found(source=name, service="aws_s3", fields=fields, notes=tuple(notes))
+
+
+def _b2(name: str, remote: Remote, path: str) -> Found:
+    container, prefix = _split(path)
+    fields = {
+        "application_key_id": remote.get("account"),
+        "application_key": remote.get("key"),
+        "endpoint_url": _url(remote.get("endpoint", "")),
+        "container": container,
+        "prefix": prefix,
+    }
+    return Found(source=name, service="backblaze", fields=fields)
+
+
+def _dropbox(name: str, remote: Remote, path: str) -> Found:
+    fields = {
+        "app_key": remote.get("client_id"),
+        "app_secret": _maybe(remote.get("client_secret", "")),
+        "refresh_token": _refresh_token(remote),
+        "container": f"/{path.strip('/')}" if path.strip("/") else None,
+    }
+    notes = () if remote.get("client_id") else ("its token belongs to rclone's own app: authorise this program anew",)
+    return Found(source=name, service="dropbox", fields=fields, notes=notes)
+
+
+def _drive(name: str, remote: Remote, path: str) -> Found:
+    fields = {
+        "client_id": remote.get("client_id"),
+        "client_secret": _maybe(remote.get("client_secret", "")),
+        "refresh_token": _refresh_token(remote),
+        "service_account_json": _maybe(remote.get("service_account_credentials", "")),
+        "shared_drive_id": remote.get("team_drive"),
+        "container": path.strip("/") or None,
+    }
+    notes = () if remote.get("client_id") else ("its token belongs to rclone's own app: authorise this program anew",)
+    return Found(source=name, service="google_drive", fields=fields, notes=notes)
+
+
+def _local(name: str, remote: Remote, path: str) -> Found:
+    if not path.startswith("/"):
+        raise InvalidConfiguration("it names no absolute folder")
+    return Found(source=name, service="local", fields={"container": path})
+
+
+_READERS: Final[dict[str, Callable[[str, Remote, str], Found]]] = {
+    "s3": _s3,
+    "b2": _b2,
+    "dropbox": _dropbox,
+    "drive": _drive,
+    "local": _local,
+}
+
+
+def _split(path: str) -> tuple[str, str]:
+    container, _, prefix = path.strip("/").partition("/")
+    return container, f"{prefix}/" if prefix else ""
+
+
+def _url(endpoint: str) -> str:
+    return endpoint if not endpoint or "://" in endpoint else f"https://{endpoint}"
+
+
+def _maybe(text: str) -> Secret | None:
+    return Secret(text) if text else None
+
+
+def _refresh_token(remote: Remote) -> Secret | None:
+    """Its `expiry` is that of the access token, an hour or four: the refresh token has no end that rclone knows."""
+    try:
+        token = json.loads(remote.get("token") or "{}").get("refresh_token")
+    except (ValueError, AttributeError):
+        raise InvalidConfiguration("its token cannot be read") from None
+    return _maybe(token) if isinstance(token, str) else None

@@ -1,0 +1,119 @@
+"""The slots of the vault, which are the ways to open it: what they are, one more, one less, and all anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backup.config import file as config
+from backup.credentials.errors import CredentialStoreError
+from backup.credentials.vault.unlocked import vault_path
+from backup.store_model import SlotFact
+from backup.system import redaction
+from backup.system.paths import Paths
+from providers.secret import Secret
+
+if TYPE_CHECKING:
+    from backup.credentials.vault import VaultKeyring
+    from backup.credentials.vault.file import DataKey, SlotInfo, VaultFile
+    from backup.credentials.vault.slots import Opener
+
+
+def slots(paths: Paths) -> tuple[SlotFact, ...]:
+    """What the file says to anybody; nothing where it cannot be read."""
+    try:
+        return read_slots(paths)
+    except CredentialStoreError:
+        return ()  # the store's status says what is wrong with it
+
+
+def read_slots(paths: Paths) -> tuple[SlotFact, ...]:
+    """As `slots`. Raises what is wrong with the file, VaultMissing where there is none."""
+    return tuple(map(_fact, _vault(paths).file.describe().slots))
+
+
+def add_passphrase(paths: Paths, passphrase: Secret, label: str) -> SlotFact:
+    """`StoreService.add_passphrase`."""
+    redaction.hide(passphrase)
+    return add_slot(paths, passphrase, label)
+
+
+def add_slot(paths: Paths, opener: Opener, label: str) -> SlotFact:
+    """One more way to open the vault. Raises VaultLocked, SlotRefused."""
+    return _fact(_vault(paths).file.add_slot(data_key(paths), opener, label=label))
+
+
+def remove_slot(paths: Paths, slot_id: str) -> None:
+    """`StoreService.remove_slot`."""
+    _vault(paths).file.remove_slot(data_key(paths), slot_id)
+
+
+def renew_key(paths: Paths, passphrase: Secret, *, drop_others: bool) -> tuple[SlotFact, ...]:
+    """`StoreService.renew_key`. The passphrase is asked for, though the vault may be open: whoever renews the key
+    decides which openers are left."""
+    redaction.hide(passphrase)
+    vault = _vault(paths)
+    key = vault.file.open(passphrase)
+    kept = [passphrase, *_fitting(vault.file, _set_up(paths, drop_others))]
+    vault.unlocked.put(vault.file.renew_key(key, kept, drop_others=drop_others))
+    return slots(paths)
+
+
+def data_key(paths: Paths) -> DataKey:
+    """The key of the vault, which is open or opens by systemd's credential or its key file. Raises VaultLocked, and
+    what is wrong with the file or the key file."""
+    from backup.credentials.vault.errors import VaultLocked
+
+    vault = _vault(paths)
+    vault.file.describe()  # what is wrong with the file goes before that it is locked
+    vault.open_by_key()
+    if vault.unlocked.key is None:
+        raise VaultLocked("the vault is locked")
+    return vault.unlocked.key
+
+
+def _set_up(paths: Paths, may_fail: bool) -> Iterator[Opener]:
+    """What opens it when nobody is there. Raises PassphraseError for what cannot be had, unless it `may_fail`."""
+    from backup.credentials import passphrase
+    from backup.credentials.vault.errors import PassphraseError
+
+    settings = config.load(paths).store
+    sources = (
+        passphrase.systemd_key,
+        lambda: passphrase.read_key_file(Path(settings.key_file)) if settings.key_file else None,
+        lambda: passphrase.from_command(settings.password_command) if settings.password_command else None,
+    )
+    for source in sources:
+        try:
+            found: Opener | None = source()
+        except PassphraseError:
+            if not may_fail:
+                raise
+            continue
+        if found is not None:
+            yield found
+
+
+def _fitting(file: VaultFile, openers: Iterator[Opener]) -> Iterator[Opener]:
+    """Those that open it: a key file whose slot was removed keeps nobody from renewing."""
+    from backup.credentials.vault.errors import WrongKey, WrongPassphrase
+
+    for opener in openers:
+        try:
+            file.open(opener)
+        except (WrongKey, WrongPassphrase):
+            continue
+        yield opener
+
+
+def _vault(paths: Paths) -> VaultKeyring:
+    from backup.credentials.vault import VaultKeyring
+
+    vault = VaultKeyring(vault_path(paths))
+    vault.key_file = vault.key_file or config.load(paths).store.key_file
+    return vault
+
+
+def _fact(slot: SlotInfo) -> SlotFact:
+    return SlotFact(id=slot.id, kind=slot.kind.value, label=slot.label, created_at=slot.created_at)

@@ -1,0 +1,74 @@
+"""Names that were stored double-encoded: by a program whose shell's locale was not UTF-8, ours
+before it used UTF-8 mode among them. 'Grüße' then stands there as 'GrÃ¼Ã\\x9fe'."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import msgspec
+
+from backup.files.scan import walk_prefix
+from providers.base import BaseProvider
+from providers.contract.cancel import CancelToken
+
+LIMIT_S: Final = 5.0
+LIMIT_ENTRIES: Final = 100_000
+_NAMES_KEPT: Final = 20
+_ENCODINGS: Final = (
+    "latin-1", "iso8859-15", "iso8859-2", "iso8859-5", "iso8859-7", "iso8859-9", "koi8-r", "koi8-u", "cp1251",
+)  # fmt: skip
+"""Of locales, one byte a character: those of several bytes do not take any name for text."""
+
+
+class Misnamed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look through one instance found. `names`: the first keys, each with what it should have been."""
+
+    names: tuple[tuple[str, str], ...] = ()
+    count: int = 0
+    complete: bool = True
+    """False when the look ended early."""
+
+
+def repaired(key: str) -> str | None:
+    """What a double-encoded key was before; None for one that is none.
+
+    It is one if its characters, as the bytes of some locale, are UTF-8 again: by chance that does not happen to text.
+    """
+    if key.isascii():
+        return None
+    for encoding in _ENCODINGS:
+        try:
+            once = _as_bytes(key, encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+        if once != key:
+            return once
+    return None
+
+
+def _as_bytes(key: str, encoding: str) -> bytes:
+    """Bytes that an encoding has no sign for are told as control characters, or as surrogates."""
+    return b"".join(_byte(character, encoding) for character in key)
+
+
+def _byte(character: str, encoding: str) -> bytes:
+    if "\udc80" <= character <= "\udcff" or "\x80" <= character <= "\x9f":
+        return bytes([ord(character) & 0xFF])
+    return character.encode(encoding)
+
+
+def look(provider: BaseProvider, cancel: CancelToken) -> Misnamed:
+    """Look through all names of an instance, for at most LIMIT_S and LIMIT_ENTRIES. Raises what a listing raises."""
+    until_s = time.monotonic() + LIMIT_S
+    names: list[tuple[str, str]] = []
+    count = 0
+    for number, file in enumerate(walk_prefix(provider, "", cancel)):
+        if number >= LIMIT_ENTRIES or time.monotonic() > until_s:
+            return Misnamed(names=tuple(names), count=count, complete=False)
+        once = repaired(file.key)
+        if once is not None:
+            count += 1
+            if len(names) < _NAMES_KEPT:
+                names.append((file.key, once))
+    return Misnamed(names=tuple(names), count=count)

@@ -1,0 +1,124 @@
+"""Room on the disk that a restore goes to, looked at before the first byte. A disk that does not say has enough."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Final, NamedTuple
+
+from backup.journal.records import Job, NewItem, Order
+from backup.model import ItemKind, ItemState
+from backup.queue.handshake import open_journal
+from backup.system.packing import to_name, unpack
+from backup.system.paths import Paths
+from backup.system.text import size
+from providers.errors import QuotaExceeded
+
+_HINT: Final = "Make room there, choose another folder, or fetch less at once."
+
+
+class Room(NamedTuple):
+    """On one disk, for this user."""
+
+    device: int
+    free_bytes: int
+
+
+def on_disk_of(folder: Path) -> Room | None:
+    """Where `folder` is or will be made; None where the disk does not say."""
+    for place in (folder, *folder.parents):
+        try:
+            found = os.statvfs(place)
+            device = os.stat(place).st_dev
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+        return Room(device, found.f_bavail * found.f_frsize) if found.f_blocks else None
+    return None
+
+
+def extra_bytes(size_bytes: int, target: str | os.PathLike[str]) -> int:
+    """How much more the disk holds once `target` has this size: what stands there goes when its successor is whole."""
+    try:
+        found = os.lstat(target)
+    except (OSError, ValueError):
+        return size_bytes
+    return max(0, size_bytes - found.st_size) if stat.S_ISREG(found.st_mode) else size_bytes
+
+
+def promised_bytes(db: Connection, device: int, *, but_job: int = 0) -> int:
+    """What other downloads, that are under way or queued, still need on a disk."""
+    total = 0
+    query = "SELECT id, request FROM jobs WHERE kind = 'download' AND open_items AND id <> ?"
+    for row in db.execute(query, (but_job,)).fetchall():
+        there = on_disk_of(Path(unpack(row["request"], Order).to))
+        if there is not None and there.device == device:
+            total += _left_bytes(db, row["id"])
+    return total
+
+
+def _left_bytes(db: Connection, job_id: int) -> int:
+    rows = db.execute(
+        "SELECT local_path, size_bytes, bytes_done FROM items WHERE job_id = ?"
+        " AND state IN ('queued', 'running', 'waiting')",
+        (job_id,),
+    )
+    return sum(max(0, extra_bytes(row["size_bytes"], to_name(row["local_path"])) - row["bytes_done"]) for row in rows)
+
+
+def left_bytes(paths: Paths, folder: Path) -> int | None:
+    """What is free on the disk of `folder`, and not promised; None where it does not say."""
+    disk = on_disk_of(folder)
+    if disk is None or not paths.journal_file.exists():
+        return None if disk is None else disk.free_bytes
+    with open_journal(paths)[0] as journal, journal.look() as db:
+        return max(0, disk.free_bytes - promised_bytes(db, disk.device))
+
+
+def refuse_too_much(folder: str | Path, needed_bytes: int, free_bytes: int, promised: int = 0) -> None:
+    """Raises QuotaExceeded where more is needed than is free and not `promised` to others."""
+    missing = needed_bytes + promised - free_bytes
+    if missing <= 0:
+        return
+    others = f" (other downloads still need {size(promised)})" if promised else ""
+    raise QuotaExceeded(
+        f"{folder}: these files need {size(needed_bytes)} there, {size(missing)} more than is free{others}",
+        hint=_HINT,
+        code="ENOSPC",
+    )
+
+
+class Share(NamedTuple):
+    """What of a disk a download may fill."""
+
+    folder: str
+    free_bytes: int
+    promised_bytes: int
+    """To other downloads."""
+
+    @classmethod
+    def of(cls, db: Connection, job: Job) -> Share | None:
+        """None where the disk does not say. What temporary files of this very job hold already is its own."""
+        disk = on_disk_of(Path(job.order.to))
+        if disk is None:
+            return None
+        query = "SELECT coalesce(sum(bytes_done), 0) FROM items WHERE job_id = ? AND finished_at IS NULL"
+        begun = int(db.execute(query, (job.id,)).fetchone()[0])
+        promised = promised_bytes(db, disk.device, but_job=job.id)
+        return cls(job.order.to, disk.free_bytes + begun, promised)
+
+    def taking(self, batches: Iterable[list[NewItem]]) -> Iterator[list[NewItem]]:
+        """The batches for which there is room. Raises QuotaExceeded before the first that does not fit."""
+        needed = 0
+        for batch in batches:
+            needed += sum(
+                extra_bytes(item.size_bytes, item.local_path)
+                for item in batch
+                if item.kind is ItemKind.FILE and item.state is ItemState.QUEUED
+            )
+            refuse_too_much(self.folder, needed, self.free_bytes, self.promised_bytes)
+            yield batch

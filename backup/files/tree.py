@@ -1,0 +1,269 @@
+"""Local trees, walked by directory descriptor, so that no symlink is followed that is put there meanwhile."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from backup.files import links, local
+from backup.files.filters import Filter
+from backup.model import ItemKind, Links, Selection
+from providers.contract.attributes import Attributes
+from providers.contract.cancel import CancelToken
+from providers.contract.report import ErrorInfo
+from providers.engine import source
+from providers.errors import Conflict, ProviderError
+from providers.filesystem import beneath as walk
+from providers.os_errors import from_os_error, lacks_descriptors
+
+_MOST_LINKS: Final = 32
+"""So many links to folders are followed one inside the other."""
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a local tree. Names may hold surrogates for bytes that are not UTF-8."""
+
+    name: str
+    """Relative to the folder that holds what was chosen: begins with the chosen file's or folder's own name; '/'
+    between."""
+    path: str
+    kind: ItemKind
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    error: ErrorInfo | None = None
+    """Why it cannot be read, or its folder not be listed."""
+    empty: bool = False
+    """A directory with nothing in it."""
+    unusual: bool = False
+    """Its mode, owner or group is not what a restore would give it anyway. Directories that are neither that nor empty
+    are not told, and those that are not empty only on request."""
+    stored: bool = False
+    """A symlink that goes up as such, under a name of its own."""
+    ruled_out: bool = False
+    """The user's rules leave it out, a folder with all that is in it."""
+    reason: str = ""
+    """Why a symlink is left out, where that is not a matter of course."""
+
+
+def top_name(path: Path | str) -> str:
+    """The name under which something chosen is stored: its own, also for `.` and for a path with a final '/'."""
+    return os.path.basename(os.path.abspath(path)) or "root"
+
+
+class LocalWalk:
+    """What is below the chosen paths: files, empty directories, symlinks and special files, and what cannot be read.
+
+    With `resolved` the folders above the paths are no symlinks, as in `Order.resolved`. Raises Cancelled, and nothing
+    else.
+    """
+
+    def __init__(self, selection: Selection, cancel: CancelToken, *, resolved: bool, folders: bool = False) -> None:
+        """Raises InvalidConfiguration for a pattern that is none."""
+        self.links = selection.links
+        self.cancel = cancel
+        self.filter = Filter(selection)
+        self._stays = selection.one_file_system
+        self._device = 0
+        self._resolved = resolved
+        self.folders = folders
+        self._roots: tuple[str, ...] = ()
+
+    def over(self, paths: Sequence[Path | str]) -> Iterator[Found]:
+        tops = [os.path.abspath(path) for path in paths]
+        if self.links is Links.FOLLOW:
+            self._roots = tuple(os.path.realpath(top) for top in tops)
+        for path, top in zip(paths, map(Path, tops), strict=True):
+            yield from self._chosen(top, top_name(path))
+
+    def _chosen(self, top: Path, name: str) -> Iterator[Found]:
+        beneath = Path("/") if self._resolved else top.parent
+        try:
+            facts = source.look(top, beneath)
+        except ProviderError as error:
+            if lacks_descriptors(error):
+                raise
+            yield Found(name=name, path=str(top), kind=ItemKind.OTHER, error=ErrorInfo.of(error))
+            return
+        self._device = facts.st_dev
+        if stat.S_ISDIR(facts.st_mode):
+            yield from _Tree(self, top, name, ()).found(beneath)
+        elif stat.S_ISLNK(facts.st_mode):
+            yield from self.link(name, str(top), facts, ())
+        else:
+            yield entry(name, str(top), facts)
+
+    def rules_out(self, name: str, facts: os.stat_result) -> bool:
+        """Whether an entry below what was chosen is left out by the user's rules."""
+        folder = stat.S_ISDIR(facts.st_mode)
+        if folder and self._stays and facts.st_dev != self._device:
+            return True
+        return not self.filter.takes_all and self.filter.leaves_out(below_chosen(name), folder=folder)
+
+    def link(self, name: str, path: str, facts: os.stat_result, chain: tuple[str, ...]) -> Iterator[Found]:
+        """What a symlink gives; `chain` are the real folders through which the walk came here."""
+        found = entry(name, path, facts)
+        match self.links:
+            case Links.SKIP:
+                yield found
+            case Links.STORE:
+                yield self._stored(found, facts)
+            case Links.FOLLOW:
+                yield from self._followed(found, chain)
+
+    @staticmethod
+    def _stored(found: Found, facts: os.stat_result) -> Found:
+        """Under a name of its own, which a file may have already."""
+        named = f"{found.name}{links.SUFFIX}"
+        if os.path.lexists(f"{found.path}{links.SUFFIX}"):
+            taken = Conflict(
+                f"{named}: a file has the name under which this link would be stored",
+                hint="Rename that file, or the link.",
+            )
+            return msgspec.structs.replace(found, error=ErrorInfo.of(taken))
+        return msgspec.structs.replace(found, name=named, size_bytes=facts.st_size, stored=True)
+
+    def _followed(self, found: Found, chain: tuple[str, ...]) -> Iterator[Found]:
+        """What it leads to is named once, and from then on reached by that name without any link."""
+        real = os.path.realpath(found.path)
+        reason = self._refusal(real, chain)
+        try:
+            facts = None if reason else source.look(Path(real), Path("/"))
+        except ProviderError as error:
+            if lacks_descriptors(error):
+                raise
+            facts = None
+        if facts is None or stat.S_ISLNK(facts.st_mode):  # to itself
+            yield msgspec.structs.replace(found, reason=reason or "a symbolic link that leads nowhere")
+        elif "/" in found.name and self.rules_out(found.name, facts):
+            yield msgspec.structs.replace(entry(found.name, real, facts), ruled_out=True)
+        elif stat.S_ISDIR(facts.st_mode):
+            yield from _Tree(self, Path(real), found.name, chain).found(Path("/"))
+        else:
+            yield entry(found.name, real, facts)
+
+    def _refusal(self, real: str, chain: tuple[str, ...]) -> str:
+        if not any(_is_in(real, root) for root in self._roots):
+            return "a symbolic link that leads out of what was chosen: choose what it leads to as well"
+        if any(_is_in(place, real) for place in chain):
+            return "a symbolic link back to a folder that holds it"
+        return f"more than {_MOST_LINKS} symbolic links, one inside the other" if len(chain) > _MOST_LINKS else ""
+
+
+def below_chosen(name: str) -> str:
+    """The path below the chosen folder, whose own name comes first in `name`."""
+    return name.partition("/")[2]
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
+
+
+class _Tree:
+    """One folder, and all that is below it. `chain`: the real folders through which links led here."""
+
+    def __init__(self, walk: LocalWalk, top: Path, name: str, chain: tuple[str, ...]) -> None:
+        self._walk = walk
+        self._top = str(top)
+        self._name = name
+        self._chain = chain
+        self._pending: list[tuple[bytes, ...]] = [()]
+
+    def found(self, beneath: Path) -> Iterator[Found]:
+        """Depth first with a stack of its own: a tree may be deeper than Python's."""
+        try:
+            with walk.folder(Path(self._top), beneath) as top:
+                start = os.open(".", walk.DIRECTORY, dir_fd=top)
+        except (ProviderError, OSError) as error:
+            yield self._failed((), error, ItemKind.DIRECTORY)
+            return
+        with closing(walk.Way(start)) as way:
+            while self._pending:
+                self._walk.cancel.check()
+                yield from self._folder(way, self._pending.pop())
+
+    def _folder(self, way: walk.Way, at: tuple[bytes, ...]) -> Iterator[Found]:
+        empty = True
+        try:
+            way.go(at)
+            here = way.here()
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    empty = False
+                    yield from self._look(here, (*at, os.fsencode(entry.name)))
+            facts = os.fstat(here)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            yield from self._changed(way, at) or [self._failed(at, error, ItemKind.DIRECTORY)]
+            return
+        unusual = not Attributes.of(facts).usual
+        if (empty or (unusual and self._walk.folders)) and facts.st_nlink:  # else it was deleted meanwhile
+            yield Found(
+                name=self._named(at),
+                path=self._path(at),
+                kind=ItemKind.DIRECTORY,
+                mtime_ns=facts.st_mtime_ns,
+                empty=empty,
+                unusual=unusual,
+                ruled_out=empty and bool(at) and self._walk.filter.leaves_out_empty(below_chosen(self._named(at))),
+            )
+
+    def _look(self, here: int, at: tuple[bytes, ...]) -> Iterator[Found]:
+        try:
+            facts = os.stat(at[-1], dir_fd=here, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            yield self._failed(at, error)
+            return
+        if self._walk.rules_out(self._named(at), facts):
+            yield msgspec.structs.replace(entry(self._named(at), self._path(at), facts), ruled_out=True)
+        elif stat.S_ISDIR(facts.st_mode):
+            self._pending.append(at)
+        elif stat.S_ISLNK(facts.st_mode):
+            chain = (*self._chain, self._path(at[:-1]))
+            yield from self._walk.link(self._named(at), self._path(at), facts, chain)
+        else:
+            yield entry(self._named(at), self._path(at), facts)
+
+    def _changed(self, way: walk.Way, at: tuple[bytes, ...]) -> list[Found]:
+        """What has taken the place of a folder since it was seen; nothing if it is a folder still."""
+        try:
+            way.go(at[:-1])
+            facts = os.stat(at[-1], dir_fd=way.here(), follow_symlinks=False)
+        except (OSError, IndexError):
+            return []
+        return [] if stat.S_ISDIR(facts.st_mode) else [entry(self._named(at), self._path(at), facts)]
+
+    def _failed(self, at: tuple[bytes, ...], error: OSError | ProviderError, kind: ItemKind = ItemKind.OTHER) -> Found:
+        path = self._path(at)
+        failure = from_os_error(error, path) if isinstance(error, OSError) else error
+        if lacks_descriptors(failure):  # no fault of the file: the walk is tried again
+            raise failure
+        return Found(name=self._named(at), path=path, kind=kind, error=ErrorInfo.of(failure))
+
+    def _named(self, at: tuple[bytes, ...]) -> str:
+        return "/".join((self._name, *map(os.fsdecode, at)))
+
+    def _path(self, at: tuple[bytes, ...]) -> str:
+        return os.path.join(self._top, *map(os.fsdecode, at))
+
+
+def entry(name: str, path: str, facts: os.stat_result) -> Found:
+    """As it was seen."""
+    kind = local.kind_of(facts.st_mode)
+    size_bytes = facts.st_size if kind is ItemKind.FILE else 0
+    return Found(
+        name=name,
+        path=path,
+        kind=kind,
+        size_bytes=size_bytes,
+        mtime_ns=facts.st_mtime_ns,
+        unusual=kind is ItemKind.FILE and not Attributes.of(facts).usual,
+    )

@@ -1,0 +1,149 @@
+"""What each service said last: a note beside the journal, written by whoever asked, so that an instance is not called
+ready while its service refuses it. No secret in it.
+
+A service that gave no answer (a line that is down, a rate limit) has said nothing: nothing is noted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from backup.config import file as config
+from backup.journal.records import Ending, Outcome
+from backup.system.paths import Paths
+from backup.system.private_files import exclusive_lock, private_folder, write_private
+from providers.contract.report import ErrorInfo
+from providers.errors import Authentication, Conflict, NotFound, PermissionDenied, ProviderError
+
+_LOG: Final = logging.getLogger(__name__)
+_NOT_OFTENER_THAN_S: Final = 60.0
+_LOCK_S: Final = 1.0
+_lock: Final = threading.Lock()
+_told: dict[tuple[Path, str], tuple[float, str, int]] = {}
+"""What this process noted last of each instance: a transfer of many files says the same thing many times."""
+
+
+class Source(StrEnum):
+    LOOK = "look"
+    TRANSFER = "transfer"
+    """It wrote something: it proves more than a look."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """`fingerprint` is that of the settings it was asked with (`backup.config.fingerprint`)."""
+
+    at: float
+    fingerprint: str
+    source: Source
+    error: ErrorInfo | None = None
+
+
+def latest(paths: Paths) -> dict[str, Answer]:
+    """By instance. Never raises: a note that cannot be read is no note."""
+    try:
+        return msgspec.json.decode(_file(paths).read_bytes(), type=dict[str, Answer])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def version(paths: Paths) -> int:
+    """Another number whenever something was noted."""
+    return _changed_at(_file(paths))
+
+
+@contextlib.contextmanager
+def noted(paths: Paths, instance: str, *, listing: bool = False) -> Iterator[None]:
+    """Note how a look at the service ends. Only of a `listing` a missing container and a lack of rights are about the
+    instance as a whole; elsewhere they may be about one name."""
+    refusals = (Authentication, PermissionDenied, NotFound) if listing else (Authentication,)
+    try:
+        yield
+    except refusals as error:
+        note(paths, instance, Source.LOOK, ErrorInfo.of(error))
+        raise
+    note(paths, instance, Source.LOOK)
+
+
+def note(paths: Paths, instance: str, source: Source, error: ErrorInfo | None = None) -> None:
+    """Note an answer; the same one at most once a minute. One that cannot be kept is left out. A look that succeeds
+    says nothing of a write that was refused."""
+    now, said, settings = time.time(), f"{source}{error}", _changed_at(paths.config_file)
+    before = _told.get((paths.state_dir, instance))
+    if before and before[1:] == (said, settings) and abs(now - before[0]) < _NOT_OFTENER_THAN_S:
+        return
+    _told[paths.state_dir, instance] = (now, said, settings)
+    file = _file(paths)
+    try:
+        configuration = config.load(paths)
+        found = configuration.instances.get(instance)
+        if found is None:
+            return
+        answer = Answer(at=now, fingerprint=config.fingerprint(configuration, found), source=source, error=error)
+        private_folder(file.parent)
+        with _lock, exclusive_lock(file.with_suffix(".lock"), "the note of answers", timeout_s=_LOCK_S):
+            kept = latest(paths)
+            if not _outweighs(kept.get(instance), answer):
+                return
+            known = {name: each for name, each in kept.items() if name in configuration.instances}
+            write_private(file, msgspec.json.encode({**known, instance: answer}))
+    except (OSError, Conflict, ProviderError) as problem:
+        _LOG.info("an answer of %s was not noted: %s", instance, problem)
+
+
+def note_outcomes(paths: Paths, instance: str, outcomes: Iterable[Outcome]) -> None:
+    """What transfers have heard of the service."""
+    for outcome in outcomes:
+        if outcome.error and outcome.error.kind == Authentication.kind:
+            note(paths, instance, Source.TRANSFER, outcome.error)
+        elif outcome.ending is Ending.DONE:
+            note(paths, instance, Source.TRANSFER)
+
+
+def refusal(answer: Answer | None, check: config.CheckRecord | None, fingerprint: str) -> ErrorInfo | None:
+    """Why the service refused when it was last asked, by a check or otherwise; None where it did not. What was asked
+    with other settings does not count."""
+    if answer is not None and answer.fingerprint != fingerprint:
+        answer = None
+    failed = _failure(check) if check and not check.ok else None
+    if answer is None or (check is not None and check.at > answer.at):
+        return failed
+    if answer.error is None and failed and answer.source is Source.LOOK and _reached_writing(check):
+        return failed
+    return answer.error
+
+
+def _outweighs(kept: Answer | None, answer: Answer) -> bool:
+    if kept is None or kept.error is None or kept.fingerprint != answer.fingerprint or answer.error:
+        return True
+    return answer.source is Source.TRANSFER or kept.source is Source.LOOK or kept.error.kind == Authentication.kind
+
+
+def _failure(check: config.CheckRecord) -> ErrorInfo:
+    found = next((step.error for step in check.steps if step.error), None)
+    return found or ErrorInfo("provider", "the last check failed", "Check again: it says why.")
+
+
+def _reached_writing(check: config.CheckRecord | None) -> bool:
+    """Whether all that a look proves had passed already."""
+    return bool(check and check.steps and check.steps[-1].error)
+
+
+def _changed_at(file: Path) -> int:
+    try:
+        return os.stat(file).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _file(paths: Paths) -> Path:
+    return paths.state_dir / "answers.json"

@@ -1,0 +1,81 @@
+"""Which instance a command means that names none, and which one the console opens first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from backup.config import file
+from backup.config.file import EMBEDDED, Configuration
+from backup.instances import describing
+from backup.journal import jobs
+from backup.model import InstanceInfo
+from backup.queue.handshake import open_journal
+from backup.system.paths import Paths
+from providers.errors import InvalidConfiguration, ProviderError
+
+_HINT = "Name one with --provider, or decide for good: set-config default_provider NAME."
+
+
+def default_provider(paths: Paths) -> str:
+    """The setting `default_provider`; else the only enabled instance besides `local`; else `local`, as long as nothing
+    else was ever set up on this machine.
+
+    Raises InvalidConfiguration when that leaves a choice, or the configuration cannot be used: a copy that silently
+    goes to the same disk is worse than a question.
+    """
+    configuration = file.load(paths)
+    if configuration.problem and not configuration.usable:
+        raise configuration.problem.error()
+    return choose(
+        describing.describe_all(paths), configuration.default_provider, only_local=_only_local(paths, configuration)
+    )
+
+
+def choose(infos: Sequence[InstanceInfo], setting: str, *, only_local: bool) -> str:
+    """The rule itself. `only_local`: nothing besides the embedded storage was ever set up."""
+    names = [info.name for info in infos]
+    if setting:
+        if setting not in names:
+            raise InvalidConfiguration(
+                f"default_provider is {setting!r}, and there is no provider of that name",
+                field="default_provider",
+                hint=f"Choose another: set-config default_provider NAME. Providers: {', '.join(names)}.",
+            )
+        return setting
+    enabled = [info.name for info in infos if info.enabled and (info.name, info.type) != (EMBEDDED, EMBEDDED)]
+    if len(enabled) == 1:
+        return enabled[0]
+    if enabled:
+        raise InvalidConfiguration(f"several providers are enabled: {', '.join(enabled)}", hint=_HINT)
+    if only_local:
+        return EMBEDDED
+    others = [name for name in names if name != EMBEDDED]
+    which = f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} not enabled" if others else "none is set up now"
+    raise InvalidConfiguration(
+        f"no provider is the default: another one than local storage was set up here, and {which}",
+        hint=f"{_HINT} Local storage is called {EMBEDDED}.",
+    )
+
+
+def mark_default(paths: Paths, infos: tuple[InstanceInfo, ...]) -> tuple[InstanceInfo, ...]:
+    """`infos`, the default one marked; none where the rule leaves a choice."""
+    try:
+        name = default_provider(paths)
+    except ProviderError:
+        return infos
+    return tuple(msgspec.structs.replace(info, is_default=info.name == name) for info in infos)
+
+
+def _only_local(paths: Paths, configuration: Configuration) -> bool:
+    """What the configuration says, and whether transfers ever went elsewhere: the file may be edited by hand."""
+    if not configuration.only_local:
+        return False
+    if not paths.journal_file.exists():
+        return True
+    try:
+        with open_journal(paths)[0] as journal, journal.look() as db:
+            return not jobs.other_instances(db, EMBEDDED)
+    except ProviderError:
+        return configuration.exists

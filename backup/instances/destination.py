@@ -1,0 +1,72 @@
+"""Where an instance's objects go, as far as the configuration tells: fixed when something is queued."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Final
+
+from backup.config import file
+from backup.journal.records import Place
+from backup.system.paths import Paths
+from providers import registry
+from providers.contract.capabilities import Capabilities
+from providers.secret import Secret
+
+_LOG: Final = logging.getLogger(__name__)
+_BEHAVIOUR: Final = frozenset(
+    {
+        "type", "enabled", "credentials_key", "container_type", "username", "region", "max_retries", "retry_delay",
+        "timeout", "max_bandwidth", "upload_chunk_size", "encryption_enabled", "connection_pool_size",
+        "ca_bundle", "proxy", "profile",
+    }
+)  # fmt: skip
+"""Settings that say how, or as whom, but not where. Keys are rotated, and a wrong region corrected, while items
+wait."""
+
+
+def location_of(place: Place) -> str:
+    """`BaseProvider.place` of settings that were noted when something was queued; '' when their service cannot be
+    loaded, or will not be made of them alone."""
+    try:
+        return registry.load(place.type)(json.loads(place.settings)).place
+    except Exception as error:  # a plug-in may do anything there
+        _LOG.info("where %s pointed cannot be told: %s", place.instance, type(error).__name__)
+        return ""
+
+
+def capabilities_of(place: Place) -> Capabilities | None:
+    """What the service of a place declares before it is asked anything; None when it cannot be loaded."""
+    try:
+        return registry.load(place.type)(json.loads(place.settings)).capabilities
+    except Exception as error:  # a plug-in may do anything there
+        _LOG.info("what %s can do is not known: %s", place.instance, type(error).__name__)
+        return None
+
+
+def same_settings(paths: Paths, place: Place) -> bool:
+    """Whether the instance is configured just as it was when something was queued."""
+    now = place_of(paths, place.instance)
+    return (now.type, now.container, now.settings) == (place.type, place.container, place.settings)
+
+
+def place_of(paths: Paths, instance: str) -> Place:
+    """Loads no SDK. Raises InvalidConfiguration when there is no such instance."""
+    found = file.load(paths).instance(instance)
+    described = registry.spec(found.type).settings
+    user = described.credential_pair[0] if described and described.credential_pair else "username"
+    deciding = {
+        name: value
+        for name, value in found.values.items()
+        if value
+        and name not in _BEHAVIOUR
+        and name != user
+        and not isinstance(value, Secret)
+        and not file.looks_secret(name)
+    }
+    return Place(
+        instance=instance,
+        type=found.type,
+        container=str(found.values.get("container") or ""),
+        settings=json.dumps(deciding, sort_keys=True, default=str),
+    )

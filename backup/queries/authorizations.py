@@ -1,0 +1,134 @@
+"""Authorisations under way: the flows of `providers.oauth`, each kept under a name until it ends.
+
+They live where services may be loaded: in the command line's own process, or in the console's child. What comes of one
+goes back to whoever began it, and is kept by `Service.save_instance`, secrets in the credential store.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from backup.system import redaction
+from providers import oauth
+from providers.contract.context import ProviderContext
+from providers.errors import Authentication, Conflict
+from providers.oauth import Authorization, AuthorizationFlow, Grant
+from providers.secret import Secret
+
+_MAX_FLOWS: Final = 8
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    flow: str
+    """Names it in `finish`, `poll` and `end`."""
+    authorization: Authorization
+
+
+class GrantOnWire(msgspec.Struct, frozen=True, kw_only=True):
+    """A Grant on the pipe between the console and its child: the one place where its secrets are revealed."""
+
+    secrets: dict[str, str]
+    values: dict[str, str]
+    account: str
+    warnings: tuple[str, ...]
+    expires_at: float | None = None
+
+    @classmethod
+    def of(cls, grant: Grant) -> GrantOnWire:
+        revealed = {name: secret.reveal() for name, secret in grant.secrets.items()}
+        return cls(
+            secrets=revealed,
+            values=grant.values,
+            account=grant.account,
+            warnings=grant.warnings,
+            expires_at=grant.expires_at,
+        )
+
+    def grant(self) -> Grant:
+        hidden = {name: Secret(text) for name, text in self.secrets.items()}
+        redaction.hide(*hidden.values())
+        return Grant(
+            secrets=hidden,
+            values=self.values,
+            account=self.account,
+            warnings=self.warnings,
+            expires_at=self.expires_at,
+        )
+
+    def __repr__(self) -> str:
+        return f"GrantOnWire(account={self.account!r})"
+
+
+@dataclass
+class _Open:
+    flow: AuthorizationFlow
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """A flow is used by one thread at a time."""
+
+
+class Authorizations:
+    """Safe from any thread. A flow that brought its grant is closed; so is one that ended otherwise."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[str, _Open] = {}
+
+    def begin(self, service: str, values: Mapping[str, Any], method: str = "") -> Begun:
+        """Begin one with an instance's settings. Raises what `providers.oauth.open_flow` and `begin` raise."""
+        flow = oauth.open_flow(service, values, method, context=ProviderContext())
+        try:
+            authorization = flow.begin()
+        except BaseException:
+            flow.close()
+            raise
+        name = secrets.token_urlsafe(12)
+        with self._lock:
+            full = len(self._open) >= _MAX_FLOWS
+            if not full:
+                self._open[name] = _Open(flow)
+        if full:
+            flow.close()
+            raise Conflict("too many authorisations are under way", hint="Leave the others first.")
+        return Begun(flow=name, authorization=authorization)
+
+    def finish(self, name: str, pasted: str) -> Grant:
+        """The grant for what was pasted. After an error it can be pasted again only where the flow allows it."""
+        opened = self._get(name)
+        with opened.lock:
+            return self._granted(name, opened.flow.finish(pasted))
+
+    def poll(self, name: str) -> Grant | None:
+        """The grant once there is one."""
+        opened = self._get(name)
+        with opened.lock:
+            grant = opened.flow.poll()
+        return None if grant is None else self._granted(name, grant)
+
+    def end(self, name: str) -> None:
+        """Give one up. Nothing happens where there is none of that name."""
+        with self._lock:
+            opened = self._open.pop(name, None)
+        if opened:
+            opened.flow.close()
+
+    def close(self) -> None:
+        for name in list(self._open):
+            self.end(name)
+
+    def _get(self, name: str) -> _Open:
+        with self._lock:
+            opened = self._open.get(name)
+        if opened is None:
+            raise Authentication("this authorisation is over", hint="Begin anew.", code=oauth.EXPIRED)
+        return opened
+
+    def _granted(self, name: str, grant: Grant) -> Grant:
+        redaction.hide(*grant.secrets.values())
+        self.end(name)
+        return grant

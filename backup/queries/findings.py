@@ -1,0 +1,153 @@
+"""What a plan has found, kept on disk until the scan of its job takes it up: nothing is walked or listed twice.
+
+A file for each plan, below the state folder: lines of JSON, first the scope, then batches of findings. One that is not
+queued within an hour is thrown away: by then the plan says little about what is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from backup.files.scan import BATCH, Found, batches
+from backup.journal.records import Order, Place
+from backup.model import JobKind, Selection
+from backup.system.packing import pack, unpack
+from backup.system.paths import Paths
+from backup.system.private_files import private_folder
+from providers.contract.objects import RemoteFile
+
+_LOG: Final = logging.getLogger(__name__)
+_FRESH_S: Final = 3600.0
+_PLANNED, _QUEUED = ".planned", ".queued"
+_TOKEN: Final = re.compile(r"[0-9a-f]{32}\Z")
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that a plan found: an entry of a local tree, or an object."""
+
+    source: str
+    """What was chosen that it belongs to."""
+    local: Found | None = None
+    replaces: bool | None = None
+    """Whether something stands where it is to go."""
+    remote: RemoteFile | None = None
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """What was looked for, and where: findings serve only an order that says the same."""
+
+    kind: JobKind
+    place: tuple[str, str, str, str]
+    sources: tuple[str, ...]
+    to: str = ""
+    selection: Selection = Selection()
+
+    @classmethod
+    def of(cls, order: Order, place: Place) -> Scope:
+        where = (place.instance, place.type, place.container, place.settings)
+        to = order.to if order.kind is JobKind.UPLOAD else ""  # elsewhere nothing was looked for there
+        return cls(kind=order.kind, place=where, sources=order.sources, to=to, selection=order.selection)
+
+
+class Findings:
+    """Of all plans of a state folder. Any process may use it."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._folder = paths.plans_dir
+
+    def keep(self, scope: Scope, found: Iterable[Finding]) -> str:
+        """Write down what was found; the token that names it. Empty where that cannot be: then the scan looks again."""
+        token = secrets.token_hex(16)
+        target = self._folder / f"{token}{_PLANNED}"
+        temporary = target.with_suffix(".new")
+        try:
+            private_folder(self._folder)
+            self._prune(_FRESH_S)
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(pack(scope) + b"\n")
+                for batch in batches(found, BATCH):
+                    file.write(pack(batch) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(target)
+        except OSError as error:
+            _LOG.warning("what a plan found cannot be kept: %s", error)
+            with suppress(OSError):
+                temporary.unlink()
+            return ""
+        return token
+
+    def claim(self, token: str) -> bool:
+        """Have it stay until `drop`, for a job that is about to be queued. False when it is too old, or gone."""
+        if not _TOKEN.match(token):
+            return False
+        planned = self._folder / f"{token}{_PLANNED}"
+        try:
+            if time.time() - planned.stat().st_mtime > _FRESH_S:
+                return False
+            planned.rename(self._folder / f"{token}{_QUEUED}")
+        except OSError:
+            return False
+        return True
+
+    def load(self, token: str, scope: Scope) -> Iterator[list[Finding]] | None:
+        """What was claimed, in batches; None when it is not there, or was not found for just this. The iterator raises
+        ValueError or OSError when it cannot be read to its end."""
+        if not _TOKEN.match(token):
+            return None
+        path = self._folder / f"{token}{_QUEUED}"
+        try:
+            with path.open("rb") as file:
+                same = unpack(file.readline(), Scope) == scope
+        except (OSError, ValueError):
+            return None
+        return _read(path) if same else None
+
+    def drop(self, token: str) -> None:
+        """The scan is over."""
+        if _TOKEN.match(token):
+            with suppress(OSError):
+                (self._folder / f"{token}{_QUEUED}").unlink(missing_ok=True)
+
+    def drop_others(self, tokens: Collection[str]) -> None:
+        """Of all that were claimed only these are still wanted."""
+        for path in self._files(_QUEUED):
+            if path.stem not in tokens and _age_s(path) > _FRESH_S:
+                with suppress(OSError):
+                    path.unlink()
+
+    def _prune(self, older_than_s: float) -> None:
+        for path in [*self._files(_PLANNED), *self._files(".new")]:
+            if _age_s(path) > older_than_s:
+                with suppress(OSError):
+                    path.unlink()
+
+    def _files(self, suffix: str) -> list[Path]:
+        try:
+            return [path for path in self._folder.iterdir() if path.suffix == suffix]
+        except OSError:
+            return []
+
+
+def _read(path: Path) -> Iterator[list[Finding]]:
+    with path.open("rb") as file:
+        file.readline()
+        for line in file:
+            yield unpack(line, list[Finding])
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,410 @@
+"""The queue as front ends use it: the journal, the worker's socket, and starting a worker where there is work.
+
+What the user wants is written into the journal first; the worker is then told to look. So nothing depends on the socket
+being there: without a worker, or with one that just leaves, the next one finds it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from backup.config import file
+from backup.credentials import opening
+from backup.files import local, scan
+from backup.files.targets import chosen_target
+from backup.instances import describing
+from backup.instances import destination as places
+from backup.journal import Journal, checkpoints, controls, items, jobs, views, work
+from backup.journal.records import Event, Order, Planned
+from backup.model import (
+    EVERYTHING,
+    Conflicts,
+    FailedSince,
+    ItemView,
+    JobKind,
+    JobView,
+    QueueSnapshot,
+    Selection,
+    TransferPlan,
+)
+from backup.queries.findings import Findings
+from backup.queue import handshake, presence, start_worker
+from backup.queue.live import Feed, merge, with_live
+from backup.queue.presence import WorkerSilent
+from backup.rpc import Client, ConnectionLost, TimedOut
+from backup.system import environment
+from backup.system.build import BuildNotice
+from backup.system.paths import Paths
+from backup.worker.progress import LiveState
+from providers.contract.attributes import Restoring, current_umask
+from providers.contract.report import ErrorInfo
+from providers.contract.upload import SavedUpload
+from providers.engine.encryption import refuse_encryption
+from providers.errors import InvalidConfiguration, InvalidName, NotFound
+from providers.secret import Secret
+
+_LOG: Final = logging.getLogger(__name__)
+_ASK_S: Final = 1.0
+Control = Callable[..., int]
+
+
+class Queue:
+    """Any thread may use it. Nothing here loads a storage SDK, or waits long: at most for a worker to start."""
+
+    def __init__(self, paths: Paths, *, worker_arguments: Sequence[str] = ()) -> None:
+        self._paths = paths
+        self._worker_arguments = tuple(worker_arguments)
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+        self.trouble: ErrorInfo | None = None
+        """Why nobody carries out what was recorded last."""
+
+    @cached_property
+    def _journal(self) -> Journal:
+        journal, parked = handshake.open_journal(self._paths)
+        if parked:
+            self._start_worker(journal)
+        return journal
+
+    def close(self) -> None:
+        """Close the journal and the connection to the worker, which goes on."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client:
+            client.close()
+        if "_journal" in self.__dict__:
+            self._journal.close()
+
+    # Queueing
+
+    def queue_upload(
+        self,
+        instance: str,
+        paths: Sequence[Path],
+        to: str = "",
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        selection: Selection = EVERYTHING,
+        plan: TransferPlan | None = None,
+    ) -> JobView:
+        """`Service.queue_upload`."""
+        self._refuse_unusable(instance, JobKind.UPLOAD)
+        sources = [os.path.abspath(path) for path in paths]
+        for source in sources:
+            if not os.path.lexists(source):
+                raise NotFound(f"{source}: there is no such file or folder")
+        names = [scan.top_name(source) for source in sources]
+        scan.refuse_twins(names)
+        prefix = scan.upload_prefix(to)
+        real = tuple(map(local.resolved, sources))
+        order = Order(
+            kind=JobKind.UPLOAD, sources=real, to=prefix, conflicts=conflicts, selection=selection, resolved=True
+        )
+        return self._add(instance, order, names, prefix or "/", plan)
+
+    def queue_download(
+        self,
+        instance: str,
+        keys: Sequence[str],
+        to: Path | str,
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        owner: bool = False,
+        links: bool = False,
+        plan: TransferPlan | None = None,
+    ) -> JobView:
+        """`Service.queue_download`."""
+        self._refuse_unusable(instance, JobKind.DOWNLOAD)
+        target, folder = chosen_target(to, keys)
+        names = [key.rstrip("/").rpartition("/")[2] for key in keys]
+        scan.refuse_twins(names)
+        real = os.path.realpath(target) if folder else local.resolved(str(target))
+        order = Order(
+            kind=JobKind.DOWNLOAD,
+            sources=tuple(keys),
+            to=real,
+            exact=not folder,
+            conflicts=conflicts,
+            restores_links=links,
+            resolved=True,
+            restoring=Restoring(owner=owner, umask=current_umask()),
+        )
+        return self._add(instance, order, names, str(target), plan)
+
+    def queue_delete(self, instance: str, keys: Sequence[str], *, plan: TransferPlan | None = None) -> JobView:
+        """`Service.queue_delete`."""
+        self._refuse_unusable(instance, JobKind.DELETE)
+        order = Order(kind=JobKind.DELETE, sources=tuple(keys))
+        return self._add(instance, order, list(keys), instance, plan)
+
+    def _refuse_unusable(self, instance: str, kind: JobKind) -> None:
+        info = describing.describe(self._paths, instance)
+        if not info.usable:
+            if info.problem:
+                raise info.problem.error()
+            raise InvalidConfiguration(
+                f"{instance} is {info.state.value}",
+                field="enabled",
+                hint=f"Check and enable it: enable-provider {instance}",
+            )
+        if kind is not JobKind.DELETE:
+            refuse_encryption(bool(info.settings.get("encryption_enabled")))
+
+    def _add(
+        self, instance: str, order: Order, names: list[str], destination: str, plan: TransferPlan | None
+    ) -> JobView:
+        if not order.sources:
+            raise InvalidName("nothing was chosen", hint="Name at least one file or folder.")
+        title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        place = places.place_of(self._paths, instance)
+        variables = environment.travelling(self._paths, instance)
+        if plan is not None and not plan.unknown:
+            planned = Planned(files=plan.files + plan.unreadable, complete=plan.complete)
+            order = msgspec.structs.replace(order, planned=planned)
+        if plan is not None and Findings(self._paths).claim(plan.found):
+            order = msgspec.structs.replace(order, found=plan.found)
+        with self._journal.transaction() as tx:
+            job_id = jobs.add_job(
+                tx, order, place, title=title, destination=destination, now=time.time(), variables=variables
+            )
+        self._try_worker()
+        return self.job(job_id)
+
+    # Looking
+
+    def snapshot(self, *, offset: int = 0, limit: int = 200, job_id: int | None = None) -> QueueSnapshot:
+        """`Service.snapshot`."""
+        return self._snapshot(self._live(), offset=offset, limit=limit, job_id=job_id)
+
+    def _snapshot(self, live: LiveState | None, *, offset: int, limit: int, job_id: int | None) -> QueueSnapshot:
+        if live is None:
+            self._settle()
+        with self._journal.look() as db:
+            found = views.snapshot(db, offset=offset, limit=limit, job_id=job_id)
+            stored = views.items_by_id(db, [item.id for item in live.items]) if live else []
+        return merge(found, stored, live)
+
+    def job(self, job_id: int) -> JobView:
+        with self._journal.look() as db:
+            return views.job(db, job_id)
+
+    def item(self, item_id: int) -> ItemView:
+        live = self._live()
+        with self._journal.look() as db:
+            found = views.item(db, item_id)
+        return with_live(found, next((item for item in live.items if item.id == item_id), None) if live else None, live)
+
+    def item_ids(self, job_id: int) -> list[int]:
+        with self._journal.look() as db:
+            views.job(db, job_id)
+            return views.item_ids(db, job_id)
+
+    def failed_since(self, since: float) -> FailedSince:
+        """What has failed since a moment (seconds since 1970)."""
+        with self._journal.look() as db:
+            return views.failed_since(db, since)
+
+    def events(self, item_id: int) -> list[Event]:
+        """What happened to an item, oldest first."""
+        with self._journal.look() as db:
+            return items.events(db, item_id)
+
+    def begun_uploads(self) -> list[tuple[int, str, SavedUpload]]:
+        """What uploads of ours have begun and still need: item, instance, and what was saved."""
+        with self._journal.look() as db:
+            return checkpoints.begun_uploads(db)
+
+    def open_jobs(self, instance: str) -> int:
+        """How many jobs of an instance are not finished."""
+        with self._journal.look() as db:
+            return jobs.open_jobs(db, instance)
+
+    def calls(self, instance: str) -> dict[str, int]:
+        """Requests that transfers have sent to an instance's service, by kind."""
+        with self._journal.look() as db:
+            return work.calls(db, instance)
+
+    def all_calls(self) -> dict[str, dict[str, int]]:
+        """Requests that transfers have sent, by instance and kind: they may cost money."""
+        with self._journal.look() as db:
+            return work.all_calls(db)
+
+    def follow(
+        self, on_change: Callable[[QueueSnapshot], None], *, stop: Callable[[], bool], interval_s: float = 0.25
+    ) -> None:
+        """`Service.follow`."""
+        pause = threading.Event()
+        notice = BuildNotice()
+        with Feed(self._paths) as feed:
+            told: tuple[int, int, bool, str] | None = None
+            while not stop():
+                live = feed.live
+                said = notice.of(live.build if live else "")
+                now = (self._journal.revision(), live.version if live else 0, live is not None, said)
+                if now != told:
+                    told = now
+                    found = self._snapshot(live, offset=0, limit=200, job_id=None)
+                    on_change(msgspec.structs.replace(found, notice=said))
+                pause.wait(interval_s)
+
+    # Controls
+
+    def pause(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        return self._control(controls.pause, item_ids, jobs)
+
+    def resume(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        return self._control(controls.resume, item_ids, jobs, lets_go=True)
+
+    def cancel(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        return self._control(controls.cancel, item_ids, jobs)
+
+    def retry(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        return self._control(controls.retry, item_ids, jobs, lets_go=True)
+
+    def _control(
+        self, control: Control, item_ids: Iterable[int], job_ids: Iterable[int], *, lets_go: bool = False
+    ) -> int:
+        if not self._worker_alive():
+            self._settle()
+        chosen, whole = list(item_ids), list(job_ids)
+        let_go = self._let_go(chosen, whole) if lets_go else {}
+        with self._journal.transaction() as tx:
+            changed = control(tx, chosen, whole, now=time.time())
+            for instance, (jobs_there, variables) in let_go.items():
+                work.let_go(tx, instance)
+                jobs.take_over(tx, jobs_there, variables)
+        self._try_worker()
+        return changed
+
+    def _let_go(self, item_ids: list[int], job_ids: list[int]) -> dict[str, tuple[set[int], dict[str, str]]]:
+        """By instance these jobs and those of these items, and what the environment of now says."""
+        with self._journal.look() as db:
+            found = views.jobs_by_instance(db, item_ids, job_ids)
+        known = file.load(self._paths).instances
+        return {
+            instance: (there, environment.travelling(self._paths, instance) if instance in known else {})
+            for instance, there in found.items()
+        }
+
+    def set_bandwidth(self, instance: str, bytes_per_s: int | None) -> None:
+        """The worker's half of `Service.set_bandwidth`: the limit of what is under way. Saving it is the caller's."""
+        self._ask("set_bandwidth", {"instance": instance, "bytes_per_s": bytes_per_s})
+
+    def credentials_changed(self, instance: str | None = None) -> None:
+        """Settings or credentials of an instance (None: of all) changed: what waited for them goes on."""
+        self._hand_over(opening.handover(self._paths))
+        with self._journal.transaction() as tx:
+            work.release(tx, instance, now=time.time())
+        self._ask("credentials_changed", {"instance": instance})
+        self._try_worker()
+
+    # The worker
+
+    def ensure_worker(self) -> bool:
+        """`Service.ensure_worker`. The worker is given what opens the vault, where this process has it."""
+        return self._start_worker(self._journal)
+
+    def _start_worker(self, journal: Journal) -> bool:
+        with journal.look() as db:
+            needed = work.has_work(db)
+        if not needed:
+            return self._worker_alive()
+        handshake.is_serving(self._paths)  # one that makes way hands over what opens the vault
+        key = opening.handover(self._paths)
+        start_worker.ensure(self._paths, (*self._worker_arguments, *(["--await-key"] if key else [])))
+        self._hand_over(key)
+        return True
+
+    def _try_worker(self) -> None:
+        """What the user wants is recorded: that nobody carries it out yet is no failure of that, and told beside it."""
+        self.trouble = None
+        try:
+            if opening.handover(self._paths) or not handshake.is_serving(self._paths):
+                self.ensure_worker()
+        except WorkerSilent as error:
+            _LOG.warning("%s", error)
+            self.trouble = ErrorInfo.of(error)
+
+    def _hand_over(self, key: Secret | None) -> None:
+        """Revealed here alone, for a socket that only this user's processes can reach."""
+        if key:
+            self._ask("unlock", {"key": key.reveal()})
+
+    def key_of_worker(self) -> Secret | None:
+        """What opens the vault, from the worker at work; None when there is none, or it does not have it."""
+        found = self._ask("handover")
+        return Secret(str(found.get("key", ""))) if isinstance(found, dict) else None
+
+    def lock_store(self) -> None:
+        """Have the worker forget what opens the vault."""
+        self._ask("lock")
+
+    def worker_unlocked(self) -> bool | None:
+        """Whether the worker has what opens the vault; None when none runs."""
+        found = self._ask("status")
+        return bool(found.get("unlocked")) if isinstance(found, dict) else None
+
+    def worker_status(self) -> dict[str, Any] | None:
+        """Its pid, start and busy instances; None when none runs."""
+        found = self._ask("status")
+        return found if isinstance(found, dict) else None
+
+    def stop_worker(self, *, timeout_s: float = 10.0) -> bool:
+        """Have the worker park what is under way and end; True once none runs."""
+        self._ask("stop")
+        return presence.wait_until_gone(self._paths, timeout_s)
+
+    def _worker_alive(self) -> bool:
+        return self._ask("status") is not None
+
+    def _live(self) -> LiveState | None:
+        answer = self._ask("live")
+        return None if answer is None else msgspec.convert(answer, LiveState)
+
+    def _ask(self, method: str, params: dict[str, Any] | None = None) -> Any:
+        """The worker's answer; None when there is none of it."""
+        for _ in range(2):  # a connection to a worker that has left since tells so only when it is used
+            client = self._connected()
+            if client is None:
+                return None
+            try:
+                return client.call(method, params, timeout_s=_ASK_S)
+            except TimedOut:
+                return None
+            except ConnectionLost:
+                with self._lock:
+                    self._client = None
+                client.close()
+        return None
+
+    def _connected(self) -> Client | None:
+        with self._lock:
+            if self._client is not None and self._client.lost:
+                self._client.close()
+                self._client = None
+            if self._client is None:
+                try:
+                    self._client = Client.connect(self._paths.worker_socket, timeout_s=_ASK_S)
+                except ConnectionLost:
+                    return None
+            return self._client
+
+    def _settle(self) -> None:
+        """After a worker that died: what it was at is queued again, as the next one would see it."""
+        with presence.lock_if_free(self._paths) as free:
+            if not free:
+                return
+            with self._journal.look() as db:
+                running = views.totals(db).active
+            if running:
+                with self._journal.transaction() as tx:
+                    items.requeue_running(tx, now=time.time())

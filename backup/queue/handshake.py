@@ -1,0 +1,101 @@
+"""What a process and the worker at work tell each other of their builds, and how one worker makes way for another.
+
+A worker is taken over (parked, then replaced) only where its own files were replaced, or where whoever starts one
+brings a newer version of the journal. Otherwise two builds work together: two checkouts may share a state folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from contextlib import suppress
+from typing import Any, Final
+
+from backup.credentials import opening
+from backup.journal import Journal, schema
+from backup.queue import presence
+from backup.queue.presence import WorkerSilent
+from backup.rpc import Client, ConnectionLost, TimedOut
+from backup.system.paths import Paths
+from backup.system.private_files import private_folder
+from providers.errors import ProviderError
+from providers.secret import Secret
+
+_LOG: Final = logging.getLogger(__name__)
+_ANSWER_S: Final = 2.0
+_PARK_S: Final = 10.0
+
+
+def is_serving(paths: Paths) -> bool:
+    """Whether a worker answers that is not about to leave; it then looks into the journal. One that cannot go on beside
+    this build is asked to leave."""
+    try:
+        with Client.connect(paths.worker_socket, timeout_s=_ANSWER_S) as client:
+            answer = _wake(client)
+            if isinstance(answer, dict) and answer.get("leaving"):
+                return False
+            if not _makes_way(answer):
+                return True
+            _stop(paths, client)
+    except (ConnectionLost, TimedOut):
+        pass
+    return False
+
+
+def _wake(client: Client) -> Any:
+    try:
+        return client.call("wake", timeout_s=_ANSWER_S)
+    except (ConnectionLost, TimedOut):
+        raise
+    except ProviderError as error:
+        _LOG.warning("the worker at work is broken: %s", error)
+        return None
+
+
+def _makes_way(answer: Any) -> bool:
+    """A worker of a version without this handshake tells nothing of itself."""
+    if not isinstance(answer, dict) or not answer.get("build"):
+        return True
+    return bool(answer.get("replaced")) or int(answer.get("journal_version", 0)) < len(schema.MIGRATIONS)
+
+
+def _stop(paths: Paths, client: Client) -> None:
+    """Have it park what is under way and leave. What opens the vault is taken over, for the next one."""
+    _LOG.info("the worker at work is of another build, and makes way")
+    with suppress(ProviderError):
+        handed = client.call("handover", timeout_s=_ANSWER_S)
+        if isinstance(handed, dict) and handed.get("key"):
+            opening.accept(paths, Secret(str(handed["key"])))
+    try:
+        client.call("stop", timeout_s=_ANSWER_S)
+    except ProviderError:
+        pid = presence.look(paths).pid  # it cannot even be told so any more
+        if pid:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGTERM)
+
+
+def park(paths: Paths, *, timeout_s: float = _PARK_S) -> bool:
+    """Have whatever worker runs park and leave; whether there was one. Raises ProviderError when it does not."""
+    with presence.lock_if_free(paths) as free:
+        if free:
+            return False
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:  # asked again: it may just have begun
+        with suppress(ConnectionLost, TimedOut), Client.connect(paths.worker_socket, timeout_s=_ANSWER_S) as client:
+            _stop(paths, client)
+        if presence.wait_until_gone(paths, 1.0):
+            return True
+    raise presence.trouble(paths) or WorkerSilent(
+        "the worker at work does not leave", hint=f"{paths.logs_dir / 'worker.log'} may say why."
+    )
+
+
+def open_journal(paths: Paths) -> tuple[Journal, bool]:
+    """The journal, brought to this version, and whether a worker of an older one was parked for that: it would go on
+    with tables that it does not know. Raises ProviderError."""
+    private_folder(paths.state_dir)
+    parked = schema.is_older(paths.journal_file) and park(paths)
+    return Journal(paths.journal_file), parked

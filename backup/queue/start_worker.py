@@ -1,0 +1,92 @@
+"""How other processes find the worker, and start one. Imports no provider: screens use it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from backup.journal import Journal, work
+from backup.queue import handshake, logind, presence
+from backup.queue.presence import WorkerSilent
+from backup.system.environment import without_passwords
+from backup.system.paths import Paths
+from backup.system.private_files import private_folder
+from backup.system.terminal import UTF8_OPTIONS
+from providers.os_errors import from_os_error
+
+_START_S: Final = 15.0
+_POLL_S: Final = 0.02
+
+
+def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _START_S) -> None:
+    """Have a worker run that has seen everything that is in the journal now.
+
+    Where the one at work is about to leave, or has to make way, a new one waits for its lock. Raises WorkerSilent when
+    the one at work does not answer, or none came to life.
+    """
+    deadline = time.monotonic() + timeout_s
+    process: subprocess.Popen[bytes] | None = None
+    while not handshake.is_serving(paths):
+        silent = presence.trouble(paths)
+        if silent is not None:
+            raise silent
+        if process is None:
+            process = _launch(paths, arguments)
+        elif process.poll() == 0:
+            if not left_behind(paths):
+                return  # it was quick, and has left already
+            process = None
+        elif process.returncode is not None:
+            raise WorkerSilent(
+                f"the worker ended at once (exit code {process.returncode})",
+                hint=f"{paths.logs_dir / 'worker.log'} says why.",
+            )
+        if time.monotonic() > deadline:
+            raise WorkerSilent("the worker does not answer", hint=f"{paths.logs_dir / 'worker.log'} may say why.")
+        time.sleep(_POLL_S)
+
+
+def left_behind(paths: Paths) -> bool:
+    """Whether there is something that a worker could do."""
+    with Journal(paths.journal_file) as journal, journal.look() as db:
+        return work.is_busy(db)
+
+
+def _launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, *UTF8_OPTIONS, "-P", "-m", "backup.worker", *arguments]
+    if logind.kills_after_logout():
+        command = [*logind.ESCAPE, *command]
+    private_folder(paths.state_dir)
+    private_folder(paths.logs_dir)
+    log = os.open(paths.logs_dir / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env=_environment(paths),
+        )
+    except OSError as error:
+        raise from_os_error(error, sys.executable) from None
+    finally:
+        os.close(log)
+    threading.Thread(target=process.wait, name="worker-reaper", daemon=True).start()
+    return process
+
+
+def _environment(paths: Paths) -> dict[str, str]:
+    """Ours, with the folder that holds this package (the worker starts elsewhere), without passwords."""
+    environment = without_passwords(paths.environment())
+    here = str(Path(__file__).parents[2])
+    known = environment.get("PYTHONPATH", "").split(os.pathsep)
+    environment["PYTHONPATH"] = os.pathsep.join([here, *(path for path in known if path and path != here)])
+    return environment

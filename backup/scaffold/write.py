@@ -1,0 +1,71 @@
+"""A new service, begun: its folder, the skeleton of its README, and a harness that says what is still to do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from backup.scaffold import templates as texts
+from providers.errors import Conflict, InvalidName, Unsupported
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
+
+
+def write(checkout: Path, name: str) -> list[Path]:
+    """Write a service's files into a checkout of the program, and register it. Returns what was written or changed.
+
+    Raises InvalidName, Conflict when there is one, Unsupported where `checkout` is none; then nothing was written.
+    """
+    if not _NAME.fullmatch(name) or not name.isidentifier():
+        raise InvalidName(f"{name!r} is no name of a service", hint="Use small letters, digits and _, a letter first.")
+    registry, harnesses = checkout / "providers" / "registry.py", checkout / "tests" / "contract" / "harnesses.py"
+    if not (registry.is_file() and harnesses.is_file()):
+        raise Unsupported(
+            f"{checkout} is no checkout of this program", hint="Run it in the folder that has providers/ and tests/."
+        )
+    folder = checkout / "providers" / name
+    harness = checkout / "tests" / "contract" / f"{name}_harness.py"
+    if folder.exists() or harness.exists():
+        raise Conflict(f"{folder}: is already there", hint="Choose another name, or remove it first.")
+    changed = {registry: _registered(registry.read_text(), name), harnesses: _listed(harnesses.read_text(), name)}
+    words = {"name": name, "title": name.replace("_", " ").title(), "cls": name.title().replace("_", "")}
+    words |= {"harness": name.upper()}
+    made = {folder / file: Template(text).substitute(words) for file, text in texts.FILES.items()}
+    made[folder / "README.md"] = texts.readme(name, words["title"])
+    made[harness] = Template(texts.HARNESS).substitute(words)
+    folder.mkdir()
+    for path, text in {**made, **changed}.items():
+        path.write_text(_sorted_imports(text) if path in made else text)
+    return [*made, *changed]
+
+
+def _registered(text: str, name: str) -> str:
+    return _once(r"(EMBEDDED: Final = \([^)]*)\)", rf'\1, "{name}")', text)
+
+
+def _listed(text: str, name: str) -> str:
+    constant = name.upper()
+    text = _once(r"(HARNESSES: tuple\[Harness, \.\.\.\] = \([^)]*)\)", rf"\1, {constant})", text)
+    lines = text.splitlines(keepends=True)
+    own = f"from tests.contract.{name}_harness import {constant}\n"
+    imports = sorted([own, *(line for line in lines if line.startswith("from tests.contract."))])
+    rest = [line for line in lines if not line.startswith("from tests.contract.")]
+    at = next(number for number, line in enumerate(rest) if line.startswith("HARNESSES"))
+    head = "".join(rest[:at]).rstrip("\n")
+    return f"{head}\n\n{''.join(imports)}\n{''.join(rest[at:])}"
+
+
+def _sorted_imports(text: str) -> str:
+    """The imports of our own in the order that lint asks for, whatever the service is called."""
+    ours = [line for line in text.splitlines(keepends=True) if line.startswith("from providers.")]
+    block = "".join(ours)
+    return text.replace(block, "".join(sorted(ours, key=lambda line: line.split()[1]))) if block else text
+
+
+def _once(pattern: str, new: str, text: str) -> str:
+    changed, count = re.subn(pattern, new, text, count=1)
+    if not count:
+        raise Unsupported("the registry is not as it was", hint="Add the service by hand: CONTRIBUTING.md says where.")
+    return changed

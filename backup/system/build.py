@@ -1,0 +1,96 @@
+"""Which build of the program a process runs, and whether its files were replaced since it began.
+
+Modules are loaded when they are first needed: a process whose files were replaced (`git pull`, `pip install --upgrade`,
+a new environment) would run two builds at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_PACKAGES: Final = ("backup", "providers")
+"""What the worker is made of; the console's own files do not matter to it."""
+
+
+_LOOK_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Build:
+    id: str
+    """The same for the same files, wherever they are."""
+    files: tuple[tuple[str, int, int, int], ...]
+    """Each by its name, size, time and inode: quick to compare."""
+    environment: tuple[int, int]
+    """The folder of the Python environment."""
+
+
+@functools.cache
+def current() -> Build:
+    """Of this process: called early, before somebody can replace the files. Reads them all, once; about 10 ms."""
+    return Build(_digest(), _files(), _environment())
+
+
+def replaced() -> bool:
+    """Whether the files that this process was begun with are others by now, or gone. Times alone do not count."""
+    begun = current()
+    try:
+        if _environment() != begun.environment:
+            return True
+        return _files() != begun.files and _digest() != begun.id
+    except OSError:
+        return True
+
+
+def _sources() -> list[Path]:
+    return sorted(path for package in _PACKAGES for path in (_ROOT / package).rglob("*.py"))
+
+
+def _files() -> tuple[tuple[str, int, int, int], ...]:
+    found = ((path, path.stat()) for path in _sources())
+    return tuple((str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in found)
+
+
+def _digest() -> str:
+    whole = hashlib.sha256()
+    for path in _sources():
+        content = path.read_bytes()
+        whole.update(f"{path.relative_to(_ROOT)} {len(content)}\n".encode())
+        whole.update(content)
+    return whole.hexdigest()[:16]
+
+
+def _environment() -> tuple[int, int]:
+    stat = os.stat(sys.prefix)
+    return stat.st_dev, stat.st_ino
+
+
+class BuildNotice:
+    """What somebody who looks on for long should know of builds. Asked often, looked up every ten seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """From now on; called early, as `current` is."""
+        self._own = current().id
+        self._clock = clock
+        self._replaced = False
+        self._next = clock() + _LOOK_S
+
+    def of(self, worker: str) -> str:
+        """`worker`: the build of the worker at work, '' where none is known. '' when there is nothing to say."""
+        if not self._replaced and self._clock() >= self._next:
+            self._next = self._clock() + _LOOK_S
+            self._replaced = replaced()
+        if self._replaced:
+            return "This program was replaced while it runs (an update). Leave it, and start it again."
+        if worker and worker != self._own:
+            return "The worker is another build of this program (another folder, or an update). They work together."
+        return ""

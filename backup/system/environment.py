@@ -1,0 +1,64 @@
+"""What of a command's environment travels with the job that it queues.
+
+The worker may have been started by another command, from another shell. What a job was checked for, proxies,
+certificates and profiles, it is carried out with: the variables stand in the journal. Secrets do not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from backup.config import file
+from backup.system.paths import Paths
+from providers import registry, settings
+from providers.errors import InvalidConfiguration
+from providers.http.network import Network
+from providers.http.settings import NetworkSettings
+from providers.settings import holds_password
+
+_FILES: Final = frozenset(
+    {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "AWS_CONFIG_FILE"}
+    | {"AWS_SHARED_CREDENTIALS_FILE"}
+)
+"""Paths: made absolute, since the worker stands in another folder."""
+
+
+def travelling(paths: Paths, instance: str, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables that have an effect on an instance of this service; without `environment` those of this process.
+
+    Raises InvalidConfiguration when the way there leads through a proxy whose password would have to travel.
+    """
+    found = file.load(paths).instance(instance)
+    cls = registry.spec(found.type).settings
+    if cls is None or not issubclass(cls, NetworkSettings):
+        return {}
+    told = os.environ if environment is None else environment
+    _refuse_secrets(instance, Network(settings.load(cls, found.values), told))
+    named = (name for name in cls.variables if name in told and not holds_password(told[name]))
+    return {name: _absolute(name, told[name]) for name in named}
+
+
+def without_passwords(environment: Mapping[str, str]) -> dict[str, str]:
+    """For the worker, which has no use for what no job may bring."""
+    secret = {name for name in NetworkSettings.variables if holds_password(environment.get(name, ""))}
+    return {name: value for name, value in environment.items() if name not in secret}
+
+
+def _refuse_secrets(instance: str, network: Network) -> None:
+    variable, address = network.variable_for(network.settings.address)
+    if not holds_password(address):
+        return
+    raise InvalidConfiguration(
+        f"{variable} holds a password, which is not written into the queue: nothing was queued",
+        field="proxy",
+        hint=f"Set it for good: set-config {instance} proxy http://user@host:port, then "
+        f"set-credentials {instance} --setting proxy_password.",
+    )
+
+
+def _absolute(name: str, value: str) -> str:
+    if name not in _FILES or not value:
+        return value
+    return os.pathsep.join(os.path.abspath(os.path.expanduser(each)) for each in value.split(os.pathsep) if each)

@@ -1,0 +1,95 @@
+"""Every place on disk that the program reads or writes, and nothing else knows them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from providers.errors import InvalidConfiguration
+
+APP_NAME: Final = "homeserver-backup"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """`config_dir` holds what the user decided, `state_dir` what the program remembers, `data_dir` the embedded local
+    storage.
+
+    `Paths.default()` follows the platform (on Linux XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_DATA_HOME).
+    """
+
+    config_dir: Path
+    state_dir: Path
+    data_dir: Path
+
+    @classmethod
+    def default(cls) -> Paths:
+        """Raises InvalidConfiguration where there is no home folder to put them in."""
+        try:
+            return cls(
+                config_dir=Path(platformdirs.user_config_dir(APP_NAME, appauthor=False)),
+                state_dir=Path(platformdirs.user_state_dir(APP_NAME, appauthor=False)),
+                data_dir=Path(platformdirs.user_data_dir(APP_NAME, appauthor=False)),
+            )
+        except RuntimeError:  # what platformdirs raises
+            raise InvalidConfiguration(
+                f"there is no home folder: HOME names none, and user {os.getuid()} is not in the list of users",
+                hint="Set HOME; or XDG_CONFIG_HOME, XDG_STATE_HOME and XDG_DATA_HOME.",
+            ) from None
+
+    @classmethod
+    def of_process(cls) -> Paths:
+        """`default`, for a process that has nobody to raise to: it ends with one line on stderr."""
+        try:
+            return cls.default()
+        except InvalidConfiguration as error:
+            raise SystemExit(f"{APP_NAME}: {error.message}. {error.hint}") from None
+
+    @property
+    def config_file(self) -> Path:
+        return self.config_dir / "config.json"
+
+    @property
+    def config_lock(self) -> Path:
+        """Held by whoever reads, changes and writes the configuration."""
+        return self.config_dir / "config.lock"
+
+    @property
+    def journal_file(self) -> Path:
+        return self.state_dir / "journal.sqlite"
+
+    @property
+    def worker_lock(self) -> Path:
+        return self.state_dir / "worker.lock"
+
+    @property
+    def worker_socket(self) -> Path:
+        """Relative to the state folder where the absolute path is too long for a Unix socket (107 bytes on Linux)."""
+        return self.state_dir / "worker.sock"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.state_dir / "logs"
+
+    @property
+    def plans_dir(self) -> Path:
+        """What plans have found, until their jobs take it up (`backup.queries.findings`)."""
+        return self.state_dir / "plans"
+
+    @property
+    def local_storage(self) -> Path:
+        """Where the embedded local provider keeps objects until the user names a better disk."""
+        return self.data_dir / "storage"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make a child process find the same places."""
+        return {
+            **os.environ,
+            "XDG_CONFIG_HOME": str(self.config_dir.parent),
+            "XDG_STATE_HOME": str(self.state_dir.parent),
+            "XDG_DATA_HOME": str(self.data_dir.parent),
+        }

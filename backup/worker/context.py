@@ -1,0 +1,30 @@
+"""What all parts of the worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from backup.journal import Journal
+from backup.journal.request_counts import CallCounts
+from backup.journal.server_facts import FactsOnDisk
+from backup.system.paths import Paths
+from backup.worker.batch_writer import Ledger
+from backup.worker.clock import WorkerClock
+from backup.worker.items.transfer import Chances
+from backup.worker.progress import Board
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    paths: Paths
+    journal: Journal
+    ledger: Ledger
+    board: Board
+    facts: FactsOnDisk
+    calls: CallCounts
+    wake: Callable[[], None]
+    """Have the drain look again: something ended, or changed."""
+    clock: WorkerClock = field(default_factory=WorkerClock)
+    chances: Chances = field(default_factory=Chances)
+    """Of a worker: by its `clock`."""

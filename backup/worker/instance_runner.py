@@ -1,0 +1,390 @@
+"""All transfers of one instance: one provider, one limiter, one budget of connections."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from sqlite3 import Connection
+from typing import Final
+
+import msgspec
+
+from backup.instances import answers
+from backup.journal import JournalFull, items, jobs, work
+from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
+from backup.journal.request_counts import sent_for
+from backup.model import ItemKind, JobKind
+from backup.worker.context import Crew
+from backup.worker.items import cleanups, transfer
+from backup.worker.items.transfer import Transfer
+from backup.worker.items.unit import Unit
+from backup.worker.progress import Entry
+from backup.worker.shared_provider import PlaceChanged, SharedProvider
+from providers.base import BaseProvider
+from providers.contract.cancel import CancelToken
+from providers.contract.report import ErrorInfo
+from providers.errors import Cancelled, InvalidConfiguration, ProviderError, Unsupported
+
+_LOG: Final = logging.getLogger(__name__)
+_POOL_BEFORE_OPENING: Final = 5
+_DELETES_AT_ONCE: Final = 100
+_AHEAD: Final = 64
+"""So many items are claimed beyond those under way: at a thousand small files a second, half of them last for as long
+as the journal takes to hand out more."""
+_SMALL_BYTES: Final = 8 * 2**20
+"""Up to this size an item gets one connection, and its end is written down with others'."""
+_PATIENCE_S: Final = 0.4
+_TROUBLE: Final = 3
+"""So many items in a row that failed for a passing reason make the whole instance wait."""
+
+
+class Lane:
+    """Takes claimed items and runs them, as many at once as the instance's connections allow."""
+
+    def __init__(self, instance: str, crew: Crew) -> None:
+        self.instance = instance
+        self.shared = SharedProvider(instance, crew)
+        self._crew = crew
+        self._lock = threading.Lock()
+        self._ready: deque[Item] = deque()
+        self._running: dict[int, Unit] = {}
+        self._cleaning: dict[int, CancelToken] = {}
+        self._used = 0
+        self._pool = _POOL_BEFORE_OPENING
+        self._executor = ThreadPoolExecutor(64, thread_name_prefix=f"lane-{instance}")
+        self._jobs: dict[int, Job] = {}
+        self._passing_failures = 0
+        self._asked = False
+        """The drain knows already that there is room for more."""
+        self._closed = False
+        self.quiet_since = crew.chances.clock()
+
+    # What the drain asks and tells
+
+    def wanted(self) -> int:
+        """How many more items it could do with: enough that no thread waits for the next claim."""
+        with self._lock:
+            if self._closed:
+                return 0
+            deletes = _DELETES_AT_ONCE if self._ready and self._ready[0].job_kind is JobKind.DELETE else 0
+            self._asked = False
+            return max(0, self._pool + _AHEAD + deletes - self._used - len(self._ready))
+
+    def take(self, claimed: list[Item]) -> None:
+        with self._lock:
+            self._ready.extend(claimed)
+        self._start_ready()
+
+    @property
+    def busy(self) -> bool:
+        with self._lock:
+            return bool(self._ready or self._running or self._cleaning)
+
+    def stop(self, item_id: int) -> None:
+        """Have an item let go; the wish in the journal says what becomes of it. Called again while it does not: then
+        its end is written down although its thread still hangs in a call that nothing interrupts. Whatever it left is
+        cleaned up, and another attempt made, only when that thread is through.
+        """
+        clock = self._crew.chances.clock()
+        with self._lock:
+            waiting = [item for item in self._ready if item.id == item_id]
+            for item in waiting:
+                self._ready.remove(item)
+            unit = self._running.get(item_id)
+            hangs = unit is not None and unit.stopped_at is not None and clock - unit.stopped_at > _PATIENCE_S
+            if unit and unit.stopped_at is None:
+                unit.stopped_at = clock
+        if waiting or hangs:
+            self._end([Outcome(item_id=item_id, ending=Ending.STOPPED)])
+        if unit:
+            unit.cancel.cancel()
+
+    def stop_all(self) -> None:
+        """Have everything let go, and take nothing more."""
+        with self._lock:
+            self._closed = True
+            waiting = [Outcome(item_id=item.id, ending=Ending.STOPPED) for item in self._ready]
+            self._ready.clear()
+            tokens = [unit.cancel for unit in self._running.values()] + list(self._cleaning.values())
+        self._end(waiting)
+        for token in tokens:
+            token.cancel()
+
+    def close_connections(self) -> None:
+        """Of an instance that has nothing to do: in a thread of the lane, so that nobody else waits."""
+        self._executor.submit(self.shared.close_if_unused)
+
+    def close(self) -> None:
+        """The threads that still run are left to the end of the process."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self.shared.close()
+
+    # Starting
+
+    def _start_ready(self) -> None:
+        while True:
+            with self._lock:
+                unit = self._begin_next()
+            if unit is None:
+                return
+            self._executor.submit(self._work, unit)
+
+    def _begin_next(self) -> Unit | None:
+        """With the lock held: the next unit, counted as running."""
+        unit = None if self._closed else self._next_unit()
+        if unit is not None:
+            self._used += unit.weight
+            for item in unit.group:
+                self._running[item.id] = unit
+        return unit
+
+    def _next_unit(self) -> Unit | None:
+        free = self._pool - self._used
+        if free <= 0:
+            return None
+        for _ in range(len(self._ready)):
+            if not self._held_back(self._ready[0]):
+                break
+            self._ready.rotate(-1)
+        else:
+            return None
+        first = self._ready.popleft()
+        if first.job_kind is not JobKind.DELETE:
+            return Unit([first], self._weight(first, free))
+        group = [first]
+        while (
+            self._ready and self._ready[0].job_kind is JobKind.DELETE and (first.last or len(group) < _DELETES_AT_ONCE)
+        ):
+            if self._where(self._ready[0]) != self._where(first):
+                break
+            group.append(self._ready.popleft())
+        return Unit(group, 1)
+
+    def _held_back(self, item: Item) -> bool:
+        """Until what is done with it ends. Folders of a job go from the inside out, one after the other."""
+        if item.id in self._cleaning or item.id in self._running:
+            return True
+        return item.last and any(unit.has_folder_of(item.job_id) for unit in self._running.values())
+
+    def _where(self, item: Item) -> tuple[int, int | None, int]:
+        """What items of one unit have in common. Folders of a job are in one, since they go from the inside out."""
+        return item.place_id, item.environment_id, item.job_id if item.last else 0
+
+    def _weight(self, item: Item, free: int) -> int:
+        """Connections: one for a small item, for a large one what is free, but for one that stays for small ones."""
+        if item.size_bytes <= _SMALL_BYTES or item.kind is not ItemKind.FILE:
+            return 1
+        return max(1, min(free, self._pool - 1))
+
+    # Working, in a thread of the lane
+
+    def _work(self, unit: Unit) -> None:
+        """One unit after the other, for as long as something is ready and a connection is free."""
+        following: Unit | None = unit
+        while following is not None:
+            unit = following
+            smooth = self._carry_out(unit)
+            following, wake = self._change_over(unit)
+            if unit.weight > 1:
+                self._start_ready()
+            if wake or not smooth:
+                self._crew.wake()
+
+    def _carry_out(self, unit: Unit) -> bool:
+        """Whether it went well."""
+        smooth = ended = False
+        unit.refreshed = self.shared.refreshed
+        try:
+            outcomes = self._outcomes(unit)
+            smooth = all(outcome.ending in {Ending.DONE, Ending.SKIPPED} for outcome in outcomes)
+            small = all(item.size_bytes <= _SMALL_BYTES for item in unit.group)
+            self._end(outcomes, at_once=not (smooth and small), refreshed=unit.refreshed)
+            ended = True
+        except JournalFull as error:  # the worker stops, and all begins where the journal has it
+            _LOG.warning("lane %s: %s", self.instance, error)
+        except Exception:  # a mistake of ours must not take the lane's connections with it
+            _LOG.exception("lane %s", self.instance)
+        if not ended:
+            for item in unit.group:
+                self._crew.board.leave(item.id)
+        return smooth
+
+    def _change_over(self, done: Unit) -> tuple[Unit | None, bool]:
+        """Let go of a unit and begin the next; and whether the drain should look, for more or because nothing is
+        left."""
+        with self._lock:
+            self._used -= done.weight
+            for item in done.group:
+                self._running.pop(item.id, None)
+            following = self._begin_next()
+            hungry = len(self._ready) < _AHEAD // 2 and not self._asked
+            self._asked = self._asked or hungry
+            self.quiet_since = self._crew.chances.clock()
+            return following, hungry or not (self._ready or self._running)
+
+    def _outcomes(self, unit: Unit) -> list[Outcome]:
+        first = unit.group[0]
+        watcher = None if first.job_kind is JobKind.DELETE else self._crew.board.enter(first.id, first.bytes_done)
+        try:
+            with self.shared.used_for(first.place_id, first.environment_id, cancel=unit.cancel) as provider:
+                self._resize(provider)
+                if first.job_kind is JobKind.UPLOAD:
+                    self.shared.learn(provider, unit.cancel)
+                if watcher:
+                    outcomes = [self._transfer(provider, first, unit, watcher)]
+                else:
+                    with sent_for({item.key: item.id for item in unit.group}):
+                        outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._crew.chances)
+        except PlaceChanged as error:
+            return self._pause_place(unit, ErrorInfo.of(error))
+        except ProviderError as error:
+            return self._cannot_open(unit, error)
+        self._judge_instance(outcomes, unit.refreshed)
+        return outcomes
+
+    def _transfer(self, provider: BaseProvider, item: Item, unit: Unit, watcher: Entry) -> Outcome:
+        attempt = Transfer(
+            provider=provider,
+            journal=self._crew.journal,
+            commit=self._crew.ledger.run,
+            item=item,
+            job=self._job(item.job_id),
+            watcher=watcher,
+            cancel=unit.cancel,
+            connections=unit.weight,
+            chances=self._crew.chances,
+        )
+        with sent_for(item.id):
+            return attempt.run()
+
+    def _job(self, job_id: int) -> Job:
+        found = self._jobs.get(job_id)
+        if found is None:
+            with self._crew.journal.look() as db:
+                found = self._jobs[job_id] = jobs.job(db, job_id)
+        return found
+
+    def _resize(self, provider: BaseProvider) -> None:
+        with self._lock:
+            self._pool = provider.settings.connection_pool_size
+
+    # What becomes of items, and of the instance
+
+    def _end(self, outcomes: list[Outcome], *, at_once: bool = False, refreshed: int | None = None) -> None:
+        """Write down how attempts ended; until that is on disk, the board still shows them at work.
+
+        What waits for credentials that have come since (`refreshed` is how they stood) is tried again at once. Seen as
+        it is written down: whoever brings them counts first, and then releases what waits.
+        """
+        if not outcomes:
+            return
+        now = self._crew.chances.now()
+
+        def change(tx: Connection) -> None:
+            came = refreshed is not None and refreshed != self.shared.refreshed
+            for outcome in outcomes:
+                forever = outcome.ending is Ending.WAITING and outcome.wait_until is None
+                again = msgspec.structs.replace(outcome, wait_until=now) if came and forever else outcome
+                items.end(tx, again, now=now)
+
+        def leave() -> None:
+            for outcome in outcomes:
+                self._crew.board.leave(outcome.item_id)
+
+        if at_once:
+            self._crew.ledger.run(change)
+            leave()
+        else:
+            self._crew.ledger.post(change, leave)
+
+    def _pause_place(self, unit: Unit, error: ErrorInfo) -> list[Outcome]:
+        """The instance points elsewhere, or cannot be used: what is queued for it pauses and says why."""
+        _LOG.warning("%s: %s", self.instance, error.message)
+        place_id, now = unit.group[0].place_id, self._crew.chances.now()
+        self._crew.ledger.run(lambda tx: items.pause_place(tx, place_id, error, now=now))
+        return [Outcome(item_id=item.id, ending=Ending.PAUSED, error=error) for item in unit.group]
+
+    def _cannot_open(self, unit: Unit, error: ProviderError) -> list[Outcome]:
+        if isinstance(error, (InvalidConfiguration, Unsupported)):
+            return self._pause_place(unit, ErrorInfo.of(error))
+        outcomes = [transfer.judge(error, item, self._crew.chances) for item in unit.group]
+        self._judge_instance(outcomes, unit.refreshed)
+        return outcomes
+
+    def _judge_instance(self, outcomes: list[Outcome], refreshed: int) -> None:
+        """Hold the queue where every item would meet the same obstacle: at once for credentials, after a few in a row
+        for a server that cannot be reached. What jobs of another environment would not meet holds up only itself."""
+        answers.note_outcomes(self._crew.paths, self.instance, outcomes)
+        for outcome in outcomes:
+            if outcome.ending is Ending.WAITING and outcome.wait_until is None and outcome.error:
+                self._hold(Hold(instance=self.instance, error=outcome.error), refreshed)
+                return
+            if outcome.ending is Ending.WAITING and outcome.error and outcome.wait_until:
+                self._passing_failures += 1
+                if self._passing_failures >= _TROUBLE:
+                    self._hold(Hold(instance=self.instance, error=outcome.error, until=outcome.wait_until), refreshed)
+            elif outcome.ending is Ending.DONE:
+                self._passing_failures = 0
+
+    def _hold(self, held: Hold, refreshed: int) -> None:
+        def change(tx: Connection) -> bool:
+            came = held.until is None and self.shared.refreshed != refreshed
+            needed = not came and jobs.environments_open(tx, self.instance) < 2
+            if needed:
+                work.hold(tx, held)
+            return needed
+
+        if not self._crew.ledger.run(change):
+            return
+        _LOG.warning("the queue of %s stands still: %s", self.instance, held.error.message)
+        with self._lock:
+            waiting = [Outcome(item_id=item.id, ending=Ending.STOPPED) for item in self._ready]
+            self._ready.clear()
+        self._end(waiting)
+
+    # Cleaning up
+
+    def clean(self, cleanup: Cleanup) -> None:
+        """Remove what a cancelled item has left, in a thread of the lane."""
+        with self._lock:
+            if self._closed or cleanup.item_id in self._cleaning or cleanup.item_id in self._running:
+                return
+            if len(self._cleaning) >= work.CLEANUPS_AT_ONCE:
+                return
+            cancel = self._cleaning[cleanup.item_id] = CancelToken()
+        self._executor.submit(self._clean, cleanup, cancel)
+
+    def _clean(self, cleanup: Cleanup, cancel: CancelToken) -> None:
+        try:
+            change = self._cleaned(cleanup, cancel)
+            if change:
+                self._crew.ledger.run(change)
+        except Exception:  # as in `_work`
+            _LOG.exception("cleaning up after item %d", cleanup.item_id)
+        finally:
+            with self._lock:
+                self._cleaning.pop(cleanup.item_id, None)
+            self._start_ready()
+            self._crew.wake()
+
+    def _cleaned(self, cleanup: Cleanup, cancel: CancelToken) -> Callable[[Connection], None] | None:
+        try:
+            if cleanup.job_kind is JobKind.DOWNLOAD:
+                cleanups.discard_download(self._crew.journal, cleanup)
+            else:
+                with (
+                    self.shared.used_for(cleanup.place_id, cleanup.environment_id, cancel=cancel) as provider,
+                    sent_for(cleanup.item_id),
+                ):
+                    cleanups.abandon_upload(provider, self._crew.journal, cleanup, cancel)
+        except Cancelled:
+            return None
+        except ProviderError as error:
+            _LOG.warning("cannot clean up after item %d yet: %s", cleanup.item_id, error)
+            info = ErrorInfo.of(error)
+            again_at = self._crew.chances.now() + transfer.backoff_s(cleanup.attempts, error, self._crew.chances)
+            return lambda tx: work.cleanup_failed(tx, cleanup.item_id, info, again_at=again_at)
+        return lambda tx: work.cleanup_done(tx, cleanup.item_id)

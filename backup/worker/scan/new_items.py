@@ -1,0 +1,150 @@
+"""From what was found to the items of a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from backup.files import folders as stored_folders
+from backup.files import links, scan, targets
+from backup.journal.records import Job, NewItem
+from backup.model import Conflicts, ItemKind, ItemState
+from providers.contract.attributes import UNKNOWN
+from providers.contract.objects import RemoteFile
+from providers.contract.report import ErrorInfo
+from providers.errors import Conflict, InvalidName, ProviderError, Unsupported
+
+Walk = Callable[[str], Iterator[RemoteFile]]
+"""From what was chosen to the objects that it stands for."""
+_SKIPPED: Final = {
+    ItemKind.SYMLINK: ErrorInfo(Unsupported.kind, "a symbolic link: links are not stored, and never followed"),
+    ItemKind.OTHER: ErrorInfo(Unsupported.kind, "a socket, pipe or device: only files and folders are stored"),
+}
+
+
+class Local(NamedTuple):
+    """An entry of a local tree, and whether something stands where it is to go (None: not known)."""
+
+    found: scan.Found
+    replaces: bool | None
+
+
+class RuledOut:
+    """Counts what the user's rules leave out."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def without(self, batch: list[scan.Found]) -> list[scan.Found]:
+        taken = [found for found in batch if not found.ruled_out]
+        self.count += len(batch) - len(taken)
+        return taken
+
+
+def upload_item(job: Job, local: Local) -> NewItem:
+    found = local.found
+    key = f"{job.order.to}{found.name}"
+    state, error, replaces = ItemState.QUEUED, found.error, None
+    if error:
+        state = ItemState.FAILED
+    elif found.reason:
+        state, error = ItemState.SKIPPED, ErrorInfo(Unsupported.kind, found.reason)
+    elif found.kind in _SKIPPED and not found.stored:
+        state, error = ItemState.SKIPPED, _SKIPPED[found.kind]
+    elif found.kind is not ItemKind.DIRECTORY:
+        replaces = local.replaces
+        if replaces and job.order.conflicts is Conflicts.REFUSE:
+            state = ItemState.FAILED
+            error = ErrorInfo.of(Conflict(f"{key}: something of that name is already there"))
+    return NewItem(
+        name=found.name,
+        key=key,
+        local_path=found.path,
+        kind=found.kind,
+        size_bytes=found.size_bytes,
+        state=state,
+        error=error,
+        replaces=replaces,
+    )
+
+
+def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
+    root = Path(job.order.to)
+    folded: targets.FoldedNames | None = None
+    folders: dict[str, NewItem] = {}
+    for source in job.order.sources:
+        for file in walk(source):
+            if file.left_out:
+                yield _left_out(file)
+                continue
+            restores = job.order.restores_links and links.is_one(file.key)
+            if job.order.exact:
+                yield _item(file, root.name, str(root), restores)
+                continue
+            if folded is None:
+                folded = targets.FoldedNames(root, Path("/") if job.order.resolved else None)
+            try:
+                name = targets.local_name(file.key, source)
+                twin = folded.twin(name.removesuffix("/"))
+                if twin is not None:
+                    raise InvalidName(f"'{file.key}': this disk cannot tell it from '{twin}'")
+            except InvalidName as error:
+                yield NewItem(
+                    name=file.key,
+                    key=file.key,
+                    size_bytes=file.size_bytes,
+                    state=ItemState.FAILED,
+                    error=ErrorInfo.of(error),
+                )
+            else:
+                if file.key.endswith("/"):
+                    folders[name] = _folder_item(job, file, name)
+                    continue
+                target = name.removesuffix(links.SUFFIX) if restores else name
+                yield _item(file, name, str(root / target), restores)
+
+    yield from sorted(folders.values(), key=lambda item: (-item.name.count("/"), item.name))
+
+
+def _folder_item(job: Job, file: RemoteFile, name: str) -> NewItem:
+    """Made now, so that nobody else can enter it while it is filled; its mode comes when all files of the job are
+    there. A failure is told by each item that needs it."""
+    order = job.order
+    root = Path(order.to)
+    top = root if order.resolved else Path(os.path.realpath(root))
+    there = None
+    with suppress(ProviderError):
+        beneath = Path("/") if order.resolved else top
+        mode = order.restoring.mode_of(UNKNOWN, folder=True)
+        there = stored_folders.make_private(top.joinpath(*name.removesuffix("/").split("/")), beneath, mode)
+    return NewItem(
+        name=name, key=file.key, local_path=str(root / name), kind=ItemKind.DIRECTORY, last=True, replaces=there
+    )
+
+
+def delete_items(job: Job, walk: Walk) -> Iterator[NewItem]:
+    """Folders come last, from the inside out: a real one must be empty by then."""
+    folders: set[str] = set()
+    for source in job.order.sources:
+        for file in walk(source):
+            if file.left_out:
+                yield _left_out(file)
+            elif file.key.endswith("/"):
+                folders.add(file.key)
+            else:
+                yield _item(file, file.key, "")
+    for folder in sorted(folders, key=lambda key: (-key.count("/"), key)):
+        yield NewItem(name=folder, key=folder, kind=ItemKind.DIRECTORY, last=True)
+
+
+def _left_out(file: RemoteFile) -> NewItem:
+    why = ErrorInfo(Unsupported.kind, file.left_out)
+    return NewItem(name=file.key, key=file.key, kind=ItemKind.OTHER, state=ItemState.SKIPPED, error=why)
+
+
+def _item(file: RemoteFile, name: str, path: str, restores: bool = False) -> NewItem:
+    kind = ItemKind.DIRECTORY if file.key.endswith("/") else ItemKind.SYMLINK if restores else ItemKind.FILE
+    return NewItem(name=name, key=file.key, local_path=path, kind=kind, size_bytes=file.size_bytes)

@@ -1,0 +1,282 @@
+"""Jobs into items, streamed: the first files go up while the scan still runs.
+
+What the plan has found is taken up as it is. Where there is none (counting was cut off, or the service did not answer),
+it is looked for here: local trees without any word from the service, and what is stored there at its own pace.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from sqlite3 import Connection
+from typing import Final
+
+from backup.files import free_space, scan
+from backup.instances import destination as places
+from backup.journal import JournalFull, jobs, work
+from backup.journal.records import Hold, Job, NewItem
+from backup.model import ItemKind, JobKind
+from backup.queries.findings import Finding, Findings, Scope
+from backup.worker.context import Crew
+from backup.worker.items import transfer
+from backup.worker.scan.differences import Differences
+from backup.worker.scan.new_items import Local, RuledOut, delete_items, download_items, upload_item
+from backup.worker.shared_provider import SharedProvider
+from providers.contract.cancel import CancelToken
+from providers.contract.objects import RemoteFile
+from providers.contract.report import ErrorInfo
+from providers.errors import Cancelled, ProviderError
+from providers.os_errors import lacks_descriptors
+
+_LOG: Final = logging.getLogger(__name__)
+_AT_ONCE: Final = 2
+"""Scans of one instance at the same time: so many that ask the service, and so many that walk this machine."""
+_FEW: Final = 16
+"""Up to so many files each asks for itself what stands at its destination; for more the folder is listed."""
+_MOST_LISTED: Final = 200_000
+"""So many objects at an upload's destination are listed; beyond that each file asks for itself."""
+_ATTEMPTS: Final = 5
+
+
+@dataclass(frozen=True)
+class _Running:
+    instance: str
+    kind: JobKind
+    cancel: CancelToken = field(default_factory=CancelToken)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it may have to wait for the service."""
+        return self.kind is not JobKind.UPLOAD
+
+
+class Scans:
+    """The scans under way, each in a thread of its own that nobody ever waits for: they belong to their instance."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._findings = Findings(crew.paths)
+        self._lock = threading.Lock()
+        self._running: dict[int, _Running] = {}
+        self._listing: dict[int, _Running] = {}
+        """Listings of destinations, which go on beside the scan, by job."""
+        self._again_at: dict[int, tuple[int, float]] = {}
+        """Attempts and next time of a job whose service could not be listed, by the worker's clock."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is looked for that somebody still wants."""
+        with self._lock:
+            return any(not one.cancel.cancelled for one in self._running.values())
+
+    def start(self, job: Job, shared: SharedProvider) -> None:
+        """Scan a job, unless that is under way already, not due, or others of its instance are to be done first."""
+        wanted = _Running(job.instance, job.order.kind)
+        with self._lock:
+            _, again_at = self._again_at.get(job.id, (0, 0.0))
+            alike = sum((one.instance, one.asks) == (job.instance, wanted.asks) for one in self._running.values())
+            if job.id in self._running or alike >= _AT_ONCE or self._crew.chances.clock() < again_at:
+                return
+            self._running[job.id] = wanted
+        args = (job, shared, wanted.cancel)
+        threading.Thread(target=self._run, args=args, name=f"scan-{job.id}", daemon=True).start()
+
+    def stop_all_but(self, job_ids: set[int]) -> None:
+        """Have those let go that were cancelled or paused."""
+        with self._lock:
+            under_way = (*self._running.items(), *self._listing.items())
+        for job_id, running in under_way:
+            if job_id not in job_ids:
+                running.cancel.cancel()
+
+    def try_at_once(self) -> None:
+        """Whatever made scans fail may be over."""
+        with self._lock:
+            self._again_at.clear()
+
+    def stop_all(self) -> None:
+        with self._lock:
+            under_way = (*self._running.values(), *self._listing.values())
+        for running in under_way:
+            running.cancel.cancel()
+
+    def _run(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> None:
+        refreshed = shared.refreshed
+        try:
+            self._end(job, self._scan(job, shared, cancel))
+        except (Cancelled, JournalFull) as error:
+            _LOG.info("scan of job %d stopped: %s", job.id, error)
+        except ProviderError as error:
+            self._failed(job, error, lambda: shared.refreshed == refreshed)
+        except Exception as error:  # whatever it was, the job must not be scanned for ever
+            _LOG.exception("scan of job %d", job.id)
+            self._end(job, transfer.unforeseen(error))
+        finally:
+            with self._lock:
+                self._running.pop(job.id, None)
+            self._crew.wake()
+
+    def _end(self, job: Job, error: ErrorInfo | None = None) -> None:
+        self._crew.ledger.run(lambda tx: jobs.scan_ended(tx, job.id, error))
+        self._findings.drop(job.order.found)
+        with self._lock:
+            self._again_at.pop(job.id, None)
+
+    def _scan(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> ErrorInfo | None:
+        """What is otherwise than it was planned."""
+        ruled_out = RuledOut()
+        planned = self._planned(job, ruled_out)
+        if planned is not None:
+            try:
+                return self._add(job, self._that_fit(job, planned), cancel, ruled_out)
+            except (OSError, ValueError) as error:  # what was added already is left alone
+                _LOG.warning("what was planned for job %d cannot be read: %s", job.id, error)
+                ruled_out = RuledOut()
+        if job.order.kind is JobKind.UPLOAD:
+            return self._add(job, self._uploads(job, shared, ruled_out, cancel), cancel, ruled_out)
+        with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
+            walk = scan.walk_remote if job.order.kind is JobKind.DOWNLOAD else scan.walk_tree
+            found = _remote_items(job, lambda key: walk(provider, key, cancel))
+            return self._add(job, self._that_fit(job, scan.batches(found, scan.BATCH)), cancel)
+
+    def _that_fit(self, job: Job, batches: Iterator[list[NewItem]]) -> Iterator[list[NewItem]]:
+        """A restore that has no room on its disk is not begun."""
+        if job.order.kind is not JobKind.DOWNLOAD:
+            return batches
+        with self._crew.journal.look() as db:
+            share = free_space.Share.of(db, job)
+        return batches if share is None else share.taking(batches)
+
+    def _environment(self, job: Job) -> int | None:
+        with self._crew.journal.look() as db:
+            return jobs.environment_of(db, job.id)
+
+    def _planned(self, job: Job, ruled_out: RuledOut) -> Iterator[list[NewItem]] | None:
+        if not job.order.found:
+            return None
+        with self._crew.journal.look() as db:
+            scope = Scope.of(job.order, jobs.place(db, job.place_id))
+        found = self._findings.load(job.order.found, scope)
+        return None if found is None else _planned_items(job, found, ruled_out, self._wanted(job))
+
+    def _add(
+        self, job: Job, batches: Iterable[list[NewItem]], cancel: CancelToken, ruled_out: RuledOut | None = None
+    ) -> ErrorInfo | None:
+        now = self._crew.chances.now
+        with self._crew.journal.look() as db:
+            differences = Differences(job, jobs.newest_item(db))
+        for batch in batches:
+            cancel.check()
+
+            def change(tx: Connection, batch: list[NewItem] = batch) -> bool:
+                wanted = jobs.is_scanning(tx, job.id)
+                if wanted:
+                    differences.add(tx, batch, now=now())
+                return wanted
+
+            if not self._crew.ledger.run(change):
+                raise Cancelled("the job was cancelled or paused")
+            self._crew.wake()
+        if ruled_out is not None and ruled_out.count:
+            number = ruled_out.count
+            self._crew.ledger.run(lambda tx: jobs.note_ruled_out(tx, job.id, number))
+        return self._crew.ledger.run(differences.error)
+
+    def _wanted(self, job: Job) -> Callable[[scan.Found], bool]:
+        """Folders with files in them are objects only where such an object keeps their mode."""
+        with self._crew.journal.look() as db:
+            can = places.capabilities_of(jobs.place(db, job.place_id))
+        keeps = can is None or (can.empty_directories and can.modes)
+        return lambda found: keeps or found.kind is not ItemKind.DIRECTORY or found.empty or found.error is not None
+
+    # What stands at the destination of an upload
+
+    def _uploads(
+        self, job: Job, shared: SharedProvider, ruled_out: RuledOut, cancel: CancelToken
+    ) -> Iterator[list[NewItem]]:
+        destination, files = scan.Destination(), 0
+        wanted = self._wanted(job)
+        for batch in scan.walk_local(
+            job.order.sources, cancel=cancel, resolved=job.order.resolved, selection=job.order.selection, folders=True
+        ):
+            before, files = files, files + sum(found.kind is ItemKind.FILE and "/" in found.name for found in batch)
+            if before <= _FEW < files:
+                self._list_destination(job, shared, destination)
+            yield [
+                upload_item(job, Local(found, destination.has(f"{job.order.to}{found.name}")))
+                for found in ruled_out.without(batch)
+                if wanted(found)
+            ]
+
+    def _list_destination(self, job: Job, shared: SharedProvider, destination: scan.Destination) -> None:
+        """Beside the scan, which does not wait for it; one for each instance."""
+        listing = _Running(job.instance, job.order.kind)
+        with self._lock:
+            if any(other.instance == job.instance for other in self._listing.values()):
+                return
+            self._listing[job.id] = listing
+        args = (job, shared, destination, listing.cancel)
+        threading.Thread(target=self._learn, args=args, name=f"list-{job.id}", daemon=True).start()
+
+    def _learn(self, job: Job, shared: SharedProvider, destination: scan.Destination, cancel: CancelToken) -> None:
+        """Whatever hinders it hinders each item, and is told there."""
+        prefixes = [f"{job.order.to}{scan.top_name(source)}/" for source in job.order.sources if _is_folder(source)]
+        try:
+            with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
+                destination.look(provider, prefixes, cancel, limit=_MOST_LISTED)
+            if destination.complete:
+                standing = [key.removeprefix(job.order.to) for key in destination.keys]
+                self._crew.ledger.run(lambda tx: jobs.learn_replaced(tx, job.id, standing))
+        except ProviderError as error:
+            _LOG.info("the destination of job %d cannot be listed: %s", job.id, error)
+        except Exception:
+            _LOG.exception("listing the destination of job %d", job.id)
+        finally:
+            with self._lock:
+                self._listing.pop(job.id, None)
+
+    def _failed(self, job: Job, error: ProviderError, still_so: Callable[[], bool]) -> None:
+        """`still_so`: no credentials came since the scan began; seen as the hold is written down, as in the lane."""
+        _LOG.warning("scan of job %d: %s", job.id, error)
+        info = ErrorInfo.of(error)
+        if transfer.waits_for_credentials(error):
+            held = Hold(instance=job.instance, error=info)
+            self._crew.ledger.run(lambda tx: work.hold(tx, held) if still_so() else None)
+            return
+        with self._lock:
+            attempts, _ = self._again_at.get(job.id, (0, 0.0))
+            asked = transfer.asked_for(error) or lacks_descriptors(error)
+            again = asked or (error.retryable and attempts + 1 < _ATTEMPTS)
+            if again:
+                wait_s = transfer.backoff_s(attempts, error, self._crew.chances)
+                self._again_at[job.id] = (attempts + (not asked), self._crew.chances.clock() + wait_s)
+        if not again:
+            self._end(job, info)
+
+
+def _planned_items(
+    job: Job, found: Iterator[list[Finding]], ruled_out: RuledOut, wanted: Callable[[scan.Found], bool]
+) -> Iterator[list[NewItem]]:
+    if job.order.kind is JobKind.UPLOAD:
+        for batch in found:
+            replaces = {each.local.path: each.replaces for each in batch if each.local}
+            taken = ruled_out.without([each.local for each in batch if each.local])
+            yield [upload_item(job, Local(each, replaces[each.path])) for each in taken if wanted(each)]
+        return
+    by_source: dict[str, list[RemoteFile]] = {}
+    for batch in found:
+        for each in batch:
+            if each.remote:
+                by_source.setdefault(each.source, []).append(each.remote)
+    yield from scan.batches(_remote_items(job, lambda key: iter(by_source.get(key, []))), scan.BATCH)
+
+
+def _remote_items(job: Job, walk: Callable[[str], Iterator[RemoteFile]]) -> Iterator[NewItem]:
+    return download_items(job, walk) if job.order.kind is JobKind.DOWNLOAD else delete_items(job, walk)
+
+
+def _is_folder(source: str) -> bool:
+    return os.path.isdir(source) and not os.path.islink(source)
