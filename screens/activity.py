@@ -15,12 +15,12 @@ from textual.getters import query_one
 from backup.model import ItemState, ItemView, QueueSnapshot
 from providers.errors import ProviderError
 from screens.modals.item import ItemScreen
-from tui.history_rows import COLUMNS, WIDE_COLUMNS, HistoryRows, still_open
+from tui.rows.history import COLUMNS, WIDE_COLUMNS, HistoryRows, still_open
 from tui.text import count, cut_middle, safe
-from tui.widgets.frame import ModeScreen
+from tui.widgets.bars import Mode
 from tui.widgets.item_details import ItemDetails
 from tui.widgets.line_table import LineTable
-from tui.widgets.one_line import Mode
+from tui.widgets.mode_screen import ModeScreen
 from tui.widgets.problem import Problem
 
 _WINDOW_ROWS = 200

@@ -17,13 +17,13 @@ from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from screens.modals.choose import ChooseInstance
 from screens.modals.confirm import ConfirmScreen
-from screens.modals.confirm_plans import Wanted, delete_question, transfer_question
-from tui.places import LocalPlace, RemotePlace, home_folder
+from screens.modals.transfer_questions import Wanted, delete_question, transfer_question
+from tui.rows.places import LocalPlace, RemotePlace, home_folder
 from tui.text import count, safe
+from tui.widgets.bars import Mode
 from tui.widgets.file_pane import FilePane
-from tui.widgets.frame import ModeScreen
 from tui.widgets.line_table import LineTable
-from tui.widgets.one_line import Mode
+from tui.widgets.mode_screen import ModeScreen
 
 T = TypeVar("T")
 _COUNTING = "counting"

@@ -17,13 +17,13 @@ from backup.model import InstanceInfo
 from backup.store_model import CredentialFact, CredentialState
 from providers.errors import ProviderError
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.replace import ReplaceCredentials
+from screens.modals.credentials.replace import ReplaceCredentials
 from screens.store import STORE_BINDINGS, StoreScreen
-from tui.store_rows import COLUMNS, CredentialRows, store_content
+from tui.rows.credentials import COLUMNS, CredentialRows, store_content
 from tui.text import count, safe
 from tui.theme import Tone
+from tui.widgets.bars import Mode
 from tui.widgets.line_table import LineTable
-from tui.widgets.one_line import Mode
 from tui.widgets.problem import Problem
 
 _NO_CREDENTIALS = (

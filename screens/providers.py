@@ -16,16 +16,16 @@ from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo
 from providers.errors import ProviderError
 from screens.browse import BrowseScreen
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.replace import ReplaceCredentials
-from screens.modals.setup import SetupScreen
-from screens.modals.setup_draft import SetUp
-from screens.modals.store_flow import open_store
+from screens.modals.credentials.open_store import open_store
+from screens.modals.credentials.replace import ReplaceCredentials
+from screens.modals.setup.draft import SetUp
+from screens.modals.setup.screen import SetupScreen
 from tui.text import safe
 from tui.theme import Tone
-from tui.widgets.frame import ModeScreen
+from tui.widgets.bars import Mode
 from tui.widgets.instance_detail import InstanceDetail
 from tui.widgets.instance_list import InstanceList
-from tui.widgets.one_line import Mode
+from tui.widgets.mode_screen import ModeScreen
 
 
 class ProvidersScreen(ModeScreen):

@@ -19,8 +19,8 @@ from providers.errors import ProviderError
 from screens.modals.limit import LimitScreen, Unlimited
 from tui.text import fit, rate, safe
 from tui.theme import STYLES, THEMES, Tone
-from tui.widgets.frame import ModeScreen
-from tui.widgets.one_line import Mode
+from tui.widgets.bars import Mode
+from tui.widgets.mode_screen import ModeScreen
 from tui.widgets.problem import Problem
 from tui.widgets.store_words import line, store_words
 

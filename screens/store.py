@@ -13,16 +13,16 @@ from backup.model import StoreState
 from backup.store_model import StoreBackend, StoreFacts
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
-from screens.modals.change_passphrase import ChangePassphrase
 from screens.modals.confirm import ConfirmScreen
-from screens.modals.import_found import import_providers
-from screens.modals.move_credentials import MoveCredentials
-from screens.modals.recovery_kit import WARNING, RecoveryKit
-from screens.modals.secret_dialog import Ended
-from screens.modals.store_details import StoreDetails
-from screens.modals.store_flow import choose_store, open_store
-from screens.modals.unattended_made import set_up_jobs
-from tui.widgets.frame import ModeScreen
+from screens.modals.credentials.change_passphrase import ChangePassphrase
+from screens.modals.credentials.import_found import import_providers
+from screens.modals.credentials.move import MoveCredentials
+from screens.modals.credentials.open_store import choose_store, open_store
+from screens.modals.credentials.recovery_kit import WARNING, RecoveryKit
+from screens.modals.credentials.secret_dialog import Ended
+from screens.modals.credentials.store_details import StoreDetails
+from screens.modals.credentials.unattended_done import set_up_jobs
+from tui.widgets.mode_screen import ModeScreen
 from tui.widgets.problem import Problem
 
 _NEEDS_VAULT = ErrorInfo(

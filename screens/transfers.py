@@ -18,16 +18,16 @@ from textual.getters import query_one
 from backup.model import FINAL_STATES, ItemState, ItemView, QueueSnapshot
 from providers.errors import ProviderError
 from screens.modals.confirm import ConfirmScreen
-from screens.modals.confirm_plans import cancel_question
 from screens.modals.item import ItemScreen
 from screens.modals.limit import LimitScreen, Unlimited
-from tui.own_ways import in_console
+from screens.modals.transfer_questions import cancel_question
+from tui.remedies import in_console
+from tui.rows.transfers import COLUMNS, WIDE_COLUMNS, TransferRows, facts
 from tui.text import count, cut_middle, safe
-from tui.transfer_rows import COLUMNS, WIDE_COLUMNS, TransferRows, facts
-from tui.widgets.frame import ModeScreen
+from tui.widgets.bars import Mode
 from tui.widgets.item_details import ItemDetails
 from tui.widgets.line_table import LineTable
-from tui.widgets.one_line import Mode
+from tui.widgets.mode_screen import ModeScreen
 from tui.widgets.problem import Problem
 
 _WINDOW_ROWS = 200

@@ -24,17 +24,17 @@ from backup.system.paths import Paths
 from screens.activity import ActivityScreen
 from screens.browse import BrowseScreen
 from screens.credentials import CredentialsScreen
+from screens.modals.credentials.open_store import open_store
 from screens.modals.keys import KeysScreen, key_lines
-from screens.modals.store_flow import open_store
 from screens.providers import ProvidersScreen
 from screens.settings import SettingsScreen
 from screens.transfers import TransfersScreen
 from tui.bridge import Bridge, StoreLocked
-from tui.hang_up import LOOK_EVERY_S, has_terminal, terminal_is_gone
-from tui.keys_in_order import KeysInOrder
+from tui.terminal.keys_in_order import KeysInOrder
+from tui.terminal.loss import LOOK_EVERY_S, has_terminal, terminal_is_gone
 from tui.text import count, safe
 from tui.theme import THEMES
-from tui.widgets.one_line import Mode
+from tui.widgets.bars import Mode
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from screens.modals.qr_code import BLACK_ON_WHITE, QrScreen
 from tui.bridge import bridge_of
 from tui.text import safe
 from tui.theme import STYLES, Tone
-from tui.widgets.one_line import KeyBar
+from tui.widgets.bars import KeyBar
 from tui.widgets.problem import Problem
 
 _NO_BROWSER = "Nothing is opened here: any browser will do, on any machine."

@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from tui.text import fit
 from tui.theme import STYLES, Tone
-from tui.widgets.one_line import KeyBar
+from tui.widgets.bars import KeyBar
 
 
 class KeyLine(NamedTuple):

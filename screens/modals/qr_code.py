@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from backup.system import qr
 from tui.theme import STYLES, Tone
-from tui.widgets.one_line import KeyBar
+from tui.widgets.bars import KeyBar
 
 BLACK_ON_WHITE = "#ffffff on #000000"
 """The blocks are the light modules: readable in every theme."""

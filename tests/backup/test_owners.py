@@ -16,7 +16,7 @@ from backup.queries import plans
 from providers import registry
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
-from screens.modals.confirm_plans import transfer_question
+from screens.modals.transfer_questions import transfer_question
 from tests.backup.queue_support import Workbench
 from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 

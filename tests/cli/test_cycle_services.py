@@ -17,7 +17,7 @@ from backup.model import JobKind, TransferPlan
 from backup.system.paths import Paths
 from providers import registry, settings
 from providers.secret import Secret
-from screens.modals import confirm_plans
+from screens.modals import transfer_questions
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.contract.harnesses import HARNESSES
 from tests.credentials_fixture import SecretService
@@ -114,6 +114,6 @@ def test_clashing_names_are_told_in_the_plan(paths: Paths, capsys: pytest.Captur
     shown = capsys.readouterr().out
     assert "will be refused, since names differ only in case: 1 file: a" in shown
     assert "\x1b" not in shown
-    (fact,) = [fact for fact in confirm_plans._warnings(plan) if fact.label == "refused"]
+    (fact,) = [fact for fact in transfer_questions._warnings(plan) if fact.label == "refused"]
     assert "1 name" in str(fact.text)
     assert "\x1b" not in str(fact.text)

@@ -11,7 +11,7 @@ from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration, Transient
 from tests.tui.scripted import ScriptedQuestions, ScriptedService, calls_of
 from tests.tui.standin import console, instance, item, screen_text, until
-from tui.history_rows import HistoryRows
+from tui.rows.history import HistoryRows
 
 
 async def sees(pilot: Any, *words: str) -> None:

@@ -15,7 +15,7 @@ from textual.widgets import Input
 
 from tests.terminal.terminal import Terminal
 from tests.tui.standin import until
-from tui.keys_in_order import KeysInOrder
+from tui.terminal.keys_in_order import KeysInOrder
 from tui.widgets.secret_input import SecretInput
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from backup.cli.commands import credentials
 from backup.cli.main import VERBS
-from tui.own_ways import in_console
+from tui.remedies import in_console
 
 ROOT = Path(__file__).parents[2]
 _SHELL = {

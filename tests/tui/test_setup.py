@@ -11,7 +11,7 @@ from textual.widgets import Input
 from backup.model import StoreState, StoreStatus
 from providers.contract.report import ErrorInfo, StepName
 from providers.errors import InvalidConfiguration, Transient
-from screens.modals.setup import SetupScreen
+from screens.modals.setup.screen import SetupScreen
 from tests.tui.scripted import (
     KeyringGone,
     ScriptedQuestions,

@@ -12,7 +12,7 @@ from textual.widgets import Input
 from backup.core.core import Service
 from backup.queries.answers import QuestionsClient
 from backup.system.paths import Paths
-from screens.modals.setup import SetupScreen
+from screens.modals.setup.screen import SetupScreen
 from tests.credentials_fixture import SecretService
 from tests.servers.b2 import B2Server
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server

@@ -16,8 +16,8 @@ from screens.modals.confirm import ConfirmScreen
 from screens.transfers import TransfersScreen
 from tests.tui.standin import StandInService, console, item, job, screen_text, until
 from tui.app import BackupConsole
+from tui.rows.transfers import state_words
 from tui.theme import Tone
-from tui.transfer_rows import state_words
 from tui.widgets.item_details import details
 
 SHA = "9f3c81" + "0" * 56 + "e1"

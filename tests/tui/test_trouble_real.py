@@ -24,7 +24,7 @@ from tests.servers.s3_requests import put_object
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.tui.standin import screen_text, until
 from tui.app import BackupConsole
-from tui.own_ways import in_console
+from tui.remedies import in_console
 
 
 class Words(NamedTuple):

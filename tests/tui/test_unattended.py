@@ -166,6 +166,6 @@ async def test_the_store_in_full_and_a_way_taken_away(vault: Paths, tmp_path: Pa
 
 
 def test_every_way_has_a_title() -> None:
-    from screens.modals.unattended import FIELDS, TITLES
+    from screens.modals.credentials.unattended import FIELDS, TITLES
 
     assert set(FIELDS) == set(TITLES) == set(Variant)

@@ -13,9 +13,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
+from tui.errors import error_content
 from tui.text import cut_middle, duration, fit, safe
 from tui.theme import STYLES, Tone
-from tui.words import error_content
 
 _LABEL_WIDTH: Final = 22
 _TIME_WIDTH: Final = 8

@@ -16,7 +16,7 @@ from textual.widgets import Checkbox, Input, Label, Select, Static
 from providers.errors import InvalidConfiguration
 from providers.secret import Secret
 from providers.settings import FieldKind, SettingField, parse_text
-from tui.own_ways import in_console
+from tui.remedies import in_console
 from tui.text import safe
 from tui.widgets.secret_input import SecretInput
 

@@ -20,11 +20,11 @@ from backup.model import StoreState
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from tui.bridge import bridge_of
-from tui.listing import Entry, Listing, Order, columns
-from tui.places import Load, Place
+from tui.errors import error_content, needs_store
+from tui.rows.files import Entry, Listing, Order, columns
+from tui.rows.places import Load, Place
 from tui.text import cell_len, cut_middle
 from tui.widgets.line_table import LineTable
-from tui.words import error_content, needs_store
 
 _AHEAD_ROWS = 200
 """The next page is asked for when the last row in view is this near to the end."""

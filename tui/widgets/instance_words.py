@@ -10,7 +10,7 @@ from backup.model import InstanceInfo, InstanceState, ServiceInfo, StoreState, S
 from providers.contract.report import ConnectionReport
 from tui.text import cut_end, duration, safe, size, when
 from tui.theme import STYLES, Tone
-from tui.widgets.one_line import store_noun
+from tui.widgets.bars import store_noun
 
 STATES: Final[dict[InstanceState, tuple[str, str, Tone]]] = {
     InstanceState.READY: ("●", "ready · enabled", Tone.PROVED),

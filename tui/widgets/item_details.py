@@ -10,10 +10,10 @@ from textual.widgets import Static
 
 from backup.model import ItemView, JobKind
 from providers.contract.capabilities import Proof
+from tui.errors import error_content
+from tui.rows.transfers import moves, state_words
 from tui.text import chopped, done_of, duration, fit, safe, when
 from tui.theme import STYLES, Tone
-from tui.transfer_rows import moves, state_words
-from tui.words import error_content
 
 _LABEL_CELLS = 12
 _PROOFS = {

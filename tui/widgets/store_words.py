@@ -8,7 +8,7 @@ from typing import Final
 from textual.content import Content
 
 from backup.model import StoreState, StoreStatus
-from tui.own_ways import in_console
+from tui.remedies import in_console
 from tui.text import safe
 from tui.theme import STYLES, Tone
 

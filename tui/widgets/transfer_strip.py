@@ -10,7 +10,7 @@ from backup.model import QueueTotals
 from providers.contract.report import ErrorInfo
 from tui.text import clock, rate
 from tui.theme import STYLES, Tone
-from tui.widgets.one_line import OneLine, Part
+from tui.widgets.bars import OneLine, Part
 
 _BAR_CELLS: Final = 18
 

@@ -7,7 +7,7 @@ from typing import Final
 from textual.content import Content
 
 from providers.contract.report import ErrorInfo
-from tui.own_ways import in_console
+from tui.remedies import in_console
 from tui.text import safe
 from tui.theme import STYLES, Tone
 

@@ -21,7 +21,7 @@ from providers.errors import Conflict, ProviderError
 from providers.settings import FieldKind, SettingField
 from screens.modals.asking import AskingDialog
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.store_flow import open_store
+from screens.modals.credentials.open_store import open_store
 from tui.bridge import bridge_of
 from tui.text import safe
 from tui.theme import STYLES, Tone

@@ -11,13 +11,13 @@ from backup.model import StoreState
 from backup.store_model import TITLES, StoreBackend, StoreChoice, StoreFacts
 from providers.contract.report import ErrorInfo
 from providers.errors import Conflict, ProviderError
-from screens.modals.choose_store import ChooseStore
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.create_store import CreateStore
-from screens.modals.move_credentials import MoveCredentials
+from screens.modals.credentials.choose_store import ChooseStore
+from screens.modals.credentials.move import MoveCredentials
+from screens.modals.credentials.new_passphrase_dialogs import CreateStore
+from screens.modals.credentials.secret_dialog import Ended
+from screens.modals.credentials.unlock import UnlockStore
 from screens.modals.problem import ProblemScreen
-from screens.modals.secret_dialog import Ended
-from screens.modals.unlock import UnlockStore
 from tui.bridge import bridge_of
 from tui.text import count
 

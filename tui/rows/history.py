@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from backup.model import FINAL_STATES, ItemState, ItemView, JobKind, QueueSnapshot, QueueTotals
+from tui.rows.transfers import SIGNS, amount, destination, state_words
 from tui.text import safe, when, whole_facts
 from tui.theme import Tone
-from tui.transfer_rows import SIGNS, amount, destination, state_words
 from tui.widgets.line_table import Cell, Column, Span
 
 COLUMNS: Final = (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tui.bridge import Bridge
-from tui.listing import Entry, local_entries, remote_entries
+from tui.rows.files import Entry, local_entries, remote_entries
 from tui.text import safe
 
 PAGE_ENTRIES = 1000

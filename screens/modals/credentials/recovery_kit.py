@@ -18,7 +18,7 @@ from providers.secret import Secret
 from screens.modals.confirm import Choice, Fact, Question
 from screens.modals.qr_code import too_large
 from tui.theme import STYLES, Tone
-from tui.widgets.one_line import KeyBar
+from tui.widgets.bars import KeyBar
 
 WARNING = Question(
     "Show the recovery kit?",

@@ -12,9 +12,9 @@ from textual.widgets import Button, Static
 from providers.errors import InvalidConfiguration
 from providers.oauth import Grant
 from screens.modals.authorize import AuthorizeScreen
-from screens.modals.setup_draft import Draft, free_name
-from screens.modals.setup_pages import NOTHING_STORED, Page
-from tui.own_ways import in_console
+from screens.modals.setup.draft import Draft, free_name
+from screens.modals.setup.pages import NOTHING_STORED, Page
+from tui.remedies import in_console
 from tui.text import safe
 from tui.theme import STYLES, Tone
 from tui.widgets.settings_form import SettingsForm

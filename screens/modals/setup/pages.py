@@ -15,7 +15,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from backup.model import ServiceInfo
-from screens.modals.setup_draft import Draft
+from screens.modals.setup.draft import Draft
 from tui.text import safe
 from tui.theme import STYLES, Tone
 from tui.widgets.check_steps import CheckSteps

@@ -13,9 +13,9 @@ from textual.screen import Screen
 
 from backup.model import QueueSnapshot, StoreState
 from tui.bridge import Bridge, InstancesChanged, QueueChanged, bridge_of
-from tui.own_ways import in_console
+from tui.remedies import in_console
 from tui.text import safe
-from tui.widgets.one_line import KeyBar, Mode, ModeBar, TitleBar, store_noun
+from tui.widgets.bars import KeyBar, Mode, ModeBar, TitleBar, store_noun
 from tui.widgets.transfer_strip import TransferStrip
 
 

@@ -19,8 +19,8 @@ from backup.credentials.importing.json_file import Findings, Imported
 from backup.instances.importing import Applied, ImportSource, Saved
 from screens.modals.asking import AskingDialog
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.import_from import ImportFrom, Reading
-from screens.modals.store_flow import open_store
+from screens.modals.credentials.import_from import ImportFrom, Reading
+from screens.modals.credentials.open_store import open_store
 from tui.bridge import bridge_of
 from tui.text import count, cut_middle, safe
 from tui.theme import STYLES, Tone

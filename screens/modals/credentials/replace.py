@@ -20,7 +20,7 @@ from screens.modals.authorize import AuthorizeScreen
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from tui.bridge import bridge_of
 from tui.text import safe
-from tui.widgets.one_line import KeyBar
+from tui.widgets.bars import KeyBar
 from tui.widgets.problem import Problem
 from tui.widgets.settings_form import FIELD_BINDINGS, SettingsForm
 from tui.widgets.store_words import store_words

@@ -9,10 +9,10 @@ from backup.model import ItemKind, ItemState, ItemView, JobKind, QueueSnapshot
 from backup.system.text import until as until_words
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo
+from tui.errors import headline, needs_store
 from tui.text import clock, count, done_of, duration, rate, safe, size
 from tui.theme import Tone
 from tui.widgets.line_table import Cell, Column, Span
-from tui.words import headline, needs_store
 
 COLUMNS: Final = (
     Column(title="NAME", width=20, grows=True),

@@ -10,7 +10,7 @@ from textual.content import Content
 
 from backup.model import StoreState
 from backup.store_model import Answer, CredentialFact, CredentialState, StoreBackend, StoreFacts
-from tui.own_ways import in_console
+from tui.remedies import in_console
 from tui.text import safe, when
 from tui.theme import STYLES, Tone
 from tui.widgets.instance_words import ago

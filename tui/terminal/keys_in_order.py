@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widget import MountError
 from textual.widgets import Input
 
-from tui.driver import terminal_driver
+from tui.terminal.driver import terminal_driver
 
 _LONGEST_WAIT_S: Final = 1.0
 """After this the next key goes out all the same: the widget that had the last one has gone, and its answer with it."""

@@ -12,7 +12,7 @@ from textual.widgets import Input, Label
 
 from backup.credentials.vault.errors import SlotRefused
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.secret_dialog import Ended, SecretDialog
+from screens.modals.credentials.secret_dialog import Ended, SecretDialog
 from tui.bridge import bridge_of
 from tui.text import safe
 from tui.theme import Tone

@@ -17,14 +17,14 @@ from backup.store_model import SlotFact, StoreFacts
 from providers.errors import ProviderError
 from screens.modals.asking import AskingDialog
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.secret_dialog import Ended
-from screens.modals.store_flow import open_store
-from screens.modals.vault_ways import AddPassphrase, RenewKey
+from screens.modals.credentials.open_store import open_store
+from screens.modals.credentials.secret_dialog import Ended
+from screens.modals.credentials.vault_ways import AddPassphrase, RenewKey
 from tui.bridge import bridge_of
-from tui.store_rows import store_in_full
+from tui.rows.credentials import store_in_full
 from tui.text import safe, when
 from tui.theme import STYLES, Tone
-from tui.widgets.one_line import KeyBar
+from tui.widgets.bars import KeyBar
 
 
 class StoreDetails(AskingDialog[None]):

@@ -11,7 +11,7 @@ from textual.getters import query_one
 from textual.widgets import Input, Label
 
 from backup.store_model import StoreBackend, StoreChoice
-from screens.modals.secret_dialog import Ended, SecretDialog
+from screens.modals.credentials.secret_dialog import Ended, SecretDialog
 from tui.bridge import bridge_of
 from tui.text import safe
 from tui.widgets.secret_input import SecretInput

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.getters import query_one
 
 from backup.store_model import StoreBackend, StoreChoice
-from screens.modals.secret_dialog import Ended, SecretDialog
+from screens.modals.credentials.secret_dialog import Ended, SecretDialog
 from tui.bridge import bridge_of
 from tui.text import safe
 from tui.widgets.new_passphrase import NewPassphrase

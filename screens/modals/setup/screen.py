@@ -21,14 +21,14 @@ from backup.model import InstanceInfo, ServiceInfo
 from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration, ProviderError
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.setup_draft import Draft, SetUp
-from screens.modals.setup_keep import KeepPage
-from screens.modals.setup_pages import CheckPage, DonePage, Page, ServicePage
-from screens.modals.setup_settings import SettingsPage
+from screens.modals.setup.draft import Draft, SetUp
+from screens.modals.setup.pages import CheckPage, DonePage, Page, ServicePage
+from screens.modals.setup.settings_page import SettingsPage
+from screens.modals.setup.store_page import KeepPage
 from tui.bridge import bridge_of
-from tui.widgets.one_line import KeyBar
+from tui.widgets.bars import KeyBar
 from tui.widgets.settings_form import FIELD_BINDINGS, SettingsForm
-from tui.widgets.trail import Trail
+from tui.widgets.step_trail import Trail
 
 T = TypeVar("T")
 

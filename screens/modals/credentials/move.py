@@ -20,8 +20,8 @@ from providers.errors import Cancelled, ProviderError
 from tui.bridge import bridge_of
 from tui.text import count, fit, safe
 from tui.theme import STYLES, Tone
+from tui.widgets.bars import KeyBar
 from tui.widgets.check_steps import explain
-from tui.widgets.one_line import KeyBar
 
 _STEPS: Final[dict[MoveStep, str]] = {
     MoveStep.COPY: "copy",

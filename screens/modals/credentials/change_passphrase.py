@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.getters import query_one
 from textual.widgets import Input, Label
 
-from screens.modals.secret_dialog import Ended, SecretDialog
+from screens.modals.credentials.secret_dialog import Ended, SecretDialog
 from tui.bridge import bridge_of
 from tui.widgets.new_passphrase import NewPassphrase
 from tui.widgets.secret_input import SecretInput

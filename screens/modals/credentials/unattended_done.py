@@ -13,11 +13,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from backup.credentials.unattended.setup import Made
-from screens.modals.unattended import TITLES, ChooseWay, Unattended
+from screens.modals.credentials.unattended import TITLES, ChooseWay, Unattended
 from tui.bridge import bridge_of
 from tui.text import safe
 from tui.theme import STYLES, Tone
-from tui.widgets.one_line import KeyBar
+from tui.widgets.bars import KeyBar
 
 
 async def set_up_jobs(node: DOMNode) -> None:

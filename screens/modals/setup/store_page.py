@@ -14,15 +14,15 @@ from backup.model import StoreState, StoreStatus
 from backup.store_model import StoreBackend, StoreChoice
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
-from screens.modals.create_store import LOST
-from screens.modals.setup_pages import NOTHING_STORED, Page
-from screens.modals.store_flow import choose_store, open_store
+from screens.modals.credentials.new_passphrase_dialogs import LOST
+from screens.modals.credentials.open_store import choose_store, open_store
+from screens.modals.setup.pages import NOTHING_STORED, Page
 from tui.bridge import bridge_of
 from tui.text import cut_middle, safe
 from tui.theme import STYLES, Tone
+from tui.widgets.bars import store_noun
 from tui.widgets.check_steps import explain
 from tui.widgets.new_passphrase import NewPassphrase
-from tui.widgets.one_line import store_noun
 from tui.widgets.store_words import detail_words, store_words
 
 
