@@ -16,7 +16,7 @@ from backup.credentials import choice as store_choice
 from backup.credentials import passphrase
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault import VaultKeyring
-from backup.credentials.vault.unlocked import vault_path
+from backup.credentials.vault_file.unlocked import vault_path
 from backup.instances import plain_secrets
 from backup.model import StoreState
 from backup.queue import logind

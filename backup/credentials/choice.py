@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from backup.config import file
 from backup.credentials import selection
 from backup.credentials.errors import CredentialStoreError
-from backup.credentials.vault.unlocked import vault_path
+from backup.credentials.vault_file.unlocked import vault_path
 from backup.model import StoreState
 from backup.store_model import OPENED_BY_LOGIN, TITLES, StoreBackend, StoreChoice
 from backup.system.paths import Paths

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from backup.config import file
 from backup.config.file import Configuration
 from backup.credentials import CredentialStore, last_used, opening, slots
-from backup.credentials.vault.unlocked import vault_path
+from backup.credentials.vault_file.unlocked import vault_path
 from backup.instances import describing
 from backup.model import InstanceInfo, StoreState
 from backup.store_model import (

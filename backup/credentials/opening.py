@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from backup.config import file
 from backup.credentials import selection
 from backup.credentials.errors import CredentialStoreError
-from backup.credentials.vault.unlocked import unlocked_here, vault_path
+from backup.credentials.vault_file.unlocked import unlocked_here, vault_path
 from backup.store_model import TITLES, StoreBackend
 from backup.system import redaction
 from backup.system.paths import Paths
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
     from backup.credentials.vault import VaultKeyring
-    from backup.credentials.vault.slots import KdfCost
+    from backup.credentials.vault_file.slots import KdfCost
 
 _LOG: Final = logging.getLogger(__name__)
 _TRIES: Final = 3
@@ -76,7 +76,7 @@ def _is_shut(backend: KeyringBackend) -> bool:
     if selection.kind_of(backend) is not StoreBackend.VAULT:
         return False
     from backup.credentials.vault import VaultKeyring
-    from backup.credentials.vault.errors import PassphraseError, WrongKey
+    from backup.credentials.vault_file.errors import PassphraseError, WrongKey
 
     assert isinstance(backend, VaultKeyring)
     if backend.unlocked or not backend.file.exists():
@@ -94,7 +94,7 @@ def _is_shut(backend: KeyringBackend) -> bool:
 
 
 def _unlock_by_asking(paths: Paths, ask: Callable[[], Secret]) -> None:
-    from backup.credentials.vault.errors import WrongPassphrase
+    from backup.credentials.vault_file.errors import WrongPassphrase
 
     for left in reversed(range(_TRIES)):
         try:

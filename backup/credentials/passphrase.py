@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from backup.credentials.vault.errors import PassphraseError
-from backup.credentials.vault.slots import Opener, RawKey
+from backup.credentials.vault_file.errors import PassphraseError
+from backup.credentials.vault_file.slots import Opener, RawKey
 from backup.system.terminal import hidden_line, terminal_encoding
 from providers.secret import Secret
 

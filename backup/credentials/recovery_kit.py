@@ -15,7 +15,7 @@ import msgspec
 import segno
 
 from backup.credentials.importing.rclone_obscure import obscure
-from backup.credentials.vault.file import VaultInfo
+from backup.credentials.vault_file.file import VaultInfo
 from backup.system import qr
 from backup.system.text import safe
 from providers.secret import Secret

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from backup.config import file
 from backup.credentials.bounded import bounded
 from backup.credentials.errors import CredentialStoreError, keyring_errors, store_error
-from backup.credentials.vault.unlocked import vault_path
+from backup.credentials.vault_file.unlocked import vault_path
 from backup.model import StoreState
 from backup.store_model import OPENED_BY_LOGIN, TITLES, StoreBackend
 from backup.system.paths import Paths

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from backup.config import file as config
 from backup.credentials.errors import CredentialStoreError
-from backup.credentials.vault.unlocked import vault_path
+from backup.credentials.vault_file.unlocked import vault_path
 from backup.store_model import SlotFact
 from backup.system import redaction
 from backup.system.paths import Paths
@@ -16,8 +16,8 @@ from providers.secret import Secret
 
 if TYPE_CHECKING:
     from backup.credentials.vault import VaultKeyring
-    from backup.credentials.vault.file import DataKey, SlotInfo, VaultFile
-    from backup.credentials.vault.slots import Opener
+    from backup.credentials.vault_file.file import DataKey, SlotInfo, VaultFile
+    from backup.credentials.vault_file.slots import Opener
 
 
 def slots(paths: Paths) -> tuple[SlotFact, ...]:
@@ -63,7 +63,7 @@ def renew_key(paths: Paths, passphrase: Secret, *, drop_others: bool) -> tuple[S
 def data_key(paths: Paths) -> DataKey:
     """The key of the vault, which is open or opens by systemd's credential or its key file. Raises VaultLocked, and
     what is wrong with the file or the key file."""
-    from backup.credentials.vault.errors import VaultLocked
+    from backup.credentials.vault_file.errors import VaultLocked
 
     vault = _vault(paths)
     vault.file.describe()  # what is wrong with the file goes before that it is locked
@@ -76,7 +76,7 @@ def data_key(paths: Paths) -> DataKey:
 def _set_up(paths: Paths, may_fail: bool) -> Iterator[Opener]:
     """What opens it when nobody is there. Raises PassphraseError for what cannot be had, unless it `may_fail`."""
     from backup.credentials import passphrase
-    from backup.credentials.vault.errors import PassphraseError
+    from backup.credentials.vault_file.errors import PassphraseError
 
     settings = config.load(paths).store
     sources = (
@@ -97,7 +97,7 @@ def _set_up(paths: Paths, may_fail: bool) -> Iterator[Opener]:
 
 def _fitting(file: VaultFile, openers: Iterator[Opener]) -> Iterator[Opener]:
     """Those that open it: a key file whose slot was removed keeps nobody from renewing."""
-    from backup.credentials.vault.errors import WrongKey, WrongPassphrase
+    from backup.credentials.vault_file.errors import WrongKey, WrongPassphrase
 
     for opener in openers:
         try:

@@ -13,8 +13,8 @@ from backup.config.file import Configuration, InstanceConfig
 from backup.credentials import CredentialStore, selection
 from backup.credentials.entry import Credentials
 from backup.credentials.recovery_kit import KitInstance, recovery_kit
-from backup.credentials.vault.file import VaultFile, VaultInfo
-from backup.credentials.vault.unlocked import vault_path
+from backup.credentials.vault_file.file import VaultFile, VaultInfo
+from backup.credentials.vault_file.unlocked import vault_path
 from backup.instances import describing
 from backup.store_model import StoreBackend
 from backup.system.paths import Paths

@@ -16,8 +16,8 @@ from keyring.errors import PasswordDeleteError
 from backup.config import file
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError, facts, opening, selection
 from backup.credentials import choice as store_choice
-from backup.credentials.vault.file import VaultFile
-from backup.credentials.vault.unlocked import vault_path
+from backup.credentials.vault_file.file import VaultFile
+from backup.credentials.vault_file.unlocked import vault_path
 from backup.model import StoreState
 from backup.store_model import StoreBackend, StoreSettings
 from backup.system.paths import Paths

@@ -18,8 +18,8 @@ from backup.credentials import choice as store_choice
 from backup.credentials import facts as store_facts
 from backup.credentials.collection import CollectionError, WrongKeyringPassword
 from backup.credentials.vault import VaultKeyring, unlocked_here, vault_path
-from backup.credentials.vault.errors import VaultExists, VaultLocked, VaultMissing, WrongPassphrase
-from backup.credentials.vault.file import VaultFile
+from backup.credentials.vault_file.errors import VaultExists, VaultLocked, VaultMissing, WrongPassphrase
+from backup.credentials.vault_file.file import VaultFile
 from backup.instances import describing
 from backup.model import StoreState
 from backup.queue.client import Queue

@@ -18,7 +18,7 @@ from backup.credentials import Credentials, CredentialStore, selection, vault
 from backup.credentials.backend_errors import NoCollection
 from backup.credentials.passphrase import CREDENTIAL_NAME
 from backup.credentials.vault import Unlocked, VaultKeyring
-from backup.credentials.vault.errors import (
+from backup.credentials.vault_file.errors import (
     VaultExists,
     VaultLocked,
     VaultRolledBack,
@@ -26,7 +26,7 @@ from backup.credentials.vault.errors import (
     WrongKey,
     WrongPassphrase,
 )
-from backup.credentials.vault.file import RawKey, VaultFile
+from backup.credentials.vault_file.file import RawKey, VaultFile
 from backup.model import StoreState
 from backup.system.paths import Paths
 from providers.secret import Secret

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from backup.credentials.vault import errors
-from backup.credentials.vault.file import RawKey, VaultFile
+from backup.credentials.vault_file.file import errors
+from backup.credentials.vault_file.file import RawKey, VaultFile
 from tests.backup.vault_tools import PASSPHRASE, new_vault, vault_at
 
 
@@ -65,7 +65,7 @@ def test_a_disk_that_fails_at_any_step_leaves_the_old_vault_or_the_new_one(tmp_p
 _WRITER = """
 import sys
 from pathlib import Path
-from backup.credentials.vault.file import RawKey, VaultFile
+from backup.credentials.vault_file.file import RawKey, VaultFile
 path, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 vault = VaultFile(path)
 key = vault.open(RawKey.parse(sys.stdin.buffer.read()))

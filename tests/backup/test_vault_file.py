@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
-from backup.credentials.vault import errors
-from backup.credentials.vault.file import RawKey, SlotKind
-from backup.credentials.vault.slots import DEAREST, MODERATE, KdfCost
+from backup.credentials.vault_file import errors
+from backup.credentials.vault_file.file import RawKey, SlotKind
+from backup.credentials.vault_file.slots import DEAREST, MODERATE, KdfCost
 from providers.secret import Secret
 from tests.backup.vault_tools import PASSPHRASE, first_slot_with, forge, new_vault, vault_at
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backup.credentials.vault import format as fmt
-from backup.credentials.vault.file import DataKey, RawKey, VaultFile
-from backup.credentials.vault.slots import Slot, canonical, decrypt
+from backup.credentials.vault_file import format as fmt
+from backup.credentials.vault_file.file import DataKey, RawKey, VaultFile
+from backup.credentials.vault_file.slots import Slot, canonical, decrypt
 from tests.backup.vault_tools import PASSPHRASE, new_vault
 
 

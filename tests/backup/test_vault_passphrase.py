@@ -14,8 +14,8 @@ import pytest
 
 from backup.credentials import passphrase
 from backup.credentials.passphrase_quality import BAR_STEPS, Strength, assess
-from backup.credentials.vault.errors import PassphraseError, WrongKey
-from backup.credentials.vault.file import RawKey
+from backup.credentials.vault_file.errors import PassphraseError, WrongKey
+from backup.credentials.vault_file.file import RawKey
 from providers.secret import Secret
 
 # The prompt

@@ -8,8 +8,8 @@ from pathlib import Path
 import segno
 
 from backup.credentials.recovery_kit import WARNING, KitInstance, qr_code, rclone_config, recovery_kit
-from backup.credentials.vault.file import VaultInfo
-from backup.credentials.vault.slots import RawKey
+from backup.credentials.vault_file.file import VaultInfo
+from backup.credentials.vault_file.slots import RawKey
 from providers.secret import Secret
 from tests.backup.vault_tools import new_vault
 from tests.servers.process import program

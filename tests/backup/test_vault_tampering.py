@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backup.credentials.errors import CredentialStoreError
-from backup.credentials.vault import errors
-from backup.credentials.vault import format as vault_format
-from backup.credentials.vault.file import DataKey, RawKey, VaultFile
+from backup.credentials.vault_file import errors
+from backup.credentials.vault_file import format as vault_format
+from backup.credentials.vault_file.file import DataKey, RawKey, VaultFile
 from backup.model import StoreState
 from providers.contract.report import ErrorInfo
 from providers.errors import from_wire

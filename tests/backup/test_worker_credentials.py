@@ -18,7 +18,7 @@ from backup.config import file as config
 from backup.core.core import Service
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening
 from backup.credentials.vault import VaultKeyring, vault_path
-from backup.credentials.vault.file import VaultFile
+from backup.credentials.vault_file.file import VaultFile
 from backup.model import ItemState, JobView, StoreState
 from backup.queries.answers import QuestionsClient
 from backup.rpc import Client, ConnectionLost

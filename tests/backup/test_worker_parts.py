@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.credentials.vault.errors import VaultLocked
+from backup.credentials.vault_file.errors import VaultLocked
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, Item, NewItem, Order, Place
 from backup.journal.request_counts import CallCounts, CallsOnDisk, sent_for

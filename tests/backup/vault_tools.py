@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from backup.credentials.vault import format as fmt
-from backup.credentials.vault.file import DataKey, VaultFile
-from backup.credentials.vault.slots import KdfCost, canonical
+from backup.credentials.vault_file import format as fmt
+from backup.credentials.vault_file.file import DataKey, VaultFile
+from backup.credentials.vault_file.slots import KdfCost, canonical
 from providers.secret import Secret
 
 CHEAP = KdfCost(operations=1, memory_bytes=8192)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.credentials.vault.file import VaultFile
+from backup.credentials.vault_file.file import VaultFile
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
 from tests.cli.conftest import ROOT
 from tests.cli.test_credentials_verbs import fd_with

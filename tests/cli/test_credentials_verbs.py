@@ -12,8 +12,8 @@ import pytest
 from backup.cli.diagnostics import ExitCode
 from backup.config import file as config
 from backup.credentials.vault import unlocked_here, vault_path
-from backup.credentials.vault.errors import VaultLocked, WrongPassphrase
-from backup.credentials.vault.file import VaultFile
+from backup.credentials.vault_file.errors import VaultLocked, WrongPassphrase
+from backup.credentials.vault_file.file import VaultFile
 from backup.store_model import StoreBackend
 from backup.system.paths import Paths
 from providers.secret import Secret

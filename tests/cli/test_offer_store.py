@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.credentials.vault.unlocked import vault_path
+from backup.credentials.vault_file.unlocked import vault_path
 from backup.system.paths import Paths
 from tests.cli.conftest import ROOT
 from tests.terminal.terminal import Terminal

@@ -13,8 +13,8 @@ import pytest
 from backup.cli.arguments import SinceType
 from backup.cli.diagnostics import ExitCode
 from backup.config import file
-from backup.credentials.vault.file import VaultFile
-from backup.credentials.vault.unlocked import unlocked_here, vault_path
+from backup.credentials.vault_file.file import VaultFile
+from backup.credentials.vault_file.unlocked import unlocked_here, vault_path
 from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, NewItem, Order, Outcome

@@ -18,7 +18,7 @@ import pytest
 from backup.cli.diagnostics import ExitCode
 from backup.credentials.passphrase import CREDENTIAL_NAME
 from backup.credentials.vault import vault_path
-from backup.credentials.vault.file import VaultFile
+from backup.credentials.vault_file.file import VaultFile
 from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.backup.queue_support import wait_until

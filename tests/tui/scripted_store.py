@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from backup.credentials.collection import WrongKeyringPassword
-from backup.credentials.vault.errors import WrongPassphrase
+from backup.credentials.vault_file.errors import WrongPassphrase
 from backup.model import StoreState, StoreStatus
 from backup.store_model import (
     TITLES,

@@ -14,8 +14,8 @@ from backup.config import file
 from backup.core.core import Service
 from backup.credentials.importing.rclone_obscure import obscure
 from backup.credentials.vault import unlocked_here
-from backup.credentials.vault.file import VaultFile
-from backup.credentials.vault.unlocked import vault_path
+from backup.credentials.vault_file.file import VaultFile
+from backup.credentials.vault_file.unlocked import vault_path
 from backup.queries.answers import QuestionsClient
 from backup.store_model import StoreBackend
 from backup.system.paths import Paths

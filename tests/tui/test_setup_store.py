@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backup.credentials.vault.errors import VaultNotWritten
+from backup.credentials.vault_file.errors import VaultNotWritten
 from backup.model import StoreState
 from backup.store_model import StoreBackend
 from tests.tui.scripted import ScriptedQuestions, calls_of

@@ -12,8 +12,8 @@ from textual.widgets import Input, OptionList
 from backup.config import file as config
 from backup.core.core import Service
 from backup.credentials.unattended.units import PROTECTION, Variant
-from backup.credentials.vault.file import VaultFile
-from backup.credentials.vault.unlocked import vault_path
+from backup.credentials.vault_file.file import VaultFile
+from backup.credentials.vault_file.unlocked import vault_path
 from backup.queries.answers import QuestionsClient
 from backup.system.paths import Paths
 from providers.secret import Secret

@@ -68,7 +68,7 @@ def command(
 def _offer_store(session: Session) -> None:
     """Where no store is there at all, and somebody who could make one: before a secret is typed that nothing keeps."""
     from backup.cli.commands.credentials.stores import create
-    from backup.credentials.vault.unlocked import vault_path
+    from backup.credentials.vault_file.unlocked import vault_path
 
     service = session.service
     if not stdin_is_terminal() or service.store_status().state not in _NO_STORE:

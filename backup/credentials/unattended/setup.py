@@ -25,9 +25,9 @@ from backup.credentials.unattended.units import (
     write_units,
 )
 from backup.credentials.vault import VaultKeyring
-from backup.credentials.vault.errors import WrongKey
-from backup.credentials.vault.slots import RawKey
-from backup.credentials.vault.unlocked import vault_path
+from backup.credentials.vault_file.errors import WrongKey
+from backup.credentials.vault_file.slots import RawKey
+from backup.credentials.vault_file.unlocked import vault_path
 from backup.store_model import TITLES, StoreBackend
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder

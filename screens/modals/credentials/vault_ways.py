@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.getters import query_one
 from textual.widgets import Input, Label
 
-from backup.credentials.vault.errors import SlotRefused
+from backup.credentials.vault_file.errors import SlotRefused
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.credentials.secret_dialog import Ended, SecretDialog
 from tui.bridge import bridge_of

@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from backup.credentials.vault.errors import (
+from backup.credentials.vault_file.errors import (
     VaultDamaged,
     VaultLocked,
     VaultRolledBack,
@@ -33,7 +33,7 @@ from backup.credentials.vault.errors import (
     VaultTruncated,
     WrongKey,
 )
-from backup.credentials.vault.slots import KEY_BYTES, NONCE_BYTES, Nonce, Salt, Slot, canonical, decrypt, encrypt
+from backup.credentials.vault_file.slots import KEY_BYTES, NONCE_BYTES, Nonce, Salt, Slot, canonical, decrypt, encrypt
 from providers.secret import MASK, Secret
 
 FORMAT: Final = "homeserver-backup-vault"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from backup.system.paths import Paths
 
 if TYPE_CHECKING:
-    from backup.credentials.vault.format import DataKey
+    from backup.credentials.vault_file.format import DataKey
 
 
 def vault_path(paths: Paths) -> Path:

@@ -17,9 +17,9 @@ from typing import Final
 
 import msgspec
 
-from backup.credentials.vault import format as fmt
-from backup.credentials.vault import slots
-from backup.credentials.vault.errors import (
+from backup.credentials.vault_file import format as fmt
+from backup.credentials.vault_file import slots
+from backup.credentials.vault_file.errors import (
     SlotRefused,
     VaultBusy,
     VaultDamaged,
@@ -32,8 +32,8 @@ from backup.credentials.vault.errors import (
     WrongKey,
     WrongPassphrase,
 )
-from backup.credentials.vault.format import DataKey, Document, Entries, Header
-from backup.credentials.vault.slots import MODERATE, KdfCost, Opener, RawKey, Slot, SlotKind
+from backup.credentials.vault_file.format import DataKey, Document, Entries, Header
+from backup.credentials.vault_file.slots import MODERATE, KdfCost, Opener, RawKey, Slot, SlotKind
 from backup.system.private_files import exclusive_lock, write_private
 from providers.errors import Conflict
 from providers.secret import Secret

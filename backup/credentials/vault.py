@@ -19,10 +19,10 @@ from keyring.errors import InitError, KeyringLocked, PasswordDeleteError
 from backup.credentials import passphrase
 from backup.credentials.backend_errors import NoCollection
 from backup.credentials.errors import CredentialStoreError
-from backup.credentials.vault.errors import VaultLocked
-from backup.credentials.vault.file import DataKey, KdfCost, Opener, VaultFile
-from backup.credentials.vault.slots import MODERATE
-from backup.credentials.vault.unlocked import Unlocked, unlocked_here, vault_path
+from backup.credentials.vault_file.errors import VaultLocked
+from backup.credentials.vault_file.file import DataKey, KdfCost, Opener, VaultFile
+from backup.credentials.vault_file.slots import MODERATE
+from backup.credentials.vault_file.unlocked import Unlocked, unlocked_here, vault_path
 from backup.model import StoreState
 from backup.system.paths import Paths
 from providers.secret import Secret

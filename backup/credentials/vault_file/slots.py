@@ -22,7 +22,7 @@ import msgspec
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
-from backup.credentials.vault.errors import VaultDamaged, VaultNotReadable, VaultTampered, VaultTooCostly, WrongKey
+from backup.credentials.vault_file.errors import VaultDamaged, VaultNotReadable, VaultTampered, VaultTooCostly, WrongKey
 from providers.secret import MASK, Secret
 
 KEY_BYTES: Final = 32
