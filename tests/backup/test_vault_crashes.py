@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from backup.credentials.vault_file.file import errors
-from backup.credentials.vault_file.file import RawKey, VaultFile
+from backup.credentials.vault_file.file import RawKey, VaultFile, errors
 from tests.backup.vault_tools import PASSPHRASE, new_vault, vault_at
 
 
