@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from backup.credentials.vault_file.file import RawKey, VaultFile, errors
+from backup.credentials.vault_file import errors
+from backup.credentials.vault_file.file import RawKey, VaultFile
 from tests.backup.vault_tools import PASSPHRASE, new_vault, vault_at
 
 
