@@ -338,7 +338,10 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     clashing_names: tuple[str, ...] = ()
     """The first few of them."""
     unstorable: int = 0
-    """Files whose names the service cannot hold: they will fail, each by itself. Not counted among the files."""
+    """Files and empty folders whose names the service cannot hold: they will fail, each by itself. Not counted among
+    the files and folders."""
+    unstorable_folders: int = 0
+    """Of these, the folders."""
     unstorable_names: tuple[str, ...] = ()
     unstorable_why: str = ""
     """Of the first of them, in the service's terms."""
@@ -378,6 +381,11 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing could be counted: the service did not answer."""
     found: str = ""
     """Names what was found, for whoever queues this plan: the transfer then looks for nothing again."""
+
+    def storing_links(self) -> TransferPlan:
+        """The same upload, but with its symlinks stored as such: each counts as a file then."""
+        links = self.skipped_symlinks
+        return msgspec.structs.replace(self, files=self.files + links, links=links, skipped_symlinks=0)
 
     @property
     def lacks_room(self) -> bool:

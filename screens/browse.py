@@ -149,7 +149,7 @@ class BrowseScreen(ModeScreen):
         if how is not None:
             queue = partial(self.bridge.service.queue_upload, conflicts=how.conflicts, plan=plan)
             if how.links:
-                queue = partial(queue, selection=Selection(links=Links.STORE))
+                queue = partial(queue, selection=Selection(links=Links.STORE), plan=plan.storing_links())
             await self._queue(self.local, self.bridge.call(queue, target.instance, paths, folder))
 
     @work(exclusive=True, group="transfer")

@@ -206,9 +206,11 @@ def item_of_name(db: Connection, job_id: int, name: str) -> tuple[int, str] | No
 
 
 def files_of(db: Connection, job_id: int) -> int:
-    """How many files a job has, and links and folders that count as one: those that cannot be read."""
+    """How many files a job has, and links and folders that count as one: those that cannot be read, which had failed
+    before anything was tried."""
     query = (
-        "SELECT count(*) FROM items WHERE job_id = ? AND (kind = 'file' OR (kind = 'directory' AND state = 'failed')"
+        "SELECT count(*) FROM items WHERE job_id = ? AND (kind = 'file' OR"
+        " (kind = 'directory' AND state = 'failed' AND attempts = 0 AND job_kind = 'upload')"
         " OR (kind IN ('symlink', 'other') AND state <> 'skipped'))"
     )
     return int(db.execute(query, (job_id,)).fetchone()[0])

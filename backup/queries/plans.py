@@ -95,6 +95,7 @@ def upload(
         unstorable = _unstorable(provider, prefix, found)
         if unstorable is not None:
             tally.unstorable[prefix + found.name] = unstorable.message
+            tally.unstorable_folders += found.kind is ItemKind.DIRECTORY
             continue
         _count_local(tally, found, provider.capabilities.empty_directories)
         if found.ruled_out:

@@ -28,6 +28,7 @@ class Tally(msgspec.Struct):
     refused: list[str] = msgspec.field(default_factory=list)
     unstorable: dict[str, str] = msgspec.field(default_factory=dict)
     """Keys that the service cannot hold, and why."""
+    unstorable_folders: int = 0
     ruled_out: int = 0
     modes_lost: int = 0
     owned: int = 0
@@ -70,6 +71,7 @@ class Tally(msgspec.Struct):
             refuses=len(self.refused),
             refused_names=tuple(self.refused[:_NAMES_SHOWN]),
             unstorable=len(self.unstorable),
+            unstorable_folders=self.unstorable_folders,
             unstorable_names=tuple(self.unstorable)[:_NAMES_SHOWN],
             unstorable_why=next(iter(self.unstorable.values()), ""),
             left_out=len(self.left_out),

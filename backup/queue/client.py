@@ -168,7 +168,8 @@ class Queue:
         place = places.place_of(self._paths, instance)
         variables = environment.travelling(self._paths, instance)
         if plan is not None and not plan.unknown:
-            planned = Planned(files=plan.files + plan.unreadable, complete=plan.complete)
+            refused = plan.unstorable - plan.unstorable_folders
+            planned = Planned(files=plan.files + plan.unreadable + refused, complete=plan.complete)
             order = msgspec.structs.replace(order, planned=planned)
         if plan is not None and Findings(self._paths).claim(plan.found):
             order = msgspec.structs.replace(order, found=plan.found)

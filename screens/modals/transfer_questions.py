@@ -72,13 +72,13 @@ def _warnings(plan: TransferPlan) -> list[Fact]:
     if not plan.complete:
         facts.append(Fact("counting", "cut off: there is more than that, and all of it is taken", Tone.WAITING))
     skipped = [
-        count(number, noun)
-        for number, noun in (
+        count(number, *words)
+        for number, *words in (
             (plan.skipped_symlinks, "symbolic link"),
             (plan.skipped_special, "special file"),
             (plan.skipped_folders, "empty folder"),
-            (plan.ruled_out, "entry left out by your rules"),
-            (plan.left_out, "document or shortcut of the service"),
+            (plan.ruled_out, "entry left out by your rules", "entries left out by your rules"),
+            (plan.left_out, "document or shortcut of the service", "documents and shortcuts of the service"),
         )
         if number
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,9 @@ from backup.files import scan
 from backup.journal import Journal
 from backup.journal.records import Ending, NewItem, Order, Outcome
 from backup.model import Conflicts, ItemKind, ItemState, JobKind, Links, Selection
+from backup.queries.answers import Questions
 from backup.worker.scan.new_items import Local, upload_item
-from tests.backup.queue_support import files_below
+from tests.backup.queue_support import Workbench, files_below
 from tests.backup.test_swapped_links import attempt, replaced
 from tests.providers.memory import MemoryStore
 from tests.servers.rclone import Rclone
@@ -269,3 +271,15 @@ def test_rclone_reads_what_we_store_and_we_restore_what_it_stores(
         target = os.readlink(tree / name)
         assert os.readlink(tmp_path / "back" / "docs" / name) == target
         assert os.readlink(tmp_path / "restored" / "d" / "link") == target
+
+
+def test_a_plan_that_left_links_out_counts_them_once_they_are_to_be_stored(bench: Workbench, tree: Path) -> None:
+    """The console asks that when the plan is there."""
+    (tree / "link").symlink_to("sub")
+    (tree / "sub" / "dangling").symlink_to("nowhere")
+    with contextlib.closing(Questions(bench.paths)) as questions:
+        plan = questions.plan_upload("local", [tree], "").storing_links()
+    assert (plan.files, plan.links, plan.skipped_symlinks) == (3, 2, 0)
+    job = bench.finish(bench.queue.queue_upload("local", [tree], selection=STORE, plan=plan))
+    assert job.error is None
+    assert job.counts[ItemState.DONE] == 3

@@ -165,3 +165,51 @@ def test_an_interrupted_scan_is_no_difference(paths: Paths, tmp_path: Path):
         error = again.error(tx)
     assert error is not None
     assert "1 name listed more than once, and taken once: d/c" in error.message
+
+
+def test_names_that_are_refused_make_no_difference_to_the_plan(cli: Cli, tmp_path: Path):
+    """Files and empty folders alike: the plan has named them, and each fails by itself."""
+    reserved = ".homeserver-backup-0123456789abcdef-01234567-01234567.partial"
+    (tmp_path / "d" / "sub" / reserved).mkdir(parents=True)
+    (tmp_path / "d" / reserved).write_bytes(b"1")
+    (tmp_path / "d" / "good").write_bytes(b"1")
+    up = cli("upload", str(tmp_path / "d"), "--json")
+    assert up.code == ExitCode.UNSUPPORTED, up.err
+    document = up.json()
+    plan = document["plan"]
+    assert (plan["files"], plan["unstorable"], plan["unstorable_folders"]) == (1, 2, 1)
+    assert document["job"]["error"] is None
+    assert {item["key"].rpartition("/")[0] for item in document["failed"]} == {"d", "d/sub"}
+
+
+def test_a_folder_that_fails_while_the_scan_goes_on_is_no_difference(paths: Paths):
+    from backup.journal import Journal, items, jobs
+    from backup.journal.records import Ending, NewItem, Order, Outcome, Place, Planned
+    from backup.model import ItemKind, JobKind
+    from backup.worker.scan.differences import Differences
+
+    paths.state_dir.mkdir(parents=True)
+    found = [NewItem(name="d/a", key="d/a"), NewItem(name="d/e", key="d/e", kind=ItemKind.DIRECTORY)]
+    with Journal(paths.journal_file) as journal, journal.transaction() as tx:
+        place = Place(instance="local", type="local", container="/srv", settings="{}")
+        order = Order(kind=JobKind.UPLOAD, sources=("/d",), planned=Planned(files=1))
+        job = jobs.job(tx, jobs.add_job(tx, order, place, title="d", destination="", now=1.0))
+        differences = Differences(job, 0)
+        differences.add(tx, found, now=1.0)
+        claimed = items.claim(tx, "local", limit=9, now=1.0)
+        for item in claimed:
+            items.end(tx, Outcome(item_id=item.id, ending=Ending.FAILED), now=1.0)
+        assert differences.error(tx) is None
+
+
+def test_a_marker_of_a_folder_that_cannot_be_here_is_no_file_more(
+    cli: Cli, paths: Paths, moto_s3: S3Server, aws_credentials: None, tmp_path: Path
+):
+    bucket = moto_s3.new_bucket()
+    moto_s3.put(bucket, "d/a", b"1")
+    moto_s3.put(bucket, "d/../", b"")
+    write_config(paths, s3=s3_instance(moto_s3, bucket))
+    down = cli("download", "d/", "--to", str(tmp_path / "back"), "--json")
+    assert down.code == ExitCode.UNSUPPORTED, down.err
+    assert down.json()["job"]["error"] is None
+    assert [item["key"] for item in down.json()["failed"]] == ["d/../"]

@@ -105,6 +105,8 @@ class StandInService:
         self.jobs: list[JobView] = []
         self.totals: QueueTotals | None = None
         self.calls: list[tuple[Any, ...]] = []
+        self.plan: TransferPlan | None = None
+        """That came with the last upload."""
         self.failure: ProviderError | None = None
         """Raised by the next queueing call."""
         self._changed = threading.Event()
@@ -165,6 +167,7 @@ class StandInService:
         selection: Selection = EVERYTHING,
         plan: TransferPlan | None = None,
     ) -> JobView:
+        self.plan = plan
         more = () if selection == EVERYTHING else (selection,)
         return self._queue("upload", name, [str(path) for path in paths], to, conflicts, *more)
 

@@ -154,6 +154,7 @@ async def test_links_are_stored_when_that_is_chosen(service: StandInService, que
         await pilot.press("l")
         await until(pilot, lambda: bool(service.calls))
         assert service.calls[0][-2:] == (Conflicts.REPLACE, Selection(links=Links.STORE))
+        assert service.plan == questions.plan.storing_links()
 
 
 async def test_links_are_made_of_stored_ones_when_that_is_chosen(

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from backup.files import folders as stored_folders
 from backup.files import links, scan, targets
 from backup.journal.records import Job, NewItem
@@ -92,12 +94,8 @@ def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
                 if twin is not None:
                     raise InvalidName(f"'{file.key}': this disk cannot tell it from '{twin}'")
             except InvalidName as error:
-                yield NewItem(
-                    name=file.key,
-                    key=file.key,
-                    size_bytes=file.size_bytes,
-                    state=ItemState.FAILED,
-                    error=ErrorInfo.of(error),
+                yield msgspec.structs.replace(
+                    _item(file, file.key, "", False), state=ItemState.FAILED, error=ErrorInfo.of(error)
                 )
             else:
                 if file.key.endswith("/"):
