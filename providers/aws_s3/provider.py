@@ -287,7 +287,8 @@ class S3Provider(BaseProvider):
                 whole = item.findtext("Key") or ""
                 without_base(whole, below)
                 key = without_base(whole, self._prefix)
-                found.append(_pending(key, item.findtext("UploadId") or "", item.findtext("Initiated") or "", item))
+                if upload_id := (item.findtext("UploadId") or "").strip():  # without one, some servers take the object
+                    found.append(_pending(key, upload_id, item.findtext("Initiated") or "", item))
             marker, upload_marker = root.findtext("NextKeyMarker"), root.findtext("NextUploadIdMarker")
             if root.findtext("IsTruncated") != "true" or not marker:
                 return found

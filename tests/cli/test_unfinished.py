@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,13 @@ from backup.journal.records import NewItem, Order, Place
 from backup.model import ItemState, JobKind
 from backup.queue.client import Queue
 from backup.system.paths import Paths
+from providers import registry
 from providers.contract.upload import SavedUpload, SourceIdentity, UploadRequest
 from providers.local.folder import temporary_name
 from tests.cli.conftest import Cli, s3_instance, write_config
-from tests.servers.s3_server import S3Server
+from tests.servers.fault_proxy import FaultProxy
+from tests.servers.faults import Fault
+from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 DAY_S = 86400.0
 
@@ -143,3 +147,25 @@ def test_uploads_of_others_at_s3_are_listed_and_removed(
     assert cli("unfinished", "list", "--json").json()["unfinished"] == []
     left = rclone_s3.admin.list_multipart_uploads(Bucket=bucket)["Uploads"]
     assert [one["Key"] for one in left] == ["elsewhere"]
+
+
+@pytest.mark.parametrize("told", ["", "<UploadId></UploadId>", "<UploadId> </UploadId>"])
+def test_an_upload_without_an_id_is_none(rclone_s3: S3Server, rclone_proxy: FaultProxy, told: str):
+    """To give up an upload of no id is a DELETE that some servers, rclone's among them, take as one of the object."""
+    bucket = rclone_s3.new_bucket()
+    rclone_s3.put(bucket, "mine", b"content")
+    page = f"<ListMultipartUploadsResult><Upload><Key>mine</Key>{told}</Upload></ListMultipartUploadsResult>"
+    rclone_proxy.fault(
+        Fault.rewrite(lambda reply: replace(reply, status=200).holding(page)),
+        lambda request: "uploads" in request.query,
+        times=None,
+    )
+    settings = {**s3_instance(rclone_s3, bucket, port=rclone_proxy.port), "access_key": ACCESS_KEY}
+    del settings["type"]
+    provider = registry.load("aws_s3")({**settings, "secret_key": SECRET_KEY})
+    found = [*provider.unfinished_uploads(), *provider.pending_uploads("mine")]
+    for upload in found:
+        provider.discard_unfinished(upload)
+    provider.close()
+    assert rclone_s3.keys(bucket) == {"mine"}
+    assert found == []
