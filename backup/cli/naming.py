@@ -17,6 +17,8 @@ PROGRAM: Final = "homeserver-backup"
 ARGV: Final = f"{__name__}.argv"
 """The command line without the program's name, in Click's `Context.meta`."""
 _VARIABLE: Final = "HOMESERVER_BACKUP_COMMAND"
+_MODULE_FORM: Final = "python -m backup"
+"""Three words for a shell."""
 
 
 def program_name(argv0: str) -> str:
@@ -26,18 +28,19 @@ def program_name(argv0: str) -> str:
     """
     typed = os.environ.pop(_VARIABLE, "")
     name = Path(argv0).name
-    return name if name not in {"__main__.py", ""} else typed or "python -m backup"
+    return name if name not in {"__main__.py", ""} else typed or _MODULE_FORM
 
 
 def with_folders(ctx: click.Context, folders: Collection[str]) -> str:
     """The command line that was typed, ready for a shell, with a final '/' behind the arguments that are `folders`."""
     values = {name for command in _commands(ctx) for name in _with_value(command)}
-    words = [ctx.find_root().info_name or PROGRAM]
+    program = ctx.find_root().info_name or PROGRAM
+    words = [program if program == _MODULE_FORM else shell_quoted(program)]
     before = ""
     for word in ctx.meta[ARGV]:
-        words.append(f"{word}/" if word in folders and before not in values else word)
+        words.append(shell_quoted(f"{word}/" if word in folders and before not in values else word))
         before = word
-    return " ".join(shell_quoted(word) for word in words)
+    return " ".join(words)
 
 
 def _commands(ctx: click.Context | None) -> Iterator[click.Command]:

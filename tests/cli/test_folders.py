@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
+from backup.cli.main import run
+from backup.cli.session import Session
 from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import Cli
@@ -143,3 +145,13 @@ def test_what_is_not_there_is_no_folder(cli: Cli, stored: Path, tmp_path: Path):
         refused = cli("download", name, "--to", str(tmp_path))
         assert refused.code == ExitCode.NOT_FOUND
         assert "is a folder" not in refused.err
+
+
+@pytest.mark.parametrize("typed", ["python -m backup", "/home/my user/backup-venv", "homeserver-backup"])
+def test_the_command_that_works_can_be_pasted_whatever_the_program_was_called(
+    paths: Paths, stored: Path, capsys: pytest.CaptureFixture[str], typed: str
+):
+    assert run(["delete", "my dir", "--dry-run"], typed, Session(paths)) == ExitCode.NOT_FOUND
+    shown = capsys.readouterr().err.rpartition("A folder is named with a final '/': ")[2].strip()
+    program = typed.split() if typed.startswith("python") else [typed]
+    assert shlex.split(shown) == [*program, "delete", "my dir/", "--dry-run"]
