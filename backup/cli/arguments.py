@@ -141,13 +141,21 @@ def read_patterns(files: Sequence[str]) -> tuple[str, ...]:
             data = file.read(_LONGEST_LIST_BYTES + 1)
         if len(data) > _LONGEST_LIST_BYTES:
             raise click.UsageError(f"{name}: longer than 1 MiB is no list of patterns")
-        for line in data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").splitlines():
-            pattern = line.strip()
+        for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+            pattern = _without_blanks(line.removesuffix(b"\r").decode("utf-8", "surrogateescape"))
             if pattern.startswith("!"):
                 raise click.UsageError(f"{name}: '{pattern}': '!' takes nothing back here; write \\! for the character")
             if pattern and not pattern.startswith("#"):
                 found.append(pattern)
     return tuple(found)
+
+
+def _without_blanks(line: str) -> str:
+    """None in front or behind, but one that a backslash makes part of the name."""
+    line = line.lstrip(" \t")
+    bare = line.rstrip(" \t")
+    backslashes = len(bare) - len(bare.rstrip("\\"))
+    return line[: len(bare) + backslashes % 2]
 
 
 detach_option = click.option("--detach", is_flag=True, help="Return at once; the transfer goes on by itself.")

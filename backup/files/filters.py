@@ -84,6 +84,8 @@ def _bodies(field: str, pattern: str) -> Iterator[str]:
         folders_only = one.endswith("/") and not one.endswith("\\/")
         inner = one[:-1] if folders_only else one
         anchored = inner.startswith("/")
+        if not {"", ".", ".."}.isdisjoint(inner.removeprefix("/").split("/")):
+            raise refused("has an empty part, '.' or '..', which no path has")
         body = _Glob(inner.removeprefix("/"), anchored, refused).regex
         yield body + (r"/.*\Z" if folders_only else r"(?:/.*)?\Z")
 

@@ -142,3 +142,24 @@ def test_names_in_a_list_are_bytes(cli: Cli, paths: Paths, tmp_path: Path):
     (tmp_path / "rules").write_bytes("Grüße\n".encode() + b"raw\xff\r\n")
     assert cli("upload", str(top), "--exclude-from", str(tmp_path / "rules")).code == 0
     assert stored(paths) == ["top/other"]
+
+
+def test_a_line_of_a_list_ends_at_its_line_feed_alone(cli: Cli, paths: Paths, tmp_path: Path):
+    """What else counts as the end of a line somewhere may be part of a name, and so may a blank that is escaped."""
+    top = tmp_path / "top"
+    top.mkdir()
+    left_out = ["a\u2028b", "c\x85d", "e\x0cf", "g ", "\u3000h\u00a0"]
+    for name in (*left_out, *"abcdefgh"):
+        (top / name).write_bytes(b"1")
+    lines = ["a\u2028b", "c\x85d", "  e\x0cf\t ", "g\\  ", "\u3000h\u00a0\r"]
+    (tmp_path / "rules").write_bytes("\n".join(lines).encode())
+    up = cli("upload", str(top), "--exclude-from", str(tmp_path / "rules"))
+    assert up.code == 0, up.err
+    assert stored(paths) == [f"top/{name}" for name in "abcdefgh"]
+
+
+@pytest.mark.parametrize("pattern", ["./a", ".", "..", "sub/../a", "a//b", "/./a", "x/{.,y}/z"])
+def test_a_pattern_that_no_path_can_match_is_refused(cli: Cli, tree: Path, pattern: str):
+    bad = cli("upload", str(tree), "--exclude", pattern, "--dry-run")
+    assert bad.code == ExitCode.CONFIGURATION
+    assert "which no path has" in bad.err
