@@ -311,6 +311,13 @@ _LEAVING: Final = """
 ALTER TABLE totals DROP COLUMN leaving;
 """
 
+_ROTATED: Final = """
+-- An older version paused what was queued once the key had been rotated. It goes on; where the place is another one,
+-- the worker pauses it again.
+UPDATE items SET state = 'queued', error = NULL WHERE state = 'paused' AND finished_at IS NULL
+    AND CAST(error AS TEXT) LIKE '% pointed to % when this was queued, and now points to %';
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
     _HISTORY,
@@ -325,5 +332,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _RULED_OUT,
     _IGNORED,
     _LEAVING,
+    _ROTATED,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""

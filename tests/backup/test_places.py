@@ -14,7 +14,9 @@ from backup.journal import Journal, former_places, items, jobs
 from backup.journal.checkpoints import UploadCheckpoint
 from backup.journal.records import NewItem, Order, Place
 from backup.model import ItemState, JobKind
+from backup.system.packing import pack
 from providers import registry
+from providers.contract.report import ErrorInfo
 from providers.contract.upload import SavedUpload, SourceIdentity, UploadRequest
 from tests.backup.queue_support import wait_until
 from tests.servers.b2 import B2Server
@@ -345,3 +347,34 @@ OTHER = [
 def test_what_makes_another_place(service, setting, values):
     places = {registry.load(service)({"container": "c", setting: value}).place for value in values}
     assert len(places) == len(values)
+
+
+def pause_as_before(file: Path, instance: str) -> None:
+    """As the version before did it with all that was queued, once the key had been rotated."""
+    error = ErrorInfo(
+        "configuration",
+        f"{instance} pointed to aws_s3 http://127.0.0.1:9000 bucket=backups id=AKIAOLD when this was queued, and now"
+        " points to aws_s3 http://127.0.0.1:9000 bucket=backups id=AKIANEW",
+        "Change it back and resume, or cancel and queue again.",
+    )
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE items SET state = 'paused', error = ? WHERE state = 'queued'", (pack(error),))
+    db.close()
+
+
+def test_what_the_version_before_paused_for_a_rotated_key_goes_on_after_the_update(bench, moto_s3: S3Server, source):
+    bucket = moto_s3.new_bucket()
+    former_journal(bench.paths.journal_file, source, "nas", moto_s3.url, bucket)
+    pause_as_before(bench.paths.journal_file, "nas")
+    bench.configure_s3("nas", moto_s3.url, bucket, prefix="the photos", access_key="AKIANEW")
+    assert finish_all(bench) == DONE
+    assert moto_s3.keys(bucket) == {"the photos/bound.txt", "the photos/unbound.txt"}
+
+
+def test_what_the_user_paused_stays_paused_after_the_update(paths, source):
+    former_journal(paths.journal_file, source, "nas")
+    with sqlite3.connect(paths.journal_file) as db:
+        db.execute("UPDATE items SET state = 'paused' WHERE state = 'queued'")
+    db.close()
+    with Journal(paths.journal_file) as journal, journal.look() as looked:
+        assert {row["state"] for row in looked.execute("SELECT state FROM items")} == {"done", "paused"}
