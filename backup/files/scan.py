@@ -109,10 +109,17 @@ def _single(provider: BaseProvider, key: str, cancel: CancelToken) -> RemoteFile
     try:
         return provider.retry.run(lambda: provider.stat(key), cancel)
     except NotFound:
-        below = provider.retry.run(lambda: provider.scan(f"{key}/", delimiter="/", limit=1), cancel)
-        if below.files or below.prefixes:
+        if _is_folder(provider, key, cancel):
             raise IsAFolder(key) from None
         raise
+
+
+def _is_folder(provider: BaseProvider, key: str, cancel: CancelToken) -> bool:
+    """Also an empty one, where folders are real."""
+    page = provider.retry.run(lambda: provider.scan(f"{key}/", delimiter="/", limit=1), cancel)
+    if not (page.files or page.prefixes or page.left_out) and provider.capabilities.real_folders:
+        page = provider.retry.run(lambda: provider.scan_tree(f"{key}/", limit=1), cancel)
+    return bool(page.files or page.prefixes or page.left_out)
 
 
 def _nothing_below(provider: BaseProvider, key: str) -> NotFound:

@@ -305,3 +305,15 @@ def test_a_document_that_is_never_listed_keeps_its_folder(bench: Workbench) -> N
         (failed,) = [item for item in service.bench.items(job) if item.state is ItemState.FAILED]
         assert failed.error
         assert "'Letter' is in it" in failed.error.message
+
+
+def test_a_folder_named_as_a_file_is_said_to_be_one_whatever_is_in_it(service: Service) -> None:
+    """Also an empty one, which no listing of objects shows."""
+    service.make_folder("empty")
+    service.make_folder("above/below")
+    for key in ("empty", "above", "above/below"):
+        with pytest.raises(NotFound, match=f"'{key}' is a folder, not a file"):
+            service.plan(key)
+    with pytest.raises(NotFound) as nothing:
+        service.plan("nothing")
+    assert "is a folder" not in str(nothing.value)
