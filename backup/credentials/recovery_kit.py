@@ -27,6 +27,7 @@ WARNING: Final = (
 _WIDTH: Final = 78
 _NEEDS_QUOTES: Final = re.compile(r'\s|.*\s$|`|"""')
 """rclone cuts blanks off the ends of a value, and reads what begins with these signs as quoted."""
+_SIGNS: Final = "▀▄█"
 _INTERPOLATED: Final = re.compile(r"%\([^)]*\)s")
 """rclone puts another value of the section in its place, and knows no way around it."""
 
@@ -90,7 +91,10 @@ def rclone_config(instance: KitInstance, names: Sequence[str] = ()) -> Secret | 
 
 
 def qr_code(text: str, *, columns: int = 80, dark_background: bool = False) -> str:
-    """The code in half blocks, two rows a line; a sentence instead where it would be wider than `columns`."""
+    """The code in half blocks, two rows a line; a sentence instead where it would be wider than `columns`, or the
+    terminal has no such signs."""
+    if safe(_SIGNS) != _SIGNS:
+        return "(this terminal cannot show a QR code)"
     try:
         rows = qr.rows(text, dark_background=dark_background)
     except segno.DataOverflowError:

@@ -10,6 +10,7 @@ import segno
 from backup.credentials.recovery_kit import WARNING, KitInstance, qr_code, rclone_config, recovery_kit
 from backup.credentials.vault_file.file import VaultInfo
 from backup.credentials.vault_file.slots import RawKey
+from backup.system.text import limit_to
 from providers.secret import Secret
 from tests.backup.vault_tools import new_vault
 from tests.servers.process import program
@@ -137,3 +138,14 @@ def test_without_a_vault_the_keyring_is_named() -> None:
     assert "keyring of that machine" in recovery_kit([], host="h", made_on="today").reveal()
     info = VaultInfo(path=Path("/x/vault.json"), generation=1, slots=())
     assert "/x/vault.json" in recovery_kit([], host="h", made_on="today", vault=info).reveal()
+
+
+def test_a_terminal_without_the_signs_of_a_code_is_told_so() -> None:
+    try:
+        for encoding in ("latin-1", "ascii"):
+            limit_to(encoding)
+            assert qr_code("x") == "(this terminal cannot show a QR code)"
+        limit_to("cp437")
+        assert "▀" in qr_code("x")
+    finally:
+        limit_to("utf-8")

@@ -16,7 +16,7 @@ from backup.cli.diagnostics import ExitCode
 from backup.files import double_encoded
 from backup.queue.client import Queue
 from backup.system.paths import Paths
-from tests.cli.conftest import ROOT, Cli
+from tests.cli.conftest import ROOT, Cli, write_config
 from tests.terminal.terminal import Terminal
 
 NAME = "Grüße-日本.txt"
@@ -84,6 +84,17 @@ def test_names_keep_their_bytes_under_a_locale_that_is_not_utf8(
     assert rb"raw-\xff.txt" in listed.stdout
 
 
+def test_names_keep_their_bytes_where_cron_names_no_locale(paths: Paths, tmp_path: Path):
+    (tmp_path / NAME).write_bytes(b"content")
+    names = ("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "PYTHONUTF8")
+    cron = ["env", *(word for name in names for word in ("-u", name))]
+    command = [*cron, sys.executable, "-P", "-m", "backup"]
+    up = run([*command, "upload", str(tmp_path / NAME)], {})
+    assert up.returncode == 0, up.stderr
+    assert os.listdir(os.fsencode(paths.local_storage)) == [NAME.encode()]
+    assert NAME.encode() in run([*command, "list"], {}).stdout
+
+
 @pytest.mark.parametrize("options", [["-I"], ["-P"], ["-P", "-X", "utf8=0"], ["-E", "-W", "error"]])
 def test_the_interpreters_options_survive(paths: Paths, latin1: Mapping[str, str], options: list[str]):
     report = (
@@ -137,15 +148,16 @@ def test_it_begins_again_only_once(monkeypatch: pytest.MonkeyPatch):
 def test_every_process_of_ours_runs_in_utf8_mode(paths: Paths, tmp_path: Path, latin1: Mapping[str, str]):
     from backup.queries.client import QuestionsClient
 
-    (tmp_path / "f").write_bytes(b"1")
-    done = run([sys.executable, "-m", "backup", "upload", str(tmp_path / "f")], latin1)
+    (tmp_path / "f").write_bytes(b"1" * 100_000)
+    write_config(paths, local={"max_bandwidth": 2000, "enabled": True})
+    done = run([sys.executable, "-m", "backup", "upload", str(tmp_path / "f"), "--detach"], latin1)
     assert done.returncode == 0, done.stderr
     queue = Queue(paths)
     status = queue.worker_status()
     queue.close()
-    if status:  # it lingers for 5 s
-        words = Path(f"/proc/{status['pid']}/cmdline").read_bytes().split(b"\0")
-        assert words[1:3] == [b"-X", b"utf8"]
+    assert status is not None
+    words = Path(f"/proc/{status['pid']}/cmdline").read_bytes().split(b"\0")
+    assert words[1:3] == [b"-X", b"utf8"]
     assert QuestionsClient(paths)._argv[1:3] == ("-X", "utf8")
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from textual.widgets import Static
+
 from backup.core.core import Service
 from backup.model import StoreState
 from backup.queries.answers import QuestionsClient
+from backup.system import qr
 from backup.system.paths import Paths
 from providers.secret import Secret
 from tests.credentials_fixture import SecretService
@@ -55,6 +58,10 @@ async def test_a_locked_keyring_is_unlocked_and_its_credentials_move_to_a_vault(
         await sees(pilot, "Show the recovery kit?")
         await pilot.press("y")
         await sees(pilot, "RECOVERY KIT", "rclone", "this window shows 80 x 23: a smaller font")
+        page = str(app.screen.query_one("#kit-text", Static).content)
+        assert f"secret_access_key = {CANARY}\n" in page
+        for_rclone = page[page.index("[aws_s3-storage]") : page.index("\n\n█")] + "\n"
+        assert "\n".join(qr.rows(for_rclone, dark_background=True)) in page
         await pilot.press("n")
         await until(pilot, lambda: screen_text(app).split("\n")[2].startswith("████"))
         await pilot.resize_terminal(100, 60)
