@@ -52,10 +52,7 @@ class ProviderError(Exception):
         return f"{type(self).__name__}({self.message!r}{code})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        state: dict[str, object] = {"hint": self.hint, "code": self.code, "retry_after_s": self.retry_after_s}
-        if "kind" in self.__dict__:
-            state["kind"] = self.kind
-        return (type(self), (self.message,), state)
+        return (type(self), (self.message,), dict(vars(self)))
 
 
 def believable_wait_s(told_s: float | None) -> float | None:

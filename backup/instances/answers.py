@@ -62,10 +62,13 @@ def version(paths: Paths) -> int:
 
 
 @contextlib.contextmanager
-def noted(paths: Paths, instance: str, *, listing: bool = False) -> Iterator[None]:
-    """Note how a look at the service ends. Only of a `listing` a missing container and a lack of rights are about the
-    instance as a whole; elsewhere they may be about one name."""
-    refusals = (Authentication, PermissionDenied, NotFound) if listing else (Authentication,)
+def noted(paths: Paths, instance: str, *, listed: str | None = None) -> Iterator[None]:
+    """Note how a look at the service ends. `listed` is the prefix of a listing: only there is what is missing the
+    container, and only at the top is a lack of rights about the instance as a whole; elsewhere it may be about one
+    name."""
+    refusals: tuple[type[ProviderError], ...] = (Authentication,)
+    if listed is not None:
+        refusals = (Authentication, NotFound) if listed else (Authentication, NotFound, PermissionDenied)
     try:
         yield
     except refusals as error:

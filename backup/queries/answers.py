@@ -10,7 +10,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -86,7 +87,7 @@ class Questions:
             instance,
             cancel,
             lambda provider: provider.scan(prefix, delimiter=delimiter, token=token, limit=limit),
-            listing=True,
+            listed=prefix,
         )
 
     def stat(self, instance: str, key: str, *, cancel: CancelToken | None = None) -> RemoteFile:
@@ -97,7 +98,7 @@ class Questions:
 
     def create_container(self, instance: str, name: str, *, cancel: CancelToken | None = None) -> None:
         def create(token: CancelToken, _: OnStep) -> None:
-            with self._providers.of(instance) as provider:
+            with self._noted(instance) as provider:
                 provider.create_container(name)
 
         _in_time(LIMIT_S, cancel, create)
@@ -254,7 +255,7 @@ class Questions:
         """Which names were stored double-encoded, as far as 10 s allow to look."""
 
         def answer(token: CancelToken, _: OnStep) -> Misnamed:
-            with self._providers.of(instance) as provider:
+            with self._noted(instance) as provider:
                 return double_encoded.look(provider, token)
 
         return _in_time(_LOOK_LIMIT_S, cancel, answer)
@@ -274,13 +275,19 @@ class Questions:
         self._authorizations.close()
         self._providers.close()
 
+    @contextmanager
+    def _noted(self, instance: str, listed: str | None = None) -> Iterator[BaseProvider]:
+        """The provider of an instance, whose state follows how this ends (`answers.noted`)."""
+        with self._providers.of(instance) as provider, answers.noted(self._paths, instance, listed=listed):
+            yield provider
+
     def _ask(
-        self, instance: str, cancel: CancelToken | None, ask: Callable[[BaseProvider], T], *, listing: bool = False
+        self, instance: str, cancel: CancelToken | None, ask: Callable[[BaseProvider], T], *, listed: str | None = None
     ) -> T:
         """One request, retried as the instance's settings say."""
 
         def answer(token: CancelToken, _: OnStep) -> T:
-            with self._providers.of(instance) as provider, answers.noted(self._paths, instance, listing=listing):
+            with self._noted(instance, listed) as provider:
                 return provider.retry.run(lambda: ask(provider), token)
 
         return _in_time(LIMIT_S, cancel, answer)
@@ -296,7 +303,7 @@ class Questions:
         """What it finds is kept for whoever queues just this order, unless nobody will."""
 
         def answer(token: CancelToken, _: OnStep) -> TransferPlan:
-            with self._providers.of(instance) as provider:
+            with self._noted(instance) as provider:
                 scope = Scope.of(order, destination.place_of(self._paths, instance))
                 keep = plans.keep_nothing if dry_run else partial(Findings(self._paths).keep, scope)
                 return plan(provider, token, keep)

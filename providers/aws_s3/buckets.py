@@ -1,23 +1,78 @@
-"""The buckets that a key can see."""
+"""Buckets: which there are, whether one can be used, and new ones."""
 
 from __future__ import annotations
 
+from xml.sax.saxutils import escape
+
 from providers.aws_s3.client import Request, Wire
 from providers.contract.listing import Trail
+from providers.errors import Conflict, InvalidConfiguration, InvalidName, NotFound, PermissionDenied
 from providers.http.connections import Calls
 
 
-def bucket_names(wire: Wire) -> list[str]:
-    """Page by page, where the service has that many. Raises ProviderError."""
+def names(wire: Wire) -> list[str]:
+    """Those that the keys see, page by page where the service has that many. Raises ProviderError."""
     found: list[str] = []
     query: dict[str, str] = {}
     trail = Trail()
     while True:
         root = wire.ask(Request("ListBuckets", "GET", bucket="", query=query), Calls()).xml("ListAllMyBucketsResult")
-        names = [item.findtext("Name") or "" for item in root.iterfind("Buckets/Bucket")]
-        found += names
+        page = [item.findtext("Name") or "" for item in root.iterfind("Buckets/Bucket")]
+        found += page
         token = root.findtext("ContinuationToken")
         if not token:
             return found
-        trail = trail.step(token, brought=bool(names))
+        trail = trail.step(token, brought=bool(page))
         query = {"continuation-token": token}
+
+
+def look(wire: Wire, prefix: str) -> None:
+    """Whether the bucket can be listed. Raises ProviderError: NotFound only where S3 itself says so, not the web
+    page that answers in its place."""
+    query = {"list-type": "2", "max-keys": "1", "prefix": prefix}
+    try:
+        wire.ask(Request("ListObjectsV2", "GET", query=query), Calls()).xml("ListBucketResult")
+    except NotFound as error:
+        if error.code:
+            raise
+        raise InvalidConfiguration(
+            f"endpoint_url: something answers there, but not as S3 does: {error.message}",
+            field="endpoint_url",
+            hint="Check address and port, and any proxy in between.",
+        ) from None
+
+
+def create(wire: Wire, name: str) -> None:
+    """Nothing happens where it is ours already. Raises ProviderError: Conflict when somebody else has it."""
+    region = wire.endpoint.region
+    body = b""
+    if region != "us-east-1":
+        inner = f"<LocationConstraint>{escape(region)}</LocationConstraint>"
+        body = f"<CreateBucketConfiguration>{inner}</CreateBucketConfiguration>".encode()
+    try:
+        wire.ask(Request("CreateBucket", "PUT", bucket=name, body=body), Calls())
+    except Conflict as error:
+        if error.code != "BucketAlreadyOwnedByYou" and not _may_list(wire, name):
+            raise Conflict(
+                f"the bucket {name} exists already, and is not yours", hint="Choose another name.", code=error.code
+            ) from None
+    except PermissionDenied as error:
+        raise PermissionDenied(
+            f"these keys may not create the bucket {name} ({error.code or 'refused'})",
+            hint=f"Create {name} in the service's own console, or give keys with the right s3:CreateBucket. Keys that "
+            "were made for another bucket need that one as container.",
+            code=error.code,
+        ) from None
+    except InvalidConfiguration as error:
+        if error.field == "container":
+            raise InvalidName(f"{name!r} is not a valid name of a bucket") from None
+        raise
+
+
+def _may_list(wire: Wire, bucket: str) -> bool:
+    query = {"list-type": "2", "max-keys": "1"}
+    try:
+        wire.ask(Request("ListObjectsV2", "GET", bucket=bucket, query=query), Calls())
+    except PermissionDenied:
+        return False
+    return True

@@ -204,13 +204,21 @@ def _made(cls: type[ProviderError], told: str, code: str, reply: Reply, where: W
         name = f" {where.access_key}" if where.access_key else ""
         return cls(f"the access key{name} was not accepted: {told}", hint=hint, code=code)
     if cls is errors.PermissionDenied:
-        return cls(f"not allowed in bucket {where.bucket}: {told}", code=code)
+        return cls(f"not allowed in bucket {where.bucket}: {told}", hint=_rights_hint(where.bucket), code=code)
     if cls is errors.Unsupported:
         too_large = code == "EntityTooLarge" or reply.status == 413
         return cls(
             f"{where.endpoint} does not take this: {told}", hint=_SIZE_HINT if too_large else _LACK_HINT, code=code
         )
     return cls(f"{where.endpoint} answers: {told}", code=code)
+
+
+def _rights_hint(bucket: str) -> str:
+    """The service does not tell which of the two it is."""
+    return (
+        f"Give these keys the right to list, read, write and delete in {bucket}; keys that were made for another "
+        "bucket need that one as container."
+    )
 
 
 def _configuration(

@@ -6,13 +6,11 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, Final, cast
-from xml.sax.saxutils import escape
 
 import msgspec
 
-from providers.aws_s3 import etags, objects
+from providers.aws_s3 import buckets, etags, objects
 from providers.aws_s3.addresses import aws_url, normal_prefix
-from providers.aws_s3.buckets import bucket_names
 from providers.aws_s3.client import Endpoint, Request, Wire
 from providers.aws_s3.credentials import KeySource
 from providers.aws_s3.discovery import NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
@@ -343,33 +341,10 @@ class S3Provider(BaseProvider):
     # Buckets and checks
 
     def containers(self) -> list[str]:
-        return bucket_names(self._wire)
+        return buckets.names(self._wire)
 
     def create_container(self, name: str) -> None:
-        region = self._wire.endpoint.region
-        body = b""
-        if region != "us-east-1":
-            inner = f"<LocationConstraint>{escape(region)}</LocationConstraint>"
-            body = f"<CreateBucketConfiguration>{inner}</CreateBucketConfiguration>".encode()
-        try:
-            self._wire.ask(Request("CreateBucket", "PUT", bucket=name, body=body), Calls())
-        except Conflict as error:
-            if error.code != "BucketAlreadyOwnedByYou" and not self._may_list(name):
-                raise Conflict(
-                    f"the bucket {name} exists already, and is not yours", hint="Choose another name.", code=error.code
-                ) from None
-        except InvalidConfiguration as error:
-            if error.field == "container":
-                raise InvalidName(f"{name!r} is not a valid name of a bucket") from None
-            raise
-
-    def _may_list(self, bucket: str) -> bool:
-        query = {"list-type": "2", "max-keys": "1"}
-        try:
-            self._wire.ask(Request("ListObjectsV2", "GET", bucket=bucket, query=query), Calls())
-        except PermissionDenied:
-            return False
-        return True
+        buckets.create(self._wire, name)
 
     def check_reach(self) -> str:
         wire = self._wire
@@ -399,9 +374,7 @@ class S3Provider(BaseProvider):
         return f"bucket {endpoint.bucket} in {endpoint.region}"
 
     def _look_at_bucket(self) -> None:
-        query = {"list-type": "2", "max-keys": "1", "prefix": self._prefix}
-        reply = self._wire.ask(Request("ListObjectsV2", "GET", query=query), Calls())
-        reply.xml("ListBucketResult")
+        buckets.look(self._wire, self._prefix)
         self._bucket_seen = True
 
     def close(self) -> None:

@@ -56,6 +56,7 @@ _HINTS_BY_TAG: Final[dict[str, str]] = {
 }
 _SCOPE: Final = re.compile(r"required scope '([a-z_.]+)'")
 _MAX_WORDS: Final = 300
+_NOT_DROPBOX_HINT: Final = "Perhaps a login portal or a proxy stands between; endpoint_url is empty for Dropbox itself."
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,14 @@ def not_dropbox(reply: Reply) -> ProviderError:
     return InvalidConfiguration(
         f"something answers, but not as Dropbox does (HTTP {reply.status}, {kind})",
         field="endpoint_url",
-        hint="Perhaps a login portal or a proxy stands between; endpoint_url is empty for Dropbox itself.",
+        hint=_NOT_DROPBOX_HINT,
+    )
+
+
+def no_dropbox_there(error: ProviderError) -> ProviderError:
+    """What an address means that does not even know what Dropbox answers to everybody."""
+    return InvalidConfiguration(
+        f"something answers, but not as Dropbox does: {error.message}", field="endpoint_url", hint=_NOT_DROPBOX_HINT
     )
 
 

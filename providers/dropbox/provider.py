@@ -16,7 +16,7 @@ from providers.contract.objects import Page, RemoteFile, is_size, not_empty
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
 from providers.dropbox import listing
 from providers.dropbox.client import API, Request, Wire
-from providers.dropbox.errors import failure
+from providers.dropbox.errors import failure, no_dropbox_there
 from providers.dropbox.folders import Folders, container_path
 from providers.dropbox.names import MAX_KEY_BYTES, checked_key, checked_new_key, decode_name, folded, same
 from providers.dropbox.objects import is_file, name_of, remote_file
@@ -24,7 +24,15 @@ from providers.dropbox.reader import FileRange
 from providers.dropbox.settings import Settings
 from providers.dropbox.uploads import SessionUpload, SingleUpload
 from providers.engine.check import PROBE_PREFIX
-from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
+from providers.errors import (
+    Conflict,
+    Integrity,
+    InvalidName,
+    NotFound,
+    PermissionDenied,
+    ProviderError,
+    Unsupported,
+)
 from providers.http.addresses import normal_address
 from providers.http.connections import Calls, checked_endpoint
 from providers.http.network import Network
@@ -285,7 +293,10 @@ class DropboxProvider(BaseProvider):
 
     def check_reach(self) -> str:
         accepted = frozenset({400, 401})  # what Dropbox says to somebody who does not say who he is
-        reply = self._wire.ask(Request("check/user", {"query": ""}, signed=False, accepts=accepted), Calls())
+        try:
+            reply = self._wire.ask(Request("check/user", {"query": ""}, signed=False, accepts=accepted), Calls())
+        except (NotFound, PermissionDenied) as error:
+            raise no_dropbox_there(error) from None
         server = f" ({reply.headers['server'][:40]})" if reply.headers.get("server") else ""
         return f"{self._endpoint_url or API} answers{server}"
 

@@ -79,6 +79,10 @@ _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
     501: errors.Unsupported,
     503: errors.RateLimited,
 }
+_ROLE_HINT: Final = (
+    "This account may look, but not do this there: have its role in the folder or shared drive raised to Content "
+    "manager, or set container and shared_drive_id to where it may."
+)
 _HINTS: Final[dict[str, str]] = {
     "userRateLimitExceeded": "It goes on by itself. Google takes about 750 GB a day from an account.",
     "sharingRateLimitExceeded": "It goes on by itself; Google may take about a day to allow more.",
@@ -92,12 +96,15 @@ _HINTS: Final[dict[str, str]] = {
     "dailyLimitExceeded": "The Cloud project has used up its requests of today; they are back at midnight (Pacific).",
     "storageQuotaExceeded": "Empty the bin of the drive, or get more storage, then retry.",
     "appNotAuthorizedToFile": "With the access drive.file only what this program made can be used: see scope.",
+    "insufficientFilePermissions": _ROLE_HINT,
+    "insufficientParentPermissions": _ROLE_HINT,
     "accessNotConfigured": "Switch on the Google Drive API in the Cloud project of this client.",
     "insufficientPermissions": "The token allows too little: run authorize again, and leave all boxes ticked.",
     "cannotDownloadAbusiveFile": "Google has flagged this file. If you trust it, set acknowledge_abuse.",
     "numChildrenInNonRootLimitExceeded": "A folder holds at most 500,000 items: spread the files over more folders.",
     "teamDriveFileLimitExceeded": "A shared drive holds at most 500,000 items: remove some, or use another one.",
 }
+_NOT_DRIVE_HINT: Final = "Check endpoint_url and the network: this may be a web page or a login portal."
 _NO_STORAGE_HINT: Final = (
     "A service account has no storage of its own: let it into a shared drive, and set shared_drive_id."
 )
@@ -128,7 +135,25 @@ def not_drive(reply: Reply) -> ProviderError:
     return InvalidConfiguration(
         f"endpoint_url: something answers there, but not as Google Drive does (HTTP {reply.status}, {kind})",
         field="endpoint_url",
-        hint="Check endpoint_url and the network: this may be a web page or a login portal.",
+        hint=_NOT_DRIVE_HINT,
+    )
+
+
+def no_drive_there(error: ProviderError) -> ProviderError:
+    """What an address means that does not even know what Google answers to everybody."""
+    return InvalidConfiguration(
+        f"endpoint_url: something answers there, but not as Google Drive does: {error.message}",
+        field="endpoint_url",
+        hint=_NOT_DRIVE_HINT,
+    )
+
+
+def no_shared_drive(drive_id: str, error: ProviderError) -> ProviderError:
+    """Google says the same of a drive that is not there and of one that the account may not see."""
+    return InvalidConfiguration(
+        f"shared_drive_id: the shared drive {drive_id} is not there, or not for this account: {error.message}",
+        field="shared_drive_id",
+        hint="Check the id (it stands in the drive's address), and that this account is a member of the drive.",
     )
 
 

@@ -28,6 +28,7 @@ from providers.errors import (
 )
 from providers.google_drive import objects
 from providers.google_drive.client import API_URL, Request, Wire
+from providers.google_drive.errors import no_drive_there, no_shared_drive
 from providers.google_drive.folders import NO_FOLDER, Drive, Folders, Path, container_path, no_folder
 from providers.google_drive.listing import Listing
 from providers.google_drive.reader import FileRange
@@ -338,6 +339,8 @@ class GoogleDriveProvider(BaseProvider):
             self._wire.ask_json(request)
         except (Authentication, PermissionDenied) as error:
             _LOG.debug("without a token, a refusal is what Google answers: %s", error)
+        except NotFound as error:
+            raise no_drive_there(error) from None
         return f"{self._api_url} answers"
 
     def check_authentication(self) -> str:
@@ -349,7 +352,13 @@ class GoogleDriveProvider(BaseProvider):
 
     def check_container(self) -> str:
         container = self._container
-        if not self._folders.ids(container, fresh=True):
+        try:
+            found = self._folders.ids(container, fresh=True)
+        except NotFound as error:
+            if not self._own.shared_drive_id:
+                raise
+            raise no_shared_drive(self._own.shared_drive_id, error) from None
+        if not found:
             raise no_folder(container)
         drive = f"shared drive {self._own.shared_drive_id}" if self._own.shared_drive_id else "My Drive"
         return f"folder {'/'.join(container) or '/'} in {drive}"

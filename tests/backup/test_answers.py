@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,7 +21,9 @@ from backup.store_model import CredentialState
 from backup.system.paths import Paths
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import Authentication, NotFound, PermissionDenied, ProviderError, RateLimited, Transient
+from tests.backup.queue_support import Workbench, wait_until
 from tests.cli.conftest import Cli, cli, s3_instance, write_config
+from tests.providers.s3_stub import Answer, error, stub
 from tests.servers.s3_server import S3Server
 
 __all__ = ["cli"]
@@ -59,33 +63,37 @@ def test_a_failed_check_ends_ready_and_a_passed_one_brings_it_back(local: Paths)
     assert state(local) is InstanceState.READY
 
 
-@pytest.mark.parametrize("listing", [True, False])
-def test_a_look_that_is_refused_ends_ready_and_one_that_succeeds_brings_it_back(local: Paths, listing: bool) -> None:
+@pytest.mark.parametrize("listed", ["", "a/", None])
+def test_a_look_that_is_refused_ends_ready_and_one_that_succeeds_brings_it_back(
+    local: Paths, listed: str | None
+) -> None:
     before = answers.version(local)
-    with pytest.raises(Authentication), answers.noted(local, "local", listing=listing):
+    with pytest.raises(Authentication), answers.noted(local, "local", listed=listed):
         raise Authentication("the key was revoked")
     assert state(local) is InstanceState.FAILING
     assert answers.version(local) != before
-    with answers.noted(local, "local", listing=listing):
+    with answers.noted(local, "local", listed=listed):
         pass
     assert state(local) is InstanceState.READY
 
 
 @pytest.mark.parametrize(
-    ("error", "listing", "expected"),
+    ("error", "listed", "expected"),
     [
-        (NotFound("no bucket"), True, InstanceState.FAILING),
-        (PermissionDenied("not this bucket"), True, InstanceState.FAILING),
-        (NotFound("no such key"), False, InstanceState.READY),
-        (PermissionDenied("not this key"), False, InstanceState.READY),
-        (Transient("no line"), True, InstanceState.READY),
-        (RateLimited("slowly"), True, InstanceState.READY),
+        (NotFound("no bucket"), "", InstanceState.FAILING),
+        (NotFound("no bucket"), "folder/", InstanceState.FAILING),
+        (PermissionDenied("not this bucket"), "", InstanceState.FAILING),
+        (PermissionDenied("not this folder"), "folder/", InstanceState.READY),
+        (NotFound("no such key"), None, InstanceState.READY),
+        (PermissionDenied("not this key"), None, InstanceState.READY),
+        (Transient("no line"), "", InstanceState.READY),
+        (RateLimited("slowly"), "", InstanceState.READY),
     ],
 )
 def test_what_says_nothing_of_the_instance_changes_nothing(
-    local: Paths, error: ProviderError, listing: bool, expected: InstanceState
+    local: Paths, error: ProviderError, listed: str | None, expected: InstanceState
 ) -> None:
-    with pytest.raises(type(error)), answers.noted(local, "local", listing=listing):
+    with pytest.raises(type(error)), answers.noted(local, "local", listed=listed):
         raise error
     assert state(local) is expected
 
@@ -160,6 +168,54 @@ def test_a_key_that_the_server_no_longer_takes_shows_everywhere(
     assert listed["s3"]["problem"]["kind"] == "not_found"
     shown = {each["name"]: each for each in cli("status", "--json").json()["instances"]}
     assert shown["s3"]["state"] == "failing"
+
+
+def _refuses(method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+    return error(403, "InvalidAccessKeyId")
+
+
+@pytest.fixture
+def revoked(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
+    """An instance whose service knows its key no more."""
+    with stub(_refuses) as server:
+        address = {"endpoint_url": f"http://127.0.0.1:{server.port}", "region": "us-east-1", "container": "bucket"}
+        write_config(paths, s3={"type": "aws_s3", "enabled": True, "max_retries": 0, **address})
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SK")
+        yield paths
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda it, path: it.plan_upload("s3", [path], "x/"),
+        lambda it, path: it.plan_download("s3", ["k/"], path.parent),
+        lambda it, path: it.plan_delete("s3", ["k/"], dry_run=True),
+        lambda it, path: it.create_container("s3", "bucket"),
+        lambda it, path: it.misnamed("s3"),
+        lambda it, path: it.containers("s3"),
+        lambda it, path: it.stat("s3", "k"),
+        lambda it, path: it.unfinished_uploads("s3"),
+        lambda it, path: it.list_page("s3", "deep/in/"),
+    ],
+)
+def test_whatever_was_asked_a_revoked_key_is_failing_from_then_on(
+    revoked: Paths, tmp_path: Path, ask: Callable[[Questions, Path], object]
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"1")
+    with contextlib.closing(Questions(revoked)) as questions, pytest.raises(Authentication):
+        ask(questions, file)
+    assert describing.describe(revoked, "s3").state is InstanceState.FAILING
+
+
+def test_a_scan_that_is_refused_is_an_answer_too(revoked: Paths) -> None:
+    bench = Workbench(revoked)
+    try:
+        bench.queue.queue_delete("s3", ["folder/"])
+        wait_until(lambda: describing.describe(revoked, "s3").state is InstanceState.FAILING)
+    finally:
+        bench.close()
 
 
 def test_it_crosses_processes_as_it_was(local: Paths) -> None:

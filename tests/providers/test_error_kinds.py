@@ -9,7 +9,7 @@ from pathlib import Path
 
 from backup.credentials.errors import CredentialStoreError
 from providers.contract.report import ErrorInfo
-from providers.errors import InvalidConfiguration, ProviderError, from_wire
+from providers.errors import InvalidConfiguration, ProviderError, RateLimited, from_wire
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +36,15 @@ def test_it_stays_on_the_way_through_several_processes() -> None:
     assert (again.kind, again.message, again.hint, again.code) == ("of-a-plug-in", "what", "how", "c")
     assert ErrorInfo.of(again).error().kind == "of-a-plug-in"
     assert ProviderError.kind == "provider"
+
+
+def test_nothing_of_an_error_is_lost_when_it_is_pickled() -> None:
+    error = InvalidConfiguration("region: wrong", field="region", hint="Set it.")
+    error.add_note("the upload failed")
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.field, again.hint, again.__notes__) == ("region", "Set it.", ["the upload failed"])
+    later = pickle.loads(pickle.dumps(RateLimited("slowly", retry_after_s=7)))
+    assert (later.retry_after_s, later.retryable) == (7.0, True)
 
 
 def test_known_kinds_come_back_as_their_class() -> None:

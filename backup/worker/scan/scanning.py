@@ -15,6 +15,7 @@ from sqlite3 import Connection
 from typing import Final
 
 from backup.files import free_space, scan
+from backup.instances import answers
 from backup.instances import destination as places
 from backup.journal import JournalFull, jobs, work
 from backup.journal.records import Hold, Job, NewItem
@@ -28,7 +29,7 @@ from backup.worker.shared_provider import SharedProvider
 from providers.contract.cancel import CancelToken
 from providers.contract.objects import RemoteFile
 from providers.contract.report import ErrorInfo
-from providers.errors import Cancelled, ProviderError
+from providers.errors import Authentication, Cancelled, ProviderError
 from providers.os_errors import lacks_descriptors
 
 _LOG: Final = logging.getLogger(__name__)
@@ -242,6 +243,8 @@ class Scans:
         """`still_so`: no credentials came since the scan began; seen as the hold is written down, as in the lane."""
         _LOG.warning("scan of job %d: %s", job.id, error)
         info = ErrorInfo.of(error)
+        if isinstance(error, Authentication):
+            answers.note(self._crew.paths, job.instance, answers.Source.LOOK, info)
         if transfer.waits_for_credentials(error):
             held = Hold(instance=job.instance, error=info)
             self._crew.ledger.run(lambda tx: work.hold(tx, held) if still_so() else None)
