@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from backup.credentials.vault_file.errors import PassphraseError
-from backup.credentials.vault_file.slots import Opener, RawKey
+from backup.credentials.vault_file.slots import RawKey
 from backup.system.terminal import hidden_line, terminal_encoding
 from providers.secret import Secret
 
@@ -205,13 +205,6 @@ def write_key_file(path: Path, key: RawKey) -> None:
 def unattended_key(key_file: Path | None = None, environment: Mapping[str, str] = os.environ) -> RawKey | None:
     """The key for a job that nobody sits beside: systemd's, else the key file's. None where neither is set up."""
     return systemd_key(environment) or (read_key_file(key_file) if key_file else None)
-
-
-def unattended_opener(
-    key_file: Path | None = None, command: Sequence[str] = (), environment: Mapping[str, str] = os.environ
-) -> Opener | None:
-    """As `unattended_key`; else the passphrase that `password_command` prints."""
-    return unattended_key(key_file, environment) or (from_command(command) if command else None)
 
 
 def _read(descriptor: int, deadline: float, limit: int, until: bytes = b"") -> bytes:

@@ -11,7 +11,7 @@ from typing import Final
 from backup.journal.jobs import SCANNABLE
 from backup.journal.records import Cleanup, Hold
 from backup.model import JobKind
-from backup.system.packing import pack, to_name, unpack
+from backup.system.packing import pack, to_name
 from providers.contract.report import ErrorInfo
 
 _HELD: Final = "SELECT 1 FROM holds WHERE holds.instance = items.instance"
@@ -89,13 +89,6 @@ def hold(tx: Connection, held: Hold) -> None:
         " SET until = excluded.until, error = excluded.error WHERE until IS NOT NULL",
         (held.instance, held.until, pack(held.error)),
     )
-
-
-def holds(db: Connection) -> list[Hold]:
-    return [
-        Hold(instance=row["instance"], until=row["until"], error=unpack(row["error"], ErrorInfo))
-        for row in db.execute("SELECT * FROM holds ORDER BY instance")
-    ]
 
 
 def release(tx: Connection, instance: str | None = None, *, now: float) -> int:

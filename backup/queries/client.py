@@ -72,11 +72,6 @@ class QuestionsClient:
         self._watch: asyncio.Task[None] | None = None
         self._closed = False
 
-    @property
-    def child_pid(self) -> int | None:
-        """The child's process id while it runs."""
-        return self._child.process.pid if self._child and self._child.process and not self._child.lost else None
-
     async def list_page(
         self, instance: str, prefix: str = "", *, delimiter: str = "/", token: str | None = None, limit: int = 1000
     ) -> Page:

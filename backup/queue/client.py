@@ -359,11 +359,6 @@ class Queue:
         found = self._ask("status")
         return found if isinstance(found, dict) else None
 
-    def stop_worker(self, *, timeout_s: float = 10.0) -> bool:
-        """Have the worker park what is under way and end; True once none runs."""
-        self._ask("stop")
-        return presence.wait_until_gone(self._paths, timeout_s)
-
     def _worker_alive(self) -> bool:
         return self._ask("status") is not None
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from backup.model import ItemState, ItemView, JobView
 from backup.queue.client import Queue
 from backup.system.paths import Paths
+from tests.processes import stop_worker
 from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY
 
 T = TypeVar("T")
@@ -106,7 +107,7 @@ class Workbench:
 
     def close(self) -> None:
         pid = self.pid()
-        if pid and not self.queue.stop_worker(timeout_s=6):
+        if pid and not stop_worker(self.paths, timeout_s=6):
             os.kill(pid, signal.SIGKILL)
         self.queue.close()
 

@@ -18,6 +18,7 @@ from backup.system.paths import Paths
 from providers import registry, settings
 from providers.errors import InvalidConfiguration
 from tests.backup.queue_support import Workbench, wait_until
+from tests.processes import stop_worker
 from tests.servers.connect_proxy import ConnectProxy
 from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 
@@ -163,7 +164,7 @@ def test_a_proxy_with_a_password_queues_nothing_and_names_the_setting(
 
 
 def test_no_worker_inherits_a_password(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert bench.queue.stop_worker()
+    assert stop_worker(bench.paths)
     monkeypatch.setenv("HTTPS_PROXY", "http://user:canary@proxy.test")
     monkeypatch.setenv("http_proxy", "http://user@proxy.test")
     bench.queue.queue_upload("local", [tmp_path / "file"], "b")

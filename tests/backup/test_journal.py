@@ -260,7 +260,7 @@ def test_a_hold_without_end_outlasts_one_with_an_end(journal: Journal) -> None:
         work.hold(tx, Hold(instance="b", error=NO_ROOM, until=5.0))
         work.wake_due(tx, now=6.0)
     with journal.look() as db:
-        assert [(held.instance, held.until) for held in work.holds(db)] == [("a", None)]
+        assert [tuple(row) for row in db.execute("SELECT instance, until FROM holds")] == [("a", None)]
 
 
 REQUEST = UploadRequest(key="k", size_bytes=25, part_size_bytes=10)

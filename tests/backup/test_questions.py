@@ -30,6 +30,7 @@ from providers.contract.cancel import CancelToken
 from providers.contract.report import CheckStep, StepName, StepState
 from providers.errors import Authentication, Cancelled, InvalidConfiguration, NotFound, Transient
 from providers.secret import Secret
+from tests.processes import child_that_answers
 from tests.providers.memory import MemoryProvider, MemoryStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -269,7 +270,7 @@ async def closing(client: QuestionsClient, test: Any) -> None:
 
 def test_the_child_answers_as_the_process_itself_would(paths: Paths, storage: Path, here: Questions, tree: Path):
     async def ask(client: QuestionsClient) -> None:
-        assert client.child_pid is None
+        assert child_that_answers() is None
         pages = await asyncio.gather(*(client.list_page("local", "docs/") for _ in range(4)))
         assert all(page == here.list_page("local", "docs/") for page in pages)
         assert await client.stat("local", "a.txt") == here.stat("local", "a.txt")
@@ -296,7 +297,7 @@ def test_secrets_of_a_draft_travel_over_the_pipe_alone(paths: Paths):
         report = await client.probe_draft("aws_s3", values, {"secret_key": Secret(canary)})
         assert not report.ok
         assert canary not in repr(report)
-        process = Path(f"/proc/{client.child_pid}")
+        process = Path(f"/proc/{child_that_answers()}")
         assert canary.encode() not in (process / "cmdline").read_bytes()
         assert canary.encode() not in (process / "environ").read_bytes()
 
@@ -310,14 +311,14 @@ def test_secrets_of_a_draft_travel_over_the_pipe_alone(paths: Paths):
 def test_a_killed_child_is_replaced_and_asked_again(paths: Paths, storage: Path):
     async def ask(client: QuestionsClient) -> None:
         await client.list_page("local")
-        first = client.child_pid
+        first = child_that_answers()
         assert first is not None
         os.kill(first, signal.SIGSTOP)
         asked = asyncio.create_task(client.list_page("local"))
         await asyncio.sleep(0)
         os.kill(first, signal.SIGKILL)
         assert (await asked).prefixes == ("docs/",)
-        assert client.child_pid not in {None, first}
+        assert child_that_answers() not in {None, first}
 
     asyncio.run(closing(QuestionsClient(paths), ask))
 
@@ -325,11 +326,11 @@ def test_a_killed_child_is_replaced_and_asked_again(paths: Paths, storage: Path)
 def test_a_hung_child_is_replaced_and_asked_again(paths: Paths, storage: Path):
     async def ask(client: QuestionsClient) -> None:
         await client.list_page("local")
-        first = client.child_pid
+        first = child_that_answers()
         assert first is not None
         os.kill(first, signal.SIGSTOP)
         assert (await client.list_page("local")).prefixes == ("docs/",)
-        assert client.child_pid != first
+        assert child_that_answers() != first
 
     asyncio.run(closing(QuestionsClient(paths, ping_every_s=0.1, ping_limit_s=1.0), ask))
 
@@ -339,8 +340,9 @@ def test_the_child_ends_with_the_client(paths: Paths, storage: Path):
 
     async def ask(client: QuestionsClient) -> None:
         await client.list_page("local")
-        assert client.child_pid is not None
-        pids.append(client.child_pid)
+        child = child_that_answers()
+        assert child is not None
+        pids.append(child)
 
     asyncio.run(closing(QuestionsClient(paths), ask))
     assert not Path(f"/proc/{pids[0]}").exists()
@@ -352,7 +354,7 @@ def test_a_closed_client_starts_no_child(paths: Paths):
         await client.close()
         with pytest.raises(ConnectionLost):
             await client.list_page("local")
-        assert client.child_pid is None
+        assert child_that_answers() is None
 
     asyncio.run(ask())
 
@@ -370,7 +372,7 @@ def test_the_child_dies_with_its_parent(paths: Paths, storage: Path):
             await client.list_page("local")
             pipe = client._child._writer.transport.get_extra_info("pipe").fileno()
             holder = subprocess.Popen(["sleep", "60"], pass_fds=[pipe])
-            print(client.child_pid, holder.pid, flush=True)
+            print(holder.pid, flush=True)
             await asyncio.sleep(60)
 
         asyncio.run(main())
@@ -378,9 +380,10 @@ def test_the_child_dies_with_its_parent(paths: Paths, storage: Path):
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert parent.stdout is not None
-    child, holder = (int(pid) for pid in parent.stdout.readline().split())
+    holder = int(parent.stdout.readline())
     try:
-        assert not gone(child)
+        child = child_that_answers(parent.pid)
+        assert child is not None
         parent.kill()
         parent.wait(10)
         wait_until(lambda: gone(child), "the child is gone")

@@ -233,22 +233,20 @@ def test_a_key_file_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pyt
         passphrase.read_key_file(path)
 
 
-def test_unattended_jobs_take_systemds_key_then_the_file_then_the_command(tmp_path: Path) -> None:
+def test_unattended_jobs_take_systemds_key_then_the_file(tmp_path: Path) -> None:
     by_systemd, by_file = RawKey.generate(), RawKey.generate()
     key_file = tmp_path / "key"
     passphrase.write_key_file(key_file, by_file)
     folder = tmp_path / "credentials"
     folder.mkdir()
     environment = {"CREDENTIALS_DIRECTORY": str(folder)}
-    command = ["echo", "by command"]
-    assert passphrase.unattended_opener(environment=environment) is None
-    assert passphrase.unattended_opener(command=command, environment=environment) == Secret("by command")
-    found = passphrase.unattended_opener(key_file, command, environment)
-    assert isinstance(found, RawKey)
+    assert passphrase.unattended_key(environment=environment) is None
+    found = passphrase.unattended_key(key_file, environment)
+    assert found is not None
     assert found.reveal() == by_file.reveal()
     (folder / passphrase.CREDENTIAL_NAME).write_bytes(by_systemd.reveal())
-    found = passphrase.unattended_opener(key_file, command, environment)
-    assert isinstance(found, RawKey)
+    found = passphrase.unattended_key(key_file, environment)
+    assert found is not None
     assert found.reveal() == by_systemd.reveal()
 
 

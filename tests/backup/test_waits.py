@@ -116,7 +116,7 @@ def test_waits_in_the_journal_are_clamped_and_move_with_the_clock(journal: Journ
         work.hold(tx, Hold(instance="off", error=BUSY, until=1e12))
         work.clamp_waits(tx, now=1000.0)
         work.move_waits(tx, 50.0)
-        assert [held.until for held in work.holds(tx)] == [4650.0]
+        assert [row["until"] for row in tx.execute("SELECT until FROM holds")] == [4650.0]
     assert state(journal) == (ItemState.WAITING, 4650.0)
 
 

@@ -28,6 +28,7 @@ from providers.errors import ProviderError
 from providers.secret import Secret
 from tests.backup.queue_support import Workbench, wait_until
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
+from tests.processes import child_that_answers
 from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 
 KEYS = Credentials(username=ACCESS_KEY, password=Secret(SECRET_KEY))
@@ -298,7 +299,7 @@ def test_the_child_that_answers_questions_is_given_the_key_and_told_to_forget_it
             assert caught.value.kind == "vault_locked"
             vaulted.service.unlock_store(PASSPHRASE)
             assert (await client.list_page("cloud")).files == ()
-            child = client.child_pid
+            child = child_that_answers()
             assert child is not None
             os.kill(child, signal.SIGKILL)  # its successor is given it too
             assert (await client.list_page("cloud")).files == ()

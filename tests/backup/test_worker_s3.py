@@ -14,6 +14,7 @@ from backup.journal import Journal, views
 from backup.model import Conflicts, ItemState, JobView
 from providers.engine.check import PROBE_PREFIX
 from tests.backup.queue_support import MIB, Workbench, files_below, wait_until
+from tests.processes import stop_worker
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault, SeenRequest, Side
 from tests.servers.s3_requests import abort_multipart, complete_multipart, put_object, put_part, put_part_from
@@ -80,7 +81,7 @@ def test_killed_at_any_moment_it_resumes_and_sends_no_finished_part_again(
     assert rclone_s3.unfinished_uploads(bucket) == []
     again = [part for part in parts_that_arrived(rclone_proxy) if part in finished_before_kills]
     assert again == []
-    bench.queue.stop_worker()
+    stop_worker(bench.paths)
     # The last worker has counted all its parts, those that were killed what they had written down by then.
     calls, all_calls = bench.only_item(done).calls, bench.queue.calls("cloud")
     assert calls["UploadPart"] >= len(parts_that_arrived(rclone_proxy)) > 0

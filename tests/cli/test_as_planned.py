@@ -10,9 +10,9 @@ import pytest
 
 from backup.cli.diagnostics import ExitCode
 from backup.core.core import Service
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import Cli, s3_instance, write_config
+from tests.processes import stop_worker
 from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.servers.drive_server import DriveServer
 from tests.servers.fault_proxy import FaultProxy
@@ -24,9 +24,7 @@ from tests.servers.s3_server import S3Server
 @pytest.fixture(autouse=True)
 def _worker_stopped(paths: Paths) -> Iterator[None]:
     yield
-    queue = Queue(paths)
-    assert queue.stop_worker()
-    queue.close()
+    assert stop_worker(paths)
 
 
 def listed_twice(reply: Reply) -> Reply:

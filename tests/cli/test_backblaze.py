@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from providers.backblaze.transport import name_of_call
 from tests.cli.conftest import Cli
 from tests.credentials_fixture import SecretService
+from tests.processes import stop_worker
 from tests.servers.b2 import B2Server
 from tests.servers.b2_simulator import NEVER_SHOWN
 from tests.servers.fault_proxy import FaultProxy
@@ -24,9 +24,7 @@ from tests.servers.fault_proxy import FaultProxy
 def _worker_stopped(paths: Paths) -> Iterator[None]:
     yield
     if paths.journal_file.exists():
-        queue = Queue(paths)
-        assert queue.stop_worker()
-        queue.close()
+        assert stop_worker(paths)
 
 
 @pytest.fixture
@@ -69,9 +67,7 @@ def test_the_whole_path_with_a_limited_key(
     removed = cli("delete", "x/file.bin", "--provider", "backblaze", "--yes")
     assert "gone for good, with every older version" in removed.out
     assert b2_server.versions(bucket, "x/file.bin") == []
-    queue = Queue(paths)
-    assert queue.stop_worker()  # it writes its counts down as it leaves
-    queue.close()
+    assert stop_worker(paths)  # it writes its counts down as it leaves
     arrived = Counter(name_of_call(request.path) for request in proxy.requests)
     told = cli("status", "--json").json()
     assert told["calls"] == {"backblaze": arrived}  # the checks' and the worker's, every one

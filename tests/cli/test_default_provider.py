@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import Cli, write_config
+from tests.processes import stop_worker
 
 CLOUD = {"type": "aws_s3", "container": "copies", "endpoint_url": "http://127.0.0.1:9", "max_retries": 0, "timeout": 2}
 
@@ -20,9 +20,7 @@ CLOUD = {"type": "aws_s3", "container": "copies", "endpoint_url": "http://127.0.
 @pytest.fixture(autouse=True)
 def _worker_stopped(paths: Paths) -> Iterator[None]:
     yield
-    queue = Queue(paths)
-    assert queue.stop_worker()
-    queue.close()
+    assert stop_worker(paths)
 
 
 @pytest.fixture

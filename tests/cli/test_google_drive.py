@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import Cli
 from tests.credentials_fixture import SecretService
+from tests.processes import stop_worker
 from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.servers.drive_server import DriveServer
 
@@ -21,9 +21,7 @@ from tests.servers.drive_server import DriveServer
 def _worker_stopped(paths: Paths) -> Iterator[None]:
     yield
     if paths.journal_file.exists():
-        queue = Queue(paths)
-        assert queue.stop_worker()
-        queue.close()
+        assert stop_worker(paths)
 
 
 def test_the_whole_path_with_a_keyring_and_no_secret_anywhere(

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from backup.cli.diagnostics import ExitCode
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import Cli
+from tests.processes import stop_worker
 
 
 def test_command_line_and_queue(program: Cli, cli: Cli, paths: Paths, acme: Path, tmp_path: Path):
@@ -37,6 +37,4 @@ def test_command_line_and_queue(program: Cli, cli: Cli, paths: Paths, acme: Path
         assert "says no" in refused.err + refused.out
     finally:
         if paths.journal_file.exists():
-            queue = Queue(paths)
-            assert queue.stop_worker()
-            queue.close()
+            assert stop_worker(paths)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.contract.support import content
+from tests.processes import stop_worker
 from tests.servers import hostile
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.s3_server import S3Server
@@ -35,9 +35,7 @@ def multipart(
     write_config(paths, s3=s3_instance(moto_s3, bucket, port=moto_proxy.port, timeout=10))
     yield bucket, data
     if paths.journal_file.exists():
-        queue = Queue(paths)
-        assert queue.stop_worker()
-        queue.close()
+        assert stop_worker(paths)
 
 
 def test_a_head_without_a_length_restores_the_whole_object(

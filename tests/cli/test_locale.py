@@ -17,6 +17,7 @@ from backup.files import double_encoded
 from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import ROOT, Cli, write_config
+from tests.processes import stop_worker
 from tests.terminal.terminal import Terminal
 
 NAME = "Grüße-日本.txt"
@@ -35,9 +36,7 @@ def latin1(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
 @pytest.fixture(autouse=True)
 def _worker_stopped(paths: Paths) -> Iterator[None]:
     yield
-    queue = Queue(paths)
-    assert queue.stop_worker()
-    queue.close()
+    assert stop_worker(paths)
 
 
 def run(

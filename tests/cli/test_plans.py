@@ -9,18 +9,16 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import Cli
+from tests.processes import stop_worker
 
 
 @pytest.fixture(autouse=True)
 def _worker_stopped(paths: Paths) -> Iterator[None]:
     yield
     if paths.journal_file.exists():
-        queue = Queue(paths)
-        assert queue.stop_worker()
-        queue.close()
+        assert stop_worker(paths)
 
 
 @pytest.fixture

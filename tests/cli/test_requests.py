@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import Cli, s3_instance, write_config
+from tests.processes import stop_worker
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import SeenRequest
 from tests.servers.s3_requests import list_objects
@@ -19,9 +19,7 @@ from tests.servers.s3_server import S3Server
 @pytest.fixture(autouse=True)
 def _worker_stopped(paths: Paths) -> Iterator[None]:
     yield
-    queue = Queue(paths)
-    assert queue.stop_worker()
-    queue.close()
+    assert stop_worker(paths)
 
 
 def listing_of_the_folder(request: SeenRequest) -> bool:

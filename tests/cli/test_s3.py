@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import Cli, Result, s3_instance, write_config
 from tests.credentials_fixture import SecretService
+from tests.processes import stop_worker
 from tests.servers import s3_errors
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault, any_request
@@ -25,9 +25,7 @@ from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 def _worker_stopped(paths: Paths) -> Iterator[None]:
     yield
     if paths.journal_file.exists():
-        queue = Queue(paths)
-        assert queue.stop_worker()
-        queue.close()
+        assert stop_worker(paths)
 
 
 def test_the_whole_path_with_a_keyring_and_no_secret_anywhere(

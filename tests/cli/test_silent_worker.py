@@ -27,6 +27,7 @@ from tests.backup.queue_support import Workbench, wait_until
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
 from tests.cli.conftest import Cli, write_config
 from tests.cli.test_credentials_verbs import fd_with
+from tests.processes import stop_worker
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_a_resume_with_a_locked_vault_says_what_it_waits_for_and_takes_the_passp
     fd = fd_with(PASSPHRASE.reveal())
     assert cli("set-credentials", "cloud", "-u", "AK", "--passphrase-fd", str(fd), stdin="secret\n").code == 0
     unlocked_here(vault_path(paths)).lock()
-    assert bench.queue.stop_worker()
+    assert stop_worker(bench.paths)
     with Journal(paths.journal_file) as journal, journal.transaction() as tx:
         order = Order(kind=JobKind.UPLOAD, sources=("/x",))
         job_id = jobs.add_job(tx, order, place_of(paths, "cloud"), title="x", destination="/", now=1.0)

@@ -15,12 +15,12 @@ from backup.journal import Journal, jobs
 from backup.journal.checkpoints import UploadCheckpoint
 from backup.journal.records import NewItem, Order, Place
 from backup.model import ItemState, JobKind
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from providers import registry
 from providers.contract.upload import SavedUpload, SourceIdentity, UploadRequest
 from providers.local.folder import temporary_name
 from tests.cli.conftest import Cli, s3_instance, write_config
+from tests.processes import stop_worker
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
@@ -32,9 +32,7 @@ DAY_S = 86400.0
 def _worker_stopped(paths: Paths) -> Iterator[None]:
     yield
     if paths.journal_file.exists():
-        queue = Queue(paths)
-        assert queue.stop_worker()
-        queue.close()
+        assert stop_worker(paths)
 
 
 def leave(paths: Paths, key: str, age_s: float, data: bytes = b"123") -> str:

@@ -24,6 +24,7 @@ from backup.system.paths import Paths
 from tests.backup.queue_support import wait_until
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
 from tests.cli.conftest import ROOT, Result
+from tests.processes import stop_worker
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault
 from tests.servers.s3_requests import put_object
@@ -94,7 +95,7 @@ def box(paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy) -> Iterator
     results.append(made.run("enable-provider", "minio"))
     assert [(result.code, result.err) for result in results if result.code] == []
     yield made
-    assert made.queue.stop_worker()
+    assert stop_worker(made.paths)
     made.queue.close()
 
 

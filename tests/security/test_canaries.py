@@ -28,6 +28,7 @@ from providers.secret import Secret
 from tests.backup.queue_support import wait_until
 from tests.backup.vault_tools import CHEAP
 from tests.cli.conftest import ROOT
+from tests.processes import stop_worker
 from tests.security.watch import ProcessWatch, forms, in_files, occurrences
 from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 from tests.terminal.terminal import Terminal
@@ -131,9 +132,7 @@ def product(paths: Paths, tmp_path: Path, rclone_s3: S3Server) -> Iterator[Produ
         f' "region": "{REGION}", "timeout": 5, "max_retries": 0, "secret_key": "{KEY_IN_FILE}"}}}}}}'
     )
     yield made
-    queue = Queue(paths)
-    assert queue.stop_worker()
-    queue.close()
+    assert stop_worker(paths)
 
 
 def test_no_canary_is_found_anywhere(product: Product, paths: Paths) -> None:
@@ -184,9 +183,7 @@ def test_the_password_of_a_proxy_goes_to_the_proxy_and_nowhere_else(product: Pro
         listener.shutdown(socket.SHUT_RDWR)
     assert b"HTTP_PROXY holds a password" in product.sent
     assert product.run("upload", str(source), "--provider", "local") == 0  # starts a worker
-    queue = Queue(paths)
-    assert queue.stop_worker()
-    queue.close()
+    assert stop_worker(paths)
     assert in_files(product.home, [PROXY_PASSWORD]) == []
     assert in_files(product.spied, [PROXY_PASSWORD]) == []
     assert occurrences(bytes(product.sent), [PROXY_PASSWORD]) == []
@@ -294,7 +291,7 @@ def without_anybody(product: Product) -> str:
     key."""
     queue = Queue(product.paths)
     job = queue.queue_upload("minio", [product.home / "file.bin"], "alone")  # by somebody who does not have it
-    assert queue.stop_worker()
+    assert stop_worker(product.paths)
     key = product.key_of_a_slot()
     assert product.by_systemd("backup.worker", "--linger", "0", "--verbose", key=key) == 0
     assert queue.job(job.id).counts[ItemState.DONE] == 1

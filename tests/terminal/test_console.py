@@ -15,6 +15,7 @@ from backup.model import ItemState
 from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.credentials_fixture import SecretService
+from tests.processes import stop_worker
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault
 from tests.servers.s3_requests import put_object, put_part
@@ -38,9 +39,7 @@ def home(paths: Paths) -> Iterator[Path]:
         for number in range(BIG_BYTES // len(block)):
             file.write(number.to_bytes(4, "big") + block[4:])
     yield home
-    queue = Queue(paths)
-    assert queue.stop_worker()
-    queue.close()
+    assert stop_worker(paths)
 
 
 def digest(path: Path) -> str:

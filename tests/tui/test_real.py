@@ -11,10 +11,10 @@ import pytest
 
 from backup.core.core import Service
 from backup.queries.client import QuestionsClient
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from screens.browse import BrowseScreen
 from screens.modals.confirm import ConfirmScreen
+from tests.processes import stop_worker
 from tests.tui.standin import screen_text, until
 from tui.app import BackupConsole
 
@@ -33,9 +33,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
     (folder / "empty").touch()
     paths = Paths.default()
     yield paths
-    queue = Queue(paths)
-    assert queue.stop_worker()
-    queue.close()
+    assert stop_worker(paths)
 
 
 def digest(path: Path) -> str:

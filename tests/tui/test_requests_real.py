@@ -8,10 +8,10 @@ import pytest
 
 from backup.core.core import Service
 from backup.queries.client import QuestionsClient
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from screens.modals.confirm import ConfirmScreen
 from tests.cli.conftest import s3_instance, write_config
+from tests.processes import stop_worker
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import SeenRequest
 from tests.servers.s3_requests import list_objects
@@ -52,6 +52,4 @@ async def test_a_folder_is_listed_once_to_send_and_once_to_delete_it(
             await until(pilot, lambda: not moto_s3.keys(bucket), timeout_s=30)
             assert moto_proxy.count(whole_listing) == 2
     finally:
-        queue = Queue(paths)
-        assert queue.stop_worker()
-        queue.close()
+        assert stop_worker(paths)

@@ -13,10 +13,10 @@ import pytest
 from backup.core.core import Service
 from backup.model import ItemState
 from backup.queries.client import QuestionsClient
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from screens.modals.confirm import ConfirmScreen
 from tests.cli.conftest import s3_instance, write_config
+from tests.processes import stop_worker
 from tests.servers import s3_errors
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault, any_request
@@ -80,9 +80,7 @@ def in_trouble(
     instances["down"]["endpoint_url"] = f"http://127.0.0.1:{closed_port()}"
     write_config(paths, **instances, fine=s3_instance(rclone_s3, bucket, **{**common, "timeout": 300}))
     yield home
-    queue = Queue(paths)
-    assert queue.stop_worker()
-    queue.close()
+    assert stop_worker(paths)
 
 
 def flat(pilot: Any) -> str:

@@ -8,11 +8,11 @@ import pytest
 
 from backup.core.core import Service
 from backup.queries.client import QuestionsClient
-from backup.queue.client import Queue
 from backup.system.paths import Paths
 from screens.browse import BrowseScreen
 from screens.modals.confirm import ConfirmScreen
 from tests.cli.conftest import s3_instance, write_config
+from tests.processes import stop_worker
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.tui.standin import screen_text, until
 from tui.app import BackupConsole
@@ -60,6 +60,4 @@ async def test_two_s3_instances_stand_side_by_side(
             await pilot.press("5")
             await sees("aws_s3", "nas", "no limit")
     finally:
-        queue = Queue(paths)
-        assert queue.stop_worker()
-        queue.close()
+        assert stop_worker(paths)
