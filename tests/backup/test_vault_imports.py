@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Annotated, ClassVar
 
 import pytest
 from hypothesis import given
@@ -25,28 +24,9 @@ from backup.credentials.importing.rclone import from_rclone
 from backup.credentials.importing.rclone_obscure import obscure, reveal
 from providers.errors import InvalidConfiguration
 from providers.secret import Secret
-from providers.settings import ProviderSettings, setting
 from tests.servers.process import program
 
-
-class Backblaze(ProviderSettings, kw_only=True, frozen=True):
-    """A service with a pair of its own."""
-
-    credential_pair: ClassVar[tuple[str, str] | None] = ("application_key_id", "application_key")
-    not_applicable: ClassVar[frozenset[str]] = frozenset({"username", "password", "api_key", "secret_key", "region"})
-    application_key_id: Annotated[str, setting("Key id", "")] = ""
-    application_key: Annotated[Secret | None, setting("Key", "")] = None
-    prefix: Annotated[str, setting("Prefix", "")] = ""
-
-
-class Dropbox(ProviderSettings, kw_only=True, frozen=True):
-    """A service with a token."""
-
-    app_key: Annotated[str, setting("App key", "")] = ""
-    refresh_token: Annotated[Secret | None, setting("Token", "")] = None
-
-
-SERVICES: Services = {**known_services(), "backblaze": Backblaze, "dropbox": Dropbox}
+SERVICES: Services = known_services()
 
 
 def _by_source(findings: Findings) -> dict[str, Imported]:
@@ -355,3 +335,42 @@ def test_names_are_usable_and_differ() -> None:
     names = [instance.name for instance in from_rclone(dump, SERVICES).instances]
     assert len(set(names)) == 6
     assert all(INSTANCE_NAME.fullmatch(name) for name in names)
+
+
+def test_no_remote_is_given_a_setting_that_its_service_does_not_have() -> None:
+    """Every option that is read of each type, and those that change where things go."""
+    token = json.dumps({"refresh_token": "canary-token"})
+    remotes = {
+        "b2": {"type": "b2", "account": "a", "key": "canary", "endpoint": "b2.test", "hard_delete": "true"},
+        "s3": {"type": "s3", "access_key_id": "a", "secret_access_key": "canary", "session_token": "canary",
+               "region": "eu", "endpoint": "s3.test", "force_path_style": "false", "profile": "p",
+               "storage_class": "GLACIER"},
+        "dropbox": {"type": "dropbox", "client_id": "a", "client_secret": "canary", "token": token},
+        "drive": {"type": "drive", "client_id": "a", "client_secret": "canary", "token": token, "team_drive": "0A",
+                  "use_trash": "false", "acknowledge_abuse": "true", "root_folder_id": "1x"},
+        "b2 below": {"type": "alias", "remote": "b2:bucket/deep"},
+        "drive below": {"type": "alias", "remote": "drive:folder"},
+    }  # fmt: skip
+    found = _by_source(from_rclone(json.dumps(remotes)))
+    assert found.keys() == remotes.keys()
+    assert not [note for each in found.values() for note in each.notes if note.startswith("left out")]
+    assert found["b2"].values == {
+        "application_key_id": "a", "realm": "https://b2.test", "delete_versions": "true"
+    }  # fmt: skip
+    assert (found["b2 below"].values["container"], found["b2 below"].values["prefix"]) == ("bucket", "deep/")
+    assert found["s3"].values["addressing_style"] == "virtual"
+    assert any("storage_class" in note for note in found["s3"].notes)
+    assert any("app's secret" in note for note in found["dropbox"].notes)
+    assert found["drive"].values == {
+        "client_id": "a", "shared_drive_id": "0A", "scope": "drive", "use_trash": "false", "acknowledge_abuse": "true"
+    }  # fmt: skip
+    assert "container" not in found["drive below"].values  # below which folder, only Google knows
+    assert any("root_folder_id" in note for note in found["drive below"].notes)
+
+
+def test_a_profile_brings_its_certificates_along() -> None:
+    keys = "[default]\naws_access_key_id = A\naws_secret_access_key = canary\n"
+    (found,) = from_aws_profiles(keys, "[default]\nca_bundle = /etc/ca.pem\nregion = eu\n").instances
+    assert (found.values["ca_bundle"], found.values["region"], found.notes) == (
+        "/etc/ca.pem", "eu", ("still to be set: container",)
+    )  # fmt: skip

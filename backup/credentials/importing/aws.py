@@ -89,6 +89,7 @@ def _profile(name: str, values: Mapping[str, str]) -> Found | Skipped:
             "region": values.get("region"),
             "endpoint_url": nested.get("endpoint_url") or values.get("endpoint_url"),
             "addressing_style": nested.get("addressing_style"),
+            "ca_bundle": values.get("ca_bundle"),
         },
         expires_at=_ends_at(values) if session else None,
         notes=("these are temporary credentials, which end within hours",) if session else (),

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from backup.credentials.importing.json_file import Findings, Found, Services, Skipped, fitted
 from backup.credentials.importing.rclone_obscure import reveal
 from providers.errors import InvalidConfiguration
@@ -14,6 +16,14 @@ from providers.secret import Secret
 Remote = Mapping[str, str]
 
 _HINT: Final = "Give what `rclone config dump` prints."
+_WITHOUT_COUNTERPART: Final[dict[str, tuple[str, ...]]] = {
+    "s3": ("storage_class", "server_side_encryption", "sse_kms_key_id", "acl", "bucket_acl", "role_arn"),
+    "b2": ("download_url",),
+    "dropbox": ("impersonate", "root_namespace", "shared_files", "shared_folders"),
+    "drive": ("root_folder_id", "service_account_file", "impersonate", "shared_with_me", "alternate_export"),
+}
+"""Options that decide where objects go, as whom, or how they are kept. All others only concern rclone's own ways."""
+_SCOPES: Final = frozenset({"drive", "drive.file"})
 _DEEPEST: Final = 4
 """Remotes that wrap remotes that wrap remotes."""
 
@@ -56,7 +66,10 @@ def _found(name: str, path: str, remotes: Mapping[str, Remote], depth: int) -> F
     reader = _READERS.get(kind)
     if reader is None:
         raise InvalidConfiguration(f"this program has no service for rclone's type {kind!r}")
-    return reader(name, remote, path)
+    found = reader(name, remote, path)
+    left = [key for key in _WITHOUT_COUNTERPART.get(kind, ()) if remote.get(key, "") not in ("", "false")]
+    note = (f"not taken over, since this program has nothing like it: {', '.join(left)}",) if left else ()
+    return msgspec.structs.replace(found, notes=(*found.notes, *note))
 
 
 def _wrapping(name: str, remote: Remote, path: str, remotes: Mapping[str, Remote], depth: int) -> Found:
@@ -110,7 +123,8 @@ def _b2(name: str, remote: Remote, path: str) -> Found:
     fields = {
         "application_key_id": remote.get("account"),
         "application_key": remote.get("key"),
-        "endpoint_url": _url(remote.get("endpoint", "")),
+        "realm": _url(remote.get("endpoint", "")),
+        "delete_versions": remote.get("hard_delete") == "true",
         "container": container,
         "prefix": prefix,
     }
@@ -120,24 +134,31 @@ def _b2(name: str, remote: Remote, path: str) -> Found:
 def _dropbox(name: str, remote: Remote, path: str) -> Found:
     fields = {
         "app_key": remote.get("client_id"),
-        "app_secret": _maybe(remote.get("client_secret", "")),
         "refresh_token": _refresh_token(remote),
         "container": f"/{path.strip('/')}" if path.strip("/") else None,
     }
-    notes = () if remote.get("client_id") else ("its token belongs to rclone's own app: authorise this program anew",)
+    notes = _of_another_app(remote)
+    if not notes and remote.get("client_secret"):  # Dropbox renews such a token only for who has the secret too
+        notes = ("its token can be renewed only with the app's secret, which this program does not use: authorise it",)
     return Found(source=name, service="dropbox", fields=fields, notes=notes)
 
 
 def _drive(name: str, remote: Remote, path: str) -> Found:
+    scope = remote.get("scope") or "drive"  # as rclone takes it
+    notes = _of_another_app(remote)
+    if scope not in _SCOPES:
+        notes += (f"its access {scope} is not enough for copies: authorise this program",)
     fields = {
         "client_id": remote.get("client_id"),
         "client_secret": _maybe(remote.get("client_secret", "")),
         "refresh_token": _refresh_token(remote),
         "service_account_json": _maybe(remote.get("service_account_credentials", "")),
         "shared_drive_id": remote.get("team_drive"),
-        "container": path.strip("/") or None,
+        "scope": scope if scope in _SCOPES else None,
+        "use_trash": remote.get("use_trash") != "false",
+        "acknowledge_abuse": remote.get("acknowledge_abuse") == "true",
+        "container": None if remote.get("root_folder_id") else path.strip("/") or None,
     }
-    notes = () if remote.get("client_id") else ("its token belongs to rclone's own app: authorise this program anew",)
     return Found(source=name, service="google_drive", fields=fields, notes=notes)
 
 
@@ -163,6 +184,12 @@ def _split(path: str) -> tuple[str, str]:
 
 def _url(endpoint: str) -> str:
     return endpoint if not endpoint or "://" in endpoint else f"https://{endpoint}"
+
+
+def _of_another_app(remote: Remote) -> tuple[str, ...]:
+    if remote.get("client_id") or remote.get("service_account_credentials") or remote.get("service_account_file"):
+        return ()
+    return ("its token belongs to rclone's own app: authorise this program again",)
 
 
 def _maybe(text: str) -> Secret | None:
