@@ -28,12 +28,15 @@ def _below(folder: Folder, way: Way) -> Iterator[PendingUpload]:
     while pending:
         at = pending.pop()
         shown = os.fsdecode(b"/".join(at))
-        with suppress(FileNotFoundError), folder.translated(shown):
+        with suppress(NotFound), folder.translated(shown):  # gone since it was seen
             way.go(at)
             with os.scandir(way.here()) as entries:
                 names = [os.fsencode(entry.name) for entry in entries]
             for name in names:
-                facts = os.stat(name, dir_fd=way.here(), follow_symlinks=False)
+                try:
+                    facts = os.stat(name, dir_fd=way.here(), follow_symlinks=False)
+                except FileNotFoundError:  # its upload is whole now
+                    continue
                 if stat.S_ISDIR(facts.st_mode):
                     pending.append((*at, name))
                 elif (started_at := begun_at(name)) is not None and stat.S_ISREG(facts.st_mode):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,3 +168,25 @@ def test_an_upload_without_an_id_is_none(rclone_s3: S3Server, rclone_proxy: Faul
     provider.close()
     assert rclone_s3.keys(bucket) == {"mine"}
     assert found == []
+
+
+def test_what_ends_while_they_are_listed_is_no_failure(cli: Cli, paths: Paths, monkeypatch: pytest.MonkeyPatch):
+    """A worker may be at work there: its upload is whole now, and the folder that it was in may be gone."""
+    ended, other = leave(paths, "d/a", 60), leave(paths, "d/b", 60)
+    folder = paths.local_storage / "d" / "folder"
+    folder.mkdir()
+    look = os.stat
+
+    def stat(name: str | bytes, **more: Any) -> os.stat_result:
+        if name == os.path.basename(ended).encode():
+            (paths.local_storage / ended).unlink()
+        found = look(name, **more)
+        if name == b"folder":
+            folder.rmdir()
+        return found
+
+    monkeypatch.setattr("providers.local.unfinished.os.stat", stat)
+    listed = cli("unfinished", "list", "--json")
+    assert listed.code == 0, listed.err
+    assert [one["key"] for one in listed.json()["unfinished"]] == [other]
+    assert not folder.exists()
