@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from providers.aws_s3.client import Request, Wire
 from providers.aws_s3.objects import number
 from providers.contract.listing import Trail
-from providers.errors import NotFound
+from providers.errors import NotFound, PermissionDenied, Unsupported
 from providers.http.connections import Calls
 
 
 def held_bytes(wire: Wire, key: str, token: Mapping[str, object]) -> int | None:
-    """What an unfinished upload holds; None when it is gone meanwhile, or the service tells no sizes."""
+    """What an unfinished upload holds; None when it is gone meanwhile, or the service does not tell."""
     held, marker, trail = 0, "", Trail()
     while True:
         query = {"uploadId": str(token["upload_id"]), "max-parts": "1000"}
@@ -20,7 +20,7 @@ def held_bytes(wire: Wire, key: str, token: Mapping[str, object]) -> int | None:
             query["part-number-marker"] = marker
         try:
             root = wire.ask(Request("ListParts", "GET", key, query=query), Calls()).xml("ListPartsResult")
-        except NotFound:
+        except (NotFound, PermissionDenied, Unsupported):
             return None
         sizes = [number(item.findtext("Size"), -1) for item in root.iterfind("Part")]
         if min(sizes, default=0) < 0:

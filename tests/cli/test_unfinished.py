@@ -24,6 +24,7 @@ from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.processes import stop_worker
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault
+from tests.servers.s3_requests import list_parts
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 DAY_S = 86400.0
@@ -190,3 +191,17 @@ def test_what_ends_while_they_are_listed_is_no_failure(cli: Cli, paths: Paths, m
     assert listed.code == 0, listed.err
     assert [one["key"] for one in listed.json()["unfinished"]] == [other]
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("status", [403, 404, 405, 501])
+def test_an_upload_whose_parts_a_service_does_not_list_is_one_of_unknown_size(
+    cli: Cli, paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None, status: int
+):
+    bucket = rclone_s3.new_bucket()
+    rclone_s3.admin.create_multipart_upload(Bucket=bucket, Key="theirs")
+    write_config(paths, s3=s3_instance(rclone_s3, bucket, port=rclone_proxy.port))
+    rclone_proxy.fault(Fault.status(status), list_parts(), times=None)
+    listed = cli("unfinished", "list", "--json")
+    assert listed.code == 0, listed.err
+    (found,) = listed.json()["unfinished"]
+    assert (found["key"], found["size_bytes"]) == ("theirs", None)
