@@ -351,6 +351,8 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     there."""
     owned: int = 0
     """Files of a download that have another owner or group, or setuid, setgid or sticky; as far as a listing tells."""
+    perhaps_owned: bool = False
+    """Of some files of a download the listing does not tell it, though they may keep it."""
     restores_owner: bool = False
     """These get them; else they are left aside."""
     ignored_metadata: int = 0

@@ -51,6 +51,7 @@ _ROWS: Final[tuple[tuple[str, Callable[[Capabilities], Any]], ...]] = (
     ("finds a prefix by itself", lambda can: _yes(can.server_prefix_search)),
     ("empty folders", lambda can: _yes(can.empty_directories)),
     ("modes and owners of files", lambda can: _yes(can.modes)),
+    ("modes and owners of folders", lambda can: _yes(can.folder_modes)),
     ("`A` and `a` are two", lambda can: _yes(can.case_sensitive)),
     ("keeps older versions, or a bin", lambda can: _yes(can.keeps_old_versions)),
 )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
+from backup.files import shut_folders
 from backup.model import Conflicts
 from providers.base import BaseProvider
 from providers.contract.attributes import Attributes, Restoring
@@ -21,7 +20,6 @@ from providers.filesystem import beneath as walk
 from providers.os_errors import from_os_error
 
 OnWait = Callable[[float, ProviderError], None]
-_OWN: Final = stat.S_IRWXU
 
 
 def store(
@@ -61,28 +59,27 @@ def _stays(
     return "unchanged at the destination" if there.same(own) else ""
 
 
-def make_private(path: Path, beneath: Path, mode: int) -> bool:
+def make_private(path: Path, beneath: Path, mode: int, *, opens: bool) -> bool:
     """Make a folder that nobody else can enter until its own mode is set, those above it with `mode`. True when one is
-    there already; that can be filled then, also if it is shut to its owner. Raises ProviderError."""
+    there already; with `opens` that can be filled then, also if it is shut to its owner. Raises ProviderError."""
     with walk.folder(path.parent, beneath, make=True, mode=mode) as at:
         try:
             os.mkdir(path.name, 0o700, dir_fd=at)
             return False
         except FileExistsError:
-            _open_up(at, path.name)
+            if opens:
+                _open_up(at, path.name)
             return True
         except OSError as error:
             raise from_os_error(error, path) from None
 
 
 def _open_up(at: int, name: str) -> None:
-    """A folder of ours that even we may not fill (0500) gets its own mode back at the end of the job."""
+    """A folder that even its owner may not fill (0500) gets its own mode back at the end of the job."""
     with suppress(OSError):
         fd = os.open(name, walk.STEP, dir_fd=at)
         try:
-            found = os.fstat(fd)
-            if found.st_uid == os.geteuid() and found.st_mode & _OWN != _OWN:
-                os.chmod(f"/proc/self/fd/{fd}", stat.S_IMODE(found.st_mode) | _OWN)
+            shut_folders.open_up(fd)
         finally:
             os.close(fd)
 

@@ -12,7 +12,7 @@ from backup.journal.objects import known_sha256 as known_sha256
 from backup.journal.objects import stored_before as stored_before
 from backup.journal.records import Ending, Event, Item, Outcome, Wish
 from backup.model import FINAL_STATES, ItemKind, ItemState, JobKind
-from backup.system.packing import pack, to_name, unpack
+from backup.system.packing import pack, to_bytes, to_name, unpack
 from providers.contract.report import ErrorInfo
 
 _CHUNK: Final = 500
@@ -175,6 +175,14 @@ def resume(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:
 def retry(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:
     """Failed and cancelled items, with a clean count of failures."""
     return _move(tx, item_ids, ("failed", "cancelled"), ItemState.QUEUED, now)
+
+
+def folders_above(db: Connection, item: Item) -> list[str]:
+    """The names of those folders of its job in which an item lies, the outermost first."""
+    parts = item.name.split("/")[:-1]
+    names = ["/".join(parts[:depth]) + "/" for depth in range(1, len(parts) + 1)]
+    query = "SELECT name FROM items WHERE job_id = ? AND name = ? AND kind = 'directory'"
+    return [name for name in names if db.execute(query, (item.job_id, to_bytes(name))).fetchone()]
 
 
 def _move(tx: Connection, item_ids: Iterable[int], before: tuple[str, ...], after: ItemState, now: float) -> int:

@@ -114,8 +114,7 @@ def upload(
             tally.stands(file.key, conflicts)
     can = provider.capabilities
     tally.modes_lost = sum(
-        found.unusual and not (can.modes and (found.kind is ItemKind.FILE or can.empty_directories))
-        for found in everything
+        found.unusual and not (can.modes if found.kind is ItemKind.FILE else can.folder_modes) for found in everything
     )
     tally.clashes = [key for key in files if spellings and spellings.twin(key)]
     complete = not (local.exhausted or remote.exhausted)
@@ -309,7 +308,10 @@ def _count_attributes(
     provider: BaseProvider, tally: Tally, file: RemoteFile, cancel: CancelToken, *, ask: bool
 ) -> None:
     kept = file.attributes
-    if ask and kept == UNKNOWN and provider.capabilities.modes:
+    unknown = kept == UNKNOWN and not file.left_out and provider.capabilities.modes
+    if unknown and not ask:
+        tally.perhaps_owned = True
+    elif unknown:
         with suppress(NotFound):
             kept = provider.retry.run(lambda: provider.stat(file.key), cancel).attributes
     tally.owned += kept.owned

@@ -32,6 +32,7 @@ class Tally(msgspec.Struct):
     ruled_out: int = 0
     modes_lost: int = 0
     owned: int = 0
+    perhaps_owned: bool = False
     ignored_metadata: int = 0
     clashes: list[str] = msgspec.field(default_factory=list)
     names: set[str] = msgspec.field(default_factory=set)
@@ -67,6 +68,7 @@ class Tally(msgspec.Struct):
             ruled_out=self.ruled_out,
             modes_lost=self.modes_lost,
             owned=self.owned,
+            perhaps_owned=self.perhaps_owned,
             ignored_metadata=self.ignored_metadata,
             refuses=len(self.refused),
             refused_names=tuple(self.refused[:_NAMES_SHOWN]),

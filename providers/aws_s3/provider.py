@@ -106,6 +106,7 @@ class S3Provider(BaseProvider):
             part_digests=("md5", "sha256") if wants_sha256 else ("md5",),
             empty_directories=facts.keeps_folders,
             modes=True,
+            folder_modes=facts.keeps_folders,
             create_container=True,
             list_containers=True,
             keeps_old_versions=facts.versioned,

@@ -61,7 +61,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     real_folders: bool = False
     """Folders stay when their last object goes: `scan_tree` names them, and `remove` takes an empty one."""
     modes: bool = False
-    """Mode, owner and group are kept with a file, and with a folder where it can be an object of its own."""
+    """Mode, owner and group are kept with a file."""
+    folder_modes: bool = False
+    """The same with a folder, which is an object of its own then."""
     create_container: bool = False
     list_containers: bool = False
     server_prefix_search: bool = True

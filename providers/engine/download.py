@@ -377,8 +377,10 @@ class _Download:
         return rung
 
     def _dress(self, fd: int, remote: RemoteFile, older: os.stat_result | None) -> None:
-        """Give the finished file its times, owner and mode, while it has no name yet."""
+        """Give the finished file its size, times, owner and mode, while it has no name yet."""
         try:
+            if os.fstat(fd).st_size != remote.size_bytes:  # what stands behind the end was never compared
+                os.ftruncate(fd, remote.size_bytes)
             if remote.mtime_ns is not None:
                 os.utime(fd, ns=(remote.mtime_ns, remote.mtime_ns))
             self.restoring.apply(fd, remote.attributes, replaced=older)

@@ -114,6 +114,13 @@ class Drive:
         query = {"fields": objects.FIELDS, "supportsAllDrives": "true"}
         return self.wire.ask_json(Request("files.get", "GET", f"{FILES}/{file_id}", query))
 
+    def describe(self, file_id: str, metadata: dict[str, Any]) -> dict[str, Any]:
+        """Change what is kept with a file or folder; returns it as it is now."""
+        query = {"fields": objects.FIELDS, "supportsAllDrives": "true"}
+        headers = {"content-type": JSON_TYPE}
+        request = Request("files.update", "PATCH", f"{FILES}/{file_id}", query, headers, as_json(metadata))
+        return self.wire.ask_json(request)
+
     def trash(self, file_id: str) -> None:
         query = {"fields": "id,trashed", "supportsAllDrives": "true"}
         body = as_json({"trashed": True})

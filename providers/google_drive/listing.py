@@ -29,6 +29,8 @@ class _Entry(msgspec.Struct, array_like=True):
     file: RemoteFile | None = None
     """None for a folder."""
     ambiguous: bool = False
+    own: RemoteFile | None = None
+    """A folder that is an object of its own."""
 
     @property
     def shown(self) -> str:
@@ -70,7 +72,18 @@ class Listing:
         folder_ids = list(folder_ids)
         above, slash, name = self._base.removesuffix("/").rpartition("/")
         own = [_Entry(above + slash, name, folder_ids[0])] if self._tree and name and not self._start else []
+        stored = self._own(folder_ids) if self._names_own else None
+        own += [_Entry(above + slash, name, folder_ids[0], own=stored)] if stored else []
         return _text(_Walk([_Frame([(item, self._base) for item in folder_ids])], own))
+
+    @property
+    def _names_own(self) -> bool:
+        """Whether the folder that was asked for is listed, where it is an object."""
+        return bool(self._base) and not (self._start or self._fold or self._tree)
+
+    def _own(self, folder_ids: Iterable[str]) -> RemoteFile | None:
+        found = (objects.folder_object(self._base, self._drive.get(folder_id)) for folder_id in folder_ids)
+        return next(filter(None, found), None)
 
     def page(self, token: str, limit: int) -> Page:
         """At most `limit` entries. Fewer than that, or none, do not mean the end: a page costs a bounded number of
@@ -84,10 +97,11 @@ class Listing:
             walk.ready += self._read_on(walk, limit)
             requests += 1
         told, walk.ready = walk.ready[:limit], walk.ready[limit:]
-        named = [_named(entry) for entry in told if entry.file is not None]
+        named = [file for entry in told if (file := self._object(entry)) is not None]
         files = [file for file in named if not file.left_out]
         left_out = [file for file in named if file.left_out]
-        prefixes = [f"{entry.path}{entry.shown}/" for entry in told if entry.file is None]
+        folders = [entry for entry in told if entry.file is None and (self._fold or self._tree)]
+        prefixes = [f"{entry.path}{entry.shown}/" for entry in folders]
         more = bool(walk.ready or walk.frames)
         return Page(
             files=tuple(files),
@@ -110,7 +124,18 @@ class Listing:
         if not self._fold:
             folders = [(entry.id, f"{entry.path}{entry.shown}/") for entry in decided if entry.file is None]
             walk.frames += [_Frame(batch) for batch in _batches(folders)]
-        return [entry for entry in _once(decided) if self._fold or self._tree or entry.file is not None]
+        return [
+            entry
+            for entry in _once(decided)
+            if self._fold or self._tree or entry.file is not None or entry.own is not None
+        ]
+
+    def _object(self, entry: _Entry) -> RemoteFile | None:
+        if entry.file is not None:
+            return msgspec.structs.replace(entry.file, key=entry.path + entry.shown)
+        if entry.own is None or self._fold or self._tree:
+            return None
+        return msgspec.structs.replace(entry.own, key=f"{entry.path}{entry.shown}/")
 
     def _entries(self, frame: _Frame, items: Iterable[dict[str, Any]]) -> Iterator[_Entry]:
         paths = dict(frame.folders)
@@ -124,7 +149,7 @@ class Listing:
             if path == self._base and not name.startswith(self._start) and not self._could_be(name, file_id):
                 continue
             if objects.is_folder(item):
-                yield _Entry(path, name, file_id)
+                yield _Entry(path, name, file_id, own=objects.folder_object(f"{path}{name}/", item))
             elif objects.has_bytes(item):
                 yield _Entry(path, name, file_id, objects.remote_file(path + name, item))
             else:
@@ -139,11 +164,6 @@ def _text(walk: _Walk) -> str:
     return msgspec.json.encode(walk).decode()
 
 
-def _named(entry: _Entry) -> RemoteFile:
-    assert entry.file is not None
-    return msgspec.structs.replace(entry.file, key=entry.path + entry.shown)
-
-
 def _told_apart(entries: list[_Entry]) -> list[_Entry]:
     """Marks files of one name in one folder. What several queries found of one path stands in one list here."""
     counts: dict[tuple[str, str], int] = {}
@@ -156,9 +176,9 @@ def _told_apart(entries: list[_Entry]) -> list[_Entry]:
 
 
 def _once(entries: list[_Entry]) -> Iterator[_Entry]:
-    """Folders of one name only once."""
+    """Folders of one name only once, as the object that one of them may be."""
     seen: set[tuple[str, str]] = set()
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.own is None):
         key = (entry.path, entry.shown)
         if entry.file is None:
             if key in seen:

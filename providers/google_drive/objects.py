@@ -178,6 +178,27 @@ def remote_file(key: str, item: Mapping[str, Any]) -> RemoteFile:
     )
 
 
+def folder_object(key: str, item: Mapping[str, Any]) -> RemoteFile | None:
+    """A folder that was stored as such, here or by rclone, with its mode; None for one that only holds others."""
+    found = folder(key, item)
+    return found if made_by_us(item) or found.attributes.mode is not None else None
+
+
+def folder(key: str, item: Mapping[str, Any]) -> RemoteFile:
+    """A folder, with what was kept with it."""
+    own_ns, _ = _own(item, time_ns(item.get("modifiedTime")))
+    stored = time_ns(item.get("createdTime"))
+    return RemoteFile(
+        key=key,
+        size_bytes=0,
+        modified_at=None if own_ns is None else own_ns / 1e9,
+        mtime_ns=own_ns,
+        attributes=Attributes.parse(_properties(item, "properties"), folder=True),
+        stored_at=None if stored is None else stored / 1e9,
+        id=str(item["id"]),
+    )
+
+
 def _own(item: Mapping[str, Any], kept_ns: int | None) -> tuple[int | None, str]:
     """mtime and SHA-256 as we recorded them, as long as modifiedTime still agrees: another program that changes the
     file leaves our properties standing."""

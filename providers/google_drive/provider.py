@@ -29,6 +29,7 @@ from providers.errors import (
 from providers.google_drive import objects
 from providers.google_drive.client import API_URL, Request, Wire
 from providers.google_drive.errors import no_drive_there, no_shared_drive
+from providers.google_drive.folder_upload import FolderUpload, fullest
 from providers.google_drive.folders import NO_FOLDER, Drive, Folders, Path, container_path, no_folder
 from providers.google_drive.listing import Listing
 from providers.google_drive.reader import FileRange
@@ -51,8 +52,10 @@ _CAPABILITIES: Final = Capabilities(
     max_object_bytes=_MAX_OBJECT_BYTES,
     single_put_bytes=_SINGLE_BYTES,
     max_key_bytes=objects.MAX_KEY_BYTES,
+    empty_directories=True,
     real_folders=True,
     modes=True,
+    folder_modes=True,
     create_container=True,
     list_containers=True,
     server_prefix_search=False,
@@ -165,9 +168,19 @@ class GoogleDriveProvider(BaseProvider):
         return found
 
     def stat(self, key: str) -> RemoteFile:
+        if key.endswith("/"):
+            return objects.folder(key, fullest(self._folder_items(key)))
         found = objects.remote_file(key, self._item(key))
         self._remember(key, found.id, found.etag, found.size_bytes)
         return found
+
+    def _folder_items(self, key: str) -> list[dict[str, Any]]:
+        """All folders that a key means. Raises NotFound."""
+        path = self._container + tuple(objects.checked_key(key.removesuffix("/")))
+        found = self._folders.ids(path, fresh=True)
+        if not found:
+            raise NotFound(f"{key}: there is no such folder")
+        return [self._drive.get(folder_id) for folder_id in found]
 
     def _item(self, key: str) -> dict[str, Any]:
         """The one file of that key. Raises NotFound, and Conflict when there are several."""
@@ -230,9 +243,12 @@ class GoogleDriveProvider(BaseProvider):
     # Writing
 
     def check_name(self, key: str) -> None:
-        objects.checked_key(key)
+        objects.checked_key(key.removesuffix("/"))
 
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        if request.key.endswith("/"):
+            path = tuple(objects.checked_key(request.key.removesuffix("/")))
+            return FolderUpload(self._drive, self._folders, self._container, path, request)
         *above, last = objects.checked_key(request.key)
         if token is not None:
             return ResumableUpload(self._drive, ResumableUpload.target_of(token), request, token)

@@ -10,7 +10,7 @@ from typing import Final
 
 from providers.contract.attributes import UNKNOWN, Attributes
 
-_NAME: Final = "user.homeserver-backup.folder"
+NAME: Final = "user.homeserver-backup.folder"
 _MAX_BYTES: Final = 1024
 
 
@@ -18,7 +18,7 @@ def write(fd: int, attributes: Attributes) -> None:
     """As far as the disk can keep it."""
     if hasattr(os, "setxattr") and attributes.mode is not None:
         with suppress(OSError):
-            os.setxattr(fd, _NAME, json.dumps(attributes.as_metadata()).encode())
+            os.setxattr(fd, NAME, json.dumps(attributes.as_metadata()).encode())
 
 
 def read(fd: int) -> Attributes:
@@ -26,7 +26,7 @@ def read(fd: int) -> Attributes:
     if not hasattr(os, "getxattr"):
         return UNKNOWN
     try:
-        value = os.getxattr(fd, _NAME)
+        value = os.getxattr(fd, NAME)
         told = json.loads(value) if len(value) <= _MAX_BYTES else None
     except (OSError, ValueError, RecursionError):
         return UNKNOWN

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, cast
 
@@ -24,7 +25,7 @@ from providers.errors import (
     Transient,
 )
 from providers.filesystem.beneath import DIRECTORY
-from providers.local import folder_attributes
+from providers.local import disk, folder_attributes
 from providers.local.folder import Folder, open_file
 from providers.local.listing import Listing, remote_file
 from providers.local.session import CHUNK_BYTES, LocalDirectory, LocalUpload, unfinished
@@ -58,15 +59,21 @@ class LocalProvider(BaseProvider):
         self._folder = Folder(_absolute(self.settings.container), create=cast(Settings, self.settings).create_folder)
         self._listing = Listing(self._folder)
 
+    @cached_property
+    def _keeps(self) -> disk.Keeps:
+        return disk.keeps(self._folder.root)
+
     @property
     def capabilities(self) -> Capabilities:
+        kept = self._keeps
         return Capabilities(
             parallel_parts=True,
             max_key_bytes=max(1, _MAX_PATH_BYTES - 1 - len(os.fsencode(self._folder.root))),
             conditional_commit=True,
             part_digests=("sha256",),
             empty_directories=True,
-            modes=True,
+            modes=kept.modes,
+            folder_modes=kept.folder_modes,
             create_container=True,
         )
 

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from backup.files import folders as stored_folders
-from backup.journal.records import Job, Order
+from backup.journal import Journal, items, jobs
+from backup.journal.checkpoints import commit_alone
+from backup.journal.records import Ending, Job, Order
 from backup.model import Conflicts, ItemKind, ItemState, JobKind
+from backup.queries.answers import Questions
+from backup.worker.items.transfer import Transfer
 from backup.worker.scan.new_items import download_items
 from providers.contract.attributes import Attributes, Restoring
+from providers.contract.cancel import CancelToken
 from providers.contract.objects import RemoteFile
+from providers.local import disk
 from tests.backup.queue_support import Workbench
+from tests.backup.test_swapped_links import PLACE
+from tests.backup.test_transfer import Watched
+from tests.providers.memory import MemoryProvider, MemoryStore
 from tests.servers.b2 import B2Server
+from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
+from tests.servers.drive_server import DriveServer
 from tests.servers.s3_server import S3Server
 
 
@@ -51,13 +65,23 @@ def home(tmp_path: Path) -> Path:
     return top
 
 
-@pytest.fixture(params=["local", "s3"])
-def instance(request: pytest.FixtureRequest, bench: Workbench) -> str:
+@pytest.fixture(params=["local", "s3", "drive"])
+def instance(request: pytest.FixtureRequest, bench: Workbench) -> Iterator[str]:
     if request.param == "local":
-        return "local"
+        yield "local"
+        return
+    if request.param == "drive":
+        with DriveServer() as drive:
+            drive.store.folder("Backups")
+            bench.configure(
+                "drive", type="google_drive", endpoint_url=drive.url, container="Backups", client_id=CLIENT_ID,
+                client_secret=CLIENT_SECRET, refresh_token=REFRESH_TOKEN, retry_delay=0.05,
+            )  # fmt: skip
+            yield "drive"
+        return
     server: S3Server = request.getfixturevalue("moto_s3")
     bench.configure_s3("s3", server.url, server.new_bucket())
-    return "s3"
+    yield "s3"
 
 
 def test_a_tree_comes_back_with_the_modes_of_its_folders(
@@ -106,6 +130,30 @@ def test_where_a_service_has_no_room_no_item_is_made(bench: Workbench, b2_server
     job = bench.finish(bench.queue.queue_upload("b2", [home]))
     assert [item.name for item in bench.items(job) if item.kind is ItemKind.DIRECTORY] == ["home/empty"]
     assert job.counts[ItemState.FAILED] == 0
+
+
+@pytest.mark.parametrize("kind", ["no attributes", "vfat"])
+def test_a_disk_that_cannot_keep_them_is_said_to(
+    kind: str, bench: Workbench, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An extended attribute keeps the mode of a local folder, and not every disk has any; FAT keeps no mode at all."""
+
+    def none(*args: object) -> bytes:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    if kind == "vfat":
+        device = tmp_path.stat().st_dev
+        mounts = tmp_path / "mountinfo"
+        mounts.write_text(
+            f"31 1 0:4 / /proc rw - proc proc rw\n30 1 {os.major(device)}:{os.minor(device)} / / rw - vfat /dev/x rw\n"
+        )
+        monkeypatch.setattr(disk, "_MOUNTS", mounts)
+    else:
+        monkeypatch.setattr(os, "getxattr", none)
+    with contextlib.closing(Questions(bench.paths)) as questions:
+        plan = questions.plan_upload("local", [home], "")
+    files = 1 if kind == "vfat" else 0
+    assert plan.modes_lost == files + 5
 
 
 def test_a_folder_without_a_mode_gets_the_usual_one(bench: Workbench, moto_s3: S3Server, tmp_path: Path) -> None:
@@ -162,8 +210,8 @@ def test_setgid_of_a_shared_folder_is_inherited(tmp_path: Path) -> None:
     assert modes(folder) == {".": "2770"}
 
 
-def test_an_ordinary_user_fills_a_folder_that_is_shut_to_himself() -> None:
-    """A second restore into a tree with a folder of mode 0500."""
+def as_an_ordinary_user(act: Callable[[Path], object]) -> None:
+    """In a process of its own, in a folder that it may write to."""
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
         top.chmod(0o777)
@@ -174,12 +222,59 @@ def test_an_ordinary_user_fills_a_folder_that_is_shut_to_himself() -> None:
                 if os.geteuid() == 0:
                     os.setgid(65534)
                     os.setuid(65534)
-                (top / "x").mkdir()
-                (top / "x").chmod(0o500)
-                assert stored_folders.make_private(top / "x", top, 0o755) is True
-                (top / "x/file").write_bytes(b"1")
-                code = 0 if modes(top / "x")["."] == "700" else 2
+                act(top)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        assert (top / "x/file").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("conflicts", list(Conflicts))
+def test_a_file_that_comes_late_opens_its_folders_which_are_shut_again(conflicts: Conflicts) -> None:
+    """One item of a job is retried when its folder, 0500, has its mode already. Under refuse nothing that was there
+    before is changed."""
+
+    def act(top: Path) -> None:
+        (top / "to/x/y").mkdir(parents=True)
+        (top / "to/x/y").chmod(0o500)
+        (top / "to/x").chmod(0o500)
+        store = MemoryStore()
+        store.objects["x/y/file"] = b"late"
+        order = Order(kind=JobKind.DOWNLOAD, sources=("x/",), to=str(top / "to"), conflicts=conflicts)
+        listed = [RemoteFile(key=key, size_bytes=size) for key, size in (("x/", 0), ("x/y/", 0), ("x/y/file", 4))]
+        with Journal(top / "journal.sqlite") as journal:
+            with journal.transaction() as tx:
+                job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
+                jobs.add_items(tx, job, download_items(job, lambda key: iter(listed)), now=1.0)
+                for name in ("x/y", "x"):
+                    (top / "to" / name).chmod(0o500)
+                (file,) = items.claim(tx, "m", 9, now=1.0)
+            outcome = Transfer(
+                provider=MemoryProvider(store), journal=journal, commit=commit_alone(journal), item=file, job=job,
+                watcher=Watched(), cancel=CancelToken(),
+            ).run()  # fmt: skip
+            with journal.transaction() as tx:
+                items.end(tx, outcome, now=2.0)
+        if conflicts is Conflicts.REFUSE:
+            assert outcome.ending is Ending.FAILED
+        else:
+            assert outcome.ending is Ending.DONE, outcome.error
+            assert (top / "to/x/y/file").read_bytes() == b"late"
+        assert modes(top / "to/x") | {"y/file": ""} == {".": "500", "y": "500", "y/file": ""}
+
+    as_an_ordinary_user(act)
+
+
+def test_an_ordinary_user_fills_a_folder_that_is_shut_to_himself() -> None:
+    """A second restore into a tree with a folder of mode 0500."""
+
+    def act(top: Path) -> None:
+        (top / "x").mkdir()
+        (top / "x").chmod(0o500)
+        assert stored_folders.make_private(top / "x", top, 0o755, opens=True) is True
+        (top / "x/file").write_bytes(b"1")
+        assert modes(top / "x")["."] == "700"
+
+    as_an_ordinary_user(act)

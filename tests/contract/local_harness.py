@@ -183,6 +183,7 @@ LOCAL = Harness(
         part_digests=("sha256",),
         empty_directories=True,
         modes=True,
+        folder_modes=True,
         create_container=True,
     ),
     limits=Limits(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import stat
+
 import pytest
 
 from providers.base import BaseProvider
+from providers.contract.attributes import Attributes
+from providers.contract.upload import UploadRequest
+from providers.engine.window import MemoryBody
 from providers.errors import Conflict, NotFound
 from tests.contract.harness import Harness, needs
 from tests.contract.transfers import keys
@@ -98,3 +103,33 @@ def test_a_file_can_be_put_where_a_folder_was_removed(root):
     path.write_bytes(b"data")
     provider.upload(path, "x/file")
     assert keys(provider) == {"x/file"}
+
+
+def keeps_folders_with_modes(harness: Harness) -> bool:
+    return bool(harness.limits.learnt.get("folder_modes", harness.capabilities.folder_modes))
+
+
+def stored_modes(provider: BaseProvider, prefix: str = "") -> dict[str, int]:
+    """Of what a plain listing names as folders."""
+    found = {file.key for file in provider.scan(prefix).files if file.key.endswith("/")}
+    return {key: stat.S_IMODE(provider.stat(key).attributes.mode or 0) for key in found}
+
+
+@needs(keeps_folders_with_modes)
+def test_a_stored_folder_keeps_its_mode_and_is_listed(root):
+    root.plant({"x/y/file": b"1", "plain/file": b"2"})
+    provider = root.connect()
+    for key, mode in (("x/y/", 0o700), ("new/one/", 0o2750), ("x/y/", 0o711)):
+        session = provider.open_upload(
+            UploadRequest(
+                key=key, size_bytes=0, part_size_bytes=1, attributes=Attributes(mode=stat.S_IFDIR | mode, uid=1, gid=2)
+            )
+        )
+        part = session.request.part(0)
+        session.commit([session.send(part, MemoryBody(), {})])
+    assert stored_modes(root.connect()) == {"x/y/": 0o711, "new/one/": 0o2750}
+    assert stored_modes(root.connect(), "x/y/") == {"x/y/": 0o711}
+    assert stored_modes(root.connect(), "x/y") == {"x/y/": 0o711}
+    kept = root.connect().stat("new/one/").attributes
+    assert (kept.uid, kept.gid) == (1, 2)
+    assert root.stored().keys() >= {"x/y/file", "plain/file"}

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from backup.files import folders, links, targets
+from backup.files import folders, links, shut_folders, targets
 from backup.journal import Journal, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Ending, Item, Job, Outcome
@@ -40,6 +40,7 @@ from providers.engine.source import Source, opened, opened_link
 from providers.errors import (
     Cancelled,
     NotFound,
+    PermissionDenied,
     ProviderError,
     Unsupported,
 )
@@ -173,6 +174,10 @@ class Transfer:
         order = self.job.order
         return Path(order.to).parent if order.exact else Path(order.to)
 
+    @property
+    def _landing_root(self) -> Path:
+        return self._root if self.job.order.resolved else Path(os.path.realpath(self._root))
+
     def _target(self) -> Path:
         order = self.job.order
         name = Path(order.to).name if order.exact else self.item.name
@@ -219,7 +224,24 @@ class Transfer:
         return msgspec.structs.replace(self._done(), ignored_metadata=ignored)
 
     def _download(self) -> Outcome:
-        target = self._target()
+        try:
+            return self._fetch(self._target())
+        except PermissionDenied:
+            shut = self._folders_of_the_job()
+            if not shut:
+                raise
+        with shut_folders.opened(shut, self._landing_in):  # it goes alone, after its folder got its mode
+            return self._fetch(self._target())
+
+    def _folders_of_the_job(self) -> list[Path]:
+        """Those that this download makes, or fills, with their modes; the outermost first."""
+        order = self.job.order
+        if order.exact or order.conflicts is Conflicts.REFUSE:
+            return []
+        with self.journal.look() as db:
+            return [self._landing_root / name for name in items.folders_above(db, self.item)]
+
+    def _fetch(self, target: Path) -> Outcome:
         conflicts = self.job.order.conflicts
         if conflicts is Conflicts.SKIP_UNCHANGED and os.path.lexists(target) and self._same_below(target):
             return self._skipped("unchanged on this disk")

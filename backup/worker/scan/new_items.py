@@ -116,8 +116,11 @@ def _folder_item(job: Job, file: RemoteFile, name: str) -> NewItem:
     there = None
     with suppress(ProviderError):
         beneath = Path("/") if order.resolved else top
+        opens = order.conflicts is not Conflicts.REFUSE  # which changes nothing that is there
         mode = order.restoring.mode_of(UNKNOWN, folder=True)
-        there = stored_folders.make_private(top.joinpath(*name.removesuffix("/").split("/")), beneath, mode)
+        there = stored_folders.make_private(
+            top.joinpath(*name.removesuffix("/").split("/")), beneath, mode, opens=opens
+        )
     return NewItem(
         name=name, key=file.key, local_path=str(root / name), kind=ItemKind.DIRECTORY, last=True, replaces=there
     )

@@ -190,7 +190,7 @@ class Scans:
         """Folders with files in them are objects only where such an object keeps their mode."""
         with self._crew.journal.look() as db:
             can = places.capabilities_of(jobs.place(db, job.place_id))
-        keeps = can is None or (can.empty_directories and can.modes)
+        keeps = can is None or can.folder_modes
         return lambda found: keeps or found.kind is not ItemKind.DIRECTORY or found.empty or found.error is not None
 
     # What stands at the destination of an upload

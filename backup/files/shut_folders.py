@@ -1,0 +1,73 @@
+"""Folders that are shut even to their owner (0500), and are to be filled: opened for as long as that takes."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from providers.errors import ProviderError
+from providers.filesystem import beneath as walk
+
+_OWN: Final = stat.S_IRWXU
+_LOCK: Final = threading.Lock()
+_OPENED: Final[dict[tuple[int, int], list[int]]] = {}
+"""Device and inode of those that are opened now: how often, and the mode that they had."""
+
+
+@contextmanager
+def opened(folders: Sequence[Path], beneath: Path) -> Iterator[None]:
+    """Those of `folders` that are shut to their owner, who is this user, are open inside; the last one to leave gives
+    them their mode back. The outermost comes first. Whatever hinders it is told by what cannot be put there."""
+    with ExitStack() as stack:
+        for path in folders:
+            with suppress(ProviderError, OSError):
+                stack.enter_context(_opened(path, beneath))
+        yield
+
+
+@contextmanager
+def _opened(path: Path, beneath: Path) -> Iterator[None]:
+    with walk.folder(path, beneath) as fd:
+        key = _enter(fd)
+        try:
+            yield
+        finally:
+            _leave(fd, key)
+
+
+def _enter(fd: int) -> tuple[int, int]:
+    found = os.fstat(fd)
+    key = (found.st_dev, found.st_ino)
+    with _LOCK:
+        if key in _OPENED:
+            _OPENED[key][0] += 1
+        elif is_shut(found):
+            _OPENED[key] = [1, stat.S_IMODE(found.st_mode)]
+            open_up(fd)
+    return key
+
+
+def _leave(fd: int, key: tuple[int, int]) -> None:
+    with _LOCK:
+        if key not in _OPENED:
+            return
+        _OPENED[key][0] -= 1
+        if not _OPENED[key][0]:
+            _, mode = _OPENED.pop(key)
+            os.chmod(f"/proc/self/fd/{fd}", mode)
+
+
+def is_shut(found: os.stat_result) -> bool:
+    return found.st_uid == os.geteuid() and found.st_mode & _OWN != _OWN
+
+
+def open_up(fd: int) -> None:
+    """Let its owner fill the folder `fd`, which may be a descriptor that only names it."""
+    found = os.fstat(fd)
+    if is_shut(found):
+        os.chmod(f"/proc/self/fd/{fd}", stat.S_IMODE(found.st_mode) | _OWN)
