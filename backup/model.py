@@ -384,8 +384,14 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     found: str = ""
     """Names what was found, for whoever queues this plan: the transfer then looks for nothing again."""
 
-    def storing_links(self) -> TransferPlan:
-        """The same upload, but with its symlinks stored as such: each counts as a file then."""
+    def with_links(self, links: Links) -> TransferPlan:
+        """The same upload, its symlinks treated otherwise: each that is stored counts as a file then, and what others
+        lead to is not known yet."""
+        if links is Links.FOLLOW:
+            return msgspec.structs.replace(self, complete=self.complete and not self.skipped_symlinks)
+        return self._storing_links() if links is Links.STORE else self
+
+    def _storing_links(self) -> TransferPlan:
         links = self.skipped_symlinks
         return msgspec.structs.replace(self, files=self.files + links, links=links, skipped_symlinks=0)
 

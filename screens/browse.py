@@ -147,9 +147,8 @@ class BrowseScreen(ModeScreen):
         to = f"{target.owner} · {RemotePlace(target.instance, target.container, folder).where}"
         how = await self.app.push_screen_wait(ConfirmScreen[Wanted](transfer_question(plan, to)))
         if how is not None:
-            queue = partial(self.bridge.service.queue_upload, conflicts=how.conflicts, plan=plan)
-            if how.links:
-                queue = partial(queue, selection=Selection(links=Links.STORE), plan=plan.storing_links())
+            selection, plan = Selection(links=how.links), plan.with_links(how.links)
+            queue = partial(self.bridge.service.queue_upload, conflicts=how.conflicts, selection=selection, plan=plan)
             await self._queue(self.local, self.bridge.call(queue, target.instance, paths, folder))
 
     @work(exclusive=True, group="transfer")
@@ -164,9 +163,11 @@ class BrowseScreen(ModeScreen):
             return
         how = await self.app.push_screen_wait(ConfirmScreen[Wanted](transfer_question(plan, target.where)))
         if how is not None:
-            queue = partial(self.bridge.service.queue_download, conflicts=how.conflicts, plan=plan)
-            if how.links:
-                queue = partial(queue, links=True)
+            links = how.links is Links.STORE
+            queue = partial(
+                self.bridge.service.queue_download,
+                conflicts=how.conflicts, links=links, owner=how.owner, plan=plan,
+            )  # fmt: skip
             await self._queue(self.remote, self.bridge.call(queue, source.instance, keys, into))
 
     @work(exclusive=True, group="transfer")

@@ -60,6 +60,8 @@ class ConfirmScreen(ModalScreen[T | None]):
         Binding("y", "key('y')", "the first answer", show=False),
         Binding("s", "key('s')", "the second answer", show=False),
         Binding("l", "key('l')", "the answer about links", show=False),
+        Binding("f", "key('f')", "the answer that follows links", show=False),
+        Binding("o", "key('o')", "the answer about owners", show=False),
         Binding("left", "app.focus_previous", "to the left", show=False),
         Binding("right", "app.focus_next", "to the right", show=False),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from backup.model import Conflicts, ItemView, JobKind, TransferPlan
+from backup.model import Conflicts, ItemView, JobKind, Links, TransferPlan
 from screens.modals.confirm import Choice, Fact, Question
 from tui.text import count, safe, size
 from tui.theme import Tone
@@ -15,8 +15,10 @@ class Wanted(NamedTuple):
     """How a transfer is to be done."""
 
     conflicts: Conflicts
-    links: bool = False
-    """Store symlinks as such, or make links of stored ones."""
+    links: Links = Links.SKIP
+    """Of a download: STORE makes links of what is stored as such."""
+    owner: bool = False
+    """A download restores owners, groups and special bits too."""
 
 
 def transfer_question(plan: TransferPlan, destination: str) -> Question[Wanted]:
@@ -30,10 +32,13 @@ def transfer_question(plan: TransferPlan, destination: str) -> Question[Wanted]:
     else:
         facts.append(Fact("replaces", "nothing that is there now", Tone.MUTED))
     if plan.kind is JobKind.UPLOAD and plan.skipped_symlinks:
-        choices.append(Choice("Store links", Wanted(Conflicts.REPLACE, links=True), key="l"))
+        choices.append(Choice("Store links", Wanted(Conflicts.REPLACE, links=Links.STORE), key="l"))
+        choices.append(Choice("Follow links", Wanted(Conflicts.REPLACE, links=Links.FOLLOW), key="f"))
     if plan.kind is JobKind.DOWNLOAD and plan.links:
         facts.append(Fact("links", f"{count(plan.links, 'file')} stand for symbolic links", Tone.MUTED))
-        choices.append(Choice("Make links", Wanted(Conflicts.REPLACE, links=True), key="l"))
+        choices.append(Choice("Make links", Wanted(Conflicts.REPLACE, links=Links.STORE), key="l"))
+    if plan.owned or plan.perhaps_owned:
+        choices.append(Choice("With owners", Wanted(Conflicts.REPLACE, owner=True), key="o"))
     return Question(f"{verb} to {destination}" if len(destination) < 40 else verb, facts, choices)
 
 
@@ -97,7 +102,7 @@ def _warnings(plan: TransferPlan) -> list[Fact]:
         words = f"mode or owner of {plan.modes_lost:,} of them: this service has no room for it"
         facts.append(Fact("lost", words, Tone.WAITING))
     if plan.owned and not plan.restores_owner:
-        words = f"owner, group or special bits of {plan.owned:,} of them; download --owner restores these"
+        words = f"owner, group or special bits of {plan.owned:,} of them; o restores these"
         facts.append(Fact("left aside", words, Tone.WAITING))
     if plan.ignored_metadata:
         words = f"{count(plan.ignored_metadata, 'stored value')} that is no mode, owner or group"

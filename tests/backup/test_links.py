@@ -278,7 +278,7 @@ def test_a_plan_that_left_links_out_counts_them_once_they_are_to_be_stored(bench
     (tree / "link").symlink_to("sub")
     (tree / "sub" / "dangling").symlink_to("nowhere")
     with contextlib.closing(Questions(bench.paths)) as questions:
-        plan = questions.plan_upload("local", [tree], "").storing_links()
+        plan = questions.plan_upload("local", [tree], "").with_links(Links.STORE)
     assert (plan.files, plan.links, plan.skipped_symlinks) == (3, 2, 0)
     job = bench.finish(bench.queue.queue_upload("local", [tree], selection=STORE, plan=plan))
     assert job.error is None

@@ -178,10 +178,12 @@ class StandInService:
         to: Path,
         *,
         conflicts: Conflicts = Conflicts.REPLACE,
+        owner: bool = False,
         links: bool = False,
         plan: TransferPlan | None = None,
     ) -> JobView:
-        return self._queue("download", name, list(keys), str(to), conflicts, *(["links"] if links else []))
+        more = [word for word, wanted in (("links", links), ("owner", owner)) if wanted]
+        return self._queue("download", name, list(keys), str(to), conflicts, *more)
 
     def queue_delete(self, name: str, keys: Sequence[str], *, plan: TransferPlan | None = None) -> JobView:
         return self._queue("delete", name, list(keys))

@@ -140,7 +140,10 @@ async def test_an_upload_starts_when_it_is_meant(
         assert service.calls == [("upload", "aws_s3", ["/home/me/notes.md"], "2026/", how)]
 
 
-async def test_links_are_stored_when_that_is_chosen(service: StandInService, questions: StandInQuestions) -> None:
+@pytest.mark.parametrize(("key", "links"), [("l", Links.STORE), ("f", Links.FOLLOW)])
+async def test_links_are_stored_or_followed_when_that_is_chosen(
+    service: StandInService, questions: StandInQuestions, key: str, links: Links
+) -> None:
     questions.plan = msgspec.structs.replace(
         questions.plan, replaces=1, replaced_names=("notes.md",), skipped_symlinks=3
     )
@@ -149,12 +152,29 @@ async def test_links_are_stored_when_that_is_chosen(service: StandInService, que
         await ready(pilot, app)
         await pilot.press("end", "u")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        for words in ("Upload, replace  y", "Skip unchanged  s", "Store links  l", "Cancel  esc"):
+        for words in ("Upload, replace  y", "Skip unchanged  s", "Store links  l", "Follow links  f", "Cancel  esc"):
             assert words in screen_text(app)
-        await pilot.press("l")
+        await pilot.press(key)
         await until(pilot, lambda: bool(service.calls))
-        assert service.calls[0][-2:] == (Conflicts.REPLACE, Selection(links=Links.STORE))
-        assert service.plan == questions.plan.storing_links()
+        assert service.calls[0][-2:] == (Conflicts.REPLACE, Selection(links=links))
+        assert service.plan == questions.plan.with_links(links)
+
+
+@pytest.mark.parametrize("told", [{"owned": 2}, {"perhaps_owned": True}])
+async def test_owners_are_restored_when_that_is_chosen(
+    service: StandInService, questions: StandInQuestions, told: dict[str, Any]
+) -> None:
+    questions.plan = msgspec.structs.replace(questions.plan, replaces=1, links=2, **told)
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await ready(pilot, app)
+        await pilot.press("tab", "space", "space", "d")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        for words in ("Skip unchanged  s", "Make links  l", "With owners  o", "Cancel  esc"):
+            assert words in screen_text(app)
+        await pilot.press("o")
+        await until(pilot, lambda: bool(service.calls))
+        assert service.calls[0][-2:] == (Conflicts.REPLACE, "owner")
 
 
 async def test_links_are_made_of_stored_ones_when_that_is_chosen(
