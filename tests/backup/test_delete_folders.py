@@ -19,13 +19,16 @@ from backup.worker.items.transfer import Chances, delete_many
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.errors import Conflict, NotFound, ProviderError, Transient
-from tests.backup.queue_support import Workbench
+from tests.backup.queue_support import Workbench, wait_until
 from tests.contract.support import FakeTime
 from tests.providers.memory import MemoryProvider, MemoryStore
+from tests.servers import dropbox_requests
 from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.servers.drive_server import DriveServer
 from tests.servers.dropbox_server import APP_KEY, DropboxServer
 from tests.servers.dropbox_server import REFRESH_TOKEN as DROPBOX_TOKEN
+from tests.servers.fault_proxy import FaultProxy
+from tests.servers.faults import Fault, Reply, SeenRequest
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Service:
     make_folder: Callable[[str], object]
     paths: Callable[[], set[str]]
     """Files and folders ('/' at the end) that are there."""
+    port: int = 0
     drive: DriveServer | None = None
 
     def plan(self, key: str) -> TransferPlan:
@@ -81,6 +85,7 @@ def dropbox(bench: Workbench) -> Iterator[Service]:
             lambda key: server.put(f"/backups/{key}", b"x"),
             lambda key: store.make_folder(f"/backups/{key}", False),
             paths,
+            server.port,
         )
 
 
@@ -105,7 +110,7 @@ def drive(bench: Workbench) -> Iterator[Service]:
                 found |= {f"{name}/", *paths(item.id, f"{name}/")} if item.is_folder else {name}
             return found
 
-        yield Service("drive", bench, put, lambda key: store.folder(f"Backups/{key}"), paths, server)
+        yield Service("drive", bench, put, lambda key: store.folder(f"Backups/{key}"), paths, server.port, server)
 
 
 SERVICES = {"local": local, "dropbox": dropbox, "google_drive": drive}
@@ -202,6 +207,40 @@ def test_it_goes_on_after_a_kill(service: Service) -> None:
     job = service.bench.finish(service.bench.queue.job(job_id))
     assert service.paths() == set()
     assert job.counts[ItemState.DONE] == 6
+
+
+@pytest.mark.parametrize("service", REAL, indirect=True)
+def test_killed_after_each_delete_before_its_answer_it_still_deletes_all(service: Service) -> None:
+    """A real worker, and kill -9: of every file and every folder the service knows that it is gone, and nobody else."""
+    for key in ("x/a", "x/y/b", "kept"):
+        service.put(key)
+    service.make_folder("x/z")
+    deletes = drive_deletes if service.drive else dropbox_requests.delete
+    kills = 0
+
+    def kill(reply: Reply) -> Reply:
+        nonlocal kills
+        service.bench.kill_worker()
+        kills += 1
+        return reply
+
+    with FaultProxy(service.port) as proxy:
+        service.bench.configure(service.name, endpoint_url=proxy.url)
+        proxy.fault(Fault.rewrite(kill), deletes, times=5)
+        job = service.bench.queue.queue_delete(service.name, ["x/"])
+        while kills < 5:
+            before = kills
+            service.bench.queue.ensure_worker()
+            wait_until(lambda before=before: kills > before)  # type: ignore[misc]
+        service.bench.queue.ensure_worker()
+        job = service.bench.finish(job)
+    assert service.paths() == {"kept"}
+    assert job.counts[ItemState.FAILED] == 0
+    assert job.counts[ItemState.DONE] == 5
+
+
+def drive_deletes(request: SeenRequest) -> bool:
+    return request.method in ("DELETE", "PATCH") and request.path.startswith("/drive/v3/files/")
 
 
 # In which order

@@ -66,6 +66,22 @@ def test_resume_fetches_no_finished_part_again(store: MemoryStore, tmp_path: Pat
     assert left_over(tmp_path) == ["out"]
 
 
+def test_what_was_appended_to_the_temporary_file_does_not_get_into_the_finished_one(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    store.objects["k"] = os.urandom(2 * PART)
+    checkpoint = KeptCheckpoint(SavedDownload)
+    store.trouble = failing("read", PermissionDenied("revoked"), at=(PART, PART))
+    with pytest.raises(PermissionDenied):
+        run_download(
+            connect(store, connection_pool_size=1), "k", tmp_path / "out", cancel=CancelToken(), checkpoint=checkpoint
+        )
+    (temp,) = tmp_path.iterdir()
+    os.truncate(temp, 3 * PART)
+    run_download(connect(store), "k", tmp_path / "out", cancel=CancelToken(), checkpoint=checkpoint)
+    assert (tmp_path / "out").read_bytes() == store.objects["k"]
+
+
 def test_a_broken_connection_is_taken_up_at_its_byte(store: MemoryStore, tmp_path: Path) -> None:
     store.objects["k"] = os.urandom(2**20)
     store.trouble = failing("chunk", Transient("reset"), at=2**19)
