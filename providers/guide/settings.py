@@ -24,19 +24,22 @@ _KEYS: Final = ("api_key", "secret_key")
 def settings_of(found: type) -> type[ProviderSettings]:
     """The class's own `Settings`; else the standard structure without what it declares that it cannot use.
 
-    Raises InvalidConfiguration when a declaration names what is no standard setting.
+    Raises InvalidConfiguration when a declaration is not one: what it names must be standard settings.
     """
     own = getattr(found, "Settings", None)
     if own is not None:
         return own  # type: ignore[no-any-return]
-    unused = _declared(found, "not_applicable")
-    pair = tuple(getattr(found, "credential_pair", None) or ())
-    _declared(found, "credential_pair")
+    unused = frozenset(_declared(found, "not_applicable"))
+    if "enabled" in unused:
+        raise InvalidConfiguration(f"{found.__name__}.not_applicable must leave enabled: every service has it")
+    pair = _declared(found, "credential_pair")
+    if pair and (len(pair) != 2 or len(set(pair)) != 2):
+        raise InvalidConfiguration(f"{found.__name__}.credential_pair must be two names, not {len(set(pair))}")
     if not pair and {"username", "password"} <= unused and unused.isdisjoint(_KEYS):
         pair = _KEYS
     namespace = {
         "__doc__": found.__doc__,
-        "not_applicable": unused - {"username", "password"} if pair else unused,
+        "not_applicable": unused - {"username", "password", *pair} if pair else unused,
         "credential_pair": pair or None,
     }
     made: Any = msgspec.defstruct(
@@ -51,12 +54,19 @@ def settings_of(found: type) -> type[ProviderSettings]:
     return made  # type: ignore[no-any-return]
 
 
-def _declared(found: type, attribute: str) -> frozenset[str]:
-    names = getattr(found, attribute, None) or ()
-    unknown = {names} if isinstance(names, str) else set(names) - set(STANDARD_FIELDS)
+def _declared(found: type, attribute: str) -> tuple[str, ...]:
+    names: Any = getattr(found, attribute, None)
+    if names is None:
+        return ()
+    if not isinstance(names, (tuple, list, set, frozenset)) or not all(isinstance(name, str) for name in names):
+        raise InvalidConfiguration(
+            f"{found.__name__}.{attribute} must be a collection of names",
+            hint=f'For example: {attribute} = ("username", "password")',
+        )
+    unknown = set(names) - set(STANDARD_FIELDS)
     if unknown:
         raise InvalidConfiguration(
             f"{found.__name__}.{attribute} must hold names of standard settings; {', '.join(sorted(unknown))} is none",
             hint=f"The standard settings are {', '.join(sorted(STANDARD_FIELDS))}.",
         )
-    return frozenset(names)
+    return tuple(names)

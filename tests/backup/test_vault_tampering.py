@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backup.credentials.errors import CredentialStoreError
-from backup.credentials.vault_file import errors
+from backup.credentials.vault_file import errors, slots
 from backup.credentials.vault_file import format as vault_format
 from backup.credentials.vault_file.file import DataKey, RawKey, VaultFile
 from backup.model import StoreState
@@ -215,3 +215,31 @@ def test_a_handed_over_key_opens_the_same_vault_and_knows_its_generation(tmp_pat
     for wrong in ("", "canary", "YWJj"):
         with pytest.raises(errors.WrongKey):
             DataKey.taken(Secret(wrong))
+
+
+def test_a_slot_opens_only_as_it_was_sealed_and_only_in_its_own_vault() -> None:
+    """The slot itself notices, before anything else of the file is looked at."""
+    key, data_key, owner = RawKey.generate(), bytes(range(32)), b"o" * 16
+    slot = slots.seal(data_key, owner, key, label="laptop", created_at=1)
+    assert slots.open_slot(slot, owner, key) == data_key
+    for changed in ({"label": "desktop"}, {"created_at": 2}, {"id": "00000000"}):
+        with pytest.raises(errors.VaultTampered):
+            slots.open_slot(msgspec.structs.replace(slot, **changed), owner, key)
+    with pytest.raises(errors.VaultTampered):
+        slots.open_slot(slot, b"p" * 16, key)
+
+
+def test_no_passphrase_is_changed_to_an_empty_one(tmp_path: Path) -> None:
+    vault, _ = new_vault(tmp_path)
+    with pytest.raises(errors.SlotRefused):
+        vault.change_passphrase(PASSPHRASE, Secret(""))
+    vault.open(PASSPHRASE)
+
+
+def test_a_body_that_was_altered_is_noticed_when_the_vault_is_opened(tmp_path: Path) -> None:
+    """Not only at the first secret that is asked for."""
+    vault, key = new_vault(tmp_path)
+    vault.set(key, "s", "u", "kept")
+    forge(vault, lambda document: msgspec.structs.replace(document, body=bytes(len(document.body))))
+    with pytest.raises(errors.VaultTampered):
+        vault.open(PASSPHRASE)

@@ -75,7 +75,7 @@ def test_the_whole_path_with_a_limited_key(
     assert told["call_classes"]["backblaze"]["B"] == arrived["b2_download_file_by_name"]
     item = next(item for item in cli("transfers", "list", "--json").json()["items"] if item["job_id"] == 1)
     assert item["calls"].pop("b2_upload_file") == 1
-    assert set(item["calls"]) == {"b2_authorize_account", "b2_get_upload_url", "b2_download_file_by_name"}
+    assert set(item["calls"]) == {"b2_get_upload_url"}  # the plan looked for what stands there, in another process
     assert "b2_upload_file" in cli("status").out
     assert "all of class A" in cli("status").out
     places = [file.read_text() for file in [paths.config_file, *paths.logs_dir.iterdir()] if file.is_file()]

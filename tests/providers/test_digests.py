@@ -1,0 +1,67 @@
+"""Digests that are made beside the sending: what is asked for, and what becomes of a hasher that is left."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from providers.contract.cancel import CancelToken
+from providers.contract.digests import AheadHasher, HasherAtOnce, LocalDigests
+
+CONTENT = bytes(range(250)) * 4
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    descriptor = os.open(path, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_a_file_of_one_part_has_the_digests_of_its_part(file: int) -> None:
+    with HasherAtOnce(file, len(CONTENT), ("md5", "sha1"), CancelToken()) as hasher:
+        assert hasher.part(0) == {
+            "md5": hashlib.md5(CONTENT).hexdigest(), "sha1": hashlib.sha1(CONTENT).hexdigest()
+        }  # fmt: skip
+        assert hasher.finish().sha256 == hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.mark.timeout(20)
+def test_a_hasher_that_is_left_early_ends(file: int) -> None:
+    """It waits until parts that it is ahead of were sent, which nobody does any more."""
+    with AheadHasher(file, [100] * 10, ("md5",), CancelToken(), lead_parts=1) as hasher:
+        assert hasher.part(0) == {"md5": hashlib.md5(CONTENT[:100]).hexdigest()}
+    assert not [thread for thread in threading.enumerate() if thread.name == "hasher"]
+
+
+@pytest.mark.timeout(20)
+def test_it_runs_ahead_by_what_was_allowed_and_no_more(file: int) -> None:
+    asked: list[int] = []
+    second = threading.Event()
+
+    def wait_for_part(index: int) -> None:
+        asked.append(index)
+        if index == 2:
+            second.set()
+
+    sizes = [250] * 4
+    with AheadHasher(file, sizes, (), CancelToken(), lead_parts=2, wait_for_part=wait_for_part) as hasher:
+        hasher.part(1)
+        assert asked == [0, 1]
+        hasher.release()
+        assert second.wait(10)
+        assert asked == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "parts", [(), ({"md5": "0" * 32}, {}), ({}, {"md5": "0" * 32})], ids=["no part", "second lacks", "first lacks"]
+)
+def test_no_composite_is_made_of_parts_of_which_one_is_not_known(parts: tuple[dict[str, str], ...]) -> None:
+    assert LocalDigests(10, {"sha256": "0" * 64}, parts).value("md5-composite") is None
