@@ -60,7 +60,8 @@ def readme(service: str) -> str:
 def texts(service: str) -> str:
     """All texts in the code that speaks for a service, each hole in them as `…`."""
     found: list[str] = []
-    for path in [*FOLDER.glob("*.py"), *(FOLDER / service).glob("*.py")]:
+    of_all = [path for path in FOLDER.rglob("*.py") if not (path.parent / "README.md").exists()]
+    for path in [*of_all, *(FOLDER / service).glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(node.value)
