@@ -181,7 +181,8 @@ def remote_file(key: str, item: Mapping[str, Any]) -> RemoteFile:
 def folder_object(key: str, item: Mapping[str, Any]) -> RemoteFile | None:
     """A folder that was stored as such, here or by rclone, with its mode; None for one that only holds others."""
     found = folder(key, item)
-    return found if made_by_us(item) or found.attributes.mode is not None else None
+    stored = made_by_us(item) or found.attributes.mode is not None
+    return found if stored and not item.get("trashed") else None
 
 
 def folder(key: str, item: Mapping[str, Any]) -> RemoteFile:

@@ -194,6 +194,20 @@ def test_names_that_cannot_be_a_path_are_shown_with_their_id(server, connect, tm
     assert stored(server) == []
 
 
+def test_of_folders_of_one_name_the_one_that_was_stored_is_the_object(server, connect):
+    put(server, "x/a")
+    top = server.store.folder("Backups")
+    kept = {"properties": {"mode": "40700"}, "mimeType": "application/vnd.google-apps.folder"}
+    second = server.store.create({"name": "x", "parents": [top], **kept})
+    provider = connect()
+    for prefix in ("", "x/"):
+        found = [file for file in provider.scan(prefix).files if file.key.endswith("/")]
+        assert [(file.key, file.attributes.mode) for file in found] == [("x/", 0o40700)]
+    assert provider.stat("x/").id == second.id
+    server.store.update(second.id, {"trashed": True})
+    assert {file.key for file in provider.scan("x/").files} == {"x/a"}
+
+
 def test_folders_of_one_name_are_one(server, connect, tmp_path):
     at = server.store.folder("Backups")
     kind = "application/vnd.google-apps.folder"

@@ -22,6 +22,7 @@ from providers.contract.objects import RemoteFile
 from providers.engine.download import run_download
 from providers.errors import Conflict, Integrity, InvalidName, PermissionDenied, ProviderError
 from providers.filesystem import rename
+from providers.filesystem.landing import Landing
 from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
 from tests.providers.test_download_loop import Killed
 
@@ -73,6 +74,24 @@ def test_the_bytes_are_on_disk_before_the_name_and_the_name_before_it_is_done(
     monkeypatch.setattr(rename, "_in_one_step", named(move_new))
     fetch(tmp_path / "out", replace=replace)
     assert happened == [f"fsync file of {len(DATA)}, without its name", "rename", "fsync folder, with its name"]
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_the_folder_of_a_restored_link_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replace: bool
+) -> None:
+    if replace:
+        (tmp_path / "link").symlink_to("elsewhere")
+    synced: list[bool] = []
+
+    def sync(fd: int) -> None:
+        assert os.path.samestat(os.fstat(fd), tmp_path.stat())
+        synced.append(os.readlink(tmp_path / "link") == "there")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with Landing.opened(tmp_path / "link", tmp_path) as landing:
+        landing.put_link(b"there", replace=replace)
+    assert synced == [True]
 
 
 # Never over another file
