@@ -503,7 +503,9 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLI
 whole = [file["name"] for file in provider.list_files()]
 paged, token = [], ""
 while token is not None:
-    page = LocalProvider({"container": root}).scan("d/", token=token or None, limit=1)
+    another = LocalProvider({"container": root})
+    page = another.scan("d/", token=token or None, limit=1)
+    another.close()
     paged += [file.key for file in page.files]
     token = page.next_token
 print(json.dumps([whole, paged]))
