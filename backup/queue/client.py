@@ -39,7 +39,6 @@ from backup.model import (
 from backup.queries.findings import Findings
 from backup.queue import handshake, presence, start_worker
 from backup.queue.live import Feed, merge, with_live
-from backup.queue.presence import WorkerSilent
 from backup.rpc import Client, ConnectionLost, TimedOut
 from backup.system import environment
 from backup.system.build import BuildNotice
@@ -49,7 +48,7 @@ from providers.contract.attributes import Restoring, current_umask
 from providers.contract.report import ErrorInfo
 from providers.contract.upload import SavedUpload
 from providers.engine.encryption import refuse_encryption
-from providers.errors import InvalidConfiguration, InvalidName, NotFound
+from providers.errors import InvalidConfiguration, InvalidName, NotFound, ProviderError
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
@@ -177,6 +176,8 @@ class Queue:
             job_id = jobs.add_job(
                 tx, order, place, title=title, destination=destination, now=time.time(), variables=variables
             )
+            if jobs.environments_open(tx, instance) > 1:
+                work.let_go(tx, instance)  # what held up jobs of another environment may not concern this one
         self._try_worker()
         return self.job(job_id)
 
@@ -331,7 +332,7 @@ class Queue:
         try:
             if opening.handover(self._paths) or not handshake.is_serving(self._paths):
                 self.ensure_worker()
-        except WorkerSilent as error:
+        except ProviderError as error:
             _LOG.warning("%s", error)
             self.trouble = ErrorInfo.of(error)
 
@@ -396,11 +397,12 @@ class Queue:
 
     def _settle(self) -> None:
         """After a worker that died: what it was at is queued again, as the next one would see it."""
+        journal = self._journal  # opened before the lock is held: whoever brings it up to date looks for a worker
         with presence.lock_if_free(self._paths) as free:
             if not free:
                 return
-            with self._journal.look() as db:
+            with journal.look() as db:
                 running = views.totals(db).active
             if running:
-                with self._journal.transaction() as tx:
+                with journal.transaction() as tx:
                     items.requeue_running(tx, now=time.time())

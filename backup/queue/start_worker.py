@@ -28,7 +28,7 @@ def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _S
     """Have a worker run that has seen everything that is in the journal now.
 
     Where the one at work is about to leave, or has to make way, a new one waits for its lock. Raises WorkerSilent when
-    the one at work does not answer, or none came to life.
+    the one at work does not answer, or none can be started.
     """
     deadline = time.monotonic() + timeout_s
     process: subprocess.Popen[bytes] | None = None
@@ -59,6 +59,16 @@ def left_behind(paths: Paths) -> bool:
 
 
 def _launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    try:
+        process = _begin(paths, arguments)
+    except OSError as error:
+        why = from_os_error(error, error.filename or sys.executable)
+        raise WorkerSilent(f"the worker cannot be started: {why.message}", hint=why.hint, code=why.code) from error
+    threading.Thread(target=process.wait, name="worker-reaper", daemon=True).start()
+    return process
+
+
+def _begin(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, *UTF8_OPTIONS, "-P", "-m", "backup.worker", *arguments]
     if logind.kills_after_logout():
         command = [*logind.ESCAPE, *command]
@@ -66,7 +76,7 @@ def _launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     private_folder(paths.logs_dir)
     log = os.open(paths.logs_dir / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -75,12 +85,8 @@ def _launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
             cwd="/",
             env=_environment(paths),
         )
-    except OSError as error:
-        raise from_os_error(error, sys.executable) from None
     finally:
         os.close(log)
-    threading.Thread(target=process.wait, name="worker-reaper", daemon=True).start()
-    return process
 
 
 def _environment(paths: Paths) -> dict[str, str]:

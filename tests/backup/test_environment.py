@@ -11,12 +11,13 @@ import pytest
 
 from backup.instances import describing
 from backup.journal import Journal, items, jobs, work
-from backup.journal.records import NewItem, Order, Place
+from backup.journal.records import Hold, NewItem, Order, Place
 from backup.model import ItemState, JobKind, JobView
 from backup.system import environment
 from backup.system.paths import Paths
 from providers import registry, settings
 from providers.errors import InvalidConfiguration
+from providers.report import ErrorInfo
 from tests.backup.queue_support import Workbench, wait_until
 from tests.processes import stop_worker
 from tests.servers.connect_proxy import ConnectProxy
@@ -175,6 +176,30 @@ def test_no_worker_inherits_a_password(bench: Workbench, tmp_path: Path, monkeyp
 
 def stored(bench: Workbench) -> bytes:
     return b"".join(file.read_bytes() for file in bench.paths.state_dir.rglob("*") if file.is_file())
+
+
+def test_a_job_of_another_environment_does_not_wait_for_what_holds_up_the_first(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hold was put there while there was no other environment."""
+    bench = Workbench(paths)
+    monkeypatch.setattr(bench.queue, "_try_worker", lambda: None)
+    bench.configure_s3("cloud", "https://storage.test", "bucket")
+    monkeypatch.setenv("HTTPS_PROXY", NOBODY)
+    (tmp_path / "file").write_bytes(b"x")
+    upload(bench, tmp_path, "a")
+    refused = Hold(instance="cloud", error=ErrorInfo("transient", "refused"), until=4e9)
+    with Journal(paths.journal_file) as journal:
+        with journal.transaction() as tx:
+            work.hold(tx, refused)
+        upload(bench, tmp_path, "b")  # the same proxy meets the same obstacle
+        with journal.look() as db:
+            assert work.holds(db) == [refused]
+        monkeypatch.delenv("HTTPS_PROXY")
+        upload(bench, tmp_path, "c")
+        with journal.look() as db:
+            assert work.holds(db) == []
+    bench.queue.close()
 
 
 PLACE = Place(instance="cloud", type="aws_s3", container="c", settings="{}")
