@@ -52,6 +52,16 @@ def lacks_descriptors(error: errors.ProviderError) -> bool:
     return error.code in {errno.errorcode[number] for number in NO_DESCRIPTORS}
 
 
+def shortage(error: BaseException) -> errors.Transient | None:
+    """The lack of descriptors that an error comes from, however far back; None where it is another one."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno in NO_DESCRIPTORS:
+            return _no_descriptors(found.errno, "")
+        found = found.__cause__ or found.__context__
+    return None
+
+
 def descriptors_exhausted() -> errors.Transient | None:
     """Whether no file can be opened just now: libraries say of that only that something failed."""
     try:

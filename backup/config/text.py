@@ -13,6 +13,7 @@ import msgspec
 
 from backup.store_model import StoreBackend, StoreSettings
 from providers.contract.report import ErrorInfo
+from providers.os_errors import shortage
 
 VERSION: Final = 1
 _BROKEN_HINT: Final = "Correct it in an editor. Until then nothing is changed, and no storage is used."
@@ -79,6 +80,9 @@ def write(tree: dict[str, Any]) -> bytes:
 
 
 def _problem(path: Path, error: _Broken) -> ErrorInfo:
+    lacking = shortage(error)
+    if lacking:  # nothing is wrong with the file
+        return ErrorInfo(lacking.kind, f"{path}: {lacking.message}", lacking.hint, lacking.code)
     place = str(path)
     if error.line:
         place += f", line {error.line}"

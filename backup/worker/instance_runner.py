@@ -27,6 +27,7 @@ from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
 from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled, InvalidConfiguration, ProviderError, Unsupported
+from providers.os_errors import lacks_descriptors
 
 _LOG: Final = logging.getLogger(__name__)
 _POOL_BEFORE_OPENING: Final = 5
@@ -308,7 +309,7 @@ class Lane:
         return [Outcome(item_id=item.id, ending=Ending.PAUSED, error=error) for item in unit.group]
 
     def _cannot_open(self, unit: Unit, error: ProviderError) -> list[Outcome]:
-        if isinstance(error, (InvalidConfiguration, Unsupported)):
+        if isinstance(error, (InvalidConfiguration, Unsupported)) and not lacks_descriptors(error):
             return self._pause_place(unit, ErrorInfo.of(error))
         outcomes = [transfer.judge(error, item, self._crew.chances) for item in unit.group]
         self._judge_instance(outcomes, unit.refreshed)

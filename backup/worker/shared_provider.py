@@ -20,6 +20,7 @@ from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.contract.throttle import Limiter
 from providers.errors import InvalidConfiguration, NotFound, PermissionDenied, Unsupported
+from providers.os_errors import shortage
 
 if TYPE_CHECKING:
     from providers.base import BaseProvider
@@ -177,7 +178,10 @@ class SharedProvider:
             count_call=self._crew.calls.counter(self.instance),
             environment=self._environment(environment_id),
         )
-        provider = open_provider(self._crew.paths, self.instance, context=context)
+        try:
+            provider = open_provider(self._crew.paths, self.instance, context=context)
+        except Exception as error:  # no descriptor for a file of the settings, of the store or of a module
+            raise shortage(error) or error from None
         self.set_bandwidth(provider.settings.max_bandwidth)
         if not provider.settings.enabled:
             provider.close()

@@ -149,7 +149,8 @@ class Folder:
             with self.translated(key):
                 limit = os.fpathconf(root, "PC_NAME_MAX")
             self._check_lengths(limit, key, [*parents, name])
-            at = os.dup(root)
+            with self.translated(key):
+                at = os.dup(root)
             try:
                 for segment in parents:
                     below = self._step(at, segment, key, create)

@@ -46,6 +46,7 @@ from providers.errors import (
 )
 from providers.filesystem import beneath as walk
 from providers.filesystem.landing import Landing
+from providers.os_errors import shortage
 
 _LOG: Final = logging.getLogger(__name__)
 _MTIME_TOLERANCE_S: Final = 0.001
@@ -84,8 +85,12 @@ class Transfer:
                 _LOG.warning("item %d (%s): %s", self.item.id, self.item.name, error)
             outcome = judge(stubborn.explained(error, self.item, self.provider, self.cancel), self.item, self.chances)
         except Exception as error:  # the worker goes on with the next item, whatever this one did
-            _LOG.exception("item %d (%s) failed in an unforeseen way", self.item.id, self.item.name)
-            outcome = Outcome(item_id=self.item.id, ending=Ending.FAILED, error=unforeseen(error))
+            lacking = shortage(error)
+            if lacking:
+                outcome = judge(lacking, self.item, self.chances)
+            else:
+                _LOG.exception("item %d (%s) failed in an unforeseen way", self.item.id, self.item.name)
+                outcome = Outcome(item_id=self.item.id, ending=Ending.FAILED, error=unforeseen(error))
         if outcome.ending is Ending.FAILED and self.item.job_kind is JobKind.DOWNLOAD:
             self._leave_nothing()
         return msgspec.structs.replace(

@@ -30,7 +30,7 @@ from providers.contract.cancel import CancelToken
 from providers.contract.objects import RemoteFile
 from providers.contract.report import ErrorInfo
 from providers.errors import Authentication, Cancelled, ProviderError
-from providers.os_errors import lacks_descriptors
+from providers.os_errors import lacks_descriptors, shortage
 
 _LOG: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 2
@@ -113,8 +113,12 @@ class Scans:
         except ProviderError as error:
             self._failed(job, error, lambda: shared.refreshed == refreshed)
         except Exception as error:  # whatever it was, the job must not be scanned for ever
-            _LOG.exception("scan of job %d", job.id)
-            self._end(job, transfer.unforeseen(error))
+            lacking = shortage(error)
+            if lacking:
+                self._failed(job, lacking, lambda: True)
+            else:
+                _LOG.exception("scan of job %d", job.id)
+                self._end(job, transfer.unforeseen(error))
         finally:
             with self._lock:
                 self._running.pop(job.id, None)
