@@ -23,14 +23,15 @@ def default_provider(paths: Paths) -> str:
     else was ever set up on this machine.
 
     Raises InvalidConfiguration when that leaves a choice, or the configuration cannot be used: a copy that silently
-    goes to the same disk is worse than a question.
+    goes to the same disk is worse than a question. Raises ProviderError when only the journal could tell, and cannot
+    be read.
     """
     configuration = file.load(paths)
     if configuration.problem and not configuration.usable:
         raise configuration.problem.error()
-    return choose(
-        describing.describe_all(paths), configuration.default_provider, only_local=_only_local(paths, configuration)
-    )
+    setting = configuration.default_provider
+    only_local = not setting and _only_local(paths, configuration)
+    return choose(describing.describe_all(paths), setting, only_local=only_local)
 
 
 def choose(infos: Sequence[InstanceInfo], setting: str, *, only_local: bool) -> str:
@@ -78,4 +79,6 @@ def _only_local(paths: Paths, configuration: Configuration) -> bool:
         with open_journal(paths)[0] as journal, journal.look() as db:
             return not jobs.other_instances(db, EMBEDDED)
     except ProviderError:
-        return configuration.exists
+        if configuration.exists:
+            return True
+        raise

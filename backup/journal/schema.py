@@ -10,6 +10,7 @@ import os
 import secrets
 import shlex
 import sqlite3
+import stat
 import threading
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from backup import __version__
 from backup.journal import former_places
 from backup.journal.migrations import MIGRATIONS as MIGRATIONS
 from backup.model import TRANSITIONS
-from providers.errors import InvalidConfiguration, PermissionDenied, ProviderError, QuotaExceeded, Transient
+from providers.errors import InvalidConfiguration, NotFound, PermissionDenied, ProviderError, QuotaExceeded, Transient
 from providers.filesystem.rename import rename_new
 from providers.os_errors import descriptors_exhausted, from_os_error
 
@@ -63,9 +64,14 @@ def open_connection(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA temp_store = MEMORY")
         migrate(connection, path)
         connection.executescript(_STATE_MACHINE)
+        if connection.execute("SELECT count(*) FROM totals").fetchone()[0] != 1:
+            raise damaged(path, "its totals are gone")
     except sqlite3.DatabaseError as error:
         connection.close()
         raise unusable(error, path) from error
+    except UnicodeDecodeError as error:  # SQLite's own words about damage quote it
+        connection.close()
+        raise damaged(path, "its tables cannot be read") from error
     except BaseException:
         connection.close()
         raise
@@ -96,7 +102,7 @@ def damaged(path: Path, what: str) -> JournalDamaged:
 def unusable(error: sqlite3.DatabaseError, path: Path) -> ProviderError:
     """What a failure of SQLite means: a full disk costs no queue, a damaged file may."""
     said = f"{path}: the journal cannot be used: {error}"
-    code = getattr(error, "sqlite_errorcode", 0)
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # none: text that is no text, Python says
     if code in _NO_ROOM:
         return JournalFull(said, hint="Make room on that disk: the queue is kept, and goes on.")
     exhausted = descriptors_exhausted()
@@ -107,7 +113,7 @@ def unusable(error: sqlite3.DatabaseError, path: Path) -> ProviderError:
             return ProviderError(said, hint="Another process keeps it busy; try again.")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
             return PermissionDenied(said, hint="Let this user write in that folder: the queue is kept.")
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:  # the last: a table is missing
             return damaged(path, str(error))
     return ProviderError(said, hint="Look at that disk (dmesg), then try again: the queue is kept.")
 
@@ -121,14 +127,22 @@ def _stands(path: Path) -> bool:
     use.
     """
     try:
-        if path.stat().st_size:
-            return True
+        found = path.stat()
     except FileNotFoundError:
+        if path.is_symlink():
+            raise NotFound(
+                f"{path}: the journal is a link to a file that is not there",
+                hint="See that its disk is mounted; or remove the link, to start with an empty queue.",
+            ) from None
         log = path.with_name(f"{path.name}-wal")
         if log.exists() and log.stat().st_size:
             raise damaged(path, f"the file is gone, and its log {log.name} is there") from None
         return False
-    raise damaged(path, "the file is empty")
+    if not stat.S_ISREG(found.st_mode):
+        raise damaged(path, "it is no file")
+    if not found.st_size:
+        raise damaged(path, "the file is empty")
+    return True
 
 
 def _create(path: Path) -> None:

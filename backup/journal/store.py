@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from backup.journal.schema import open_connection, unusable
+import msgspec
+
+from backup.journal.schema import damaged, open_connection, unusable
 
 _NOT_LEGAL: Final = "illegal change of state"
 
@@ -58,6 +60,8 @@ class Journal:
             self._reader.execute("BEGIN")
             try:
                 yield self._reader
+            except (ValueError, msgspec.MsgspecError) as error:
+                raise damaged(self.path, f"it holds what nothing here has written ({type(error).__name__})") from error
             finally:
                 self._reader.execute("ROLLBACK")
 
@@ -89,5 +93,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise
     except sqlite3.ProgrammingError:
         raise
+    except UnicodeDecodeError as error:
+        raise damaged(path, "its tables cannot be read") from error
     except sqlite3.DatabaseError as error:
         raise unusable(error, path) from error

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from backup.journal import Journal, JournalDamaged
+from backup.instances.destination import place_of
+from backup.journal import Journal, JournalDamaged, jobs
+from backup.journal.records import NewItem, Order
+from backup.model import JobKind
 from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import ROOT, Cli, cli  # noqa: F401  # a fixture
@@ -25,8 +31,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 def foreign(path: Path) -> bytes:
-    import sqlite3
-
     other = path.with_name("other.sqlite")
     with sqlite3.connect(other) as db:
         db.execute("CREATE TABLE diary (page TEXT)")
@@ -63,6 +67,80 @@ def test_it_is_refused_with_the_way_out_and_left_as_it_is(journal_file: Path, da
     if damage != "overwritten" and damage != "a foreign database":  # SQLite throws a log away that fits no database
         assert contents(journal_file.parent) == before
     assert contents(journal_file.parent).get(journal_file.name) == before.get(journal_file.name)
+
+
+def by_sql(statement: str) -> Callable[[Path], object]:
+    def damage(path: Path) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute(statement)
+
+    return damage
+
+
+INNER_DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a table is gone": by_sql("DROP TABLE items"),
+    "totals are gone": by_sql("DELETE FROM totals"),
+    "an older version than its tables": by_sql("PRAGMA user_version = 2"),
+    "no version at all": by_sql("PRAGMA user_version = -3"),
+    "a state that nobody knows": by_sql("INSERT INTO counts (job_id, kind, state, items) VALUES (0, 'upload', '?', 1)"),
+    "a state that is no text": by_sql(
+        "UPDATE counts SET state = CAST(x'ff' AS TEXT) WHERE job_id = 0 AND kind = 'upload' AND state = 'queued'"
+    ),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "the schema is no text": lambda path: path.write_bytes(
+        path.read_bytes().replace(b"CREATE TABLE", b"CREAT\xff TABLE")
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", INNER_DAMAGES)
+def test_whatever_is_damaged_inside_status_works_and_names_it(
+    cli: Cli,  # noqa: F811
+    paths: Paths,
+    tmp_path: Path,
+    damage: str,
+) -> None:
+    with Journal(paths.journal_file) as journal, journal.transaction() as tx:
+        order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+        job_id = jobs.add_job(tx, order, place_of(paths, "local"), title="x", destination="/", now=1.0)
+        jobs.add_items(tx, jobs.job(tx, job_id), [NewItem(name="x", key="x")], now=1.0)
+        jobs.scan_ended(tx, job_id)
+    INNER_DAMAGES[damage](paths.journal_file)
+    began = time.monotonic()
+    told = cli("status", "--json")
+    assert (told.code, time.monotonic() - began < 5) == (0, True)
+    assert "it is damaged: " in told.json()["journal_problem"]["message"]
+    assert told.json()["queue"] is None
+    (tmp_path / "file").write_bytes(b"1")
+    for refused in (cli("transfers", "list"), cli("upload", str(tmp_path / "file"))):
+        assert refused.code == 1
+        assert "it is damaged: " in refused.err
+        assert "set up" not in refused.err  # nobody can know that any more
+
+
+def test_a_link_to_a_journal_on_a_disk_that_is_away_is_no_damage(
+    cli: Cli,  # noqa: F811
+    paths: Paths,
+    tmp_path: Path,
+) -> None:
+    paths.state_dir.mkdir(parents=True)
+    paths.journal_file.symlink_to(tmp_path / "away" / "journal.sqlite")
+    told = cli("status", "--json").json()["journal_problem"]
+    assert "is a link to a file that is not there" in told["message"]
+    assert "See that its disk is mounted" in told["hint"]
+
+
+def test_a_newer_journal_is_named_where_a_provider_has_to_be_chosen(
+    cli: Cli,  # noqa: F811
+    paths: Paths,
+    tmp_path: Path,
+) -> None:
+    Journal(paths.journal_file).close()
+    by_sql("PRAGMA user_version = 999")(paths.journal_file)
+    (tmp_path / "file").write_bytes(b"1")
+    refused = cli("upload", str(tmp_path / "file"))
+    assert refused.code == 3
+    assert "written by a newer version of this program (journal version 999" in refused.err
 
 
 def test_an_empty_file_without_a_log_is_damage_too(tmp_path: Path) -> None:
