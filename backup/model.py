@@ -129,6 +129,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     rate_bytes_per_s: float = 0.0
     left_s: float | None = None
     wait_until: float | None = None
+    """When it goes on by itself: that of a queued one, where its instance stands still until then."""
     error: ErrorInfo | None = None
     """Why it failed, waits, was paused or skipped."""
     proof: Proof | None = None
@@ -174,6 +175,10 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     held: ErrorInfo | None = None
     """Why nothing of it begins until somebody helps: credentials to unlock or to set. Once they are there it goes on by
     itself."""
+    wait_until: float | None = None
+    """When it goes on by itself, where its instance stands still, or what it stands for could not be listed."""
+    waits_for: ErrorInfo | None = None
+    """Why, until then."""
 
     @property
     def finished(self) -> bool:

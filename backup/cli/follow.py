@@ -345,5 +345,7 @@ def _totals(job: JobView, rate_bytes_per_s: float) -> str:
         words += f", {rate(rate_bytes_per_s)}"
         if job.size_bytes > job.done_bytes:
             words += f", {clock((job.size_bytes - job.done_bytes) / rate_bytes_per_s)} left"
+    if job.wait_until is not None and not job.counts.get(ItemState.RUNNING):
+        words += f", waits {until(job.wait_until)}"
     failed = job.counts.get(ItemState.FAILED, 0)
     return words + (f", {failed:,} failed" if failed else "")

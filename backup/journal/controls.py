@@ -22,7 +22,7 @@ def pause(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, no
 
 def resume(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, now: float) -> int:
     paused = {*job_ids, *views.scanning_jobs_of(tx, item_ids)}
-    scans = sum([jobs.pause_scan(tx, job_id, paused=False) for job_id in paused])
+    scans = sum([jobs.pause_scan(tx, job_id, paused=False) | jobs.scan_at_once(tx, job_id) for job_id in paused])
     return items.resume(tx, [*item_ids, *_items(tx, job_ids)], now=now) or scans
 
 

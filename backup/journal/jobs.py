@@ -130,9 +130,21 @@ SCANNABLE: Final = (
 """Jobs with something left to find. An upload is looked for on this machine, whatever its service does."""
 
 
-def jobs_to_scan(db: Connection) -> list[Job]:
-    """Oldest first."""
-    return [_job(row) for row in db.execute(f"SELECT * FROM jobs WHERE {SCANNABLE} ORDER BY id")]
+def jobs_to_scan(db: Connection, *, now: float) -> list[Job]:
+    """Those that wait for no later moment, oldest first."""
+    due = "(again_at IS NULL OR again_at <= ?)"
+    return [_job(row) for row in db.execute(f"SELECT * FROM jobs WHERE {SCANNABLE} AND {due} ORDER BY id", (now,))]
+
+
+def scan_waits(tx: Connection, job_id: int, error: ErrorInfo, *, until: float) -> None:
+    """A scan is tried again at that moment, or once somebody wants it to go on."""
+    tx.execute("UPDATE jobs SET again_at = ?, again_why = ? WHERE id = ? AND scanning", (until, pack(error), job_id))
+
+
+def scan_at_once(tx: Connection, job_id: int) -> bool:
+    """Whether it waited."""
+    query = "UPDATE jobs SET again_at = NULL, again_why = NULL WHERE id = ? AND scanning AND again_at IS NOT NULL"
+    return tx.execute(query, (job_id,)).rowcount > 0
 
 
 def unscanned(db: Connection) -> list[Job]:

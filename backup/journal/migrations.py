@@ -318,6 +318,12 @@ UPDATE items SET state = 'queued', error = NULL WHERE state = 'paused' AND finis
     AND CAST(error AS TEXT) LIKE '% pointed to % when this was queued, and now points to %';
 """
 
+_SCAN_WAITS: Final = """
+-- A scan whose service asked for a pause, or could not be listed: when it is tried again, and why not now.
+ALTER TABLE jobs ADD COLUMN again_at REAL;
+ALTER TABLE jobs ADD COLUMN again_why BLOB;
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
     _HISTORY,
@@ -333,5 +339,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _IGNORED,
     _LEAVING,
     _ROTATED,
+    _SCAN_WAITS,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from sqlite3 import Connection, Row
 from typing import Final
 
+from backup.journal.records import Hold
+from backup.journal.work import holds
 from backup.model import (
     FINAL_STATES,
     FailedSince,
@@ -89,6 +91,9 @@ def job(db: Connection, job_id: int) -> JobView:
 
 
 def _job_view(db: Connection, row: Row) -> JobView:
+    is_open = bool(row["scanning"] or row["open_items"])
+    held = _holds(db).get(row["instance"]) if is_open else None
+    wait_until, why = _waits(row, held)
     return JobView(
         id=row["id"],
         kind=JobKind(row["kind"]),
@@ -108,13 +113,23 @@ def _job_view(db: Connection, row: Row) -> JobView:
         ruled_out=row["ruled_out"],
         error=_error(row["error"]),
         paused=bool(row["scanning"] and row["paused"]),
-        held=_held(db, row["instance"]) if row["scanning"] or row["open_items"] else None,
+        held=held.error if held and held.until is None else None,
+        wait_until=wait_until,
+        waits_for=why,
     )
 
 
-def _held(db: Connection, instance: str) -> ErrorInfo | None:
-    row = db.execute("SELECT error FROM holds WHERE instance = ? AND until IS NULL", (instance,)).fetchone()
-    return None if row is None else _error(row["error"])
+def _waits(job: Row, held: Hold | None) -> tuple[float | None, ErrorInfo | None]:
+    """Until when a job waits for its service, and why: by itself, since no one has to help."""
+    if held:
+        return held.until, held.error if held.until is not None else None
+    if job["scanning"] and not job["paused"]:
+        return job["again_at"], _error(job["again_why"])
+    return None, None
+
+
+def _holds(db: Connection) -> dict[str, Hold]:
+    return {held.instance: held for held in holds(db)}
 
 
 def _counts_by_state(db: Connection, job_id: int) -> dict[ItemState, int]:
@@ -213,10 +228,12 @@ def _item_views(db: Connection, rows: list[Row]) -> list[ItemView]:
     query = "SELECT item_id, kind, count FROM item_calls WHERE item_id IN (SELECT value FROM json_each(?))"
     for item_id, kind, count in db.execute(query, (json.dumps([row["id"] for row in rows]),)):
         calls.setdefault(item_id, {})[kind] = count
-    return [_item_view(row, calls.get(row["id"], {})) for row in rows]
+    held = _holds(db) if any(row["state"] == ItemState.QUEUED for row in rows) else {}
+    return [_item_view(row, calls.get(row["id"], {}), held.get(row["instance"])) for row in rows]
 
 
-def _item_view(row: Row, calls: dict[str, int]) -> ItemView:
+def _item_view(row: Row, calls: dict[str, int], held: Hold | None) -> ItemView:
+    waits = held if held and held.until is not None and row["state"] == ItemState.QUEUED else None
     return ItemView(
         id=row["id"],
         job_id=row["job_id"],
@@ -229,8 +246,8 @@ def _item_view(row: Row, calls: dict[str, int]) -> ItemView:
         local_path=to_name(row["local_path"]),
         size_bytes=row["size_bytes"],
         bytes_done=row["bytes_done"],
-        wait_until=row["wait_until"],
-        error=_error(row["error"]),
+        wait_until=waits.until if waits else row["wait_until"],
+        error=waits.error if waits else _error(row["error"]),
         proof=Proof(row["proof"]) if row["proof"] else None,
         sha256=row["sha256"],
         replaced=None if row["replaced"] is None else bool(row["replaced"]),

@@ -52,6 +52,7 @@ def move_waits(tx: Connection, step_s: float) -> None:
     """The clock was set: what waits does so for as long as before."""
     tx.execute("UPDATE items SET wait_until = wait_until + ? WHERE state = 'waiting' AND wait_until > 0", (step_s,))
     tx.execute("UPDATE holds SET until = until + ?", (step_s,))
+    tx.execute("UPDATE jobs SET again_at = again_at + ? WHERE scanning AND again_at IS NOT NULL", (step_s,))
     tx.execute("UPDATE cleanups SET wait_until = wait_until + ? WHERE wait_until > 0", (step_s,))
 
 
@@ -63,6 +64,7 @@ def clamp_waits(tx: Connection, *, now: float) -> None:
         {"latest": latest},
     )
     tx.execute("UPDATE holds SET until = :latest WHERE until > :latest OR until < 0", {"latest": latest})
+    tx.execute("UPDATE jobs SET again_at = :latest WHERE scanning AND again_at > :latest", {"latest": latest})
     tx.execute("UPDATE cleanups SET wait_until = :latest WHERE wait_until > :latest", {"latest": latest})
 
 
@@ -94,6 +96,11 @@ def hold(tx: Connection, held: Hold) -> None:
 def release(tx: Connection, instance: str | None = None, *, now: float) -> int:
     """Let an instance (None: all) go on: its hold is gone, and what waited for it is queued again."""
     tx.execute("DELETE FROM holds WHERE :instance IS NULL OR instance = :instance", {"instance": instance})
+    tx.execute(
+        "UPDATE jobs SET again_at = NULL, again_why = NULL"
+        " WHERE scanning AND again_at IS NOT NULL AND (:instance IS NULL OR instance = :instance)",
+        {"instance": instance},
+    )
     return tx.execute(
         "UPDATE items SET state = 'queued', wait_until = NULL, error = NULL, changed_at = :now"
         " WHERE state = 'waiting' AND finished_at IS NULL AND (:instance IS NULL OR instance = :instance)",

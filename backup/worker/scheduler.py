@@ -140,7 +140,7 @@ class Drain:
             return (
                 items.wishes(db),
                 jobs.wanted_scans(db),
-                jobs.jobs_to_scan(db),
+                jobs.jobs_to_scan(db, now=now),
                 work.due_cleanups(db, now=now),
                 work.ready_instances(db),
             )

@@ -239,7 +239,7 @@ def test_no_statement_of_the_journal_reads_a_large_table_from_end_to_end(journal
         work.due_cleanups(tx, now=1)
         work.is_busy(tx)
         work.has_work(tx)
-        jobs.jobs_to_scan(tx)
+        jobs.jobs_to_scan(tx, now=1.0)
         jobs.open_jobs(tx, "disk")
         jobs.environments_open(tx, "disk")
         pruning.prune(tx, before=1e12)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs, views, work
 from backup.journal.records import Ending, Hold, Item, NewItem, Order, Outcome, Place
 from backup.journal.request_counts import CallCounts
@@ -31,9 +32,10 @@ from providers.contract.report import ErrorInfo
 from providers.contract.retry import RetryPolicy
 from providers.errors import RateLimited, Transient
 from tests.backup.queue_support import Workbench, wait_until
+from tests.cli.conftest import Cli, cli  # noqa: F401  # a fixture
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault
-from tests.servers.s3_requests import put_object
+from tests.servers.s3_requests import list_objects, put_object
 from tests.servers.s3_server import S3Server
 
 TEN_YEARS_S = 3.2e8
@@ -157,6 +159,65 @@ def test_until_is_a_time_of_this_day() -> None:
     noon = time.mktime((2026, 11, 27, 12, 0, 0, 0, 0, -1))
     assert until(noon + 9120) == "until 14:32"
     assert until(1e300) == "until -"
+
+
+def test_what_is_queued_behind_a_pause_says_until_when(cli: Cli, journal: Journal, bench: Workbench) -> None:  # noqa: F811
+    until_s = time.time() + 900
+    with journal.transaction() as tx:
+        order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+        job_id = jobs.add_job(tx, order, place_of(bench.paths, "local"), title="x", destination="/", now=1.0)
+        jobs.add_items(tx, jobs.job(tx, job_id), [NewItem(name="x", key="x", local_path="/x")], now=1.0)
+        jobs.scan_ended(tx, job_id)
+        work.hold(tx, Hold(instance="local", error=BUSY, until=until_s))
+    shown = cli("transfers", "list")
+    assert shown.out.count(until(until_s)) == 2  # the job, and its file
+    assert f"{until(until_s)}: slow down" in shown.out
+    told = cli("transfers", "list", "--json").json()
+    assert [(row["wait_until"], row["state"]) for row in told["items"]] == [(until_s, "queued")]
+    assert (told["jobs"][0]["wait_until"], told["jobs"][0]["waits_for"]["message"]) == (until_s, "slow down")
+    assert bench.queue.job(1).held is None
+    bench.queue.pause([1])
+    assert until(until_s) not in cli("transfers", "list").out
+
+
+def test_a_scan_that_waits_says_until_when_and_goes_on_at_once_when_it_is_resumed(
+    cli: Cli,  # noqa: F811
+    bench: Workbench,
+    moto_s3: S3Server,
+    moto_proxy: FaultProxy,
+    tmp_path: Path,
+) -> None:
+    bucket = moto_s3.new_bucket()
+    moto_s3.put(bucket, "d/a", b"alpha")
+    bench.configure_s3("cloud", moto_proxy.url, bucket, max_retries=0)
+    moto_proxy.fault(Fault.status(503, headers={"Retry-After": "99999999"}), list_objects(), times=1)
+    job = bench.queue.queue_download("cloud", ["d/"], tmp_path / "back")
+    wait_until(lambda: bench.queue.job(job.id).wait_until)
+    waits = bench.queue.job(job.id)
+    assert waits.wait_until is not None
+    assert waits.waits_for is not None
+    assert 3500 < waits.wait_until - time.time() <= 3600
+    assert until(waits.wait_until) in cli("transfers", "list").out
+    assert bench.queue.resume([], [job.id]) == 1
+    assert bench.finish(job).counts[ItemState.DONE] == 1
+    assert bench.queue.job(job.id).wait_until is None
+
+
+def test_the_wait_of_a_scan_is_clamped_and_moves_with_the_clock(journal: Journal) -> None:
+    with journal.transaction() as tx:
+        order = Order(kind=JobKind.DOWNLOAD, sources=("x/",), to="/")
+        place = Place(instance="off", type="local", container="/srv", settings="{}")
+        job_id = jobs.add_job(tx, order, place, title="x", destination="/", now=1.0)
+        jobs.scan_waits(tx, job_id, BUSY, until=1e12)
+        work.clamp_waits(tx, now=1000.0)
+        work.move_waits(tx, 50.0)
+        assert views.job(tx, job_id).wait_until == 4650.0
+        assert jobs.jobs_to_scan(tx, now=4649.0) == []
+        assert [job.id for job in jobs.jobs_to_scan(tx, now=4650.0)] == [job_id]
+        work.release(tx, "another", now=1.0)
+        assert views.job(tx, job_id).waits_for == BUSY
+        work.release(tx, "off", now=1.0)
+        assert (views.job(tx, job_id).wait_until, views.job(tx, job_id).waits_for) == (None, None)
 
 
 def test_a_service_that_asks_for_years_is_waited_for_an_hour(

@@ -150,7 +150,8 @@ def state_words(item: ItemView) -> tuple[str, Tone]:
         case ItemState.RUNNING:
             return (_joined("trying again", f"attempt {item.attempts}", _kept(item)), Tone.WAITING)
         case ItemState.QUEUED:
-            return (_joined("queued", _kept(item)), Tone.MUTED)
+            until = "" if item.wait_until is None else until_words(item.wait_until)
+            return (_joined("queued", until, until and _reason(item.error), _kept(item)), Tone.MUTED)
         case ItemState.WAITING:
             return (_waiting(item), Tone.WAITING)
         case ItemState.PAUSED:
@@ -222,5 +223,6 @@ def facts(snapshot: QueueSnapshot) -> str:
         if number
     ]
     if totals.scanning:
-        parts.append("still counting")
+        waits = [job.wait_until for job in snapshot.jobs if job.scanning and job.wait_until is not None]
+        parts.append(f"counting waits {until_words(min(waits))}" if waits else "still counting")
     return " · ".join(parts) or count(snapshot.item_count, "transfer")

@@ -76,8 +76,9 @@ def _show(session: Session, output: Output, snapshot: QueueSnapshot, job_id: int
     )
     output.line()
     output.table(["ITEM", "JOB", "STATE", "DONE", "NAME", "NOTE"], [_item_row(item) for item in snapshot.items])
-    for error in dict.fromkeys(job.held for job in jobs if job.held):
-        diagnostics.explain("transfers wait", error)
+    for error in dict.fromkeys(job.held or job.waits_for for job in jobs):
+        if error:
+            diagnostics.explain("transfers wait", error)
     hidden = snapshot.item_count - len(snapshot.items)
     if hidden > 0:
         output.line(f"and {hidden:,} more (--max)")
@@ -135,6 +136,9 @@ def _job_state(job: JobView) -> str:
         return "paused"
     if job.held and not job.counts.get(ItemState.RUNNING):
         return "waiting"
+    stands = not job.counts.get(ItemState.RUNNING) and (job.scanning or job.counts.get(ItemState.QUEUED))
+    if job.wait_until is not None and stands:
+        return until(job.wait_until)
     for state in (ItemState.RUNNING, ItemState.QUEUED, ItemState.WAITING):
         if job.counts.get(state):
             return state.value
@@ -149,7 +153,7 @@ def _item_row(item: ItemView) -> list[str]:
 
 
 def _note(item: ItemView) -> str:
-    waits = f"{until(item.wait_until)}: " if item.state is ItemState.WAITING and item.wait_until else ""
+    waits = f"{until(item.wait_until)}: " if item.wait_until else ""
     if item.error:
         return waits + item.error.message
     if item.state is ItemState.RUNNING:

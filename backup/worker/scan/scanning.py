@@ -64,8 +64,8 @@ class Scans:
         self._running: dict[int, _Running] = {}
         self._listing: dict[int, _Running] = {}
         """Listings of destinations, which go on beside the scan, by job."""
-        self._again_at: dict[int, tuple[int, float]] = {}
-        """Attempts and next time of a job whose service could not be listed, by the worker's clock."""
+        self._attempts: dict[int, int] = {}
+        """Those of a job whose service could not be listed."""
 
     @property
     def busy(self) -> bool:
@@ -74,12 +74,11 @@ class Scans:
             return any(not one.cancel.cancelled for one in self._running.values())
 
     def start(self, job: Job, shared: SharedProvider) -> None:
-        """Scan a job, unless that is under way already, not due, or others of its instance are to be done first."""
+        """Scan a job, unless that is under way already, or others of its instance are to be done first."""
         wanted = _Running(job.instance, job.order.kind)
         with self._lock:
-            _, again_at = self._again_at.get(job.id, (0, 0.0))
             alike = sum((one.instance, one.asks) == (job.instance, wanted.asks) for one in self._running.values())
-            if job.id in self._running or alike >= _AT_ONCE or self._crew.chances.clock() < again_at:
+            if job.id in self._running or alike >= _AT_ONCE:
                 return
             self._running[job.id] = wanted
         args = (job, shared, wanted.cancel)
@@ -96,7 +95,7 @@ class Scans:
     def try_at_once(self) -> None:
         """Whatever made scans fail may be over."""
         with self._lock:
-            self._again_at.clear()
+            self._attempts.clear()
 
     def stop_all(self) -> None:
         with self._lock:
@@ -128,7 +127,7 @@ class Scans:
         self._crew.ledger.run(lambda tx: jobs.scan_ended(tx, job.id, error))
         self._findings.drop(job.order.found)
         with self._lock:
-            self._again_at.pop(job.id, None)
+            self._attempts.pop(job.id, None)
 
     def _scan(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> ErrorInfo | None:
         """What is otherwise than it was planned."""
@@ -254,14 +253,14 @@ class Scans:
             self._crew.ledger.run(lambda tx: work.hold(tx, held) if still_so() else None)
             return
         with self._lock:
-            attempts, _ = self._again_at.get(job.id, (0, 0.0))
+            attempts = self._attempts.get(job.id, 0)
             asked = transfer.asked_for(error) or lacks_descriptors(error)
-            again = asked or (error.retryable and attempts + 1 < _ATTEMPTS)
-            if again:
-                wait_s = transfer.backoff_s(attempts, error, self._crew.chances)
-                self._again_at[job.id] = (attempts + (not asked), self._crew.chances.clock() + wait_s)
-        if not again:
+            self._attempts[job.id] = attempts + (not asked)
+        if not (asked or (error.retryable and attempts + 1 < _ATTEMPTS)):
             self._end(job, info)
+            return
+        until = self._crew.chances.now() + transfer.backoff_s(attempts, error, self._crew.chances)
+        self._crew.ledger.run(lambda tx: jobs.scan_waits(tx, job.id, info, until=until))
 
 
 def _planned_items(
