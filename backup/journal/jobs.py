@@ -132,18 +132,18 @@ SCANNABLE: Final = (
 
 def jobs_to_scan(db: Connection, *, now: float) -> list[Job]:
     """Those that wait for no later moment, oldest first."""
-    due = "(again_at IS NULL OR again_at <= ?)"
+    due = "(rescan_at IS NULL OR rescan_at <= ?)"
     return [_job(row) for row in db.execute(f"SELECT * FROM jobs WHERE {SCANNABLE} AND {due} ORDER BY id", (now,))]
 
 
 def scan_waits(tx: Connection, job_id: int, error: ErrorInfo, *, until: float) -> None:
     """A scan is tried again at that moment, or once somebody wants it to go on."""
-    tx.execute("UPDATE jobs SET again_at = ?, again_why = ? WHERE id = ? AND scanning", (until, pack(error), job_id))
+    tx.execute("UPDATE jobs SET rescan_at = ?, rescan_why = ? WHERE id = ? AND scanning", (until, pack(error), job_id))
 
 
 def scan_at_once(tx: Connection, job_id: int) -> bool:
     """Whether it waited."""
-    query = "UPDATE jobs SET again_at = NULL, again_why = NULL WHERE id = ? AND scanning AND again_at IS NOT NULL"
+    query = "UPDATE jobs SET rescan_at = NULL, rescan_why = NULL WHERE id = ? AND scanning AND rescan_at IS NOT NULL"
     return tx.execute(query, (job_id,)).rowcount > 0
 
 

@@ -320,8 +320,8 @@ UPDATE items SET state = 'queued', error = NULL WHERE state = 'paused' AND finis
 
 _SCAN_WAITS: Final = """
 -- A scan whose service asked for a pause, or could not be listed: when it is tried again, and why not now.
-ALTER TABLE jobs ADD COLUMN again_at REAL;
-ALTER TABLE jobs ADD COLUMN again_why BLOB;
+ALTER TABLE jobs ADD COLUMN rescan_at REAL;
+ALTER TABLE jobs ADD COLUMN rescan_why BLOB;
 """
 
 MIGRATIONS: Final[tuple[str, ...]] = (

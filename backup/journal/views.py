@@ -124,7 +124,7 @@ def _waits(job: Row, held: Hold | None) -> tuple[float | None, ErrorInfo | None]
     if held:
         return held.until, held.error if held.until is not None else None
     if job["scanning"] and not job["paused"]:
-        return job["again_at"], _error(job["again_why"])
+        return job["rescan_at"], _error(job["rescan_why"])
     return None, None
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from backup.journal.jobs import SCANNABLE
 from backup.journal.records import Cleanup, Hold
 from backup.model import JobKind
-from backup.system.packing import pack, to_name
+from backup.system.packing import pack, to_name, unpack
 from providers.contract.report import ErrorInfo
 
 _HELD: Final = "SELECT 1 FROM holds WHERE holds.instance = items.instance"
@@ -52,7 +52,7 @@ def move_waits(tx: Connection, step_s: float) -> None:
     """The clock was set: what waits does so for as long as before."""
     tx.execute("UPDATE items SET wait_until = wait_until + ? WHERE state = 'waiting' AND wait_until > 0", (step_s,))
     tx.execute("UPDATE holds SET until = until + ?", (step_s,))
-    tx.execute("UPDATE jobs SET again_at = again_at + ? WHERE scanning AND again_at IS NOT NULL", (step_s,))
+    tx.execute("UPDATE jobs SET rescan_at = rescan_at + ? WHERE scanning AND rescan_at IS NOT NULL", (step_s,))
     tx.execute("UPDATE cleanups SET wait_until = wait_until + ? WHERE wait_until > 0", (step_s,))
 
 
@@ -64,7 +64,7 @@ def clamp_waits(tx: Connection, *, now: float) -> None:
         {"latest": latest},
     )
     tx.execute("UPDATE holds SET until = :latest WHERE until > :latest OR until < 0", {"latest": latest})
-    tx.execute("UPDATE jobs SET again_at = :latest WHERE scanning AND again_at > :latest", {"latest": latest})
+    tx.execute("UPDATE jobs SET rescan_at = :latest WHERE scanning AND rescan_at > :latest", {"latest": latest})
     tx.execute("UPDATE cleanups SET wait_until = :latest WHERE wait_until > :latest", {"latest": latest})
 
 
@@ -93,12 +93,19 @@ def hold(tx: Connection, held: Hold) -> None:
     )
 
 
+def holds(db: Connection) -> list[Hold]:
+    return [
+        Hold(instance=row["instance"], until=row["until"], error=unpack(row["error"], ErrorInfo))
+        for row in db.execute("SELECT * FROM holds ORDER BY instance")
+    ]
+
+
 def release(tx: Connection, instance: str | None = None, *, now: float) -> int:
     """Let an instance (None: all) go on: its hold is gone, and what waited for it is queued again."""
     tx.execute("DELETE FROM holds WHERE :instance IS NULL OR instance = :instance", {"instance": instance})
     tx.execute(
-        "UPDATE jobs SET again_at = NULL, again_why = NULL"
-        " WHERE scanning AND again_at IS NOT NULL AND (:instance IS NULL OR instance = :instance)",
+        "UPDATE jobs SET rescan_at = NULL, rescan_why = NULL"
+        " WHERE scanning AND rescan_at IS NOT NULL AND (:instance IS NULL OR instance = :instance)",
         {"instance": instance},
     )
     return tx.execute(

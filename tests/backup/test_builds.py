@@ -99,7 +99,7 @@ def test_a_worker_of_an_older_journal_is_parked_before_the_journal_is_brought_up
     migrations.write_text(migrations.read_text() + "\nMIGRATIONS = MIGRATIONS[:-1]\n")
     for module in ("jobs", "views", "work"):  # nor does it know the columns of that script
         file = checkout / "backup" / "journal" / f"{module}.py"
-        file.write_text(file.read_text().replace("again_at", "error").replace("again_why", "error"))
+        file.write_text(file.read_text().replace("rescan_at", "error").replace("rescan_why", "error"))
     begin_worker(bench, checkout)
     pid = bench.pid()
     wait_until(lambda: version(bench.paths.journal_file) == len(MIGRATIONS) - 1)
@@ -153,7 +153,7 @@ def test_a_worker_that_is_broken_makes_way(bench: Workbench, checkout: Path, tmp
 def test_the_build_is_of_the_files_and_not_of_their_place(checkout: Path) -> None:
     def told() -> str:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", "from backup import build; print(build.current().id)"],
+            [sys.executable, "-P", "-c", "from backup.system import build; print(build.current().id)"],
             cwd="/", env={**os.environ, "PYTHONPATH": str(checkout)}, capture_output=True, text=True, check=True,
             timeout=30,
         )  # fmt: skip

@@ -77,6 +77,11 @@ def by_sql(statement: str) -> Callable[[Path], object]:
     return damage
 
 
+def in_its_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 INNER_DAMAGES: dict[str, Callable[[Path], object]] = {
     "a table is gone": by_sql("DROP TABLE items"),
     "totals are gone": by_sql("DELETE FROM totals"),
@@ -86,7 +91,7 @@ INNER_DAMAGES: dict[str, Callable[[Path], object]] = {
     "a state that is no text": by_sql(
         "UPDATE counts SET state = CAST(x'ff' AS TEXT) WHERE job_id = 0 AND kind = 'upload' AND state = 'queued'"
     ),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a folder": in_its_place,
     "the schema is no text": lambda path: path.write_bytes(
         path.read_bytes().replace(b"CREATE TABLE", b"CREAT\xff TABLE")
     ),

@@ -11,7 +11,7 @@ import pytest
 
 from backup.journal import Journal
 from backup.model import ItemState
-from backup.paths import Paths
+from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench, wait_until
 
 

@@ -16,8 +16,8 @@ from backup.model import ItemState, JobKind, JobView
 from backup.system import environment
 from backup.system.paths import Paths
 from providers import registry, settings
+from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration
-from providers.report import ErrorInfo
 from tests.backup.queue_support import Workbench, wait_until
 from tests.processes import stop_worker
 from tests.servers.connect_proxy import ConnectProxy
