@@ -97,6 +97,7 @@ async def test_an_earlier_file_is_taken_over_and_emptied_only_when_that_is_said(
     service = Service(vault)
     service.unlock_store(PASSPHRASE)
     assert CANARY in service.recovery_kit(["b2-old"]).reveal()
+    service.close()
 
 
 async def test_one_is_left_out_and_without_the_store_nothing_is_taken(vault: Paths, tmp_path: Path) -> None:
