@@ -97,7 +97,8 @@ def test_names_keep_their_bytes_where_cron_names_no_locale(paths: Paths, tmp_pat
 @pytest.mark.parametrize("options", [["-I"], ["-P"], ["-P", "-X", "utf8=0"], ["-E", "-W", "error"]])
 def test_the_interpreters_options_survive(paths: Paths, latin1: Mapping[str, str], options: list[str]):
     report = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom backup.system import terminal\nterminal.ensure_utf8_mode()\n"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom backup.system import terminal\n"
+        "terminal.ensure_utf8_mode()\n"
         "print(sys.flags.utf8_mode, sys.flags.isolated, sys.flags.safe_path, sys.flags.ignore_environment, sys.argv)"
     )
     done = run([sys.executable, *options, "-c", report, b"arg-\xff", NAME.encode()], {**latin1, "PYTHONUTF8": "0"})
