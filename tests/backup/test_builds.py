@@ -74,7 +74,7 @@ def test_a_worker_whose_files_were_replaced_makes_way(bench: Workbench, checkout
     for file in (checkout / "backup").rglob("*.py"):
         os.utime(file, (1, 1))  # touched is not replaced
     assert handshake.is_serving(bench.paths)
-    (checkout / "backup" / "text.py").write_text("raise ImportError('of another build')\n")
+    (checkout / "backup" / "system" / "text.py").write_text("raise ImportError('of another build')\n")
     upload(bench, tmp_path)
     assert bench.pid() not in (None, pid)
     status = bench.queue.worker_status()
@@ -160,7 +160,7 @@ def test_the_build_is_of_the_files_and_not_of_their_place(checkout: Path) -> Non
         return done.stdout.strip()
 
     assert told() == build.current().id
-    (checkout / "providers" / "proof.py").write_text("")
+    (checkout / "providers" / "engine" / "proof.py").write_text("")
     assert told() != build.current().id
 
 

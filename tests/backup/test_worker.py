@@ -173,9 +173,9 @@ def test_several_starters_at_once_start_one_worker(bench: Workbench, tmp_path: P
 
 HELD_WORKER = """
 import pathlib, sys, time
-from backup.worker import __main__ as worker, drain
+from backup.worker import __main__ as worker, scheduler
 begun, go = map(pathlib.Path, sys.argv[1:3])
-init = drain.Drain.__init__
+init = scheduler.Drain.__init__
 def hold():
     begun.touch()
     while not go.exists():
@@ -183,7 +183,7 @@ def hold():
 def held(self, *args, **options):
     init(self, *args, **options)
     self.before_leaving = hold
-drain.Drain.__init__ = held
+scheduler.Drain.__init__ = held
 worker.main(["--linger", "0"])
 """
 
