@@ -55,9 +55,11 @@ def lacks_descriptors(error: errors.ProviderError) -> bool:
 def shortage(error: BaseException) -> errors.Transient | None:
     """The lack of descriptors that an error comes from, however far back; None where it is another one."""
     found: BaseException | None = error
-    while found is not None:
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:  # causes may go round in a circle
         if isinstance(found, OSError) and found.errno in NO_DESCRIPTORS:
             return _no_descriptors(found.errno, "")
+        seen.add(id(found))
         found = found.__cause__ or found.__context__
     return None
 

@@ -151,6 +151,16 @@ def test_too_many_open_files_are_no_failing_disk(number: int) -> None:
         assert "open" in error.message
 
 
+def test_what_an_error_comes_from_is_found_and_a_circle_of_causes_ends() -> None:
+    first, second = ValueError("a"), ValueError("b")
+    first.__cause__, second.__cause__ = second, first
+    assert os_errors.shortage(first) is None
+    second.__cause__ = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    found = os_errors.shortage(first)
+    assert found is not None
+    assert found.code == "EMFILE"
+
+
 @pytest.mark.usefixtures("exhausted")
 def test_a_library_that_only_says_that_it_failed_is_explained() -> None:
     looked_up = connection_failure(socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "host", 443, 5)
