@@ -82,9 +82,11 @@ class Findings:
             temporary.rename(target)
         except OSError as error:
             _LOG.warning("what a plan found cannot be kept: %s", error)
-            with suppress(OSError):
-                temporary.unlink()
+            _remove(temporary)
             return ""
+        except BaseException:  # what looks for it broke off
+            _remove(temporary)
+            raise
         return token
 
     def claim(self, token: str) -> bool:
@@ -144,6 +146,11 @@ def _read(path: Path) -> Iterator[list[Finding]]:
         file.readline()
         for line in file:
             yield unpack(line, list[Finding])
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
 
 
 def _age_s(path: Path) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing
-from typing import Any
+from contextlib import closing, contextmanager
+from typing import Any, cast
 
 import pytest
 
@@ -22,7 +22,10 @@ from backup.worker.context import Crew
 from backup.worker.progress import Board
 from backup.worker.scan.scanning import Scans
 from backup.worker.shared_provider import SharedProvider
+from providers.base import BaseProvider
+from providers.contract.objects import Page, RemoteFile
 from tests.backup.queue_support import wait_until
+from tests.providers.memory import MemoryProvider, MemoryStore
 
 PLACE = Place(instance="disk", type="local", container="/srv", settings="{}")
 
@@ -82,3 +85,55 @@ def test_the_first_files_go_up_while_the_scan_goes_on_and_older_jobs_go_first(
     assert claimed(journal) == ["/older/3", "/newer/1", "/newer/2", "/newer/3"]
     wait_until(lambda: not scans.busy)
     assert ledger.close(5)
+
+
+class Liar(MemoryProvider):
+    """The second page of its listings names something from elsewhere, for as long as it lies."""
+
+    lies = True
+
+    def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
+        if token is None:
+            return Page(files=tuple(RemoteFile(key=f"d/{n}", size_bytes=1) for n in range(1000)), next_token="2")
+        return Page(files=(RemoteFile(key="elsewhere" if self.lies else "d/last", size_bytes=1),))
+
+
+class Opened:
+    """A provider that is open already, in the place of `SharedProvider`."""
+
+    refreshed = 0
+
+    def __init__(self, provider: BaseProvider) -> None:
+        self._provider = provider
+
+    @contextmanager
+    def used_for(self, *_: object, **__: object) -> Iterator[BaseProvider]:
+        yield self._provider
+
+
+def test_a_delete_whose_listing_is_refused_at_its_last_page_deletes_nothing(journal: Journal, paths: Paths) -> None:
+    woken = threading.Event()
+    ledger = Ledger(journal, on_failure=lambda error: None)
+    crew = Crew(
+        paths=paths, journal=journal, ledger=ledger, board=Board(), facts=FactsOnDisk(paths, journal),
+        calls=CallCounts(), wake=woken.set,
+    )  # fmt: skip
+    scans, provider = Scans(crew), Liar(MemoryStore())
+    order = Order(kind=JobKind.DELETE, sources=("d/",))
+
+    def scanned() -> tuple[int, str]:
+        with journal.transaction() as tx:
+            job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="x", destination="", now=1.0))
+        scans.start(job, cast(SharedProvider, Opened(provider)))
+        wait_until(lambda: not scanning(journal, job))
+        with journal.look() as db:
+            return jobs.files_of(db, job.id), str(views.job(db, job.id).error)
+
+    files, error = scanned()
+    assert files == 0
+    assert "elsewhere" in error
+    assert claimed(journal) == []
+    provider.lies = False
+    assert scanned()[0] == 1001
+    assert list(paths.plans_dir.iterdir()) == [], "what was written down is needed no more"
+    ledger.close(5)

@@ -26,10 +26,11 @@ from backup.worker.items import transfer
 from backup.worker.scan.differences import Differences
 from backup.worker.scan.new_items import Local, RuledOut, delete_items, download_items, upload_item
 from backup.worker.shared_provider import SharedProvider
+from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
 from providers.contract.objects import RemoteFile
 from providers.contract.report import ErrorInfo
-from providers.errors import Authentication, Cancelled, ProviderError
+from providers.errors import Authentication, Cancelled, ProviderError, QuotaExceeded
 from providers.os_errors import lacks_descriptors, shortage
 
 _LOG: Final = logging.getLogger(__name__)
@@ -142,9 +143,33 @@ class Scans:
         if job.order.kind is JobKind.UPLOAD:
             return self._add(job, self._uploads(job, shared, ruled_out, cancel), cancel, ruled_out)
         with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
-            walk = scan.walk_remote if job.order.kind is JobKind.DOWNLOAD else scan.walk_tree
-            found = _remote_items(job, lambda key: walk(provider, key, cancel))
+            if job.order.kind is JobKind.DELETE:
+                return self._add(job, self._listed_whole(job, provider, cancel), cancel)
+            found = _remote_items(job, lambda key: scan.walk_remote(provider, key, cancel))
             return self._add(job, self._that_fit(job, scan.batches(found, scan.BATCH)), cancel)
+
+    def _listed_whole(self, job: Job, provider: BaseProvider, cancel: CancelToken) -> Iterator[list[NewItem]]:
+        """What a delete stands for. Nothing is deleted before the listing has come to its end: one that is refused at
+        its last page is refused as a whole."""
+        with self._crew.journal.look() as db:
+            scope = Scope.of(job.order, jobs.place(db, job.place_id))
+        listed = (
+            Finding(source=key, remote=file)
+            for key in job.order.sources
+            for file in scan.walk_tree(provider, key, cancel)
+        )
+        token = self._findings.keep(scope, listed)
+        try:
+            if not self._findings.claim(token):
+                raise QuotaExceeded("what is to be deleted cannot be written down", hint="Make room, then try again.")
+
+            def of_source(key: str) -> Iterator[RemoteFile]:
+                for batch in self._findings.load(token, scope) or ():
+                    yield from (each.remote for each in batch if each.remote and each.source == key)
+
+            yield from scan.batches(_remote_items(job, of_source), scan.BATCH)
+        finally:
+            self._findings.drop(token)
 
     def _that_fit(self, job: Job, batches: Iterator[list[NewItem]]) -> Iterator[list[NewItem]]:
         """A restore that has no room on its disk is not begun."""
