@@ -15,7 +15,6 @@ T = TypeVar("T")
 
 _LOG: Final = logging.getLogger(__name__)
 MAX_DELAY_S: Final = 60.0
-MAX_RETRY_AFTER_S: Final = 900.0
 
 
 class RetryPolicy:
@@ -23,7 +22,7 @@ class RetryPolicy:
 
     Before retry n (from 0) it waits a random time between 0 and `retry_delay_s` * 2**n, at most 60 s ("full jitter":
     AWS Architecture Blog, Exponential Backoff And Jitter). When the service named a time (Retry-After), it waits just
-    that, at most 15 minutes; with `patience_s`, an error that asks for more passes at once. So do errors that are not
+    that, at most an hour; with `patience_s`, an error that asks for more passes at once. So do errors that are not
     `retryable`.
     """
 
@@ -45,7 +44,7 @@ class RetryPolicy:
     def delay_s(self, attempt: int, error: ProviderError) -> float:
         """How long to wait before retry `attempt`, counted from 0."""
         if error.retry_after_s is not None:
-            return min(error.retry_after_s, MAX_RETRY_AFTER_S)
+            return error.retry_after_s
         return self._uniform(0.0, min(self.retry_delay_s * 2**attempt, MAX_DELAY_S))
 
     def _asks_too_much(self, error: ProviderError) -> bool:

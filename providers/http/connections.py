@@ -7,6 +7,7 @@ tell a stall while sending from one while connecting, so this is a small pool of
 
 from __future__ import annotations
 
+import http.client
 import select
 import socket
 import ssl
@@ -186,6 +187,8 @@ class Pool:
         if call.interrupted:
             return Transient("interrupted")
         peer = self.proxy or self
+        if isinstance(error, ProxyWantsPasswordError):
+            return self._network.wrong_password(peer.host, peer.port)
         return connection_failure(
             error, peer.host, peer.port, self._timeout_s, setting=self._setting, ca=self._network.ca_source
         )
@@ -276,8 +279,14 @@ def _tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy) -> None:
     sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
     with sock.makefile("rb", buffering=0) as file:  # what comes behind the head belongs to TLS
         told = read_head(cast(BinaryIO, file))
+    if told.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
+        raise ProxyWantsPasswordError
     if not 200 <= told.status < 300:
         raise ProxyRefusedError(f"the proxy {proxy.host}:{proxy.port} answers {told.status} {told.reason}")
+
+
+class ProxyWantsPasswordError(ConnectionError):
+    """The proxy answers 407: it wants a user and a password, or others."""
 
 
 class ProxyRefusedError(ConnectionError):

@@ -70,6 +70,16 @@ class Network:
         straight = excepted or is_loopback(parts.hostname or "")  # no proxy could reach this machine itself
         return ("", "") if straight else (variable, address)
 
+    def wrong_password(self, host: str, port: int) -> InvalidConfiguration:
+        """What a proxy means that answers 407."""
+        by_setting = bool(self.settings.proxy)
+        where = "proxy (http://user@host:port) and proxy_password" if by_setting else "HTTPS_PROXY or HTTP_PROXY"
+        return InvalidConfiguration(
+            f"the proxy {host}:{port} answers 407: it wants a user and a password, or other ones",
+            hint=f"Correct {where}.",
+            **({"field": "proxy"} if by_setting else {}),
+        )
+
     def ca_path(self) -> str:
         """The file or folder of certificates; '' means the system's."""
         return self._ca()[1]
@@ -115,7 +125,8 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+    own = mapped or address
+    return own.is_loopback or own.is_unspecified  # 0.0.0.0 leads here too
 
 
 def parsed_proxy(address: str, source: str, password: str | None = None) -> Proxy:

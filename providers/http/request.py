@@ -11,7 +11,7 @@ from typing import Final
 from providers.contract.upload import PartBody
 from providers.errors import Transient
 from providers.http import http1
-from providers.http.connections import Call, Calls, Connection, Pool
+from providers.http.connections import Call, Calls, Connection, Pool, ProxyWantsPasswordError
 from providers.http.errors import forced_encoding
 from providers.http.http1 import Response
 
@@ -55,7 +55,7 @@ def ask(
     try:
         try:
             count()
-            return _exchange(pool, calls, call, method, first, body)
+            return _from_service(_exchange(pool, calls, call, method, first, body), pool)
         except _KeptConnectionDied as error:
             safe = method in _READING or (repeatable and error.was_written)
             if call.interrupted or not safe:
@@ -64,13 +64,21 @@ def ask(
             if not isinstance(body, bytes):
                 body.seek(start)
             count()
-            return _exchange(pool, calls, call, method, first, body, fresh=True)
+            return _from_service(_exchange(pool, calls, call, method, first, body, fresh=True), pool)
     except (OSError, http.client.HTTPException) as error:
         calls.end(call)
         raise pool.failure(error, call) from error
     except BaseException:
         calls.end(call)
         raise
+
+
+def _from_service(answer: Answer, pool: Pool) -> Answer:
+    """Raises ProxyWantsPasswordError when it is the proxy that answers, and not the service behind it."""
+    if pool.proxy and answer.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
+        answer.close()
+        raise ProxyWantsPasswordError
+    return answer
 
 
 class _KeptConnectionDied(Exception):

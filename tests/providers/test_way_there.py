@@ -171,7 +171,6 @@ def test_in_a_tunnel_it_is_the_service_s_name_that_counts(connect, certificates)
 
 REFUSALS = [
     b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
     b"HTTP/1.1 302 Found\r\nLocation: http://portal.test/\r\n\r\n",
     b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
     b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
@@ -197,13 +196,31 @@ def test_a_proxy_that_refuses_gets_nothing_more(connect, service, answer):
         assert answer.split()[1].decode() in caught.value.message
 
 
+WANTS_PASSWORD = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("url", [f"https://{NAME}", f"http://{NAME}"])
+@pytest.mark.parametrize("by", ["setting", "environment"])
+def test_a_proxy_that_wants_a_password_is_asked_once(connect, url, by):
+    """No waiting gives one: whoever runs this has to."""
+    with RawServer(lambda asked: Said(WANTS_PASSWORD)) as proxy:
+        environment = {"http_proxy": proxy.url, "https_proxy": proxy.url}
+        how = {"proxy": proxy.url} if by == "setting" else {"environment": environment}
+        with pytest.raises(InvalidConfiguration) as caught:
+            connect("aws_s3", url, max_retries=3, **how).list_files()
+        assert len(proxy.seen) == 1
+        assert f"the proxy 127.0.0.1:{proxy.port} answers 407" in caught.value.message
+    expected = ("proxy", True) if by == "setting" else ("", False)
+    assert (caught.value.field, "proxy_password" in caught.value.hint) == expected
+
+
 # Addresses of this machine
 
 
 @pytest.mark.parametrize(
     "host",
     ["localhost", "LOCALHOST", "localhost.", "app.localhost", "127.0.0.1", "127.0.0.2", "127.255.255.254", "127.1",
-     "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::1%lo", "ip6-localhost", "localhost.localdomain"],
+     "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::1%lo", "0.0.0.0", "::", "ip6-localhost", "localhost.localdomain"],
 )  # fmt: skip
 def test_this_machine_is_known_by_all_its_names(host):
     assert is_loopback(host)
