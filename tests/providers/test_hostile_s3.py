@@ -58,6 +58,8 @@ class OneObject:
         return rest if value is None else {**rest, self.name: value}
 
     def __call__(self, method: str, path: str, asked: Headers, body: bytes) -> Answer:
+        if "list-type" in path:
+            return 200, {}, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
         told = {
             "ETag": f'"{MD5}"',
             "Last-Modified": "Sun, 22 Nov 2026 10:00:00 GMT",
