@@ -17,6 +17,7 @@ from providers.aws_s3.discovery_notes import Probes
 from providers.aws_s3.errors import Reply
 from providers.aws_s3.key_spelling import KeySpelling
 from providers.aws_s3.multipart import begin_multipart, part_tag
+from providers.aws_s3.optional import Extra
 from providers.aws_s3.signature import EMPTY_SHA256
 from providers.contract.digests import composite
 from providers.engine.check import PROBE_PREFIX
@@ -27,12 +28,15 @@ _LOG: Final = logging.getLogger(__name__)
 _SIGNS: Final = "a+b"
 """With the blank before it: what is written otherwise in a listing that is url-encoded, and is no danger in one that is
 not."""
+ENCODED: Final = {"encoding-type": "url"}
 _BODY: Final = b"homeserver-backup asks what this server checks\n"
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The defaults hold until `learn` has looked: nothing is believed to be enforced."""
 
+    takes_md5: bool = True
+    """A right Content-MD5 is no reason to refuse an object."""
     md5_enforced: bool = False
     """A wrong Content-MD5 is refused."""
     sha256_enforced: bool = False
@@ -42,6 +46,8 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     conditional: bool = False
     """If-None-Match is honoured, by a single upload and by the completion of a multipart one."""
     etag_is_md5: bool = True
+    etag_repeats_md5: bool = False
+    """The ETag is what Content-MD5 said, whatever was sent with it."""
     composite_is_md5: bool = True
     """The ETag of a multipart upload is the MD5 of its parts' MD5s."""
     versioned: bool = False
@@ -49,6 +55,12 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Only keys that are url-encoded can stand in a listing whatever they hold."""
     keeps_folders: bool = True
     """An object whose key ends in '/' stays what it is; some servers make a file of it."""
+
+    @property
+    def repeated_checksums(self) -> frozenset[str]:
+        """Of which an answer may only repeat what was sent."""
+        sha256 = not (self.checksum_enforced or self.sha256_enforced)
+        return frozenset(name for name, yes in (("md5", self.etag_repeats_md5), ("sha256", sha256)) if yes)
 
 
 NOTHING_KNOWN: Final = ServerFacts()
@@ -106,15 +118,20 @@ class _Learner:
         return not failed
 
     def _try_all(self) -> ServerFacts:
-        plain = self._put()
+        with_md5 = self._accepts({"content-md5": _base64(self._md5)})
+        plain = with_md5 or self._put()
         conditional = self._refuses({"if-none-match": "*"}, Conflict)
         completed, composite_etag = self._multipart(conditional)
         wrong = b"\0" * 32
         checked = self._accepts({"x-amz-checksum-sha256": _base64(self._sha256)})
         spelling, folders = self._listed()
+        md5_enforced = with_md5 is not None and self._refuses({"content-md5": _base64(wrong[:16])}, Integrity)
+        repeated = not md5_enforced and self._etag() == wrong[:16].hex()
         told = bool(checked and checked.headers.get("x-amz-checksum-sha256") == _base64(self._sha256))
         return ServerFacts(
-            md5_enforced=self._refuses({"content-md5": _base64(wrong[:16])}, Integrity),
+            takes_md5=with_md5 is not None,
+            md5_enforced=md5_enforced,
+            etag_repeats_md5=repeated,
             sha256_enforced=self._refuses({}, Integrity, sha256=EMPTY_SHA256),
             checksum_enforced=told and self._refuses({"x-amz-checksum-sha256": _base64(wrong)}, Integrity),
             conditional=conditional and completed,
@@ -135,6 +152,12 @@ class _Learner:
         except ProviderError as error:
             _raise_if_unrelated(error)
             return None
+
+    def _etag(self) -> str:
+        """Of what stands there now."""
+        return etags.parse(
+            self._wire.ask(Request("HeadObject", "HEAD", self._key), self._calls).headers.get("etag", "")
+        ).md5
 
     def _refuses(self, headers: dict[str, str], how: type[ProviderError], sha256: str = "") -> bool:
         """Whether it says no, and for the reason asked for. Saying that it does not know such a header is no such
@@ -178,9 +201,12 @@ class _Learner:
             self._wire.ask(Request("PutObject", "PUT", self._folder), self._calls)
         except ProviderError as error:
             _raise_if_unrelated(error)
-        query = {"list-type": "2", "prefix": self._key, "encoding-type": "url"}
+        query = {"list-type": "2", "prefix": self._key}
         try:
-            answer = self._wire.ask(Request("ListObjectsV2", "GET", query=query), self._calls)
+            answer = Extra().ask(
+                ENCODED,
+                lambda more: self._wire.ask(Request("ListObjectsV2", "GET", query={**query, **more}), self._calls),
+            )
             root = answer.xml("ListBucketResult")
         except ProviderError as error:
             if error.retryable:

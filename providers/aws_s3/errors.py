@@ -95,6 +95,7 @@ _KMS_HINT: Final = (
 _SKEW_HINT: Final = "Set the clock of this machine (timedatectl set-ntp true); the credentials may well be right."
 _SIZE_HINT: Final = "Set a smaller upload_chunk_size; what stands before the service (a proxy) may limit requests too."
 _LACK_HINT: Final = "This server lacks a function of S3 that is needed here: look for an update, or choose another."
+_REGION: Final = re.compile(r"[A-Za-z0-9-]{1,63}")
 _REGION_IN_TEXT: Final = re.compile(r"expecting '([a-z0-9-]+)'")
 _REGION_IN_HOST: Final = re.compile(r"\.s3[.-]([a-z0-9-]+)\.amazonaws\.com")
 
@@ -244,13 +245,13 @@ def _configuration(
 
 
 def _right_region(reply: Reply, root: ElementTree.Element | None) -> str:
-    said = reply.headers.get("x-amz-bucket-region", "")
-    if said or root is None:
-        return said
-    in_text = _REGION_IN_TEXT.search(root.findtext("Message") or "")
-    in_host = _REGION_IN_HOST.search(root.findtext("Endpoint") or "")
-    found = in_text or in_host
-    return root.findtext("Region") or (found[1] if found else "")
+    said = [reply.headers.get("x-amz-bucket-region", "")]
+    if root is not None:
+        in_text = _REGION_IN_TEXT.search(root.findtext("Message") or "")
+        in_host = _REGION_IN_HOST.search(root.findtext("Endpoint") or "")
+        found = in_text or in_host
+        said += [root.findtext("Region") or "", found[1] if found else ""]
+    return next((name for name in said if _REGION.fullmatch(name)), "")
 
 
 def _skew(reply: Reply, root: ElementTree.Element | None, now_s: float) -> str:

@@ -17,6 +17,8 @@ _ROOTS: Final = frozenset(
 """Of answers in which keys stand."""
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\udc80-\udcff\ufffe\uffff]")
 _REFERENCE: Final = re.compile("&#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
+_NAMES: Final = re.compile("(<(?P<tag>Key|Prefix|NextKeyMarker|KeyMarker)>)(.*?)(?=</(?P=tag)>)", re.DOTALL)
+"""What stands between these tags is a name; a '<' in it is one of its characters."""
 _LONE: Final = re.compile("&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);)")
 _STAND_IN: Final = 0xF0000
 """Plane 15 is for private use: nobody has names there. What stands in for a character is it, moved to there."""
@@ -38,7 +40,7 @@ def parsed(body: bytes) -> ElementTree.Element | None:
         return None
     text = _FORBIDDEN.sub(lambda found: _moved(ord(found[0])), _REFERENCE.sub(_referred, text))
     try:
-        root = ElementTree.fromstring(_LONE.sub("&amp;", text))
+        root = ElementTree.fromstring(_NAMES.sub(_as_text, _LONE.sub("&amp;", text)))
     except (ElementTree.ParseError, ValueError):
         return None
     for element in root.iter():
@@ -46,6 +48,10 @@ def parsed(body: bytes) -> ElementTree.Element | None:
         if element.text:
             element.text = _MOVED.sub(lambda found: chr(ord(found[0]) - _STAND_IN), element.text)
     return root
+
+
+def _as_text(found: re.Match[str]) -> str:
+    return found[1] + found[3].replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _moved(code: int) -> str:

@@ -18,7 +18,7 @@ from providers.contract.attributes import Attributes
 from providers.contract.listing import without_base
 from providers.contract.objects import Page, RemoteFile, size_from_text
 from providers.contract.upload import UploadRequest
-from providers.errors import InvalidName, Unsupported
+from providers.errors import Integrity, InvalidName, Unsupported
 from providers.http.errors import http_date
 
 MAX_KEY_BYTES: Final = 1024
@@ -133,8 +133,12 @@ def just_stored(request: UploadRequest, headers: Mapping[str, str], facts: Serve
 
 def page(root: Element, prefix: str, spelling: KeySpelling = KeySpelling.UNKNOWN) -> Page:
     """A ListObjectsV2 answer; the instance's prefix is taken off the keys."""
-    if any(item.find(name) is None for item in root.iterfind("Contents") for name in ("Key", "Size")):
-        raise Unsupported("this server's listing has an object without key or size")
+    for item in root.iterfind("Contents"):
+        told = [{each.text for each in item.iterfind(name)} for name in ("Key", "Size")]
+        if not all(told):
+            raise Unsupported("this server's listing has an object without key or size")
+        if any(len(texts) > 1 for texts in told):
+            raise Integrity("this server's listing has an object with two keys or two sizes")
     if spelling is KeySpelling.UNKNOWN:
         url_encoded = (root.findtext("EncodingType") or "").strip().lower() == "url"
         spelling = KeySpelling.FORM if url_encoded else KeySpelling.AS_THEY_ARE
@@ -144,9 +148,9 @@ def page(root: Element, prefix: str, spelling: KeySpelling = KeySpelling.UNKNOWN
 
     files = tuple(_listed(item, name(item.findtext("Key"))) for item in root.iterfind("Contents"))
     folders = tuple(name(item.findtext("Prefix")) for item in root.iterfind("CommonPrefixes"))
-    truncated = (root.findtext("IsTruncated") or "").strip().lower() == "true"
-    token = root.findtext("NextContinuationToken") if truncated else None
-    if truncated and not token:
+    truncated = {(item.text or "").strip().lower() for item in root.iterfind("IsTruncated")}
+    token = None if truncated == {"false"} else root.findtext("NextContinuationToken") or None
+    if token is None and not truncated <= {"false", ""}:
         raise Unsupported("this server cannot page through a listing (ListObjectsV2)")
     return Page(files=tuple(file for file in files if file.key or not prefix), prefixes=folders, next_token=token)
 

@@ -13,16 +13,17 @@ from providers.aws_s3 import buckets, etags, objects
 from providers.aws_s3.addresses import aws_url, normal_prefix
 from providers.aws_s3.client import Endpoint, Request, Wire
 from providers.aws_s3.credentials import KeySource
-from providers.aws_s3.discovery import NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
+from providers.aws_s3.discovery import ENCODED, NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
 from providers.aws_s3.discovery_notes import Probes
 from providers.aws_s3.errors import Reply, not_s3
 from providers.aws_s3.key_spelling import KeySpelling
 from providers.aws_s3.multipart import no_etag
-from providers.aws_s3.reader import Conditions, ObjectRange
+from providers.aws_s3.optional import Extra, may_refuse_a_header
+from providers.aws_s3.reader import ObjectRange, Tolerance
 from providers.aws_s3.removal import BATCH, fits_xml, remove_batch
 from providers.aws_s3.settings import Settings
 from providers.aws_s3.sizes import WITH_CHECKSUMS, part_size_of, size_of
-from providers.aws_s3.unfinished import held_bytes
+from providers.aws_s3.unfinished import held_bytes, pending
 from providers.aws_s3.uploads import MultipartUpload, SingleUpload
 from providers.base import BaseProvider, RangeReader
 from providers.contract.aged_facts import AgedFact
@@ -77,7 +78,8 @@ class S3Provider(BaseProvider):
         """What they were read from."""
         self._can: tuple[ServerFacts, Capabilities] | None = None
         self._probes = Probes(self.context.facts, self._facts_key, self.context.now)
-        self._conditions = Conditions()
+        self._tolerance = Tolerance()
+        self._encoding, self._checksums = Extra(), Extra()
         self._swept = False
         self._bucket_seen = False
         self._perhaps_removed: set[str] = set()
@@ -103,6 +105,7 @@ class S3Provider(BaseProvider):
             max_key_bytes=max(1, objects.MAX_KEY_BYTES - len(self._prefix.encode())),
             conditional_commit=facts.conditional,
             enforced_checksums=frozenset(name for name, yes in enforced.items() if yes),
+            repeated_checksums=facts.repeated_checksums,
             part_digests=("md5", "sha256") if wants_sha256 else ("md5",),
             empty_directories=facts.keeps_folders,
             modes=True,
@@ -174,14 +177,15 @@ class S3Provider(BaseProvider):
             "list-type": "2",
             "prefix": self._prefix + prefix,
             "max-keys": str(max(1, min(limit, 1000))),
-            "encoding-type": "url",
         }
         if delimiter:
             query["delimiter"] = delimiter
         if token:
             query["continuation-token"] = token
         try:
-            reply = self._wire.ask(Request("ListObjectsV2", "GET", query=query), Calls())
+            reply = self._encoding.ask(
+                ENCODED, lambda more: self._wire.ask(Request("ListObjectsV2", "GET", query={**query, **more}), Calls())
+            )
         except UnicodeEncodeError:
             return Page()  # no key of S3 holds such bytes
         page = objects.page(reply.xml("ListBucketResult"), self._prefix, self._known_facts().listed_keys)
@@ -200,7 +204,9 @@ class S3Provider(BaseProvider):
 
     def _head(self, whole: str, key: str) -> Reply:
         try:
-            reply = self._wire.ask(Request("HeadObject", "HEAD", whole, headers=WITH_CHECKSUMS), Calls())
+            reply = self._checksums.ask(
+                WITH_CHECKSUMS, lambda more: self._wire.ask(Request("HeadObject", "HEAD", whole, headers=more), Calls())
+            )
         except ProviderError as error:
             raise self._explained(error, key) from error
         if "etag" not in reply.headers and "html" in reply.headers.get("content-type", ""):
@@ -227,7 +233,7 @@ class S3Provider(BaseProvider):
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
         whole = objects.checked_key(self._prefix, key)
-        return ObjectRange(self._wire, whole, key, offset, size_bytes, etag, self._conditions)
+        return ObjectRange(self._wire, whole, key, offset, size_bytes, etag, self._tolerance)
 
     # Writing
 
@@ -264,8 +270,11 @@ class S3Provider(BaseProvider):
 
     def discard_unfinished(self, upload: PendingUpload) -> None:
         query = {"uploadId": str(upload.token["upload_id"])}
+        request = Request("AbortMultipartUpload", "DELETE", self._prefix + upload.key, query=query)
         with suppress(NotFound):
-            self._wire.ask(Request("AbortMultipartUpload", "DELETE", self._prefix + upload.key, query=query), Calls())
+            reply = self._wire.ask(request, Calls())
+            if reply.body.strip():
+                raise not_s3(reply)
 
     def _unfinished(self, below: str) -> list[PendingUpload]:
         """Of all keys that begin with `below`, which itself begins with the prefix."""
@@ -287,7 +296,7 @@ class S3Provider(BaseProvider):
                 without_base(whole, below)
                 key = without_base(whole, self._prefix)
                 if upload_id := (item.findtext("UploadId") or "").strip():  # without one, some servers take the object
-                    found.append(_pending(key, upload_id, item.findtext("Initiated") or "", item))
+                    found.append(pending(key, upload_id, item.findtext("Initiated") or "", item))
             marker, upload_marker = root.findtext("NextKeyMarker"), root.findtext("NextUploadIdMarker")
             if root.findtext("IsTruncated") != "true" or not marker:
                 return found
@@ -305,13 +314,22 @@ class S3Provider(BaseProvider):
             _LOG.debug("these keys may not look; DELETE itself does not tell whether there was an object")
         self._perhaps_removed.add(key)
         try:
-            self._wire.ask(Request("DeleteObject", "DELETE", whole), Calls())
+            reply = self._wire.ask(Request("DeleteObject", "DELETE", whole), Calls())
+            if reply.body.strip():  # the documented answer has no body: something else may have answered
+                self._see_that_it_is_gone(whole, key, reply)
         except ProviderError as error:
             if error.retryable:
                 raise
             self._perhaps_removed.discard(key)
             raise
         self._perhaps_removed.discard(key)
+
+    def _see_that_it_is_gone(self, whole: str, key: str, reply: Reply) -> None:
+        try:
+            self._head(whole, key)
+        except NotFound:
+            return
+        raise not_s3(reply)
 
     def remove_many(self, keys: list[str]) -> dict[str, ProviderError]:
         failed: dict[str, ProviderError] = {}
@@ -324,10 +342,9 @@ class S3Provider(BaseProvider):
                     failed[key] = error
             try:
                 told = remove_batch(self._wire, batch)
-            except Unsupported:
-                told = {}
             except ProviderError as error:
-                told = dict.fromkeys(batch, error)
+                alone = isinstance(error, Unsupported) or may_refuse_a_header(error)
+                told = {} if alone else dict.fromkeys(batch, error)
             failed |= {batch[whole]: error for whole, error in told.items() if error}
             failed |= self._removed_singly([key for whole, key in batch.items() if whole not in told])
         return failed
@@ -381,8 +398,3 @@ class S3Provider(BaseProvider):
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
-
-
-def _pending(key: str, upload_id: str, begun: str, item: Any) -> PendingUpload:
-    token = {"upload_id": upload_id, "checksum": "sha256" if item.findtext("ChecksumAlgorithm") == "SHA256" else ""}
-    return PendingUpload(key=key, token=token, started_at=objects.iso_date(begun) or 0.0)

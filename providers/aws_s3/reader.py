@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from providers.aws_s3 import etags
 from providers.aws_s3.client import Request, Wire
+from providers.aws_s3.optional import Extra, may_refuse_a_header
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
 from providers.http.range import HttpRange
 from providers.http.request import Answer
 
 
-class Conditions:
-    """Whether a server understands If-Match, as far as that was seen."""
+class Tolerance:
+    """What a server understands, as far as that was seen."""
 
     def __init__(self) -> None:
-        self.understood = True
+        self.conditions = True
+        """If-Match."""
+        self.ranges = Extra()
 
 
 class ObjectRange(HttpRange):
@@ -23,13 +26,13 @@ class ObjectRange(HttpRange):
     ignore the one, and some compare it with an ETag in a form of their own)."""
 
     def __init__(
-        self, wire: Wire, whole: str, key: str, offset: int, size_bytes: int, etag: str, conditions: Conditions
+        self, wire: Wire, whole: str, key: str, offset: int, size_bytes: int, etag: str, tolerance: Tolerance
     ) -> None:
         super().__init__(key, offset, size_bytes)
         self._wire = wire
         self._whole = whole
         self._etag = etag
-        self._conditions = conditions
+        self._tolerance = tolerance
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -42,22 +45,27 @@ class ObjectRange(HttpRange):
     def _open(self) -> Answer:
         """By the condition, as long as the server understands ours; else the ETag of the answer decides alone."""
         if not self._etag:
-            return self._wire.open(self._request({}), self._calls)
+            return self._asked({})
         refused = False
-        if self._conditions.understood:
+        if self._tolerance.conditions:
             try:
-                answer = self._wire.open(self._request({"if-match": f'"{self._etag}"'}), self._calls)
-                return self._compared(answer, required=False)
-            except Conflict:
+                return self._compared(self._asked({"if-match": etags.condition(self._etag)}), required=False)
+            except ProviderError as error:
+                if not (isinstance(error, Conflict) or may_refuse_a_header(error)):
+                    raise
                 refused = True
-        answer = self._compared(self._wire.open(self._request({}), self._calls), required=True)
-        self._conditions.understood = not refused and self._conditions.understood
+        answer = self._compared(self._asked({}), required=True)
+        self._tolerance.conditions = not refused and self._tolerance.conditions
         return answer
 
-    def _request(self, condition: dict[str, str]) -> Request:
-        last = self._offset + self._size - 1
-        headers = condition | ({"range": f"bytes={self._offset}-{last}"} if self._size else {})
-        return Request("GetObject", "GET", self._whole, headers=headers)
+    def _asked(self, condition: dict[str, str]) -> Answer:
+        """Where ranges are refused, the whole object comes."""
+        span = {"range": f"bytes={self._offset}-{self._offset + self._size - 1}"} if self._size else {}
+
+        def ask(more: Mapping[str, str]) -> Answer:
+            return self._wire.open(Request("GetObject", "GET", self._whole, headers={**condition, **more}), self._calls)
+
+        return self._tolerance.ranges.ask(span, ask)
 
     def _compared(self, answer: Answer, *, required: bool) -> Answer:
         told = answer.headers.get("etag", "")

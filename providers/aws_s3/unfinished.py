@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from xml.etree.ElementTree import Element
 
 from providers.aws_s3.client import Request, Wire
-from providers.aws_s3.objects import number
+from providers.aws_s3.objects import iso_date, number
 from providers.contract.listing import Trail
+from providers.contract.upload import PendingUpload
 from providers.errors import NotFound, PermissionDenied, Unsupported
 from providers.http.connections import Calls
 
@@ -30,3 +32,9 @@ def held_bytes(wire: Wire, key: str, token: Mapping[str, object]) -> int | None:
         if root.findtext("IsTruncated") != "true" or not marker:
             return held
         trail = trail.step(marker, brought=bool(sizes))
+
+
+def pending(key: str, upload_id: str, begun: str, item: Element) -> PendingUpload:
+    """An entry of ListMultipartUploads."""
+    token = {"upload_id": upload_id, "checksum": "sha256" if item.findtext("ChecksumAlgorithm") == "SHA256" else ""}
+    return PendingUpload(key=key, token=token, started_at=iso_date(begun) or 0.0)

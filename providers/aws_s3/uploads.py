@@ -22,7 +22,7 @@ from providers.http.one_request import OneRequestUpload, agree
 
 def _checksum_headers(digests: Mapping[str, str], facts: ServerFacts) -> dict[str, str]:
     headers: dict[str, str] = {}
-    if "md5" in digests:
+    if "md5" in digests and facts.takes_md5:
         headers["content-md5"] = objects.base64_of(digests["md5"])
     if facts.checksum_enforced and "sha256" in digests:
         headers["x-amz-checksum-sha256"] = objects.base64_of(digests["sha256"])

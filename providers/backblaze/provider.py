@@ -21,7 +21,7 @@ from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Capabilities, Deletion
 from providers.contract.context import ProviderContext
 from providers.contract.listing import Trail, without_base
-from providers.contract.objects import Page, RemoteFile
+from providers.contract.objects import Page, RemoteFile, not_deleted
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
 from providers.engine.check import PROBE_PREFIX
 from providers.errors import (
@@ -89,6 +89,7 @@ class BackblazeProvider(BaseProvider):
             single_put_bytes=_SINGLE_BYTES,
             max_key_bytes=max(1, objects.MAX_NAME_BYTES - len(self._prefix.encode())),
             enforced_checksums=frozenset({"sha1"} if self._known() else ()),
+            repeated_checksums=frozenset(() if self._known() else {"sha1"}),
             part_digests=("sha1",),
             whole_digests=("sha1",),
             digests_first=self._own.hash_first,
@@ -197,8 +198,10 @@ class BackblazeProvider(BaseProvider):
         ]
 
     def discard_unfinished(self, upload: PendingUpload) -> None:
+        file_id = str(upload.token["file_id"])
         with suppress(NotFound), self._account.session() as session:
-            session.cancel_large_file(str(upload.token["file_id"]))
+            if not removal.tells(session.cancel_large_file(file_id), fileId=file_id):
+                raise not_deleted(upload.key)
 
     def _unfinished(self, below: str) -> list[PendingUpload]:
         """Of all names that begin with `below`, which itself begins with the prefix."""

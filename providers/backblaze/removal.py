@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from providers.backblaze.account import Account
 from providers.contract.listing import Trail
+from providers.contract.objects import not_deleted
 from providers.errors import NotFound
 
 _VERSIONS_A_PAGE: Final = 1000
@@ -14,7 +15,9 @@ _VERSIONS_A_PAGE: Final = 1000
 def hide(account: Account, name: str) -> None:
     """The file is listed no more; its versions stay. Raises NotFound when it is not listed now."""
     with account.session() as session:
-        session.hide_file(account.bucket_id, name)
+        answer = session.hide_file(account.bucket_id, name)
+    if not tells(answer, fileName=name, action="hide"):
+        raise not_deleted(name)
 
 
 def delete_all(account: Account, name: str) -> None:
@@ -29,7 +32,14 @@ def delete_all(account: Account, name: str) -> None:
 
 def delete_version(account: Account, file_id: str, name: str) -> None:
     with account.session() as session:
-        session.delete_file_version(file_id, name)
+        answer = session.delete_file_version(file_id, name)
+    if not tells(answer, fileName=name, fileId=file_id):
+        raise not_deleted(name)
+
+
+def tells(answer: object, **expected: str) -> bool:
+    """Whether an answer is the documented one, about what was asked for."""
+    return isinstance(answer, dict) and all(answer.get(name) == value for name, value in expected.items())
 
 
 def _versions(account: Account, name: str) -> list[dict[str, Any]]:

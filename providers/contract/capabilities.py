@@ -48,6 +48,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """'Only if nothing is there' is honoured by the server itself."""
     enforced_checksums: frozenset[str] = frozenset()
     """Digest algorithms ('md5', 'sha256') which this server was seen to enforce."""
+    repeated_checksums: frozenset[str] = frozenset()
+    """Digest algorithms that are sent along, and of which the service may only repeat what it was sent: what it reports
+    of them proves no upload."""
     part_digests: tuple[str, ...] = ()
     """Digests the adapter wants over each part before it is sent."""
     whole_digests: tuple[str, ...] = ()

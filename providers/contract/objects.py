@@ -113,6 +113,15 @@ def not_empty(folder: str, name: str) -> Conflict:
     )
 
 
+def not_deleted(key: str) -> Integrity:
+    """The error for an answer of success that does not say that just this was deleted."""
+    return Integrity(
+        f"{key}: the service's answer does not say that this was deleted",
+        hint="Look whether it is still there (list), and for a proxy in front of the service.",
+        code="not_deleted",
+    )
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One page of a listing. `next_token` is None on the last page; with a delimiter, `prefixes` are the folders, each
     ending in '/'. No order is promised."""

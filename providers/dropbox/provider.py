@@ -12,7 +12,7 @@ from providers.contract.capabilities import Capabilities
 from providers.contract.context import ProviderContext
 from providers.contract.digests import DROPBOX_HASH
 from providers.contract.listing import Trail
-from providers.contract.objects import Page, RemoteFile, is_size, not_empty
+from providers.contract.objects import Page, RemoteFile, is_size, not_deleted, not_empty
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
 from providers.dropbox import listing
 from providers.dropbox.client import API, Request, Wire
@@ -76,6 +76,7 @@ class DropboxProvider(BaseProvider):
             max_key_bytes=MAX_KEY_BYTES,
             conditional_commit=True,
             enforced_checksums=frozenset({DROPBOX_HASH}) if self._known_to_enforce() else frozenset(),
+            repeated_checksums=frozenset() if self._known_to_enforce() else frozenset({DROPBOX_HASH}),
             part_digests=(DROPBOX_HASH,),
             whole_digests=(DROPBOX_HASH,),
             create_container=True,
@@ -259,6 +260,9 @@ class DropboxProvider(BaseProvider):
         request = Request("files/delete_v2", arguments, accepts=frozenset({409}), about=key)
         reply = self._wire.ask(request, Calls())
         if reply.status != 409:
+            metadata = reply.json().get("metadata")
+            if not isinstance(metadata, dict) or not same(name_of(metadata), path.rpartition("/")[2]):
+                raise not_deleted(key)
             return
         if "conflict" in reply.tags:
             raise Conflict(f"{key}: changed since it was looked at, and was not deleted", code=reply.tags[-1])

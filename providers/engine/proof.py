@@ -9,7 +9,7 @@ verified, and raises.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from providers.contract.cancel import CancelToken
@@ -34,9 +34,9 @@ STRONG_FIRST: Final[tuple[str, ...]] = (
 )
 
 
-def compare(remote: RemoteFile, local: LocalDigests) -> str:
+def compare(remote: RemoteFile, local: LocalDigests, *, unproving: Collection[str] = ()) -> str:
     """The strongest kind of checksum on which service and file agree; '' when the service tells none that we can
-    compare.
+    compare. Agreement on those that are `unproving` is none.
 
     Raises Integrity when the size or any comparable checksum differs.
     """
@@ -50,7 +50,8 @@ def compare(remote: RemoteFile, local: LocalDigests) -> str:
             continue
         if theirs.lower() != ours:
             raise Integrity(f"{remote.key}: {kind} at the service is {theirs}, of the file {ours}")
-        agreed = agreed or kind
+        if kind.removesuffix(COMPOSITE) not in unproving:
+            agreed = agreed or kind
     return agreed
 
 
@@ -61,12 +62,17 @@ def _parts(checksum: str) -> str:
 
 def prove_upload(provider: BaseProvider, remote: RemoteFile, local: LocalDigests, cancel: CancelToken) -> Proof:
     """Climb the ladder for a stored object; returns the rung reached. Raises Integrity, or what reading back raises."""
-    agreed = compare(remote, local)
+    agreed = compare_stored(provider, remote, local)
     if agreed:
         return _rung(provider.capabilities, agreed)
     if read_digest(provider, remote, cancel) != local.sha256:
         raise Integrity(f"{remote.key}: what the service gives back is not what was sent")
     return Proof.READ_BACK
+
+
+def compare_stored(provider: BaseProvider, remote: RemoteFile, local: LocalDigests) -> str:
+    """As `compare`, for what we have sent: a checksum that the service may only repeat proves nothing."""
+    return compare(remote, local, unproving=provider.capabilities.repeated_checksums)
 
 
 def _rung(capabilities: Capabilities, agreed: str) -> Proof:

@@ -75,7 +75,7 @@ def _took_effect(
         return None
     with suppress(ProviderError):
         remote = provider.stat(session.request.key)
-        if proof.compare(remote, local) or proof.read_digest(provider, remote, cancel) == local.sha256:
+        if proof.compare_stored(provider, remote, local) or proof.read_digest(provider, remote, cancel) == local.sha256:
             session.abort()
             return remote
     return None

@@ -11,9 +11,11 @@ from typing import Any, Final
 
 from providers.contract.cancel import active_token
 from providers.contract.listing import Trail
+from providers.contract.objects import not_deleted
 from providers.errors import Conflict, Integrity, InvalidConfiguration, InvalidName, NotFound
 from providers.google_drive import objects
 from providers.google_drive.client import JSON_TYPE, Request, Wire, as_json
+from providers.google_drive.errors import not_drive
 
 FILES: Final = "/drive/v3/files"
 NO_FOLDER: Final = "noFolder"
@@ -125,11 +127,15 @@ class Drive:
         query = {"fields": "id,trashed", "supportsAllDrives": "true"}
         body = as_json({"trashed": True})
         headers = {"content-type": JSON_TYPE}
-        self.wire.ask(Request("files.update", "PATCH", f"{FILES}/{file_id}", query, headers, body))
+        told = self.wire.ask_json(Request("files.update", "PATCH", f"{FILES}/{file_id}", query, headers, body))
+        if (told.get("id"), told.get("trashed")) != (file_id, True):
+            raise not_deleted(file_id)
 
     def delete(self, file_id: str) -> None:
         """For good."""
-        self.wire.ask(Request("files.delete", "DELETE", f"{FILES}/{file_id}", {"supportsAllDrives": "true"}))
+        reply = self.wire.ask(Request("files.delete", "DELETE", f"{FILES}/{file_id}", {"supportsAllDrives": "true"}))
+        if reply.body.strip():  # the documented answer has no body: something else has answered
+            raise not_drive(reply)
 
     def new_id(self) -> str:
         """An id for something that is to be created: a repeated request with it cannot create a second one."""

@@ -154,6 +154,7 @@ B2 = Harness(
         max_object_bytes=10_000_000_000_000,
         single_put_bytes=5_000_000_000,
         part_digests=("sha1",),
+        repeated_checksums=frozenset({"sha1"}),
         whole_digests=("sha1",),
         digests_first=True,
         modes=True,
@@ -166,7 +167,7 @@ B2 = Harness(
         refused_names=REFUSED_NAMES,
         proof_of_one=Proof.ENFORCED,
         proof_of_parts=Proof.ENFORCED,
-        learnt={"enforced_checksums": frozenset({"sha1"})},
+        learnt={"enforced_checksums": frozenset({"sha1"}), "repeated_checksums": frozenset()},
         tells_missing=errors.PermissionDenied,  # the key is one of another bucket
     ),
     wrong_credentials={"application_key": "K003ANOTHERKEY-must-not-be-seen"},

@@ -155,6 +155,7 @@ def _harness(
             max_object_bytes=5 * 2**40,
             single_put_bytes=8 << 20,
             part_digests=("md5",),
+            repeated_checksums=frozenset({"sha256"}),
             empty_directories=True,
             modes=True,
             folder_modes=True,

@@ -6,6 +6,8 @@ import hashlib
 
 import pytest
 
+from providers.contract.aged_facts import AgedFact
+from providers.contract.capabilities import Proof
 from providers.errors import Integrity
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES
@@ -22,6 +24,15 @@ def test_the_rung_that_this_server_really_reaches(harness, root):
     small = upload(provider, source(root.tmp, content(1000)), "small")
     parts = upload(provider, source(root.tmp, content(2 * harness.limits.part_bytes + 1)), "parts")
     assert (small.proof, parts.proof) == (harness.limits.proof_of_one, harness.limits.proof_of_parts)
+
+
+@only(HARNESSES, lambda harness: harness.service in ("backblaze", "dropbox"))
+def test_a_checksum_that_was_sent_along_proves_nothing_where_it_was_not_seen_to_be_compared(harness, root, monkeypatch):
+    """What the service tells of it may be what it was told."""
+    monkeypatch.setattr(AgedFact, "recall", lambda self: {"sha1_enforced": False, "content_hash": False})
+    provider = root.connect()
+    for size in (1000, 2 * harness.limits.part_bytes + 1):
+        assert upload(provider, source(root.tmp, content(size)), "x").proof is Proof.READ_BACK
 
 
 def test_the_sha256_is_always_told(harness, root):

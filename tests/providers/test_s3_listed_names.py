@@ -102,6 +102,9 @@ MENDED = {
     "a decimal reference": ("<Key>d/a&#7;b</Key>", "d/a\x07b"),
     "a lone ampersand": ("<Key>d/a & b</Key>", "d/a & b"),
     "an escaped ampersand": ("<Key>d/a &amp; b\x01</Key>", "d/a & b\x01"),
+    "what looks like the beginning of a tag": ("<Key>d/a<b</Key>", "d/a<b"),
+    "what looks like a tag": ("<Key>d/a<b>c</Key>", "d/a<b>c"),
+    "an end of what never began": ("<Key>d/a]]>b</Key>", "d/a]]>b"),
     "a character that is none": ("<Key>d/a\uffffb</Key>", "d/a\uffffb"),
 }
 
@@ -124,7 +127,7 @@ def test_bytes_that_are_no_text_are_kept_as_such():
 
 
 @pytest.mark.parametrize(
-    "body", ["<ListBucketResult><Contents><Key>a<b</Key>", "<ListBucketResult>", "<ListBucketResult><Contents>"]
+    "body", ["<ListBucketResult><Contents><Key>a", "<ListBucketResult>", "<ListBucketResult><Contents>"]
 )
 def test_a_listing_that_cannot_be_read_does_not_blame_the_address(body):
     with stub(lambda *_: (200, {}, body.encode())) as running, pytest.raises(ProviderError) as caught:
