@@ -10,7 +10,7 @@ from providers.base import BaseProvider, RangeReader
 from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Capabilities
 from providers.contract.context import ProviderContext
-from providers.contract.digests import DROPBOX_HASH
+from providers.contract.digests import DROPBOX_HASH, digest_of
 from providers.contract.listing import Trail
 from providers.contract.objects import Page, RemoteFile, is_size, not_deleted, not_empty
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
@@ -41,6 +41,7 @@ from providers.settings import ProviderSettings
 
 _MIB: Final = 1 << 20
 _SINGLE_BYTES: Final = 4 * _MIB
+_PROBE: Final = b"probe"
 _WRONG_HASH: Final = "0" * 64
 
 
@@ -76,7 +77,7 @@ class DropboxProvider(BaseProvider):
             max_key_bytes=MAX_KEY_BYTES,
             conditional_commit=True,
             enforced_checksums=frozenset({DROPBOX_HASH}) if self._known_to_enforce() else frozenset(),
-            repeated_checksums=frozenset() if self._known_to_enforce() else frozenset({DROPBOX_HASH}),
+            repeated_checksums=frozenset() if self._known_to_compute() else frozenset({DROPBOX_HASH}),
             part_digests=(DROPBOX_HASH,),
             whole_digests=(DROPBOX_HASH,),
             create_container=True,
@@ -147,22 +148,27 @@ class DropboxProvider(BaseProvider):
     def _known_to_enforce(self) -> bool:
         return (self._fact.recall() or {}).get("content_hash") is True
 
+    def _known_to_compute(self) -> bool:
+        """Whether the hash that it tells is of what it holds, and no echo of the one that was sent."""
+        return self._known_to_enforce() or (self._fact.recall() or {}).get("computed") is True
+
     def learn(self) -> None:
-        """Whether a wrong content hash is refused; one request, once for all accounts."""
+        """Whether a wrong content hash is refused, or at least not repeated; one request, once for all accounts."""
         if self._fact.recall() is not None:
             return
         self._folders.require_container()
         key = f"{PROBE_PREFIX}learn-{secrets.token_hex(8)}"
         arguments = {"path": self._folders.path([key]), "mode": "add", "mute": True, "content_hash": _WRONG_HASH}
-        request = Request("files/upload", arguments, b"probe", 5, content=True, about=key)
+        request = Request("files/upload", arguments, _PROBE, len(_PROBE), content=True, about=key)
+        enforced = computed = True
         try:
-            self._wire.ask(request, Calls())
+            told = self._wire.ask(request, Calls()).json().get("content_hash")
         except Integrity:
-            enforced = True
+            pass
         else:
-            enforced = False
+            enforced, computed = False, told == digest_of(DROPBOX_HASH, _PROBE)
             self._delete(key, self._folders.path([key]), "")
-        self._fact.remember({"content_hash": enforced})
+        self._fact.remember({"content_hash": enforced, "computed": computed})
 
     # Reading
 
