@@ -22,7 +22,7 @@ T = TypeVar("T")
 class AskingDialog(ModalScreen[T], Generic[T]):
     """Has a Static of the class `outcome`, where `attempt` says what goes on and what came of it."""
 
-    CSS_PATH = "store.tcss"
+    CSS_PATH = "credentials/store.tcss"
     TIMEOUT_S: ClassVar[float] = 60.0
     """argon2id over 256 MiB takes half a second here, many on a small board."""
 

@@ -33,7 +33,7 @@ class Unlimited(Enum):
 class LimitScreen(ModalScreen[int | Unlimited | None]):
     """Dismisses with bytes per second, UNLIMITED, or None when it was left as it is."""
 
-    CSS_PATH = "setup.tcss"
+    CSS_PATH = "setup/setup.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
     row = query_one(FieldRow)
 

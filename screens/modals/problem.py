@@ -15,7 +15,7 @@ from tui.widgets.check_steps import explain
 
 
 class ProblemScreen(ModalScreen[None]):
-    CSS_PATH = "store.tcss"
+    CSS_PATH = "credentials/store.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "dismiss", "close", show=False)]
 
     def __init__(self, error: ErrorInfo) -> None:

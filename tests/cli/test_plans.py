@@ -37,7 +37,7 @@ def stored(paths: Paths) -> list[str]:
 
 
 def everything(folder: Path) -> set[str]:
-    return {str(path) for path in folder.rglob("*") if "logs" not in path.parts}
+    return {str(path) for path in folder.rglob("*") if "logs" not in path.parts and path.stem != "answers"}
 
 
 def test_a_dry_run_does_nothing_at_all(cli: Cli, paths: Paths, tree: Path, tmp_path: Path):

@@ -69,7 +69,7 @@ async def test_advanced_fields_are_folded_away_and_a_problem_unfolds_them() -> N
     app = FormApp("aws_s3", name="aws_s3")
     async with app.run_test(size=(80, 24)) as pilot:
         assert "Retries" not in screen_text(app)
-        assert "advanced · 13 settings" in screen_text(app)
+        assert "advanced · 16 settings" in screen_text(app)
         app.input("container").value = "photos"
         app.input("max_retries").value = "99"
         assert not app.form.check()

@@ -44,6 +44,7 @@ def full() -> tuple[ScriptedService, ScriptedQuestions]:
     names = [LONG, "[bold]x[/].txt", "\x1b[2Jevil\nname", "\u202egnp.exe", "日本語の名前" * 20, "plain.txt"]
     entries = [LocalEntry(name=name, kind=ItemKind.FILE, size_bytes=10**9, modified_at=1.7e9) for name in names]
     service.folders[str(Path.home())] = entries
+    service.default = "aws_s3"
     questions.objects["aws_s3"] = dict.fromkeys(names, 10**9)
     states = [state for state in ItemState for _ in range(5)]
     service.items = [

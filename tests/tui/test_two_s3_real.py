@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ async def test_two_s3_instances_stand_side_by_side(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
     servers = {"aws_s3": (rclone_s3, rclone_s3.new_bucket()), "nas": (moto_s3, moto_s3.new_bucket())}
     write_config(paths, **{name: s3_instance(server, bucket) for name, (server, bucket) in servers.items()})
+    settings = json.loads(paths.config_file.read_text())
+    paths.config_file.write_text(json.dumps(settings | {"default_provider": "aws_s3"}))
     home = Path.home()
     home.mkdir(parents=True, exist_ok=True)
     (home / "zebra.txt").write_bytes(b"stripes")

@@ -29,7 +29,7 @@ from tui.widgets.store_words import store_words
 class ReplaceCredentials(ModalScreen[bool]):
     """True once something was kept. Secrets are typed masked and go straight to the credential store."""
 
-    CSS_PATH = "setup.tcss"
+    CSS_PATH = "../setup/setup.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "leave")]
     form = query_one(SettingsForm)
     problem = query_one(Problem)
