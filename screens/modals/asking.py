@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual.content import Content
@@ -22,7 +23,7 @@ T = TypeVar("T")
 class AskingDialog(ModalScreen[T], Generic[T]):
     """Has a Static of the class `outcome`, where `attempt` says what goes on and what came of it."""
 
-    CSS_PATH = "credentials/store.tcss"
+    CSS_PATH = Path(__file__).parent / "credentials/store.tcss"
     TIMEOUT_S: ClassVar[float] = 60.0
     """argon2id over 256 MiB takes half a second here, many on a small board."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -33,7 +34,7 @@ class Unlimited(Enum):
 class LimitScreen(ModalScreen[int | Unlimited | None]):
     """Dismisses with bytes per second, UNLIMITED, or None when it was left as it is."""
 
-    CSS_PATH = "setup/setup.tcss"
+    CSS_PATH = Path(__file__).parent / "setup/setup.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
     row = query_one(FieldRow)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -15,7 +16,7 @@ from tui.widgets.check_steps import explain
 
 
 class ProblemScreen(ModalScreen[None]):
-    CSS_PATH = "credentials/store.tcss"
+    CSS_PATH = Path(__file__).parent / "credentials/store.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "dismiss", "close", show=False)]
 
     def __init__(self, error: ErrorInfo) -> None:

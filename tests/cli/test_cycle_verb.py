@@ -133,7 +133,9 @@ def test_it_passes_on_s3(cli: Cli, rclone_s3: S3Server, s3: str):
 
 
 def test_cut_midway_it_leaves_nothing(cli: Cli, rclone_s3: S3Server, rclone_proxy: FaultProxy, s3: str):
-    rclone_proxy.fault(Fault.reset(Side.REQUEST, at=2**20), put_part(2))
+    rclone_proxy.fault(
+        Fault.reset(Side.REQUEST, at=2**20), put_part(2), times=2
+    )  # a dead kept connection costs one more
     result = cli("test-cycle", "--provider", "s3", "--size", "12MiB")
     assert result.code == ExitCode.NETWORK
     assert "failed at the step upload" in result.err
