@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.keys import _character_to_key
+from textual.message import Message
 from textual.widgets import Input
 
 from tests.terminal.terminal import Terminal
@@ -102,6 +107,39 @@ async def test_a_key_whose_widget_goes_away_holds_nothing_up() -> None:
         app.query_one("#secret", Input).focus()
         burst(app, "later")
         await until(pilot, lambda: app.query_one("#secret", Input).value == "later")
+
+
+class BusyPane(Vertical):
+    """Computes for longer than a key may take, then goes on in small steps, as on a machine with too much to do."""
+
+    class Work(Message):
+        pass
+
+    async def on_busy_pane_work(self) -> None:
+        for block_s in (0, 1.1, 0):  # the loop stands still while the key is under way
+            time.sleep(block_s)  # noqa: ASYNC251
+            for _ in range(100):
+                await asyncio.sleep(0)
+
+
+class FormInBusyPane(Form):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "app.focus_next")]
+
+    def compose(self) -> ComposeResult:
+        with BusyPane():
+            yield Input(id="name")
+            yield SecretInput(id="secret")
+
+
+async def test_on_a_machine_that_stands_still_for_a_while_keys_keep_their_order() -> None:
+    app = FormInBusyPane()
+    async with app.run_test() as pilot:
+        app.query_one("#name", Input).focus()
+        await pilot.pause()
+        app.query_one(BusyPane).post_message(BusyPane.Work())
+        burst(app, "\tsecret")
+        await until(pilot, lambda: "".join(app.typed) == "secret")
+        assert app.typed == ("", "secret")
 
 
 def test_in_the_real_console_one_write_fills_one_filter(tmp_path: Path) -> None:

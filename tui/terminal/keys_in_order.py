@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import Final
 
 from textual import events
 from textual.app import App
+from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.message import Message
 from textual.widget import MountError
@@ -14,8 +16,12 @@ from textual.widgets import Input
 
 from tui.terminal.driver import terminal_driver
 
-_LONGEST_WAIT_S: Final = 1.0
-"""After this the next key goes out all the same: the widget that had the last one has gone, and its answer with it."""
+_LOOK_S: Final = 0.25
+_LOOKS: Final = 20
+"""How often we look whether a key still is under way, and after how many looks the next one goes out all the same.
+
+Looks are counted, not seconds: while the machine stands still nobody looks, and the key gets its time.
+"""
 
 
 class KeyHandled(Message):
@@ -60,7 +66,19 @@ class KeysInOrder(App[None]):
             follower = KeyHandled().set_sender(target)  # from the app itself it would not bubble up to it
             if target.post_message(follower):
                 self._key_under_way = follower
-                self.set_timer(_LONGEST_WAIT_S, lambda follower=follower: self._handled(follower))
+                self._look_later(follower, target, _LOOKS)
+
+    def _look_later(self, follower: KeyHandled, target: DOMNode, looks: int) -> None:
+        self.set_timer(_LOOK_S, partial(self._look, follower, target, looks - 1))
+
+    async def _look(self, follower: KeyHandled, target: DOMNode, looks: int) -> None:
+        """A widget that has gone takes the answer with it; one that answers nothing holds up no other key for ever."""
+        if follower is not self._key_under_way:
+            return
+        if looks and target.is_attached:
+            self._look_later(follower, target, looks)
+        else:
+            await self._handled(follower)
 
     async def _handled(self, message: KeyHandled) -> None:
         if message is self._key_under_way:
