@@ -1,10 +1,11 @@
-"""What `pip install .` gives: both commands, stylesheets and READMEs, no tests."""
+"""What `pip install .` gives: both commands, stylesheets, READMEs and the license, no tests."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -15,7 +16,7 @@ from packaging.requirements import Requirement
 from backup.system.paths import Paths
 
 ROOT = Path(__file__).resolve().parents[2]
-_PARTS = ("pyproject.toml", "README.md", "backup", "providers", "screens", "tui", "tests/__init__.py")
+_PARTS = ("pyproject.toml", "LICENSE", "README.md", "backup", "providers", "screens", "tui", "tests/__init__.py")
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -25,12 +26,18 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that nothing is left in the tree; without network."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy to build from, so that nothing is left in the tree."""
     source = tmp_path_factory.mktemp("source")
     for part in _PARTS:
         (source / part).parent.mkdir(parents=True, exist_ok=True)
         run("cp", "-r", ROOT / part, source / part)
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built without network."""
     folder = tmp_path_factory.mktemp("wheel")
     run(
         *(sys.executable, "-m", "pip", "wheel", source, "--wheel-dir", folder),
@@ -72,6 +79,29 @@ def test_all_that_is_needed_is_in_it(wheel: Path):
 def test_nothing_else_is_in_it(wheel: Path):
     tops = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"backup", "providers", "screens", "tui"}
+
+
+def test_the_license_is_in_the_wheel_and_is_the_one_that_the_project_names(wheel: Path):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "LICENSE").read_text()
+    assert project["license"] in text
+    assert f"{project['authors'][0]['name']} - All rights reserved." in text
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/licenses/LICENSE"))
+        assert archive.read(name).decode() == text
+        (metadata,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA"))
+    assert {f"License-Expression: {project['license']}", "License-File: LICENSE"} <= set(metadata.splitlines())
+
+
+def test_the_license_is_in_the_source_distribution(source: Path, tmp_path: Path):
+    build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    run(sys.executable, "-c", build, tmp_path, cwd=source)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        (name,) = (name for name in packed.getnames() if name.count("/") == 1 and name.endswith("/LICENSE"))
+        member = packed.extractfile(name)
+        assert member is not None
+        assert member.read() == (ROOT / "LICENSE").read_bytes()
 
 
 def test_it_asks_for_what_the_project_asks_for(wheel: Path):
