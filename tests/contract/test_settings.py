@@ -12,7 +12,7 @@ from providers.errors import InvalidConfiguration, NotFound, RateLimited, Transi
 from tests.contract.harness import in_parts, needs, obeys_bandwidth, only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import FakeTime, Memory, Progress, content, source
-from tests.contract.transfers import download, read, upload
+from tests.contract.transfers import Running, download, read, upload
 from tests.servers.faults import Fault, Side
 
 pytestmark = pytest.mark.usefixtures("learnt")
@@ -87,14 +87,24 @@ def test_connection_pool_size(harness, root, width):
     wire = harness.requests
     part = harness.limits.part_bytes
     provider = root.connect(connection_pool_size=width)
-    root.wired.fault(Fault.delay(0.15), when=wire.send_part(None), times=None)
-    upload(provider, source(root.tmp, content(5 * part)), "x")
-    assert root.wired.peak_parallel(wire.send_part(None)) == harness.width(width)
+    path = source(root.tmp, content(5 * part))
 
-    root.wired.fault(Fault.delay(0.15), when=wire.read, times=None)
-    root.wired.forget()
-    download(provider, "x", root.tmp / "target")
-    assert root.wired.peak_parallel(wire.read) == width
+    def at_once(call, requests, count):
+        """Requests wait until as many are under way as the settings say."""
+        root.wired.forget()
+        rule = root.wired.fault(Fault.stall(), when=requests, times=None)
+        running = Running(call)
+        rule.wait_held(count)
+        rule.release()
+        running.result()
+        assert root.wired.peak_parallel(requests) == count
+
+    at_once(lambda: upload(provider, path, "x"), wire.send_part(None), harness.width(width))
+    at_once(
+        lambda: download(provider, "x", root.tmp / "target"),
+        lambda request: wire.read(request) and request.method != "HEAD",
+        width,
+    )
     assert root.wired.open_connections <= 2 * width + 2
 
 

@@ -285,7 +285,7 @@ def test_killed_when_the_file_had_its_final_mode_already_it_goes_on(
     checkpoint = KeptCheckpoint(SavedDownload)
     store.trouble = failing("read", PermissionDenied("revoked"), at=(2 * PART, PART))
     with pytest.raises(PermissionDenied):
-        fetch(tmp_path / "out", connect(store), checkpoint=checkpoint)
+        fetch(tmp_path / "out", connect(store), checkpoint=checkpoint, connections=1)
     (temp,) = tmp_path.iterdir()
     temp.chmod(0o400)
     real = os.open
