@@ -1,302 +1,35 @@
-"""BaseProvider: the five operations of the guide, written once over the seven that an adapter implements."""
+"""BaseProvider: the name under which the guide and plug-ins know what a service offers."""
 
 from __future__ import annotations
 
+import functools
 import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-from providers import errors, settings
-from providers.contract import listing
-from providers.contract.capabilities import Capabilities, Deletion
-from providers.contract.context import ProviderContext, acting_on
-from providers.contract.objects import Page, RemoteFile
-from providers.contract.report import CheckStep, ConnectionReport
-from providers.contract.retry import RetryPolicy
-from providers.contract.throttle import Limiter
-from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
-from providers.engine import check, download
-from providers.engine import upload as upload_loop
-from providers.errors import InvalidName
-from providers.settings import ProviderSettings
+from providers.contract.storage import RangeReader
+from providers.guide import adapter
+from providers.operations import Operations, ProgressCallback
 
-ProgressCallback = Callable[[int, int], None]
-"""Called as (bytes_done, bytes_total): absolute, never decreasing, one call at a time, first (0, total), last (total,
-total) after verification."""
+__all__ = ["BaseProvider", "ProgressCallback", "RangeReader", "adapted"]
 
 
-class BaseProvider(ABC):
-    """One instance of a storage service.
+class BaseProvider(Operations):
+    """One instance of a storage service: an adapter implements `Storage`, and has the guide's five `Operations`.
 
-    The five operations `upload`, `download`, `list_files`, `delete` and `test_connection` keep the signatures of the
-    guide. True means done and verified; whatever fails raises a ProviderError (`test_connection` alone answers False,
-    and `probe` says why). An adapter implements what is abstract here and nothing else; it never retries and never
-    sleeps.
-
-    Constructing one reads and writes nothing and reaches no network. It may be used from several threads.
+    A class in the guide's style may be called as the guide does, `NewProvider(config)`: the adapter is made.
     """
 
-    name: ClassVar[str]
-    """The service's name in the configuration: 'aws_s3'."""
-    Settings: ClassVar[type[ProviderSettings]]
-    tells_sessions: ClassVar[bool] = False
-    """`pending_uploads` tells the `session_id` with which each was begun."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        listing.guard(cls)
-
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """A class in the guide's style may be called as the guide does, `NewProvider(config)`: the adapter is made."""
-        if inspect.isabstract(cls):
-            from providers.guide import adapter  # knows this class
-
-            if adapter.is_guide_style(cls):
-                return adapter.adapted(cls)(*args, **kwargs)  # type: ignore[return-value]
+        if inspect.isabstract(cls) and adapter.is_guide_style(cls):
+            return adapted(cls)(*args, **kwargs)  # type: ignore[return-value]
         return super().__new__(cls)
 
-    def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
-        """`config`: the instance's settings, as the guide's mapping or typed. Raises InvalidConfiguration."""
-        self.context = context or ProviderContext()
-        self.settings = config if isinstance(config, ProviderSettings) else settings.load(self.Settings, config)
-        self.limiter = self.context.limiter or Limiter(
-            self.settings.max_bandwidth, clock=self.context.clock, sleep=self.context.sleep
-        )
-        self.retry = RetryPolicy(
-            self.settings.max_retries,
-            self.settings.retry_delay,
-            patience_s=self.context.patience_s,
-            sleep=self.context.sleep,
-            uniform=self.context.uniform,
-        )
 
-    # What an adapter implements.
+@functools.cache
+def adapted(found: type, name: str = "") -> type[BaseProvider]:
+    """A provider that does everything through the five methods of `found`, and keeps the contract of the five itself.
 
-    @property
-    @abstractmethod
-    def capabilities(self) -> Capabilities:
-        """What this instance can do, refined by what `learn` found out. Never reaches the network."""
-
-    @property
-    @abstractmethod
-    def location(self) -> str:
-        """Where objects go and as whom, in one line for a person, without secrets."""
-
-    @property
-    def place(self) -> str:
-        """Where objects go: type, endpoint, container and prefix, in a form of which there is only one, and never as
-        whom: keys are rotated. Two instances hold the same objects when their places are equal and `same_account` says
-        so of their accounts. Never reaches the network."""
-        return self.location
-
-    def account(self) -> str:
-        """Whose the place is, where the service tells that; else ''. Asks the service. Raises ProviderError."""
-        return ""
-
-    def same_account(self, one: str, other: str) -> bool:
-        """Whether what `account` said at two times can mean the same; '' stands for not known."""
-        return not one or not other or one == other
-
-    @property
-    def deletion(self) -> Deletion:
-        """What deleting means at this instance. Never reaches the network."""
-        if self.capabilities.keeps_old_versions:
-            return Deletion(words="older versions may stay at the service, and cost", for_good=False)
-        return Deletion(words="gone for good: nothing brings them back", for_good=True)
-
-    def folded(self, key: str) -> str:
-        """Equal for keys that the service takes for one. The key itself where names are compared byte by byte."""
-        return key
-
-    @abstractmethod
-    def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
-        """One page of the objects whose key starts with `prefix`; with delimiter '/', folders are folded into
-        `prefixes`.
-
-        At most `limit` entries; `token` is an earlier page's `next_token`. An empty page is not the end unless it has
-        no `next_token`. A prefix with nothing below it is an empty page, a missing container NotFound.
-
-        Whatever an adapter returns passes through `providers/contract/listing.py` first, so that every caller can
-        rely on it:
-        Integrity for a key that is not below `prefix`, and for a listing that runs in a circle or brings nothing
-        without end.
-        """
-
-    def scan_tree(self, prefix: str = "", *, token: str | None = None, limit: int = 1000) -> Page:
-        """As `scan` without a delimiter; where folders are real, with every folder in `prefixes`, that of a prefix
-        which ends in '/' included, and none among the files."""
-        return self.scan(prefix, token=token, limit=limit)
-
-    @abstractmethod
-    def stat(self, key: str) -> RemoteFile:
-        """The object with all checksums that the service tells. Raises NotFound."""
-
-    def check_name(self, key: str) -> None:
-        """Raises InvalidName for a name under which nothing can be stored here. Known without asking the service: plans
-        name such files beforehand, and no byte of them is sent. What every service refuses is refused here; one with
-        rules of its own overrides it.
-        """
-        parts = key.removesuffix("/").split("/") if self.capabilities.empty_directories else key.split("/")
-        if any(part in ("", ".", "..") for part in parts) or "\0" in key:
-            raise InvalidName(f"'{key}': a name is relative, holds no NUL, and no part of it is empty, '.' or '..'")
-        limit = self.capabilities.max_key_bytes
-        if len(key.encode("utf-8", "surrogatepass")) > limit:
-            raise InvalidName(f"'{key}': a name has at most {limit} bytes")
-
-    @abstractmethod
-    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
-        """A session for one object: a new one, or with `token` the one that was begun before.
-
-        Raises InvalidName or Unsupported before anything is created. With a token nothing is asked of the server yet:
-        `confirmed` does.
-        """
-
-    @abstractmethod
-    def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
-        """The bytes [offset, offset + size_bytes) of an object. With `etag`, Conflict when the object has changed.
-
-        NotFound when it is not there. An object that ends early is Integrity, a connection that ends early Transient.
-        For no bytes the whole object is asked for, so that `total_bytes` tells whether it is empty.
-        """
-
-    @abstractmethod
-    def remove(self, key: str) -> None:
-        """Delete one object. Raises NotFound when it is not there and the service can tell.
-
-        Where folders are real, a key that ends in '/' is a folder: Conflict unless it is empty.
-        """
-
-    def remove_many(self, keys: list[str]) -> dict[str, errors.ProviderError]:
-        """Delete several; returns the failures by key. Services with a batch call override it."""
-        failed: dict[str, errors.ProviderError] = {}
-        for key in keys:
-            try:
-                with acting_on(key):
-                    self.remove(key)
-            except errors.ProviderError as error:
-                failed[key] = error
-        return failed
-
-    def pending_uploads(self, key: str) -> list[PendingUpload]:
-        """Unfinished uploads of just this key, with which `open_upload` can go on. Empty where the service has none."""
-        return []
-
-    def unfinished_uploads(self) -> list[PendingUpload]:
-        """Every unfinished upload of this instance, whoever began it, with what it holds. Raises Unsupported, saying
-        what becomes of them, where the service lists none."""
-        raise errors.Unsupported(
-            f"{self.name} lists no unfinished uploads", hint="Look at the service itself; many remove them in time."
-        )
-
-    def discard_unfinished(self, upload: PendingUpload) -> None:
-        """Remove one of `unfinished_uploads`; one that is gone already is no error. Raises ProviderError."""
-        raise errors.Unsupported(f"{self.name} lists no unfinished uploads")
-
-    def containers(self) -> list[str]:
-        """The containers that these credentials can see. Unsupported where the service has none to list."""
-        raise errors.Unsupported(f"{self.name} lists no containers")
-
-    def create_container(self, name: str) -> None:
-        """Raises Conflict when it exists and belongs to somebody else, InvalidName, PermissionDenied."""
-        raise errors.Unsupported(f"{self.name} creates no containers")
-
-    @abstractmethod
-    def check_reach(self) -> str:
-        """Reach the service without proving who you are; returns what answered. First step of `probe`."""
-
-    @abstractmethod
-    def check_authentication(self) -> str:
-        """Have the service accept the credentials; returns as whom. Second step of `probe`."""
-
-    @abstractmethod
-    def check_container(self) -> str:
-        """See that the container is there and may be used; returns its description. Third step of `probe`."""
-
-    def learn(self) -> None:  # noqa: B027 - not every service has something to find out
-        """Find out by trying what this server enforces (a wrong checksum, a conditional write), remember it in
-        `context.facts`, and leave nothing behind. Called by `probe`, and by the part loop before a first upload."""
-
-    def close(self) -> None:  # noqa: B027 - not every service holds connections
-        """Free connections. May be called twice."""
-
-    # The guide's five operations.
-
-    def upload(self, file_path: Path, remote_name: str, progress_callback: ProgressCallback | None = None) -> bool:
-        """Store `file_path` as `remote_name`. True once the object is visible and proved; raises ProviderError
-        otherwise.
-
-        An object of that name is replaced. A file that changes while it is read is Integrity, never success.
-        """
-        upload_loop.run_upload(
-            self, Path(file_path), remote_name, progress=progress_callback, cancel=self.context.cancel
-        )
-        return True
-
-    def download(self, remote_name: str, local_path: Path, progress_callback: ProgressCallback | None = None) -> bool:
-        """Fetch `remote_name` to `local_path`. True once the verified file stands there; until then the target is
-        untouched."""
-        download.run_download(
-            self, remote_name, Path(local_path), progress=progress_callback, cancel=self.context.cancel
-        )
-        return True
-
-    def list_files(self, prefix: str = "", max_files: int = 1000) -> list[dict[str, Any]]:
-        """Up to `max_files` objects whose name starts with `prefix`, as RemoteFile.as_dict().
-
-        To learn whether there were more, ask for one more than needed, or page through `scan`. An error is never an
-        empty list.
-        """
-        found: list[dict[str, Any]] = []
-        for file in self.walk(prefix):
-            if len(found) >= max_files:
-                break
-            found.append(file.as_dict())
-        return found
-
-    def delete(self, remote_name: str) -> bool:
-        """Remove one object. True once the service confirmed; NotFound when there was none."""
-        self.retry.run(lambda: self.remove(remote_name), self.context.cancel)
-        return True
-
-    def test_connection(self) -> bool:
-        """Whether all steps of `probe` pass. Never raises a ProviderError."""
-        return self.probe().ok
-
-    def probe(self, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
-        """Check the connection step by step; `on_step` is told of each as it ends. Leaves nothing behind at the
-        service."""
-        return check.run_check(self, on_step)
-
-    def walk(self, prefix: str = "") -> Iterator[RemoteFile]:
-        """All objects below `prefix`, page by page, retrying each page as the settings say."""
-        token: str | None = None
-        while True:
-            page = self.retry.run(lambda at=token: self.scan(prefix, token=at), self.context.cancel)  # type: ignore[misc]
-            yield from page.files
-            token = page.next_token
-            if token is None:
-                return
-
-
-class RangeReader(ABC):
-    """Bytes arriving from a service. Iterating yields chunks of any size and raises only ProviderError."""
-
-    total_bytes: int | None = None
-    """How long the whole object is, as the service tells it with the bytes: known from the first chunk on, of an empty
-    object at the end. None where it is not told. `providers/engine/reading.py` compares it."""
-    takes_whole: bool = False
-    """Of a server that answers with the whole object where a range was asked for: take the range out of it, however
-    much comes before. Without that, such an answer is Unsupported with the code NO_RANGE."""
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[bytes]: ...
-
-    @abstractmethod
-    def interrupt(self) -> None:
-        """Make a stalled read fail at once. From any thread; never blocks."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Free the connection. May be called twice."""
+    `name` is the service's; without one the class's own, else its class name as the guide has it: `NewProvider` is
+    'new'.
+    """
+    return type(found.__name__, (adapter.GuideStyle, BaseProvider), adapter.attributes_of(found, name))

@@ -163,11 +163,11 @@ def _provider_class(name: str) -> Any:
 
 
 def _checked(found: Any, name: str) -> type[BaseProvider]:
-    from providers.base import BaseProvider
+    from providers.base import BaseProvider, adapted
     from providers.guide import adapter
 
     if adapter.is_guide_style(found):
-        return adapter.adapted(found, name)
+        return adapted(found, name)
     if not (isinstance(found, type) and issubclass(found, BaseProvider)):
         raise TypeError(f"{found!r} is not a BaseProvider")
     return found

@@ -26,7 +26,7 @@ wait."""
 
 
 def location_of(place: Place) -> str:
-    """`BaseProvider.place` of settings that were noted when something was queued; '' when their service cannot be
+    """`Storage.place` of settings that were noted when something was queued; '' when their service cannot be
     loaded, or will not be made of them alone."""
     try:
         return registry.load(place.type)(json.loads(place.settings)).place

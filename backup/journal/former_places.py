@@ -20,7 +20,7 @@ _GUIDE: Final = re.compile(r"(?!google_drive: )(?P<name>[a-z0-9_-]+):(?:.*@)?(?P
 
 
 def place_of(former: str) -> str:
-    """`BaseProvider.place` of what `BaseProvider.location` was; what has neither form stays as it is."""
+    """`Storage.place` of what `Storage.location` was; what has neither form stays as it is."""
     if found := _S3.fullmatch(former):
         where = found["where"]
         region = where.removeprefix("AWS ") if where.startswith("AWS ") else None
@@ -41,7 +41,7 @@ def place_of(former: str) -> str:
 
 
 def account_of(former: str) -> str:
-    """What it said of the account, in the form of `BaseProvider.account`; '' for nothing."""
+    """What it said of the account, in the form of `Storage.account`; '' for nothing."""
     if found := _DROPBOX.fullmatch(former):
         return f"{found['account'] or ''} app={found['app']} root= folder="
     if (found := _DRIVE.fullmatch(former)) and found["drive"] == "My Drive" and "@" in found["who"]:

@@ -14,7 +14,7 @@ from providers.contract.report import ErrorInfo
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where items go. `settings` holds the non-secret settings that decide about it, as JSON; `location` is
-    `BaseProvider.place`, empty until the worker opened the instance for the first time, `account` that of the provider,
+    `Storage.place`, empty until the worker opened the instance for the first time, `account` that of the provider,
     empty until the service has told it."""
 
     instance: str

@@ -82,7 +82,7 @@ class Questions:
         limit: int = 1000,
         cancel: CancelToken | None = None,
     ) -> Page:
-        """One page; errors as `providers.base.scan` raises them, retried as the instance's settings say."""
+        """One page; errors as `Storage.scan` raises them, retried as the instance's settings say."""
         return self._ask(
             instance,
             cancel,

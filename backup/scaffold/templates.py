@@ -23,7 +23,7 @@ class Settings(ProviderSettings, kw_only=True, frozen=True):
     container_word: ClassVar[str] = "bucket"
 '''
 
-_PROVIDER: Final = '''"""$title. To be written: `TO_DO` says what, and `providers/base.py` what each part guarantees."""
+_PROVIDER: Final = '''"""$title. To be written: `TO_DO` says what; `providers/contract/storage.py` says the rest."""
 
 from __future__ import annotations
 

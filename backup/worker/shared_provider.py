@@ -46,7 +46,7 @@ class _Opened:
         self._account: str | None = None
 
     def account(self, cancel: CancelToken) -> str:
-        """`BaseProvider.account`, asked once; '' where these credentials may not ask. Raises ProviderError."""
+        """`Storage.account`, asked once; '' where these credentials may not ask. Raises ProviderError."""
         while not self._lock.acquire(timeout=_POLL_S):
             cancel.check()
         try:

@@ -1,7 +1,7 @@
 """What a service lists is compared with what was asked, before anybody acts on it.
 
 Every listing of every service passes through here, also those of classes in the guide's style and of plug-ins:
-`BaseProvider` wraps what a subclass defines. A listing that breaks a rule is refused as a whole, since a service that
+`Storage` wraps what a subclass defines. A listing that breaks a rule is refused as a whole, since a service that
 lists one key too many cannot be believed about the others.
 """
 
@@ -10,16 +10,13 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from providers.contract.objects import Page
 from providers.contract.upload import PendingUpload
 from providers.errors import Integrity
-
-if TYPE_CHECKING:
-    from providers.base import BaseProvider
 
 MAX_IDLE_PAGES: Final = 1000
 """So many pages in a row may bring nothing: services look through much that does not belong to a listing."""
@@ -29,6 +26,12 @@ _HINT: Final = (
     "Nothing was done with it. Look for a proxy in between, or for an update of the server; until then this listing "
     "cannot be used."
 )
+
+
+class _Folding(Protocol):
+    """A Storage, as far as its listings are compared."""
+
+    def folded(self, key: str) -> str: ...
 
 
 class Trail(msgspec.Struct, frozen=True, array_like=True):
@@ -73,8 +76,8 @@ def without_base(name: str, base: str) -> str:
     return name[len(base) :]
 
 
-def guard(cls: type[BaseProvider]) -> None:
-    """Put the checks around what a subclass of BaseProvider lists."""
+def guard(cls: type) -> None:
+    """Put the checks around what a subclass of Storage lists."""
     for name, around in (
         ("scan", _scan),
         ("scan_tree", _scan_tree),
@@ -89,7 +92,7 @@ def guard(cls: type[BaseProvider]) -> None:
 def _scan(scan: Callable[..., Page]) -> Callable[..., Page]:
     @functools.wraps(scan)
     def guarded(
-        self: BaseProvider, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000
+        self: _Folding, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000
     ) -> Page:
         trail, content, raw = _opened(token)
         page = scan(self, prefix, delimiter=delimiter, token=raw, limit=limit)
@@ -101,7 +104,7 @@ def _scan(scan: Callable[..., Page]) -> Callable[..., Page]:
 
 def _scan_tree(scan_tree: Callable[..., Page]) -> Callable[..., Page]:
     @functools.wraps(scan_tree)
-    def guarded(self: BaseProvider, prefix: str = "", *, token: str | None = None, limit: int = 1000) -> Page:
+    def guarded(self: _Folding, prefix: str = "", *, token: str | None = None, limit: int = 1000) -> Page:
         trail, content, raw = _opened(token)
         page = scan_tree(self, prefix, token=raw, limit=limit)
         files = msgspec.structs.replace(page, prefixes=())
@@ -166,7 +169,7 @@ def lies_below(key: object, asked: str, fold: Callable[[str], str]) -> bool:
 
 def _pending_uploads(pending_uploads: Callable[..., list[PendingUpload]]) -> Callable[..., list[PendingUpload]]:
     @functools.wraps(pending_uploads)
-    def guarded(self: BaseProvider, key: str) -> list[PendingUpload]:
+    def guarded(self: _Folding, key: str) -> list[PendingUpload]:
         found = pending_uploads(self, key)
         for pending in found:
             if self.folded(pending.key) != self.folded(key):
@@ -178,7 +181,7 @@ def _pending_uploads(pending_uploads: Callable[..., list[PendingUpload]]) -> Cal
 
 def _containers(containers: Callable[..., list[str]]) -> Callable[..., list[str]]:
     @functools.wraps(containers)
-    def guarded(self: BaseProvider) -> list[str]:
+    def guarded(self: _Folding) -> list[str]:
         found = containers(self)
         for name in found:
             if not isinstance(name, str) or not name or "/" in name or "\0" in name:

@@ -140,7 +140,7 @@ class PendingUpload(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str = ""
     """`UploadRequest.session_id` of whoever began it; '' where the service does not tell."""
     size_bytes: int | None = None
-    """What it holds; None where nobody asked (`BaseProvider.unfinished_uploads` does)."""
+    """What it holds; None where nobody asked (`Storage.unfinished_uploads` does)."""
 
 
 class SourceIdentity(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,7 +49,7 @@ class _Place:
 def page(
     wire: Wire, folders: Folders, prefix: str, delimiter: str, token: str | None, limit: int, *, tree: bool = False
 ) -> Page:
-    """What `BaseProvider.scan` promises, with `tree` `scan_tree`. Asks only for the folder in which the prefix ends."""
+    """What `Storage.scan` promises, with `tree` `scan_tree`. Asks only for the folder in which the prefix ends."""
     folder, _, _ = prefix.rpartition("/")
     try:
         parts = checked_key(folder) if folder else []

@@ -6,24 +6,22 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from providers.contract.cancel import CancelToken
 from providers.contract.digests import digest_of
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
+from providers.contract.storage import Storage
 from providers.contract.upload import UploadRequest
 from providers.engine.window import MemoryBody
 from providers.errors import Integrity, ProviderError
-
-if TYPE_CHECKING:
-    from providers.base import BaseProvider
 
 PROBE_PREFIX: Final = ".homeserver-backup-probe-"
 """Names of objects that a check makes and removes begin so; whatever is left of one is ours and worthless."""
 _PROBE_BYTES: Final = 1024
 
 
-def run_check(provider: BaseProvider, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
+def run_check(provider: Storage, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
     """Take the steps in order until one fails; the rest is NOT_RUN. Each step's trouble is retried as the settings
     say."""
     actions: dict[StepName, Callable[[], str]] = {
@@ -44,7 +42,7 @@ def run_check(provider: BaseProvider, on_step: Callable[[CheckStep], None] | Non
     return ConnectionReport(steps=tuple(steps), checked_at=provider.context.now())
 
 
-def _take(provider: BaseProvider, name: StepName, action: Callable[[], str]) -> CheckStep:
+def _take(provider: Storage, name: StepName, action: Callable[[], str]) -> CheckStep:
     clock = provider.context.clock
     began = clock()
     try:
@@ -54,19 +52,19 @@ def _take(provider: BaseProvider, name: StepName, action: Callable[[], str]) -> 
     return CheckStep(name=name, state=StepState.OK, detail=detail, elapsed_s=clock() - began)
 
 
-def _list(provider: BaseProvider) -> str:
+def _list(provider: Storage) -> str:
     page = provider.scan(limit=1000, delimiter="/")
     count = len(page.files) + len(page.prefixes)
     return f"first page, {count:,} {'entry' if count == 1 else 'entries'}"
 
 
-def _write_read_delete(provider: BaseProvider) -> str:
+def _write_read_delete(provider: Storage) -> str:
     write_read_delete(provider)
     provider.learn()
     return f"{_PROBE_BYTES // 1024} KiB probe, content agreed"
 
 
-def write_read_delete(provider: BaseProvider) -> None:
+def write_read_delete(provider: Storage) -> None:
     """Write a small object, read it back, remove it and see that it is gone. Nothing is left behind, also after a
     failure."""
     content = secrets.token_bytes(_PROBE_BYTES)
@@ -82,7 +80,7 @@ def write_read_delete(provider: BaseProvider) -> None:
         raise
 
 
-def _write(provider: BaseProvider, key: str, content: bytes) -> None:
+def _write(provider: Storage, key: str, content: bytes) -> None:
     request = UploadRequest(
         key=key, size_bytes=len(content), part_size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
     )
@@ -98,7 +96,7 @@ def _write(provider: BaseProvider, key: str, content: bytes) -> None:
             raise
 
 
-def _compare_sizes(provider: BaseProvider, key: str) -> None:
+def _compare_sizes(provider: Storage, key: str) -> None:
     """Raises Integrity where the service, or what stands in front of it, is wrong about how long an object is."""
     listed = provider.scan(key, delimiter="/", limit=1).files  # where names cannot be searched for, perhaps another's
     found = [("the object itself", provider.stat(key)), *(("the listing", file) for file in listed if file.key == key)]
@@ -110,7 +108,7 @@ def _compare_sizes(provider: BaseProvider, key: str) -> None:
             )
 
 
-def _read(provider: BaseProvider, key: str) -> bytes:
+def _read(provider: Storage, key: str) -> bytes:
     reader = provider.read_range(key, 0, _PROBE_BYTES)
     try:
         with provider.context.cancel.calling(reader.interrupt):
@@ -124,7 +122,7 @@ def _read(provider: BaseProvider, key: str) -> bytes:
         reader.close()
 
 
-def _remove_quietly(provider: BaseProvider, key: str) -> None:
+def _remove_quietly(provider: Storage, key: str) -> None:
     """After a failure, of which the first error is the one to tell."""
     with suppress(ProviderError):
         provider.remove(key)

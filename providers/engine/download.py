@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from providers.contract.capabilities import Proof
 from providers.contract.digests import AT_ONCE_BYTES, AheadHasher, Hasher, HasherAtOnce, LocalDigests
 from providers.contract.download import DownloadCheckpoint, DownloadResult, SavedDownload
 from providers.contract.objects import RemoteFile
+from providers.contract.storage import Storage
 from providers.engine import proof, reading
 from providers.engine.encryption import refuse_encryption
 from providers.engine.parallel import run_parts
@@ -28,16 +29,13 @@ from providers.errors import NO_RANGE, Integrity, ProviderError, Unsupported
 from providers.filesystem.landing import Landing, remove_leftover
 from providers.os_errors import from_os_error
 
-if TYPE_CHECKING:
-    from providers.base import BaseProvider
-
 _LOG: Final = logging.getLogger(__name__)
 _MAX_PART_BYTES: Final = 32 * 2**20
 """Ranges are smaller than upload parts: a range costs nothing to end, and what a kill can lose is one a connection."""
 
 
 def run_download(
-    provider: BaseProvider,
+    provider: Storage,
     key: str,
     target: Path,
     *,
@@ -108,7 +106,7 @@ class _Download:
 
     def __init__(
         self,
-        provider: BaseProvider,
+        provider: Storage,
         key: str,
         target: Path,
         cancel: CancelToken,

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from providers.contract.cancel import CancelToken
 from providers.contract.digests import Hasher
+from providers.contract.storage import Storage
 from providers.contract.upload import Checkpoint, PartReceipt, UploadRequest, UploadSession
 from providers.engine.parallel import run_parts
 from providers.engine.progress import Progress
 from providers.engine.source import Source
 from providers.engine.window import FileWindow
 from providers.errors import Integrity, NotFound, ProviderError
-
-if TYPE_CHECKING:
-    from providers.base import BaseProvider
 
 OnWait = Callable[[float, ProviderError], None]
 
@@ -26,7 +23,7 @@ class PartSender:
 
     def __init__(
         self,
-        provider: BaseProvider,
+        provider: Storage,
         file: Source,
         progress: Progress,
         cancel: CancelToken,

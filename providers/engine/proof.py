@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from providers.contract.cancel import CancelToken
 from providers.contract.capabilities import Capabilities, Proof
 from providers.contract.digests import DROPBOX_HASH, LocalDigests
 from providers.contract.objects import RemoteFile
+from providers.contract.storage import Storage
 from providers.engine import reading
 from providers.errors import Integrity
-
-if TYPE_CHECKING:
-    from providers.base import BaseProvider
 
 COMPOSITE: Final = "-composite"
 STRONG_FIRST: Final[tuple[str, ...]] = (
@@ -60,7 +58,7 @@ def _parts(checksum: str) -> str:
     return checksum.rpartition("-")[2] if "-" in checksum else ""
 
 
-def prove_upload(provider: BaseProvider, remote: RemoteFile, local: LocalDigests, cancel: CancelToken) -> Proof:
+def prove_upload(provider: Storage, remote: RemoteFile, local: LocalDigests, cancel: CancelToken) -> Proof:
     """Climb the ladder for a stored object; returns the rung reached. Raises Integrity, or what reading back raises."""
     agreed = compare_stored(provider, remote, local)
     if agreed:
@@ -70,7 +68,7 @@ def prove_upload(provider: BaseProvider, remote: RemoteFile, local: LocalDigests
     return Proof.READ_BACK
 
 
-def compare_stored(provider: BaseProvider, remote: RemoteFile, local: LocalDigests) -> str:
+def compare_stored(provider: Storage, remote: RemoteFile, local: LocalDigests) -> str:
     """As `compare`, for what we have sent: a checksum that the service may only repeat proves nothing."""
     return compare(remote, local, unproving=provider.capabilities.repeated_checksums)
 
@@ -80,7 +78,7 @@ def _rung(capabilities: Capabilities, agreed: str) -> Proof:
 
 
 def read_digest(
-    provider: BaseProvider, remote: RemoteFile, cancel: CancelToken, on_position: Callable[[int], None] | None = None
+    provider: Storage, remote: RemoteFile, cancel: CancelToken, on_position: Callable[[int], None] | None = None
 ) -> str:
     """The SHA-256 of an object, read whole, an empty one too; a broken connection is taken up where it broke. Raises
     ProviderError."""

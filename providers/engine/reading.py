@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from providers.contract.cancel import CancelToken
 from providers.contract.objects import RemoteFile
+from providers.contract.storage import RangeReader, Storage
 from providers.errors import Integrity
-
-if TYPE_CHECKING:
-    from providers.base import BaseProvider, RangeReader
 
 
 def read(
-    provider: BaseProvider,
+    provider: Storage,
     remote: RemoteFile,
     offset: int,
     size_bytes: int,
@@ -54,9 +51,7 @@ def _refuse_another_size(reader: RangeReader, remote: RemoteFile) -> None:
         )
 
 
-def refuse_contradiction(
-    provider: BaseProvider, remote: RemoteFile, listed_bytes: int | None, cancel: CancelToken
-) -> None:
+def refuse_contradiction(provider: Storage, remote: RemoteFile, listed_bytes: int | None, cancel: CancelToken) -> None:
     """Raises Integrity when the listing goes on to tell another size than the object itself does.
 
     `listed_bytes` is what the listing told when it was read; an object that has changed since is listed again.

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from providers.contract.cancel import CancelToken
 from providers.contract.capabilities import Proof
 from providers.contract.digests import LocalDigests
 from providers.contract.objects import RemoteFile
+from providers.contract.storage import Storage
 from providers.contract.upload import PartReceipt, UploadSession
 from providers.engine import proof
 from providers.errors import Cancelled, Conflict, Integrity, NotFound, ProviderError
-
-if TYPE_CHECKING:
-    from providers.base import BaseProvider
 
 _OLDER = {
     True: "The object that was there before has been replaced.",
@@ -24,7 +21,7 @@ _OLDER = {
 }
 
 
-def look(provider: BaseProvider, key: str) -> RemoteFile | None:
+def look(provider: Storage, key: str) -> RemoteFile | None:
     """One try. Raises ProviderError."""
     try:
         return provider.stat(key)
@@ -32,7 +29,7 @@ def look(provider: BaseProvider, key: str) -> RemoteFile | None:
         return None
 
 
-def proved(provider: BaseProvider, remote: RemoteFile, local: LocalDigests, cancel: CancelToken) -> Proof | None:
+def proved(provider: Storage, remote: RemoteFile, local: LocalDigests, cancel: CancelToken) -> Proof | None:
     """The rung reached if it is provably this very file; None if it is another. Raises ProviderError."""
     try:
         return proof.prove_upload(provider, remote, local, cancel)
@@ -41,7 +38,7 @@ def proved(provider: BaseProvider, remote: RemoteFile, local: LocalDigests, canc
 
 
 def commit(
-    provider: BaseProvider,
+    provider: Storage,
     session: UploadSession,
     receipts: Sequence[PartReceipt],
     local: LocalDigests,
@@ -64,7 +61,7 @@ def commit(
 
 
 def _took_effect(
-    provider: BaseProvider,
+    provider: Storage,
     session: UploadSession,
     receipts: Sequence[PartReceipt],
     local: LocalDigests,
@@ -82,7 +79,7 @@ def _took_effect(
 
 
 def prove(
-    provider: BaseProvider,
+    provider: Storage,
     remote: RemoteFile,
     local: LocalDigests,
     cancel: CancelToken,

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from providers.contract.cancel import CancelToken
 from providers.contract.digests import digests_of_window
+from providers.contract.storage import Storage
 from providers.contract.upload import Checkpoint, PartReceipt, PendingUpload, SavedUpload, UploadRequest
 from providers.errors import NotFound, PermissionDenied, Unsupported
 
 if TYPE_CHECKING:
-    from providers.base import BaseProvider
     from providers.engine.source import Source
 
 _LOG: Final = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _BEGIN_WINDOW_S: Final = 3600.0
 """A session of this key that began later than this after our intent is somebody else's."""
 
 
-def pending(provider: BaseProvider, key: str, cancel: CancelToken) -> list[PendingUpload]:
+def pending(provider: Storage, key: str, cancel: CancelToken) -> list[PendingUpload]:
     """The unfinished uploads of a key; none where these credentials may not see them."""
     try:
         return provider.retry.run(lambda: provider.pending_uploads(key), cancel)
@@ -38,7 +38,7 @@ def pending(provider: BaseProvider, key: str, cancel: CancelToken) -> list[Pendi
 
 
 def begun_by_us(
-    provider: BaseProvider, saved: SavedUpload, cancel: CancelToken, file: Source | None = None, *, empty: bool = True
+    provider: Storage, saved: SavedUpload, cancel: CancelToken, file: Source | None = None, *, empty: bool = True
 ) -> list[PendingUpload]:
     """Where the service cannot tell them apart: those that are `empty`, and those that hold only parts of `file`."""
     found = pending(provider, saved.request.key, cancel)
@@ -58,7 +58,7 @@ def _may_be_ours(item: PendingUpload, saved: SavedUpload) -> bool:
 
 def _fits(
     file: Source | None,
-    provider: BaseProvider,
+    provider: Storage,
     saved: SavedUpload,
     item: PendingUpload,
     cancel: CancelToken,
@@ -84,14 +84,14 @@ def _is_part_of(file: Source, request: UploadRequest, receipt: PartReceipt, canc
     return digests_of_window(file.fd, part.offset, part.size_bytes, tuple(receipt.digests), cancel) == receipt.digests
 
 
-def newest(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken, *, file: Source) -> dict[str, Any] | None:
+def newest(provider: Storage, saved: SavedUpload, cancel: CancelToken, *, file: Source) -> dict[str, Any] | None:
     """The token of the session to go on with, if one was begun. One that is empty, and that the service cannot tell
     from another machine's, is not worth the risk: it may carry the metadata of their file."""
     begun = begun_by_us(provider, saved, cancel, file, empty=False)
     return max(begun, key=lambda item: item.started_at).token if begun else None
 
 
-def abandon(provider: BaseProvider, checkpoint: Checkpoint, cancel: CancelToken) -> None:
+def abandon(provider: Storage, checkpoint: Checkpoint, cancel: CancelToken) -> None:
     """Remove what an upload that will not go on has left at the service, and forget it. Raises ProviderError,
     remembering."""
     saved = checkpoint.load()
@@ -104,13 +104,13 @@ def abandon(provider: BaseProvider, checkpoint: Checkpoint, cancel: CancelToken)
     checkpoint.clear()
 
 
-def remove_strays(provider: BaseProvider, saved: SavedUpload, cancel: CancelToken) -> None:
+def remove_strays(provider: Storage, saved: SavedUpload, cancel: CancelToken) -> None:
     """Remove every session that was begun after this intent and is still unfinished. Raises ProviderError."""
     for item in begun_by_us(provider, saved, cancel):
         _abort(provider, saved, item.token, cancel)
 
 
-def _abort(provider: BaseProvider, saved: SavedUpload, token: dict[str, Any], cancel: CancelToken) -> None:
+def _abort(provider: Storage, saved: SavedUpload, token: dict[str, Any], cancel: CancelToken) -> None:
     session = provider.open_upload(saved.request, token=token)
     with cancel.calling(session.interrupt):
         provider.retry.run(session.abort, cancel)

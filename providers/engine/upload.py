@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from providers.contract.cancel import CancelToken
 from providers.contract.capabilities import Proof
 from providers.contract.digests import Hasher, LocalDigests, hasher
 from providers.contract.objects import RemoteFile
+from providers.contract.storage import Storage
 from providers.contract.upload import Checkpoint, PartReceipt, SavedUpload, UploadRequest, UploadResult, UploadSession
 from providers.engine import stored, unfinished
 from providers.engine.encryption import refuse_encryption
@@ -25,9 +26,6 @@ from providers.engine.parts import OnWait, PartSender
 from providers.engine.progress import Progress
 from providers.engine.source import Source, opened, opened_link
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, ProviderError, Unsupported
-
-if TYPE_CHECKING:
-    from providers.base import BaseProvider
 
 _LOG: Final = logging.getLogger(__name__)
 _HASH_LEAD_PARTS: Final = 2
@@ -38,7 +36,7 @@ T = TypeVar("T")
 
 
 def run_upload(
-    provider: BaseProvider,
+    provider: Storage,
     path: Path,
     key: str,
     *,
@@ -84,7 +82,7 @@ def run_upload(
         return upload.run()
 
 
-def measure(provider: BaseProvider, file: Source, cancel: CancelToken) -> None:
+def measure(provider: Storage, file: Source, cancel: CancelToken) -> None:
     """`Source.measure`, within what the service takes in one request and the time it may stand still."""
     file.measure(
         limit_bytes=provider.capabilities.single_put_bytes or _UNSIZED_BYTES,
@@ -103,7 +101,7 @@ class _Upload:
 
     def __init__(
         self,
-        provider: BaseProvider,
+        provider: Storage,
         file: Source,
         key: str,
         progress: Progress,

@@ -1,5 +1,5 @@
 """Classes in the style of the guide: they take the configuration as a mapping, override the guide's five methods, and
-know nothing of pages, sessions or ranges. `adapted` makes a provider of one.
+know nothing of pages, sessions or ranges. `providers.base.adapted` makes a provider of one.
 
 What such a class says is not believed: a False is an error, and an upload counts once the object was fetched back and
 compared. Nothing resumes, since the class sends a file whole; its bandwidth is its own affair.
@@ -21,12 +21,12 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
-from providers.base import BaseProvider, RangeReader
 from providers.contract.cancel import CancelToken
 from providers.contract.capabilities import Capabilities
 from providers.contract.context import ProviderContext
 from providers.contract.listing import refused
 from providers.contract.objects import Page, RemoteFile, size_from_json
+from providers.contract.storage import RangeReader
 from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 from providers.errors import (
     Cancelled,
@@ -39,6 +39,7 @@ from providers.errors import (
 )
 from providers.guide.settings import settings_of
 from providers.http.addresses import normal_address
+from providers.operations import Operations
 from providers.secret import Secret
 from providers.settings import ProviderSettings
 
@@ -57,35 +58,29 @@ T = TypeVar("T")
 
 def is_guide_style(found: Any) -> bool:
     """Whether a class overrides the guide's five methods and leaves the rest of the contract open."""
-    if not isinstance(found, type) or (issubclass(found, BaseProvider) and not inspect.isabstract(found)):
+    if not isinstance(found, type) or (issubclass(found, Operations) and not inspect.isabstract(found)):
         return False
     return all(callable(getattr(found, name, None)) and not _is_ours(found, name) for name in FIVE)
 
 
 def _is_ours(found: type, name: str) -> bool:
-    return getattr(found, name) is getattr(BaseProvider, name)
+    return getattr(found, name) is getattr(Operations, name)
 
 
-@functools.cache
-def adapted(found: type, name: str = "") -> type[BaseProvider]:
-    """A provider that does everything through the five methods of `found`, and keeps the contract of the five itself.
-
-    `name` is the service's; without one the class's own, else its class name as the guide has it: `NewProvider` is
-    'new'.
-    """
-    namespace = {
+def attributes_of(found: type, name: str) -> dict[str, Any]:
+    """What a subclass of GuideStyle is to have, so that it goes through the five methods of `found`."""
+    return {
         "__doc__": found.__doc__,
         "__module__": found.__module__,
         "name": name or getattr(found, "name", "") or found.__name__.removesuffix("Provider").lower(),
         "Settings": settings_of(found),
         "five_class": _bare(found),
     }
-    return type(found.__name__, (GuideStyle,), namespace)
 
 
 def _bare(found: type) -> type:
     """The class, with what it inherits completed, so that it can be called."""
-    if not issubclass(found, BaseProvider):
+    if not issubclass(found, Operations):
         return found
     rest = dict.fromkeys(found.__abstractmethods__, _not_in_the_guide)
     return type(found.__name__, (found, _GuideBase), {"__module__": found.__module__, **rest})
@@ -95,7 +90,7 @@ def _not_in_the_guide(self: Any, *args: Any, **kwargs: Any) -> Any:
     raise Unsupported("not one of the guide's five methods")
 
 
-class _GuideBase(BaseProvider):
+class _GuideBase(Operations):
     """What a class in the guide's style reaches by `super().__init__(config)`."""
 
     guide_adapter: GuideStyle
@@ -119,7 +114,7 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-class GuideStyle(BaseProvider):
+class GuideStyle(Operations):
     """What an adapter implements, over the five methods of a class that it holds."""
 
     Settings = ProviderSettings
@@ -132,7 +127,7 @@ class GuideStyle(BaseProvider):
         cls: Any = self.five_class
         self.five: Any = cls.__new__(cls)
         """The class's own object; to be asked through `_asked` alone, since nothing that it says is believed."""
-        if issubclass(cls, BaseProvider):
+        if issubclass(cls, Operations):
             self.five.name, self.five.guide_adapter = self.name, self
         self.five.__init__(self.config)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from providers.base import RangeReader
+from providers.contract.storage import RangeReader
 from providers.errors import NO_RANGE, Integrity, Transient, Unsupported
 from providers.http.connections import Calls
 from providers.http.errors import forced_encoding

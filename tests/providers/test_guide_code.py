@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from providers import settings
+from providers.base import adapted
 from providers.errors import Integrity, InvalidConfiguration, NotFound
-from providers.guide.adapter import FIVE, adapted
+from providers.guide.adapter import FIVE
 from providers.guide.settings import settings_of
 from tests.servers.s3_server import S3Server
 

@@ -107,7 +107,8 @@ def test_a_connection_that_does_not_work(acme: Path, provider):
 
 
 def test_a_class_without_a_base_will_do(monkeypatch: pytest.MonkeyPatch):
-    from providers.guide.adapter import adapted, is_guide_style
+    from providers.base import adapted
+    from providers.guide.adapter import is_guide_style
 
     class Plain:
         def __init__(self, config):

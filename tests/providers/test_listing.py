@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from providers.base import adapted
 from providers.contract.context import ProviderContext
 from providers.contract.listing import MAX_IDLE_PAGES, Trail
 from providers.contract.objects import MAX_SIZE_BYTES, Page, RemoteFile
 from providers.contract.upload import PendingUpload, UploadRequest
 from providers.dropbox.provider import DropboxProvider
 from providers.errors import Integrity
-from providers.guide.adapter import adapted
 from tests.providers.memory import MemoryProvider, MemoryStore
 from tests.providers.s3_stub import error, stub
 
