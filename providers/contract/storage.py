@@ -19,11 +19,28 @@ from providers.settings import ProviderSettings
 
 
 class Storage(ABC):
-    """One instance of a storage service.
+    """One instance of a storage service, as its adapter implements it.
 
-    An adapter implements what is abstract here and nothing else; it never retries and never sleeps.
+    An adapter implements what is abstract, overrides what its service has besides, and guarantees:
 
-    Constructing one reads and writes nothing and reaches no network. It may be used from several threads.
+    1. The constructor, the properties, `folded` and `check_name` read nothing, write nothing and reach no network.
+    2. Any method may be called from several threads at once.
+    3. A call is one try: an adapter never retries and never sleeps. What may well work next time is RateLimited or
+       Transient.
+    4. Only a ProviderError is raised. A failure is never an empty list, a None or a quiet return.
+    5. A call ends within a second of being interrupted, by its CancelToken or by `interrupt` of the session or reader,
+       even on a stalled connection.
+    6. An object is visible whole or not at all: it appears, or replaces the older one, in one step.
+    7. Once `commit` or `remove` has returned, `stat`, `scan` and `read_range` see its effect.
+    8. Keys are relative to the instance's container and prefix, with '/' as separator. An object can be fetched and
+       removed under the key with which it is listed.
+    9. A checksum is one that the service computed over the bytes it stores. An etag changes when the content does.
+    10. An answer is compared with what was asked before it is believed. Listings are compared here, for every adapter
+        (`providers/contract/listing.py`): a key that is not below the prefix, and a listing that runs in a circle or
+        goes on without bringing anything, is Integrity.
+    11. No text for a person (location, details, errors) holds a secret.
+
+    The contract suite (`tests/contract`) holds every service to them.
     """
 
     name: ClassVar[str]
@@ -51,41 +68,17 @@ class Storage(ABC):
             uniform=self.context.uniform,
         )
 
+    # What every adapter implements
+
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities:
-        """What this instance can do, refined by what `learn` found out. Never reaches the network."""
+        """What this instance can do, refined by what `learn` found out."""
 
     @property
     @abstractmethod
     def location(self) -> str:
-        """Where objects go and as whom, in one line for a person, without secrets."""
-
-    @property
-    def place(self) -> str:
-        """Where objects go: type, endpoint, container and prefix, in a form of which there is only one, and never as
-        whom: keys are rotated. Two instances hold the same objects when their places are equal and `same_account` says
-        so of their accounts. Never reaches the network."""
-        return self.location
-
-    def account(self) -> str:
-        """Whose the place is, where the service tells that; else ''. Asks the service. Raises ProviderError."""
-        return ""
-
-    def same_account(self, one: str, other: str) -> bool:
-        """Whether what `account` said at two times can mean the same; '' stands for not known."""
-        return not one or not other or one == other
-
-    @property
-    def deletion(self) -> Deletion:
-        """What deleting means at this instance. Never reaches the network."""
-        if self.capabilities.keeps_old_versions:
-            return Deletion(words="older versions may stay at the service, and cost", for_good=False)
-        return Deletion(words="gone for good: nothing brings them back", for_good=True)
-
-    def folded(self, key: str) -> str:
-        """Equal for keys that the service takes for one. The key itself where names are compared byte by byte."""
-        return key
+        """Where objects go and as whom, in one line for a person."""
 
     @abstractmethod
     def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
@@ -94,33 +87,11 @@ class Storage(ABC):
 
         At most `limit` entries; `token` is an earlier page's `next_token`. An empty page is not the end unless it has
         no `next_token`. A prefix with nothing below it is an empty page, a missing container NotFound.
-
-        Whatever an adapter returns passes through `providers/contract/listing.py` first, so that every caller can
-        rely on it:
-        Integrity for a key that is not below `prefix`, and for a listing that runs in a circle or brings nothing
-        without end.
         """
-
-    def scan_tree(self, prefix: str = "", *, token: str | None = None, limit: int = 1000) -> Page:
-        """As `scan` without a delimiter; where folders are real, with every folder in `prefixes`, that of a prefix
-        which ends in '/' included, and none among the files."""
-        return self.scan(prefix, token=token, limit=limit)
 
     @abstractmethod
     def stat(self, key: str) -> RemoteFile:
         """The object with all checksums that the service tells. Raises NotFound."""
-
-    def check_name(self, key: str) -> None:
-        """Raises InvalidName for a name under which nothing can be stored here. Known without asking the service: plans
-        name such files beforehand, and no byte of them is sent. What every service refuses is refused here; one with
-        rules of its own overrides it.
-        """
-        parts = key.removesuffix("/").split("/") if self.capabilities.empty_directories else key.split("/")
-        if any(part in ("", ".", "..") for part in parts) or "\0" in key:
-            raise InvalidName(f"'{key}': a name is relative, holds no NUL, and no part of it is empty, '.' or '..'")
-        limit = self.capabilities.max_key_bytes
-        if len(key.encode("utf-8", "surrogatepass")) > limit:
-            raise InvalidName(f"'{key}': a name has at most {limit} bytes")
 
     @abstractmethod
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
@@ -144,6 +115,63 @@ class Storage(ABC):
 
         Where folders are real, a key that ends in '/' is a folder: Conflict unless it is empty.
         """
+
+    @abstractmethod
+    def check_reach(self) -> str:
+        """Reach the service without proving who you are; returns what answered. First step of `probe`."""
+
+    @abstractmethod
+    def check_authentication(self) -> str:
+        """Have the service accept the credentials; returns as whom. Second step of `probe`."""
+
+    @abstractmethod
+    def check_container(self) -> str:
+        """See that the container is there and may be used; returns its description. Third step of `probe`."""
+
+    # What an adapter overrides where its service has more, or other rules
+
+    @property
+    def place(self) -> str:
+        """Where objects go: type, endpoint, container and prefix, in a form of which there is only one, and never as
+        whom: keys are rotated. Two instances hold the same objects when their places are equal and `same_account` says
+        so of their accounts."""
+        return self.location
+
+    def account(self) -> str:
+        """Whose the place is, where the service tells that; else ''. Asks the service. Raises ProviderError."""
+        return ""
+
+    def same_account(self, one: str, other: str) -> bool:
+        """Whether what `account` said at two times can mean the same; '' stands for not known."""
+        return not one or not other or one == other
+
+    @property
+    def deletion(self) -> Deletion:
+        """What deleting means at this instance."""
+        if self.capabilities.keeps_old_versions:
+            return Deletion(words="older versions may stay at the service, and cost", for_good=False)
+        return Deletion(words="gone for good: nothing brings them back", for_good=True)
+
+    def folded(self, key: str) -> str:
+        """Equal for keys that the service takes for one. The key itself where names are compared byte by byte."""
+        return key
+
+    def check_name(self, key: str) -> None:
+        """Raises InvalidName for a name under which nothing can be stored here. Known without asking the service: plans
+        name such files beforehand, and no byte of them is sent. What every service refuses is refused here; one with
+        rules of its own overrides it.
+        """
+        parts = key.removesuffix("/").split("/") if self.capabilities.empty_directories else key.split("/")
+        if any(part in ("", ".", "..") for part in parts) or "\0" in key:
+            raise InvalidName(f"'{key}': a name is relative, holds no NUL, and no part of it is empty, '.' or '..'")
+        limit = self.capabilities.max_key_bytes
+        if len(key.encode("utf-8", "surrogatepass")) > limit:
+            raise InvalidName(f"'{key}': a name has at most {limit} bytes")
+
+    def scan_tree(self, prefix: str = "", *, token: str | None = None, limit: int = 1000) -> Page:
+        """As `scan` without a delimiter; where folders are real, with every folder in `prefixes`, that of a prefix
+        which ends in '/' included, and none among the files."""
+        return self.scan(prefix, token=token, limit=limit)
 
     def remove_many(self, keys: list[str]) -> dict[str, errors.ProviderError]:
         """Delete several; returns the failures by key. Services with a batch call override it."""
@@ -178,18 +206,6 @@ class Storage(ABC):
     def create_container(self, name: str) -> None:
         """Raises Conflict when it exists and belongs to somebody else, InvalidName, PermissionDenied."""
         raise errors.Unsupported(f"{self.name} creates no containers")
-
-    @abstractmethod
-    def check_reach(self) -> str:
-        """Reach the service without proving who you are; returns what answered. First step of `probe`."""
-
-    @abstractmethod
-    def check_authentication(self) -> str:
-        """Have the service accept the credentials; returns as whom. Second step of `probe`."""
-
-    @abstractmethod
-    def check_container(self) -> str:
-        """See that the container is there and may be used; returns its description. Third step of `probe`."""
 
     def learn(self) -> None:  # noqa: B027 - not every service has something to find out
         """Find out by trying what this server enforces (a wrong checksum, a conditional write), remember it in
