@@ -21,7 +21,7 @@ from backup.rpc import Call, Handler, Server
 from backup.system import logs
 from backup.system.hardening import harden_process
 from backup.system.paths import Paths
-from providers.oauth import Grant
+from providers.contract.authorization import Grant
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)

@@ -33,12 +33,12 @@ from backup.store_model import StoreBackend
 from backup.system.paths import Paths
 from providers import oauth
 from providers.base import BaseProvider
+from providers.contract.authorization import Grant, Method
 from providers.contract.cancel import CancelToken
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.contract.upload import PendingUpload
 from providers.errors import Cancelled, ProviderError, Transient
-from providers.oauth import Grant, Method
 from providers.secret import Secret
 
 __all__ = ["LIMIT_S", "PROBE_LIMIT_S", "Questions", "QuestionsClient"]

@@ -16,9 +16,9 @@ import msgspec
 
 from backup.system import redaction
 from providers import oauth
+from providers.contract.authorization import EXPIRED, Authorization, AuthorizationFlow, Grant
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, Conflict
-from providers.oauth import Authorization, AuthorizationFlow, Grant
 from providers.secret import Secret
 
 _MAX_FLOWS: Final = 8
@@ -125,7 +125,7 @@ class Authorizations:
         with self._lock:
             opened = self._open.get(name)
         if opened is None:
-            raise Authentication("this authorisation is over", hint="Begin anew.", code=oauth.EXPIRED)
+            raise Authentication("this authorisation is over", hint="Begin anew.", code=EXPIRED)
         return opened
 
     def _granted(self, name: str, grant: Grant) -> Grant:

@@ -19,9 +19,9 @@ from backup.queries.authorizations import Begun, GrantOnWire
 from backup.rpc import AsyncClient, ConnectionLost, TimedOut
 from backup.system.paths import Paths
 from backup.system.terminal import UTF8_OPTIONS
+from providers.contract.authorization import Grant, Method
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import CheckStep, ConnectionReport
-from providers.oauth import Grant, Method
 from providers.secret import Secret
 
 T = TypeVar("T")

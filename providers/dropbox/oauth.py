@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from providers import oauth, settings
+from providers import settings
+from providers.contract import authorization
+from providers.contract.authorization import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
 from providers.contract.context import ProviderContext
 from providers.dropbox.client import WEB, Request, Wire
 from providers.dropbox.provider import signed_in
@@ -20,7 +22,6 @@ from providers.dropbox.tokens import access_of, refused
 from providers.errors import Authentication, InvalidConfiguration, PermissionDenied, ProviderError
 from providers.http.connections import Calls, checked_endpoint
 from providers.http.network import Network
-from providers.oauth import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class CodeFlow(AuthorizationFlow):
 
     def begin(self) -> Authorization:
         self._pkce = Pkce()
-        self._state = oauth.new_state()
+        self._state = authorization.new_state()
         query = {
             "client_id": self._own.app_key,
             "response_type": "code",
@@ -82,7 +83,7 @@ class CodeFlow(AuthorizationFlow):
         pkce = self._pkce
         if pkce is None:
             raise Authentication("Dropbox: nothing was begun, or it was finished before", hint="Begin anew.")
-        code = oauth.code_from(pasted, title=_TITLE, state=self._state)
+        code = authorization.code_from(pasted, title=_TITLE, state=self._state)
         told = self._exchange(code, pkce)
         self._pkce = None
         access, _ = access_of(told)
@@ -94,7 +95,7 @@ class CodeFlow(AuthorizationFlow):
             self._check_scopes(str(told.get("scope", "")))
             account_id, account = signed_in(wire)
             if self._own.account_id and account_id != self._own.account_id:
-                raise oauth.wrong_account(_TITLE, self._own.account_id, f"{account} ({account_id})")
+                raise authorization.wrong_account(_TITLE, self._own.account_id, f"{account} ({account_id})")
         except ProviderError:
             self._give_back(wire)
             raise
@@ -112,7 +113,7 @@ class CodeFlow(AuthorizationFlow):
             return reply.json()
         error = refused(reply)
         if error.code == "invalid_grant":
-            raise oauth.expired(_TITLE)
+            raise authorization.expired(_TITLE)
         raise error
 
     def _check_scopes(self, granted: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, cast
 
 from providers.base import BaseProvider, RangeReader
 from providers.contract.aged_facts import AgedFact
+from providers.contract.authorization import wrong_account
 from providers.contract.capabilities import Capabilities
 from providers.contract.context import ProviderContext
 from providers.contract.digests import DROPBOX_HASH, digest_of
@@ -36,7 +37,6 @@ from providers.errors import (
 from providers.http.addresses import normal_address
 from providers.http.connections import Calls, checked_endpoint
 from providers.http.network import Network
-from providers.oauth import wrong_account
 from providers.settings import ProviderSettings
 
 _MIB: Final = 1 << 20

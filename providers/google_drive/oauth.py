@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from providers import oauth, settings
+from providers import settings
+from providers.contract import authorization
+from providers.contract.authorization import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Unsupported
 from providers.google_drive import errors
@@ -26,7 +28,6 @@ from providers.google_drive.tokens import SCOPE_PREFIX
 from providers.http.connections import checked_endpoint
 from providers.http.errors import json_object, seconds_from_json
 from providers.http.network import Network
-from providers.oauth import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ class _Google:
         account = str(user.get("emailAddress") or "") if isinstance(user, dict) else ""
         expected = self.own.account
         if expected and account.casefold() != expected.casefold():
-            raise oauth.wrong_account(_TITLE, expected, account or "somebody whom Google does not name")
+            raise authorization.wrong_account(_TITLE, expected, account or "somebody whom Google does not name")
         return account
 
     def _give_back(self, token: Secret) -> None:
@@ -204,7 +205,7 @@ class AddressFlow(AuthorizationFlow):
 
     def _begun(self) -> str:
         """A fresh address to open."""
-        self._pkce, self._state = Pkce(), oauth.new_state()
+        self._pkce, self._state = Pkce(), authorization.new_state()
         query = {
             "client_id": self._google.own.client_id,
             "redirect_uri": self._redirect,
@@ -224,7 +225,7 @@ class AddressFlow(AuthorizationFlow):
         pkce = self._pkce
         if pkce is None:
             raise Authentication(f"{_TITLE}: nothing was begun, or it was finished before", hint="Begin anew.")
-        code = oauth.code_from(pasted, title=_TITLE, state=self._state)
+        code = authorization.code_from(pasted, title=_TITLE, state=self._state)
         reply = self._google.ask(
             "/token",
             grant_type="authorization_code",
@@ -234,7 +235,7 @@ class AddressFlow(AuthorizationFlow):
         )
         if reply.status >= 400:
             error = errors.failure(reply)
-            raise oauth.expired(_TITLE) if error.code == "invalid_grant" else error
+            raise authorization.expired(_TITLE) if error.code == "invalid_grant" else error
         self._pkce = None
         return self._google.grant(reply.json())
 
@@ -358,9 +359,9 @@ class DeviceFlow(AuthorizationFlow):
                 self._next_at += _SLOWER_S
                 return None
             case "access_denied":
-                error: ProviderError = oauth.denied(_TITLE)
+                error: ProviderError = authorization.denied(_TITLE)
             case "expired_token" | "invalid_grant":
-                error = oauth.expired(_TITLE)
+                error = authorization.expired(_TITLE)
             case _:
                 error = errors.failure(reply)
         self._device_code = Secret("")

@@ -21,9 +21,9 @@ from textual.widgets.option_list import Option
 from backup.model import ServiceInfo
 from backup.queries.authorizations import Begun
 from backup.system import qr
-from providers import oauth
+from providers.contract import authorization
+from providers.contract.authorization import Answer, Authorization, Grant, Method
 from providers.errors import ProviderError
-from providers.oauth import Answer, Authorization, Grant, Method
 from providers.secret import Secret
 from screens.modals.qr_code import BLACK_ON_WHITE, QrScreen
 from tui.bridge import bridge_of
@@ -140,7 +140,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
             grant = await bridge_of(self).questions.authorize_poll(begun.flow)
             if grant is not None:
                 return grant
-        raise oauth.expired(self._service.title)
+        raise authorization.expired(self._service.title)
 
     @on(Input.Submitted, "#authorize-pasted")
     def _brought_back(self, event: Input.Submitted) -> None:

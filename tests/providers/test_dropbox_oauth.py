@@ -7,9 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from providers import oauth, registry
+from providers.contract import authorization
+from providers.contract.authorization import Answer
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, PermissionDenied, Transient, Unsupported
-from providers.oauth import Answer
 from providers.secret import Secret
 from tests.servers.dropbox_server import APP_KEY, EMAIL, SCOPES, DropboxServer
 
@@ -73,7 +74,7 @@ def test_each_begin_is_fresh_and_voids_the_one_before(server, flow):
     assert first.state != second.state
     with pytest.raises(Authentication) as caught:
         flow.finish(server.allow(first.address))
-    assert caught.value.code == oauth.EXPIRED
+    assert caught.value.code == authorization.EXPIRED
     assert flow.finish(server.allow(flow.begin().address)).account
 
 
@@ -82,7 +83,7 @@ def test_a_code_that_came_too_late(server, flow, clock):
     clock.at += server.code_lasts_s + 1
     with pytest.raises(Authentication, match="expired") as caught:
         flow.finish(code)
-    assert caught.value.code == oauth.EXPIRED
+    assert caught.value.code == authorization.EXPIRED
     assert code not in str(caught.value)
 
 
@@ -106,14 +107,14 @@ def test_denied_in_the_browser(flow):
     step = flow.begin()
     with pytest.raises(Authentication, match="denied") as caught:
         flow.finish(f"https://example.com/?error=access_denied&state={step.state}")
-    assert caught.value.code == oauth.DENIED
+    assert caught.value.code == authorization.DENIED
 
 
 def test_the_answer_to_another_authorisation(flow):
     flow.begin()
     with pytest.raises(Authentication) as caught:
         flow.finish("https://example.com/?code=abc&state=of-somebody-else")
-    assert caught.value.code == oauth.STATE_MISMATCH
+    assert caught.value.code == authorization.STATE_MISMATCH
 
 
 def test_another_account_is_refused_and_its_grant_given_back(server):
@@ -122,7 +123,7 @@ def test_another_account_is_refused_and_its_grant_given_back(server):
         code = server.allow(flow.begin().address, email="other@example.com", account_id="dbid:other")
         with pytest.raises(Authentication, match=r"other@example\.com") as caught:
             flow.finish(code)
-    assert caught.value.code == oauth.WRONG_ACCOUNT
+    assert caught.value.code == authorization.WRONG_ACCOUNT
     assert server.calls[-1] == "auth/token/revoke"
     assert list(server._grants) == ["TESTREFRESHTOKEN-must-never-be-shown"]
 
@@ -172,4 +173,4 @@ def test_methods_are_known_by_service():
     "pasted", ["abc", " abc\n", "https://x/?code=abc&state=s", "http://localhost:1/?state=s&code=abc"]
 )
 def test_the_code_in_what_is_pasted(pasted):
-    assert oauth.code_from(pasted, title="X", state="s") == Secret("abc")
+    assert authorization.code_from(pasted, title="X", state="s") == Secret("abc")

@@ -11,10 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from providers import oauth, registry
+from providers.contract import authorization
+from providers.contract.authorization import Answer
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, Unsupported
 from providers.google_drive.loopback import tunnel
-from providers.oauth import Answer
 from tests.contract.support import FakeTime
 from tests.contract.transfers import keys
 from tests.servers.drive_oauth import ACCOUNT, CLIENT_ID, CLIENT_SECRET
@@ -35,9 +36,9 @@ def times() -> FakeTime:
 
 @pytest.fixture
 def flow_of(server: DriveServer, times: FakeTime) -> Iterator[Any]:
-    opened: list[oauth.AuthorizationFlow] = []
+    opened: list[authorization.AuthorizationFlow] = []
 
-    def open_one(method: str = "", **values: Any) -> oauth.AuthorizationFlow:
+    def open_one(method: str = "", **values: Any) -> authorization.AuthorizationFlow:
         settings = {"endpoint_url": server.url, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, **values}
         context = ProviderContext(clock=times.clock, now=times.clock, sleep=times.sleep)
         flow = oauth.open_flow("google_drive", settings, method, context=context)
@@ -66,7 +67,7 @@ def query_of(address: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
 
 
-def pass_on(server: DriveServer, times: FakeTime, grant: oauth.Grant) -> None:
+def pass_on(server: DriveServer, times: FakeTime, grant: authorization.Grant) -> None:
     """What was granted works."""
     values = {"endpoint_url": server.url, "container": "Backups", "client_id": CLIENT_ID}
     secrets = {"client_secret": CLIENT_SECRET, "refresh_token": grant.secrets["refresh_token"]}
@@ -125,7 +126,7 @@ def test_denied(server, flow_of):
     flow = flow_of()
     with pytest.raises(Authentication) as caught:
         flow.finish(browse(flow.begin().address))
-    assert caught.value.code == oauth.DENIED
+    assert caught.value.code == authorization.DENIED
 
 
 def test_the_answer_to_another_question(server, flow_of):
@@ -134,7 +135,7 @@ def test_the_answer_to_another_question(server, flow_of):
     flow.begin()
     with pytest.raises(Authentication) as caught:
         flow.finish(older)
-    assert caught.value.code == oauth.STATE_MISMATCH
+    assert caught.value.code == authorization.STATE_MISMATCH
 
 
 def test_a_code_that_was_used_or_is_another_s(server, flow_of):
@@ -147,7 +148,7 @@ def test_a_code_that_was_used_or_is_another_s(server, flow_of):
     stolen.begin()
     with pytest.raises(Authentication) as caught:  # the verifier is another one
         stolen.finish(query_of(browse(flow.begin().address))["code"])
-    assert caught.value.code == oauth.EXPIRED
+    assert caught.value.code == authorization.EXPIRED
 
 
 def test_another_account(server, flow_of):
@@ -156,7 +157,7 @@ def test_another_account(server, flow_of):
     assert query_of(step.address)["login_hint"] == "somebody@else.example"
     with pytest.raises(Authentication) as caught:
         flow.finish(browse(step.address))
-    assert caught.value.code == oauth.WRONG_ACCOUNT
+    assert caught.value.code == authorization.WRONG_ACCOUNT
     assert ACCOUNT in caught.value.message
     assert len(server.authority.revoked) == 1, "what is not wanted stays allowed"
 
@@ -240,7 +241,7 @@ def test_denied_through_the_loopback(server, flow_of):
     flow = flow_of("loopback")
     with pytest.raises(Authentication) as caught:
         polled(flow, browse(flow.begin().address))
-    assert caught.value.code == oauth.DENIED
+    assert caught.value.code == authorization.DENIED
 
 
 def test_without_a_tunnel_the_address_can_be_pasted_too(server, flow_of):
@@ -292,7 +293,7 @@ def wait(times: FakeTime, seconds: float) -> None:
     times.sleep(seconds, ProviderContext().cancel)
 
 
-@pytest.mark.parametrize(("decision", "code"), [("deny", oauth.DENIED), ("expire", oauth.EXPIRED)])
+@pytest.mark.parametrize(("decision", "code"), [("deny", authorization.DENIED), ("expire", authorization.EXPIRED)])
 def test_other_ends_on_the_device(server, times, flow_of, decision, code):
     flow = flow_of("device")
     server.authority.decide(flow.begin().user_code, decision)

@@ -17,9 +17,9 @@ from backup.model import StoreState
 from backup.queries.authorizations import Begun
 from backup.system import qr
 from backup.system.text import safe
-from providers import oauth
+from providers.contract import authorization
+from providers.contract.authorization import Answer, Grant, Method
 from providers.errors import Unsupported
-from providers.oauth import Answer, Grant, Method
 
 _MAX_PASTED_CHARACTERS = 16 * 1024
 
@@ -95,7 +95,7 @@ def _grant(session: Session, begun: Begun) -> Grant:
             time.sleep(step.interval_s)
         elif select.select([sys.stdin], [], [], step.interval_s)[0]:
             return session.questions.authorize_finish(begun.flow, sys.stdin.readline(_MAX_PASTED_CHARACTERS))
-    raise oauth.expired("The service")
+    raise authorization.expired("The service")
 
 
 def _pasted(answer: Answer) -> str:

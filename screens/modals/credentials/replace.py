@@ -14,8 +14,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from backup.model import InstanceInfo, ServiceInfo, StoreState
+from providers.contract.authorization import Grant
 from providers.errors import ProviderError
-from providers.oauth import Grant
 from screens.modals.authorize import AuthorizeScreen
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from tui.bridge import bridge_of

@@ -9,8 +9,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
+from providers.contract.authorization import Grant
 from providers.errors import InvalidConfiguration
-from providers.oauth import Grant
 from screens.modals.authorize import AuthorizeScreen
 from screens.modals.setup.draft import Draft, free_name
 from screens.modals.setup.pages import NOTHING_STORED, Page
