@@ -20,7 +20,7 @@ from providers.aws_s3.multipart import begin_multipart, part_tag
 from providers.aws_s3.optional import Extra
 from providers.aws_s3.signature import EMPTY_SHA256
 from providers.contract.digests import composite
-from providers.engine.check import PROBE_PREFIX
+from providers.contract.report import PROBE_PREFIX
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
 from providers.http.connections import Calls
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from providers.backblaze import objects
 from providers.backblaze.account import Account
-from providers.engine.check import PROBE_PREFIX
+from providers.contract.report import PROBE_PREFIX
 from providers.errors import Integrity, ProviderError
 
 _LOG: Final = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from providers.contract.capabilities import Capabilities, Deletion
 from providers.contract.context import ProviderContext
 from providers.contract.listing import Trail, without_base
 from providers.contract.objects import Page, RemoteFile, not_deleted
+from providers.contract.report import PROBE_PREFIX
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
-from providers.engine.check import PROBE_PREFIX
 from providers.errors import (
     Conflict,
     InvalidConfiguration,

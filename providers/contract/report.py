@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from providers.errors import ProviderError, from_wire
+
+PROBE_PREFIX: Final = ".homeserver-backup-probe-"
+"""Names of objects that a check makes and removes begin so; whatever is left of one is ours and worthless."""
 
 
 class StepName(StrEnum):

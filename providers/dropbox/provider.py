@@ -14,6 +14,7 @@ from providers.contract.context import ProviderContext
 from providers.contract.digests import DROPBOX_HASH, digest_of
 from providers.contract.listing import Trail
 from providers.contract.objects import Page, RemoteFile, is_size, not_deleted, not_empty
+from providers.contract.report import PROBE_PREFIX
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
 from providers.dropbox import listing
 from providers.dropbox.client import API, Request, Wire
@@ -24,7 +25,6 @@ from providers.dropbox.objects import is_file, name_of, remote_file
 from providers.dropbox.reader import FileRange
 from providers.dropbox.settings import Settings
 from providers.dropbox.uploads import SessionUpload, SingleUpload
-from providers.engine.check import PROBE_PREFIX
 from providers.errors import (
     Conflict,
     Integrity,

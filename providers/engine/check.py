@@ -10,14 +10,12 @@ from typing import Final
 
 from providers.contract.cancel import CancelToken
 from providers.contract.digests import digest_of
-from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
+from providers.contract.report import PROBE_PREFIX, CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.contract.storage import Storage
 from providers.contract.upload import UploadRequest
 from providers.engine.window import MemoryBody
 from providers.errors import Integrity, ProviderError
 
-PROBE_PREFIX: Final = ".homeserver-backup-probe-"
-"""Names of objects that a check makes and removes begin so; whatever is left of one is ours and worthless."""
 _PROBE_BYTES: Final = 1024
 
 

@@ -14,8 +14,8 @@ from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Capabilities, Deletion
 from providers.contract.context import ProviderContext
 from providers.contract.objects import Page, RemoteFile, not_empty
+from providers.contract.report import PROBE_PREFIX
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
-from providers.engine.check import PROBE_PREFIX
 from providers.errors import (
     Authentication,
     Conflict,

@@ -12,7 +12,7 @@ import pytest
 
 from backup.journal import Journal, views
 from backup.model import Conflicts, ItemState, JobView
-from providers.engine.check import PROBE_PREFIX
+from providers.contract.report import PROBE_PREFIX
 from tests.backup.queue_support import MIB, Workbench, files_below, wait_until
 from tests.processes import stop_worker
 from tests.servers.fault_proxy import FaultProxy
