@@ -21,7 +21,8 @@ def write(checkout: Path, name: str) -> list[Path]:
     if not _NAME.fullmatch(name) or not name.isidentifier():
         raise InvalidName(f"{name!r} is no name of a service", hint="Use small letters, digits and _, a letter first.")
     registry, harnesses = checkout / "providers" / "registry.py", checkout / "tests" / "contract" / "harnesses.py"
-    if not (registry.is_file() and harnesses.is_file()):
+    project = checkout / "pyproject.toml"
+    if not all(path.is_file() for path in (registry, harnesses, project)):
         raise Unsupported(
             f"{checkout} is no checkout of this program", hint="Run it in the folder that has providers/ and tests/."
         )
@@ -29,7 +30,11 @@ def write(checkout: Path, name: str) -> list[Path]:
     harness = checkout / "tests" / "contract" / f"{name}_harness.py"
     if folder.exists() or harness.exists():
         raise Conflict(f"{folder}: is already there", hint="Choose another name, or remove it first.")
-    changed = {registry: _registered(registry.read_text(), name), harnesses: _listed(harnesses.read_text(), name)}
+    changed = {
+        registry: _registered(registry.read_text(), name),
+        harnesses: _listed(harnesses.read_text(), name),
+        project: _layered(project.read_text(), name),
+    }
     words = {"name": name, "title": name.replace("_", " ").title(), "cls": name.title().replace("_", "")}
     words |= {"harness": name.upper()}
     made = {folder / file: Template(text).substitute(words) for file, text in texts.FILES.items()}
@@ -43,6 +48,10 @@ def write(checkout: Path, name: str) -> list[Path]:
 
 def _registered(text: str, name: str) -> str:
     return _once(r"(EMBEDDED: Final = \([^)]*)\)", rf'\1, "{name}")', text)
+
+
+def _layered(text: str, name: str) -> str:
+    return _once(r'("aws_s3 \| [^"]*)"', rf'\1 | {name}"', text)
 
 
 def _listed(text: str, name: str) -> str:

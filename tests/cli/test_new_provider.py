@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,9 @@ def test_it_passes_lint_and_fails_the_suite_with_a_list(cli: Cli, checkout: Path
     assert result.code == 0, result.err
     made = [Path(path) for path in result.json()["files"]]
     assert all(path.is_file() for path in made)
+    contracts = tomllib.loads((checkout / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (rooms,) = [contract for contract in contracts if contract["id"] == "providers-rooms"]
+    assert [layer for layer in rooms["layers"] if "acme_cloud" in layer.split(" | ") and "local" in layer.split(" | ")]
     python = [str(path) for path in made if path.suffix == ".py"]
     checks = (["ruff", "check", "."], ["ruff", "format", "--check", *python], ["mypy", "--strict", *python])
     for command in checks:
