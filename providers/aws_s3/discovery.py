@@ -196,7 +196,7 @@ class _Learner:
         return self._wire.ask(request, self._calls)
 
     def _listed(self) -> tuple[KeySpelling, bool]:
-        """How keys are written in a listing, and whether a folder stands in it as what it is."""
+        """How keys are written in a listing, and whether a folder was seen to stand in it as what it is."""
         try:
             self._wire.ask(Request("PutObject", "PUT", self._folder), self._calls)
         except ProviderError as error:
@@ -212,12 +212,12 @@ class _Learner:
             if error.retryable:
                 raise
             _LOG.info("how the server lists names is not known: %s", error)
-            return KeySpelling.UNKNOWN, True
+            return KeySpelling.UNKNOWN, False
         listed = [item.findtext("Key") or "" for item in root.iterfind("Contents")]
         spelling = KeySpelling.seen(self._key, listed)
         if spelling is None:
             _LOG.warning("an object that was just stored is not in the listing of its name: %.300r", listed)
-            return KeySpelling.UNKNOWN, True
+            return KeySpelling.UNKNOWN, False
         return spelling, self._folder in map(spelling.read, listed)
 
     def _versioned(self) -> bool:

@@ -96,6 +96,34 @@ def test_whether_empty_folders_stay_folders_is_seen_at_set_up(keeps):
     assert small.objects == {}
 
 
+class Unlisted(Small):
+    """Whoever has the keys may store and fetch, and not list; or what is stored is not listed at once."""
+
+    def __init__(self, refusal=None, **how) -> None:
+        super().__init__(quote_plus, **how)
+        self.refusal = refusal
+
+    def listed(self, prefix, query):
+        if "list-type" in query and self.refusal:
+            return error(*self.refusal)
+        return super().listed("nothing begins with this", query)
+
+
+@pytest.mark.parametrize("drops_slash", [True, False])
+@pytest.mark.parametrize(
+    "refusal", [(403, "AccessDenied"), (400, "InvalidRequest"), (501, "NotImplemented"), None], ids=str
+)
+def test_where_a_folder_was_not_seen_to_stay_one_none_is_stored(refusal, drops_slash):
+    """An unknown is not a yes: a server may make a file of it, and then nothing can be put into the folder."""
+    small = Unlisted(refusal, drops_slash=drops_slash)
+    with stub(small) as running:
+        provider = running.provider()
+        provider.learn()
+        assert provider.capabilities.empty_directories is False
+        assert provider.capabilities.folder_modes is False
+    assert small.objects == {}
+
+
 MENDED = {
     "a raw control character": ("<Key>d/a\x1bb</Key>", "d/a\x1bb"),
     "a reference to one": ("<Key>d/a&#x1b;b</Key>", "d/a\x1bb"),
