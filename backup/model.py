@@ -388,6 +388,8 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing could be counted: the service did not answer."""
     found: str = ""
     """Names what was found, for whoever queues this plan: the transfer then looks for nothing again."""
+    files_digest: str = ""
+    """Stands for the keys of all files that were counted, in any order (`backup.files.name_digest`)."""
 
     def with_links(self, links: Links) -> TransferPlan:
         """The same upload, its symlinks treated otherwise: each that is stored counts as a file then, and what others
@@ -398,7 +400,7 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def _storing_links(self) -> TransferPlan:
         links = self.skipped_symlinks
-        return msgspec.structs.replace(self, files=self.files + links, links=links, skipped_symlinks=0)
+        return msgspec.structs.replace(self, files=self.files + links, links=links, skipped_symlinks=0, files_digest="")
 
     @property
     def lacks_room(self) -> bool:

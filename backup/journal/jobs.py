@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from sqlite3 import Connection, Row
 from typing import Final
 
@@ -11,6 +11,13 @@ from backup.model import FINAL_STATES, ItemState
 from backup.system.packing import pack, to_bytes, to_name, unpack
 from providers.contract.report import ErrorInfo
 from providers.errors import NotFound
+
+
+_FILES: Final = (
+    "job_id = ? AND (kind = 'file' OR"
+    " (kind = 'directory' AND state = 'failed' AND attempts = 0 AND job_kind = 'upload')"
+    " OR (kind IN ('symlink', 'other') AND state <> 'skipped'))"
+)
 
 
 def add_job(
@@ -220,12 +227,12 @@ def item_of_name(db: Connection, job_id: int, name: str) -> tuple[int, str] | No
 def files_of(db: Connection, job_id: int) -> int:
     """How many files a job has, and links and folders that count as one: those that cannot be read, which had failed
     before anything was tried."""
-    query = (
-        "SELECT count(*) FROM items WHERE job_id = ? AND (kind = 'file' OR"
-        " (kind = 'directory' AND state = 'failed' AND attempts = 0 AND job_kind = 'upload')"
-        " OR (kind IN ('symlink', 'other') AND state <> 'skipped'))"
-    )
-    return int(db.execute(query, (job_id,)).fetchone()[0])
+    return int(db.execute(f"SELECT count(*) FROM items WHERE {_FILES}", (job_id,)).fetchone()[0])
+
+
+def keys_of_files(db: Connection, job_id: int) -> Iterator[bytes]:
+    """Of those that `files_of` counts."""
+    return (row[0] for row in db.execute(f"SELECT key FROM items WHERE {_FILES}", (job_id,)))
 
 
 def pause_scan(tx: Connection, job_id: int, *, paused: bool) -> bool:

@@ -31,6 +31,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
     files: int
     complete: bool = True
+    digest: str = ""
+    """Of their keys, as `TransferPlan.files_digest`; '' where it is not known."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

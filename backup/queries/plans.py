@@ -95,9 +95,12 @@ def upload(
         unstorable = _unstorable(provider, prefix, found)
         if unstorable is not None:
             tally.unstorable[prefix + found.name] = unstorable.message
-            tally.unstorable_folders += found.kind is ItemKind.DIRECTORY
+            if found.kind is ItemKind.DIRECTORY:
+                tally.unstorable_folders += 1
+            else:
+                tally.digest.add(prefix + found.name)
             continue
-        _count_local(tally, found, provider.capabilities.empty_directories)
+        _count_local(tally, prefix, found, provider.capabilities.empty_directories)
         if found.ruled_out:
             continue
         if (found.kind is ItemKind.FILE or found.stored) and found.error is None:
@@ -142,14 +145,15 @@ def _unstorable(provider: BaseProvider, prefix: str, found: Found) -> InvalidNam
     return None
 
 
-def _count_local(tally: Tally, found: Found, keeps_folders: bool) -> None:
+def _count_local(tally: Tally, prefix: str, found: Found, keeps_folders: bool) -> None:
     folder = found.name.rpartition("/")[0]
     if found.ruled_out:
         tally.ruled_out += 1
     elif found.error is not None:
         tally.unreadable += 1
+        tally.digest.add(prefix + found.name)
     elif found.kind is ItemKind.FILE or found.stored:
-        tally.add_file(folder, found.size_bytes)
+        tally.add_file(prefix + found.name, folder, found.size_bytes)
         tally.links += found.stored
     elif found.kind is ItemKind.DIRECTORY and found.empty and not keeps_folders:
         tally.empty_folders += 1
@@ -364,7 +368,7 @@ def _count_remote(tally: Tally, chosen: str, file: RemoteFile, name_here: str) -
     if not name:
         tally.add_folder(folder)
     else:
-        tally.add_file(folder if chosen.endswith("/") else "", file.size_bytes)
+        tally.add_file(file.key, folder if chosen.endswith("/") else "", file.size_bytes)
     return True
 
 

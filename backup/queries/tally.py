@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from backup.files.name_digest import NameDigest
 from backup.model import Conflicts, JobKind, TransferPlan
 
 _NAMES_SHOWN: Final = 10
@@ -37,8 +38,11 @@ class Tally(msgspec.Struct):
     clashes: list[str] = msgspec.field(default_factory=list)
     names: set[str] = msgspec.field(default_factory=set)
     """Of what was counted, as it will be called here."""
+    digest: NameDigest = msgspec.field(default_factory=NameDigest)
+    """Of the files' keys, the unreadable and the unstorable ones too."""
 
-    def add_file(self, folder: str, size_bytes: int) -> None:
+    def add_file(self, key: str, folder: str, size_bytes: int) -> None:
+        self.digest.add(key)
         self.files += 1
         self.size_bytes += size_bytes
         self.add_folder(folder)
@@ -84,4 +88,5 @@ class Tally(msgspec.Struct):
             clashes=len(self.clashes),
             clashing_names=tuple(self.clashes[:_NAMES_SHOWN]),
             complete=complete,
+            files_digest=self.digest.text if complete else "",
         )

@@ -168,7 +168,8 @@ class Queue:
         variables = environment.travelling(self._paths, instance)
         if plan is not None and not plan.unknown:
             refused = plan.unstorable - plan.unstorable_folders
-            planned = Planned(files=plan.files + plan.unreadable + refused, complete=plan.complete)
+            files = plan.files + plan.unreadable + refused
+            planned = Planned(files=files, complete=plan.complete, digest=plan.files_digest)
             order = msgspec.structs.replace(order, planned=planned)
         if plan is not None and Findings(self._paths).claim(plan.found):
             order = msgspec.structs.replace(order, found=plan.found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -111,7 +112,10 @@ class Opened:
         yield self._provider
 
 
-def test_a_delete_whose_listing_is_refused_at_its_last_page_deletes_nothing(journal: Journal, paths: Paths) -> None:
+@pytest.mark.parametrize("kind", [JobKind.DELETE, JobKind.DOWNLOAD])
+def test_nothing_begins_of_a_listing_that_is_refused_at_its_last_page(
+    journal: Journal, paths: Paths, kind: JobKind, tmp_path: Path
+) -> None:
     woken = threading.Event()
     ledger = Ledger(journal, on_failure=lambda error: None)
     crew = Crew(
@@ -119,7 +123,7 @@ def test_a_delete_whose_listing_is_refused_at_its_last_page_deletes_nothing(jour
         calls=CallCounts(), wake=woken.set,
     )  # fmt: skip
     scans, provider = Scans(crew), Liar(MemoryStore())
-    order = Order(kind=JobKind.DELETE, sources=("d/",))
+    order = Order(kind=kind, sources=("d/",), to=str(tmp_path / "to"))
 
     def scanned() -> tuple[int, str]:
         with journal.transaction() as tx:

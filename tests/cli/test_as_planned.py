@@ -111,6 +111,41 @@ def test_what_came_or_went_since_the_plan_is_said(
     assert f"{planned} files planned" in done.json()["job"]["error"]["message"]
 
 
+@pytest.mark.parametrize("verb", ["upload", "download", "delete"])
+def test_other_names_in_the_same_number_are_said_too(
+    cli: Cli, paths: Paths, tmp_path: Path, verb: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Again the plan's findings are lost; what is there then is as much, and something else."""
+    source = tmp_path / "d" if verb == "upload" else paths.local_storage / "d"
+    source.mkdir(parents=True)
+    for name in ("a", "b"):
+        (source / name).write_bytes(b"1")
+    queue_of = {"upload": "queue_upload", "download": "queue_download", "delete": "queue_delete"}[verb]
+    real: Any = getattr(Service, queue_of)
+    renames = True
+
+    def meanwhile(self: Service, *args: Any, **more: Any) -> Any:
+        for file in paths.plans_dir.iterdir():
+            file.unlink()
+        if renames:
+            (source / "a").rename(source / "c")
+        return real(self, *args, **more)
+
+    monkeypatch.setattr(Service, queue_of, meanwhile)
+    arguments = {
+        "upload": [str(source)], "download": ["d/", "--to", str(tmp_path / "back")], "delete": ["d/", "--yes"]
+    }[verb]  # fmt: skip
+    done = cli(verb, *arguments, "--json")
+    assert done.code == ExitCode.CONFLICT, (done.out, done.err)
+    assert "2 files planned, and as many found when it began, but not the same" in done.err
+    assert "not the same" in done.json()["job"]["error"]["message"]
+    if verb != "delete":
+        renames = False
+        again = cli(verb, *arguments, "--json")
+        assert again.code == 0, again.err
+        assert again.json()["job"]["error"] is None
+
+
 def test_documents_and_shortcuts_of_drive_are_counted_as_left_out(cli: Cli, paths: Paths, tmp_path: Path):
     with DriveServer() as server:
         folder = server.store.folder("Backups/d")

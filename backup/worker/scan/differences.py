@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from sqlite3 import Connection
 
+from backup.files.name_digest import NameDigest
 from backup.journal import jobs
 from backup.journal.records import Job, NewItem
 from backup.system.text import count, listed
@@ -69,6 +70,15 @@ class Differences:
         if found != planned.files and (planned.complete or found < planned.files):
             least = "" if planned.complete else "at least "
             yield f"{least}{count(planned.files, 'file')} planned, {found:,} found when it began"
+        elif planned.complete and planned.digest and planned.digest != self._digest(tx):
+            files = count(planned.files, "file")
+            yield f"{files} planned, and as many found when it began, but not the same: names came and went meanwhile"
+
+    def _digest(self, tx: Connection) -> str:
+        digest = NameDigest()
+        for key in jobs.keys_of_files(tx, self._job.id):
+            digest.add(key)
+        return digest.text
 
 
 def _holds(folder: str, key: str) -> bool:
