@@ -12,7 +12,6 @@ from backup.system.packing import pack, to_bytes, to_name, unpack
 from providers.contract.report import ErrorInfo
 from providers.errors import NotFound
 
-
 _FILES: Final = (
     "job_id = ? AND (kind = 'file' OR"
     " (kind = 'directory' AND state = 'failed' AND attempts = 0 AND job_kind = 'upload')"

@@ -43,6 +43,7 @@ from providers.errors import (
 )
 from providers.http.addresses import aws_partition, normal_address
 from providers.http.connections import Calls, checked_address
+from providers.http.listed_size import listed_size
 from providers.http.network import CA_VARIABLES, Network
 from providers.settings import ProviderSettings
 
@@ -197,7 +198,10 @@ class S3Provider(BaseProvider):
         head = self._head(whole, key).headers
         if not etags.parse(head.get("etag", "")).text:
             raise no_etag(key)
-        found = objects.from_headers(key, head, self._known_facts(), size_of(self._wire, whole, key, head))
+        size_bytes = size_of(self._wire, whole, key, head)
+        if size_bytes is None:
+            size_bytes = listed_size(self, key, lambda etag: etags.may_be_same(etag, head["etag"]))
+        found = objects.from_headers(key, head, self._known_facts(), size_bytes)
         if {"md5-composite", "sha256-composite"} & found.checksums.keys():
             return msgspec.structs.replace(found, part_size_bytes=part_size_of(self._wire, whole, found))
         return found

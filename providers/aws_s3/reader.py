@@ -36,7 +36,7 @@ class ObjectRange(HttpRange):
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            answer = self._answer = self._open()
+            answer = self._opened(self._open)
         except ProviderError as error:
             raise self._meant(error) from error
         self._check_range(answer)
@@ -60,12 +60,11 @@ class ObjectRange(HttpRange):
 
     def _asked(self, condition: dict[str, str]) -> Answer:
         """Where ranges are refused, the whole object comes."""
-        span = {"range": f"bytes={self._offset}-{self._offset + self._size - 1}"} if self._size else {}
 
         def ask(more: Mapping[str, str]) -> Answer:
             return self._wire.open(Request("GetObject", "GET", self._whole, headers={**condition, **more}), self._calls)
 
-        return self._tolerance.ranges.ask(span, ask)
+        return self._tolerance.ranges.ask(self._range_header, ask)
 
     def _compared(self, answer: Answer, *, required: bool) -> Answer:
         told = answer.headers.get("etag", "")

@@ -10,16 +10,17 @@ from providers.aws_s3.client import Request, Wire
 from providers.contract.objects import RemoteFile
 from providers.errors import Conflict, ProviderError
 from providers.http.connections import Calls
-from providers.http.range import FIRST_BYTE, content_length, unknown_size, whole_size
+from providers.http.range import FIRST_BYTE, content_length, whole_size
 from providers.http.request import Answer
 
 WITH_CHECKSUMS: Final = {"x-amz-checksum-mode": "ENABLED"}
 
 
-def size_of(wire: Wire, whole: str, key: str, head: Mapping[str, str]) -> int:
-    """By the HEAD; where a proxy has dropped the length from it, by the total in the answer to a range of one byte.
+def size_of(wire: Wire, whole: str, key: str, head: Mapping[str, str]) -> int | None:
+    """By the HEAD; where a proxy has dropped the length from it, by the answer to a GET: the total behind a range of
+    one byte, or a length. None where none of them tells it.
 
-    Raises Unsupported where neither tells it, and Conflict when another object stands there by then.
+    Raises Conflict when another object stands there by then.
     """
     told = content_length(head)
     if told is not None:
@@ -28,8 +29,6 @@ def size_of(wire: Wire, whole: str, key: str, head: Mapping[str, str]) -> int:
     size_bytes = whole_size(answer.status, answer.headers)
     if size_bytes is None:  # moto refuses that range of an empty object without a word about its size
         size_bytes = content_length(_asked(wire, whole, key, head, {}).headers)
-    if size_bytes is None:
-        raise unknown_size(key)
     return size_bytes
 
 

@@ -16,7 +16,7 @@ from providers.contract.cancel import active_token
 from providers.errors import Conflict, Integrity, InvalidConfiguration, NotFound, PermissionDenied
 from providers.http.connections import Calls
 from providers.http.network import Network
-from providers.http.range import content_length, unknown_size, whole_size
+from providers.http.range import content_length, whole_size
 from providers.http.request import Answer
 from providers.secret import Secret
 
@@ -180,33 +180,30 @@ class Account:
             raise errors.not_b2(200, found)
         return found
 
-    def open(self, name: str, first: int, size_bytes: int, calls: Calls) -> Answer:
-        """So many bytes of a file from `first` on, as they arrive; all of them for 0. Close it."""
-        span = (first, first + size_bytes - 1) if size_bytes else None
+    def open(self, name: str, span: tuple[int, int] | None, calls: Calls) -> Answer:
+        """The bytes of a file from the first of `span` to its last, as they arrive; all of them for None. Close it."""
         with self.session(calls) as session:
             url = session.get_download_url_by_name(self.bucket, name)
             with session.download_file_from_url(url, range_=span) as response:
                 answer: Answer = response.answer
                 return answer
 
-    def size_of(self, name: str, key: str, head: Mapping[str, str]) -> int:
-        """The length of a file by its HEAD; where something has dropped it from there, by the answer to a range of one
-        byte. Raises Unsupported when neither tells it."""
+    def size_of(self, name: str, key: str, head: Mapping[str, str]) -> int | None:
+        """The length of a file by its HEAD; where something has dropped it from there, by the answer to a GET. None
+        when neither tells it."""
         told = content_length(head)
         if told is not None:
             return told
         try:
-            answer = self.open(name, 0, 1, Calls())
+            answer = self.open(name, (0, 0), Calls())
             answer.close()
             size_bytes = whole_size(answer.status, answer.headers)
         except Integrity:  # no byte stands there at all
             size_bytes = None
         if size_bytes is None:
-            answer = self.open(name, 0, 0, Calls())
+            answer = self.open(name, None, Calls())
             answer.close()
             size_bytes = content_length(answer.headers)
-        if size_bytes is None:
-            raise unknown_size(key)
         if answer.headers.get("x-bz-file-id") != head.get("x-bz-file-id"):
             raise Conflict(f"{key}: changed while it was looked at")
         return size_bytes

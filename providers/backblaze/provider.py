@@ -37,6 +37,7 @@ from providers.errors import (
 from providers.http.addresses import normal_address
 from providers.http.connections import checked_endpoint
 from providers.http.errors import json_object
+from providers.http.listed_size import listed_size
 from providers.http.network import Network
 from providers.settings import ProviderSettings
 
@@ -159,7 +160,10 @@ class BackblazeProvider(BaseProvider):
         self._account.bucket_id  # noqa: B018 - a bucket that is not there is told apart from a file
         try:
             head = self._account.head(name)
-            return objects.from_headers(head, key, self._account.size_of(name, key, head))
+            size_bytes = self._account.size_of(name, key, head)
+            if size_bytes is None:
+                size_bytes = listed_size(self, key, lambda etag: etag == head["x-bz-file-id"])
+            return objects.from_headers(head, key, size_bytes)
         except ProviderError as error:
             if error.code or isinstance(error, RateLimited | Transient | InvalidConfiguration):
                 raise

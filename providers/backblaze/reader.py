@@ -20,7 +20,7 @@ class FileRange(HttpRange):
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            answer = self._answer = self._account.open(self._name, self._offset, self._size, self._calls)
+            answer = self._opened(lambda: self._account.open(self._name, self._span_bytes, self._calls))
         except ProviderError as error:
             raise self._meant(error) from error
         self._check(answer.headers)

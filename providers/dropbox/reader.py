@@ -23,18 +23,20 @@ class FileRange(HttpRange):
         self._etag = etag
 
     def __iter__(self) -> Iterator[bytes]:
-        wanted = {"range": f"bytes={self._offset}-{self._offset + self._size - 1}"} if self._size else {}
+        answer = self._opened(self._open)
+        self._check(answer)
+        yield from self._content(answer)
+
+    def _open(self) -> Answer:
         request = Request(
             "files/download",
             {"path": self._path},
             content=True,
-            headers=wanted,
+            headers=self._range_header,
             accepts=frozenset({416}),
             about=self._key,
         )
-        answer = self._answer = self._wire.open(request, self._calls)
-        self._check(answer)
-        yield from self._content(answer)
+        return self._wire.open(request, self._calls)
 
     def _check(self, answer: Answer) -> None:
         """That what comes is of the very file that was meant; its metadata stand in a header."""

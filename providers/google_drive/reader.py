@@ -8,6 +8,7 @@ from providers.errors import Conflict, Integrity, NotFound, PermissionDenied, Pr
 from providers.google_drive.client import Request, Wire
 from providers.google_drive.folders import FILES
 from providers.http.range import HttpRange
+from providers.http.request import Answer
 
 
 class FileRange(HttpRange):
@@ -30,10 +31,13 @@ class FileRange(HttpRange):
         query = {"alt": "media", "supportsAllDrives": "true"}
         if self._flagged_too:
             query["acknowledgeAbuse"] = "true"
-        headers = {"range": f"bytes={self._offset}-{self._offset + self._size - 1}"} if self._size else {}
-        request = Request("files.get media", "GET", f"{FILES}/{file_id}", query, headers)
+
+        def ask() -> Answer:
+            request = Request("files.get media", "GET", f"{FILES}/{file_id}", query, self._range_header)
+            return self._wire.open(request, self._calls)
+
         try:
-            answer = self._answer = self._wire.open(request, self._calls)
+            answer = self._opened(ask)
         except ProviderError as error:
             raise self._meant(error) from error
         self._check_range(answer)

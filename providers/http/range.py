@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,7 +56,7 @@ def whole_size(status: int, headers: Mapping[str, str]) -> int | None:
 
 def unknown_size(key: str) -> Unsupported:
     return Unsupported(
-        f"{key}: what answers there does not say how long the object is, neither to HEAD nor to a range",
+        f"{key}: what answers there does not say how long the object is: not to HEAD, not to GET, not in a listing",
         hint="A proxy or CDN in front of the service drops Content-Length: use the service's own address.",
         code="unknown_size",
     )
@@ -78,6 +78,27 @@ class HttpRange(RangeReader):
         self._answer: Answer | None = None
         self._is_whole = False
         """The answer is the whole object and no range of it."""
+        self._asks_whole = False
+
+    @property
+    def _span_bytes(self) -> tuple[int, int] | None:
+        """First and last byte to ask for; None: no range, but the whole object."""
+        return (self._offset, self._offset + self._size - 1) if self._size and not self._asks_whole else None
+
+    @property
+    def _range_header(self) -> dict[str, str]:
+        return {} if self._span_bytes is None else {"range": "bytes={}-{}".format(*self._span_bytes)}
+
+    def _opened(self, ask: Callable[[], Answer]) -> Answer:
+        """What answers. A range of an object of unknown length (a total of `*`) proves no end; where all of the object
+        is wanted anyway it is asked for as a whole, since that ends where the object ends."""
+        answer = self._answer = ask()
+        told = content_range(answer.headers)
+        if self.takes_whole and self._span_bytes and told and told.first is not None and told.total is None:
+            answer.close()
+            self._asks_whole = True
+            answer = self._answer = ask()
+        return answer
 
     def _content(self, answer: Answer) -> Iterator[bytes]:
         """The body, just as long as was asked for: Integrity when it is longer, Transient when it breaks off."""
@@ -94,7 +115,7 @@ class HttpRange(RangeReader):
             left -= len(wanted)
             if left < 0 and self._size and self._is_whole and not self.takes_whole and self.total_bytes is None:
                 raise no_range(self._key)  # the answer did not say how long it is
-            if left < 0 and self._is_whole and self.total_bytes is not None:
+            if left < 0 and self._is_whole and (self.total_bytes or 0) > self._offset + self._size:
                 yield wanted[:left]
                 return
             if left < 0:
@@ -122,6 +143,8 @@ class HttpRange(RangeReader):
         self.total_bytes = length
         self._is_whole = True
         end = self._offset + self._size
+        if not self._size and length is None and "transfer-encoding" not in answer.headers:
+            raise unknown_size(self._key)  # nothing came, and nothing says that this was all
         if self._size and not self.takes_whole and (self._offset or (length or 0) > end):
             raise no_range(self._key)
         if self._size and length is not None and length < end:
@@ -129,6 +152,8 @@ class HttpRange(RangeReader):
 
     def _check_positions(self, answer: Answer) -> None:
         told, length = content_range(answer.headers), content_length(answer.headers)
+        if told and told.first is not None and told.total is None and not self._asks_whole:
+            raise Unsupported(f"{self._key}: the answer does not say of how many bytes it is a part", code=NO_RANGE)
         if told is None or told.first is None or told.last is None or told.total is None:
             raise Unsupported(
                 f"{self._key}: the answer does not say which bytes of how many it holds (Content-Range)",

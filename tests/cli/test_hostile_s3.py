@@ -14,6 +14,8 @@ from tests.contract.support import content
 from tests.processes import stop_worker
 from tests.servers import hostile
 from tests.servers.fault_proxy import FaultProxy
+from tests.servers.faults import Edit, Fault
+from tests.servers.s3_requests import get_object, list_objects
 from tests.servers.s3_server import S3Server
 
 PART = 5 << 20
@@ -48,6 +50,39 @@ def test_a_head_without_a_length_restores_the_whole_object(
     assert result.code == 0, result.err
     assert rule.hits
     assert target.read_bytes() == multipart[1]
+
+
+def nowhere_a_length(proxy: FaultProxy, *edits: Edit) -> None:
+    """HEAD without one, ranges of an unknown total, and the whole object in chunks."""
+    proxy.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
+    unknown = hostile.respelt("Content-Range", lambda told: f"{told.partition('/')[0]}/*")
+    brings_bytes = get_object()
+    proxy.fault(hostile.odd(unknown, *edits, hostile.chunked()), brings_bytes, times=None)
+
+
+def test_an_object_of_unknown_length_is_restored_to_its_proven_end(
+    cli: Cli, multipart: tuple[str, bytes], moto_proxy: FaultProxy, tmp_path: Path
+):
+    target = tmp_path / "x"
+    target.write_bytes(b"an older copy")
+    nowhere_a_length(moto_proxy)
+    result = cli("download", "--provider", "s3", "x", "--to", str(target))
+    assert result.code == 0, result.err
+    assert target.read_bytes() == multipart[1]
+
+
+@pytest.mark.parametrize("why", ["it ends elsewhere", "no listing"])
+def test_an_object_of_unknown_length_without_a_proven_end_leaves_the_older_copy(
+    cli: Cli, multipart: tuple[str, bytes], moto_proxy: FaultProxy, tmp_path: Path, why: str
+):
+    target = tmp_path / "x"
+    target.write_bytes(b"an older copy")
+    nowhere_a_length(moto_proxy, hostile.body(lambda data: data + b"x" if why == "it ends elsewhere" else data))
+    if why == "no listing":
+        moto_proxy.fault(Fault.status(403), list_objects(), times=None)
+    result = cli("download", "--provider", "s3", "x", "--to", str(target))
+    assert result.code == (ExitCode.INTEGRITY if why == "it ends elsewhere" else ExitCode.UNSUPPORTED), result.err
+    assert target.read_bytes() == b"an older copy"
 
 
 @pytest.mark.parametrize("told", ["0", "1000"])

@@ -152,11 +152,7 @@ class Scans:
         walk = scan.walk_tree if job.order.kind is JobKind.DELETE else scan.walk_remote
         with self._crew.journal.look() as db:
             scope = Scope.of(job.order, jobs.place(db, job.place_id))
-        listed = (
-            Finding(source=key, remote=file)
-            for key in job.order.sources
-            for file in walk(provider, key, cancel)
-        )
+        listed = (Finding(source=key, remote=file) for key in job.order.sources for file in walk(provider, key, cancel))
         token = self._findings.keep(scope, listed)
         try:
             if not self._findings.claim(token):

@@ -1,0 +1,162 @@
+"""Objects of unknown length: they are fetched in one stream to an end that proves it, or refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from providers.errors import Integrity, ProviderError, Unsupported
+from tests.contract.harness import only
+from tests.contract.harnesses import HARNESSES
+from tests.contract.support import content
+from tests.contract.transfers import download, read
+from tests.servers import hostile
+from tests.servers.faults import Fault, Reply
+
+SERVICES = only(
+    tuple({harness.service: harness for harness in HARNESSES if harness.wire}.values()), lambda harness: True
+)
+WITH_HEADS = only(
+    tuple({harness.service: harness for harness in HARNESSES if harness.wire}.values()),
+    lambda harness: harness.service in ("aws_s3", "backblaze"),
+)
+"""The others say sizes in JSON, and nowhere else."""
+PART = 256 * 1024
+DATA = content(2 * PART + 77)
+OLDER = b"the user's older copy"
+
+
+def gets(harness):
+    return lambda request: harness.requests.read(request) and request.method != "HEAD"
+
+
+def no_total(reply: Reply) -> Reply:
+    return hostile.respelt("Content-Range", lambda told: f"{told.partition('/')[0]}/*")(reply)
+
+
+def unlengthened(harness, root, *edits):
+    """No answer says how long an object is: no HEAD, no range, no whole object."""
+    root.wired.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
+    return root.wired.fault(hostile.odd(no_total, *edits, hostile.chunked()), gets(harness), times=None)
+
+
+def fetched(root, **more):
+    target = root.tmp / "target"
+    target.write_bytes(OLDER)
+    download(root.connect(max_retries=0, upload_chunk_size=PART, **more), "x", target)
+    return target.read_bytes()
+
+
+def refused(root, **more):
+    with pytest.raises(ProviderError) as caught:
+        fetched(root, **more)
+    assert (root.tmp / "target").read_bytes() == OLDER
+    return caught.value
+
+
+@SERVICES
+@pytest.mark.parametrize("size", [1, len(DATA)])
+@pytest.mark.parametrize("length", ["told", "not told"])
+def test_ranges_of_an_unknown_total_give_way_to_the_whole_object(harness, root, size, length):
+    root.plant({"x": DATA[:size]})
+    edits = [hostile.chunked()] if length == "not told" else []
+    rule = root.wired.fault(hostile.odd(no_total, *edits), gets(harness), times=None)
+    assert fetched(root) == DATA[:size]
+    assert rule.hits
+    whole = [seen for seen in root.wired.requests if gets(harness)(seen) and "range" not in seen.headers]
+    assert len(whole) == 1, "once, in one stream"
+
+
+@WITH_HEADS
+@pytest.mark.parametrize("size", [0, 1, 1000, len(DATA)])
+def test_what_only_the_listing_knows_the_length_of_is_fetched_to_its_end(harness, root, size):
+    root.plant({"x": DATA[:size], "x/y": b"beside it", "xx": b"too"})
+    rule = unlengthened(harness, root)
+    assert root.connect(max_retries=0).stat("x").size_bytes == size
+    assert fetched(root) == DATA[:size]
+    assert rule.hits
+
+
+@WITH_HEADS
+def test_without_a_listing_the_length_stays_unknown_and_nothing_is_fetched(harness, root):
+    root.plant({"x": DATA})
+    rule = unlengthened(harness, root)
+    refusal = root.wired.fault(Fault.status(403), harness.requests.listing, times=None)
+    error = refused(root)
+    assert rule.hits
+    assert refusal.hits
+    assert isinstance(error, Unsupported)
+    assert "does not say how long the object is" in error.message
+    assert "proxy" in error.hint
+
+
+@WITH_HEADS
+def test_the_listing_of_another_version_says_nothing(harness, root):
+    root.plant({"x": DATA})
+    unlengthened(harness, root)
+    etag = root.connect().stat("x").etag
+    other = hostile.odd(hostile.replaced(etag, etag[:-1] + ("0" if etag[-1] != "0" else "1")))
+    root.wired.fault(other, harness.requests.listing, times=None)
+    assert "does not say how long the object is" in refused(root).message
+
+
+ENDS = {
+    "one byte more": lambda reply: reply.holding(reply.body + b"x"),
+    "one byte less": lambda reply: reply.holding(reply.body[:-1]),
+    "nothing": lambda reply: reply.holding(b""),
+    "another byte": lambda reply: reply.holding(bytes([reply.body[0] ^ 1]) + reply.body[1:]),
+}
+
+
+@SERVICES
+@pytest.mark.parametrize("end", ENDS)
+def test_an_end_that_is_not_the_object_s_is_no_success(harness, root, end):
+    root.plant({"x": DATA})
+    rule = unlengthened(harness, root, ENDS[end])
+    assert refused(root).kind in {"integrity", "transient"}
+    assert rule.hits
+
+
+@SERVICES
+def test_a_stream_of_chunks_without_its_last_one_has_no_end(harness, root):
+    root.plant({"x": DATA[:1000]})
+
+    def endless(reply: Reply) -> Reply:
+        return replace(reply, body=reply.body.removesuffix(b"0\r\n\r\n")).having("Connection", "close")
+
+    root.wired.fault(hostile.odd(no_total, hostile.chunked(), endless), gets(harness), times=None)
+    assert refused(root, timeout=1).kind == "transient"
+
+
+@WITH_HEADS
+def test_an_empty_object_is_one_only_where_its_end_was_seen(harness, root):
+    """An answer that just stops proves nothing."""
+    root.plant({"x": b""})
+    root.wired.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
+    stops = hostile.odd(hostile.without("Content-Length"), hostile.having("Connection", "close"))
+    root.wired.fault(stops, gets(harness), times=None)
+    assert "does not say how long the object is" in refused(root).message
+
+
+@SERVICES
+def test_a_part_for_itself_needs_a_total(harness, root):
+    root.plant({"x": DATA})
+    root.wired.fault(hostile.odd(no_total), gets(harness), times=None)
+    with pytest.raises(Unsupported) as caught:
+        read(root.connect(max_retries=0), "x", 10, 10)
+    assert caught.value.code == "no_range"
+
+
+@SERVICES
+def test_a_range_that_nobody_asked_for_is_refused(harness, root):
+    """To a request for the whole object too."""
+
+    def ranged(reply: Reply) -> Reply:
+        return replace(reply, status=206).having("Content-Range", f"bytes 0-{len(reply.body) - 1}/*")
+
+    root.plant({"x": DATA[:1000]})
+    root.wired.fault(hostile.odd(ranged), gets(harness), times=None)
+    error = refused(root)
+    assert isinstance(error, Unsupported | Integrity)
+    assert "Content-Range" in error.message
