@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from backup.files import shut_folders
 from backup.model import Conflicts
@@ -59,27 +61,42 @@ def _stays(
     return "unchanged at the destination" if there.same(own) else ""
 
 
-def make_private(path: Path, beneath: Path, mode: int, *, opens: bool) -> bool:
+class Memory(shut_folders.Memory, Protocol):
+    """Outlives this process."""
+
+    def made(self, path: Path) -> None: ...
+
+    def is_own(self, path: Path) -> bool: ...
+
+
+def make_private(path: Path, beneath: Path, mode: int, memory: Memory, *, opens: bool) -> bool:
     """Make a folder that nobody else can enter until its own mode is set, those above it with `mode`. True when one is
-    there already; with `opens` that can be filled then, also if it is shut to its owner. Raises ProviderError."""
+    there that was not made here; with `opens` that can be filled then, also if it is shut to its owner. Raises
+    ProviderError."""
     with walk.folder(path.parent, beneath, make=True, mode=mode) as at:
         try:
             os.mkdir(path.name, 0o700, dir_fd=at)
+            memory.made(path)
             return False
         except FileExistsError:
+            if memory.is_own(path):
+                return False
             if opens:
-                _open_up(at, path.name)
+                _open_up(at, path, memory)
             return True
         except OSError as error:
             raise from_os_error(error, path) from None
 
 
-def _open_up(at: int, name: str) -> None:
+def _open_up(at: int, path: Path, memory: Memory) -> None:
     """A folder that even its owner may not fill (0500) gets its own mode back at the end of the job."""
     with suppress(OSError):
-        fd = os.open(name, walk.STEP, dir_fd=at)
+        fd = os.open(path.name, walk.STEP, dir_fd=at)
         try:
-            shut_folders.open_up(fd)
+            found = os.fstat(fd)
+            if shut_folders.is_shut(found):
+                memory.opening(path, stat.S_IMODE(found.st_mode))
+                shut_folders.open_up(fd)
         finally:
             os.close(fd)
 
@@ -92,17 +109,23 @@ def restore(
     restoring: Restoring,
     *,
     was_there: bool,
+    mode_before: int | None,
     cancel: CancelToken,
     on_wait: OnWait,
 ) -> int:
     """Give a folder, now that it is filled, the mode that was kept with it (and with `restoring.owner` its owner); one
-    of which none is known the usual one, unless it `was_there` before. Returns how many values were no metadata. Raises
-    ProviderError."""
+    of which none is known the usual one, unless it `was_there` before: that gets back the `mode_before` it was opened.
+    Returns how many values were no metadata. Raises ProviderError."""
     try:
         kept = provider.retry.run(lambda: provider.stat(key), cancel, on_wait=on_wait).attributes
     except NotFound:  # removed since it was listed; its files came all the same
         kept = Attributes()
     if kept.mode is None and was_there:
+        if mode_before is not None:
+            try:
+                shut_folders.give_back(target, mode_before)
+            except OSError as error:
+                raise from_os_error(error, target) from None
         return kept.ignored
     with walk.folder(target, beneath) as way:
         try:

@@ -8,8 +8,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
+from providers.contract.attributes import PERMISSIONS
 from providers.errors import ProviderError
 from providers.filesystem import beneath as walk
 
@@ -19,46 +20,65 @@ _OPENED: Final[dict[tuple[int, int], list[int]]] = {}
 """Device and inode of those that are opened now: how often, and the mode that they had."""
 
 
+class Memory(Protocol):
+    """Outlives this process."""
+
+    def opening(self, path: Path, mode: int) -> None: ...
+
+    def forget(self, path: Path) -> None: ...
+
+
 @contextmanager
-def opened(folders: Sequence[Path], beneath: Path) -> Iterator[None]:
+def opened(folders: Sequence[Path], beneath: Path, memory: Memory) -> Iterator[None]:
     """Those of `folders` that are shut to their owner, who is this user, are open inside; the last one to leave gives
     them their mode back. The outermost comes first. Whatever hinders it is told by what cannot be put there."""
     with ExitStack() as stack:
         for path in folders:
             with suppress(ProviderError, OSError):
-                stack.enter_context(_opened(path, beneath))
+                stack.enter_context(_opened(path, beneath, memory))
         yield
 
 
 @contextmanager
-def _opened(path: Path, beneath: Path) -> Iterator[None]:
+def _opened(path: Path, beneath: Path, memory: Memory) -> Iterator[None]:
     with walk.folder(path, beneath) as fd:
-        key = _enter(fd)
+        key = _enter(fd, path, memory)
         try:
             yield
         finally:
-            _leave(fd, key)
+            _leave(fd, key, path, memory)
 
 
-def _enter(fd: int) -> tuple[int, int]:
+def _enter(fd: int, path: Path, memory: Memory) -> tuple[int, int]:
     found = os.fstat(fd)
     key = (found.st_dev, found.st_ino)
     with _LOCK:
         if key in _OPENED:
             _OPENED[key][0] += 1
         elif is_shut(found):
+            memory.opening(path, stat.S_IMODE(found.st_mode))
             _OPENED[key] = [1, stat.S_IMODE(found.st_mode)]
             open_up(fd)
     return key
 
 
-def _leave(fd: int, key: tuple[int, int]) -> None:
+def _leave(fd: int, key: tuple[int, int], path: Path, memory: Memory) -> None:
     with _LOCK:
         if key not in _OPENED:
             return
         _OPENED[key][0] -= 1
         if not _OPENED[key][0]:
             _, mode = _OPENED.pop(key)
+            os.chmod(f"/proc/self/fd/{fd}", mode)
+            memory.forget(path)
+
+
+def give_back(path: Path, mode: int) -> None:
+    """Give an opened folder the `mode` that it had, unless somebody has changed it since. No symlink on the way is
+    followed. Raises ProviderError, OSError."""
+    with walk.folder(path, Path("/")) as fd:
+        found = os.fstat(fd)
+        if found.st_uid == os.geteuid() and found.st_mode & PERMISSIONS == (mode | _OWN) & PERMISSIONS:
             os.chmod(f"/proc/self/fd/{fd}", mode)
 
 

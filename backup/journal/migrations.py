@@ -324,6 +324,17 @@ ALTER TABLE jobs ADD COLUMN rescan_at REAL;
 ALTER TABLE jobs ADD COLUMN rescan_why BLOB;
 """
 
+_FOLDERS_IN_WORK: Final = """
+-- Folders that a download has made, or opened for itself: what it does not know again after a kill. Until its job ends.
+CREATE TABLE folders_in_work (
+    job_id INTEGER NOT NULL REFERENCES jobs (id),
+    path BLOB NOT NULL,
+    -- The mode before it was opened; NULL: the job has made it.
+    mode INTEGER,
+    PRIMARY KEY (job_id, path)
+) WITHOUT ROWID;
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
     _HISTORY,
@@ -340,5 +351,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _LEAVING,
     _ROTATED,
     _SCAN_WAITS,
+    _FOLDERS_IN_WORK,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from sqlite3 import Connection
 from typing import Final
 
-from backup.journal import items, jobs, work
+from backup.files import shut_folders
+from backup.journal import folders_in_work, items, jobs, work
 from backup.journal.records import Cleanup, Item, Job, Wish
 from backup.worker.context import Crew
 from backup.worker.instance_runner import Lane
 from backup.worker.scan.scanning import Scans
 from backup.worker.upkeep import Upkeep
+from providers.errors import ProviderError
 
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
@@ -129,6 +131,7 @@ class Drain:
         for cleanup in cleanups:
             self._lane(cleanup.instance).clean(cleanup)
         self._claim(ready)
+        self._shut_folders()
         self._tidy()
 
     def _look(self, now: float) -> tuple[dict[int, Wish], set[int], list[Job], list[Cleanup], list[str]]:
@@ -159,6 +162,20 @@ class Drain:
         for (lane, _), found in zip(wanted, claimed, strict=True):
             if found:
                 lane.take(found)
+
+    def _shut_folders(self) -> None:
+        """Folders that a job has opened and, since it failed or was cancelled, did not shut again itself."""
+        with self._crew.journal.look() as db:
+            left = folders_in_work.of_ended_jobs(db)
+        for _, path, mode in left:
+            if mode is not None:
+                try:
+                    shut_folders.give_back(path, mode)
+                except (ProviderError, OSError) as error:
+                    _LOG.warning("%s keeps the mode that it was opened with: %s", path, error)
+        if left:
+            job_ids = sorted({job_id for job_id, _, _ in left})
+            self._crew.ledger.run(lambda tx: folders_in_work.drop(tx, job_ids))
 
     def _tidy(self) -> None:
         self._upkeep.step(idle=False)

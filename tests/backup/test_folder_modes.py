@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sqlite3
 import stat
 import tempfile
 import traceback
@@ -14,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from backup.files import folders as stored_folders
+from backup.files import shut_folders
 from backup.journal import Journal, items, jobs
 from backup.journal.checkpoints import commit_alone
-from backup.journal.records import Ending, Job, Order
+from backup.journal.folders_in_work import FoldersInWork
+from backup.journal.records import Ending, Job, NewItem, Order
 from backup.model import Conflicts, ItemKind, ItemState, JobKind
 from backup.queries.answers import Questions
 from backup.worker.items.transfer import Transfer
@@ -25,7 +28,7 @@ from providers.contract.attributes import Attributes, Restoring
 from providers.contract.cancel import CancelToken
 from providers.contract.objects import RemoteFile
 from providers.local import disk
-from tests.backup.queue_support import Workbench
+from tests.backup.queue_support import Workbench, wait_until
 from tests.backup.test_swapped_links import PLACE
 from tests.backup.test_transfer import Watched
 from tests.providers.memory import MemoryProvider, MemoryStore
@@ -160,12 +163,33 @@ def test_a_folder_without_a_mode_gets_the_usual_one(bench: Workbench, moto_s3: S
     """A marker that another tool has made. A folder that was there before keeps its own."""
     bucket = moto_s3.new_bucket()
     bench.configure_s3("s3", moto_s3.url, bucket)
-    for key in ("x/", "x/file", "y/", "y/file", "z/", "z/file"):
+    for key in ("w/", "w/file", "x/", "x/file", "y/", "y/file", "z/", "z/file"):
         moto_s3.put(bucket, key, b"")
     moto_s3.admin.put_object(Bucket=bucket, Key="z/", Metadata={"mode": "0o700", "uid": "root"})
+    (tmp_path / "w").mkdir(0o500)
     (tmp_path / "y").mkdir(0o700)
     bench.finish(bench.queue.queue_download("s3", ["/"], tmp_path))
-    assert {name: modes(tmp_path)[name] for name in "xyz"} == {"x": "755", "y": "700", "z": "755"}
+    assert {name: modes(tmp_path)[name] for name in "wxyz"} == {"w": "500", "x": "755", "y": "700", "z": "755"}
+
+
+class Remembered:
+    """What is known of folders after a kill: the mode that one had, None for one that was made."""
+
+    def __init__(self, **known: int | None) -> None:
+        self.known = known
+
+    def made(self, path: Path) -> None:
+        self.known[path.name] = None
+
+    def opening(self, path: Path, mode: int) -> None:
+        assert stat.S_IMODE(path.stat().st_mode) == mode, "it is noted before it is opened"
+        self.known.setdefault(path.name, mode)
+
+    def is_own(self, path: Path) -> bool:
+        return self.known.get(path.name, 0) is None
+
+    def forget(self, path: Path) -> None:
+        self.known.pop(path.name)
 
 
 def a_job(to: Path) -> Job:
@@ -175,7 +199,7 @@ def a_job(to: Path) -> Job:
 
 def test_a_folder_is_closed_before_the_first_file_in_it_is_queued(tmp_path: Path) -> None:
     listed = [RemoteFile(key="x/.ssh/", size_bytes=0), RemoteFile(key="x/.ssh/id", size_bytes=1)]
-    made = download_items(a_job(tmp_path), lambda key: iter(listed))
+    made = download_items(a_job(tmp_path), lambda key: iter(listed), Remembered())
     assert next(made).key == "x/.ssh/id"
     assert modes(tmp_path / "x") == {".": "755", ".ssh": "700"}
     (folder,) = made
@@ -184,7 +208,9 @@ def test_a_folder_is_closed_before_the_first_file_in_it_is_queued(tmp_path: Path
 
 def test_folders_come_last_and_from_the_inside_out(tmp_path: Path) -> None:
     keys = ["x/", "x/y/", "x/y/z/", "x/y/z/file", "x/file", "x/a/"]
-    made = download_items(a_job(tmp_path), lambda key: (RemoteFile(key=key, size_bytes=0) for key in keys))
+    made = download_items(
+        a_job(tmp_path), lambda key: (RemoteFile(key=key, size_bytes=0) for key in keys), Remembered()
+    )
     assert [item.key for item in made] == ["x/y/z/file", "x/file", "x/y/z/", "x/a/", "x/y/", "x/"]
 
 
@@ -193,7 +219,9 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").chmod(0o757)
     (tmp_path / "to/x").mkdir(parents=True)
     (tmp_path / "to/x/y").symlink_to(tmp_path / "elsewhere")
-    (item,) = download_items(a_job(tmp_path / "to"), lambda key: iter([RemoteFile(key="x/y/", size_bytes=0)]))
+    (item,) = download_items(
+        a_job(tmp_path / "to"), lambda key: iter([RemoteFile(key="x/y/", size_bytes=0)]), Remembered()
+    )
     assert item.last
     assert modes(tmp_path)["elsewhere"] == "757"
 
@@ -247,7 +275,7 @@ def test_a_file_that_comes_late_opens_its_folders_which_are_shut_again(conflicts
         with Journal(top / "journal.sqlite") as journal:
             with journal.transaction() as tx:
                 job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
-                jobs.add_items(tx, job, download_items(job, lambda key: iter(listed)), now=1.0)
+                jobs.add_items(tx, job, download_items(job, lambda key: iter(listed), Remembered()), now=1.0)
                 for name in ("x/y", "x"):
                     (top / "to" / name).chmod(0o500)
                 (file,) = items.claim(tx, "m", 9, now=1.0)
@@ -273,8 +301,87 @@ def test_an_ordinary_user_fills_a_folder_that_is_shut_to_himself() -> None:
     def act(top: Path) -> None:
         (top / "x").mkdir()
         (top / "x").chmod(0o500)
-        assert stored_folders.make_private(top / "x", top, 0o755, opens=True) is True
+        assert stored_folders.make_private(top / "x", top, 0o755, Remembered(), opens=True) is True
         (top / "x/file").write_bytes(b"1")
         assert modes(top / "x")["."] == "700"
 
     as_an_ordinary_user(act)
+
+
+# After a kill
+
+
+def scanned(journal: Journal, to: Path, keys: list[str]) -> Job:
+    """A download that has been looked for as far as to these folders, and the worker killed then: nothing of them is in
+    the journal as an item."""
+    order = Order(kind=JobKind.DOWNLOAD, sources=("/",), to=str(to), restoring=Restoring(umask=0o022))
+    with journal.transaction() as tx:
+        job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
+    again(journal, job, keys)
+    return job
+
+
+def again(journal: Journal, job: Job, keys: list[str]) -> list[NewItem]:
+    memory = FoldersInWork(journal, job.id, commit=commit_alone(journal))
+    return list(download_items(job, lambda key: (RemoteFile(key=key, size_bytes=0) for key in keys), memory))
+
+
+def test_after_a_kill_folders_get_the_mode_that_they_had_or_the_usual_one(tmp_path: Path) -> None:
+    """Nothing is stored with them; one was there, shut, and one was made."""
+    to = tmp_path / "to"
+    (to / "shut").mkdir(parents=True)
+    (to / "shut").chmod(0o500)
+    store = MemoryStore()
+    store.objects |= {"made/": b"", "shut/": b""}
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        job = scanned(journal, to, list(store.objects))
+        assert modes(to) == {".": "755", "shut": "700", "made": "700"}
+        with journal.transaction() as tx:
+            jobs.add_items(tx, job, again(journal, job, list(store.objects)), now=1.0)
+            jobs.scan_ended(tx, job.id)
+        with journal.transaction() as tx:
+            claimed = items.claim(tx, PLACE.instance, 9, now=1.0)
+        assert [item.name for item in claimed] == ["made/", "shut/"]
+        for item in claimed:
+            outcome = Transfer(
+                provider=MemoryProvider(store), journal=journal, commit=commit_alone(journal), item=item, job=job,
+                watcher=Watched(), cancel=CancelToken(),
+            ).run()  # fmt: skip
+            with journal.transaction() as tx:
+                items.end(tx, outcome, now=2.0)
+    assert modes(to) == {".": "755", "shut": "500", "made": "755"}
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_job_that_is_cancelled_shuts_what_it_has_opened(bench: Workbench, tmp_path: Path, changed: bool) -> None:
+    """Unless somebody has given the folder another mode meanwhile."""
+    to = tmp_path / "to"
+    (to / "shut").mkdir(parents=True)
+    (to / "shut").chmod(0o500)
+    bench.paths.journal_file.parent.mkdir(parents=True, exist_ok=True)
+    with Journal(bench.paths.journal_file) as journal:
+        job = scanned(journal, to, ["shut/"])
+        with journal.transaction() as tx:
+            jobs.scan_ended(tx, job.id)
+    if changed:
+        (to / "shut").chmod(0o750)
+    (to / "file").write_bytes(b"1")
+    bench.finish(bench.queue.queue_upload("local", [to / "file"]))
+    wait_until(lambda: modes(to)["shut"] == ("750" if changed else "500"))
+    wait_until(lambda: not in_work(bench.paths.journal_file))
+
+
+def in_work(file: Path) -> list[object]:
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        return db.execute("SELECT * FROM folders_in_work").fetchall()
+
+
+def test_a_folder_that_is_filled_late_is_noted_while_it_is_open(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir(0o500)
+    memory = Remembered()
+    with shut_folders.opened([folder], tmp_path, memory):
+        assert memory.known == {"folder": 0o500}
+        assert modes(folder)["."] == "700"
+    assert memory.known == {}
+    assert modes(folder)["."] == "500"

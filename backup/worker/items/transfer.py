@@ -14,6 +14,7 @@ import msgspec
 from backup.files import folders, links, shut_folders, targets
 from backup.journal import Journal, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
+from backup.journal.folders_in_work import FoldersInWork
 from backup.journal.records import Ending, Item, Job, Outcome
 from backup.model import Conflicts, ItemKind, JobKind
 from backup.worker.items import stubborn
@@ -107,6 +108,10 @@ class Transfer:
     @cached_property
     def _download_checkpoint(self) -> DownloadCheckpoint:
         return DownloadCheckpoint(self.journal, self.item.id, commit=self.commit, begun=self.item.begun)
+
+    @cached_property
+    def _folders_in_work(self) -> FoldersInWork:
+        return FoldersInWork(self.journal, self.job.id, commit=self.commit)
 
     def _attempt(self) -> Outcome:
         self.cancel.check()
@@ -222,10 +227,13 @@ class Transfer:
         target, was_there = self._target(), bool(self.item.replaces)
         if was_there and self.job.order.conflicts is Conflicts.REFUSE:
             return self._done()
+        before = self._folders_in_work.mode_before(target)
         ignored = folders.restore(
             self.provider, self.item.key, target, self._landing_in, self.job.order.restoring,
-            was_there=was_there, cancel=self.cancel, on_wait=self._waits,
+            was_there=was_there, mode_before=before, cancel=self.cancel, on_wait=self._waits,
         )  # fmt: skip
+        if before is not None:
+            self._folders_in_work.forget(target)
         return msgspec.structs.replace(self._done(), ignored_metadata=ignored)
 
     def _download(self) -> Outcome:
@@ -235,7 +243,8 @@ class Transfer:
             shut = self._folders_of_the_job()
             if not shut:
                 raise
-        with shut_folders.opened(shut, self._landing_in):  # it goes alone, after its folder got its mode
+        # It goes alone, after its folder got its mode.
+        with shut_folders.opened(shut, self._landing_in, self._folders_in_work):
             return self._fetch(self._target())
 
     def _folders_of_the_job(self) -> list[Path]:

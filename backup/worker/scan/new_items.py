@@ -73,7 +73,7 @@ def upload_item(job: Job, local: Local) -> NewItem:
     )
 
 
-def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
+def download_items(job: Job, walk: Walk, memory: stored_folders.Memory) -> Iterator[NewItem]:
     root = Path(job.order.to)
     folded: targets.FoldedNames | None = None
     folders: dict[str, NewItem] = {}
@@ -99,7 +99,7 @@ def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
                 )
             else:
                 if file.key.endswith("/"):
-                    folders[name] = _folder_item(job, file, name)
+                    folders[name] = _folder_item(job, file, name, memory)
                     continue
                 target = name.removesuffix(links.SUFFIX) if restores else name
                 yield _item(file, name, str(root / target), restores)
@@ -107,7 +107,7 @@ def download_items(job: Job, walk: Walk) -> Iterator[NewItem]:
     yield from sorted(folders.values(), key=lambda item: (-item.name.count("/"), item.name))
 
 
-def _folder_item(job: Job, file: RemoteFile, name: str) -> NewItem:
+def _folder_item(job: Job, file: RemoteFile, name: str, memory: stored_folders.Memory) -> NewItem:
     """Made now, so that nobody else can enter it while it is filled; its mode comes when all files of the job are
     there. A failure is told by each item that needs it."""
     order = job.order
@@ -119,7 +119,7 @@ def _folder_item(job: Job, file: RemoteFile, name: str) -> NewItem:
         opens = order.conflicts is not Conflicts.REFUSE  # which changes nothing that is there
         mode = order.restoring.mode_of(UNKNOWN, folder=True)
         there = stored_folders.make_private(
-            top.joinpath(*name.removesuffix("/").split("/")), beneath, mode, opens=opens
+            top.joinpath(*name.removesuffix("/").split("/")), beneath, mode, memory, opens=opens
         )
     return NewItem(
         name=name, key=file.key, local_path=str(root / name), kind=ItemKind.DIRECTORY, last=True, replaces=there

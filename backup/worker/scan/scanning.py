@@ -18,6 +18,7 @@ from backup.files import free_space, scan
 from backup.instances import answers
 from backup.instances import destination as places
 from backup.journal import JournalFull, jobs, work
+from backup.journal.folders_in_work import FoldersInWork
 from backup.journal.records import Hold, Job, NewItem
 from backup.model import ItemKind, JobKind
 from backup.queries.findings import Finding, Findings, Scope
@@ -162,7 +163,7 @@ class Scans:
                 for batch in self._findings.load(token, scope) or ():
                     yield from (each.remote for each in batch if each.remote and each.source == key)
 
-            yield from scan.batches(_remote_items(job, of_source), scan.BATCH)
+            yield from scan.batches(self._remote_items(job, of_source), scan.BATCH)
         finally:
             self._findings.drop(token)
 
@@ -184,7 +185,24 @@ class Scans:
         with self._crew.journal.look() as db:
             scope = Scope.of(job.order, jobs.place(db, job.place_id))
         found = self._findings.load(job.order.found, scope)
-        return None if found is None else _planned_items(job, found, ruled_out, self._wanted(job))
+        if found is None or job.order.kind is JobKind.UPLOAD:
+            return None if found is None else _planned_uploads(job, found, ruled_out, self._wanted(job))
+        return self._planned_remote(job, found)
+
+    def _planned_remote(self, job: Job, found: Iterator[list[Finding]]) -> Iterator[list[NewItem]]:
+        by_source: dict[str, list[RemoteFile]] = {}
+        for batch in found:
+            for each in batch:
+                if each.remote:
+                    by_source.setdefault(each.source, []).append(each.remote)
+        yield from scan.batches(self._remote_items(job, lambda key: iter(by_source.get(key, []))), scan.BATCH)
+
+    def _remote_items(self, job: Job, walk: Callable[[str], Iterator[RemoteFile]]) -> Iterator[NewItem]:
+        if job.order.kind is JobKind.DELETE:
+            return delete_items(job, walk)
+        ledger = self._crew.ledger
+        memory = FoldersInWork(self._crew.journal, job.id, commit=ledger.run, commit_soon=ledger.post)
+        return download_items(job, walk, memory)
 
     def _add(
         self, job: Job, batches: Iterable[list[NewItem]], cancel: CancelToken, ruled_out: RuledOut | None = None
@@ -283,25 +301,13 @@ class Scans:
         self._crew.ledger.run(lambda tx: jobs.scan_waits(tx, job.id, info, until=until))
 
 
-def _planned_items(
+def _planned_uploads(
     job: Job, found: Iterator[list[Finding]], ruled_out: RuledOut, wanted: Callable[[scan.Found], bool]
 ) -> Iterator[list[NewItem]]:
-    if job.order.kind is JobKind.UPLOAD:
-        for batch in found:
-            replaces = {each.local.path: each.replaces for each in batch if each.local}
-            taken = ruled_out.without([each.local for each in batch if each.local])
-            yield [upload_item(job, Local(each, replaces[each.path])) for each in taken if wanted(each)]
-        return
-    by_source: dict[str, list[RemoteFile]] = {}
     for batch in found:
-        for each in batch:
-            if each.remote:
-                by_source.setdefault(each.source, []).append(each.remote)
-    yield from scan.batches(_remote_items(job, lambda key: iter(by_source.get(key, []))), scan.BATCH)
-
-
-def _remote_items(job: Job, walk: Callable[[str], Iterator[RemoteFile]]) -> Iterator[NewItem]:
-    return download_items(job, walk) if job.order.kind is JobKind.DOWNLOAD else delete_items(job, walk)
+        replaces = {each.local.path: each.replaces for each in batch if each.local}
+        taken = ruled_out.without([each.local for each in batch if each.local])
+        yield [upload_item(job, Local(each, replaces[each.path])) for each in taken if wanted(each)]
 
 
 def _is_folder(source: str) -> bool:
