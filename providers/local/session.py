@@ -266,6 +266,7 @@ class LocalDirectory(UploadSession):
             fd = os.open(name, beneath.DIRECTORY, dir_fd=at)
             try:
                 folder_attributes.write(fd, self.request.attributes)
+                os.fsync(fd)
                 os.fsync(at)
                 self._folder.keep(self.request.key)
                 return remote_file(self.request.key, os.fstat(fd), folder_attributes.read(fd))

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -16,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from providers.contract.attributes import Attributes
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.contract.upload import UploadRequest
 from providers.engine.upload import run_upload
+from providers.engine.window import MemoryBody
 from providers.errors import (
     Conflict,
     Integrity,
@@ -226,6 +229,50 @@ def test_the_file_is_on_disk_before_it_has_its_name_and_the_name_after(provider,
     named = did.index("replace")
     assert any(".homeserver-backup-" in path for path in did[:named])
     assert str(root) in did[named:]
+
+
+def synced(monkeypatch):
+    """What is brought to disk: which file or folder, its mode and its mtime at that moment, and what stands in it."""
+    found, fsync = [], os.fsync
+
+    def sync(fd):
+        facts, path = os.fstat(fd), os.readlink(f"/proc/self/fd/{fd}")
+        names = os.listdir(fd) if stat.S_ISDIR(facts.st_mode) else []
+        found.append((path, stat.S_IMODE(facts.st_mode), facts.st_mtime_ns, names))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    return found
+
+
+def test_a_stored_folder_is_on_disk_with_its_attributes_and_its_name(provider, root, monkeypatch):
+    kept = Attributes(mode=stat.S_IFDIR | 0o750, uid=os.getuid(), gid=os.getgid())
+    request = UploadRequest(key="folder/", size_bytes=0, part_size_bytes=1, attributes=kept)
+    session = provider.open_upload(request)
+    found = synced(monkeypatch)
+    session.commit([])
+    assert [(path, "folder" in names) for path, _, _, names in found] == [
+        (str(root / "folder"), False),
+        (str(root), True),
+    ]
+
+
+def test_a_file_of_several_parts_is_on_disk_with_its_mode_and_mtime_before_its_name(provider, root, monkeypatch):
+    data = b"x" * 250
+    kept = Attributes(mode=stat.S_IFREG | 0o640, uid=os.getuid(), gid=os.getgid())
+    request = UploadRequest(
+        key="x", size_bytes=250, part_size_bytes=100, mtime_ns=1_600_000_000_000_000_000, attributes=kept
+    )
+    session = provider.open_upload(request)
+    receipts = [
+        session.send(request.part(index), MemoryBody(data[100 * index : 100 * index + 100]), {}) for index in range(3)
+    ]
+    found = synced(monkeypatch)
+    session.commit(receipts)
+    assert [(mode, mtime_ns) for path, mode, mtime_ns, _ in found if path != str(root)] == [
+        (0o640, 1_600_000_000_000_000_000)
+    ]
+    assert [names for path, _, _, names in found if path == str(root)] == [["x"]]
 
 
 def test_a_part_is_on_disk_before_it_counts(provider, monkeypatch):
