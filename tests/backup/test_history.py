@@ -17,7 +17,7 @@ from providers.contract.report import ErrorInfo
 from providers.errors import NotFound
 from tests.backup.queue_support import Workbench, wait_until
 
-FIXTURE = Path(__file__).parent / "fixtures" / "journal-4.sql"
+FIXTURE = Path(__file__).parent / "journals" / "version_4_stored.sql"
 PLACE = Place(instance="disk", type="local", container="/c", settings="{}")
 
 
