@@ -39,7 +39,6 @@ class Filter:
         """Raises InvalidConfiguration, naming the pattern that is none."""
         if len(selection.include) + len(selection.exclude) > _MOST:
             raise InvalidConfiguration(f"more than {_MOST:,} patterns", field="exclude", hint="Write fewer, with '**'.")
-        self._selection = selection
         self._exclude = _compiled("exclude", selection.exclude)
         self._include = _compiled("include", selection.include)
 
