@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -105,6 +106,34 @@ def test_a_change_during_the_second_reading_is_seen(
     monkeypatch.setattr("providers.engine.source.sha256_of", changed_then)
     with pytest.raises(Integrity, match="changed while it was read"):
         send(store, path)
+
+
+def mapped(path: Path) -> None:
+    """Written to through memory, and nothing of it is saved yet."""
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        memory[0] ^= 1
+
+
+def cut_and_refilled(path: Path) -> None:
+    size = path.stat().st_size
+    os.truncate(path, 0)
+    os.truncate(path, size)
+
+
+def replaced_under_its_name(path: Path) -> None:
+    """By a file of the same size and times."""
+    before, other = path.stat(), path.with_name("other")
+    other.write_bytes(os.urandom(before.st_size))
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
+@pytest.mark.parametrize("act", [mapped, cut_and_refilled, replaced_under_its_name])
+def test_other_bytes_of_the_same_size(store: MemoryStore, path: Path, act: Callable[[Path], None]) -> None:
+    on_the_way(store, act, path=path)
+    with pytest.raises(Integrity, match="changed while it was read"):
+        send(store, path)
+    assert not store.objects
 
 
 def grows(path: Path) -> None:

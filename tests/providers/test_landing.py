@@ -94,6 +94,22 @@ def test_the_folder_of_a_restored_link_is_on_disk(
     assert synced == [True]
 
 
+@pytest.mark.parametrize("older", [True, False])
+def test_whether_a_restored_link_replaced_another_is_said(tmp_path: Path, older: bool) -> None:
+    if older:
+        (tmp_path / "link").symlink_to("elsewhere")
+    with Landing.opened(tmp_path / "link", tmp_path) as landing:
+        assert landing.put_link(b"there", replace=True) is older
+        assert landing.link_text() == b"there"
+
+
+def test_only_an_empty_file_is_taken_for_a_reserved_name(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"theirs")
+    with Landing.opened(tmp_path / "out", tmp_path) as landing:
+        landing.remove_reservation()
+    assert (tmp_path / "out").read_bytes() == b"theirs"
+
+
 # Never over another file
 
 

@@ -14,6 +14,7 @@ import pytest
 from providers.contract.cancel import CancelToken
 from providers.contract.capabilities import Proof
 from providers.contract.context import ProviderContext
+from providers.contract.storage import RangeReader
 from providers.contract.upload import SavedUpload, UploadRequest, UploadResult
 from providers.engine.unfinished import abandon
 from providers.engine.upload import run_upload
@@ -233,6 +234,30 @@ def test_without_checksums_the_object_is_read_back(store: MemoryStore, tmp_path:
     result = run_upload(connect(store), a_file(tmp_path, 3 * PART), "k", cancel=CancelToken())
     assert result.proof is Proof.READ_BACK
     assert store.count("read") == 1
+
+
+def test_reading_back_goes_on_at_the_byte_where_the_connection_broke(store: MemoryStore, tmp_path: Path) -> None:
+    store.checksums = False
+    size = 4 * PART
+    store.trouble = failing("chunk", Transient("reset"), at=2 * PART)
+    run_upload(connect(store), a_file(tmp_path, size), "k", cancel=CancelToken())
+    assert [about for call, about in store.calls if call == "read"] == [(0, size), (2 * PART, size - 2 * PART)]
+
+
+def test_reading_back_asks_for_an_empty_object_too_and_takes_a_whole_answer(store: MemoryStore, tmp_path: Path) -> None:
+    """A server that ignores ranges begins again from the first byte after a break."""
+    store.checksums = False
+    provider = connect(store)
+    readers: list[RangeReader] = []
+    real = provider.read_range
+
+    def kept(*args: Any, **more: Any) -> RangeReader:
+        readers.append(real(*args, **more))
+        return readers[-1]
+
+    provider.read_range = kept  # type: ignore[method-assign]
+    assert run_upload(provider, a_file(tmp_path, 0), "k", cancel=CancelToken()).proof is Proof.READ_BACK
+    assert [reader.takes_whole for reader in readers] == [True]
 
 
 @pytest.mark.parametrize("change", ["grow", "shrink", "replace"])
