@@ -19,7 +19,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Begun in the background by a shell: the programs under test would inherit being deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.servers.fixtures", "tests.credentials_fixture", "tests.guide_plug_in"]
+pytest_plugins = ["tests.tiers", "tests.servers.fixtures", "tests.credentials_fixture", "tests.guide_plug_in"]
 
 
 @pytest.fixture

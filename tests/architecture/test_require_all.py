@@ -1,48 +1,83 @@
-"""REQUIRE_ALL=1, under which CI runs: what is skipped has failed."""
+"""REQUIRE_ALL=1, under which every tier runs: what is skipped has failed.
+
+Samples are collected and reported through the hooks that this very run has for tests of this folder.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+IN_A_TEST = "import pytest\ndef test_it():\n    pytest.skip('no server here')\n"
+BY_A_MARK = "import pytest\n@pytest.mark.skip(reason='no server here')\ndef test_it(): ...\n"
+A_WHOLE_MODULE = "import pytest\npytest.skip('no server here', allow_module_level=True)\n"
 
-SKIPPING = {
-    "test_in_a_test.py": "import pytest\ndef test_it():\n    pytest.skip('no server here')\n",
-    "test_by_a_mark.py": "import pytest\n@pytest.mark.skip(reason='no server here')\ndef test_it(): ...\n",
-    "test_a_whole_module.py": "import pytest\npytest.skip('no server here', allow_module_level=True)\n",
-}
+Collected = Callable[[str], pytest.CollectReport]
+Reported = Callable[[str], pytest.TestReport]
 
 
 @pytest.fixture
-def samples(tmp_path: Path) -> Path:
-    for name, text in SKIPPING.items():
-        (tmp_path / name).write_text(text)
-    return tmp_path
+def collected(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
+    """What this run says of a module with this text when it collects it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    names: list[str] = []
+
+    def collect(text: str) -> pytest.CollectReport:
+        names.append(f"skipping_sample_{len(names)}")
+        path = tmp_path / f"{names[-1]}.py"
+        path.write_text(text)
+        module = pytest.Module.from_parent(request.session, path=path)
+        report: pytest.CollectReport = request.node.ihook.pytest_make_collect_report(collector=module)
+        return report
+
+    yield collect
+    for name in names:
+        sys.modules.pop(name, None)
 
 
-def run(folder: Path, require_all: str) -> subprocess.CompletedProcess[str]:
-    options = ("-p", "tests.conftest", "-p", "no:cacheprovider", f"--rootdir={ROOT}", "--continue-on-collection-errors")
-    environment = {**os.environ, "REQUIRE_ALL": require_all}
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *options, folder],
-        capture_output=True, text=True, timeout=60, check=False, cwd=ROOT, env=environment,
-    )  # fmt: skip
+@pytest.fixture
+def reported(collected: Collected, request: pytest.FixtureRequest) -> Reported:
+    """What it says of the test in such a module."""
+
+    def report(text: str) -> pytest.TestReport:
+        (item,) = collected(text).result
+        assert isinstance(item, pytest.Function)
+        if item.get_closest_marker("skip"):  # pytest raises before anything is set up, so that this run is undisturbed
+            call = pytest.CallInfo.from_call(lambda: request.node.ihook.pytest_runtest_setup(item=item), when="setup")
+        else:
+            call = pytest.CallInfo.from_call(item.obj, when="call")
+        made: pytest.TestReport = request.node.ihook.pytest_runtest_makereport(item=item, call=call)
+        return made
+
+    return report
 
 
-def test_a_skip_fails_where_everything_is_required(samples: Path):
-    done = run(samples, "1")
-    assert done.returncode != 0
-    assert "1 failed, 2 errors in" in done.stdout
-    assert done.stdout.count("skipped, but REQUIRE_ALL=1") >= len(SKIPPING)
-    assert "no server here" in done.stdout
+@pytest.mark.parametrize("text", [IN_A_TEST, BY_A_MARK], ids=["in a test", "by a mark"])
+def test_a_skipped_test_fails_where_everything_is_required(
+    reported: Reported, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("REQUIRE_ALL", "1")
+    report = reported(text)
+    assert report.failed
+    assert "skipped, but REQUIRE_ALL=1" in str(report.longrepr)
+    assert "no server here" in str(report.longrepr)
 
 
-def test_elsewhere_a_skip_is_a_skip(samples: Path):
-    done = run(samples, "")
-    assert done.returncode == 0
-    assert "3 skipped in" in done.stdout
+def test_a_skipped_module_fails_where_everything_is_required(
+    collected: Collected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUIRE_ALL", "1")
+    report = collected(A_WHOLE_MODULE)
+    assert report.failed
+    assert "skipped, but REQUIRE_ALL=1" in str(report.longrepr)
+    assert "no server here" in str(report.longrepr)
+
+
+def test_elsewhere_a_skip_is_a_skip(collected: Collected, reported: Reported, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUIRE_ALL", "")
+    assert reported(IN_A_TEST).skipped
+    assert reported(BY_A_MARK).skipped
+    assert collected(A_WHOLE_MODULE).skipped

@@ -1,0 +1,70 @@
+"""The tiers of the suite (tests/tiers.py): each test of the contract meets the disk and one service."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.tiers import ALWAYS_MET, beyond_middle, is_unit, met_in_middle
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A harness, as far as tiers look at it."""
+
+    name: str
+    wire: object = None
+
+
+LOCAL = Named(ALWAYS_MET)
+PLUG_IN = Named("acme")
+WIRED = tuple(Named(name, object()) for name in ("s3 here", "s3 there", "b2", "dropbox", "drive"))
+
+
+def test_the_disk_and_one_service_are_met() -> None:
+    for number in range(200):
+        met = met_in_middle(f"test {number}", [LOCAL, PLUG_IN, *WIRED])
+        assert LOCAL.name in met
+        assert sum(harness.name in met for harness in WIRED) == 1
+
+
+def test_where_no_service_is_there_all_that_is_gets_met() -> None:
+    assert met_in_middle("test", [PLUG_IN]) >= {PLUG_IN.name}
+    assert met_in_middle("test", [LOCAL, PLUG_IN]) >= {LOCAL.name, PLUG_IN.name}
+
+
+def test_every_service_gets_its_share() -> None:
+    met = Counter(name for number in range(600) for name in met_in_middle(f"test {number}", [LOCAL, PLUG_IN, *WIRED]))
+    assert met[LOCAL.name] == 600
+    assert all(met[harness.name] > 80 for harness in (PLUG_IN, *WIRED))
+
+
+def test_one_service_more_changes_only_what_meets_it() -> None:
+    before, after = WIRED[:-1], WIRED
+    for number in range(100):
+        now = met_in_middle(f"test {number}", after)
+        assert WIRED[-1].name in now or now == met_in_middle(f"test {number}", before)
+
+
+def test_every_test_of_the_contract_that_is_here_is_in_the_middle_tier(request: pytest.FixtureRequest) -> None:
+    """Whatever this run has collected: no test function is left to the full tier in all its harnesses."""
+    items = request.session.items
+    left_out = beyond_middle(items)
+    kept: dict[str, set[bool]] = defaultdict(set)
+    for item in items:
+        if "tests/contract/" in item.nodeid:
+            kept[item.nodeid.partition("[")[0]].add(item.nodeid not in left_out)
+    assert [test for test, states in kept.items() if states == {False}] == []
+
+
+def test_modules_of_unit_tests_name_neither_server_nor_process_nor_console() -> None:
+    modules = [path for path in TESTS.rglob("test_*.py") if is_unit(path)]
+    assert len(modules) > 30
+    assert not {path.parent.name for path in modules} & {"terminal", "security", "servers"}
+    assert TESTS / "providers" / "test_digests.py" in modules
+    assert TESTS / "backup" / "test_worker.py" not in modules
