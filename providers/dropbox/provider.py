@@ -163,7 +163,7 @@ class DropboxProvider(BaseProvider):
         enforced = computed = True
         try:
             told = self._wire.ask(request, Calls()).json().get("content_hash")
-        except Integrity:
+        except Integrity:  # refused: that is the answer
             pass
         else:
             enforced, computed = False, told == digest_of(DROPBOX_HASH, _PROBE)

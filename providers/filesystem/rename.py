@@ -36,7 +36,7 @@ def rename_new(temp: str | bytes, name: str | bytes, *, at: int, reserving: Call
         return
     except FileExistsError:
         raise
-    except OSError:
+    except OSError:  # a kind of disk without it, or trouble that shows again below
         pass
     try:
         os.link(temp, name, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)

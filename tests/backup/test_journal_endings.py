@@ -48,6 +48,28 @@ def test_only_what_waits_has_a_time_to_wait_for(journal: Journal, ending: Ending
         assert tx.execute("SELECT wait_until FROM items").fetchone()[0] == kept
 
 
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        (Ending.WAITING, True), (Ending.FAILED, True), (Ending.SKIPPED, True), (Ending.PAUSED, True),
+        (Ending.STOPPED, False), (Ending.DONE, False),
+    ],
+)  # fmt: skip
+def test_why_is_told_of_what_did_not_succeed(journal: Journal, ending: Ending, told: bool) -> None:
+    begin(journal)
+    with journal.transaction() as tx:
+        items.end(tx, Outcome(item_id=1, ending=ending, error=BUSY, wait_until=9.0, sha256="a" * 64), now=4.0)
+        assert (tx.execute("SELECT error FROM items").fetchone()[0] is not None) is told
+
+
+def test_how_many_a_dead_worker_was_at(journal: Journal) -> None:
+    begin(journal, 3)
+    with journal.transaction() as tx:
+        items.end(tx, Outcome(item_id=1, ending=Ending.DONE), now=4.0)
+        assert items.requeue_running(tx, now=5.0) == 2
+        assert items.requeue_running(tx, now=5.0) == 0
+
+
 def test_metadata_that_was_not_believed_is_counted_by_job(journal: Journal) -> None:
     begin(journal, 3)
     with journal.transaction() as tx:

@@ -1,0 +1,60 @@
+"""What uploads in one request have in common, whatever the service."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+
+import pytest
+
+from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest
+from providers.errors import Integrity, NotFound
+from providers.http.one_request import OneRequestUpload, agree
+
+
+class Session(OneRequestUpload):
+    """Has a request under way, over a real connection."""
+
+    def __init__(self) -> None:
+        super().__init__(UploadRequest(key="k", size_bytes=1, part_size_bytes=1))
+        self.ours, self.theirs = socket.socketpair()
+        self._calls.begin().watch(self.ours)
+
+    def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
+        raise NotImplementedError
+
+
+def test_it_is_whole_or_not_there() -> None:
+    session = Session()
+    with session.ours, session.theirs:
+        assert session.token is None
+        assert session.confirmed() == ()
+        with pytest.raises(NotFound, match="nothing was sent"):
+            session.commit([])
+
+
+def test_an_interruption_ends_its_request() -> None:
+    session = Session()
+    with session.ours, session.theirs:
+        session.theirs.settimeout(5)
+        session.interrupt()
+        assert session.theirs.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("told", "fits"),
+    [
+        ({"md5": "aa"}, True),
+        ({"md5": "bb"}, False),
+        ({}, True),
+        ({"sha1": "bb"}, True),
+        ({"md5": "aa", "crc": "b"}, True),
+    ],
+)
+def test_a_checksum_that_the_service_tells_must_be_ours(told: dict[str, str], fits: bool) -> None:
+    sent = {"md5": "aa"}
+    if fits:
+        agree(told, sent, "k")
+        return
+    with pytest.raises(Integrity, match="md5 at the service is bb, of what was sent aa"):
+        agree(told, sent, "k")
