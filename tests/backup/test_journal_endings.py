@@ -10,7 +10,7 @@ import pytest
 
 from backup.journal import Journal, items, jobs, work
 from backup.journal.checkpoints import UploadCheckpoint
-from backup.journal.records import Ending, NewItem, Outcome
+from backup.journal.records import Ending, Hold, NewItem, Outcome
 from backup.model import ItemState
 from providers.contract.report import ErrorInfo
 from providers.contract.upload import PartReceipt
@@ -115,3 +115,11 @@ def test_parts_that_a_session_begins_with_are_on_disk(journal: Journal, tmp_path
     UploadCheckpoint(journal, 1).save(saved)
     with Journal(tmp_path / "journal.sqlite") as again:
         assert UploadCheckpoint(again, 1).load() == saved
+
+
+def test_an_instance_that_is_let_go_is_held_no_more(journal: Journal) -> None:
+    with journal.transaction() as tx:
+        work.hold(tx, Hold(instance="disk", error=BUSY))
+        work.hold(tx, Hold(instance="other", error=BUSY))
+        work.let_go(tx, "disk")
+        assert [held.instance for held in work.holds(tx)] == ["other"]
