@@ -96,10 +96,10 @@ def test_a_worker_of_an_older_journal_is_parked_before_the_journal_is_brought_up
 ) -> None:
     """The other checkout knows one script less; its program then refuses the journal by name."""
     migrations = checkout / "backup" / "journal" / "migrations.py"
-    migrations.write_text(migrations.read_text() + "\nMIGRATIONS = MIGRATIONS[:-1]\n")
-    for module in ("jobs", "views", "work"):  # nor does it know the columns of that script
-        file = checkout / "backup" / "journal" / f"{module}.py"
-        file.write_text(file.read_text().replace("rescan_at", "error").replace("rescan_why", "error"))
+    older = '(*MIGRATIONS[:-2], MIGRATIONS[-2] + _FOLDERS_IN_WORK.replace("folders_in_work", "former_table"))'
+    migrations.write_text(f"{migrations.read_text()}\nMIGRATIONS = {older}\n")
+    file = checkout / "backup" / "journal" / "folders_in_work.py"  # nor does it know the table of that script
+    file.write_text(file.read_text().replace(" folders_in_work ", " former_table "))
     begin_worker(bench, checkout)
     pid = bench.pid()
     wait_until(lambda: version(bench.paths.journal_file) == len(MIGRATIONS) - 1)
