@@ -29,6 +29,7 @@ _EMPTY_NOTE = ("Nothing has ended yet.", "What was uploaded, downloaded or delet
 
 
 class HistoryTable(LineTable):
+    FOLLOWS_TOP = True
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "details")]
 
 
@@ -113,13 +114,11 @@ class ActivityScreen(ModeScreen):
         self.queue_changed(self.bridge.snapshot)
 
     def _show(self, windows: list[QueueSnapshot]) -> None:
-        held = self._item
         self._rows.take(windows)
-        ids = [item.id for item in self._rows.items]
-        cursor = ids.index(held.id) if held and held.id in ids and self.table.cursor else 0
-        self.table.rows_changed(cursor=cursor, note=() if ids else _EMPTY_NOTE)
-        loaded = f"{len(ids):,} of {count(self._rows.total, 'ended', 'ended')}"
-        self.pane.border_subtitle = Content(loaded if ids else "")
+        shown = len(self._rows)
+        self.table.rows_changed(note=() if shown else _EMPTY_NOTE)
+        loaded = f"{shown:,} of {count(self._rows.total, 'ended', 'ended')}"
+        self.pane.border_subtitle = Content(loaded if shown else "")
         self._show_details()
 
     def _show_details(self) -> None:
@@ -133,9 +132,11 @@ class ActivityScreen(ModeScreen):
     # Acting
 
     @on(LineTable.Opened)
-    def _open(self) -> None:
-        if self._item is not None:
-            self.app.push_screen(ItemScreen(self._item))
+    def _open(self, event: LineTable.Opened) -> None:
+        row = self._rows.row_of(event.key)
+        item = None if row is None else self._rows.item(row)
+        if item is not None:
+            self.app.push_screen(ItemScreen(item))
 
     @work(group="act")
     async def action_retry(self) -> None:

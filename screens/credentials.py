@@ -94,7 +94,7 @@ class CredentialsScreen(StoreScreen):
         static = self.query_one("#store-facts", Static)
         static.update(store_content(self._facts, max(20, self.size.width - 4)))
         self._rows = CredentialRows(self._facts.credentials, time.time())
-        self.table.show(self._rows, cursor=self.table.cursor, note=() if len(self._rows) else _NO_CREDENTIALS)
+        self.table.show(self._rows, note=() if len(self._rows) else _NO_CREDENTIALS)
         missing = sum(each.state is CredentialState.MISSING for each in self._facts.credentials)
         note = count(len(self._rows) - missing, "credential") + (f" · {missing} missing" if missing else "")
         self.query_one("#credentials").border_subtitle = Content(note)

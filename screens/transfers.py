@@ -37,6 +37,7 @@ _EMPTY_NOTE = ("No transfers yet.", "2 goes to Browse: u uploads, d downloads wh
 
 
 class TransferTable(LineTable):
+    FOLLOWS_TOP = True
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "details")]
 
 
@@ -96,11 +97,8 @@ class TransfersScreen(ModeScreen):
                 self.problem.show(msgspec.structs.replace(job.error, message=f"{job.title}: {job.error.message}"))
 
     def _take(self, snapshot: QueueSnapshot, offset: int) -> None:
-        """The cursor stays on its transfer, wherever that has moved to; at the very top it stays at the top."""
-        held = self._rows.item(self.table.cursor)
         self._rows.take(snapshot, offset)
-        row = self._rows.row_of(held.id) if held is not None and self.table.cursor else None
-        self.table.rows_changed(cursor=row, note=() if snapshot.item_count else self._note)
+        self.table.rows_changed(note=() if snapshot.item_count else self._note)
         self._show_border()
         self._show_details()
 
@@ -157,9 +155,8 @@ class TransfersScreen(ModeScreen):
 
     @on(LineTable.MarkToggled)
     def _mark(self, event: LineTable.MarkToggled) -> None:
-        item = self._rows.item(event.index)
-        if item is not None:
-            self._select(self._rows.marked ^ {item.id})
+        if isinstance(event.key, int):
+            self._select(self._rows.marked ^ {event.key})
 
     @work(group="act")
     async def action_mark_job(self) -> None:
@@ -194,7 +191,8 @@ class TransfersScreen(ModeScreen):
 
     @on(LineTable.Opened)
     def _open(self, event: LineTable.Opened) -> None:
-        item = self._rows.item(event.index)
+        row = self._rows.row_of(event.key)
+        item = None if row is None else self._rows.item(row)
         if item is not None:
             self.app.push_screen(ItemScreen(item))
 

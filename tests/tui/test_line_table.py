@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from textual.app import App, ComposeResult
 
 from tests.tui.standin import screen_text, until
 from tui.theme import DARK, Tone
-from tui.widgets.line_table import Cell, Column, LineTable, Span, layout
+from tui.widgets.line_table import LineTable
+from tui.widgets.row_model import Cell, Column, Span, layout
 
 NAME = Column(title="NAME", width=20, grows=True)
 SIZE = Column(title="SIZE", width=9, right=True)
@@ -28,6 +29,12 @@ class Numbers:
 
     def __len__(self) -> int:
         return self.count
+
+    def key(self, index: int) -> Hashable | None:
+        return index if 0 <= index < self.count else None
+
+    def row_of(self, key: Hashable) -> int | None:
+        return key if isinstance(key, int) and key < self.count else None
 
     def sign(self, index: int) -> Span:
         return ("●" if index == 2 else " ", Tone.WAITING)

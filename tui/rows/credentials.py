@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from textwrap import wrap
 from typing import Final
 
@@ -14,7 +14,7 @@ from tui.remedies import in_console
 from tui.text import safe, when
 from tui.theme import STYLES, Tone
 from tui.widgets.instance_words import ago
-from tui.widgets.line_table import Cell, Column, Span
+from tui.widgets.row_model import Cell, Column, Span
 from tui.widgets.store_words import STATE_WORDS, detail_words
 
 COLUMNS: Final = (
@@ -106,6 +106,13 @@ class CredentialRows:
 
     def credential(self, row: int) -> CredentialFact | None:
         return self.credentials[row] if 0 <= row < len(self.credentials) else None
+
+    def key(self, index: int) -> str | None:
+        fact = self.credential(index)
+        return None if fact is None else fact.key
+
+    def row_of(self, key: Hashable) -> int | None:
+        return next((row for row, fact in enumerate(self.credentials) if fact.key == key), None)
 
     def sign(self, index: int) -> Span:
         return _SIGNS[self.credentials[index].state]

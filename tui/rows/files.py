@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from enum import Enum
 from operator import attrgetter
 from typing import Any, Final
@@ -11,7 +11,7 @@ from backup.model import ItemKind, LocalEntry
 from providers.contract.objects import Page
 from tui.text import count, safe, size, when
 from tui.theme import Tone
-from tui.widgets.line_table import Cell, Column, Span
+from tui.widgets.row_model import Cell, Column, Span
 
 PARENT: Final = "../"
 
@@ -105,6 +105,18 @@ class Listing:
     def __len__(self) -> int:
         return len(self.view) + self.has_parent
 
+    def key(self, index: int) -> str | None:
+        """The entry's name; empty, which is nobody's, for the row that goes up."""
+        if self.has_parent and index == 0:
+            return ""
+        entry = self.entry(index)
+        return None if entry is None else entry.name
+
+    def row_of(self, key: Hashable) -> int | None:
+        if self.has_parent and key == "":
+            return 0
+        return next((at + self.has_parent for at, entry in enumerate(self.view) if entry.name == key), None)
+
     def sign(self, index: int) -> Span:
         entry = self.entry(index)
         return ("●" if entry is not None and entry.name in self.marked else " ", Tone.WAITING)
@@ -132,10 +144,7 @@ class Listing:
 
     def index_of(self, name: str) -> int:
         """The row of that name; the first row when it is not shown."""
-        for at, entry in enumerate(self.view):
-            if entry.name == name:
-                return at + self.has_parent
-        return 0
+        return self.row_of(name) or 0
 
     def add(self, entries: Iterable[Entry], next_token: str | None) -> None:
         new = sorted(entries, key=self.order.key)
@@ -152,8 +161,9 @@ class Listing:
         self.order, self.needle = order, needle
         self.view = sorted(self._matching(self.entries), key=order.key)
 
-    def toggle(self, index: int) -> None:
-        entry = self.entry(index)
+    def toggle(self, key: Hashable) -> None:
+        row = self.row_of(key)
+        entry = None if row is None else self.entry(row)
         if entry is None:
             return
         if self.marked.pop(entry.name, None) is None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
 from backup.model import FINAL_STATES, ItemState, ItemView, JobKind, QueueSnapshot, QueueTotals
 from tui.rows.transfers import SIGNS, amount, destination, state_words
 from tui.text import safe, when, whole_facts
 from tui.theme import Tone
-from tui.widgets.line_table import Cell, Column, Span
+from tui.widgets.row_model import Cell, Column, Span
 
 COLUMNS: Final = (
     Column(title="NAME", width=20, grows=True),
@@ -57,6 +57,13 @@ class HistoryRows:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def key(self, index: int) -> int | None:
+        item = self.item(index)
+        return None if item is None else item.id
+
+    def row_of(self, key: Hashable) -> int | None:
+        return next((row for row, item in enumerate(self.items) if item.id == key), None)
 
     def sign(self, index: int) -> Span:
         return SIGNS[self.items[index].state]

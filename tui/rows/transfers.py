@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 from backup.model import ItemKind, ItemState, ItemView, JobKind, QueueSnapshot
@@ -12,7 +12,7 @@ from providers.contract.report import ErrorInfo
 from tui.errors import headline, needs_store
 from tui.text import clock, count, done_of, duration, rate, safe, size
 from tui.theme import Tone
-from tui.widgets.line_table import Cell, Column, Span
+from tui.widgets.row_model import Cell, Column, Span
 
 COLUMNS: Final = (
     Column(title="NAME", width=20, grows=True),
@@ -55,7 +55,7 @@ class TransferRows:
         self.count = 0
         self.marked: set[int] = set()
         self._items: dict[int, ItemView] = {}
-        self._row_of: dict[int, int] = {}
+        self._row_of: dict[Hashable, int] = {}
 
     def take(self, snapshot: QueueSnapshot, offset: int) -> None:
         """Rows that an earlier window held stay until their own window is asked again, unless items came or went."""
@@ -71,8 +71,12 @@ class TransferRows:
     def item(self, row: int) -> ItemView | None:
         return self._items.get(row)
 
-    def row_of(self, item_id: int) -> int | None:
-        return self._row_of.get(item_id)
+    def key(self, index: int) -> int | None:
+        item = self._items.get(index)
+        return None if item is None else item.id
+
+    def row_of(self, key: Hashable) -> int | None:
+        return self._row_of.get(key)
 
     def missing(self, first: int, last: int) -> bool:
         """Whether a row in [first, last) is not held."""

@@ -119,16 +119,14 @@ class FilePane(Vertical):
         self.listing = Listing(has_parent=place.parent is not None, now=time.time(), order=self.listing.order)
         self._land_on = land_on
         self.put_away()
-        self.table.show(self.listing)
+        self.table.show(self.listing, cursor=0)
         self._ask(None)
 
     def reload(self) -> None:
         """The same place again: what is shown stays until the answer comes; cursor and selection stay too."""
         if self.place is None:
             return
-        entry = self.listing.entry(self.table.cursor)
         if self.listing.entries:
-            self._land_on = entry.name if entry else ""
             self._ask(None)
         else:
             self.open(self.place, land_on=self._land_on)
@@ -170,7 +168,7 @@ class FilePane(Vertical):
         self.listing.left_out += event.load.left_out
         if event.first:
             self.listing.marked = {each.name: each for each in self.listing.entries if each.name in before.marked}
-        cursor = self.listing.index_of(self._land_on) if self._land_on else self.table.cursor
+        cursor = self.listing.index_of(self._land_on) if self._land_on else None
         self._land_on = ""
         self.table.show(self.listing, cursor=cursor, note=self._note())
         self.show_borders()
@@ -238,15 +236,16 @@ class FilePane(Vertical):
 
     @on(LineTable.Opened)
     def _enter(self, event: LineTable.Opened) -> None:
-        entry = self.listing.entry(event.index)
-        if entry is None:
+        row = self.listing.row_of(event.key)
+        entry = None if row is None else self.listing.entry(row)
+        if event.key == "":
             self.action_up()
-        elif self.place is not None and entry.name.endswith("/"):
+        elif entry is not None and self.place is not None and entry.name.endswith("/"):
             self.open(self.place.child(entry))
 
     @on(LineTable.MarkToggled)
     def _mark(self, event: LineTable.MarkToggled) -> None:
-        self.listing.toggle(event.index)
+        self.listing.toggle(event.key)
         self.table.rows_changed()
         self.show_borders()
 

@@ -25,6 +25,10 @@ class InstanceList(OptionList):
     def __init__(self) -> None:
         super().__init__(id="instances", classes="pane", compact=True)
         self.border_title = "Providers"
+        self._types: dict[str, str] = {}
+        """The service of each instance that is shown."""
+        self._awaited = ("", "")
+        """An instance that is to get the cursor once it is known, and what the cursor was on when that was asked."""
 
     @property
     def instance(self) -> str:
@@ -42,7 +46,7 @@ class InstanceList(OptionList):
         return option.id or "" if option else ""
 
     def show(self, instances: Sequence[InstanceInfo], services: Sequence[ServiceInfo]) -> None:
-        kept, row = self._chosen, self.highlighted or 0
+        kept, row = self._following(instances), self.highlighted or 0
         now_s, width = time.time(), max(_LEAST_CELLS, self.scrollable_content_region.width)
         known = {info.type for info in instances}
         options = [Option(two_lines(info, width, now_s), id=info.name) for info in instances]
@@ -53,11 +57,32 @@ class InstanceList(OptionList):
         ]
         self.clear_options()
         self.add_options(options)
+        self._types = {info.name: info.type for info in instances}
         self.highlighted = min(row, len(options) - 1) if options else None
-        self.choose(kept)
+        self._put_cursor(kept)
+
+    def _following(self, instances: Sequence[InstanceInfo]) -> str:
+        """Where the cursor belongs among these: with what it is on, or with what that has become."""
+        wanted, chosen_then = self._awaited
+        names = [info.name for info in instances]
+        if wanted and self._chosen == chosen_then:
+            if wanted in names:
+                self._awaited = ("", "")
+                return wanted
+        else:
+            self._awaited = ("", "")
+        if self.service:
+            return next((info.name for info in instances if info.type == self.service), self._chosen)
+        if self.instance and self.instance not in names:
+            return _SERVICE + self._types.get(self.instance, "")
+        return self._chosen
 
     def choose(self, option_id: str) -> None:
-        """Put the cursor there, where there is such an instance."""
+        """Put the cursor there; at once, or as soon as there is such an instance and nobody has moved it since."""
+        self._awaited = ("", "") if self._put_cursor(option_id) else (option_id, self._chosen)
+
+    def _put_cursor(self, option_id: str) -> bool:
         ids = [option.id for option in self.options]
         if option_id in ids:
             self.highlighted = ids.index(option_id)
+        return option_id in ids

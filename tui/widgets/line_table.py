@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Final, NamedTuple, Protocol
+from collections.abc import Hashable, Sequence
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -18,87 +17,26 @@ from textual.strip import Strip
 
 from tui.text import cell_len, cut_end, cut_middle
 from tui.theme import Tone
-
-GAP_CELLS: Final = 2
-SIGN_CELLS: Final = 2
-"""A one-cell sign (state, or selected) and a space before the first column."""
-
-Span = tuple[str, Tone]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """`width` in cells; of the column that `grows` it is the least before those with `drops` go, lowest first."""
-
-    title: str
-    width: int
-    right: bool = False
-    grows: bool = False
-    drops: int = 0
-
-
-class Cell(NamedTuple):
-    """What stands in one column, or across `columns` of them. Text must have passed `safe`."""
-
-    spans: tuple[Span, ...]
-    columns: int = 1
-    middle: bool = False
-    """Cut in the middle, so that the ending stays."""
-
-    @classmethod
-    def of(cls, text: str, tone: Tone = Tone.PLAIN, *, columns: int = 1, middle: bool = False) -> Cell:
-        return cls(((text, tone),), columns, middle)
-
-
-class Rows(Protocol):
-    """What a table shows. Asked for the rows on the screen only."""
-
-    def __len__(self) -> int: ...
-
-    def sign(self, index: int) -> Span: ...
-
-    def cells(self, index: int, widths: Sequence[int]) -> Sequence[Cell]:
-        """Left to right; together they cover all columns, also those of width 0, which were dropped."""
-
-
-def layout(columns: Sequence[Column], width: int) -> tuple[int, ...]:
-    """The width of each column in `width` cells; 0 for one that was dropped."""
-    shown = [True] * len(columns)
-
-    def room() -> int:
-        kept = [column for column, show in zip(columns, shown, strict=True) if show]
-        fixed = sum(column.width for column in kept if not column.grows)
-        return width - SIGN_CELLS - fixed - GAP_CELLS * (len(kept) - 1)
-
-    least = sum(column.width for column in columns if column.grows)
-    for index in sorted(range(len(columns)), key=lambda index: columns[index].drops):
-        if columns[index].drops and room() < least:
-            shown[index] = False
-    grown = max(1, room())
-    return tuple(
-        0 if not show else grown if column.grows else column.width for column, show in zip(columns, shown, strict=True)
-    )
-
-
-class _Nothing:
-    def __len__(self) -> int:
-        return 0
-
-    def sign(self, index: int) -> Span:
-        raise IndexError(index)
-
-    def cells(self, index: int, widths: Sequence[int]) -> Sequence[Cell]:
-        raise IndexError(index)
+from tui.widgets.row_model import GAP_CELLS, SIGN_CELLS, Cell, Column, NoRows, Rows, Span, layout
 
 
 class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
-    """Draws `columns` and `rows`; owns the cursor, not the selection. `rows_changed` repaints just what differs."""
+    """Draws `columns` and `rows`; owns the cursor, not the selection. `rows_changed` repaints just what differs.
+
+    The cursor stays on its row, by its key, whatever comes before or behind it.
+    """
+
+    FOLLOWS_TOP: ClassVar[bool] = False
+    """Show what is first for as long as nobody has moved the cursor away from there: for lists that are watched."""
 
     class RowMessage(Message):
+        """`key` is what lay at `index` as the message was sent: when it is handled, something else may."""
+
         def __init__(self, table: LineTable, index: int) -> None:
             super().__init__()
             self.table = table
             self.index = index
+            self.key = table.rows.key(index)
 
         @property
         def control(self) -> LineTable:
@@ -111,7 +49,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Space, or a click on the sign, of a row."""
 
     class HeaderClicked(RowMessage):
-        """`index` is the column's."""
+        """`index` is the column's, and `key` means nothing."""
 
     class Looked(RowMessage):
         """Other rows came into view, or the cursor moved; `index` is the last row in view."""
@@ -165,7 +103,10 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id, classes=classes)
         self._selectable = selectable
         self._columns = tuple(columns)
-        self._rows: Rows = _Nothing()
+        self._rows: Rows = NoRows()
+        self._key: Hashable | None = None
+        """Of the row under the cursor; kept while that row is not loaded."""
+        self._moved = False
         self._note: tuple[str, ...] = ()
         self._painted: dict[int, tuple[Span, tuple[Cell, ...]]] = {}
         self._styles: dict[tuple[str, bool], Style] = {}
@@ -187,7 +128,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Cells beside the scroll bar."""
         return self.scrollable_content_region.width
 
-    def show(self, rows: Rows, *, cursor: int = 0, note: Sequence[str] = ()) -> None:
+    def show(self, rows: Rows, *, cursor: int | None = None, note: Sequence[str] = ()) -> None:
         """Show other rows. `note` is drawn below the last one: why there are so few."""
         self._rows = rows
         self.rows_changed(note=note, cursor=cursor)
@@ -198,7 +139,10 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def rows_changed(self, *, note: Sequence[str] | None = None, cursor: int | None = None) -> None:
-        """The model's rows are others, or more, or fewer: repaint those that look different now."""
+        """The model's rows are others, or more, or fewer: repaint those that look different now.
+
+        Without `cursor` it stays on its row, or near where that was if it is gone.
+        """
         if note is not None and tuple(note) != self._note:
             self._note = tuple(note)
             self.refresh()
@@ -206,7 +150,8 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         if count + 1 != self.virtual_size.height:
             self.virtual_size = Size(self.size.width, count + 1)
             self.refresh()
-        self.cursor = max(0, min(count - 1, self.cursor if cursor is None else cursor))
+        self.cursor = max(0, min(count - 1, self._held_row() if cursor is None else cursor))
+        self._hold()
         widths = layout(self._columns, self._width)
         first, last = self.window
         for index in range(first, last):
@@ -216,6 +161,27 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.Looked(self, last - 1))
 
     # Cursor.
+
+    def _held_row(self) -> int:
+        if self.FOLLOWS_TOP and not self._moved:
+            return 0
+        if self._key is None or self._rows.key(self.cursor) == self._key:
+            return self.cursor
+        row = self._rows.row_of(self._key)
+        return self.cursor if row is None else row
+
+    def _hold(self) -> None:
+        """From now on this row has the cursor; one that is not loaded leaves it to the row that is looked for."""
+        key = self._rows.key(self.cursor)
+        if key is not None or not len(self._rows):
+            self._key = key
+
+    def _move(self, row: int) -> None:
+        """Somebody moves the cursor."""
+        self._moved = True
+        self._key = None
+        self.cursor = row
+        self._hold()
 
     def validate_cursor(self, cursor: int) -> int:
         return max(0, min(len(self._rows) - 1, cursor))
@@ -240,13 +206,14 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.Looked(self, self.window[1] - 1))
 
     def action_move(self, step: int) -> None:
-        self.cursor += step
+        self._move(self.cursor + step)
 
     def action_page(self, direction: int) -> None:
-        self.cursor += direction * max(1, self.size.height - 2)
+        self._move(self.cursor + direction * max(1, self.size.height - 2))
 
     def action_edge(self, last: int) -> None:
-        self.cursor = len(self._rows) - 1 if last else 0
+        self._move(len(self._rows) - 1 if last else 0)
+        self._moved = bool(last)
 
     def action_open(self) -> None:
         if len(self._rows):
@@ -259,7 +226,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Mark the row under the cursor and step on at once: keys that were typed ahead mean the rows that follow."""
         if len(self._rows):
             marked = self.cursor
-            self.cursor += 1
+            self._move(marked + 1)
             self.post_message(self.MarkToggled(self, marked))
 
     def on_click(self, event: events.Click) -> None:
@@ -271,7 +238,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
             return
         index = offset.y - 1 + int(self.scroll_offset.y)
         if index < len(self._rows):
-            self.cursor = index
+            self._move(index)
             if offset.x < SIGN_CELLS and self._selectable:
                 self.post_message(self.MarkToggled(self, index))
             elif event.chain == 2:
