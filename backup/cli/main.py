@@ -109,13 +109,14 @@ def program(ctx: click.Context, verbose: bool, passphrase_fd: int | None) -> Non
 
 
 def _open_console(ctx: click.Context, session: Session) -> int:
+    paths = session.paths
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         click.echo(ctx.get_help(), err=True)
         return 2
     session.see_state_folder()
     from tui.app import run
 
-    return run(session.paths, command=ctx.info_name or PROGRAM)
+    return run(paths, command=ctx.info_name or PROGRAM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

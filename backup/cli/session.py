@@ -32,7 +32,12 @@ class Session:
         """Where the passphrase of the vault comes from, instead of the terminal."""
         self._left_in_file: tuple[str, ...] = ()
         """Secrets in the configuration file that wait for a store to move to."""
-        self.paths = paths or Paths.default()
+        self._given_paths = paths
+
+    @cached_property
+    def paths(self) -> Paths:
+        """Looked for on first use: help needs no home. Raises InvalidConfiguration."""
+        return self._given_paths or Paths.default()
 
     @cached_property
     def service(self) -> Service:

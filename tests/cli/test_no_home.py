@@ -7,10 +7,14 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from backup.cli.diagnostics import ExitCode
+from backup.cli.main import VERBS, run
 from backup.system.paths import Paths
+from providers.errors import InvalidConfiguration
 from tests.cli.conftest import ROOT, Cli
 
 UNLISTED = """
@@ -49,8 +53,25 @@ def test_each_entry_point_says_it_in_one_line(tmp_path: Path, module: str, argum
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_needs_no_home(tmp_path: Path) -> None:
-    assert start("backup", "--help", cwd=tmp_path).returncode == 0
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["upload", "--help"], ["transfers", "list", "-h"], ["credentials", "lock", "--help"]]
+)
+def test_help_needs_no_home(tmp_path: Path, arguments: list[str]) -> None:
+    done = start("backup", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage: ")
+
+
+def test_every_verb_has_its_help_without_a_place_to_look(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def nowhere() -> Paths:
+        raise InvalidConfiguration("there is no home folder")
+
+    monkeypatch.setattr(Paths, "default", nowhere)
+    for verb in VERBS:
+        assert run([verb, "--help"], "homeserver-backup") == 0
+        assert capsys.readouterr().out.startswith(f"Usage: homeserver-backup {verb} ")
+    assert run(["upload"], "homeserver-backup") == ExitCode.USAGE
+    assert run(["status"], "homeserver-backup") == ExitCode.CONFIGURATION
 
 
 def test_with_folders_of_one_s_own_it_works_without(tmp_path: Path) -> None:
