@@ -81,3 +81,26 @@ def test_the_whole_path_with_a_limited_key(
     places = [file.read_text() for file in [paths.config_file, *paths.logs_dir.iterdir()] if file.is_file()]
     places += [result.out + result.err for result in (*wrong, *results)]
     assert all(NEVER_SHOWN not in text and "K003wrong" not in text for text in places)
+
+
+def test_a_final_slash_means_a_folder_up_and_down(
+    cli: Cli, paths: Paths, b2_server: B2Server, secret_service: SecretService, tmp_path: Path
+):
+    bucket, key = b2_server.new_bucket()
+    for name, value in {"container": bucket, "realm": b2_server.url, "timeout": "10", "max_retries": "0"}.items():
+        assert cli("set-config", "backblaze", name, value).code == 0
+    assert cli("set-credentials", "backblaze", "--username", key.key_id, stdin=key.key).code == 0
+    assert cli("test-providers", "backblaze").code == 0
+    assert cli("enable-provider", "backblaze").code == 0
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "a").write_bytes(b"alpha")
+    b2 = ("--provider", "backblaze")
+    assert cli("upload", f"{tmp_path}/dir/a/", *b2).code == ExitCode.NOT_FOUND
+    assert cli("upload", f"{tmp_path}/dir/", *b2, "--to", "x/").code == 0
+    assert b2_server.objects(bucket) == {"x/dir/a": b"alpha"}
+    for _ in range(2):  # the second time the file is there already
+        assert cli("download", "x/dir/a", *b2, "--to", f"{tmp_path}/NEW/").code == 0
+        assert (tmp_path / "NEW" / "a").read_bytes() == b"alpha"
+    assert cli("download", "x/dir", *b2, "--to", f"{tmp_path}/OTHER").code == ExitCode.NOT_FOUND
+    assert cli("download", "x/dir/", *b2, "--to", f"{tmp_path}/OTHER").code == 0
+    assert (tmp_path / "OTHER" / "dir" / "a").read_bytes() == b"alpha"

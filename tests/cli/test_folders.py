@@ -138,6 +138,33 @@ def test_a_file_named_as_a_folder_is_said_to_be_one(cli: Cli, stored: Path, tmp_
         assert "A file is named without the final '/': a." in refused.err
 
 
+@pytest.mark.parametrize("name", ["file/", "file//", "file/.", "link/"])
+def test_a_file_that_is_named_as_a_folder_is_not_sent(
+    cli: Cli, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    (tmp_path / "file").write_bytes(b"mine")
+    (tmp_path / "link").symlink_to("file")
+    monkeypatch.chdir(tmp_path)
+    refused = cli("upload", name)
+    assert refused.code == ExitCode.NOT_FOUND
+    assert f"{name}: that is a file, not a folder" in refused.err
+    assert f"A file is named without the final '/': {name.rstrip('/.')}" in refused.err
+    assert not paths.local_storage.exists() or list(paths.local_storage.rglob("file")) == []
+    assert cli("upload", "nothing/").code == ExitCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("typed", ["dir", "dir/", "./dir//", "dir/."])
+@pytest.mark.parametrize("to", ["x", "x/", "/x/", "x//"])
+def test_a_folder_keeps_its_name_however_it_and_its_place_are_typed(
+    cli: Cli, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, to: str
+):
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "file").write_bytes(b"mine")
+    monkeypatch.chdir(tmp_path)
+    plan = cli("upload", typed, "--to", to, "--dry-run", "--json").json()["plan"]
+    assert (plan["destination"], plan["files"], plan["folders"]) == ("local:x/", 1, 1)
+
+
 def test_what_is_not_there_is_no_folder(cli: Cli, stored: Path, tmp_path: Path):
     for name in ("my", "my dir/su", "gone"):
         refused = cli("download", name, "--to", str(tmp_path))

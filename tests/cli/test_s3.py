@@ -197,3 +197,17 @@ def test_a_key_that_is_revoked_midway_ends_the_following_not_the_transfer(
     assert result.code == ExitCode.AUTHENTICATION, result.err
     assert "InvalidAccessKeyId" in result.err
     assert "is not finished" in result.err
+
+
+def test_a_final_slash_means_a_folder_up_and_down(cli: Cli, bucket: str, rclone_s3: S3Server, tmp_path: Path):
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "a").write_bytes(b"alpha")
+    assert cli("upload", f"{tmp_path}/dir/a/", "--provider", "s3").code == ExitCode.NOT_FOUND
+    assert cli("upload", f"{tmp_path}/dir/", "--provider", "s3", "--to", "x/").code == 0
+    assert rclone_s3.objects(bucket) == {"x/dir/a": b"alpha"}
+    for _ in range(2):  # the second time the file is there already
+        assert cli("download", "x/dir/a", "--provider", "s3", "--to", f"{tmp_path}/NEW/").code == 0
+        assert (tmp_path / "NEW" / "a").read_bytes() == b"alpha"
+    assert cli("download", "x/dir", "--provider", "s3", "--to", f"{tmp_path}/OTHER").code == ExitCode.NOT_FOUND
+    assert cli("download", "x/dir/", "--provider", "s3", "--to", f"{tmp_path}/OTHER").code == 0
+    assert (tmp_path / "OTHER" / "dir" / "a").read_bytes() == b"alpha"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import click
@@ -23,11 +24,12 @@ from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.files.filters import Filter
 from backup.model import Conflicts, JobKind, Links, Selection, TransferPlan
-from providers.errors import ProviderError
+from backup.system.text import shell_quoted
+from providers.errors import NotFound, ProviderError
 
 
 @click.command("upload")
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
 @provider_option
 @click.option("--to", metavar="PREFIX", default="", help="Folder at the provider; by default its top.")
 @if_exists_option
@@ -40,7 +42,7 @@ from providers.errors import ProviderError
 def command(
     session: Session,
     output: Output,
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     provider: str | None,
     to: str,
     if_exists: str,
@@ -68,8 +70,10 @@ def command(
     "plan": {"files", "folders", "size_bytes", "replaces", "skipped_symlinks", "skipped_special", ...},
     "failed": [{"id", "name", "key", "state", "error", ...}], "worker": null, or why nobody carries it out yet}
     """
+    for typed in paths:
+        _refuse_file_named_as_folder(typed)
     name = session.default_provider(output, provider)
-    sources = [path.absolute() for path in paths]
+    sources = [Path(typed).absolute() for typed in paths]
     conflicts = IF_EXISTS[if_exists]
     selection = Selection(
         links=Links(links),
@@ -86,6 +90,16 @@ def command(
             return end_dry_run(output, plan)
         job = session.service.queue_upload(name, sources, to, conflicts=conflicts, selection=selection, plan=plan)
     return finish(session, output, job, plan, detach=detach)
+
+
+def _refuse_file_named_as_folder(typed: str) -> None:
+    """A final '/' (or '/.') means a folder here as everywhere; a Path would drop it. Raises NotFound."""
+    bare = typed.removesuffix(".").rstrip("/") if typed.endswith(("/", "/.")) else ""
+    if bare and os.path.exists(bare) and not os.path.isdir(bare):
+        raise NotFound(
+            f"{typed}: that is a file, not a folder",
+            hint=f"A file is named without the final '/': {shell_quoted(bare)}",
+        )
 
 
 def _plan(
