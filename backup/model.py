@@ -367,7 +367,7 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     deletion: Deletion | None = None
     """What deleting means there, where this is a plan to delete."""
     needs_bytes: int = 0
-    """How much more a download will hold on its disk than is there now."""
+    """Room that a download takes on its disk at its fullest: a new file is beside the old one until it is whole."""
     free_bytes: int | None = None
     """What is free on that disk, and not promised to other downloads; None: it does not say."""
     complete: bool = True

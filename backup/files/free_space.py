@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from heapq import nlargest
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Final, NamedTuple
 
 from backup.journal.records import Job, NewItem, Order
-from backup.model import ItemKind, ItemState
+from backup.model import Conflicts, ItemKind, ItemState
 from backup.queue.handshake import open_journal
 from backup.system.packing import to_name, unpack
 from backup.system.paths import Paths
 from backup.system.text import size
 from providers.errors import QuotaExceeded
 
+_LARGE_AT_ONCE: Final = 2
+"""The instance runner gives the first large file all connections but one."""
 _HINT: Final = "Make room there, choose another folder, or fetch less at once."
 
 
@@ -50,24 +53,61 @@ def extra_bytes(size_bytes: int, target: str | os.PathLike[str]) -> int:
     return max(0, size_bytes - found.st_size) if stat.S_ISREG(found.st_mode) else size_bytes
 
 
+class Need:
+    """How much a disk must still take: what it will hold more in the end, and until a new file is whole, the old one
+    beside it. That counts for the largest two, since no more large files of a job are fetched at once."""
+
+    def __init__(self, conflicts: Conflicts = Conflicts.REPLACE) -> None:
+        self._conflicts = conflicts
+        self._growth_bytes = 0
+        self._beside_bytes: list[int] = []
+
+    def add(self, size_bytes: int, target: str | os.PathLike[str], *, held_bytes: int = 0) -> None:
+        """A file that will be fetched; of it `held_bytes` are on the disk already, in a temporary file."""
+        if self._left_alone(size_bytes, target):
+            return
+        growth_bytes = max(0, extra_bytes(size_bytes, target) - held_bytes)
+        self._growth_bytes += growth_bytes
+        beside_bytes = max(0, size_bytes - held_bytes) - growth_bytes
+        self._beside_bytes = nlargest(_LARGE_AT_ONCE, (*self._beside_bytes, beside_bytes))
+
+    def _left_alone(self, size_bytes: int, target: str | os.PathLike[str]) -> bool:
+        """Whether what stands there is not replaced; of the same size, it is most likely the same file."""
+        if self._conflicts is Conflicts.REPLACE:
+            return False
+        try:
+            found = os.lstat(target)
+        except (OSError, ValueError):
+            return False
+        return self._conflicts is Conflicts.REFUSE or (stat.S_ISREG(found.st_mode) and found.st_size == size_bytes)
+
+    @property
+    def bytes(self) -> int:
+        return self._growth_bytes + sum(self._beside_bytes)
+
+
 def promised_bytes(db: Connection, device: int, *, but_job: int = 0) -> int:
     """What other downloads, that are under way or queued, still need on a disk."""
     total = 0
     query = "SELECT id, request FROM jobs WHERE kind = 'download' AND open_items AND id <> ?"
     for row in db.execute(query, (but_job,)).fetchall():
-        there = on_disk_of(Path(unpack(row["request"], Order).to))
+        order = unpack(row["request"], Order)
+        there = on_disk_of(Path(order.to))
         if there is not None and there.device == device:
-            total += _left_bytes(db, row["id"])
+            total += _left_bytes(db, row["id"], order.conflicts)
     return total
 
 
-def _left_bytes(db: Connection, job_id: int) -> int:
+def _left_bytes(db: Connection, job_id: int, conflicts: Conflicts) -> int:
     rows = db.execute(
         "SELECT local_path, size_bytes, bytes_done FROM items WHERE job_id = ?"
         " AND state IN ('queued', 'running', 'waiting')",
         (job_id,),
     )
-    return sum(max(0, extra_bytes(row["size_bytes"], to_name(row["local_path"])) - row["bytes_done"]) for row in rows)
+    need = Need(conflicts)
+    for row in rows:
+        need.add(row["size_bytes"], to_name(row["local_path"]), held_bytes=row["bytes_done"])
+    return need.bytes
 
 
 def left_bytes(paths: Paths, folder: Path) -> int | None:
@@ -99,6 +139,7 @@ class Share(NamedTuple):
     free_bytes: int
     promised_bytes: int
     """To other downloads."""
+    conflicts: Conflicts = Conflicts.REPLACE
 
     @classmethod
     def of(cls, db: Connection, job: Job) -> Share | None:
@@ -109,16 +150,14 @@ class Share(NamedTuple):
         query = "SELECT coalesce(sum(bytes_done), 0) FROM items WHERE job_id = ? AND finished_at IS NULL"
         begun = int(db.execute(query, (job.id,)).fetchone()[0])
         promised = promised_bytes(db, disk.device, but_job=job.id)
-        return cls(job.order.to, disk.free_bytes + begun, promised)
+        return cls(job.order.to, disk.free_bytes + begun, promised, job.order.conflicts)
 
     def taking(self, batches: Iterable[list[NewItem]]) -> Iterator[list[NewItem]]:
         """The batches for which there is room. Raises QuotaExceeded before the first that does not fit."""
-        needed = 0
+        need = Need(self.conflicts)
         for batch in batches:
-            needed += sum(
-                extra_bytes(item.size_bytes, item.local_path)
-                for item in batch
-                if item.kind is ItemKind.FILE and item.state is ItemState.QUEUED
-            )
-            refuse_too_much(self.folder, needed, self.free_bytes, self.promised_bytes)
+            for item in batch:
+                if item.kind is ItemKind.FILE and item.state is ItemState.QUEUED:
+                    need.add(item.size_bytes, item.local_path)
+            refuse_too_much(self.folder, need.bytes, self.free_bytes, self.promised_bytes)
             yield batch

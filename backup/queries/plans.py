@@ -14,9 +14,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from backup.files import free_space
 from backup.files import links as stored_links
 from backup.files import local as local_files
+from backup.files.free_space import Need
 from backup.files.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote, walk_tree
 from backup.files.targets import chosen_target, local_name
 from backup.model import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
@@ -287,7 +287,7 @@ def download(
     not named as one), and Conflict where a file stands where a folder is needed."""
     refuse_encryption(provider.settings.encryption_enabled)
     root, folder = chosen_target(to, keys)
-    tally, budget = Tally(), _Budget(cancel)
+    tally, budget = Tally(need=Need(conflicts)), _Budget(cancel)
     found: list[Finding] = []
     for key, file in _remote(provider, keys, budget, cancel, walk_remote):
         found.append(Finding(source=key, remote=file))
@@ -301,8 +301,8 @@ def download(
         stands = counted and target and os.path.lexists(target) and not file.key.endswith("/")
         if target and stands and (conflicts is not Conflicts.SKIP_UNCHANGED or _differs_here(file, target)):
             tally.stands(str(target), conflicts)
-        if target and not file.key.endswith("/"):
-            tally.needs_bytes += free_space.extra_bytes(file.size_bytes, target)
+        if counted and target and not file.key.endswith("/"):
+            tally.need.add(file.size_bytes, target)
     plan = tally.plan(JobKind.DOWNLOAD, instance, str(root), complete=not budget.exhausted)
     plan = msgspec.structs.replace(plan, restores_owner=owner)
     return msgspec.structs.replace(plan, found=keep(found)) if plan.complete else plan

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from backup.files.free_space import Need
 from backup.files.name_digest import NameDigest
 from backup.model import Conflicts, JobKind, TransferPlan
 
@@ -20,7 +21,7 @@ class Tally(msgspec.Struct):
     size_bytes: int = 0
     symlinks: int = 0
     links: int = 0
-    needs_bytes: int = 0
+    need: Need = msgspec.field(default_factory=Need)
     special: int = 0
     empty_folders: int = 0
     left_out: list[str] = msgspec.field(default_factory=list)
@@ -67,7 +68,7 @@ class Tally(msgspec.Struct):
             skipped_symlinks=self.symlinks,
             skipped_special=self.special,
             links=self.links,
-            needs_bytes=self.needs_bytes,
+            needs_bytes=self.need.bytes,
             skipped_folders=self.empty_folders,
             ruled_out=self.ruled_out,
             modes_lost=self.modes_lost,

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from backup.files import free_space
-from backup.files.free_space import Room, Share
+from backup.files.free_space import Need, Room, Share
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Job, NewItem, Order, Place
-from backup.model import ItemKind, ItemState, JobKind
+from backup.model import Conflicts, ItemKind, ItemState, JobKind
 from backup.queries.answers import Questions
 from providers.errors import QuotaExceeded
 from tests.backup.queue_support import Workbench, wait_until
@@ -104,6 +104,71 @@ def test_what_stands_there_already_takes_no_more_room(tmp_path: Path) -> None:
     assert free_space.extra_bytes(500, tmp_path / "other") == 500
     (tmp_path / "link").symlink_to("file")
     assert free_space.extra_bytes(500, tmp_path / "link") == 500
+
+
+def needed(*wanted: tuple[int, Path], conflicts: Conflicts = Conflicts.REPLACE) -> int:
+    need = Need(conflicts)
+    for size_bytes, target in wanted:
+        need.add(size_bytes, target)
+    return need.bytes
+
+
+def test_the_new_file_needs_room_beside_the_old_one(tmp_path: Path) -> None:
+    old, other, third = (tmp_path / name for name in ("old", "other", "third"))
+    old.write_bytes(b"x" * 700)
+    assert needed((700, old)) == 700
+    assert needed((1000, old)) == 1000
+    assert needed((300, old)) == 300
+    other.write_bytes(b"x" * 50)
+    third.write_bytes(b"x" * 40)
+    assert needed((700, old), (50, other), (40, third)) == 750, "no more than two large files are fetched at once"
+    assert needed((700, old), (90, other), (40, third), (5, tmp_path / "new")) == 700 + 90 + 5
+
+
+def test_what_will_be_left_alone_needs_no_room(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.write_bytes(b"x" * 700)
+    assert needed((700, old), conflicts=Conflicts.SKIP_UNCHANGED) == 0
+    assert needed((701, old), conflicts=Conflicts.SKIP_UNCHANGED) == 701
+    assert needed((9000, old), (1, tmp_path / "new"), conflicts=Conflicts.REFUSE) == 1
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_restore_over_the_same_files_is_not_begun_where_one_does_not_fit_beside_its_old_copy(
+    journal: Journal, tmp_path: Path
+) -> None:
+    (tmp_path / "0").write_bytes(b"x" * 1001)
+    job = add(journal, tmp_path)
+    with pytest.raises(QuotaExceeded, match="1 B more than is free"):
+        taken(share(journal, job), files(tmp_path, 1001))
+    (tmp_path / "0").write_bytes(b"x" * 1000)
+    assert taken(share(journal, job), files(tmp_path, 1000)) == 1
+
+
+@pytest.mark.usefixtures("disk")
+def test_what_is_left_of_others_counts_beside_the_old_file_too(journal: Journal, tmp_path: Path) -> None:
+    (tmp_path / "0").write_bytes(b"x" * 800)
+    first, here = add(journal, tmp_path, 800), add(journal, Path("/two"))
+    with pytest.raises(QuotaExceeded, match="other downloads still need 800 B"):
+        taken(share(journal, here), files(Path("/two"), 201))
+    with journal.transaction() as tx:
+        ids = [row["id"] for row in tx.execute("SELECT id FROM items WHERE job_id = ?", (first.id,))]
+        items.set_bytes_done(tx, ids[0], 300)
+    assert taken(share(journal, here), files(Path("/two"), 500)) == 1
+
+
+def test_a_plan_counts_what_was_chosen_twice_once(bench: Workbench, tmp_path: Path) -> None:
+    bench.storage.mkdir(parents=True)
+    (bench.storage / "one").write_bytes(b"x" * 10)
+    (tmp_path / "back").mkdir()
+    (tmp_path / "back" / "one").write_bytes(b"y" * 10)
+    questions = Questions(bench.paths)
+    try:
+        assert questions.plan_download("local", ["one", "one"], tmp_path / "back").needs_bytes == 10
+        refusing = questions.plan_download("local", ["one"], tmp_path / "back", conflicts=Conflicts.REFUSE)
+        assert refusing.needs_bytes == 0
+    finally:
+        questions.close()
 
 
 @pytest.mark.usefixtures("disk")
