@@ -187,8 +187,8 @@ async def test_the_cursor_returns_to_a_transfer_whose_window_is_read_again() -> 
         service.items = [item(900), *service.items]
         service.changed()
         await sees(pilot, "501 queued")
+        await until(pilot, lambda: screen.table.cursor == 499)
         await until(pilot, lambda: screen.lower.border_title == "file-499.bin")
-        assert screen.table.cursor == 499
 
 
 async def test_the_cursor_stays_on_what_has_ended() -> None:
