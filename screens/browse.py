@@ -51,8 +51,6 @@ class BrowseScreen(ModeScreen):
     def __init__(self) -> None:
         super().__init__()
         self._finished_jobs: set[int] | None = None
-        self._wanted = ""
-        """An instance set up just now, of which nothing is known yet."""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal():
@@ -69,9 +67,6 @@ class BrowseScreen(ModeScreen):
     def instances_changed(self) -> None:
         if self.bridge.problem is not None:
             self.remote.fail(self.bridge.problem)
-        if self._wanted and self.bridge.instance(self._wanted):
-            self.browse(self._wanted)
-            return
         place = self.remote.place
         known = self.bridge.instance(place.instance) if isinstance(place, RemotePlace) else None
         if known is None:
@@ -90,12 +85,11 @@ class BrowseScreen(ModeScreen):
             self.remote.fail(_NO_DEFAULT)
 
     def browse(self, name: str) -> None:
-        """Open an instance in the right pane, as soon as it is known. Other modes lead here too."""
+        """Open an instance in the right pane at once: the next key already means it. Other modes lead here too."""
         info = self.bridge.instance(name)
-        self._wanted = name if info is None else ""
         if info is not None:
             self._open_instance(info)
-            self.remote.table.focus()
+            self.set_focus(self.remote.table)
 
     def _open_instance(self, info: InstanceInfo) -> None:
         self.remote.open(RemotePlace(info.name, info.container))

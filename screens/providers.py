@@ -137,9 +137,8 @@ class ProvidersScreen(ModeScreen):
             cure = "e enables it, once t has passed." if info.state is InstanceState.DISABLED else "↵ edits it."
             self._complain(info.problem or ErrorInfo("configuration", f"{info.name} is {info.state.value}.", cure))
 
-    @work
-    async def _browse(self, name: str) -> None:
-        await self.app.switch_mode(Mode.BROWSE)
+    def _browse(self, name: str) -> None:
+        self.app.switch_mode(Mode.BROWSE)
         if isinstance(screen := self.app.screen, BrowseScreen):
             screen.browse(name)
 

@@ -180,6 +180,12 @@ class Bridge:
             self._refreshing.cancel()
         self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
 
+    def learn(self, info: InstanceInfo) -> None:
+        """An instance was saved: known at once, and the rest is read again."""
+        by_name = {each.name: each for each in self.instances}
+        self.instances = tuple((by_name | {info.name: info}).values())
+        self.instances_changed()
+
     async def _refresh(self) -> None:
         await self._adopt_secrets()
         try:

@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual import events
 
 from backup.model import InstanceState, StoreState, StoreStatus
 from providers.contract.report import ErrorInfo, StepName
 from providers.errors import Conflict, Transient
+from screens.browse import BrowseScreen
 from tests.tui.scripted import (
     CHECKED_AT,
     KeyringGone,
@@ -21,6 +23,7 @@ from tests.tui.scripted import (
     passed,
 )
 from tests.tui.standin import console, instance, screen_text, until
+from tui.rows.places import RemotePlace
 
 CANARY = "canary-5up3rs3cret"
 
@@ -204,6 +207,24 @@ async def test_browse_opens_the_instance_only_when_it_is_ready() -> None:
         await pilot.press("b")
         await until(pilot, lambda: app.current_mode == "browse")
         await until(pilot, lambda: ("list", "aws_s3", "", None) in questions.calls)
+
+
+async def test_a_key_behind_browse_means_the_instance_that_opens() -> None:
+    service = ScriptedService()
+    service.default = "local"
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_on_s3(pilot)
+        for key in ("b", "tab"):
+            app.post_message(events.Key(key, None))
+        await until(pilot, lambda: app.current_mode == "browse")
+        screen = app.screen
+        assert isinstance(screen, BrowseScreen)
+        assert isinstance(screen.remote.place, RemotePlace)
+        assert screen.remote.place.instance == "aws_s3"
+        await until(pilot, lambda: screen.local.has_focus_within)
+        await pilot.pause()
+        assert screen.local.has_focus_within
 
 
 async def test_browse_of_a_disabled_instance_says_how_to_enable_it() -> None:

@@ -112,7 +112,7 @@ class Draft:
         )
         info = await self.bridge.call(service.record_check, self.name, self.report)
         self.secrets.clear()
-        self.bridge.instances_changed()
+        self.bridge.learn(info)
         return info
 
     def outcome(self, *, browse: bool) -> SetUp:
