@@ -110,7 +110,7 @@ def unusable(error: sqlite3.DatabaseError, path: Path) -> ProviderError:
         return Transient(f"{said}: {exhausted.message}", hint=exhausted.hint, code=exhausted.code)
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY:
-            return ProviderError(said, hint="Another process keeps it busy; try again.")
+            return ProviderError(said, hint="Another process keeps it busy; try again.", code="busy")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
             return PermissionDenied(said, hint="Let this user write in that folder: the queue is kept.")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:  # the last: a table is missing

@@ -39,6 +39,7 @@ from backup.model import (
 from backup.queries.findings import Findings
 from backup.queue import handshake, presence, start_worker
 from backup.queue.live import Feed, merge, with_live
+from backup.queue.recording import recording
 from backup.rpc import Client, ConnectionLost, TimedOut
 from backup.system import environment
 from backup.system.build import BuildNotice
@@ -173,7 +174,7 @@ class Queue:
             order = msgspec.structs.replace(order, planned=planned)
         if plan is not None and Findings(self._paths).claim(plan.found):
             order = msgspec.structs.replace(order, found=plan.found)
-        with self._journal.transaction() as tx:
+        with recording(self._paths, self._journal) as tx:
             job_id = jobs.add_job(
                 tx, order, place, title=title, destination=destination, now=time.time(), variables=variables
             )
@@ -280,7 +281,7 @@ class Queue:
             self._settle()
         chosen, whole = list(item_ids), list(job_ids)
         let_go = self._let_go(chosen, whole) if lets_go else {}
-        with self._journal.transaction() as tx:
+        with recording(self._paths, self._journal) as tx:
             changed = control(tx, chosen, whole, now=time.time())
             for instance, (jobs_there, variables) in let_go.items():
                 work.let_go(tx, instance)
@@ -305,7 +306,7 @@ class Queue:
     def credentials_changed(self, instance: str | None = None) -> None:
         """Settings or credentials of an instance (None: of all) changed: what waited for them goes on."""
         self._hand_over(opening.handover(self._paths))
-        with self._journal.transaction() as tx:
+        with recording(self._paths, self._journal) as tx:
             work.release(tx, instance, now=time.time())
         self._ask("credentials_changed", {"instance": instance})
         self._try_worker()

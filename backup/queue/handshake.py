@@ -31,6 +31,8 @@ _PARK_S: Final = 10.0
 def is_serving(paths: Paths) -> bool:
     """Whether a worker answers that is not about to leave; it then looks into the journal. One that cannot go on beside
     this build is asked to leave."""
+    if presence.is_stopped(paths):
+        return False
     try:
         with Client.connect(paths.worker_socket, timeout_s=_ANSWER_S) as client:
             answer = _wake(client)
@@ -64,10 +66,14 @@ def _makes_way(answer: Any) -> bool:
 def _stop(paths: Paths, client: Client) -> None:
     """Have it park what is under way and leave. What opens the vault is taken over, for the next one."""
     _LOG.info("the worker at work is of another build, and makes way")
-    with suppress(ProviderError):
+    try:
         handed = client.call("handover", timeout_s=_ANSWER_S)
         if isinstance(handed, dict) and handed.get("key"):
             opening.accept(paths, Secret(str(handed["key"])))
+    except ProviderError as error:
+        if presence.is_stopped(paths):
+            raise  # told to leave now, it would take along what opens the vault
+        _LOG.warning("what opens the vault cannot be taken over: %s", error)
     try:
         client.call("stop", timeout_s=_ANSWER_S)
     except ProviderError:

@@ -19,6 +19,7 @@ from backup.system.private_files import private_folder
 from providers.errors import ProviderError
 
 _POLL_S: Final = 0.02
+_STOPPED_POLL_S: Final = 0.2
 _NOTE_BYTES: Final = 64
 """Of the lock file: written whole as the worker begins, so that it can be changed on a full disk."""
 
@@ -92,6 +93,39 @@ def _taken(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def is_stopped(paths: Paths) -> bool:
+    """Whether the worker at work was stopped by a signal: asking it would only cost the wait."""
+    return look(paths).state is WorkerState.STOPPED
+
+
+def is_awaited(paths: Paths) -> bool:
+    """Whether a process waits for a stopped worker, see `outlast_stop`."""
+    with _waiting(paths) as mine:
+        return not mine
+
+
+def outlast_stop(paths: Paths, patience_s: float) -> bool:
+    """Wait until the worker at work is no longer stopped, or gone. False when another process waits already, or after
+    `patience_s`."""
+    deadline = time.monotonic() + patience_s
+    with _waiting(paths) as mine:
+        while mine and is_stopped(paths):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_STOPPED_POLL_S)
+        return mine
+
+
+@contextmanager
+def _waiting(paths: Paths) -> Iterator[bool]:
+    """Whether nobody else waits; while inside, nobody else does."""
+    lock = os.open(paths.successor_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield _taken(lock)
+    finally:
+        os.close(lock)
 
 
 def trouble(paths: Paths) -> WorkerSilent | None:

@@ -27,7 +27,8 @@ _POLL_S: Final = 0.02
 def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _START_S) -> None:
     """Have a worker run that has seen everything that is in the journal now.
 
-    Where the one at work is about to leave, or has to make way, a new one waits for its lock. Raises WorkerSilent when
+    Where the one at work is about to leave, or has to make way, a new one waits for its lock; likewise where it is
+    stopped: if it leaves once it goes on, what is queued does not depend on another command. Raises WorkerSilent when
     the one at work does not answer, or none can be started.
     """
     deadline = time.monotonic() + timeout_s
@@ -35,6 +36,8 @@ def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _S
     while not handshake.is_serving(paths):
         silent = presence.trouble(paths)
         if silent is not None:
+            if process is None and presence.is_stopped(paths) and not presence.is_awaited(paths):
+                _launch(paths, arguments)
             raise silent
         if process is None:
             process = _launch(paths, arguments)

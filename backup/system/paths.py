@@ -67,6 +67,11 @@ class Paths:
         return self.state_dir / "worker.lock"
 
     @property
+    def successor_lock(self) -> Path:
+        """Held by the one process that waits for a stopped worker, to take its place or see it go on."""
+        return self.state_dir / "successor.lock"
+
+    @property
     def worker_socket(self) -> Path:
         """Relative to the state folder where the absolute path is too long for a Unix socket (107 bytes on Linux)."""
         return self.state_dir / "worker.sock"

@@ -38,6 +38,7 @@ _LOG: Final = logging.getLogger(__name__)
 _NICE: Final = 10
 _FILES: Final = 16_384
 _LOCK_PATIENCE_S: Final = 20.0
+_STOPPED_PATIENCE_S: Final = 7 * 24 * 3600.0
 _KEY_PATIENCE_S: Final = 3.0
 """How long whoever started it may take to hand over the vault's key: without it everything would wait at first."""
 _PARK_S: Final = 3.5
@@ -113,13 +114,19 @@ def _detach() -> None:
 
 
 def _take(lock: int, paths: Paths) -> bool:
-    """Wait for the lock; False when a worker that is not about to leave holds it: then that one serves."""
+    """Wait for the lock; False when a worker that is not about to leave holds it: then that one serves. While that one
+    is stopped, just one process waits for it."""
     deadline = time.monotonic() + _LOCK_PATIENCE_S
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
+            if presence.is_stopped(paths):
+                if not presence.outlast_stop(paths, _STOPPED_PATIENCE_S):
+                    return False
+                deadline = time.monotonic() + _LOCK_PATIENCE_S
+                continue
             if handshake.is_serving(paths):
                 return False
             if time.monotonic() > deadline:

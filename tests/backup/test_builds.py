@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,12 +19,12 @@ from backup.credentials import opening
 from backup.journal import Journal, schema
 from backup.journal.migrations import MIGRATIONS
 from backup.model import ItemState
-from backup.queue import handshake
+from backup.queue import handshake, presence
 from backup.queue.client import Queue
 from backup.system import build
 from backup.system.paths import Paths
 from providers.errors import InvalidConfiguration
-from tests.backup.queue_support import Workbench, wait_until
+from tests.backup.queue_support import Workbench, files_below, wait_until
 from tests.cli.conftest import ROOT
 
 
@@ -51,6 +52,86 @@ def begin_worker(bench: Workbench, checkout: Path) -> int:
     worker = subprocess.Popen(command, env=environment, cwd="/", stdin=subprocess.DEVNULL, start_new_session=True)
     threading.Thread(target=worker.wait, daemon=True).start()
     return int(wait_until(lambda: bench.pid() or 0))
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGKILL, None])
+def test_what_was_queued_beside_a_stopped_worker_goes_on_when_that_one_leaves(
+    bench: Workbench, checkout: Path, tmp_path: Path, told: signal.Signals | None
+) -> None:
+    """Without a further command: whether it was told to leave while it was stopped, or is told when it goes on."""
+    pid = begin_worker(bench, checkout)
+    if told is None:
+        (checkout / "backup" / "system" / "text.py").write_text("raise ImportError('of another build')\n")
+    stop_between_writes(bench, pid)
+    if told is signal.SIGTERM:
+        os.kill(pid, told)
+    for number in range(2):
+        (tmp_path / str(number)).write_bytes(b"content")
+    queued = [bench.queue.queue_upload("local", [tmp_path / str(number)]) for number in range(2)]
+    assert bench.queue.trouble is not None
+    assert bench.queue.trouble.code == "stopped"
+    os.kill(pid, signal.SIGKILL if told is signal.SIGKILL else signal.SIGCONT)
+    for job in queued:
+        assert bench.finish(job, 10).counts[ItemState.DONE] == 1
+    wait_until(lambda: bench.pid() not in (None, pid))
+
+
+def test_a_stopped_worker_that_is_not_replaced_serves_and_nobody_takes_its_place(
+    bench: Workbench, checkout: Path, tmp_path: Path
+) -> None:
+    pid = begin_worker(bench, checkout)
+    stop_between_writes(bench, pid)
+    (tmp_path / "file").write_bytes(b"content")
+    job = bench.queue.queue_upload("local", [tmp_path / "file"])
+    wait_until(lambda: presence.is_awaited(bench.paths))
+    os.kill(pid, signal.SIGCONT)
+    bench.finish(job, 10)
+    wait_until(lambda: not presence.is_awaited(bench.paths))
+    assert bench.pid() == pid
+
+
+def test_two_builds_lose_nothing_when_their_worker_is_killed_again_and_again(
+    bench: Workbench, checkout: Path, tmp_path: Path
+) -> None:
+    (checkout / "backup" / "another.py").write_text('"""Another build."""\n')
+    begin_worker(bench, checkout)
+    top = tmp_path / "top"
+    top.mkdir()
+    for number in range(20):
+        (top / str(number)).write_bytes(str(number).encode() * 1000)
+    queued = []
+    for round_ in range(2):
+        queued.append(bench.queue.queue_upload("local", [top], f"ours-{round_}"))
+        bench.kill_worker_of(queued[-1])
+        theirs = begin_worker(bench, checkout)
+        queued.append(bench.queue.queue_upload("local", [top], f"theirs-{round_}"))
+        os.kill(theirs, signal.SIGKILL)
+        bench.queue.ensure_worker()
+    assert [bench.finish(job).counts[ItemState.DONE] for job in queued] == [20] * 4
+    stored = files_below(bench.storage)
+    assert len([name for name in stored if ".hsb" not in name]) == 80
+    assert all(
+        stored[f"{where}/top/{n}"] == str(n).encode() * 1000 for n in range(20) for where in ("ours-0", "theirs-1")
+    )
+
+
+def stop_between_writes(bench: Workbench, pid: int) -> None:
+    """In the middle of one, nothing could be queued beside it."""
+
+    def stopped() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: presence.is_stopped(bench.paths), every_s=0.001)
+        db = sqlite3.connect(bench.paths.journal_file, timeout=0, isolation_level=None)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            return False
+        finally:
+            db.close()
+        return True
+
+    wait_until(stopped)
 
 
 def upload(bench: Workbench, tmp_path: Path) -> None:

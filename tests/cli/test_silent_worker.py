@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +84,37 @@ def test_controls_are_recorded_and_status_names_the_stopped_worker(cli: Cli, ben
     assert "not under way yet" in paused.err
     os.kill(stopped, signal.SIGCONT)
     wait_until(lambda: bench.queue.job(1).counts[ItemState.PAUSED] == 1)
+
+
+STOPS_AS_IT_WRITES = """
+import fcntl, os, signal, sqlite3, sys
+lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+fcntl.flock(lock, fcntl.LOCK_EX)
+os.write(lock, f"{os.getpid()} running".encode().ljust(64))
+db = sqlite3.connect(sys.argv[2], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_worker_that_is_stopped_as_it_writes_is_named_and_nothing_is_queued(
+    cli: Cli, bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    bench.paths.state_dir.mkdir(parents=True)
+    Journal(bench.paths.journal_file).close()
+    monkeypatch.setattr("backup.journal.schema._BUSY_TIMEOUT_S", 0.01)
+    places = [str(bench.paths.worker_lock), str(bench.paths.journal_file)]
+    with subprocess.Popen([sys.executable, "-c", STOPS_AS_IT_WRITES, *places]) as worker:
+        try:
+            wait_until(lambda: presence.is_stopped(bench.paths))
+            refused = cli("upload", str(tmp_path / "file"), "--provider", "local")
+            assert refused.code == ExitCode.FAILURE
+            assert f"nothing was recorded: the worker (process {worker.pid}) was stopped" in refused.err
+            assert f"kill -CONT {worker.pid}" in refused.err
+        finally:
+            worker.kill()
+    assert cli("transfers", "list", "--json").json()["jobs"] == []
 
 
 def test_status_names_a_worker_that_waits_for_room(cli: Cli, paths: Paths) -> None:
