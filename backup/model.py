@@ -212,10 +212,16 @@ class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):
     left_s: float | None = None
     scanning: bool = False
     worker_alive: bool = False
+    worker_trouble: ErrorInfo | None = None
+    """Why a worker that runs carries nothing out: it was stopped, or waits for room."""
 
     @property
     def active(self) -> int:
         return self.uploading + self.downloading + self.deleting
+
+    @property
+    def unfinished(self) -> int:
+        return self.active + self.queued + self.waiting
 
 
 class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,8 +39,9 @@ from backup.model import (
 from backup.queries.findings import Findings
 from backup.queue import handshake, presence, start_worker
 from backup.queue.live import Feed, merge, with_live
+from backup.queue.presence import WorkerState
 from backup.queue.recording import recording
-from backup.rpc import Client, ConnectionLost, TimedOut
+from backup.queue.worker_link import WorkerLink
 from backup.system import environment
 from backup.system.build import BuildNotice
 from backup.system.paths import Paths
@@ -53,7 +54,6 @@ from providers.errors import InvalidConfiguration, InvalidName, NotFound, Provid
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
-_ASK_S: Final = 1.0
 Control = Callable[..., int]
 
 
@@ -63,8 +63,7 @@ class Queue:
     def __init__(self, paths: Paths, *, worker_arguments: Sequence[str] = ()) -> None:
         self._paths = paths
         self._worker_arguments = tuple(worker_arguments)
-        self._lock = threading.Lock()
-        self._client: Client | None = None
+        self._link = WorkerLink(paths)
         self.trouble: ErrorInfo | None = None
         """Why nobody carries out what was recorded last."""
 
@@ -77,10 +76,7 @@ class Queue:
 
     def close(self) -> None:
         """Close the journal and the connection to the worker, which goes on."""
-        with self._lock:
-            client, self._client = self._client, None
-        if client:
-            client.close()
+        self._link.close()
         if "_journal" in self.__dict__:
             self._journal.close()
 
@@ -190,12 +186,15 @@ class Queue:
         return self._snapshot(self._live(), offset=offset, limit=limit, job_id=job_id)
 
     def _snapshot(self, live: LiveState | None, *, offset: int, limit: int, job_id: int | None) -> QueueSnapshot:
+        silent = presence.trouble(self._paths)
+        live = None if silent else live  # what it said last, it said before
         if live is None:
             self._settle()
         with self._journal.look() as db:
             found = views.snapshot(db, offset=offset, limit=limit, job_id=job_id)
             stored = views.items_by_id(db, [item.id for item in live.items]) if live else []
-        return merge(found, stored, live)
+        totals = msgspec.structs.replace(found.totals, worker_trouble=ErrorInfo.of(silent) if silent else None)
+        return merge(msgspec.structs.replace(found, totals=totals), stored, live)
 
     def job(self, job_id: int) -> JobView:
         with self._journal.look() as db:
@@ -249,11 +248,12 @@ class Queue:
         pause = threading.Event()
         notice = BuildNotice()
         with Feed(self._paths) as feed:
-            told: tuple[int, int, bool, str] | None = None
+            told: tuple[int, int, bool, str, WorkerState] | None = None
             while not stop():
                 live = feed.live
                 said = notice.of(live.build if live else "")
-                now = (self._journal.revision(), live.version if live else 0, live is not None, said)
+                state = presence.look(self._paths).state
+                now = (self._journal.revision(), live.version if live else 0, live is not None, said, state)
                 if now != told:
                     told = now
                     found = self._snapshot(live, offset=0, limit=200, job_id=None)
@@ -370,32 +370,7 @@ class Queue:
         return None if answer is None else msgspec.convert(answer, LiveState)
 
     def _ask(self, method: str, params: dict[str, Any] | None = None) -> Any:
-        """The worker's answer; None when there is none of it."""
-        for _ in range(2):  # a connection to a worker that has left since tells so only when it is used
-            client = self._connected()
-            if client is None:
-                return None
-            try:
-                return client.call(method, params, timeout_s=_ASK_S)
-            except TimedOut:
-                return None
-            except ConnectionLost:
-                with self._lock:
-                    self._client = None
-                client.close()
-        return None
-
-    def _connected(self) -> Client | None:
-        with self._lock:
-            if self._client is not None and self._client.lost:
-                self._client.close()
-                self._client = None
-            if self._client is None:
-                try:
-                    self._client = Client.connect(self._paths.worker_socket, timeout_s=_ASK_S)
-                except ConnectionLost:
-                    return None
-            return self._client
+        return self._link.ask(method, params)
 
     def _settle(self) -> None:
         """After a worker that died: what it was at is queued again, as the next one would see it."""

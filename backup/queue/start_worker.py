@@ -37,10 +37,10 @@ def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _S
         silent = presence.trouble(paths)
         if silent is not None:
             if process is None and presence.is_stopped(paths) and not presence.is_awaited(paths):
-                _launch(paths, arguments)
+                launch(paths, arguments)
             raise silent
         if process is None:
-            process = _launch(paths, arguments)
+            process = launch(paths, arguments)
         elif process.poll() == 0:
             if not left_behind(paths):
                 return  # it was quick, and has left already
@@ -61,7 +61,8 @@ def left_behind(paths: Paths) -> bool:
         return work.is_busy(db)
 
 
-def _launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+def launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """A worker that waits for the lock. Raises WorkerSilent."""
     try:
         process = _begin(paths, arguments)
     except OSError as error:

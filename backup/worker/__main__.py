@@ -19,7 +19,7 @@ from backup.journal import Journal, JournalFull, items, jobs, work
 from backup.journal.request_counts import CallCounts
 from backup.journal.server_facts import FactsOnDisk
 from backup.queries.findings import Findings
-from backup.queue import handshake, presence
+from backup.queue import handshake, presence, start_worker
 from backup.queue.presence import WorkerState
 from backup.system import build, logs
 from backup.system.hardening import harden_process
@@ -181,10 +181,20 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
         drain.run()
     finally:
         _farewell(drain, listener, ledger, journal)
+    if drain.outdated:
+        _have_successor(paths, linger_s)
     full = next((error for error in broken if isinstance(error, JournalFull)), None)
     if full is not None:
         raise full
     return 1 if broken else 0
+
+
+def _have_successor(paths: Paths, linger_s: float) -> None:
+    """It waits until this process is gone, with its lock."""
+    try:
+        start_worker.launch(paths, ("--linger", str(linger_s)))
+    except ProviderError as error:
+        _LOG.error("nobody goes on until the next command: %s", error)
 
 
 def _allow_many_files() -> None:

@@ -172,8 +172,10 @@ class Listener:
     # Handlers
 
     def _on_wake(self, call: Call) -> WorkerStatus:
-        self._wake.set()
-        return msgspec.structs.replace(self._status(call), replaced=build.replaced())
+        replaced = build.replaced()
+        if not replaced:  # else it makes way: another build's modules would fail what it takes on
+            self._wake.set()
+        return msgspec.structs.replace(self._status(call), replaced=replaced)
 
     def _status(self, call: Call) -> WorkerStatus:
         return WorkerStatus(

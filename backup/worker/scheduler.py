@@ -11,6 +11,7 @@ from typing import Final
 from backup.files import shut_folders
 from backup.journal import folders_in_work, items, jobs, work
 from backup.journal.records import Cleanup, Item, Job, Wish
+from backup.system import build
 from backup.worker.context import Crew
 from backup.worker.instance_runner import Lane
 from backup.worker.scan.scanning import Scans
@@ -45,6 +46,8 @@ class Drain:
         self._wishes = False
         self._idle_since: float | None = None
         self._calls_written = crew.chances.clock()
+        self.outdated = False
+        """It leaves since its files were replaced: what it would load now is of another build."""
         self.leaving = False
         """Set before the journal is asked whether anything is left: whoever sees it False is served by this worker."""
         self.before_leaving: Callable[[], None] = lambda: None
@@ -121,6 +124,8 @@ class Drain:
             self._crew.ledger.run(lambda tx: work.move_waits(tx, step_s))
         now = self._crew.chances.now()
         wishes, wanted_scans, to_scan, cleanups, ready = self._look(now)
+        if self._is_outdated({*ready, *(job.instance for job in to_scan), *(due.instance for due in cleanups)}):
+            return
         self._wishes = bool(wishes)
         self._scans.stop_all_but(wanted_scans)
         for item_id in wishes:
@@ -133,6 +138,16 @@ class Drain:
         self._claim(ready)
         self._shut_folders()
         self._tidy()
+
+    def _is_outdated(self, instances: set[str]) -> bool:
+        """Asked where more of the program is about to be loaded: once something begins after a rest, or for another
+        instance. What is under way has what it needs."""
+        begins = instances if self._idle_since is not None else instances - self._lanes.keys()
+        if begins and build.replaced():
+            _LOG.warning("the files of this worker were replaced: another one goes on")
+            self.outdated = True
+            self.stop()
+        return self.outdated
 
     def _look(self, now: float) -> tuple[dict[int, Wish], set[int], list[Job], list[Cleanup], list[str]]:
         with self._crew.journal.look() as db:

@@ -10,15 +10,18 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backup.credentials import opening
-from backup.journal import Journal, schema
+from backup.instances.destination import place_of
+from backup.journal import Journal, jobs, schema
 from backup.journal.migrations import MIGRATIONS
-from backup.model import ItemState
+from backup.journal.records import Order
+from backup.model import ItemState, JobKind
 from backup.queue import handshake, presence
 from backup.queue.client import Queue
 from backup.system import build
@@ -163,6 +166,22 @@ def test_a_worker_whose_files_were_replaced_makes_way(bench: Workbench, checkout
     assert status["build"] == build.current().id
     assert "makes way" not in bench.log()  # told by who asked, not by it
     assert bench.log().count("at work") == 2
+
+
+def test_a_worker_whose_files_were_replaced_takes_nothing_on_and_another_one_goes_on(
+    bench: Workbench, checkout: Path, tmp_path: Path
+) -> None:
+    """Also without a command that asks it: what waited may be due. With another build's modules it would fail that."""
+    pid = begin_worker(bench, checkout)
+    (checkout / "backup" / "another.py").write_text('"""Another build."""\n')
+    (tmp_path / "file").write_bytes(b"content")
+    order = Order(kind=JobKind.UPLOAD, sources=(str(tmp_path / "file"),), resolved=True)
+    with Journal(bench.paths.journal_file) as journal, journal.transaction() as tx:
+        job_id = jobs.add_job(tx, order, place_of(bench.paths, "local"), title="f", destination="/", now=time.time())
+    wait_until(lambda: bench.queue.job(job_id).finished)
+    assert bench.queue.job(job_id).counts[ItemState.DONE] == 1
+    wait_until(lambda: bench.pid() not in (None, pid))
+    assert "another one goes on" in bench.log()
 
 
 def test_a_worker_whose_checkout_is_gone_makes_way(bench: Workbench, checkout: Path, tmp_path: Path) -> None:

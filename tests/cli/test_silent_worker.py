@@ -20,7 +20,7 @@ from backup.credentials.vault_file.unlocked import unlocked_here, vault_path
 from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, NewItem, Order, Outcome
-from backup.model import ItemState, JobKind
+from backup.model import ItemState, JobKind, QueueSnapshot
 from backup.queue import presence
 from backup.queue.presence import WorkerState
 from backup.store_model import StoreBackend
@@ -82,6 +82,12 @@ def test_controls_are_recorded_and_status_names_the_stopped_worker(cli: Cli, ben
     paused = cli("transfers", "pause", "1", "--json")
     assert (paused.code, paused.json()["paused"], paused.json()["worker"]["code"]) == (0, 1, "stopped")
     assert "not under way yet" in paused.err
+    listed = cli("transfers", "list", "--json")
+    assert listed.json()["totals"]["worker_trouble"]["code"] == "stopped"
+    assert f"kill -CONT {stopped}" in listed.err
+    seen: list[QueueSnapshot] = []
+    bench.queue.follow(seen.append, stop=lambda: bool(seen))
+    assert (seen[-1].totals.worker_alive, seen[-1].totals.rate_bytes_per_s) == (False, 0.0)
     os.kill(stopped, signal.SIGCONT)
     wait_until(lambda: bench.queue.job(1).counts[ItemState.PAUSED] == 1)
 
@@ -149,6 +155,12 @@ def test_failures_since_a_moment_have_an_exit_code(cli: Cli, paths: Paths) -> No
         assert (failed.json()["since"]["items"], failed.json()["since"]["jobs"]) == (1, [1])
         assert "failed since" in failed.err
     assert cli("transfers", "list", "--since", "yesterday").code == ExitCode.USAGE
+
+
+def test_help_says_what_a_control_promises_beside_a_worker_that_is_stopped(cli: Cli) -> None:
+    told = " ".join(cli("transfers", "--help").out.split())
+    assert "end with 0 once the wish is recorded" in told
+    assert '"worker": why it is not obeyed yet' in cli("transfers", "pause", "--help").out
 
 
 @pytest.mark.parametrize(("text", "ago_s"), [("90m", 5400), ("24h", 86_400), ("7d", 604_800), ("30s", 30)])

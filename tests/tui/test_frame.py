@@ -43,6 +43,32 @@ async def test_a_click_on_a_mode_switches() -> None:
         await until(pilot, lambda: app.current_mode == "transfers")
 
 
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (
+            ErrorInfo("worker", "the worker (process 7) was stopped by a signal", "Go on: kill -CONT 7", "stopped"),
+            "◷ 3 unfinished, the worker (process 7) was stopped by a signal   Go on: kill -CONT 7",
+        ),
+        (
+            ErrorInfo("worker", "the worker waits for room on the disk of /state", "Make room.", "waits_for_room"),
+            "◷ 3 unfinished, the worker waits for room on the disk   Make room.",
+        ),
+    ],
+)
+async def test_the_strip_names_a_worker_that_stands_still(trouble: ErrorInfo, said: str) -> None:
+    service = StandInService()
+    app = console(service)
+    async with app.run_test(size=(140, 42)) as pilot:
+        service.totals = QueueTotals(uploading=1, queued=2, size_bytes=9, done_bytes=1, worker_trouble=trouble)
+        service.changed()
+        await until(pilot, lambda: said in screen_text(app))
+        assert "starting" not in screen_text(app)
+        service.totals = QueueTotals(verified=3, worker_trouble=trouble)
+        service.changed()
+        await until(pilot, lambda: "no transfers under way" in screen_text(app))
+
+
 async def test_the_strip_follows_the_queue_in_every_mode() -> None:
     service = StandInService()
     app = console(service)

@@ -8,11 +8,13 @@ from textual.content import Content
 
 from backup.model import QueueTotals
 from providers.contract.report import ErrorInfo
-from tui.text import clock, rate
+from tui.text import clock, rate, safe
 from tui.theme import STYLES, Tone
 from tui.widgets.bars import OneLine, Part
 
 _BAR_CELLS: Final = 18
+_STILL_WORDS: Final = {"waits_for_room": "the worker waits for room on the disk"}
+"""By the code of what ails the worker, where its message is too long for a line."""
 
 
 def bar(fraction: float, cells: int) -> list[Part]:
@@ -43,7 +45,11 @@ class TransferStrip(OneLine):
         if self._problem is not None:
             words = "the queue cannot be read: 3 says why"
             return Content.assemble(("✖ ", STYLES[Tone.FAILED]), (words, STYLES[Tone.PLAIN]))
-        head = self._moving() if self._totals.active else self._resting()
+        totals = self._totals
+        if totals.worker_trouble is not None and (totals.unfinished or totals.scanning):
+            head = self._standing_still(totals.worker_trouble)
+        else:
+            head = self._moving() if totals.active else self._resting()
         content = Content.assemble(*head)
         for fact in self._facts():
             wider = Content("   ").join([content, Content.assemble(*fact)])
@@ -67,6 +73,11 @@ class TransferStrip(OneLine):
             parts += [" ", (f"{int(fraction * 100)}%", STYLES[Tone.STRONG]), " ", *bar(fraction, _BAR_CELLS)]  # type: ignore[list-item]
         return parts
 
+    def _standing_still(self, why: ErrorInfo) -> list[Part]:
+        words = _STILL_WORDS.get(why.code) or safe(why.message)
+        number = f"{self._totals.unfinished:,} unfinished, " if self._totals.unfinished else ""
+        return [("◷ ", STYLES[Tone.WAITING]), (number + words, STYLES[Tone.PLAIN])]
+
     def _resting(self) -> list[Part]:
         totals = self._totals
         if totals.queued and not totals.worker_alive:
@@ -85,6 +96,8 @@ class TransferStrip(OneLine):
         """Most important first: what does not fit is left out."""
         totals = self._totals
         facts: list[list[Part]] = []
+        if totals.worker_trouble is not None and (totals.unfinished or totals.scanning):
+            facts.append([(safe(totals.worker_trouble.hint), STYLES[Tone.MUTED])])
         if totals.active and totals.rate_bytes_per_s:
             facts.append([(rate(totals.rate_bytes_per_s), STYLES[Tone.PLAIN])])
         if totals.active and totals.left_s is not None:

@@ -36,6 +36,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """See, pause, resume, cancel and retry transfers. Without a command: list.
 
     JOB and ITEM are the numbers that list shows.
+
+    pause, resume, cancel and retry end with 0 once the wish is recorded. A worker that cannot obey it yet (it was
+    stopped, or waits for room) does so as soon as it goes on: a warning says so, and with --json "worker" says why.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_transfers, as_json=as_json)
@@ -79,6 +82,8 @@ def _show(session: Session, output: Output, snapshot: QueueSnapshot, job_id: int
     for error in dict.fromkeys(job.held or job.waits_for for job in jobs):
         if error:
             diagnostics.explain("transfers wait", error)
+    if snapshot.totals.worker_trouble and not all(job.finished for job in jobs):
+        diagnostics.explain("nothing is carried out just now", snapshot.totals.worker_trouble)
     hidden = snapshot.item_count - len(snapshot.items)
     if hidden > 0:
         output.line(f"and {hidden:,} more (--max)")
@@ -231,4 +236,5 @@ _VERBS: Final[dict[str, tuple[Any, ...]]] = {
     ),
 }  # fmt: skip
 for _name, (_past, _wanted, _help, _nothing) in _VERBS.items():
-    _changing(_name, _past, _name, _wanted, f'{_help}\n\n\b\nJSON: {{"{_past}": how many}}', _nothing)
+    _json = f'JSON: {{"{_past}": how many, "worker": why it is not obeyed yet, where that is so}}'
+    _changing(_name, _past, _name, _wanted, f"{_help}\n\n\b\n{_json}", _nothing)
