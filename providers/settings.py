@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -161,6 +162,7 @@ _GUIDE_REGION: Final = "us-east-1"
 _NOTHING: Final = {"", "null", "none", "-"}
 
 
+@cache
 def describe(cls: type[ProviderSettings]) -> tuple[SettingField, ...]:
     """The fields that apply to a service, in order: standard ones first, its own credential pair where username and
     password stand, then the rest of its own."""
