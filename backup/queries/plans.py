@@ -92,24 +92,10 @@ def upload(
     walked = walk_local(real, cancel=cancel, resolved=True, selection=selection, folders=True)
     for found in local.spend(entry for batch in walked for entry in batch):
         everything.append(found)
-        unstorable = _unstorable(provider, prefix, found)
-        if unstorable is not None:
-            tally.unstorable[prefix + found.name] = unstorable.message
-            if found.kind is ItemKind.DIRECTORY:
-                tally.unstorable_folders += 1
-            else:
-                tally.digest.add(prefix + found.name)
-            continue
-        _count_local(tally, prefix, found, provider.capabilities.empty_directories)
-        if found.ruled_out:
-            continue
-        if (found.kind is ItemKind.FILE or found.stored) and found.error is None:
+        if _count(tally, provider, prefix, found):
             files[prefix + found.name] = found
     remote = _Budget(cancel)
-    spellings = None if provider.capabilities.case_sensitive else Spellings()
-    if spellings:
-        for name in remote.spend(_names(provider, prefix, cancel)):
-            spellings.twin(name)
+    spellings = _spellings(provider, prefix, remote, cancel)
     standing: set[str] = set()
     for file in _standing(provider, files, remote, cancel, spellings):
         standing.add(file.key)
@@ -130,6 +116,20 @@ def upload(
         for each in everything
     ]
     return msgspec.structs.replace(plan, found=keep(found_all))
+
+
+def _count(tally: Tally, provider: BaseProvider, prefix: str, found: Found) -> bool:
+    """Whether the entry becomes an object, for which the destination has to be looked at."""
+    unstorable = _unstorable(provider, prefix, found)
+    if unstorable is not None:
+        tally.unstorable[prefix + found.name] = unstorable.message
+        if found.kind is ItemKind.DIRECTORY:
+            tally.unstorable_folders += 1
+        else:
+            tally.digest.add(prefix + found.name)
+        return False
+    _count_local(tally, prefix, found, provider.capabilities.empty_directories)
+    return not found.ruled_out and found.error is None and (found.kind is ItemKind.FILE or bool(found.stored))
 
 
 def _unstorable(provider: BaseProvider, prefix: str, found: Found) -> InvalidName | None:
@@ -224,6 +224,16 @@ def _listings(
 def _top(key: str, found: Found) -> str:
     """The prefix at the destination of the chosen folder in which `found` lies."""
     return key[: len(key) - len(found.name)] + found.name.partition("/")[0] + "/"
+
+
+def _spellings(provider: BaseProvider, prefix: str, budget: _Budget, cancel: CancelToken) -> Spellings | None:
+    """What is at the destination, where a service makes no difference between some names."""
+    if provider.capabilities.case_sensitive:
+        return None
+    spellings = Spellings()
+    for name in budget.spend(_names(provider, prefix, cancel)):
+        spellings.twin(name)
+    return spellings
 
 
 class Spellings:

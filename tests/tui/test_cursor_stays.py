@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.pilot import Pilot
 
 from backup.model import InstanceInfo, ItemKind, ItemState, LocalEntry, QueueTotals, ServiceInfo, StoreState
 from backup.store_model import CredentialFact, CredentialState
@@ -29,6 +32,26 @@ SECOND_S3 = instance("photos", type="aws_s3")
 
 async def sees(pilot: Any, *words: str) -> None:
     await until(pilot, lambda: all(word in screen_text(pilot.app) for word in words))
+
+
+@contextlib.asynccontextmanager
+async def transfers(count: int) -> AsyncIterator[tuple[StandInService, Pilot[None], TransfersScreen]]:
+    """Transfers, with so many items waiting."""
+    service = StandInService()
+    service.items = [item(number) for number in range(1, count + 1)]
+    app = console(service)
+    async with app.run_test(size=(140, 42)) as pilot:
+        await pilot.press("3")
+        await sees(pilot, f"{count} queued")
+        assert isinstance(app.screen, TransfersScreen)
+        yield service, pilot, app.screen
+
+
+async def arrives(service: StandInService, pilot: Pilot[None], number: int) -> None:
+    """One more item, before all others."""
+    service.items = [item(number), *service.items]
+    service.changed()
+    await sees(pilot, f"{len(service.items)} queued")
 
 
 # Providers
@@ -119,74 +142,37 @@ async def test_the_cursor_stays_on_its_credential() -> None:
 
 
 async def test_a_transfer_under_a_moved_cursor_keeps_it_also_as_the_first() -> None:
-    service = StandInService()
-    service.items = [item(number) for number in range(1, 6)]
-    app = console(service)
-    async with app.run_test(size=(140, 42)) as pilot:
-        await pilot.press("3")
-        await sees(pilot, "file-1.bin", "5 queued")
-        screen = app.screen
-        assert isinstance(screen, TransfersScreen)
+    async with transfers(5) as (service, pilot, _):
         await pilot.press("down", "up")
-        service.items = [item(9), *service.items]
-        service.changed()
-        await sees(pilot, "6 queued")
+        await arrives(service, pilot, 9)
         await pilot.press("p")
         await until(pilot, lambda: ("pause", [1]) in service.calls)
 
 
 async def test_a_live_list_that_nobody_moved_in_shows_its_top() -> None:
-    service = StandInService()
-    service.items = [item(number) for number in range(1, 6)]
-    app = console(service)
-    async with app.run_test(size=(140, 42)) as pilot:
-        await pilot.press("3")
-        await sees(pilot, "5 queued")
-        service.items = [item(9), *service.items]
-        service.changed()
-        await sees(pilot, "6 queued")
-        assert isinstance(app.screen, TransfersScreen)
-        assert app.screen.lower.border_title == "file-9.bin"
+    async with transfers(5) as (service, pilot, screen):
+        await arrives(service, pilot, 9)
+        await until(pilot, lambda: screen.lower.border_title == "file-9.bin")
         await pilot.press("down", "home")
-        service.items = [item(10), *service.items]
-        service.changed()
-        await sees(pilot, "7 queued")
-        assert app.screen.lower.border_title == "file-10.bin"
+        await arrives(service, pilot, 10)
+        await until(pilot, lambda: screen.lower.border_title == "file-10.bin")
 
 
 async def test_space_marks_the_transfer_that_was_under_the_cursor_as_it_was_pressed() -> None:
-    service = StandInService()
-    service.items = [item(number) for number in range(1, 6)]
-    app = console(service)
-    async with app.run_test(size=(140, 42)) as pilot:
-        await pilot.press("3")
-        await sees(pilot, "5 queued")
-        screen = app.screen
-        assert isinstance(screen, TransfersScreen)
+    async with transfers(5) as (service, pilot, screen):
         event = LineTable.MarkToggled(screen.table, 1)  # posted before, handled after the rows have moved
-        service.items = [item(9), *service.items]
-        service.changed()
-        await sees(pilot, "6 queued")
+        await arrives(service, pilot, 9)
         screen.post_message(event)
         await sees(pilot, "1 selected")
         assert screen._rows.marked == {2}
 
 
 async def test_the_cursor_returns_to_a_transfer_whose_window_is_read_again() -> None:
-    service = StandInService()
-    service.items = [item(number) for number in range(1, 501)]
-    app = console(service)
-    async with app.run_test(size=(140, 42)) as pilot:
-        await pilot.press("3")
-        await sees(pilot, "500 queued")
-        screen = app.screen
-        assert isinstance(screen, TransfersScreen)
+    async with transfers(500) as (service, pilot, screen):
         await pilot.press("end")
         await until(pilot, lambda: screen.lower.border_title == "file-500.bin")
         await pilot.press("up")
-        service.items = [item(900), *service.items]
-        service.changed()
-        await sees(pilot, "501 queued")
+        await arrives(service, pilot, 900)
         await until(pilot, lambda: screen.table.cursor == 499)
         await until(pilot, lambda: screen.lower.border_title == "file-499.bin")
 
