@@ -210,7 +210,7 @@ class BrowseScreen(ModeScreen):
 
     def action_other_pane(self) -> None:
         pane = self.remote if self.local.has_focus_within else self.local
-        pane.table.focus()
+        self.set_focus(pane.table)
 
     @on(FilePane.Stopped)
     def _stop_counting(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual import events
 
 from backup.model import Conflicts, InstanceState, ItemKind, ItemState, JobKind, Links, LocalEntry, Selection
 from providers.contract.capabilities import Deletion
@@ -79,6 +80,21 @@ async def test_both_panes_list_folders_first(
             assert words in text
         assert ("MODIFIED" in text) is (size is LARGE)
         assert all(len(line) <= size[0] for line in text.splitlines())
+
+
+@pytest.mark.parametrize(("tabs", "left"), [(1, False), (2, True), (3, False)])
+async def test_each_of_several_tabs_in_one_read_changes_the_pane(
+    tabs: int, left: bool, service: StandInService, questions: StandInQuestions
+) -> None:
+    app = console(service, questions)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot, app)
+        await until(pilot, lambda: screen.local.has_focus_within)
+        for _ in range(tabs):
+            app.post_message(events.Key("tab", None))
+        await until(pilot, lambda: not app._typed_ahead and screen.local.has_focus_within is left)
+        await pilot.pause()
+        assert screen.local.has_focus_within is left
 
 
 async def test_enter_opens_and_backspace_returns_to_where_one_was(

@@ -164,6 +164,25 @@ async def test_steps_are_live_and_esc_while_checking_asks_before_leaving() -> No
         assert service.calls == []
 
 
+@pytest.mark.parametrize("passes", [True, False])
+async def test_staying_after_all_keeps_what_was_typed(passes: bool) -> None:
+    down = failed(StepName.REACH, ErrorInfo("transient", "refused", "Check the network."))
+    app = console(ScriptedService(), ScriptedQuestions(passed() if passes else down))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_s3_form(pilot)
+        await fill_in(pilot)
+        await sees(pilot, "All five steps passed." if passes else "b goes back")
+        await pilot.press("escape")
+        await sees(pilot, "Leave the set-up?")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        assert app.focused is None
+        await pilot.press("enter")
+        await sees(pilot, "4 secrets" if passes else "3 check", "Secret Service" if passes else "b goes back")
+        await pilot.press("b")
+        await sees(pilot, "photos", "AKIAX")
+
+
 async def test_back_while_checking_stops_the_check() -> None:
     questions = ScriptedQuestions()
     questions.hold_after = StepName.REACH

@@ -140,11 +140,11 @@ class NewPassphrase(Vertical):
         """As Enter in the second field: compare, then post `Chosen`, or say what is missing."""
         if not self.first.filled:
             self._say("Type a passphrase.")
-            self.first.focus()
+            self.screen.set_focus(self.first)
         elif self.first.value != self.second.value:
             differs = self.second.filled
             self.second.clear()
-            self.second.focus()
+            self.screen.set_focus(self.second)
             self._say("The two differ. Type the first one once more." if differs else "Type the same once more.")
         elif not self._warned and assess(self.first.value).strength in (Strength.VERY_WEAK, Strength.WEAK):
             self._say("Too easy to guess. ↵ again takes it all the same.")

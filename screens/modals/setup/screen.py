@@ -39,6 +39,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
     """A new instance, or with `instance` other settings for that one. `service` skips the choice."""
 
     CSS_PATH = "setup.tcss"
+    AUTO_FOCUS = ""  # a page without a field keeps it so when a question over it ends
     BINDINGS: ClassVar[list[BindingType]] = [
         *FIELD_BINDINGS,
         Binding("enter", "keep", "continue"),
