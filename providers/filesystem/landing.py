@@ -14,6 +14,7 @@ from typing import Final
 from providers.errors import Conflict, InvalidName, NotFound, ProviderError, QuotaExceeded
 from providers.filesystem import beneath
 from providers.filesystem.rename import is_same_file, rename_new
+from providers.filesystem.writable import make_writable
 from providers.os_errors import from_os_error
 
 TEMP_MARK: Final = ".hsb-part-"
@@ -109,24 +110,10 @@ class Landing:
                     hint="Make room there, or choose another folder.",
                 )
             if not fresh:
-                self._make_writable(name)
+                make_writable(name, at=self._at)
             return os.open(name, flags, 0o600, dir_fd=self._at)
         except OSError as error:
             raise from_os_error(error, self.target.parent / name) from None
-
-    def _make_writable(self, name: str) -> None:
-        """A process may have been killed when the file had its final mode already, which may forbid even its owner to
-        write. Never through a symlink; where the disk has no modes (FAT), or this does not help, opening it says so."""
-        with suppress(OSError):
-            if not hasattr(os, "O_PATH"):
-                os.chmod(name, 0o600, dir_fd=self._at, follow_symlinks=False)
-                return
-            found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._at)
-            try:
-                if stat.S_ISREG(os.fstat(found).st_mode):
-                    os.chmod(f"/proc/self/fd/{found}", 0o600)
-            finally:
-                os.close(found)
 
     def remove(self, name: str) -> None:
         """Remove the temporary file, if it is there."""

@@ -15,6 +15,7 @@ from providers.contract.upload import Part, PartBody, PartReceipt, PendingUpload
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, QuotaExceeded, Transient
 from providers.filesystem import beneath
 from providers.filesystem.rename import rename_new
+from providers.filesystem.writable import make_writable
 from providers.local import folder_attributes
 from providers.local.folder import Folder, begun, encoded, open_file, temporary_name
 from providers.local.listing import remote_file
@@ -29,8 +30,8 @@ class LocalUpload(UploadSession):
     """Parts go by pwrite into a hidden file in the target's own directory; committing gives it its name.
 
     A part counts as held once it is on disk (fsync) and the ledger, a second hidden file, says so with its SHA-256.
-    Files of one part have no ledger: they are on disk when `send` returns, and are sent again when the process ends
-    before the commit.
+    Files of one part have no ledger: they are on disk with their mode and mtime when `send` returns, and are sent again
+    when the process ends before the commit.
     """
 
     def __init__(self, folder: Folder, request: UploadRequest, now_s: float, token: dict[str, Any] | None) -> None:
@@ -92,6 +93,8 @@ class LocalUpload(UploadSession):
     def _opened(self, flags: int) -> Iterator[tuple[int, bytes, int]]:
         """Directory, final name and the hidden file."""
         with self._folder.parent(self.request.key) as (at, name):
+            if flags == os.O_WRONLY:
+                make_writable(self._temp, at=at)
             try:
                 fd = open_file(at, self._temp, flags)
             except FileNotFoundError:
@@ -140,7 +143,7 @@ class LocalUpload(UploadSession):
         with self._opened(os.O_WRONLY) as (at, _, fd):
             self._write(fd, part, body)
             if self.request.part_count == 1:
-                self._set_mtime(fd)
+                self._keep_attributes(fd)
             os.fsync(fd)
             if self.request.part_count > 1 and "sha256" in digests:
                 self._write_down(at, f"{part.index} {digests['sha256']}")
@@ -167,16 +170,16 @@ class LocalUpload(UploadSession):
         finally:
             os.close(fd)
 
-    def _set_mtime(self, fd: int) -> None:
+    def _keep_attributes(self, fd: int) -> None:
+        attributes.keep(fd, self.request.attributes)
         if self.request.mtime_ns is not None:
             os.utime(fd, ns=(self.request.mtime_ns, self.request.mtime_ns))
 
     def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
         with self._opened(os.O_RDONLY) as (at, name, fd):
             self._check_whole(fd, receipts)
-            attributes.keep(fd, self.request.attributes)
             if self.request.part_count > 1:
-                self._set_mtime(fd)
+                self._keep_attributes(fd)
                 os.fsync(fd)
             _forget_cached(fd)
             self._give_name(at, name)

@@ -7,9 +7,7 @@ import errno
 import os
 import sqlite3
 import stat
-import tempfile
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +29,7 @@ from providers.local import disk
 from tests.backup.queue_support import Workbench, wait_until
 from tests.backup.test_swapped_links import PLACE
 from tests.backup.test_transfer import Watched
+from tests.ordinary_user import as_an_ordinary_user
 from tests.providers.memory import MemoryProvider, MemoryStore
 from tests.servers.b2 import B2Server
 from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
@@ -236,27 +235,6 @@ def test_setgid_of_a_shared_folder_is_inherited(tmp_path: Path) -> None:
     finally:
         os.close(fd)
     assert modes(folder) == {".": "2770"}
-
-
-def as_an_ordinary_user(act: Callable[[Path], object]) -> None:
-    """In a process of its own, in a folder that it may write to."""
-    with tempfile.TemporaryDirectory() as name:
-        top = Path(name)
-        top.chmod(0o777)
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                if os.geteuid() == 0:
-                    os.setgid(65534)
-                    os.setuid(65534)
-                act(top)
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("conflicts", list(Conflicts))

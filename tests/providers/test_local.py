@@ -36,6 +36,7 @@ from providers.errors import (
 from providers.local.provider import LocalProvider
 from providers.local.session import LocalUpload
 from tests.contract.support import FakeTime
+from tests.ordinary_user import as_an_ordinary_user
 
 
 @pytest.fixture
@@ -257,22 +258,44 @@ def test_a_stored_folder_is_on_disk_with_its_attributes_and_its_name(provider, r
     ]
 
 
-def test_a_file_of_several_parts_is_on_disk_with_its_mode_and_mtime_before_its_name(provider, root, monkeypatch):
-    data = b"x" * 250
+@pytest.mark.parametrize("part_bytes", [100, 250])
+def test_a_file_is_on_disk_with_its_mode_and_mtime_before_its_name(provider, root, monkeypatch, part_bytes):
     kept = Attributes(mode=stat.S_IFREG | 0o640, uid=os.getuid(), gid=os.getgid())
     request = UploadRequest(
-        key="x", size_bytes=250, part_size_bytes=100, mtime_ns=1_600_000_000_000_000_000, attributes=kept
+        key="x", size_bytes=250, part_size_bytes=part_bytes, mtime_ns=1_600_000_000_000_000_000, attributes=kept
     )
     session = provider.open_upload(request)
-    receipts = [
-        session.send(request.part(index), MemoryBody(data[100 * index : 100 * index + 100]), {}) for index in range(3)
-    ]
     found = synced(monkeypatch)
-    session.commit(receipts)
-    assert [(mode, mtime_ns) for path, mode, mtime_ns, _ in found if path != str(root)] == [
-        (0o640, 1_600_000_000_000_000_000)
+    data = b"x" * 250
+    receipts = [
+        session.send(request.part(index), MemoryBody(data[part_bytes * index :][:part_bytes]), {})
+        for index in range(request.part_count)
     ]
-    assert [names for path, _, _, names in found if path == str(root)] == [["x"]]
+    session.commit(receipts)
+    *_, (mode, mtime_ns) = [facts for path, *facts, _ in found if path != str(root)]
+    assert (mode, mtime_ns) == (0o640, 1_600_000_000_000_000_000)
+    assert [names for path, *_, names in found if path == str(root)] == [["x"]]
+
+
+def test_a_file_that_nobody_may_write_is_written_again_after_a_failed_try(monkeypatch):
+    """It has its mode before it is on disk."""
+    request = UploadRequest(key="x", size_bytes=1, part_size_bytes=1, attributes=Attributes(mode=stat.S_IFREG | 0o400))
+
+    def broken(fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    def act(top):
+        provider = LocalProvider({"container": str(top)})
+        session = provider.open_upload(request)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", broken)
+            with pytest.raises(Transient):
+                session.send(request.part(0), MemoryBody(b"1"), {})
+        session.commit([session.send(request.part(0), MemoryBody(b"2"), {})])
+        assert (top / "x").read_bytes() == b"2"
+        assert stat.S_IMODE((top / "x").stat().st_mode) == 0o400
+
+    as_an_ordinary_user(act)
 
 
 def test_a_part_is_on_disk_before_it_counts(provider, monkeypatch):
