@@ -60,8 +60,11 @@ def local_name(key: str, chosen: str) -> str:
     return name
 
 
-def prepare(root: Path, name: str, *, folder: bool = False, beneath: Path | None = None, mode: int = 0o777) -> Path:
-    """Make the folders above `root/name` (and with `folder` that one too), with `mode`; returns the path.
+def prepare(
+    root: Path, name: str, *, folder: bool = False, beneath: Path | None = None, mode: int | None = None
+) -> Path:
+    """Make the folders above `root/name` (and with `folder` that one too), with just this `mode`, by default the usual
+    one of this process; returns the path.
 
     No symlink below `beneath` is followed: that is `root` itself by default, which may be one. Raises InvalidName when
     a symlink stands in the way, since it may lead out of `root`, Conflict when a file does, and whatever the disk says.
@@ -76,8 +79,8 @@ class FoldedNames:
     """Names that a disk cannot tell apart (macOS, Windows, some network disks). On a disk that tells all apart, no two
     fold."""
 
-    def __init__(self, folder: Path, beneath: Path | None = None) -> None:
-        self._folds = folds_names(folder, beneath) if beneath else folds_names(folder)
+    def __init__(self, folder: Path, beneath: Path | None = None, mode: int | None = None) -> None:
+        self._folds = folds_names(folder, beneath, mode)
         self._seen: dict[str, str] = {}
 
     def twin(self, name: str) -> str | None:
@@ -88,13 +91,13 @@ class FoldedNames:
         return first if first != name else None
 
 
-def folds_names(folder: Path, beneath: Path | None = None) -> bool:
-    """Whether the disk that holds `folder`, which is made, takes some different names for the same file. Found out by
-    trying; below `beneath` no symlink is followed."""
+def folds_names(folder: Path, beneath: Path | None = None, mode: int | None = None) -> bool:
+    """Whether the disk that holds `folder`, which is made (with `mode`), takes some different names for the same file.
+    Found out by trying; below `beneath` no symlink is followed."""
     probe = f".hsb-name-É-{secrets.token_hex(4)}x"
     twins = (probe.swapcase(), unicodedata.normalize("NFD", probe))
     try:
-        with walk.folder(folder, beneath, make=True) as at:
+        with walk.folder(folder, beneath, make=True, mode=mode) as at:
             os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=at))
             try:
                 return any(_is_there(twin, at) for twin in twins)

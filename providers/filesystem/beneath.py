@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from providers.contract.attributes import current_umask
 from providers.errors import Conflict, InvalidName, ProviderError
 from providers.os_errors import from_os_error
 
@@ -23,18 +24,19 @@ _KEPT_OPEN: Final = 32
 
 
 @contextmanager
-def folder(path: Path, beneath: Path | None, *, make: bool = False, mode: int = 0o777) -> Iterator[int]:
+def folder(path: Path, beneath: Path | None, *, make: bool = False, mode: int | None = None) -> Iterator[int]:
     """A descriptor of the directory `path`, good for what takes `dir_fd`.
 
     `beneath` is followed as it stands, and none of the names below it may be a symlink; without it, all of `path` is
-    followed. With `make`, missing directories are made, with `mode` less the umask. Raises ProviderError: InvalidName
-    for a symlink in the way.
+    followed. With `make`, missing directories are made: those below `beneath` with just this `mode`, whatever the umask
+    of this process; the others, and with None all, with 0777 less that umask. Raises ProviderError: InvalidName for a
+    symlink in the way.
     """
     base, names = _split(path, beneath)
     at = _open_base(base, make=make)
     try:
         for number, name in enumerate(names, 1):
-            below = _step(at, name, base.joinpath(*names[:number]), mode if make else None)
+            below = _step(at, name, base.joinpath(*names[:number]), make, mode)
             os.close(at)
             at = below
         yield at
@@ -65,18 +67,32 @@ def _open_base(base: Path, *, make: bool) -> int:
         raise InvalidName(f"{str(base)!r}: not a name that a folder can have") from None
 
 
-def _step(at: int, name: str, path: Path, mode: int | None) -> int:
+def _step(at: int, name: str, path: Path, make: bool, mode: int | None) -> int:
     try:
         try:
             return os.open(name, STEP, dir_fd=at)
         except FileNotFoundError:
-            if mode is None:
+            if not make:
                 raise
-            with suppress(FileExistsError):
-                os.mkdir(name, mode, dir_fd=at)
-            return os.open(name, STEP, dir_fd=at)
+            try:
+                os.mkdir(name, 0o777 if mode is None else mode, dir_fd=at)
+            except FileExistsError:  # made by somebody else meanwhile
+                mode = None
+            below = os.open(name, STEP, dir_fd=at)
+            if mode is not None:
+                _give_mode(below, mode)
+            return below
     except OSError as error:
         raise _obstacle(error, at, name, path) from None
+
+
+def _give_mode(fd: int, mode: int) -> None:
+    """Give a new directory what the umask took. Its setgid, of a folder of a group, stays."""
+    now = stat.S_IMODE(os.fstat(fd).st_mode)
+    taken = mode & current_umask() & ~now
+    if taken:
+        with suppress(OSError):  # a disk without modes
+            os.chmod(f"/proc/self/fd/{fd}", now | taken)
 
 
 def _obstacle(error: OSError, at: int, name: str, path: Path) -> ProviderError:

@@ -213,6 +213,39 @@ def test_folders_come_last_and_from_the_inside_out(tmp_path: Path) -> None:
     assert [item.key for item in made] == ["x/y/z/file", "x/file", "x/y/z/", "x/a/", "x/y/", "x/"]
 
 
+@pytest.mark.parametrize(("asked", "started"), [(0o022, 0o077), (0o002, 0o022), (0o077, 0o022)], ids=oct)
+def test_what_has_no_mode_gets_the_usual_one_of_who_asked_whoever_started_the_worker(
+    tmp_path: Path, asked: int, started: int
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2777)
+    store = MemoryStore()
+    store.objects["x/y/file"] = b"1"
+    order = Order(
+        kind=JobKind.DOWNLOAD, sources=("x/",), to=str(shared / "new/to"), resolved=True,
+        restoring=Restoring(umask=asked),
+    )  # fmt: skip
+    listed = [RemoteFile(key=key, size_bytes=size) for key, size in (("x/", 0), ("x/y/file", 1))]
+    os.umask(started)
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        with journal.transaction() as tx:
+            job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
+            jobs.add_items(tx, job, download_items(job, lambda key: iter(listed), Remembered()), now=1.0)
+        for _ in listed:
+            with journal.transaction() as tx:
+                (item,) = items.claim(tx, "m", 1, now=1.0)
+            outcome = Transfer(
+                provider=MemoryProvider(store), journal=journal, commit=commit_alone(journal), item=item, job=job,
+                watcher=Watched(), cancel=CancelToken(),
+            ).run()  # fmt: skip
+            assert outcome.ending is Ending.DONE, outcome.error
+            with journal.transaction() as tx:
+                items.end(tx, outcome, now=2.0)
+    folder, file = f"{0o2777 & ~asked:o}", f"{0o666 & ~asked:o}"
+    assert modes(shared / "new") == {".": folder, "to": folder, "to/x": folder, "to/x/y": folder, "to/x/y/file": file}
+
+
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(0o777)
     (tmp_path / "elsewhere").chmod(0o757)

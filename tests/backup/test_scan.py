@@ -200,7 +200,7 @@ def test_names_that_a_disk_cannot_tell_apart(tmp_path: Path, monkeypatch: pytest
     assert not targets.folds_names(tmp_path)
     tells_apart = targets.FoldedNames(tmp_path)
     assert tells_apart.twin("a") is tells_apart.twin("A") is None
-    monkeypatch.setattr(targets, "folds_names", lambda folder: True)
+    monkeypatch.setattr(targets, "folds_names", lambda *_: True)
     folds = targets.FoldedNames(tmp_path)
     assert [folds.twin(name) for name in ("A", "b", "a", "caf\u00e9", "cafe\u0301", "A")] == [
         None, None, "A", None, "caf\u00e9", None,

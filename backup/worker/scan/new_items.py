@@ -87,7 +87,8 @@ def download_items(job: Job, walk: Walk, memory: stored_folders.Memory) -> Itera
                 yield _item(file, root.name, str(root), restores)
                 continue
             if folded is None:
-                folded = targets.FoldedNames(root, Path("/") if job.order.resolved else None)
+                mode = job.order.restoring.mode_of(UNKNOWN, folder=True)
+                folded = targets.FoldedNames(root, Path("/") if job.order.resolved else None, mode)
             try:
                 name = targets.local_name(file.key, source)
                 twin = folded.twin(name.removesuffix("/"))
