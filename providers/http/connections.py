@@ -186,7 +186,7 @@ class Pool:
         """What a broken connection means."""
         if call.interrupted:
             return Transient("interrupted")
-        peer = self.proxy or self
+        peer = self if isinstance(error, ssl.SSLError) else self.proxy or self  # TLS is spoken with the service alone
         if isinstance(error, ProxyWantsPasswordError):
             return self._network.wrong_password(peer.host, peer.port)
         return connection_failure(

@@ -21,6 +21,21 @@ E = TypeVar("E", bound=Exception)
 
 _COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
 _NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
+_OLD_TLS: Final = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"}
+_OTHER_NAME: Final = "Write the name that the certificate was made for into {setting}, or see what else answers there."
+_OWN_CA: Final = (
+    "If the certificate or its CA is your own, or a proxy's that opens TLS, add it to the system's store or {ca}."
+)
+_NO_ISSUER: Final = f"Have the server send its whole chain, with the intermediate certificate. {_OWN_CA}"
+_CERTIFICATE_CURES: Final = {
+    9: "Check the clock of this machine.",
+    10: "Check the clock of this machine; if it is right, the server needs a new certificate.",
+    20: _NO_ISSUER,
+    21: _NO_ISSUER,
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+"""By X509_V_ERR_..., from OpenSSL's x509_vfy.h: not yet valid, expired, no issuer, another host or address."""
 
 
 def connection_failure(
@@ -47,8 +62,13 @@ def connection_failure(
         return InvalidConfiguration(
             f"{setting}: the certificate of {at} is not trusted: {error.verify_message}",
             field=setting,
-            hint="Check the clock of this machine, and that the name is the one it was made for; a CA of your own, or "
-            f"of a proxy that opens TLS, goes into the system's store or {ca or 'ca_bundle'}.",
+            hint=_CERTIFICATE_CURES.get(error.verify_code, _OWN_CA).format(setting=setting, ca=ca or "ca_bundle"),
+        )
+    if isinstance(error, ssl.SSLError) and error.reason in _OLD_TLS:
+        return InvalidConfiguration(
+            f"{setting}: {at} offers only an old version of TLS, which is not secure",
+            field=setting,
+            hint="Have the server, or a proxy that opens TLS, offer TLS 1.2 or newer.",
         )
     if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
         return InvalidConfiguration(

@@ -163,7 +163,7 @@ def test_retry_after_in_seconds_and_as_a_date():
 
 def certificate_error():
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_message = "self-signed certificate"
+    error.verify_message, error.verify_code = "self-signed certificate", 18
     return error
 
 

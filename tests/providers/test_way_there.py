@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import select
 import socket
 import ssl
 import threading
+import warnings
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -47,30 +49,109 @@ def connect():
         provider.close()
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """A server's context by the names that its certificate is for, and a file to trust it by."""
-    folder = tmp_path_factory.mktemp("tls")
+class Authority:
+    """A certificate, its key, and what it can sign; its own issuer where none is given."""
 
-    def made(*names, serial):
-        key = ec.generate_private_key(ec.SECP256R1())
-        who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-        now = datetime.now(UTC)
-        day = timedelta(days=1)
-        builder = x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key())
-        builder = builder.serial_number(serial).not_valid_before(now - day).not_valid_after(now + day)
-        alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
-        certificate = builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
-        path = folder / f"{serial}.pem"
-        private = key.private_bytes(
+    def __init__(self, folder, common_name, issuer=None, *, names=(), ca=False, valid_from=-1, valid_to=1):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+        by = issuer or self
+        now, day = datetime.now(UTC), timedelta(days=1)
+        builder = x509.CertificateBuilder().subject_name(self.name).issuer_name(by.name)
+        builder = builder.public_key(self.key.public_key()).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now + valid_from * day).not_valid_after(now + valid_to * day)
+        if ca:
+            builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        if names:
+            alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+            builder = builder.add_extension(alternatives, critical=False)
+        self.pem = builder.sign(by.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        self.path = folder / f"{secrets.token_hex(4)}.pem"
+        self.path.write_bytes(self.pem)
+
+    def serving(self):
+        """A server's context."""
+        private = self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+        self.path.write_bytes(private + self.pem)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context, str(path)
+        context.load_cert_chain(self.path)
+        return context
 
-    return {"ours": made(NAME, "localhost", serial=1), "another's": made("another.test", serial=2)}
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A server's context by what is the matter with its certificate, and a file to trust it by."""
+    folder = tmp_path_factory.mktemp("tls")
+    ours, anothers = (Authority(folder, "127.0.0.1", names=names) for names in ((NAME, "localhost"), ("another.test",)))
+    root = Authority(folder, "root", ca=True)
+    intermediate = Authority(folder, "intermediate", root, ca=True)
+    of_both = {"names": (NAME, "localhost")}
+    expired = Authority(folder, NAME, root, valid_from=-3, valid_to=-2, **of_both)
+    early = Authority(folder, NAME, root, valid_from=1, valid_to=2, **of_both)
+    below = Authority(folder, NAME, intermediate, **of_both)
+    old = ours.serving()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("DEFAULT@SECLEVEL=0")
+    return {
+        "ours": (ours.serving(), str(ours.path)),
+        "another's": (anothers.serving(), str(anothers.path)),
+        "self-signed": (ours.serving(), str(root.path)),
+        "expired": (expired.serving(), str(root.path)),
+        "too early": (early.serving(), str(root.path)),
+        "without its intermediate": (below.serving(), str(root.path)),
+        "TLS 1.1": (old, str(ours.path)),
+    }
+
+
+REFUSED = {
+    "another's": ("not valid for '{host}'", "name that the certificate was made for"),
+    "self-signed": ("not trusted: self-signed certificate", "ca_bundle"),
+    "expired": ("not trusted: certificate has expired", "needs a new certificate"),
+    "too early": ("not trusted: certificate is not yet valid", "clock"),
+    "without its intermediate": ("not trusted: unable to get local issuer", "intermediate certificate"),
+    "TLS 1.1": ("old version of TLS", "TLS 1.2"),
+}
+
+
+@pytest.mark.parametrize("way", ["straight", "through a proxy"])
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_server_that_cannot_be_trusted_is_refused_by_name(connect, certificates, service, what, way):
+    """In a tunnel it is the service, and not the proxy, that is named. Nothing is sent to either."""
+    tls, path = certificates[what]
+    with (
+        RawServer(lambda asked: LISTING, tls=tls) as server,
+        Relay(b"HTTP/1.1 200 OK\r\n\r\n", server.port) as proxy,
+    ):
+        host = "localhost" if way == "straight" else NAME
+        values = {} if way == "straight" else {"proxy": proxy.url}
+        provider = connect(service, f"https://{host}:{server.port}", ca_bundle=path, **values)
+        with pytest.raises(InvalidConfiguration) as caught:
+            provider.list_files()
+        assert len(proxy.heads) == len(values)
+        assert server.seen == []
+    words, cure = REFUSED[what]
+    error = caught.value
+    assert words.format(host=host) in error.message
+    assert cure in error.hint
+    assert f"{host}:{server.port}" in error.message
+    assert error.field == SERVICES[service]
+
+
+def test_a_server_that_chooses_an_old_version_itself_is_refused(connect):
+    """Others refuse ours."""
+    hello = b"\x03\x02" + bytes(32) + b"\x00" + b"\xc0\x13" + b"\x00"
+    handshake = b"\x02" + len(hello).to_bytes(3, "big") + hello
+    answer = b"\x16\x03\x02" + len(handshake).to_bytes(2, "big") + handshake
+    with (
+        RawServer(lambda asked: LISTING, on_connect=answer) as server,
+        pytest.raises(InvalidConfiguration, match="old version of TLS"),
+    ):
+        connect("aws_s3", f"https://127.0.0.1:{server.port}").list_files()
 
 
 # Host names
@@ -157,16 +238,6 @@ def test_a_tunnel_begins_right_behind_the_proxy_s_answer(connect, certificates, 
         assert provider.list_files() == []
         provider.close()
         assert proxy.heads[0].startswith(f"CONNECT {NAME}:9443 HTTP/1.1\r\nHost: {NAME}:9443\r\n".encode())
-
-
-def test_in_a_tunnel_it_is_the_service_s_name_that_counts(connect, certificates):
-    tls, path = certificates["another's"]
-    with (
-        RawServer(lambda asked: LISTING, tls=tls) as server,
-        Relay(b"HTTP/1.1 200 OK\r\n\r\n", server.port) as proxy,
-        pytest.raises(InvalidConfiguration, match="not trusted"),
-    ):
-        connect("aws_s3", f"https://{NAME}", proxy=proxy.url, ca_bundle=path).list_files()
 
 
 REFUSALS = [
