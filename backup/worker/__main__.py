@@ -15,6 +15,7 @@ import threading
 import time
 from typing import Final
 
+from backup.credentials import opening
 from backup.journal import Journal, JournalFull, items, jobs, work
 from backup.journal.request_counts import CallCounts
 from backup.journal.server_facts import FactsOnDisk
@@ -41,6 +42,9 @@ _LOCK_PATIENCE_S: Final = 20.0
 _STOPPED_PATIENCE_S: Final = 7 * 24 * 3600.0
 _KEY_PATIENCE_S: Final = 3.0
 """How long whoever started it may take to hand over the vault's key: without it everything would wait at first."""
+_SUCCESSOR_PATIENCE_S: Final = 10.0
+"""How long the next worker may take to start and ask for the vault's key."""
+_SUCCESSOR_POLL_S: Final = 0.05
 _PARK_S: Final = 3.5
 _FLUSH_S: Final = 1.0
 """Parking and flushing together stay below 5 s."""
@@ -179,22 +183,30 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
         if key_within_s and not listener.got_key.wait(key_within_s):
             _LOG.warning("nobody has handed over what opens the vault")
         drain.run()
+        if drain.outdated:
+            _have_successor(paths, drain, linger_s)
     finally:
         _farewell(drain, listener, ledger, journal)
-    if drain.outdated:
-        _have_successor(paths, linger_s)
     full = next((error for error in broken if isinstance(error, JournalFull)), None)
     if full is not None:
         raise full
     return 1 if broken else 0
 
 
-def _have_successor(paths: Paths, linger_s: float) -> None:
-    """It waits until this process is gone, with its lock."""
+def _have_successor(paths: Paths, drain: Drain, linger_s: float) -> None:
+    """Another worker waits for the lock until this process is gone. If the vault is open here, it takes the key first,
+    and then has this process leave."""
     try:
         start_worker.launch(paths, ("--linger", str(linger_s)))
     except ProviderError as error:
         _LOG.error("nobody goes on until the next command: %s", error)
+        return
+    deadline = time.monotonic() + _SUCCESSOR_PATIENCE_S
+    while opening.is_open(paths) and not drain.leaving:
+        if time.monotonic() > deadline:
+            _LOG.warning("the next worker did not ask for the vault's key")
+            return
+        time.sleep(_SUCCESSOR_POLL_S)
 
 
 def _allow_many_files() -> None:

@@ -172,7 +172,7 @@ class Listener:
     # Handlers
 
     def _on_wake(self, call: Call) -> WorkerStatus:
-        replaced = build.replaced()
+        replaced = self._drain.outdated or build.replaced()
         if not replaced:  # else it makes way: another build's modules would fail what it takes on
             self._wake.set()
         return msgspec.structs.replace(self._status(call), replaced=replaced)

@@ -145,8 +145,7 @@ class Drain:
         begins = instances if self._idle_since is not None else instances - self._lanes.keys()
         if begins and build.replaced():
             _LOG.warning("the files of this worker were replaced: another one goes on")
-            self.outdated = True
-            self.stop()
+            self.outdated = self._stopping = True  # not `leaving` yet: whoever asks takes over, with the vault's key
         return self.outdated
 
     def _look(self, now: float) -> tuple[dict[int, Wish], set[int], list[Job], list[Cleanup], list[str]]:

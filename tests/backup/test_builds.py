@@ -24,10 +24,13 @@ from backup.journal.records import Order
 from backup.model import ItemState, JobKind
 from backup.queue import handshake, presence
 from backup.queue.client import Queue
+from backup.store_model import StoreBackend
 from backup.system import build
 from backup.system.paths import Paths
 from providers.errors import InvalidConfiguration
+from providers.secret import Secret
 from tests.backup.queue_support import Workbench, files_below, wait_until
+from tests.backup.vault_tools import CHEAP
 from tests.cli.conftest import ROOT
 
 
@@ -171,8 +174,12 @@ def test_a_worker_whose_files_were_replaced_makes_way(bench: Workbench, checkout
 def test_a_worker_whose_files_were_replaced_takes_nothing_on_and_another_one_goes_on(
     bench: Workbench, checkout: Path, tmp_path: Path
 ) -> None:
-    """Also without a command that asks it: what waited may be due. With another build's modules it would fail that."""
+    """Also without a command that asks it: what waited may be due. With another build's modules it would fail that.
+    The next one has the vault's key."""
+    opening.create(bench.paths, Secret("a passphrase"), StoreBackend.VAULT, cost=CHEAP)
     pid = begin_worker(bench, checkout)
+    bench.queue.credentials_changed()
+    assert bench.queue.worker_unlocked()
     (checkout / "backup" / "another.py").write_text('"""Another build."""\n')
     (tmp_path / "file").write_bytes(b"content")
     order = Order(kind=JobKind.UPLOAD, sources=(str(tmp_path / "file"),), resolved=True)
@@ -182,6 +189,7 @@ def test_a_worker_whose_files_were_replaced_takes_nothing_on_and_another_one_goe
     assert bench.queue.job(job_id).counts[ItemState.DONE] == 1
     wait_until(lambda: bench.pid() not in (None, pid))
     assert "another one goes on" in bench.log()
+    assert bench.queue.worker_unlocked()
 
 
 def test_a_worker_whose_checkout_is_gone_makes_way(bench: Workbench, checkout: Path, tmp_path: Path) -> None:
