@@ -31,20 +31,26 @@ class Misnamed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def repaired(key: str) -> str | None:
-    """What a double-encoded key was before; None for one that is none.
+    """What a key was before some part of it was double-encoded; None for one that is as it should be.
 
-    It is one if its characters, as the bytes of some locale, are UTF-8 again: by chance that does not happen to text.
+    Each part is judged by itself: a folder may have its name from a command in UTF-8, and what is in it from a worker
+    that was not.
     """
-    if key.isascii():
-        return None
-    for encoding in _ENCODINGS:
+    once = "/".join(map(_repaired_part, key.split("/")))
+    return once if once != key else None
+
+
+def _repaired_part(name: str) -> str:
+    """A name is double-encoded if its characters, as the bytes of some locale, are UTF-8 again: by chance that does
+    not happen to text."""
+    for encoding in () if name.isascii() else _ENCODINGS:
         try:
-            once = _as_bytes(key, encoding).decode("utf-8")
+            once = _as_bytes(name, encoding).decode("utf-8")
         except UnicodeError:
             continue
-        if once != key:
+        if once != name:
             return once
-    return None
+    return name
 
 
 def _as_bytes(key: str, encoding: str) -> bytes:

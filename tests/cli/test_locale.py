@@ -260,6 +260,14 @@ def test_a_double_encoded_name_is_told_from_one_that_is_as_it_should_be(name: st
     assert double_encoded.repaired(name) is None
 
 
+@pytest.mark.parametrize("above", ["Grüße", "日本", "caf\udce9"])
+def test_a_double_encoded_name_is_found_in_a_folder_that_is_named_as_it_should_be(above: str):
+    """So it comes out where a command in UTF-8 named the folder, and a worker in latin-1 found the file."""
+    wrong = NAME.encode().decode("latin-1")
+    assert double_encoded.repaired(f"{above}/{wrong}") == f"{above}/{NAME}"
+    assert double_encoded.repaired(f"{wrong}/{above}/x") == f"{NAME}/{above}/x"
+
+
 @pytest.mark.parametrize("name", ["plain", "Ã", "Ü", "ÀÉÎ", "Škoda", "été/à", "\udcff", "©2024", "£5"])
 def test_other_names_are_left_alone(name: str):
     assert double_encoded.repaired(name) is None
