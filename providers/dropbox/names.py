@@ -1,8 +1,10 @@
 """Keys and Dropbox paths, with rclone's encoding, so that either program finds what the other one wrote.
 
 Dropbox takes no backslash, no DEL and no blank at the end of a name, and no bytes that are not UTF-8. They become
-look-alikes (＼ ␡ ␠, ‛ with two hex digits); a name that has such a character itself gets a ‛ before it.
-Source: https://rclone.org/overview/#encoding, the default of its dropbox backend.
+look-alikes (＼ ␡ ␠, ‛ with two hex digits); a name that has such a character itself gets a ‛ before it. A ‛ is doubled
+where it would otherwise be taken for that one, and nowhere else: so each name that Dropbox can hold is the name of just
+one key, and whatever is listed can be fetched.
+Source: https://rclone.org/overview/#encoding, the default of its dropbox backend, and what rclone does with each name.
 """
 
 from __future__ import annotations
@@ -17,46 +19,39 @@ MAX_KEY_BYTES: Final = 4096
 MAX_NAME_CHARS: Final = 255
 _QUOTE: Final = "\u201b"
 _BLANK: Final = "\u2420"
-_STAND_IN: Final = {"\\": "\uff3c", "\x7f": "\u2421"}
-_STANDS_FOR: Final = {**{sign: char for char, sign in _STAND_IN.items()}, "\uff0f": "/", "\u2400": "\0"}
-_DOT: Final = "\uff0e"
+_STAND_IN: Final = {"\\": "\uff3c", "\x7f": "\u2421", " ": _BLANK}
+_STANDS_FOR: Final = {sign: char for char, sign in _STAND_IN.items()}
 _RESERVED: Final = frozenset({"desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbox", ".dropbox.attr"})
 """Source: https://help.dropbox.com/organize/file-names, files that are never synced."""
-_SURROGATE: Final = re.compile("[\udc80-\udcff]")
-_TAKEN: Final = re.compile(f"[{_QUOTE}{''.join(_STANDS_FOR)}]")
-_ENCODED: Final = re.compile(f"{_QUOTE}([0-9A-F]{{2}}|.)|([{''.join(_STANDS_FOR)}])", re.DOTALL)
+_SIGNS: Final = "[\uff3c\u2421]|\u2420\\Z"
+_HEX: Final = "[89A-F][0-9A-F]"
+_ENCODES: Final = re.compile(rf"({_QUOTE}*)(?:([\\\x7f\udc80-\udcff]| \Z)|({_SIGNS})|(?={_HEX}))")
+_ENCODED: Final = re.compile(rf"({_QUOTE}*)(?:({_SIGNS})|({_HEX}))")
 
 
 def encode_name(name: str) -> str:
     """One part of a key as Dropbox keeps it."""
-    if name in (_DOT, _DOT * 2):
-        return "".join(_QUOTE + char for char in name)
-    encoded = _TAKEN.sub(lambda found: _QUOTE + found[0], name)
-    for char, sign in _STAND_IN.items():
-        encoded = encoded.replace(char, sign)
-    encoded = _SURROGATE.sub(lambda found: f"{_QUOTE}{ord(found[0]) & 0xFF:02X}", encoded)
-    if name.endswith(" "):
-        return encoded[:-1] + _BLANK
-    return encoded[:-1] + _QUOTE + _BLANK if name.endswith(_BLANK) else encoded
+
+    def encoded(found: re.Match[str]) -> str:
+        quotes, char, sign = found.groups()
+        if char:
+            return quotes * 2 + (_STAND_IN.get(char) or f"{_QUOTE}{ord(char) & 0xFF:02X}")
+        return f"{quotes * 2}{_QUOTE}{sign}" if sign else quotes * 2
+
+    return _ENCODES.sub(encoded, name)
 
 
 def decode_name(name: str) -> str:
     """What `encode_name` made of it; any other name as it is."""
-    if name.replace(_QUOTE + _DOT, _DOT) in (_DOT, _DOT * 2):
-        return name.replace(_QUOTE, "")
-    ending = ""
-    if name.endswith(_QUOTE + _BLANK):
-        name, ending = name[:-2], _BLANK
-    elif name.endswith(_BLANK):
-        name, ending = name[:-1], " "
 
     def decoded(found: re.Match[str]) -> str:
-        quoted, sign = found.groups()
+        quotes, sign, pair = found.groups()
+        half, quoted = divmod(len(quotes), 2)
         if sign:
-            return _STANDS_FOR[sign] if sign in _STAND_IN.values() else sign
-        return chr(0xDC00 | int(quoted, 16)) if len(quoted) == 2 else quoted
+            return _QUOTE * half + (sign if quoted else _STANDS_FOR[sign])
+        return _QUOTE * half + (chr(0xDC00 | int(pair, 16)) if quoted else pair)
 
-    return _ENCODED.sub(decoded, name) + ending
+    return _ENCODED.sub(decoded, name)
 
 
 def checked_key(key: str) -> list[str]:

@@ -158,18 +158,45 @@ def test_names_that_dropbox_does_not_keep(root, provider, name):
         (" ", "␠"),
         ("\x7f", "␡"),
         ("\udcff\udc80", "‛FF‛80"),
-        ("‛", "‛‛"),
+        ("‛", "‛"),
+        ("‛Hello", "‛Hello"),
+        ("‛69", "‛69"),
         ("‛FF", "‛‛FF"),
-        ("．", "‛．"),
-        ("．．", "‛．‛．"),
+        ("‛＼", "‛‛‛＼"),
+        ("‛\\", "‛‛＼"),
+        ("．", "．"),
+        ("．．", "．．"),
         ("a．", "a．"),
         ("\\ \x7f ", "＼ ␡␠"),
-        ("／␀", "‛／‛␀"),
+        ("／␀", "／␀"),
     ],
 )
 def test_names_are_encoded_as_rclone_does(name, encoded):
     assert encode_name(name) == encoded
     assert decode_name(encoded) == name
+
+
+def test_each_name_is_the_name_of_one_key_and_each_key_has_one_name():
+    for letters in (
+        letters for size in range(1, 5) for letters in itertools.product("‛＼␡␠ \\F9\udc9f／", repeat=size)
+    ):
+        name = "".join(letters)
+        assert decode_name(encode_name(name)) == name
+        if not (set(name) & {"\\", "\udc9f"} or name.endswith(" ")):
+            assert encode_name(decode_name(name)) == name, "Dropbox can hold it"
+
+
+def test_names_from_other_programs_are_listed_apart_fetched_and_deleted(root, server, provider):
+    names = ("AC／DC", "‛Hello", "Hello", "‛69", "‛‛69", "x‛", "a␀b", "a␠b", "．", "‛90", "a＼b", "end␠", "‛‛end␠")
+    for name in names:
+        server.put(f"/Backups/d/{name}", name.encode())
+    listed = keys(provider, "d/")
+    assert len(listed) == len(names)
+    for key in listed:
+        download(provider, key, root.tmp / "target")
+        assert f"d/{decode_name((root.tmp / 'target').read_text())}" == key
+        assert provider.delete(key) is True
+    assert root.stored() == {}
 
 
 def test_bytes_that_are_not_utf_8_come_back(root, provider):
