@@ -192,7 +192,12 @@ class FailedSince(msgspec.Struct, frozen=True, kw_only=True):
     items: int = 0
     """That have failed. What was cancelled was the user's wish."""
     jobs: tuple[int, ...] = ()
-    """Those of these items, and jobs whose scan stopped short that were queued since then."""
+    """Those of these items, and jobs whose scan has stopped short since then, whenever they were queued."""
+    known_from: float | None = None
+    """Set if `since` reaches back further than finished items are kept: failures before this moment may be missing, of
+    jobs that were queued before `since`. None: everything is known."""
+    forgotten: int = 0
+    """Failed items of such jobs that were pruned: whether they failed before `since` or after it is not known."""
 
 
 class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,7 +75,13 @@ def _not_followed(job: JobView, silent: ErrorInfo) -> ExitCode:
 
 
 def conclude_since(found: FailedSince) -> bool:
-    """Say what has failed; whether something has."""
+    """Report what has failed, and where that is not known; whether something has."""
+    if found.known_from is not None:
+        more = f"; {count(found.forgotten, 'file')} of older jobs failed at an unknown time" if found.forgotten else ""
+        diagnostics.warn(
+            "--since reaches back further than finished files are kept (history_days): failures before"
+            f" {when(found.known_from)} may be missing{more}"
+        )
     if found.items or found.jobs:
         jobs = ", ".join(str(number) for number in found.jobs[:_ROWS]) + (", ..." if len(found.jobs) > _ROWS else "")
         diagnostics.note(

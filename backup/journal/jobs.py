@@ -250,10 +250,15 @@ def learn_replaced(tx: Connection, job_id: int, standing: Iterable[str]) -> None
     tx.execute(f"UPDATE items SET replaces = 0 WHERE {unknown} AND instr(name, X'2F')", (job_id,))
 
 
-def scan_ended(tx: Connection, job_id: int, error: ErrorInfo | None = None) -> bool:
-    """`error`: why it stopped short. Whether it was going on."""
-    query = "UPDATE jobs SET scanning = 0, error = ? WHERE id = ? AND scanning"
-    return tx.execute(query, (pack(error) if error else None, job_id)).rowcount > 0
+def scan_ended(tx: Connection, job_id: int) -> bool:
+    """Everything was found. Whether the scan was going on."""
+    return tx.execute("UPDATE jobs SET scanning = 0 WHERE id = ? AND scanning", (job_id,)).rowcount > 0
+
+
+def scan_broke(tx: Connection, job_id: int, error: ErrorInfo, *, now: float) -> bool:
+    """The scan stopped short. Whether it was going on."""
+    query = "UPDATE jobs SET scanning = 0, error = ?, broke_at = ? WHERE id = ? AND scanning"
+    return tx.execute(query, (pack(error), now, job_id)).rowcount > 0
 
 
 def open_jobs(db: Connection, instance: str) -> int:

@@ -335,6 +335,17 @@ CREATE TABLE folders_in_work (
 ) WITHOUT ROWID;
 """
 
+_BROKE_AT: Final = """
+-- When the scan of a job stopped short; `error` says why. Older versions did not record it: for theirs, the last moment
+-- known of the job.
+ALTER TABLE jobs ADD COLUMN broke_at REAL;
+UPDATE jobs SET broke_at = max(created_at, coalesce((SELECT max(changed_at) FROM items WHERE job_id = jobs.id), 0))
+    WHERE error IS NOT NULL;
+CREATE INDEX jobs_broken ON jobs (broke_at) WHERE error IS NOT NULL;
+-- Items that ended before this may have been pruned; NULL: none were, or by an older version.
+ALTER TABLE totals ADD COLUMN pruned_before REAL;
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
     _HISTORY,
@@ -352,5 +363,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _ROTATED,
     _SCAN_WAITS,
     _FOLDERS_IN_WORK,
+    _BROKE_AT,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""

@@ -49,7 +49,9 @@ def prune(tx: Connection, *, before: float, limit: int = STEP_ITEMS) -> int:
     for row in rows:
         of_jobs[row["job_id"]] = of_jobs.get(row["job_id"], 0) + 1
     tx.executemany("UPDATE jobs SET pruned = pruned + ? WHERE id = ?", [(n, job_id) for job_id, n in of_jobs.items()])
-    tx.execute("UPDATE totals SET pruned = pruned + ?", (len(rows),))
+    tx.execute(
+        "UPDATE totals SET pruned = pruned + ?, pruned_before = max(coalesce(pruned_before, 0), ?)", (len(rows), before)
+    )
     return len(rows)
 
 

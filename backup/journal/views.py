@@ -184,15 +184,31 @@ def items_by_id(db: Connection, item_ids: Iterable[int]) -> list[ItemView]:
     return _item_views(db, [row for row in rows if row is not None])
 
 
-def failed_since(db: Connection, since: float) -> FailedSince:
-    rows = db.execute(
-        "SELECT job_id, count(*) AS failed FROM items WHERE finished_at >= ? AND state = 'failed' GROUP BY job_id",
-        (since,),
-    ).fetchall()
-    short = db.execute("SELECT id, error FROM jobs WHERE created_at >= ? AND error IS NOT NULL", (since,)).fetchall()
+_FAILED: Final = "SELECT sum(items) FROM counts WHERE job_id = jobs.id AND state = 'failed'"
+"""Of a job, the pruned ones too."""
+_STILL_THERE: Final = "SELECT count(*) FROM items WHERE job_id = jobs.id AND state = 'failed'"
+
+
+def failed_since(db: Connection, since: float, *, kept_from: float) -> FailedSince:
+    """`kept_from`: since when finished items are kept."""
+    failed = {row[0]: row[1] for row in db.execute(
+        f"SELECT id, ({_FAILED}) FROM jobs WHERE created_at >= :since"
+        " UNION ALL SELECT job_id, count(*) FROM items JOIN jobs ON jobs.id = items.job_id AND created_at < :since"
+        " WHERE finished_at >= :since AND state = 'failed' GROUP BY job_id",
+        {"since": since},
+    ) if row[1]}  # fmt: skip
+    short = db.execute("SELECT id, error FROM jobs WHERE broke_at >= ? AND error IS NOT NULL", (since,)).fetchall()
     broken = {row["id"] for row in short if unpack(row["error"], ErrorInfo).kind != Cancelled.kind}
-    jobs_there = sorted({row["job_id"] for row in rows} | broken)
-    return FailedSince(since=since, items=sum(row["failed"] for row in rows), jobs=tuple(jobs_there))
+    pruned_before = db.execute("SELECT pruned_before FROM totals").fetchone()[0]
+    known_from = max(kept_from, pruned_before or kept_from)
+    of_old = f"SELECT coalesce(sum(({_FAILED}) - ({_STILL_THERE})), 0) FROM jobs WHERE created_at < ? AND pruned"
+    return FailedSince(
+        since=since,
+        items=sum(failed.values()),
+        jobs=tuple(sorted(failed.keys() | broken)),
+        known_from=known_from if since < known_from else None,
+        forgotten=int(db.execute(of_old, (since,)).fetchone()[0]) if since < known_from else 0,
+    )
 
 
 def item_ids(db: Connection, job_id: int) -> list[int]:

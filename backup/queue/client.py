@@ -23,7 +23,7 @@ from backup.files import local, scan
 from backup.files.targets import chosen_target
 from backup.instances import describing
 from backup.instances import destination as places
-from backup.journal import Journal, checkpoints, controls, items, jobs, views, work
+from backup.journal import Journal, checkpoints, controls, items, jobs, pruning, views, work
 from backup.journal.records import Event, Order, Planned
 from backup.model import (
     EVERYTHING,
@@ -213,8 +213,9 @@ class Queue:
 
     def failed_since(self, since: float) -> FailedSince:
         """What has failed since a moment (seconds since 1970)."""
+        kept_from = time.time() - file.load(self._paths).history_days * pruning.DAY_S
         with self._journal.look() as db:
-            return views.failed_since(db, since)
+            return views.failed_since(db, since, kept_from=kept_from)
 
     def events(self, item_id: int) -> list[Event]:
         """What happened to an item, oldest first."""

@@ -60,6 +60,9 @@ def list_transfers(session: Session, output: Output, job_id: int | None, maximum
     JSON: {"totals": {...}, "jobs": [{"id", "kind", "instance", "title", "counts", ...}],
     "items": [{"id", "job_id", "name", "state", "bytes_done", "size_bytes", "error", "proof",
     "calls": {"<kind of request>": how many}, ...}], "item_count"}
+    With --since also "since": {"since", "items": how many files have failed, "jobs": [numbers of their jobs, and of
+    jobs that broke off], "known_from": everything since then is known (null if --since is not earlier), "forgotten":
+    how many files of older jobs failed at an unknown time}.
     """
     snapshot = session.service.snapshot(limit=maximum, job_id=job_id)
     failed = None if since is None else session.service.failed_since(since)
@@ -103,6 +106,7 @@ def wait_for(session: Session, output: Output, jobs: tuple[int, ...], since: flo
 
     \b
     JSON: {"jobs": [{"id", "kind", "instance", "counts", ...}], "failed": [{"id", "name", "state", "error", ...}]}
+    With --since also "since", as of list.
     """
     unfinished = [job.instance for job in session.service.snapshot(limit=0).jobs if not job.finished]
     session.open_store_for(*unfinished)

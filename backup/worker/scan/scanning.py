@@ -126,7 +126,10 @@ class Scans:
             self._crew.wake()
 
     def _end(self, job: Job, error: ErrorInfo | None = None) -> None:
-        self._crew.ledger.run(lambda tx: jobs.scan_ended(tx, job.id, error))
+        now = self._crew.chances.now()
+        self._crew.ledger.run(
+            lambda tx: jobs.scan_broke(tx, job.id, error, now=now) if error else jobs.scan_ended(tx, job.id)
+        )
         self._findings.drop(job.order.found)
         with self._lock:
             self._attempts.pop(job.id, None)
