@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import re
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +31,9 @@ from providers import os_errors
 from providers.errors import PermissionDenied, Transient
 from providers.http.errors import connection_failure
 from tests.backup.queue_support import wait_until
+from tests.processes import stop_worker
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class IdleDrain:
@@ -104,6 +111,46 @@ def test_one_process_cannot_take_all_connections(listener: Listener, paths: Path
     finally:
         for sock in silent:
             sock.close()
+
+
+def test_there_is_a_bound_on_the_connections_of_all_processes_together(
+    listener: Listener, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_PATIENCE_S", 30.0)
+    others = itertools.count(10_000_000)  # each from another process, as far as the listener can see
+    monkeypatch.setattr(sockets, "peer", lambda connection: (next(others), os.getuid()))
+    taken = [raw(paths) for _ in range(64)]
+    try:
+        wait_until(lambda: len(listener._connections) == 64)
+        for _ in range(3):
+            with raw(paths) as one_too_many:
+                assert one_too_many.recv(1) == b""
+        assert len(listener._connections) == 64
+        taken.pop().close()
+        wait_until(lambda: len(listener._connections) == 63)
+        assert answers(paths)
+    finally:
+        for sock in taken:
+            sock.close()
+
+
+FEW = """import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 2048))
+os.execv(sys.argv[1], sys.argv[1:])"""
+
+
+def test_a_worker_takes_as_many_files_as_the_system_lets_it_have(paths: Paths) -> None:
+    """Whoever starts it may have just a few: 64 here, and 2,048 for the asking."""
+    private_folder(paths.state_dir)
+    command = [sys.executable, "-c", FEW, sys.executable, "-m", "backup.worker", "--linger", "30"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL) as worker:
+        try:
+            wait_until(lambda: paths.worker_socket.exists())
+            limits = Path(f"/proc/{worker.pid}/limits").read_text()
+        finally:
+            assert stop_worker(paths)
+        assert worker.wait(10) == 0
+    assert re.search(r"^Max open files +2048 +2048 ", limits, re.MULTILINE)
 
 
 @pytest.mark.parametrize("said", [b'{"id": 1', b"x" * 200_000])

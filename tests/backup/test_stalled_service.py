@@ -7,7 +7,8 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from backup.model import ItemState, JobKind, JobView
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench, wait_until
+from tests.servers.b2 import B2Server
+from tests.servers.b2_requests import call
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Side
+from tests.servers.faults import Fault, Side, When
 from tests.servers.s3_requests import list_objects
 from tests.servers.s3_server import S3Server
 
@@ -66,6 +69,65 @@ def test_scans_of_a_stalled_service_hold_up_no_other_instance(stalled: Workbench
     wait_until(lambda: not any(stalled.queue.job(job.id).scanning for job in uploads), AT_ONCE_S)
     assert [sum(stalled.queue.job(job.id).counts.values()) for job in uploads] == [30] * 4
     assert all(stalled.queue.job(job.id).scanning for job in downloads)
+
+
+HANGS = """import socket, time
+_real = socket.getaddrinfo
+def getaddrinfo(host, *args, **more):
+    if host == "storage.test":
+        time.sleep(60)
+    return _real(host, *args, **more)
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+@pytest.fixture
+def name_lookup(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """The name of the service is asked for, and nobody answers. Whether it has come to that."""
+    (tmp_path / "site").mkdir()
+    asked = tmp_path / "asked"
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        HANGS.replace("        time.sleep", f"        open({str(asked)!r}, 'w').close()\n        time.sleep")
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    bench.configure_s3("stalled", "http://storage.test", "bucket", timeout=300)
+    return asked.exists
+
+
+@pytest.fixture
+def token(bench: Workbench, b2_server: B2Server) -> Iterator[Callable[[], bool]]:
+    with stalling_b2(bench, b2_server, call("b2_authorize_account")) as reached:
+        yield reached
+
+
+@pytest.fixture
+def bucket_look(bench: Workbench, b2_server: B2Server) -> Iterator[Callable[[], bool]]:
+    with stalling_b2(bench, b2_server, call("b2_list_buckets")) as reached:
+        yield reached
+
+
+@contextmanager
+def stalling_b2(bench: Workbench, server: B2Server, when: When) -> Iterator[Callable[[], bool]]:
+    bucket, _ = server.new_bucket()
+    key = server.master()  # it is good for all buckets, so that this one has to be looked for
+    with FaultProxy(server.port) as proxy:
+        stall = proxy.fault(Fault.stall(Side.RESPONSE, at=None), when, times=None)
+        keys = {"application_key_id": key.key_id, "application_key": key.key}
+        bench.configure("stalled", type="backblaze", realm=proxy.url, container=bucket, timeout=300, **keys)
+        yield lambda: bool(stall.hits)
+        stall.release()
+
+
+@pytest.mark.parametrize("at", ["name_lookup", "token", "bucket_look"])
+def test_opening_a_provider_that_stalls_holds_up_no_other_instance(
+    bench: Workbench, folder: Path, tmp_path: Path, at: str, request: pytest.FixtureRequest
+) -> None:
+    reached: Callable[[], bool] = request.getfixturevalue(at)
+    stuck = [bench.queue.queue_download("stalled", [f"{number}/"], tmp_path / "back") for number in range(4)]
+    stuck += [bench.queue.queue_upload("stalled", [folder], str(number)) for number in range(4)]
+    wait_until(reached)
+    assert bench.finish(small_upload(bench, tmp_path), AT_ONCE_S).counts[ItemState.DONE] == 1
+    assert not any(bench.queue.job(job.id).finished for job in stuck)
 
 
 async def ask_both(paths: Paths) -> float:

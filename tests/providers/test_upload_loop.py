@@ -312,6 +312,26 @@ def test_only_if_absent_replaces_nothing(store: MemoryStore, tmp_path: Path) -> 
     assert store.count("send") == 0
 
 
+@pytest.mark.parametrize("known", [None, False])
+def test_what_came_while_parts_were_sent_is_seen_before_the_commit(
+    store: MemoryStore, tmp_path: Path, known: bool | None
+) -> None:
+    """The service would replace it: the loop asks again what is there, whatever was known before."""
+
+    def another_machine(call: str, about: Any) -> None:
+        if (call, about) == ("sent", 2):
+            store.objects["k"] = b"theirs"
+
+    store.trouble = another_machine
+    provider = connect(store, connection_pool_size=1)
+    assert not provider.capabilities.conditional_commit
+    with pytest.raises(Conflict, match="already there"):
+        run_upload(provider, a_file(tmp_path, 3 * PART), "k", cancel=CancelToken(), only_if_absent=True, replaces=known)
+    assert (store.objects["k"], store.count("commit"), store.sessions) == (b"theirs", 0, {})
+    asked = [call for call, _ in store.calls if call in {"open", "stat", "sent"}]
+    assert asked == ["stat", "open", *["sent"] * 3, "stat"]
+
+
 def test_encryption_switched_on_sends_nothing(store: MemoryStore, tmp_path: Path) -> None:
     provider = connect(store, encryption_enabled=True)
     with pytest.raises(Unsupported, match="encryption_enabled"):

@@ -88,6 +88,26 @@ async def test_every_state_has_its_sign_and_its_words(size: tuple[int, int]) -> 
         assert ("  TO  " in screen_text(app)) is (size[0] == 140)
 
 
+@pytest.mark.parametrize("size", [(80, 24), (140, 42)])
+async def test_what_waits_says_until_when_by_this_machine_s_clock(size: tuple[int, int]) -> None:
+    """By itself, or behind a pause that its service asked for."""
+    half_past = time.mktime((2026, 11, 27, 14, 32, 59, 0, 0, -1))
+    busy = ErrorInfo("rate_limited", "slow down")
+    service = StandInService()
+    service.items = [
+        item(1, ItemState.WAITING, attempts=2, error=busy, wait_until=half_past),
+        item(2, ItemState.QUEUED, error=busy, wait_until=half_past),
+        item(3, ItemState.QUEUED),
+    ]
+    app = console(service)
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot, app)
+        await until(pilot, lambda: all(line_of(app, f"file-{number}.bin") for number in (1, 2, 3)))
+        assert "until 14:32 · " in line_of(app, "file-1.bin")
+        assert "queued · until 14:32" in line_of(app, "file-2.bin")
+        assert "until" not in line_of(app, "file-3.bin")
+
+
 async def test_progress_moves_and_the_cursor_stays_on_its_transfer() -> None:
     service = StandInService()
     service.items = one_of_each()
