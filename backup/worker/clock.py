@@ -7,8 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from providers.contract.cancel import CancelToken
+
 _STEP_S: Final = 2.0
 """A clock that differs by more was set; less is drift, or a look that took long."""
+_LOOK_S: Final = 1.0
+"""The system's own timers stand still while the machine sleeps: no wait relies on one for longer."""
 
 
 def elapsed_s() -> float:
@@ -28,6 +32,14 @@ class WorkerClock:
 
     def now(self) -> float:
         return self._ahead_s + self.elapsed_s()
+
+    def sleep(self, seconds: float, cancel: CancelToken) -> None:
+        """A `Sleep` by the time that really passes: what the machine slept through is over when it wakes. Raises
+        Cancelled."""
+        ends_s = self.elapsed_s() + seconds
+        cancel.check()
+        while (left_s := ends_s - self.elapsed_s()) > 0:
+            cancel.wait(min(left_s, _LOOK_S))
 
     def step_s(self) -> float:
         """By how much the system's clock was set since the last look, mostly 0; from now on this clock says the same.

@@ -72,7 +72,7 @@ class SharedProvider:
         self._opened: dict[int | None, _Opened] = {}
         self.refreshed = 0
         """How often credentials or settings changed. Who failed for want of them compares: they may have come since."""
-        self._limiter = Limiter(clock=crew.chances.clock)
+        self._limiter = Limiter(clock=crew.chances.clock, sleep=crew.clock.sleep)
         self._learn_lock = threading.Lock()
         self._learnt: WeakSet[BaseProvider] = WeakSet()
 
@@ -171,6 +171,7 @@ class SharedProvider:
         context = ProviderContext(
             clock=chances.clock,
             now=chances.now,
+            sleep=self._crew.clock.sleep,
             uniform=chances.uniform,
             patience_s=PATIENCE_S,
             limiter=self._limiter,

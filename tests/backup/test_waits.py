@@ -27,10 +27,11 @@ from backup.worker.items import transfer
 from backup.worker.items.transfer import Chances, backoff_s, judge
 from backup.worker.progress import Board
 from backup.worker.scheduler import Drain
+from backup.worker.shared_provider import SharedProvider
 from providers.contract.cancel import CancelToken
 from providers.contract.report import ErrorInfo
 from providers.contract.retry import RetryPolicy
-from providers.errors import RateLimited, Transient
+from providers.errors import Cancelled, RateLimited, Transient
 from tests.backup.queue_support import Workbench, wait_until
 from tests.cli.conftest import Cli, cli  # noqa: F401  # a fixture
 from tests.servers.fault_proxy import FaultProxy
@@ -153,6 +154,63 @@ def test_a_corrected_clock_neither_shortens_nor_lengthens_a_wait(journal: Journa
 def test_the_time_that_passes_has_what_the_system_slept() -> None:
     assert abs(elapsed_s() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 1
     assert abs(WorkerClock().now() - time.time()) < 1
+
+
+class Naps(CancelToken):
+    """Its waits take what a test says, and not longer than asked."""
+
+    def __init__(self, times: Times, sleeps_s: list[float]) -> None:
+        super().__init__()
+        self.times = times
+        self.sleeps_s = sleeps_s
+        self.waited: list[float] = []
+
+    def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.times.passes(seconds + (self.sleeps_s.pop() if self.sleeps_s else 0.0))
+
+
+def test_a_wait_within_a_call_is_over_when_the_machine_has_slept_through_it() -> None:
+    """The timers of the system stand still while it is suspended: none is relied on for long."""
+    times = Times()
+    clock = WorkerClock(wall=lambda: times.wall_s, elapsed=lambda: times.passed_s)
+    awake, asleep = Naps(times, []), Naps(times, [3600.0])
+    clock.sleep(60.0, awake)
+    assert (sum(awake.waited), max(awake.waited)) == (60.0, 1.0)
+    clock.sleep(60.0, asleep)
+    assert asleep.waited == [1.0]
+    asleep.cancel()
+    with pytest.raises(Cancelled):
+        clock.sleep(0.0, asleep)
+
+
+def test_providers_of_the_worker_wait_by_the_clock_that_counts_sleep(journal: Journal, paths: Paths) -> None:
+    """Retries of up to 60 s, and the limit of the bandwidth."""
+    times = Times()
+    clock = WorkerClock(wall=lambda: times.wall_s, elapsed=lambda: times.passed_s)
+    ledger = Ledger(journal, on_failure=lambda error: None)
+    crew = Crew(
+        paths=paths, journal=journal, ledger=ledger, board=Board(), facts=FactsOnDisk(paths, journal),
+        calls=CallCounts(), wake=lambda: None, clock=clock, chances=Chances(now=clock.now, clock=clock.elapsed_s),
+    )  # fmt: skip
+    shared = SharedProvider("local", crew)
+    with closing(shared._open(None)) as provider:
+        naps, began_s = Naps(times, [600.0]), times.passed_s
+        calls: list[int] = []
+
+        def busy() -> None:
+            calls.append(1)
+            if len(calls) == 1:
+                raise RateLimited("slow", retry_after_s=50.0)
+
+        provider.retry.run(busy, naps)
+        assert (calls, naps.waited, times.passed_s - began_s) == ([1, 1], [1.0], 601.0)
+        provider.limiter.rate_bytes_per_s = 10
+        naps = Naps(times, [])
+        for _ in range(2):
+            provider.limiter.take(100, naps)
+        assert sum(naps.waited) > 9
+    assert ledger.close(5)
 
 
 def test_until_is_a_time_of_this_day() -> None:
