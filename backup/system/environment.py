@@ -20,23 +20,28 @@ from providers.settings import holds_password
 
 _FILES: Final = frozenset(
     {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "AWS_CONFIG_FILE"}
-    | {"AWS_SHARED_CREDENTIALS_FILE"}
+    | {"AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"}
+    | {"AWS_CREDENTIAL_FILE", "BOTO_CONFIG"}
 )
 """Paths: made absolute, since the worker stands in another folder."""
+_ADDRESSES: Final = ("_PROXY", "_URI", "_ENDPOINT")
+"""How the names of variables end that may hold a password."""
 
 
 def travelling(paths: Paths, instance: str, environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables that have an effect on an instance of this service; without `environment` those of this process.
 
-    Raises InvalidConfiguration when the way there leads through a proxy whose password would have to travel.
+    Raises InvalidConfiguration when a secret would have to travel: the password of a proxy, keys in the environment.
     """
     found = file.load(paths).instance(instance)
     cls = registry.spec(found.type).settings
     if cls is None or not issubclass(cls, NetworkSettings):
         return {}
     told = os.environ if environment is None else environment
-    _refuse_secrets(instance, Network(settings.load(cls, found.values), told))
-    named = (name for name in cls.variables if name in told and not holds_password(told[name]))
+    loaded = settings.load(cls, found.values)
+    _refuse_password(instance, Network(loaded, told))
+    _refuse_keys(instance, loaded.secrets_in(told))
+    named = (name for name in cls.variables if name in told and not _has_password(name, told[name]))
     return {name: _absolute(name, told[name]) for name in named}
 
 
@@ -46,7 +51,11 @@ def without_passwords(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in secret}
 
 
-def _refuse_secrets(instance: str, network: Network) -> None:
+def _has_password(name: str, value: str) -> bool:
+    return name.upper().endswith(_ADDRESSES) and holds_password(value)
+
+
+def _refuse_password(instance: str, network: Network) -> None:
     variable, address = network.variable_for(network.settings.address)
     if not holds_password(address):
         return
@@ -55,6 +64,17 @@ def _refuse_secrets(instance: str, network: Network) -> None:
         field="proxy",
         hint=f"Set it for good: set-config {instance} proxy http://user@host:port, then "
         f"set-credentials {instance} --setting proxy_password.",
+    )
+
+
+def _refuse_keys(instance: str, names: tuple[str, ...]) -> None:
+    if not names:
+        return
+    raise InvalidConfiguration(
+        f"{instance} would be used with secrets of this environment ({', '.join(names)}), which are not written into"
+        " the queue: nothing was queued",
+        hint=f"Keep a key for good: set-credentials {instance}. Or name a profile: set-config {instance} profile NAME."
+        " Where something else than these variables is meant, unset them.",
     )
 
 

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from providers.aws_s3.settings import Settings
 
 _REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_WEB_IDENTITY: Final = {
+    "web_identity_token_file": "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "role_session_name": "AWS_ROLE_SESSION_NAME",
+    "role_arn": "AWS_ROLE_ARN",
+}
+"""What the profile calls it, and the environment."""
 _ASKED_BY_THE_CHAIN: Final = "sts.amazonaws.com"
 """Which proxy leads to AWS itself."""
 
@@ -87,12 +93,40 @@ class KeySource:
             ("credentials_file", told.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"),
         ):
             known.set_config_provider(name, ConstantProvider(value))
+        region = next((told[name] for name in _REGIONS if told.get(name)), None)
+        if region:
+            session.set_config_variable("region", region)
+        if told.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"):
+            session.set_config_variable("ec2_metadata_service_endpoint", told["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
         ca_path = self._network.ca_path()
         if ca_path:
             session.set_config_variable("ca_bundle", ca_path)
         proxy = self._network.proxy_for("https", _ASKED_BY_THE_CHAIN)
         session.set_default_client_config(Config(proxies={"https": proxy.url} if proxy else {}))
         return session
+
+    def _as_asked(self, session: Any) -> None:
+        """Have the chain take the variables that name roles and files from whoever asked: botocore's own parts of it
+        look into the environment of this process."""
+        from botocore.credentials import AssumeRoleWithWebIdentityProvider
+
+        told = self._environment
+        profile = self._profile
+        named = {} if profile else {key: told[name] for key, name in _WEB_IDENTITY.items() if told.get(name)}
+
+        def configured() -> dict[str, Any]:
+            profiles = session.full_config.get("profiles", {})
+            return {"profiles": {profile: {**profiles.get(profile or "default", {}), **named}}}
+
+        chain = session.get_component("credential_provider")
+        chain.remove("env")
+        chain.remove(AssumeRoleWithWebIdentityProvider.METHOD)
+        by_web_identity = AssumeRoleWithWebIdentityProvider(
+            configured, session.create_client, profile, disable_env_vars=True
+        )
+        chain.insert_after("assume-role", by_web_identity)
+        for name in ("ec2-credentials-file", "boto-config", "container-role"):
+            chain.get_provider(name)._environ = told
 
     def _from_environment(self) -> Keys | None:
         """Keys that whoever asked has in the environment; None where there are none, or a profile counts first.
@@ -144,7 +178,7 @@ class KeySource:
                     return keys
                 if self._chain is None:
                     session = self._session()
-                    session.get_component("credential_provider").remove("env")
+                    self._as_asked(session)
                     self._chain = session.get_credentials()
                 if self._chain is None:
                     raise Authentication(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from providers.http.settings import NetworkSettings
 from providers.secret import Secret
-from providers.settings import setting
+from providers.settings import holds_password, setting
 
 
 class Settings(NetworkSettings, kw_only=True, frozen=True):
@@ -22,6 +23,10 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         *NetworkSettings.variables,
         *("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"),
         *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"),
+        *("AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+        *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        *("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+        *("AWS_CREDENTIAL_FILE", "BOTO_CONFIG"),
     )
 
     container: Annotated[
@@ -77,3 +82,22 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
             placeholder="server1/",
         ),
     ] = ""
+
+    def secrets_in(self, environment: Mapping[str, str]) -> tuple[str, ...]:
+        """As the chain looks: keys in the environment count unless the form has a key or a profile, the role of a
+        container only where nothing else is named."""
+
+        def told(*names: str) -> tuple[str, ...]:
+            return tuple(name for name in names if environment.get(name))
+
+        if self.access_key or self.profile:
+            return ()
+        keys = told("AWS_ACCESS_KEY_ID"), told("AWS_SECRET_ACCESS_KEY")
+        if all(keys):
+            return (*keys[0], *keys[1], *told("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"))
+        relative = told("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+        full = () if relative else told("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+        if not (relative or full) or told("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"):
+            return ()
+        token = () if told("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else told("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+        return token + tuple(name for name in full if holds_password(environment[name]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from providers.secret import Secret
@@ -42,6 +43,10 @@ class NetworkSettings(ProviderSettings, kw_only=True, frozen=True):
     proxy_password: Annotated[
         Secret | None, setting("Proxy password", "The password of the user that `proxy` names.", advanced=True)
     ] = None
+
+    def secrets_in(self, environment: Mapping[str, str]) -> tuple[str, ...]:
+        """The variables with secrets that requests would rest on in this environment. No job can bring those along."""
+        return ()
 
     @property
     def address(self) -> str:

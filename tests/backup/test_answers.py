@@ -22,7 +22,7 @@ from backup.system.paths import Paths
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import Authentication, NotFound, PermissionDenied, ProviderError, RateLimited, Transient
 from tests.backup.queue_support import Workbench, wait_until
-from tests.cli.conftest import Cli, cli, s3_instance, write_config
+from tests.cli.conftest import Cli, cli, s3_instance, write_aws_credentials, write_config
 from tests.providers.s3_stub import Answer, error, stub
 from tests.servers.s3_server import S3Server
 
@@ -152,13 +152,10 @@ def test_a_credential_that_was_refused_has_no_check_mark(paths: Paths) -> None:
     assert fact.state is CredentialState.REFUSED
 
 
-def test_a_key_that_the_server_no_longer_takes_shows_everywhere(
-    cli: Cli, paths: Paths, moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_that_the_server_no_longer_takes_shows_everywhere(cli: Cli, paths: Paths, moto_s3: S3Server) -> None:
     """The real thing: the listing of a command is refused, and `list-providers` and `status` say so."""
     write_config(paths, s3=s3_instance(moto_s3, "there-is-no-such-bucket"))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SK")
+    write_aws_credentials()
     questions = Questions(paths)
     with pytest.raises(NotFound):
         questions.list_page("s3")
@@ -175,13 +172,12 @@ def _refuses(method: str, path: str, headers: dict[str, str], body: bytes) -> An
 
 
 @pytest.fixture
-def revoked(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
+def revoked(paths: Paths) -> Iterator[Paths]:
     """An instance whose service knows its key no more."""
     with stub(_refuses) as server:
         address = {"endpoint_url": f"http://127.0.0.1:{server.port}", "region": "us-east-1", "container": "bucket"}
         write_config(paths, s3={"type": "aws_s3", "enabled": True, "max_retries": 0, **address})
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SK")
+        write_aws_credentials()
         yield paths
 
 

@@ -105,7 +105,7 @@ def test_jobs_of_different_environments_do_not_disturb_each_other(
     assert bench.finish(astray).counts[ItemState.DONE] == 5
 
 
-def test_a_profile_travels_and_a_key_of_the_environment_is_missed_by_name(
+def test_a_profile_travels_and_keys_of_the_environment_queue_nothing(
     bench: Workbench, rclone_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = rclone_s3.new_bucket()
@@ -116,22 +116,94 @@ def test_a_profile_travels_and_a_key_of_the_environment_is_missed_by_name(
     (tmp_path / "settings").write_text(f"[profile backup]\nregion = {REGION}\n")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDOFNOBODY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-of-the-chain")
-    alone = upload(bench, tmp_path, "alone")
-    error = bench.wait_state(alone, ItemState.WAITING).error
-    assert error is not None
-    assert "AKIDOFNOBODY" in error.message
-    assert "set-credentials" in error.hint
-    bench.queue.cancel([bench.only_item(alone).id])
+    before = bench.queue.snapshot().jobs
+    for queue in (upload, lambda *_: bench.queue.queue_delete("cloud", ["a/"])):
+        with pytest.raises(InvalidConfiguration, match="ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY") as caught:
+            queue(bench, tmp_path, "alone")
+        assert "nothing was queued" in caught.value.message
+        assert "set-credentials cloud" in caught.value.hint
+        assert "canary" not in f"{caught.value} {caught.value.hint}"
+    assert bench.queue.snapshot().jobs == before
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AWS_PROFILE", "backup")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "keys")
     monkeypatch.setenv("AWS_CONFIG_FILE", "settings")
-    bench.queue.credentials_changed("cloud")
     assert bench.wait_state(upload(bench, tmp_path, "a"), ItemState.DONE).error is None
     assert rclone_s3.objects(bucket) == {"a/file": b"content"}
     assert b"canary-of-the-chain" not in stored(bench)
+    assert "canary-of-the-chain" not in bench.log()
+
+
+PAIR = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "canary"}
+ROLE = {"AWS_ROLE_ARN": "arn:aws:iam::1:role/me@home", "AWS_WEB_IDENTITY_TOKEN_FILE": "token"}
+TOKEN = {"AWS_CONTAINER_AUTHORIZATION_TOKEN": "canary"}
+RELATIVE = {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/1"}
+FULL = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/creds"}
+WITH_PASSWORD = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://me:canary@127.0.0.1:1/creds"}
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        (PAIR, "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"),
+        (PAIR | {"AWS_SESSION_TOKEN": "canary"}, "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN)"),
+        (PAIR | {"AWS_PROFILE": "p"}, "AWS_SECRET_ACCESS_KEY"),  # as AWS has it, the keys count first
+        (RELATIVE | TOKEN, "(AWS_CONTAINER_AUTHORIZATION_TOKEN)"),
+        (FULL | TOKEN, "(AWS_CONTAINER_AUTHORIZATION_TOKEN)"),
+        (WITH_PASSWORD, "(AWS_CONTAINER_CREDENTIALS_FULL_URI)"),
+    ],
+)
+def test_secrets_of_the_chain_are_refused_by_name(paths: Paths, told: dict[str, str], named: str) -> None:
+    bench = Workbench(paths)
+    bench.configure("cloud", type="aws_s3", container="c", endpoint_url="http://127.0.0.1:1")
+    with pytest.raises(InvalidConfiguration) as caught:
+        environment.travelling(paths, "cloud", told)
+    assert named in caught.value.message
+    assert "set-credentials cloud" in caught.value.hint
+    assert "canary" not in f"{caught.value} {caught.value.hint}"
+    # Keys or a profile in the form count before all of that; nothing secret comes along.
+    for form in ({"profile": "p"}, {"profile": "", "access_key": "AK", "secret_key": "s"}):
+        bench.configure("cloud", **form)
+        assert "canary" not in str(environment.travelling(paths, "cloud", told))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ROLE,
+        RELATIVE,
+        FULL,
+        FULL | {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "token"},
+        {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "AK"},
+        {"AWS_CREDENTIAL_FILE": "keys", "BOTO_CONFIG": "~/.boto"},
+    ],
+)
+def test_what_names_a_role_and_is_no_secret_travels(paths: Paths, told: dict[str, str]) -> None:
+    bench = Workbench(paths)
+    bench.configure("cloud", type="aws_s3", container="c", endpoint_url="http://127.0.0.1:1")
+    found = environment.travelling(paths, "cloud", told)
+    assert found.keys() == told.keys()
+    for name, value in told.items():
+        is_file = name.endswith("_FILE") or name == "BOTO_CONFIG"
+        assert found[name] == (os.path.abspath(os.path.expanduser(value)) if is_file else value)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        TOKEN,
+        RELATIVE | TOKEN | {"AWS_PROFILE": "p"},
+        RELATIVE | TOKEN | ROLE,
+        FULL | TOKEN | {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "token"},
+    ],
+)
+def test_a_token_that_nobody_would_use_refuses_nothing_and_stays_behind(paths: Paths, told: dict[str, str]) -> None:
+    bench = Workbench(paths)
+    bench.configure("cloud", type="aws_s3", container="c", endpoint_url="http://127.0.0.1:1")
+    found = environment.travelling(paths, "cloud", told)
+    assert found.keys() == told.keys() - TOKEN.keys()
 
 
 def test_a_proxy_with_a_password_queues_nothing_and_names_the_setting(

@@ -75,11 +75,19 @@ def write_config(paths: Paths, **providers: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The servers' key in botocore's own chain, so that a test of something else needs no keyring."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
+def aws_credentials(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The servers' key in a file of AWS's own chain, so that a test of something else needs no keyring."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    write_aws_credentials()
+
+
+def write_aws_credentials(secret: str = SECRET_KEY) -> None:
+    """Into the home of the test."""
+    folder = Path.home() / ".aws"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ("[default]", f"aws_access_key_id = {ACCESS_KEY}", f"aws_secret_access_key = {secret}")
+    (folder / "credentials").write_text("\n".join(lines))
 
 
 def s3_instance(server: S3Server, bucket: str, *, port: int | None = None, **more: Any) -> dict[str, Any]:

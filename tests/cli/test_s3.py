@@ -11,7 +11,7 @@ import pytest
 
 from backup.cli.diagnostics import ExitCode
 from backup.system.paths import Paths
-from tests.cli.conftest import Cli, Result, s3_instance, write_config
+from tests.cli.conftest import Cli, Result, s3_instance, write_aws_credentials, write_config
 from tests.credentials_fixture import SecretService
 from tests.processes import stop_worker
 from tests.servers import s3_errors
@@ -106,8 +106,8 @@ def failures(cli: Cli) -> Result:
     return listed
 
 
-def test_a_wrong_key(cli: Cli, bucket: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret-canary")
+def test_a_wrong_key(cli: Cli, bucket: str):
+    write_aws_credentials("wrong-secret-canary")
     result = failures(cli)
     assert result.code == ExitCode.AUTHENTICATION
     assert "wrong-secret-canary" not in result.err
@@ -150,7 +150,7 @@ def test_what_the_service_answers_is_told_apart(
 
 
 def test_the_causes_have_different_words(
-    cli: Cli, paths: Paths, bucket: str, rclone_s3: S3Server, rclone_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, paths: Paths, bucket: str, rclone_s3: S3Server, rclone_proxy: FaultProxy
 ):
     def cause() -> tuple[str, str]:
         shown = cli("list", "--provider", "s3")
@@ -162,9 +162,9 @@ def test_the_causes_have_different_words(
         rclone_proxy.fault(fault, any_request, times=None)
         causes.append(cause())
         rclone_proxy.clear_faults()
-    with monkeypatch.context() as patch:
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-        causes.append(cause())
+    write_aws_credentials("wrong")
+    causes.append(cause())
+    write_aws_credentials()
     with rclone_proxy.refusing():
         causes.append(cause())
     write_config(paths, s3=s3_instance(rclone_s3, "no-such-bucket-here"))

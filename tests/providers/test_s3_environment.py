@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from providers.aws_s3.signature import Keys
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration
 from providers.secret import Secret
+from tests.servers.raw_http import Asked, RawServer, reply
 
 
 @pytest.fixture
@@ -79,3 +81,56 @@ def test_a_key_of_the_environment_is_used_only_where_its_secret_is(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "MINE")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "T")
     assert provider(asked)._keys() == Keys("MINE", Secret("canary"), Secret("T"))
+
+
+LATER = "2099-01-01T00:00:00Z"
+GIVEN = {"AccessKeyId": "KEY-OF-ROLE", "SecretAccessKey": "S", "Token": "T", "Expiration": LATER}
+ASSUMED = f"""<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>KEY-OF-ROLE</AccessKeyId>
+<SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken><Expiration>{LATER}</Expiration></Credentials>
+</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"""
+
+
+def roles(asked: Asked) -> bytes:
+    """AWS's service for tokens, and the one for containers."""
+    return reply(ASSUMED.encode() if asked.method == "POST" else json.dumps(GIVEN).encode())
+
+
+def test_a_role_that_a_token_file_opens_is_the_job_s(
+    travelled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_PROFILE")
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/of-the-process")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "none"))
+    (tmp_path / "token").write_text("TOKEN-OF-JOB")
+    role = "arn:aws:iam::000000000000:role/of-the-job"
+    with RawServer(roles) as server:
+        (tmp_path / "job.config").write_text(f"[default]\nendpoint_url = http://127.0.0.1:{server.port}\n")
+        told = {name: value for name, value in travelled.items() if name != "AWS_PROFILE"}
+        named = {"AWS_ROLE_ARN": role, "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"), "AWS_REGION": "r-1"}
+        made = provider({**told, **named, "AWS_ROLE_SESSION_NAME": "night"})
+        assert made._keys() == Keys("KEY-OF-ROLE", Secret("S"), Secret("T"))
+        (asked,) = server.seen
+    assert b"of-the-job" in asked.body
+    assert b"TOKEN-OF-JOB" in asked.body
+    assert b"RoleSessionName=night" in asked.body
+    with pytest.raises(Authentication, match="AWS chain"):  # and those of the process are nobody's
+        provider(told)._keys()
+
+
+def test_the_role_of_a_container_is_the_job_s(
+    travelled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_PROFILE")
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/of-the-process")
+    (tmp_path / "token").write_text("TOKEN-OF-JOB")
+    told = {name: value for name, value in travelled.items() if name != "AWS_PROFILE"}
+    with RawServer(roles) as server:
+        address = f"http://127.0.0.1:{server.port}/of-the-job"
+        named = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": address}
+        token = {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp_path / "token")}
+        assert provider({**told, **named, **token})._keys() == Keys("KEY-OF-ROLE", Secret("S"), Secret("T"))
+        (asked,) = server.seen
+    assert (asked.path, asked.headers["authorization"]) == ("/of-the-job", "TOKEN-OF-JOB")
+    with pytest.raises(Authentication, match="AWS chain"):
+        provider(told)._keys()

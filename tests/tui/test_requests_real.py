@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from backup.core.core import Service
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from screens.modals.confirm import ConfirmScreen
-from tests.cli.conftest import s3_instance, write_config
+from tests.cli.conftest import s3_instance, write_aws_credentials, write_config
 from tests.processes import stop_worker
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import SeenRequest
 from tests.servers.s3_requests import list_objects
-from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.servers.s3_server import S3Server
 from tests.tui.standin import screen_text, until
 from tui.app import BackupConsole
 
@@ -25,11 +23,10 @@ def whole_listing(request: SeenRequest) -> bool:
     return list_objects()(request) and not request.query.get("delimiter") and request.query.get("prefix") == "album/"
 
 
-async def test_a_folder_is_listed_once_to_send_and_once_to_delete_it(
-    paths: Paths, moto_s3: S3Server, moto_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+async def test_a_folder_is_listed_once_to_send_once_to_fetch_and_once_to_delete_it(
+    paths: Paths, moto_s3: S3Server, moto_proxy: FaultProxy
 ) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    write_aws_credentials()
     bucket = moto_s3.new_bucket()
     write_config(paths, aws_s3=s3_instance(moto_s3, bucket, port=moto_proxy.port))
     album = Path.home() / "album"
@@ -40,16 +37,23 @@ async def test_a_folder_is_listed_once_to_send_and_once_to_delete_it(
     try:
         async with app.run_test(size=(100, 30)) as pilot:
             await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=30)
-            await pilot.press("down", "u")
+            await pilot.press("down", "down", "u")
             await until(pilot, lambda: isinstance(app.screen, ConfirmScreen), timeout_s=20)
             await pilot.press("y")
             await until(pilot, lambda: len(moto_s3.keys(bucket)) == 3, timeout_s=30)
             assert moto_proxy.count(whole_listing) == 1
             await until(pilot, lambda: screen_text(app).count("album/") == 2, timeout_s=30)
-            await pilot.press("tab", "home", "x")
+            for file in album.iterdir():
+                file.unlink()
+            await pilot.press("tab", "home", "d")
+            await until(pilot, lambda: isinstance(app.screen, ConfirmScreen), timeout_s=20)
+            await pilot.press("y")
+            await until(pilot, lambda: len(list(album.glob("[0-9]"))) == 3, timeout_s=30)
+            assert moto_proxy.count(whole_listing) == 2
+            await pilot.press("x")
             await until(pilot, lambda: isinstance(app.screen, ConfirmScreen), timeout_s=20)
             await pilot.press("y")
             await until(pilot, lambda: not moto_s3.keys(bucket), timeout_s=30)
-            assert moto_proxy.count(whole_listing) == 2
+            assert moto_proxy.count(whole_listing) == 3
     finally:
         assert stop_worker(paths)

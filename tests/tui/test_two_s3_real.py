@@ -5,25 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from backup.core.core import Service
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from screens.browse import BrowseScreen
 from screens.modals.confirm import ConfirmScreen
-from tests.cli.conftest import s3_instance, write_config
+from tests.cli.conftest import s3_instance, write_aws_credentials, write_config
 from tests.processes import stop_worker
-from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.servers.s3_server import S3Server
 from tests.tui.standin import screen_text, until
 from tui.app import BackupConsole
 
 
-async def test_two_s3_instances_stand_side_by_side(
-    paths: Paths, rclone_s3: S3Server, moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+async def test_two_s3_instances_stand_side_by_side(paths: Paths, rclone_s3: S3Server, moto_s3: S3Server) -> None:
+    write_aws_credentials()
     servers = {"aws_s3": (rclone_s3, rclone_s3.new_bucket()), "nas": (moto_s3, moto_s3.new_bucket())}
     write_config(paths, **{name: s3_instance(server, bucket) for name, (server, bucket) in servers.items()})
     settings = json.loads(paths.config_file.read_text())
