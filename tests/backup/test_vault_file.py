@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tempfile
@@ -14,10 +15,10 @@ from nacl import bindings
 from nacl.exceptions import CryptoError
 
 from backup.credentials.vault_file import errors
-from backup.credentials.vault_file.file import RawKey, SlotKind
+from backup.credentials.vault_file.file import RawKey, SlotKind, VaultFile
 from backup.credentials.vault_file.slots import DEAREST, MODERATE, KdfCost
 from providers.secret import Secret
-from tests.backup.vault_tools import PASSPHRASE, first_slot_with, forge, new_vault, vault_at
+from tests.backup.vault_tools import CHEAP, PASSPHRASE, first_slot_with, forge, new_vault, vault_at
 
 # What it keeps
 
@@ -207,6 +208,27 @@ def test_the_default_cost_is_moderate_and_dear_slots_are_refused_before_any_work
         with pytest.raises(errors.VaultTooCostly):
             vault.open(PASSPHRASE)
         assert vault.path.read_bytes() == forged
+
+
+def test_the_dearest_cost_that_is_allowed_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def quick(size: int, typed: bytes, salt: bytes, *_: object) -> bytes:
+        return hashlib.blake2b(typed + salt, digest_size=size).digest()
+
+    monkeypatch.setattr(bindings, "crypto_pwhash_alg", quick)
+    vault = VaultFile(tmp_path / "vault" / "vault.json", cost=DEAREST)
+    key = vault.create(PASSPHRASE)
+    vault.set(key, "s", "u", "kept")
+    assert vault.get(vault.open(PASSPHRASE), "s", "u") == "kept"
+
+
+def test_a_key_slot_with_the_cost_of_a_passphrase_is_damage(tmp_path: Path) -> None:
+    vault, key = new_vault(tmp_path)
+    raw = RawKey.generate()
+    added = vault.add_slot(key, raw)
+    vault.remove_slot(key, vault.describe().slots[0].id)
+    forge(vault, first_slot_with(cost=CHEAP))
+    with pytest.raises(errors.VaultDamaged, match=added.id):
+        vault.open(raw)
 
 
 @pytest.mark.parametrize(

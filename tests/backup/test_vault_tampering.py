@@ -184,6 +184,33 @@ def test_every_error_has_a_kind_of_its_own_a_cure_and_a_state_of_the_store() -> 
         assert (type(rebuilt), ErrorInfo.of(rebuilt)) == (cls, ErrorInfo.of(error))
 
 
+@pytest.mark.parametrize(
+    "plain",
+    [
+        b"canary",
+        b"{}x",
+        b"5",
+        b'{"s": "canary"}',
+        b'[["s", "u"]]',
+        b'[["s", "u", 5]]',
+        b'[["s", null, "canary"]]',
+        b"[5]",
+    ],
+)
+def test_a_body_that_opens_and_holds_no_entries_of_ours_is_damage(tmp_path: Path, plain: bytes) -> None:
+    vault, key = new_vault(tmp_path)
+
+    def seal(document: vault_format.Document) -> vault_format.Document:
+        bound = slots.canonical(document.header)
+        return msgspec.structs.replace(document, body=slots.encrypt(plain, bound, document.nonce, key.reveal()))
+
+    forge(vault, seal)
+    with pytest.raises(errors.VaultDamaged, match="not of this program") as raised:
+        vault.open(PASSPHRASE)
+    assert "canary" not in str(raised.value)
+    _assert_refused_and_untouched(vault, key, errors.VaultDamaged)
+
+
 def test_keys_do_not_show_themselves() -> None:
     raw, key = RawKey.generate(), DataKey.generate()
     for secret in (raw, key):

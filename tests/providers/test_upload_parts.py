@@ -1,0 +1,216 @@
+"""Which parts of an upload are sent again after a stop, in what order, and what is reported meanwhile."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from providers.contract.cancel import CancelToken
+from providers.contract.context import ProviderContext
+from providers.contract.upload import SavedUpload, UploadRequest, UploadSession
+from providers.engine.upload import run_upload
+from providers.errors import Cancelled, Integrity, NotFound, PermissionDenied, Transient
+from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
+
+PART = 64 * 1024
+
+
+class _Service(MemoryProvider):
+    """Says `told` of every part that it holds: some tell no digest, or one of another kind than we send."""
+
+    told: Mapping[str, str] | None = None
+    shorter_by_bytes = 0
+
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        session = super().open_upload(request, token=token)
+        real = session.confirmed
+
+        def confirmed() -> list[Any]:
+            return [
+                msgspec.structs.replace(
+                    receipt,
+                    size_bytes=receipt.size_bytes - self.shorter_by_bytes,
+                    digests=receipt.digests if self.told is None else dict(self.told),
+                )
+                for receipt in real()
+            ]
+
+        session.confirmed = confirmed  # type: ignore[method-assign]
+        return session
+
+
+def connect(store: MemoryStore, *, parallel: bool = True, connections: int = 1) -> _Service:
+    context = ProviderContext(sleep=lambda seconds, cancel: None)
+    provider = _Service(store, context=context, upload_chunk_size=PART, connection_pool_size=connections)
+    provider.can = msgspec.structs.replace(provider.can, parallel_parts=parallel)
+    return provider
+
+
+def begun(store: MemoryStore, path: Path, *, parallel: bool = True) -> KeptCheckpoint:
+    """Stopped with parts 0 to 2 of five sent."""
+    path.write_bytes(os.urandom(5 * PART))
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.trouble = failing("send", PermissionDenied("revoked"), at=3)
+    with pytest.raises(PermissionDenied):
+        run_upload(connect(store, parallel=parallel), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    store.calls.clear()
+    return checkpoint
+
+
+def sent(store: MemoryStore) -> list[int]:
+    return sorted(about for call, about in store.calls if call == "send")
+
+
+@pytest.mark.parametrize(
+    ("parallel", "told", "receipts_kept", "sent_again"),
+    [
+        (True, {}, True, [3, 4]),  # our own receipts tell what was sent
+        (True, {}, False, [0, 1, 2, 3, 4]),  # nobody knows what these parts hold
+        (True, {"crc32c": "another kind"}, True, [0, 1, 2, 3, 4]),
+        (True, {"md5": "of other bytes"}, True, [0, 1, 2, 3, 4]),
+        (False, {}, False, [3, 4]),  # the proof of the whole decides
+        (False, {"crc32c": "another kind"}, True, [0, 1, 2, 3, 4]),
+        (False, {"md5": "of other bytes"}, True, [0, 1, 2, 3, 4]),
+    ],
+)
+def test_only_a_part_that_is_known_to_be_this_one_is_not_sent_again(
+    tmp_path: Path, parallel: bool, told: dict[str, str], receipts_kept: bool, sent_again: list[int]
+) -> None:
+    store, path = MemoryStore(), tmp_path / "file"
+    checkpoint = begun(store, path, parallel=parallel)
+    if not receipts_kept:
+        checkpoint.save(msgspec.structs.replace(checkpoint.load(), receipts=()))
+    provider = connect(store, parallel=parallel)
+    provider.told = told
+    result = run_upload(provider, path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert sent(store) == sent_again
+    assert result.resumed_bytes == (5 - len(sent_again)) * PART
+    assert store.objects["k"] == path.read_bytes()
+    assert not store.sessions
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+def test_a_part_of_another_size_is_sent_again(tmp_path: Path, parallel: bool) -> None:
+    store, path = MemoryStore(), tmp_path / "file"
+    checkpoint = begun(store, path, parallel=parallel)
+    provider = connect(store, parallel=parallel)
+    provider.shorter_by_bytes = 1
+    run_upload(provider, path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert sent(store) == [0, 1, 2, 3, 4]
+    assert store.objects["k"] == path.read_bytes()
+
+
+def test_receipts_of_our_own_find_a_file_that_changed_behind_its_mtime(tmp_path: Path) -> None:
+    store, path = MemoryStore(), tmp_path / "file"
+    checkpoint = begun(store, path)
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(PART)
+        file.write(b"x" * 100)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    provider = connect(store)
+    provider.told = {}
+    run_upload(provider, path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert sent(store) == [1, 3, 4]
+    assert store.objects["k"] == path.read_bytes()
+
+
+def test_a_service_that_takes_parts_in_order_gets_one_at_a_time(tmp_path: Path) -> None:
+    store, path = MemoryStore(), tmp_path / "file"
+    path.write_bytes(os.urandom(6 * PART))
+    lock, now, order, most = threading.Lock(), 0, list[int](), 0
+
+    def watch(call: str, about: Any) -> None:
+        nonlocal now, most
+        with lock:
+            if call == "send":
+                now, most = now + 1, max(most, now + 1)
+                order.append(about)
+            elif call == "sent":
+                now -= 1
+
+    store.trouble = watch
+    run_upload(connect(store, parallel=False, connections=4), path, "k", cancel=CancelToken())
+    assert most == 1
+    assert order == [0, 1, 2, 3, 4, 5]
+
+
+def test_parts_that_the_service_has_count_as_done(tmp_path: Path) -> None:
+    store, path = MemoryStore(), tmp_path / "file"
+    checkpoint = begun(store, path)
+    done: list[int] = []
+    at_send: list[int] = []
+    store.trouble = lambda call, about: at_send.append(done[-1]) if call == "send" else None
+    run_upload(
+        connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint,
+        progress=lambda bytes_done, total: done.append(bytes_done),
+    )  # fmt: skip
+    assert at_send == [3 * PART, 4 * PART]
+
+
+@pytest.mark.parametrize("error", [Transient("reset"), PermissionDenied("revoked"), NotFound("no such session")])
+def test_whoever_cancels_hears_of_that_and_not_of_what_broke_with_it(tmp_path: Path, error: Exception) -> None:
+    store, path, cancel = MemoryStore(), tmp_path / "file", CancelToken()
+    path.write_bytes(os.urandom(3 * PART))
+    checkpoint = KeptCheckpoint(SavedUpload)
+
+    def breaks(call: str, about: Any) -> None:
+        if (call, about) == ("send", 1):
+            cancel.cancel()
+            raise error
+
+    store.trouble = breaks
+    with pytest.raises(Cancelled):
+        run_upload(connect(store), path, "k", cancel=cancel, checkpoint=checkpoint)
+    assert len(store.sessions) == 1
+    assert checkpoint.load() is not None
+
+
+def test_a_part_that_arrived_damaged_is_sent_again(tmp_path: Path) -> None:
+    store, path = MemoryStore(), tmp_path / "file"
+    path.write_bytes(os.urandom(3 * PART))
+    store.trouble = failing("send", Integrity("the service received other bytes"), at=1)
+    run_upload(connect(store), path, "k", cancel=CancelToken())
+    assert sent(store) == [0, 1, 1, 2]
+    assert store.objects["k"] == path.read_bytes()
+
+
+def test_a_part_is_not_sent_again_where_it_is_the_file_that_changed(tmp_path: Path) -> None:
+    store, path = MemoryStore(), tmp_path / "file"
+    path.write_bytes(os.urandom(3 * PART))
+
+    def changes(call: str, about: Any) -> None:
+        if (call, about) == ("send", 1):
+            path.write_bytes(b"something else")
+            raise Integrity("the service received other bytes")
+
+    store.trouble = changes
+    with pytest.raises(Integrity):
+        run_upload(connect(store), path, "k", cancel=CancelToken())
+    assert sent(store) == [0, 1]
+    assert not store.objects
+    assert not store.sessions
+
+
+def test_a_session_that_is_lost_over_damage_again_and_again_is_reported_as_damage(tmp_path: Path) -> None:
+    """Some services throw the session away with the damaged part; "no such session" explains nothing."""
+    store, path = MemoryStore(), tmp_path / "file"
+    path.write_bytes(os.urandom(3 * PART))
+
+    def damages(call: str, about: Any) -> None:
+        if (call, about) == ("send", 1):
+            if store.count("send") % 2 == 0:
+                raise Integrity("the service received other bytes")
+            raise NotFound("no such session")
+
+    store.trouble = damages
+    with pytest.raises(Integrity, match="received other bytes"):
+        run_upload(connect(store), path, "k", cancel=CancelToken())
+    assert store.count("open") == 2
+    assert not store.objects
