@@ -135,9 +135,20 @@ def _instance(instance: KitInstance, config: Secret | None) -> str:
         lines += ["  Plain files in that folder: read them as they are. A copy on the same disk is no backup."]
     elif config is None:
         lines += ["  rclone has no entry for this service here: use its own programs with the values above."]
+    lines += [f"  NOT ON THIS PAGE: {missing}" for missing in _missing(instance)]
     if config:
         lines += ["", *config.reveal().splitlines()]
     return "\n".join(lines)
+
+
+def _missing(instance: KitInstance) -> Iterable[str]:
+    """What else is needed, and is kept in files that may be gone together with the machine."""
+    get = instance.settings.get
+    if instance.service == "aws_s3" and not instance.secrets.get("secret_key"):
+        source = f"the AWS profile {safe(str(get('profile')))}" if get("profile") else "the environment, or the machine"
+        yield f"the keys. They come from {source}: keep a copy of them with this page."
+    if get("ca_bundle"):
+        yield f"the certificates in {safe(str(get('ca_bundle')))}: keep a copy of them. rclone takes it with --ca-cert."
 
 
 def _vault(vault: VaultInfo | None) -> str:

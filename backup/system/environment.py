@@ -24,6 +24,8 @@ _FILES: Final = frozenset(
     | {"AWS_CREDENTIAL_FILE", "BOTO_CONFIG"}
 )
 """Paths: made absolute, since the worker stands in another folder."""
+_LISTS: Final = frozenset({"SSL_CERT_DIR"})
+"""Of several paths; in one of a single file a ':' is part of its name."""
 _ADDRESSES: Final = ("_PROXY", "_URI", "_ENDPOINT")
 """How the names of variables end that may hold a password."""
 
@@ -81,4 +83,5 @@ def _refuse_keys(instance: str, names: tuple[str, ...]) -> None:
 def _absolute(name: str, value: str) -> str:
     if name not in _FILES or not value:
         return value
-    return os.pathsep.join(os.path.abspath(os.path.expanduser(each)) for each in value.split(os.pathsep) if each)
+    places = value.split(os.pathsep) if name in _LISTS else [value]
+    return os.pathsep.join(os.path.abspath(os.path.expanduser(each)) for each in places if each)

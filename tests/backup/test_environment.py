@@ -316,13 +316,13 @@ def test_only_what_has_an_effect_travels(paths: Paths, service: str, carried: se
     bench = Workbench(paths)
     bench.configure("one", type=service, container="/c")
     told = {
-        "HTTPS_PROXY": NOBODY, "no_proxy": "", "SSL_CERT_FILE": "ca.pem", "SSL_CERT_DIR": "a:/b", "AWS_PROFILE": "p",
+        "HTTPS_PROXY": NOBODY, "no_proxy": "", "SSL_CERT_FILE": "c:a.pem", "SSL_CERT_DIR": "a:/b", "AWS_PROFILE": "p",
         "PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "s", "http_proxy": "u:p@h",
     }  # fmt: skip
     found = environment.travelling(paths, "one", told)
     assert found.keys() == carried
     if carried:
-        assert found["SSL_CERT_FILE"] == os.path.abspath("ca.pem")
+        assert found["SSL_CERT_FILE"] == os.path.abspath("c:a.pem")
         assert found["SSL_CERT_DIR"] == f"{os.path.abspath('a')}:/b"
 
 

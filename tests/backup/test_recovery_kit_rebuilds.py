@@ -84,6 +84,25 @@ def test_s3(paths: Paths, tmp_path: Path, moto_s3: S3Server) -> None:
     assert "  type: aws_s3\n" in text
 
 
+@pytest.mark.parametrize("profile", ["work", ""])
+def test_keys_that_are_not_on_the_page_are_said_to_be_missing(paths: Paths, profile: str) -> None:
+    """They are in a file of this machine, or come from what it is."""
+    text = page(paths, "aws_s3", {"container": "b", "region": REGION, "profile": profile}, Credentials())
+    assert "  NOT ON THIS PAGE: the keys." in text
+    assert ("the AWS profile work" if profile else "the environment") in text
+    entry = Credentials(username=ACCESS_KEY, password=Secret(SECRET_KEY))
+    paths.config_file.unlink()
+    paths.config_dir.rmdir()
+    assert "NOT ON THIS PAGE" not in page(paths, "aws_s3", {"container": "b", "region": REGION}, entry)
+
+
+def test_certificates_of_one_s_own_are_said_to_be_missing(paths: Paths) -> None:
+    settings = {"container": "b", "endpoint_url": "https://s3.test", "ca_bundle": "/gone/ca.pem"}
+    text = page(paths, "aws_s3", settings, Credentials(username=ACCESS_KEY, password=Secret(SECRET_KEY)))
+    assert "  NOT ON THIS PAGE: the certificates in /gone/ca.pem" in text
+    assert "--ca-cert" in text
+
+
 def test_b2_in_a_realm_of_its_own(paths: Paths, tmp_path: Path, b2_server: B2Server) -> None:
     bucket, key = b2_server.new_bucket()
     b2_server.plant(bucket, {"deep/it": b"from B2"})
