@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,11 @@ from providers.errors import Authentication, Conflict, NotFound, PermissionDenie
 _LOG: Final = logging.getLogger(__name__)
 _NOT_OFTENER_THAN_S: Final = 60.0
 _LOCK_S: Final = 1.0
+_PERHAPS_OF_ALL: Final = frozenset({NotFound.kind, PermissionDenied.kind})
+"""Errors of one object, or of all of them."""
+_PROVED_BY_A_LOOK: Final = frozenset({Authentication.kind, NotFound.kind})
+"""Once a look succeeds, the key is accepted and the container is there."""
+Unusable = Callable[[], ProviderError | None]
 _lock: Final = threading.Lock()
 _told: dict[tuple[Path, str], tuple[float, str, int]] = {}
 """What this process noted last of each instance: a transfer of many files says the same thing many times."""
@@ -61,11 +66,17 @@ def version(paths: Paths) -> int:
     return _changed_at(_file(paths))
 
 
+def _known_sound() -> ProviderError | None:
+    return None
+
+
 @contextlib.contextmanager
-def noted(paths: Paths, instance: str, *, listed: str | None = None) -> Iterator[None]:
+def noted(
+    paths: Paths, instance: str, *, listed: str | None = None, unusable: Unusable = _known_sound
+) -> Iterator[None]:
     """Note how a look at the service ends. `listed` is the prefix of a listing: only there is what is missing the
     container, and only at the top is a lack of rights about the instance as a whole; elsewhere it may be about one
-    name."""
+    name, unless `unusable` (`Storage.unusable`) says that it is about all."""
     refusals: tuple[type[ProviderError], ...] = (Authentication,)
     if listed is not None:
         refusals = (Authentication, NotFound) if listed else (Authentication, NotFound, PermissionDenied)
@@ -73,6 +84,10 @@ def noted(paths: Paths, instance: str, *, listed: str | None = None) -> Iterator
         yield
     except refusals as error:
         note(paths, instance, Source.LOOK, ErrorInfo.of(error))
+        raise
+    except (NotFound, PermissionDenied):
+        if why := unusable():
+            note(paths, instance, Source.LOOK, ErrorInfo.of(why))
         raise
     note(paths, instance, Source.LOOK)
 
@@ -103,11 +118,15 @@ def note(paths: Paths, instance: str, source: Source, error: ErrorInfo | None = 
         _LOG.info("an answer of %s was not noted: %s", instance, problem)
 
 
-def note_outcomes(paths: Paths, instance: str, outcomes: Iterable[Outcome]) -> None:
-    """What transfers have heard of the service."""
+def note_outcomes(paths: Paths, instance: str, outcomes: Iterable[Outcome], unusable: Unusable = _known_sound) -> None:
+    """What transfers have heard of the service. `unusable` as in `noted`."""
     for outcome in outcomes:
         if outcome.error and outcome.error.kind == Authentication.kind:
             note(paths, instance, Source.TRANSFER, outcome.error)
+        elif outcome.error and outcome.error.kind in _PERHAPS_OF_ALL:
+            if why := unusable():
+                note(paths, instance, Source.TRANSFER, ErrorInfo.of(why))
+                return
         elif outcome.ending is Ending.DONE:
             note(paths, instance, Source.TRANSFER)
 
@@ -128,7 +147,7 @@ def refusal(answer: Answer | None, check: config.CheckRecord | None, fingerprint
 def _outweighs(kept: Answer | None, answer: Answer) -> bool:
     if kept is None or kept.error is None or kept.fingerprint != answer.fingerprint or answer.error:
         return True
-    return answer.source is Source.TRANSFER or kept.source is Source.LOOK or kept.error.kind == Authentication.kind
+    return answer.source is Source.TRANSFER or kept.source is Source.LOOK or kept.error.kind in _PROVED_BY_A_LOOK
 
 
 def _failure(check: config.CheckRecord) -> ErrorInfo:

@@ -278,7 +278,10 @@ class Questions:
     @contextmanager
     def _noted(self, instance: str, listed: str | None = None) -> Iterator[BaseProvider]:
         """The provider of an instance, whose state follows how this ends (`answers.noted`)."""
-        with self._providers.of(instance) as provider, answers.noted(self._paths, instance, listed=listed):
+        with (
+            self._providers.of(instance) as provider,
+            answers.noted(self._paths, instance, listed=listed, unusable=provider.unusable),
+        ):
             yield provider
 
     def _ask(

@@ -239,6 +239,7 @@ class Lane:
                 else:
                     with sent_for({item.key: item.id for item in unit.group}):
                         outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._crew.chances)
+                answers.note_outcomes(self._crew.paths, self.instance, outcomes, provider.unusable)
         except PlaceChanged as error:
             return self._pause_place(unit, ErrorInfo.of(error))
         except ProviderError as error:
@@ -312,13 +313,13 @@ class Lane:
         if isinstance(error, (InvalidConfiguration, Unsupported)) and not lacks_descriptors(error):
             return self._pause_place(unit, ErrorInfo.of(error))
         outcomes = [transfer.judge(error, item, self._crew.chances) for item in unit.group]
+        answers.note_outcomes(self._crew.paths, self.instance, outcomes)
         self._judge_instance(outcomes, unit.refreshed)
         return outcomes
 
     def _judge_instance(self, outcomes: list[Outcome], refreshed: int) -> None:
         """Hold the queue where every item would meet the same obstacle: at once for credentials, after a few in a row
         for a server that cannot be reached. What jobs of another environment would not meet holds up only itself."""
-        answers.note_outcomes(self._crew.paths, self.instance, outcomes)
         for outcome in outcomes:
             if outcome.ending is Ending.WAITING and outcome.wait_until is None and outcome.error:
                 self._hold(Hold(instance=self.instance, error=outcome.error), refreshed)

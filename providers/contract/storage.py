@@ -152,6 +152,11 @@ class Storage(ABC):
             return Deletion(words="older versions may stay at the service, and cost", for_good=False)
         return Deletion(words="gone for good: nothing brings them back", for_good=True)
 
+    def unusable(self) -> errors.ProviderError | None:
+        """Why nothing at all can be stored here now, as far as that is known at once and without a request: a folder
+        that is gone, or read-only. Asked after an error that may be about one object or about all."""
+        return None
+
     def folded(self, key: str) -> str:
         """Equal for keys that the service takes for one. The key itself where names are compared byte by byte."""
         return key

@@ -22,6 +22,7 @@ from providers.errors import (
     InvalidName,
     NotFound,
     PermissionDenied,
+    ProviderError,
     Transient,
 )
 from providers.filesystem.beneath import DIRECTORY
@@ -165,6 +166,15 @@ class LocalProvider(BaseProvider):
                     code="EACCES",
                 )
         return f"user {os.geteuid()} may write there"
+
+    def unusable(self) -> ProviderError | None:
+        if self._folder.is_yet_to_be_made:
+            return None
+        try:
+            self.check_authentication()
+        except ProviderError as error:
+            return error
+        return None
 
     def check_container(self) -> str:
         with self._folder.opened() as root, self._folder.translated(""):

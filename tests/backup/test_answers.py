@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from backup.model import InstanceState
 from backup.queries.answers import Questions
 from backup.store_model import CredentialState
 from backup.system.paths import Paths
+from providers import registry
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import Authentication, NotFound, PermissionDenied, ProviderError, RateLimited, Transient
 from tests.backup.queue_support import Workbench, wait_until
@@ -212,6 +214,121 @@ def test_a_scan_that_is_refused_is_an_answer_too(revoked: Paths) -> None:
         wait_until(lambda: describing.describe(revoked, "s3").state is InstanceState.FAILING)
     finally:
         bench.close()
+
+
+# A folder that was there when it was set up
+
+
+def unmounted(storage: Path) -> None:
+    storage.rmdir()
+
+
+def another_thing(storage: Path) -> None:
+    storage.rmdir()
+    storage.write_bytes(b"")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    storage = tmp_path / "disk"
+    storage.mkdir()
+    return storage
+
+
+@pytest.fixture
+def disk(paths: Paths, storage: Path) -> Paths:
+    write_config(paths, disk={"type": "local", "enabled": True, "container": str(storage)})
+    return paths
+
+
+def states(cli: Cli) -> set[str]:
+    """Of the disk, as each verb tells it."""
+    return {
+        next(one["state"] for one in cli(verb, "--json").json()["instances"] if one["name"] == "disk")
+        for verb in ("list-providers", "status")
+    }
+
+
+@pytest.mark.parametrize("lose", [unmounted, another_thing])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda it, path: it.plan_upload("disk", [path], "x/"),
+        lambda it, path: it.plan_upload("disk", [path], ""),
+        lambda it, path: it.plan_download("disk", ["k"], path.parent),
+        lambda it, path: it.plan_delete("disk", ["k/"]),
+        lambda it, path: it.stat("disk", "k"),
+        lambda it, path: it.unfinished_uploads("disk"),
+        lambda it, path: it.list_page("disk"),
+        lambda it, path: it.list_page("disk", "deep/in/"),
+    ],
+)
+def test_a_local_folder_that_is_gone_is_failing_until_it_is_back(
+    disk: Paths, storage: Path, cli: Cli, ask: Callable[[Questions, Path], object], lose: Callable[[Path], None]
+) -> None:
+    (disk.config_dir / "file").write_bytes(b"1")
+    lose(storage)
+    with contextlib.closing(Questions(disk)) as questions:
+        with pytest.raises(NotFound):
+            ask(questions, disk.config_dir / "file")
+        assert states(cli) == {"failing"}
+        storage.unlink(missing_ok=True)
+        storage.mkdir()
+        questions.list_page("disk")
+    assert states(cli) == {"ready"}
+
+
+def test_a_name_that_is_not_there_says_nothing_of_a_folder_that_is(disk: Paths) -> None:
+    with contextlib.closing(Questions(disk)) as questions, pytest.raises(NotFound):
+        questions.stat("disk", "k")
+    assert describing.describe(disk, "disk").state is InstanceState.READY
+
+
+def test_a_transfer_to_a_folder_that_is_gone_is_an_answer(disk: Paths, storage: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    bench = Workbench(disk)
+    try:
+        storage.rmdir()
+        job = bench.queue.queue_upload("disk", [tmp_path / "file"])
+        bench.finish(job)
+        info = describing.describe(disk, "disk")
+        assert info.state is InstanceState.FAILING
+        assert info.problem is not None
+        assert (info.problem.kind, str(storage) in info.problem.message) == ("not_found", True)
+        with contextlib.closing(Questions(disk)) as questions:
+            storage.mkdir()
+            questions.list_page("disk")
+        assert describing.describe(disk, "disk").state is InstanceState.READY
+    finally:
+        bench.close()
+
+
+def test_a_folder_that_has_become_read_only_is_failing_until_something_was_written(
+    disk: Paths, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = ErrorInfo.of(PermissionDenied(f"{storage}/k: Read-only file system", code="EROFS"))
+    failed = Outcome(item_id=1, ending=Ending.FAILED, error=refused)
+    provider = registry.load("local")({"container": str(storage)})
+    answers.note_outcomes(disk, "disk", [failed], provider.unusable)
+    assert describing.describe(disk, "disk").state is InstanceState.READY  # it is about that one name
+    monkeypatch.setattr("providers.local.provider.os.access", lambda path, mode: not mode & os.W_OK)
+    answers.note_outcomes(disk, "disk", [failed], provider.unusable)
+    info = describing.describe(disk, "disk")
+    assert info.state is InstanceState.FAILING
+    assert info.problem is not None
+    assert "may not write there" in info.problem.message
+    with contextlib.closing(Questions(disk)) as questions:
+        questions.list_page("disk")  # to read from it is no proof
+    assert describing.describe(disk, "disk").state is InstanceState.FAILING
+    answers.note_outcomes(disk, "disk", [Outcome(item_id=1, ending=Ending.DONE)], provider.unusable)
+    assert describing.describe(disk, "disk").state is InstanceState.READY
+    provider.close()
+
+
+def test_the_embedded_folder_that_is_yet_to_be_made_is_no_missing_one(paths: Paths) -> None:
+    with contextlib.closing(Questions(paths)) as questions, pytest.raises(NotFound):
+        questions.stat("local", "k")
+    assert describing.describe(paths, "local").state is InstanceState.READY
 
 
 def test_it_crosses_processes_as_it_was(local: Paths) -> None:

@@ -14,6 +14,7 @@ from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from screens.browse import BrowseScreen
 from screens.modals.confirm import ConfirmScreen
+from tests.cli.conftest import write_config
 from tests.processes import stop_worker
 from tests.tui.standin import screen_text, until
 from tui.app import BackupConsole
@@ -72,3 +73,45 @@ async def test_a_folder_goes_up_is_proved_comes_back_and_is_deleted(paths: Paths
         await pilot.press("y")
         await until(pilot, lambda: not stored[0].exists(), timeout_s=20)
         await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=10)
+
+
+async def test_the_state_follows_a_failed_check_at_once_and_one_that_passes_again(paths: Paths, tmp_path: Path) -> None:
+    """On the screen, in the title, and in what the list says."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    write_config(paths, local={"enabled": True, "container": str(disk)})
+    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("1")
+        await until(pilot, lambda: "● ready · enabled" in screen_text(app), timeout_s=20)
+        ready = app.bridge.ready_services
+        disk.rmdir()
+        await pilot.press("t")
+        await until(pilot, lambda: "enabled · refused when last asked" in screen_text(app), timeout_s=20)
+        text = screen_text(app)
+        assert "▲ Local disk" in text
+        assert "● ready" not in text
+        assert f"{ready - 1} of 5 services ready" in text
+        disk.mkdir()
+        await pilot.press("t")
+        await until(pilot, lambda: "● ready · enabled" in screen_text(app), timeout_s=20)
+        assert f"{ready} of 5 services ready" in screen_text(app)
+
+
+async def test_the_state_follows_a_listing_that_is_refused(paths: Paths, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    write_config(paths, local={"enabled": True, "container": str(disk)})
+    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=20)
+        disk.rmdir()
+        await pilot.press("tab", "r")
+        await until(pilot, lambda: "is not there" in screen_text(app), timeout_s=20)
+        await pilot.press("1")
+        await until(pilot, lambda: "enabled · refused when last asked" in screen_text(app), timeout_s=20)
+        disk.mkdir()
+        await pilot.press("2", "r")
+        await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=20)
+        await pilot.press("1")
+        await until(pilot, lambda: "● ready · enabled" in screen_text(app), timeout_s=20)
