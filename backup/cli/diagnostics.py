@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Final
 
+import click
+
 from backup.system.text import safe
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
@@ -132,7 +134,12 @@ def doing(what: str) -> Iterator[None]:
 
 
 def note(text: str) -> None:
-    """One line for a person, also where the output is JSON or piped. Where it cannot be written nobody can be told."""
+    """One line for a person, escaped here; also where the output is JSON or piped."""
+    _write(safe(text))
+
+
+def _write(text: str) -> None:
+    """As it is. Where it cannot be written nobody can be told."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
@@ -150,7 +157,7 @@ def address(url: str) -> None:
     """An address on a line of its own: as a link where that is understood, as plain text anywhere else."""
     plain = safe(url)
     linked = sys.stderr.isatty() and plain == url and url.startswith(("https://", "http://"))
-    note(f"\x1b]8;;{url}\x1b\\{url}\x1b]8;;\x1b\\" if linked else plain)
+    _write(f"\x1b]8;;{url}\x1b\\{url}\x1b]8;;\x1b\\" if linked else plain)
 
 
 def qr_code(rows: Sequence[str]) -> None:
@@ -163,11 +170,22 @@ def qr_code(rows: Sequence[str]) -> None:
         note(f"(a terminal of {len(rows[0])} columns would show a QR code here)")
         return
     for row in rows:
-        note(f"\x1b[97;40m{row}\x1b[0m")
+        _write(f"\x1b[97;40m{row}\x1b[0m")
 
 
 def warn(text: str) -> None:
     note(f"warning: {text}")
+
+
+def usage(error: click.ClickException) -> int:
+    """Click's own words, with what was typed escaped. Returns the exit code."""
+    if isinstance(error, click.MissingParameter):  # it says nothing that was typed, and has several lines
+        error.show()
+    elif isinstance(error, click.UsageError):
+        click.UsageError(safe(error.format_message()), error.ctx).show()
+    else:
+        click.ClickException(safe(error.format_message())).show()
+    return error.exit_code
 
 
 def report(error: ProviderError) -> ExitCode:
@@ -184,10 +202,10 @@ def explain(what: str, info: ErrorInfo) -> None:
     """An error in three lines; what has nothing to say is left out."""
     own = info.kind == "configuration" or info.kind.startswith(_STORE_KINDS)  # there the code is ours
     service_code = f" [{info.code}]" if info.code and not own and info.code not in info.message else ""
-    note(f"error: {safe(what)}")
-    note(f"  why:  {safe(info.message)}{safe(service_code)}")
+    note(f"error: {what}")
+    note(f"  why:  {info.message}{service_code}")
     if info.hint:
-        note(f"  cure: {safe(info.hint)}")
+        note(f"  cure: {info.hint}")
 
 
 def unexpected(error: BaseException, logs: str) -> ExitCode:

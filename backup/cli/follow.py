@@ -65,11 +65,11 @@ def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *
 def warn_of_worker(silent: ErrorInfo | None) -> None:
     """What was asked for is recorded, and nobody carries it out yet."""
     if silent:
-        diagnostics.warn(f"recorded, but not under way yet: {safe(silent.message)}. {safe(silent.hint)}")
+        diagnostics.warn(f"recorded, but not under way yet: {silent.message}. {silent.hint}")
 
 
 def _not_followed(job: JobView, silent: ErrorInfo) -> ExitCode:
-    diagnostics.warn(f"job {job.id} is queued, not followed: {safe(silent.message)}. {safe(silent.hint)}")
+    diagnostics.warn(f"job {job.id} is queued, not followed: {silent.message}. {silent.hint}")
     diagnostics.note(f"It is carried out then; do not queue it again. Follow it with: transfers wait {job.id}")
     return ExitCode.QUEUED
 

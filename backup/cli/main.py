@@ -138,8 +138,9 @@ def run(argv: Sequence[str], prog: str, session: Session | None = None) -> int:
         outcome: Any = program.main(list(argv), prog_name=prog, standalone_mode=False, obj=session)
         sys.stdout.flush()  # what cannot be written is found out here, and not when nobody can be told any more
     except click.ClickException as error:
-        error.show()  # usage: Click's own words, on stderr
-        return error.exit_code
+        from backup.cli import diagnostics
+
+        return diagnostics.usage(error)
     except (click.exceptions.Abort, KeyboardInterrupt):
         from backup.cli import diagnostics
 

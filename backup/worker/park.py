@@ -8,6 +8,7 @@ import sys
 
 from backup.queue import handshake, start_worker
 from backup.system.paths import Paths
+from backup.system.text import safe
 from providers.errors import ProviderError
 
 
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> int:
         elif paths.state_dir.exists():
             handshake.park(paths)
     except ProviderError as error:
-        print(f"{error} {error.hint}", file=sys.stderr)  # noqa: T201
+        print(safe(f"{error} {error.hint}"), file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

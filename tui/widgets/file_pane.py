@@ -23,7 +23,7 @@ from tui.bridge import bridge_of
 from tui.errors import error_content, needs_store
 from tui.rows.files import Entry, Listing, Order, columns
 from tui.rows.places import Load, Place
-from tui.text import cell_len, cut_middle
+from tui.text import cell_len, cut_middle, safe
 from tui.widgets.line_table import LineTable
 
 _AHEAD_ROWS = 200
@@ -182,7 +182,7 @@ class FilePane(Vertical):
     def _note(self) -> tuple[str, ...]:
         if self.listing.view or self.listing.next_token is not None:
             return ()
-        return (f"Nothing here matches “{self.listing.needle}”.",) if self.listing.needle else self._empty_note
+        return (f"Nothing here matches “{safe(self.listing.needle)}”.",) if self.listing.needle else self._empty_note
 
     # What the borders and the notice say.
 

@@ -16,7 +16,6 @@ from backup.credentials.errors import CredentialStoreError
 from backup.model import StoreState
 from backup.queries.authorizations import Begun
 from backup.system import qr
-from backup.system.text import safe
 from providers.contract import authorization
 from providers.contract.authorization import Answer, Grant, Method
 from providers.errors import Unsupported
@@ -70,15 +69,17 @@ def _check_method(methods: tuple[Method, ...], service: str, wanted: str) -> Non
 
 def _show(begun: Begun, *, no_qr: bool) -> None:
     step = begun.authorization
-    diagnostics.note(safe(step.instructions))
+    diagnostics.note(step.instructions)
     if step.command:
-        diagnostics.note(f"\n    {safe(step.command)}")
+        diagnostics.note("")
+        diagnostics.note(f"    {step.command}")
     diagnostics.note("")
     diagnostics.address(step.address)
     if not no_qr:
         diagnostics.qr_code(qr.rows(step.address))
     if step.user_code:
-        diagnostics.note(f"\ncode: {safe(step.user_code)}")
+        diagnostics.note("")
+        diagnostics.note(f"code: {step.user_code}")
     diagnostics.note("")
 
 
@@ -110,7 +111,7 @@ def _pasted(answer: Answer) -> str:
 
 def _tell(session: Session, output: Output, name: str, grant: Grant) -> None:
     for warning in grant.warnings:
-        diagnostics.warn(safe(warning))
+        diagnostics.warn(warning)
     whose = f" by {grant.account}" if grant.account else ""
     output.line(f"{name} is authorised{whose}; kept in {session.service.store_status().backend}")
     output.line(f"next: enable-provider {name}")

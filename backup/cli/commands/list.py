@@ -11,7 +11,7 @@ from backup.cli.diagnostics import doing
 from backup.cli.naming import with_folders
 from backup.cli.output import JsonList, Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
-from backup.system.text import count, listed, safe, size, when
+from backup.system.text import count, listed, size, when
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
@@ -47,7 +47,7 @@ def _note(output: Output, listing: _Listing, *, more: bool) -> None:
     prefix = listing.prefix
     if listing.holds_folder:
         right = with_folders(click.get_current_context(), {prefix})
-        diagnostics.note(f"'{safe(prefix)}' is a folder; to list what is in it and nothing else: {safe(right)}")
+        diagnostics.note(f"'{prefix}' is a folder; to list what is in it and nothing else: {right}")
     if listing.left_out:
         names = listed([file.key for file in listing.left_out])
         diagnostics.note(f"left out, since they have no bytes of their own: {count(len(listing.left_out))}: {names}")
@@ -56,9 +56,9 @@ def _note(output: Output, listing: _Listing, *, more: bool) -> None:
         diagnostics.note(f"stopped after {shown}: there is more. Use --max 0 for all.")
     elif not listing.shown and not listing.left_out:
         if prefix.endswith("/") and listing.is_file():
-            diagnostics.note(f"'{safe(prefix[:-1])}' is a file: name it without the final '/'")
+            diagnostics.note(f"'{prefix[:-1]}' is a file: name it without the final '/'")
         elif not output.as_json:
-            diagnostics.note(f"nothing is stored{f' below {safe(prefix)}' if prefix else ''}")
+            diagnostics.note(f"nothing is stored{f' below {prefix}' if prefix else ''}")
 
 
 class _Listing:

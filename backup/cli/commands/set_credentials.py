@@ -12,6 +12,7 @@ from backup.cli.session import Session, json_option, pass_session, passphrase_op
 from backup.model import StoreState
 from backup.store_model import TITLES, StoreBackend
 from backup.system.terminal import hidden_line, terminal_encoding
+from backup.system.text import safe
 from providers.secret import Secret
 
 _MAX_SECRET_CHARACTERS = 64 * 1024
@@ -82,7 +83,7 @@ def _offer_store(session: Session) -> None:
 
 
 def _ask(username: str | None) -> Secret:
-    prompt = f"Secret of {username}" if username else "Secret"
+    prompt = f"Secret of {safe(username)}" if username else "Secret"
     if terminal_encoding() != "utf-8":
         return _some(hidden_line(f"{prompt}: "))
     return Secret(click.prompt(prompt, hide_input=True, err=True))

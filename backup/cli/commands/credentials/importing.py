@@ -13,7 +13,7 @@ from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
 from backup.credentials.importing.json_file import Findings
 from backup.instances.importing import MOST_BYTES, USUAL_FILES, Applied, ImportSource
-from backup.system.text import count, when
+from backup.system.text import count, safe, when
 
 _PIPED: Final = {
     ImportSource.EARLIER_JSON: "name the file",
@@ -67,7 +67,7 @@ def import_(
         if not (yes or _agreed("Take these over?")):
             raise click.Abort
         blank = kind is ImportSource.EARLIER_JSON and not keep_secrets
-        blank = blank and (yes or _agreed(f"Make the secrets in {path} empty, once they are in the store?"))
+        blank = blank and (yes or _agreed(f"Make the secrets in {safe(str(path))} empty, once they are in the store?"))
         with diagnostics.doing("take providers over"):
             session.open_store()
             applied = session.service.apply_import(found, only or None, blank_in=path if blank else None)
