@@ -20,6 +20,7 @@ from screens.modals.credentials.open_store import open_store
 from screens.modals.credentials.replace import ReplaceCredentials
 from screens.modals.setup.draft import SetUp
 from screens.modals.setup.screen import SetupScreen
+from screens.modals.unfinished import UnfinishedScreen
 from tui.text import safe
 from tui.theme import Tone
 from tui.widgets.bars import Mode
@@ -38,6 +39,7 @@ class ProvidersScreen(ModeScreen):
         Binding("e", "set_enabled(False)", "disable"),
         Binding("b", "browse", "browse"),
         Binding("c", "credentials", "credentials"),
+        Binding("f", "unfinished", "unfinished"),
         Binding("delete", "remove", "remove"),
         Binding("escape", "dismiss_problem", "dismiss"),
         Binding("escape", "stop_check", "stop the check"),
@@ -69,6 +71,8 @@ class ProvidersScreen(ModeScreen):
                 return info is not None and info.enabled is not parameters[0]
             case "check" | "remove" | "browse":
                 return info is not None
+            case "unfinished":
+                return info is not None and info.usable
             case "credentials":
                 return info is not None and info.has_credentials is not None
             case "dismiss_problem":
@@ -141,6 +145,10 @@ class ProvidersScreen(ModeScreen):
         self.app.switch_mode(Mode.BROWSE)
         if isinstance(screen := self.app.screen, BrowseScreen):
             screen.browse(name)
+
+    def action_unfinished(self) -> None:
+        if info := self.selected:
+            self.app.push_screen(UnfinishedScreen(info.name))
 
     @work
     async def action_credentials(self) -> None:

@@ -15,13 +15,16 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from backup.model import Conflicts, Selection
+from backup.queries import unfinished
 from backup.queries.answers import Questions
 from backup.queries.authorizations import GrantOnWire
+from backup.queries.unfinished import Needed
 from backup.rpc import Call, Handler, Server
 from backup.system import logs
 from backup.system.hardening import harden_process
 from backup.system.paths import Paths
 from providers.contract.authorization import Grant
+from providers.contract.upload import PendingUpload
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
@@ -85,11 +88,23 @@ class _Download(msgspec.Struct):
     instance: str
     keys: list[str]
     to: str
+    conflicts: Conflicts = Conflicts.REPLACE
+    links: bool = False
+    owner: bool = False
 
 
 class _Delete(msgspec.Struct):
     instance: str
     keys: list[str]
+
+
+class _Unfinished(msgspec.Struct):
+    instance: str
+    needed: list[Needed]
+
+
+class _Discard(_Unfinished):
+    upload: PendingUpload
 
 
 class _Key(msgspec.Struct):
@@ -148,9 +163,18 @@ def handlers(questions: Questions) -> dict[str, Handler]:
             ),
         ),
         "plan_download": typed(
-            _Download, lambda q, call: ask.plan_download(q.instance, q.keys, q.to, cancel=call.cancel)
+            _Download,
+            lambda q, call: ask.plan_download(
+                q.instance, q.keys, q.to, conflicts=q.conflicts, links=q.links, owner=q.owner, cancel=call.cancel
+            ),
         ),
         "plan_delete": typed(_Delete, lambda q, call: ask.plan_delete(q.instance, q.keys, cancel=call.cancel)),
+        "unfinished": typed(
+            _Unfinished, lambda q, call: unfinished.find(ask, q.instance, q.needed, cancel=call.cancel)
+        ),
+        "remove_unfinished": typed(
+            _Discard, lambda q, call: unfinished.remove(ask, q.instance, q.upload, q.needed, cancel=call.cancel)
+        ),
     }
 
 

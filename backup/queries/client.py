@@ -16,12 +16,14 @@ import msgspec
 from backup.credentials import opening
 from backup.model import EVERYTHING, Conflicts, Selection, TransferPlan
 from backup.queries.authorizations import Begun, GrantOnWire
+from backup.queries.unfinished import Needed, Unfinished
 from backup.rpc import AsyncClient, ConnectionLost, TimedOut
 from backup.system.paths import Paths
 from backup.system.terminal import UTF8_OPTIONS
 from providers.contract.authorization import Grant, Method
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import CheckStep, ConnectionReport
+from providers.contract.upload import PendingUpload
 from providers.secret import Secret
 
 T = TypeVar("T")
@@ -158,12 +160,43 @@ class QuestionsClient:
         }
         return await self._ask("plan_upload", params, TransferPlan)
 
-    async def plan_download(self, instance: str, keys: list[str], to: Path | str) -> TransferPlan:
-        params = {"instance": instance, "keys": keys, "to": _absolute(to)}
+    async def plan_download(
+        self,
+        instance: str,
+        keys: list[str],
+        to: Path | str,
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        links: bool = False,
+        owner: bool = False,
+    ) -> TransferPlan:
+        params = {
+            "instance": instance,
+            "keys": keys,
+            "to": _absolute(to),
+            "conflicts": conflicts.value,
+            "links": links,
+            "owner": owner,
+        }
         return await self._ask("plan_download", params, TransferPlan)
 
     async def plan_delete(self, instance: str, keys: list[str]) -> TransferPlan:
         return await self._ask("plan_delete", {"instance": instance, "keys": keys}, TransferPlan)
+
+    async def unfinished(self, instance: str, needed: list[Needed]) -> list[Unfinished]:
+        """`backup.queries.unfinished.find`."""
+        params = {"instance": instance, "needed": msgspec.to_builtins(needed)}
+        found: list[Unfinished] = await self._ask("unfinished", params, list[Unfinished])
+        return found
+
+    async def remove_unfinished(self, instance: str, upload: PendingUpload, needed: list[Needed]) -> bool:
+        """`backup.queries.unfinished.remove`."""
+        params = {
+            "instance": instance,
+            "upload": msgspec.to_builtins(upload),
+            "needed": msgspec.to_builtins(needed),
+        }
+        return await self._ask("remove_unfinished", params, bool)
 
     async def close(self) -> None:
         """End the child. Questions under way raise ConnectionLost. May be called twice."""

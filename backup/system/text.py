@@ -22,6 +22,7 @@ _MAYBE_UNSAFE: Final = re.compile(r"[^\x20-\x7e]")
 
 _encoding = "utf-8"
 
+_DAY_S: Final = 86_400
 _BYTE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -126,6 +127,13 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def age(seconds: float | None) -> str:
+    """'9 d', '36:00:00'; '-' where it is not known."""
+    if seconds is None:
+        return "-"
+    return f"{seconds / _DAY_S:.0f} d" if seconds >= 2 * _DAY_S else clock(seconds)
+
+
 def done_of(done_bytes: float, size_bytes: float) -> str:
     """'120 MiB of 1.21 GiB'."""
     return f"{size(done_bytes)} of {size(size_bytes)}"
@@ -151,7 +159,8 @@ def count(number: int, one: str = "", many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}" if one else f"{number:,}"
 
 
-def listed(names: Sequence[str], *, limit: int = 3) -> str:
-    """The first few, escaped, and how many more."""
-    shown = ", ".join(safe(name) for name in names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
+def listed(names: Sequence[str], *, limit: int = 3, of: int = 0) -> str:
+    """The first few, escaped, and how many more; `of` where `names` are themselves only the first of so many."""
+    shown, number = ", ".join(safe(name) for name in names[:limit]), max(of, len(names))
+    more = number - min(limit, len(names))
+    return f"{shown} and {more:,} more" if shown and more else shown

@@ -20,15 +20,17 @@ from msgspec.structs import replace
 
 from backup.config.file import edit
 from backup.instances import describing
-from backup.model import Conflicts, JobKind
-from backup.queries import answers
+from backup.model import Conflicts, JobKind, Links, Selection
+from backup.queries import answers, unfinished
 from backup.queries.answers import Questions, QuestionsClient
+from backup.queries.unfinished import Needed
 from backup.queue.client import Queue
 from backup.rpc import ConnectionLost
 from backup.system.paths import Paths
 from providers.contract.cancel import CancelToken
 from providers.contract.report import CheckStep, StepName, StepState
 from providers.errors import Authentication, Cancelled, InvalidConfiguration, NotFound, Transient
+from providers.local.folder import temporary_name
 from providers.secret import Secret
 from tests.processes import child_that_answers
 from tests.providers.memory import MemoryProvider, MemoryStore
@@ -274,10 +276,35 @@ def test_the_child_answers_as_the_process_itself_would(paths: Paths, storage: Pa
         pages = await asyncio.gather(*(client.list_page("local", "docs/") for _ in range(4)))
         assert all(page == here.list_page("local", "docs/") for page in pages)
         assert await client.stat("local", "a.txt") == here.stat("local", "a.txt")
-        counted = (await client.plan_upload("local", [tree]), await client.plan_delete("local", ["docs/"]))
-        counted_here = (here.plan_upload("local", [tree]), here.plan_delete("local", ["docs/"]))
+        selection = Selection(links=Links.STORE, exclude=("deep/",))
+        to = storage.parent / "back"
+        how: dict[str, Any] = {"conflicts": Conflicts.SKIP_UNCHANGED, "links": True, "owner": True}
+        counted = (
+            await client.plan_upload("local", [tree]),
+            await client.plan_upload("local", [tree], conflicts=Conflicts.SKIP_UNCHANGED, selection=selection),
+            await client.plan_download("local", ["docs/"], to, **how),
+            await client.plan_delete("local", ["docs/"]),
+        )
+        counted_here = (
+            here.plan_upload("local", [tree]),
+            here.plan_upload("local", [tree], conflicts=Conflicts.SKIP_UNCHANGED, selection=selection),
+            here.plan_download("local", ["docs/"], to, **how),
+            here.plan_delete("local", ["docs/"]),
+        )
+        assert (counted[1].links, counted[1].ruled_out, counted[2].restores_owner) == (1, 1, True)
         assert all(plan.found for plan in (*counted, *counted_here))  # each has kept its own
-        assert [replace(plan, found="") for plan in counted] == [replace(plan, found="") for plan in counted_here]
+        plain = {"found": "", "free_bytes": None}
+        assert [replace(plan, **plain) for plan in counted] == [replace(plan, **plain) for plan in counted_here]
+        left = storage / temporary_name("docs", 1.0, "", 0)
+        left.write_bytes(b"123")
+        (found,) = await client.unfinished("local", [])
+        assert (found, found.upload.size_bytes) == (unfinished.find(here, "local", [])[0], 3)
+        ours = Needed(item=7, instance="local", key="docs", token=found.upload.token)
+        assert [one.needed_by for one in await client.unfinished("local", [ours])] == [7]
+        assert not await client.remove_unfinished("local", found.upload, [ours])
+        assert left.exists()
+        assert await client.remove_unfinished("local", found.upload, [])
+        assert not left.exists()
         told: list[CheckStep] = []
         report = await client.probe("local", told.append)
         assert report.ok

@@ -35,10 +35,12 @@ from backup.model import (
     TransferPlan,
 )
 from backup.queries.client import QuestionsClient
+from backup.queries.unfinished import Needed, Unfinished
 from backup.store_model import StoreChoice
 from providers.contract.capabilities import Deletion
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import ErrorInfo
+from providers.contract.upload import PendingUpload, SavedUpload
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
 from tui.app import BackupConsole
 
@@ -182,6 +184,7 @@ class StandInService:
         links: bool = False,
         plan: TransferPlan | None = None,
     ) -> JobView:
+        self.plan = plan
         more = [word for word, wanted in (("links", links), ("owner", owner)) if wanted]
         return self._queue("download", name, list(keys), str(to), conflicts, *more)
 
@@ -247,6 +250,9 @@ class StandInService:
     def item(self, item_id: int) -> ItemView:
         return next(each for each in self.items if each.id == item_id)
 
+    def begun_uploads(self) -> list[tuple[int, str, SavedUpload]]:
+        return []
+
     def set_bandwidth(self, name: str, bytes_per_s: int | None) -> None:
         self.calls.append(("bandwidth", name, bytes_per_s))
 
@@ -259,6 +265,14 @@ class StandInQuestions:
         self.plan: TransferPlan = TransferPlan(
             kind=JobKind.UPLOAD, instance="aws_s3", destination="homeserver/", files=1, folders=0, size_bytes=1000
         )
+        self.plans: list[TransferPlan] = []
+        """Of uploads and downloads, in turn; then `plan`, for ever."""
+        self.counted_with: list[tuple[Any, ...]] = []
+        """The answers that each of these was asked with."""
+        self.left: list[Unfinished] | ProviderError = []
+        """What is unfinished at every instance."""
+        self.kept: ProviderError | None = None
+        """Raised when one of it is to be removed."""
         self.calls: list[tuple[Any, ...]] = []
         self.deletion = Deletion(words="gone for good", for_good=True)
         self.gate: asyncio.Event | None = None
@@ -293,18 +307,54 @@ class StandInQuestions:
         )
 
     async def plan_upload(
-        self, name: str, paths: list[Path], to: str = "", *, conflicts: Conflicts = Conflicts.REPLACE
+        self,
+        name: str,
+        paths: list[Path],
+        to: str = "",
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        selection: Selection = EVERYTHING,
     ) -> TransferPlan:
         self.calls.append(("plan_upload", name, [str(path) for path in paths], to))
-        return msgspec.structs.replace(self.plan, kind=JobKind.UPLOAD, instance=name)
+        plan = self._counted_with(conflicts, selection)
+        return msgspec.structs.replace(plan, kind=JobKind.UPLOAD, instance=name)
 
-    async def plan_download(self, name: str, keys: list[str], to: Path) -> TransferPlan:
+    async def plan_download(
+        self,
+        name: str,
+        keys: list[str],
+        to: Path,
+        *,
+        conflicts: Conflicts = Conflicts.REPLACE,
+        links: bool = False,
+        owner: bool = False,
+    ) -> TransferPlan:
         self.calls.append(("plan_download", name, keys, str(to)))
-        return msgspec.structs.replace(self.plan, kind=JobKind.DOWNLOAD, instance=name, destination=str(to))
+        plan = self._counted_with(conflicts, *(word for word, wanted in (("links", links), ("owner", owner)) if wanted))
+        return msgspec.structs.replace(plan, kind=JobKind.DOWNLOAD, instance=name, destination=str(to))
+
+    def _counted_with(self, *answers: Any) -> TransferPlan:
+        self.counted_with.append(tuple(answer for answer in answers if answer != EVERYTHING))
+        number = len(self.counted_with) - 1
+        return self.plans[number] if number < len(self.plans) else self.plan
 
     async def plan_delete(self, name: str, keys: list[str]) -> TransferPlan:
         self.calls.append(("plan_delete", name, keys))
         return msgspec.structs.replace(self.plan, kind=JobKind.DELETE, instance=name, deletion=self.deletion)
+
+    async def unfinished(self, name: str, needed: list[Needed]) -> list[Unfinished]:
+        self.calls.append(("unfinished", name))
+        if isinstance(self.left, ProviderError):
+            raise self.left
+        return list(self.left)
+
+    async def remove_unfinished(self, name: str, upload: PendingUpload, needed: list[Needed]) -> bool:
+        self.calls.append(("remove_unfinished", name, upload.key))
+        if self.kept is not None:
+            raise self.kept
+        assert not isinstance(self.left, ProviderError)
+        self.left = [one for one in self.left if one.upload != upload]
+        return True
 
     async def close(self) -> None:
         self.closed = True

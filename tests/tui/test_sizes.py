@@ -30,6 +30,7 @@ DIALOGUES = {
     "providers: form": ("1", "home", "down", "enter"),
     "providers: services": ("1", "s"),
     "providers: remove": ("1", "home", "down", "delete"),
+    "providers: unfinished": ("1", "home", "down", "f"),
     "providers: credentials": ("1", "home", "down", "c"),
 }
 

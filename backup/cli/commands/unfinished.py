@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import time
 
 import click
 import msgspec
@@ -14,24 +12,11 @@ from backup.cli.arguments import AGE
 from backup.cli.diagnostics import ExitCode, doing
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
-from backup.system.text import clock, count, size, when
+from backup.queries import unfinished
+from backup.queries.unfinished import Needed, Unfinished
+from backup.system.text import age, count, size, when
 from providers.contract.report import ErrorInfo
-from providers.contract.upload import PendingUpload
 from providers.errors import Cancelled, ProviderError
-
-_DAY_S = 86400
-_EARLIEST_S = 365 * _DAY_S
-"""A time of 1970 is none: what a service leaves out reads as 0."""
-
-
-class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
-    """An unfinished upload at a service, and what we know of it."""
-
-    upload: PendingUpload
-    age_s: float | None
-    """None where the service does not tell when it was begun: such a one is never old enough."""
-    needed_by: int | None
-    """The item of ours that goes on with it."""
 
 
 @click.group("unfinished", invoke_without_command=True)
@@ -117,43 +102,11 @@ def remove_unfinished(
 
 
 def _found(session: Session, name: str) -> list[Unfinished]:
-    uploads = session.questions.unfinished_uploads(name)
-    needed = _needed(session, name)
-    now = time.time()
-    return sorted(
-        (
-            Unfinished(
-                upload=one,
-                age_s=max(0.0, now - one.started_at) if one.started_at > _EARLIEST_S else None,
-                needed_by=needed.get(_identity(one)),
-            )
-            for one in uploads
-        ),
-        key=lambda one: -(one.age_s or 0.0),
-    )
+    return unfinished.find(session.questions, name, _needed(session))
 
 
-def _needed(session: Session, name: str) -> dict[str, int]:
-    """By identity, the items of ours that go on with an upload. What was begun and whose name was lost with an answer
-    may be any upload of that key."""
-    needed: dict[str, int] = {}
-    for item_id, instance, saved in session.service.begun_uploads():
-        if saved.token is not None:
-            needed[_token(saved.token)] = item_id
-        elif instance == name:
-            for one in session.questions.pending_uploads(name, saved.request.key):
-                needed[_identity(one)] = item_id
-    return needed
-
-
-def _identity(upload: PendingUpload) -> str:
-    return _token(upload.token)
-
-
-def _token(token: dict[str, object]) -> str:
-    """What names it at the service, without what we note beside it."""
-    names = {key: token[key] for key in ("upload_id", "file_id", "temp") if key in token}
-    return json.dumps(names or token, sort_keys=True)
+def _needed(session: Session) -> list[Needed]:
+    return Needed.of(session.service.begun_uploads())
 
 
 def _is_chosen(one: Unfinished, keys: tuple[str, ...], older_than: float | None) -> bool:
@@ -169,8 +122,7 @@ def _remove(
     failed: list[tuple[Unfinished, ErrorInfo]] = []
     for one in going:
         try:
-            if _identity(one.upload) not in _needed(session, name):  # a transfer may have taken it up meanwhile
-                session.questions.discard_unfinished(name, one.upload)
+            if unfinished.remove(session.questions, name, one.upload, _needed(session)):
                 removed.append(one)
         except ProviderError as error:
             failed.append((one, ErrorInfo.of(error)))
@@ -185,13 +137,7 @@ def _show(output: Output, found: list[Unfinished]) -> None:
 def _row(one: Unfinished) -> list[str]:
     held = "-" if one.upload.size_bytes is None else size(one.upload.size_bytes)
     begun = when(one.upload.started_at) if one.age_s is not None else "-"
-    return [_age(one.age_s), begun, held, str(one.needed_by or "-"), one.upload.key]
-
-
-def _age(age_s: float | None) -> str:
-    if age_s is None:
-        return "-"
-    return f"{age_s / _DAY_S:.0f} d" if age_s >= 2 * _DAY_S else clock(age_s)
+    return [age(one.age_s), begun, held, str(one.needed_by or "-"), one.upload.key]
 
 
 def _named(one: Unfinished) -> str:

@@ -1,0 +1,98 @@
+"""What uploads that never ended have left at a provider, ours and others', and which of it our own transfers still
+need."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from providers.contract.cancel import CancelToken
+from providers.contract.upload import PendingUpload, SavedUpload
+
+if TYPE_CHECKING:
+    from backup.queries.answers import Questions
+
+_EARLIEST_S: Final = 365 * 86_400
+"""A time of 1970 is none: what a service leaves out reads as 0."""
+
+
+class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
+    """An unfinished upload at a service, and what we know of it."""
+
+    upload: PendingUpload
+    age_s: float | None
+    """None where the service does not tell when it was begun: such a one is never old enough."""
+    needed_by: int | None
+    """The item of ours that goes on with it."""
+
+
+class Needed(msgspec.Struct, frozen=True, kw_only=True):
+    """An upload that one of our items has begun and goes on with. `token` as in `SavedUpload`."""
+
+    item: int
+    instance: str
+    key: str
+    token: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, begun: Iterable[tuple[int, str, SavedUpload]]) -> list[Needed]:
+        """Of what `Service.begun_uploads` says."""
+        return [
+            cls(item=item, instance=instance, key=saved.request.key, token=saved.token)
+            for item, instance, saved in begun
+        ]
+
+
+def find(
+    questions: Questions, instance: str, needed: list[Needed], cancel: CancelToken | None = None
+) -> list[Unfinished]:
+    """The oldest first. Raises Unsupported where the service lists none."""
+    uploads = questions.unfinished_uploads(instance, cancel=cancel)
+    items = _items(questions, instance, needed, cancel)
+    now = time.time()
+    found = [
+        Unfinished(
+            upload=one,
+            age_s=max(0.0, now - one.started_at) if one.started_at > _EARLIEST_S else None,
+            needed_by=items.get(_identity(one.token)),
+        )
+        for one in uploads
+    ]
+    return sorted(found, key=lambda one: -(one.age_s or 0.0))
+
+
+def remove(
+    questions: Questions,
+    instance: str,
+    upload: PendingUpload,
+    needed: list[Needed],
+    cancel: CancelToken | None = None,
+) -> bool:
+    """False, and nothing is removed, where a transfer of ours has taken it up meanwhile."""
+    if _identity(upload.token) in _items(questions, instance, needed, cancel):
+        return False
+    questions.discard_unfinished(instance, upload, cancel=cancel)
+    return True
+
+
+def _items(questions: Questions, instance: str, needed: list[Needed], cancel: CancelToken | None) -> dict[str, int]:
+    """By identity, the items of ours that go on with an upload. What was begun and whose name was lost with an answer
+    may be any upload of that key."""
+    items: dict[str, int] = {}
+    for one in needed:
+        if one.token is not None:
+            items[_identity(one.token)] = one.item
+        elif one.instance == instance:
+            for pending in questions.pending_uploads(instance, one.key, cancel=cancel):
+                items[_identity(pending.token)] = one.item
+    return items
+
+
+def _identity(token: dict[str, Any]) -> str:
+    """What names it at the service, without what we note beside it."""
+    names = {key: token[key] for key in ("upload_id", "file_id", "temp") if key in token}
+    return json.dumps(names or token, sort_keys=True)
