@@ -402,17 +402,6 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     files_digest: str = ""
     """Stands for the keys of all files that were counted, in any order (`backup.files.name_digest`)."""
 
-    def with_links(self, links: Links) -> TransferPlan:
-        """The same upload, its symlinks treated otherwise: each that is stored counts as a file then, and what others
-        lead to is not known yet."""
-        if links is Links.FOLLOW:
-            return msgspec.structs.replace(self, complete=self.complete and not self.skipped_symlinks)
-        return self._storing_links() if links is Links.STORE else self
-
-    def _storing_links(self) -> TransferPlan:
-        links = self.skipped_symlinks
-        return msgspec.structs.replace(self, files=self.files + links, links=links, skipped_symlinks=0, files_digest="")
-
     @property
     def lacks_room(self) -> bool:
         return self.free_bytes is not None and self.needs_bytes > self.free_bytes

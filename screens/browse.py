@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -12,12 +12,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.getters import query_one
 
-from backup.model import InstanceInfo, JobKind, Links, QueueSnapshot, Selection, StoreState
+from backup.model import InstanceInfo, JobKind, Links, QueueSnapshot, StoreState, TransferPlan
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from screens.modals.choose import ChooseInstance
 from screens.modals.confirm import ConfirmScreen
-from screens.modals.transfer_questions import Wanted, delete_question, transfer_question
+from screens.modals.leave_out import LeaveOutScreen
+from screens.modals.transfer_questions import Reply, Wanted, delete_question, transfer_question
 from tui.rows.places import LocalPlace, RemotePlace, home_folder
 from tui.text import count, safe
 from tui.widgets.bars import Mode
@@ -132,18 +133,17 @@ class BrowseScreen(ModeScreen):
         entries = self.local.chosen
         if not isinstance(source, LocalPlace) or not isinstance(target, RemotePlace) or not self._any(entries, "left"):
             return
-        paths, folder = source.paths(entries), target.folder
-        plan = await self._ask(
-            self.remote, self.bridge.questions.plan_upload(target.instance, paths, folder), _COUNTING
+        name, paths, folder = target.instance, source.paths(entries), target.folder
+        to = f"{target.owner} · {RemotePlace(name, target.container, folder).where}"
+        ask = self.bridge.questions.plan_upload
+        agreed = await self._agree(
+            to, lambda how: ask(name, paths, folder, conflicts=how.conflicts, selection=how.selection)
         )
-        if plan is None:
-            return
-        to = f"{target.owner} · {RemotePlace(target.instance, target.container, folder).where}"
-        how = await self.app.push_screen_wait(ConfirmScreen[Wanted](transfer_question(plan, to)))
-        if how is not None:
-            selection, plan = Selection(links=how.links), plan.with_links(how.links)
-            queue = partial(self.bridge.service.queue_upload, conflicts=how.conflicts, selection=selection, plan=plan)
-            await self._queue(self.local, self.bridge.call(queue, target.instance, paths, folder))
+        if agreed is not None:
+            how, plan = agreed
+            queue = self.bridge.service.queue_upload
+            queue = partial(queue, conflicts=how.conflicts, selection=how.selection, plan=plan)
+            await self._queue(self.local, self.bridge.call(queue, name, paths, folder))
 
     @work(exclusive=True, group="transfer")
     async def action_download(self) -> None:
@@ -151,18 +151,38 @@ class BrowseScreen(ModeScreen):
         entries = self.remote.chosen
         if not isinstance(source, RemotePlace) or not isinstance(target, LocalPlace) or not self._any(entries, "right"):
             return
-        keys, into = source.keys(entries), target.folder
-        plan = await self._ask(self.remote, self.bridge.questions.plan_download(source.instance, keys, into), _COUNTING)
-        if plan is None:
-            return
-        how = await self.app.push_screen_wait(ConfirmScreen[Wanted](transfer_question(plan, target.where)))
-        if how is not None:
-            links = how.links is Links.STORE
-            queue = partial(
-                self.bridge.service.queue_download,
-                conflicts=how.conflicts, links=links, owner=how.owner, plan=plan,
-            )  # fmt: skip
-            await self._queue(self.remote, self.bridge.call(queue, source.instance, keys, into))
+        name, keys, into = source.instance, source.keys(entries), target.folder
+
+        def options(how: Wanted) -> dict[str, Any]:
+            return {"conflicts": how.conflicts, "links": how.links is Links.STORE, "owner": how.owner}
+
+        ask = self.bridge.questions.plan_download
+        agreed = await self._agree(target.where, lambda how: ask(name, keys, into, **options(how)))
+        if agreed is not None:
+            how, plan = agreed
+            queue = partial(self.bridge.service.queue_download, **options(how), plan=plan)
+            await self._queue(self.remote, self.bridge.call(queue, name, keys, into))
+
+    async def _agree(
+        self, to: str, count_with: Callable[[Wanted], Awaitable[TransferPlan]]
+    ) -> tuple[Wanted, TransferPlan] | None:
+        """How a transfer is wanted, and the plan that was counted with just that: another answer counts again."""
+        how = Wanted()
+        plan: TransferPlan | None = None
+        while True:
+            plan = plan or await self._ask(self.remote, count_with(how), _COUNTING)
+            if plan is None:
+                return None
+            answer = await self.app.push_screen_wait(ConfirmScreen[Wanted | Reply](transfer_question(plan, to, how)))
+            if answer is Reply.START:
+                return how, plan
+            if answer is Reply.LEAVE_OUT:
+                rules = await self.app.push_screen_wait(LeaveOutScreen(how.exclude, how.include))
+                answer = how if rules is None else how._replace(exclude=rules.exclude, include=rules.include)
+            if not isinstance(answer, Wanted):
+                return None
+            if answer != how:
+                how, plan = answer, None
 
     @work(exclusive=True, group="transfer")
     async def action_delete(self) -> None:

@@ -52,10 +52,10 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
     preposition = "from" if plan.kind is JobKind.DELETE else "to"
     output.line(f"{verb} {at_least}{what}, {size(plan.size_bytes)}, {preposition} {plan.destination}")
     if plan.replaces:
-        names = ", ".join(plan.replaced_names[:3]) + (", ..." if plan.replaces > 3 else "")
+        names = listed(plan.replaced_names, of=plan.replaces)
         output.line(f"replaces {count(plan.replaces, 'file')}: {names}")
     if plan.refuses:
-        names = ", ".join(plan.refused_names[:3]) + (", ..." if plan.refuses > 3 else "")
+        names = listed(plan.refused_names, of=plan.refuses)
         output.line(f"will be refused, since something is there already: {count(plan.refuses, 'file')}: {names}")
     if plan.links:
         words = {JobKind.UPLOAD: "stored as such", JobKind.DOWNLOAD: "stored as such, restored with --links"}
@@ -71,7 +71,8 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
     if plan.ruled_out:
         output.line(f"left out by your rules: {count(plan.ruled_out, 'entry', 'entries')}")
     if plan.left_out:
-        output.line(f"leaves out {count(plan.left_out, *WITHOUT_BYTES)}: {listed(plan.left_out_names)}")
+        names = listed(plan.left_out_names, of=plan.left_out)
+        output.line(f"leaves out {count(plan.left_out, *WITHOUT_BYTES)}: {names}")
     if plan.modes_lost:
         what = count(plan.modes_lost, "file or folder", "files and folders")
         output.line(f"loses mode or owner of {what}: this service has no room for them")
@@ -83,13 +84,13 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
     if plan.deletion:
         output.line(f"after that: {plan.deletion.words}")
     if plan.unstorable:
-        names = ", ".join(plan.unstorable_names[:3]) + (", ..." if plan.unstorable > 3 else "")
+        names = listed(plan.unstorable_names, of=plan.unstorable)
         output.line(
             f"will be refused, since {plan.instance} cannot hold the name: {count(plan.unstorable, 'file')}: {names}"
         )
         output.line(f"  why: {plan.unstorable_why}")
     if plan.clashes:
-        names = ", ".join(plan.clashing_names[:3]) + (", ..." if plan.clashes > 3 else "")
+        names = listed(plan.clashing_names, of=plan.clashes)
         output.line(f"will be refused, since names differ only in case: {count(plan.clashes, 'file')}: {names}")
     if plan.unreadable:
         output.line(f"cannot read {count(plan.unreadable, 'file')}")

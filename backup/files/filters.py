@@ -61,6 +61,23 @@ class Filter:
         return self._include is None or self._include.match(text) is not None
 
 
+def patterns_of(line: str) -> tuple[str, ...]:
+    """The patterns of a line that a person typed, with commas between. A comma in {a,b} or [,], or behind a backslash,
+    belongs to its pattern; white space around one does not."""
+    found, begin, depth, at = list[str](), 0, 0, 0
+    while at < len(line):
+        character = line[at]
+        if character == "[" and (one_set := _SETS.match(line, at)):
+            at = one_set.end()
+            continue
+        depth += (character == "{") - (character == "}")
+        if character == "," and depth <= 0:
+            found.append(line[begin:at])
+            begin = at + 1
+        at += 2 if character == "\\" else 1
+    return tuple(pattern for one in (*found, line[begin:]) if (pattern := one.strip()))
+
+
 def _compiled(field: str, patterns: Iterable[str]) -> re.Pattern[str] | None:
     bodies = [body for pattern in patterns for body in _bodies(field, pattern)]
     return re.compile("|".join(f"(?>{body})" for body in bodies), re.DOTALL) if bodies else None

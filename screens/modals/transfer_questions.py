@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from typing import Final, NamedTuple
 
-from backup.model import Conflicts, ItemView, JobKind, Links, TransferPlan
+from backup.model import Conflicts, ItemView, JobKind, Links, Selection, TransferPlan
+from backup.system.text import listed
 from screens.modals.confirm import Choice, Fact, Question
 from tui.text import count, safe, size
 from tui.theme import Tone
@@ -14,32 +16,68 @@ from tui.theme import Tone
 class Wanted(NamedTuple):
     """How a transfer is to be done."""
 
-    conflicts: Conflicts
+    conflicts: Conflicts = Conflicts.REPLACE
     links: Links = Links.SKIP
     """Of a download: STORE makes links of what is stored as such."""
     owner: bool = False
     """A download restores owners, groups and special bits too."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of what an upload leaves out (`backup.files.filters`)."""
+    include: tuple[str, ...] = ()
+    """Patterns of the only files that it takes; all without any."""
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(links=self.links, include=self.include, exclude=self.exclude)
 
 
-def transfer_question(plan: TransferPlan, destination: str) -> Question[Wanted]:
-    """`destination` must have passed `safe`."""
+AS_IT_IS: Final = Wanted()
+
+
+class Reply(Enum):
+    """Answers that change nothing in what was counted; any other is a `Wanted` to count again with."""
+
+    START = 0
+    LEAVE_OUT = 1
+    """Ask what is to be left out."""
+
+
+def transfer_question(plan: TransferPlan, destination: str, how: Wanted = AS_IT_IS) -> Question[Wanted | Reply]:
+    """`plan` was counted with `how`; `destination` must have passed `safe`."""
     verb = "Upload" if plan.kind is JobKind.UPLOAD else "Download"
-    facts = [Fact("what", _amount(plan), Tone.STRONG), Fact("to", destination), *_warnings(plan)]
-    choices = [Choice(f"{verb}, replace" if plan.replaces else verb, Wanted(Conflicts.REPLACE))]
-    if plan.replaces:
-        facts.append(Fact("replaces", _replaced(plan), Tone.WAITING))
-        choices.append(Choice("Skip unchanged", Wanted(Conflicts.SKIP_UNCHANGED)))
+    facts = [Fact("what", _amount(plan), Tone.STRONG), Fact("to", destination), *_warnings(plan, how)]
+    choices: list[Choice[Wanted | Reply]] = []
+    if plan.moves_nothing:
+        facts.append(Fact("nothing", f"is left to {verb.lower()}", Tone.WAITING))
     else:
-        facts.append(Fact("replaces", "nothing that is there now", Tone.MUTED))
-    if plan.kind is JobKind.UPLOAD and plan.skipped_symlinks:
-        choices.append(Choice("Store links", Wanted(Conflicts.REPLACE, links=Links.STORE), key="l"))
-        choices.append(Choice("Follow links", Wanted(Conflicts.REPLACE, links=Links.FOLLOW), key="f"))
-    if plan.kind is JobKind.DOWNLOAD and plan.links:
-        facts.append(Fact("links", f"{count(plan.links, 'file')} stand for symbolic links", Tone.MUTED))
-        choices.append(Choice("Make links", Wanted(Conflicts.REPLACE, links=Links.STORE), key="l"))
-    if plan.owned or plan.perhaps_owned:
-        choices.append(Choice("With owners", Wanted(Conflicts.REPLACE, owner=True), key="o"))
+        facts.append(_replaced(plan, how))
+        choices.append(Choice(f"{verb}, replace" if plan.replaces else verb, Reply.START, key="y"))
+    if how.conflicts is not Conflicts.REPLACE:
+        choices.append(Choice("Replace all", how._replace(conflicts=Conflicts.REPLACE), key="s"))
+    elif plan.replaces:
+        choices.append(Choice("Skip unchanged", how._replace(conflicts=Conflicts.SKIP_UNCHANGED), key="s"))
+    choices += _upload_choices(plan, how) if plan.kind is JobKind.UPLOAD else _download_choices(plan, how)
     return Question(f"{verb} to {destination}" if len(destination) < 40 else verb, facts, choices)
+
+
+def _upload_choices(plan: TransferPlan, how: Wanted) -> Iterator[Choice[Wanted | Reply]]:
+    if plan.skipped_symlinks or how.links is not Links.SKIP:
+        for links, label, key in ((Links.STORE, "Store links", "l"), (Links.FOLLOW, "Follow links", "f")):
+            chosen = how.links is links
+            yield Choice(
+                "Skip links" if chosen else label, how._replace(links=Links.SKIP if chosen else links), key=key
+            )
+    if plan.folders or plan.ruled_out or how.exclude or how.include:
+        yield Choice("Leave out…", Reply.LEAVE_OUT, key="x")
+
+
+def _download_choices(plan: TransferPlan, how: Wanted) -> Iterator[Choice[Wanted | Reply]]:
+    makes_links = how.links is Links.STORE
+    if plan.links or makes_links:
+        links = Links.SKIP if makes_links else Links.STORE
+        yield Choice("Make files" if makes_links else "Make links", how._replace(links=links), key="l")
+    if plan.owned or plan.perhaps_owned or how.owner:
+        yield Choice("Without owners" if how.owner else "With owners", how._replace(owner=not how.owner), key="o")
 
 
 def delete_question(plan: TransferPlan, source: str) -> Question[bool]:
@@ -72,7 +110,7 @@ def _amount(plan: TransferPlan) -> str:
     return f"{least}{count(plan.files, noun)}{folders} · {size(plan.size_bytes)}"
 
 
-def _warnings(plan: TransferPlan) -> list[Fact]:
+def _warnings(plan: TransferPlan, how: Wanted = AS_IT_IS) -> list[Fact]:
     facts = []
     if not plan.complete:
         facts.append(Fact("counting", "cut off: there is more than that, and all of it is taken", Tone.WAITING))
@@ -83,32 +121,36 @@ def _warnings(plan: TransferPlan) -> list[Fact]:
             (plan.skipped_special, "special file"),
             (plan.skipped_folders, "empty folder"),
             (plan.ruled_out, "entry left out by your rules", "entries left out by your rules"),
-            (plan.left_out, "document or shortcut of the service", "documents and shortcuts of the service"),
         )
         if number
     ]
+    if plan.left_out:
+        what = count(plan.left_out, "document or shortcut of the service", "documents and shortcuts of the service")
+        names = listed(plan.left_out_names, of=plan.left_out)
+        skipped.append(f"{what}{': ' if names else ''}{names}")
     if skipped:
         facts.append(Fact("skipped", " and ".join(skipped), Tone.WAITING))
+    if plan.refuses:
+        names = listed(plan.refused_names, of=plan.refuses)
+        words = f"{plan.refuses:,} of them, since something is there already: {names}"
+        facts.append(Fact("refused", words, Tone.WAITING))
+    if how.include:
+        facts.append(Fact("takes only", safe(", ".join(how.include)), Tone.WAITING))
+    if how.exclude:
+        nothing = "" if plan.ruled_out or not plan.complete else ": nothing of it is there"
+        facts.append(Fact("leaves out", f"{safe(', '.join(how.exclude))}{nothing}", Tone.WAITING))
+    facts += _metadata(plan, how)
     if plan.lacks_room and plan.free_bytes is not None:
         missing = size(plan.needs_bytes - plan.free_bytes)
         words = f"they need {size(plan.needs_bytes)} there, {missing} more than is free: nothing will begin"
         facts.append(Fact("no room", words, Tone.FAILED))
     if plan.unstorable:
-        names = ", ".join(safe(name) for name in plan.unstorable_names[:3]) + (", …" if plan.unstorable > 3 else "")
+        names = listed(plan.unstorable_names, of=plan.unstorable)
         words = f"{count(plan.unstorable, 'name')} that this service cannot hold, and will refuse: {names}"
         facts.append(Fact("names", words, Tone.WAITING))
         facts.append(Fact("why", safe(plan.unstorable_why), Tone.MUTED))
-    if plan.modes_lost:
-        words = f"mode or owner of {plan.modes_lost:,} of them: this service has no room for it"
-        facts.append(Fact("lost", words, Tone.WAITING))
-    if plan.owned and not plan.restores_owner:
-        words = f"owner, group or special bits of {plan.owned:,} of them; o restores these"
-        facts.append(Fact("left aside", words, Tone.WAITING))
-    if plan.ignored_metadata:
-        words = f"{count(plan.ignored_metadata, 'stored value')} that is no mode, owner or group"
-        facts.append(Fact("ignored", words, Tone.WAITING))
     if plan.clashes:
-        names = ", ".join(safe(name) for name in plan.clashing_names[:3]) + (", …" if plan.clashes > 3 else "")
+        names = listed(plan.clashing_names, of=plan.clashes)
         words = f"{count(plan.clashes, 'name')} differ only in case, and will be refused: {names}"
         facts.append(Fact("refused", words, Tone.WAITING))
     if plan.unreadable:
@@ -116,7 +158,33 @@ def _warnings(plan: TransferPlan) -> list[Fact]:
     return facts
 
 
-def _replaced(plan: TransferPlan) -> str:
-    names = ", ".join(safe(name) for name in plan.replaced_names[:3])
-    more = f" and {plan.replaces - min(3, len(plan.replaced_names)):,} more" if plan.replaces > 3 else ""
-    return f"{count(plan.replaces, 'of them', 'of them')}: {names}{more}" if names else f"{plan.replaces:,} of them"
+def _metadata(plan: TransferPlan, how: Wanted) -> list[Fact]:
+    """What becomes of links, modes and owners."""
+    facts = []
+    if plan.links and plan.kind is not JobKind.DELETE:
+        kept = "are stored as such" if plan.kind is JobKind.UPLOAD else "become links here"
+        stand = kept if how.links is Links.STORE else "stay files here"
+        facts.append(Fact("links", f"{count(plan.links, 'symbolic link')} among them {stand}", Tone.MUTED))
+    if plan.modes_lost:
+        words = f"mode or owner of {plan.modes_lost:,} of them: this service has no room for it"
+        facts.append(Fact("lost", words, Tone.WAITING))
+    if plan.restores_owner:
+        words = f"owner, group and special bits of {plan.owned:,} of them"
+        facts.append(Fact("restores", words, Tone.WAITING))
+    elif plan.owned:
+        words = f"owner, group or special bits of {plan.owned:,} of them; o restores these"
+        facts.append(Fact("left aside", words, Tone.WAITING))
+    if plan.ignored_metadata:
+        words = f"{count(plan.ignored_metadata, 'stored value')} that is no mode, owner or group"
+        facts.append(Fact("ignored", words, Tone.WAITING))
+    return facts
+
+
+def _replaced(plan: TransferPlan, how: Wanted) -> Fact:
+    skips = how.conflicts is Conflicts.SKIP_UNCHANGED
+    if not plan.replaces:
+        return Fact("replaces", "nothing of another size or time" if skips else "nothing that is there now", Tone.MUTED)
+    names = listed(plan.replaced_names, of=plan.replaces)
+    differ = " of another size or time" if skips else ""
+    words = f"{plan.replaces:,} of them{differ}{': ' if names else ''}{names}"
+    return Fact("replaces", words, Tone.WAITING)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backup.files.filters import Filter
+from backup.files.filters import Filter, patterns_of
 from backup.files.scan import walk_local
 from backup.model import ItemKind, Selection
 from providers.errors import InvalidConfiguration
@@ -153,3 +153,22 @@ def test_one_file_system_stays_on_its_disk():
 
 def names_of_mounts() -> list[str]:
     return [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("line", "patterns"),
+    [
+        ("", ()),
+        (" , ,", ()),
+        ("*.tmp, cache/", ("*.tmp", "cache/")),
+        ("my cache/,b", ("my cache/", "b")),
+        ("*.{jpg,png}, [,;], a\\,b, {x,{y,z}}", ("*.{jpg,png}", "[,;]", "a\\,b", "{x,{y,z}}")),
+        ("a},b", ("a}", "b")),
+        ("{a,b", ("{a,b",)),
+        ("a[,b", ("a[", "b")),
+        ("a\\", ("a\\",)),
+    ],
+)
+def test_patterns_are_typed_with_commas_between(line: str, patterns: tuple[str, ...]) -> None:
+    assert patterns_of(line) == patterns
+    assert patterns_of(", ".join(patterns)) == patterns

@@ -273,13 +273,26 @@ def test_rclone_reads_what_we_store_and_we_restore_what_it_stores(
         assert os.readlink(tmp_path / "restored" / "d" / "link") == target
 
 
-def test_a_plan_that_left_links_out_counts_them_once_they_are_to_be_stored(bench: Workbench, tree: Path) -> None:
-    """The console asks that when the plan is there."""
+@pytest.mark.parametrize(
+    ("selection", "files", "links"),
+    [
+        (Selection(), 1, 0),
+        (STORE, 3, 2),
+        (FOLLOW, 2, 0),
+        (Selection(links=Links.STORE, exclude=("dangling",)), 2, 1),
+        (Selection(links=Links.FOLLOW, exclude=("sub/",)), 1, 0),
+    ],
+)
+def test_what_was_counted_is_what_is_done(
+    bench: Workbench, tree: Path, selection: Selection, files: int, links: int
+) -> None:
+    """The console counts again with each answer, and queues that plan with just those answers."""
     (tree / "link").symlink_to("sub")
     (tree / "sub" / "dangling").symlink_to("nowhere")
     with contextlib.closing(Questions(bench.paths)) as questions:
-        plan = questions.plan_upload("local", [tree], "").with_links(Links.STORE)
-    assert (plan.files, plan.links, plan.skipped_symlinks) == (3, 2, 0)
-    job = bench.finish(bench.queue.queue_upload("local", [tree], selection=STORE, plan=plan))
+        plan = questions.plan_upload("local", [tree], "", selection=selection)
+    assert (plan.files, plan.links) == (files, links)
+    job = bench.finish(bench.queue.queue_upload("local", [tree], selection=selection, plan=plan))
     assert job.error is None
-    assert job.counts[ItemState.DONE] == 3
+    assert job.counts.get(ItemState.DONE, 0) == files
+    assert job.ruled_out == plan.ruled_out

@@ -139,11 +139,7 @@ async def test_an_upload_says_what_it_will_do_and_enter_alone_starts_nothing(
         assert service.calls == []
 
 
-@pytest.mark.parametrize(("keys", "how"), [(["y"], Conflicts.REPLACE), (["s"], Conflicts.SKIP_UNCHANGED)])
-async def test_an_upload_starts_when_it_is_meant(
-    service: StandInService, questions: StandInQuestions, keys: list[str], how: Conflicts
-) -> None:
-    questions.plan = msgspec.structs.replace(questions.plan, replaces=1, replaced_names=("notes.md",))
+async def test_an_upload_starts_when_it_is_meant(service: StandInService, questions: StandInQuestions) -> None:
     app = console(service, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = await ready(pilot, app)
@@ -151,61 +147,131 @@ async def test_an_upload_starts_when_it_is_meant(
         await until(pilot, lambda: len(screen.remote.listing.view) == 2 and "2026" in screen_text(app))
         await pilot.press("tab", "end", "u")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        await pilot.press(*keys)
+        await pilot.press("y")
         await until(pilot, lambda: bool(service.calls))
-        assert service.calls == [("upload", "aws_s3", ["/home/me/notes.md"], "2026/", how)]
+        assert service.calls == [("upload", "aws_s3", ["/home/me/notes.md"], "2026/", Conflicts.REPLACE)]
 
 
-@pytest.mark.parametrize(("key", "links"), [("l", Links.STORE), ("f", Links.FOLLOW)])
-async def test_links_are_stored_or_followed_when_that_is_chosen(
-    service: StandInService, questions: StandInQuestions, key: str, links: Links
+def asks(app: BackupConsole, *words: str) -> bool:
+    """Whether a question with just these words is on the screen."""
+    text = " ".join(screen_text(app).split())
+    return isinstance(app.screen, ConfirmScreen) and all(word in text for word in words)
+
+
+ANSWERS: list[tuple[str, str, dict[str, Any], tuple[str, ...], tuple[Any, ...]]] = [
+    ("u", "s", {"replaces": 1}, ("Upload, replace y", "1 of them of another size", "Replace all s"),
+     (Conflicts.SKIP_UNCHANGED,)),
+    ("u", "l", {"links": 3}, ("3 symbolic links among them are stored", "Skip links l", "Follow links f"),
+     (Conflicts.REPLACE, Selection(links=Links.STORE))),
+    ("u", "f", {"skipped_symlinks": 1}, ("1 symbolic link", "Store links l", "Skip links f"),
+     (Conflicts.REPLACE, Selection(links=Links.FOLLOW))),
+    ("d", "s", {}, ("replaces nothing of another size", "Download y", "Replace all s"), (Conflicts.SKIP_UNCHANGED,)),
+    ("d", "l", {"links": 4}, ("4 symbolic links among them become links", "Make files l"),
+     (Conflicts.REPLACE, "links")),
+    ("d", "o", {"owned": 5, "restores_owner": True}, ("special bits of 5 of them", "Without owners o"),
+     (Conflicts.REPLACE, "owner")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "key", "then", "words", "answers"), ANSWERS)
+async def test_what_is_answered_is_counted_again_before_it_can_start(
+    service: StandInService,
+    questions: StandInQuestions,
+    verb: str,
+    key: str,
+    then: dict[str, Any],
+    words: tuple[str, ...],
+    answers: tuple[Any, ...],
 ) -> None:
-    questions.plan = msgspec.structs.replace(
-        questions.plan, replaces=1, replaced_names=("notes.md",), skipped_symlinks=3
+    first = msgspec.structs.replace(
+        questions.plan, files=9, replaces=7, skipped_symlinks=3, links=2, perhaps_owned=True, found="first"
     )
+    second = msgspec.structs.replace(questions.plan, files=2, found="second", **then)
+    questions.plans = [first, second]
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        await ready(pilot, app)
+        await pilot.press(*(["end"] if verb == "u" else ["tab", "space", "space"]), verb)
+        await until(pilot, lambda: asks(app, "9 files", "7 of them"))
+        await pilot.press(key)
+        await until(pilot, lambda: asks(app, "2 files", *words))
+        assert service.calls == []
+        await pilot.press("y")
+        await until(pilot, lambda: bool(service.calls))
+    assert questions.counted_with == [(Conflicts.REPLACE,), answers]
+    assert service.calls[0][0] == {"u": "upload", "d": "download"}[verb]
+    assert service.calls[0][-len(answers) :] == answers
+    assert service.plan is not None
+    assert service.plan.found == "second"
+
+
+async def test_an_answer_keeps_the_ones_before_it_and_can_be_taken_back(
+    service: StandInService, questions: StandInQuestions
+) -> None:
+    questions.plan = msgspec.structs.replace(questions.plan, replaces=1, skipped_symlinks=3)
     app = console(service, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("end", "u")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        for words in ("Upload, replace  y", "Skip unchanged  s", "Store links  l", "Follow links  f", "Cancel  esc"):
-            assert words in screen_text(app)
-        await pilot.press(key)
+        await until(pilot, lambda: asks(app, "Skip unchanged s", "Store links l", "Follow links f"))
+        await pilot.press("s")
+        await until(pilot, lambda: asks(app, "Replace all s"))
+        await pilot.press("l")
+        await until(pilot, lambda: asks(app, "Replace all s", "Skip links l"))
+        await pilot.press("l")
+        await until(pilot, lambda: asks(app, "Replace all s", "Store links l"))
+        await pilot.press("y")
         await until(pilot, lambda: bool(service.calls))
-        assert service.calls[0][-2:] == (Conflicts.REPLACE, Selection(links=links))
-        assert service.plan == questions.plan.with_links(links)
+    assert service.calls[0][-1] == Conflicts.SKIP_UNCHANGED
 
 
-@pytest.mark.parametrize("told", [{"owned": 2}, {"perhaps_owned": True}])
-async def test_owners_are_restored_when_that_is_chosen(
-    service: StandInService, questions: StandInQuestions, told: dict[str, Any]
-) -> None:
-    questions.plan = msgspec.structs.replace(questions.plan, replaces=1, links=2, **told)
+async def test_files_can_be_left_out_of_a_folder(service: StandInService, questions: StandInQuestions) -> None:
+    whole = msgspec.structs.replace(questions.plan, files=9, folders=2)
+    less = msgspec.structs.replace(whole, files=4, ruled_out=5)
+    questions.plans, questions.plan = [whole, less], msgspec.structs.replace(whole, files=0, folders=0, ruled_out=9)
     app = console(service, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
-        await pilot.press("tab", "space", "space", "d")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        for words in ("Skip unchanged  s", "Make links  l", "With owners  o", "Cancel  esc"):
-            assert words in screen_text(app)
-        await pilot.press("o")
+        await pilot.press("home", "down", "u")
+        await until(pilot, lambda: asks(app, "9 files in 2 folders", "Leave out… x"))
+        await pilot.press("x")
+        await until(pilot, lambda: "Leave out of the folders" in screen_text(app))
+        await pilot.press(*"*.tmp, y[", "enter")
+        await until(pilot, lambda: "the pattern 'y[' has a '['" in screen_text(app))
+        await pilot.press("backspace", "enter")
+        await until(pilot, lambda: asks(app, "4 files", "leaves out *.tmp, y", "5 entries left out by your rules"))
+        await pilot.press("x", "escape")
+        await until(pilot, lambda: asks(app, "4 files"))
+        assert len(questions.counted_with) == 2
+        await pilot.press("x")
+        await until(pilot, lambda: "Leave out of the folders" in screen_text(app))
+        await pilot.press("end", "backspace", "backspace", "backspace", *",**", "enter")
+        await until(pilot, lambda: asks(app, "leaves out *.tmp, **", "nothing is left to upload", "Leave out… x"))
+        await pilot.press("y")
+        await pilot.pause()
+        assert asks(app, "nothing is left to upload")
+        await pilot.press("x")
+        await until(pilot, lambda: "Leave out of the folders" in screen_text(app))
+        questions.plan = less
+        await pilot.press("end", "backspace", "backspace", "backspace", "tab", *"[", "enter")
+        await until(pilot, lambda: "include: the pattern '['" in screen_text(app))
+        await pilot.press("backspace", *"*.md", "enter")
+        await until(pilot, lambda: asks(app, "4 files", "leaves out *.tmp", "takes only *.md"))
+        assert service.calls == []
+        await pilot.press("y")
         await until(pilot, lambda: bool(service.calls))
-        assert service.calls[0][-2:] == (Conflicts.REPLACE, "owner")
+    assert service.calls[0][-1] == Selection(exclude=("*.tmp",), include=("*.md",))
 
 
-async def test_links_are_made_of_stored_ones_when_that_is_chosen(
+async def test_what_was_chosen_file_by_file_has_nothing_to_leave_out(
     service: StandInService, questions: StandInQuestions
 ) -> None:
-    questions.plan = msgspec.structs.replace(questions.plan, links=2)
     app = console(service, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
-        await pilot.press("tab", "space", "space", "d")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        assert "2 files stand for symbolic links" in screen_text(app)
-        await pilot.press("l")
-        await until(pilot, lambda: bool(service.calls))
-        assert service.calls[0][-2:] == (Conflicts.REPLACE, "links")
+        await pilot.press("end", "u")
+        await until(pilot, lambda: asks(app, "1 file", "Upload y"))
+        assert "Leave out" not in screen_text(app)
 
 
 async def test_a_download_without_room_says_so(service: StandInService, questions: StandInQuestions) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backup.model import JobKind, TransferPlan
-from screens.modals.transfer_questions import delete_question, transfer_question
+from screens.modals.transfer_questions import Wanted, delete_question, transfer_question
 
 
 def test_what_cannot_be_stored_or_has_no_bytes_is_counted_and_named() -> None:
@@ -17,3 +17,24 @@ def test_what_cannot_be_stored_or_has_no_bytes_is_counted_and_named() -> None:
     assert said["skipped"] == "1 empty folder and 2 documents and shortcuts of the service"
     said = {fact.label: fact.text for fact in delete_question(plan, "there").facts}
     assert said["skipped"] == "1 empty folder and 2 documents and shortcuts of the service"
+
+
+def test_what_is_refused_and_what_rules_take_is_counted_and_named() -> None:
+    names = ("d/[b]", "d/\u202e", *"cdefghij")
+    plan = TransferPlan(
+        kind=JobKind.UPLOAD, instance="b2", destination="b2:/", files=9, folders=1, size_bytes=3, refuses=50,
+        refused_names=names, clashes=12, clashing_names=names, left_out=3, left_out_names=names[:3], ruled_out=1,
+        unreadable=2, skipped_symlinks=1, skipped_special=2, replaces=11, replaced_names=names,
+    )  # fmt: skip
+    few = r"d/[b], d/\u202e, c"
+    said = [(fact.label, fact.text) for fact in transfer_question(plan, "there", Wanted(include=("*.\x1b",))).facts]
+    for expected in (
+        ("refused", f"50 of them, since something is there already: {few} and 47 more"),
+        ("refused", f"12 names differ only in case, and will be refused: {few} and 9 more"),
+        ("replaces", f"11 of them: {few} and 8 more"),
+        ("unreadable", "2 entries: they will fail"),
+        ("takes only", r"*.\x1b"),
+    ):
+        assert expected in said
+    skipped = "1 symbolic link and 2 special files and 1 entry left out by your rules and 3 documents and shortcuts"
+    assert ("skipped", f"{skipped} of the service: {few}") in said
