@@ -307,8 +307,9 @@ class GoogleDriveProvider(BaseProvider):
     def _remove_folder(self, key: str) -> None:
         """All folders of that name, only if nothing is in them, not even a document that is never listed here.
 
-        Google has no call that takes an empty folder alone: so this looks right before it. With the access drive.file,
-        what other programs put there cannot be seen; so a folder goes into the bin then, whatever settings say.
+        Google has no call that takes an empty folder alone: so this looks right before it, and the folder goes into the
+        bin, whatever settings say. What somebody puts there in the same moment, or what other programs put there and
+        the access drive.file hides, can be taken back.
         """
         path = self._container + tuple(objects.checked_key(key.removesuffix("/")))
         folder_ids = self._folders.ids(path, fresh=True)
@@ -318,10 +319,7 @@ class GoogleDriveProvider(BaseProvider):
         if inside is not None:
             raise not_empty(key, objects.segment(str(inside.get("name", "")), str(inside["id"])))
         for folder_id in folder_ids:
-            if self._own.use_trash or self._own.scope == "drive.file":
-                self._drive.trash(folder_id)
-            else:
-                self._drive.delete(folder_id)
+            self._drive.trash(folder_id)
         self._folders.forget()
 
     def _remove_file(self, key: str, file_id: str) -> None:

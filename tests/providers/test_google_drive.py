@@ -402,6 +402,17 @@ def test_deleted_files_go_to_the_bin_or_for_good(server, connect):
         server.store.item(two)
 
 
+@pytest.mark.parametrize("scope", ["drive", "drive.file"])
+def test_a_folder_goes_to_the_bin_whatever_settings_say(server, connect, tmp_path, scope):
+    """Google has no call that takes it only if it is empty: what came in at that moment can be taken back."""
+    provider = connect(use_trash=False, scope=scope)
+    upload(provider, source(tmp_path, b"1"), "f/one")
+    provider.remove("f/one")
+    folder = server.store.folder("Backups/f")
+    provider.remove("f/")
+    assert server.store.item(folder).facts["trashed"] is True
+
+
 def test_a_check_leaves_nothing_in_the_bin(server, connect):
     report = connect().probe()
     assert report.failure is None
