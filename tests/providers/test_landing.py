@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from providers.contract.attributes import Restoring
 from providers.contract.cancel import CancelToken
 from providers.contract.capabilities import Proof
 from providers.contract.context import ProviderContext
@@ -50,7 +52,7 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("replace", [True, False])
-def test_the_bytes_are_on_disk_before_the_name_and_the_name_before_it_is_done(
+def test_bytes_and_mode_are_on_disk_before_the_name_and_the_name_before_it_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replace: bool
 ) -> None:
     happened: list[str] = []
@@ -58,7 +60,7 @@ def test_the_bytes_are_on_disk_before_the_name_and_the_name_before_it_is_done(
 
     def synced(fd: int) -> None:
         found = os.fstat(fd)
-        what = "folder" if os.path.samestat(found, tmp_path.stat()) else f"file of {found.st_size}"
+        what = "folder" if os.path.samestat(found, tmp_path.stat()) else f"file of {found.st_size}, {stat.S_IMODE(found.st_mode):o}"
         happened.append(f"fsync {what}, {'with' if (tmp_path / 'out').exists() else 'without'} its name")
         fsync(fd)
 
@@ -72,8 +74,8 @@ def test_the_bytes_are_on_disk_before_the_name_and_the_name_before_it_is_done(
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", named(move))
     monkeypatch.setattr(rename, "_in_one_step", named(move_new))
-    fetch(tmp_path / "out", replace=replace)
-    assert happened == [f"fsync file of {len(DATA)}, without its name", "rename", "fsync folder, with its name"]
+    fetch(tmp_path / "out", replace=replace, restoring=Restoring(umask=0o027))
+    assert happened == [f"fsync file of {len(DATA)}, 640, without its name", "rename", "fsync folder, with its name"]
 
 
 @pytest.mark.parametrize("replace", [True, False])
