@@ -246,3 +246,20 @@ def test_a_marker_of_a_folder_that_cannot_be_here_is_no_file_more(
     assert down.code == ExitCode.UNSUPPORTED, down.err
     assert down.json()["job"]["error"] is None
     assert [item["key"] for item in down.json()["failed"]] == ["d/../"]
+
+
+def test_an_object_with_content_that_is_named_as_a_folder_is_not_taken_for_an_empty_one(
+    cli: Cli, paths: Paths, moto_s3: S3Server, aws_credentials: None, tmp_path: Path
+):
+    """As a web page may be called: its bytes would be left out without a word."""
+    bucket = moto_s3.new_bucket()
+    moto_s3.put(bucket, "site/page/", b"<html>")
+    moto_s3.put(bucket, "site/page/below", b"1")
+    moto_s3.put(bucket, "site/marker/", b"")
+    write_config(paths, s3=s3_instance(moto_s3, bucket))
+    down = cli("download", "site/", "--to", str(tmp_path / "back"), "--json")
+    assert down.code == ExitCode.UNSUPPORTED, down.err
+    assert [item["key"] for item in down.json()["failed"]] == ["site/page/"]
+    assert "site/page/: holds 6 bytes, and is named as a folder" in down.err
+    assert (tmp_path / "back/site/page/below").read_bytes() == b"1"
+    assert (tmp_path / "back/site/marker").is_dir()
