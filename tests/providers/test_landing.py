@@ -60,7 +60,8 @@ def test_bytes_and_mode_are_on_disk_before_the_name_and_the_name_before_it_is_do
 
     def synced(fd: int) -> None:
         found = os.fstat(fd)
-        what = "folder" if os.path.samestat(found, tmp_path.stat()) else f"file of {found.st_size}, {stat.S_IMODE(found.st_mode):o}"
+        file = f"file of {found.st_size}, {stat.S_IMODE(found.st_mode):o}"
+        what = "folder" if os.path.samestat(found, tmp_path.stat()) else file
         happened.append(f"fsync {what}, {'with' if (tmp_path / 'out').exists() else 'without'} its name")
         fsync(fd)
 
