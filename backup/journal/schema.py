@@ -11,7 +11,6 @@ import secrets
 import shlex
 import sqlite3
 import stat
-import threading
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
@@ -26,7 +25,6 @@ from providers.filesystem.rename import rename_new
 from providers.os_errors import descriptors_exhausted, from_os_error
 
 _BUSY_TIMEOUT_S: Final = 20.0
-_OPENING: Final = threading.Lock()
 
 _LEGAL: Final = ", ".join(f"'{before}>{after}'" for before, states in TRANSITIONS.items() for after in sorted(states))
 _STATE_MACHINE: Final = f"""

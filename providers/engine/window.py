@@ -76,11 +76,5 @@ class FileWindow:
     def tell(self) -> int:
         return self._position
 
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
     def __len__(self) -> int:
         return self._size
