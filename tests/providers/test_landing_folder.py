@@ -1,0 +1,115 @@
+"""The folder that a download ends in: held open while it is needed, and asked what names it takes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.errors import Conflict, InvalidName, NotFound, PermissionDenied, QuotaExceeded
+from providers.filesystem.landing import TEMP_MARK, Landing, remove_leftover
+
+
+def open_descriptors() -> list[str]:
+    return sorted(os.listdir("/proc/self/fd"))
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    """A worker does this a hundred thousand times."""
+    before = open_descriptors()
+    with Landing.opened(tmp_path / "out", tmp_path) as landing:
+        os.close(landing.open_temporary("temp", 0, fresh=True))
+    with pytest.raises(InvalidName), Landing.opened(tmp_path / ("n" * 256), None):
+        pytest.fail("a name that does not fit")
+    with pytest.raises(NotFound), Landing.opened(tmp_path / "absent" / "out", tmp_path):
+        pytest.fail("a folder that is not there")
+    assert open_descriptors() == before
+
+
+def test_where_the_disk_does_not_say_how_long_a_name_may_be_it_has_255_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: Any) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fpathconf", silent)
+    with Landing.opened(tmp_path / ("n" * 255), None) as landing:
+        os.close(landing.open_temporary(landing.temporary_name(), 0, fresh=True))
+    with pytest.raises(InvalidName, match="255 bytes"), Landing.opened(tmp_path / ("n" * 256), None):
+        pytest.fail("a name that does not fit")
+
+
+def test_every_temporary_file_is_hidden_and_known_by_its_name(tmp_path: Path) -> None:
+    """Versions to come look for it too."""
+    assert TEMP_MARK == ".hsb-part-"
+    with Landing.opened(tmp_path / "photo.jpg", None) as landing:
+        names = {landing.temporary_name() for _ in range(50)}
+    assert all(name.startswith(".photo.jpg.hsb-part-") for name in names)
+    assert len(names) == 50
+
+
+@pytest.mark.parametrize(
+    ("blocks", "free_blocks", "size_bytes", "fresh", "fits"),
+    [
+        (1000, 10, 40_960, True, True),  # to the last byte
+        (1000, 10, 40_961, True, False),
+        (0, 0, 40_961, True, True),  # a file system that does not say
+        (1000, 0, 40_961, False, True),  # begun before: its room is taken already
+    ],
+)
+def test_room_is_asked_for_once_and_believed_to_the_byte(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    blocks: int,
+    free_blocks: int,
+    size_bytes: int,
+    fresh: bool,
+    fits: bool,
+) -> None:
+    monkeypatch.setattr(
+        os, "fstatvfs", lambda fd: os.statvfs_result((4096, 4096, blocks, free_blocks, free_blocks, 0, 0, 0, 0, 255))
+    )
+    if not fresh:
+        (tmp_path / "temp").touch(0o600)
+    with Landing.opened(tmp_path / "out", None) as landing:
+        if fits:
+            os.close(landing.open_temporary("temp", size_bytes, fresh=fresh))
+        else:
+            with pytest.raises(QuotaExceeded, match=f"{size_bytes} bytes do not fit"):
+                landing.open_temporary("temp", size_bytes, fresh=fresh)
+    assert (tmp_path / "temp").exists() is fits
+
+
+def test_a_temporary_file_is_its_owners_and_never_anybodys_link_or_file(tmp_path: Path) -> None:
+    """Whoever else may write to the folder could lay one there."""
+    (tmp_path / "theirs").write_bytes(b"theirs")
+    (tmp_path / "link").symlink_to("theirs")
+    with Landing.opened(tmp_path / "out", None) as landing:
+        assert not landing.has("link")
+        for name, fresh in (("link", True), ("link", False), ("theirs", True)):
+            with pytest.raises((InvalidName, Conflict, PermissionDenied)):
+                landing.open_temporary(name, 0, fresh=fresh)
+        before = os.umask(0)
+        try:
+            os.close(landing.open_temporary("temp", 0, fresh=True))
+        finally:
+            os.umask(before)
+    assert stat.S_IMODE((tmp_path / "temp").stat().st_mode) == 0o600
+    assert (tmp_path / "theirs").read_bytes() == b"theirs"
+
+
+def test_a_leftover_is_removed_once_and_its_folder_may_be_gone(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "temp").touch()
+    for _ in range(2):
+        remove_leftover(tmp_path / "folder" / "out", "temp")
+        assert list((tmp_path / "folder").iterdir()) == []
+    (tmp_path / "folder").rmdir()
+    remove_leftover(tmp_path / "folder" / "out", "temp")
+    (tmp_path / "folder" / "temp").mkdir(parents=True)
+    with pytest.raises(Conflict):
+        remove_leftover(tmp_path / "folder" / "out", "temp")
