@@ -113,3 +113,26 @@ def test_a_leftover_is_removed_once_and_its_folder_may_be_gone(tmp_path: Path) -
     (tmp_path / "folder" / "temp").mkdir(parents=True)
     with pytest.raises(Conflict):
         remove_leftover(tmp_path / "folder" / "out", "temp")
+
+
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("fate", ["moved", "gone", "another one in its place"])
+def test_nothing_is_put_into_a_folder_that_is_not_where_the_user_is_told(
+    tmp_path: Path, fate: str, replace: bool
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with Landing.opened(folder / "out", tmp_path) as landing:
+        fd = landing.open_temporary("temp", 0, fresh=True)
+        folder.rename(tmp_path / "elsewhere")
+        if fate == "gone":
+            (tmp_path / "elsewhere" / "temp").unlink()
+            (tmp_path / "elsewhere").rmdir()
+        elif fate == "another one in its place":
+            folder.mkdir()
+        with pytest.raises(Conflict, match="moved or replaced"):
+            landing.put_in_place(fd, "temp", replace=replace, reserving=lambda: None)
+        with pytest.raises(Conflict, match="moved or replaced"):
+            landing.put_link(b"there", replace=replace)
+        os.close(fd)
+    assert not list(tmp_path.glob("*/out"))

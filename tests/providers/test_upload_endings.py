@@ -1,0 +1,278 @@
+"""What an upload leaves behind, keeps for a later call, and says of what stood there before."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from providers.contract.cancel import CancelToken
+from providers.contract.capabilities import Proof
+from providers.contract.context import ProviderContext
+from providers.contract.upload import SavedUpload, UploadRequest, UploadSession
+from providers.engine.upload import run_upload
+from providers.errors import (
+    Cancelled,
+    Conflict,
+    Integrity,
+    InvalidName,
+    NotFound,
+    PermissionDenied,
+    ProviderError,
+    Transient,
+    Unsupported,
+)
+from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
+
+PART = 64 * 1024
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(3 * PART))
+    return path
+
+
+def connect(store: MemoryStore, kind: type[MemoryProvider] = MemoryProvider, **can: Any) -> MemoryProvider:
+    context = ProviderContext(sleep=lambda seconds, cancel: None)
+    provider = kind(store, context=context, upload_chunk_size=PART, connection_pool_size=1)
+    provider.can = msgspec.structs.replace(provider.can, **can)
+    return provider
+
+
+@pytest.mark.parametrize(
+    ("error", "goes_on"),
+    [
+        (Transient("reset"), True),
+        (PermissionDenied("revoked"), True),
+        (Cancelled("asked to stop"), True),
+        (Conflict("there is one"), False),
+        (InvalidName("not at this service"), False),
+        (Unsupported("not at this service"), False),
+        (Integrity("other bytes arrived"), False),
+    ],
+)
+@pytest.mark.parametrize("resumable", [True, False])
+def test_only_what_may_go_on_keeps_its_session(
+    store: MemoryStore, path: Path, error: ProviderError, goes_on: bool, resumable: bool
+) -> None:
+    checkpoint = KeptCheckpoint(SavedUpload) if resumable else None
+    store.trouble = failing("send", error, at=2, times=99)
+    with pytest.raises(type(error)):
+        run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    kept = goes_on and resumable
+    assert len(store.sessions) == kept
+    if checkpoint:
+        assert (checkpoint.load() is not None) is kept
+
+
+def test_a_cancelled_upload_that_cannot_go_on_is_removed_although_it_was_cancelled(
+    store: MemoryStore, path: Path
+) -> None:
+    cancel = CancelToken()
+    store.trouble = lambda call, about: cancel.cancel() if (call, about) == ("send", 1) else None
+    with pytest.raises(Cancelled):
+        run_upload(connect(store), path, "k", cancel=cancel)
+    assert not store.sessions
+
+
+def test_what_cannot_be_removed_now_is_remembered(store: MemoryStore, path: Path) -> None:
+    checkpoint = KeptCheckpoint(SavedUpload)
+
+    def refuses(call: str, about: Any) -> None:
+        if (call, about) == ("send", 2):
+            raise Unsupported("no such parts")
+        if call == "abort":
+            raise PermissionDenied("may not remove")
+
+    store.trouble = refuses
+    with pytest.raises(Unsupported):
+        run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert checkpoint.load() is not None
+
+
+class _Replaces(MemoryProvider):
+    """Does not see itself to what must not be replaced."""
+
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        return super().open_upload(msgspec.structs.replace(request, only_if_absent=False), token=token)
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_what_appears_while_the_bytes_go_up_is_not_replaced(store: MemoryStore, path: Path, resumable: bool) -> None:
+    def appears(call: str, about: Any) -> None:
+        if (call, about) == ("send", 2):
+            store.objects["k"] = b"theirs"
+
+    store.trouble = appears
+    checkpoint = KeptCheckpoint(SavedUpload) if resumable else None
+    with pytest.raises(Conflict):
+        run_upload(
+            connect(store, _Replaces), path, "k", cancel=CancelToken(), checkpoint=checkpoint, only_if_absent=True
+        )
+    assert store.objects["k"] == b"theirs"
+    assert not store.sessions
+
+
+def test_a_name_that_the_service_refuses_is_known_before_the_first_request(store: MemoryStore, path: Path) -> None:
+    provider = connect(store)
+
+    def refuse(key: str) -> None:
+        raise InvalidName(f"{key}: not at this service")
+
+    provider.check_name = refuse  # type: ignore[method-assign]
+    with pytest.raises(InvalidName):
+        run_upload(provider, path, "k", cancel=CancelToken())
+    assert not store.calls
+
+
+@pytest.mark.parametrize("beneath", [True, False])
+def test_of_a_link_only_where_it_leads_is_stored_and_only_on_request(
+    store: MemoryStore, path: Path, beneath: bool
+) -> None:
+    link = path.with_name("link")
+    link.symlink_to(path)
+    below = path.parent if beneath else None
+    run_upload(connect(store), link, "k", cancel=CancelToken(), link=True, beneath=below)
+    assert store.objects.pop("k") == os.fsencode(path)
+    if beneath:
+        with pytest.raises(ProviderError):
+            run_upload(connect(store), link, "k", cancel=CancelToken(), beneath=below)
+        assert not store.objects
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+@pytest.mark.parametrize("only_if_absent", [True, False])
+def test_an_older_listing_is_relied_on_only_where_nothing_can_be_lost_by_it(
+    store: MemoryStore, path: Path, conditional: bool, only_if_absent: bool
+) -> None:
+    store.objects["k"] = b"theirs"
+    provider = connect(store, conditional_commit=conditional)
+
+    def upload() -> bool | None:
+        return run_upload(
+            provider, path, "k", cancel=CancelToken(), only_if_absent=only_if_absent, replaces=False
+        ).replaced
+
+    if only_if_absent:
+        with pytest.raises(Conflict):
+            upload()
+        assert store.objects["k"] == b"theirs"
+        assert ("send" in dict(store.calls)) is conditional
+    else:
+        assert upload() is False
+        assert not [about for call, about in store.calls[: len(store.calls) - 1] if call == "stat"]
+
+
+def test_the_same_bytes_that_somebody_else_stored_are_a_conflict_too(store: MemoryStore, path: Path) -> None:
+    """Nobody said that an earlier attempt may have got as far as that."""
+    store.objects["k"] = path.read_bytes()
+    for single_put_bytes in (0, 10 * PART):
+        with pytest.raises(Conflict):
+            run_upload(
+                connect(store, single_put_bytes=single_put_bytes), path, "k", cancel=CancelToken(), only_if_absent=True
+            )
+
+
+class _Discards(MemoryProvider):
+    """Every session can take back what it has made."""
+
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        session = super().open_upload(request, token=token)
+        session.discard = lambda: self.store.called("discard", request.key)  # type: ignore[method-assign]
+        return session
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_was_stored_and_is_not_the_file_is_taken_back(store: MemoryStore, path: Path, refused: bool) -> None:
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.checksums = False
+
+    def damages(call: str, about: Any) -> None:
+        if call == "committed":
+            store.objects["k"] = bytes(3 * PART)
+        if call == "discard" and refused:
+            raise PermissionDenied("may not remove")
+
+    store.trouble = damages
+    with pytest.raises(Integrity, match="There was no object of that name before"):
+        run_upload(connect(store, _Discards), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert store.count("discard") == 1
+    assert store.count("abort") == 0
+    assert checkpoint.load() is None
+
+
+@pytest.mark.parametrize("theirs", [False, True])
+def test_killed_after_the_commit_it_sends_nothing_again_if_it_is_the_file(
+    store: MemoryStore, path: Path, theirs: bool
+) -> None:
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.trouble = failing("send", PermissionDenied("revoked"), at=2)
+    with pytest.raises(PermissionDenied):
+        run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    store.sessions.clear()
+    store.objects["k"] = os.urandom(3 * PART) if theirs else path.read_bytes()
+    store.calls.clear()
+    verified: list[str] = []
+    result = run_upload(
+        connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint, on_verify=lambda: verified.append("now")
+    )
+    assert store.objects["k"] == path.read_bytes()
+    assert store.count("send") == (3 if theirs else 0)
+    assert result.resumed_bytes == (0 if theirs else 3 * PART)
+    assert result.proof is (Proof.MATCHED if theirs else Proof.READ_BACK)  # nothing else is known of it
+    assert verified
+    assert checkpoint.load() is None
+
+
+def test_a_session_that_is_lost_twice_is_reported(store: MemoryStore, path: Path) -> None:
+    store.trouble = failing("send", NotFound("no such session"), times=99)
+    with pytest.raises(NotFound, match="no such session"):
+        run_upload(connect(store), path, "k", cancel=CancelToken())
+    assert store.count("open") == 2
+
+
+@pytest.mark.parametrize(("more_bytes", "taken"), [(0, True), (1, False)])
+def test_the_largest_object_that_a_service_takes(store: MemoryStore, path: Path, more_bytes: int, taken: bool) -> None:
+    provider = connect(store, max_object_bytes=3 * PART - more_bytes)
+    if taken:
+        run_upload(provider, path, "k", cancel=CancelToken())
+        return
+    with pytest.raises(Unsupported, match=f"{3 * PART} bytes; this service takes at most {3 * PART - 1}"):
+        run_upload(provider, path, "k", cancel=CancelToken())
+    assert store.count("open") == 0
+
+
+class _Keeps(MemoryProvider):
+    """Keeps what was known of the object when it was begun."""
+
+    begun: UploadRequest
+
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        self.begun = request
+        return super().open_upload(request, token=token)
+
+
+@pytest.mark.parametrize(
+    ("single_put_bytes", "digests_first", "known"),
+    [(0, False, False), (PART - 1, False, False), (PART, False, True), (0, True, True)],
+)
+def test_the_digest_of_the_whole_goes_along_where_the_object_cannot_have_it_later(
+    store: MemoryStore, tmp_path: Path, single_put_bytes: int, digests_first: bool, known: bool
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(PART))
+    provider = connect(store, _Keeps, single_put_bytes=single_put_bytes, digests_first=digests_first)
+    result = run_upload(provider, path, "k", cancel=CancelToken())
+    assert isinstance(provider, _Keeps)
+    assert provider.begun.sha256 == (result.sha256 if known else "")
+    assert provider.begun.mtime_ns == path.stat().st_mtime_ns == result.mtime_ns
