@@ -52,7 +52,7 @@ class ProviderError(Exception):
         return f"{type(self).__name__}({self.message!r}{code})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.message,), dict(vars(self)))
+        return (_without_constructor, (type(self), self.message), dict(vars(self)))
 
 
 def believable_wait_s(told_s: float | None) -> float | None:
@@ -128,21 +128,33 @@ class Cancelled(ProviderError):
     kind = "cancelled"
 
 
-def _tree(root: type[ProviderError]) -> dict[str, type[ProviderError]]:
-    """By kind; a class that has its parent's kind, in whatever module, is no class of its own to other processes."""
-    found = {root.kind: root}
-    for child in root.__subclasses__():
-        found = _tree(child) | found
+def _classes() -> dict[str, type[ProviderError]]:
+    """By kind. Of several with the same one, that nearest to ProviderError: a subclass that has its parent's kind, or
+    borrows another's, is no class of its own to other processes."""
+    found: dict[str, type[ProviderError]] = {}
+    level: list[type[ProviderError]] = [ProviderError]
+    while level:
+        found = {cls.kind: cls for cls in reversed(level)} | found
+        level = [child for cls in level for child in cls.__subclasses__()]
     return found
 
 
+def _without_constructor(cls: type[ProviderError], message: str) -> ProviderError:
+    """The constructor of a subclass may take something else than a message."""
+    error = cls.__new__(cls, message)
+    ProviderError.__init__(error, message)
+    return error
+
+
 def from_wire(kind: str, message: str, *, hint: str = "", code: str = "") -> ProviderError:
-    """Rebuild an error that crossed a process boundary as `kind`, `message`, `hint`, `code`. It has that `kind`, also
+    """Rebuild an error that crossed a process boundary as `kind`, `message`, `hint`, `code`. It has exactly these, also
     where nobody has imported the module of its class: it is a plain ProviderError then."""
-    cls = _tree(ProviderError).get(kind, ProviderError)
-    if cls is InvalidConfiguration:
-        return InvalidConfiguration(message, field=code, hint=hint)
-    error = cls(message, hint=hint, code=code)
+    error = _without_constructor(_classes().get(kind, ProviderError), message)
+    error.hint = hint
+    if isinstance(error, InvalidConfiguration):
+        error.field = code
+    else:
+        error.code = code
     if error.kind != kind:
         error.__dict__["kind"] = kind
     return error

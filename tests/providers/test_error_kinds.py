@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import backup
+import providers
 from backup.credentials.errors import CredentialStoreError
+from backup.files.scan import IsAFolder
 from providers.contract.report import ErrorInfo
-from providers.errors import InvalidConfiguration, ProviderError, RateLimited, from_wire
+from providers.errors import (
+    Authentication,
+    InvalidConfiguration,
+    NotFound,
+    ProviderError,
+    RateLimited,
+    Transient,
+    from_wire,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,3 +68,63 @@ def test_known_kinds_come_back_as_their_class() -> None:
     assert isinstance(configuration, InvalidConfiguration)
     assert configuration.field == "region"
     assert "kind" not in vars(configuration)
+
+
+class _WithItsOwnSignature(Transient):
+    kind = "test_own_signature"
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(f"{host}:{port} is down", hint="Start it.", code="down")
+
+
+class _SettingOfAPlugIn(InvalidConfiguration):
+    kind = "test_setting"
+
+
+class _Borrowed(Authentication):
+    kind = "transient"
+
+
+class _NoAdvice(NotFound):
+    cure = ""
+
+
+@pytest.mark.parametrize(
+    ("error", "back_as"),
+    [
+        (_WithItsOwnSignature("nas", 22), _WithItsOwnSignature),
+        (_SettingOfAPlugIn("shelf: wrong", field="shelf", hint="Set it."), _SettingOfAPlugIn),
+        (Transient("no line"), Transient),
+        (_Borrowed("busy"), Transient),
+        (_NoAdvice("no such key"), NotFound),
+        (IsAFolder("a"), NotFound),
+    ],
+)
+def test_what_plug_ins_and_subclasses_raise_comes_back_as_it_was(
+    error: ProviderError, back_as: type[ProviderError]
+) -> None:
+    """Whatever their constructors take, and whoever borrows the kind of another class."""
+    told = ErrorInfo.of(error)
+    again = told.error()
+    assert type(again) is back_as
+    assert ErrorInfo.of(again) == told
+    assert (str(again), again.retryable) == (str(error), back_as.retryable)
+    pickled = pickle.loads(pickle.dumps(error))
+    assert (type(pickled), ErrorInfo.of(pickled)) == (type(error), told)
+
+
+def test_every_error_of_this_program_comes_back_with_its_kind() -> None:
+    for package in (providers, backup):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    classes, found = [ProviderError], set()
+    while classes:
+        cls = classes.pop()
+        classes += cls.__subclasses__()
+        if cls.__module__.startswith(("providers.", "backup.")):
+            again = ErrorInfo(cls.kind, "what", "how", "code").error()
+            assert (again.kind, again.message, again.hint) == (cls.kind, "what", "how")
+            assert issubclass(cls, type(again)), cls
+            found.add(cls.kind)
+    assert {"vault_locked", "keyring_dismissed", "connection_lost", "worker"} < found
