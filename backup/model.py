@@ -10,7 +10,11 @@ import msgspec
 
 from providers.contract.capabilities import Deletion, Proof
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo
+from providers.errors import Cancelled
 from providers.settings import SettingField
+
+BROKEN_SHOWN_S: Final = 24 * 3600.0
+"""How long a job that broke off is pointed out without being asked for: it cannot be tried again, just queued again."""
 
 
 class JobKind(StrEnum):
@@ -170,6 +174,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """Modes and ids that were stored with files and are none: they were left aside."""
     error: ErrorInfo | None = None
     """Why the scan stopped short."""
+    broke_at: float | None = None
+    """When it did."""
     paused: bool = False
     """What it stands for is looked for no further until it is resumed."""
     held: ErrorInfo | None = None
@@ -179,6 +185,11 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """When it goes on by itself, where its instance stands still, or what it stands for could not be listed."""
     waits_for: ErrorInfo | None = None
     """Why, until then."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether the scan stopped short, and not by the user's wish."""
+        return self.error is not None and self.error.kind != Cancelled.kind
 
     @property
     def finished(self) -> bool:
@@ -210,6 +221,9 @@ class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     paused: int = 0
     failed: int = 0
+    broken_jobs: int = 0
+    """Jobs whose scan stopped short within BROKEN_SHOWN_S, and not by the user's wish. No item stands for what is
+    missing."""
     verified: int = 0
     size_bytes: int = 0
     done_bytes: int = 0

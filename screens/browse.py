@@ -111,7 +111,7 @@ class BrowseScreen(ModeScreen):
         self._finished_jobs = finished
         fresh = [job for job in snapshot.jobs if job.id in finished - before]
         for job in fresh:
-            if job.error is not None:
+            if job.error is not None and job.broken:
                 words = safe(f"{job.title}: {job.error.message}. {job.error.hint}")
                 self.notify(words, severity="error", timeout=30, markup=False)
         place = self.remote.place

@@ -15,7 +15,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.getters import query_one
 
-from backup.model import FINAL_STATES, ItemState, ItemView, QueueSnapshot
+from backup.model import BROKEN_SHOWN_S, FINAL_STATES, ItemState, ItemView, QueueSnapshot
 from providers.errors import ProviderError
 from screens.modals.confirm import ConfirmScreen
 from screens.modals.item import ItemScreen
@@ -32,7 +32,6 @@ from tui.widgets.problem import Problem
 
 _WINDOW_ROWS = 200
 _WIDE_CELLS = 120
-_RECENT_S = 24 * 3600.0
 _EMPTY_NOTE = ("No transfers yet.", "2 goes to Browse: u uploads, d downloads what is selected there.")
 
 
@@ -91,8 +90,8 @@ class TransfersScreen(ModeScreen):
     def _show_job_errors(self, snapshot: QueueSnapshot) -> None:
         """Why a job is not whole, or not as it was planned: no single transfer can say it."""
         for job in snapshot.jobs:
-            recent = time.time() - job.created_at < _RECENT_S
-            if job.error is not None and recent and job.id not in self._told and not self.problem.there:
+            recent = time.time() - (job.broke_at or 0) < BROKEN_SHOWN_S
+            if job.error is not None and job.broken and recent and job.id not in self._told and not self.problem.there:
                 self._told.add(job.id)
                 self.problem.show(msgspec.structs.replace(job.error, message=f"{job.title}: {job.error.message}"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from sqlite3 import Connection, Row
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from backup.journal.records import Hold
 from backup.journal.work import holds
 from backup.model import (
+    BROKEN_SHOWN_S,
     FINAL_STATES,
     FailedSince,
     ItemKind,
@@ -64,6 +66,7 @@ def totals(db: Connection) -> QueueTotals:
         waiting=by_state.get(ItemState.WAITING, 0),
         paused=by_state.get(ItemState.PAUSED, 0),
         failed=by_state.get(ItemState.FAILED, 0),
+        broken_jobs=len(_broken_since(db, time.time() - BROKEN_SHOWN_S)),
         verified=by_kind.get((JobKind.UPLOAD, ItemState.DONE), 0) + by_kind.get((JobKind.DOWNLOAD, ItemState.DONE), 0),
         size_bytes=kept["size_bytes"],
         done_bytes=kept["done_bytes"],
@@ -112,6 +115,7 @@ def _job_view(db: Connection, row: Row) -> JobView:
         skipped_special=row["skipped_special"],
         ruled_out=row["ruled_out"],
         error=_error(row["error"]),
+        broke_at=row["broke_at"],
         paused=bool(row["scanning"] and row["paused"]),
         held=held.error if held and held.until is None else None,
         wait_until=wait_until,
@@ -197,8 +201,7 @@ def failed_since(db: Connection, since: float, *, kept_from: float) -> FailedSin
         " WHERE finished_at >= :since AND state = 'failed' GROUP BY job_id",
         {"since": since},
     ) if row[1]}  # fmt: skip
-    short = db.execute("SELECT id, error FROM jobs WHERE broke_at >= ? AND error IS NOT NULL", (since,)).fetchall()
-    broken = {row["id"] for row in short if unpack(row["error"], ErrorInfo).kind != Cancelled.kind}
+    broken = _broken_since(db, since)
     pruned_before = db.execute("SELECT pruned_before FROM totals").fetchone()[0]
     known_from = max(kept_from, pruned_before or kept_from)
     of_old = f"SELECT coalesce(sum(({_FAILED}) - ({_STILL_THERE})), 0) FROM jobs WHERE created_at < ? AND pruned"
@@ -209,6 +212,12 @@ def failed_since(db: Connection, since: float, *, kept_from: float) -> FailedSin
         known_from=known_from if since < known_from else None,
         forgotten=int(db.execute(of_old, (since,)).fetchone()[0]) if since < known_from else 0,
     )
+
+
+def _broken_since(db: Connection, since: float) -> set[int]:
+    """The jobs whose scan stopped short, and not by the user's wish."""
+    short = db.execute("SELECT id, error FROM jobs WHERE broke_at >= ? AND error IS NOT NULL", (since,)).fetchall()
+    return {row["id"] for row in short if unpack(row["error"], ErrorInfo).kind != Cancelled.kind}
 
 
 def item_ids(db: Connection, job_id: int) -> list[int]:

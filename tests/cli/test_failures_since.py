@@ -80,6 +80,24 @@ def test_the_worker_writes_down_when_a_scan_breaks(bench: Workbench, tmp_path: P
     assert bench.queue.failed_since(time.time() + 60).jobs == ()
 
 
+def test_all_who_count_broken_jobs_count_the_same(cli: Cli, paths: Paths, journal: Journal) -> None:
+    now = time.time()
+    with journal.transaction() as tx:
+        for queued_at, broke_at in ((now - 9 * DAY_S, now - 60), (now - 9 * DAY_S, now - 8 * DAY_S), (now - 60, now)):
+            jobs.scan_broke(tx, queued(tx, paths, queued_at), BROKEN, now=broke_at)
+        cancelled = queued(tx, paths, now - 60)
+        controls.cancel(tx, [], [cancelled], now=now)
+        assert views.failed_since(tx, now - DAY_S, kept_from=0).jobs == (1, 3)
+        shown = views.snapshot(tx)
+    assert shown.totals.broken_jobs == 2
+    assert {job.id for job in shown.jobs if job.broken} == {1, 2, 3}
+    assert cli("status", "--json").json()["queue"]["broken_jobs"] == 2
+    assert "2 broken jobs" in cli("status").out
+    listed = cli("transfers", "list").out.splitlines()
+    states = {words[0]: words[3] for words in map(str.split, listed) if words and words[0].isdigit()}
+    assert states == {"1": "failed", "2": "failed", "3": "failed", "4": "cancelled"}
+
+
 def test_a_scan_that_was_cancelled_is_no_failure(journal: Journal, paths: Paths) -> None:
     with journal.transaction() as tx:
         controls.cancel(tx, [], [queued(tx, paths, 10)], now=20)

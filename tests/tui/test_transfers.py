@@ -290,6 +290,27 @@ def test_a_download_that_was_read_twice_says_that_it_was_no_more() -> None:
     assert ("proof", "read twice; the service has no checksum", Tone.PROVED) in details(ended, 0.0)
 
 
+async def test_a_job_that_broke_off_counts_whenever_it_was_queued() -> None:
+    """No transfer of it may have failed; the user's own wish is no failure."""
+    now, gone = time.time(), ErrorInfo("transient", "the listing broke off", "Queue it again.")
+    service = StandInService()
+    service.jobs = [
+        job(3, title="letters", created_at=now - 60, broke_at=now - 30, error=ErrorInfo("cancelled", "as you wished")),
+        job(2, title="photos", created_at=now - 9 * 86400, broke_at=now - 60, error=gone),
+        job(1, title="music", created_at=now - 9 * 86400, broke_at=now - 2 * 86400, error=gone),
+    ]
+    service.totals = QueueTotals(verified=4, broken_jobs=1)
+    app = console(service)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until(pilot, lambda: "broken jobs 1   verified 4" in screen_text(app))
+        await pilot.press("3")
+        await until(pilot, lambda: "photos: the listing broke off" in screen_text(app))
+        assert "1 broken job" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "the listing broke off" not in screen_text(app))
+        assert "as you wished" not in screen_text(app)
+
+
 async def test_a_queue_that_cannot_be_read_is_no_empty_one() -> None:
     service = StandInService()
     follow, broken = service.follow, [True]
@@ -316,7 +337,7 @@ async def test_a_queue_that_cannot_be_read_is_no_empty_one() -> None:
 async def test_a_job_that_is_not_as_planned_is_shown_until_it_is_dismissed():
     service = StandInService()
     error = ErrorInfo("conflict", "3 files planned, 2 found when it began", "Look at what is there now.")
-    service.jobs = [job(7, title="photos", created_at=time.time(), error=error)]
+    service.jobs = [job(7, title="photos", broke_at=time.time(), error=error)]
     app = console(service)
     async with app.run_test(size=(100, 40)) as pilot:
         await pilot.press("3")

@@ -226,6 +226,8 @@ def facts(snapshot: QueueSnapshot) -> str:
         )
         if number
     ]
+    if totals.broken_jobs:
+        parts.append(count(totals.broken_jobs, "broken job"))
     if totals.scanning:
         waits = [job.wait_until for job in snapshot.jobs if job.scanning and job.wait_until is not None]
         parts.append(f"counting waits {until_words(min(waits))}" if waits else "still counting")

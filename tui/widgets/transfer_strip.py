@@ -104,6 +104,7 @@ class TransferStrip(OneLine):
             facts.append([("left ", STYLES[Tone.MUTED]), (clock(totals.left_s), STYLES[Tone.PLAIN])])
         for word, number, tone in (
             ("failed", totals.failed, Tone.FAILED),
+            ("broken jobs", totals.broken_jobs, Tone.FAILED),
             ("waiting", totals.waiting if totals.active or totals.queued else 0, Tone.WAITING),
             ("paused", totals.paused, Tone.MUTED),
             ("verified", totals.verified, Tone.PROVED),

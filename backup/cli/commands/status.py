@@ -21,9 +21,11 @@ def command(session: Session, output: Output) -> None:
     \b
     JSON: {"version", "paths": {...}, "store": {"state", "backend", "detail", "hint"},
     "worker": {"alive", "state": none, running, stopped or waits_for_room, "pid", "problem"},
-    "queue": {"uploading", "queued", "failed", ...}, "instances": [{"name", "type", "state", "enabled", "checked_at",
-    "check_ok"}], "calls": {"<provider>": {"<kind of request>": how many}}, "call_classes": {"<provider>": {"<class of
-    the price list>": how many}}, "problem", "journal_problem"}; "queue" is null where the journal cannot be read
+    "queue": {"uploading", "queued", "failed", "broken_jobs": how many broke off within a day, ...},
+    "instances": [{"name", "type", "state", "enabled", "checked_at", "check_ok"}],
+    "calls": {"<provider>": {"<kind of request>": how many}},
+    "call_classes": {"<provider>": {"<class of the price list>": how many}}, "problem", "journal_problem"};
+    "queue" is null where the journal cannot be read
     """
     status = session.service.status()
     if output.as_json:
@@ -78,6 +80,8 @@ def _transfers(queue: dict[str, Any]) -> str:
     words += [
         f"{queue[state]:,} {state}" for state in ("queued", "waiting", "paused", "failed", "verified") if queue[state]
     ]
+    if queue["broken_jobs"]:
+        words.append(count(queue["broken_jobs"], "broken job"))
     if queue["rate_bytes_per_s"]:
         words.append(rate(queue["rate_bytes_per_s"]))
     return ", ".join(words) or "none"

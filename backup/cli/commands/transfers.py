@@ -138,9 +138,9 @@ def _job_bytes(job: JobView) -> str:
 
 def _job_state(job: JobView) -> str:
     if job.finished:
-        if job.error or job.counts.get(ItemState.FAILED):
+        if job.broken or job.counts.get(ItemState.FAILED):
             return "failed"
-        return "cancelled" if job.counts.get(ItemState.CANCELLED) else "done"
+        return "cancelled" if job.error or job.counts.get(ItemState.CANCELLED) else "done"
     if job.paused and not job.counts.get(ItemState.RUNNING):
         return "paused"
     if job.held and not job.counts.get(ItemState.RUNNING):
