@@ -10,7 +10,10 @@ from backup.model import JobKind, TransferPlan
 from backup.system.text import count, listed, size
 from providers.errors import Unsupported
 
-WITHOUT_BYTES: Final = ("document or shortcut of the service", "documents and shortcuts of the service")
+WITHOUT_BYTES: Final = (
+    "entry without content (document, shortcut or link)",
+    "entries without content (documents, shortcuts, links)",
+)
 
 
 def refuse_nothing(plan: TransferPlan) -> None:
@@ -27,8 +30,8 @@ def refuse_nothing(plan: TransferPlan) -> None:
         )
     if plan.moves_nothing and plan.left_out:
         raise Unsupported(
-            "documents and shortcuts of the service have no bytes, and nothing else was chosen",
-            hint="Export or delete them at the service itself.",
+            "documents, shortcuts and links have no bytes, and nothing else was chosen",
+            hint="Export or delete them at the service itself; name what a link leads to.",
         )
 
 

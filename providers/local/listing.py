@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import threading
@@ -18,6 +19,8 @@ from providers.local import folder_attributes
 from providers.local.folder import Folder, encoded, is_ours
 
 _KEPT_WALKS: Final = 4
+_LINK: Final = "a symbolic link: it is never followed, and has no content of its own"
+_SPECIAL: Final = "a socket, pipe or device: it has no content of its own"
 
 
 def remote_file(key: str, found: os.stat_result, attributes: Attributes = UNKNOWN) -> RemoteFile:
@@ -50,20 +53,18 @@ class Listing:
 
     def page(self, prefix: str, delimiter: str, token: str | None, limit: int) -> Page:
         walk = self._take(prefix, delimiter, token)
-        files: list[RemoteFile] = []
-        prefixes: list[str] = []
-        last = ""
-        for entry in walk:
-            if isinstance(entry, str):
-                prefixes.append(entry)
-                last = entry
-            else:
-                files.append(entry)
-                last = entry.key
-            if len(files) + len(prefixes) >= limit:
-                self._keep((prefix, delimiter, last), walk)
-                return Page(files=tuple(files), prefixes=tuple(prefixes), next_token=last)
-        return Page(files=tuple(files), prefixes=tuple(prefixes))
+        found = list(itertools.islice(walk, limit))
+        files = [entry for entry in found if isinstance(entry, RemoteFile)]
+        last = None
+        if len(found) == limit:
+            last = found[-1] if isinstance(found[-1], str) else found[-1].key
+            self._keep((prefix, delimiter, last), walk)
+        return Page(
+            files=tuple(file for file in files if not file.left_out),
+            prefixes=tuple(entry for entry in found if isinstance(entry, str)),
+            left_out=tuple(file for file in files if file.left_out),
+            next_token=last,
+        )
 
     def close(self) -> None:
         with self._lock:
@@ -150,11 +151,8 @@ class Listing:
 
     def _level(self, way: Way, below: str, start: bytes, after: list[bytes] | None) -> _Level:
         with self._folder.translated(below), os.scandir(way.here()) as entries:
-            everything = [
-                (os.fsencode(entry.name), entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False))
-                for entry in entries
-            ]
-        shown = sorted((name, folder) for name, folder, file in everything if (folder or file) and not is_ours(name))
+            everything = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
+        shown = sorted((name, folder) for name, folder in everything if not is_ours(name))
         wanted = (
             (name, folder, after[1:] if after and name == after[0] else None)
             for name, folder in shown
@@ -170,6 +168,9 @@ class Listing:
             return
         if stat.S_ISREG(found.st_mode):
             yield remote_file(key, found)
+        elif not stat.S_ISDIR(found.st_mode):
+            what = _LINK if stat.S_ISLNK(found.st_mode) else _SPECIAL
+            yield RemoteFile(key=key, size_bytes=0, left_out=what)
 
 
 @dataclass

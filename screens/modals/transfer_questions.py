@@ -125,7 +125,7 @@ def _warnings(plan: TransferPlan, how: Wanted = AS_IT_IS) -> list[Fact]:
         if number
     ]
     if plan.left_out:
-        what = count(plan.left_out, "document or shortcut of the service", "documents and shortcuts of the service")
+        what = count(plan.left_out, "entry without content", "entries without content")
         names = listed(plan.left_out_names, of=plan.left_out)
         skipped.append(f"{what}{': ' if names else ''}{names}")
     if skipped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -168,8 +169,11 @@ def test_documents_and_shortcuts_of_drive_are_counted_as_left_out(cli: Cli, path
         down = cli("download", "d/", "--to", str(tmp_path))
         assert down.code == 0, down.err
         assert "download 1 file" in down.out
-        assert "leaves out 2 documents and shortcuts of the service: " in down.out
-        assert "downloaded 1 item (7 B), verified; 2 documents and shortcuts of the service left out" in down.out
+        assert "leaves out 2 entries without content (documents, shortcuts, links): " in down.out
+        assert (
+            "downloaded 1 item (7 B), verified; 2 entries without content (documents, shortcuts, links) left out"
+            in down.out
+        )
         nothing = cli("download", "only/", "--to", str(tmp_path))
         assert nothing.code == ExitCode.UNSUPPORTED
         assert "have no bytes, and nothing else was chosen" in nothing.err
@@ -263,3 +267,25 @@ def test_an_object_with_content_that_is_named_as_a_folder_is_not_taken_for_an_em
     assert "site/page/: holds 6 bytes, and is named as a folder" in down.err
     assert (tmp_path / "back/site/page/below").read_bytes() == b"1"
     assert (tmp_path / "back/site/marker").is_dir()
+
+
+def test_links_and_pipes_among_stored_files_are_counted_as_left_out(cli: Cli, paths: Paths, tmp_path: Path):
+    """Local storage is a folder, into which anything can be put."""
+    folder = paths.local_storage / "d"
+    folder.mkdir(parents=True)
+    (folder / "file").write_bytes(b"content")
+    (folder / "link").symlink_to("file")
+    os.mkfifo(folder / "pipe")
+    (paths.local_storage / "only").mkdir()
+    (paths.local_storage / "only" / "link").symlink_to("../d/file")
+    listed = cli("list", "--json")
+    assert [file["name"] for file in listed.json()["files"]] == ["d/file"]
+    assert {one["name"] for one in listed.json()["left_out"]} == {"d/link", "d/pipe", "only/link"}
+    down = cli("download", "d/", "--to", str(tmp_path))
+    assert down.code == 0, down.err
+    assert "leaves out 2 entries without content (documents, shortcuts, links): d/link, d/pipe" in down.out
+    assert "; 2 entries without content (documents, shortcuts, links) left out" in down.out
+    nothing = cli("download", "only/", "--to", str(tmp_path))
+    assert nothing.code == ExitCode.UNSUPPORTED
+    gone = cli("delete", "d/", "--yes", "--json")
+    assert (gone.json()["plan"]["left_out"], gone.json()["job"]["skipped_special"]) == (2, 2)

@@ -184,11 +184,22 @@ def test_a_symlink_swapped_back_and_forth_never_lets_anything_out(provider, root
     assert everything(outside) == []
 
 
+def pages_left_out(provider, limit):
+    token = None
+    while True:
+        page = provider.scan(token=token, limit=limit)
+        yield from page.left_out
+        token = page.next_token
+        if token is None:
+            return
+
+
 def test_symlinks_and_special_files_are_no_objects(provider, root, tmp_path):
     (tmp_path / "secret").write_text("s")
     (root / "link").symlink_to(tmp_path / "secret")
     os.mkfifo(root / "pipe")
     assert provider.scan().files == ()
+    assert [file.key for limit in (1, 9) for file in pages_left_out(provider, limit)] == ["link", "pipe"] * 2
     for key in ("link", "pipe"):
         for call in (provider.stat, provider.remove, lambda key: provider.read_range(key, 0, 1)):
             with pytest.raises(NotFound):

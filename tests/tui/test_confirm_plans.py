@@ -14,9 +14,9 @@ def test_what_cannot_be_stored_or_has_no_bytes_is_counted_and_named() -> None:
     said = {fact.label: fact.text for fact in transfer_question(plan, "there").facts}
     assert said["names"] == r"2 names that this service cannot hold, and will refuse: d/a\b, d/\x1b"
     assert said["why"] == "B2 takes no backslash"
-    assert said["skipped"] == "1 empty folder and 2 documents and shortcuts of the service"
+    assert said["skipped"] == "1 empty folder and 2 entries without content"
     said = {fact.label: fact.text for fact in delete_question(plan, "there").facts}
-    assert said["skipped"] == "1 empty folder and 2 documents and shortcuts of the service"
+    assert said["skipped"] == "1 empty folder and 2 entries without content"
 
 
 def test_what_is_refused_and_what_rules_take_is_counted_and_named() -> None:
@@ -36,5 +36,5 @@ def test_what_is_refused_and_what_rules_take_is_counted_and_named() -> None:
         ("takes only", r"*.\x1b"),
     ):
         assert expected in said
-    skipped = "1 symbolic link and 2 special files and 1 entry left out by your rules and 3 documents and shortcuts"
-    assert ("skipped", f"{skipped} of the service: {few}") in said
+    skipped = "1 symbolic link and 2 special files and 1 entry left out by your rules and 3 entries without content"
+    assert ("skipped", f"{skipped}: {few}") in said
