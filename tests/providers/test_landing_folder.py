@@ -136,3 +136,53 @@ def test_nothing_is_put_into_a_folder_that_is_not_where_the_user_is_told(
             landing.put_link(b"there", replace=replace)
         os.close(fd)
     assert not list(tmp_path.glob("*/out"))
+
+
+@pytest.mark.parametrize("older", [True, False])
+@pytest.mark.parametrize("mtime_ns", [1_600_000_000_123_456_789, None])
+def test_a_restored_link_has_its_own_mtime_and_where_it_leads_keeps_its(
+    tmp_path: Path, older: bool, mtime_ns: int | None
+) -> None:
+    (tmp_path / "there").touch()
+    os.utime(tmp_path / "there", (1, 1))
+    if older:
+        (tmp_path / "link").symlink_to("elsewhere")
+    with Landing.opened(tmp_path / "link", tmp_path) as landing:
+        assert landing.put_link(b"there", replace=older, mtime_ns=mtime_ns) is older
+    kept = (tmp_path / "link").lstat().st_mtime_ns
+    assert kept == mtime_ns if mtime_ns else kept > 1_600_000_000_123_456_789
+    assert (tmp_path / "there").stat().st_mtime == 1
+    assert sorted(os.listdir(tmp_path)) == ["link", "there"]
+
+
+@pytest.mark.parametrize("older", ["file", "empty file", "folder", "link"])
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_restored_link_replaces_nothing_but_a_link(tmp_path: Path, older: str, replace: bool) -> None:
+    place = tmp_path / "link"
+    if older == "link":
+        place.symlink_to("elsewhere")
+    elif older == "folder":
+        place.mkdir()
+    else:
+        place.write_bytes(b"theirs" if older == "file" else b"")
+    before = place.lstat()
+    with Landing.opened(place, tmp_path) as landing:
+        if replace and older == "link":
+            assert landing.put_link(b"there", replace=replace)
+            assert landing.link_text() == b"there"
+        else:
+            with pytest.raises(Conflict, match="already there"):
+                landing.put_link(b"there", replace=replace)
+            assert place.lstat() == before
+    assert os.listdir(tmp_path) == ["link"]
+
+
+def test_only_an_empty_file_is_a_reservation(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "full").write_bytes(b"1")
+    (tmp_path / "link").symlink_to("empty")
+    (tmp_path / "folder").mkdir()
+    for name in ("absent", "full", "link", "folder", "empty"):
+        with Landing.opened(tmp_path / name, None) as landing:
+            landing.remove_reservation()
+    assert sorted(os.listdir(tmp_path)) == ["folder", "full", "link"]
