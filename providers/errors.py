@@ -8,7 +8,8 @@
     ├── QuotaExceeded             no room left (ENOSPC, storage cap)
     ├── RateLimited               asked to slow down; `retry_after_s` when the service said for how long   (retryable)
     ├── Transient                 may well work next time: reset, time-out, 5xx                            (retryable)
-    ├── Integrity                 bytes or checksums do not agree
+    ├── Integrity                 bytes or checksums do not agree, or an answer is damaged
+    │   └── IncompleteListing     a part of a listing cannot be read; `page` is the other
     ├── InvalidConfiguration      a setting is missing or wrong; `field` names it
     ├── InvalidName               a name that this service cannot hold, or that would leave its folder
     ├── Unsupported               this service, or this server, cannot do that
@@ -20,7 +21,7 @@ No exception of an SDK leaves a provider, and no secret is ever part of a messag
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 NO_RANGE: Final = "no_range"
 """`code` of the Unsupported that means: a part of an object cannot be read for itself."""
@@ -104,6 +105,15 @@ class Transient(ProviderError):
 class Integrity(ProviderError):
     kind = "integrity"
     cure = "Send it again; if that repeats, distrust the disk, the memory or the service."
+
+
+class IncompleteListing(Integrity):
+    """Something in an answer that lists cannot be read. It is raised and not returned, so that nobody acts on a part as
+    if it were all; whoever only shows it takes `page`."""
+
+    page: Any
+    """The `Page` of what can be read (whose module imports this one), compared with what was asked for as every page
+    is; its `unread` says what is missing."""
 
 
 class InvalidConfiguration(ProviderError):

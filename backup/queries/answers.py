@@ -38,7 +38,7 @@ from providers.contract.cancel import CancelToken
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.contract.upload import PendingUpload
-from providers.errors import Cancelled, ProviderError, Transient
+from providers.errors import Cancelled, IncompleteListing, ProviderError, Transient
 from providers.secret import Secret
 
 __all__ = ["LIMIT_S", "PROBE_LIMIT_S", "Questions", "QuestionsClient"]
@@ -82,13 +82,17 @@ class Questions:
         limit: int = 1000,
         cancel: CancelToken | None = None,
     ) -> Page:
-        """One page; errors as `Storage.scan` raises them, retried as the instance's settings say."""
-        return self._ask(
-            instance,
-            cancel,
-            lambda provider: provider.scan(prefix, delimiter=delimiter, token=token, limit=limit),
-            listed=prefix,
-        )
+        """One page; errors as `Storage.scan` raises them, retried as the instance's settings say. Of a page that cannot
+        be read whole, what can be, with `unread`: it is to be shown, and for nothing else."""
+
+        def page(provider: BaseProvider) -> Page:
+            try:
+                return provider.scan(prefix, delimiter=delimiter, token=token, limit=limit)
+            except IncompleteListing as error:
+                part: Page = error.page
+                return part
+
+        return self._ask(instance, cancel, page, listed=prefix)
 
     def stat(self, instance: str, key: str, *, cancel: CancelToken | None = None) -> RemoteFile:
         return self._ask(instance, cancel, lambda provider: provider.stat(key))

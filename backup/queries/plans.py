@@ -27,7 +27,7 @@ from providers.contract.attributes import UNKNOWN
 from providers.contract.cancel import CancelToken
 from providers.contract.objects import Page, RemoteFile
 from providers.engine.encryption import refuse_encryption
-from providers.errors import InvalidName, NotFound
+from providers.errors import IncompleteListing, InvalidName, NotFound
 from providers.os_errors import from_os_error
 
 LIMIT_S: Final = 5.0
@@ -202,23 +202,28 @@ def _standing(
 def _listings(
     provider: BaseProvider, files: dict[str, Found], most: float, cancel: CancelToken
 ) -> Iterator[Page | None]:
-    """Every place where one of the files would go, page by page; None at last where there were more than `most`."""
+    """Every place where one of the files would go, page by page; None at last where there were more than `most`, or
+    where something in them cannot be read."""
     single = [key for key, found in files.items() if "/" not in found.name]
     folders = {_top(key, found) for key, found in files.items() if "/" in found.name}
     places = [(prefix, "") for prefix in sorted(folders)]
     if single:
         folder = single[0][: single[0].rfind("/") + 1]
         places.insert(0, (single[0] if len(single) == 1 else folder, "/"))
+    incomplete = False
     for prefix, delimiter in places:
         pages = _pages(provider, prefix, delimiter, cancel)
         while most > 0 and (page := next(pages, None)) is not None:
             most -= 1
             yield page
+            incomplete = incomplete or bool(page.unread)
             if page.next_token is None:
                 break
         else:
             yield None
             return
+    if incomplete:
+        yield None
 
 
 def _top(key: str, found: Found) -> str:
@@ -263,7 +268,10 @@ def _names(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator
 def _pages(provider: BaseProvider, prefix: str, delimiter: str, cancel: CancelToken) -> Iterator[Page]:
     token: str | None = None
     while True:
-        page = provider.retry.run(lambda at=token: provider.scan(prefix, delimiter=delimiter, token=at), cancel)  # type: ignore[misc]
+        try:
+            page = provider.retry.run(lambda at=token: provider.scan(prefix, delimiter=delimiter, token=at), cancel)  # type: ignore[misc]
+        except IncompleteListing as error:  # what is not in it is asked for by name
+            page = error.page
         yield page
         token = page.next_token
         if token is None:

@@ -121,6 +121,13 @@ class Reply:
             raise not_s3(self)
         return found
 
+    def listing(self, root: str) -> tuple[ElementTree.Element, list[ProviderError]]:
+        """As `xml`, of a listing; where it cannot be parsed, what can be read of it, and why that is not all."""
+        try:
+            return self.xml(root), []
+        except errors.Integrity as error:
+            return mended_xml.readable(self.body, root, parsed), [error]
+
     @property
     def tells_error(self) -> bool:
         """Whether the body is an error, whatever the status says."""

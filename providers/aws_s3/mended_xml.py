@@ -6,8 +6,10 @@ One such key must not hide the folder that it is in: its characters are read as 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 from xml.etree import ElementTree
+from xml.sax.saxutils import unescape
 
 _ROOT: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]{1,60})\b")
 _ROOTS: Final = frozenset(
@@ -17,8 +19,15 @@ _ROOTS: Final = frozenset(
 """Of answers in which keys stand."""
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\udc80-\udcff\ufffe\uffff]")
 _REFERENCE: Final = re.compile("&#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
-_NAMES: Final = re.compile("(<(?P<tag>Key|Prefix|NextKeyMarker|KeyMarker)>)(.*?)(?=</(?P=tag)>)", re.DOTALL)
-"""What stands between these tags is a name; a '<' in it is one of its characters."""
+_NAMES: Final = re.compile(
+    r"(<(?P<tag>Key|Prefix|NextKeyMarker|KeyMarker)>)((?:(?!</(?P<entry>Contents|CommonPrefixes)>\s*<(?P=entry)>).)*?)"
+    "(?=</(?P=tag)>)",
+    re.DOTALL,
+)
+"""What stands between these tags is a name; a '<' in it is one of its characters. No name holds the end of one entry
+and the beginning of the next."""
+_ENTRY: Final = re.compile(rb"<(Contents|CommonPrefixes)>")
+_ENTRY_WHOLE: Final = re.compile(rb"<(Contents|CommonPrefixes)>.*?(?:</\1>|\Z)", re.DOTALL)
 _LONE: Final = re.compile("&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);)")
 _STAND_IN: Final = 0xF0000
 """Plane 15 is for private use: nobody has names there. What stands in for a character is it, moved to there."""
@@ -48,6 +57,25 @@ def parsed(body: bytes) -> ElementTree.Element | None:
         if element.text:
             element.text = _MOVED.sub(lambda found: chr(ord(found[0]) - _STAND_IN), element.text)
     return root
+
+
+def readable(body: bytes, root: str, parse: Callable[[bytes], ElementTree.Element | None]) -> ElementTree.Element:
+    """Of a listing that cannot be parsed: those entries that can be, each for itself, and what names the next page."""
+    found = ElementTree.Element(root)
+    name = root.encode()
+    begins = list(_ENTRY.finditer(body))
+    starts = [*(begin.start() for begin in begins), len(body)]
+    for begin, following in zip(begins, starts[1:], strict=True):
+        close = b"</%b>" % begin[1]
+        end = body.find(close, begin.end(), following)
+        if end >= 0:
+            entry = parse(b"<%b>%b%b</%b>" % (name, body[begin.start() : end], close, name))
+            found.extend(entry if entry is not None else ())
+    around = _ENTRY_WHOLE.sub(b"", body)
+    for name in (b"IsTruncated", b"NextContinuationToken", b"EncodingType"):
+        if told := re.search(b"<%b>([^<]*)</%b>" % (name, name), around):
+            ElementTree.SubElement(found, name.decode()).text = unescape(told[1].decode("utf-8", "replace"))
+    return found
 
 
 def _as_text(found: re.Match[str]) -> str:

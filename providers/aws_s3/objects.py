@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -15,10 +15,10 @@ from providers.aws_s3 import etags
 from providers.aws_s3.discovery import ServerFacts
 from providers.aws_s3.key_spelling import KeySpelling
 from providers.contract.attributes import Attributes
-from providers.contract.listing import without_base
+from providers.contract.listing import whole, without_base
 from providers.contract.objects import Page, RemoteFile, size_from_text
 from providers.contract.upload import UploadRequest
-from providers.errors import Integrity, InvalidName, Unsupported
+from providers.errors import Integrity, InvalidName, ProviderError, Unsupported
 from providers.http.errors import http_date
 
 MAX_KEY_BYTES: Final = 1024
@@ -131,14 +131,15 @@ def just_stored(request: UploadRequest, headers: Mapping[str, str], facts: Serve
     )
 
 
-def page(root: Element, prefix: str, spelling: KeySpelling = KeySpelling.UNKNOWN) -> Page:
-    """A ListObjectsV2 answer; the instance's prefix is taken off the keys."""
-    for item in root.iterfind("Contents"):
-        told = [{each.text for each in item.iterfind(name)} for name in ("Key", "Size")]
-        if not all(told):
-            raise Unsupported("this server's listing has an object without key or size")
-        if any(len(texts) > 1 for texts in told):
-            raise Integrity("this server's listing has an object with two keys or two sizes")
+def page(
+    root: Element,
+    prefix: str,
+    spelling: KeySpelling = KeySpelling.UNKNOWN,
+    troubles: Iterable[ProviderError] = (),
+) -> Page:
+    """A ListObjectsV2 answer; the instance's prefix is taken off the keys. `troubles`: what of it cannot be parsed.
+    Raises IncompleteListing where there are some, or where an object in it is none."""
+    troubles = list(troubles)
     if spelling is KeySpelling.UNKNOWN:
         url_encoded = (root.findtext("EncodingType") or "").strip().lower() == "url"
         spelling = KeySpelling.FORM if url_encoded else KeySpelling.AS_THEY_ARE
@@ -146,16 +147,34 @@ def page(root: Element, prefix: str, spelling: KeySpelling = KeySpelling.UNKNOWN
     def name(text: str | None) -> str:
         return without_base(spelling.read(text or ""), prefix)
 
-    files = tuple(_listed(item, name(item.findtext("Key"))) for item in root.iterfind("Contents"))
-    folders = tuple(name(item.findtext("Prefix")) for item in root.iterfind("CommonPrefixes"))
+    files: list[RemoteFile] = []
+    for item in root.iterfind("Contents"):
+        keys, sizes = ({each.text for each in item.iterfind(tag)} for tag in ("Key", "Size"))
+        if len(keys) != 1 or len(sizes) != 1:
+            troubles.append(Integrity("the server's listing has an object without key or size, or with two of them"))
+            continue
+        key = name(keys.pop())
+        try:
+            files.append(_listed(item, key))
+        except Integrity as error:
+            troubles.append(error)
+    folders = [item.findtext("Prefix") for item in root.iterfind("CommonPrefixes")]
+    if None in folders:
+        troubles.append(Integrity("the server's listing has a folder without a name"))
     truncated = {(item.text or "").strip().lower() for item in root.iterfind("IsTruncated")}
     token = None if truncated == {"false"} else root.findtext("NextContinuationToken") or None
-    if token is None and not truncated <= {"false", ""}:
+    if token is None and not troubles and not truncated <= {"false", ""}:
         raise Unsupported("this server cannot page through a listing (ListObjectsV2)")
-    return Page(files=tuple(file for file in files if file.key or not prefix), prefixes=folders, next_token=token)
+    listed = Page(
+        files=tuple(file for file in files if file.key or not prefix),
+        prefixes=tuple(name(folder) for folder in folders if folder is not None),
+        next_token=token,
+    )
+    return whole(listed, troubles)
 
 
 def _listed(item: Element, key: str) -> RemoteFile:
+    """Raises Integrity for a size that nothing has."""
     stored_at = iso_date(item.findtext("LastModified") or "")
     return RemoteFile(
         key=key,

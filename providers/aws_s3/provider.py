@@ -189,9 +189,9 @@ class S3Provider(BaseProvider):
             )
         except UnicodeEncodeError:
             return Page()  # no key of S3 holds such bytes
-        page = objects.page(reply.xml("ListBucketResult"), self._prefix, self._known_facts().listed_keys)
+        root, troubles = reply.listing("ListBucketResult")
         self._bucket_seen = True
-        return page
+        return objects.page(root, self._prefix, self._known_facts().listed_keys, troubles)
 
     def stat(self, key: str) -> RemoteFile:
         whole = objects.checked_key(self._prefix, key)

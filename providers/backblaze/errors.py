@@ -13,6 +13,7 @@ from b2sdk.v3.exception import B2Error, InvalidAuthToken, Unauthorized, Unusable
 
 from providers import errors
 from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
+from providers.http import broken_json
 from providers.http.errors import json_object, retry_after_s
 
 AUTHORIZE: Final = "b2_authorize_account"
@@ -113,6 +114,8 @@ def refused_key(words: str, code: str) -> errors.Authentication:
 
 def from_sdk(error: B2Error) -> ProviderError:
     """What the SDK itself raised: 401 after the token was renewed, or a name it refuses to send."""
+    if isinstance(error, NoJson):
+        return broken_json.failure(error.body) or not_b2(200, {})
     if isinstance(error, InvalidAuthToken):
         return refused_key("the service gives out tokens and refuses them", str(error.code or ""))
     if isinstance(error, Unauthorized):
@@ -123,6 +126,14 @@ def from_sdk(error: B2Error) -> ProviderError:
     if isinstance(error, UnusableFileName):
         return errors.InvalidName(str(error)[:_MAX_TEXT])
     return ProviderError(f"the SDK fails: {type(error).__name__}", hint="Look into the log.", code=type(error).__name__)
+
+
+class NoJson(B2Error):  # type: ignore[misc]
+    """An answer that cannot be parsed. `body` is what came: a listing may be readable in part."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__()
+        self.body = body
 
 
 def not_b2(status: int, headers: Mapping[str, str]) -> ProviderError:

@@ -8,10 +8,10 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from providers.contract.attributes import Attributes
-from providers.contract.listing import without_base
+from providers.contract.listing import whole, without_base
 from providers.contract.objects import Page, RemoteFile, size_from_json
 from providers.contract.upload import UploadRequest
-from providers.errors import Integrity, InvalidName
+from providers.errors import Integrity, InvalidName, ProviderError
 
 MAX_NAME_BYTES: Final = 1024
 MAX_SEGMENT_BYTES: Final = 250
@@ -112,13 +112,26 @@ def _remote(
     )
 
 
-def page(answer: Mapping[str, Any], prefix: str) -> Page:
-    """An answer of b2_list_file_names; the instance's prefix is taken off the names."""
+def page(answer: Mapping[str, Any], prefix: str, troubles: Iterable[ProviderError] = ()) -> Page:
+    """An answer of b2_list_file_names; the instance's prefix is taken off the names. `troubles`: what of it cannot be
+    parsed. Raises IncompleteListing where there are some, or where a file in it is none."""
     listed: Iterable[Mapping[str, Any]] = answer["files"]
-    names = [without_base(str(item["fileName"]), prefix) for item in listed]
-    folders = tuple(name for name, item in zip(names, listed, strict=True) if item["action"] == "folder")
-    files = tuple(from_json(item, prefix) for item in listed if item["action"] == "upload")
-    return Page(files=files, prefixes=folders, next_token=answer.get("nextFileName"))
+    troubles = list(troubles)
+    files: list[RemoteFile] = []
+    folders: list[str] = []
+    for item in listed:
+        if not isinstance(item, dict) or not isinstance(item.get("fileName"), str) or "action" not in item:
+            troubles.append(Integrity("B2's listing has a file without a name, or without saying what it is"))
+            continue
+        name = without_base(item["fileName"], prefix)
+        if item["action"] == "folder":
+            folders.append(name)
+        elif item["action"] == "upload":
+            try:
+                files.append(from_json(item, prefix))
+            except Integrity as error:
+                troubles.append(error)
+    return whole(Page(files=tuple(files), prefixes=tuple(folders), next_token=answer.get("nextFileName")), troubles)
 
 
 def _digest(info: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str:

@@ -20,7 +20,7 @@ from providers.base import BaseProvider, RangeReader
 from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Capabilities, Deletion
 from providers.contract.context import ProviderContext
-from providers.contract.listing import Trail, without_base
+from providers.contract.listing import Trail, unparsable, without_base
 from providers.contract.objects import Page, RemoteFile, not_deleted
 from providers.contract.report import PROBE_PREFIX
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
@@ -34,6 +34,7 @@ from providers.errors import (
     RateLimited,
     Transient,
 )
+from providers.http import broken_json
 from providers.http.addresses import normal_address
 from providers.http.connections import checked_endpoint
 from providers.http.errors import json_object
@@ -148,10 +149,17 @@ class BackblazeProvider(BaseProvider):
             asked["delimiter"] = delimiter
         if token:
             asked["startFileName"] = token
+        troubles: list[ProviderError] = []
         with self._account.session() as session:
-            answer = session.list_folder(**asked)
+            try:
+                answer = session.list_folder(**asked)
+            except errors.NoJson as error:
+                answer = broken_json.readable(error.body, "files")
+                if answer is None:
+                    raise
+                troubles = [unparsable()]
         try:
-            return objects.page(answer, self._prefix)
+            return objects.page(answer, self._prefix, troubles)
         except (AttributeError, KeyError, TypeError, ValueError):
             raise errors.not_b2(200, {}) from None
 

@@ -84,8 +84,12 @@ class Transport(B2Http):  # type: ignore[misc]
         """As the SDK's, but what is no JSON is told as such."""
         try:
             return super().request_content_return_json(*args, **kwargs)
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):  # the last: nested without end
-            raise errors.not_b2(200, {}) from None
+        except json.JSONDecodeError as error:
+            raise errors.NoJson(error.doc.encode()) from None
+        except UnicodeDecodeError as error:
+            raise errors.NoJson(error.object) from None
+        except RecursionError:  # nested without end
+            raise errors.NoJson(b"") from None
 
     def answer(self, url: str) -> tuple[int, bytes]:
         """Status and body of a plain GET, whatever the status."""

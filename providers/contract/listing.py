@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from providers.contract.objects import Page
 from providers.contract.upload import PendingUpload
-from providers.errors import Integrity
+from providers.errors import IncompleteListing, Integrity, ProviderError
 
 MAX_IDLE_PAGES: Final = 1000
 """So many pages in a row may bring nothing: services look through much that does not belong to a listing."""
 _MARK: Final = "page:"
 _MAX_SHOWN: Final = 200
+_PART: Final = (
+    "What can be read of it is shown by list and in the browser, and can be fetched by its own name; nothing is done "
+    "that needs all of it."
+)
+INCOMPLETE_HINT: Final = (
+    "What is shown is there, and can be fetched by its own name; nothing is done that needs all of it. Look for a "
+    "proxy in between, or for an update of the server."
+)
 _HINT: Final = (
     "Nothing was done with it. Look for a proxy in between, or for an update of the server; until then this listing "
     "cannot be used."
@@ -57,6 +65,27 @@ class Trail(msgspec.Struct, frozen=True, array_like=True):
         if self.steps + 1 == self.power:
             return Trail(mark, mark, self.power * 2, 0, idle)
         return Trail(mark, self.kept, self.power, self.steps + 1, idle)
+
+
+def whole(page: Page, troubles: Sequence[ProviderError]) -> Page:
+    """The page. Raises IncompleteListing where there are `troubles`: what is wrong with entries that are not in it."""
+    if not troubles:
+        return page
+    first, more = troubles[0], len(troubles) - 1
+    and_more = f" (and {more} more of its entries cannot be read)" if more else ""
+    why = f"{first.message}{and_more}"
+    error = IncompleteListing(why, hint=f"{first.hint} {_PART}".strip(), code=first.code)
+    error.page = msgspec.structs.replace(page, unread=why)
+    raise error
+
+
+def unparsable() -> Integrity:
+    """For an answer that begins as the listing that was asked for, and cannot be parsed to its end."""
+    return Integrity(
+        "the service's listing cannot be read whole: it breaks off, or something in it is damaged",
+        hint="Look for a proxy in between, or for an update of the server.",
+        code="unparsable",
+    )
 
 
 def refused(message: str, code: str) -> Integrity:
@@ -95,7 +124,12 @@ def _scan(scan: Callable[..., Page]) -> Callable[..., Page]:
         self: _Folding, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000
     ) -> Page:
         trail, content, raw = _opened(token)
-        page = scan(self, prefix, delimiter=delimiter, token=raw, limit=limit)
+        try:
+            page = scan(self, prefix, delimiter=delimiter, token=raw, limit=limit)
+        except IncompleteListing as error:
+            _check_page(error.page, prefix, delimiter, self.folded)
+            error.page = _onward(error.page, trail, content)
+            raise
         _check_page(page, prefix, delimiter, self.folded)
         return _onward(page, trail, content)
 

@@ -131,3 +131,6 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     next_token: str | None = None
     left_out: tuple[RemoteFile, ...] = ()
     """What stands there besides, and is no object: it can be neither fetched nor deleted."""
+    unread: str = ""
+    """Why something is missing from it; '' for a whole page. Only for showing: whoever acts on a listing gets
+    `IncompleteListing` instead (`providers/errors.py`)."""

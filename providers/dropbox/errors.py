@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from providers import errors
 from providers.errors import LONGEST_WAIT_S, InvalidConfiguration, ProviderError, RateLimited
+from providers.http import broken_json
 from providers.http.errors import json_object, retry_after_s, seconds_from_json
 
 _BY_TAG: Final[dict[str, type[ProviderError]]] = {
@@ -68,10 +69,11 @@ class Reply:
     body: bytes = b""
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises InvalidConfiguration when what answered is not Dropbox."""
+        """The body as a JSON object. Raises Integrity for a damaged one, InvalidConfiguration when what answered is not
+        Dropbox."""
         found = json_object(self.body)
         if found is None:
-            raise not_dropbox(self)
+            raise broken_json.failure(self.body) or not_dropbox(self)
         return found
 
     @property

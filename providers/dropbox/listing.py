@@ -7,15 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from providers.contract.listing import Trail, foreign
+from providers.contract.listing import Trail, foreign, unparsable, whole
 from providers.contract.objects import Page, RemoteFile
 from providers.dropbox.client import Request, Wire
 from providers.dropbox.errors import Reply, failure, not_dropbox
 from providers.dropbox.folders import Folders
 from providers.dropbox.names import checked_key, decode_name, folded
 from providers.dropbox.objects import is_file, remote_file
-from providers.errors import Conflict, InvalidName
+from providers.errors import Conflict, Integrity, InvalidName, ProviderError, Transient
+from providers.http import broken_json
 from providers.http.connections import Calls
+from providers.http.errors import json_object
 
 _MAX_ENTRIES: Final = 2000
 """As many as Dropbox gives in one answer."""
@@ -58,7 +60,8 @@ def page(
     place, trail = _Place.parse(token), Trail()
     shown = _Shown(prefix, bool(delimiter) or tree, max(1, limit))
     while True:
-        reply = _ask(wire, folders, parts, place.cursor, recursive=not delimiter, limit=min(shown.limit, _MAX_ENTRIES))
+        limit = min(shown.limit, _MAX_ENTRIES)
+        reply = _ask(wire, folders, parts, place.cursor, recursive=not delimiter, limit=limit, troubles=shown.troubles)
         if reply is None:
             return Page()
         if tree and prefix.endswith("/") and token is None:
@@ -90,6 +93,8 @@ class _Shown:
         self._files: dict[str, RemoteFile] = {}
         self._prefixes: dict[str, None] = {}
         self._passed_over = 0
+        self.troubles: list[ProviderError] = []
+        """What could not be read."""
 
     @property
     def full(self) -> bool:
@@ -99,7 +104,10 @@ class _Shown:
         if key is None or not key.startswith(self._prefix):
             self._passed_over += 1
         elif is_file(metadata):
-            self._files[key] = remote_file(key, metadata)
+            try:
+                self._files[key] = remote_file(key, metadata)
+            except (Integrity, Transient) as error:
+                self.troubles.append(error)
         elif self._folded:
             self.take_folder(f"{key}/")
         else:
@@ -109,7 +117,9 @@ class _Shown:
         self._prefixes[prefix] = None
 
     def page(self, token: str | None) -> Page:
-        return Page(files=tuple(self._files.values()), prefixes=tuple(self._prefixes), next_token=token)
+        return whole(
+            Page(files=tuple(self._files.values()), prefixes=tuple(self._prefixes), next_token=token), self.troubles
+        )
 
 
 def first_in(wire: Wire, folders: Folders, parts: Sequence[str]) -> str | None:
@@ -128,9 +138,17 @@ def first_in(wire: Wire, folders: Folders, parts: Sequence[str]) -> str | None:
 
 
 def _ask(
-    wire: Wire, folders: Folders, parts: Sequence[str], cursor: str, *, recursive: bool, limit: int
+    wire: Wire,
+    folders: Folders,
+    parts: Sequence[str],
+    cursor: str,
+    *,
+    recursive: bool,
+    limit: int,
+    troubles: list[ProviderError] | None = None,
 ) -> dict[str, Any] | None:
-    """One answer; None when the folder is not there. Raises NotFound when it is the container."""
+    """One answer; None when the folder is not there. What cannot be read of it goes to `troubles`; without them it
+    raises. Raises NotFound when it is the container."""
     about = "listing"
     if cursor:
         request = Request("files/list_folder/continue", {"cursor": cursor}, accepts=frozenset({409}), about=about)
@@ -139,7 +157,7 @@ def _ask(
         request = Request("files/list_folder", arguments, accepts=frozenset({409}), about=about)
     reply = wire.ask(request, Calls())
     if reply.status != 409:
-        return reply.json() | {"entries": entries_of(reply)}
+        return _listing(reply, troubles)
     if "reset" in reply.tags:
         raise Conflict("Dropbox has forgotten how far this listing had come", hint="List again.", code="reset")
     if "path" in reply.tags and ("not_found" in reply.tags or "not_folder" in reply.tags):
@@ -148,6 +166,20 @@ def _ask(
         folders.require_container()
         return None
     raise failure(reply, about)
+
+
+def _listing(reply: Reply, troubles: list[ProviderError] | None) -> dict[str, Any]:
+    answer = json_object(reply.body)
+    if answer is None and troubles is not None:
+        answer = broken_json.readable(reply.body, "entries")
+        troubles += [unparsable()] if answer is not None else []
+    entries = (answer or {}).get("entries")
+    if answer is None or troubles is None or not isinstance(entries, list):
+        return reply.json() | {"entries": entries_of(reply)}
+    described = [item for item in entries if isinstance(item, dict) and ".tag" in item]
+    if len(described) < len(entries):
+        troubles.append(Integrity("Dropbox's listing has an entry that does not say what it is"))
+    return answer | {"entries": described}
 
 
 def entries_of(reply: Reply) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from providers.contract.report import PROBE_PREFIX, CheckStep, ConnectionReport,
 from providers.contract.storage import Storage
 from providers.contract.upload import UploadRequest
 from providers.engine.window import MemoryBody
-from providers.errors import Integrity, ProviderError
+from providers.errors import IncompleteListing, Integrity, ProviderError
 
 _PROBE_BYTES: Final = 1024
 
@@ -51,9 +51,13 @@ def _take(provider: Storage, name: StepName, action: Callable[[], str]) -> Check
 
 
 def _list(provider: Storage) -> str:
-    page = provider.scan(limit=1000, delimiter="/")
+    try:
+        page = provider.scan(limit=1000, delimiter="/")
+    except IncompleteListing as error:  # one damaged entry says nothing about the connection
+        page = error.page
     count = len(page.files) + len(page.prefixes)
-    return f"first page, {count:,} {'entry' if count == 1 else 'entries'}"
+    told = f"first page, {count:,} {'entry' if count == 1 else 'entries'}"
+    return f"{told}; incomplete: {page.unread}" if page.unread else told
 
 
 def _write_read_delete(provider: Storage) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from providers import errors
 from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
+from providers.http import broken_json
 from providers.http.errors import json_object, retry_after_s
 
 _LONGEST_TEXT: Final = 300
@@ -123,10 +124,11 @@ class Reply:
     body: bytes = b""
 
     def json(self) -> dict[str, Any]:
-        """The body as an object. Raises InvalidConfiguration when what answered is not Google."""
+        """The body as an object. Raises Integrity for a damaged one, InvalidConfiguration when what answered is not
+        Google."""
         found = json_object(self.body)
         if found is None:
-            raise not_drive(self)
+            raise broken_json.failure(self.body) or not_drive(self)
         return found
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from providers.contract.cancel import active_token
 from providers.contract.listing import Trail
 from providers.contract.objects import not_deleted
-from providers.errors import Conflict, Integrity, InvalidConfiguration, InvalidName, NotFound
+from providers.errors import Conflict, Integrity, InvalidConfiguration, InvalidName, NotFound, ProviderError
 from providers.google_drive import objects
 from providers.google_drive.client import JSON_TYPE, Request, Wire, as_json
 from providers.google_drive.errors import not_drive
@@ -39,10 +39,17 @@ class Drive:
         self._fresh_ids: list[str] = []
 
     def find(
-        self, folder_ids: Sequence[str], query: str = "", *, page: str = "", limit: int = 1000, order: str = ""
+        self,
+        folder_ids: Sequence[str],
+        query: str = "",
+        *,
+        page: str = "",
+        limit: int = 1000,
+        order: str = "",
+        troubles: list[ProviderError] | None = None,
     ) -> dict[str, Any]:
-        """One page of files.list: of what stands in these folders, that for which `query` is true. Raises Integrity for
-        an answer with anything else in it."""
+        """One page of files.list: of what stands in these folders, that for which `query` is true. What cannot be read
+        of it goes to `troubles`; without them it raises. Raises Integrity for an answer with anything else in it."""
         asked = {
             "q": f"{query} and {objects.below(folder_ids)}" if query else objects.below(folder_ids),
             "fields": f"nextPageToken,files({objects.FIELDS})",
@@ -57,7 +64,8 @@ class Drive:
             asked["pageToken"] = page
         if self.shared_drive_id:
             asked |= {"corpora": "drive", "driveId": self.shared_drive_id}
-        answer = self.wire.ask_json(Request("files.list", "GET", FILES, asked))
+        request = Request("files.list", "GET", FILES, asked)
+        answer = self.wire.ask_json(request) if troubles is None else objects.readable(self.wire.ask(request), troubles)
         objects.refuse_foreign(objects.items_of(answer), folder_ids)
         return answer
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.contract.listing import Trail
+from providers.contract.listing import Trail, whole
 from providers.contract.objects import Page, RemoteFile
-from providers.errors import InvalidName
+from providers.errors import Integrity, InvalidName, ProviderError
 from providers.google_drive import objects
 from providers.google_drive.folders import Drive
 
@@ -66,6 +66,8 @@ class Listing:
         self._start = prefix[len(self._base) :]
         self._fold = fold
         self._tree = tree
+        self._troubles: list[ProviderError] = []
+        """What could not be read."""
 
     def first(self, folder_ids: Iterable[str]) -> str:
         """The token of the first page."""
@@ -103,17 +105,20 @@ class Listing:
         folders = [entry for entry in told if entry.file is None and (self._fold or self._tree)]
         prefixes = [f"{entry.path}{entry.shown}/" for entry in folders]
         more = bool(walk.ready or walk.frames)
-        return Page(
+        page = Page(
             files=tuple(files),
             prefixes=tuple(prefixes),
             next_token=_text(walk) if more else None,
             left_out=tuple(left_out),
         )
+        return whole(page, self._troubles)
 
     def _read_on(self, walk: _Walk, limit: int) -> list[_Entry]:
         frame = walk.frames.pop()
         ids = [folder_id for folder_id, _ in frame.folders]
-        answer = self._drive.find(ids, page=frame.page, limit=max(1, min(limit, 1000)), order="name")
+        answer = self._drive.find(
+            ids, page=frame.page, limit=max(1, min(limit, 1000)), order="name", troubles=self._troubles
+        )
         items = objects.items_of(answer)
         found = frame.held + list(self._entries(frame, items))
         page = str(answer.get("nextPageToken") or "")
@@ -151,7 +156,10 @@ class Listing:
             if objects.is_folder(item):
                 yield _Entry(path, name, file_id, own=objects.folder_object(f"{path}{name}/", item))
             elif objects.has_bytes(item):
-                yield _Entry(path, name, file_id, objects.remote_file(path + name, item))
+                try:
+                    yield _Entry(path, name, file_id, objects.remote_file(path + name, item))
+                except Integrity as error:
+                    self._troubles.append(error)
             else:
                 yield _Entry(path, name, file_id, objects.left_out(path + name, item))
 

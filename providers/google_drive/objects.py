@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from providers.contract.attributes import Attributes
-from providers.contract.listing import foreign
+from providers.contract.listing import foreign, unparsable
 from providers.contract.objects import RemoteFile, size_from_text
 from providers.contract.upload import UploadRequest
 from providers.errors import Conflict, Integrity, InvalidName, ProviderError
+from providers.google_drive.errors import Reply
+from providers.http import broken_json
+from providers.http.errors import json_object
 
 FOLDER_TYPE: Final = "application/vnd.google-apps.folder"
 SHORTCUT_TYPE: Final = "application/vnd.google-apps.shortcut"
@@ -83,6 +86,24 @@ def left_out(key: str, item: Mapping[str, Any]) -> RemoteFile:
 def below(folder_ids: Iterable[str]) -> str:
     """The query for what stands in any of these folders, the bin left out."""
     return f"({' or '.join(f'{quoted(item)} in parents' for item in folder_ids)}) and trashed = false"
+
+
+def readable(reply: Reply, troubles: list[ProviderError]) -> dict[str, Any]:
+    """An answer of files.list without what cannot be read of it, which goes to `troubles`. Raises InvalidConfiguration
+    when what answered is not Google."""
+    answer = json_object(reply.body)
+    if answer is None:
+        answer = broken_json.readable(reply.body, "files")
+        if answer is None:
+            return reply.json()
+        troubles.append(unparsable())
+    items = answer.get("files")
+    if not isinstance(items, list):
+        return answer
+    described = [item for item in items if isinstance(item, dict) and "id" in item]
+    if len(described) < len(items):
+        troubles.append(Integrity("Google's listing has a file without an id"))
+    return answer | {"files": described}
 
 
 def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -91,3 +91,21 @@ def test_a_failure_midway_is_an_error_and_still_a_document(cli: Cli, monkeypatch
     assert document["truncated"] is True
     assert document["error"]["kind"] == "transient"
     assert "cannot list local" in result.err
+
+
+def test_what_can_be_read_of_a_broken_listing_is_shown_and_is_not_called_all(cli: Cli, monkeypatch: pytest.MonkeyPatch):
+    pages = {
+        None: Page(files=(RemoteFile(key="first", size_bytes=1),), next_token="2", unread="an entry is damaged"),
+        "2": Page(files=(RemoteFile(key="last", size_bytes=1),)),
+    }
+    monkeypatch.setattr("backup.queries.answers.Questions.list_page", lambda *_, token, **__: pages[token])
+    shown = cli("list")
+    assert shown.code == ExitCode.INTEGRITY
+    assert [line.split()[-1] for line in shown.out.splitlines()] == ["first", "last"]
+    assert "this listing is incomplete: an entry is damaged" in shown.err
+    assert "nothing is done that needs all of it" in " ".join(shown.err.split())
+    result = cli("list", "--json")
+    assert result.code == ExitCode.INTEGRITY
+    document = result.json()
+    assert [item["name"] for item in document["files"]] == ["first", "last"]
+    assert (document["truncated"], document["error"]["kind"]) == (True, "integrity")

@@ -277,6 +277,8 @@ class StandInQuestions:
         self.deletion = Deletion(words="gone for good", for_good=True)
         self.gate: asyncio.Event | None = None
         """While there is one and it is not set, listings wait."""
+        self.unread = ""
+        """Why something is missing from each page."""
         self.closed = False
 
     async def list_page(
@@ -304,6 +306,7 @@ class StandInQuestions:
             files=tuple(RemoteFile(key=key, size_bytes=held[key], modified_at=1.7e9) for key in window if key in held),
             prefixes=tuple(key for key in window if key not in held),
             next_token=str(start + limit) if start + limit < len(names) else None,
+            unread=self.unread,
         )
 
     async def plan_upload(

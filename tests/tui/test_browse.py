@@ -411,6 +411,34 @@ async def test_pages_stream_in_as_the_cursor_nears_the_end(service: StandInServi
         assert len({entry.name for entry in screen.remote.listing.view}) == 2500
 
 
+async def test_a_listing_that_cannot_be_read_whole_shows_what_can_be_and_goes_on(service: StandInService) -> None:
+    questions = StandInQuestions()
+    questions.objects["aws_s3"] = {f"object-{number:06d}": number for number in range(1500)}
+    questions.unread = "an entry is damaged"
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = panes(app)
+        await until(pilot, lambda: "this listing is incomplete" in " ".join(screen_text(app).split()))
+        assert len(screen.remote.listing.entries) == 1000
+        questions.unread = ""
+        await pilot.press("tab", "end")
+        await until(pilot, lambda: screen.remote.border_subtitle == "1,500 entries · incomplete")
+        assert "an entry is damaged" not in screen_text(app)
+
+
+async def test_the_note_about_an_incomplete_listing_can_be_put_away(service: StandInService) -> None:
+    questions = StandInQuestions()
+    questions.objects["aws_s3"] = {"one": 1}
+    questions.unread = "an entry is damaged"
+    app = console(service, questions)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = panes(app)
+        await until(pilot, lambda: screen.remote.notice.has_class("shown"))
+        await pilot.press("tab", "escape")
+        await until(pilot, lambda: not screen.remote.notice.has_class("shown"))
+        assert screen.remote.border_subtitle == "1 entry · incomplete"
+
+
 async def test_a_filter_narrows_what_is_loaded_and_escape_ends_it(
     service: StandInService, questions: StandInQuestions
 ) -> None:

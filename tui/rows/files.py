@@ -95,6 +95,8 @@ class Listing:
         self.next_token: str | None = None
         self.left_out = 0
         """What stands there and is no object of the service."""
+        self.incomplete = False
+        """Some of it could not be read."""
         self.entries: list[Entry] = []
         self.view: list[Entry] = []
         self.marked: dict[str, Entry] = {}
@@ -185,6 +187,8 @@ class Listing:
             loaded = f"{len(self.view):,} of {loaded} match"
         if self.left_out:
             loaded += f" · {self.left_out:,} left out"
+        if self.incomplete:
+            loaded += " · incomplete"
         if not self.marked:
             return loaded
         total = sum(entry.size_bytes for entry in self.marked.values())

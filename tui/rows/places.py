@@ -19,6 +19,8 @@ class Load(NamedTuple):
     next_token: str | None
     left_out: int = 0
     """What stands there besides and is no object."""
+    unread: str = ""
+    """Why something is missing."""
 
 
 class Place(Protocol):
@@ -151,4 +153,4 @@ class RemotePlace:
 
     async def load(self, bridge: Bridge, token: str | None) -> Load:
         page = await bridge.questions.list_page(self.instance, self.prefix, token=token, limit=PAGE_ENTRIES)
-        return Load(remote_entries(page, self.folder), page.next_token, len(page.left_out))
+        return Load(remote_entries(page, self.folder), page.next_token, len(page.left_out), page.unread)

@@ -17,8 +17,9 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from backup.model import StoreState
+from providers.contract.listing import INCOMPLETE_HINT
 from providers.contract.report import ErrorInfo
-from providers.errors import ProviderError
+from providers.errors import Integrity, ProviderError
 from tui.bridge import bridge_of
 from tui.errors import error_content, needs_store
 from tui.rows.files import Entry, Listing, Order, columns
@@ -166,12 +167,16 @@ class FilePane(Vertical):
             self.listing.needle = before.needle
         self.listing.add(event.load.entries, event.load.next_token)
         self.listing.left_out += event.load.left_out
+        self.listing.incomplete |= bool(event.load.unread)
         if event.first:
             self.listing.marked = {each.name: each for each in self.listing.entries if each.name in before.marked}
         cursor = self.listing.index_of(self._land_on) if self._land_on else None
         self._land_on = ""
         self.table.show(self.listing, cursor=cursor, note=self._note())
         self.show_borders()
+        if event.load.unread:
+            why = f"this listing is incomplete: {event.load.unread}"
+            self._tell(ErrorInfo(Integrity.kind, why, INCOMPLETE_HINT))
 
     def _is_out_of_date(self, error: ErrorInfo) -> bool:
         """Whether the store was opened while this was asked."""
@@ -192,9 +197,12 @@ class FilePane(Vertical):
         self.show_borders()
 
     def fail(self, error: ErrorInfo) -> None:
-        """Show an error; it stays until it is put away or another answer comes."""
+        """Show an error; it stays until it is put away or another answer comes, and until then no more is loaded."""
         self._error = error
         self.busy("")
+        self._tell(error)
+
+    def _tell(self, error: ErrorInfo) -> None:
         elsewhere = "\n1 goes to Providers, where it is set up" if error.kind in _CURED_IN_SETTINGS else ""
         if needs_store(error):
             elsewhere = "\nU opens the credential store"
@@ -288,7 +296,7 @@ class FilePane(Vertical):
             self.workers.cancel_group(self, "load")
             self.post_message(self.Stopped())
             self.busy("")
-        elif self._error is not None:
+        elif self.notice.has_class("shown"):
             self.put_away()
             self.show_borders()
         elif self.listing.needle:

@@ -12,9 +12,10 @@ from backup.cli.naming import with_folders
 from backup.cli.output import JsonList, Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.system.text import count, listed, size, when
+from providers.contract.listing import INCOMPLETE_HINT
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import ErrorInfo
-from providers.errors import ProviderError
+from providers.errors import Integrity, ProviderError
 
 _PAGE = 1000
 
@@ -32,7 +33,7 @@ def command(session: Session, output: Output, prefix: str, provider: str | None,
     \b
     JSON: {"provider", "prefix", "files": [{"name", "size", "modified", "etag", "id", "checksums"}, {"folder"}, ...],
     "left_out": [{"name", "why"}], "truncated", "error"}
-    (truncated: there is more than --max; error only when it failed midway)
+    (truncated: there is more than --max, or it failed; error only when it failed midway, or some of it cannot be read)
     """
     name = session.default_provider(output, provider)
     prefix = "" if prefix == "/" else prefix
@@ -71,6 +72,8 @@ class _Listing:
         """The prefix, which has no '/' at its end, is also the name of a folder."""
         self.left_out: list[RemoteFile] = []
         """What stands there and is no object."""
+        self._unread = ""
+        """Why something is missing from what was shown."""
         self._questions = session.questions
         self._output = output
         self._name = name
@@ -80,6 +83,7 @@ class _Listing:
         """Whether there is more than `maximum` (0: no limit). The JSON is whole also when this raises ProviderError."""
         try:
             more = self._pages(delimiter, maximum)
+            self._refuse_as_whole()
         except ProviderError as error:
             self._json.end({"truncated": True, "error": ErrorInfo.of(error)})
             raise
@@ -95,6 +99,7 @@ class _Listing:
             page = self._questions.list_page(self._name, self.prefix, delimiter=delimiter, token=token, limit=limit)
             there = len(page.files) + len(page.prefixes)
             self.left_out += page.left_out
+            self._unread = self._unread or page.unread
             self._show(page, left if maximum else there)
             if maximum and there > left:
                 return True
@@ -103,6 +108,11 @@ class _Listing:
                 return False
             if maximum and self.shown >= maximum:
                 return True
+
+    def _refuse_as_whole(self) -> None:
+        """Raises Integrity for a listing of which only a part could be read."""
+        if self._unread:
+            raise Integrity(f"this listing is incomplete: {self._unread}", hint=INCOMPLETE_HINT)
 
     def _show(self, page: Page, room: int) -> None:
         rows = sorted([*((folder, None) for folder in page.prefixes), *((file.key, file) for file in page.files)],

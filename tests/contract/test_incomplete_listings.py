@@ -1,0 +1,243 @@
+"""A listing that cannot be read whole still shows what can be read, and nobody takes it for all there is."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from backup.files import scan
+from backup.model import Conflicts
+from backup.queries import plans
+from providers.contract.cancel import CancelToken
+from providers.contract.report import StepName, StepState
+from providers.errors import IncompleteListing, Integrity, ProviderError
+from tests.contract.harness import only
+from tests.contract.harnesses import HARNESSES
+from tests.contract.transfers import download, upload
+from tests.servers import hostile
+
+SERVICES = only(
+    tuple({harness.service: harness for harness in reversed(HARNESSES) if harness.wire}.values()), lambda harness: True
+)
+TREE = {"d/a": b"1", "d/b": b"22", "d/c": b"333"}
+
+
+def entries_of(service, data):
+    """Where the entries of a listing begin and end."""
+    if service == "aws_s3":
+        return [found.span() for found in re.finditer(rb"<Contents>.*?</Contents>", data, re.DOTALL)]
+    text = data.decode()
+    name = "entries" if service == "dropbox" else "files"
+    begin = re.search(rf'"{name}"\s*:\s*\[', text)
+    if begin is None:
+        return []
+    position, spans = begin.end(), []
+    while text.startswith("{", position := position + len(text[position:]) - len(text[position:].lstrip(" \n,"))):
+        start = position
+        _, position = json.JSONDecoder().raw_decode(text, start)
+        spans.append((len(text[:start].encode()), len(text[:position].encode())))
+    return spans
+
+
+def cut_off(service, data):
+    """In the middle of the last entry."""
+    begin, end = entries_of(service, data)[-1]
+    return data[: (begin + end) // 2]
+
+
+def damaged(service, data):
+    """The last entry but one holds what neither XML nor JSON allows; all around it is whole."""
+    begin, end = entries_of(service, data)[-2]
+    inner = b"<Key><<&\x01</Nothing>" if service == "aws_s3" else b'{"\x01 : }'
+    close = b"</Contents>" if service == "aws_s3" else b""
+    head = b"<Contents>" if service == "aws_s3" else b""
+    return data[:begin] + head + inner + close + data[end:]
+
+
+def with_size(service, size):
+    def spell(data):
+        begin, end = entries_of(service, data)[-2]
+        odd = re.sub(rb'(<Size>|"contentLength": ?|"size": ?)("?\d+"?)', rb"\g<1>" + size, data[begin:end])
+        return data[:begin] + odd + data[end:]
+
+    return spell
+
+
+BROKEN = {
+    "cut off": lambda service: lambda data: cut_off(service, data),
+    "damaged": lambda service: lambda data: damaged(service, data),
+    "a size that nothing has": lambda service: with_size(service, b"-5"),
+    "no size": lambda service: with_size(service, b"" if service == "aws_s3" else b"null"),
+}
+
+
+def breaking(harness, root, how, **more):
+    spell = BROKEN[how](harness.service)
+
+    def some(data):
+        return spell(data) if len(entries_of(harness.service, data)) >= 2 else data
+
+    return root.wired.fault(hostile.odd(hostile.body(some)), harness.requests.listing, times=None, **more)
+
+
+@SERVICES
+@pytest.mark.parametrize("how", BROKEN)
+def test_what_can_be_read_is_there_and_is_never_taken_for_all(harness, root, tmp_path, how):
+    root.plant(TREE)
+    provider = root.connect(max_retries=0)
+    assert {file.key for file in provider.walk("d/")} == set(TREE)
+    rule = breaking(harness, root, how)
+    cancel = CancelToken()
+    with pytest.raises(IncompleteListing) as caught:
+        provider.scan("d/", delimiter="/")
+    read = {file.key: file.size_bytes for file in caught.value.page.files}
+    assert len(read) == 2, "one entry is lost, and no other"
+    assert all(TREE[key] and size == len(TREE[key]) for key, size in read.items())
+    assert caught.value.page.next_token is None
+    for act in (
+        lambda: provider.list_files("d/"),
+        lambda: list(scan.walk_remote(provider, "d/", cancel)),
+        lambda: list(scan.walk_tree(provider, "d/", cancel)),
+        lambda: plans.download(provider, "x", ["d/"], tmp_path, cancel),
+        lambda: plans.delete(provider, "x", ["d/"], cancel),
+    ):
+        with pytest.raises(Integrity) as caught_too:
+            act()
+        said = caught_too.value.message + caught_too.value.hint
+        assert not re.search("endpoint_url|realm|address and port", said), "never the address"
+        assert "can be fetched by its own name" in said
+    assert rule.hits
+    assert root.stored() == TREE
+
+
+@only(HARNESSES, lambda harness: harness.service in ("backblaze", "dropbox", "google_drive"))
+def test_an_entry_with_bytes_that_are_no_text_is_left_out_and_missed(harness, root):
+    """S3's are read as the names that they are: tests/providers/test_s3_names.py."""
+    root.plant(TREE)
+    provider = root.connect(max_retries=0)
+
+    def spell(data):
+        for begin, end in entries_of(harness.service, data)[1:2]:
+            data = data[:begin] + re.sub(rb'(?<=[/"])b"', b'b\xff"', data[begin:end]) + data[end:]
+        return data
+
+    root.wired.fault(hostile.odd(hostile.body(spell)), harness.requests.listing, times=None)
+    with pytest.raises(IncompleteListing, match="something in it is damaged") as caught:
+        provider.scan("d/", delimiter="/")
+    assert {file.key for file in caught.value.page.files} == {"d/a", "d/c"}
+
+
+@SERVICES
+@pytest.mark.parametrize("how", ["damaged", "no size"])
+def test_beside_an_entry_that_cannot_be_read_single_files_come_and_go(harness, root, tmp_path, how):
+    root.plant(TREE)
+    provider = root.connect(max_retries=0)
+    broken = breaking(harness, root, how)
+    with pytest.raises(IncompleteListing) as caught:
+        provider.scan("d/", delimiter="/")
+    readable = caught.value.page.files[0].key
+    download(provider, readable, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == TREE[readable]
+    local = tmp_path / "local" / "d"
+    local.mkdir(parents=True)
+    (local / "a").write_bytes(b"new")
+    (local / "new").write_bytes(b"new")
+    plan = plans.upload(provider, "x", [local], "", Conflicts.REPLACE, CancelToken())
+    assert (plan.files, plan.replaces, plan.complete) == (2, 1, True), "what is not listed is asked for by name"
+    upload(provider, local / "new", "d/new")
+    provider.delete(readable)
+    assert broken.hits
+    assert set(root.stored()) == {*TREE, "d/new"} - {readable}
+
+
+@SERVICES
+def test_a_damaged_entry_is_no_reason_to_refuse_the_connection(harness, root):
+    """It is said there, and the other steps are taken."""
+    root.plant({"a": b"1", "b": b"22", "c": b"333"})
+    provider = root.connect(max_retries=0)
+    breaking(harness, root, "no size")
+    report = provider.probe()
+    step = next(step for step in report.steps if step.name is StepName.LIST)
+    assert step.state is StepState.OK
+    assert "2 entries; incomplete: " in step.detail
+
+
+@SERVICES
+def test_a_page_that_is_broken_in_one_place_is_gone_on_behind(harness, root):
+    """Whatever names the next page is whole."""
+    root.plant({f"d/{number}": b"1" for number in range(6)})
+    provider = root.connect(max_retries=0)
+    breaking(harness, root, "damaged")
+    seen, token, broken = set(), None, 0
+    for _ in range(20):
+        try:
+            page = provider.scan("d/", delimiter="/", token=token, limit=3)
+        except IncompleteListing as error:
+            page, broken = error.page, broken + 1
+        seen |= {file.key for file in page.files}
+        token = page.next_token
+        if token is None:
+            break
+    assert token is None
+    assert broken >= 1
+    assert 3 <= len(seen) < 6
+
+
+ASKED = {
+    "aws_s3": ("containers", "unfinished_uploads"),
+    "backblaze": ("unfinished_uploads",),
+    "dropbox": ("containers", "stat"),
+    "google_drive": ("containers", "stat"),
+}
+
+
+@SERVICES
+def test_no_answer_that_breaks_off_blames_the_address(harness, root):
+    root.plant(TREE)
+    root.ready(max_retries=0)
+    provider = root.connect(max_retries=0)
+    provider.stat("d/a")
+    rule = root.wired.fault(hostile.odd(hostile.body(lambda data: data[: len(data) // 2])), times=None)
+    for ask in ASKED[harness.service]:
+        before = rule.hits
+        with pytest.raises(Integrity):
+            getattr(provider, ask)(*(["d/a"] if ask == "stat" else []))
+        assert rule.hits > before
+
+
+FOREIGN = {"aws_s3": "d/a", "backblaze": "d/a", "dropbox": "/d/a"}
+
+
+@only(HARNESSES, lambda harness: harness.service in FOREIGN)
+def test_a_foreign_key_refuses_the_readable_part_too(harness, root):
+    root.plant(TREE)
+    provider = root.connect(max_retries=0)
+    provider.list_files("d/")
+    old = FOREIGN[harness.service]
+    new = old.replace("d/a", "e/a")
+    renamed = [hostile.replaced(old, new), hostile.replaced(old.replace("/", "%2F"), new.replace("/", "%2F"))]
+    cut = hostile.body(lambda data: cut_off(harness.service, data))
+    root.wired.fault(hostile.odd(*renamed, cut), harness.requests.listing, times=None)
+    with pytest.raises(Integrity) as caught:
+        provider.scan("d/")
+    assert not isinstance(caught.value, IncompleteListing)
+    assert caught.value.code == "foreign_key"
+
+
+@SERVICES
+def test_nothing_readable_is_no_empty_listing(harness, root):
+    root.plant(TREE)
+    provider = root.connect(max_retries=0)
+    begins = {
+        "aws_s3": b"<ListBucketResult><Contents><Key>d/a",
+        "backblaze": b'{"files": [{"fileName": "d/a", ',
+        "dropbox": b'{"entries": [{".tag": "file", ',
+        "google_drive": b'{"files": [{"id": "a", ',
+    }[harness.service]
+    root.wired.fault(hostile.odd(hostile.body(lambda _: begins)), harness.requests.listing, times=None)
+    for act in (lambda: provider.scan("d/"), lambda: provider.list_files("d/")):
+        with pytest.raises(ProviderError) as caught:
+            act()
+        assert caught.value.kind == "integrity"
