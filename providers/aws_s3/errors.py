@@ -95,6 +95,9 @@ _KMS_HINT: Final = (
 _SKEW_HINT: Final = "Set the clock of this machine (timedatectl set-ntp true); the credentials may well be right."
 _SIZE_HINT: Final = "Set a smaller upload_chunk_size; what stands before the service (a proxy) may limit requests too."
 _LACK_HINT: Final = "This server lacks a function of S3 that is needed here: look for an update, or choose another."
+_CAP: Final = re.compile(r"\bcap exceeded\b", re.IGNORECASE)
+"""Backblaze says so over S3, with the code of a missing right: no right is missing."""
+_CAP_HINT: Final = "Raise the cap in the console (Backblaze: Caps & Alerts); a daily cap ends at midnight GMT."
 _REGION: Final = re.compile(r"[A-Za-z0-9-]{1,63}")
 _REGION_IN_TEXT: Final = re.compile(r"expecting '([a-z0-9-]+)'")
 _REGION_IN_HOST: Final = re.compile(r"\.s3[.-]([a-z0-9-]+)\.amazonaws\.com")
@@ -185,6 +188,8 @@ def failure(reply: Reply, where: Where, now_s: float) -> ProviderError:
         return _BY_CODE[code](f"{words} ({code})", hint=hint, code=code)
     if reply.status < 500 and (code.startswith("KMS.") or ("kms:" in text and code == "AccessDenied")):
         return errors.PermissionDenied(f"not allowed in bucket {where.bucket}: {told}", hint=_KMS_HINT, code=code)
+    if code == "AccessDenied" and _CAP.search(text):
+        return errors.QuotaExceeded(f"{where.endpoint} answers: {told}", hint=_CAP_HINT, code=code)
     configuration = _configuration(reply, root, code, told, where)
     if configuration is not None:
         return configuration

@@ -20,7 +20,7 @@ from backup.queue.client import Queue
 from backup.queue.live import merge
 from backup.system.paths import Paths
 from backup.worker.batch_writer import Ledger
-from backup.worker.items.transfer import MAX_FAILURES, Chances, delete_many, judge
+from backup.worker.items.transfer import MAX_FAILURES, MAX_SLOWED, Chances, backoff_s, delete_many, judge
 from backup.worker.progress import Board, LiveItem, LiveState, Meter
 from providers.contract.cancel import CancelToken
 from providers.engine.parallel import run_parts
@@ -60,6 +60,8 @@ def item(*, failures: int = 0, attempts: int = 1, key: str = "k") -> Item:
         (Transient("x"), MAX_FAILURES - 2, Ending.WAITING, NOW + 900),
         (Transient("x"), MAX_FAILURES - 1, Ending.FAILED, None),
         (RateLimited("x", retry_after_s=7), 0, Ending.WAITING, NOW + 7),
+        (RateLimited("x"), MAX_FAILURES, Ending.WAITING, NOW + 900),
+        (RateLimited("x"), MAX_SLOWED - 1, Ending.FAILED, None),
         (Integrity("changed"), 0, Ending.WAITING, NOW),
         (Integrity("changed"), 1, Ending.FAILED, None),
         (QuotaExceeded("x"), 0, Ending.FAILED, None),
@@ -73,6 +75,15 @@ def test_what_becomes_of_an_item_after_an_error(
     outcome = judge(error, item(failures=failures), CHANCES)
     assert (outcome.ending, outcome.wait_until) == (ending, wait_until)
     assert (outcome.error is None) == (ending is Ending.STOPPED)
+
+
+def test_limits_of_a_day_are_waited_for_and_then_nobody_promises_that_it_goes_on() -> None:
+    shortest = Chances(uniform=lambda low, high: low)
+    assert sum(backoff_s(failures, RateLimited("x"), shortest) for failures in range(MAX_SLOWED - 1)) > 24 * 3600
+    given_up = judge(RateLimited("x"), item(failures=MAX_SLOWED - 1), CHANCES)
+    assert given_up.error is not None
+    assert "by itself" not in given_up.error.hint
+    assert "retry it later" in given_up.error.hint
 
 
 def test_deleting_what_an_earlier_attempt_deleted_is_done_and_what_never_was_has_failed() -> None:

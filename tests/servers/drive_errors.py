@@ -109,6 +109,18 @@ def user_rate_limit_exceeded() -> Fault:
     return drive_error(403, "userRateLimitExceeded", "User Rate Limit Exceeded", domain="usageLimits")
 
 
+def sharing_rate_limit_exceeded() -> Fault:
+    return drive_error(403, "sharingRateLimitExceeded", "Rate limit exceeded. You have exceeded your sharing quota.")
+
+
+def download_quota_exceeded() -> Fault:
+    return drive_error(403, "downloadQuotaExceeded", "The download quota for this file has been exceeded.")
+
+
+def upload_quota_exceeded() -> Fault:
+    return drive_error(403, "uploadQuotaExceeded", "The upload quota of this account has been exceeded.")
+
+
 def too_many_requests(retry_after_s: float | None = None) -> Fault:
     return drive_error(
         429, "rateLimitExceeded", "Rate Limit Exceeded", domain="usageLimits", retry_after_s=retry_after_s

@@ -156,6 +156,17 @@ def quota_exceeded() -> Fault:
     return s3_error(403, "QuotaExceeded", "The quota of this user or bucket is exceeded.")
 
 
+def cap_exceeded() -> Fault:
+    """As Backblaze says it over S3: with the code of a missing right."""
+    words = "Cannot upload files, storage cap exceeded. See the Caps & Alerts page to increase your cap."
+    return s3_error(403, "AccessDenied", words)
+
+
+def invalid_object_state() -> Fault:
+    words = "The operation is not valid for the object's storage class"
+    return s3_error(403, "InvalidObjectState", words, details={"StorageClass": "GLACIER"})
+
+
 def bad_digest() -> Fault:
     return s3_error(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
 

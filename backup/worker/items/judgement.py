@@ -8,16 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from backup.credentials import CredentialStoreError
 from backup.journal import JournalFull
 from backup.journal.records import Ending, Item, Outcome
 from backup.journal.work import LONGEST_WAIT_S
 from providers.contract.report import ErrorInfo
-from providers.errors import Authentication, Cancelled, Integrity, ProviderError
+from providers.errors import Authentication, Cancelled, Integrity, ProviderError, RateLimited
 from providers.os_errors import lacks_descriptors
 
 MAX_FAILURES: Final = 10
 """Attempts, each with the provider's own retries, before an item is given up; with the waits below about 1.5 hours."""
+MAX_SLOWED: Final = 200
+"""As many while a service asks to slow down: their waits last a day at least, since some limits are of a day (Google
+takes 750 GB)."""
 _FIRST_WAIT_S: Final = 10.0
 _LONGEST_WAIT_S: Final = 900.0
 _SHORTEST_ASKED_S: Final = 1.0
@@ -39,9 +44,9 @@ def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
     """What becomes of an item after an error.
 
     Credentials that were not accepted, or a store that gives none: it waits until they change. Whatever may work next
-    time: it waits, longer each time, and is given up after MAX_FAILURES. A file that changed while it was read, or a
-    checksum that disagreed: one fresh attempt. No room for the journal is no fault of the item's. Everything else has
-    failed.
+    time: it waits, longer each time, and is given up after MAX_FAILURES attempts, or MAX_SLOWED. A file that changed
+    while it was read, or a checksum that disagreed: one fresh attempt. No room for the journal is no fault of the
+    item's. Everything else has failed.
     """
     info = ErrorInfo.of(error)
     if asked_for(error) or lacks_descriptors(error):  # that is no failure, however often
@@ -55,9 +60,12 @@ def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
         return Outcome(
             item_id=item.id, ending=Ending.WAITING, error=info, wait_until=chances.now(), counts_as_failure=True
         )
-    if error.retryable and item.failures + 1 < MAX_FAILURES:
+    slowed = isinstance(error, RateLimited)
+    if error.retryable and item.failures + 1 < (MAX_SLOWED if slowed else MAX_FAILURES):
         until = chances.now() + backoff_s(item.failures, error, chances)
         return Outcome(item_id=item.id, ending=Ending.WAITING, error=info, wait_until=until, counts_as_failure=True)
+    if slowed:  # its hint says that it goes on by itself
+        info = msgspec.structs.replace(info, hint="The service has asked for that for more than a day: retry it later.")
     return Outcome(item_id=item.id, ending=Ending.FAILED, error=info, counts_as_failure=True)
 
 

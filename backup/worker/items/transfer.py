@@ -20,6 +20,7 @@ from backup.model import Conflicts, ItemKind, JobKind
 from backup.worker.items import stubborn
 from backup.worker.items.deletes import delete_many as delete_many
 from backup.worker.items.judgement import MAX_FAILURES as MAX_FAILURES
+from backup.worker.items.judgement import MAX_SLOWED as MAX_SLOWED
 from backup.worker.items.judgement import PATIENCE_S as PATIENCE_S
 from backup.worker.items.judgement import Chances as Chances
 from backup.worker.items.judgement import asked_for as asked_for
