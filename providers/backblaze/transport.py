@@ -71,7 +71,7 @@ class Transport(B2Http):  # type: ignore[misc]
             raise errors.not_b2(200, {})
         call_name = name_of_call(urlsplit(url).path)
         response = self._open(method, url, headers, data, call_name)
-        if response.status_code in (200, 206):
+        if 200 <= response.status_code < 300:
             if method == "HEAD":  # the SDK takes the headers and never closes
                 response.close()
             return response

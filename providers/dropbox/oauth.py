@@ -109,7 +109,7 @@ class CodeFlow(AuthorizationFlow):
             "code_verifier": pkce.verifier.reveal(),
         }
         reply = self._wire(None).ask_for_token(form, Calls())
-        if reply.status == 200:
+        if 200 <= reply.status < 300:
             return reply.json()
         error = refused(reply)
         if error.code == "invalid_grant":

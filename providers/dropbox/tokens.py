@@ -76,7 +76,7 @@ class Tokens:
             "client_id": self._app_key,
         }
         reply = self._ask(form, calls)
-        if reply.status != 200:
+        if not 200 <= reply.status < 300:
             raise refused(reply)
         told = reply.json()
         self._access, lasts_s = access_of(told)

@@ -166,7 +166,7 @@ class _Response:
     """As much of google.auth.transport.Response as is used."""
 
     def __init__(self, reply: Reply) -> None:
-        self.status = reply.status
+        self.status = 200  # google-auth knows no other success (203, of a transforming proxy); an error has been raised
         self.headers = reply.headers
         self.data = reply.body
 
