@@ -1,4 +1,5 @@
-"""The mode Settings: where secrets and files are, how fast each instance may send, how the console looks."""
+"""The mode Settings: where secrets and files are, how fast each instance may send, how long the history is, and how the
+console looks."""
 
 from __future__ import annotations
 
@@ -16,8 +17,9 @@ from textual.widgets.option_list import Option
 from backup.model import InstanceInfo
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
-from screens.modals.limit import LimitScreen, Unlimited
-from tui.text import fit, rate, safe
+from providers.settings import parse_text
+from screens.modals.setting import HISTORY_FIELD, LIMIT_FIELD, HistoryScreen, LimitScreen
+from tui.text import count, fit, rate, safe
 from tui.theme import STYLES, THEMES, Tone
 from tui.widgets.bars import Mode
 from tui.widgets.mode_screen import ModeScreen
@@ -44,6 +46,7 @@ class SettingsScreen(ModeScreen):
         Binding("c", "app.credentials", "credentials"),
         Binding("k", "ask_store", "look again"),
         Binding("t", "next_theme", "other theme"),
+        Binding("h", "history", "history"),
         Binding("escape", "dismiss_problem", "dismiss"),
     ]
     limits = query_one("#limits", OptionList)
@@ -66,6 +69,7 @@ class SettingsScreen(ModeScreen):
     def __init__(self) -> None:
         super().__init__()
         self._places: tuple[Content, ...] = ()
+        self._history_days: int | None = None
 
     def on_mount(self) -> None:
         self._show_places()
@@ -89,6 +93,7 @@ class SettingsScreen(ModeScreen):
     @work(exclusive=True, group="places")
     async def _ask_places(self) -> None:
         try:
+            self._history_days = await self.bridge.call(self.bridge.service.history_days)
             status: dict[str, Any] = await self.bridge.call(self.bridge.service.status)
         except ProviderError as error:
             self._complain(error)
@@ -103,7 +108,9 @@ class SettingsScreen(ModeScreen):
     def _show_places(self) -> None:
         until = ("  until the console is closed", STYLES[Tone.MUTED])
         theme = Content.assemble(line("theme", self.app.theme), until)
-        self.query_one("#places", Static).update(Content("\n").join([theme, *self._places]))
+        days = self._history_days
+        history = () if days is None else (line("history", f"kept for {count(days, 'day')}"),)
+        self.query_one("#places", Static).update(Content("\n").join([theme, *history, *self._places]))
 
     def action_ask_store(self) -> None:
         self.bridge.store = None
@@ -118,16 +125,33 @@ class SettingsScreen(ModeScreen):
         info = self.bridge.instance(event.option_id or "")
         if info is None:
             return
-        chosen = await self.app.push_screen_wait(LimitScreen(info.name, limit_of(info)))
-        if chosen is None:
+        typed = await self.app.push_screen_wait(LimitScreen(info.name, limit_of(info)))
+        if typed is None:
             return
-        limit = None if chosen is Unlimited.UNLIMITED else chosen
         try:
-            await self.bridge.call(self.bridge.service.set_bandwidth, info.name, limit)
+            await self.bridge.call(self.bridge.service.set_bandwidth, info.name, parse_text(LIMIT_FIELD, typed))
         except ProviderError as error:
             self._complain(error)
         else:
             self.bridge.instances_changed()
+
+    # History
+
+    @work(exclusive=True, group="history")
+    async def action_history(self) -> None:
+        if self._history_days is None:
+            return
+        typed = await self.app.push_screen_wait(HistoryScreen(self._history_days))
+        if typed is None:
+            return
+        days = parse_text(HISTORY_FIELD, typed)
+        text = "" if days is None else str(days)
+        try:
+            self._history_days = await self.bridge.call(self.bridge.service.set_history_days, text)
+        except ProviderError as error:
+            self._complain(error)
+        else:
+            self._show_places()
 
     # Look
 

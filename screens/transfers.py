@@ -17,9 +17,10 @@ from textual.getters import query_one
 
 from backup.model import BROKEN_SHOWN_S, FINAL_STATES, ItemState, ItemView, QueueSnapshot
 from providers.errors import ProviderError
+from providers.settings import parse_text
 from screens.modals.confirm import ConfirmScreen
 from screens.modals.item import ItemScreen
-from screens.modals.limit import LimitScreen, Unlimited
+from screens.modals.setting import LIMIT_FIELD, LimitScreen
 from screens.modals.transfer_questions import cancel_question
 from tui.remedies import in_console
 from tui.rows.transfers import COLUMNS, WIDE_COLUMNS, TransferRows, facts
@@ -226,12 +227,11 @@ class TransfersScreen(ModeScreen):
             self.notify("There is no transfer whose limit could change.", severity="warning")
             return
         current = info.settings.get("max_bandwidth")
-        chosen = await self.app.push_screen_wait(LimitScreen(info.name, current if isinstance(current, int) else None))
-        if chosen is None:
+        typed = await self.app.push_screen_wait(LimitScreen(info.name, current if isinstance(current, int) else None))
+        if typed is None:
             return
-        limit = None if chosen is Unlimited.UNLIMITED else chosen
         try:
-            await self.bridge.call(self.bridge.service.set_bandwidth, info.name, limit)
+            await self.bridge.call(self.bridge.service.set_bandwidth, info.name, parse_text(LIMIT_FIELD, typed))
         except ProviderError as error:
             self._complain(error)
         else:

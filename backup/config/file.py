@@ -41,9 +41,9 @@ from providers.settings import holds_password
 EMBEDDED: Final = "local"
 DEFAULT_PROVIDER: Final = "default_provider"
 HISTORY_DAYS: Final = "history_days"
-_HISTORY_DAYS: Final = 90
-_MOST_DAYS: Final = 36_500
-"""The setting of no instance; so no instance has this name."""
+"""The settings of no instance; so no instance has these names."""
+DEFAULT_HISTORY_DAYS: Final = 90
+MOST_HISTORY_DAYS: Final = 36_500
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SECRET_NAME: Final = re.compile(
     r"password|passphrase|secret|token|^api_key$|^application_key$|^encryption_(key|salt)$"
@@ -101,7 +101,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     credentials: dict[str, CredentialsRecord]
     store: StoreSettings = StoreSettings()
     default_provider: str = ""
-    history_days: int = _HISTORY_DAYS
+    history_days: int = DEFAULT_HISTORY_DAYS
     """How long finished items stay in the journal. What proves stored objects stays for as long as they do."""
     """The setting; whether there is such an instance is not looked at."""
     only_local: bool = True
@@ -278,11 +278,11 @@ class Draft:
         self._tree.pop(HISTORY_DAYS, None)
         if not text:
             return
-        if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= _MOST_DAYS or len(text) > 9:
+        if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_HISTORY_DAYS or len(text) > 9:
             raise InvalidConfiguration(
                 f"{HISTORY_DAYS}: {text!r} is not a number of days",
                 field=HISTORY_DAYS,
-                hint=f"Write a whole number from 1 to {_MOST_DAYS}; '' means {_HISTORY_DAYS}.",
+                hint=f"Write a whole number from 1 to {MOST_HISTORY_DAYS}; '' means {DEFAULT_HISTORY_DAYS}.",
             )
         self._tree[HISTORY_DAYS] = int(text)
 
@@ -320,7 +320,7 @@ def _configuration(document: Document, paths: Paths) -> Configuration:
         credentials=msgspec.convert(tree.get("credentials", {}), dict[str, CredentialsRecord]),
         store=msgspec.convert(tree.get("credential_store", {}), StoreSettings),
         default_provider=tree.get(DEFAULT_PROVIDER) or "",
-        history_days=min(max(1, tree.get(HISTORY_DAYS, _HISTORY_DAYS)), _MOST_DAYS),
+        history_days=min(max(1, tree.get(HISTORY_DAYS, DEFAULT_HISTORY_DAYS)), MOST_HISTORY_DAYS),
         only_local=_is_only_local(tree),
         exists=document.exists,
         problem=document.problem,

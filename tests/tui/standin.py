@@ -106,6 +106,8 @@ class StandInService:
         self.items: list[ItemView] = []
         self.jobs: list[JobView] = []
         self.totals: QueueTotals | None = None
+        self.days = 90
+        """The setting history_days."""
         self.calls: list[tuple[Any, ...]] = []
         self.plan: TransferPlan | None = None
         """That came with the last upload."""
@@ -255,6 +257,14 @@ class StandInService:
 
     def set_bandwidth(self, name: str, bytes_per_s: int | None) -> None:
         self.calls.append(("bandwidth", name, bytes_per_s))
+
+    def history_days(self) -> int:
+        return self.days
+
+    def set_history_days(self, text: str) -> int:
+        self.calls.append(("history", text))
+        self.days = int(text or 90)
+        return self.days
 
 
 class StandInQuestions:

@@ -169,6 +169,47 @@ async def test_a_refused_limit_and_a_broken_configuration_stay_on_the_screen() -
         await until(pilot, lambda: "line 3" not in screen_text(app))
 
 
+async def test_how_long_the_history_is_kept() -> None:
+    service = ScriptedService()
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("5")
+        await sees(pilot, "kept for 90 days")
+        await pilot.press("h")
+        await sees(pilot, "Finished transfers stay in Activity", "Empty: 90 days.", " 90 ", "days")
+        for wrong, words in (("0", "must be at least 1"), ("36501", "at most 36500"), ("x", "is not a whole number")):
+            await pilot.press("ctrl+a", "ctrl+k", *wrong, "enter")
+            await sees(pilot, words)
+        await pilot.press("ctrl+a", "ctrl+k", *"30", "enter")
+        await sees(pilot, "kept for 30 days")
+        await pilot.press("h")
+        await sees(pilot, "Keep for", " 30 ")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        await pilot.press("h")
+        await sees(pilot, "Keep for")
+        await pilot.press("ctrl+a", "ctrl+k", "enter")
+        await sees(pilot, "kept for 90 days")
+        assert calls_of(service, "history") == [("history", "30"), ("history", "")]
+
+
+async def test_a_refused_history_stays_on_the_screen() -> None:
+    service = ScriptedService()
+
+    def refuse(text: str) -> int:
+        raise InvalidConfiguration("config.json: line 3 is not JSON", hint="Repair it.")
+
+    service.set_history_days = refuse  # type: ignore[method-assign]
+    app = console(service, ScriptedQuestions())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("5")
+        await sees(pilot, "kept for 90 days")
+        await pilot.press("h")
+        await sees(pilot, "Keep for")
+        await pilot.press("7", "enter")
+        await sees(pilot, "line 3 is not JSON", "→ Repair it.", "kept for 90 days")
+
+
 async def test_the_other_theme() -> None:
     app = console(ScriptedService(), ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
