@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from providers.aws_s3.profiles import CONFIG_FILE, CREDENTIALS_FILE, named_profile
 from providers.aws_s3.signature import Keys
 from providers.errors import Authentication, InvalidConfiguration, ProviderError
 from providers.http.network import Network
@@ -74,8 +75,7 @@ class KeySource:
 
     @property
     def _profile(self) -> str:
-        told = self._environment
-        return self._settings.profile or told.get("AWS_DEFAULT_PROFILE") or told.get("AWS_PROFILE") or ""
+        return named_profile(self._settings.profile, self._environment)
 
     def _session(self) -> Any:
         """botocore's chain as it is for whoever asked. It would look into the environment of this process."""
@@ -89,8 +89,8 @@ class KeySource:
         known = session.get_component("config_store")
         for name, value in (
             ("profile", profile or None),
-            ("config_file", told.get("AWS_CONFIG_FILE") or "~/.aws/config"),
-            ("credentials_file", told.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"),
+            ("config_file", told.get("AWS_CONFIG_FILE") or CONFIG_FILE),
+            ("credentials_file", told.get("AWS_SHARED_CREDENTIALS_FILE") or CREDENTIALS_FILE),
         ):
             known.set_config_provider(name, ConstantProvider(value))
         region = next((told[name] for name in _REGIONS if told.get(name)), None)
@@ -108,7 +108,7 @@ class KeySource:
     def _as_asked(self, session: Any) -> None:
         """Have the chain take the variables that name roles and files from whoever asked: botocore's own parts of it
         look into the environment of this process."""
-        from botocore.credentials import AssumeRoleWithWebIdentityProvider
+        from botocore.credentials import AssumeRoleWithWebIdentityProvider, EnvProvider
 
         told = self._environment
         profile = self._profile
@@ -127,6 +127,11 @@ class KeySource:
         chain.insert_after("assume-role", by_web_identity)
         for name in ("ec2-credentials-file", "boto-config", "container-role"):
             chain.get_provider(name)._environ = told
+        for source in chain.get_provider("assume-role")._credential_sourcer._providers:
+            if isinstance(source, EnvProvider):
+                source.environ = told
+        disabled = told.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
+        chain.get_provider("iam-role")._role_fetcher._disabled = disabled
 
     def _from_environment(self) -> Keys | None:
         """Keys that whoever asked has in the environment; None where there are none, or a profile counts first.

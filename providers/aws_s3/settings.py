@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
+from providers.aws_s3.profiles import credential_source, named_profile
 from providers.http.settings import NetworkSettings
 from providers.secret import Secret
 from providers.settings import holds_password, setting
@@ -26,6 +27,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         *("AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE"),
         *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
         *("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+        "AWS_EC2_METADATA_DISABLED",
         *("AWS_CREDENTIAL_FILE", "BOTO_CONFIG"),
     )
 
@@ -85,19 +87,22 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
 
     def secrets_in(self, environment: Mapping[str, str]) -> tuple[str, ...]:
         """As the chain looks: keys in the environment count unless the form has a key or a profile, the role of a
-        container only where nothing else is named."""
+        container only where nothing else is named; a profile may name either as its source."""
 
         def told(*names: str) -> tuple[str, ...]:
             return tuple(name for name in names if environment.get(name))
 
-        if self.access_key or self.profile:
+        if self.access_key:
             return ()
+        named = named_profile(self.profile, environment)
+        source = credential_source(named or "default", environment)
         keys = told("AWS_ACCESS_KEY_ID"), told("AWS_SECRET_ACCESS_KEY")
-        if all(keys):
+        if all(keys) and (not self.profile or source == "Environment"):
             return (*keys[0], *keys[1], *told("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"))
         relative = told("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
         full = () if relative else told("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-        if not (relative or full) or told("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"):
+        of_something_else = source != "EcsContainer" and bool(named or told("AWS_WEB_IDENTITY_TOKEN_FILE"))
+        if of_something_else or not (relative or full):
             return ()
         token = () if told("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else told("AWS_CONTAINER_AUTHORIZATION_TOKEN")
         return token + tuple(name for name in full if holds_password(environment[name]))

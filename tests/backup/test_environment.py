@@ -177,7 +177,7 @@ def test_secrets_of_the_chain_are_refused_by_name(paths: Paths, told: dict[str, 
         FULL,
         FULL | {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "token"},
         {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "AK"},
-        {"AWS_CREDENTIAL_FILE": "keys", "BOTO_CONFIG": "~/.boto"},
+        {"AWS_CREDENTIAL_FILE": "keys", "BOTO_CONFIG": "~/.boto", "AWS_EC2_METADATA_DISABLED": "true"},
     ],
 )
 def test_what_names_a_role_and_is_no_secret_travels(paths: Paths, told: dict[str, str]) -> None:
@@ -188,6 +188,40 @@ def test_what_names_a_role_and_is_no_secret_travels(paths: Paths, told: dict[str
     for name, value in told.items():
         is_file = name.endswith("_FILE") or name == "BOTO_CONFIG"
         assert found[name] == (os.path.abspath(os.path.expanduser(value)) if is_file else value)
+
+
+def test_a_profile_that_takes_its_keys_from_the_environment_is_refused_too(paths: Paths, tmp_path: Path) -> None:
+    """`credential_source` of the profile, or of the one that it is based on."""
+    bench = Workbench(paths)
+    bench.configure("cloud", type="aws_s3", container="c", endpoint_url="http://127.0.0.1:1")
+    config, keys = tmp_path / "config", tmp_path / "keys"
+    config.write_text(
+        "[profile 'of keys']\nrole_arn = r\ncredential_source = Environment\n"
+        "[profile based]\nrole_arn = r\nsource_profile = of keys\n"
+        "[profile task]\nrole_arn = r\ncredential_source = EcsContainer\n"
+        "[profile round]\nrole_arn = r\nsource_profile = round\n"
+    )
+    keys.write_text(
+        "[plain]\naws_access_key_id = AK\naws_secret_access_key = s\n[odd]\ncredential_source = Environment"
+    )
+    files = {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": str(keys)}
+    told = files | PAIR | RELATIVE | TOKEN
+    for profile, named in (
+        ("of keys", "AWS_SECRET_ACCESS_KEY"),
+        ("based", "AWS_SECRET_ACCESS_KEY"),
+        ("odd", "AWS_SECRET_ACCESS_KEY"),
+        ("task", "(AWS_CONTAINER_AUTHORIZATION_TOKEN)"),
+    ):
+        bench.configure("cloud", profile=profile)
+        with pytest.raises(InvalidConfiguration) as caught:
+            environment.travelling(paths, "cloud", told)
+        assert named in caught.value.message
+        assert "canary" not in f"{caught.value} {caught.value.hint}"
+    for profile in ("plain", "round", "none"):
+        bench.configure("cloud", profile=profile)
+        assert "canary" not in str(environment.travelling(paths, "cloud", told))
+    config.write_text("[profile based\n\0")  # whoever uses it gets to know
+    assert "canary" not in str(environment.travelling(paths, "cloud", told))
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,16 @@ from providers.errors import Authentication, InvalidConfiguration
 from providers.secret import Secret
 from tests.servers.raw_http import Asked, RawServer, reply
 
+DISABLED = "AWS_EC2_METADATA_DISABLED"
+
 
 @pytest.fixture
 def travelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What a job brings; the process has another profile, other files and keys of its own."""
+    """What a job brings; the process has another profile, other files and keys of its own. Neither asks for the role of
+    the machine."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv(DISABLED, "true")
     for who in ("job", "process"):
         (tmp_path / f"{who}.config").write_text(f"[profile {who}]\nregion = of-{who}\n[profile set]\nregion = of-set\n")
         sections = f"[{who}]\naws_access_key_id = KEY-OF-{who}\naws_secret_access_key = S\n"
@@ -31,6 +34,7 @@ def travelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "process.keys"))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "of-the-process")
     return {
+        DISABLED: "true",
         "AWS_PROFILE": "job",
         "AWS_CONFIG_FILE": str(tmp_path / "job.config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "job.keys"),
@@ -134,3 +138,41 @@ def test_the_role_of_a_container_is_the_job_s(
     assert (asked.path, asked.headers["authorization"]) == ("/of-the-job", "TOKEN-OF-JOB")
     with pytest.raises(Authentication, match="AWS chain"):
         provider(told)._keys()
+
+
+def test_a_role_whose_profile_names_the_environment_takes_no_keys_of_the_process(
+    travelled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY-OF-process")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "S")
+    with RawServer(roles) as server:
+        lines = ("[profile job]", "role_arn = arn:aws:iam::000000000000:role/r", "credential_source = Environment")
+        more = ("region = r-1", f"endpoint_url = http://127.0.0.1:{server.port}")
+        (tmp_path / "job.config").write_text("\n".join((*lines, *more)))
+        (tmp_path / "job.keys").write_text("")
+        with pytest.raises(Authentication, match="AWS chain"):
+            provider(travelled)._keys()
+        assert server.seen == []
+
+
+def test_whether_the_machine_s_role_may_be_used_is_the_job_s(
+    travelled: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process has the variable that forbids it, and another time the job."""
+
+    def metadata(asked: Asked) -> bytes:
+        if asked.path.endswith("/token"):
+            return reply(b"TOKEN")
+        given = {**GIVEN, "Code": "Success"}
+        return reply(json.dumps(given).encode() if asked.path.endswith("/my-role") else b"my-role")
+
+    told = {name: value for name, value in travelled.items() if name not in ("AWS_PROFILE", DISABLED)}
+    monkeypatch.delenv("AWS_PROFILE")
+    with RawServer(metadata) as server:
+        told["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = f"http://127.0.0.1:{server.port}"
+        assert provider(told)._keys() == Keys("KEY-OF-ROLE", Secret("S"), Secret("T"))
+        before = len(server.seen)
+        monkeypatch.delenv(DISABLED)
+        with pytest.raises(Authentication, match="AWS chain"):
+            provider({**told, DISABLED: "True"})._keys()
+        assert len(server.seen) == before

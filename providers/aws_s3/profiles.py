@@ -1,0 +1,49 @@
+"""Profiles of AWS's files, as far as they are read without the SDK."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shlex
+from collections.abc import Mapping
+from typing import Final
+
+CONFIG_FILE: Final = "~/.aws/config"
+CREDENTIALS_FILE: Final = "~/.aws/credentials"
+
+
+def named_profile(profile: str, environment: Mapping[str, str]) -> str:
+    """`profile` is that of the settings, which counts first. Empty: none is named."""
+    return profile or environment.get("AWS_DEFAULT_PROFILE") or environment.get("AWS_PROFILE") or ""
+
+
+def credential_source(profile: str, environment: Mapping[str, str]) -> str:
+    """Where a profile has the keys for its role from: 'Environment', 'EcsContainer', 'Ec2InstanceMetadata'. Empty
+    where it does not say, or where the files cannot be read: whoever uses it is told why.
+
+    https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-role.html
+    """
+    profiles = _sections(environment.get("AWS_CONFIG_FILE") or CONFIG_FILE, of_config=True)
+    for name, section in _sections(environment.get("AWS_SHARED_CREDENTIALS_FILE") or CREDENTIALS_FILE).items():
+        profiles[name] = profiles.get(name, {}) | section
+    seen: set[str] = set()
+    while profile not in seen:
+        seen.add(profile)
+        section = profiles.get(profile, {})
+        if "credential_source" in section:
+            return section["credential_source"].strip()
+        profile = section.get("source_profile", "").strip()
+    return ""
+
+
+def _sections(path: str, *, of_config: bool = False) -> dict[str, dict[str, str]]:
+    """By the name of the profile."""
+    parser = configparser.RawConfigParser(default_section="", strict=False)
+    try:
+        with open(os.path.expanduser(path), encoding="utf-8") as file:
+            parser.read_file(file)
+        words = {name: shlex.split(name) if of_config else [name] for name in parser.sections()}
+    except (configparser.Error, OSError, ValueError):
+        return {}
+    named = {name: said[-1] for name, said in words.items() if said and (len(said) == 1 or said[0] == "profile")}
+    return {profile: dict(parser.items(name)) for name, profile in named.items()}
