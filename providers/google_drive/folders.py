@@ -47,11 +47,13 @@ class Drive:
         limit: int = 1000,
         order: str = "",
         troubles: list[ProviderError] | None = None,
+        in_bin: bool = False,
     ) -> dict[str, Any]:
         """One page of files.list: of what stands in these folders, that for which `query` is true. What cannot be read
         of it goes to `troubles`; without them it raises. Raises Integrity for an answer with anything else in it."""
+        below = objects.below(folder_ids, in_bin=in_bin)
         asked = {
-            "q": f"{query} and {objects.below(folder_ids)}" if query else objects.below(folder_ids),
+            "q": f"{query} and {below}" if query else below,
             "fields": f"nextPageToken,files({objects.FIELDS})",
             "pageSize": str(limit),
             "supportsAllDrives": "true",
@@ -80,11 +82,13 @@ class Drive:
                 return found[0] if found else None
             trail = trail.step(page, brought=False)
 
-    def find_all(self, folder_ids: Sequence[str], query: str = "", *, order: str = "") -> list[dict[str, Any]]:
+    def find_all(
+        self, folder_ids: Sequence[str], query: str = "", *, order: str = "", in_bin: bool = False
+    ) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         page, trail = "", Trail()
         while True:
-            answer = self.find(folder_ids, query, page=page, order=order)
+            answer = self.find(folder_ids, query, page=page, order=order, in_bin=in_bin)
             items = objects.items_of(answer)
             found += items
             page = str(answer.get("nextPageToken") or "")
@@ -132,12 +136,19 @@ class Drive:
         return self.wire.ask_json(request)
 
     def trash(self, file_id: str) -> None:
-        query = {"fields": "id,trashed", "supportsAllDrives": "true"}
-        body = as_json({"trashed": True})
-        headers = {"content-type": JSON_TYPE}
-        told = self.wire.ask_json(Request("files.update", "PATCH", f"{FILES}/{file_id}", query, headers, body))
+        told = self.describe(file_id, {"trashed": True})
         if (told.get("id"), told.get("trashed")) != (file_id, True):
             raise not_deleted(file_id)
+
+    def trash_empty(self, folder_id: str) -> dict[str, Any] | None:
+        """Put a folder that was seen to be empty into the bin. If something went along that came meanwhile, the folder
+        is taken back, and that is returned."""
+        self.trash(folder_id)
+        for item in self.find_all([folder_id], in_bin=True):
+            if item.get("explicitlyTrashed") is False:  # in the bin only because its folder is
+                self.describe(folder_id, {"trashed": False})
+                return item
+        return None
 
     def delete(self, file_id: str) -> None:
         """For good."""

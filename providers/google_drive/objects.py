@@ -22,7 +22,7 @@ GOOGLE_TYPES: Final = "application/vnd.google-apps."
 """What begins so has no bytes: documents of Google's editors, shortcuts, folders."""
 FIELDS: Final = (
     "id,name,mimeType,size,md5Checksum,sha256Checksum,modifiedTime,createdTime,headRevisionId,appProperties,properties,"
-    "parents,trashed"
+    "parents,trashed,explicitlyTrashed"
 )
 MAX_KEY_BYTES: Final = 4096
 _MADE_BY: Final = "homeserver-backup"
@@ -83,9 +83,10 @@ def left_out(key: str, item: Mapping[str, Any]) -> RemoteFile:
     return RemoteFile(key=key, size_bytes=0, id=str(item["id"]), left_out=what)
 
 
-def below(folder_ids: Iterable[str]) -> str:
-    """The query for what stands in any of these folders, the bin left out."""
-    return f"({' or '.join(f'{quoted(item)} in parents' for item in folder_ids)}) and trashed = false"
+def below(folder_ids: Iterable[str], *, in_bin: bool = False) -> str:
+    """The query for what stands in any of these folders, the bin left out; or for what is in the bin of it."""
+    within = " or ".join(f"{quoted(item)} in parents" for item in folder_ids)
+    return f"({within}) and trashed = {'true' if in_bin else 'false'}"
 
 
 def readable(reply: Reply, troubles: list[ProviderError]) -> dict[str, Any]:

@@ -307,20 +307,20 @@ class GoogleDriveProvider(BaseProvider):
     def _remove_folder(self, key: str) -> None:
         """All folders of that name, only if nothing is in them, not even a document that is never listed here.
 
-        Google has no call that takes an empty folder alone: so this looks right before it, and the folder goes into the
-        bin, whatever settings say. What somebody puts there in the same moment, or what other programs put there and
-        the access drive.file hides, can be taken back.
+        Google has no call that takes an empty folder alone: so this looks before and after, and the folder goes into
+        the bin, whatever settings say. What other programs put there and the access drive.file hides can be taken back.
         """
         path = self._container + tuple(objects.checked_key(key.removesuffix("/")))
         folder_ids = self._folders.ids(path, fresh=True)
         if not folder_ids:
             raise NotFound(f"{key}: there is no such folder")
         inside = self._drive.first_in(folder_ids)
+        left = iter(folder_ids)
+        while inside is None and (folder_id := next(left, None)):
+            inside = self._drive.trash_empty(folder_id)
+        self._folders.forget()
         if inside is not None:
             raise not_empty(key, objects.segment(str(inside.get("name", "")), str(inside["id"])))
-        for folder_id in folder_ids:
-            self._drive.trash(folder_id)
-        self._folders.forget()
 
     def _remove_file(self, key: str, file_id: str) -> None:
         """Into the bin, unless settings say otherwise; what a check has made is worth nothing, and goes for good."""

@@ -36,7 +36,7 @@ from tests.servers import drive_errors
 from tests.servers.drive_oauth import ACCOUNT, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.servers.drive_server import DriveServer
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Side
+from tests.servers.faults import Fault, SeenRequest, Side
 
 MIB = 1 << 20
 GRAIN = 256 * 1024
@@ -409,6 +409,30 @@ def test_a_folder_goes_to_the_bin_whatever_settings_say(server, connect, tmp_pat
     upload(provider, source(tmp_path, b"1"), "f/one")
     provider.remove("f/one")
     folder = server.store.folder("Backups/f")
+    provider.remove("f/")
+    assert server.store.item(folder).facts["trashed"] is True
+
+
+@pytest.mark.parametrize("use_trash", [True, False])
+def test_a_folder_that_a_file_came_into_at_that_moment_stays_and_says_so(server, proxy, connect, tmp_path, use_trash):
+    """Between the look and the deletion; what was deleted itself stays in the bin, and keeps no folder."""
+    provider = connect(use_trash=use_trash)
+    for name in ("f/one", "f/two"):
+        upload(provider, source(tmp_path, b"1"), name)
+        provider.remove(name)
+    folder = server.store.folder("Backups/f")
+    came: list[str] = []
+
+    def meanwhile(request: SeenRequest) -> bool:
+        if request.method == "PATCH" and not came:
+            came.append(server.store.create({"name": "theirs", "parents": [folder]}, b"2").id)
+        return False
+
+    proxy.fault(Fault.status(500), when=meanwhile, times=None)
+    with pytest.raises(Conflict, match=r"f/: is not empty, and was left: 'theirs' is in it"):
+        provider.remove("f/")
+    assert [server.store.item(each).facts["trashed"] for each in (folder, *came)] == [False, False]
+    provider.remove("f/theirs")
     provider.remove("f/")
     assert server.store.item(folder).facts["trashed"] is True
 

@@ -104,7 +104,8 @@ class Store:
         return found
 
     def described(self, item: Item) -> dict[str, Any]:
-        return {"kind": "drive#file", **item.facts, "trashed": self._in_bin(item)}
+        bin_ = {"trashed": self._in_bin(item), "explicitlyTrashed": item.facts["trashed"]}
+        return {"kind": "drive#file", **item.facts, **bin_}
 
     def _in_bin(self, item: Item) -> bool:
         """A file is in the bin with any folder that it is in."""
