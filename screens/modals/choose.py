@@ -54,7 +54,7 @@ class ChooseInstance(ModalScreen[str | None]):
         sign, tone = _STATE_TONES.get(info.state, ("▲", Tone.WAITING))
         return Content.assemble(
             (f"{sign} ", STYLES[tone]),
-            (fit(safe(info.name), 18), STYLES[Tone.STRONG]),
+            (f"{fit(safe(info.name), 17)} ", STYLES[Tone.STRONG]),
             (fit(info.state.value, 12), STYLES[tone]),
             (safe(info.container), STYLES[Tone.MUTED]),
         )

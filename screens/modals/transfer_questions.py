@@ -162,9 +162,9 @@ def _metadata(plan: TransferPlan, how: Wanted) -> list[Fact]:
     """What becomes of links, modes and owners."""
     facts = []
     if plan.links and plan.kind is not JobKind.DELETE:
-        kept = "are stored as such" if plan.kind is JobKind.UPLOAD else "become links here"
-        stand = kept if how.links is Links.STORE else "stay files here"
-        facts.append(Fact("links", f"{count(plan.links, 'symbolic link')} among them {stand}", Tone.MUTED))
+        kept = "stored as such" if plan.kind is JobKind.UPLOAD else "restored as links"
+        become = kept if how.links is Links.STORE else "restored as files"
+        facts.append(Fact("links", f"{count(plan.links, 'symbolic link')} among them, {become}", Tone.MUTED))
     if plan.modes_lost:
         words = f"mode or owner of {plan.modes_lost:,} of them: this service has no room for it"
         facts.append(Fact("lost", words, Tone.WAITING))

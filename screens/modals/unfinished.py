@@ -28,7 +28,7 @@ from tui.widgets.bars import KeyBar
 from tui.widgets.check_steps import explain
 from tui.widgets.line_table import LineTable
 
-_ABOUT = "What uploads that never ended have left: it may cost money, and no listing shows it."
+_ABOUT = "Uploads that never ended left this behind. It may cost money, and no listing shows it."
 
 
 class UnfinishedScreen(ModalScreen[None]):
@@ -125,7 +125,7 @@ def _question(instance: str, going: Sequence[Unfinished], chosen: int) -> Questi
     held = sum(one.upload.size_bytes or 0 for one in going)
     names = ", ".join(safe(one.upload.key) for one in going[:3]) + (", …" if len(going) > 3 else "")
     begun = (
-        f"{age(min(one.age_s for one in going if one.age_s is not None))} ago or more"
+        f"{age(min(one.age_s for one in going if one.age_s is not None))} ago{' or more' if len(going) > 1 else ''}"
         if all(one.age_s is not None for one in going)
         else "the service does not tell when"
     )
