@@ -128,10 +128,11 @@ def _scan(scan: Callable[..., Page]) -> Callable[..., Page]:
             page = scan(self, prefix, delimiter=delimiter, token=raw, limit=limit)
         except IncompleteListing as error:
             _check_page(error.page, prefix, delimiter, self.folded)
-            error.page = _onward(error.page, trail, content)
+            error.page = _onward(_with_names(error.page)[0], trail, content)
             raise
         _check_page(page, prefix, delimiter, self.folded)
-        return _onward(page, trail, content)
+        named, troubles = _with_names(page)
+        return whole(_onward(named, trail, content), troubles)
 
     return guarded
 
@@ -146,9 +147,34 @@ def _scan_tree(scan_tree: Callable[..., Page]) -> Callable[..., Page]:
         for folder in page.prefixes:
             if not folder.endswith("/") or not lies_below(folder, self.folded(prefix), self.folded):
                 raise foreign(folder, prefix)
-        return _onward(page, trail, content)
+        named, troubles = _with_names(page)
+        return whole(_onward(named, trail, content), troubles)
 
     return guarded
+
+
+def _with_names(page: Page) -> tuple[Page, list[ProviderError]]:
+    """What has a name that can be one, and what is wrong with the rest: half of a surrogate pair is neither text nor a
+    byte of a name, so no disk, journal or request could hold it."""
+    keys = (*(file.key for file in (*page.files, *page.left_out)), *page.prefixes)
+    wrong = [key for key in keys if not _is_name(key)]
+    if not wrong:
+        return page, []
+    kept = msgspec.structs.replace(
+        page,
+        files=tuple(file for file in page.files if _is_name(file.key)),
+        left_out=tuple(file for file in page.left_out if _is_name(file.key)),
+        prefixes=tuple(key for key in page.prefixes if _is_name(key)),
+    )
+    return kept, [Integrity(f"the service lists a name that is no text: {_shown(key)!a}") for key in wrong]
+
+
+def _is_name(key: str) -> bool:
+    try:
+        key.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _onward(page: Page, trail: Trail, content: str) -> Page:

@@ -241,3 +241,23 @@ def test_nothing_readable_is_no_empty_listing(harness, root):
         with pytest.raises(ProviderError) as caught:
             act()
         assert caught.value.kind == "integrity"
+
+
+@SERVICES
+def test_a_name_that_is_no_text_is_left_out_and_missed(harness, root):
+    """Half of a surrogate pair, which JSON can write and no disk can hold. What is listed besides is shown."""
+    root.plant({"d/a": b"1", "d/qz": b"22", "d/qzz/c": b"333"})
+    provider = root.connect(max_retries=0)
+
+    def halved(data):
+        return data.replace(b"qz", b"&#xD834;" if data.startswith(b"<") else b"\\ud834")
+
+    rule = root.wired.fault(hostile.odd(hostile.body(halved)), when=harness.requests.listing, times=None)
+    for act in (provider.scan, provider.scan_tree):
+        with pytest.raises(IncompleteListing, match=r"no text: 'd/\\ud834") as caught:
+            act("d/")
+        assert [file.key for file in caught.value.page.files] == ["d/a"]
+    with pytest.raises(IncompleteListing) as caught:
+        provider.scan("d/", delimiter="/")
+    assert ([file.key for file in caught.value.page.files], caught.value.page.prefixes) == (["d/a"], ())
+    assert rule.hits
