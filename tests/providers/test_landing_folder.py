@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from providers.errors import Conflict, InvalidName, NotFound, PermissionDenied, QuotaExceeded
+from providers.errors import Conflict, InvalidName, NotFound, PermissionDenied, ProviderError, QuotaExceeded
 from providers.filesystem.landing import TEMP_MARK, Landing, remove_leftover
 
 
@@ -41,6 +41,42 @@ def test_where_the_disk_does_not_say_how_long_a_name_may_be_it_has_255_bytes(
         os.close(landing.open_temporary(landing.temporary_name(), 0, fresh=True))
     with pytest.raises(InvalidName, match="255 bytes"), Landing.opened(tmp_path / ("n" * 256), None):
         pytest.fail("a name that does not fit")
+
+
+@pytest.mark.parametrize("name", ["a" + "ü" * 110, "ü" * 127])
+def test_a_name_is_cut_between_letters(tmp_path: Path, name: str) -> None:
+    with Landing.opened(tmp_path / name, None) as landing:
+        temp = landing.temporary_name()
+    start, mark, _ = temp.partition(TEMP_MARK)
+    assert mark
+    assert name.startswith(start[1:])
+    assert len(os.fsencode(start)) in (200, 201)
+
+
+def test_the_disk_is_asked_how_long_a_name_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fpathconf", lambda fd, name: {"PC_NAME_MAX": 143}[name])
+    with pytest.raises(InvalidName, match="143 bytes"), Landing.opened(tmp_path / ("n" * 144), None):
+        pytest.fail("a name that does not fit")
+    with Landing.opened(tmp_path / ("n" * 143), None) as landing:
+        assert len(landing.temporary_name()) <= 143
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_link_that_cannot_be_put_in_place_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, older: bool
+) -> None:
+    if older:
+        (tmp_path / "link").symlink_to("elsewhere")
+    before = os.listdir(tmp_path)
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "replace", fails)
+    monkeypatch.setattr("providers.filesystem.landing.rename_new", fails)
+    with Landing.opened(tmp_path / "link", None) as landing, pytest.raises(ProviderError):
+        landing.put_link(b"there", replace=True)
+    assert os.listdir(tmp_path) == before
 
 
 def test_every_temporary_file_is_hidden_and_known_by_its_name(tmp_path: Path) -> None:

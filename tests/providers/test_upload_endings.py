@@ -25,7 +25,7 @@ from providers.errors import (
     Transient,
     Unsupported,
 )
-from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
+from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemorySession, MemoryStore, failing
 
 PART = 64 * 1024
 
@@ -277,3 +277,63 @@ def test_the_digest_of_the_whole_goes_along_where_the_object_cannot_have_it_late
     assert isinstance(provider, _Keeps)
     assert provider.begun.sha256 == (result.sha256 if known else "")
     assert provider.begun.mtime_ns == path.stat().st_mtime_ns == result.mtime_ns
+
+
+def test_what_was_not_found_before_there_was_a_session_is_asked_for_once(store: MemoryStore, path: Path) -> None:
+    """It is the container, not the session, that is gone."""
+    store.trouble = failing("open", NotFound("no such bucket"), times=99)
+    with pytest.raises(NotFound, match="no such bucket"):
+        run_upload(connect(store), path, "k", cancel=CancelToken())
+    assert store.count("open") == 1
+
+
+def test_what_the_server_can_do_is_learnt_before_anything_is_sent(store: MemoryStore, path: Path) -> None:
+    provider = connect(store)
+    store.trouble = failing("learn", Transient("reset"))
+    provider.learn = lambda: store.called("learn")  # type: ignore[method-assign]
+    run_upload(provider, path, "k", cancel=CancelToken())
+    assert [call for call, _ in store.calls[:3]] == ["learn", "learn", "stat"]
+
+
+def test_a_session_of_another_key_is_not_gone_on_with(store: MemoryStore, path: Path) -> None:
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.trouble = failing("send", PermissionDenied("revoked"), at=2)
+    with pytest.raises(PermissionDenied):
+        run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    run_upload(connect(store), path, "other", cancel=CancelToken(), checkpoint=checkpoint)
+    assert store.objects == {"other": path.read_bytes()}
+    assert not store.sessions
+
+
+class _KeepsSessions(MemoryProvider):
+    opened: list[MemorySession]
+
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        session = super().open_upload(request, token=token)
+        assert isinstance(session, MemorySession)
+        self.opened.append(session)
+        return session
+
+
+@pytest.mark.parametrize("during", ["confirmed", "send", "commit"])
+def test_cancel_interrupts_whatever_call_is_under_way(store: MemoryStore, path: Path, during: str) -> None:
+    checkpoint = KeptCheckpoint(SavedUpload)
+    store.trouble = failing("send", PermissionDenied("revoked"), at=2)
+    with pytest.raises(PermissionDenied):
+        run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    provider, cancel = connect(store, _KeepsSessions), CancelToken()
+    assert isinstance(provider, _KeepsSessions)
+    provider.opened = []
+    interrupted: list[bool] = []
+
+    def pull(call: str, about: Any) -> None:
+        if call == during:
+            cancel.cancel()
+            interrupted.append(provider.opened[-1].interrupted.is_set())
+            raise Transient("the connection was closed")
+
+    store.trouble = pull
+    with pytest.raises(Cancelled):
+        run_upload(provider, path, "k", cancel=cancel, checkpoint=checkpoint)
+    assert interrupted == [True]
+    assert "k" not in store.objects
