@@ -376,6 +376,11 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     unstorable_why: str = ""
     """Of the first of them, in the service's terms."""
     unreadable: int = 0
+    """Files and folders of an upload that cannot be read: they will fail, each by itself."""
+    unreadable_names: tuple[str, ...] = ()
+    """The first few of them."""
+    unreadable_why: str = ""
+    """Of the first of them."""
     modes_lost: int = 0
     """Files and folders of an upload with another mode or owner than a restore gives anyway, and no room for it
     there."""

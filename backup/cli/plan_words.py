@@ -96,4 +96,7 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
         names = listed(plan.clashing_names, of=plan.clashes)
         output.line(f"will be refused, since names differ only in case: {count(plan.clashes, 'file')}: {names}")
     if plan.unreadable:
-        output.line(f"cannot read {count(plan.unreadable, 'file')}")
+        names = listed(plan.unreadable_names, of=plan.unreadable)
+        what = count(plan.unreadable, "file or folder", "files and folders")
+        output.line(f"cannot be read, and will fail: {what}: {names}")
+        output.line(f"  why: {plan.unreadable_why}")

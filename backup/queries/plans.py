@@ -150,7 +150,7 @@ def _count_local(tally: Tally, prefix: str, found: Found, keeps_folders: bool) -
     if found.ruled_out:
         tally.ruled_out += 1
     elif found.error is not None:
-        tally.unreadable += 1
+        tally.unreadable[prefix + found.name] = found.error.message
         tally.digest.add(prefix + found.name)
     elif found.kind is ItemKind.FILE or found.stored:
         tally.add_file(prefix + found.name, folder, found.size_bytes)

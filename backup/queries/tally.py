@@ -25,7 +25,8 @@ class Tally(msgspec.Struct):
     special: int = 0
     empty_folders: int = 0
     left_out: list[str] = msgspec.field(default_factory=list)
-    unreadable: int = 0
+    unreadable: dict[str, str] = msgspec.field(default_factory=dict)
+    """Files and folders here that cannot be read, and why."""
     replaced: list[str] = msgspec.field(default_factory=list)
     refused: list[str] = msgspec.field(default_factory=list)
     unstorable: dict[str, str] = msgspec.field(default_factory=dict)
@@ -83,7 +84,9 @@ class Tally(msgspec.Struct):
             unstorable_why=next(iter(self.unstorable.values()), ""),
             left_out=len(self.left_out),
             left_out_names=tuple(self.left_out[:_NAMES_SHOWN]),
-            unreadable=self.unreadable,
+            unreadable=len(self.unreadable),
+            unreadable_names=tuple(self.unreadable)[:_NAMES_SHOWN],
+            unreadable_why=next(iter(self.unreadable.values()), ""),
             replaces=len(self.replaced),
             replaced_names=tuple(self.replaced[:_NAMES_SHOWN]),
             clashes=len(self.clashes),

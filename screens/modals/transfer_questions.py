@@ -154,7 +154,9 @@ def _warnings(plan: TransferPlan, how: Wanted = AS_IT_IS) -> list[Fact]:
         words = f"{count(plan.clashes, 'name')} differ only in case, and will be refused: {names}"
         facts.append(Fact("refused", words, Tone.WAITING))
     if plan.unreadable:
-        facts.append(Fact("unreadable", f"{count(plan.unreadable, 'entry', 'entries')}: they will fail", Tone.WAITING))
+        names = listed(plan.unreadable_names, of=plan.unreadable)
+        words = f"{count(plan.unreadable, 'entry', 'entries')}, and will fail: {names}"
+        facts += [Fact("unreadable", words, Tone.WAITING), Fact("why", safe(plan.unreadable_why), Tone.MUTED)]
     return facts
 
 

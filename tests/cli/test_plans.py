@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backup.cli.diagnostics import ExitCode
+from backup.cli.output import Output
+from backup.cli.plan_words import tell_plan
+from backup.model import Conflicts
+from backup.queries import plans
 from backup.system.paths import Paths
+from providers import registry
+from providers.contract.cancel import CancelToken
 from tests.cli.conftest import Cli
+from tests.ordinary_user import as_an_ordinary_user
 from tests.processes import stop_worker
 
 
@@ -68,6 +78,27 @@ def test_a_dry_run_fails_where_the_transfer_would(cli: Cli, paths: Paths, tmp_pa
     assert cli("upload", str(tmp_path / "gone"), "--dry-run").code == ExitCode.NOT_FOUND
     assert cli("download", "gone", "--dry-run").code == ExitCode.NOT_FOUND
     assert cli("delete", "gone/", "--dry-run").code == ExitCode.NOT_FOUND
+
+
+def test_what_cannot_be_read_is_counted_and_named_before_it_fails():
+    def act(top: Path) -> None:
+        for number in range(5):
+            (top / "source" / f"shut\x1b{number}").mkdir(parents=True)
+            (top / "source" / f"shut\x1b{number}").chmod(0)
+        (top / "source/file").write_bytes(b"1")
+        (top / "store").mkdir()
+        with contextlib.closing(registry.load("local")({"container": str(top / "store")})) as provider:
+            plan = plans.upload(provider, "local", [top / "source"], "", Conflicts.REPLACE, CancelToken())
+        assert (plan.files, plan.unreadable) == (1, 5)
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            tell_plan(Output(as_json=False), plan)
+        said = out.getvalue()
+        name = r"source/shut\\x1b[0-4]"
+        counted = f"5 files and folders: {name}, {name}, {name} and 2 more"
+        assert re.search(f"^cannot be read, and will fail: {counted}$", said, re.M), said
+        assert re.search(f"^  why: .*/{name}: Permission denied$", said, re.M)
+
+    as_an_ordinary_user(act)
 
 
 def test_under_refuse_nothing_is_replaced_and_the_plan_does_not_say_so(

@@ -24,7 +24,8 @@ def test_what_is_refused_and_what_rules_take_is_counted_and_named() -> None:
     plan = TransferPlan(
         kind=JobKind.UPLOAD, instance="b2", destination="b2:/", files=9, folders=1, size_bytes=3, refuses=50,
         refused_names=names, clashes=12, clashing_names=names, left_out=3, left_out_names=names[:3], ruled_out=1,
-        unreadable=2, skipped_symlinks=1, skipped_special=2, replaces=11, replaced_names=names,
+        unreadable=2, unreadable_names=("e", "f\n"), unreadable_why="e: Permission\x1b denied",
+        skipped_symlinks=1, skipped_special=2, replaces=11, replaced_names=names,
     )  # fmt: skip
     few = r"d/[b], d/\u202e, c"
     said = [(fact.label, fact.text) for fact in transfer_question(plan, "there", Wanted(include=("*.\x1b",))).facts]
@@ -32,7 +33,8 @@ def test_what_is_refused_and_what_rules_take_is_counted_and_named() -> None:
         ("refused", f"50 of them, since something is there already: {few} and 47 more"),
         ("refused", f"12 names differ only in case, and will be refused: {few} and 9 more"),
         ("replaces", f"11 of them: {few} and 8 more"),
-        ("unreadable", "2 entries: they will fail"),
+        ("unreadable", r"2 entries, and will fail: e, f\n"),
+        ("why", r"e: Permission\x1b denied"),
         ("takes only", r"*.\x1b"),
     ):
         assert expected in said
