@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from sqlite3 import Connection
-from typing import Final
+from typing import Final, NamedTuple
 
 from backup.journal.records import Outcome
-from backup.system.packing import to_bytes
+from backup.system.packing import to_bytes, to_name
 from providers.errors import Integrity
 
 _HERE: Final = (
@@ -14,6 +15,18 @@ _HERE: Final = (
     " AND key = (SELECT key FROM items WHERE id = :item)"
 )
 _KEPT: Final = "objects.sha256 = excluded.sha256 AND objects.size_bytes = excluded.size_bytes"
+
+
+_SURELY_LISTED_S: Final = 24 * 3600.0
+"""What was stored so long before a job is in its listings: Google's are late for what is newer, and the listing may be
+of a plan, up to an hour older than the job."""
+
+
+class Row(NamedTuple):
+    """One that may be forgotten, as long as it has not been proved again."""
+
+    key: str
+    proved_at: float
 
 
 def note_end(tx: Connection, outcome: Outcome, *, now: float) -> None:
@@ -76,3 +89,26 @@ def stored_before(db: Connection, place_id: int, key: str, sha256: str) -> bool:
         (place_id, to_bytes(key), sha256),
     ).fetchone()
     return row is not None
+
+
+def older_than_job(db: Connection, job_id: int, prefix: str, *, limit: int) -> list[Row]:
+    """What is known below a prefix ('' or one that ends in '/') of the job's place, and was there a day before it."""
+    first = to_bytes(prefix)
+    behind = first[:-1] + b"0" if first else None  # '0' comes after '/'
+    rows = db.execute(
+        "SELECT key, proved_at FROM objects"
+        " WHERE place = (SELECT location FROM places JOIN jobs ON places.id = jobs.place_id WHERE jobs.id = :job)"
+        " AND key >= :first AND (:behind IS NULL OR key < :behind)"
+        " AND proved_at < (SELECT created_at FROM jobs WHERE id = :job) - :surely LIMIT :limit",
+        {"job": job_id, "first": first, "behind": behind, "surely": _SURELY_LISTED_S,
+         "limit": limit},
+    )  # fmt: skip
+    return [Row(to_name(row["key"]), row["proved_at"]) for row in rows]
+
+
+def forget(tx: Connection, place_id: int, rows: Iterable[Row]) -> None:
+    """A listing that is known to be complete does not have them. What was proved meanwhile stays."""
+    tx.executemany(
+        "DELETE FROM objects WHERE place = (SELECT location FROM places WHERE id = ?) AND key = ? AND proved_at = ?",
+        [(place_id, to_bytes(row.key), row.proved_at) for row in rows],
+    )

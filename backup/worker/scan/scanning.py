@@ -26,6 +26,7 @@ from backup.worker.context import Crew
 from backup.worker.items import transfer
 from backup.worker.scan.differences import Differences
 from backup.worker.scan.new_items import Local, RuledOut, delete_items, download_items, upload_item
+from backup.worker.scan.vanished import Vanished
 from backup.worker.shared_provider import SharedProvider
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
@@ -201,11 +202,15 @@ class Scans:
         yield from scan.batches(self._remote_items(job, lambda key: iter(by_source.get(key, []))), scan.BATCH)
 
     def _remote_items(self, job: Job, walk: Callable[[str], Iterator[RemoteFile]]) -> Iterator[NewItem]:
+        vanished = Vanished(job, self._crew)
+        watched = vanished.watching(walk)
         if job.order.kind is JobKind.DELETE:
-            return delete_items(job, walk)
-        ledger = self._crew.ledger
-        memory = FoldersInWork(self._crew.journal, job.id, commit=ledger.run, commit_soon=ledger.post)
-        return download_items(job, walk, memory)
+            yield from delete_items(job, watched)
+        else:
+            ledger = self._crew.ledger
+            memory = FoldersInWork(self._crew.journal, job.id, commit=ledger.run, commit_soon=ledger.post)
+            yield from download_items(job, watched, memory)
+        vanished.forget()
 
     def _add(
         self, job: Job, batches: Iterable[list[NewItem]], cancel: CancelToken, ruled_out: RuledOut | None = None

@@ -1,0 +1,68 @@
+"""Objects that the journal knows and that are not there any more: a listing that came to its end shows which."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator
+from sqlite3 import Connection
+from typing import Final
+
+from backup.files import scan
+from backup.journal import objects
+from backup.journal.records import Job
+from backup.worker.context import Crew
+from providers.contract.objects import RemoteFile
+
+_MOST: Final = 100_000
+"""Rows below one prefix; where there are more, none is compared: they are held in memory."""
+
+
+class Vanished:
+    """What the listings of one job do not have. A listing that has nothing at all shows nothing: a disk may not be
+    mounted."""
+
+    def __init__(self, job: Job, crew: Crew) -> None:
+        self._job = job
+        self._crew = crew
+        self._rows: list[objects.Row] = []
+
+    def watching(self, walk: Callable[[str], Iterator[RemoteFile]]) -> Callable[[str], Iterator[RemoteFile]]:
+        """The same, and each folder that it comes to the end of is compared with what is known."""
+
+        def watched(source: str) -> Iterator[RemoteFile]:
+            known = self._known(source)
+            listed = False
+            for file in walk(source):
+                listed = True
+                known.pop(_alike(file.key), None)
+                yield file
+            if listed:
+                self._rows += (row for rows in known.values() for row in rows)
+
+        return watched
+
+    def forget(self) -> None:
+        """To be called when all listings of the job have come to their end."""
+        for batch in scan.batches(self._rows, scan.BATCH):
+
+            def change(tx: Connection, batch: list[objects.Row] = batch) -> None:
+                objects.forget(tx, self._job.place_id, batch)
+
+            self._crew.ledger.run(change)
+
+    def _known(self, source: str) -> dict[str, list[objects.Row]]:
+        if not source.endswith("/"):
+            return {}
+        prefix = "" if source == "/" else source
+        with self._crew.journal.look() as db:
+            rows = objects.older_than_job(db, self._job.id, prefix, limit=_MOST + 1)
+        known: dict[str, list[objects.Row]] = {}
+        for row in rows if len(rows) <= _MOST else ():
+            if not row.key.endswith("/"):  # not every listing has folders
+                known.setdefault(_alike(row.key), []).append(row)
+        return known
+
+
+def _alike(key: str) -> str:
+    """Equal for keys that any service takes for one: too many are held to be there rather than too few."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).casefold())
