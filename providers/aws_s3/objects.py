@@ -161,7 +161,7 @@ def page(
     folders = [item.findtext("Prefix") for item in root.iterfind("CommonPrefixes")]
     if None in folders:
         troubles.append(Integrity("the server's listing has a folder without a name"))
-    truncated = {(item.text or "").strip().lower() for item in root.iterfind("IsTruncated")}
+    truncated = told_truncated(root)
     token = None if truncated == {"false"} else root.findtext("NextContinuationToken") or None
     if token is None and not troubles and not truncated <= {"false", ""}:
         raise Unsupported("this server cannot page through a listing (ListObjectsV2)")
@@ -171,6 +171,17 @@ def page(
         next_token=token,
     )
     return whole(listed, troubles)
+
+
+def told_truncated(root: Element) -> set[str]:
+    """What a listing says of whether there is more: {"false"} for its end, in whatever letters."""
+    return {(item.text or "").strip().lower() for item in root.iterfind("IsTruncated")}
+
+
+def goes_on(root: Element, marker: str) -> bool:
+    """Whether a listing that continues behind `marker` has another page. Nothing said means no: some servers always
+    tell a marker."""
+    return bool(marker) and not told_truncated(root) <= {"false", ""}
 
 
 def _listed(item: Element, key: str) -> RemoteFile:

@@ -301,11 +301,11 @@ class S3Provider(BaseProvider):
                 key = without_base(whole, self._prefix)
                 if upload_id := (item.findtext("UploadId") or "").strip():  # without one, some servers take the object
                     found.append(pending(key, upload_id, item.findtext("Initiated") or "", item))
-            marker, upload_marker = root.findtext("NextKeyMarker"), root.findtext("NextUploadIdMarker")
-            if root.findtext("IsTruncated") != "true" or not marker:
+            marker, upload_marker = (root.findtext(name) or "" for name in ("NextKeyMarker", "NextUploadIdMarker"))
+            if not objects.goes_on(root, marker):
                 return found
             trail = trail.step(f"{marker}\0{upload_marker}", brought=bool(uploads))
-            query |= {"key-marker": marker, "upload-id-marker": upload_marker or ""}
+            query |= {"key-marker": marker, "upload-id-marker": upload_marker}
 
     def remove(self, key: str) -> None:
         whole = objects.checked_key(self._prefix, key)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from xml.etree.ElementTree import Element
 
 from providers.aws_s3.client import Request, Wire
-from providers.aws_s3.objects import iso_date, number
+from providers.aws_s3.objects import goes_on, iso_date, number
 from providers.contract.listing import Trail
 from providers.contract.upload import PendingUpload
 from providers.errors import NotFound, PermissionDenied, Unsupported
@@ -29,7 +29,7 @@ def held_bytes(wire: Wire, key: str, token: Mapping[str, object]) -> int | None:
             return None
         held += sum(sizes)
         marker = root.findtext("NextPartNumberMarker") or ""
-        if root.findtext("IsTruncated") != "true" or not marker:
+        if not goes_on(root, marker):
             return held
         trail = trail.step(marker, brought=bool(sizes))
 

@@ -118,7 +118,7 @@ class MultipartUpload(UploadSession):
             parts = list(root.iterfind("Part"))
             found += [receipt for item in parts if (receipt := self._receipt(item))]
             marker = root.findtext("NextPartNumberMarker") or ""
-            if root.findtext("IsTruncated") != "true" or not marker:
+            if not objects.goes_on(root, marker):
                 return found
             trail = trail.step(marker, brought=bool(parts))
 

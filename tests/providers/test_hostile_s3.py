@@ -203,7 +203,10 @@ def listed_parts(element: str, spell: Spell) -> bytes:
     return f"<ListPartsResult>{tag('Key')}{tag('UploadId')}<Part>{part}</Part></ListPartsResult>".encode()
 
 
-@pytest.mark.parametrize("element", ["PartNumber", "Size", "ETag", "ChecksumSHA256", "Key", "UploadId"])
+PART_ELEMENTS = ("PartNumber", "Size", "ETag", "ChecksumSHA256", "Key", "UploadId")
+
+
+@pytest.mark.parametrize("element", PART_ELEMENTS)
 def test_parts_that_a_server_lists_oddly_are_sent_again_and_never_believed(element):
     request = UploadRequest(key="x", size_bytes=20 << 20, part_size_bytes=10 << 20)
     body = b""

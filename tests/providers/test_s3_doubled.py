@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,20 @@ import pytest
 from providers.aws_s3.provider import S3Provider
 from providers.contract.upload import PartReceipt, UploadRequest
 from providers.errors import ProviderError
+from tests.cli.conftest import ROOT
 from tests.contract.transfers import download, keys
 from tests.providers.s3_stub import SECRET, error, stub
-from tests.providers.test_hostile_s3 import DATA, HUGE, MAY_FAIL, READ_HEADERS, VALUES, OneObject, outcome
+from tests.providers.test_hostile_s3 import (
+    DATA,
+    ELEMENTS,
+    HUGE,
+    MAY_FAIL,
+    PART_ELEMENTS,
+    READ_HEADERS,
+    VALUES,
+    OneObject,
+    outcome,
+)
 from tests.servers.raw_http import Asked, RawServer
 
 ALSO_READ = ("x-amz-meta-mode", "x-amz-meta-uid", "x-amz-meta-gid", "Content-Encoding", "Connection",
@@ -178,6 +190,12 @@ SAYS: Mapping[str, tuple[str, str, str, object]] = {
         "</ListMultipartUploadsResult>", "Initiated", "2026", lambda provider: provider.pending_uploads("x")),
     "unfinished marker": ("<ListMultipartUploadsResult><IsTruncated>true</IsTruncated>ELEMENT"
         "</ListMultipartUploadsResult>", "NextKeyMarker", "x", lambda provider: provider.pending_uploads("x")),
+    "unfinished upload's marker": ("<ListMultipartUploadsResult><IsTruncated>true</IsTruncated>"
+        "<NextKeyMarker>x</NextKeyMarker>ELEMENT</ListMultipartUploadsResult>", "NextUploadIdMarker", "u",
+        lambda provider: provider.pending_uploads("x")),
+    "unfinished ChecksumAlgorithm": ("<ListMultipartUploadsResult><Upload><Key>x</Key><UploadId>u</UploadId>ELEMENT"
+        "</Upload></ListMultipartUploadsResult>", "ChecksumAlgorithm", "SHA256",
+        lambda provider: provider.pending_uploads("x")),
     "Deleted": ("<DeleteResult><Deleted>ELEMENT</Deleted></DeleteResult>",
         "Key", "a", lambda provider: provider.remove_many(["a"])),
     "not deleted": ("<DeleteResult><Error>ELEMENT<Code>AccessDenied</Code></Error></DeleteResult>",
@@ -213,6 +231,28 @@ def test_an_element_is_read_right_or_the_answer_is_refused(name: str) -> None:
             assert len(server.seen) - before < 40, how
 
 
+@pytest.mark.parametrize("word", ["true", "TRUE", " True ", "1"])
+def test_what_is_unfinished_is_listed_to_its_end_however_the_server_says_that_there_is_more(word: str) -> None:
+    """Else an upload would be said not to be there, and a part to hold less than it does."""
+    more = f"<IsTruncated>{word}</IsTruncated>"
+
+    def answer(method: str, path: str, *_: object) -> tuple[int, dict[str, str], bytes]:
+        second = "marker=" in path
+        if "uploadId" in path:
+            rest = "" if second else f"{more}<NextPartNumberMarker>1</NextPartNumberMarker>"
+            part = f"<Part><PartNumber>{2 if second else 1}</PartNumber><Size>{10 << 20}</Size><ETag>e</ETag></Part>"
+            return 200, {}, f"<ListPartsResult>{part}{rest}</ListPartsResult>".encode()
+        rest = "" if second else f"{more}<NextKeyMarker>x</NextKeyMarker>"
+        upload = f"<Upload><Key>x</Key><UploadId>{'v' if second else 'u'}</UploadId></Upload>"
+        return 200, {}, f"<ListMultipartUploadsResult>{upload}{rest}</ListMultipartUploadsResult>".encode()
+
+    with stub(answer) as server:
+        provider = server.provider(max_retries=0)
+        found = provider.unfinished_uploads()
+        assert [(each.token["upload_id"], each.size_bytes) for each in found] == [("u", 20 << 20), ("v", 20 << 20)]
+        assert len(provider.open_upload(REQUEST, token=OURS).confirmed()) == 2
+
+
 ERROR_ELEMENTS = ("Code", "Message", "Region", "Endpoint", "ServerTime")
 
 
@@ -229,3 +269,14 @@ def test_an_error_is_an_error_whatever_its_elements_say(element: str, code: str)
             body = body.replace("REAL", value)
             kind = outcome(provider.scan)
             assert kind in {"permission", "authentication", "configuration", "provider"}, (how, kind)
+
+
+def test_every_header_and_element_that_is_read_is_among_those_tried() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "providers" / "aws_s3").glob("*.py"))
+    elements = set(re.findall(r'(?:findtext|iterfind)\("([A-Za-z/]+)"\)', source))
+    headers = set(re.findall(r'headers\.get\("([a-z0-9-]+)"', source))
+    tried = {*ELEMENTS, *PART_ELEMENTS, *ERROR_ELEMENTS, *(element for _, element, _, _ in SAYS.values())}
+    around = {"Contents", "CommonPrefixes", "Upload", "Part", "Deleted", "Error", "Buckets/Bucket"}
+    assert len(elements) > 20
+    assert elements - tried - around == set()
+    assert headers - {header.lower() for header in (*READ_HEADERS, *ALSO_READ)} == set()
