@@ -23,6 +23,7 @@ _MILLIS: Final = "src_last_modified_millis"
 _NANOS: Final = "mtime_ns"
 SESSION: Final = "upload_session"
 """Of a large file: tells an unfinished one of ours from another machine's."""
+_NO_FILES: Final = ("hide", "start")
 _MAX_MILLIS: Final = 10**15
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -131,6 +132,9 @@ def page(answer: Mapping[str, Any], prefix: str, troubles: Iterable[ProviderErro
                 files.append(from_json(item, prefix))
             except Integrity as error:
                 troubles.append(error)
+        elif item["action"] not in _NO_FILES:
+            kind = str(item["action"])[:100]
+            troubles.append(Integrity(f"B2's listing has an entry of a kind that is not known: '{kind}'"))
     return whole(Page(files=tuple(files), prefixes=tuple(folders), next_token=answer.get("nextFileName")), troubles)
 
 

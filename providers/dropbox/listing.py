@@ -19,6 +19,7 @@ from providers.http import broken_json
 from providers.http.connections import Calls
 from providers.http.errors import json_object
 
+_KINDS: Final = ("file", "folder", "deleted")
 _MAX_ENTRIES: Final = 2000
 """As many as Dropbox gives in one answer."""
 
@@ -101,6 +102,9 @@ class _Shown:
         return len(self._files) + len(self._prefixes) >= self.limit or self._passed_over >= _MAX_ENTRIES
 
     def take(self, key: str | None, metadata: Mapping[str, Any]) -> None:
+        if metadata.get(".tag") not in _KINDS:
+            kind = str(metadata.get(".tag"))[:100]
+            self.troubles.append(Integrity(f"Dropbox's listing has an entry of a kind that is not known: '{kind}'"))
         if key is None or not key.startswith(self._prefix):
             self._passed_over += 1
         elif is_file(metadata):
@@ -201,10 +205,12 @@ def _below(
     depth = path.count("/") + 1
     for metadata in entries:
         display = str(metadata.get("path_display") or metadata.get("path_lower") or "").split("/")
-        if metadata.get(".tag") not in ("file", "folder") or len(display) <= depth:
+        tag = metadata.get(".tag")
+        itself = tag == "folder" and folded("/".join(display)) == folded(path)
+        if itself or tag not in ("file", "folder"):
             yield None, metadata
             continue
-        same_folder = folded("/".join(display[:depth])) == folded(path)
+        same_folder = len(display) > depth and folded("/".join(display[:depth])) == folded(path)
         if not same_folder or folded(display[-1]) != folded(str(metadata.get("name", ""))):
             raise foreign("/".join(display), path)
         names = [decode_name(name) for name in (*display[depth:-1], str(metadata.get("name", "")))]

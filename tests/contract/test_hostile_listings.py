@@ -110,6 +110,22 @@ def test_dropbox_may_spell_a_folder_otherwise(harness, root, stored, shown):
 
 
 @only(HARNESSES, lambda harness: harness.service == "dropbox")
+@pytest.mark.parametrize("path", ["/.bashrc", "/Backups/.bashrc", "", "/Backups/photos"])
+def test_in_dropbox_a_file_further_up_or_nowhere_is_refused_too(harness, root, path):
+    root.plant({"photos/a": b"1"})
+
+    def moved(item):
+        if item[".tag"] == "file":
+            item.update(path_display=path, path_lower=path.lower(), name=path.rpartition("/")[2])
+
+    root.wired.fault(hostile.odd(of_json(moved)), when=harness.requests.listing, times=None)
+    provider = root.connect(max_retries=0)
+    for how in ({}, {"delimiter": "/"}):
+        with pytest.raises(Integrity, match="not below"):
+            provider.scan("photos/", **how)
+
+
+@only(HARNESSES, lambda harness: harness.service == "dropbox")
 @pytest.mark.parametrize("name", ["../../.bashrc", "sub/a", "b", ""])
 def test_in_dropbox_a_name_is_the_end_of_its_path(harness, root, name):
     root.plant({"photos/a": b"1"})

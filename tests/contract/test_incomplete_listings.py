@@ -261,3 +261,27 @@ def test_a_name_that_is_no_text_is_left_out_and_missed(harness, root):
         provider.scan("d/", delimiter="/")
     assert ([file.key for file in caught.value.page.files], caught.value.page.prefixes) == (["d/a"], ())
     assert rule.hits
+
+
+UNKNOWN = {
+    "backblaze": (b'"action": "upload"', b'"action": "graft"'),
+    "dropbox": (b'".tag": "file"', b'".tag": "mirror"'),
+}
+
+
+@only(HARNESSES, lambda harness: harness.service in UNKNOWN)
+def test_an_entry_of_a_kind_that_nobody_knows_is_missed(harness, root):
+    """A service may add kinds; to pass over them would leave files out of a restore without a word."""
+    root.plant(TREE)
+    provider = root.connect(max_retries=0)
+    known, other = UNKNOWN[harness.service]
+
+    def renewed(data):
+        begin, end = entries_of(harness.service, data)[-1]
+        assert known in data[begin:end]
+        return data[:begin] + data[begin:end].replace(known, other) + data[end:]
+
+    root.wired.fault(hostile.odd(hostile.body(renewed)), when=harness.requests.listing, times=None)
+    with pytest.raises(IncompleteListing, match=other.decode().rpartition(" ")[2].strip('"')) as caught:
+        provider.scan("d/")
+    assert {file.key for file in caught.value.page.files} == {"d/a", "d/b"}
