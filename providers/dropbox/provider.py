@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
 from providers.base import BaseProvider, RangeReader
@@ -43,6 +44,7 @@ _MIB: Final = 1 << 20
 _SINGLE_BYTES: Final = 4 * _MIB
 _PROBE: Final = b"probe"
 _WRONG_HASH: Final = "0" * 64
+_ASIDE_PREFIX: Final = ".homeserver-backup-removed-"
 
 
 class DropboxProvider(BaseProvider):
@@ -249,16 +251,51 @@ class DropboxProvider(BaseProvider):
         self._perhaps_removed.discard(key)
 
     def _remove_folder(self, key: str) -> None:
-        """Dropbox has no call that takes an empty folder alone: so this looks right before it. What a program puts
-        there in the same moment can be taken back for 30 days or longer."""
+        """Dropbox has no call that takes an empty folder alone. So an empty one is renamed first: what came into it
+        before is then seen, and what comes later stands in a folder of its own. The name is always the same for a key:
+        after a lost answer or a kill, the next try goes on there."""
         parts = checked_key(key.removesuffix("/"))
-        found = self._folders.metadata(self._folders.path(parts), key)
-        if found is None or is_file(found) or not same(name_of(found), parts[-1]):
+        aside = [*parts[:-1], f"{_ASIDE_PREFIX}{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()[:16]}"]
+        if self._is_folder(key, parts):
+            self._require_empty(key, parts)
+            if not self._rename(key, parts, aside):
+                self._delete(key, self._folders.path(parts), "")
+                return
+        elif not self._is_folder(key, aside):
             raise NotFound(f"{key}: there is no such folder", code="not_found")
+        inside = listing.first_in(self._wire, self._folders, aside)
+        if inside is not None:
+            raise not_empty(self._renamed_back(key, aside, parts), inside)
+        self._delete(key, self._folders.path(aside), "")
+        self._require_empty(key, parts)
+
+    def _is_folder(self, key: str, parts: Sequence[str]) -> bool:
+        found = self._folders.metadata(self._folders.path(parts), key)
+        return found is not None and not is_file(found) and same(name_of(found), parts[-1])
+
+    def _require_empty(self, key: str, parts: Sequence[str]) -> None:
+        """Or not there. Raises Conflict."""
         inside = listing.first_in(self._wire, self._folders, parts)
         if inside is not None:
             raise not_empty(key, inside)
-        self._delete(key, self._folders.path(parts), "")
+
+    def _renamed_back(self, key: str, aside: Sequence[str], parts: Sequence[str]) -> str:
+        """The folder's key after that: it stays aside where another one has its name by now."""
+        try:
+            self._rename(key, aside, parts)
+        except Conflict:
+            return f"{'/'.join(aside)}/"
+        return key
+
+    def _rename(self, key: str, parts: Sequence[str], to: Sequence[str]) -> bool:
+        """False for a folder that Dropbox does not move: a shared one."""
+        arguments = {"from_path": self._folders.path(parts), "to_path": self._folders.path(to)}
+        reply = self._wire.ask(Request("files/move_v2", arguments, accepts=frozenset({409}), about=key), Calls())
+        if reply.status != 409:
+            return True
+        if any(tag.startswith("cant_") for tag in reply.tags):
+            return False
+        raise failure(reply, key)
 
     def _delete(self, key: str, path: str, rev: str) -> None:
         """With `rev`, only just that version."""

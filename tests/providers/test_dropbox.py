@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -577,3 +578,65 @@ def test_where_objects_go(root):
     assert root.connect(account_id="dbid:other").location != root.connect().location
     with pytest.raises(InvalidConfiguration, match="container"):
         root.connect(container="a/../b")
+
+
+# A folder that is deleted while another program puts something there
+
+LOOKS = ("files/get_metadata", "files/list_folder", "files/move_v2", "files/list_folder", "files/delete_v2")
+
+
+@pytest.mark.parametrize("nth", range(1, len(LOOKS) + 1))
+def test_a_file_that_comes_while_its_folder_is_deleted_stays_and_is_named(root, server, provider, nth):
+    """Just before each of the requests of a deletion, by its path."""
+    root.make_folder("x/f")
+    made = []
+
+    def meanwhile(request):
+        made.append(request.path.removeprefix("/2/"))
+        if len(made) == nth:
+            root.plant({"x/f/theirs": b"1"})
+        return False
+
+    root.wired.fault(Fault.status(500), when=meanwhile, times=None)
+    with pytest.raises(Conflict, match=r"x/f/: is not empty, and was left: 'theirs' is in it"):
+        provider.remove("x/f/")
+    assert made[:nth] == list(LOOKS[:nth])
+    assert root.stored() == {"x/f/theirs": b"1"}
+    assert not any("removed" in place for place in server.store.nodes)
+
+
+@pytest.mark.parametrize(
+    ("lost", "again"), [("files/move_v2", contextlib.nullcontext()), ("files/delete_v2", pytest.raises(NotFound))]
+)
+def test_a_deleted_folder_whose_answer_was_lost_is_gone_once_it_is_tried_again(root, server, provider, lost, again):
+    root.make_folder("x/f")
+    root.wired.fault(Fault.lost_reply(), when=dropbox_requests.route(lost))
+    with pytest.raises(Transient):
+        provider.remove("x/f/")
+    with again:
+        provider.remove("x/f/")
+    assert sorted(server.store.nodes) == ["/backups", "/backups/x"]
+
+
+def test_a_folder_that_another_one_has_replaced_meanwhile_stays_aside_and_is_named(root, server, provider):
+    root.make_folder("x/f")
+    moves = []
+
+    def meanwhile(request):
+        if dropbox_requests.route("files/move_v2")(request):
+            moves.append(request)
+            root.plant({"x/f/first": b"1"} if len(moves) == 1 else {"x/f/second": b"2"})
+        return False
+
+    root.wired.fault(Fault.status(500), when=meanwhile, times=None)
+    with pytest.raises(Conflict, match=r"x/\.homeserver-backup-removed-[0-9a-f]{16}/: is not empty.*'first' is in it"):
+        provider.remove("x/f/")
+    assert sorted(root.stored().values()) == [b"1", b"2"]
+
+
+def test_a_shared_folder_that_cannot_be_renamed_is_deleted_where_it_is(root, server, provider):
+    root.make_folder("x/f")
+    refused = '{"error_summary": "cant_move_shared_folder/", "error": {".tag": "cant_move_shared_folder"}}'
+    root.wired.fault(Fault.status(409, refused), when=dropbox_requests.route("files/move_v2"), times=None)
+    provider.remove("x/f/")
+    assert sorted(server.store.nodes) == ["/backups", "/backups/x"]
