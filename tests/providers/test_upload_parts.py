@@ -6,14 +6,14 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
-from providers.contract.upload import SavedUpload, UploadRequest, UploadSession
+from providers.contract.upload import PendingUpload, SavedUpload, UploadRequest, UploadSession
 from providers.engine.upload import run_upload
 from providers.errors import Cancelled, Integrity, NotFound, PermissionDenied, Transient
 from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
@@ -214,3 +214,51 @@ def test_a_session_that_is_lost_over_damage_again_and_again_is_reported_as_damag
         run_upload(connect(store), path, "k", cancel=CancelToken())
     assert store.count("open") == 2
     assert not store.objects
+
+
+class _TellsSessions(MemoryProvider):
+    """Keeps with each session whose it is, as B2 does."""
+
+    tells_sessions: ClassVar[bool] = True
+    whose: dict[str, str]
+
+    def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        session = super().open_upload(request, token=token)
+        assert session.token
+        self.whose.setdefault(session.token["id"], request.session_id)
+        return session
+
+    def pending_uploads(self, key: str) -> list[PendingUpload]:
+        return [
+            msgspec.structs.replace(item, session_id=self.whose[item.token["id"]])
+            for item in super().pending_uploads(key)
+        ]
+
+
+@pytest.mark.parametrize("lost", ["with the process", "with the answer"])
+def test_a_session_whose_token_was_lost_is_gone_on_with_where_the_service_says_whose_it_is(
+    tmp_path: Path, lost: str
+) -> None:
+    store, path = MemoryStore(), tmp_path / "file"
+    path.write_bytes(os.urandom(3 * PART))
+    provider = _TellsSessions(store, context=ProviderContext(sleep=lambda *_: None), upload_chunk_size=PART)
+    provider.whose = {}
+    checkpoint = KeptCheckpoint(SavedUpload)
+    opened = provider.open_upload
+
+    class Died(BaseException):
+        """The process ends."""
+
+    def loses(request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
+        provider.open_upload = opened  # type: ignore[method-assign]
+        provider.open_upload(request, token=token)
+        raise Died if lost == "with the process" else Transient("the answer was lost")
+
+    provider.open_upload = loses  # type: ignore[method-assign]
+    if lost == "with the process":
+        with pytest.raises(Died):
+            run_upload(provider, path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    run_upload(provider, path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert store.count("open") == 1
+    assert not store.sessions
+    assert store.objects["k"] == path.read_bytes()
