@@ -174,9 +174,8 @@ def _job(row: Row) -> Job:
 
 def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float) -> int:
     """Add what a scan found; names that the job has already are left as they are. Returns how many were added."""
-    before = tx.total_changes
     found = list(items)
-    tx.executemany(
+    added = tx.executemany(
         "INSERT INTO items (job_id, place_id, instance, job_kind, kind, state, name, key, local_path, size_bytes,"
         " replaces, error, changed_at, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (job_id, name) DO NOTHING",
@@ -199,8 +198,7 @@ def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float)
             )
             for item in found
         ],
-    )
-    added = tx.total_changes - before
+    ).rowcount  # `total_changes` would count what triggers change too
     last = [(job.id, to_bytes(item.name)) for item in found if item.last]
     if last:
         tx.executemany("UPDATE items SET last = 1 WHERE job_id = ? AND name = ?", last)
