@@ -71,27 +71,55 @@ def test_scans_of_a_stalled_service_hold_up_no_other_instance(stalled: Workbench
     assert all(stalled.queue.job(job.id).scanning for job in downloads)
 
 
-HANGS = """import socket, time
+NO_ANSWER = """import socket, time
 _real = socket.getaddrinfo
 def getaddrinfo(host, *args, **more):
     if host == "storage.test":
+        open({asked!r}, "w").close()
         time.sleep(60)
     return _real(host, *args, **more)
 socket.getaddrinfo = getaddrinfo
 """
+NO_MODULE = """import sys, time
+from importlib.machinery import ModuleSpec
+class Hangs:
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, self) if name == "providers.backblaze.provider" else None
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        open({asked!r}, "w").close()
+        time.sleep(60)
+sys.meta_path.insert(0, Hangs())
+"""
 
 
 @pytest.fixture
-def name_lookup(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
-    """The name of the service is asked for, and nobody answers. Whether it has come to that."""
-    (tmp_path / "site").mkdir()
-    asked = tmp_path / "asked"
-    (tmp_path / "site" / "sitecustomize.py").write_text(
-        HANGS.replace("        time.sleep", f"        open({str(asked)!r}, 'w').close()\n        time.sleep")
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Callable[[], bool]]:
+    """The worker begins with a script that has it hang somewhere; whether it has come to that."""
+
+    def begin_with(script: str) -> Callable[[], bool]:
+        asked = tmp_path / "asked"
+        (tmp_path / "site").mkdir()
+        (tmp_path / "site" / "sitecustomize.py").write_text(script.format(asked=str(asked)))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+        return asked.exists
+
+    return begin_with
+
+
+@pytest.fixture
+def name_lookup(bench: Workbench, reached: Callable[[str], Callable[[], bool]]) -> Callable[[], bool]:
+    """The name of the service is asked for, and nobody answers."""
     bench.configure_s3("stalled", "http://storage.test", "bucket", timeout=300)
-    return asked.exists
+    return reached(NO_ANSWER)
+
+
+@pytest.fixture
+def its_module(bench: Workbench, reached: Callable[[str], Callable[[], bool]]) -> Callable[[], bool]:
+    """What the program itself is on does not answer, as one service is loaded."""
+    bench.configure("stalled", type="backblaze", container="bucket", application_key_id="id", application_key="key")
+    return reached(NO_MODULE)
 
 
 @pytest.fixture
@@ -118,14 +146,14 @@ def stalling_b2(bench: Workbench, server: B2Server, when: When) -> Iterator[Call
         stall.release()
 
 
-@pytest.mark.parametrize("at", ["name_lookup", "token", "bucket_look"])
+@pytest.mark.parametrize("at", ["its_module", "name_lookup", "token", "bucket_look"])
 def test_opening_a_provider_that_stalls_holds_up_no_other_instance(
     bench: Workbench, folder: Path, tmp_path: Path, at: str, request: pytest.FixtureRequest
 ) -> None:
-    reached: Callable[[], bool] = request.getfixturevalue(at)
+    is_stuck: Callable[[], bool] = request.getfixturevalue(at)
     stuck = [bench.queue.queue_download("stalled", [f"{number}/"], tmp_path / "back") for number in range(4)]
     stuck += [bench.queue.queue_upload("stalled", [folder], str(number)) for number in range(4)]
-    wait_until(reached)
+    wait_until(is_stuck)
     assert bench.finish(small_upload(bench, tmp_path), AT_ONCE_S).counts[ItemState.DONE] == 1
     assert not any(bench.queue.job(job.id).finished for job in stuck)
 

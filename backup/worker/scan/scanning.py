@@ -238,7 +238,8 @@ class Scans:
     def _wanted(self, job: Job) -> Callable[[scan.Found], bool]:
         """Folders with files in them are objects only where such an object keeps their mode."""
         with self._crew.journal.look() as db:
-            can = places.capabilities_of(jobs.place(db, job.place_id))
+            place = jobs.place(db, job.place_id)
+        can = places.capabilities_of(place)  # loads the service, which may take long: all others look into the journal
         keeps = can is None or can.folder_modes
         return lambda found: keeps or found.kind is not ItemKind.DIRECTORY or found.empty or found.error is not None
 
