@@ -93,6 +93,16 @@ class Hangs:
 sys.meta_path.insert(0, Hangs())
 """
 
+NO_DISK = """import os, time
+_real = os.statvfs
+def statvfs(path):
+    if os.path.basename(path) == "stalled":
+        open({asked!r}, "w").close()
+        time.sleep(60)
+    return _real(path)
+os.statvfs = statvfs
+"""
+
 
 @pytest.fixture
 def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Callable[[], bool]]:
@@ -156,6 +166,18 @@ def test_opening_a_provider_that_stalls_holds_up_no_other_instance(
     wait_until(is_stuck)
     assert bench.finish(small_upload(bench, tmp_path), AT_ONCE_S).counts[ItemState.DONE] == 1
     assert not any(bench.queue.job(job.id).finished for job in stuck)
+
+
+def test_a_disk_that_stalls_as_its_room_is_asked_for_holds_up_no_other_job(
+    bench: Workbench, tmp_path: Path, reached: Callable[[str], Callable[[], bool]]
+) -> None:
+    is_stuck = reached(NO_DISK)
+    (tmp_path / "stalled").mkdir()
+    assert bench.finish(small_upload(bench, tmp_path)).counts[ItemState.DONE] == 1
+    stuck = bench.queue.queue_download("local", ["six"], tmp_path / "stalled")
+    wait_until(is_stuck)
+    assert bench.finish(small_upload(bench, tmp_path), AT_ONCE_S).counts[ItemState.DONE] == 1
+    assert not bench.queue.job(stuck.id).finished
 
 
 async def ask_both(paths: Paths) -> float:

@@ -17,7 +17,7 @@ from typing import Final
 from backup.files import free_space, scan
 from backup.instances import answers
 from backup.instances import destination as places
-from backup.journal import JournalFull, jobs, work
+from backup.journal import Journal, JournalFull, jobs, work
 from backup.journal.folders_in_work import FoldersInWork
 from backup.journal.records import Hold, Job, NewItem
 from backup.model import ItemKind, JobKind
@@ -175,7 +175,7 @@ class Scans:
         """A restore that has no room on its disk is not begun."""
         if job.order.kind is not JobKind.DOWNLOAD:
             return batches
-        with self._crew.journal.look() as db:
+        with Journal(self._crew.journal.path) as own, own.look() as db:  # the disk is asked, and may not answer
             share = free_space.Share.of(db, job)
         return batches if share is None else share.taking(batches)
 
