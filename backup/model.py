@@ -202,6 +202,8 @@ class FailedSince(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     items: int = 0
     """That have failed. What was cancelled was the user's wish."""
+    broken_jobs: int = 0
+    """Jobs whose scan has stopped short since then: no item stands for what they lack."""
     jobs: tuple[int, ...] = ()
     """Those of these items, and jobs whose scan has stopped short since then, whenever they were queued."""
     known_from: float | None = None

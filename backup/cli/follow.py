@@ -84,9 +84,9 @@ def conclude_since(found: FailedSince) -> bool:
         )
     if found.items or found.jobs:
         jobs = ", ".join(str(number) for number in found.jobs[:_ROWS]) + (", ..." if len(found.jobs) > _ROWS else "")
-        diagnostics.note(
-            f"failed since {when(found.since)}: {count(found.items, 'file')} (jobs {jobs}); see: transfers list"
-        )
+        what = [count(found.items, "file")] if found.items else []
+        what += [count(found.broken_jobs, "broken job")] if found.broken_jobs else []
+        diagnostics.note(f"failed since {when(found.since)}: {', '.join(what)} (jobs {jobs}); see: transfers list")
     return bool(found.items or found.jobs)
 
 

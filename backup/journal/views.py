@@ -208,6 +208,7 @@ def failed_since(db: Connection, since: float, *, kept_from: float) -> FailedSin
     return FailedSince(
         since=since,
         items=sum(failed.values()),
+        broken_jobs=len(broken),
         jobs=tuple(sorted(failed.keys() | broken)),
         known_from=known_from if since < known_from else None,
         forgotten=int(db.execute(of_old, (since,)).fetchone()[0]) if since < known_from else 0,

@@ -65,6 +65,8 @@ def test_a_job_queued_before_whose_scan_breaks_after_it_counts(
     assert told.code == ExitCode.FAILED_SINCE
     since = told.json()["since"]
     assert (since["items"], since["jobs"], since["known_from"], since["forgotten"]) == (0, [1], None, 0)
+    assert since["broken_jobs"] == 1
+    assert "1 broken job (jobs 1); see" in told.err
     assert cli("transfers", verb, "--since", "30s").code == 0
     assert "history_days" not in told.err
 

@@ -60,9 +60,9 @@ def list_transfers(session: Session, output: Output, job_id: int | None, maximum
     JSON: {"totals": {...}, "jobs": [{"id", "kind", "instance", "title", "counts", ...}],
     "items": [{"id", "job_id", "name", "state", "bytes_done", "size_bytes", "error", "proof",
     "calls": {"<kind of request>": how many}, ...}], "item_count"}
-    With --since also "since": {"since", "items": how many files have failed, "jobs": [numbers of their jobs, and of
-    jobs that broke off], "known_from": everything since then is known (null if --since is not earlier), "forgotten":
-    how many files of older jobs failed at an unknown time}.
+    With --since also "since": {"since", "items": how many files have failed, "broken_jobs": how many jobs broke off,
+    "jobs": [numbers of all these jobs], "known_from": everything since then is known (null if --since is not earlier),
+    "forgotten": how many files of older jobs failed at an unknown time}.
     """
     snapshot = session.service.snapshot(limit=maximum, job_id=job_id)
     failed = None if since is None else session.service.failed_since(since)
