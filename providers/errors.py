@@ -99,6 +99,8 @@ class Transient(ProviderError):
     retryable = True
     server_failed: bool = False
     """The service itself answered that it failed (500). Others may well be served at that moment."""
+    cut_short: bool = False
+    """An answer had begun to arrive."""
     cure = "Check the network, then retry: what was sent is kept."
 
 

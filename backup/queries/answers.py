@@ -29,6 +29,7 @@ from backup.queries import plans
 from backup.queries.authorizations import Authorizations, Begun
 from backup.queries.client import QuestionsClient
 from backup.queries.findings import Findings, Scope
+from backup.queries.page_to_show import page_to_show
 from backup.store_model import StoreBackend
 from backup.system.paths import Paths
 from providers import oauth
@@ -38,7 +39,7 @@ from providers.contract.cancel import CancelToken
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.contract.upload import PendingUpload
-from providers.errors import Cancelled, IncompleteListing, ProviderError, Transient
+from providers.errors import Cancelled, ProviderError, Transient
 from providers.secret import Secret
 
 __all__ = ["LIMIT_S", "PROBE_LIMIT_S", "Questions", "QuestionsClient"]
@@ -85,14 +86,12 @@ class Questions:
         """One page; errors as `Storage.scan` raises them, retried as the instance's settings say. Of a page that cannot
         be read whole, what can be, with `unread`: it is to be shown, and for nothing else."""
 
-        def page(provider: BaseProvider) -> Page:
-            try:
-                return provider.scan(prefix, delimiter=delimiter, token=token, limit=limit)
-            except IncompleteListing as error:
-                part: Page = error.page
-                return part
+        def answer(cancel: CancelToken, _: OnStep) -> Page:
+            with self._noted(instance, prefix) as provider:
+                scan = partial(provider.scan, prefix, delimiter=delimiter, token=token, limit=limit)
+                return page_to_show(provider, scan, cancel)
 
-        return self._ask(instance, cancel, page, listed=prefix)
+        return _in_time(LIMIT_S, cancel, answer)
 
     def stat(self, instance: str, key: str, *, cancel: CancelToken | None = None) -> RemoteFile:
         return self._ask(instance, cancel, lambda provider: provider.stat(key))
@@ -288,13 +287,11 @@ class Questions:
         ):
             yield provider
 
-    def _ask(
-        self, instance: str, cancel: CancelToken | None, ask: Callable[[BaseProvider], T], *, listed: str | None = None
-    ) -> T:
+    def _ask(self, instance: str, cancel: CancelToken | None, ask: Callable[[BaseProvider], T]) -> T:
         """One request, retried as the instance's settings say."""
 
         def answer(token: CancelToken, _: OnStep) -> T:
-            with self._noted(instance, listed) as provider:
+            with self._noted(instance) as provider:
                 return provider.retry.run(lambda: ask(provider), token)
 
         return _in_time(LIMIT_S, cancel, answer)

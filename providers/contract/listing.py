@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -77,6 +79,23 @@ def whole(page: Page, troubles: Sequence[ProviderError]) -> Page:
     error = IncompleteListing(why, hint=f"{first.hint} {_PART}".strip(), code=first.code)
     error.page = msgspec.structs.replace(page, unread=why)
     raise error
+
+
+_PARTS: Final = ContextVar("answers may break off", default=False)
+
+
+@contextmanager
+def parts_are_taken() -> Iterator[None]:
+    """Within it an answer that breaks off is taken as far as it came: a listing of it is an IncompleteListing."""
+    before = _PARTS.set(True)
+    try:
+        yield
+    finally:
+        _PARTS.reset(before)
+
+
+def takes_parts() -> bool:
+    return _PARTS.get()
 
 
 def unparsable() -> Integrity:

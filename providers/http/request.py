@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from providers.contract.listing import takes_parts
 from providers.contract.upload import PartBody
 from providers.errors import Transient
 from providers.http import http1
@@ -153,6 +154,12 @@ class Answer:
                 if len(found) > _MAX_REPLY_BYTES:
                     self._reusable = False
                     raise Transient("the answer is longer than any that was expected")
+        except Transient as error:
+            if self._call.interrupted or not 0 < len(found) <= _MAX_REPLY_BYTES:
+                raise
+            if not takes_parts():
+                error.cut_short = True
+                raise
         finally:
             self.close()
         changed = forced_encoding(self.headers, self._pool.authority) if found else None

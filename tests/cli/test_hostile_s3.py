@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.contract.support import content
 from tests.processes import stop_worker
 from tests.servers import hostile
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Edit, Fault
+from tests.servers.faults import Edit, Fault, Reply
 from tests.servers.s3_requests import get_object, list_objects
 from tests.servers.s3_server import S3Server
 
@@ -105,3 +106,42 @@ def test_an_upload_is_not_called_done_by_a_size_that_nobody_told(
     result = cli("test-providers", "s3")
     assert result.code == ExitCode.INTEGRITY
     assert "512" in result.err
+
+
+@pytest.mark.parametrize("keeps_length", [False, True])
+def test_a_listing_that_breaks_off_is_shown_as_incomplete_and_nothing_is_done_with_it(
+    cli: Cli,
+    paths: Paths,
+    moto_s3: S3Server,
+    moto_proxy: FaultProxy,
+    aws_credentials: None,
+    tmp_path: Path,
+    keeps_length: bool,
+):
+    bucket = moto_s3.new_bucket()
+    for name in ("a", "b", "c"):
+        moto_s3.admin.put_object(Bucket=bucket, Key=f"d/{name}", Body=b"1")
+    write_config(
+        paths, s3=s3_instance(moto_s3, bucket, port=moto_proxy.port, timeout=10, max_retries=1, retry_delay=0.01)
+    )
+
+    def cut(reply: Reply) -> Reply:
+        body = reply.body[: reply.body.rfind(b"<Contents>") + 20]
+        return replace(reply, body=body) if keeps_length else reply.holding(body)
+
+    rule = moto_proxy.fault(Fault.rewrite(cut), list_objects(), times=None)
+    shown = cli("list", "--provider", "s3", "d/")
+    assert shown.code == ExitCode.INTEGRITY
+    assert [line.split()[-1] for line in shown.out.splitlines()] == ["d/a", "d/b"]
+    assert "this listing is incomplete: " in shown.err
+    target = tmp_path / "to"
+    fetched = cli("download", "--provider", "s3", "d/", "--to", f"{target}/")
+    deleted = cli("delete", "--provider", "s3", "d/", "--yes")
+    refused = ExitCode.NETWORK if keeps_length else ExitCode.INTEGRITY
+    assert (fetched.code, deleted.code) == (refused, refused)
+    assert "address and port" not in shown.err + fetched.err + deleted.err
+    assert not target.exists() or list(target.iterdir()) == []
+    rule.release()
+    assert set(moto_s3.objects(bucket)) == {"d/a", "d/b", "d/c"}
+    if paths.journal_file.exists():
+        assert stop_worker(paths)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from backup.files import scan
 from backup.model import Conflicts
 from backup.queries import plans
+from backup.queries.page_to_show import page_to_show
 from providers.contract.cancel import CancelToken
 from providers.contract.report import StepName, StepState
-from providers.errors import IncompleteListing, Integrity, ProviderError
+from providers.errors import IncompleteListing, Integrity, ProviderError, Transient
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.transfers import download, upload
@@ -110,6 +113,49 @@ def test_what_can_be_read_is_there_and_is_never_taken_for_all(harness, root, tmp
         assert "can be fetched by its own name" in said
     assert rule.hits
     assert root.stored() == TREE
+
+
+@SERVICES
+def test_of_an_answer_that_breaks_off_each_time_what_came_is_shown(harness, root, tmp_path):
+    """To all who act it is a broken connection, which is tried again and fails."""
+    root.plant(TREE)
+    provider = root.connect(max_retries=1, retry_delay=0)
+    provider.list_files("d/")
+
+    def some(reply):
+        listing = len(entries_of(harness.service, reply.body)) >= 2
+        return replace(reply, body=cut_off(harness.service, reply.body)) if listing else reply
+
+    rule = root.wired.fault(hostile.odd(some), harness.requests.listing, times=None)
+    scan = partial(provider.scan, "d/", delimiter="/")
+    for act in (
+        scan,
+        lambda: provider.list_files("d/"),
+        lambda: plans.download(provider, "x", ["d/"], tmp_path, CancelToken()),
+        lambda: plans.delete(provider, "x", ["d/"], CancelToken()),
+    ):
+        with pytest.raises(Transient, match="broke off"):
+            act()
+    tried = rule.hits
+    shown = page_to_show(provider, scan, CancelToken())
+    assert rule.hits >= tried + 3, "twice as the settings say, and once more"
+    assert len(shown.files) == 2
+    assert re.search("broke off|breaks off", shown.unread)
+    rule.release()
+    assert {file.key for file in page_to_show(provider, scan, CancelToken()).files} == set(TREE)
+
+
+@SERVICES
+def test_of_an_answer_of_which_nothing_can_be_read_the_connection_is_reported(harness, root):
+    root.plant(TREE)
+    provider = root.connect(max_retries=0)
+    provider.list_files("d/")
+    rule = root.wired.fault(
+        hostile.odd(lambda reply: replace(reply, body=reply.body[:1])), harness.requests.listing, times=None
+    )
+    with pytest.raises(Transient, match="broke off"):
+        page_to_show(provider, partial(provider.scan, "d/", delimiter="/"), CancelToken())
+    assert rule.hits >= 2
 
 
 @only(HARNESSES, lambda harness: harness.service in ("backblaze", "dropbox", "google_drive"))
