@@ -337,3 +337,31 @@ def test_cancel_interrupts_whatever_call_is_under_way(store: MemoryStore, path: 
         run_upload(provider, path, "k", cancel=cancel, checkpoint=checkpoint)
     assert interrupted == [True]
     assert "k" not in store.objects
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+@pytest.mark.parametrize(
+    ("size_bytes", "requests"),
+    [
+        (PART, ["stat", "open", "send", "commit", "read"]),  # in one request: no session that could be begun twice
+        (2 * PART, ["stat", "pending", "open", "send", "send", "commit", "read"]),
+    ],
+)
+def test_an_upload_costs_just_these_requests(
+    store: MemoryStore, path: Path, size_bytes: int, requests: list[str], resumable: bool
+) -> None:
+    os.truncate(path, size_bytes)
+    store.checksums = False
+    checkpoint = KeptCheckpoint(SavedUpload) if resumable else None
+    run_upload(connect(store, single_put_bytes=PART), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
+    assert [call for call, _ in store.calls if call in {*requests, "pending", "confirmed", "abort"}] == requests
+
+
+@pytest.mark.parametrize("replaces", [None, False])
+def test_what_was_stored_where_nothing_was_has_replaced_nothing(
+    store: MemoryStore, path: Path, replaces: bool | None
+) -> None:
+    result = run_upload(connect(store), path, "k", cancel=CancelToken(), only_if_absent=True, replaces=replaces)
+    assert result.replaced is False
+    result = run_upload(connect(store), path, "k", cancel=CancelToken())
+    assert result.replaced is True
