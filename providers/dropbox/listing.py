@@ -180,10 +180,16 @@ def _listing(reply: Reply, troubles: list[ProviderError] | None) -> dict[str, An
     entries = (answer or {}).get("entries")
     if answer is None or troubles is None or not isinstance(entries, list):
         return reply.json() | {"entries": entries_of(reply)}
-    described = [item for item in entries if isinstance(item, dict) and ".tag" in item]
+    described = [item for item in entries if _is_described(item)]
     if len(described) < len(entries):
-        troubles.append(Integrity("Dropbox's listing has an entry that does not say what it is"))
+        troubles.append(Integrity("Dropbox's listing has an entry without a name, or without saying what it is"))
     return answer | {"entries": described}
+
+
+def _is_described(item: object) -> bool:
+    if not isinstance(item, dict) or ".tag" not in item or not isinstance(item.get("name"), str):
+        return False
+    return isinstance(item.get("path_display") or "", str)
 
 
 def entries_of(reply: Reply) -> list[dict[str, Any]]:

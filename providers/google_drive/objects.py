@@ -101,10 +101,15 @@ def readable(reply: Reply, troubles: list[ProviderError]) -> dict[str, Any]:
     items = answer.get("files")
     if not isinstance(items, list):
         return answer
-    described = [item for item in items if isinstance(item, dict) and "id" in item]
+    described = [item for item in items if isinstance(item, dict) and _is_described(item)]
     if len(described) < len(items):
-        troubles.append(Integrity("Google's listing has a file without an id"))
+        troubles.append(Integrity("Google's listing has a file without id or name"))
     return answer | {"files": described}
+
+
+def _is_described(item: Mapping[str, Any]) -> bool:
+    file_id = item.get("id")
+    return isinstance(file_id, str) and file_id.isascii() and isinstance(item.get("name"), str)
 
 
 def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:

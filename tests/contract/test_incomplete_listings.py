@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,33 @@ def test_what_can_be_read_is_there_and_is_never_taken_for_all(harness, root, tmp
         assert "can be fetched by its own name" in said
     assert rule.hits
     assert root.stored() == TREE
+
+
+UNLIKE: dict[str, list[tuple[str, Any]]] = {
+    "backblaze": [("fileInfo", 5), ("fileInfo", "x"), ("fileName", None), ("action", None), ("contentLength", "x")],
+    "dropbox": [("name", None), ("name", 5), ("path_display", 5), (".tag", None), ("size", "x")],
+    "google_drive": [("id", None), ("id", "\ud800"), ("name", None), ("size", "x"), ("size", 5.5)],
+}
+
+
+@only(HARNESSES, lambda harness: harness.service in UNLIKE)
+def test_an_entry_that_is_described_as_no_entry_is_costs_itself_alone(harness, root):
+    root.plant(TREE)
+    provider = root.connect(max_retries=0)
+    for field, value in UNLIKE[harness.service]:
+
+        def spell(data, field=field, value=value):
+            for begin, end in entries_of(harness.service, data)[1:2]:
+                entry = {name: told for name, told in json.loads(data[begin:end]).items() if name != field}
+                other = entry if value is None else entry | {field: value}
+                data = data[:begin] + json.dumps(other).encode() + data[end:]
+            return data
+
+        rule = root.wired.fault(hostile.odd(hostile.body(spell)), harness.requests.listing, times=None)
+        with pytest.raises(IncompleteListing) as caught:
+            provider.scan("d/", delimiter="/")
+        assert {file.key for file in caught.value.page.files} == {"d/a", "d/c"}, field
+        rule.release()
 
 
 @SERVICES
@@ -292,11 +320,11 @@ def test_nothing_readable_is_no_empty_listing(harness, root):
 @SERVICES
 def test_a_name_that_is_no_text_is_left_out_and_missed(harness, root):
     """Half of a surrogate pair, which JSON can write and no disk can hold. What is listed besides is shown."""
-    root.plant({"d/a": b"1", "d/qz": b"22", "d/qzz/c": b"333"})
+    root.plant({"d/a": b"1", "d/q.z": b"22", "d/q.zz/c": b"333"})
     provider = root.connect(max_retries=0)
 
     def halved(data):
-        return data.replace(b"qz", b"&#xD834;" if data.startswith(b"<") else b"\\ud834")
+        return data.replace(b"q.z", b"&#xD834;" if data.startswith(b"<") else b"\\ud834")
 
     rule = root.wired.fault(hostile.odd(hostile.body(halved)), when=harness.requests.listing, times=None)
     for act in (provider.scan, provider.scan_tree):

@@ -47,8 +47,12 @@ LIMITS = {
         (b2_errors.transaction_cap_exceeded(), UP, SAYS_SO, "retry after midnight GMT"),
         (b2_errors.transaction_cap_exceeded(), DOWN, SAYS_SO, "retry after midnight GMT"),
         (b2_errors.download_cap_exceeded(), DOWN, SAYS_SO, "retry after midnight GMT"),
+        (b2_errors.too_many_requests(), UP, WAITS, "goes on by itself"),
+        (b2_errors.too_many_requests(), DOWN, WAITS, "goes on by itself"),
+        (b2_errors.service_unavailable(), PARTS, WAITS, "goes on by itself"),
     ],
     "dropbox": [
+        (dropbox_errors.refused("path", "team_folder_insufficient_space"), UP, SAYS_SO, "Make room in this Dropbox"),
         (dropbox_errors.refused("path", "insufficient_space"), UP, SAYS_SO, "Make room in this Dropbox"),
         (dropbox_errors.refused("path", "insufficient_space"), PARTS, SAYS_SO, "Make room in this Dropbox"),
         (dropbox_errors.refused("path", "upload_traffic_limit_reached"), UP, SAYS_SO, "ends with the day or the month"),
