@@ -13,7 +13,7 @@ from providers.dropbox.client import Request, Wire
 from providers.dropbox.errors import Reply, failure, not_dropbox
 from providers.dropbox.folders import Folders
 from providers.dropbox.names import checked_key, decode_name, folded
-from providers.dropbox.objects import is_file, remote_file
+from providers.dropbox.objects import has_bytes, is_file, left_out, remote_file
 from providers.errors import Conflict, Integrity, InvalidName, ProviderError, Transient
 from providers.http import broken_json
 from providers.http.connections import Calls
@@ -92,6 +92,7 @@ class _Shown:
         self._prefix = prefix
         self._folded = folded
         self._files: dict[str, RemoteFile] = {}
+        self._left_out: dict[str, RemoteFile] = {}
         self._prefixes: dict[str, None] = {}
         self._passed_over = 0
         self.troubles: list[ProviderError] = []
@@ -99,7 +100,8 @@ class _Shown:
 
     @property
     def full(self) -> bool:
-        return len(self._files) + len(self._prefixes) >= self.limit or self._passed_over >= _MAX_ENTRIES
+        shown = len(self._files) + len(self._left_out) + len(self._prefixes)
+        return shown >= self.limit or self._passed_over >= _MAX_ENTRIES
 
     def take(self, key: str | None, metadata: Mapping[str, Any]) -> None:
         if metadata.get(".tag") not in _KINDS:
@@ -107,6 +109,8 @@ class _Shown:
             self.troubles.append(Integrity(f"Dropbox's listing has an entry of a kind that is not known: '{kind}'"))
         if key is None or not key.startswith(self._prefix):
             self._passed_over += 1
+        elif is_file(metadata) and not has_bytes(metadata):
+            self._left_out[key] = left_out(key, metadata)
         elif is_file(metadata):
             try:
                 self._files[key] = remote_file(key, metadata)
@@ -122,7 +126,13 @@ class _Shown:
 
     def page(self, token: str | None) -> Page:
         return whole(
-            Page(files=tuple(self._files.values()), prefixes=tuple(self._prefixes), next_token=token), self.troubles
+            Page(
+                files=tuple(self._files.values()),
+                prefixes=tuple(self._prefixes),
+                next_token=token,
+                left_out=tuple(self._left_out.values()),
+            ),
+            self.troubles,
         )
 
 

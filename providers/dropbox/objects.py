@@ -34,6 +34,17 @@ def remote_file(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
     )
 
 
+def left_out(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
+    """A document of Dropbox's own editors or of a partner's, and why it is no object."""
+    what = "a document of Dropbox Paper or another editor: it has no bytes"
+    return RemoteFile(key=key, size_bytes=0, id=str(metadata.get("id", "")), left_out=what)
+
+
+def has_bytes(metadata: Mapping[str, Any]) -> bool:
+    """`is_downloadable` of FileMetadata: false for what can only be exported (`/files/export`)."""
+    return metadata.get("is_downloadable") is not False
+
+
 def _time_s(text: object) -> float | None:
     try:
         return datetime.fromisoformat(str(text)).replace(tzinfo=UTC).timestamp()

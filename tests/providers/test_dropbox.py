@@ -640,3 +640,16 @@ def test_a_shared_folder_that_cannot_be_renamed_is_deleted_where_it_is(root, ser
     root.wired.fault(Fault.status(409, refused), when=dropbox_requests.route("files/move_v2"), times=None)
     provider.remove("x/f/")
     assert sorted(server.store.nodes) == ["/backups", "/backups/x"]
+
+
+def test_documents_without_bytes_are_listed_apart(root, server, provider, tmp_path):
+    """Dropbox says `is_downloadable: false` of documents of Paper and of partners' editors."""
+    root.plant({"d/file": b"content", "d/notes.paper": b""})
+    server.store.nodes["/backups/d/notes.paper"].is_downloadable = False
+    for delimiter in ("", "/"):
+        page = provider.scan("d/", delimiter=delimiter)
+        assert [file.key for file in page.files] == ["d/file"]
+        assert [file.key for file in page.left_out] == ["d/notes.paper"]
+        assert "has no bytes" in page.left_out[0].left_out
+    plan = plans.download(provider, "dropbox", ["d/"], tmp_path, CancelToken())
+    assert (plan.files, plan.left_out, plan.left_out_names) == (1, 1, ("d/notes.paper",))

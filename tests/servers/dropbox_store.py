@@ -51,6 +51,8 @@ class Node:
     rev: str = ""
     client_modified: str = ""
     server_modified: str = ""
+    is_downloadable: bool = True
+    """False for a document of Paper or of a partner's editor."""
 
     @property
     def name(self) -> str:
@@ -70,7 +72,7 @@ class Node:
                 "server_modified": self.server_modified,
                 "rev": self.rev,
                 "size": len(self.data),
-                "is_downloadable": True,
+                "is_downloadable": self.is_downloadable,
                 "content_hash": content_hash(self.data),
             }
         return found
