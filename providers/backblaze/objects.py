@@ -18,6 +18,7 @@ MAX_SEGMENT_BYTES: Final = 250
 CONTENT_TYPE: Final = "b2/x-auto"
 _SHA1: Final = re.compile(r"[0-9a-f]{40}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_INTEGER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _HEADER: Final = "x-bz-info-"
 _MILLIS: Final = "src_last_modified_millis"
 _NANOS: Final = "mtime_ns"
@@ -159,10 +160,8 @@ def _millis(nanos: int) -> int:
 
 
 def _integer(text: object) -> int | None:
-    try:
-        return int(str(text))
-    except ValueError:
-        return None
+    """File information is whatever somebody wrote there: a plain number of a length that a time can have, or none."""
+    return int(str(text)) if _INTEGER.fullmatch(str(text)) else None
 
 
 def _seconds(millis: object) -> float | None:

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from providers import registry, settings
+from providers.backblaze import objects
 from providers.backblaze.discovery import Learner
 from providers.backblaze.reader import FileRange
 from providers.backblaze.transport import name_of_call
@@ -415,3 +416,15 @@ def test_a_key_that_may_create_no_bucket_says_what_it_lacks(root):
         provider.check_container()
     with pytest.raises(PermissionDenied, match="lacks writeBuckets"):
         provider.create_container("new-one")
+
+
+@pytest.mark.parametrize(
+    "told", ["9" * 400, "9" * 5000, "9" * 20, "-" + "9" * 400, "1_000", "\u0661", " 12 ", "1e3", "0x10", "", "NaN"]
+)
+def test_a_time_in_the_information_of_a_file_may_be_anything(told):
+    """Who may write into a bucket writes there what he likes; that must not hide the folder that the file is in."""
+    for name in ("src_last_modified_millis", "mtime_ns"):
+        info = {"fileName": "a", "contentLength": 1, "action": "upload", "fileInfo": {name: told}, "fileId": "f"}
+        (found,) = objects.page({"files": [info | {"uploadTimestamp": 5000}], "nextFileName": None}, "").files
+        assert (found.mtime_ns, found.modified_at) == (None, 5.0)
+        assert objects.from_headers({f"x-bz-info-{name}": told}, "a", 1).mtime_ns is None
