@@ -73,7 +73,10 @@ class Account:
 
     @property
     def min_part_bytes(self) -> int:
-        return int(self._session.account_info.get_absolute_minimum_part_size()) if self._signed_in else MIN_PART_BYTES
+        if not self._signed_in:
+            return MIN_PART_BYTES
+        with self.session() as session:
+            return int(session.account_info.get_absolute_minimum_part_size())
 
     @property
     def allowed(self) -> dict[str, Any]:
@@ -91,7 +94,7 @@ class Account:
     def session(self, calls: Calls | None = None) -> Iterator[Any]:
         """The SDK's session, signed in. What it raises leaves as ProviderError; its requests belong to `calls`."""
         try:
-            with self.transport.within(calls or Calls()):
+            with errors.as_documented(), self.transport.within(calls or Calls()):
                 self._sign_in()
                 yield self._session
         except B2Error as error:
@@ -107,7 +110,7 @@ class Account:
             if not self._signed_in:
                 try:
                     self._session.authorize_account(self.realm, self._key_id, self._key.reveal())
-                except (KeyError, TypeError):
+                except (AssertionError, AttributeError, KeyError, TypeError, ValueError):
                     raise errors.not_b2(200, {}) from None
                 self._signed_in = True
 

@@ -6,7 +6,8 @@ Statuses and codes: Backblaze B2 documentation, "Native API, error handling" and
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, cast
 
 from b2sdk.v3.exception import B2Error, InvalidAuthToken, Unauthorized, UnusableFileName
@@ -126,6 +127,20 @@ def from_sdk(error: B2Error) -> ProviderError:
     if isinstance(error, UnusableFileName):
         return errors.InvalidName(str(error)[:_MAX_TEXT])
     return ProviderError(f"the SDK fails: {type(error).__name__}", hint="Look into the log.", code=type(error).__name__)
+
+
+@contextmanager
+def as_documented() -> Iterator[None]:
+    """Around what reads an answer, here or in the SDK: one that lacks what it should hold, or holds something of
+    another kind, is Integrity."""
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise errors.Integrity(
+            "B2's answer is not as documented: something in it is missing, or of another kind",
+            hint="Look for a proxy in between; the log has the details.",
+            code="undocumented",
+        ) from error
 
 
 class NoJson(B2Error):  # type: ignore[misc]

@@ -67,14 +67,14 @@ def file_info(request: UploadRequest) -> dict[str, str]:
 
 def from_json(found: Mapping[str, Any], prefix: str) -> RemoteFile:
     """A file version as the API's answers describe it. Raises Integrity for what no file has."""
-    name, size_bytes = found.get("fileName"), found.get("contentLength")
+    name, size_bytes, info = found.get("fileName"), found.get("contentLength"), found.get("fileInfo")
     if not isinstance(name, str) or size_bytes is None:
         raise Integrity(f"{name!r}: B2's answer tells no name or no size of a file")
     return _remote(
         without_base(name, prefix),
         size_from_json(name, size_bytes),
         found.get("contentSha1"),
-        found.get("fileInfo") or {},
+        info if isinstance(info, dict) else {},
         str(found.get("fileId") or ""),
         found.get("uploadTimestamp"),
     )

@@ -223,16 +223,16 @@ class BackblazeProvider(BaseProvider):
         while True:
             with self._account.session() as session:
                 answer = session.list_unfinished_large_files(self._account.bucket_id, start, 100, below or None)
-            for item in answer["files"]:
-                without_base(str(item["fileName"]), below)
-                found.append(
-                    PendingUpload(
-                        key=without_base(str(item["fileName"]), self._prefix),
-                        token={"file_id": item["fileId"]},
-                        started_at=float(item.get("uploadTimestamp") or 0) / 1000,
-                        session_id=str((item.get("fileInfo") or {}).get(objects.SESSION, "")),
+                for item in answer["files"]:
+                    without_base(str(item["fileName"]), below)
+                    found.append(
+                        PendingUpload(
+                            key=without_base(str(item["fileName"]), self._prefix),
+                            token={"file_id": item["fileId"]},
+                            started_at=float(item.get("uploadTimestamp") or 0) / 1000,
+                            session_id=str((item.get("fileInfo") or {}).get(objects.SESSION, "")),
+                        )
                     )
-                )
             start = answer.get("nextFileId")
             if start is None:
                 return found

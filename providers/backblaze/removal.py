@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from providers.backblaze.account import Account
+from providers.backblaze.errors import as_documented
 from providers.contract.listing import Trail
 from providers.contract.objects import not_deleted
 from providers.errors import NotFound
@@ -27,7 +28,9 @@ def delete_all(account: Account, name: str) -> None:
     if not versions or versions[0]["action"] != "upload":
         raise NotFound(f"{name}: there is no such object", code="file_not_present")
     for version in reversed(versions):
-        delete_version(account, version["fileId"], name)
+        with as_documented():
+            file_id = str(version["fileId"])
+        delete_version(account, file_id, name)
 
 
 def delete_version(account: Account, file_id: str, name: str) -> None:
@@ -51,7 +54,7 @@ def _versions(account: Account, name: str) -> list[dict[str, Any]]:
     while True:
         with account.session() as session:
             answer = session.list_file_versions(account.bucket_id, start_name, start_id, _VERSIONS_A_PAGE, name)
-        found += [item for item in answer["files"] if item["fileName"] == name and item["action"] != "start"]
+            found += [item for item in answer["files"] if item["fileName"] == name and item["action"] != "start"]
         start_name, start_id = answer.get("nextFileName"), answer.get("nextFileId")
         if start_name != name:
             return found

@@ -30,9 +30,9 @@ def held_bytes(account: Account, token: Mapping[str, Any]) -> int | None:
         try:
             with account.session() as session:
                 answer = session.list_parts(str(token["file_id"]), start, _PARTS_A_PAGE)
+                held += sum(int(item["contentLength"]) for item in answer["parts"])
         except NotFound:
             return None
-        held += sum(int(item["contentLength"]) for item in answer["parts"])
         start = answer.get("nextPartNumber") or 0
         if not start:
             return held
@@ -125,7 +125,7 @@ class LargeUpload(UploadSession):
             answer = session.start_large_file(
                 self._account.bucket_id, name, objects.CONTENT_TYPE, objects.file_info(self.request)
             )
-        return str(answer["fileId"])
+            return str(answer["fileId"])
 
     def confirmed(self) -> Sequence[PartReceipt]:
         found: list[PartReceipt] = []
@@ -134,7 +134,7 @@ class LargeUpload(UploadSession):
         while True:
             with self._account.session(self._calls) as session:
                 answer = session.list_parts(self._file_id, start, _PARTS_A_PAGE)
-            found += [receipt for item in answer["parts"] if (receipt := self._receipt(item))]
+                found += [receipt for item in answer["parts"] if (receipt := self._receipt(item))]
             start = answer.get("nextPartNumber")
             if not start:
                 return found
