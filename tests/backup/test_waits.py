@@ -123,6 +123,34 @@ def test_waits_in_the_journal_are_clamped_and_move_with_the_clock(journal: Journ
     assert state(journal) == (ItemState.WAITING, 4650.0)
 
 
+@pytest.mark.parametrize(
+    ("written_s", "clamped_s", "moved_s"),
+    [(500.0, 500.0, 550.0), (4600.0, 4600.0, 4650.0), (4600.5, 4600.0, 4650.0), (1e12, 4600.0, 4650.0)],
+)
+def test_clean_ups_wait_no_longer_either(journal: Journal, written_s: float, clamped_s: float, moved_s: float) -> None:
+    claimed(journal, 1.0)
+
+    def waits_s() -> list[float]:
+        with journal.look() as db:
+            return [row["wait_until"] for row in db.execute("SELECT wait_until FROM cleanups")]
+
+    with journal.transaction() as tx:
+        tx.execute("INSERT INTO cleanups (item_id, instance, wait_until) VALUES (1, 'off', ?)", (written_s,))
+        work.clamp_waits(tx, now=1000.0)
+    assert waits_s() == [clamped_s]
+    with journal.transaction() as tx:
+        work.move_waits(tx, 50.0)
+    assert waits_s() == [moved_s]
+
+
+def test_a_clean_up_that_is_due_stays_due_whatever_the_clock_does(journal: Journal) -> None:
+    claimed(journal, 1.0)
+    with journal.transaction() as tx:
+        tx.execute("INSERT INTO cleanups (item_id, instance) VALUES (1, 'off')")
+        work.move_waits(tx, 1e9)
+        assert [due.item_id for due in work.due_cleanups(tx, now=5.0)] == [1]
+
+
 @pytest.mark.parametrize("step_s", [TEN_YEARS_S, -TEN_YEARS_S])
 def test_a_corrected_clock_neither_shortens_nor_lengthens_a_wait(journal: Journal, paths: Paths, step_s: float) -> None:
     times = Times()

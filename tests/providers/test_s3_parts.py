@@ -207,7 +207,8 @@ def test_checksums_in_base64_become_hex():
     told = objects.base64_of(digest)
     assert objects.checksums_of({"x-amz-checksum-sha256": told}, FACTS) == {"sha256": digest}
     assert objects.checksums_of({"x-amz-checksum-sha256": f"{told}-3"}, FACTS) == {"sha256-composite": f"{digest}-3"}
-    assert objects.checksums_of({"x-amz-checksum-sha256": "***"}, FACTS) == {}
+    for wrong in ("***", f"*{told}", told[:-2], f"{told}{told}", f"{told}-", f"{told}-x"):
+        assert objects.checksums_of({"x-amz-checksum-sha256": wrong}, FACTS) == {}
 
 
 @pytest.mark.parametrize("mtime_ns", [0, 1, 1_700_000_000_123_456_789, -1_500_000_000])
