@@ -145,3 +145,22 @@ def test_a_listing_that_breaks_off_is_shown_as_incomplete_and_nothing_is_done_wi
     assert set(moto_s3.objects(bucket)) == {"d/a", "d/b", "d/c"}
     if paths.journal_file.exists():
         assert stop_worker(paths)
+
+
+def test_a_version_that_we_stored_with_another_size_is_not_restored(
+    cli: Cli, multipart: tuple[str, bytes], moto_proxy: FaultProxy, tmp_path: Path
+):
+    """The ETag is the one of our upload, and everything that the server says of the shorter object fits together."""
+    (tmp_path / "f").write_bytes(content(5000))
+    assert cli("upload", "--provider", "s3", str(tmp_path / "f")).code == 0
+    target = tmp_path / "target"
+    target.write_bytes(b"an older copy")
+    short = hostile.body(lambda data: data[:1000])
+    length = hostile.having("Content-Length", "1000")
+    unsigned = hostile.without("x-amz-checksum-sha256", "x-amz-checksum-crc32", "x-amz-checksum-type")
+    moto_proxy.fault(hostile.odd(hostile.without("Content-Length"), length, unsigned), hostile.heads, times=None)
+    moto_proxy.fault(hostile.odd(short, unsigned), get_object(), times=None)
+    result = cli("download", "--provider", "s3", "f", "--to", str(target))
+    assert result.code == ExitCode.INTEGRITY, result.err
+    assert "the service says 1000 bytes, and this very version had 5000" in result.err
+    assert target.read_bytes() == b"an older copy"
