@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -203,11 +203,13 @@ def number(text: str | None, default: int = 0) -> int:
 
 def _mtime_ns(text: str) -> int | None:
     """None for what is no time of a file, whoever wrote it there."""
+    if not text.isascii() or "_" in text:
+        return None
     try:
         seconds = Decimal(text)
-    except InvalidOperation:
+        return int(seconds.scaleb(9)) if seconds.is_finite() and abs(seconds) < _MAX_MTIME_S else None
+    except ArithmeticError:  # no number, or one with an exponent that none can have
         return None
-    return int(seconds.scaleb(9)) if seconds.is_finite() and abs(seconds) < _MAX_MTIME_S else None
 
 
 def iso_date(text: str) -> float | None:

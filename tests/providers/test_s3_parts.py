@@ -219,7 +219,9 @@ def test_mtime_goes_there_and_back(mtime_ns):
     assert "e" not in headers["x-amz-meta-mtime"].lower()
 
 
-@pytest.mark.parametrize("text", ["yesterday", "NaN", "1e999999", "Infinity", ""])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "NaN", "sNaN", "1e999999", "1e999999999", "-1e999999999", "9" * 5000, "1_0", "Infinity", ""]
+)
 def test_an_odd_mtime_of_somebody_else_is_left_out(text):
     assert objects.from_headers("x", {"x-amz-meta-mtime": text}, FACTS, 1).mtime_ns is None
 
