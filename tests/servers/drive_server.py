@@ -293,13 +293,17 @@ class _Handler(BaseHTTPRequestHandler):
         is_last = total is not None and last + 1 == total
         if not is_last and self._left % GRAIN:
             raise invalid(f"The chunk is no multiple of {GRAIN} bytes.")
+        session.requests += 1
+        number, chunk = session.requests, bytearray()
         try:
             while data := self._read(_BLOCK):
-                session.received += data
+                chunk += data
         except (OSError, EOFError):
-            keep = len(session.received) // GRAIN * GRAIN
-            del session.received[keep:]
+            del chunk[len(chunk) // GRAIN * GRAIN :]
             raise
+        finally:
+            if number == session.requests:  # else the client has gone on without this one
+                session.received += chunk
         if is_last:
             self._told(self._store.finish(session))
         else:

@@ -65,6 +65,8 @@ class Session:
     """'' for a new file."""
     total: int | None
     received: bytearray = field(default_factory=bytearray)
+    requests: int = 0
+    """How many have brought content so far."""
     done: dict[str, Any] | None = None
 
 
