@@ -107,7 +107,7 @@ async def test_the_state_follows_a_listing_that_is_refused(paths: Paths, tmp_pat
         await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=20)
         disk.rmdir()
         await pilot.press("tab", "r")
-        await until(pilot, lambda: "is not there" in screen_text(app), timeout_s=20)
+        await until(pilot, lambda: "Not there" in screen_text(app), timeout_s=20)
         await pilot.press("1")
         await until(pilot, lambda: "enabled · refused when last asked" in screen_text(app), timeout_s=20)
         disk.mkdir()
