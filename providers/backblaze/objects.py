@@ -133,8 +133,6 @@ def page(answer: Mapping[str, Any], prefix: str, troubles: Iterable[ProviderErro
                 files.append(from_json(item, prefix))
             except Integrity as error:
                 troubles.append(error)
-            except (AttributeError, KeyError, TypeError, ValueError):
-                troubles.append(Integrity("B2's listing has a file that is not described as B2 does it"))
         elif item["action"] not in _NO_FILES:
             kind = str(item["action"])[:100]
             troubles.append(Integrity(f"B2's listing has an entry of a kind that is not known: '{kind}'"))

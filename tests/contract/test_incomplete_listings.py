@@ -117,7 +117,7 @@ def test_what_can_be_read_is_there_and_is_never_taken_for_all(harness, root, tmp
 
 
 UNLIKE: dict[str, list[tuple[str, Any]]] = {
-    "backblaze": [("fileInfo", 5), ("fileInfo", "x"), ("fileName", None), ("action", None), ("contentLength", "x")],
+    "backblaze": [("fileName", None), ("fileName", 5), ("action", None), ("contentLength", "x")],
     "dropbox": [("name", None), ("name", 5), ("path_display", 5), (".tag", None), ("size", "x")],
     "google_drive": [("id", None), ("id", "\ud800"), ("name", None), ("size", "x"), ("size", 5.5)],
 }

@@ -428,3 +428,11 @@ def test_a_time_in_the_information_of_a_file_may_be_anything(told):
         (found,) = objects.page({"files": [info | {"uploadTimestamp": 5000}], "nextFileName": None}, "").files
         assert (found.mtime_ns, found.modified_at) == (None, 5.0)
         assert objects.from_headers({f"x-bz-info-{name}": told}, "a", 1).mtime_ns is None
+
+
+@pytest.mark.parametrize("information", [5, "x", None, [], ["a"]])
+def test_information_that_is_none_costs_the_file_nothing_else(information):
+    listed = {"fileName": "a", "contentLength": 1, "action": "upload", "fileInfo": information, "uploadTimestamp": 5000}
+    (found,) = objects.page({"files": [listed], "nextFileName": None}, "").files
+    assert (found.key, found.size_bytes, found.modified_at) == ("a", 1, 5.0)
+    assert (found.mtime_ns, found.recorded_sha256, found.attributes) == (None, "", Attributes())

@@ -81,7 +81,7 @@ async def test_the_state_follows_a_failed_check_at_once_and_one_that_passes_agai
     disk.mkdir()
     write_config(paths, local={"enabled": True, "container": str(disk)})
     app = BackupConsole(Service(paths), QuestionsClient(paths))
-    async with app.run_test(size=(100, 30)) as pilot:
+    async with app.run_test(size=(140, 60)) as pilot:
         await pilot.press("1")
         await until(pilot, lambda: "● ready · enabled" in screen_text(app), timeout_s=20)
         ready = app.bridge.ready_services
