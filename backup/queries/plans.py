@@ -3,14 +3,10 @@ least'."""
 
 from __future__ import annotations
 
-import math
 import os
-import time
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
 
 import msgspec
 
@@ -20,43 +16,17 @@ from backup.files.free_space import Need
 from backup.files.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote, walk_tree
 from backup.files.targets import chosen_target, local_name
 from backup.model import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
+from backup.queries.budget import Budget
+from backup.queries.destination import MTIME_SLACK_S, differs, spellings_at, standing_files
 from backup.queries.findings import Finding
 from backup.queries.tally import Tally
 from providers.base import BaseProvider
 from providers.contract.attributes import UNKNOWN
 from providers.contract.cancel import CancelToken
-from providers.contract.objects import Page, RemoteFile
+from providers.contract.objects import RemoteFile
 from providers.engine.encryption import refuse_encryption
-from providers.errors import IncompleteListing, InvalidName, NotFound
+from providers.errors import InvalidName, NotFound
 from providers.os_errors import from_os_error
-
-LIMIT_S: Final = 5.0
-LIMIT_ENTRIES: Final = 100_000
-_QUESTIONS_A_PAGE: Final = 10
-"""A page of a listing costs about as much as so many questions for one object (S3's price list: 12)."""
-_MTIME_SLACK_S: Final = 1.0
-
-T = TypeVar("T")
-
-
-class _Budget:
-    """How much may still be counted."""
-
-    def __init__(self, cancel: CancelToken) -> None:
-        self._until_s = time.monotonic() + LIMIT_S
-        self._entries = LIMIT_ENTRIES
-        self._cancel = cancel
-        self.exhausted = False
-
-    def spend(self, entries: Iterable[T]) -> Iterator[T]:
-        for entry in entries:
-            self._cancel.check()
-            self._entries -= 1
-            if self._entries < 0 or time.monotonic() > self._until_s:
-                self.exhausted = True
-                return
-            yield entry
-
 
 Keep = Callable[[list[Finding]], str]
 """Keeps what was found for the transfer; returns what names it."""
@@ -85,7 +55,7 @@ def upload(
             os.lstat(path)
         except OSError as error:
             raise from_os_error(error, path) from error
-    tally, local = Tally(), _Budget(cancel)
+    tally, local = Tally(), Budget(cancel)
     everything: list[Found] = []
     files: dict[str, Found] = {}
     real = [local_files.resolved(str(path)) for path in paths]
@@ -94,12 +64,12 @@ def upload(
         everything.append(found)
         if _count(tally, provider, prefix, found):
             files[prefix + found.name] = found
-    remote = _Budget(cancel)
-    spellings = _spellings(provider, prefix, remote, cancel)
+    remote = Budget(cancel)
+    spellings = spellings_at(provider, prefix, remote, cancel)
     standing: set[str] = set()
-    for file in _standing(provider, files, remote, cancel, spellings):
+    for file in standing_files(provider, files, remote, cancel, spellings):
         standing.add(file.key)
-        if conflicts is not Conflicts.SKIP_UNCHANGED or _differs(file, files[file.key]):
+        if conflicts is not Conflicts.SKIP_UNCHANGED or differs(file, files[file.key]):
             tally.stands(file.key, conflicts)
     can = provider.capabilities
     tally.modes_lost = sum(
@@ -165,128 +135,6 @@ def _count_local(tally: Tally, prefix: str, found: Found, keeps_folders: bool) -
         tally.special += 1
 
 
-def _standing(
-    provider: BaseProvider,
-    files: dict[str, Found],
-    budget: _Budget,
-    cancel: CancelToken,
-    spellings: Spellings | None = None,
-) -> Iterator[RemoteFile]:
-    """Those objects that stand where the files would go. `spellings` learns of all that are seen.
-
-    They are looked for in listings, and where these go on for longer than asking would take, one by one: a few files
-    may stand beside millions of objects.
-    """
-    left = set(files)
-    pages = math.inf if spellings is not None else 1 + len(files) // _QUESTIONS_A_PAGE
-    for page in _listings(provider, files, pages, cancel):
-        if page is None:
-            break
-        for file in budget.spend(page.files):
-            if spellings is not None:
-                spellings.twin(file.key)
-            if file.key in left:
-                left.discard(file.key)
-                yield file
-        if budget.exhausted or not left:
-            return
-    else:
-        return
-    for key in budget.spend(sorted(left)):
-        try:
-            yield provider.retry.run(lambda at=key: provider.stat(at), cancel)  # type: ignore[misc]
-        except (NotFound, InvalidName):
-            continue
-
-
-def _listings(
-    provider: BaseProvider, files: dict[str, Found], most: float, cancel: CancelToken
-) -> Iterator[Page | None]:
-    """Every place where one of the files would go, page by page; None at last where there were more than `most`, or
-    where something in them cannot be read."""
-    single = [key for key, found in files.items() if "/" not in found.name]
-    folders = {_top(key, found) for key, found in files.items() if "/" in found.name}
-    places = [(prefix, "") for prefix in sorted(folders)]
-    if single:
-        folder = single[0][: single[0].rfind("/") + 1]
-        places.insert(0, (single[0] if len(single) == 1 else folder, "/"))
-    incomplete = False
-    for prefix, delimiter in places:
-        pages = _pages(provider, prefix, delimiter, cancel)
-        while most > 0 and (page := next(pages, None)) is not None:
-            most -= 1
-            yield page
-            incomplete = incomplete or bool(page.unread)
-            if page.next_token is None:
-                break
-        else:
-            yield None
-            return
-    if incomplete:
-        yield None
-
-
-def _top(key: str, found: Found) -> str:
-    """The prefix at the destination of the chosen folder in which `found` lies."""
-    return key[: len(key) - len(found.name)] + found.name.partition("/")[0] + "/"
-
-
-def _spellings(provider: BaseProvider, prefix: str, budget: _Budget, cancel: CancelToken) -> Spellings | None:
-    """What is at the destination, where a service makes no difference between some names."""
-    if provider.capabilities.case_sensitive:
-        return None
-    spellings = Spellings()
-    for name in budget.spend(_names(provider, prefix, cancel)):
-        spellings.twin(name)
-    return spellings
-
-
-class Spellings:
-    """Names between which a service makes no difference (Dropbox): of folders as well as of files."""
-
-    def __init__(self) -> None:
-        self._first: dict[str, str] = {}
-
-    def twin(self, key: str) -> str | None:
-        """What `key`, or a folder in it, was spelt when it was first given; None when it was just so."""
-        parts = key.rstrip("/").split("/")
-        for end in range(1, len(parts) + 1):
-            path = "/".join(parts[:end])
-            first = self._first.setdefault(unicodedata.normalize("NFC", path).lower(), path)
-            if first != path:
-                return first
-        return None
-
-
-def _names(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[str]:
-    """Files and folders that stand in the folder `prefix`."""
-    for page in _pages(provider, prefix, "/", cancel):
-        yield from (file.key for file in page.files)
-        yield from page.prefixes
-
-
-def _pages(provider: BaseProvider, prefix: str, delimiter: str, cancel: CancelToken) -> Iterator[Page]:
-    token: str | None = None
-    while True:
-        try:
-            page = provider.retry.run(lambda at=token: provider.scan(prefix, delimiter=delimiter, token=at), cancel)  # type: ignore[misc]
-        except IncompleteListing as error:  # what is not in it is asked for by name
-            page = error.page
-        yield page
-        token = page.next_token
-        if token is None:
-            return
-
-
-def _differs(remote: RemoteFile, local: Found) -> bool:
-    """As far as a listing tells: most services keep the file's own time out of it."""
-    if remote.size_bytes != local.size_bytes:
-        return True
-    if remote.modified_at is None or remote.stored_at is None or remote.modified_at == remote.stored_at:
-        return False
-    return abs(remote.modified_at - local.mtime_ns / 1e9) > _MTIME_SLACK_S
-
-
 def download(
     provider: BaseProvider,
     instance: str,
@@ -305,7 +153,7 @@ def download(
     not named as one), and Conflict where a file stands where a folder is needed."""
     refuse_encryption(provider.settings.encryption_enabled)
     root, folder = chosen_target(to, keys)
-    tally, budget = Tally(need=Need(conflicts)), _Budget(cancel)
+    tally, budget = Tally(need=Need(conflicts)), Budget(cancel)
     found: list[Finding] = []
     for key, file in _remote(provider, keys, budget, cancel, walk_remote):
         found.append(Finding(source=key, remote=file))
@@ -344,7 +192,7 @@ def delete(
     provider: BaseProvider, instance: str, keys: list[str], cancel: CancelToken, keep: Keep = keep_nothing
 ) -> TransferPlan:
     """Raises as `download` does."""
-    tally, budget = Tally(), _Budget(cancel)
+    tally, budget = Tally(), Budget(cancel)
     found: list[Finding] = []
     real = provider.capabilities.real_folders
     for key, file in _remote(provider, keys, budget, cancel, walk_tree):
@@ -371,7 +219,7 @@ def _differs_here(file: RemoteFile, target: Path) -> bool:
         return True
     if file.size_bytes != facts.st_size:
         return True
-    return file.modified_at is not None and abs(file.modified_at - facts.st_mtime) > _MTIME_SLACK_S
+    return file.modified_at is not None and abs(file.modified_at - facts.st_mtime) > MTIME_SLACK_S
 
 
 def _count_remote(tally: Tally, chosen: str, file: RemoteFile, name_here: str) -> bool:
@@ -393,7 +241,7 @@ def _count_remote(tally: Tally, chosen: str, file: RemoteFile, name_here: str) -
 def _remote(
     provider: BaseProvider,
     keys: list[str],
-    budget: _Budget,
+    budget: Budget,
     cancel: CancelToken,
     walk: Callable[[BaseProvider, str, CancelToken], Iterator[RemoteFile]],
 ) -> Iterator[tuple[str, RemoteFile]]:

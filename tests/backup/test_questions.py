@@ -233,7 +233,7 @@ def test_many_single_files_are_looked_up_in_one_listing(here: Questions, memory:
 
 
 def test_counting_stops_at_its_limit(here: Questions, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("backup.queries.plans.LIMIT_ENTRIES", 5)
+    monkeypatch.setattr("backup.queries.budget.LIMIT_ENTRIES", 5)
     memory.objects = {f"x/{number}": b"1" for number in range(9)}
     plan = here.plan_delete("local", ["x/"])
     assert (plan.files, plan.complete) == (5, False)
