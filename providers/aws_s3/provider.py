@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, cast
 
 import msgspec
 
-from providers.aws_s3 import buckets, etags, objects
+from providers.aws_s3 import buckets, etags, objects, unfinished
 from providers.aws_s3.addresses import aws_url, normal_prefix
 from providers.aws_s3.client import Endpoint, Request, Wire
 from providers.aws_s3.credentials import KeySource
@@ -23,13 +23,11 @@ from providers.aws_s3.reader import ObjectRange, Tolerance
 from providers.aws_s3.removal import BATCH, fits_xml, remove_batch
 from providers.aws_s3.settings import Settings
 from providers.aws_s3.sizes import WITH_CHECKSUMS, part_size_of, size_of
-from providers.aws_s3.unfinished import held_bytes, pending
 from providers.aws_s3.uploads import MultipartUpload, SingleUpload
 from providers.base import BaseProvider, RangeReader
 from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Capabilities
 from providers.contract.context import ProviderContext
-from providers.contract.listing import Trail, without_base
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
 from providers.errors import (
@@ -264,48 +262,19 @@ class S3Provider(BaseProvider):
         return MultipartUpload(self._wire, key, request, facts, token)
 
     def pending_uploads(self, key: str) -> list[PendingUpload]:
-        return [item for item in self._unfinished(objects.checked_key(self._prefix, key)) if item.key == key]
+        whole = objects.checked_key(self._prefix, key)
+        return [item for item in unfinished.listed(self._wire, self._prefix, whole) if item.key == key]
 
     def unfinished_uploads(self) -> list[PendingUpload]:
         return [
-            msgspec.structs.replace(item, size_bytes=held_bytes(self._wire, self._prefix + item.key, item.token))
-            for item in self._unfinished(self._prefix)
+            msgspec.structs.replace(
+                item, size_bytes=unfinished.held_bytes(self._wire, self._prefix + item.key, item.token)
+            )
+            for item in unfinished.listed(self._wire, self._prefix, self._prefix)
         ]
 
     def discard_unfinished(self, upload: PendingUpload) -> None:
-        query = {"uploadId": str(upload.token["upload_id"])}
-        request = Request("AbortMultipartUpload", "DELETE", self._prefix + upload.key, query=query)
-        with suppress(NotFound):
-            reply = self._wire.ask(request, Calls())
-            if reply.body.strip():
-                raise not_s3(reply)
-
-    def _unfinished(self, below: str) -> list[PendingUpload]:
-        """Of all keys that begin with `below`, which itself begins with the prefix."""
-        found: list[PendingUpload] = []
-        trail = Trail()
-        query = {"uploads": "", "prefix": below}
-        while True:
-            try:
-                root = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), Calls()).xml(
-                    "ListMultipartUploadsResult"
-                )
-            except NotFound as error:
-                if error.code != "NoSuchUpload":  # what rclone says where there are none
-                    raise
-                return found
-            uploads = list(root.iterfind("Upload"))
-            for item in uploads:
-                whole = item.findtext("Key") or ""
-                without_base(whole, below)
-                key = without_base(whole, self._prefix)
-                if upload_id := (item.findtext("UploadId") or "").strip():  # without one, some servers take the object
-                    found.append(pending(key, upload_id, item.findtext("Initiated") or "", item))
-            marker, upload_marker = (root.findtext(name) or "" for name in ("NextKeyMarker", "NextUploadIdMarker"))
-            if not objects.goes_on(root, marker):
-                return found
-            trail = trail.step(f"{marker}\0{upload_marker}", brought=bool(uploads))
-            query |= {"key-marker": marker, "upload-id-marker": upload_marker}
+        unfinished.abort(self._wire, self._prefix + upload.key, upload.token)
 
     def remove(self, key: str) -> None:
         whole = objects.checked_key(self._prefix, key)

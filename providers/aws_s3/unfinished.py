@@ -1,16 +1,46 @@
-"""What an unfinished multipart upload holds, whoever began it."""
+"""Unfinished multipart uploads: found, measured and aborted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from xml.etree.ElementTree import Element
 
 from providers.aws_s3.client import Request, Wire
+from providers.aws_s3.errors import not_s3
 from providers.aws_s3.objects import goes_on, iso_date, number
-from providers.contract.listing import Trail
+from providers.contract.listing import Trail, without_base
 from providers.contract.upload import PendingUpload
 from providers.errors import NotFound, PermissionDenied, Unsupported
 from providers.http.connections import Calls
+
+
+def listed(wire: Wire, prefix: str, below: str) -> list[PendingUpload]:
+    """Of all whole keys that begin with `below`, which itself begins with the instance's `prefix`."""
+    found: list[PendingUpload] = []
+    trail = Trail()
+    query = {"uploads": "", "prefix": below}
+    while True:
+        try:
+            root = wire.ask(Request("ListMultipartUploads", "GET", query=query), Calls()).xml(
+                "ListMultipartUploadsResult"
+            )
+        except NotFound as error:
+            if error.code != "NoSuchUpload":  # what rclone says where there are none
+                raise
+            return found
+        uploads = list(root.iterfind("Upload"))
+        for item in uploads:
+            whole = item.findtext("Key") or ""
+            without_base(whole, below)
+            key = without_base(whole, prefix)
+            if upload_id := (item.findtext("UploadId") or "").strip():  # without one, some servers take the object
+                found.append(_pending(key, upload_id, item.findtext("Initiated") or "", item))
+        marker, upload_marker = (root.findtext(name) or "" for name in ("NextKeyMarker", "NextUploadIdMarker"))
+        if not goes_on(root, marker):
+            return found
+        trail = trail.step(f"{marker}\0{upload_marker}", brought=bool(uploads))
+        query |= {"key-marker": marker, "upload-id-marker": upload_marker}
 
 
 def held_bytes(wire: Wire, key: str, token: Mapping[str, object]) -> int | None:
@@ -34,7 +64,16 @@ def held_bytes(wire: Wire, key: str, token: Mapping[str, object]) -> int | None:
         trail = trail.step(marker, brought=bool(sizes))
 
 
-def pending(key: str, upload_id: str, begun: str, item: Element) -> PendingUpload:
+def _pending(key: str, upload_id: str, begun: str, item: Element) -> PendingUpload:
     """An entry of ListMultipartUploads."""
     token = {"upload_id": upload_id, "checksum": "sha256" if item.findtext("ChecksumAlgorithm") == "SHA256" else ""}
     return PendingUpload(key=key, token=token, started_at=iso_date(begun) or 0.0)
+
+
+def abort(wire: Wire, key: str, token: Mapping[str, object]) -> None:
+    """Remove one and all its parts; one that is gone already is fine."""
+    request = Request("AbortMultipartUpload", "DELETE", key, query={"uploadId": str(token["upload_id"])})
+    with suppress(NotFound):
+        reply = wire.ask(request, Calls())
+        if reply.body.strip():
+            raise not_s3(reply)

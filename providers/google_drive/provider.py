@@ -13,8 +13,7 @@ from providers.base import BaseProvider, RangeReader
 from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Capabilities, Deletion
 from providers.contract.context import ProviderContext
-from providers.contract.objects import Page, RemoteFile, not_empty
-from providers.contract.report import PROBE_PREFIX
+from providers.contract.objects import Page, RemoteFile
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
 from providers.errors import (
     Authentication,
@@ -26,7 +25,7 @@ from providers.errors import (
     ProviderError,
     Unsupported,
 )
-from providers.google_drive import objects
+from providers.google_drive import objects, removal
 from providers.google_drive.client import API_URL, Request, Wire
 from providers.google_drive.errors import no_drive_there, no_shared_drive
 from providers.google_drive.folder_upload import FolderUpload, fullest
@@ -285,7 +284,8 @@ class GoogleDriveProvider(BaseProvider):
 
     def remove(self, key: str) -> None:
         if key.endswith("/"):
-            self._remove_folder(key)
+            path = self._container + tuple(objects.checked_key(key.removesuffix("/")))
+            removal.remove_folder(self._drive, self._folders, path, key)
             return
         try:
             file_id = str(self._item(key)["id"])
@@ -297,44 +297,12 @@ class GoogleDriveProvider(BaseProvider):
         self._forget(key)
         self._perhaps_removed.add(key)
         try:
-            self._remove_file(key, file_id)
+            removal.remove_file(self._drive, key, file_id, use_trash=self._own.use_trash)
         except ProviderError as error:
             if not error.retryable:
                 self._perhaps_removed.discard(key)
             raise
         self._perhaps_removed.discard(key)
-
-    def _remove_folder(self, key: str) -> None:
-        """All folders of that name, only if nothing is in them, not even a document that is never listed here.
-
-        Google has no call that takes an empty folder alone: so this looks before and after, and the folder goes into
-        the bin, whatever settings say. What other programs put there and the access drive.file hides can be taken back.
-        """
-        path = self._container + tuple(objects.checked_key(key.removesuffix("/")))
-        folder_ids = self._folders.ids(path, fresh=True)
-        if not folder_ids:
-            raise NotFound(f"{key}: there is no such folder")
-        inside = self._drive.first_in(folder_ids)
-        left = iter(folder_ids)
-        while inside is None and (folder_id := next(left, None)):
-            inside = self._drive.trash_empty(folder_id)
-        self._folders.forget()
-        if inside is not None:
-            raise not_empty(key, objects.segment(str(inside.get("name", "")), str(inside["id"])))
-
-    def _remove_file(self, key: str, file_id: str) -> None:
-        """Into the bin, unless settings say otherwise; what a check has made is worth nothing, and goes for good."""
-        probe = key.rpartition("/")[2].startswith(PROBE_PREFIX)
-        if self._own.use_trash and not probe:
-            self._drive.trash(file_id)
-            return
-        try:
-            self._drive.delete(file_id)
-        except PermissionDenied:
-            if not probe:
-                raise
-            _LOG.debug("on a shared drive only managers delete for good: the probe goes into the bin")
-            self._drive.trash(file_id)
 
     # Folders and checks
 
