@@ -12,7 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.getters import query_one
 
-from backup.model import ItemState, ItemView, QueueSnapshot
+from backup.model.transfers import ItemState, ItemView, QueueSnapshot
 from providers.errors import ProviderError
 from screens.modals.item import ItemScreen
 from tui.rows.history import COLUMNS, WIDE_COLUMNS, HistoryRows, still_open

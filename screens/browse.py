@@ -12,7 +12,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.getters import query_one
 
-from backup.model import InstanceInfo, JobKind, Links, QueueSnapshot, StoreState, TransferPlan
+from backup.model.credentials import StoreState
+from backup.model.instances import InstanceInfo
+from backup.model.transfers import JobKind, Links, QueueSnapshot, TransferPlan
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from screens.modals.choose import ChooseInstance

@@ -13,8 +13,8 @@ from textual.content import Content
 from textual.getters import query_one
 from textual.widgets import Static
 
-from backup.model import InstanceInfo
-from backup.store_model import CredentialFact, CredentialState
+from backup.model.credentials import CredentialFact, CredentialState
+from backup.model.instances import InstanceInfo
 from providers.errors import ProviderError
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.credentials.replace import ReplaceCredentials

@@ -11,7 +11,8 @@ from textual.containers import Horizontal
 from textual.getters import query_one
 from textual.widgets import OptionList
 
-from backup.model import InstanceInfo, InstanceState, StoreState
+from backup.model.credentials import StoreState
+from backup.model.instances import InstanceInfo, InstanceState
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo
 from providers.errors import ProviderError
 from screens.browse import BrowseScreen

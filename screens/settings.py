@@ -14,7 +14,7 @@ from textual.getters import query_one
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from backup.model import InstanceInfo
+from backup.model.instances import InstanceInfo
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from providers.settings import parse_text

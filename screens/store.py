@@ -9,8 +9,7 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.getters import query_one
 
-from backup.model import StoreState
-from backup.store_model import StoreBackend, StoreFacts
+from backup.model.credentials import StoreBackend, StoreFacts, StoreState
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from screens.modals.confirm import ConfirmScreen

@@ -15,7 +15,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.getters import query_one
 
-from backup.model import BROKEN_SHOWN_S, FINAL_STATES, ItemState, ItemView, QueueSnapshot
+from backup.model.transfers import BROKEN_SHOWN_S, FINAL_STATES, ItemState, ItemView, QueueSnapshot
 from providers.errors import ProviderError
 from providers.settings import parse_text
 from screens.modals.confirm import ConfirmScreen

@@ -18,7 +18,7 @@ from textual.binding import Binding
 from textual.screen import ModalScreen, Screen
 
 from backup.core.core import Service
-from backup.model import StoreState
+from backup.model.credentials import StoreState
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from screens.activity import ActivityScreen

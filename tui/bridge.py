@@ -20,17 +20,9 @@ from textual.app import App
 from textual.dom import DOMNode
 from textual.message import Message
 
-from backup.model import (
-    InstanceInfo,
-    InstanceState,
-    ItemState,
-    ItemView,
-    QueueSnapshot,
-    QueueTotals,
-    ServiceInfo,
-    StoreState,
-    StoreStatus,
-)
+from backup.model.credentials import StoreState, StoreStatus
+from backup.model.instances import InstanceInfo, InstanceState, ServiceInfo
+from backup.model.transfers import ItemState, ItemView, QueueSnapshot, QueueTotals
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError, Transient
 from tui.text import safe

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from backup.model import Conflicts, Links
+from backup.model.transfers import Conflicts, Links
 
 _AGO: Final = re.compile(r"(\d{1,9})([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -16,7 +16,16 @@ from backup.cli.output import Output
 from backup.cli.plan_words import WITHOUT_BYTES, no_metadata
 from backup.cli.session import Session
 from backup.files.scan import IsAFolder
-from backup.model import FailedSince, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, TransferPlan
+from backup.model.transfers import (
+    FailedSince,
+    ItemKind,
+    ItemState,
+    ItemView,
+    JobKind,
+    JobView,
+    QueueSnapshot,
+    TransferPlan,
+)
 from backup.queue.presence import WorkerSilent
 from backup.system.text import clock, count, rate, safe, size, until, when
 from providers.contract.report import ErrorInfo

@@ -6,7 +6,7 @@ from typing import Final
 
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
-from backup.model import JobKind, TransferPlan
+from backup.model.transfers import JobKind, TransferPlan
 from backup.system.text import count, listed, size
 from providers.errors import Unsupported
 

@@ -17,7 +17,7 @@ from backup.system.paths import Paths
 if TYPE_CHECKING:
     from backup.core.core import Service
     from backup.instances.plain_secrets import Adoption
-    from backup.model import InstanceInfo
+    from backup.model.instances import InstanceInfo
     from backup.queries.answers import Questions
     from providers.contract.report import ErrorInfo
     from providers.secret import Secret
@@ -74,7 +74,7 @@ class Session:
         """What one of these providers has to wait for, where its credentials are in a store that is locked."""
         if not {info.name for info in self.service.instances() if info.has_credentials} & set(names):
             return None
-        from backup.model import StoreState
+        from backup.model.credentials import StoreState
         from providers.contract.report import ErrorInfo
 
         store = self.service.store_status()

@@ -30,7 +30,7 @@ import msgspec
 
 from backup.config import text as config_text
 from backup.config.text import Document
-from backup.store_model import StoreBackend, StoreSettings
+from backup.model.credentials import StoreBackend, StoreSettings
 from backup.system.paths import Paths
 from backup.system.private_files import exclusive_lock, private_folder, write_private
 from providers.contract.report import CheckStep, ErrorInfo

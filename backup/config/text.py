@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from backup.store_model import StoreBackend, StoreSettings
+from backup.model.credentials import StoreBackend, StoreSettings
 from providers.contract.report import ErrorInfo
 from providers.os_errors import shortage
 

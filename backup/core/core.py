@@ -18,17 +18,16 @@ from backup.core.credentials import StoreService
 from backup.files import local
 from backup.instances import answers, default, describing, editing, plain_secrets
 from backup.instances.plain_secrets import Adoption
-from backup.model import (
+from backup.model.instances import InstanceInfo, ServiceInfo
+from backup.model.transfers import (
     EVERYTHING,
     Conflicts,
     FailedSince,
-    InstanceInfo,
     ItemView,
     JobView,
     LocalEntry,
     QueueSnapshot,
     Selection,
-    ServiceInfo,
     TransferPlan,
 )
 from backup.system.paths import Paths

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from backup.credentials import CredentialStore, CredentialStoreError, choice, facts, opening, selection, slots
 from backup.instances import plain_secrets
-from backup.model import StoreStatus
-from backup.store_model import (
+from backup.model.credentials import (
     CredentialFact,
     MoveProgress,
     MoveResult,
@@ -23,6 +22,7 @@ from backup.store_model import (
     StoreBackend,
     StoreChoice,
     StoreFacts,
+    StoreStatus,
 )
 from backup.system.paths import Paths
 from providers.secret import Secret

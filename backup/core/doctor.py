@@ -18,9 +18,8 @@ from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault import VaultKeyring
 from backup.credentials.vault_file.unlocked import vault_path
 from backup.instances import plain_secrets
-from backup.model import StoreState
+from backup.model.credentials import TITLES, StoreBackend, StoreChoice, StoreState
 from backup.queue import logind
-from backup.store_model import TITLES, StoreBackend, StoreChoice
 from backup.system.hardening import is_hardened
 from backup.system.paths import Paths
 from providers.errors import ProviderError

@@ -12,7 +12,8 @@ from backup import __version__
 from backup.config import file
 from backup.credentials import CredentialStore
 from backup.instances import describing
-from backup.model import InstanceInfo, QueueTotals
+from backup.model.instances import InstanceInfo
+from backup.model.transfers import QueueTotals
 from backup.queue import presence
 from backup.system.paths import Paths
 from providers import registry

@@ -9,8 +9,7 @@ from backup.config import file
 from backup.credentials import selection
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault_file.unlocked import vault_path
-from backup.model import StoreState
-from backup.store_model import OPENED_BY_LOGIN, TITLES, StoreBackend, StoreChoice
+from backup.model.credentials import OPENED_BY_LOGIN, TITLES, StoreBackend, StoreChoice, StoreState
 from backup.system.paths import Paths
 from providers.errors import Conflict, Unsupported
 

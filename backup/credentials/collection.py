@@ -22,7 +22,7 @@ from secretstorage.util import DBusAddressWrapper, format_secret, open_session
 from backup.credentials.bounded import bounded
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.secret_service import connect
-from backup.model import StoreState
+from backup.model.credentials import StoreState
 from providers.secret import Secret
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar, Final
 
-from backup.model import StoreState
+from backup.model.credentials import StoreState
 from providers.errors import ProviderError
 
 CURES: Final = {

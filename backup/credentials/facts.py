@@ -10,8 +10,7 @@ from backup.config.file import Configuration
 from backup.credentials import CredentialStore, last_used, opening, slots
 from backup.credentials.vault_file.unlocked import vault_path
 from backup.instances import describing
-from backup.model import InstanceInfo, StoreState
-from backup.store_model import (
+from backup.model.credentials import (
     TITLES,
     Answer,
     CredentialFact,
@@ -20,7 +19,9 @@ from backup.store_model import (
     StoreFact,
     StoreFacts,
     StoreSettings,
+    StoreState,
 )
+from backup.model.instances import InstanceInfo
 from backup.system.paths import Paths
 from providers.errors import Authentication
 

@@ -15,7 +15,7 @@ from backup.credentials import opening, selection
 from backup.credentials.entry import to_text
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.store import CredentialStore
-from backup.store_model import TITLES, MoveProgress, MoveResult, MoveStep, StoreBackend
+from backup.model.credentials import TITLES, MoveProgress, MoveResult, MoveStep, StoreBackend
 from backup.system.paths import Paths
 from providers.errors import Conflict, Unsupported
 from providers.secret import Secret

@@ -15,7 +15,7 @@ from backup.config import file
 from backup.credentials import selection
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault_file.unlocked import unlocked_here, vault_path
-from backup.store_model import TITLES, StoreBackend
+from backup.model.credentials import TITLES, StoreBackend
 from backup.system import redaction
 from backup.system.paths import Paths
 from providers.errors import Unsupported

@@ -20,8 +20,7 @@ from backup.config import file
 from backup.credentials.bounded import bounded
 from backup.credentials.errors import CredentialStoreError, keyring_errors, store_error
 from backup.credentials.vault_file.unlocked import vault_path
-from backup.model import StoreState
-from backup.store_model import OPENED_BY_LOGIN, TITLES, StoreBackend
+from backup.model.credentials import OPENED_BY_LOGIN, TITLES, StoreBackend, StoreState
 from backup.system.paths import Paths
 
 if TYPE_CHECKING:

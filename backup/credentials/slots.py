@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from backup.config import file as config
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault_file.unlocked import vault_path
-from backup.store_model import SlotFact
+from backup.model.credentials import SlotFact
 from backup.system import redaction
 from backup.system.paths import Paths
 from providers.secret import Secret

@@ -12,8 +12,7 @@ from backup.credentials import opening, selection
 from backup.credentials.bounded import bounded
 from backup.credentials.entry import Credentials, from_text, to_text
 from backup.credentials.errors import CredentialStoreError, keyring_errors
-from backup.model import StoreState, StoreStatus
-from backup.store_model import TITLES, StoreBackend
+from backup.model.credentials import TITLES, StoreBackend, StoreState, StoreStatus
 from backup.system import redaction
 from backup.system.paths import Paths
 from backup.system.private_files import exclusive_lock, private_folder

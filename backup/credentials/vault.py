@@ -23,7 +23,7 @@ from backup.credentials.vault_file.errors import VaultLocked
 from backup.credentials.vault_file.file import DataKey, KdfCost, Opener, VaultFile
 from backup.credentials.vault_file.slots import MODERATE
 from backup.credentials.vault_file.unlocked import Unlocked, unlocked_here, vault_path
-from backup.model import StoreState
+from backup.model.credentials import StoreState
 from backup.system.paths import Paths
 from providers.secret import Secret
 

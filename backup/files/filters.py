@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Final
 
-from backup.model import Selection
+from backup.model.transfers import Selection
 from providers.errors import InvalidConfiguration
 
 _LONGEST: Final = 1024

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from backup.files import shut_folders
-from backup.model import Conflicts
+from backup.model.transfers import Conflicts
 from providers.base import BaseProvider
 from providers.contract.attributes import Attributes, Restoring
 from providers.contract.cancel import CancelToken

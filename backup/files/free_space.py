@@ -11,7 +11,7 @@ from sqlite3 import Connection
 from typing import Final, NamedTuple
 
 from backup.journal.records import Job, NewItem, Order
-from backup.model import Conflicts, ItemKind, ItemState
+from backup.model.transfers import Conflicts, ItemKind, ItemState
 from backup.queue.handshake import open_journal
 from backup.system.packing import to_name, unpack
 from backup.system.paths import Paths

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from backup.model import ItemKind, LocalEntry
+from backup.model.transfers import ItemKind, LocalEntry
 from providers.os_errors import from_os_error
 
 

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from backup.files.tree import Found as Found
 from backup.files.tree import LocalWalk
 from backup.files.tree import top_name as top_name
-from backup.model import EVERYTHING, Selection
+from backup.model.transfers import EVERYTHING, Selection
 from backup.system.text import shell_quoted
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken

@@ -13,7 +13,7 @@ import msgspec
 
 from backup.files import links, local
 from backup.files.filters import Filter
-from backup.model import ItemKind, Links, Selection
+from backup.model.transfers import ItemKind, Links, Selection
 from providers.contract.attributes import Attributes
 from providers.contract.cancel import CancelToken
 from providers.contract.report import ErrorInfo

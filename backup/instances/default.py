@@ -10,7 +10,7 @@ from backup.config import file
 from backup.config.file import EMBEDDED, Configuration
 from backup.instances import describing
 from backup.journal import jobs
-from backup.model import InstanceInfo
+from backup.model.instances import InstanceInfo
 from backup.queue.handshake import open_journal
 from backup.system.paths import Paths
 from providers.errors import InvalidConfiguration, ProviderError

@@ -16,7 +16,7 @@ from backup.config.file import CheckRecord, Configuration, InstanceConfig, finge
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError, last_used
 from backup.instances import answers
 from backup.instances.answers import Answer
-from backup.model import InstanceInfo, InstanceState, ServiceInfo
+from backup.model.instances import InstanceInfo, InstanceState, ServiceInfo
 from backup.system import redaction
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder

@@ -12,7 +12,7 @@ from backup.config import file
 from backup.config.file import Configuration, InstanceConfig
 from backup.credentials import Credentials, CredentialStore
 from backup.instances import describing
-from backup.model import InstanceInfo, InstanceState
+from backup.model.instances import InstanceInfo, InstanceState
 from backup.system.paths import Paths
 from providers import registry, settings
 from providers.errors import InvalidConfiguration

@@ -16,7 +16,7 @@ from backup.credentials.recovery_kit import KitInstance, recovery_kit
 from backup.credentials.vault_file.file import VaultFile, VaultInfo
 from backup.credentials.vault_file.unlocked import vault_path
 from backup.instances import describing
-from backup.store_model import StoreBackend
+from backup.model.credentials import StoreBackend
 from backup.system.paths import Paths
 from providers import registry, settings
 from providers.errors import InvalidConfiguration

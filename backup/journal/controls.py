@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sqlite3 import Connection
 
 from backup.journal import items, jobs, views
-from backup.model import FINAL_STATES
+from backup.model.transfers import FINAL_STATES
 from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled
 

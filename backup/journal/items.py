@@ -11,7 +11,7 @@ from backup.journal import objects
 from backup.journal.objects import known_sha256 as known_sha256
 from backup.journal.objects import stored_before as stored_before
 from backup.journal.records import Ending, Event, Item, Outcome, Wish
-from backup.model import FINAL_STATES, ItemKind, ItemState, JobKind
+from backup.model.transfers import FINAL_STATES, ItemKind, ItemState, JobKind
 from backup.system.packing import pack, to_bytes, to_name, unpack
 from providers.contract.report import ErrorInfo
 

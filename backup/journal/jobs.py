@@ -7,7 +7,7 @@ from sqlite3 import Connection, Row
 from typing import Final
 
 from backup.journal.records import Job, NewItem, Order, Place
-from backup.model import FINAL_STATES, ItemState
+from backup.model.transfers import FINAL_STATES, ItemState
 from backup.system.packing import pack, to_bytes, to_name, unpack
 from providers.contract.report import ErrorInfo
 from providers.errors import NotFound

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from backup.model import FINAL_STATES, ItemState, JobKind
+from backup.model.transfers import FINAL_STATES, ItemState, JobKind
 
 _STILL: Final = "'skipped', 'cancelled'"
 _OPEN: Final = ", ".join(f"'{state}'" for state in ItemState if state not in FINAL_STATES)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from backup.model import Conflicts, ItemKind, ItemState, JobKind, Selection
+from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind, Selection
 from providers.contract.attributes import Restoring
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo

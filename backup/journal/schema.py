@@ -1,7 +1,7 @@
 """The journal's tables, its migrations, and how a connection to it is opened.
 
-Counters are kept by triggers, so that no look ever sums over items, and the state machine of `backup.model` is
-enforced by the database: an illegal change of state aborts its transaction whoever asks for it.
+Counters are kept by triggers, so that no look ever sums over items, and the state machine of `backup.model.transfers`
+is enforced by the database: an illegal change of state aborts its transaction whoever asks for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import quote
 from backup import __version__
 from backup.journal import former_places
 from backup.journal.migrations import MIGRATIONS as MIGRATIONS
-from backup.model import TRANSITIONS
+from backup.model.transfers import TRANSITIONS
 from providers.errors import InvalidConfiguration, NotFound, PermissionDenied, ProviderError, QuotaExceeded, Transient
 from providers.filesystem.rename import rename_new
 from providers.os_errors import descriptors_exhausted, from_os_error

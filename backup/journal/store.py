@@ -17,7 +17,7 @@ _NOT_LEGAL: Final = "illegal change of state"
 
 
 class IllegalTransition(Exception):
-    """A change of state that `backup.model.TRANSITIONS` does not know: a mistake in the program."""
+    """A change of state that `backup.model.transfers.TRANSITIONS` does not know: a mistake in the program."""
 
 
 class Journal:

@@ -1,4 +1,4 @@
-"""What front ends are shown: rows as the views of `backup.model`."""
+"""What front ends are shown: rows as the views of `backup.model.transfers`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from backup.journal.records import Hold
 from backup.journal.work import holds
-from backup.model import (
+from backup.model.transfers import (
     BROKEN_SHOWN_S,
     FINAL_STATES,
     FailedSince,

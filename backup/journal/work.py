@@ -10,7 +10,7 @@ from typing import Final
 
 from backup.journal.jobs import SCANNABLE
 from backup.journal.records import Cleanup, Hold
-from backup.model import JobKind
+from backup.model.transfers import JobKind
 from backup.system.packing import pack, to_name, unpack
 from providers.contract.report import ErrorInfo
 

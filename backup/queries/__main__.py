@@ -14,11 +14,11 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from backup.model import Conflicts, Selection
+from backup.model.transfers import Conflicts, Selection
+from backup.model.unfinished import Needed
 from backup.queries import unfinished
 from backup.queries.answers import Questions
 from backup.queries.authorizations import GrantOnWire
-from backup.queries.unfinished import Needed
 from backup.rpc import Call, Handler, Server
 from backup.system import logs
 from backup.system.hardening import harden_process

@@ -24,13 +24,13 @@ from backup.files.double_encoded import Misnamed
 from backup.instances import answers, describing, destination
 from backup.instances.pool import OpenProviders
 from backup.journal.records import Order
-from backup.model import EVERYTHING, Conflicts, JobKind, Selection, TransferPlan
+from backup.model.credentials import StoreBackend
+from backup.model.transfers import EVERYTHING, Conflicts, JobKind, Selection, TransferPlan
 from backup.queries import plans
 from backup.queries.authorizations import Authorizations, Begun
 from backup.queries.client import QuestionsClient
 from backup.queries.findings import Findings, Scope
 from backup.queries.page_to_show import page_to_show
-from backup.store_model import StoreBackend
 from backup.system.paths import Paths
 from providers import oauth
 from providers.base import BaseProvider

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from backup.credentials import opening
-from backup.model import EVERYTHING, Conflicts, Selection, TransferPlan
+from backup.model.transfers import EVERYTHING, Conflicts, Selection, TransferPlan
+from backup.model.unfinished import Needed, Unfinished
 from backup.queries.authorizations import Begun, GrantOnWire
-from backup.queries.unfinished import Needed, Unfinished
 from backup.rpc import AsyncClient, ConnectionLost, TimedOut
 from backup.system.paths import Paths
 from backup.system.terminal import UTF8_OPTIONS

@@ -20,7 +20,7 @@ import msgspec
 
 from backup.files.scan import BATCH, Found, batches
 from backup.journal.records import Order, Place
-from backup.model import JobKind, Selection
+from backup.model.transfers import JobKind, Selection
 from backup.system.packing import pack, unpack
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder

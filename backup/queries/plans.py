@@ -15,7 +15,7 @@ from backup.files import local as local_files
 from backup.files.free_space import Need
 from backup.files.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote, walk_tree
 from backup.files.targets import chosen_target, local_name
-from backup.model import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
+from backup.model.transfers import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
 from backup.queries.budget import Budget
 from backup.queries.destination import MTIME_SLACK_S, differs, spellings_at, standing_files
 from backup.queries.findings import Finding

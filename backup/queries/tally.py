@@ -8,7 +8,7 @@ import msgspec
 
 from backup.files.free_space import Need
 from backup.files.name_digest import NameDigest
-from backup.model import Conflicts, JobKind, TransferPlan
+from backup.model.transfers import Conflicts, JobKind, TransferPlan
 
 _NAMES_SHOWN: Final = 10
 

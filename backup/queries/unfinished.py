@@ -5,46 +5,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
+from backup.model.unfinished import Needed, Unfinished
 from providers.contract.cancel import CancelToken
-from providers.contract.upload import PendingUpload, SavedUpload
+from providers.contract.upload import PendingUpload
 
 if TYPE_CHECKING:
     from backup.queries.answers import Questions
 
 _EARLIEST_S: Final = 365 * 86_400
 """A time of 1970 is none: what a service leaves out reads as 0."""
-
-
-class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
-    """An unfinished upload at a service, and what we know of it."""
-
-    upload: PendingUpload
-    age_s: float | None
-    """None where the service does not tell when it was begun: such a one is never old enough."""
-    needed_by: int | None
-    """The item of ours that goes on with it."""
-
-
-class Needed(msgspec.Struct, frozen=True, kw_only=True):
-    """An upload that one of our items has begun and goes on with. `token` as in `SavedUpload`."""
-
-    item: int
-    instance: str
-    key: str
-    token: dict[str, Any] | None
-
-    @classmethod
-    def of(cls, begun: Iterable[tuple[int, str, SavedUpload]]) -> list[Needed]:
-        """Of what `Service.begun_uploads` says."""
-        return [
-            cls(item=item, instance=instance, key=saved.request.key, token=saved.token)
-            for item, instance, saved in begun
-        ]
 
 
 def find(

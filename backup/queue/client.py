@@ -25,13 +25,14 @@ from backup.instances import describing
 from backup.instances import destination as places
 from backup.journal import Journal, checkpoints, controls, items, jobs, pruning, views, work
 from backup.journal.records import Event, Order, Planned
-from backup.model import (
+from backup.model.transfers import (
     EVERYTHING,
     Conflicts,
     FailedSince,
     ItemView,
     JobKind,
     JobView,
+    LiveState,
     QueueSnapshot,
     Selection,
     TransferPlan,
@@ -45,7 +46,6 @@ from backup.queue.worker_link import WorkerLink
 from backup.system import environment
 from backup.system.build import BuildNotice
 from backup.system.paths import Paths
-from backup.worker.progress import LiveState
 from providers.contract.attributes import Restoring, current_umask
 from providers.contract.report import ErrorInfo
 from providers.contract.upload import SavedUpload

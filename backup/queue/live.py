@@ -10,10 +10,19 @@ from typing import Final
 
 import msgspec
 
-from backup.model import FINAL_STATES, ItemState, ItemView, JobKind, JobView, QueueSnapshot, QueueTotals
+from backup.model.transfers import (
+    FINAL_STATES,
+    ItemState,
+    ItemView,
+    JobKind,
+    JobView,
+    LiveItem,
+    LiveState,
+    QueueSnapshot,
+    QueueTotals,
+)
 from backup.rpc import Client, ConnectionLost
 from backup.system.paths import Paths
-from backup.worker.progress import LiveItem, LiveState
 from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled, ProviderError
 

@@ -16,7 +16,7 @@ from backup.instances import answers
 from backup.journal import JournalFull, items, jobs, work
 from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
 from backup.journal.request_counts import sent_for
-from backup.model import ItemKind, JobKind
+from backup.model.transfers import ItemKind, JobKind
 from backup.worker.context import Crew
 from backup.worker.items import cleanups, transfer
 from backup.worker.items.transfer import Transfer

@@ -13,11 +13,12 @@ import msgspec
 
 from backup.credentials import opening
 from backup.journal.migrations import MIGRATIONS
+from backup.model.credentials import StoreBackend
+from backup.model.transfers import LiveState
 from backup.rpc import Call, Handler, Server, sockets
-from backup.store_model import StoreBackend
 from backup.system import build
 from backup.system.paths import Paths
-from backup.worker.progress import Board, LiveState
+from backup.worker.progress import Board
 from backup.worker.scheduler import Drain
 from providers.errors import PermissionDenied, RateLimited
 from providers.os_errors import from_os_error

@@ -9,35 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
+from backup.model.transfers import LiveItem, LiveState
 from backup.system import build
 
 _WINDOW_S: Final = 5.0
 _SLOT_S: Final = 0.25
 _SHORTEST_S: Final = 0.5
 """A rate over less than this says nothing."""
-
-
-class LiveItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A running item at one moment."""
-
-    id: int
-    bytes_done: int
-    rate_bytes_per_s: float
-    left_s: float | None
-    verifying: bool
-
-
-class LiveState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker knows beyond the journal."""
-
-    version: int = 0
-    """Another one after each change."""
-    rate_bytes_per_s: float = 0.0
-    items: tuple[LiveItem, ...] = ()
-    build: str = ""
-    """Which build of the program the worker is."""
 
 
 class Meter:

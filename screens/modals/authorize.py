@@ -18,7 +18,7 @@ from textual.style import Style
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from backup.model import ServiceInfo
+from backup.model.instances import ServiceInfo
 from backup.queries.authorizations import Begun
 from backup.system import qr
 from providers.contract import authorization

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from backup.model import InstanceInfo, InstanceState
+from backup.model.instances import InstanceInfo, InstanceState
 from tui.text import fit, safe
 from tui.theme import STYLES, Tone
 

@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from backup.model import ItemView
+from backup.model.transfers import ItemView
 from tui.text import cut_middle, safe
 from tui.widgets.item_details import ItemDetails
 

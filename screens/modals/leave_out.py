@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
 from backup.files.filters import Filter, patterns_of
-from backup.model import Selection
+from backup.model.transfers import Selection
 from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration
 from tui.widgets.check_steps import explain

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-from backup.model import Conflicts, ItemView, JobKind, Links, Selection, TransferPlan
+from backup.model.transfers import Conflicts, ItemView, JobKind, Links, Selection, TransferPlan
 from backup.system.text import listed
 from screens.modals.confirm import Choice, Fact, Question
 from tui.text import count, safe, size

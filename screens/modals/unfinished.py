@@ -15,7 +15,7 @@ from textual.getters import query_one
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from backup.queries.unfinished import Needed, Unfinished
+from backup.model.unfinished import Needed, Unfinished
 from backup.system.text import age
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError

@@ -29,7 +29,7 @@ from backup.credentials.store import SERVICE_PREFIX
 from backup.credentials.vault import VaultKeyring
 from backup.credentials.vault_file import format as vault_format
 from backup.journal.schema import open_connection
-from backup.store_model import StoreBackend, StoreSettings
+from backup.model.credentials import StoreBackend, StoreSettings
 from providers import registry, settings
 from tests.architecture import json_runs
 

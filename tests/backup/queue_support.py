@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from backup.model import ItemState, ItemView, JobView
+from backup.model.transfers import ItemState, ItemView, JobView
 from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.processes import stop_worker

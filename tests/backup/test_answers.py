@@ -16,9 +16,9 @@ from backup.credentials import facts
 from backup.instances import answers, describing
 from backup.instances.answers import Source
 from backup.journal.records import Ending, Outcome
-from backup.model import InstanceState
+from backup.model.credentials import CredentialState
+from backup.model.instances import InstanceState
 from backup.queries.answers import Questions
-from backup.store_model import CredentialState
 from backup.system.paths import Paths
 from providers import registry
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState

@@ -21,10 +21,10 @@ from backup.instances.destination import place_of
 from backup.journal import Journal, jobs, schema
 from backup.journal.migrations import MIGRATIONS
 from backup.journal.records import Order
-from backup.model import ItemState, JobKind
+from backup.model.credentials import StoreBackend
+from backup.model.transfers import ItemState, JobKind
 from backup.queue import handshake, presence
 from backup.queue.client import Queue
-from backup.store_model import StoreBackend
 from backup.system import build
 from backup.system.paths import Paths
 from providers.errors import InvalidConfiguration

@@ -18,8 +18,7 @@ from backup.credentials import Credentials, CredentialStore, CredentialStoreErro
 from backup.credentials import choice as store_choice
 from backup.credentials.vault_file.file import VaultFile
 from backup.credentials.vault_file.unlocked import vault_path
-from backup.model import StoreState
-from backup.store_model import StoreBackend, StoreSettings
+from backup.model.credentials import StoreBackend, StoreSettings, StoreState
 from backup.system.paths import Paths
 from providers.errors import InvalidConfiguration, Unsupported
 from providers.secret import Secret

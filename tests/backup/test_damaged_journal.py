@@ -17,7 +17,7 @@ import pytest
 from backup.instances.destination import place_of
 from backup.journal import Journal, JournalDamaged, jobs
 from backup.journal.records import NewItem, Order
-from backup.model import JobKind
+from backup.model.transfers import JobKind
 from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import ROOT, Cli, cli  # noqa: F401  # a fixture

@@ -13,7 +13,7 @@ import pytest
 from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, NewItem, Order, Outcome, Place
-from backup.model import ItemKind, ItemState, JobKind, JobView, TransferPlan
+from backup.model.transfers import ItemKind, ItemState, JobKind, JobView, TransferPlan
 from backup.queries.answers import Questions
 from backup.worker.items.transfer import Chances, delete_many
 from providers.contract.cancel import CancelToken

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backup.journal import Journal
-from backup.model import ItemState
+from backup.model.transfers import ItemState
 from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench, wait_until
 

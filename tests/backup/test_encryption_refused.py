@@ -9,7 +9,7 @@ import pytest
 
 from backup.journal import Journal
 from backup.journal.records import Ending, NewItem, Order
-from backup.model import Conflicts, ItemKind, JobKind
+from backup.model.transfers import Conflicts, ItemKind, JobKind
 from backup.queries import plans
 from backup.system.paths import Paths
 from providers.contract.cancel import CancelToken

@@ -12,7 +12,7 @@ import pytest
 from backup.instances import describing
 from backup.journal import Journal, items, jobs, work
 from backup.journal.records import Hold, NewItem, Order, Place
-from backup.model import ItemState, JobKind, JobView
+from backup.model.transfers import ItemState, JobKind, JobView
 from backup.system import environment
 from backup.system.paths import Paths
 from providers import registry, settings

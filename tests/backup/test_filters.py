@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backup.files.filters import Filter, patterns_of
 from backup.files.scan import walk_local
-from backup.model import ItemKind, Selection
+from backup.model.transfers import ItemKind, Selection
 from providers.errors import InvalidConfiguration
 
 

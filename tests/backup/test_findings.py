@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backup.files.scan import Found
-from backup.model import Conflicts, ItemState, JobKind, TransferPlan
+from backup.model.transfers import Conflicts, ItemState, JobKind, TransferPlan
 from backup.queries import findings
 from backup.queries.answers import Questions
 from backup.queries.findings import Finding, Findings, Scope

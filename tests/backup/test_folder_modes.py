@@ -18,7 +18,7 @@ from backup.journal import Journal, items, jobs
 from backup.journal.checkpoints import commit_alone
 from backup.journal.folders_in_work import FoldersInWork
 from backup.journal.records import Ending, Job, NewItem, Order
-from backup.model import Conflicts, ItemKind, ItemState, JobKind
+from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind
 from backup.queries.answers import Questions
 from backup.worker.items.transfer import Transfer
 from backup.worker.scan.new_items import download_items

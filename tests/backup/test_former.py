@@ -17,7 +17,8 @@ from backup.config import file as config
 from backup.core.core import Service
 from backup.credentials.vault import unlocked_here, vault_path
 from backup.journal import Journal, items
-from backup.model import ItemState, StoreState
+from backup.model.credentials import StoreState
+from backup.model.transfers import ItemState
 from backup.system.paths import Paths
 from providers.contract.capabilities import Proof
 from tests.backup.queue_support import Workbench, files_below

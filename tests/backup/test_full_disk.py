@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from backup.model import ItemState
+from backup.model.transfers import ItemState
 from backup.queue import presence
 from backup.queue.presence import Presence, WorkerState
 from tests.backup.queue_support import Workbench, files_below, wait_until

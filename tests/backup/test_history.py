@@ -11,7 +11,7 @@ import pytest
 
 from backup.journal import Journal, items, jobs, pruning, schema, views, work
 from backup.journal.records import Ending, NewItem, Order, Outcome, Place
-from backup.model import ItemState, JobKind
+from backup.model.transfers import ItemState, JobKind
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo
 from providers.errors import NotFound

@@ -15,7 +15,7 @@ from backup.config import file
 from backup.credentials import CredentialStore, CredentialStoreError
 from backup.instances import describing
 from backup.instances.plain_secrets import adopt_secrets
-from backup.model import InstanceState
+from backup.model.instances import InstanceState
 from backup.system.paths import Paths
 from providers import registry
 from providers.contract.report import ConnectionReport

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from backup.journal import IllegalTransition, Journal, items, jobs, schema, views, work
 from backup.journal.checkpoints import DownloadCheckpoint, UploadCheckpoint
 from backup.journal.records import Ending, Hold, Job, NewItem, Order, Outcome, Place
-from backup.model import FINAL_STATES, TRANSITIONS, ItemKind, ItemState, JobKind
+from backup.model.transfers import FINAL_STATES, TRANSITIONS, ItemKind, ItemState, JobKind
 from providers.contract.capabilities import Proof
 from providers.contract.download import SavedDownload
 from providers.contract.report import ErrorInfo

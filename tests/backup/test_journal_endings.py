@@ -11,7 +11,7 @@ import pytest
 from backup.journal import Journal, items, jobs, work
 from backup.journal.checkpoints import UploadCheckpoint
 from backup.journal.records import Ending, Hold, NewItem, Outcome
-from backup.model import ItemState
+from backup.model.transfers import ItemState
 from providers.contract.report import ErrorInfo
 from providers.contract.upload import PartReceipt
 from tests.backup.test_journal import SAVED, add_job

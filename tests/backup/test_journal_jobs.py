@@ -10,7 +10,7 @@ import pytest
 
 from backup.journal import Journal, jobs, views
 from backup.journal.records import NewItem, Order, Place
-from backup.model import ItemKind, ItemState, JobKind
+from backup.model.transfers import ItemKind, ItemState, JobKind
 from backup.worker.scan.differences import Differences
 from providers.contract.report import ErrorInfo
 from providers.errors import NotFound

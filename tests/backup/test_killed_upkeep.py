@@ -13,7 +13,7 @@ import pytest
 
 from backup.journal import Journal, items, jobs, pruning, schema, views
 from backup.journal.records import Ending, NewItem, Order, Outcome, Place
-from backup.model import ItemState, JobKind
+from backup.model.transfers import ItemState, JobKind
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMER = Path(__file__).parent / "journals" / "version_4_stored.sql"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from backup.model import ItemState, JobView
+from backup.model.transfers import ItemState, JobView
 from backup.system.paths import Paths
 from tests.backup.queue_support import MIB, Workbench, wait_until
 from tests.contract.harness import Harness, Root

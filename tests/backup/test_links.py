@@ -13,7 +13,7 @@ import pytest
 from backup.files import scan
 from backup.journal import Journal
 from backup.journal.records import Ending, NewItem, Order, Outcome
-from backup.model import Conflicts, ItemKind, ItemState, JobKind, Links, Selection
+from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind, Links, Selection
 from backup.queries.answers import Questions
 from backup.worker.scan.new_items import Local, upload_item
 from tests.backup.queue_support import Workbench, files_below

@@ -20,7 +20,7 @@ import pytest
 
 from backup.files.scan import walk_local
 from backup.journal import schema
-from backup.model import ItemKind
+from backup.model.transfers import ItemKind
 from backup.rpc import Client, ConnectionLost, sockets
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from backup.journal.records import Item
-from backup.model import Conflicts, JobKind
+from backup.model.transfers import Conflicts, JobKind
 from backup.queries import plans
 from backup.worker.items import stubborn
 from providers import registry

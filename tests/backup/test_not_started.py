@@ -11,7 +11,7 @@ import pytest
 
 from backup.journal import Journal, schema
 from backup.journal.migrations import MIGRATIONS
-from backup.model import ItemState
+from backup.model.transfers import ItemState
 from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench
 from tests.cli.conftest import Cli, cli  # noqa: F401  # a fixture

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from backup.cli.plan_words import tell_plan
-from backup.model import Conflicts, ItemState, JobKind, TransferPlan
+from backup.model.transfers import Conflicts, ItemState, JobKind, TransferPlan
 from backup.queries import plans
 from providers import registry
 from providers.base import BaseProvider

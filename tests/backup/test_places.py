@@ -13,7 +13,7 @@ from backup.instances.destination import place_of
 from backup.journal import Journal, former_places, items, jobs
 from backup.journal.checkpoints import UploadCheckpoint
 from backup.journal.records import NewItem, Order, Place
-from backup.model import ItemState, JobKind
+from backup.model.transfers import ItemState, JobKind
 from backup.system.packing import pack
 from providers import registry
 from providers.contract.report import ErrorInfo

@@ -20,10 +20,10 @@ from msgspec.structs import replace
 
 from backup.config.file import edit
 from backup.instances import describing
-from backup.model import Conflicts, JobKind, Links, Selection
+from backup.model.transfers import Conflicts, JobKind, Links, Selection
+from backup.model.unfinished import Needed
 from backup.queries import answers, unfinished
 from backup.queries.answers import Questions, QuestionsClient
-from backup.queries.unfinished import Needed
 from backup.queue.client import Queue
 from backup.rpc import ConnectionLost
 from backup.system.paths import Paths

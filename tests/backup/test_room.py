@@ -13,7 +13,7 @@ from backup.files import free_space
 from backup.files.free_space import Need, Room, Share
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Job, NewItem, Order, Place
-from backup.model import Conflicts, ItemKind, ItemState, JobKind
+from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind
 from backup.queries.answers import Questions
 from providers.errors import QuotaExceeded
 from tests.backup.queue_support import Workbench, wait_until

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from backup.model import ItemKind, LocalEntry
+from backup.model.transfers import ItemKind, LocalEntry
 from backup.rpc import AsyncClient, Call, Client, ConnectionLost, Server, TimedOut, framing, sockets
 from providers.contract.cancel import CancelToken
 from providers.errors import Authentication, Cancelled, InvalidConfiguration, ProviderError, Unsupported

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backup.files import scan, targets
-from backup.model import ItemKind
+from backup.model.transfers import ItemKind
 from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled, Conflict, InvalidName, NotFound
 from providers.local.provider import LocalProvider

@@ -15,7 +15,7 @@ from backup.journal import Journal, items, jobs, views
 from backup.journal.records import Job, Order, Place
 from backup.journal.request_counts import CallCounts
 from backup.journal.server_facts import FactsOnDisk
-from backup.model import ItemKind, JobKind
+from backup.model.transfers import ItemKind, JobKind
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder
 from backup.worker.batch_writer import Ledger

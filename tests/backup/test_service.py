@@ -13,7 +13,9 @@ import pytest
 from backup.config import file
 from backup.core.core import Service
 from backup.credentials import CredentialStore, CredentialStoreError
-from backup.model import InstanceState, ItemKind, StoreState
+from backup.model.credentials import StoreState
+from backup.model.instances import InstanceState
+from backup.model.transfers import ItemKind
 from backup.system.paths import Paths
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import InvalidConfiguration, NotFound, ProviderError

@@ -15,7 +15,7 @@ import pytest
 
 from backup.journal import Journal, jobs, work
 from backup.journal.records import NewItem, Order, Place
-from backup.model import ItemState, JobKind, JobView
+from backup.model.transfers import ItemState, JobKind, JobView
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench, wait_until

@@ -21,9 +21,8 @@ from backup.credentials.vault import VaultKeyring, unlocked_here, vault_path
 from backup.credentials.vault_file.errors import VaultExists, VaultLocked, VaultMissing, WrongPassphrase
 from backup.credentials.vault_file.file import VaultFile
 from backup.instances import describing
-from backup.model import StoreState
+from backup.model.credentials import Answer, CredentialState, MoveProgress, MoveStep, StoreBackend, StoreState
 from backup.queue.client import Queue
-from backup.store_model import Answer, CredentialState, MoveProgress, MoveStep, StoreBackend
 from backup.system import redaction
 from backup.system.paths import Paths
 from providers.errors import Conflict, ProviderError, Unsupported

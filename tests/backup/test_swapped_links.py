@@ -18,7 +18,7 @@ from backup.files.targets import folds_names
 from backup.journal import Journal, items, jobs
 from backup.journal.checkpoints import commit_alone
 from backup.journal.records import Ending, NewItem, Order, Outcome, Place
-from backup.model import Conflicts, ItemKind, JobKind
+from backup.model.transfers import Conflicts, ItemKind, JobKind
 from backup.worker.items.transfer import Transfer
 from backup.worker.scan.new_items import Local, upload_item
 from providers.contract.cancel import CancelToken

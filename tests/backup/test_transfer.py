@@ -12,7 +12,7 @@ import pytest
 from backup.journal import Journal, items, jobs
 from backup.journal.checkpoints import commit_alone
 from backup.journal.records import Ending, Item, Job, NewItem, Order, Outcome, Place
-from backup.model import Conflicts, JobKind
+from backup.model.transfers import Conflicts, JobKind
 from backup.worker.items.transfer import Chances, Transfer, delete_many
 from providers.contract.cancel import CancelToken, active_token
 from providers.contract.context import ProviderContext

@@ -12,7 +12,7 @@ from backup.journal import Journal, jobs, views
 from backup.journal.records import Order, Place
 from backup.journal.request_counts import CallCounts
 from backup.journal.server_facts import FactsOnDisk
-from backup.model import JobKind
+from backup.model.transfers import JobKind
 from backup.queries.findings import Finding, Findings, Scope
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder

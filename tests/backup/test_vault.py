@@ -27,7 +27,7 @@ from backup.credentials.vault_file.errors import (
     WrongPassphrase,
 )
 from backup.credentials.vault_file.file import RawKey, VaultFile
-from backup.model import StoreState
+from backup.model.credentials import StoreState
 from backup.system.paths import Paths
 from providers.secret import Secret
 from tests.backup.vault_tools import CHEAP, PASSPHRASE, forge, header_with

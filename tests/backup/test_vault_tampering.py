@@ -14,7 +14,7 @@ from backup.credentials.errors import CredentialStoreError
 from backup.credentials.vault_file import errors, slots
 from backup.credentials.vault_file import format as vault_format
 from backup.credentials.vault_file.file import DataKey, RawKey, VaultFile
-from backup.model import StoreState
+from backup.model.credentials import StoreState
 from providers.contract.report import ErrorInfo
 from providers.errors import from_wire
 from providers.secret import Secret

@@ -10,7 +10,7 @@ import pytest
 
 from backup.journal import Journal, controls, items, jobs, views, work
 from backup.journal.records import NewItem, Order, Place
-from backup.model import ItemState, JobKind
+from backup.model.transfers import ItemState, JobKind
 from tests.backup.queue_support import MIB, Workbench, wait_until
 
 PLACE = Place(instance="disk", type="local", container="/srv", settings="{}")

@@ -15,7 +15,8 @@ import pytest
 from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
 from backup.journal.records import NewItem, Order
-from backup.model import Conflicts, InstanceState, ItemKind, ItemState, JobKind, QueueSnapshot
+from backup.model.instances import InstanceState
+from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind, QueueSnapshot
 from backup.queue import start_worker
 from backup.queue.client import Queue
 from providers.errors import InvalidConfiguration, InvalidName, NotFound, Unsupported

@@ -19,10 +19,10 @@ from backup.core.core import Service
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening
 from backup.credentials.vault import VaultKeyring, vault_path
 from backup.credentials.vault_file.file import VaultFile
-from backup.model import ItemState, JobView, StoreState
+from backup.model.credentials import StoreBackend, StoreState
+from backup.model.transfers import ItemState, JobView
 from backup.queries.answers import QuestionsClient
 from backup.rpc import Client, ConnectionLost
-from backup.store_model import StoreBackend
 from backup.system.paths import Paths
 from providers.errors import ProviderError
 from providers.secret import Secret

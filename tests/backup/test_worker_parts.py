@@ -14,14 +14,24 @@ from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, Item, NewItem, Order, Place
 from backup.journal.request_counts import CallCounts, CallsOnDisk, sent_for
 from backup.journal.server_facts import FactsOnDisk
-from backup.model import ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot, QueueTotals
+from backup.model.transfers import (
+    ItemKind,
+    ItemState,
+    ItemView,
+    JobKind,
+    JobView,
+    LiveItem,
+    LiveState,
+    QueueSnapshot,
+    QueueTotals,
+)
 from backup.queue import logind
 from backup.queue.client import Queue
 from backup.queue.live import merge
 from backup.system.paths import Paths
 from backup.worker.batch_writer import Ledger
 from backup.worker.items.transfer import MAX_FAILURES, MAX_SLOWED, Chances, backoff_s, delete_many, judge
-from backup.worker.progress import Board, LiveItem, LiveState, Meter
+from backup.worker.progress import Board, Meter
 from providers.contract.cancel import CancelToken
 from providers.engine.parallel import run_parts
 from providers.errors import (

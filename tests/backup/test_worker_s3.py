@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backup.journal import Journal, views
-from backup.model import Conflicts, ItemState, JobView
+from backup.model.transfers import Conflicts, ItemState, JobView
 from providers.contract.report import PROBE_PREFIX
 from tests.backup.queue_support import MIB, Workbench, files_below, wait_until
 from tests.processes import stop_worker

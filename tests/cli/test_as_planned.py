@@ -185,7 +185,7 @@ def test_documents_and_shortcuts_of_drive_are_counted_as_left_out(cli: Cli, path
 def test_an_interrupted_scan_is_no_difference(paths: Paths, tmp_path: Path):
     from backup.journal import Journal, jobs
     from backup.journal.records import NewItem, Order, Place, Planned
-    from backup.model import JobKind
+    from backup.model.transfers import JobKind
     from backup.worker.scan.differences import Differences
 
     paths.state_dir.mkdir(parents=True)
@@ -222,7 +222,7 @@ def test_names_that_are_refused_make_no_difference_to_the_plan(cli: Cli, tmp_pat
 def test_a_folder_that_fails_while_the_scan_goes_on_is_no_difference(paths: Paths):
     from backup.journal import Journal, items, jobs
     from backup.journal.records import Ending, NewItem, Order, Outcome, Place, Planned
-    from backup.model import ItemKind, JobKind
+    from backup.model.transfers import ItemKind, JobKind
     from backup.worker.scan.differences import Differences
 
     paths.state_dir.mkdir(parents=True)

@@ -14,7 +14,7 @@ from backup.config import file as config
 from backup.credentials.vault import unlocked_here, vault_path
 from backup.credentials.vault_file.errors import VaultLocked, WrongPassphrase
 from backup.credentials.vault_file.file import VaultFile
-from backup.store_model import StoreBackend
+from backup.model.credentials import StoreBackend
 from backup.system.paths import Paths
 from providers.secret import Secret
 from tests.backup.vault_tools import CHEAP, PASSPHRASE

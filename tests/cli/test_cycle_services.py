@@ -13,7 +13,7 @@ import pytest
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.cli.plan_words import tell_plan
-from backup.model import JobKind, TransferPlan
+from backup.model.transfers import JobKind, TransferPlan
 from backup.system.paths import Paths
 from providers import registry, settings
 from providers.secret import Secret

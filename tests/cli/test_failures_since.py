@@ -13,7 +13,7 @@ from backup.cli.diagnostics import ExitCode
 from backup.instances.destination import place_of
 from backup.journal import Journal, controls, items, jobs, pruning, views
 from backup.journal.records import Ending, NewItem, Order, Outcome
-from backup.model import ItemState, JobKind
+from backup.model.transfers import ItemState, JobKind
 from backup.system.paths import Paths
 from providers.contract.report import ErrorInfo
 from tests.backup.queue_support import Workbench

@@ -14,7 +14,7 @@ import pytest
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.cli.plan_words import tell_plan
-from backup.model import Conflicts
+from backup.model.transfers import Conflicts
 from backup.queries import plans
 from backup.system.paths import Paths
 from providers import registry

@@ -20,10 +20,10 @@ from backup.credentials.vault_file.unlocked import unlocked_here, vault_path
 from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, NewItem, Order, Outcome
-from backup.model import ItemState, JobKind, QueueSnapshot
+from backup.model.credentials import StoreBackend
+from backup.model.transfers import ItemState, JobKind, QueueSnapshot
 from backup.queue import presence
 from backup.queue.presence import WorkerState
-from backup.store_model import StoreBackend
 from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench, wait_until
 from tests.backup.vault_tools import CHEAP, PASSPHRASE

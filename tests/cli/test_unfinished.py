@@ -15,7 +15,7 @@ from backup.cli.diagnostics import ExitCode
 from backup.journal import Journal, jobs
 from backup.journal.checkpoints import UploadCheckpoint
 from backup.journal.records import NewItem, Order, Place
-from backup.model import ItemState, JobKind
+from backup.model.transfers import ItemState, JobKind
 from backup.system.paths import Paths
 from providers import registry
 from providers.contract.upload import SavedUpload, SourceIdentity, UploadRequest

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from backup.files import scan
-from backup.model import Conflicts
+from backup.model.transfers import Conflicts
 from backup.queries import plans
 from backup.queries.page_to_show import page_to_show
 from providers.contract.cancel import CancelToken

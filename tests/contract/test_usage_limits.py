@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from backup.journal.records import Ending, Item
-from backup.model import ItemKind, JobKind
+from backup.model.transfers import ItemKind, JobKind
 from backup.worker.items.judgement import MAX_FAILURES, Chances, judge
 from providers.errors import ProviderError, Unsupported
 from tests.contract.harness import Operation, only

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from backup.model import Conflicts
+from backup.model.transfers import Conflicts
 from backup.queries import plans
 from providers import settings
 from providers.contract import digests

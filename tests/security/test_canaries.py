@@ -21,7 +21,7 @@ import pytest
 from backup.credentials.passphrase import CREDENTIAL_NAME
 from backup.credentials.vault import vault_path
 from backup.credentials.vault_file.file import VaultFile
-from backup.model import ItemState
+from backup.model.transfers import ItemState
 from backup.queue.client import Queue
 from backup.system.paths import Paths
 from providers.secret import Secret

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.model import ItemState
+from backup.model.transfers import ItemState
 from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.credentials_fixture import SecretService

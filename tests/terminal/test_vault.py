@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backup.core.core import Service
-from backup.model import ItemState
+from backup.model.transfers import ItemState
 from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench
 from tests.servers.fault_proxy import FaultProxy
@@ -122,7 +122,7 @@ import sys
 from tests.tui.scripted import ScriptedQuestions
 from tests.tui.scripted_store import StoreScript
 from tests.tui.standin import console
-from backup.model import StoreState
+from backup.model.transfers import StoreState
 service = StoreScript(vault=StoreState.LOCKED)
 app = console(service, ScriptedQuestions())
 def crash(secret):

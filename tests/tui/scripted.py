@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from backup.instances.describing import describe_services
-from backup.model import InstanceInfo, InstanceState, ServiceInfo, StoreState
+from backup.model.credentials import StoreState
+from backup.model.instances import InstanceInfo, InstanceState, ServiceInfo
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
 from providers.secret import MASK, Secret

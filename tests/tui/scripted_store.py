@@ -9,8 +9,7 @@ import msgspec
 
 from backup.credentials.collection import WrongKeyringPassword
 from backup.credentials.vault_file.errors import WrongPassphrase
-from backup.model import StoreState, StoreStatus
-from backup.store_model import (
+from backup.model.credentials import (
     TITLES,
     Answer,
     CredentialFact,
@@ -22,6 +21,8 @@ from backup.store_model import (
     StoreChoice,
     StoreFact,
     StoreFacts,
+    StoreState,
+    StoreStatus,
 )
 from providers.errors import Conflict, ProviderError
 from providers.secret import Secret

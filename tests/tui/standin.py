@@ -15,11 +15,11 @@ from textual.app import App
 from backup.core.core import Service
 from backup.instances.default import choose
 from backup.instances.plain_secrets import Adoption
-from backup.model import (
+from backup.model.credentials import StoreChoice, StoreState, StoreStatus
+from backup.model.instances import InstanceInfo, InstanceState, ServiceInfo
+from backup.model.transfers import (
     EVERYTHING,
     Conflicts,
-    InstanceInfo,
-    InstanceState,
     ItemKind,
     ItemState,
     ItemView,
@@ -29,14 +29,10 @@ from backup.model import (
     QueueSnapshot,
     QueueTotals,
     Selection,
-    ServiceInfo,
-    StoreState,
-    StoreStatus,
     TransferPlan,
 )
+from backup.model.unfinished import Needed, Unfinished
 from backup.queries.client import QuestionsClient
-from backup.queries.unfinished import Needed, Unfinished
-from backup.store_model import StoreChoice
 from providers.contract.capabilities import Deletion
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import ErrorInfo

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from backup.model import ItemState, QueueTotals, StoreState, StoreStatus
+from backup.model.credentials import StoreState, StoreStatus
+from backup.model.transfers import ItemState, QueueTotals
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration, Transient

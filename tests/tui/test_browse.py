@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from textual import events
 
-from backup.model import Conflicts, InstanceState, ItemKind, ItemState, JobKind, Links, LocalEntry, Selection
+from backup.model.instances import InstanceState
+from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind, Links, LocalEntry, Selection
 from providers.contract.capabilities import Deletion
 from providers.errors import (
     Authentication,

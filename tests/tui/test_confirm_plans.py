@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backup.model import JobKind, TransferPlan
+from backup.model.transfers import JobKind, TransferPlan
 from screens.modals.transfer_questions import Wanted, delete_question, transfer_question
 
 

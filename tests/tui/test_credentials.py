@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from backup.model import StoreState
-from backup.store_model import CredentialFact, CredentialState
+from backup.model.credentials import CredentialFact, CredentialState, StoreState
 from providers.contract.report import ErrorInfo, StepName
 from tests.tui.scripted import ScriptedQuestions, calls_of, failed, passed
 from tests.tui.scripted_store import KIT_CANARY, PASSPHRASE, StoreScript

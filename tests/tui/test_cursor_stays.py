@@ -11,8 +11,9 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from backup.model import InstanceInfo, ItemKind, ItemState, LocalEntry, QueueTotals, ServiceInfo, StoreState
-from backup.store_model import CredentialFact, CredentialState
+from backup.model.credentials import CredentialFact, CredentialState, StoreState
+from backup.model.instances import InstanceInfo, ServiceInfo
+from backup.model.transfers import ItemKind, ItemState, LocalEntry, QueueTotals
 from screens.activity import ActivityScreen
 from screens.browse import BrowseScreen
 from screens.transfers import TransfersScreen

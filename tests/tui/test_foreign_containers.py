@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backup.model import ServiceInfo
+from backup.model.instances import ServiceInfo
 from providers import registry
 from providers.contract.report import ConnectionReport, StepName
 from providers.engine.check import run_check

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from backup.instances.plain_secrets import Adoption
-from backup.model import QueueTotals, StoreState, StoreStatus
+from backup.model.credentials import StoreState, StoreStatus
+from backup.model.transfers import QueueTotals
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError, Transient
 from tests.tui.standin import StandInQuestions, StandInService, console, screen_text, until

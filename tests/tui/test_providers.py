@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from textual import events
 
-from backup.model import InstanceState, StoreState, StoreStatus
+from backup.model.credentials import StoreState, StoreStatus
+from backup.model.instances import InstanceState
 from providers.contract.report import ErrorInfo, StepName
 from providers.errors import Conflict, Transient
 from screens.browse import BrowseScreen

@@ -8,7 +8,7 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
-from backup.model import StoreState, StoreStatus
+from backup.model.credentials import StoreState, StoreStatus
 from providers.contract.report import ErrorInfo, StepName
 from providers.errors import InvalidConfiguration, Transient
 from screens.modals.setup.screen import SetupScreen

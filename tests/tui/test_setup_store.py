@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backup.credentials.vault_file.errors import VaultNotWritten
-from backup.model import StoreState
-from backup.store_model import StoreBackend
+from backup.model.credentials import StoreBackend, StoreState
 from tests.tui.scripted import ScriptedQuestions, calls_of
 from tests.tui.scripted_store import PASSPHRASE, StoreScript
 from tests.tui.standin import console, screen_text, until

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.model import ItemKind, ItemState, LocalEntry
+from backup.model.transfers import ItemKind, ItemState, LocalEntry
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo, StepName
 from tests.tui.scripted import ScriptedQuestions, ScriptedService, failed

@@ -10,8 +10,8 @@ import pytest
 
 from backup.credentials.collection import Dismissed, NotOffered
 from backup.instances.plain_secrets import Adoption
-from backup.model import ItemState, StoreState
-from backup.store_model import MoveProgress, MoveStep, StoreBackend
+from backup.model.credentials import MoveProgress, MoveStep, StoreBackend, StoreState
+from backup.model.transfers import ItemState
 from providers.contract.objects import Page
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError

@@ -7,7 +7,7 @@ from typing import Any
 from textual.widgets import Static
 
 from backup.core.core import Service
-from backup.model import StoreState
+from backup.model.credentials import StoreState
 from backup.queries.answers import QuestionsClient
 from backup.system import qr
 from backup.system.paths import Paths

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from backup.model import ItemState, ItemView, JobKind, QueueTotals
+from backup.model.transfers import ItemState, ItemView, JobKind, QueueTotals
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo
 from providers.errors import Transient

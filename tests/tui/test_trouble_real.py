@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from backup.core.core import Service
-from backup.model import ItemState
+from backup.model.transfers import ItemState
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from screens.modals.confirm import ConfirmScreen

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from backup.model import InstanceState
-from backup.queries.unfinished import Unfinished
+from backup.model.instances import InstanceState
+from backup.model.unfinished import Unfinished
 from providers.contract.upload import PendingUpload
 from providers.errors import PermissionDenied, Unsupported
 from screens.modals.confirm import ConfirmScreen

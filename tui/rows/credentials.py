@@ -8,8 +8,7 @@ from typing import Final
 
 from textual.content import Content
 
-from backup.model import StoreState
-from backup.store_model import Answer, CredentialFact, CredentialState, StoreBackend, StoreFacts
+from backup.model.credentials import Answer, CredentialFact, CredentialState, StoreBackend, StoreFacts, StoreState
 from tui.remedies import in_console
 from tui.text import safe, when
 from tui.theme import STYLES, Tone

@@ -7,7 +7,7 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any, Final
 
-from backup.model import ItemKind, LocalEntry
+from backup.model.transfers import ItemKind, LocalEntry
 from providers.contract.objects import Page
 from tui.text import count, safe, size, when
 from tui.theme import Tone

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
-from backup.model import FINAL_STATES, ItemState, ItemView, JobKind, QueueSnapshot, QueueTotals
+from backup.model.transfers import FINAL_STATES, ItemState, ItemView, JobKind, QueueSnapshot, QueueTotals
 from tui.rows.transfers import SIGNS, amount, destination, state_words
 from tui.text import safe, when, whole_facts
 from tui.theme import Tone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Final
 
-from backup.model import ItemKind, ItemState, ItemView, JobKind, QueueSnapshot
+from backup.model.transfers import ItemKind, ItemState, ItemView, JobKind, QueueSnapshot
 from backup.system.text import until as until_words
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Final
 
-from backup.queries.unfinished import Unfinished
+from backup.model.unfinished import Unfinished
 from backup.system.text import age
 from tui.text import safe, size
 from tui.theme import Tone

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
-from backup.model import StoreState, StoreStatus
+from backup.model.credentials import StoreState, StoreStatus
 from tui.text import safe
 from tui.theme import STYLES, Tone
 

@@ -16,7 +16,7 @@ from textual.getters import query_one
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from backup.model import StoreState
+from backup.model.credentials import StoreState
 from providers.contract.listing import INCOMPLETE_HINT
 from providers.contract.report import ErrorInfo
 from providers.errors import Integrity, ProviderError

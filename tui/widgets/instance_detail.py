@@ -11,7 +11,8 @@ from textual.content import Content
 from textual.getters import query_one
 from textual.widgets import Static
 
-from backup.model import InstanceInfo, ServiceInfo, StoreStatus
+from backup.model.credentials import StoreStatus
+from backup.model.instances import InstanceInfo, ServiceInfo
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo
 from tui.text import safe
 from tui.theme import STYLES, Tone

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from backup.model import InstanceInfo, ServiceInfo
+from backup.model.instances import InstanceInfo, ServiceInfo
 from tui.widgets.instance_words import not_set_up, two_lines
 
 _SERVICE: Final = "service:"

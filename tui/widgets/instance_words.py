@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from textual.content import Content
 
-from backup.model import InstanceInfo, InstanceState, ServiceInfo, StoreState, StoreStatus
+from backup.model.credentials import StoreState, StoreStatus
+from backup.model.instances import InstanceInfo, InstanceState, ServiceInfo
 from providers.contract.report import ConnectionReport
 from tui.text import cut_end, duration, safe, size, when
 from tui.theme import STYLES, Tone

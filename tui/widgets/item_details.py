@@ -8,7 +8,7 @@ import time
 from textual.content import Content
 from textual.widgets import Static
 
-from backup.model import ItemView, JobKind
+from backup.model.transfers import ItemView, JobKind
 from providers.contract.capabilities import Proof
 from tui.errors import error_content
 from tui.rows.transfers import moves, state_words

@@ -11,7 +11,8 @@ from textual.containers import Container
 from textual.getters import query_one
 from textual.screen import Screen
 
-from backup.model import QueueSnapshot, StoreState
+from backup.model.credentials import StoreState
+from backup.model.transfers import QueueSnapshot
 from tui.bridge import Bridge, InstancesChanged, QueueChanged, bridge_of
 from tui.remedies import in_console
 from tui.text import safe

@@ -7,7 +7,7 @@ from typing import Final
 
 from textual.content import Content
 
-from backup.model import StoreState, StoreStatus
+from backup.model.credentials import StoreState, StoreStatus
 from tui.remedies import in_console
 from tui.text import safe
 from tui.theme import STYLES, Tone

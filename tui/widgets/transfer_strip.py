@@ -6,7 +6,7 @@ from typing import Final
 
 from textual.content import Content
 
-from backup.model import QueueTotals
+from backup.model.transfers import QueueTotals
 from providers.contract.report import ErrorInfo
 from tui.text import clock, rate, safe
 from tui.theme import STYLES, Tone

@@ -13,7 +13,7 @@ from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
 from backup.credentials.errors import CredentialStoreError
-from backup.model import StoreState
+from backup.model.credentials import StoreState
 from backup.queries.authorizations import Begun
 from backup.system import qr
 from providers.contract import authorization

@@ -9,7 +9,7 @@ import click
 from backup.cli import tables
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
-from backup.model import InstanceInfo, ServiceInfo
+from backup.model.instances import InstanceInfo, ServiceInfo
 from providers.errors import InvalidConfiguration
 from providers.settings import SettingField
 

@@ -6,7 +6,7 @@ import click
 
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
-from backup.model import InstanceInfo, ServiceInfo
+from backup.model.instances import InstanceInfo, ServiceInfo
 from backup.system.text import when
 
 

@@ -9,8 +9,7 @@ import click
 
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
-from backup.model import StoreState
-from backup.store_model import TITLES, StoreBackend
+from backup.model.credentials import TITLES, StoreBackend, StoreState
 from backup.system.terminal import hidden_line, terminal_encoding
 from backup.system.text import safe
 from providers.secret import Secret

@@ -14,7 +14,7 @@ from backup.cli.diagnostics import ExitCode
 from backup.cli.follow import conclude_since, wait, warn_of_worker
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
-from backup.model import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot
+from backup.model.transfers import FINAL_STATES, ItemKind, ItemState, ItemView, JobKind, JobView, QueueSnapshot
 from backup.system.text import clock, rate, size, until
 from providers.contract.capabilities import Proof
 

@@ -12,8 +12,8 @@ from backup.cli.arguments import AGE
 from backup.cli.diagnostics import ExitCode, doing
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
+from backup.model.unfinished import Needed, Unfinished
 from backup.queries import unfinished
-from backup.queries.unfinished import Needed, Unfinished
 from backup.system.text import age, count, size, when
 from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled, ProviderError

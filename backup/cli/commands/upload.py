@@ -23,7 +23,7 @@ from backup.cli.output import Output
 from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.files.filters import Filter
-from backup.model import Conflicts, JobKind, Links, Selection, TransferPlan
+from backup.model.transfers import Conflicts, JobKind, Links, Selection, TransferPlan
 from backup.system.text import shell_quoted
 from providers.errors import NotFound, ProviderError
 

@@ -28,7 +28,7 @@ from backup.credentials.vault import VaultKeyring
 from backup.credentials.vault_file.errors import WrongKey
 from backup.credentials.vault_file.slots import RawKey
 from backup.credentials.vault_file.unlocked import vault_path
-from backup.store_model import TITLES, StoreBackend
+from backup.model.credentials import TITLES, StoreBackend
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder
 from backup.system.terminal import UTF8_OPTIONS

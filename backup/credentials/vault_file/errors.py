@@ -26,7 +26,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from backup.credentials.errors import CredentialStoreError
-from backup.model import StoreState
+from backup.model.credentials import StoreState
 
 _RESTORE: Final = (
     "The file was left as it is. Restore it from a backup; "

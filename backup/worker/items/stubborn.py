@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from backup.journal.records import Item
-from backup.model import JobKind
+from backup.model.transfers import JobKind
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken, acting_for
 from providers.engine import check

@@ -16,7 +16,7 @@ from backup.journal import Journal, items
 from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
 from backup.journal.folders_in_work import FoldersInWork
 from backup.journal.records import Ending, Item, Job, Outcome
-from backup.model import Conflicts, ItemKind, JobKind
+from backup.model.transfers import Conflicts, ItemKind, JobKind
 from backup.worker.items import stubborn
 from backup.worker.items.deletes import delete_many as delete_many
 from backup.worker.items.judgement import MAX_FAILURES as MAX_FAILURES

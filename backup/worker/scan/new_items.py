@@ -13,7 +13,7 @@ import msgspec
 from backup.files import folders as stored_folders
 from backup.files import links, scan, targets
 from backup.journal.records import Job, NewItem
-from backup.model import Conflicts, ItemKind, ItemState
+from backup.model.transfers import Conflicts, ItemKind, ItemState
 from providers.contract.attributes import UNKNOWN
 from providers.contract.objects import RemoteFile
 from providers.contract.report import ErrorInfo

@@ -20,7 +20,7 @@ from backup.instances import destination as places
 from backup.journal import Journal, JournalFull, jobs, work
 from backup.journal.folders_in_work import FoldersInWork
 from backup.journal.records import Hold, Job, NewItem
-from backup.model import ItemKind, JobKind
+from backup.model.transfers import ItemKind, JobKind
 from backup.queries.findings import Finding, Findings, Scope
 from backup.worker.context import Crew
 from backup.worker.items import transfer

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from backup.store_model import StoreBackend, StoreChoice
+from backup.model.credentials import StoreBackend, StoreChoice
 from tui.text import safe
 from tui.theme import STYLES, Tone
 from tui.widgets.store_words import STATE_WORDS, detail_words

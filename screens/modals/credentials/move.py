@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from backup.store_model import TITLES, MoveProgress, MoveResult, MoveStep, StoreBackend
+from backup.model.credentials import TITLES, MoveProgress, MoveResult, MoveStep, StoreBackend
 from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled, ProviderError
 from tui.bridge import bridge_of

@@ -8,7 +8,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.getters import query_one
 
-from backup.store_model import StoreBackend, StoreChoice
+from backup.model.credentials import StoreBackend, StoreChoice
 from screens.modals.credentials.secret_dialog import Ended, SecretDialog
 from tui.bridge import bridge_of
 from tui.text import safe

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from textual.dom import DOMNode
 
-from backup.model import StoreState
-from backup.store_model import TITLES, StoreBackend, StoreChoice, StoreFacts
+from backup.model.credentials import TITLES, StoreBackend, StoreChoice, StoreFacts, StoreState
 from providers.contract.report import ErrorInfo
 from providers.errors import Conflict, ProviderError
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question

@@ -13,7 +13,8 @@ from textual.getters import query_one
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from backup.model import InstanceInfo, ServiceInfo, StoreState
+from backup.model.credentials import StoreState
+from backup.model.instances import InstanceInfo, ServiceInfo
 from providers.contract.authorization import Grant
 from providers.errors import ProviderError
 from screens.modals.authorize import AuthorizeScreen

@@ -13,7 +13,7 @@ from textual.getters import query_one
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from backup.store_model import SlotFact, StoreFacts
+from backup.model.credentials import SlotFact, StoreFacts
 from providers.errors import ProviderError
 from screens.modals.asking import AskingDialog
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question

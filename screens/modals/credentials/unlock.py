@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.getters import query_one
 from textual.widgets import Input, Label
 
-from backup.store_model import StoreBackend, StoreChoice
+from backup.model.credentials import StoreBackend, StoreChoice
 from screens.modals.credentials.secret_dialog import Ended, SecretDialog
 from tui.bridge import bridge_of
 from tui.text import safe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from backup.model import InstanceInfo, ServiceInfo
+from backup.model.instances import InstanceInfo, ServiceInfo
 from providers.contract.report import CheckStep, ConnectionReport, StepName, StepState
 from providers.secret import Secret
 from tui.bridge import Bridge

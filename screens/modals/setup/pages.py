@@ -14,7 +14,7 @@ from textual.getters import query_one
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from backup.model import ServiceInfo
+from backup.model.instances import ServiceInfo
 from screens.modals.setup.draft import Draft
 from tui.text import safe
 from tui.theme import STYLES, Tone

@@ -17,7 +17,7 @@ from textual.getters import query_one
 from textual.screen import ModalScreen
 from textual.widgets import Button, ContentSwitcher, OptionList
 
-from backup.model import InstanceInfo, ServiceInfo
+from backup.model.instances import InstanceInfo, ServiceInfo
 from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration, ProviderError
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question

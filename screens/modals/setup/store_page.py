@@ -10,8 +10,7 @@ from textual.getters import query_one
 from textual.message import Message
 from textual.widgets import Button, Static
 
-from backup.model import StoreState, StoreStatus
-from backup.store_model import StoreBackend, StoreChoice
+from backup.model.credentials import StoreBackend, StoreChoice, StoreState, StoreStatus
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from screens.modals.credentials.new_passphrase_dialogs import LOST

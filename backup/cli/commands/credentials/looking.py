@@ -9,7 +9,7 @@ import click
 
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
-from backup.store_model import TITLES, CredentialFact, StoreChoice
+from backup.model.credentials import TITLES, CredentialFact, StoreChoice
 from backup.system.text import when
 
 

@@ -10,7 +10,7 @@ from backup.cli import diagnostics
 from backup.cli.commands.credentials.stores import STORES
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
-from backup.store_model import TITLES, MoveProgress, MoveStep, StoreBackend
+from backup.model.credentials import TITLES, MoveProgress, MoveStep, StoreBackend
 from backup.system.text import count
 
 _DOING: Final = {

@@ -9,8 +9,7 @@ import click
 from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
-from backup.model import StoreState, StoreStatus
-from backup.store_model import TITLES, StoreBackend
+from backup.model.credentials import TITLES, StoreBackend, StoreState, StoreStatus
 from providers.secret import Secret
 
 STORES: Final = click.Choice([backend.value for backend in StoreBackend])

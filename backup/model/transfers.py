@@ -1,17 +1,15 @@
-"""What the core says about itself: jobs, items, instances, stores. Plain data that front ends draw and processes
-exchange."""
+"""Jobs, items, plans and the queue: plain data that front ends draw and processes exchange."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from providers.contract.capabilities import Deletion, Proof
-from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo
+from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled
-from providers.settings import SettingField
 
 BROKEN_SHOWN_S: Final = 24 * 3600.0
 """How long a job that broke off is pointed out without being asked for: it cannot be tried again, just queued again."""
@@ -97,7 +95,7 @@ class Links(StrEnum):
     """What a link leads to is stored in its place, as long as it lies in what was chosen. One that leads out of that,
     nowhere, or back to a folder that holds it is left out, and counted."""
     STORE = "store"
-    """The link itself, as an object that rclone reads too (`backup.system.private_files.links`)."""
+    """The link itself, as an object that rclone reads too (`backup.files.links`)."""
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +103,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     links: Links = Links.SKIP
     include: tuple[str, ...] = ()
-    """Patterns (`backup.system.private_files.filters`): with any, only what they match goes up."""
+    """Patterns (`backup.files.filters`): with any, only what they match goes up."""
     exclude: tuple[str, ...] = ()
     """Patterns of what is left out, whatever `include` says."""
     one_file_system: bool = False
@@ -258,88 +256,6 @@ class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     another build."""
 
 
-class ServiceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of storage the program knows: one that can be used, or one that says why not."""
-
-    name: str
-    title: str
-    summary: str
-    fields: tuple[SettingField, ...] = ()
-    credential_pair: tuple[str, str] | None = None
-    container_word: str = "container"
-    unavailable: str = ""
-    """Why it cannot be used (an import error); empty when it can."""
-    authorized: bool = False
-    """Credentials come from a browser (`authorize`), not from a form alone."""
-
-
-class InstanceState(StrEnum):
-    READY = "ready"
-    FAILING = "failing"
-    """Enabled, and its service refused when it was last asked. Transfers may be queued: it may have been mended."""
-    DISABLED = "disabled"
-    INCOMPLETE = "incomplete"
-    """A required setting or the credentials are missing."""
-    UNAVAILABLE = "unavailable"
-    """Its service cannot be loaded."""
-    INVALID = "invalid"
-    """Its part of the configuration is wrong."""
-
-
-class InstanceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A configured instance of a service. `settings` holds no secret: those read as MASK when set."""
-
-    name: str
-    type: str
-    title: str
-    state: InstanceState
-    enabled: bool
-    settings: dict[str, Any]
-    container: str
-    location: str = ""
-    problem: ErrorInfo | None = None
-    has_credentials: bool | None = None
-    """None where the service takes none, or the store could not be asked."""
-    checked_at: float | None = None
-    check_ok: bool | None = None
-    check_steps: tuple[CheckStep, ...] = ()
-    """Of the last check with these settings; empty where nobody noted them."""
-    is_default: bool = False
-    """Whether it is meant where no provider is named."""
-    refusal: ErrorInfo | None = None
-    """Why the service refused when it was last asked with these settings; None where it did not, or never was asked."""
-
-    @property
-    def usable(self) -> bool:
-        """Whether it may be used now: its settings are whole, and it is enabled."""
-        return self.state in (InstanceState.READY, InstanceState.FAILING)
-
-    @property
-    def last_report(self) -> ConnectionReport | None:
-        """The last check with these settings, step by step, where it is known."""
-        if not self.check_steps or self.checked_at is None:
-            return None
-        return ConnectionReport(steps=self.check_steps, checked_at=self.checked_at)
-
-
-class StoreState(StrEnum):
-    READY = "ready"
-    LOCKED = "locked"
-    NO_COLLECTION = "no_collection"
-    UNAVAILABLE = "unavailable"
-    """No backend at all: no session bus, no service."""
-    HUNG = "hung"
-
-
-class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Where secrets are kept and whether they can be read now."""
-
-    state: StoreState
-    backend: str
-    detail: str = ""
-    hint: str = ""
-
-
 class LocalEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a local folder. `name` may hold surrogates for bytes that are not UTF-8."""
 
@@ -431,3 +347,24 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     def moves_nothing(self) -> bool:
         """Whether all that was chosen is of kinds that are left out."""
         return self.complete and not (self.files or self.folders or self.unreadable or self.unstorable)
+
+
+class LiveItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A running item at one moment."""
+
+    id: int
+    bytes_done: int
+    rate_bytes_per_s: float
+    left_s: float | None
+    verifying: bool
+
+
+class LiveState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker knows beyond the journal."""
+
+    version: int = 0
+    """Another one after each change."""
+    rate_bytes_per_s: float = 0.0
+    items: tuple[LiveItem, ...] = ()
+    build: str = ""
+    """Which build of the program the worker is."""

@@ -7,7 +7,23 @@ from typing import Final
 
 import msgspec
 
-from backup.model import StoreState, StoreStatus
+
+class StoreState(StrEnum):
+    READY = "ready"
+    LOCKED = "locked"
+    NO_COLLECTION = "no_collection"
+    UNAVAILABLE = "unavailable"
+    """No backend at all: no session bus, no service."""
+    HUNG = "hung"
+
+
+class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where secrets are kept and whether they can be read now."""
+
+    state: StoreState
+    backend: str
+    detail: str = ""
+    hint: str = ""
 
 
 class StoreBackend(StrEnum):
