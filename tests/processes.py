@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from backup.queue import presence
+from backup.handshake import presence
 from backup.system.paths import Paths
 
 

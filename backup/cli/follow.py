@@ -16,6 +16,7 @@ from backup.cli.output import Output
 from backup.cli.plan_words import WITHOUT_BYTES, no_metadata
 from backup.cli.session import Session
 from backup.files.scan import IsAFolder
+from backup.handshake.presence import WorkerSilent
 from backup.model.transfers import (
     FailedSince,
     ItemKind,
@@ -26,7 +27,6 @@ from backup.model.transfers import (
     QueueSnapshot,
     TransferPlan,
 )
-from backup.queue.presence import WorkerSilent
 from backup.system.text import clock, count, rate, safe, size, until, when
 from providers.contract.report import ErrorInfo
 from providers.errors import Conflict

@@ -125,7 +125,7 @@ class Service(StoreService):
 
     def record_check(self, name: str, report: ConnectionReport) -> InstanceInfo:
         """Remember the result of a check of the saved settings; a passed one lets the instance be enabled."""
-        describing.record_check(self.paths, name, report)
+        editing.record_check(self.paths, name, report)
         return self.instance(name)
 
     def answers_version(self) -> int:
@@ -156,7 +156,7 @@ class Service(StoreService):
 
     def remove_credentials(self, name: str) -> bool:
         """False when there were none."""
-        return describing.remove_credentials(self.paths, name, store=self._store)
+        return editing.remove_credentials(self.paths, name, store=self._store)
 
     def adopt_secrets(self) -> Adoption:
         """Move secrets that stand in the configuration file to the store; called as a front end starts, which tells the

@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backup.credentials import CredentialStore, CredentialStoreError, choice, facts, opening, selection, slots
+from backup.core import credential_list
+from backup.credentials import CredentialStore, CredentialStoreError, choice, selection, slots, unlocking
 from backup.instances import plain_secrets
 from backup.model.credentials import (
     CredentialFact,
@@ -54,11 +55,11 @@ class StoreService:
 
     def store_facts(self) -> StoreFacts:
         """All that the screen of credentials says. As `store_status`, it never raises and asks nobody."""
-        return facts.facts(self.paths, self._store, self._queue)
+        return credential_list.facts(self.paths, self._store, self._queue)
 
     def credentials(self) -> tuple[CredentialFact, ...]:
         """Every credential that is kept or wanted, by what the configuration notes; no store is asked."""
-        return facts.credentials(self.paths)
+        return credential_list.credentials(self.paths)
 
     def doctor(self) -> tuple[Finding, ...]:
         """What holds on this machine for credentials, and for transfers when nobody is there. Never raises."""
@@ -89,7 +90,7 @@ class StoreService:
     def unlock_store(self, passphrase: Secret, backend: StoreBackend | None = None) -> StoreStatus:
         """Open the vault for this process, its questions and the worker; or the session's keyring. What waited for
         credentials goes on. Half a second for each passphrase slot of a vault."""
-        opening.unlock(self.paths, passphrase, backend or self.chosen_store())
+        unlocking.unlock(self.paths, passphrase, backend or self.chosen_store())
         self._queue_opened()
         return self.store_status()
 
@@ -103,13 +104,13 @@ class StoreService:
             backend = selection.choose(self.paths)
         except CredentialStoreError:
             return
-        opening.open_as(self.paths, backend, self._queue.key_of_worker)
-        opening.open_by_itself(self.paths, backend, ask)
+        unlocking.open_as(self.paths, backend, self._queue.key_of_worker)
+        unlocking.open_by_itself(self.paths, backend, ask)
 
     def create_store(self, passphrase: Secret, backend: StoreBackend | None = None) -> StoreStatus:
         """Make the vault, or the session's default keyring, with this passphrase; it is open then. Where no store was
         chosen yet it is from now on. Raises CredentialStoreError, also when there is one already."""
-        opening.create(self.paths, passphrase, backend or self.chosen_store())
+        unlocking.create(self.paths, passphrase, backend or self.chosen_store())
         self._queue_opened()
         return self.store_status()
 
@@ -117,7 +118,7 @@ class StoreService:
         """Forget the vault's key, here and in the worker (what runs there goes on, what begins waits); or lock the
         session's keyring for every program."""
         kind = self.chosen_store()
-        opening.lock(self.paths, kind)
+        unlocking.lock(self.paths, kind)
         if kind is StoreBackend.VAULT and self.paths.journal_file.exists():
             self._queue.lock_store()
         return self.store_status()
@@ -125,7 +126,7 @@ class StoreService:
     def change_passphrase(self, old: Secret, new: Secret) -> None:
         """Of the vault; its other slots stay, and who has it open keeps it open. Raises WrongPassphrase; Unsupported
         for a keyring of the system's. A second for the two."""
-        opening.change_passphrase(self.paths, self.chosen_store(), old, new)
+        unlocking.change_passphrase(self.paths, self.chosen_store(), old, new)
 
     def slots(self) -> tuple[SlotFact, ...]:
         """The ways to open the vault. Raises VaultMissing, and what else is wrong with the file."""
@@ -192,7 +193,7 @@ class StoreService:
         """
         from backup.credentials import moving
 
-        opening.open_as(self.paths, selection.make(self.paths, StoreBackend.VAULT), self._queue.key_of_worker)
+        unlocking.open_as(self.paths, selection.make(self.paths, StoreBackend.VAULT), self._queue.key_of_worker)
         result = moving.move(self.paths, to, confirm_delete=confirm_delete, on_progress=on_progress, ask=ask)
         self._queue_opened()
         return result

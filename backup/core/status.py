@@ -11,10 +11,10 @@ import msgspec
 from backup import __version__
 from backup.config import file
 from backup.credentials import CredentialStore
+from backup.handshake import presence
 from backup.instances import describing
 from backup.model.instances import InstanceInfo
 from backup.model.transfers import QueueTotals
-from backup.queue import presence
 from backup.system.paths import Paths
 from providers import registry
 from providers.contract.report import ErrorInfo

@@ -19,10 +19,10 @@ from secretstorage.defines import SS_PATH, SS_PREFIX
 from secretstorage.exceptions import ItemNotFoundException, PromptDismissedException, SecretStorageException
 from secretstorage.util import DBusAddressWrapper, format_secret, open_session
 
-from backup.credentials.bounded import bounded
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.secret_service import connect
 from backup.model.credentials import StoreState
+from backup.system.bounded import bounded
 from providers.secret import Secret
 
 T = TypeVar("T")

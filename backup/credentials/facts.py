@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from backup.config import file
-from backup.config.file import Configuration
-from backup.credentials import CredentialStore, last_used, opening, slots
-from backup.credentials.vault_file.unlocked import vault_path
-from backup.instances import describing
+from backup.credentials import unlocking
 from backup.model.credentials import (
-    TITLES,
     Answer,
-    CredentialFact,
-    CredentialState,
     StoreBackend,
     StoreFact,
-    StoreFacts,
     StoreSettings,
-    StoreState,
 )
-from backup.model.instances import InstanceInfo
-from backup.system.paths import Paths
-from providers.errors import Authentication
 
-if TYPE_CHECKING:
-    from backup.queue.client import Queue
-
-SOON_S: Final = 7 * 86400.0
 _NO_ROOT: Final = StoreFact(
     question="protects against root",
     answer=Answer.NO,
     why="root reads the memory of every process; no store on this machine changes that",
 )
-
-
-def facts(paths: Paths, store: CredentialStore, queue: Queue) -> StoreFacts:
-    """`StoreService.store_facts`."""
-    configuration = file.load(paths)
-    kind, status = store.look()
-    return StoreFacts(
-        status=status,
-        backend=kind,
-        title=TITLES[kind] if kind else "no store yet",
-        path=str(vault_path(paths)) if kind is StoreBackend.VAULT else "",
-        pinned=configuration.store.backend is not None,
-        facts=told(kind, configuration.store),
-        credentials=credentials(paths, configuration),
-        slots=slots.slots(paths) if kind is StoreBackend.VAULT and status.state is not StoreState.NO_COLLECTION else (),
-        left_in=configuration.store.left_in,
-        worker_unlocked=queue.worker_unlocked() if paths.journal_file.exists() else None,
-    )
 
 
 def told(kind: StoreBackend | None, settings: StoreSettings) -> tuple[StoreFact, ...]:
@@ -70,7 +35,7 @@ def told(kind: StoreBackend | None, settings: StoreSettings) -> tuple[StoreFact,
 
 
 def _of_vault(settings: StoreSettings) -> tuple[StoreFact, ...]:
-    alone = settings.key_file or settings.password_command or opening.systemd_gave_key()
+    alone = settings.key_file or settings.password_command or unlocking.systemd_gave_key()
     means = "a key file" if settings.key_file else "password_command" if settings.password_command else "systemd"
     return (
         StoreFact(
@@ -169,50 +134,3 @@ def _of_credential_manager() -> tuple[StoreFact, ...]:
         ),
         _NO_ROOT,
     )
-
-
-def credentials(
-    paths: Paths, configuration: Configuration | None = None, *, now: float | None = None
-) -> tuple[CredentialFact, ...]:
-    """Every entry that is noted, and every one that an instance wants; no store is asked."""
-    configuration = configuration or file.load(paths)
-    moment = time.time() if now is None else now
-    # Another thread may have saved one since the configuration was read: the next look tells it.
-    infos = tuple(info for info in describing.describe_all(paths) if info.name in configuration.instances)
-    users = {key: _users(configuration, infos, key) for key in configuration.credentials}
-    used_at = last_used.last_used(paths)
-    found = [
-        CredentialFact(
-            key=key,
-            instances=tuple(info.name for info in users[key]),
-            state=_state(record.expires_at, moment, users[key]),
-            username=record.username,
-            fields=record.fields,
-            last_used_at=used_at.get(key),
-            expires_at=record.expires_at,
-        )
-        for key, record in sorted(configuration.credentials.items())
-    ]
-    wanting: dict[str, list[str]] = {}
-    for info in infos:
-        if info.has_credentials is False:
-            wanting.setdefault(configuration.instances[info.name].credentials_key, []).append(info.name)
-    missing = [
-        CredentialFact(key=key, instances=tuple(names), state=CredentialState.MISSING)
-        for key, names in sorted(wanting.items())
-    ]
-    return (*found, *missing)
-
-
-def _users(configuration: Configuration, infos: tuple[InstanceInfo, ...], key: str) -> list[InstanceInfo]:
-    return [
-        info for info in infos if configuration.instances[info.name].credentials_key == key and info.has_credentials
-    ]
-
-
-def _state(expires_at: float | None, now: float, users: list[InstanceInfo]) -> CredentialState:
-    if expires_at is not None and expires_at <= now:
-        return CredentialState.EXPIRED
-    if any(info.refusal and info.refusal.kind == Authentication.kind for info in users):
-        return CredentialState.REFUSED
-    return CredentialState.SET if expires_at is None or expires_at > now + SOON_S else CredentialState.EXPIRING

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from backup.config import file
 from backup.config.file import Draft
-from backup.credentials import opening, selection
+from backup.credentials import selection, unlocking
 from backup.credentials.entry import to_text
 from backup.credentials.errors import CredentialStoreError
 from backup.credentials.store import CredentialStore
@@ -34,7 +34,7 @@ def move(
     """`StoreService.move_credentials`."""
     if to not in selection.backends_here():
         raise Unsupported(f"{TITLES[to]} is not to be had on this system")
-    opening.open_by_itself(paths, selection.make(paths, StoreBackend.VAULT), ask)
+    unlocking.open_by_itself(paths, selection.make(paths, StoreBackend.VAULT), ask)
     settings = file.load(paths).store
     source = settings.backend or selection.native_here()
     if source is to:
@@ -115,7 +115,7 @@ class _Move:
 def _store(paths: Paths, kind: StoreBackend) -> CredentialStore:
     """One store, whichever is chosen. Raises CredentialStoreError when it is not ready."""
     backend = selection.make(paths, kind)
-    opening.open_by_itself(paths, backend)
+    unlocking.open_by_itself(paths, backend)
     problem = selection.probe(backend)
     if problem is not None:
         raise problem

@@ -17,10 +17,10 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from backup.config import file
-from backup.credentials.bounded import bounded
 from backup.credentials.errors import CredentialStoreError, keyring_errors, store_error
 from backup.credentials.vault_file.unlocked import vault_path
 from backup.model.credentials import OPENED_BY_LOGIN, TITLES, StoreBackend, StoreState
+from backup.system.bounded import bounded
 from backup.system.paths import Paths
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from backup.config import file
-from backup.credentials import opening, selection
-from backup.credentials.bounded import bounded
+from backup.credentials import selection, unlocking
 from backup.credentials.entry import Credentials, from_text, to_text
 from backup.credentials.errors import CredentialStoreError, keyring_errors
 from backup.model.credentials import TITLES, StoreBackend, StoreState, StoreStatus
 from backup.system import redaction
+from backup.system.bounded import bounded
 from backup.system.paths import Paths
 from backup.system.private_files import exclusive_lock, private_folder
 from providers.secret import Secret
@@ -32,7 +32,7 @@ _MOST_ON_WINDOWS: Final = 1280
 
 class CredentialStore:
     """Every method answers within `timeout_s` a call, never opens a prompt of a desktop, and may be called from any
-    thread. Where a vault has to be opened first, that comes on top (`backup.credentials.opening`).
+    thread. Where a vault has to be opened first, that comes on top (`backup.credentials.unlocking`).
 
     Those that read or change an entry raise CredentialStoreError. Nothing is ever written in plain text.
     """
@@ -139,7 +139,7 @@ class CredentialStore:
 
     def _ask(self, question: Callable[[KeyringBackend], T]) -> T:
         backend = self._choose()
-        opening.open_by_itself(self._paths, backend)
+        unlocking.open_by_itself(self._paths, backend)
         return self._ask_backend(backend, question)
 
     def _ask_backend(self, backend: KeyringBackend, question: Callable[[KeyringBackend], T]) -> T:

@@ -10,9 +10,9 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Final, NamedTuple
 
+from backup.handshake.takeover import open_journal
 from backup.journal.records import Job, NewItem, Order
 from backup.model.transfers import Conflicts, ItemKind, ItemState
-from backup.queue.handshake import open_journal
 from backup.system.packing import to_name, unpack
 from backup.system.paths import Paths
 from backup.system.text import size

@@ -8,10 +8,10 @@ import msgspec
 
 from backup.config import file
 from backup.config.file import EMBEDDED, Configuration
+from backup.handshake.takeover import open_journal
 from backup.instances import describing
 from backup.journal import jobs
 from backup.model.instances import InstanceInfo
-from backup.queue.handshake import open_journal
 from backup.system.paths import Paths
 from providers.errors import InvalidConfiguration, ProviderError
 

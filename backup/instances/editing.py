@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 
 from backup.config import file
-from backup.config.file import Configuration, InstanceConfig
+from backup.config.file import CheckRecord, Configuration, InstanceConfig, fingerprint
 from backup.credentials import Credentials, CredentialStore
 from backup.instances import describing
+from backup.instances.values import parse_values, settings_class
 from backup.model.instances import InstanceInfo, InstanceState
 from backup.system.paths import Paths
 from providers import registry, settings
+from providers.contract.report import ConnectionReport
 from providers.errors import InvalidConfiguration
 from providers.secret import Secret
 from providers.settings import ProviderSettings
@@ -33,8 +35,8 @@ def save_instance(
 ) -> InstanceInfo:
     """`Service.save_instance`. Everything is checked before anything is kept; what was kept is put back when the file
     fails."""
-    cls = _settings_class(service)
-    parsed = describing.parse_values(cls, values)
+    cls = settings_class(registry.spec(service))
+    parsed = parse_values(cls, values)
     if enable:
         parsed["enabled"] = True
     configuration = file.load(paths)
@@ -46,9 +48,7 @@ def save_instance(
         _write(paths, name, service, parsed)
         return describing.describe(paths, name)
     with _put_back_on_failure(store, configuration, instance.credentials_key):
-        describing.store_credentials(
-            paths, name, username, secrets, store=store, instance=instance, expires_at=expires_at
-        )
+        store_credentials(paths, name, username, secrets, store=store, instance=instance, expires_at=expires_at)
         if username is not None:
             parsed[user_field] = ""  # the entry in the store is its one home
         _write(paths, name, service, parsed)
@@ -59,13 +59,13 @@ def set_setting(paths: Paths, store: CredentialStore, name: str, key: str, text:
     """`Service.set_setting`."""
     configuration = file.load(paths)
     if key == "type":
-        _settings_class(text)
+        settings_class(registry.spec(text))
         with file.edit(paths) as draft:
             draft.add(name, text)
         return describing.describe(paths, name)
     service = _service_of(configuration, name)
     if key == "enabled":
-        enabled = bool(settings.parse(_settings_class(service), key, text))
+        enabled = bool(settings.parse(settings_class(registry.spec(service)), key, text))
         return set_enabled(paths, name, enabled)
     return save_instance(paths, store, name, service, {key: text}, {})
 
@@ -99,7 +99,7 @@ def set_credentials(
     """`Service.set_credentials`. An instance that a service's name stands for is made by this."""
     configuration = file.load(paths)
     service = _service_of(configuration, name)
-    cls = _settings_class(service)
+    cls = settings_class(registry.spec(service))
     if password is not None and not _takes_password(cls):
         raise InvalidConfiguration(
             f"{name}: {cls.title or service} takes no credentials", hint="There is nothing to set."
@@ -107,9 +107,7 @@ def set_credentials(
     secrets = dict(extra) | ({"password": password} if password is not None else {})
     instance = _as_saved(configuration, name, service, {})
     with _put_back_on_failure(store, configuration, instance.credentials_key):
-        describing.store_credentials(
-            paths, name, username, secrets, store=store, instance=instance, expires_at=expires_at
-        )
+        store_credentials(paths, name, username, secrets, store=store, instance=instance, expires_at=expires_at)
         if name not in configuration.instances:
             _write(paths, name, service, {})
 
@@ -180,16 +178,68 @@ def _service_of(configuration: Configuration, name: str) -> str:
     return name
 
 
-def _settings_class(service: str) -> type[ProviderSettings]:
-    spec = registry.spec(service)
-    if spec.settings is None:
-        raise InvalidConfiguration(f"{service} cannot be used here: {spec.unavailable}", field="type")
-    return spec.settings
-
-
 def _user_field(cls: type[ProviderSettings]) -> str:
     return (cls.credential_pair or ("username", "password"))[0]
 
 
 def _takes_password(cls: type[ProviderSettings]) -> bool:
     return cls.credential_pair is not None or "password" not in cls.not_applicable
+
+
+def store_credentials(
+    paths: Paths,
+    name: str,
+    username: str | None,
+    secrets: Mapping[str, Secret],
+    *,
+    store: CredentialStore | None = None,
+    instance: InstanceConfig | None = None,
+    expires_at: float | None = None,
+) -> None:
+    """Add to what the keyring holds for an instance. `secrets` are by setting, under the service's own names or the
+    guide's; an empty Secret removes that one, a `username` of None leaves it as it is. `instance`:
+    as it is about to be saved, where the file does not have it yet. `expires_at`: of these secrets; a note of an end
+    stays while no secret is changed.
+
+    Raises InvalidConfiguration for a secret that the service does not have, and CredentialStoreError; then nothing was
+    changed.
+    """
+    configuration = file.load(paths)
+    instance = instance or configuration.instance(name)
+    cls = settings_class(registry.spec(instance.type))
+    password_field = (cls.credential_pair or ("username", "password"))[1]
+    store = store or CredentialStore(paths)
+    noted = configuration.credentials.get(instance.credentials_key)
+    old = (store.get(instance.credentials_key) if noted else None) or Credentials()
+    password, extra = old.password, dict(old.extra)
+    for key, secret in secrets.items():
+        if key in {"password", password_field}:
+            password = secret or None
+        elif settings.field(cls, key).secret:
+            extra[key] = secret
+        else:
+            raise InvalidConfiguration(f"{key}: is no secret", field=key, hint="Set it with set-config.")
+    new = Credentials(
+        username=old.username if username is None else username,
+        password=password,
+        extra={key: secret for key, secret in extra.items() if secret},
+    )
+    if new:
+        ends_at = expires_at if secrets or noted is None else noted.expires_at
+        store.set(instance.credentials_key, new, expires_at=ends_at)
+    elif old:
+        store.remove(instance.credentials_key)
+
+
+def remove_credentials(paths: Paths, name: str, *, store: CredentialStore | None = None) -> bool:
+    """Delete what the keyring holds for an instance. False when there was nothing. Raises CredentialStoreError."""
+    instance = file.load(paths).instance(name)
+    return (store or CredentialStore(paths)).remove(instance.credentials_key)
+
+
+def record_check(paths: Paths, name: str, report: ConnectionReport) -> None:
+    """Remember when the saved settings were checked, and with which result, step by step."""
+    with file.edit(paths) as draft:
+        configuration = draft.configuration
+        settings = fingerprint(configuration, configuration.instance(name))
+        draft.record_check(name, CheckRecord(report.checked_at, report.ok, settings, report.steps))

@@ -6,7 +6,7 @@ import msgspec
 
 from backup.config import file
 from backup.credentials import CredentialStore
-from backup.instances import describing
+from backup.instances import editing
 from backup.system.paths import Paths
 from providers import registry, settings
 from providers.contract.report import ErrorInfo
@@ -36,7 +36,7 @@ def adopt_secrets(paths: Paths, store: CredentialStore | None = None) -> Adoptio
     for name, found in _secrets_in_file(paths).items():
         for key, secret in found.items():
             try:
-                describing.store_credentials(paths, name, None, {key: secret}, store=store)
+                editing.store_credentials(paths, name, None, {key: secret}, store=store)
                 _take_out(paths, name, key, secret)
                 moved.append(f"{name}.{key}")
             except ProviderError as error:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from backup.instances import describing
-from backup.journal.request_counts import CallsOnDisk
-from backup.journal.server_facts import FactsOnDisk
+from backup.instances import opening
+from backup.instances.request_counts import CallsOnDisk
+from backup.instances.server_facts import FactsOnDisk
 from backup.system.paths import Paths
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
@@ -63,7 +63,7 @@ class OpenProviders:
 
     def fresh(self, instance: str, cancel: CancelToken) -> BaseProvider:
         """A provider of one's own, stopped by `cancel`; the caller closes it."""
-        return _impatient(describing.open_provider(self._paths, instance, context=self._context(instance, cancel)))
+        return _impatient(opening.open_provider(self._paths, instance, context=self._context(instance, cancel)))
 
     def draft(
         self,
@@ -75,9 +75,7 @@ class OpenProviders:
     ) -> BaseProvider:
         """A provider of settings that are not saved; the caller closes it."""
         context = self._context(instance or service, cancel)
-        return _impatient(
-            describing.open_draft(self._paths, service, values, secrets, instance=instance, context=context)
-        )
+        return _impatient(opening.open_draft(self._paths, service, values, secrets, instance=instance, context=context))
 
     def retire_all(self) -> None:
         """Open each anew at the next question; those in use are closed once that is answered."""

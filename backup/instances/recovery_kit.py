@@ -15,7 +15,7 @@ from backup.credentials.entry import Credentials
 from backup.credentials.recovery_kit import KitInstance, recovery_kit
 from backup.credentials.vault_file.file import VaultFile, VaultInfo
 from backup.credentials.vault_file.unlocked import vault_path
-from backup.instances import describing
+from backup.instances import values
 from backup.model.credentials import StoreBackend
 from backup.system.paths import Paths
 from providers import registry, settings
@@ -52,7 +52,7 @@ def _part(configuration: Configuration, store: CredentialStore, name: str) -> Ki
         spec = registry.spec(instance.type)
         if spec.settings is None:
             raise InvalidConfiguration(f"{name}: its service cannot be used here: {spec.unavailable}", field="type")
-        merged = settings.load(spec.settings, describing.with_credentials(spec.settings, instance.values, entry))
+        merged = settings.load(spec.settings, values.with_credentials(spec.settings, instance.values, entry))
     except InvalidConfiguration:
         return _as_kept(instance, entry)
     fields = settings.describe(spec.settings)

@@ -18,10 +18,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from backup.credentials import opening
+from backup.credentials import unlocking
 from backup.files import double_encoded, free_space, local, scan
 from backup.files.double_encoded import Misnamed
-from backup.instances import answers, describing, destination
+from backup.instances import answers, destination, opening
 from backup.instances.pool import OpenProviders
 from backup.journal.records import Order
 from backup.model.credentials import StoreBackend
@@ -66,11 +66,11 @@ class Questions:
 
     def unlock(self, handed: Secret) -> None:
         """Open the vault with what another process handed over. Raises VaultError when it is not this vault's key."""
-        opening.accept(self._paths, handed)
+        unlocking.accept(self._paths, handed)
 
     def lock(self) -> None:
         """Forget what opens the vault, and every provider that was opened with it; questions under way go on."""
-        opening.lock(self._paths, StoreBackend.VAULT)
+        unlocking.lock(self._paths, StoreBackend.VAULT)
         self._providers.retire_all()
 
     def list_page(
@@ -176,7 +176,7 @@ class Questions:
         `authorize_end`."""
 
         def begin(_: CancelToken, __: OnStep) -> Begun:
-            merged = describing.draft_settings(self._paths, service, values, secrets, instance=instance)
+            merged = opening.draft_settings(self._paths, service, values, secrets, instance=instance)
             return self._authorizations.begin(service, merged, method)
 
         return _in_time(LIMIT_S, cancel, begin)

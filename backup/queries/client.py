@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from backup.credentials import opening
+from backup.credentials import unlocking
 from backup.model.transfers import EVERYTHING, Conflicts, Selection, TransferPlan
 from backup.model.unfinished import Needed, Unfinished
 from backup.queries.authorizations import Begun, GrantOnWire
@@ -255,7 +255,7 @@ class QuestionsClient:
     async def _hand_over(self, child: AsyncClient) -> None:
         """Whether this process has the vault open, its child has, before it is asked anything: revealed here alone, for
         a pipe that nobody else reads."""
-        key = opening.handover(self._paths)
+        key = unlocking.handover(self._paths)
         if (child, key) == self._handed or (key is None and self._handed[0] is not child):
             return
         self._handed = (child, key)

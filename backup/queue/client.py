@@ -18,9 +18,11 @@ from typing import Any, Final
 import msgspec
 
 from backup.config import file
-from backup.credentials import opening
+from backup.credentials import unlocking
 from backup.files import local, scan
 from backup.files.targets import chosen_target
+from backup.handshake import presence, takeover
+from backup.handshake.presence import WorkerState
 from backup.instances import describing
 from backup.instances import destination as places
 from backup.journal import Journal, checkpoints, controls, items, jobs, pruning, views, work
@@ -38,12 +40,10 @@ from backup.model.transfers import (
     TransferPlan,
 )
 from backup.queries.findings import Findings
-from backup.queue import handshake, presence, start_worker
+from backup.queue import environment, start_worker
 from backup.queue.live import Feed, merge, with_live
-from backup.queue.presence import WorkerState
 from backup.queue.recording import recording
 from backup.queue.worker_link import WorkerLink
-from backup.system import environment
 from backup.system.build import BuildNotice
 from backup.system.paths import Paths
 from providers.contract.attributes import Restoring, current_umask
@@ -69,7 +69,7 @@ class Queue:
 
     @cached_property
     def _journal(self) -> Journal:
-        journal, parked = handshake.open_journal(self._paths)
+        journal, parked = takeover.open_journal(self._paths)
         if parked:
             self._start_worker(journal)
         return journal
@@ -306,7 +306,7 @@ class Queue:
 
     def credentials_changed(self, instance: str | None = None) -> None:
         """Settings or credentials of an instance (None: of all) changed: what waited for them goes on."""
-        self._hand_over(opening.handover(self._paths))
+        self._hand_over(unlocking.handover(self._paths))
         with recording(self._paths, self._journal) as tx:
             work.release(tx, instance, now=time.time())
         self._ask("credentials_changed", {"instance": instance})
@@ -323,8 +323,8 @@ class Queue:
             needed = work.has_work(db)
         if not needed:
             return self._worker_alive()
-        handshake.is_serving(self._paths)  # one that makes way hands over what opens the vault
-        key = opening.handover(self._paths)
+        takeover.is_serving(self._paths)  # one that makes way hands over what opens the vault
+        key = unlocking.handover(self._paths)
         start_worker.ensure(self._paths, (*self._worker_arguments, *(["--await-key"] if key else [])))
         self._hand_over(key)
         return True
@@ -333,7 +333,7 @@ class Queue:
         """What the user wants is recorded: that nobody carries it out yet is no failure of that, and told beside it."""
         self.trouble = None
         try:
-            if opening.handover(self._paths) or not handshake.is_serving(self._paths):
+            if unlocking.handover(self._paths) or not takeover.is_serving(self._paths):
                 self.ensure_worker()
         except ProviderError as error:
             _LOG.warning("%s", error)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from sqlite3 import Connection
 
+from backup.handshake import presence
 from backup.journal import Journal
-from backup.queue import presence
 from backup.system.paths import Paths
 from providers.errors import ProviderError
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from backup.handshake import presence, takeover
+from backup.handshake.presence import WorkerSilent
 from backup.journal import Journal, work
-from backup.queue import handshake, logind, presence
-from backup.queue.presence import WorkerSilent
-from backup.system.environment import without_passwords
+from backup.queue import logind
+from backup.queue.environment import without_passwords
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder
 from backup.system.terminal import UTF8_OPTIONS
@@ -33,7 +34,7 @@ def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _S
     """
     deadline = time.monotonic() + timeout_s
     process: subprocess.Popen[bytes] | None = None
-    while not handshake.is_serving(paths):
+    while not takeover.is_serving(paths):
         silent = presence.trouble(paths)
         if silent is not None:
             if process is None and presence.is_stopped(paths) and not presence.is_awaited(paths):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
-from backup.queue import presence
+from backup.handshake import presence
 from backup.rpc import Client, ConnectionLost, TimedOut
 from backup.system.paths import Paths
 

@@ -15,13 +15,14 @@ import threading
 import time
 from typing import Final
 
-from backup.credentials import opening
+from backup.credentials import unlocking
+from backup.handshake import presence, takeover
+from backup.handshake.presence import WorkerState
+from backup.instances.request_counts import CallCounts
+from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal, JournalFull, items, jobs, work
-from backup.journal.request_counts import CallCounts
-from backup.journal.server_facts import FactsOnDisk
 from backup.queries.findings import Findings
-from backup.queue import handshake, presence, start_worker
-from backup.queue.presence import WorkerState
+from backup.queue import start_worker
 from backup.system import build, logs
 from backup.system.hardening import harden_process
 from backup.system.paths import Paths
@@ -131,7 +132,7 @@ def _take(lock: int, paths: Paths) -> bool:
                     return False
                 deadline = time.monotonic() + _LOCK_PATIENCE_S
                 continue
-            if handshake.is_serving(paths):
+            if takeover.is_serving(paths):
                 return False
             if time.monotonic() > deadline:
                 _LOG.error("another worker holds the lock, and answers nothing")
@@ -202,7 +203,7 @@ def _have_successor(paths: Paths, drain: Drain, linger_s: float) -> None:
         _LOG.error("nobody goes on until the next command: %s", error)
         return
     deadline = time.monotonic() + _SUCCESSOR_PATIENCE_S
-    while opening.is_open(paths) and not drain.leaving:
+    while unlocking.is_open(paths) and not drain.leaving:
         if time.monotonic() > deadline:
             _LOG.warning("the next worker did not ask for the vault's key")
             return

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from backup.instances.request_counts import CallCounts
+from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal
-from backup.journal.request_counts import CallCounts
-from backup.journal.server_facts import FactsOnDisk
 from backup.system.paths import Paths
 from backup.worker.batch_writer import Ledger
 from backup.worker.clock import WorkerClock

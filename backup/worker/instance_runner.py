@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 
 from backup.instances import answers
+from backup.instances.request_counts import sent_for
 from backup.journal import JournalFull, items, jobs, work
 from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
-from backup.journal.request_counts import sent_for
 from backup.model.transfers import ItemKind, JobKind
 from backup.worker.context import Crew
 from backup.worker.items import cleanups, transfer

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from backup.credentials import opening
+from backup.credentials import unlocking
 from backup.journal.migrations import MIGRATIONS
 from backup.model.credentials import StoreBackend
 from backup.model.transfers import LiveState
@@ -75,7 +75,7 @@ class Listener:
     subscribe            LiveState as events, whenever it changed, at most four a second, until taken back
     set_bandwidth        change the limit of an instance that is under way
     credentials_changed  open an instance (or all) anew, and let go on what waited
-    unlock               what opens the vault (`opening.handover`); what waited for credentials goes on
+    unlock               what opens the vault (`unlocking.handover`); what waited for credentials goes on
     lock                 forget it; what is under way goes on, what begins from now on waits
     handover             what opens the vault, for another process of the same user; nothing while it is locked
     stop                 park everything and end
@@ -184,7 +184,7 @@ class Listener:
             started_at=self._started_at,
             leaving=self._drain.leaving,
             busy=tuple(self._drain.lanes_busy()),
-            unlocked=opening.is_open(self._paths),
+            unlocked=unlocking.is_open(self._paths),
             build=build.current().id,
             journal_version=len(MIGRATIONS),
         )
@@ -211,7 +211,7 @@ class Listener:
         """Raises VaultError when it is not this vault's key."""
         handed: _Key = call.arguments(_Key)
         try:
-            was_locked = opening.accept(self._paths, Secret(handed.key))
+            was_locked = unlocking.accept(self._paths, Secret(handed.key))
         finally:
             self.got_key.set()
         if was_locked:
@@ -219,13 +219,13 @@ class Listener:
             self._drain.refresh(None)
 
     def _lock_store(self, call: Call) -> None:
-        opening.lock(self._paths, StoreBackend.VAULT)
+        unlocking.lock(self._paths, StoreBackend.VAULT)
         self._drain.forget_credentials()
         _LOG.info("the vault was locked")
 
     def _hand_over(self, call: Call) -> _Key | None:
         """Revealed here alone, for a socket that only this user's processes can reach."""
-        key = opening.handover(self._paths)
+        key = unlocking.handover(self._paths)
         return _Key(key.reveal()) if key else None
 
     def _stop(self, call: Call) -> Any:

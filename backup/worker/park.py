@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import sys
 
-from backup.queue import handshake, start_worker
+from backup.handshake import takeover
+from backup.queue import start_worker
 from backup.system.paths import Paths
 from backup.system.text import safe
 from providers.errors import ProviderError
@@ -19,7 +20,7 @@ def main(arguments: list[str]) -> int:
             if paths.journal_file.exists() and start_worker.left_behind(paths):
                 start_worker.ensure(paths)
         elif paths.state_dir.exists():
-            handshake.park(paths)
+            takeover.park(paths)
     except ProviderError as error:
         print(safe(f"{error} {error.hint}"), file=sys.stderr)  # noqa: T201
         return 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from backup.instances import destination
-from backup.instances.describing import open_provider
+from backup.instances.opening import open_provider
 from backup.journal import jobs
 from backup.worker.context import Crew
 from backup.worker.items.transfer import PATIENCE_S

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from backup.cli.commands.list_providers import _row
-from backup.credentials import facts
-from backup.instances import answers, describing
+from backup.core import credential_list
+from backup.instances import answers, describing, editing
 from backup.instances.answers import Source
 from backup.journal.records import Ending, Outcome
 from backup.model.credentials import CredentialState
@@ -55,13 +55,13 @@ def report(at: float, failed: StepName | None = None) -> ConnectionReport:
 
 def test_a_failed_check_ends_ready_and_a_passed_one_brings_it_back(local: Paths) -> None:
     assert state(local) is InstanceState.READY
-    describing.record_check(local, "local", report(1.0, StepName.AUTHENTICATE))
+    editing.record_check(local, "local", report(1.0, StepName.AUTHENTICATE))
     info = describing.describe(local, "local")
     assert (info.state, info.enabled, info.usable) == (InstanceState.FAILING, True, True)
     assert info.problem is not None
     assert info.problem.message == "the key was revoked"
     assert "failing" in _row(info)
-    describing.record_check(local, "local", report(2.0))
+    editing.record_check(local, "local", report(2.0))
     assert state(local) is InstanceState.READY
 
 
@@ -109,7 +109,7 @@ def test_transfers_count(local: Paths) -> None:
 
 
 def test_a_look_does_not_outweigh_a_write_that_was_refused(local: Paths) -> None:
-    describing.record_check(local, "local", report(1.0, StepName.WRITE_READ_DELETE))
+    editing.record_check(local, "local", report(1.0, StepName.WRITE_READ_DELETE))
     with answers.noted(local, "local"):
         pass
     assert state(local) is InstanceState.FAILING
@@ -147,10 +147,10 @@ def test_a_credential_that_was_refused_has_no_check_mark(paths: Paths) -> None:
     credentials = {"s3": {"username": "AK", "fields": ["password"], "revision": "1"}}
     tree = {"version": 1, "providers": {"s3": settings}, "credentials": credentials}
     paths.config_file.write_text(json.dumps(tree))
-    (fact,) = facts.credentials(paths)
+    (fact,) = credential_list.credentials(paths)
     assert fact.state is CredentialState.SET
     answers.note(paths, "s3", Source.LOOK, REVOKED)
-    (fact,) = facts.credentials(paths)
+    (fact,) = credential_list.credentials(paths)
     assert fact.state is CredentialState.REFUSED
 
 

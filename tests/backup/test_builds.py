@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from backup.credentials import opening
+from backup.credentials import unlocking
+from backup.handshake import presence, takeover
 from backup.instances.destination import place_of
 from backup.journal import Journal, jobs, schema
 from backup.journal.migrations import MIGRATIONS
 from backup.journal.records import Order
 from backup.model.credentials import StoreBackend
 from backup.model.transfers import ItemState, JobKind
-from backup.queue import handshake, presence
 from backup.queue.client import Queue
 from backup.system import build
 from backup.system.paths import Paths
@@ -160,7 +160,7 @@ def test_a_worker_whose_files_were_replaced_makes_way(bench: Workbench, checkout
     pid = begin_worker(bench, checkout)
     for file in (checkout / "backup").rglob("*.py"):
         os.utime(file, (1, 1))  # touched is not replaced
-    assert handshake.is_serving(bench.paths)
+    assert takeover.is_serving(bench.paths)
     (checkout / "backup" / "system" / "text.py").write_text("raise ImportError('of another build')\n")
     upload(bench, tmp_path)
     assert bench.pid() not in (None, pid)
@@ -176,7 +176,7 @@ def test_a_worker_whose_files_were_replaced_takes_nothing_on_and_another_one_goe
 ) -> None:
     """Also without a command that asks it: what waited may be due. With another build's modules it would fail that.
     The next one has the vault's key."""
-    opening.create(bench.paths, Secret("a passphrase"), StoreBackend.VAULT, cost=CHEAP)
+    unlocking.create(bench.paths, Secret("a passphrase"), StoreBackend.VAULT, cost=CHEAP)
     pid = begin_worker(bench, checkout)
     bench.queue.credentials_changed()
     assert bench.queue.worker_unlocked()
@@ -298,7 +298,7 @@ def test_an_older_program_refuses_a_newer_journal_by_name(tmp_path: Path) -> Non
 
 def test_what_opens_the_vault_is_taken_over(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
-    monkeypatch.setattr(opening, "accept", lambda paths, key: taken.append(key.reveal()))
+    monkeypatch.setattr(unlocking, "accept", lambda paths, key: taken.append(key.reveal()))
     asked: list[str] = []
 
     class Client:
@@ -306,7 +306,7 @@ def test_what_opens_the_vault_is_taken_over(bench: Workbench, monkeypatch: pytes
             asked.append(method)
             return {"key": "of the vault"} if method == "handover" else None
 
-    handshake._stop(bench.paths, Client())  # type: ignore[arg-type]
+    takeover._stop(bench.paths, Client())  # type: ignore[arg-type]
     assert (asked, taken) == (["handover", "stop"], ["of the vault"])
     Queue(bench.paths).close()
 

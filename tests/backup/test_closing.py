@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal, store
 from backup.journal.schema import open_connection
-from backup.journal.server_facts import FactsOnDisk
 from backup.queries.answers import Questions
 from backup.system.paths import Paths
 from providers.errors import PermissionDenied

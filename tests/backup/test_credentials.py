@@ -14,7 +14,7 @@ from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
 from backup.config import file
-from backup.credentials import Credentials, CredentialStore, CredentialStoreError, facts, opening, selection
+from backup.credentials import Credentials, CredentialStore, CredentialStoreError, facts, selection, unlocking
 from backup.credentials import choice as store_choice
 from backup.credentials.vault_file.file import VaultFile
 from backup.credentials.vault_file.unlocked import vault_path
@@ -221,7 +221,7 @@ def test_the_native_store_is_used_on_macos_and_windows(
     store = CredentialStore(paths, backend=lambda: backend)
     store.set("offsite", SOME)
     assert (store.get("offsite"), file.load(paths).store.backend) == (SOME, kind)
-    for refused in (opening.unlock, opening.create):
+    for refused in (unlocking.unlock, unlocking.create):
         with pytest.raises(Unsupported):
             refused(paths, PASSPHRASE, kind)
     long = Credentials(extra={"service_account_json": Secret("x" * 2400)})

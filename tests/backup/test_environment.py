@@ -13,7 +13,7 @@ from backup.instances import describing
 from backup.journal import Journal, items, jobs, work
 from backup.journal.records import Hold, NewItem, Order, Place
 from backup.model.transfers import ItemState, JobKind, JobView
-from backup.system import environment
+from backup.queue import environment
 from backup.system.paths import Paths
 from providers import registry, settings
 from providers.contract.report import ErrorInfo

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from backup.handshake import presence
+from backup.handshake.presence import Presence, WorkerState
 from backup.model.transfers import ItemState
-from backup.queue import presence
-from backup.queue.presence import Presence, WorkerState
 from tests.backup.queue_support import Workbench, files_below, wait_until
 
 SIZE = 20_000

@@ -13,7 +13,7 @@ import pytest
 
 from backup.config import file
 from backup.credentials import CredentialStore, CredentialStoreError
-from backup.instances import describing
+from backup.instances import describing, editing, opening
 from backup.instances.plain_secrets import adopt_secrets
 from backup.model.instances import InstanceState
 from backup.system.paths import Paths
@@ -30,7 +30,7 @@ def configure(paths: Paths, **providers: dict[str, Any]) -> None:
 
 
 def test_local_needs_no_configuration(paths: Paths):
-    provider = describing.open_provider(paths, "local")
+    provider = opening.open_provider(paths, "local")
     assert provider.name == "local"
     assert provider.settings.container == str(paths.local_storage)
     provider.close()
@@ -51,7 +51,7 @@ def test_two_instances_of_one_service_stand_side_by_side(paths: Paths):
     assert infos["minio"].type == "aws_s3"
     assert infos["minio"].state is InstanceState.READY
     assert infos["aws_s3"].state is InstanceState.DISABLED
-    first, second = (describing.open_provider(paths, name) for name in ("aws_s3", "minio"))
+    first, second = (opening.open_provider(paths, name) for name in ("aws_s3", "minio"))
     assert first.location != second.location
     first.close()
     second.close()
@@ -59,10 +59,10 @@ def test_two_instances_of_one_service_stand_side_by_side(paths: Paths):
 
 def test_credentials_from_the_keyring_take_the_services_own_names(paths: Paths, secret_service: SecretService):
     configure(paths, offsite={"type": "aws_s3", "container": "c", "credentials_key": "shared"})
-    describing.store_credentials(
+    editing.store_credentials(
         paths, "offsite", "AKIAEXAMPLE", {"password": Secret("wJalr"), "session_token": Secret("t0ken")}
     )
-    provider = describing.open_provider(paths, "offsite")
+    provider = opening.open_provider(paths, "offsite")
     assert getattr(provider.settings, "access_key") == "AKIAEXAMPLE"  # noqa: B009
     assert provider.settings.secret_key == Secret("wJalr")
     assert getattr(provider.settings, "session_token") == Secret("t0ken")  # noqa: B009
@@ -86,65 +86,63 @@ def test_every_service_heeds_enabled_and_its_credentials_key(
     configure(paths, off=values, on={**values, "enabled": True})
     pair = described.credential_pair
     own = {pair[1]: Secret("its own")} if pair else {}
-    describing.store_credentials(
-        paths, "on", "its id" if pair else None, {**own, "encryption_key": Secret("passphrase")}
-    )
+    editing.store_credentials(paths, "on", "its id" if pair else None, {**own, "encryption_key": Secret("passphrase")})
     assert CredentialStore(paths).has("shared")
     for name, state in (("off", InstanceState.DISABLED), ("on", InstanceState.READY)):
         assert describing.describe(paths, name).state is state
-    provider = describing.open_provider(paths, "on")
+    provider = opening.open_provider(paths, "on")
     assert provider.settings.encryption_key == Secret("passphrase")
     provider.close()
 
 
 def test_half_a_pair_may_be_changed(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
-    describing.store_credentials(paths, "aws_s3", "first", {"secret_key": Secret("one")})
-    describing.store_credentials(paths, "aws_s3", None, {"secret_key": Secret("two")})
+    editing.store_credentials(paths, "aws_s3", "first", {"secret_key": Secret("one")})
+    editing.store_credentials(paths, "aws_s3", None, {"secret_key": Secret("two")})
     found = CredentialStore(paths).get("aws_s3")
     assert found is not None
     assert (found.username, found.password) == ("first", Secret("two"))
-    describing.store_credentials(paths, "aws_s3", "", {"secret_key": Secret("")})
+    editing.store_credentials(paths, "aws_s3", "", {"secret_key": Secret("")})
     assert not CredentialStore(paths).has("aws_s3")
-    assert describing.remove_credentials(paths, "aws_s3") is False
+    assert editing.remove_credentials(paths, "aws_s3") is False
 
 
 def test_what_is_no_secret_of_the_service_is_refused(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
     with pytest.raises(InvalidConfiguration, match="region: is no secret"):
-        describing.store_credentials(paths, "aws_s3", None, {"region": Secret("x")})
+        editing.store_credentials(paths, "aws_s3", None, {"region": Secret("x")})
     with pytest.raises(InvalidConfiguration, match="no effect"):
-        describing.store_credentials(paths, "aws_s3", None, {"api_key": Secret("x")})
+        editing.store_credentials(paths, "aws_s3", None, {"api_key": Secret("x")})
     assert file.load(paths).credentials == {}
 
 
 def test_credentials_that_are_gone_from_the_keyring_are_said(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
-    describing.store_credentials(paths, "aws_s3", "u", {"password": Secret("p")})
+    editing.store_credentials(paths, "aws_s3", "u", {"password": Secret("p")})
     noted = paths.config_file.read_text()
     CredentialStore(paths).remove("aws_s3")
     paths.config_file.write_text(noted)
     with pytest.raises(CredentialStoreError, match="no longer in the keyring") as caught:
-        describing.open_provider(paths, "aws_s3")
+        opening.open_provider(paths, "aws_s3")
     assert caught.value.code == "missing"
 
 
 def test_without_noted_credentials_no_keyring_is_needed(paths: Paths):
     configure(paths, aws_s3={"container": "c", "profile": "home"})
-    describing.open_provider(paths, "aws_s3").close()
+    opening.open_provider(paths, "aws_s3").close()
     assert describing.describe(paths, "aws_s3").has_credentials is False
 
 
 def test_a_draft_takes_what_it_leaves_out_from_the_saved_instance(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "saved", "region": "eu-west-1"})
-    describing.store_credentials(paths, "aws_s3", "user", {"secret_key": Secret("kept")})
-    draft = describing.open_draft(paths, "aws_s3", {"container": "typed", "timeout": " "}, {}, instance="aws_s3")
+    editing.store_credentials(paths, "aws_s3", "user", {"secret_key": Secret("kept")})
+    draft = opening.open_draft(paths, "aws_s3", {"container": "typed", "timeout": " "}, {}, instance="aws_s3")
     assert draft.settings.container == "typed"
     assert draft.settings.region == "eu-west-1"
     assert draft.settings.timeout == 300
     assert draft.settings.secret_key == Secret("kept")
     draft.close()
-    other = describing.open_draft(paths, "aws_s3", {}, {"secret_key": Secret("new")}, instance="aws_s3")
+    other = opening.open_draft(paths, "aws_s3", {}, {"secret_key": Secret("new")}, instance="aws_s3")
     assert other.settings.secret_key == Secret("new")
     other.close()
     assert file.load(paths).instances["aws_s3"].values["container"] == "saved"
@@ -152,10 +150,10 @@ def test_a_draft_takes_what_it_leaves_out_from_the_saved_instance(paths: Paths, 
 
 def test_a_draft_names_the_wrong_field(paths: Paths):
     with pytest.raises(InvalidConfiguration) as caught:
-        describing.open_draft(paths, "aws_s3", {"timeout": "soon"}, {})
+        opening.open_draft(paths, "aws_s3", {"timeout": "soon"}, {})
     assert caught.value.field == "timeout"
     with pytest.raises(InvalidConfiguration, match="secret_key: is a secret"):
-        describing.open_draft(paths, "aws_s3", {"secret_key": "typed in the clear"}, {})
+        opening.open_draft(paths, "aws_s3", {"secret_key": "typed in the clear"}, {})
 
 
 def test_states_say_why(paths: Paths, monkeypatch: pytest.MonkeyPatch):
@@ -200,12 +198,12 @@ def test_a_broken_file_makes_nothing_usable(paths: Paths):
     paths.config_file.write_text("{")
     assert [info.state for info in describing.describe_all(paths)] == [InstanceState.INVALID]
     with pytest.raises(InvalidConfiguration, match="line 1"):
-        describing.open_provider(paths, "local")
+        opening.open_provider(paths, "local")
 
 
 def test_a_check_counts_until_a_setting_it_depends_on_changes(paths: Paths):
     configure(paths, aws_s3={"container": "c"})
-    describing.record_check(paths, "aws_s3", ConnectionReport(steps=(), checked_at=1000.0))
+    editing.record_check(paths, "aws_s3", ConnectionReport(steps=(), checked_at=1000.0))
     assert describing.describe(paths, "aws_s3").check_ok is True
     with file.edit(paths) as draft:
         draft.set("aws_s3", "max_bandwidth", 100_000)
@@ -219,10 +217,10 @@ def test_a_check_counts_until_a_setting_it_depends_on_changes(paths: Paths):
 
 def test_new_credentials_need_a_new_check(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
-    describing.store_credentials(paths, "aws_s3", "u", {"password": Secret("p")})
-    describing.record_check(paths, "aws_s3", ConnectionReport(steps=(), checked_at=1000.0))
+    editing.store_credentials(paths, "aws_s3", "u", {"password": Secret("p")})
+    editing.record_check(paths, "aws_s3", ConnectionReport(steps=(), checked_at=1000.0))
     assert describing.describe(paths, "aws_s3").check_ok is True
-    describing.store_credentials(paths, "aws_s3", None, {"password": Secret("q")})
+    editing.store_credentials(paths, "aws_s3", None, {"password": Secret("q")})
     assert describing.describe(paths, "aws_s3").check_ok is None
 
 
@@ -238,7 +236,7 @@ def test_secrets_in_the_file_move_to_the_keyring(paths: Paths, secret_service: S
     text = paths.config_file.read_text()
     assert "hunter2" not in text
     assert "t0ken" not in text
-    provider = describing.open_provider(paths, "aws_s3")
+    provider = opening.open_provider(paths, "aws_s3")
     assert provider.settings.secret_key == Secret("hunter2")
     assert getattr(provider.settings, "access_key") == "AK"  # noqa: B009
     provider.close()

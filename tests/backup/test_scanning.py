@@ -11,10 +11,10 @@ from typing import Any, cast
 import pytest
 
 from backup.files.scan import Found
+from backup.instances.request_counts import CallCounts
+from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal, items, jobs, views
 from backup.journal.records import Job, Order, Place
-from backup.journal.request_counts import CallCounts
-from backup.journal.server_facts import FactsOnDisk
 from backup.model.transfers import ItemKind, JobKind
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder

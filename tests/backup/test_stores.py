@@ -12,15 +12,15 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from backup.config import file
+from backup.core import credential_list
 from backup.core.core import Service
-from backup.credentials import Credentials, CredentialStore, CredentialStoreError, last_used, opening, selection
+from backup.credentials import Credentials, CredentialStore, CredentialStoreError, last_used, selection, unlocking
 from backup.credentials import choice as store_choice
-from backup.credentials import facts as store_facts
 from backup.credentials.collection import CollectionError, WrongKeyringPassword
 from backup.credentials.vault import VaultKeyring, unlocked_here, vault_path
 from backup.credentials.vault_file.errors import VaultExists, VaultLocked, VaultMissing, WrongPassphrase
 from backup.credentials.vault_file.file import VaultFile
-from backup.instances import describing
+from backup.instances import opening
 from backup.model.credentials import Answer, CredentialState, MoveProgress, MoveStep, StoreBackend, StoreState
 from backup.queue.client import Queue
 from backup.system import redaction
@@ -74,7 +74,7 @@ def test_without_a_bus_nothing_is_kept_and_the_vault_is_offered(service: Service
 
 
 def test_the_vault_is_made_chosen_and_used(service: Service, paths: Paths) -> None:
-    opening.create(paths, PASSPHRASE, service.chosen_store(), cost=CHEAP)
+    unlocking.create(paths, PASSPHRASE, service.chosen_store(), cost=CHEAP)
     assert service.store_status().state is StoreState.READY
     assert file.load(paths).store.backend is StoreBackend.VAULT
     CredentialStore(paths).set("minio", SOME)
@@ -87,7 +87,7 @@ def test_the_vault_is_made_chosen_and_used(service: Service, paths: Paths) -> No
     with pytest.raises(WrongPassphrase):
         service.unlock_store(Secret("not this one"))
     assert service.unlock_store(PASSPHRASE).state is StoreState.READY
-    opening.change_passphrase(paths, StoreBackend.VAULT, PASSPHRASE, Secret("another four words here"), cost=CHEAP)
+    unlocking.change_passphrase(paths, StoreBackend.VAULT, PASSPHRASE, Secret("another four words here"), cost=CHEAP)
     service.lock_store()
     with pytest.raises(WrongPassphrase):
         service.unlock_store(PASSPHRASE)
@@ -179,7 +179,7 @@ def test_a_hung_keyring_delays_by_its_probe_and_no_more(
     assert selection.kind_of(backend) is StoreBackend.VAULT
     assert time.monotonic() - started < 2.5
     with pytest.raises(CollectionError):
-        opening.unlock(paths, PASSPHRASE, StoreBackend.SECRET_SERVICE, timeout_s=0.3)
+        unlocking.unlock(paths, PASSPHRASE, StoreBackend.SECRET_SERVICE, timeout_s=0.3)
 
 
 def test_all_that_the_screen_says_waits_once_for_a_hung_keyring(
@@ -195,7 +195,7 @@ def test_all_that_the_screen_says_waits_once_for_a_hung_keyring(
 
     real = selection.probe
     monkeypatch.setattr(selection, "probe", counted)
-    facts = store_facts.facts(paths, CredentialStore(paths, timeout_s=0.3), Queue(paths))
+    facts = credential_list.facts(paths, CredentialStore(paths, timeout_s=0.3), Queue(paths))
     assert (facts.status.state, facts.backend) == (StoreState.HUNG, None)
     assert probes == [0.3]
     with file.edit(paths) as draft:
@@ -273,7 +273,7 @@ def test_last_use_is_noted_when_a_provider_is_opened(service: Service, paths: Pa
     CredentialStore(paths).set("minio", SOME)
     assert service.credentials()[0].last_used_at is None
     before = file.load(paths)
-    describing.open_provider(paths, "minio").close()
+    opening.open_provider(paths, "minio").close()
     used = service.credentials()[0].last_used_at
     assert used is not None
     assert abs(used - time.time()) < 30
@@ -317,7 +317,7 @@ def test_two_processes_that_refresh_one_token_cannot_lose_it(tmp_path: Path) -> 
     assert kept is not None
     assert kept.extra == {"refresh_token": Secret(f"new-of-{winner}"), "client_secret": Secret("stays")}
     assert file.load(paths).credentials["drive"].revision == revision  # a check that was passed stays passed
-    opening.lock(paths, StoreBackend.VAULT)
+    unlocking.lock(paths, StoreBackend.VAULT)
 
 
 def test_a_provider_keeps_what_it_got_in_exchange(service: Service, paths: Paths) -> None:
@@ -326,14 +326,14 @@ def test_a_provider_keeps_what_it_got_in_exchange(service: Service, paths: Paths
         draft.add("minio", "aws_s3")
         draft.set("minio", "container", "bucket")
     CredentialStore(paths).set("minio", SOME)
-    provider = describing.open_provider(paths, "minio")
+    provider = opening.open_provider(paths, "minio")
     assert provider.context.save_secret(Secret("t0ken"), Secret("fresh")) is True
     assert provider.context.save_secret(Secret("t0ken"), Secret("late")) is False
     provider.close()
     kept = CredentialStore(paths).get("minio")
     assert kept is not None
     assert kept.extra["session_token"] == Secret("fresh")
-    draft_provider = describing.open_draft(paths, "aws_s3", {"region": "eu-1"}, {}, instance="minio")
+    draft_provider = opening.open_draft(paths, "aws_s3", {"region": "eu-1"}, {}, instance="minio")
     assert draft_provider.context.save_secret(Secret("fresh"), Secret("newer")) is True
     draft_provider.close()
 
@@ -446,7 +446,7 @@ def test_what_another_process_changes_while_it_is_copied_is_not_lost(
 
 def test_a_target_that_is_not_ready_changes_nothing(service: Service, moved_from_keyring: Paths) -> None:
     paths = moved_from_keyring
-    opening.lock(paths, StoreBackend.VAULT)
+    unlocking.lock(paths, StoreBackend.VAULT)
     with pytest.raises(VaultLocked):
         service.move_credentials(StoreBackend.VAULT)
     asked: list[int] = []

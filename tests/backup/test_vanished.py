@@ -8,10 +8,10 @@ from typing import cast
 
 import pytest
 
+from backup.instances.request_counts import CallCounts
+from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal, jobs, views
 from backup.journal.records import Order, Place
-from backup.journal.request_counts import CallCounts
-from backup.journal.server_facts import FactsOnDisk
 from backup.model.transfers import JobKind
 from backup.queries.findings import Finding, Findings, Scope
 from backup.system.paths import Paths

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from backup.instances.destination import place_of
+from backup.instances.request_counts import CallCounts
+from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal, items, jobs, views, work
 from backup.journal.records import Ending, Hold, Item, NewItem, Order, Outcome, Place
-from backup.journal.request_counts import CallCounts
-from backup.journal.server_facts import FactsOnDisk
 from backup.model.transfers import ItemState, JobKind
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder

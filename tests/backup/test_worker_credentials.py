@@ -16,7 +16,7 @@ import pytest
 
 from backup.config import file as config
 from backup.core.core import Service
-from backup.credentials import Credentials, CredentialStore, CredentialStoreError, opening
+from backup.credentials import Credentials, CredentialStore, CredentialStoreError, unlocking
 from backup.credentials.vault import VaultKeyring, vault_path
 from backup.credentials.vault_file.file import VaultFile
 from backup.model.credentials import StoreBackend, StoreState
@@ -61,7 +61,7 @@ class Vaulted:
 
     def lock_here(self) -> None:
         """As if this process had just begun."""
-        opening.lock(self.paths, StoreBackend.VAULT)
+        unlocking.lock(self.paths, StoreBackend.VAULT)
 
     def upload(self, name: str) -> JobView:
         source = self.paths.config_dir / name
@@ -169,7 +169,7 @@ def test_a_later_process_takes_the_key_from_a_worker_that_has_it(vaulted: Vaulte
     vaulted.service.lock_store()
     vaulted.service.open_store()
     assert vaulted.service.store_status().state is StoreState.LOCKED
-    assert opening.handover(paths) is None
+    assert unlocking.handover(paths) is None
 
 
 _ASKS = """

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from backup.credentials.vault_file.errors import VaultLocked
+from backup.instances.request_counts import CallCounts, CallsOnDisk, sent_for
+from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, Item, NewItem, Order, Place
-from backup.journal.request_counts import CallCounts, CallsOnDisk, sent_for
-from backup.journal.server_facts import FactsOnDisk
 from backup.model.transfers import (
     ItemKind,
     ItemState,

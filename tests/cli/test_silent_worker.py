@@ -17,13 +17,13 @@ from backup.cli.diagnostics import ExitCode
 from backup.config import file
 from backup.credentials.vault_file.file import VaultFile
 from backup.credentials.vault_file.unlocked import unlocked_here, vault_path
+from backup.handshake import presence
+from backup.handshake.presence import WorkerState
 from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, NewItem, Order, Outcome
 from backup.model.credentials import StoreBackend
 from backup.model.transfers import ItemState, JobKind, QueueSnapshot
-from backup.queue import presence
-from backup.queue.presence import WorkerState
 from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench, wait_until
 from tests.backup.vault_tools import CHEAP, PASSPHRASE

@@ -61,7 +61,7 @@ def texts(service: str) -> str:
     """All texts in the code that speaks for a service, each hole in them as `…`."""
     found: list[str] = []
     of_all = [path for path in FOLDER.rglob("*.py") if not (path.parent / "README.md").exists()]
-    queueing = FOLDER.parent / "backup/system/environment.py"  # refuses what would need secrets of the environment
+    queueing = FOLDER.parent / "backup/queue/environment.py"  # refuses what would need secrets of the environment
     for path in [*of_all, *(FOLDER / service).glob("*.py"), queueing]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -8,7 +8,7 @@ import click
 
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
-from backup.queue.presence import WorkerState
+from backup.handshake.presence import WorkerState
 from backup.system.text import count, rate, when
 
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from sqlite3 import Connection
 from typing import Final
 
+from backup.handshake.takeover import open_journal
 from backup.journal import work
-from backup.queue.handshake import open_journal
 from backup.system.paths import Paths
 from providers.contract.context import active_key
 from providers.errors import ProviderError

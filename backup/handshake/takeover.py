@@ -13,10 +13,10 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
-from backup.credentials import opening
+from backup.credentials import unlocking
+from backup.handshake import presence
+from backup.handshake.presence import WorkerSilent
 from backup.journal import Journal, schema
-from backup.queue import presence
-from backup.queue.presence import WorkerSilent
 from backup.rpc import Client, ConnectionLost, TimedOut
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder
@@ -69,7 +69,7 @@ def _stop(paths: Paths, client: Client) -> None:
     try:
         handed = client.call("handover", timeout_s=_ANSWER_S)
         if isinstance(handed, dict) and handed.get("key"):
-            opening.accept(paths, Secret(str(handed["key"])))
+            unlocking.accept(paths, Secret(str(handed["key"])))
     except ProviderError as error:
         if presence.is_stopped(paths):
             raise  # told to leave now, it would take along what opens the vault

@@ -6,8 +6,8 @@ import logging
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
+from backup.handshake.takeover import open_journal
 from backup.journal import Journal
-from backup.queue.handshake import open_journal
 from backup.system.packing import pack, unpack
 from backup.system.paths import Paths
 from providers.errors import ProviderError

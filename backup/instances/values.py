@@ -1,0 +1,51 @@
+"""Values of settings: what was typed, and what the credential store adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backup.credentials import Credentials
+from providers import settings
+from providers.errors import InvalidConfiguration
+from providers.registry import ServiceSpec
+from providers.settings import FieldKind, ProviderSettings
+
+
+def with_credentials(
+    cls: type[ProviderSettings], values: Mapping[str, Any], credentials: Credentials | None
+) -> dict[str, Any]:
+    """Settings as a provider takes them: the pair under the service's own names; the keyring wins over the file."""
+    merged = dict(values)
+    if credentials is None:
+        return merged
+    user_field, password_field = cls.credential_pair or ("username", "password")
+    merged |= credentials.extra
+    if credentials.username:
+        merged[user_field] = credentials.username
+    if credentials.password:
+        merged[password_field] = credentials.password
+    return merged
+
+
+def parse_values(cls: type[ProviderSettings], texts: Mapping[str, str]) -> dict[str, Any]:
+    """What was typed, as checked values. An empty text means the default, except where text itself is wanted.
+
+    Raises InvalidConfiguration naming the field; a secret among them is refused: those come as Secrets.
+    """
+    values: dict[str, Any] = {}
+    for name, text in texts.items():
+        field = settings.field(cls, name)
+        if field.secret:
+            raise InvalidConfiguration(f"{name}: is a secret", field=name, hint="Set it with set-credentials.")
+        if not text.strip() and not field.optional and field.kind is not FieldKind.TEXT:
+            values[name] = field.default
+        else:
+            values[name] = settings.parse(cls, name, text)
+    return values
+
+
+def settings_class(spec: ServiceSpec) -> type[ProviderSettings]:
+    if spec.settings is None:
+        raise InvalidConfiguration(f"{spec.name} cannot be used here: {spec.unavailable}", field="type")
+    return spec.settings
