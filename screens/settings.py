@@ -19,12 +19,12 @@ from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from providers.settings import parse_text
 from screens.modals.setting import HISTORY_FIELD, LIMIT_FIELD, HistoryScreen, LimitScreen
+from tui.rows.stores import line, store_words
 from tui.text import count, fit, rate, safe
 from tui.theme import STYLES, THEMES, Tone
 from tui.widgets.bars import Mode
 from tui.widgets.mode_screen import ModeScreen
 from tui.widgets.problem import Problem
-from tui.widgets.store_words import line, store_words
 
 _PLACES: Final = (
     ("settings", "config_file"),

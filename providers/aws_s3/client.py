@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from providers.aws_s3 import errors
 from providers.aws_s3.errors import Reply, Where
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD, Keys, encoded_path, encoded_query, sign
 from providers.contract.upload import PartBody
+from providers.errors import ProviderError, Unsupported
 from providers.http.connections import Calls, Pool
 from providers.http.errors import with_status
 from providers.http.network import Network
 from providers.http.request import Answer, ask
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -138,3 +142,28 @@ def _digest(request: Request) -> str:
     if request.sha256:
         return request.sha256
     return hashlib.sha256(request.body).hexdigest() if isinstance(request.body, bytes) else UNSIGNED_PAYLOAD
+
+
+def may_refuse_a_header(error: ProviderError) -> bool:
+    """Whether an error may mean a header or parameter that the server does not know: 501, or as many say, 400."""
+    return type(error) is ProviderError or (isinstance(error, Unsupported) and error.code in ("", "NotImplemented"))
+
+
+class Extra:
+    """Headers or parameters of one kind. Left out once a server was seen to answer only without them."""
+
+    def __init__(self) -> None:
+        self.understood = True
+
+    def ask(self, fields: Mapping[str, str], call: Callable[[Mapping[str, str]], T]) -> T:
+        """`call` with the fields, or without them where they are refused. Raises ProviderError."""
+        if not self.understood or not fields:
+            return call({})
+        try:
+            return call(fields)
+        except ProviderError as error:
+            if not may_refuse_a_header(error):
+                raise
+        answer = call({})
+        self.understood = False
+        return answer

@@ -5,31 +5,59 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import os
 import secrets
-from typing import Final
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import ClassVar, Final
+from urllib.parse import unquote, unquote_plus
 from xml.sax.saxutils import escape
 
 import msgspec
 
 from providers.aws_s3 import etags
-from providers.aws_s3.client import Request, Wire
-from providers.aws_s3.discovery_notes import Probes
+from providers.aws_s3.client import Extra, Request, Wire
 from providers.aws_s3.errors import Reply
-from providers.aws_s3.key_spelling import KeySpelling
 from providers.aws_s3.multipart import begin_multipart, part_tag
-from providers.aws_s3.optional import Extra
 from providers.aws_s3.signature import EMPTY_SHA256
+from providers.contract.context import Facts
 from providers.contract.digests import composite
 from providers.contract.report import PROBE_PREFIX
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
 from providers.http.connections import Calls
 
+_LONGEST_S: Final = 3600.0
+"""A probe noted so long ago is over, whoever has the process's number now."""
 _LOG: Final = logging.getLogger(__name__)
 _SIGNS: Final = "a+b"
 """With the blank before it: what is written otherwise in a listing that is url-encoded, and is no danger in one that is
 not."""
 ENCODED: Final = {"encoding-type": "url"}
 _BODY: Final = b"homeserver-backup asks what this server checks\n"
+
+
+class KeySpelling(StrEnum):
+    """How a server writes keys in a listing that was asked for with encoding-type=url."""
+
+    UNKNOWN = "unknown"
+    """As each listing says of itself."""
+    AS_THEY_ARE = "as they are"
+    FORM = "form"
+    """As in forms: '+' for a blank."""
+    PERCENT = "percent"
+    """'+' for itself."""
+
+    @classmethod
+    def seen(cls, key: str, listed: Collection[str]) -> KeySpelling | None:
+        """How `key`, which holds a blank and a '+', stands among the keys of a listing; None when it does not."""
+        return next((each for each in cls if each is not cls.UNKNOWN and key in map(each.read, listed)), None)
+
+    def read(self, text: str) -> str:
+        if self is KeySpelling.FORM:
+            return unquote_plus(text)
+        return unquote(text) if self is KeySpelling.PERCENT else text
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -271,3 +299,67 @@ def recalled(fact: dict[str, object] | None) -> ServerFacts | None:
         return None if fact is None else msgspec.convert(fact, ServerFacts)
     except msgspec.ValidationError:
         return None
+
+
+class _Note(msgspec.Struct, frozen=True):
+    process: int
+    noted_at: float
+
+
+class _Notes(msgspec.Struct, frozen=True):
+    by_key: dict[str, _Note] = {}
+
+
+class Probes:
+    """Keys of probe objects of one bucket."""
+
+    _under_way: ClassVar[set[str]] = set()
+    """Of all instances of this process."""
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, facts: Facts, bucket: str, now: Callable[[], float]) -> None:
+        self._facts = facts
+        self._fact = f"{bucket} probes"
+        self._now = now
+
+    @contextmanager
+    def noted(self, key: str) -> Iterator[None]:
+        """While inside, the key counts as in use; it stays noted until it is forgotten."""
+        with self._lock:
+            self._under_way.add(key)
+            self._write({**self._read(), key: _Note(os.getpid(), self._now())})
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way.discard(key)
+
+    def forget(self, key: str) -> None:
+        with self._lock:
+            self._write({known: note for known, note in self._read().items() if known != key})
+
+    def left_over(self) -> list[str]:
+        """Keys whose try-out was broken off."""
+        with self._lock:
+            return [key for key, note in self._read().items() if key not in self._under_way and self._is_over(note)]
+
+    def _is_over(self, note: _Note) -> bool:
+        if self._now() - note.noted_at > _LONGEST_S or note.process == os.getpid():
+            return True
+        try:
+            os.kill(note.process, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+
+    def _read(self) -> dict[str, _Note]:
+        found = self._facts.recall(self._fact)
+        try:
+            return {} if found is None else msgspec.convert(found, _Notes).by_key
+        except msgspec.ValidationError:
+            return {}
+
+    def _write(self, notes: dict[str, _Note]) -> None:
+        self._facts.remember(self._fact, msgspec.to_builtins(_Notes(notes)))

@@ -10,8 +10,8 @@ from typing import Final
 from xml.etree import ElementTree
 
 from providers import errors
-from providers.aws_s3 import mended_xml
 from providers.errors import InvalidConfiguration, ProviderError, RateLimited
+from providers.http import mended_xml
 from providers.http.errors import http_date, retry_after_s
 
 _AUTHENTICATION: Final = (

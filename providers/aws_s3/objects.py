@@ -12,8 +12,7 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from providers.aws_s3 import etags
-from providers.aws_s3.discovery import ServerFacts
-from providers.aws_s3.key_spelling import KeySpelling
+from providers.aws_s3.discovery import KeySpelling, ServerFacts
 from providers.contract.attributes import Attributes
 from providers.contract.listing import whole, without_base
 from providers.contract.objects import Page, RemoteFile, size_from_text

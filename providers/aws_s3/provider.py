@@ -10,19 +10,23 @@ from typing import Any, ClassVar, Final, cast
 import msgspec
 
 from providers.aws_s3 import buckets, etags, objects, unfinished
-from providers.aws_s3.addresses import aws_url, normal_prefix
-from providers.aws_s3.client import Endpoint, Request, Wire
+from providers.aws_s3.client import Endpoint, Extra, Request, Wire, may_refuse_a_header
 from providers.aws_s3.credentials import KeySource
-from providers.aws_s3.discovery import ENCODED, NOTHING_KNOWN, ServerFacts, recalled, sweep, try_out
-from providers.aws_s3.discovery_notes import Probes
+from providers.aws_s3.discovery import (
+    ENCODED,
+    NOTHING_KNOWN,
+    KeySpelling,
+    Probes,
+    ServerFacts,
+    recalled,
+    sweep,
+    try_out,
+)
 from providers.aws_s3.errors import Reply, not_s3
-from providers.aws_s3.key_spelling import KeySpelling
 from providers.aws_s3.multipart import no_etag
-from providers.aws_s3.optional import Extra, may_refuse_a_header
-from providers.aws_s3.reader import ObjectRange, Tolerance
+from providers.aws_s3.reader import WITH_CHECKSUMS, ObjectRange, Tolerance, part_size_of, size_of
 from providers.aws_s3.removal import BATCH, fits_xml, remove_batch
-from providers.aws_s3.settings import Settings
-from providers.aws_s3.sizes import WITH_CHECKSUMS, part_size_of, size_of
+from providers.aws_s3.settings import Settings, aws_url, normal_prefix
 from providers.aws_s3.uploads import MultipartUpload, SingleUpload
 from providers.base import BaseProvider, RangeReader
 from providers.contract.aged_facts import AgedFact

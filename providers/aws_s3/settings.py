@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from providers.aws_s3.profiles import credential_source, named_profile
+from providers.errors import InvalidConfiguration
 from providers.http.settings import NetworkSettings
 from providers.secret import Secret
 from providers.settings import holds_password, setting
@@ -106,3 +107,17 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
             return ()
         token = () if told("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else told("AWS_CONTAINER_AUTHORIZATION_TOKEN")
         return token + tuple(name for name in full if holds_password(environment[name]))
+
+
+def normal_prefix(prefix: str) -> str:
+    """Without a leading '/', with one at the end; '' for none. Raises InvalidConfiguration."""
+    trimmed = prefix.strip("/")
+    if any(part in ("", ".", "..") for part in trimmed.split("/")) and trimmed:
+        raise InvalidConfiguration(f"prefix: {prefix!r} has an empty part, '.' or '..'", field="prefix")
+    return f"{trimmed}/" if trimmed else ""
+
+
+def aws_url(region: str) -> str:
+    """AWS's own endpoint of a region, without a bucket."""
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://s3.{region}.{domain}"

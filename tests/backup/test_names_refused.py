@@ -15,8 +15,7 @@ from backup.model.transfers import Conflicts, JobKind
 from backup.queries import plans
 from backup.worker.items import stubborn
 from providers import registry
-from providers.aws_s3.discovery import ServerFacts
-from providers.aws_s3.key_spelling import KeySpelling
+from providers.aws_s3.discovery import KeySpelling, ServerFacts
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
 from providers.errors import Conflict, InvalidName, ProviderError, Transient

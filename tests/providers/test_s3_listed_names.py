@@ -6,8 +6,8 @@ from urllib.parse import quote, quote_plus, unquote
 
 import pytest
 
+from providers.aws_s3.discovery import KeySpelling
 from providers.aws_s3.errors import Reply
-from providers.aws_s3.key_spelling import KeySpelling
 from providers.contract.aged_facts import MAX_AGE_S
 from providers.contract.context import FactsInMemory, ProviderContext
 from providers.contract.upload import UploadRequest

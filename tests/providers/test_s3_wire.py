@@ -19,8 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from providers.aws_s3.discovery import ServerFacts
-from providers.aws_s3.key_spelling import KeySpelling
+from providers.aws_s3.discovery import KeySpelling, ServerFacts
 from providers.contract.cancel import CancelToken, acting_for
 from providers.contract.context import FactsInMemory, ProviderContext
 from providers.contract.upload import PartReceipt, UploadRequest

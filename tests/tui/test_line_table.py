@@ -9,9 +9,9 @@ from typing import Any
 from textual.app import App, ComposeResult
 
 from tests.tui.standin import screen_text, until
+from tui.rows.row_model import Cell, Column, Span, layout
 from tui.theme import DARK, Tone
 from tui.widgets.line_table import LineTable
-from tui.widgets.row_model import Cell, Column, Span, layout
 
 NAME = Column(title="NAME", width=20, grows=True)
 SIZE = Column(title="SIZE", width=9, right=True)

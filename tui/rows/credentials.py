@@ -10,11 +10,11 @@ from textual.content import Content
 
 from backup.model.credentials import Answer, CredentialFact, CredentialState, StoreBackend, StoreFacts, StoreState
 from tui.remedies import in_console
+from tui.rows.instances import ago
+from tui.rows.row_model import Cell, Column, Span
+from tui.rows.stores import STATE_WORDS, detail_words
 from tui.text import safe, when
 from tui.theme import STYLES, Tone
-from tui.widgets.instance_words import ago
-from tui.widgets.row_model import Cell, Column, Span
-from tui.widgets.store_words import STATE_WORDS, detail_words
 
 COLUMNS: Final = (
     Column(title="CREDENTIAL", width=16, grows=True),

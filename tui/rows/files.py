@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from backup.model.transfers import ItemKind, LocalEntry
 from providers.contract.objects import Page
+from tui.rows.row_model import Cell, Column, Span
 from tui.text import count, safe, size, when
 from tui.theme import Tone
-from tui.widgets.row_model import Cell, Column, Span
 
 PARENT: Final = "../"
 

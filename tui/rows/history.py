@@ -7,10 +7,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
 from backup.model.transfers import FINAL_STATES, ItemState, ItemView, JobKind, QueueSnapshot, QueueTotals
+from tui.rows.row_model import Cell, Column, Span
 from tui.rows.transfers import SIGNS, amount, destination, state_words
 from tui.text import safe, when, whole_facts
 from tui.theme import Tone
-from tui.widgets.row_model import Cell, Column, Span
 
 COLUMNS: Final = (
     Column(title="NAME", width=20, grows=True),

@@ -10,9 +10,9 @@ from backup.system.text import until as until_words
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo
 from tui.errors import headline, needs_store
+from tui.rows.row_model import Cell, Column, Span
 from tui.text import clock, count, done_of, duration, rate, safe, size
 from tui.theme import Tone
-from tui.widgets.row_model import Cell, Column, Span
 
 COLUMNS: Final = (
     Column(title="NAME", width=20, grows=True),

@@ -7,9 +7,9 @@ from typing import Final
 
 from backup.model.unfinished import Unfinished
 from backup.system.text import age
+from tui.rows.row_model import Cell, Column, Span
 from tui.text import safe, size
 from tui.theme import Tone
-from tui.widgets.row_model import Cell, Column, Span
 
 COLUMNS: Final = (
     Column(title="NAME", width=20, grows=True),

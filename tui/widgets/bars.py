@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from backup.model.credentials import StoreState, StoreStatus
+from tui.rows.stores import store_noun
 from tui.text import safe
 from tui.theme import STYLES, Tone
 
@@ -39,11 +40,6 @@ STORE_WORDS: Final[dict[StoreState, tuple[str, Tone]]] = {
     StoreState.UNAVAILABLE: ("no {}", Tone.WAITING),
     StoreState.HUNG: ("{} does not answer", Tone.FAILED),
 }
-
-
-def store_noun(status: StoreStatus) -> str:
-    """'vault' or 'keyring': what people call the store in a word."""
-    return "vault" if status.backend.startswith("vault") else "keyring"
 
 
 class OneLine(Widget):

@@ -14,10 +14,10 @@ from textual.widgets import Static
 from backup.model.credentials import StoreStatus
 from backup.model.instances import InstanceInfo, ServiceInfo
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo
+from tui.rows.instances import facts, last_check
 from tui.text import safe
 from tui.theme import STYLES, Tone
 from tui.widgets.check_steps import CheckSteps, explain
-from tui.widgets.instance_words import facts, last_check
 from tui.widgets.problem import Problem
 
 

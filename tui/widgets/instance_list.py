@@ -11,7 +11,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from backup.model.instances import InstanceInfo, ServiceInfo
-from tui.widgets.instance_words import not_set_up, two_lines
+from tui.rows.instances import not_set_up, two_lines
 
 _SERVICE: Final = "service:"
 """Before the option ids of services that have no instance yet; no instance's name has a colon."""

@@ -15,9 +15,9 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui.rows.row_model import GAP_CELLS, SIGN_CELLS, Cell, Column, NoRows, Rows, Span, layout
 from tui.text import cell_len, cut_end, cut_middle
 from tui.theme import Tone
-from tui.widgets.row_model import GAP_CELLS, SIGN_CELLS, Cell, Column, NoRows, Rows, Span, layout
 
 
 class LineTable(ScrollView, can_focus=True, inherit_bindings=False):

@@ -15,8 +15,9 @@ from backup.model.credentials import StoreState
 from backup.model.transfers import QueueSnapshot
 from tui.bridge import Bridge, InstancesChanged, QueueChanged, bridge_of
 from tui.remedies import in_console
+from tui.rows.stores import store_noun
 from tui.text import safe
-from tui.widgets.bars import KeyBar, Mode, ModeBar, TitleBar, store_noun
+from tui.widgets.bars import KeyBar, Mode, ModeBar, TitleBar
 from tui.widgets.transfer_strip import TransferStrip
 
 

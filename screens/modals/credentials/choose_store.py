@@ -15,9 +15,9 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from backup.model.credentials import StoreBackend, StoreChoice
+from tui.rows.stores import STATE_WORDS, detail_words
 from tui.text import safe
 from tui.theme import STYLES, Tone
-from tui.widgets.store_words import STATE_WORDS, detail_words
 
 WHAT_IT_IS: Final[dict[StoreBackend, str]] = {
     StoreBackend.SECRET_SERVICE: "A desktop log-in opens it. Over SSH there is often none.",

@@ -20,11 +20,11 @@ from providers.errors import ProviderError
 from screens.modals.authorize import AuthorizeScreen
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from tui.bridge import bridge_of
+from tui.rows.stores import store_words
 from tui.text import safe
 from tui.widgets.bars import KeyBar
 from tui.widgets.problem import Problem
 from tui.widgets.settings_form import FIELD_BINDINGS, SettingsForm
-from tui.widgets.store_words import store_words
 
 
 class ReplaceCredentials(ModalScreen[bool]):

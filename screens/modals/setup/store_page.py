@@ -17,12 +17,11 @@ from screens.modals.credentials.new_passphrase_dialogs import LOST
 from screens.modals.credentials.open_store import choose_store, open_store
 from screens.modals.setup.pages import NOTHING_STORED, Page
 from tui.bridge import bridge_of
+from tui.rows.stores import detail_words, store_noun, store_words
 from tui.text import cut_middle, safe
 from tui.theme import STYLES, Tone
-from tui.widgets.bars import store_noun
 from tui.widgets.check_steps import explain
 from tui.widgets.new_passphrase import NewPassphrase
-from tui.widgets.store_words import detail_words, store_words
 
 
 class KeepPage(VerticalScroll, can_focus=False):

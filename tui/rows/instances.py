@@ -9,9 +9,9 @@ from textual.content import Content
 from backup.model.credentials import StoreState, StoreStatus
 from backup.model.instances import InstanceInfo, InstanceState, ServiceInfo
 from providers.contract.report import ConnectionReport
+from tui.rows.stores import store_noun
 from tui.text import cut_end, duration, safe, size, when
 from tui.theme import STYLES, Tone
-from tui.widgets.bars import store_noun
 
 STATES: Final[dict[InstanceState, tuple[str, str, Tone]]] = {
     InstanceState.READY: ("●", "ready · enabled", Tone.PROVED),

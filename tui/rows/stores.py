@@ -55,3 +55,8 @@ def _wrapped(label: str, text: str, tone: Tone) -> list[Content]:
     """As many lines as the text needs, aligned at its column; none without text."""
     parts = textwrap.wrap(safe(text), _TEXT_WIDTH)
     return [line(label if number == 0 else "", part, tone) for number, part in enumerate(parts)]
+
+
+def store_noun(status: StoreStatus) -> str:
+    """'vault' or 'keyring': what people call the store in a word."""
+    return "vault" if status.backend.startswith("vault") else "keyring"
