@@ -67,7 +67,7 @@ def command(
 
 def _offer_store(session: Session) -> None:
     """Where no store is there at all, and somebody who could make one: before a secret is typed that nothing keeps."""
-    from backup.cli.commands.credentials.stores import create
+    from backup.cli.new_store import create
     from backup.credentials.vault_file.unlocked import vault_path
 
     service = session.service

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from backup.cli import diagnostics
-from backup.cli.commands.credentials.stores import tell_quality
+from backup.cli.new_store import tell_quality
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.system.text import count

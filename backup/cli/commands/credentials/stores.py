@@ -7,10 +7,10 @@ from typing import Final
 import click
 
 from backup.cli import diagnostics
+from backup.cli.new_store import create
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
 from backup.model.credentials import TITLES, StoreBackend, StoreState, StoreStatus
-from providers.secret import Secret
 
 STORES: Final = click.Choice([backend.value for backend in StoreBackend])
 
@@ -97,31 +97,11 @@ def create_keyring(session: Session, output: Output) -> None:
     _create(session, output, StoreBackend.SECRET_SERVICE)
 
 
-def create(session: Session, kind: StoreBackend) -> StoreStatus:
-    """Make a store, with a passphrase that is asked for twice; it is open then."""
-    with diagnostics.doing(f"create the {TITLES[kind]}"):
-        chosen = session.new_passphrase(f"Passphrase of the new {TITLES[kind].partition(' (')[0]}")
-        tell_quality(chosen)
-        return session.service.create_store(chosen, kind)
-
-
 def _create(session: Session, output: Output, kind: StoreBackend) -> None:
     status = create(session, kind)
     _told(output, f"the {TITLES[kind]} is made, and unlocked", status)
     if kind is StoreBackend.VAULT:
         output.line("Its passphrase is nowhere else: without it the credentials in it are lost, though no backup is.")
-
-
-def tell_quality(chosen: Secret) -> None:
-    from backup.credentials.passphrase_quality import assess
-
-    quality = assess(chosen.reveal())
-    if quality.advice:
-        diagnostics.warn(f"this passphrase is {quality.strength.value}. {quality.advice}")
-
-
-def _prompt(kind: StoreBackend) -> str:
-    return "Password of the keyring" if kind is StoreBackend.SECRET_SERVICE else "Passphrase of the vault"
 
 
 COMMANDS: Final = {
@@ -131,3 +111,7 @@ COMMANDS: Final = {
     "create-vault": create_vault,
     "create-keyring": create_keyring,
 }
+
+
+def _prompt(kind: StoreBackend) -> str:
+    return "Password of the keyring" if kind is StoreBackend.SECRET_SERVICE else "Passphrase of the vault"
