@@ -17,6 +17,7 @@ from backup.cli.plan_words import WITHOUT_BYTES, no_metadata
 from backup.cli.session import Session
 from backup.files.scan import IsAFolder
 from backup.handshake.presence import WorkerSilent
+from backup.journal.resized import moved_words
 from backup.model.transfers import (
     FailedSince,
     ItemKind,
@@ -262,6 +263,9 @@ def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
     if job.skipped_special:
         what = ("special file",) if job.kind is JobKind.UPLOAD else WITHOUT_BYTES
         words.append(count(job.skipped_special, *what) + " left out")
+    if job.grown_bytes or job.shrunk_bytes:
+        planned_bytes = job.listed_bytes - job.grown_bytes + job.shrunk_bytes
+        words.append(moved_words(job.kind, planned_bytes, job.listed_bytes))
     output.line(f"job {job.id}: " + "; ".join(words))
     kinds = []
     for item in items:

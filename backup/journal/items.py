@@ -7,7 +7,7 @@ from itertools import islice
 from sqlite3 import Connection, Row
 from typing import Any, Final
 
-from backup.journal import objects
+from backup.journal import objects, resized
 from backup.journal.objects import known_sha256 as known_sha256
 from backup.journal.objects import stored_before as stored_before
 from backup.journal.records import Ending, Event, Item, Outcome, Wish
@@ -78,6 +78,8 @@ def end(tx: Connection, outcome: Outcome, *, now: float) -> ItemState | None:
     state = _state_after(outcome.ending, row["wish"])
     if outcome.clears:
         drop_checkpoint(tx, outcome.item_id)
+    if state is ItemState.DONE and outcome.size_bytes is not None:
+        resized.note_moved(tx, outcome.item_id, outcome.size_bytes, now=now)
     waits = state is ItemState.WAITING
     told = state in {ItemState.WAITING, ItemState.FAILED, ItemState.SKIPPED} or outcome.ending is Ending.PAUSED
     tx.execute(

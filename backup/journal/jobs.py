@@ -227,6 +227,11 @@ def files_of(db: Connection, job_id: int) -> int:
     return int(db.execute(f"SELECT count(*) FROM items WHERE {_FILES}", (job_id,)).fetchone()[0])
 
 
+def bytes_of_files(db: Connection, job_id: int) -> int:
+    """Of those that `files_of` counts, as they were found or moved."""
+    return int(db.execute(f"SELECT coalesce(sum(size_bytes), 0) FROM items WHERE {_FILES}", (job_id,)).fetchone()[0])
+
+
 def keys_of_files(db: Connection, job_id: int) -> Iterator[bytes]:
     """Of those that `files_of` counts."""
     return (row[0] for row in db.execute(f"SELECT key FROM items WHERE {_FILES}", (job_id,)))

@@ -346,6 +346,12 @@ CREATE INDEX jobs_broken ON jobs (broke_at) WHERE error IS NOT NULL;
 ALTER TABLE totals ADD COLUMN pruned_before REAL;
 """
 
+_RESIZED: Final = """
+-- Bytes that files have more, or fewer, than when they were planned.
+ALTER TABLE jobs ADD COLUMN grown_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN shrunk_bytes INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     _TABLES + _ALL_COUNTS + ";" + _TRIGGERS,
     _HISTORY,
@@ -364,5 +370,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     _SCAN_WAITS,
     _FOLDERS_IN_WORK,
     _BROKE_AT,
+    _RESIZED,
 )
 """Script n takes a journal from version n to n + 1. Only ever append."""

@@ -30,6 +30,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """How many files the plan of a job has found, the unreadable ones too; not `complete`: at least so many."""
 
     files: int
+    size_bytes: int | None = None
+    """Of all of them; None where the plan has not counted the bytes of some."""
     complete: bool = True
     digest: str = ""
     """Of their keys, as `TransferPlan.files_digest`; '' where it is not known."""

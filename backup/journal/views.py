@@ -109,6 +109,8 @@ def _job_view(db: Connection, row: Row) -> JobView:
         size_bytes=row["size_bytes"],
         done_bytes=row["done_bytes"],
         listed_bytes=row["listed_bytes"],
+        grown_bytes=row["grown_bytes"],
+        shrunk_bytes=row["shrunk_bytes"],
         skipped_symlinks=row["skipped_symlinks"],
         read_twice=row["read_twice"],
         ignored_metadata=row["ignored_metadata"],

@@ -162,6 +162,10 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     done_bytes: int
     listed_bytes: int = 0
     """All that the job was asked for, whatever became of it."""
+    grown_bytes: int = 0
+    """What its files had more, when they were moved, than when they were planned."""
+    shrunk_bytes: int = 0
+    """Likewise fewer: a file that shrank is not made up for by another that grew."""
     skipped_symlinks: int = 0
     skipped_special: int = 0
     ruled_out: int = 0
@@ -171,9 +175,9 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     ignored_metadata: int = 0
     """Modes and ids that were stored with files and are none: they were left aside."""
     error: ErrorInfo | None = None
-    """Why the scan stopped short."""
+    """Why the scan stopped short, or what is not as it was planned."""
     broke_at: float | None = None
-    """When it did."""
+    """When it did, or was seen not to be."""
     paused: bool = False
     """What it stands for is looked for no further until it is resumed."""
     held: ErrorInfo | None = None

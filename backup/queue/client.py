@@ -166,7 +166,8 @@ class Queue:
         if plan is not None and not plan.unknown:
             refused = plan.unstorable - plan.unstorable_folders
             files = plan.files + plan.unreadable + refused
-            planned = Planned(files=files, complete=plan.complete, digest=plan.files_digest)
+            size_bytes = plan.size_bytes if files == plan.files else None
+            planned = Planned(files=files, size_bytes=size_bytes, complete=plan.complete, digest=plan.files_digest)
             order = msgspec.structs.replace(order, planned=planned)
         if plan is not None and Findings(self._paths).claim(plan.found):
             order = msgspec.structs.replace(order, found=plan.found)

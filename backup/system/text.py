@@ -107,6 +107,13 @@ def size(count_bytes: float) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
+def sizes_apart(one_bytes: int, other_bytes: int) -> tuple[str, str]:
+    """Two different sizes in words that are different too: to the byte where `size` would round them to the same."""
+    if size(one_bytes) != size(other_bytes):
+        return size(one_bytes), size(other_bytes)
+    return f"{one_bytes:,} B", f"{other_bytes:,} B"
+
+
 def rate(bytes_per_s: float) -> str:
     return f"{size(bytes_per_s)}/s"
 

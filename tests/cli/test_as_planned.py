@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +289,110 @@ def test_links_and_pipes_among_stored_files_are_counted_as_left_out(cli: Cli, pa
     assert nothing.code == ExitCode.UNSUPPORTED
     gone = cli("delete", "d/", "--yes", "--json")
     assert (gone.json()["plan"]["left_out"], gone.json()["job"]["skipped_special"]) == (2, 2)
+
+
+Meanwhile = Callable[[Callable[[], None]], None]
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
+    """Has something happen between a plan and its transfer."""
+
+    def between(happens: Callable[[], None]) -> None:
+        for name in ("queue_upload", "queue_download"):
+            real: Any = getattr(Service, name)
+
+            def queue(self: Service, *args: Any, real: Any = real, **more: Any) -> Any:
+                happens()
+                return real(self, *args, **more)
+
+            monkeypatch.setattr(Service, name, queue)
+
+    return between
+
+
+@pytest.mark.parametrize("looks_again", [False, True])
+@pytest.mark.parametrize(("before", "after", "code"), [(3, 8, 0), (8, 3, ExitCode.CONFLICT), (8, 0, ExitCode.CONFLICT)])
+def test_a_file_with_more_bytes_than_planned_is_said_and_one_with_fewer_is_not_as_planned(
+    cli: Cli, paths: Paths, tmp_path: Path, before: int, after: int, code: int, looks_again: bool, meanwhile: Meanwhile
+):
+    """What was written since the plan is stored too; what was planned and is gone is not."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/same").write_bytes(b"12")
+    (tmp_path / "d/log").write_bytes(b"x" * before)
+
+    def change() -> None:
+        (tmp_path / "d/log").write_bytes(b"x" * after)
+        for file in paths.plans_dir.iterdir() if looks_again else ():
+            file.unlink()
+
+    meanwhile(change)
+    done = cli("upload", str(tmp_path / "d"))
+    assert done.code == code, (done.out, done.err)
+    assert f"{before + 2} B planned, {after + 2} B when it was read" in done.out
+    assert (paths.local_storage / "d/log").stat().st_size == after
+    if not code:
+        assert "as it was planned" not in done.err
+        return
+    assert "is not as it was planned" in done.err
+    said = f"{before + 2} B planned, {after + 2} B found when it began"
+    assert (said if looks_again else f"d/log: {before} B planned, {after} B when it was read") in done.err
+    assert cli("transfers", "list", "--since", "1h").code == ExitCode.FAILED_SINCE
+
+
+@pytest.mark.parametrize("looks_again", [False, True])
+@pytest.mark.parametrize(("before", "after"), [(3, 8), (8, 3)])
+def test_a_download_of_another_size_is_not_as_planned(
+    cli: Cli, paths: Paths, tmp_path: Path, before: int, after: int, looks_again: bool, meanwhile: Meanwhile
+):
+    """What was chosen is not what came, whichever has more bytes."""
+    (paths.local_storage / "d").mkdir(parents=True)
+    (paths.local_storage / "d/same").write_bytes(b"12")
+    (paths.local_storage / "d/a").write_bytes(b"x" * before)
+
+    def change() -> None:
+        (paths.local_storage / "d/a").write_bytes(b"x" * after)
+        for file in paths.plans_dir.iterdir() if looks_again else ():
+            file.unlink()
+
+    meanwhile(change)
+    done = cli("download", "d/", "--to", str(tmp_path), "--json")
+    assert done.code == ExitCode.CONFLICT, (done.out, done.err)
+    said = f"{before + 2} B planned, {after + 2} B found when it began"
+    said = said if looks_again else f"d/a: {before} B planned, {after} B when it was fetched"
+    assert said in done.json()["job"]["error"]["message"]
+    job = done.json()["job"]
+    assert (job["grown_bytes"], job["shrunk_bytes"]) == (max(0, after - before), max(0, before - after))
+    assert (tmp_path / "d/a").stat().st_size == after
+
+
+def test_one_file_that_shrank_is_not_made_up_for_by_another_that_grew(cli: Cli, tmp_path: Path, meanwhile: Meanwhile):
+    (tmp_path / "d").mkdir()
+    for name, size in (("a", 5), ("b", 3)):
+        (tmp_path / "d" / name).write_bytes(b"x" * size)
+
+    def change() -> None:
+        (tmp_path / "d/a").write_bytes(b"x" * 3)
+        (tmp_path / "d/b").write_bytes(b"x" * 5)
+
+    meanwhile(change)
+    done = cli("upload", str(tmp_path / "d"), "--json")
+    assert done.code == ExitCode.CONFLICT, done.err
+    assert done.json()["job"]["error"]["message"] == "d/a: 5 B planned, 3 B when it was read"
+
+
+def test_bytes_found_by_a_second_look_are_counted_once(paths: Paths):
+    """A scan may end twice, when its worker is killed before that is recorded."""
+    from backup.journal import Journal, jobs, views
+    from backup.journal.records import NewItem, Order, Place, Planned
+    from backup.model.transfers import JobKind
+    from backup.worker.scan.differences import Differences
+
+    paths.state_dir.mkdir(parents=True)
+    with Journal(paths.journal_file) as journal, journal.transaction() as tx:
+        place = Place(instance="local", type="local", container="/srv", settings="{}")
+        order = Order(kind=JobKind.UPLOAD, sources=("/d",), planned=Planned(files=1, size_bytes=4))
+        job = jobs.job(tx, jobs.add_job(tx, order, place, title="d", destination="", now=1.0))
+        Differences(job, 0).add(tx, [NewItem(name="d/a", key="d/a", size_bytes=6)], now=1.0)
+        assert [Differences(job, 1).error(tx) for _ in range(2)] == [None, None]
+        assert views.job(tx, job.id).grown_bytes == 2

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from sqlite3 import Connection
 
 from backup.files.name_digest import NameDigest
-from backup.journal import jobs
+from backup.journal import jobs, resized
 from backup.journal.records import Job, NewItem
+from backup.model.transfers import JobKind
 from backup.system.text import count, listed
 from providers.contract.report import ErrorInfo
 from providers.errors import Conflict
@@ -51,8 +52,7 @@ class Differences:
         said = [*self._names(), *self._number(tx)]
         if not said:
             return None
-        hint = "Look at what is there now, and run it again."
-        return ErrorInfo.of(Conflict("; ".join(said), hint=hint))
+        return ErrorInfo.of(Conflict("; ".join(said), hint=resized.HINT))
 
     def _names(self) -> Iterable[str]:
         if self._twice:
@@ -73,6 +73,10 @@ class Differences:
         elif planned.complete and planned.digest and planned.digest != self._digest(tx):
             files = count(planned.files, "file")
             yield f"{files} planned, and as many found when it began, but not the same: names came and went meanwhile"
+        elif planned.size_bytes is not None and self._job.order.kind is not JobKind.DELETE:
+            words = resized.note_found(tx, self._job.id, planned.size_bytes, complete=planned.complete)
+            if words:
+                yield words
 
     def _digest(self, tx: Connection) -> str:
         digest = NameDigest()
