@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Final
 from xml.etree.ElementTree import Element
 
 from providers.aws_s3.client import Request, Wire
@@ -13,6 +15,8 @@ from providers.contract.listing import Trail, without_base
 from providers.contract.upload import PendingUpload
 from providers.errors import NotFound, PermissionDenied, Unsupported
 from providers.http.connections import Calls
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def listed(wire: Wire, prefix: str, below: str) -> list[PendingUpload]:
@@ -31,11 +35,12 @@ def listed(wire: Wire, prefix: str, below: str) -> list[PendingUpload]:
             return found
         uploads = list(root.iterfind("Upload"))
         for item in uploads:
-            whole = item.findtext("Key") or ""
+            whole, upload_id = item.findtext("Key") or "", (item.findtext("UploadId") or "").strip()
+            if not whole or not upload_id:  # without an id, some servers abort nothing and delete the object
+                _LOG.warning("the server lists an unfinished upload without a key, or without an id")
+                continue
             without_base(whole, below)
-            key = without_base(whole, prefix)
-            if upload_id := (item.findtext("UploadId") or "").strip():  # without one, some servers take the object
-                found.append(_pending(key, upload_id, item.findtext("Initiated") or "", item))
+            found.append(_pending(without_base(whole, prefix), upload_id, item.findtext("Initiated") or "", item))
         marker, upload_marker = (root.findtext(name) or "" for name in ("NextKeyMarker", "NextUploadIdMarker"))
         if not goes_on(root, marker):
             return found

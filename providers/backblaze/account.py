@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+import msgspec
 from b2sdk.v3 import B2RawHTTPApi, B2Session, InMemoryAccountInfo
 from b2sdk.v3.exception import B2Error
 
@@ -24,6 +25,26 @@ REALM: Final = "https://api.backblazeb2.com"
 MIN_PART_BYTES: Final = 5_000_000
 _LOOK_S: Final = 0.1
 _CREATES: Final = "writeBuckets"
+
+
+class AllowedBucket(msgspec.Struct, frozen=True):
+    id: str
+    name: str | None = None
+    """None for a bucket that is gone."""
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    """What a key is limited to."""
+
+    capabilities: frozenset[str]
+    buckets: tuple[AllowedBucket, ...] | None = None
+    """None: all."""
+    name_prefix: str | None = msgspec.field(name="namePrefix", default=None)
+    """None: all names."""
+
+    @property
+    def bucket_names(self) -> str:
+        return ", ".join(bucket.name or "a bucket that is gone" for bucket in self.buckets or ())
 
 
 class _RawApi(B2RawHTTPApi):  # type: ignore[misc]
@@ -79,11 +100,12 @@ class Account:
             return int(session.account_info.get_absolute_minimum_part_size())
 
     @property
-    def allowed(self) -> dict[str, Any]:
-        """What the key is limited to: 'capabilities', 'buckets' (None: all), 'namePrefix' (None: all)."""
+    def allowed(self) -> Allowed:
         with self.session():
-            found: dict[str, Any] = self._session.account_info.get_allowed()
-            return found
+            try:
+                return msgspec.convert(self._session.account_info.get_allowed(), Allowed)
+            except msgspec.ValidationError as error:
+                raise errors.undocumented() from error
 
     @property
     def account_id(self) -> str:
@@ -137,11 +159,11 @@ class Account:
 
     def _find(self, name: str) -> str:
         with self.session() as session:
-            limited_to = self.allowed.get("buckets")
-            if limited_to:
-                found = [str(bucket["id"]) for bucket in limited_to if bucket.get("name") == name]
+            allowed = self.allowed
+            if allowed.buckets:
+                found = [bucket.id for bucket in allowed.buckets if bucket.name == name]
                 if not found:
-                    raise _limited(limited_to, name)
+                    raise _limited(allowed, name)
             else:
                 answer = session.list_buckets(session.account_info.get_account_id(), bucket_name=name)
                 found = [str(bucket["bucketId"]) for bucket in answer["buckets"] if bucket["bucketName"] == name]
@@ -156,18 +178,18 @@ class Account:
     def bucket_names(self) -> list[str]:
         """The buckets that the key sees; no call for a key that is limited to some."""
         with self.session() as session:
-            limited_to = self.allowed.get("buckets")
-            if limited_to:
-                return [str(bucket["name"]) for bucket in limited_to if bucket.get("name")]
+            if limited_to := self.allowed.buckets:
+                return [bucket.name for bucket in limited_to if bucket.name]
             answer = session.list_buckets(session.account_info.get_account_id())
             return [str(bucket["bucketName"]) for bucket in answer["buckets"]]
 
     def create_bucket(self, name: str) -> None:
         """Raises PermissionDenied, and asks for nothing, where the key says that it may not."""
         with self.session() as session:
-            if limited_to := self.allowed.get("buckets"):
-                raise _limited(limited_to, name)
-            if _CREATES not in self.allowed["capabilities"]:
+            allowed = self.allowed
+            if allowed.buckets:
+                raise _limited(allowed, name)
+            if _CREATES not in allowed.capabilities:
                 raise PermissionDenied(
                     f"this key may not create buckets: it lacks {_CREATES}",
                     hint=f"Create {name} in the B2 console, or give a key that has {_CREATES}.",
@@ -212,9 +234,9 @@ class Account:
         return size_bytes
 
 
-def _limited(buckets: Any, name: str) -> PermissionDenied:
+def _limited(allowed: Allowed, name: str) -> PermissionDenied:
     """The key is good, for something else: whether the bucket exists it cannot know."""
-    names = ", ".join(str(bucket.get("name") or "a bucket that is gone") for bucket in buckets)
+    names = allowed.bucket_names
     return PermissionDenied(
         f"this key is limited to {names}, and may not use {name}",
         hint=f"Set container to {names}, or give a key that is for {name}, or for all buckets.",

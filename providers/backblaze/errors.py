@@ -136,11 +136,15 @@ def as_documented() -> Iterator[None]:
     try:
         yield
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise errors.Integrity(
-            "B2's answer is not as documented: something in it is missing, or of another kind",
-            hint="Look for a proxy in between; the log has the details.",
-            code="undocumented",
-        ) from error
+        raise undocumented() from error
+
+
+def undocumented() -> ProviderError:
+    return errors.Integrity(
+        "B2's answer is not as documented: something in it is missing, or of another kind",
+        hint="Look for a proxy in between; the log has the details.",
+        code="undocumented",
+    )
 
 
 class NoJson(B2Error):  # type: ignore[misc]

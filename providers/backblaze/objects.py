@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -10,9 +11,10 @@ from urllib.parse import unquote
 from providers.contract.attributes import Attributes
 from providers.contract.listing import whole, without_base
 from providers.contract.objects import Page, RemoteFile, size_from_json
-from providers.contract.upload import UploadRequest
+from providers.contract.upload import PendingUpload, UploadRequest
 from providers.errors import Integrity, InvalidName, ProviderError
 
+_LOG: Final = logging.getLogger(__name__)
 MAX_NAME_BYTES: Final = 1024
 MAX_SEGMENT_BYTES: Final = 250
 CONTENT_TYPE: Final = "b2/x-auto"
@@ -137,6 +139,23 @@ def page(answer: Mapping[str, Any], prefix: str, troubles: Iterable[ProviderErro
             kind = str(item["action"])[:100]
             troubles.append(Integrity(f"B2's listing has an entry of a kind that is not known: '{kind}'"))
     return whole(Page(files=tuple(files), prefixes=tuple(folders), next_token=answer.get("nextFileName")), troubles)
+
+
+def pending(item: object, prefix: str, below: str) -> PendingUpload | None:
+    """An entry of b2_list_unfinished_large_files, whose name must begin with `below`, which itself begins with the
+    instance's `prefix`. None for one without a name or an id: nothing can be done with it. Raises Integrity."""
+    found = item if isinstance(item, dict) else {}
+    name, file_id, info = found.get("fileName"), found.get("fileId"), found.get("fileInfo")
+    if not (isinstance(name, str) and isinstance(file_id, str) and name and file_id):
+        _LOG.warning("B2 lists an unfinished large file without a name, or without an id")
+        return None
+    without_base(name, below)
+    return PendingUpload(
+        key=without_base(name, prefix),
+        token={"file_id": file_id},
+        started_at=_seconds(found.get("uploadTimestamp")) or 0.0,
+        session_id=str(info.get(SESSION, "")) if isinstance(info, dict) else "",
+    )
 
 
 def _digest(info: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str:

@@ -20,7 +20,7 @@ from providers.base import BaseProvider, RangeReader
 from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Capabilities, Deletion
 from providers.contract.context import ProviderContext
-from providers.contract.listing import Trail, unparsable, without_base
+from providers.contract.listing import Trail, unparsable
 from providers.contract.objects import Page, RemoteFile, not_deleted
 from providers.contract.report import PROBE_PREFIX
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
@@ -223,20 +223,12 @@ class BackblazeProvider(BaseProvider):
         while True:
             with self._account.session() as session:
                 answer = session.list_unfinished_large_files(self._account.bucket_id, start, 100, below or None)
-                for item in answer["files"]:
-                    without_base(str(item["fileName"]), below)
-                    found.append(
-                        PendingUpload(
-                            key=without_base(str(item["fileName"]), self._prefix),
-                            token={"file_id": item["fileId"]},
-                            started_at=float(item.get("uploadTimestamp") or 0) / 1000,
-                            session_id=str((item.get("fileInfo") or {}).get(objects.SESSION, "")),
-                        )
-                    )
+                listed = [objects.pending(item, self._prefix, below) for item in answer["files"]]
+            found += filter(None, listed)
             start = answer.get("nextFileId")
             if start is None:
                 return found
-            trail = trail.step(str(start), brought=bool(answer["files"]))
+            trail = trail.step(str(start), brought=bool(listed))
 
     def remove(self, key: str) -> None:
         name = objects.checked_name(self._prefix, key)
@@ -292,22 +284,21 @@ class BackblazeProvider(BaseProvider):
         return f"{self._account.realm} answers"
 
     def check_authentication(self) -> str:
-        limited_to = self._account.allowed.get("buckets")
-        names = ", ".join(str(bucket.get("name")) for bucket in limited_to or ())
-        return f"key {self._own.application_key_id}, {f'limited to {names}' if limited_to else 'for all buckets'}"
+        names = self._account.allowed.bucket_names
+        return f"key {self._own.application_key_id}, {f'limited to {names}' if names else 'for all buckets'}"
 
     def check_container(self) -> str:
         allowed = self._account.allowed
         bucket_id = self._account.bucket_id
         needed = [*_NEEDED, *(["deleteFiles"] if self._own.delete_versions else [])]
-        missing = [right for right in needed if right not in allowed["capabilities"]]
+        missing = [right for right in needed if right not in allowed.capabilities]
         if missing:
             raise PermissionDenied(
                 f"the application key lacks {', '.join(missing)}",
                 hint="Make a key for this bucket that may read and write.",
                 code="unauthorized",
             )
-        limit = allowed.get("namePrefix") or ""
+        limit = allowed.name_prefix or ""
         if not self._prefix.startswith(limit):
             raise InvalidConfiguration(
                 f"prefix: this key may only use names that start with {limit!r}",

@@ -11,7 +11,7 @@ from providers.contract.digests import composite
 from providers.contract.listing import Trail
 from providers.contract.objects import RemoteFile
 from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
-from providers.errors import InvalidName, NotFound, ProviderError, Transient
+from providers.errors import Integrity, InvalidName, NotFound, ProviderError, Transient
 from providers.http.connections import Calls
 from providers.http.one_request import OneRequestUpload, agree
 
@@ -24,14 +24,14 @@ def same_sha1(answer: Mapping[str, Any], digests: Mapping[str, str], what: str) 
 
 
 def held_bytes(account: Account, token: Mapping[str, Any]) -> int | None:
-    """What an unfinished large file holds; None when it is gone meanwhile."""
+    """What an unfinished large file holds; None when it is gone meanwhile, or the service does not tell."""
     held, start, trail = 0, 1, Trail()
     while True:
         try:
             with account.session() as session:
                 answer = session.list_parts(str(token["file_id"]), start, _PARTS_A_PAGE)
                 held += sum(int(item["contentLength"]) for item in answer["parts"])
-        except NotFound:
+        except (NotFound, Integrity):
             return None
         start = answer.get("nextPartNumber") or 0
         if not start:

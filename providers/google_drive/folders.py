@@ -118,22 +118,25 @@ class Drive:
             item = self.get(objects.split_id(shown))
         except NotFound:
             return None
-        name, parents = str(item.get("name", "")), item.get("parents") or []
-        same = objects.segment(name, str(item["id"]), ambiguous=True) == shown
-        here = "root" in folder_ids or any(parent in folder_ids for parent in parents)
-        return item if same and here and not item.get("trashed") else None
+        name, parents = item["name"], objects.parents_of(item)
+        if objects.segment(name, item["id"], ambiguous=True) != shown or item.get("trashed"):
+            return None
+        if not parents:  # Google need not repeat them: what is listed in a folder is in it
+            listed = self.find_all(folder_ids, f"name = {objects.quoted(name)}")
+            return next((other for other in listed if other["id"] == item["id"]), None)
+        return item if "root" in folder_ids or any(parent in folder_ids for parent in parents) else None
 
     def get(self, file_id: str) -> dict[str, Any]:
         """Raises NotFound."""
         query = {"fields": objects.FIELDS, "supportsAllDrives": "true"}
-        return self.wire.ask_json(Request("files.get", "GET", f"{FILES}/{file_id}", query))
+        return objects.described(self.wire.ask_json(Request("files.get", "GET", f"{FILES}/{file_id}", query)))
 
     def describe(self, file_id: str, metadata: dict[str, Any]) -> dict[str, Any]:
         """Change what is kept with a file or folder; returns it as it is now."""
         query = {"fields": objects.FIELDS, "supportsAllDrives": "true"}
         headers = {"content-type": JSON_TYPE}
         request = Request("files.update", "PATCH", f"{FILES}/{file_id}", query, headers, as_json(metadata))
-        return self.wire.ask_json(request)
+        return objects.described(self.wire.ask_json(request))
 
     def trash(self, file_id: str) -> None:
         told = self.describe(file_id, {"trashed": True})

@@ -48,6 +48,10 @@ class _Frame(msgspec.Struct, array_like=True):
     """The last entries of the page before: more of the same name may follow on the next one."""
     trail: Trail = Trail()
 
+    @property
+    def paths(self) -> int:
+        return len({path for _, path in self.folders})
+
 
 class _Walk(msgspec.Struct, array_like=True):
     frames: list[_Frame]
@@ -120,6 +124,9 @@ class Listing:
             ids, page=frame.page, limit=max(1, min(limit, 1000)), order="name", troubles=self._troubles
         )
         items = objects.items_of(answer)
+        if frame.paths > 1 and not all(map(objects.parents_of, items)) and not frame.page:
+            walk.frames += [_Frame(group) for group in _by_path(frame.folders)]
+            return []
         found = frame.held + list(self._entries(frame, items))
         page = str(answer.get("nextPageToken") or "")
         held = _last_of_one_name(found) if page else []
@@ -144,13 +151,14 @@ class Listing:
 
     def _entries(self, frame: _Frame, items: Iterable[dict[str, Any]]) -> Iterator[_Entry]:
         paths = dict(frame.folders)
-        alone = frame.folders[0][1] if len({path for _, path in frame.folders}) == 1 else None
+        alone = frame.folders[0][1] if frame.paths == 1 else None
         for item in items:
-            parents = [parent for parent in item.get("parents") or [] if parent in paths]
+            parents = [parent for parent in objects.parents_of(item) if parent in paths]
             path = paths[parents[0]] if parents else alone
+            name, file_id = item["name"], item["id"]
             if path is None:
+                self._troubles.append(Integrity(f"Google does not say in which folder '{name}' is"))
                 continue
-            name, file_id = str(item.get("name", "")), str(item["id"])
             if path == self._base and not name.startswith(self._start) and not self._could_be(name, file_id):
                 continue
             if objects.is_folder(item):
@@ -206,11 +214,15 @@ def _last_of_one_name(entries: list[_Entry]) -> list[_Entry]:
     return entries[start:]
 
 
+def _by_path(folders: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    for _, group in itertools.groupby(sorted(folders, key=lambda item: item[1]), key=lambda item: item[1]):
+        yield list(group)
+
+
 def _batches(folders: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
     """Folders to read together; those of one path are never apart, so that their files can be told apart."""
     batch: list[tuple[str, str]] = []
-    for _, group in itertools.groupby(sorted(folders, key=lambda item: item[1]), key=lambda item: item[1]):
-        same = list(group)
+    for same in _by_path(folders):
         if batch and len(batch) + len(same) > _FOLDERS_AT_ONCE:
             yield batch
             batch = []

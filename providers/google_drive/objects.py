@@ -101,23 +101,38 @@ def readable(reply: Reply, troubles: list[ProviderError]) -> dict[str, Any]:
     items = answer.get("files")
     if not isinstance(items, list):
         return answer
-    described = [item for item in items if isinstance(item, dict) and _is_described(item)]
-    if len(described) < len(items):
+    readable_items = [item for item in items if _is_described(item)]
+    if len(readable_items) < len(items):
         troubles.append(Integrity("Google's listing has a file without id or name"))
-    return answer | {"files": described}
+    return answer | {"files": readable_items}
 
 
-def _is_described(item: Mapping[str, Any]) -> bool:
-    file_id = item.get("id")
-    return isinstance(file_id, str) and file_id.isascii() and isinstance(item.get("name"), str)
+def _is_described(item: object) -> bool:
+    if not isinstance(item, dict):
+        return False
+    file_id, parents = item.get("id"), item.get("parents") or []
+    named = isinstance(file_id, str) and file_id and file_id.isascii() and isinstance(item.get("name"), str)
+    return bool(named) and isinstance(parents, list) and all(isinstance(parent, str) for parent in parents)
+
+
+def described(item: dict[str, Any]) -> dict[str, Any]:
+    """The same. Raises Integrity for what lacks what every file and folder has: an id and a name, both texts."""
+    if not _is_described(item):
+        raise Integrity("Google's answer describes no file: it has no id or no name")
+    return item
+
+
+def parents_of(item: Mapping[str, Any]) -> list[str]:
+    """The ids of the folders that an item says it is in; [] where it does not say, as Google allows."""
+    return item.get("parents") or []
 
 
 def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The files of a listing. Raises Integrity for an answer that is none."""
     found = answer.get("files")
-    if not isinstance(found, list) or not all(isinstance(item, dict) and "id" in item for item in found):
+    if not isinstance(found, list):
         raise Integrity("Google's listing has no files in it, not even an empty list")
-    return found
+    return [described(item) for item in found]
 
 
 def refuse_foreign(items: Iterable[Mapping[str, Any]], folder_ids: Iterable[str]) -> None:
@@ -125,10 +140,8 @@ def refuse_foreign(items: Iterable[Mapping[str, Any]], folder_ids: Iterable[str]
     asked for by another name than items have it by, and what was shared may have no folder at all."""
     asked = set(folder_ids)
     for item in items:
-        parents = item.get("parents")
-        if "root" in asked or not parents:
-            continue
-        if not isinstance(parents, list) or not any(parent in asked for parent in parents):
+        parents = parents_of(item)
+        if parents and "root" not in asked and not any(parent in asked for parent in parents):
             raise foreign(str(item.get("name")), "the folder")
 
 

@@ -327,8 +327,8 @@ class GoogleDriveProvider(BaseProvider):
 
     def check_authentication(self) -> str:
         about = self._about()
-        quota = about.get("storageQuota") or {}
-        used, limit = quota.get("usage"), quota.get("limit")
+        quota = about.get("storageQuota")
+        used, limit = (quota.get("usage"), quota.get("limit")) if isinstance(quota, dict) else (None, None)
         room = f", {_gb(used)} of {_gb(limit)} used" if used and limit else ""
         return f"as {_account(about) or self._tokens.described}{room}"
 

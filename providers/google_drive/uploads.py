@@ -26,7 +26,7 @@ UPLOADS: Final = "/upload/drive/v3/files"
 GRAIN_BYTES: Final = 256 * 1024
 """Every request of a session but the last carries a multiple of this."""
 _CONTENT_TYPE: Final = "application/octet-stream"
-_RECEIVED: Final = re.compile(r"bytes=0-(\d+)")
+_RECEIVED: Final = re.compile(r"bytes=0-([0-9]{1,19})")
 _GONE: Final = frozenset({404, 410})
 _ABORTED: Final = frozenset({499})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 
@@ -307,49 +306,3 @@ def test_the_room_that_an_account_has_may_be_anything(harness, root, figure):
     provider = root.connect(max_retries=0)
     assert provider.check_authentication()
     assert provider.check_container()
-
-
-FIELDS = (
-    "absoluteMinimumPartSize", "action", "allowed", "apiUrl", "authorizationToken", "bucketId", "buckets",
-    "capabilities", "contentLength", "contentSha1", "downloadUrl", "fileId", "fileInfo", "fileName", "files", "id",
-    "namePrefix", "partNumber", "parts", "uploadTimestamp", "uploadUrl",
-)  # fmt: skip
-
-
-def changed(told, name, *new):
-    """`told` with every field `name` replaced by `new`, or taken out."""
-    if isinstance(told, list):
-        return [changed(each, name, *new) for each in told]
-    if not isinstance(told, dict):
-        return told
-    kept = {key: changed(value, name, *new) for key, value in told.items() if key != name}
-    return kept | (dict.fromkeys([name], new[0]) if new and name in told else {})
-
-
-@B2
-@pytest.mark.parametrize("field", FIELDS)
-def test_in_b2_no_answer_ends_in_an_error_that_is_not_ours(harness, root, field):
-    """Whatever is missing in it, or of another kind; the SDK, which reads most of them, checks little."""
-    root.plant({"x": b"1"})
-    (root.tmp / "file").write_bytes(bytes(2 * harness.limits.part_bytes))
-    acts = (
-        keys, lambda provider: provider.pending_uploads("x"), lambda provider: provider.unfinished_uploads(),
-        lambda provider: provider.download("x", root.tmp / "target"), lambda provider: provider.containers(),
-        lambda provider: provider.upload(root.tmp / "file", "y"), lambda provider: provider.open_upload(
-            UPLOAD, token={"file_id": "f"}).confirmed(), lambda provider: provider.remove("x"),
-    )  # fmt: skip
-    for new in ((), ([7],)):
-
-        def edit(data, new=new):
-            try:
-                return json.dumps(changed(json.loads(data), field, *new)).encode()
-            except ValueError:
-                return data
-
-        rule = root.wired.fault(hostile.odd(hostile.body(edit)), when=lambda seen: seen.method != "HEAD", times=None)
-        provider = root.connect(max_retries=0, delete_versions=True)
-        for act in acts:
-            with contextlib.suppress(ProviderError):
-                act(provider)
-        assert rule.hits
-        rule.release()
