@@ -15,6 +15,7 @@ from textual.getters import query_one
 from backup.model.credentials import StoreState
 from backup.model.instances import InstanceInfo
 from backup.model.transfers import JobKind, Links, QueueSnapshot, TransferPlan
+from backup.queries.questions import PlanDelete, PlanDownload, PlanUpload
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from screens.modals.choose import ChooseInstance
@@ -137,10 +138,11 @@ class BrowseScreen(ModeScreen):
             return
         name, paths, folder = target.instance, source.paths(entries), target.folder
         to = f"{target.owner} · {RemotePlace(name, target.container, folder).where}"
-        ask = self.bridge.questions.plan_upload
-        agreed = await self._agree(
-            to, lambda how: ask(name, paths, folder, conflicts=how.conflicts, selection=how.selection)
-        )
+
+        def plan_with(how: Wanted) -> PlanUpload:
+            return PlanUpload(name, paths, folder, conflicts=how.conflicts, selection=how.selection)
+
+        agreed = await self._agree(to, plan_with)
         if agreed is not None:
             how, plan = agreed
             queue = self.bridge.service.queue_upload
@@ -158,21 +160,22 @@ class BrowseScreen(ModeScreen):
         def options(how: Wanted) -> dict[str, Any]:
             return {"conflicts": how.conflicts, "links": how.links is Links.STORE, "owner": how.owner}
 
-        ask = self.bridge.questions.plan_download
-        agreed = await self._agree(target.where, lambda how: ask(name, keys, into, **options(how)))
+        agreed = await self._agree(target.where, lambda how: PlanDownload(name, keys, str(into), **options(how)))
         if agreed is not None:
             how, plan = agreed
             queue = partial(self.bridge.service.queue_download, **options(how), plan=plan)
             await self._queue(self.remote, self.bridge.call(queue, name, keys, into))
 
     async def _agree(
-        self, to: str, count_with: Callable[[Wanted], Awaitable[TransferPlan]]
+        self, to: str, plan_with: Callable[[Wanted], PlanUpload | PlanDownload]
     ) -> tuple[Wanted, TransferPlan] | None:
         """How a transfer is wanted, and the plan that was counted with just that: another answer counts again."""
         how = Wanted()
         plan: TransferPlan | None = None
         while True:
-            plan = plan or await self._ask(self.remote, count_with(how), _COUNTING)
+            if plan is None:
+                counting = self.bridge.ask(plan_with(how))
+                plan = await self._ask(self.remote, counting, _COUNTING)
             if plan is None:
                 return None
             answer = await self.app.push_screen_wait(ConfirmScreen[Wanted | Reply](transfer_question(plan, to, how)))
@@ -195,7 +198,7 @@ class BrowseScreen(ModeScreen):
         if not isinstance(source, RemotePlace) or not self._any(entries, "right"):
             return
         keys = source.keys(entries)
-        plan = await self._ask(self.remote, self.bridge.questions.plan_delete(source.instance, keys), _COUNTING)
+        plan = await self._ask(self.remote, self.bridge.ask(PlanDelete(source.instance, keys)), _COUNTING)
         if plan is None:
             return
         question = delete_question(plan, f"{source.owner} · {source.where}")

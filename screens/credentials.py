@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from backup.model.credentials import CredentialFact, CredentialState
 from backup.model.instances import InstanceInfo
+from backup.queries.questions import Probe
 from providers.errors import ProviderError
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.credentials.replace import ReplaceCredentials
@@ -125,7 +126,7 @@ class CredentialsScreen(StoreScreen):
         pane = self.query_one("#credentials")
         pane.border_title = Content(f"Credentials · testing {safe(info.name)}…")
         try:
-            report = await self.bridge.questions.probe(info.name)
+            report = await self.bridge.ask(Probe(info.name))
             await self.bridge.call(self.bridge.service.record_check, info.name, report)
         except ProviderError as error:
             self._complain(error)

@@ -13,6 +13,7 @@ from textual.widgets import OptionList
 
 from backup.model.credentials import StoreState
 from backup.model.instances import InstanceInfo, InstanceState
+from backup.queries.questions import Probe
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo
 from providers.errors import ProviderError
 from screens.browse import BrowseScreen
@@ -211,7 +212,7 @@ class ProvidersScreen(ModeScreen):
         self._reports.pop(info.name, None)
         self._draw_detail()
         try:
-            report = await self.bridge.questions.probe(info.name, self._step_told)
+            report = await self.bridge.ask(Probe(info.name), self._step_told)
             self._reports[info.name] = report
             await self.bridge.call(self.bridge.service.record_check, info.name, report)
             self.bridge.instances_changed()

@@ -30,6 +30,7 @@ from tui.text import safe
 if TYPE_CHECKING:
     from backup.core.core import Service
     from backup.queries.client import QuestionsClient
+    from backup.queries.questions import OnStep, ServiceQuestion
 
 T = TypeVar("T")
 
@@ -150,6 +151,10 @@ class Bridge:
                 return await future
         except TimeoutError as error:
             raise Transient(f"no answer within {timeout_s:.0f} s", hint="Try again; the logs say more.") from error
+
+    async def ask(self, question: ServiceQuestion[T], on_step: OnStep | None = None) -> T:
+        """The answer to a question to a service, as `QuestionsClient.ask`."""
+        return await self.questions.ask(question, on_step)
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()

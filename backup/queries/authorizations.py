@@ -19,7 +19,6 @@ from providers import oauth
 from providers.contract.authorization import EXPIRED, Authorization, AuthorizationFlow, Grant
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, Conflict
-from providers.secret import Secret
 
 _MAX_FLOWS: Final = 8
 
@@ -28,41 +27,6 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     flow: str
     """Names it in `finish`, `poll` and `end`."""
     authorization: Authorization
-
-
-class GrantOnWire(msgspec.Struct, frozen=True, kw_only=True):
-    """A Grant on the pipe between the console and its child: the one place where its secrets are revealed."""
-
-    secrets: dict[str, str]
-    values: dict[str, str]
-    account: str
-    warnings: tuple[str, ...]
-    expires_at: float | None = None
-
-    @classmethod
-    def of(cls, grant: Grant) -> GrantOnWire:
-        revealed = {name: secret.reveal() for name, secret in grant.secrets.items()}
-        return cls(
-            secrets=revealed,
-            values=grant.values,
-            account=grant.account,
-            warnings=grant.warnings,
-            expires_at=grant.expires_at,
-        )
-
-    def grant(self) -> Grant:
-        hidden = {name: Secret(text) for name, text in self.secrets.items()}
-        redaction.hide(*hidden.values())
-        return Grant(
-            secrets=hidden,
-            values=self.values,
-            account=self.account,
-            warnings=self.warnings,
-            expires_at=self.expires_at,
-        )
-
-    def __repr__(self) -> str:
-        return f"GrantOnWire(account={self.account!r})"
 
 
 @dataclass

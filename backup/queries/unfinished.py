@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from backup.model.unfinished import Needed, Unfinished
@@ -12,18 +13,16 @@ from providers.contract.cancel import CancelToken
 from providers.contract.upload import PendingUpload
 
 if TYPE_CHECKING:
-    from backup.queries.answers import Questions
+    from providers.base import BaseProvider
 
 _EARLIEST_S: Final = 365 * 86_400
 """A time of 1970 is none: what a service leaves out reads as 0."""
 
 
-def find(
-    questions: Questions, instance: str, needed: list[Needed], cancel: CancelToken | None = None
-) -> list[Unfinished]:
+def find(provider: BaseProvider, instance: str, needed: list[Needed], cancel: CancelToken) -> list[Unfinished]:
     """The oldest first. Raises Unsupported where the service lists none."""
-    uploads = questions.unfinished_uploads(instance, cancel=cancel)
-    items = _items(questions, instance, needed, cancel)
+    uploads = provider.retry.run(provider.unfinished_uploads, cancel)
+    items = _items(provider, instance, needed, cancel)
     now = time.time()
     found = [
         Unfinished(
@@ -37,20 +36,16 @@ def find(
 
 
 def remove(
-    questions: Questions,
-    instance: str,
-    upload: PendingUpload,
-    needed: list[Needed],
-    cancel: CancelToken | None = None,
+    provider: BaseProvider, instance: str, upload: PendingUpload, needed: list[Needed], cancel: CancelToken
 ) -> bool:
     """False, and nothing is removed, where a transfer of ours has taken it up meanwhile."""
-    if _identity(upload.token) in _items(questions, instance, needed, cancel):
+    if _identity(upload.token) in _items(provider, instance, needed, cancel):
         return False
-    questions.discard_unfinished(instance, upload, cancel=cancel)
+    provider.retry.run(lambda: provider.discard_unfinished(upload), cancel)
     return True
 
 
-def _items(questions: Questions, instance: str, needed: list[Needed], cancel: CancelToken | None) -> dict[str, int]:
+def _items(provider: BaseProvider, instance: str, needed: list[Needed], cancel: CancelToken) -> dict[str, int]:
     """By identity, the items of ours that go on with an upload. What was begun and whose name was lost with an answer
     may be any upload of that key."""
     items: dict[str, int] = {}
@@ -58,7 +53,7 @@ def _items(questions: Questions, instance: str, needed: list[Needed], cancel: Ca
         if one.token is not None:
             items[_identity(one.token)] = one.item
         elif one.instance == instance:
-            for pending in questions.pending_uploads(instance, one.key, cancel=cancel):
+            for pending in provider.retry.run(partial(provider.pending_uploads, one.key), cancel):
                 items[_identity(pending.token)] = one.item
     return items
 

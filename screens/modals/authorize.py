@@ -20,6 +20,7 @@ from textual.widgets.option_list import Option
 
 from backup.model.instances import ServiceInfo
 from backup.queries.authorizations import Begun
+from backup.queries.questions import AuthorizeBegin, AuthorizeEnd, AuthorizeFinish, AuthorizeMethods, AuthorizePoll
 from backup.system import qr
 from providers.contract import authorization
 from providers.contract.authorization import Answer, Authorization, Grant, Method
@@ -92,7 +93,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
     @work(exclusive=True, group="authorize")
     async def _ask_ways(self) -> None:
         try:
-            self._ways = await bridge_of(self).questions.authorize_methods(self._service.name)
+            self._ways = await bridge_of(self).ask(AuthorizeMethods(self._service.name))
         except ProviderError as error:
             self.problem.show(error)
             return
@@ -121,11 +122,9 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
         self.pasted.display = False
         self.code.update("")
         self.words.update(Content.styled("Asking the service…", STYLES[Tone.GOING]))
-        questions = bridge_of(self).questions
         try:
-            begun = await questions.authorize_begin(
-                self._service.name, self._values, self._secrets, self._method, instance=self._instance
-            )
+            draft = (self._service.name, self._values, self._secrets, self._instance)
+            begun = await bridge_of(self).ask(AuthorizeBegin(*draft, self._method))
             self._begun = begun
             self._show(begun.authorization)
             if begun.authorization.answer is Answer.NOTHING:
@@ -137,7 +136,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
         step = begun.authorization
         while step.expires_at is None or time.time() < step.expires_at:
             await asyncio.sleep(step.interval_s)
-            grant = await bridge_of(self).questions.authorize_poll(begun.flow)
+            grant = await bridge_of(self).ask(AuthorizePoll(begun.flow))
             if grant is not None:
                 return grant
         raise authorization.expired(self._service.title)
@@ -152,7 +151,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
     @work(exclusive=True, group="authorize")
     async def _finish(self, begun: Begun, text: str) -> None:
         try:
-            self._grant(await bridge_of(self).questions.authorize_finish(begun.flow, text))
+            self._grant(await bridge_of(self).ask(AuthorizeFinish(begun.flow, text)))
         except ProviderError as error:
             self._complain(error)
 
@@ -166,7 +165,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
         begun, self._begun = self._begun, None
         if begun is not None:
             try:
-                await bridge_of(self).questions.authorize_end(begun.flow)
+                await bridge_of(self).ask(AuthorizeEnd(begun.flow))
             except ProviderError as error:
                 self.log.warning(f"an authorisation could not be given up: {error}")
 

@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from backup.model.unfinished import Needed, Unfinished
+from backup.queries.questions import FindUnfinished, RemoveUnfinished
 from backup.system.text import age
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
@@ -68,7 +69,7 @@ class UnfinishedScreen(ModalScreen[None]):
         bridge = bridge_of(self)
         found: list[Unfinished] = []
         try:
-            found = await bridge.questions.unfinished(self._instance, await self._needed())
+            found = await bridge.ask(FindUnfinished(self._instance, await self._needed()))
         except ProviderError as error:
             problem = ErrorInfo.of(error)
         self._rows = UnfinishedRows(found)
@@ -100,8 +101,7 @@ class UnfinishedScreen(ModalScreen[None]):
         problem: ErrorInfo | None = None
         for one in going:
             try:
-                questions = bridge_of(self).questions
-                await questions.remove_unfinished(self._instance, one.upload, await self._needed())
+                await bridge_of(self).ask(RemoveUnfinished(self._instance, one.upload, await self._needed()))
             except ProviderError as error:
                 problem = problem or ErrorInfo.of(error)
         await self._look(problem)

@@ -19,6 +19,17 @@ from backup.journal.records import Ending, Outcome
 from backup.model.credentials import CredentialState
 from backup.model.instances import InstanceState
 from backup.queries.answers import Questions
+from backup.queries.questions import (
+    CreateContainer,
+    FindMisnamed,
+    FindUnfinished,
+    ListContainers,
+    ListPage,
+    PlanDelete,
+    PlanDownload,
+    PlanUpload,
+    Stat,
+)
 from backup.system.paths import Paths
 from providers import registry
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
@@ -160,7 +171,7 @@ def test_a_key_that_the_server_no_longer_takes_shows_everywhere(cli: Cli, paths:
     write_aws_credentials()
     questions = Questions(paths)
     with pytest.raises(NotFound):
-        questions.list_page("s3")
+        questions.ask(ListPage("s3"))
     questions.close()
     listed = {each["name"]: each for each in cli("list-providers", "--json").json()["instances"]}
     assert listed["s3"]["state"] == "failing"
@@ -186,15 +197,15 @@ def revoked(paths: Paths) -> Iterator[Paths]:
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda it, path: it.plan_upload("s3", [path], "x/"),
-        lambda it, path: it.plan_download("s3", ["k/"], path.parent),
-        lambda it, path: it.plan_delete("s3", ["k/"], dry_run=True),
-        lambda it, path: it.create_container("s3", "bucket"),
-        lambda it, path: it.misnamed("s3"),
-        lambda it, path: it.containers("s3"),
-        lambda it, path: it.stat("s3", "k"),
-        lambda it, path: it.unfinished_uploads("s3"),
-        lambda it, path: it.list_page("s3", "deep/in/"),
+        lambda it, path: it.ask(PlanUpload("s3", [path], "x/")),
+        lambda it, path: it.ask(PlanDownload("s3", ["k/"], str(path.parent))),
+        lambda it, path: it.ask(PlanDelete("s3", ["k/"], dry_run=True)),
+        lambda it, path: it.ask(CreateContainer("s3", "bucket")),
+        lambda it, path: it.ask(FindMisnamed("s3")),
+        lambda it, path: it.ask(ListContainers("s3")),
+        lambda it, path: it.ask(Stat("s3", "k")),
+        lambda it, path: it.ask(FindUnfinished("s3", [])),
+        lambda it, path: it.ask(ListPage("s3", "deep/in/")),
     ],
 )
 def test_whatever_was_asked_a_revoked_key_is_failing_from_then_on(
@@ -253,14 +264,14 @@ def states(cli: Cli) -> set[str]:
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda it, path: it.plan_upload("disk", [path], "x/"),
-        lambda it, path: it.plan_upload("disk", [path], ""),
-        lambda it, path: it.plan_download("disk", ["k"], path.parent),
-        lambda it, path: it.plan_delete("disk", ["k/"]),
-        lambda it, path: it.stat("disk", "k"),
-        lambda it, path: it.unfinished_uploads("disk"),
-        lambda it, path: it.list_page("disk"),
-        lambda it, path: it.list_page("disk", "deep/in/"),
+        lambda it, path: it.ask(PlanUpload("disk", [path], "x/")),
+        lambda it, path: it.ask(PlanUpload("disk", [path], "")),
+        lambda it, path: it.ask(PlanDownload("disk", ["k"], str(path.parent))),
+        lambda it, path: it.ask(PlanDelete("disk", ["k/"])),
+        lambda it, path: it.ask(Stat("disk", "k")),
+        lambda it, path: it.ask(FindUnfinished("disk", [])),
+        lambda it, path: it.ask(ListPage("disk")),
+        lambda it, path: it.ask(ListPage("disk", "deep/in/")),
     ],
 )
 def test_a_local_folder_that_is_gone_is_failing_until_it_is_back(
@@ -274,13 +285,13 @@ def test_a_local_folder_that_is_gone_is_failing_until_it_is_back(
         assert states(cli) == {"failing"}
         storage.unlink(missing_ok=True)
         storage.mkdir()
-        questions.list_page("disk")
+        questions.ask(ListPage("disk"))
     assert states(cli) == {"ready"}
 
 
 def test_a_name_that_is_not_there_says_nothing_of_a_folder_that_is(disk: Paths) -> None:
     with contextlib.closing(Questions(disk)) as questions, pytest.raises(NotFound):
-        questions.stat("disk", "k")
+        questions.ask(Stat("disk", "k"))
     assert describing.describe(disk, "disk").state is InstanceState.READY
 
 
@@ -297,7 +308,7 @@ def test_a_transfer_to_a_folder_that_is_gone_is_an_answer(disk: Paths, storage: 
         assert (info.problem.kind, str(storage) in info.problem.message) == ("not_found", True)
         with contextlib.closing(Questions(disk)) as questions:
             storage.mkdir()
-            questions.list_page("disk")
+            questions.ask(ListPage("disk"))
         assert describing.describe(disk, "disk").state is InstanceState.READY
     finally:
         bench.close()
@@ -318,7 +329,7 @@ def test_a_folder_that_has_become_read_only_is_failing_until_something_was_writt
     assert info.problem is not None
     assert "may not write there" in info.problem.message
     with contextlib.closing(Questions(disk)) as questions:
-        questions.list_page("disk")  # to read from it is no proof
+        questions.ask(ListPage("disk"))  # to read from it is no proof
     assert describing.describe(disk, "disk").state is InstanceState.FAILING
     answers.note_outcomes(disk, "disk", [Outcome(item_id=1, ending=Ending.DONE)], provider.unusable)
     assert describing.describe(disk, "disk").state is InstanceState.READY
@@ -327,7 +338,7 @@ def test_a_folder_that_has_become_read_only_is_failing_until_something_was_writt
 
 def test_the_embedded_folder_that_is_yet_to_be_made_is_no_missing_one(paths: Paths) -> None:
     with contextlib.closing(Questions(paths)) as questions, pytest.raises(NotFound):
-        questions.stat("local", "k")
+        questions.ask(Stat("local", "k"))
     assert describing.describe(paths, "local").state is InstanceState.READY
 
 

@@ -12,6 +12,7 @@ from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal, store
 from backup.journal.schema import open_connection
 from backup.queries.answers import Questions
+from backup.queries.questions import Probe
 from backup.system.paths import Paths
 from providers.errors import PermissionDenied
 
@@ -49,6 +50,6 @@ def test_facts_of_a_process_without_a_journal_leave_none_open(paths: Paths) -> N
 
 def test_questions_leave_nothing_open(paths: Paths, tmp_path: Path) -> None:
     questions = Questions(paths)
-    assert questions.probe("local").ok
+    assert questions.ask(Probe("local")).ok
     questions.close()
     assert [path for path in open_files_below(paths.state_dir) if "sqlite" in path] == []

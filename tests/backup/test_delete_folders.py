@@ -15,6 +15,7 @@ from backup.journal import Journal, items, jobs
 from backup.journal.records import Ending, NewItem, Order, Outcome, Place
 from backup.model.transfers import ItemKind, ItemState, JobKind, JobView, TransferPlan
 from backup.queries.answers import Questions
+from backup.queries.questions import PlanDelete
 from backup.worker.items.transfer import Chances, delete_many
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
@@ -44,7 +45,7 @@ class Service:
 
     def plan(self, key: str) -> TransferPlan:
         with contextlib.closing(Questions(self.bench.paths)) as questions:
-            return questions.plan_delete(self.name, [key])
+            return questions.ask(PlanDelete(self.name, [key]))
 
     def delete(self, *keys: str) -> JobView:
         return self.bench.finish(self.bench.queue.queue_delete(self.name, keys))

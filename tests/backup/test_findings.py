@@ -14,6 +14,7 @@ from backup.model.transfers import Conflicts, ItemState, JobKind, TransferPlan
 from backup.queries import findings
 from backup.queries.answers import Questions
 from backup.queries.findings import Finding, Findings, Scope
+from backup.queries.questions import PlanDelete, PlanDownload, PlanUpload
 from backup.system.paths import Paths
 from providers.contract.objects import RemoteFile
 from tests.backup.queue_support import Workbench, files_below
@@ -63,7 +64,7 @@ def plan_upload(
     bench: Workbench, instance: str, paths: list[Path], conflicts: Conflicts = Conflicts.REPLACE
 ) -> TransferPlan:
     with closing(Questions(bench.paths)) as questions:
-        return questions.plan_upload(instance, paths, conflicts=conflicts)
+        return questions.ask(PlanUpload(instance, paths, conflicts=conflicts))
 
 
 def test_a_few_files_beside_many_objects_are_asked_for_alone(
@@ -96,7 +97,7 @@ def test_many_files_are_looked_for_in_one_listing(cloud: tuple[Workbench, FaultP
     proxy.forget()
 
     with closing(Questions(bench.paths)) as questions:
-        plan = questions.plan_download("cloud", ["f/"], tmp_path / "back")
+        plan = questions.ask(PlanDownload("cloud", ["f/"], str(tmp_path / "back")))
     assert plan.files >= OBJECTS + 40
     lists = proxy.count(list_objects())
     gone = bench.queue.queue_download("cloud", ["f/"], tmp_path / "back", plan=plan)
@@ -118,8 +119,8 @@ def test_what_was_planned_is_deleted_and_fetched_with_no_second_listing(
     for name in ("d/a", "d/b"):
         moto_s3.put(bucket, name, b"x")
     with closing(Questions(bench.paths)) as questions:
-        down = questions.plan_download("cloud", ["d/"], tmp_path / "back")
-        gone = questions.plan_delete("cloud", ["d/"])
+        down = questions.ask(PlanDownload("cloud", ["d/"], str(tmp_path / "back")))
+        gone = questions.ask(PlanDelete("cloud", ["d/"]))
     assert moto_proxy.count(list_objects()) == 2
     moto_s3.put(bucket, "d/came later", b"x")
     moto_proxy.forget()

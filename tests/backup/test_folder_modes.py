@@ -20,6 +20,7 @@ from backup.journal.folders_in_work import FoldersInWork
 from backup.journal.records import Ending, Job, NewItem, Order
 from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind
 from backup.queries.answers import Questions
+from backup.queries.questions import PlanUpload
 from backup.worker.items.transfer import Transfer
 from backup.worker.scan.new_items import download_items
 from providers.contract.attributes import Attributes, Restoring
@@ -153,7 +154,7 @@ def test_a_disk_that_cannot_keep_them_is_said_to(
     else:
         monkeypatch.setattr(os, "getxattr", none)
     with contextlib.closing(Questions(bench.paths)) as questions:
-        plan = questions.plan_upload("local", [home], "")
+        plan = questions.ask(PlanUpload("local", [home], ""))
     files = 1 if kind == "vfat" else 0
     assert plan.modes_lost == files + 5
 

@@ -15,6 +15,7 @@ from backup.journal import Journal
 from backup.journal.records import Ending, NewItem, Order, Outcome
 from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind, Links, Selection
 from backup.queries.answers import Questions
+from backup.queries.questions import PlanUpload
 from backup.worker.scan.new_items import Local, upload_item
 from tests.backup.queue_support import Workbench, files_below
 from tests.backup.test_swapped_links import attempt, replaced
@@ -290,7 +291,7 @@ def test_what_was_counted_is_what_is_done(
     (tree / "link").symlink_to("sub")
     (tree / "sub" / "dangling").symlink_to("nowhere")
     with contextlib.closing(Questions(bench.paths)) as questions:
-        plan = questions.plan_upload("local", [tree], "", selection=selection)
+        plan = questions.ask(PlanUpload("local", [tree], "", selection=selection))
     assert (plan.files, plan.links) == (files, links)
     job = bench.finish(bench.queue.queue_upload("local", [tree], selection=selection, plan=plan))
     assert job.error is None

@@ -19,19 +19,40 @@ import pytest
 from msgspec.structs import replace
 
 from backup.config.file import edit
-from backup.instances import describing
+from backup.instances import opening
 from backup.model.transfers import Conflicts, JobKind, Links, Selection
 from backup.model.unfinished import Needed
-from backup.queries import answers, unfinished
-from backup.queries.answers import Questions, QuestionsClient
+from backup.queries import questions
+from backup.queries.answers import ANSWERS, Questions
+from backup.queries.client import QuestionsClient
+from backup.queries.encoding import from_data, to_data
+from backup.queries.questions import (
+    AuthorizeBegin,
+    AuthorizePoll,
+    CreateContainer,
+    DraftQuestion,
+    FindUnfinished,
+    ListContainers,
+    ListPage,
+    PlanDelete,
+    PlanDownload,
+    PlanUpload,
+    Probe,
+    ProbeDraft,
+    RemoveUnfinished,
+    ServiceQuestion,
+    Stat,
+)
 from backup.queue.client import Queue
 from backup.rpc import ConnectionLost
+from backup.system import redaction
 from backup.system.paths import Paths
+from providers.contract.authorization import Grant
 from providers.contract.cancel import CancelToken
 from providers.contract.report import CheckStep, StepName, StepState
 from providers.errors import Authentication, Cancelled, InvalidConfiguration, NotFound, Transient
 from providers.local.folder import temporary_name
-from providers.secret import Secret
+from providers.secret import MASK, Secret
 from tests.processes import child_that_answers
 from tests.providers.memory import MemoryProvider, MemoryStore
 
@@ -72,7 +93,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
         store.called("open", name)
         return MemoryProvider(store, context=context, timeout=5, retry_delay=0)
 
-    monkeypatch.setattr(describing, "open_provider", open_memory)
+    monkeypatch.setattr(opening, "open_provider", open_memory)
     return store
 
 
@@ -80,31 +101,31 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 
 
 def test_a_page_has_files_and_folders(here: Questions, storage: Path):
-    page = here.list_page("local")
+    page = here.ask(ListPage("local"))
     assert [file.key for file in page.files] == ["a.txt"]
     assert page.prefixes == ("docs/",)
-    assert here.list_page("local", "docs/", delimiter="").next_token is None
-    assert here.stat("local", "docs/b.txt").size_bytes == 4
+    assert here.ask(ListPage("local", "docs/", delimiter="")).next_token is None
+    assert here.ask(Stat("local", "docs/b.txt")).size_bytes == 4
     with pytest.raises(NotFound):
-        here.stat("local", "nothing")
+        here.ask(Stat("local", "nothing"))
     with pytest.raises(InvalidConfiguration):
-        here.list_page("nowhere")
+        here.ask(ListPage("nowhere"))
 
 
 def test_one_provider_serves_many_questions_until_the_configuration_changes(
     here: Questions, paths: Paths, memory: MemoryStore
 ):
     for _ in range(3):
-        here.list_page("local")
+        here.ask(ListPage("local"))
     assert memory.count("open") == 1
     with edit(paths) as draft:
         draft.set("local", "max_retries", 1)
-    here.list_page("local")
+    here.ask(ListPage("local"))
     assert memory.count("open") == 2
 
 
 def test_questions_at_once_share_one_provider(here: Questions, memory: MemoryStore):
-    threads = [threading.Thread(target=here.list_page, args=("local",)) for _ in range(8)]
+    threads = [threading.Thread(target=here.ask, args=(ListPage("local"),)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -119,7 +140,7 @@ def test_a_page_is_retried_as_the_settings_say(here: Questions, memory: MemorySt
             raise Transient("reset")
 
     memory.trouble = fail_twice
-    assert here.list_page("local").files == ()
+    assert here.ask(ListPage("local")).files == ()
     assert memory.count("scan") == 3
 
 
@@ -144,9 +165,9 @@ def stall(memory: MemoryStore) -> Iterator[Stall]:
 
 
 def test_a_stalled_question_ends_in_time(here: Questions, stall: Stall, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(answers, "LIMIT_S", 0.2)
+    monkeypatch.setattr(ListPage, "limit_s", 0.2)
     with pytest.raises(Transient, match="no answer within"):
-        here.list_page("local")
+        here.ask(ListPage("local"))
 
 
 def test_a_stalled_question_is_cancelled_at_once(here: Questions, stall: Stall):
@@ -159,14 +180,14 @@ def test_a_stalled_question_is_cancelled_at_once(here: Questions, stall: Stall):
     threading.Thread(target=cancel_once_it_stalls).start()
     started_s = time.monotonic()
     with pytest.raises(Cancelled):
-        here.list_page("local", cancel=cancel)
+        here.ask(ListPage("local"), cancel=cancel)
     assert time.monotonic() - started_s < 2
 
 
 def test_a_check_that_hangs_is_a_failed_step(here: Questions, stall: Stall, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(answers, "PROBE_LIMIT_S", 0.5)
+    monkeypatch.setattr(Probe, "limit_s", 0.5)
     told: list[CheckStep] = []
-    report = here.probe("local", told.append)
+    report = here.ask(Probe("local"), told.append)
     assert not report.ok
     assert [step.name for step in report.steps] == list(StepName)
     assert list(report.steps) == told
@@ -177,7 +198,7 @@ def test_a_check_that_hangs_is_a_failed_step(here: Questions, stall: Stall, monk
 
 def test_a_check_tells_its_steps(here: Questions, storage: Path):
     told: list[StepName] = []
-    report = here.probe("local", lambda step: told.append(step.name))
+    report = here.ask(Probe("local"), lambda step: told.append(step.name))
     assert report.ok
     assert told == list(StepName)
 
@@ -185,8 +206,8 @@ def test_a_check_tells_its_steps(here: Questions, storage: Path):
 def test_a_draft_is_checked_before_it_is_saved(here: Questions, paths: Paths, tmp_path: Path):
     folder = tmp_path / "disk"
     folder.mkdir()
-    assert here.probe_draft("local", {"container": str(folder)}, {}).ok
-    report = here.probe_draft("local", {"container": str(tmp_path / "gone")}, {})
+    assert here.ask(ProbeDraft("local", {"container": str(folder)}, {})).ok
+    report = here.ask(ProbeDraft("local", {"container": str(tmp_path / "gone")}, {}))
     assert report.failure is not None
     assert report.failure.kind == "not_found"
     assert not paths.config_file.exists()
@@ -209,17 +230,17 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_an_upload_is_counted_with_what_it_replaces(here: Questions, storage: Path, tree: Path):
-    plan = here.plan_upload("local", [tree])
+    plan = here.ask(PlanUpload("local", [tree]))
     assert (plan.kind, plan.files, plan.size_bytes) == (JobKind.UPLOAD, 2, 10)
     assert plan.folders == 3
     assert (plan.skipped_symlinks, plan.skipped_special) == (1, 1)
     assert (plan.replaces, plan.replaced_names) == (1, ("docs/b.txt",))
     assert plan.complete
-    assert here.plan_upload("local", [tree], "elsewhere/").replaces == 0
-    assert here.plan_upload("local", [tree / "b.txt"], "docs").replaces == 1
-    assert here.plan_upload("local", [tree / "b.txt"], "docs", conflicts=Conflicts.SKIP_UNCHANGED).replaces <= 1
+    assert here.ask(PlanUpload("local", [tree], "elsewhere/")).replaces == 0
+    assert here.ask(PlanUpload("local", [tree / "b.txt"], "docs")).replaces == 1
+    assert here.ask(PlanUpload("local", [tree / "b.txt"], "docs", conflicts=Conflicts.SKIP_UNCHANGED)).replaces <= 1
     with pytest.raises(NotFound):
-        here.plan_upload("local", [tree / "gone"])
+        here.ask(PlanUpload("local", [tree / "gone"]))
 
 
 def test_many_single_files_are_looked_up_in_one_listing(here: Questions, memory: MemoryStore, tmp_path: Path):
@@ -227,7 +248,7 @@ def test_many_single_files_are_looked_up_in_one_listing(here: Questions, memory:
     for file in files:
         file.write_bytes(b"x")
     memory.objects = {"to/3.bin": b"old", "to/unrelated": b"", "3.bin": b""}
-    plan = here.plan_upload("local", files, "to/")
+    plan = here.ask(PlanUpload("local", files, "to/"))
     assert plan.replaced_names == ("to/3.bin",)
     assert memory.count("scan") == 1
 
@@ -235,7 +256,7 @@ def test_many_single_files_are_looked_up_in_one_listing(here: Questions, memory:
 def test_counting_stops_at_its_limit(here: Questions, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("backup.queries.budget.LIMIT_ENTRIES", 5)
     memory.objects = {f"x/{number}": b"1" for number in range(9)}
-    plan = here.plan_delete("local", ["x/"])
+    plan = here.ask(PlanDelete("local", ["x/"]))
     assert (plan.files, plan.complete) == (5, False)
 
 
@@ -243,20 +264,20 @@ def test_a_download_is_counted_with_what_it_replaces(here: Questions, storage: P
     to = tmp_path / "to"
     (to / "docs").mkdir(parents=True)
     (to / "docs" / "b.txt").write_bytes(b"mine")
-    plan = here.plan_download("local", ["docs/"], to)
+    plan = here.ask(PlanDownload("local", ["docs/"], str(to)))
     assert (plan.files, plan.size_bytes, plan.replaces) == (2, 10, 1)
-    assert here.plan_download("local", ["docs/b.txt"], to / "docs" / "b.txt").replaces == 1
-    assert here.plan_download("local", ["docs/b.txt"], to / "docs").replaces == 1
-    assert here.plan_download("local", ["a.txt"], to).replaces == 0
+    assert here.ask(PlanDownload("local", ["docs/b.txt"], str(to / "docs" / "b.txt"))).replaces == 1
+    assert here.ask(PlanDownload("local", ["docs/b.txt"], str(to / "docs"))).replaces == 1
+    assert here.ask(PlanDownload("local", ["a.txt"], str(to))).replaces == 0
     with pytest.raises(NotFound):
-        here.plan_download("local", ["nothing.txt"], to)
+        here.ask(PlanDownload("local", ["nothing.txt"], str(to)))
 
 
 def test_a_delete_is_counted(here: Questions, storage: Path):
-    plan = here.plan_delete("local", ["docs/", "a.txt"])
+    plan = here.ask(PlanDelete("local", ["docs/", "a.txt"]))
     assert (plan.kind, plan.files, plan.size_bytes) == (JobKind.DELETE, 3, 15)
     with pytest.raises(NotFound):
-        here.plan_delete("local", ["nothing/"])
+        here.ask(PlanDelete("local", ["nothing/"]))
 
 
 # Through the child
@@ -273,23 +294,23 @@ async def closing(client: QuestionsClient, test: Any) -> None:
 def test_the_child_answers_as_the_process_itself_would(paths: Paths, storage: Path, here: Questions, tree: Path):
     async def ask(client: QuestionsClient) -> None:
         assert child_that_answers() is None
-        pages = await asyncio.gather(*(client.list_page("local", "docs/") for _ in range(4)))
-        assert all(page == here.list_page("local", "docs/") for page in pages)
-        assert await client.stat("local", "a.txt") == here.stat("local", "a.txt")
+        pages = await asyncio.gather(*(client.ask(ListPage("local", "docs/")) for _ in range(4)))
+        assert all(page == here.ask(ListPage("local", "docs/")) for page in pages)
+        assert await client.ask(Stat("local", "a.txt")) == here.ask(Stat("local", "a.txt"))
         selection = Selection(links=Links.STORE, exclude=("deep/",))
         to = storage.parent / "back"
         how: dict[str, Any] = {"conflicts": Conflicts.SKIP_UNCHANGED, "links": True, "owner": True}
         counted = (
-            await client.plan_upload("local", [tree]),
-            await client.plan_upload("local", [tree], conflicts=Conflicts.SKIP_UNCHANGED, selection=selection),
-            await client.plan_download("local", ["docs/"], to, **how),
-            await client.plan_delete("local", ["docs/"]),
+            await client.ask(PlanUpload("local", [tree])),
+            await client.ask(PlanUpload("local", [tree], conflicts=Conflicts.SKIP_UNCHANGED, selection=selection)),
+            await client.ask(PlanDownload("local", ["docs/"], str(to), **how)),
+            await client.ask(PlanDelete("local", ["docs/"])),
         )
         counted_here = (
-            here.plan_upload("local", [tree]),
-            here.plan_upload("local", [tree], conflicts=Conflicts.SKIP_UNCHANGED, selection=selection),
-            here.plan_download("local", ["docs/"], to, **how),
-            here.plan_delete("local", ["docs/"]),
+            here.ask(PlanUpload("local", [tree])),
+            here.ask(PlanUpload("local", [tree], conflicts=Conflicts.SKIP_UNCHANGED, selection=selection)),
+            here.ask(PlanDownload("local", ["docs/"], str(to), **how)),
+            here.ask(PlanDelete("local", ["docs/"])),
         )
         assert (counted[1].links, counted[1].ruled_out, counted[2].restores_owner) == (1, 1, True)
         assert all(plan.found for plan in (*counted, *counted_here))  # each has kept its own
@@ -297,23 +318,45 @@ def test_the_child_answers_as_the_process_itself_would(paths: Paths, storage: Pa
         assert [replace(plan, **plain) for plan in counted] == [replace(plan, **plain) for plan in counted_here]
         left = storage / temporary_name("docs", 1.0, "", 0)
         left.write_bytes(b"123")
-        (found,) = await client.unfinished("local", [])
-        assert (found, found.upload.size_bytes) == (unfinished.find(here, "local", [])[0], 3)
+        (found,) = await client.ask(FindUnfinished("local", []))
+        assert (found, found.upload.size_bytes) == (here.ask(FindUnfinished("local", []))[0], 3)
         ours = Needed(item=7, instance="local", key="docs", token=found.upload.token)
-        assert [one.needed_by for one in await client.unfinished("local", [ours])] == [7]
-        assert not await client.remove_unfinished("local", found.upload, [ours])
+        assert [one.needed_by for one in await client.ask(FindUnfinished("local", [ours]))] == [7]
+        assert not await client.ask(RemoveUnfinished("local", found.upload, [ours]))
         assert left.exists()
-        assert await client.remove_unfinished("local", found.upload, [])
+        assert await client.ask(RemoveUnfinished("local", found.upload, []))
         assert not left.exists()
         told: list[CheckStep] = []
-        report = await client.probe("local", told.append)
+        report = await client.ask(Probe("local"), told.append)
         assert report.ok
         assert tuple(told) == report.steps
         with pytest.raises(NotFound) as caught:
-            await client.stat("local", "nothing")
+            await client.ask(Stat("local", "nothing"))
         assert caught.value.hint
 
     asyncio.run(closing(QuestionsClient(paths), ask))
+
+
+def test_every_question_has_one_answer_and_a_name_of_its_own():
+    declared = [
+        kind for kind in vars(questions).values() if isinstance(kind, type) and issubclass(kind, ServiceQuestion)
+    ]
+    declared = [kind for kind in declared if kind not in {ServiceQuestion, DraftQuestion}]
+    assert len(declared) == 19
+    assert set(declared) == set(ANSWERS)
+    assert len({kind.method() for kind in declared}) == len(declared)
+
+
+def test_questions_and_grants_come_over_the_pipe_as_they_were():
+    draft = AuthorizeBegin("dropbox", {"prefix": "a/"}, {"refresh_token": Secret("canary-7d")}, "mine", "code")
+    upload = PlanUpload("local", [Path("/srv/caf\udce9")], "x/", selection=Selection(exclude=("deep/",)))
+    grant = Grant(secrets={"refresh_token": Secret("canary-7d")}, account="ada")
+    for value, kind in ((draft, AuthorizeBegin), (upload, PlanUpload), (grant, AuthorizePoll.answer_type())):
+        assert from_data(to_data(value), kind) == value
+    assert from_data(to_data(None), AuthorizePoll.answer_type()) is None
+    assert redaction.redact("canary-7d") == MASK
+    with pytest.raises(ConnectionLost):
+        from_data({"instance": 7}, PlanUpload)
 
 
 def test_secrets_of_a_draft_travel_over_the_pipe_alone(paths: Paths):
@@ -321,7 +364,7 @@ def test_secrets_of_a_draft_travel_over_the_pipe_alone(paths: Paths):
 
     async def ask(client: QuestionsClient) -> None:
         values = {"container": "b", "endpoint_url": "http://127.0.0.1:9", "access_key": "AKIA"}
-        report = await client.probe_draft("aws_s3", values, {"secret_key": Secret(canary)})
+        report = await client.ask(ProbeDraft("aws_s3", values, {"secret_key": Secret(canary)}))
         assert not report.ok
         assert canary not in repr(report)
         process = Path(f"/proc/{child_that_answers()}")
@@ -337,11 +380,11 @@ def test_secrets_of_a_draft_travel_over_the_pipe_alone(paths: Paths):
 
 def test_a_killed_child_is_replaced_and_asked_again(paths: Paths, storage: Path):
     async def ask(client: QuestionsClient) -> None:
-        await client.list_page("local")
+        await client.ask(ListPage("local"))
         first = child_that_answers()
         assert first is not None
         os.kill(first, signal.SIGSTOP)
-        asked = asyncio.create_task(client.list_page("local"))
+        asked = asyncio.create_task(client.ask(ListPage("local")))
         await asyncio.sleep(0)
         os.kill(first, signal.SIGKILL)
         assert (await asked).prefixes == ("docs/",)
@@ -352,11 +395,11 @@ def test_a_killed_child_is_replaced_and_asked_again(paths: Paths, storage: Path)
 
 def test_a_hung_child_is_replaced_and_asked_again(paths: Paths, storage: Path):
     async def ask(client: QuestionsClient) -> None:
-        await client.list_page("local")
+        await client.ask(ListPage("local"))
         first = child_that_answers()
         assert first is not None
         os.kill(first, signal.SIGSTOP)
-        assert (await client.list_page("local")).prefixes == ("docs/",)
+        assert (await client.ask(ListPage("local"))).prefixes == ("docs/",)
         assert child_that_answers() != first
 
     asyncio.run(closing(QuestionsClient(paths, ping_every_s=0.1, ping_limit_s=1.0), ask))
@@ -366,7 +409,7 @@ def test_the_child_ends_with_the_client(paths: Paths, storage: Path):
     pids: list[int] = []
 
     async def ask(client: QuestionsClient) -> None:
-        await client.list_page("local")
+        await client.ask(ListPage("local"))
         child = child_that_answers()
         assert child is not None
         pids.append(child)
@@ -380,7 +423,7 @@ def test_a_closed_client_starts_no_child(paths: Paths):
         client = QuestionsClient(paths)
         await client.close()
         with pytest.raises(ConnectionLost):
-            await client.list_page("local")
+            await client.ask(ListPage("local"))
         assert child_that_answers() is None
 
     asyncio.run(ask())
@@ -392,11 +435,12 @@ def test_the_child_dies_with_its_parent(paths: Paths, storage: Path):
         """
         import asyncio, os, subprocess
         from backup.system.paths import Paths
-        from backup.queries.answers import QuestionsClient
+        from backup.queries.client import QuestionsClient
+        from backup.queries.questions import ListPage
 
         async def main():
             client = QuestionsClient(Paths.default())
-            await client.list_page("local")
+            await client.ask(ListPage("local"))
             pipe = client._child._writer.transport.get_extra_info("pipe").fileno()
             holder = subprocess.Popen(["sleep", "60"], pass_fds=[pipe])
             print(holder.pid, flush=True)
@@ -450,7 +494,7 @@ ECHO_CHILD = textwrap.dedent(
     def containers(call):
         raise Authentication("the key was refused", code="InvalidAccessKeyId")
 
-    handlers = {"stat": stat, "create_container": create, "containers": containers, "ping": lambda call: "pong"}
+    handlers = {"stat": stat, "create_container": create, "list_containers": containers, "ping": lambda call: "pong"}
     Server(handlers).serve(sys.stdin.buffer, sys.stdout.buffer)
     """
 )
@@ -466,7 +510,7 @@ def test_cancelling_the_coroutine_cancels_the_question_in_the_child(scripted: tu
     client, marker = scripted
 
     async def ask(client: QuestionsClient) -> None:
-        asked = asyncio.create_task(client.stat("local", "x"))
+        asked = asyncio.create_task(client.ask(Stat("local", "x")))
         await asyncio.to_thread(wait_until, marker.exists, "the question arrived")
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -482,7 +526,7 @@ def test_what_changes_something_is_not_asked_again(scripted: tuple[QuestionsClie
 
     async def ask(client: QuestionsClient) -> None:
         with pytest.raises(ConnectionLost):
-            await client.create_container("local", "new")
+            await client.ask(CreateContainer("local", "new"))
 
     asyncio.run(closing(client, ask))
     assert marker.read_text() == "x"
@@ -493,7 +537,7 @@ def test_an_error_keeps_its_class_and_code(scripted: tuple[QuestionsClient, Path
 
     async def ask(client: QuestionsClient) -> None:
         with pytest.raises(Authentication) as caught:
-            await client.containers("local")
+            await client.ask(ListContainers("local"))
         assert caught.value.code == "InvalidAccessKeyId"
 
     asyncio.run(closing(client, ask))

@@ -15,6 +15,7 @@ from backup.journal import Journal, items, jobs
 from backup.journal.records import Job, NewItem, Order, Place
 from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind
 from backup.queries.answers import Questions
+from backup.queries.questions import PlanDownload
 from providers.errors import QuotaExceeded
 from tests.backup.queue_support import Workbench, wait_until
 
@@ -164,8 +165,8 @@ def test_a_plan_counts_what_was_chosen_twice_once(bench: Workbench, tmp_path: Pa
     (tmp_path / "back" / "one").write_bytes(b"y" * 10)
     questions = Questions(bench.paths)
     try:
-        assert questions.plan_download("local", ["one", "one"], tmp_path / "back").needs_bytes == 10
-        refusing = questions.plan_download("local", ["one"], tmp_path / "back", conflicts=Conflicts.REFUSE)
+        assert questions.ask(PlanDownload("local", ["one", "one"], str(tmp_path / "back"))).needs_bytes == 10
+        refusing = questions.ask(PlanDownload("local", ["one"], str(tmp_path / "back"), conflicts=Conflicts.REFUSE))
         assert refusing.needs_bytes == 0
     finally:
         questions.close()
@@ -201,10 +202,10 @@ def test_a_plan_says_so_and_counts_what_is_queued(bench: Workbench, tmp_path: Pa
         large.truncate(MORE_THAN_THERE_IS)
     questions = Questions(bench.paths)
     try:
-        plan = questions.plan_download("local", ["/"], tmp_path / "back")
+        plan = questions.ask(PlanDownload("local", ["/"], str(tmp_path / "back")))
         assert plan.lacks_room
         assert plan.needs_bytes == MORE_THAN_THERE_IS + 1
-        assert not questions.plan_download("local", ["small"], tmp_path / "back").lacks_room
+        assert not questions.ask(PlanDownload("local", ["small"], str(tmp_path / "back"))).lacks_room
     finally:
         questions.close()
 

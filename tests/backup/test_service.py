@@ -54,7 +54,7 @@ def test_the_facade_loads_no_sdk_no_keyring_and_no_textual(paths: Paths):
         "import sys\n"
         "from backup.system.paths import Paths\n"
         "from backup.core.core import Service\n"
-        "from backup.queries.answers import QuestionsClient\n"
+        "from backup.queries.client import QuestionsClient\n"
         "service = Service(Paths.default())\n"
         "service.instances(), service.services()\n"
         "print(sorted({'boto3', 'botocore', 'obstore', 'keyring', 'textual'} & set(sys.modules)))"

@@ -17,6 +17,7 @@ from backup.journal import Journal, jobs, work
 from backup.journal.records import NewItem, Order, Place
 from backup.model.transfers import ItemState, JobKind, JobView
 from backup.queries.client import QuestionsClient
+from backup.queries.questions import ListPage, PlanDelete
 from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench, wait_until
 from tests.servers.b2 import B2Server
@@ -184,11 +185,11 @@ async def ask_both(paths: Paths) -> float:
     """How long a plan of local storage takes while those of the stalled service hang."""
     client = QuestionsClient(paths)
     try:
-        await client.list_page("local")
-        hanging = [asyncio.create_task(client.plan_delete("stalled", [f"{number}/"])) for number in range(20)]
+        await client.ask(ListPage("local"))
+        hanging = [asyncio.create_task(client.ask(PlanDelete("stalled", [f"{number}/"]))) for number in range(20)]
         await asyncio.sleep(0)
         began = time.monotonic()
-        plan = await client.plan_delete("local", ["/"])
+        plan = await client.ask(PlanDelete("local", ["/"]))
         took_s = time.monotonic() - began
         assert (plan.files, any(task.done() for task in hanging)) == (1, False)
         for task in hanging:

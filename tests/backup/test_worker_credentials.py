@@ -21,7 +21,8 @@ from backup.credentials.vault import VaultKeyring, vault_path
 from backup.credentials.vault_file.file import VaultFile
 from backup.model.credentials import StoreBackend, StoreState
 from backup.model.transfers import ItemState, JobView
-from backup.queries.answers import QuestionsClient
+from backup.queries.client import QuestionsClient
+from backup.queries.questions import ListPage
 from backup.rpc import Client, ConnectionLost
 from backup.system.paths import Paths
 from providers.errors import ProviderError
@@ -295,17 +296,17 @@ def test_the_child_that_answers_questions_is_given_the_key_and_told_to_forget_it
         client = QuestionsClient(paths)
         try:
             with pytest.raises(CredentialStoreError) as caught:
-                await client.list_page("cloud")
+                await client.ask(ListPage("cloud"))
             assert caught.value.kind == "vault_locked"
             vaulted.service.unlock_store(PASSPHRASE)
-            assert (await client.list_page("cloud")).files == ()
+            assert (await client.ask(ListPage("cloud"))).files == ()
             child = child_that_answers()
             assert child is not None
             os.kill(child, signal.SIGKILL)  # its successor is given it too
-            assert (await client.list_page("cloud")).files == ()
+            assert (await client.ask(ListPage("cloud"))).files == ()
             vaulted.service.lock_store()
             with pytest.raises(CredentialStoreError):
-                await client.list_page("cloud")
+                await client.ask(ListPage("cloud"))
         finally:
             await client.close()
 

@@ -83,7 +83,7 @@ def test_a_failure_midway_is_an_error_and_still_a_document(cli: Cli, monkeypatch
             return page
         raise Transient("connection reset")
 
-    monkeypatch.setattr("backup.queries.answers.Questions.list_page", list_page)
+    monkeypatch.setattr("backup.queries.answers.Questions.ask", list_page)
     result = cli("list", "--json")
     assert result.code == ExitCode.NETWORK
     document = result.json()
@@ -98,7 +98,7 @@ def test_what_can_be_read_of_a_broken_listing_is_shown_and_is_not_called_all(cli
         None: Page(files=(RemoteFile(key="first", size_bytes=1),), next_token="2", unread="an entry is damaged"),
         "2": Page(files=(RemoteFile(key="last", size_bytes=1),)),
     }
-    monkeypatch.setattr("backup.queries.answers.Questions.list_page", lambda *_, token, **__: pages[token])
+    monkeypatch.setattr("backup.queries.answers.Questions.ask", lambda _, question: pages[question.token])
     shown = cli("list")
     assert shown.code == ExitCode.INTEGRITY
     assert [line.split()[-1] for line in shown.out.splitlines()] == ["first", "last"]

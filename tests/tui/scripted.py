@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from backup.instances.describing import describe_services
 from backup.model.credentials import StoreState
 from backup.model.instances import InstanceInfo, InstanceState, ServiceInfo
+from backup.queries.questions import CreateDraftContainer, ListDraftContainers, OnStep, Probe, ProbeDraft
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
 from providers.secret import MASK, Secret
@@ -124,7 +125,7 @@ class ScriptedQuestions(StandInQuestions):
         self.known_containers: list[str] = []
         self.asked_secrets: list[dict[str, str]] = []
 
-    async def _check(self, on_step: Callable[[CheckStep], None] | None) -> ConnectionReport:
+    async def _check(self, on_step: OnStep | None) -> ConnectionReport:
         outcome = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(outcome, ProviderError):
             raise outcome
@@ -135,34 +136,22 @@ class ScriptedQuestions(StandInQuestions):
                 await self.release.wait()
         return outcome
 
-    async def probe(self, name: str, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
-        self.calls.append(("probe", name))
+    async def probe(self, question: Probe, on_step: OnStep | None = None) -> ConnectionReport:
+        self.calls.append(("probe", question.instance))
         return await self._check(on_step)
 
-    async def probe_draft(
-        self,
-        service: str,
-        values: Mapping[str, str],
-        secrets: Mapping[str, Secret],
-        on_step: Callable[[CheckStep], None] | None = None,
-        *,
-        instance: str = "",
-    ) -> ConnectionReport:
-        self.calls.append(("probe_draft", service, dict(values), instance))
-        self.asked_secrets.append({name: secret.reveal() for name, secret in secrets.items()})
+    async def probe_draft(self, question: ProbeDraft, on_step: OnStep | None = None) -> ConnectionReport:
+        self.calls.append(("probe_draft", question.service, question.values, question.instance))
+        self.asked_secrets.append({name: secret.reveal() for name, secret in question.secrets.items()})
         return await self._check(on_step)
 
-    async def draft_containers(
-        self, service: str, values: Mapping[str, str], secrets: Mapping[str, Secret], *, instance: str = ""
-    ) -> list[str]:
-        self.calls.append(("draft_containers", service))
+    async def list_draft_containers(self, question: ListDraftContainers) -> list[str]:
+        self.calls.append(("draft_containers", question.service))
         return list(self.known_containers)
 
-    async def create_draft_container(
-        self, service: str, values: Mapping[str, str], secrets: Mapping[str, Secret], *, instance: str = ""
-    ) -> None:
-        self.calls.append(("create_draft_container", values.get("container")))
-        if values.get("container") == "taken":
+    async def create_draft_container(self, question: CreateDraftContainer) -> None:
+        self.calls.append(("create_draft_container", question.values.get("container")))
+        if question.values.get("container") == "taken":
             raise NotFound("somebody else has it")
 
 

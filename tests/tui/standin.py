@@ -31,12 +31,22 @@ from backup.model.transfers import (
     Selection,
     TransferPlan,
 )
-from backup.model.unfinished import Needed, Unfinished
+from backup.model.unfinished import Unfinished
 from backup.queries.client import QuestionsClient
+from backup.queries.questions import (
+    FindUnfinished,
+    ListPage,
+    OnStep,
+    PlanDelete,
+    PlanDownload,
+    PlanUpload,
+    RemoveUnfinished,
+    ServiceQuestion,
+)
 from providers.contract.capabilities import Deletion
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import ErrorInfo
-from providers.contract.upload import PendingUpload, SavedUpload
+from providers.contract.upload import SavedUpload
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
 from tui.app import BackupConsole
 
@@ -287,9 +297,13 @@ class StandInQuestions:
         """Why something is missing from each page."""
         self.closed = False
 
-    async def list_page(
-        self, name: str, prefix: str = "", *, delimiter: str = "/", token: str | None = None, limit: int = 1000
-    ) -> Page:
+    async def ask(self, question: ServiceQuestion[Any], on_step: OnStep | None = None) -> Any:
+        """What the method of the question's name says."""
+        answer: Any = getattr(self, question.method())
+        return await (answer(question, on_step) if on_step else answer(question))
+
+    async def list_page(self, question: ListPage) -> Page:
+        name, prefix, token, limit = question.instance, question.prefix, question.token, question.limit
         self.calls.append(("list", name, prefix, token))
         if self.gate is not None:
             await self.gate.wait()
@@ -315,54 +329,40 @@ class StandInQuestions:
             unread=self.unread,
         )
 
-    async def plan_upload(
-        self,
-        name: str,
-        paths: list[Path],
-        to: str = "",
-        *,
-        conflicts: Conflicts = Conflicts.REPLACE,
-        selection: Selection = EVERYTHING,
-    ) -> TransferPlan:
-        self.calls.append(("plan_upload", name, [str(path) for path in paths], to))
-        plan = self._counted_with(conflicts, selection)
-        return msgspec.structs.replace(plan, kind=JobKind.UPLOAD, instance=name)
+    async def plan_upload(self, question: PlanUpload) -> TransferPlan:
+        self.calls.append(("plan_upload", question.instance, [str(path) for path in question.paths], question.to))
+        plan = self._counted_with(question.conflicts, question.selection)
+        return msgspec.structs.replace(plan, kind=JobKind.UPLOAD, instance=question.instance)
 
-    async def plan_download(
-        self,
-        name: str,
-        keys: list[str],
-        to: Path,
-        *,
-        conflicts: Conflicts = Conflicts.REPLACE,
-        links: bool = False,
-        owner: bool = False,
-    ) -> TransferPlan:
-        self.calls.append(("plan_download", name, keys, str(to)))
-        plan = self._counted_with(conflicts, *(word for word, wanted in (("links", links), ("owner", owner)) if wanted))
-        return msgspec.structs.replace(plan, kind=JobKind.DOWNLOAD, instance=name, destination=str(to))
+    async def plan_download(self, question: PlanDownload) -> TransferPlan:
+        self.calls.append(("plan_download", question.instance, question.keys, question.to))
+        options = (("links", question.links), ("owner", question.owner))
+        plan = self._counted_with(question.conflicts, *(word for word, wanted in options if wanted))
+        return msgspec.structs.replace(plan, kind=JobKind.DOWNLOAD, instance=question.instance, destination=question.to)
 
     def _counted_with(self, *answers: Any) -> TransferPlan:
         self.counted_with.append(tuple(answer for answer in answers if answer != EVERYTHING))
         number = len(self.counted_with) - 1
         return self.plans[number] if number < len(self.plans) else self.plan
 
-    async def plan_delete(self, name: str, keys: list[str]) -> TransferPlan:
-        self.calls.append(("plan_delete", name, keys))
-        return msgspec.structs.replace(self.plan, kind=JobKind.DELETE, instance=name, deletion=self.deletion)
+    async def plan_delete(self, question: PlanDelete) -> TransferPlan:
+        self.calls.append(("plan_delete", question.instance, question.keys))
+        return msgspec.structs.replace(
+            self.plan, kind=JobKind.DELETE, instance=question.instance, deletion=self.deletion
+        )
 
-    async def unfinished(self, name: str, needed: list[Needed]) -> list[Unfinished]:
-        self.calls.append(("unfinished", name))
+    async def find_unfinished(self, question: FindUnfinished) -> list[Unfinished]:
+        self.calls.append(("unfinished", question.instance))
         if isinstance(self.left, ProviderError):
             raise self.left
         return list(self.left)
 
-    async def remove_unfinished(self, name: str, upload: PendingUpload, needed: list[Needed]) -> bool:
-        self.calls.append(("remove_unfinished", name, upload.key))
+    async def remove_unfinished(self, question: RemoveUnfinished) -> bool:
+        self.calls.append(("remove_unfinished", question.instance, question.upload.key))
         if self.kept is not None:
             raise self.kept
         assert not isinstance(self.left, ProviderError)
-        self.left = [one for one in self.left if one.upload != upload]
+        self.left = [one for one in self.left if one.upload != question.upload]
         return True
 
     async def close(self) -> None:

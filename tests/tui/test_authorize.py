@@ -10,7 +10,7 @@ from typing import Any
 from textual.widgets import Button, Input
 
 from backup.core.core import Service
-from backup.queries.answers import QuestionsClient
+from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from providers.secret import Secret
 from screens.modals.authorize import AuthorizeScreen

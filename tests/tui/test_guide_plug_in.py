@@ -7,7 +7,7 @@ from pathlib import Path
 from textual.widgets import Button
 
 from backup.core.core import Service
-from backup.queries.answers import QuestionsClient
+from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from tests.tui.standin import until
 from tests.tui.test_setup_real import open_service, sees

@@ -17,7 +17,7 @@ from backup.credentials.vault import unlocked_here
 from backup.credentials.vault_file.file import VaultFile
 from backup.credentials.vault_file.unlocked import vault_path
 from backup.model.credentials import StoreBackend
-from backup.queries.answers import QuestionsClient
+from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from providers.secret import Secret
 from tests.backup.vault_tools import CHEAP, PASSPHRASE

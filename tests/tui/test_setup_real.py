@@ -10,7 +10,7 @@ import pytest
 from textual.widgets import Input
 
 from backup.core.core import Service
-from backup.queries.answers import QuestionsClient
+from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from screens.modals.setup.screen import SetupScreen
 from tests.credentials_fixture import SecretService

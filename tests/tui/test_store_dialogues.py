@@ -12,6 +12,7 @@ from backup.credentials.collection import Dismissed, NotOffered
 from backup.instances.plain_secrets import Adoption
 from backup.model.credentials import MoveProgress, MoveStep, StoreBackend, StoreState
 from backup.model.transfers import ItemState
+from backup.queries.questions import ListPage
 from providers.contract.objects import Page
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
@@ -121,11 +122,11 @@ async def test_a_browser_that_waited_for_the_store_looks_again() -> None:
 class LateQuestions(StandInQuestions):
     """The first answer is as it was when the question came, and arrives when `gate` opens."""
 
-    async def list_page(self, name: str, *args: Any, **kwargs: Any) -> Page:
-        if self.objects[name] is LOCKED_OUT and self.gate is not None:
+    async def list_page(self, question: ListPage) -> Page:
+        if self.objects[question.instance] is LOCKED_OUT and self.gate is not None:
             await self.gate.wait()
             raise LOCKED_OUT
-        return await super().list_page(name, *args, **kwargs)
+        return await super().list_page(question)
 
 
 LOCKED_OUT = NotOffered("the vault is locked", code="locked")

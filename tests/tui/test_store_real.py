@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from backup.core.core import Service
 from backup.model.credentials import StoreState
-from backup.queries.answers import QuestionsClient
+from backup.queries.client import QuestionsClient
 from backup.system import qr
 from backup.system.paths import Paths
 from providers.secret import Secret

@@ -14,7 +14,7 @@ from backup.core.core import Service
 from backup.credentials.unattended.units import PROTECTION, Variant
 from backup.credentials.vault_file.file import VaultFile
 from backup.credentials.vault_file.unlocked import vault_path
-from backup.queries.answers import QuestionsClient
+from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from providers.secret import Secret
 from tests.backup.vault_tools import PASSPHRASE

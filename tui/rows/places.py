@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from backup.queries.questions import ListPage
 from tui.bridge import Bridge
 from tui.rows.files import Entry, local_entries, remote_entries
 from tui.text import safe
@@ -152,5 +153,5 @@ class RemotePlace:
         return [self.folder + entry.name for entry in entries]
 
     async def load(self, bridge: Bridge, token: str | None) -> Load:
-        page = await bridge.questions.list_page(self.instance, self.prefix, token=token, limit=PAGE_ENTRIES)
+        page = await bridge.ask(ListPage(self.instance, self.prefix, token=token, limit=PAGE_ENTRIES))
         return Load(remote_entries(page, self.folder), page.next_token, len(page.left_out), page.unread)

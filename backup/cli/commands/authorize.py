@@ -15,6 +15,7 @@ from backup.cli.session import Session, json_option, pass_session, passphrase_op
 from backup.credentials.errors import CredentialStoreError
 from backup.model.credentials import StoreState
 from backup.queries.authorizations import Begun
+from backup.queries.questions import AuthorizeBegin, AuthorizeFinish, AuthorizeMethods, AuthorizePoll
 from backup.system import qr
 from providers.contract import authorization
 from providers.contract.authorization import Answer, Grant, Method
@@ -41,10 +42,10 @@ def command(session: Session, output: Output, name: str, method: str, no_qr: boo
     JSON: {"name", "account", "values": {...}, "warnings": [...], "expires_at"}
     """
     service = session.service.service_of(name)
-    _check_method(session.questions.authorize_methods(service), service, method)
+    _check_method(session.questions.ask(AuthorizeMethods(service)), service, method)
     _see_that_it_can_be_kept(session)
     with contextlib.closing(session.questions) as questions:
-        begun = questions.authorize_begin(service, {}, {}, method, instance=name)
+        begun = questions.ask(AuthorizeBegin(service, {}, {}, name, method))
         _show(begun, no_qr=no_qr)
         grant = _grant(session, begun)
     session.service.save_instance(name, service, grant.values, grant.secrets, expires_at=grant.expires_at)
@@ -86,16 +87,16 @@ def _show(begun: Begun, *, no_qr: bool) -> None:
 def _grant(session: Session, begun: Begun) -> Grant:
     step = begun.authorization
     if step.answer is not Answer.NOTHING:
-        return session.questions.authorize_finish(begun.flow, _pasted(step.answer))
+        return session.questions.ask(AuthorizeFinish(begun.flow, _pasted(step.answer)))
     typed = not step.user_code and stdin_is_terminal()  # without the tunnel the address can be pasted too
     while step.expires_at is None or time.time() < step.expires_at:
-        grant = session.questions.authorize_poll(begun.flow)
+        grant = session.questions.ask(AuthorizePoll(begun.flow))
         if grant is not None:
             return grant
         if not typed:
             time.sleep(step.interval_s)
         elif select.select([sys.stdin], [], [], step.interval_s)[0]:
-            return session.questions.authorize_finish(begun.flow, sys.stdin.readline(_MAX_PASTED_CHARACTERS))
+            return session.questions.ask(AuthorizeFinish(begun.flow, sys.stdin.readline(_MAX_PASTED_CHARACTERS)))
     raise authorization.expired("The service")
 
 

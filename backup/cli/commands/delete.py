@@ -11,6 +11,7 @@ from backup.cli.follow import finish, queueing
 from backup.cli.output import Output
 from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
+from backup.queries.questions import PlanDelete
 from providers.errors import Cancelled
 
 
@@ -44,7 +45,7 @@ def command(
     name = session.default_provider(output, provider)
     with queueing(f"delete from {name}"):
         with contextlib.closing(session.questions):
-            plan = session.questions.plan_delete(name, list(remotes), dry_run=dry_run)
+            plan = session.questions.ask(PlanDelete(name, list(remotes), dry_run=dry_run))
         tell_plan(output, plan)
         refuse_nothing(plan)
         if dry_run:

@@ -19,6 +19,7 @@ from backup.cli.output import Output
 from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.files.free_space import refuse_too_much
+from backup.queries.questions import PlanDownload
 
 
 @click.command("download")
@@ -64,8 +65,10 @@ def command(
         raise click.UsageError("--to is empty: name a folder, or '.' for the current one")
     with queueing(f"download from {name}"):
         with contextlib.closing(session.questions):
-            plan = session.questions.plan_download(
-                name, list(remotes), to, conflicts=IF_EXISTS[if_exists], links=links, owner=owner, dry_run=dry_run
+            plan = session.questions.ask(
+                PlanDownload(
+                    name, list(remotes), to, conflicts=IF_EXISTS[if_exists], links=links, owner=owner, dry_run=dry_run
+                )
             )
         tell_plan(output, plan)
         refuse_nothing(plan)

@@ -11,6 +11,7 @@ from backup.cli.diagnostics import doing
 from backup.cli.naming import with_folders
 from backup.cli.output import JsonList, Output
 from backup.cli.session import Session, json_option, pass_session, provider_option
+from backup.queries.questions import ListPage, Stat
 from backup.system.text import count, listed, size, when
 from providers.contract.listing import INCOMPLETE_HINT
 from providers.contract.objects import Page, RemoteFile
@@ -96,7 +97,7 @@ class _Listing:
         while True:
             left = maximum - self.shown if maximum else _PAGE
             limit = min(_PAGE, left + 1 if maximum else _PAGE)
-            page = self._questions.list_page(self._name, self.prefix, delimiter=delimiter, token=token, limit=limit)
+            page = self._questions.ask(ListPage(self._name, self.prefix, delimiter=delimiter, token=token, limit=limit))
             there = len(page.files) + len(page.prefixes)
             self.left_out += page.left_out
             self._unread = self._unread or page.unread
@@ -130,7 +131,7 @@ class _Listing:
     def is_file(self) -> bool:
         """Whether an object has the name that was listed as a folder; no answer is a no."""
         try:
-            self._questions.stat(self._name, self.prefix.rstrip("/"))
+            self._questions.ask(Stat(self._name, self.prefix.rstrip("/")))
         except ProviderError:
             return False
         return True

@@ -10,6 +10,7 @@ import click
 from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
+from backup.queries.questions import Probe
 from backup.system.text import duration
 from providers.contract.cancel import CancelToken
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepState
@@ -68,7 +69,7 @@ def _names(session: Session, also_disabled: bool) -> list[str]:
 def check(session: Session, name: str, cancel: CancelToken | None = None) -> Outcome:
     """Check an instance and remember the result."""
     try:
-        report = session.questions.probe(name, cancel=cancel)
+        report = session.questions.ask(Probe(name), cancel=cancel)
         session.service.record_check(name, report)
     except ProviderError as error:
         return ErrorInfo.of(error)

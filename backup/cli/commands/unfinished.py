@@ -13,7 +13,7 @@ from backup.cli.diagnostics import ExitCode, doing
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, provider_option, stdin_is_terminal
 from backup.model.unfinished import Needed, Unfinished
-from backup.queries import unfinished
+from backup.queries.questions import FindUnfinished, RemoveUnfinished
 from backup.system.text import age, count, size, when
 from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled, ProviderError
@@ -102,7 +102,7 @@ def remove_unfinished(
 
 
 def _found(session: Session, name: str) -> list[Unfinished]:
-    return unfinished.find(session.questions, name, _needed(session))
+    return session.questions.ask(FindUnfinished(name, _needed(session)))
 
 
 def _needed(session: Session) -> list[Needed]:
@@ -122,7 +122,7 @@ def _remove(
     failed: list[tuple[Unfinished, ErrorInfo]] = []
     for one in going:
         try:
-            if unfinished.remove(session.questions, name, one.upload, _needed(session)):
+            if session.questions.ask(RemoveUnfinished(name, one.upload, _needed(session))):
                 removed.append(one)
         except ProviderError as error:
             failed.append((one, ErrorInfo.of(error)))

@@ -24,6 +24,7 @@ from backup.cli.plan_words import end_dry_run, refuse_nothing, tell_plan
 from backup.cli.session import Session, json_option, pass_session, provider_option
 from backup.files.filters import Filter
 from backup.model.transfers import Conflicts, JobKind, Links, Selection, TransferPlan
+from backup.queries.questions import PlanUpload
 from backup.system.text import shell_quoted
 from providers.errors import NotFound, ProviderError
 
@@ -115,8 +116,8 @@ def _plan(
 ) -> TransferPlan:
     with contextlib.closing(session.questions):
         try:
-            return session.questions.plan_upload(
-                name, paths, to, conflicts=conflicts, selection=selection, dry_run=dry_run
+            return session.questions.ask(
+                PlanUpload(name, paths, to, conflicts=conflicts, selection=selection, dry_run=dry_run)
             )
         except ProviderError as error:
             if dry_run or not (detach and error.retryable):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from backup.model.instances import InstanceInfo, ServiceInfo
+from backup.queries.questions import CreateDraftContainer, ListDraftContainers, ProbeDraft
 from providers.contract.report import CheckStep, ConnectionReport, StepName, StepState
 from providers.secret import Secret
 from tui.bridge import Bridge
@@ -75,26 +76,24 @@ class Draft:
         steps = self.report.steps if self.report else ()
         return next((step for step in steps if step.state is StepState.FAILED), None)
 
+    @property
+    def _held(self) -> tuple[str, dict[str, str], dict[str, Secret], str]:
+        """What the form holds now, as a `DraftQuestion` wants it."""
+        return self.service.name, dict(self.values), dict(self.secrets), self._saved_name
+
     async def check(self, on_step: Callable[[CheckStep], None]) -> ConnectionReport:
         """Check what was typed. Stores nothing."""
         self.report = None
-        questions = self.bridge.questions
-        self.report = await questions.probe_draft(
-            self.service.name, self.values, self.secrets, on_step, instance=self._saved_name
-        )
+        self.report = await self.bridge.ask(ProbeDraft(*self._held), on_step)
         return self.report
 
     async def containers(self) -> list[str]:
         """The containers that these credentials can see."""
-        return await self.bridge.questions.draft_containers(
-            self.service.name, self.values, self.secrets, instance=self._saved_name
-        )
+        return await self.bridge.ask(ListDraftContainers(*self._held))
 
     async def create_container(self) -> bool:
         """Create the container that the settings name; True once it is there."""
-        await self.bridge.questions.create_draft_container(
-            self.service.name, self.values, self.secrets, instance=self._saved_name
-        )
+        await self.bridge.ask(CreateDraftContainer(*self._held))
         return True
 
     async def save(self) -> InstanceInfo:

@@ -12,6 +12,7 @@ from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
 from backup.core.doctor import Finding, Verdict
+from backup.queries.questions import FindMisnamed
 from backup.system.text import count
 from providers.errors import ProviderError
 
@@ -49,7 +50,7 @@ def _names(session: Session) -> Iterator[Finding]:
 def _names_at(session: Session, name: str) -> Finding:
     what = f"names at {name}"
     try:
-        found = session.questions.misnamed(name)
+        found = session.questions.ask(FindMisnamed(name))
     except ProviderError as error:
         return Finding(what=what, verdict=Verdict.NOTE, detail=f"not looked at: {error.message}", cure=error.hint)
     if not found.count:
