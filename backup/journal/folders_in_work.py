@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -72,6 +72,10 @@ def of_ended_jobs(db: Connection) -> list[tuple[int, Path, int | None]]:
     return [(row["job_id"], Path(to_name(row["path"])), row["mode"]) for row in rows]
 
 
-def drop(tx: Connection, job_ids: Sequence[int]) -> None:
-    """Nothing is left to be done to the folders of these jobs."""
-    tx.executemany("DELETE FROM folders_in_work WHERE job_id = ?", [(job_id,) for job_id in job_ids])
+def drop_if_ended(tx: Connection, job_id: int) -> None:
+    """Nothing is left to be done to the folders of this job, unless it goes on again."""
+    tx.execute(
+        "DELETE FROM folders_in_work WHERE job_id = ? AND EXISTS"
+        " (SELECT 1 FROM jobs WHERE id = job_id AND NOT scanning AND NOT open_items)",
+        (job_id,),
+    )

@@ -8,15 +8,14 @@ from collections.abc import Callable
 from sqlite3 import Connection
 from typing import Final
 
-from backup.files import shut_folders
-from backup.journal import folders_in_work, items, jobs, work
+from backup.journal import items, jobs, work
 from backup.journal.records import Cleanup, Item, Job, Wish
 from backup.system import build
 from backup.worker.context import Crew
 from backup.worker.instance_runner import Lane
+from backup.worker.left_folders import LeftFolders
 from backup.worker.scan.scanning import Scans
 from backup.worker.upkeep import Upkeep
-from providers.errors import ProviderError
 
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
@@ -41,6 +40,7 @@ class Drain:
         self._lock = threading.Lock()
         self._lanes: dict[str, Lane] = {}
         self._scans = Scans(crew)
+        self._left_folders = LeftFolders(crew)
         self._upkeep = Upkeep(crew)
         self._stopping = False
         self._wishes = False
@@ -136,7 +136,7 @@ class Drain:
         for cleanup in cleanups:
             self._lane(cleanup.instance).clean(cleanup)
         self._claim(ready)
-        self._shut_folders()
+        self._left_folders.shut()
         self._tidy()
 
     def _is_outdated(self, instances: set[str]) -> bool:
@@ -176,20 +176,6 @@ class Drain:
         for (lane, _), found in zip(wanted, claimed, strict=True):
             if found:
                 lane.take(found)
-
-    def _shut_folders(self) -> None:
-        """Folders that a job has opened and, since it failed or was cancelled, did not shut again itself."""
-        with self._crew.journal.look() as db:
-            left = folders_in_work.of_ended_jobs(db)
-        for _, path, mode in left:
-            if mode is not None:
-                try:
-                    shut_folders.give_back(path, mode)
-                except (ProviderError, OSError) as error:
-                    _LOG.warning("%s keeps the mode that it was opened with: %s", path, error)
-        if left:
-            job_ids = sorted({job_id for job_id, _, _ in left})
-            self._crew.ledger.run(lambda tx: folders_in_work.drop(tx, job_ids))
 
     def _tidy(self) -> None:
         self._upkeep.step(idle=False)
@@ -232,7 +218,7 @@ class Drain:
     def _idle(self) -> bool:
         """Whether nothing was under way for `linger_s`."""
         clock = self._crew.chances.clock()
-        if self._scans.busy or any(lane.busy for lane in self._all_lanes()):
+        if self._scans.busy or self._left_folders.busy or any(lane.busy for lane in self._all_lanes()):
             self._idle_since = None
             return False
         if self._idle_since is None:

@@ -397,3 +397,47 @@ def test_a_folder_that_is_filled_late_is_noted_while_it_is_open(tmp_path: Path) 
         assert modes(folder)["."] == "700"
     assert memory.known == {}
     assert modes(folder)["."] == "500"
+
+
+HUNG_DISK = """import os, time
+_real = os.open
+def hangs(path, *args, **more):
+    if os.path.basename(os.fspath(path)) in ("hung", b"hung"):
+        open({asked!r}, "w").close()
+        time.sleep(600)
+    return _real(path, *args, **more)
+os.open = hangs
+"""
+
+
+def test_a_disk_that_hangs_as_its_folder_is_shut_again_holds_up_nothing(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what is transferred, nor the folders of other jobs, nor the worker as it leaves; the next one tries it
+    again."""
+    asked, site = tmp_path / "asked", tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(HUNG_DISK.format(asked=str(asked)))
+    bench.paths.journal_file.parent.mkdir(parents=True, exist_ok=True)
+    with Journal(bench.paths.journal_file) as journal:
+        for name in ("a/hung", "b/shut"):
+            to = tmp_path / name
+            to.mkdir(parents=True)
+            to.chmod(0o500)
+            job = scanned(journal, to.parent, [f"{to.name}/"])
+            with journal.transaction() as tx:
+                jobs.scan_ended(tx, job.id)
+    assert (modes(tmp_path)["a/hung"], modes(tmp_path)["b/shut"]) == ("700", "700")
+    (tmp_path / "file").write_bytes(b"1")
+    with monkeypatch.context() as patched:
+        patched.setenv("PYTHONPATH", str(site))
+        uploads = [bench.queue.queue_upload("local", [tmp_path / "file"], to) for to in ("1", "2")]
+    for upload in uploads:
+        assert bench.finish(upload).counts[ItemState.DONE] == 1
+    wait_until(asked.exists)
+    wait_until(lambda: modes(tmp_path)["b/shut"] == "500")
+    wait_until(lambda: bench.pid() is None)
+    assert len(in_work(bench.paths.journal_file)) == 1
+    bench.finish(bench.queue.queue_upload("local", [tmp_path / "file"], "3"))
+    wait_until(lambda: modes(tmp_path)["a/hung"] == "500")
+    wait_until(lambda: not in_work(bench.paths.journal_file))
