@@ -11,7 +11,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 from typing import Final
 
@@ -34,6 +33,7 @@ from backup.worker.items.transfer import Chances
 from backup.worker.listener import Listener
 from backup.worker.progress import Board
 from backup.worker.scheduler import Drain
+from backup.worker.wakeup import Wakeup
 from providers.errors import ProviderError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
     Findings(paths).drop_others(planned)
     if died:
         _LOG.info("%d items were under way when the last worker ended", died)
-    woken = threading.Event()
+    woken = Wakeup()
     broken: list[Exception] = []
 
     def on_failure(error: Exception) -> None:

@@ -20,6 +20,7 @@ from backup.system import build
 from backup.system.paths import Paths
 from backup.worker.progress import Board
 from backup.worker.scheduler import Drain
+from backup.worker.wakeup import Wakeup
 from providers.errors import PermissionDenied, RateLimited
 from providers.os_errors import from_os_error
 from providers.secret import Secret
@@ -81,7 +82,7 @@ class Listener:
     stop                 park everything and end
     """
 
-    def __init__(self, paths: Paths, drain: Drain, board: Board, wake: threading.Event) -> None:
+    def __init__(self, paths: Paths, drain: Drain, board: Board, wake: Wakeup) -> None:
         self.got_key = threading.Event()
         """Set once somebody has handed over what opens the vault."""
         self._paths = paths

@@ -16,6 +16,7 @@ from backup.worker.instance_runner import Lane
 from backup.worker.left_folders import LeftFolders
 from backup.worker.scan.scanning import Scans
 from backup.worker.upkeep import Upkeep
+from backup.worker.wakeup import Wakeup
 
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
@@ -32,7 +33,7 @@ _CLOSE_AFTER_S: Final = 30.0
 class Drain:
     """Runs in one thread; `wake`, `stop` and what the listener calls come from others."""
 
-    def __init__(self, crew: Crew, woken: threading.Event, *, linger_s: float) -> None:
+    def __init__(self, crew: Crew, woken: Wakeup, *, linger_s: float) -> None:
         """`linger_s`: how long to stay with nothing to do. `woken` is what `crew.wake` sets."""
         self._crew = crew
         self._woken = woken

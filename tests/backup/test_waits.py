@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -28,6 +27,7 @@ from backup.worker.items.transfer import Chances, backoff_s, judge
 from backup.worker.progress import Board
 from backup.worker.scheduler import Drain
 from backup.worker.shared_provider import SharedProvider
+from backup.worker.wakeup import Wakeup
 from providers.contract.cancel import CancelToken
 from providers.contract.report import ErrorInfo
 from providers.contract.retry import RetryPolicy
@@ -165,7 +165,7 @@ def test_a_corrected_clock_neither_shortens_nor_lengthens_a_wait(journal: Journa
         paths=paths, journal=journal, ledger=ledger, board=Board(), facts=FactsOnDisk(paths, journal),
         calls=CallCounts(), wake=lambda: None, clock=clock, chances=Chances(now=clock.now, clock=clock.elapsed_s),
     )  # fmt: skip
-    with closing(Drain(crew, threading.Event(), linger_s=1)) as drain:
+    with closing(Drain(crew, Wakeup(), linger_s=1)) as drain:
         times.passes(100)
         times.wall_s += step_s
         drain._round()
