@@ -33,7 +33,7 @@ _CLEAN_LIMIT_S: Final = 5.0
 Opening = Callable[[CancelToken], BaseProvider]
 
 
-class StepName(StrEnum):
+class CycleStepName(StrEnum):
     CREATE = "create"
     UPLOAD = "upload"
     LIST = "list"
@@ -43,7 +43,7 @@ class StepName(StrEnum):
 
 
 class CycleStep(msgspec.Struct, frozen=True, kw_only=True):
-    name: StepName
+    name: CycleStepName
     state: StepState
     detail: str = ""
     elapsed_s: float = 0.0
@@ -67,18 +67,18 @@ class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
         return next((step.error for step in self.steps if step.error), self.left_behind)
 
 
-class Watcher:
+class CycleWatcher:
     """Is told what goes on; each method may be called from another thread, one at a time."""
 
     def step_ended(self, step: CycleStep) -> None: ...
 
-    def progressed(self, name: StepName, bytes_done: int, bytes_total: int) -> None: ...
+    def progressed(self, name: CycleStepName, bytes_done: int, bytes_total: int) -> None: ...
 
     def left_behind(self, key: str, error: ErrorInfo) -> None:
         """After an interrupt: this may still be at the service."""
 
 
-def run_cycle(opening: Opening, size_bytes: int, watcher: Watcher) -> CycleReport:
+def run_cycle(opening: Opening, size_bytes: int, watcher: CycleWatcher) -> CycleReport:
     """Run the cycle over the five operations of the guide. Never raises a ProviderError: the report has it.
 
     When the calling thread is interrupted, what is under way stops within a second, the file and any unfinished upload
@@ -106,7 +106,7 @@ def run_cycle(opening: Opening, size_bytes: int, watcher: Watcher) -> CycleRepor
 
 class _Cycle:
     def __init__(
-        self, opening: Opening, key: str, size_bytes: int, folder: Path, cancel: CancelToken, watcher: Watcher
+        self, opening: Opening, key: str, size_bytes: int, folder: Path, cancel: CancelToken, watcher: CycleWatcher
     ) -> None:
         self.steps: list[CycleStep] = []
         self.may_be_there = False
@@ -122,12 +122,12 @@ class _Cycle:
 
     def run(self) -> None:
         actions = {
-            StepName.CREATE: self._create,
-            StepName.UPLOAD: self._upload,
-            StepName.LIST: self._list,
-            StepName.DOWNLOAD: self._download,
-            StepName.COMPARE: self._compare,
-            StepName.DELETE: self._delete,
+            CycleStepName.CREATE: self._create,
+            CycleStepName.UPLOAD: self._upload,
+            CycleStepName.LIST: self._list,
+            CycleStepName.DOWNLOAD: self._download,
+            CycleStepName.COMPARE: self._compare,
+            CycleStepName.DELETE: self._delete,
         }
         failed = False
         for name, action in actions.items():
@@ -138,7 +138,7 @@ class _Cycle:
         if self._provider:
             self._provider.close()
 
-    def _timed(self, name: StepName, action: Callable[[], str]) -> CycleStep:
+    def _timed(self, name: CycleStepName, action: Callable[[], str]) -> CycleStep:
         start_s = time.monotonic()
         state, detail, error = StepState.OK, "", None
         try:
@@ -163,7 +163,7 @@ class _Cycle:
         assert self._provider
         self.may_be_there = True
         start_s = time.monotonic()
-        self._provider.upload(self._sent, self._key, self._progress(StepName.UPLOAD))
+        self._provider.upload(self._sent, self._key, self._progress(CycleStepName.UPLOAD))
         return self._rate(start_s)
 
     def _list(self) -> str:
@@ -177,7 +177,7 @@ class _Cycle:
     def _download(self) -> str:
         assert self._provider
         start_s = time.monotonic()
-        self._provider.download(self._key, self._fetched, self._progress(StepName.DOWNLOAD))
+        self._provider.download(self._key, self._fetched, self._progress(CycleStepName.DOWNLOAD))
         return self._rate(start_s)
 
     def _compare(self) -> str:
@@ -193,7 +193,7 @@ class _Cycle:
         self.may_be_there = False
         return "gone from the listing"
 
-    def _progress(self, name: StepName) -> Callable[[int, int], None]:
+    def _progress(self, name: CycleStepName) -> Callable[[int, int], None]:
         return lambda done, total: self._watcher.progressed(name, done, total)
 
     def _rate(self, start_s: float) -> str:

@@ -21,7 +21,7 @@ from providers.errors import ProviderError
 from screens.modals.choose import ChooseInstance
 from screens.modals.confirm import ConfirmScreen
 from screens.modals.leave_out import LeaveOutScreen
-from screens.modals.transfer_questions import Reply, Wanted, delete_question, transfer_question
+from screens.modals.transfer_questions import TransferChoice, TransferWish, delete_question, transfer_question
 from tui.rows.places import LocalPlace, RemotePlace, home_folder
 from tui.text import count, safe
 from tui.widgets.bars import Mode
@@ -139,7 +139,7 @@ class BrowseScreen(ModeScreen):
         name, paths, folder = target.instance, source.paths(entries), target.folder
         to = f"{target.owner} · {RemotePlace(name, target.container, folder).where}"
 
-        def plan_with(how: Wanted) -> PlanUpload:
+        def plan_with(how: TransferWish) -> PlanUpload:
             return PlanUpload(name, paths, folder, conflicts=how.conflicts, selection=how.selection)
 
         agreed = await self._agree(to, plan_with)
@@ -157,7 +157,7 @@ class BrowseScreen(ModeScreen):
             return
         name, keys, into = source.instance, source.keys(entries), target.folder
 
-        def options(how: Wanted) -> dict[str, Any]:
+        def options(how: TransferWish) -> dict[str, Any]:
             return {"conflicts": how.conflicts, "links": how.links is Links.STORE, "owner": how.owner}
 
         agreed = await self._agree(target.where, lambda how: PlanDownload(name, keys, str(into), **options(how)))
@@ -167,10 +167,10 @@ class BrowseScreen(ModeScreen):
             await self._queue(self.remote, self.bridge.call(queue, name, keys, into))
 
     async def _agree(
-        self, to: str, plan_with: Callable[[Wanted], PlanUpload | PlanDownload]
-    ) -> tuple[Wanted, TransferPlan] | None:
+        self, to: str, plan_with: Callable[[TransferWish], PlanUpload | PlanDownload]
+    ) -> tuple[TransferWish, TransferPlan] | None:
         """How a transfer is wanted, and the plan that was counted with just that: another answer counts again."""
-        how = Wanted()
+        how = TransferWish()
         plan: TransferPlan | None = None
         while True:
             if plan is None:
@@ -178,13 +178,15 @@ class BrowseScreen(ModeScreen):
                 plan = await self._ask(self.remote, counting, _COUNTING)
             if plan is None:
                 return None
-            answer = await self.app.push_screen_wait(ConfirmScreen[Wanted | Reply](transfer_question(plan, to, how)))
-            if answer is Reply.START:
+            answer = await self.app.push_screen_wait(
+                ConfirmScreen[TransferWish | TransferChoice](transfer_question(plan, to, how))
+            )
+            if answer is TransferChoice.START:
                 return how, plan
-            if answer is Reply.LEAVE_OUT:
+            if answer is TransferChoice.LEAVE_OUT:
                 rules = await self.app.push_screen_wait(LeaveOutScreen(how.exclude, how.include))
                 answer = how if rules is None else how._replace(exclude=rules.exclude, include=rules.include)
-            if not isinstance(answer, Wanted):
+            if not isinstance(answer, TransferWish):
                 return None
             if answer != how:
                 how, plan = answer, None

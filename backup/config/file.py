@@ -29,7 +29,7 @@ from typing import Any, Final
 import msgspec
 
 from backup.config import text as config_text
-from backup.config.text import Document
+from backup.config.text import ConfigDocument
 from backup.model.credentials import StoreBackend, StoreSettings
 from backup.system.paths import Paths
 from backup.system.private_files import exclusive_lock, private_folder, write_private
@@ -147,7 +147,7 @@ def load(paths: Paths) -> Configuration:
 
 
 @contextmanager
-def edit(paths: Paths) -> Iterator[Draft]:
+def edit(paths: Paths) -> Iterator[ConfigDraft]:
     """Read, change and write the file as one step that no other process comes between.
 
     Written on leaving, unless nothing was changed or the block raised. Not reentrant. Raises InvalidConfiguration and
@@ -160,7 +160,7 @@ def edit(paths: Paths) -> Iterator[Draft]:
         if document.problem:
             raise document.problem.error()
         before = config_text.write(document.tree)
-        yield Draft(document.tree, paths)
+        yield ConfigDraft(document.tree, paths)
         after = config_text.write(document.tree)
         if after != before:
             _remember_others(json.loads(before), document.tree)
@@ -194,7 +194,7 @@ def _disk_errors(paths: Paths) -> Iterator[None]:
         raise InvalidConfiguration(message, hint="Check the rights of the folder, and its disk.") from error
 
 
-class Draft:
+class ConfigDraft:
     """The configuration inside `edit`: changes are seen at once by its own readers, on disk after the block."""
 
     def __init__(self, tree: dict[str, Any], paths: Paths) -> None:
@@ -203,7 +203,7 @@ class Draft:
 
     @property
     def configuration(self) -> Configuration:
-        return _configuration(Document(path=self._paths.config_file, tree=self._tree), self._paths)
+        return _configuration(ConfigDocument(path=self._paths.config_file, tree=self._tree), self._paths)
 
     def add(self, name: str, service: str) -> None:
         """Have an instance of `service`. Raises InvalidConfiguration when `name` is no name, or taken by another."""
@@ -307,7 +307,7 @@ class Draft:
         return section
 
 
-def _configuration(document: Document, paths: Paths) -> Configuration:
+def _configuration(document: ConfigDocument, paths: Paths) -> Configuration:
     tree = document.tree
     instances = {
         name: InstanceConfig(name=name, type=values.get("type", name), values=_wrapped(values))

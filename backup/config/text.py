@@ -19,7 +19,7 @@ VERSION: Final = 1
 _BROKEN_HINT: Final = "Correct it in an editor. Until then nothing is changed, and no storage is used."
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
+class ConfigDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The file's content, migrated to VERSION in memory. With a `problem` it must not be written."""
 
     path: Path
@@ -39,13 +39,13 @@ class _Broken(Exception):
         self.column = column
 
 
-def read(path: Path) -> Document:
+def read(path: Path) -> ConfigDocument:
     """Never raises. No file is an empty document; an empty file is a damaged one: whatever made it empty has lost what
     was there."""
     try:
         text = _text(path)
         if text is None:
-            return Document(path=path, tree={"version": VERSION}, exists=False)
+            return ConfigDocument(path=path, tree={"version": VERSION}, exists=False)
         if not text.strip("\0 \t\r\n\f\v"):
             raise _Broken("is empty")
         tree = _parse(text)
@@ -55,20 +55,20 @@ def read(path: Path) -> Document:
                 tree = migrate(tree)
             tree["version"] = VERSION
             _check_structure(tree, text)
-            return Document(path=path, tree=tree)
+            return ConfigDocument(path=path, tree=tree)
     except _Broken as error:
-        return Document(path=path, tree={}, problem=_problem(path, error), usable=False)
+        return ConfigDocument(path=path, tree={}, problem=_problem(path, error), usable=False)
     return _newer(path, tree, version, text)
 
 
-def _newer(path: Path, tree: dict[str, Any], version: int, text: str) -> Document:
+def _newer(path: Path, tree: dict[str, Any], version: int, text: str) -> ConfigDocument:
     message = f"{path} was written by a newer version of this program (format {version}, this one knows {VERSION})"
     problem = ErrorInfo("configuration", message, "Update this program. Until then the configuration is read-only.")
     try:
         _check_structure(tree, text)
     except _Broken:
-        return Document(path=path, tree={}, problem=problem, usable=False)
-    return Document(path=path, tree=tree, problem=problem)
+        return ConfigDocument(path=path, tree={}, problem=problem, usable=False)
+    return ConfigDocument(path=path, tree=tree, problem=problem)
 
 
 def write(tree: dict[str, Any]) -> bytes:

@@ -29,9 +29,9 @@ from backup.system.paths import Paths
 from providers.secret import Secret
 
 if TYPE_CHECKING:
-    from backup.core.doctor import Finding
-    from backup.credentials.importing.json_file import Findings
-    from backup.credentials.unattended.setup import Made, Wanted, Way
+    from backup.core.doctor import HealthFinding
+    from backup.credentials.importing.json_file import ImportFindings
+    from backup.credentials.unattended.setup import KeySupply, Made, WantedSetup
     from backup.instances.importing import Applied, ImportSource
     from backup.queue.client import Queue
 
@@ -61,7 +61,7 @@ class StoreService:
         """Every credential that is kept or wanted, by what the configuration notes; no store is asked."""
         return credential_list.credentials(self.paths)
 
-    def doctor(self) -> tuple[Finding, ...]:
+    def doctor(self) -> tuple[HealthFinding, ...]:
         """What holds on this machine for credentials, and for transfers when nobody is there. Never raises."""
         from backup.core import doctor
 
@@ -148,14 +148,14 @@ class StoreService:
         """Take a way to open the vault away. Raises SlotRefused for the last one, VaultLocked."""
         slots.remove_slot(self.paths, slot_id)
 
-    def set_up_unattended(self, wanted: Wanted) -> Made:
+    def set_up_unattended(self, wanted: WantedSetup) -> Made:
         """Have the vault open by itself for jobs, and write their units. Needs it unlocked once. Raises
         CredentialStoreError, InvalidConfiguration; Conflict where a unit is there with another text."""
         from backup.credentials.unattended import setup
 
         return setup.set_up(self.paths, wanted, setup.program_here())
 
-    def unattended_ways(self) -> tuple[Way, ...]:
+    def unattended_ways(self) -> tuple[KeySupply, ...]:
         """The three ways to have the vault open by itself, and which of them are set up. Nobody is asked."""
         from backup.credentials.unattended import setup
 
@@ -217,14 +217,14 @@ class StoreService:
 
         return recovery_kit.kit(self.paths, self._store, names, columns=columns, dark_background=dark_background)
 
-    def import_findings(self, source: ImportSource, text: str, config_text: str = "") -> Findings:
+    def import_findings(self, source: ImportSource, text: str, config_text: str = "") -> ImportFindings:
         """What could be taken over from `text` (the earlier JSON configuration, ~/.aws/credentials with ~/.aws/config
         as `config_text`, what `rclone config dump` prints). Nothing is changed. Raises InvalidConfiguration."""
         from backup.instances import importing
 
         return importing.findings(source, text, config_text)
 
-    def import_findings_in(self, source: ImportSource, path: Path) -> Findings:
+    def import_findings_in(self, source: ImportSource, path: Path) -> ImportFindings:
         """The same of a file (for AWS with `config` beside it). Raises NotFound, PermissionDenied too."""
         from backup.instances import importing
 
@@ -232,7 +232,7 @@ class StoreService:
 
     def apply_import(
         self,
-        findings: Findings,
+        findings: ImportFindings,
         sources: Iterable[str] | None = None,
         *,
         names: Mapping[str, str] | None = None,

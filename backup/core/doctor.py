@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from backup.queue.client import Queue
 
 
-class Verdict(StrEnum):
+class HealthVerdict(StrEnum):
     OK = "ok"
     NOTE = "note"
     """Worth knowing; nothing is wrong."""
     BAD = "bad"
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class HealthFinding(msgspec.Struct, frozen=True, kw_only=True):
     what: str
-    verdict: Verdict
+    verdict: HealthVerdict
     detail: str
     cure: str = ""
 
 
-def findings(paths: Paths, queue: Queue) -> tuple[Finding, ...]:
+def findings(paths: Paths, queue: Queue) -> tuple[HealthFinding, ...]:
     """`StoreService.doctor`. Each look is bounded; a store is asked within 3 s."""
     choices = store_choice.choices(paths)
     return (
@@ -57,39 +57,39 @@ def findings(paths: Paths, queue: Queue) -> tuple[Finding, ...]:
     )
 
 
-def _stores(choices: tuple[StoreChoice, ...]) -> Iterator[Finding]:
+def _stores(choices: tuple[StoreChoice, ...]) -> Iterator[HealthFinding]:
     for choice in choices:
         if choice.state is StoreState.READY:
-            verdict, detail = Verdict.OK, "ready"
+            verdict, detail = HealthVerdict.OK, "ready"
         elif choice.in_use and choice.state is not StoreState.LOCKED:
-            verdict, detail = Verdict.BAD, choice.detail
+            verdict, detail = HealthVerdict.BAD, choice.detail
         else:
-            verdict, detail = Verdict.NOTE, choice.detail
-        yield Finding(what=choice.title, verdict=verdict, detail=detail, cure=choice.hint)
+            verdict, detail = HealthVerdict.NOTE, choice.detail
+        yield HealthFinding(what=choice.title, verdict=verdict, detail=detail, cure=choice.hint)
 
 
-def _in_use(choices: tuple[StoreChoice, ...]) -> Finding:
+def _in_use(choices: tuple[StoreChoice, ...]) -> HealthFinding:
     used = next((choice for choice in choices if choice.in_use), None)
     if used is None:
-        return Finding(
+        return HealthFinding(
             what="store in use",
-            verdict=Verdict.BAD,
+            verdict=HealthVerdict.BAD,
             detail="none: nothing can be kept",
             cure="Make the vault: credentials create-vault.",
         )
     chosen = "chosen in the configuration" if used.pinned else "found; the first credential that is kept makes it final"
-    return Finding(what="store in use", verdict=Verdict.OK, detail=f"{used.title}, {chosen}")
+    return HealthFinding(what="store in use", verdict=HealthVerdict.OK, detail=f"{used.title}, {chosen}")
 
 
-def _alone(paths: Paths, choices: tuple[StoreChoice, ...]) -> Iterator[Finding]:
+def _alone(paths: Paths, choices: tuple[StoreChoice, ...]) -> Iterator[HealthFinding]:
     """Whether jobs can read credentials when nobody is there."""
     used = next((choice.backend for choice in choices if choice.in_use), None)
     what = "jobs without you"
     if used is not StoreBackend.VAULT:
         if used is not None:
-            yield Finding(
+            yield HealthFinding(
                 what=what,
-                verdict=Verdict.NOTE,
+                verdict=HealthVerdict.NOTE,
                 detail=f"the {TITLES[used]} has to be unlocked by you",
                 cure="The vault opens by itself: credentials move --to vault, then credentials unattended.",
             )
@@ -98,13 +98,17 @@ def _alone(paths: Paths, choices: tuple[StoreChoice, ...]) -> Iterator[Finding]:
     if settings.key_file or passphrase.systemd_key_path():
         yield _key_opens(paths, what, settings.key_file)
     elif settings.password_command:
-        yield Finding(what=what, verdict=Verdict.OK, detail=f"password_command: {settings.password_command[0]}")
+        yield HealthFinding(
+            what=what, verdict=HealthVerdict.OK, detail=f"password_command: {settings.password_command[0]}"
+        )
     else:
         cure = "credentials unattended shows three ways."
-        yield Finding(what=what, verdict=Verdict.NOTE, detail="the vault waits to be unlocked by you", cure=cure)
+        yield HealthFinding(
+            what=what, verdict=HealthVerdict.NOTE, detail="the vault waits to be unlocked by you", cure=cure
+        )
 
 
-def _key_opens(paths: Paths, what: str, key_file: str) -> Finding:
+def _key_opens(paths: Paths, what: str, key_file: str) -> HealthFinding:
     source = key_file or "systemd's credential"
     vault = VaultKeyring(vault_path(paths))
     try:
@@ -112,68 +116,74 @@ def _key_opens(paths: Paths, what: str, key_file: str) -> Finding:
         assert key is not None
         vault.file.open(key)
     except CredentialStoreError as error:
-        return Finding(what=what, verdict=Verdict.BAD, detail=error.message, cure=error.hint)
-    return Finding(what=what, verdict=Verdict.OK, detail=f"{source} opens the vault")
+        return HealthFinding(what=what, verdict=HealthVerdict.BAD, detail=error.message, cure=error.hint)
+    return HealthFinding(what=what, verdict=HealthVerdict.OK, detail=f"{source} opens the vault")
 
 
-def _files(paths: Paths) -> Iterator[Finding]:
+def _files(paths: Paths) -> Iterator[HealthFinding]:
     for path in (paths.config_file, vault_path(paths), paths.journal_file):
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
         except OSError:
             continue
         if mode & 0o077:
-            yield Finding(
+            yield HealthFinding(
                 what="files",
-                verdict=Verdict.BAD,
+                verdict=HealthVerdict.BAD,
                 detail=f"others may read {path} ({mode:04o})",
                 cure=f"chmod 600 {path}",
             )
     if plain := plain_secrets.secrets_in_file(paths):
-        yield Finding(
+        yield HealthFinding(
             what="configuration",
-            verdict=Verdict.BAD,
+            verdict=HealthVerdict.BAD,
             detail=f"secrets in plain text: {', '.join(plain)}",
             cure="Unlock the store: they are moved there with the next command.",
         )
 
 
-def _logout() -> Finding:
+def _logout() -> HealthFinding:
     survives, why = logind.survives_logout()
-    return Finding(what="after logging out", verdict=Verdict.OK if survives else Verdict.BAD, detail=why)
+    return HealthFinding(
+        what="after logging out", verdict=HealthVerdict.OK if survives else HealthVerdict.BAD, detail=why
+    )
 
 
-def _reboot() -> Finding:
+def _reboot() -> HealthFinding:
     if logind.lingers():
-        return Finding(
-            what="after a reboot", verdict=Verdict.OK, detail="your own services start with the machine (linger)"
+        return HealthFinding(
+            what="after a reboot", verdict=HealthVerdict.OK, detail="your own services start with the machine (linger)"
         )
-    return Finding(
+    return HealthFinding(
         what="after a reboot",
-        verdict=Verdict.NOTE,
+        verdict=HealthVerdict.NOTE,
         detail="the queue goes on with your next command, or with a timer of the system",
         cure="Or have it go on by itself: credentials unattended key-file --resume --units FOLDER.",
     )
 
 
-def _memory() -> Finding:
+def _memory() -> HealthFinding:
     if is_hardened():
-        return Finding(
-            what="memory", verdict=Verdict.OK, detail="no core dumps; other processes of yours cannot read it"
+        return HealthFinding(
+            what="memory", verdict=HealthVerdict.OK, detail="no core dumps; other processes of yours cannot read it"
         )
-    return Finding(what="memory", verdict=Verdict.NOTE, detail="this system does not let a process keep it to itself")
+    return HealthFinding(
+        what="memory", verdict=HealthVerdict.NOTE, detail="this system does not let a process keep it to itself"
+    )
 
 
-def _queue(paths: Paths, queue: Queue) -> Iterator[Finding]:
+def _queue(paths: Paths, queue: Queue) -> Iterator[HealthFinding]:
     unlocked = queue.worker_unlocked()
     if unlocked is not None:
         detail = f"at work as {os.getuid()}" + (", has the vault's key" if unlocked else "")
-        yield Finding(what="worker", verdict=Verdict.OK, detail=detail)
+        yield HealthFinding(what="worker", verdict=HealthVerdict.OK, detail=detail)
     try:
         jobs = queue.snapshot(limit=0).jobs if paths.state_dir.exists() else ()
     except ProviderError as error:
-        yield Finding(what="journal", verdict=Verdict.BAD, detail=error.message, cure=error.hint)
+        yield HealthFinding(what="journal", verdict=HealthVerdict.BAD, detail=error.message, cure=error.hint)
         return
     for job in jobs:
         if job.held:
-            yield Finding(what=f"job {job.id}", verdict=Verdict.BAD, detail=job.held.message, cure=job.held.hint)
+            yield HealthFinding(
+                what=f"job {job.id}", verdict=HealthVerdict.BAD, detail=job.held.message, cure=job.held.hint
+            )

@@ -6,15 +6,15 @@ from typing import Final
 
 from backup.credentials import unlocking
 from backup.model.credentials import (
-    Answer,
     StoreBackend,
     StoreFact,
     StoreSettings,
+    YesNo,
 )
 
 _NO_ROOT: Final = StoreFact(
     question="protects against root",
-    answer=Answer.NO,
+    answer=YesNo.NO,
     why="root reads the memory of every process; no store on this machine changes that",
 )
 
@@ -40,28 +40,28 @@ def _of_vault(settings: StoreSettings) -> tuple[StoreFact, ...]:
     return (
         StoreFact(
             question="survives a reboot",
-            answer=Answer.YES,
+            answer=YesNo.YES,
             why=f"the file does; {means} opens it again"
             if alone
             else "the file does; it is locked until unlocked again",
         ),
         StoreFact(
             question="works for scheduled jobs",
-            answer=Answer.YES if alone else Answer.PARTLY,
+            answer=YesNo.YES if alone else YesNo.PARTLY,
             why=f"opened by {means}"
             if alone
             else "while a worker that was given the key is at work; `credentials unattended` sets up the rest",
         ),
         StoreFact(
             question="protects against stolen files",
-            answer=Answer.PARTLY if settings.key_file else Answer.YES,
+            answer=YesNo.PARTLY if settings.key_file else YesNo.YES,
             why="as long as the key file is not among them"
             if settings.key_file
             else "it is encrypted (XChaCha20-Poly1305); as strong as its passphrase (argon2id)",
         ),
         StoreFact(
             question="protects against other processes of yours",
-            answer=Answer.NO,
+            answer=YesNo.NO,
             why="one that runs as you can watch what you type, or ask the worker for the key while it has it",
         ),
         _NO_ROOT,
@@ -72,22 +72,22 @@ def _of_secret_service() -> tuple[StoreFact, ...]:
     return (
         StoreFact(
             question="survives a reboot",
-            answer=Answer.PARTLY,
+            answer=YesNo.PARTLY,
             why="what is in it does; it is locked until you log in on a desktop, or unlock it here",
         ),
         StoreFact(
             question="works for scheduled jobs",
-            answer=Answer.PARTLY,
+            answer=YesNo.PARTLY,
             why="only while your session (or linger) keeps the keyring running and unlocked; a vault needs neither",
         ),
         StoreFact(
             question="protects against stolen files",
-            answer=Answer.YES,
+            answer=YesNo.YES,
             why="the keyring's files are encrypted with its password; without one they are not",
         ),
         StoreFact(
             question="protects against other processes of yours",
-            answer=Answer.NO,
+            answer=YesNo.NO,
             why="while it is unlocked every program of your session may ask it",
         ),
         _NO_ROOT,
@@ -96,18 +96,16 @@ def _of_secret_service() -> tuple[StoreFact, ...]:
 
 def _of_keychain() -> tuple[StoreFact, ...]:
     return (
-        StoreFact(question="survives a reboot", answer=Answer.YES, why="your log-in unlocks it"),
+        StoreFact(question="survives a reboot", answer=YesNo.YES, why="your log-in unlocks it"),
         StoreFact(
             question="works for scheduled jobs",
-            answer=Answer.PARTLY,
+            answer=YesNo.PARTLY,
             why="launchd agents of yours can use it while you are logged in",
         ),
-        StoreFact(
-            question="protects against stolen files", answer=Answer.YES, why="it is encrypted with your password"
-        ),
+        StoreFact(question="protects against stolen files", answer=YesNo.YES, why="it is encrypted with your password"),
         StoreFact(
             question="protects against other processes of yours",
-            answer=Answer.PARTLY,
+            answer=YesNo.PARTLY,
             why="macOS asks before another program reads an entry",
         ),
         _NO_ROOT,
@@ -116,20 +114,20 @@ def _of_keychain() -> tuple[StoreFact, ...]:
 
 def _of_credential_manager() -> tuple[StoreFact, ...]:
     return (
-        StoreFact(question="survives a reboot", answer=Answer.YES, why="your log-in opens it"),
+        StoreFact(question="survives a reboot", answer=YesNo.YES, why="your log-in opens it"),
         StoreFact(
             question="works for scheduled jobs",
-            answer=Answer.PARTLY,
+            answer=YesNo.PARTLY,
             why="tasks that run as you can use it; those that run without your password stored cannot",
         ),
         StoreFact(
             question="protects against stolen files",
-            answer=Answer.YES,
+            answer=YesNo.YES,
             why="it is encrypted with your log-in's password (DPAPI)",
         ),
         StoreFact(
             question="protects against other processes of yours",
-            answer=Answer.NO,
+            answer=YesNo.NO,
             why="every program that runs as you may read it",
         ),
         _NO_ROOT,

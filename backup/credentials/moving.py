@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from backup.config import file
-from backup.config.file import Draft
+from backup.config.file import ConfigDraft
 from backup.credentials import selection, unlocking
 from backup.credentials.entry import to_text
 from backup.credentials.errors import CredentialStoreError
@@ -86,7 +86,7 @@ class _Move:
         with file.edit(self._paths) as draft:
             return self._switch(draft)
 
-    def _switch(self, draft: Draft) -> tuple[str, ...]:
+    def _switch(self, draft: ConfigDraft) -> tuple[str, ...]:
         """What another process changed since it was copied is copied again; nobody changes anything in here."""
         source, to = self._kinds
         now = draft.configuration

@@ -61,7 +61,7 @@ def _stays(
     return "unchanged at the destination" if there.same(own) else ""
 
 
-class Memory(shut_folders.Memory, Protocol):
+class FolderMemory(shut_folders.ShutFolderMemory, Protocol):
     """Outlives this process."""
 
     def made(self, path: Path) -> None: ...
@@ -69,7 +69,7 @@ class Memory(shut_folders.Memory, Protocol):
     def is_own(self, path: Path) -> bool: ...
 
 
-def make_private(path: Path, beneath: Path, mode: int, memory: Memory, *, opens: bool) -> bool:
+def make_private(path: Path, beneath: Path, mode: int, memory: FolderMemory, *, opens: bool) -> bool:
     """Make a folder that nobody else can enter until its own mode is set, those above it with `mode`. True when one is
     there that was not made here; with `opens` that can be filled then, also if it is shut to its owner. Raises
     ProviderError."""
@@ -88,7 +88,7 @@ def make_private(path: Path, beneath: Path, mode: int, memory: Memory, *, opens:
             raise from_os_error(error, path) from None
 
 
-def _open_up(at: int, path: Path, memory: Memory) -> None:
+def _open_up(at: int, path: Path, memory: FolderMemory) -> None:
     """A folder that even its owner may not fill (0500) gets its own mode back at the end of the job."""
     with suppress(OSError):
         fd = os.open(path.name, walk.STEP, dir_fd=at)

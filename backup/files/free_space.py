@@ -11,7 +11,7 @@ from sqlite3 import Connection
 from typing import Final, NamedTuple
 
 from backup.handshake.takeover import open_journal
-from backup.journal.records import Job, NewItem, Order
+from backup.journal.records import Job, JobRequest, NewItem
 from backup.model.transfers import Conflicts, ItemKind, ItemState
 from backup.system.packing import to_name, unpack
 from backup.system.paths import Paths
@@ -91,7 +91,7 @@ def promised_bytes(db: Connection, device: int, *, but_job: int = 0) -> int:
     total = 0
     query = "SELECT id, request FROM jobs WHERE kind = 'download' AND open_items AND id <> ?"
     for row in db.execute(query, (but_job,)).fetchall():
-        order = unpack(row["request"], Order)
+        order = unpack(row["request"], JobRequest)
         there = on_disk_of(Path(order.to))
         if there is not None and there.device == device:
             total += _left_bytes(db, row["id"], order.conflicts)

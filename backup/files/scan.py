@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
-from backup.files.tree import Found as Found
 from backup.files.tree import LocalWalk
+from backup.files.tree import TreeEntry as TreeEntry
 from backup.files.tree import top_name as top_name
 from backup.model.transfers import EVERYTHING, Selection
 from backup.system.text import shell_quoted
@@ -32,7 +32,7 @@ def walk_local(
     resolved: bool = False,
     selection: Selection = EVERYTHING,
     folders: bool = False,
-) -> Iterator[list[Found]]:
+) -> Iterator[list[TreeEntry]]:
     """Batches of up to 500 entries: files, empty directories, symlinks and special files, and what cannot be read.
 
     What vanishes between being seen and being looked at is left out. With `resolved` the folders above `paths` are no

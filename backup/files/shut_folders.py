@@ -20,7 +20,7 @@ _OPENED: Final[dict[tuple[int, int], list[int]]] = {}
 """Device and inode of those that are opened now: how often, and the mode that they had."""
 
 
-class Memory(Protocol):
+class ShutFolderMemory(Protocol):
     """Outlives this process."""
 
     def opening(self, path: Path, mode: int) -> None: ...
@@ -29,7 +29,7 @@ class Memory(Protocol):
 
 
 @contextmanager
-def opened(folders: Sequence[Path], beneath: Path, memory: Memory) -> Iterator[None]:
+def opened(folders: Sequence[Path], beneath: Path, memory: ShutFolderMemory) -> Iterator[None]:
     """Those of `folders` that are shut to their owner, who is this user, are open inside; the last one to leave gives
     them their mode back. The outermost comes first. Whatever hinders it is told by what cannot be put there."""
     with ExitStack() as stack:
@@ -40,7 +40,7 @@ def opened(folders: Sequence[Path], beneath: Path, memory: Memory) -> Iterator[N
 
 
 @contextmanager
-def _opened(path: Path, beneath: Path, memory: Memory) -> Iterator[None]:
+def _opened(path: Path, beneath: Path, memory: ShutFolderMemory) -> Iterator[None]:
     with walk.folder(path, beneath) as fd:
         key = _enter(fd, path, memory)
         try:
@@ -49,7 +49,7 @@ def _opened(path: Path, beneath: Path, memory: Memory) -> Iterator[None]:
             _leave(fd, key, path, memory)
 
 
-def _enter(fd: int, path: Path, memory: Memory) -> tuple[int, int]:
+def _enter(fd: int, path: Path, memory: ShutFolderMemory) -> tuple[int, int]:
     found = os.fstat(fd)
     key = (found.st_dev, found.st_ino)
     with _LOCK:
@@ -62,7 +62,7 @@ def _enter(fd: int, path: Path, memory: Memory) -> tuple[int, int]:
     return key
 
 
-def _leave(fd: int, key: tuple[int, int], path: Path, memory: Memory) -> None:
+def _leave(fd: int, key: tuple[int, int], path: Path, memory: ShutFolderMemory) -> None:
     with _LOCK:
         if key not in _OPENED:
             return

@@ -26,7 +26,7 @@ _MOST_LINKS: Final = 32
 """So many links to folders are followed one inside the other."""
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class TreeEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a local tree. Names may hold surrogates for bytes that are not UTF-8."""
 
     name: str
@@ -74,21 +74,21 @@ class LocalWalk:
         self.folders = folders
         self._roots: tuple[str, ...] = ()
 
-    def over(self, paths: Sequence[Path | str]) -> Iterator[Found]:
+    def over(self, paths: Sequence[Path | str]) -> Iterator[TreeEntry]:
         tops = [os.path.abspath(path) for path in paths]
         if self.links is Links.FOLLOW:
             self._roots = tuple(os.path.realpath(top) for top in tops)
         for path, top in zip(paths, map(Path, tops), strict=True):
             yield from self._chosen(top, top_name(path))
 
-    def _chosen(self, top: Path, name: str) -> Iterator[Found]:
+    def _chosen(self, top: Path, name: str) -> Iterator[TreeEntry]:
         beneath = Path("/") if self._resolved else top.parent
         try:
             facts = source.look(top, beneath)
         except ProviderError as error:
             if lacks_descriptors(error):
                 raise
-            yield Found(name=name, path=str(top), kind=ItemKind.OTHER, error=ErrorInfo.of(error))
+            yield TreeEntry(name=name, path=str(top), kind=ItemKind.OTHER, error=ErrorInfo.of(error))
             return
         self._device = facts.st_dev
         if stat.S_ISDIR(facts.st_mode):
@@ -105,7 +105,7 @@ class LocalWalk:
             return True
         return not self.filter.takes_all and self.filter.leaves_out(below_chosen(name), folder=folder)
 
-    def link(self, name: str, path: str, facts: os.stat_result, chain: tuple[str, ...]) -> Iterator[Found]:
+    def link(self, name: str, path: str, facts: os.stat_result, chain: tuple[str, ...]) -> Iterator[TreeEntry]:
         """What a symlink gives; `chain` are the real folders through which the walk came here."""
         found = entry(name, path, facts)
         match self.links:
@@ -117,7 +117,7 @@ class LocalWalk:
                 yield from self._followed(found, chain)
 
     @staticmethod
-    def _stored(found: Found, facts: os.stat_result) -> Found:
+    def _stored(found: TreeEntry, facts: os.stat_result) -> TreeEntry:
         """Under a name of its own, which a file may have already."""
         named = f"{found.name}{links.SUFFIX}"
         if os.path.lexists(f"{found.path}{links.SUFFIX}"):
@@ -128,7 +128,7 @@ class LocalWalk:
             return msgspec.structs.replace(found, error=ErrorInfo.of(taken))
         return msgspec.structs.replace(found, name=named, size_bytes=facts.st_size, stored=True)
 
-    def _followed(self, found: Found, chain: tuple[str, ...]) -> Iterator[Found]:
+    def _followed(self, found: TreeEntry, chain: tuple[str, ...]) -> Iterator[TreeEntry]:
         """What it leads to is named once, and from then on reached by that name without any link."""
         real = os.path.realpath(found.path)
         reason = self._refusal(real, chain)
@@ -174,7 +174,7 @@ class _Tree:
         self._chain = chain
         self._pending: list[tuple[bytes, ...]] = [()]
 
-    def found(self, beneath: Path) -> Iterator[Found]:
+    def found(self, beneath: Path) -> Iterator[TreeEntry]:
         """Depth first with a stack of its own: a tree may be deeper than Python's."""
         try:
             with walk.folder(Path(self._top), beneath) as top:
@@ -187,7 +187,7 @@ class _Tree:
                 self._walk.cancel.check()
                 yield from self._folder(way, self._pending.pop())
 
-    def _folder(self, way: walk.Way, at: tuple[bytes, ...]) -> Iterator[Found]:
+    def _folder(self, way: walk.Way, at: tuple[bytes, ...]) -> Iterator[TreeEntry]:
         empty = True
         try:
             way.go(at)
@@ -204,7 +204,7 @@ class _Tree:
             return
         unusual = not Attributes.of(facts).usual
         if (empty or (unusual and self._walk.folders)) and facts.st_nlink:  # else it was deleted meanwhile
-            yield Found(
+            yield TreeEntry(
                 name=self._named(at),
                 path=self._path(at),
                 kind=ItemKind.DIRECTORY,
@@ -214,7 +214,7 @@ class _Tree:
                 ruled_out=empty and bool(at) and self._walk.filter.leaves_out_empty(below_chosen(self._named(at))),
             )
 
-    def _look(self, here: int, at: tuple[bytes, ...]) -> Iterator[Found]:
+    def _look(self, here: int, at: tuple[bytes, ...]) -> Iterator[TreeEntry]:
         try:
             facts = os.stat(at[-1], dir_fd=here, follow_symlinks=False)
         except FileNotFoundError:
@@ -232,7 +232,7 @@ class _Tree:
         else:
             yield entry(self._named(at), self._path(at), facts)
 
-    def _changed(self, way: walk.Way, at: tuple[bytes, ...]) -> list[Found]:
+    def _changed(self, way: walk.Way, at: tuple[bytes, ...]) -> list[TreeEntry]:
         """What has taken the place of a folder since it was seen; nothing if it is a folder still."""
         try:
             way.go(at[:-1])
@@ -241,12 +241,14 @@ class _Tree:
             return []
         return [] if stat.S_ISDIR(facts.st_mode) else [entry(self._named(at), self._path(at), facts)]
 
-    def _failed(self, at: tuple[bytes, ...], error: OSError | ProviderError, kind: ItemKind = ItemKind.OTHER) -> Found:
+    def _failed(
+        self, at: tuple[bytes, ...], error: OSError | ProviderError, kind: ItemKind = ItemKind.OTHER
+    ) -> TreeEntry:
         path = self._path(at)
         failure = from_os_error(error, path) if isinstance(error, OSError) else error
         if lacks_descriptors(failure):  # no fault of the file: the walk is tried again
             raise failure
-        return Found(name=self._named(at), path=path, kind=kind, error=ErrorInfo.of(failure))
+        return TreeEntry(name=self._named(at), path=path, kind=kind, error=ErrorInfo.of(failure))
 
     def _named(self, at: tuple[bytes, ...]) -> str:
         return "/".join((self._name, *map(os.fsdecode, at)))
@@ -255,11 +257,11 @@ class _Tree:
         return os.path.join(self._top, *map(os.fsdecode, at))
 
 
-def entry(name: str, path: str, facts: os.stat_result) -> Found:
+def entry(name: str, path: str, facts: os.stat_result) -> TreeEntry:
     """As it was seen."""
     kind = local.kind_of(facts.st_mode)
     size_bytes = facts.st_size if kind is ItemKind.FILE else 0
-    return Found(
+    return TreeEntry(
         name=name,
         path=path,
         kind=kind,

@@ -38,25 +38,25 @@ _told: dict[tuple[Path, str], tuple[float, str, int]] = {}
 """What this process noted last of each instance: a transfer of many files says the same thing many times."""
 
 
-class Source(StrEnum):
+class AnswerSource(StrEnum):
     LOOK = "look"
     TRANSFER = "transfer"
     """It wrote something: it proves more than a look."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class LastAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """`fingerprint` is that of the settings it was asked with (`backup.config.fingerprint`)."""
 
     at: float
     fingerprint: str
-    source: Source
+    source: AnswerSource
     error: ErrorInfo | None = None
 
 
-def latest(paths: Paths) -> dict[str, Answer]:
+def latest(paths: Paths) -> dict[str, LastAnswer]:
     """By instance. Never raises: a note that cannot be read is no note."""
     try:
-        return msgspec.json.decode(_file(paths).read_bytes(), type=dict[str, Answer])
+        return msgspec.json.decode(_file(paths).read_bytes(), type=dict[str, LastAnswer])
     except (OSError, msgspec.DecodeError):
         return {}
 
@@ -83,16 +83,16 @@ def noted(
     try:
         yield
     except refusals as error:
-        note(paths, instance, Source.LOOK, ErrorInfo.of(error))
+        note(paths, instance, AnswerSource.LOOK, ErrorInfo.of(error))
         raise
     except (NotFound, PermissionDenied):
         if why := unusable():
-            note(paths, instance, Source.LOOK, ErrorInfo.of(why))
+            note(paths, instance, AnswerSource.LOOK, ErrorInfo.of(why))
         raise
-    note(paths, instance, Source.LOOK)
+    note(paths, instance, AnswerSource.LOOK)
 
 
-def note(paths: Paths, instance: str, source: Source, error: ErrorInfo | None = None) -> None:
+def note(paths: Paths, instance: str, source: AnswerSource, error: ErrorInfo | None = None) -> None:
     """Note an answer; the same one at most once a minute. One that cannot be kept is left out. A look that succeeds
     says nothing of a write that was refused."""
     now, said, settings = time.time(), f"{source}{error}", _changed_at(paths.config_file)
@@ -106,7 +106,7 @@ def note(paths: Paths, instance: str, source: Source, error: ErrorInfo | None = 
         found = configuration.instances.get(instance)
         if found is None:
             return
-        answer = Answer(at=now, fingerprint=config.fingerprint(configuration, found), source=source, error=error)
+        answer = LastAnswer(at=now, fingerprint=config.fingerprint(configuration, found), source=source, error=error)
         private_folder(file.parent)
         with _lock, exclusive_lock(file.with_suffix(".lock"), "the note of answers", timeout_s=_LOCK_S):
             kept = latest(paths)
@@ -122,16 +122,16 @@ def note_outcomes(paths: Paths, instance: str, outcomes: Iterable[Outcome], unus
     """What transfers have heard of the service. `unusable` as in `noted`."""
     for outcome in outcomes:
         if outcome.error and outcome.error.kind == Authentication.kind:
-            note(paths, instance, Source.TRANSFER, outcome.error)
+            note(paths, instance, AnswerSource.TRANSFER, outcome.error)
         elif outcome.error and outcome.error.kind in _PERHAPS_OF_ALL:
             if why := unusable():
-                note(paths, instance, Source.TRANSFER, ErrorInfo.of(why))
+                note(paths, instance, AnswerSource.TRANSFER, ErrorInfo.of(why))
                 return
         elif outcome.ending is Ending.DONE:
-            note(paths, instance, Source.TRANSFER)
+            note(paths, instance, AnswerSource.TRANSFER)
 
 
-def refusal(answer: Answer | None, check: config.CheckRecord | None, fingerprint: str) -> ErrorInfo | None:
+def refusal(answer: LastAnswer | None, check: config.CheckRecord | None, fingerprint: str) -> ErrorInfo | None:
     """Why the service refused when it was last asked, by a check or otherwise; None where it did not. What was asked
     with other settings does not count."""
     if answer is not None and answer.fingerprint != fingerprint:
@@ -139,15 +139,19 @@ def refusal(answer: Answer | None, check: config.CheckRecord | None, fingerprint
     failed = _failure(check) if check and not check.ok else None
     if answer is None or (check is not None and check.at > answer.at):
         return failed
-    if answer.error is None and failed and answer.source is Source.LOOK and _reached_writing(check):
+    if answer.error is None and failed and answer.source is AnswerSource.LOOK and _reached_writing(check):
         return failed
     return answer.error
 
 
-def _outweighs(kept: Answer | None, answer: Answer) -> bool:
+def _outweighs(kept: LastAnswer | None, answer: LastAnswer) -> bool:
     if kept is None or kept.error is None or kept.fingerprint != answer.fingerprint or answer.error:
         return True
-    return answer.source is Source.TRANSFER or kept.source is Source.LOOK or kept.error.kind in _PROVED_BY_A_LOOK
+    return (
+        answer.source is AnswerSource.TRANSFER
+        or kept.source is AnswerSource.LOOK
+        or kept.error.kind in _PROVED_BY_A_LOOK
+    )
 
 
 def _failure(check: config.CheckRecord) -> ErrorInfo:

@@ -12,7 +12,7 @@ from backup.config import file
 from backup.config.file import CheckRecord, Configuration, InstanceConfig, fingerprint
 from backup.credentials import Credentials
 from backup.instances import answers
-from backup.instances.answers import Answer
+from backup.instances.answers import LastAnswer
 from backup.instances.values import with_credentials
 from backup.model.instances import InstanceInfo, InstanceState, ServiceInfo
 from backup.system.paths import Paths
@@ -81,7 +81,7 @@ def describe(paths: Paths, name: str) -> InstanceInfo:
 
 
 def _describe(
-    configuration: Configuration, instance: InstanceConfig, specs: Mapping[str, ServiceSpec], answer: Answer | None
+    configuration: Configuration, instance: InstanceConfig, specs: Mapping[str, ServiceSpec], answer: LastAnswer | None
 ) -> InstanceInfo:
     spec = specs.get(instance.type)
     state, problem, values = _state(configuration, instance, spec)

@@ -7,7 +7,7 @@ import logging
 from typing import Final
 
 from backup.config import file
-from backup.journal.records import Place
+from backup.journal.records import Destination
 from backup.system.paths import Paths
 from providers import registry
 from providers.contract.capabilities import Capabilities
@@ -25,7 +25,7 @@ _BEHAVIOUR: Final = frozenset(
 wait."""
 
 
-def location_of(place: Place) -> str:
+def location_of(place: Destination) -> str:
     """`Storage.place` of settings that were noted when something was queued; '' when their service cannot be
     loaded, or will not be made of them alone."""
     try:
@@ -35,7 +35,7 @@ def location_of(place: Place) -> str:
         return ""
 
 
-def capabilities_of(place: Place) -> Capabilities | None:
+def capabilities_of(place: Destination) -> Capabilities | None:
     """What the service of a place declares before it is asked anything; None when it cannot be loaded."""
     try:
         return registry.load(place.type)(json.loads(place.settings)).capabilities
@@ -44,13 +44,13 @@ def capabilities_of(place: Place) -> Capabilities | None:
         return None
 
 
-def same_settings(paths: Paths, place: Place) -> bool:
+def same_settings(paths: Paths, place: Destination) -> bool:
     """Whether the instance is configured just as it was when something was queued."""
     now = place_of(paths, place.instance)
     return (now.type, now.container, now.settings) == (place.type, place.container, place.settings)
 
 
-def place_of(paths: Paths, instance: str) -> Place:
+def place_of(paths: Paths, instance: str) -> Destination:
     """Loads no SDK. Raises InvalidConfiguration when there is no such instance."""
     found = file.load(paths).instance(instance)
     described = registry.spec(found.type).settings
@@ -64,7 +64,7 @@ def place_of(paths: Paths, instance: str) -> Place:
         and not isinstance(value, Secret)
         and not file.looks_secret(name)
     }
-    return Place(
+    return Destination(
         instance=instance,
         type=found.type,
         container=str(found.values.get("container") or ""),

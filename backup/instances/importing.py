@@ -12,7 +12,7 @@ import msgspec
 from backup.config import file as config
 from backup.credentials import CredentialStore
 from backup.credentials.importing import aws, json_file, rclone
-from backup.credentials.importing.json_file import Findings, Imported
+from backup.credentials.importing.json_file import Imported, ImportFindings
 from backup.instances import editing
 from backup.system.paths import Paths
 from backup.system.private_files import write_private
@@ -47,7 +47,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """The secrets of these are no longer in the file that they came from."""
 
 
-def findings(source: ImportSource, text: str, config_text: str = "") -> Findings:
+def findings(source: ImportSource, text: str, config_text: str = "") -> ImportFindings:
     """`StoreService.import_findings`."""
     match source:
         case ImportSource.EARLIER_JSON:
@@ -58,7 +58,7 @@ def findings(source: ImportSource, text: str, config_text: str = "") -> Findings
             return rclone.from_rclone(text)
 
 
-def findings_in(source: ImportSource, path: Path) -> Findings:
+def findings_in(source: ImportSource, path: Path) -> ImportFindings:
     """`StoreService.import_findings_in`."""
     place = path.expanduser()
     beside = place.with_name("config")
@@ -83,7 +83,7 @@ def _text(path: Path) -> str:
 def apply(
     paths: Paths,
     store: CredentialStore,
-    found: Findings,
+    found: ImportFindings,
     sources: Iterable[str] | None = None,
     *,
     names: Mapping[str, str],

@@ -83,7 +83,7 @@ class CallCounts:
 
 
 class CallsOnDisk:
-    """Counts of a process that has no worker's ledger: written into the journal's file a moment after they came.
+    """Counts of a process that has no worker's writer: written into the journal's file a moment after they came.
     Counts that cannot be written down are lost, and nothing else."""
 
     def __init__(self, paths: Paths) -> None:

@@ -112,7 +112,7 @@ class UploadCheckpoint(_Saved):
         self._part(receipt.index, pack(receipt), receipt.size_bytes)
 
 
-class DownloadCheckpoint(_Saved):
+class CheckpointRow(_Saved):
     """`providers.contract.download.DownloadCheckpoint` of one item."""
 
     _saved: SavedDownload | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from sqlite3 import Connection, Row
 from typing import Final
 
-from backup.journal.records import Job, NewItem, Order, Place
+from backup.journal.records import Destination, Job, JobRequest, NewItem
 from backup.model.transfers import FINAL_STATES, ItemState
 from backup.system.packing import pack, to_bytes, to_name, unpack
 from providers.contract.report import ErrorInfo
@@ -21,8 +21,8 @@ _FILES: Final = (
 
 def add_job(
     tx: Connection,
-    order: Order,
-    place: Place,
+    order: JobRequest,
+    place: Destination,
     *,
     title: str,
     destination: str,
@@ -53,7 +53,7 @@ def add_job(
     return job_id
 
 
-def _place_id(tx: Connection, place: Place) -> int:
+def _place_id(tx: Connection, place: Destination) -> int:
     """The place's row; only one whose location is not known yet, or is the same, is used again."""
     key = (place.instance, place.type, place.container, place.settings)
     found = tx.execute(
@@ -106,11 +106,11 @@ def take_over(tx: Connection, job_ids: Iterable[int], found: Mapping[str, str]) 
             tx.execute("UPDATE jobs SET environment_id = ? WHERE id = ?", (now, job_id))
 
 
-def place(db: Connection, place_id: int) -> Place:
+def place(db: Connection, place_id: int) -> Destination:
     row = db.execute("SELECT * FROM places WHERE id = ?", (place_id,)).fetchone()
     if row is None:
         raise NotFound(f"no place {place_id} in the journal")
-    return Place(**dict(row))
+    return Destination(**dict(row))
 
 
 def bind_place(tx: Connection, place_id: int, location: str, account: str = "") -> None:
@@ -169,7 +169,9 @@ def is_scanning(db: Connection, job_id: int) -> bool:
 
 
 def _job(row: Row) -> Job:
-    return Job(id=row["id"], instance=row["instance"], place_id=row["place_id"], order=unpack(row["request"], Order))
+    return Job(
+        id=row["id"], instance=row["instance"], place_id=row["place_id"], order=unpack(row["request"], JobRequest)
+    )
 
 
 def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float) -> int:

@@ -12,7 +12,7 @@ from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """Where items go. `settings` holds the non-secret settings that decide about it, as JSON; `location` is
     `Storage.place`, empty until the worker opened the instance for the first time, `account` that of the provider,
     empty until the service has told it."""
@@ -37,7 +37,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """Of their keys, as `TransferPlan.files_digest`; '' where it is not known."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the user asked for; the scan turns it into items."""
 
     kind: JobKind
@@ -67,7 +67,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     instance: str
     place_id: int
-    order: Order
+    order: JobRequest
 
 
 class NewItem(msgspec.Struct, frozen=True, kw_only=True):

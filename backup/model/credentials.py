@@ -81,7 +81,7 @@ class StoreChoice(msgspec.Struct, frozen=True, kw_only=True):
         return self.state is StoreState.NO_COLLECTION
 
 
-class Answer(StrEnum):
+class YesNo(StrEnum):
     YES = "yes"
     NO = "no"
     PARTLY = "partly"
@@ -92,7 +92,7 @@ class StoreFact(msgspec.Struct, frozen=True, kw_only=True):
     """One line of what a person wants to know of a store: `question` ('survives a reboot'), the answer, and why."""
 
     question: str
-    answer: Answer
+    answer: YesNo
     why: str
 
 

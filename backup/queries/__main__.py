@@ -15,7 +15,7 @@ import msgspec
 from backup.queries.answers import ANSWERS, Questions
 from backup.queries.encoding import from_data, to_data
 from backup.queries.questions import ServiceQuestion
-from backup.rpc import Call, Handler, Server
+from backup.rpc import Handler, RpcCall, Server
 from backup.system import logs
 from backup.system.hardening import harden_process
 from backup.system.paths import Paths
@@ -33,7 +33,7 @@ def handlers(questions: Questions) -> dict[str, Handler]:
     """Every question by its name between processes, and what the asker wants of this process itself."""
 
     def answering(kind: type[ServiceQuestion[Any]]) -> Handler:
-        def answer(call: Call) -> Any:
+        def answer(call: RpcCall) -> Any:
             return to_data(questions.ask(from_data(call.params, kind), call.event, cancel=call.cancel))
 
         return answer

@@ -18,12 +18,12 @@ from backup.files import double_encoded, free_space, local, scan
 from backup.files.double_encoded import Misnamed
 from backup.instances import answers, destination, opening
 from backup.instances.pool import OpenProviders
-from backup.journal.records import Order
+from backup.journal.records import JobRequest
 from backup.model.credentials import StoreBackend
 from backup.model.transfers import JobKind, TransferPlan
 from backup.model.unfinished import Unfinished
 from backup.queries import plans, questions, unfinished
-from backup.queries.authorizations import Authorizations, Begun
+from backup.queries.authorizations import Authorizations, BegunAuthorization
 from backup.queries.findings import Findings, Scope
 from backup.queries.page_to_show import page_to_show
 from backup.queries.questions import DraftQuestion, OnStep, Probe, ProbeDraft, ServiceQuestion
@@ -129,7 +129,7 @@ class _Asking:
         )
 
     @contextmanager
-    def counting(self, instance: str, order: Order, *, dry_run: bool) -> Iterator[tuple[BaseProvider, plans.Keep]]:
+    def counting(self, instance: str, order: JobRequest, *, dry_run: bool) -> Iterator[tuple[BaseProvider, plans.Keep]]:
         """What a plan finds is kept for whoever queues just this order, unless nobody will."""
         with self.provider(instance) as provider:
             scope = Scope.of(order, destination.place_of(self.desk.paths, instance))
@@ -203,7 +203,7 @@ def _authorize_methods(question: questions.AuthorizeMethods, asking: _Asking) ->
 
 
 @_answers(questions.AuthorizeBegin)
-def _authorize_begin(question: questions.AuthorizeBegin, asking: _Asking) -> Begun:
+def _authorize_begin(question: questions.AuthorizeBegin, asking: _Asking) -> BegunAuthorization:
     settings = opening.draft_settings(
         asking.desk.paths, question.service, question.values, question.secrets, instance=question.instance
     )
@@ -229,7 +229,7 @@ def _authorize_end(question: questions.AuthorizeEnd, asking: _Asking) -> None:
 def _plan_upload(question: questions.PlanUpload, asking: _Asking) -> TransferPlan:
     sources = tuple(local.resolved(str(path)) for path in question.paths)
     to, selection = question.to, question.selection
-    order = Order(kind=JobKind.UPLOAD, sources=sources, to=scan.upload_prefix(to), selection=selection)
+    order = JobRequest(kind=JobKind.UPLOAD, sources=sources, to=scan.upload_prefix(to), selection=selection)
     with asking.counting(question.instance, order, dry_run=question.dry_run) as (provider, keep):
         return plans.upload(
             provider, question.instance, question.paths, to, question.conflicts, asking.cancel, keep, selection
@@ -238,7 +238,7 @@ def _plan_upload(question: questions.PlanUpload, asking: _Asking) -> TransferPla
 
 @_answers(questions.PlanDownload)
 def _plan_download(question: questions.PlanDownload, asking: _Asking) -> TransferPlan:
-    order = Order(kind=JobKind.DOWNLOAD, sources=tuple(question.keys))
+    order = JobRequest(kind=JobKind.DOWNLOAD, sources=tuple(question.keys))
     with asking.counting(question.instance, order, dry_run=question.dry_run) as (provider, keep):
         plan = plans.download(
             provider,
@@ -256,7 +256,7 @@ def _plan_download(question: questions.PlanDownload, asking: _Asking) -> Transfe
 
 @_answers(questions.PlanDelete)
 def _plan_delete(question: questions.PlanDelete, asking: _Asking) -> TransferPlan:
-    order = Order(kind=JobKind.DELETE, sources=tuple(question.keys))
+    order = JobRequest(kind=JobKind.DELETE, sources=tuple(question.keys))
     with asking.counting(question.instance, order, dry_run=question.dry_run) as (provider, keep):
         return plans.delete(provider, question.instance, question.keys, asking.cancel, keep)
 

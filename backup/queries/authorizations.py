@@ -23,7 +23,7 @@ from providers.errors import Authentication, Conflict
 _MAX_FLOWS: Final = 8
 
 
-class Begun(msgspec.Struct, frozen=True, kw_only=True):
+class BegunAuthorization(msgspec.Struct, frozen=True, kw_only=True):
     flow: str
     """Names it in `finish`, `poll` and `end`."""
     authorization: Authorization
@@ -43,7 +43,7 @@ class Authorizations:
         self._lock = threading.Lock()
         self._open: dict[str, _Open] = {}
 
-    def begin(self, service: str, values: Mapping[str, Any], method: str = "") -> Begun:
+    def begin(self, service: str, values: Mapping[str, Any], method: str = "") -> BegunAuthorization:
         """Begin one with an instance's settings. Raises what `providers.oauth.open_flow` and `begin` raise."""
         flow = oauth.open_flow(service, values, method, context=ProviderContext())
         try:
@@ -59,7 +59,7 @@ class Authorizations:
         if full:
             flow.close()
             raise Conflict("too many authorisations are under way", hint="Leave the others first.")
-        return Begun(flow=name, authorization=authorization)
+        return BegunAuthorization(flow=name, authorization=authorization)
 
     def finish(self, name: str, pasted: str) -> Grant:
         """The grant for what was pasted. After an error it can be pasted again only where the flow allows it."""

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-from backup.files.scan import Found
+from backup.files.scan import TreeEntry
 from backup.queries.budget import Budget
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
@@ -21,7 +21,7 @@ MTIME_SLACK_S: Final = 1.0
 
 def standing_files(
     provider: BaseProvider,
-    files: dict[str, Found],
+    files: dict[str, TreeEntry],
     budget: Budget,
     cancel: CancelToken,
     spellings: Spellings | None = None,
@@ -54,7 +54,7 @@ def standing_files(
 
 
 def _listings(
-    provider: BaseProvider, files: dict[str, Found], most: float, cancel: CancelToken
+    provider: BaseProvider, files: dict[str, TreeEntry], most: float, cancel: CancelToken
 ) -> Iterator[Page | None]:
     """Every place where one of the files would go, page by page; None at last where there were more than `most`, or
     where something in them cannot be read."""
@@ -80,7 +80,7 @@ def _listings(
         yield None
 
 
-def _top(key: str, found: Found) -> str:
+def _top(key: str, found: TreeEntry) -> str:
     """The prefix at the destination of the chosen folder in which `found` lies."""
     return key[: len(key) - len(found.name)] + found.name.partition("/")[0] + "/"
 
@@ -132,7 +132,7 @@ def _pages(provider: BaseProvider, prefix: str, delimiter: str, cancel: CancelTo
             return
 
 
-def differs(remote: RemoteFile, local: Found) -> bool:
+def differs(remote: RemoteFile, local: TreeEntry) -> bool:
     """As far as a listing tells: most services keep the file's own time out of it."""
     if remote.size_bytes != local.size_bytes:
         return True

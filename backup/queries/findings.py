@@ -18,8 +18,8 @@ from typing import Final
 
 import msgspec
 
-from backup.files.scan import BATCH, Found, batches
-from backup.journal.records import Order, Place
+from backup.files.scan import BATCH, TreeEntry, batches
+from backup.journal.records import Destination, JobRequest
 from backup.model.transfers import JobKind, Selection
 from backup.system.packing import pack, unpack
 from backup.system.paths import Paths
@@ -37,7 +37,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     source: str
     """What was chosen that it belongs to."""
-    local: Found | None = None
+    local: TreeEntry | None = None
     replaces: bool | None = None
     """Whether something stands where it is to go."""
     remote: RemoteFile | None = None
@@ -53,7 +53,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     selection: Selection = Selection()
 
     @classmethod
-    def of(cls, order: Order, place: Place) -> Scope:
+    def of(cls, order: JobRequest, place: Destination) -> Scope:
         where = (place.instance, place.type, place.container, place.settings)
         to = order.to if order.kind is JobKind.UPLOAD else ""  # elsewhere nothing was looked for there
         return cls(kind=order.kind, place=where, sources=order.sources, to=to, selection=order.selection)

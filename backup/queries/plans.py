@@ -13,7 +13,7 @@ import msgspec
 from backup.files import links as stored_links
 from backup.files import local as local_files
 from backup.files.free_space import Need
-from backup.files.scan import Found, IsAFolder, upload_prefix, walk_local, walk_remote, walk_tree
+from backup.files.scan import IsAFolder, TreeEntry, upload_prefix, walk_local, walk_remote, walk_tree
 from backup.files.targets import chosen_target, local_name
 from backup.model.transfers import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
 from backup.queries.budget import Budget
@@ -56,8 +56,8 @@ def upload(
         except OSError as error:
             raise from_os_error(error, path) from error
     tally, local = Tally(), Budget(cancel)
-    everything: list[Found] = []
-    files: dict[str, Found] = {}
+    everything: list[TreeEntry] = []
+    files: dict[str, TreeEntry] = {}
     real = [local_files.resolved(str(path)) for path in paths]
     walked = walk_local(real, cancel=cancel, resolved=True, selection=selection, folders=True)
     for found in local.spend(entry for batch in walked for entry in batch):
@@ -88,7 +88,7 @@ def upload(
     return msgspec.structs.replace(plan, found=keep(found_all))
 
 
-def _count(tally: Tally, provider: BaseProvider, prefix: str, found: Found) -> bool:
+def _count(tally: Tally, provider: BaseProvider, prefix: str, found: TreeEntry) -> bool:
     """Whether the entry becomes an object, for which the destination has to be looked at."""
     unstorable = _unstorable(provider, prefix, found)
     if unstorable is not None:
@@ -102,7 +102,7 @@ def _count(tally: Tally, provider: BaseProvider, prefix: str, found: Found) -> b
     return not found.ruled_out and found.error is None and (found.kind is ItemKind.FILE or bool(found.stored))
 
 
-def _unstorable(provider: BaseProvider, prefix: str, found: Found) -> InvalidName | None:
+def _unstorable(provider: BaseProvider, prefix: str, found: TreeEntry) -> InvalidName | None:
     """Why the service cannot hold something of that name; None where it can, or where nothing will be stored of it."""
     is_file = found.kind is ItemKind.FILE or found.stored
     is_folder = found.kind is ItemKind.DIRECTORY and provider.capabilities.empty_directories
@@ -115,7 +115,7 @@ def _unstorable(provider: BaseProvider, prefix: str, found: Found) -> InvalidNam
     return None
 
 
-def _count_local(tally: Tally, prefix: str, found: Found, keeps_folders: bool) -> None:
+def _count_local(tally: Tally, prefix: str, found: TreeEntry, keeps_folders: bool) -> None:
     folder = found.name.rpartition("/")[0]
     if found.ruled_out:
         tally.ruled_out += 1

@@ -17,7 +17,7 @@ import msgspec
 from backup.files.double_encoded import Misnamed
 from backup.model.transfers import EVERYTHING, Conflicts, Selection, TransferPlan
 from backup.model.unfinished import Needed, Unfinished
-from backup.queries.authorizations import Begun
+from backup.queries.authorizations import BegunAuthorization
 from providers.contract.authorization import Grant, Method
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import CheckStep, ConnectionReport
@@ -122,7 +122,7 @@ class AuthorizeMethods(ServiceQuestion[tuple[Method, ...]], frozen=True):
     service: str
 
 
-class AuthorizeBegin(DraftQuestion[Begun], frozen=True):
+class AuthorizeBegin(DraftQuestion[BegunAuthorization], frozen=True):
     """Begins an authorisation. It ends with a grant, an error, or `AuthorizeEnd`."""
 
     repeatable = False

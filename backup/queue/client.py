@@ -26,7 +26,7 @@ from backup.handshake.presence import WorkerState
 from backup.instances import describing
 from backup.instances import destination as places
 from backup.journal import Journal, checkpoints, controls, items, jobs, pruning, views, work
-from backup.journal.records import Event, Order, Planned
+from backup.journal.records import Event, JobRequest, Planned
 from backup.model.transfers import (
     EVERYTHING,
     Conflicts,
@@ -102,7 +102,7 @@ class Queue:
         scan.refuse_twins(names)
         prefix = scan.upload_prefix(to)
         real = tuple(map(local.resolved, sources))
-        order = Order(
+        order = JobRequest(
             kind=JobKind.UPLOAD, sources=real, to=prefix, conflicts=conflicts, selection=selection, resolved=True
         )
         return self._add(instance, order, names, prefix or "/", plan)
@@ -124,7 +124,7 @@ class Queue:
         names = [key.rstrip("/").rpartition("/")[2] for key in keys]
         scan.refuse_twins(names)
         real = os.path.realpath(target) if folder else local.resolved(str(target))
-        order = Order(
+        order = JobRequest(
             kind=JobKind.DOWNLOAD,
             sources=tuple(keys),
             to=real,
@@ -139,7 +139,7 @@ class Queue:
     def queue_delete(self, instance: str, keys: Sequence[str], *, plan: TransferPlan | None = None) -> JobView:
         """`Service.queue_delete`."""
         self._refuse_unusable(instance, JobKind.DELETE)
-        order = Order(kind=JobKind.DELETE, sources=tuple(keys))
+        order = JobRequest(kind=JobKind.DELETE, sources=tuple(keys))
         return self._add(instance, order, list(keys), instance, plan)
 
     def _refuse_unusable(self, instance: str, kind: JobKind) -> None:
@@ -156,7 +156,7 @@ class Queue:
             refuse_encryption(bool(info.settings.get("encryption_enabled")))
 
     def _add(
-        self, instance: str, order: Order, names: list[str], destination: str, plan: TransferPlan | None
+        self, instance: str, order: JobRequest, names: list[str], destination: str, plan: TransferPlan | None
     ) -> JobView:
         if not order.sources:
             raise InvalidName("nothing was chosen", hint="Name at least one file or folder.")

@@ -12,6 +12,6 @@ time limit.
 from backup.rpc.aio import AsyncClient
 from backup.rpc.client import Client
 from backup.rpc.framing import MAX_LINE_BYTES, ConnectionLost, TimedOut
-from backup.rpc.server import Call, Handler, Server
+from backup.rpc.server import Handler, RpcCall, Server
 
-__all__ = ["MAX_LINE_BYTES", "AsyncClient", "Call", "Client", "ConnectionLost", "Handler", "Server", "TimedOut"]
+__all__ = ["MAX_LINE_BYTES", "AsyncClient", "Client", "ConnectionLost", "Handler", "RpcCall", "Server", "TimedOut"]

@@ -16,8 +16,8 @@ from backup.rpc.framing import (
     CANCEL,
     MAX_LINE_BYTES,
     ConnectionLost,
-    Request,
-    Response,
+    RpcRequest,
+    RpcResponse,
     TimedOut,
     convert,
     decode,
@@ -41,7 +41,7 @@ class AsyncClient:
         self._reader = reader
         self._writer = writer
         self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Queue[Response | None]] = {}
+        self._waiting: dict[int, asyncio.Queue[RpcResponse | None]] = {}
         self._lost = False
         self._task = asyncio.get_running_loop().create_task(self._receive(), name="rpc-client")
 
@@ -97,12 +97,12 @@ class AsyncClient:
         there.
         """
         request_id = next(self._ids)
-        answers: asyncio.Queue[Response | None] = asyncio.Queue()
+        answers: asyncio.Queue[RpcResponse | None] = asyncio.Queue()
         self._waiting[request_id] = answers
         answered = False
         try:
             async with asyncio.timeout(timeout_s):
-                await self._send(Request(request_id, method, dict(params or {})))
+                await self._send(RpcRequest(request_id, method, dict(params or {})))
                 while True:
                     response = await answers.get()
                     if response is None:
@@ -117,9 +117,9 @@ class AsyncClient:
         finally:
             del self._waiting[request_id]
             if not answered and not self._lost:
-                self._writer.write(encode(Request(0, CANCEL, {"id": request_id})))
+                self._writer.write(encode(RpcRequest(0, CANCEL, {"id": request_id})))
 
-    async def _send(self, request: Request) -> None:
+    async def _send(self, request: RpcRequest) -> None:
         line = encode(request)
         if self._lost:
             raise ConnectionLost("the other process is gone")
@@ -134,7 +134,7 @@ class AsyncClient:
         try:
             while True:
                 line = await self._reader.readuntil(b"\n")
-                response = decode(line, Response)
+                response = decode(line, RpcResponse)
                 if answers := self._waiting.get(response.id):
                     answers.put_nowait(response)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError, ConnectionLost):

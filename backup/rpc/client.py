@@ -17,8 +17,8 @@ from backup.rpc.framing import (
     CANCEL,
     ConnectionLost,
     Readable,
-    Request,
-    Response,
+    RpcRequest,
+    RpcResponse,
     TimedOut,
     Writable,
     convert,
@@ -30,7 +30,7 @@ from backup.rpc.framing import (
 )
 from providers.contract.cancel import CancelToken
 
-_LOST: Final = Response(-1)
+_LOST: Final = RpcResponse(-1)
 
 
 class Client:
@@ -42,7 +42,7 @@ class Client:
         self._close = close
         self._lock = threading.Lock()
         self._write_lock = threading.Lock()
-        self._waiting: dict[int, queue.SimpleQueue[Response]] = {}
+        self._waiting: dict[int, queue.SimpleQueue[RpcResponse]] = {}
         self._next_id = 0
         self._lost = False
         self._thread = threading.Thread(target=self._receive, name="rpc-client", daemon=True)
@@ -86,7 +86,7 @@ class Client:
         `on_event` gets each event in the calling thread. Raises what the other side raised, TimedOut, ConnectionLost,
         or Cancelled as soon as `cancel` is set; a question that is given up is taken back.
         """
-        answers: queue.SimpleQueue[Response] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[RpcResponse] = queue.SimpleQueue()
         with self._lock:
             self._next_id += 1
             request_id = self._next_id
@@ -94,7 +94,7 @@ class Client:
         deadline = time.monotonic() + timeout_s
         answered = False
         try:
-            self._send(Request(request_id, method, dict(params or {})))
+            self._send(RpcRequest(request_id, method, dict(params or {})))
             with (cancel or CancelToken()).calling(lambda: answers.put(_LOST)):
                 while True:
                     response = self._next(answers, method, deadline, cancel)
@@ -110,8 +110,8 @@ class Client:
                 self._take_back(request_id)
 
     def _next(
-        self, answers: queue.SimpleQueue[Response], method: str, deadline: float, cancel: CancelToken | None
-    ) -> Response:
+        self, answers: queue.SimpleQueue[RpcResponse], method: str, deadline: float, cancel: CancelToken | None
+    ) -> RpcResponse:
         try:
             left_s = min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
             response = answers.get(timeout=left_s)
@@ -125,11 +125,11 @@ class Client:
 
     def _take_back(self, request_id: int) -> None:
         try:
-            self._send(Request(0, CANCEL, {"id": request_id}))
+            self._send(RpcRequest(0, CANCEL, {"id": request_id}))
         except ConnectionLost:
             return  # then it ends there too
 
-    def _send(self, request: Request) -> None:
+    def _send(self, request: RpcRequest) -> None:
         line = encode(request)
         with self._write_lock:
             if self._lost:
@@ -143,7 +143,7 @@ class Client:
     def _receive(self) -> None:
         try:
             while line := read_line(self._reader):
-                response = decode(line, Response)
+                response = decode(line, RpcResponse)
                 with self._lock:
                     answers = self._waiting.get(response.id)
                 if answers is not None:

@@ -46,13 +46,13 @@ class Writable(Protocol):
     def close(self) -> None: ...
 
 
-class Request(msgspec.Struct):
+class RpcRequest(msgspec.Struct):
     id: int
     method: str
     params: dict[str, Any] = {}
 
 
-class Response(msgspec.Struct):
+class RpcResponse(msgspec.Struct):
     """Just one of the three is set. An event is not the end of its request, the other two are."""
 
     id: int
@@ -61,7 +61,7 @@ class Response(msgspec.Struct):
     event: Any | UnsetType = UNSET
 
 
-def encode(message: Request | Response) -> bytes:
+def encode(message: RpcRequest | RpcResponse) -> bytes:
     """One line. Raises ConnectionLost when it would be too long, TypeError for a value that is no data (a Secret)."""
     line = pack(message)
     if len(line) >= MAX_LINE_BYTES:
@@ -108,7 +108,7 @@ def write_all(writer: Writable, line: bytes) -> None:
     writer.flush()
 
 
-def unwrap(response: Response, kind: Any) -> Any:
+def unwrap(response: RpcResponse, kind: Any) -> Any:
     """The result of a final response, or its error raised."""
     if response.error is not UNSET:
         raise response.error.error()

@@ -11,8 +11,8 @@ from backup.rpc.framing import (
     CANCEL,
     ConnectionLost,
     Readable,
-    Request,
-    Response,
+    RpcRequest,
+    RpcResponse,
     Writable,
     convert,
     decode,
@@ -27,10 +27,10 @@ from providers.errors import ProviderError, RateLimited, Unsupported
 _LOG: Final = logging.getLogger(__name__)
 
 
-class Call:
+class RpcCall:
     """One request under way, as its handler sees it. `cancel` is set when the asker takes it back or goes away."""
 
-    def __init__(self, request: Request, send: Callable[[Response], None]) -> None:
+    def __init__(self, request: RpcRequest, send: Callable[[RpcResponse], None]) -> None:
         self.id = request.id
         self.method = request.method
         self.params = request.params
@@ -44,10 +44,10 @@ class Call:
     def event(self, value: Any) -> None:
         """Send something ahead of the reply. Raises ConnectionLost when nobody listens any more; may block on a slow
         reader."""
-        self._send(Response(self.id, event=value))
+        self._send(RpcResponse(self.id, event=value))
 
 
-Handler = Callable[[Call], Any]
+Handler = Callable[[RpcCall], Any]
 
 
 class Server:
@@ -67,7 +67,7 @@ class Server:
         connection = _Connection(writer, self._handlers, self._max_calls)
         try:
             while line := read_line(reader):
-                connection.receive(decode(line, Request))
+                connection.receive(decode(line, RpcRequest))
         except ConnectionLost as error:
             _LOG.info("connection ended: %s", error)
         finally:
@@ -81,23 +81,23 @@ class _Connection:
         self._max_calls = max_calls
         self._lock = threading.Lock()
         self._write_lock = threading.Lock()
-        self._calls: dict[int, Call] = {}
+        self._calls: dict[int, RpcCall] = {}
         self._broken = False
 
-    def receive(self, request: Request) -> None:
+    def receive(self, request: RpcRequest) -> None:
         if request.method == CANCEL:
             with self._lock:
                 taken_back = self._calls.get(request.params.get("id", -1))
             if taken_back:
                 taken_back.cancel.cancel()
             return
-        call = Call(request, self._send)
+        call = RpcCall(request, self._send)
         with self._lock:
             full = len(self._calls) >= self._max_calls or request.id in self._calls
             if not full:
                 self._calls[request.id] = call
         if full:
-            self._send(Response(request.id, error=error_of(RateLimited("too many questions at once"))))
+            self._send(RpcResponse(request.id, error=error_of(RateLimited("too many questions at once"))))
             return
         threading.Thread(target=self._answer, args=(call,), name=f"rpc-{request.method}", daemon=True).start()
 
@@ -107,7 +107,7 @@ class _Connection:
         for call in calls:
             call.cancel.cancel()
 
-    def _answer(self, call: Call) -> None:
+    def _answer(self, call: RpcCall) -> None:
         response = self._run(call)
         with self._lock:
             del self._calls[call.id]
@@ -116,24 +116,24 @@ class _Connection:
         except ConnectionLost as error:
             _LOG.debug("no one waits for the answer to %s: %s", call.method, error)
 
-    def _run(self, call: Call) -> Response:
+    def _run(self, call: RpcCall) -> RpcResponse:
         try:
             handler = self._handlers.get(call.method)
             if handler is None:
                 raise Unsupported(f"no such question: {call.method}")
-            return Response(call.id, result=handler(call))
+            return RpcResponse(call.id, result=handler(call))
         except ProviderError as error:
-            return Response(call.id, error=error_of(error))
+            return RpcResponse(call.id, error=error_of(error))
         except Exception as error:  # a process boundary: whatever it is, the asker gets an answer
             _LOG.exception("handler of %s failed", call.method)
-            return Response(call.id, error=error_of(error))
+            return RpcResponse(call.id, error=error_of(error))
 
-    def _send(self, response: Response) -> None:
+    def _send(self, response: RpcResponse) -> None:
         try:
             line = encode(response)
         except (TypeError, ConnectionLost) as error:
             _LOG.error("answer %d cannot be sent: %s", response.id, error)
-            line = encode(Response(response.id, error=error_of(error)))
+            line = encode(RpcResponse(response.id, error=error_of(error)))
         with self._write_lock:
             if self._broken:
                 raise ConnectionLost("the other process is gone")

@@ -1,11 +1,9 @@
-"""The worker: `python -m backup.worker`, the detached process that drains the journal.
+"""The worker: a process of its own that carries transfers out. What its modules do:
 
-__main__   the process: lock, signals, log, farewell
-drain      the one loop that claims work and hands it to lanes
-lane       all transfers of one instance: one provider, one budget of connections
-scanning   jobs into items, streamed
-ledger     many small changes of the journal in one commit
-live       progress, from the providers' callbacks to whoever subscribes
-listener   the socket
-start      how other processes start one (imports none of the above)
+scheduler         the one loop that claims work and hands it to the instance runners
+instance_runner   all transfers of one instance: one provider, one budget of connections
+shared_provider   the provider that an instance's transfers share
+batch_writer      many small changes of the journal in one commit
+progress          the progress board: what runs now, for those who look on
+listener          the socket that front ends talk to
 """

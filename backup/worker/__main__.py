@@ -26,13 +26,13 @@ from backup.system import build, logs
 from backup.system.hardening import harden_process
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder
-from backup.worker.batch_writer import Ledger
+from backup.worker.batch_writer import BatchWriter
 from backup.worker.clock import WorkerClock
-from backup.worker.context import Crew
+from backup.worker.context import WorkerContext
 from backup.worker.items.transfer import Chances
 from backup.worker.listener import Listener
-from backup.worker.progress import Board
-from backup.worker.scheduler import Drain
+from backup.worker.progress import ProgressBoard
+from backup.worker.scheduler import Scheduler
 from backup.worker.wakeup import Wakeup
 from providers.errors import ProviderError
 
@@ -159,15 +159,15 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
 
     def on_failure(error: Exception) -> None:
         broken.append(error)
-        drain.stop()
+        scheduler.stop()
 
     calls = CallCounts()
-    ledger = Ledger(journal, on_failure=on_failure, along=lambda tx: calls.write(tx, time.time()))
-    board = Board()
-    crew = Crew(
+    writer = BatchWriter(journal, on_failure=on_failure, along=lambda tx: calls.write(tx, time.time()))
+    board = ProgressBoard()
+    worker = WorkerContext(
         paths=paths,
         journal=journal,
-        ledger=ledger,
+        writer=writer,
         board=board,
         facts=FactsOnDisk(paths, journal),
         calls=calls,
@@ -175,26 +175,26 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
         clock=clock,
         chances=Chances(now=clock.now, clock=clock.elapsed_s),
     )
-    drain = Drain(crew, woken, linger_s=linger_s)
+    scheduler = Scheduler(worker, woken, linger_s=linger_s)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: drain.stop())
-    listener = Listener(paths, drain, board, woken)
+        signal.signal(number, lambda *_: scheduler.stop())
+    listener = Listener(paths, scheduler, board, woken)
     _LOG.info("at work")
     try:
         if key_within_s and not listener.got_key.wait(key_within_s):
             _LOG.warning("nobody has handed over what opens the vault")
-        drain.run()
-        if drain.outdated:
-            _have_successor(paths, drain, linger_s)
+        scheduler.run()
+        if scheduler.outdated:
+            _have_successor(paths, scheduler, linger_s)
     finally:
-        _farewell(drain, listener, ledger, journal)
+        _farewell(scheduler, listener, writer, journal)
     full = next((error for error in broken if isinstance(error, JournalFull)), None)
     if full is not None:
         raise full
     return 1 if broken else 0
 
 
-def _have_successor(paths: Paths, drain: Drain, linger_s: float) -> None:
+def _have_successor(paths: Paths, scheduler: Scheduler, linger_s: float) -> None:
     """Another worker waits for the lock until this process is gone. If the vault is open here, it takes the key first,
     and then has this process leave."""
     try:
@@ -203,7 +203,7 @@ def _have_successor(paths: Paths, drain: Drain, linger_s: float) -> None:
         _LOG.error("nobody goes on until the next command: %s", error)
         return
     deadline = time.monotonic() + _SUCCESSOR_PATIENCE_S
-    while unlocking.is_open(paths) and not drain.leaving:
+    while unlocking.is_open(paths) and not scheduler.leaving:
         if time.monotonic() > deadline:
             _LOG.warning("the next worker did not ask for the vault's key")
             return
@@ -227,14 +227,14 @@ def _collect_garbage_seldom() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def _farewell(drain: Drain, listener: Listener, ledger: Ledger, journal: Journal) -> None:
+def _farewell(scheduler: Scheduler, listener: Listener, writer: BatchWriter, journal: Journal) -> None:
     """Park what is under way. Whoever queues something from now on sees `leaving`, and starts another worker."""
-    drain.leaving = True
-    drain.park(_PARK_S)
+    scheduler.leaving = True
+    scheduler.park(_PARK_S)
     listener.close()
-    if not ledger.close(_FLUSH_S):
+    if not writer.close(_FLUSH_S):
         _LOG.error("the journal did not take everything in time")
-    drain.close()
+    scheduler.close()
     with contextlib.suppress(JournalFull), journal.transaction() as tx:  # else the next one does it
         items.requeue_running(tx, now=time.time())
     _LOG.info("left")

@@ -28,7 +28,7 @@ class _Entry:
     then: Callable[[], None] | None = None
 
 
-class Ledger:
+class BatchWriter:
     """One thread that commits what the others hand it, in order. `on_failure` is told when a change that nobody waits
     for is lost, and when the journal takes no more."""
 
@@ -44,7 +44,7 @@ class Ledger:
         self._along = along
         self._on_failure = on_failure
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
+        self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
         self._thread.start()
 
     def run(self, change: Callable[[Connection], T]) -> T:

@@ -9,22 +9,22 @@ from backup.instances.request_counts import CallCounts
 from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal
 from backup.system.paths import Paths
-from backup.worker.batch_writer import Ledger
+from backup.worker.batch_writer import BatchWriter
 from backup.worker.clock import WorkerClock
 from backup.worker.items.transfer import Chances
-from backup.worker.progress import Board
+from backup.worker.progress import ProgressBoard
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crew:
+class WorkerContext:
     paths: Paths
     journal: Journal
-    ledger: Ledger
-    board: Board
+    writer: BatchWriter
+    board: ProgressBoard
     facts: FactsOnDisk
     calls: CallCounts
     wake: Callable[[], None]
-    """Have the drain look again: something ended, or changed."""
+    """Have the scheduler look again: something ended, or changed."""
     clock: WorkerClock = field(default_factory=WorkerClock)
     chances: Chances = field(default_factory=Chances)
     """Of a worker: by its `clock`."""

@@ -17,11 +17,11 @@ from backup.instances.request_counts import sent_for
 from backup.journal import JournalFull, items, jobs, work
 from backup.journal.records import Cleanup, Ending, Hold, Item, Job, Outcome
 from backup.model.transfers import ItemKind, JobKind
-from backup.worker.context import Crew
+from backup.worker.context import WorkerContext
 from backup.worker.items import cleanups, transfer
 from backup.worker.items.transfer import Transfer
-from backup.worker.items.unit import Unit
-from backup.worker.progress import Entry
+from backup.worker.items.unit import WorkUnit
+from backup.worker.progress import ItemProgress
 from backup.worker.shared_provider import PlaceChanged, SharedProvider
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
@@ -42,28 +42,28 @@ _TROUBLE: Final = 3
 """So many items in a row that failed for a passing reason make the whole instance wait."""
 
 
-class Lane:
+class InstanceRunner:
     """Takes claimed items and runs them, as many at once as the instance's connections allow."""
 
-    def __init__(self, instance: str, crew: Crew) -> None:
+    def __init__(self, instance: str, worker: WorkerContext) -> None:
         self.instance = instance
-        self.shared = SharedProvider(instance, crew)
-        self._crew = crew
+        self.shared = SharedProvider(instance, worker)
+        self._worker = worker
         self._lock = threading.Lock()
         self._ready: deque[Item] = deque()
-        self._running: dict[int, Unit] = {}
+        self._running: dict[int, WorkUnit] = {}
         self._cleaning: dict[int, CancelToken] = {}
         self._used = 0
         self._pool = _POOL_BEFORE_OPENING
-        self._executor = ThreadPoolExecutor(64, thread_name_prefix=f"lane-{instance}")
+        self._executor = ThreadPoolExecutor(64, thread_name_prefix=f"transfers-{instance}")
         self._jobs: dict[int, Job] = {}
         self._passing_failures = 0
         self._asked = False
-        """The drain knows already that there is room for more."""
+        """The scheduler knows already that there is room for more."""
         self._closed = False
-        self.quiet_since = crew.chances.clock()
+        self.quiet_since = worker.chances.clock()
 
-    # What the drain asks and tells
+    # What the scheduler asks and tells
 
     def wanted(self) -> int:
         """How many more items it could do with: enough that no thread waits for the next claim."""
@@ -89,7 +89,7 @@ class Lane:
         its end is written down although its thread still hangs in a call that nothing interrupts. Whatever it left is
         cleaned up, and another attempt made, only when that thread is through.
         """
-        clock = self._crew.chances.clock()
+        clock = self._worker.chances.clock()
         with self._lock:
             waiting = [item for item in self._ready if item.id == item_id]
             for item in waiting:
@@ -115,7 +115,7 @@ class Lane:
             token.cancel()
 
     def close_connections(self) -> None:
-        """Of an instance that has nothing to do: in a thread of the lane, so that nobody else waits."""
+        """Of an instance that has nothing to do: in a thread of the runner, so that nobody else waits."""
         self._executor.submit(self.shared.close_if_unused)
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class Lane:
                 return
             self._executor.submit(self._work, unit)
 
-    def _begin_next(self) -> Unit | None:
+    def _begin_next(self) -> WorkUnit | None:
         """With the lock held: the next unit, counted as running."""
         unit = None if self._closed else self._next_unit()
         if unit is not None:
@@ -142,7 +142,7 @@ class Lane:
                 self._running[item.id] = unit
         return unit
 
-    def _next_unit(self) -> Unit | None:
+    def _next_unit(self) -> WorkUnit | None:
         free = self._pool - self._used
         if free <= 0:
             return None
@@ -154,7 +154,7 @@ class Lane:
             return None
         first = self._ready.popleft()
         if first.job_kind is not JobKind.DELETE:
-            return Unit([first], self._weight(first, free))
+            return WorkUnit([first], self._weight(first, free))
         group = [first]
         while (
             self._ready and self._ready[0].job_kind is JobKind.DELETE and (first.last or len(group) < _DELETES_AT_ONCE)
@@ -162,7 +162,7 @@ class Lane:
             if self._where(self._ready[0]) != self._where(first):
                 break
             group.append(self._ready.popleft())
-        return Unit(group, 1)
+        return WorkUnit(group, 1)
 
     def _held_back(self, item: Item) -> bool:
         """Until what is done with it ends. Folders of a job go from the inside out, one after the other."""
@@ -180,11 +180,11 @@ class Lane:
             return 1
         return max(1, min(free, self._pool - 1))
 
-    # Working, in a thread of the lane
+    # Working, in a thread of the runner
 
-    def _work(self, unit: Unit) -> None:
+    def _work(self, unit: WorkUnit) -> None:
         """One unit after the other, for as long as something is ready and a connection is free."""
-        following: Unit | None = unit
+        following: WorkUnit | None = unit
         while following is not None:
             unit = following
             smooth = self._carry_out(unit)
@@ -192,9 +192,9 @@ class Lane:
             if unit.weight > 1:
                 self._start_ready()
             if wake or not smooth:
-                self._crew.wake()
+                self._worker.wake()
 
-    def _carry_out(self, unit: Unit) -> bool:
+    def _carry_out(self, unit: WorkUnit) -> bool:
         """Whether it went well."""
         smooth = ended = False
         unit.refreshed = self.shared.refreshed
@@ -205,16 +205,16 @@ class Lane:
             self._end(outcomes, at_once=not (smooth and small), refreshed=unit.refreshed)
             ended = True
         except JournalFull as error:  # the worker stops, and all begins where the journal has it
-            _LOG.warning("lane %s: %s", self.instance, error)
-        except Exception:  # a mistake of ours must not take the lane's connections with it
-            _LOG.exception("lane %s", self.instance)
+            _LOG.warning("runner %s: %s", self.instance, error)
+        except Exception:  # a mistake of ours must not take the runner's connections with it
+            _LOG.exception("runner %s", self.instance)
         if not ended:
             for item in unit.group:
-                self._crew.board.leave(item.id)
+                self._worker.board.leave(item.id)
         return smooth
 
-    def _change_over(self, done: Unit) -> tuple[Unit | None, bool]:
-        """Let go of a unit and begin the next; and whether the drain should look, for more or because nothing is
+    def _change_over(self, done: WorkUnit) -> tuple[WorkUnit | None, bool]:
+        """Let go of a unit and begin the next; and whether the scheduler should look, for more or because nothing is
         left."""
         with self._lock:
             self._used -= done.weight
@@ -223,12 +223,12 @@ class Lane:
             following = self._begin_next()
             hungry = len(self._ready) < _AHEAD // 2 and not self._asked
             self._asked = self._asked or hungry
-            self.quiet_since = self._crew.chances.clock()
+            self.quiet_since = self._worker.chances.clock()
             return following, hungry or not (self._ready or self._running)
 
-    def _outcomes(self, unit: Unit) -> list[Outcome]:
+    def _outcomes(self, unit: WorkUnit) -> list[Outcome]:
         first = unit.group[0]
-        watcher = None if first.job_kind is JobKind.DELETE else self._crew.board.enter(first.id, first.bytes_done)
+        watcher = None if first.job_kind is JobKind.DELETE else self._worker.board.enter(first.id, first.bytes_done)
         try:
             with self.shared.used_for(first.place_id, first.environment_id, cancel=unit.cancel) as provider:
                 self._resize(provider)
@@ -238,8 +238,8 @@ class Lane:
                     outcomes = [self._transfer(provider, first, unit, watcher)]
                 else:
                     with sent_for({item.key: item.id for item in unit.group}):
-                        outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._crew.chances)
-                answers.note_outcomes(self._crew.paths, self.instance, outcomes, provider.unusable)
+                        outcomes = transfer.delete_many(provider, unit.group, unit.cancel, self._worker.chances)
+                answers.note_outcomes(self._worker.paths, self.instance, outcomes, provider.unusable)
         except PlaceChanged as error:
             return self._pause_place(unit, ErrorInfo.of(error))
         except ProviderError as error:
@@ -247,17 +247,17 @@ class Lane:
         self._judge_instance(outcomes, unit.refreshed)
         return outcomes
 
-    def _transfer(self, provider: BaseProvider, item: Item, unit: Unit, watcher: Entry) -> Outcome:
+    def _transfer(self, provider: BaseProvider, item: Item, unit: WorkUnit, watcher: ItemProgress) -> Outcome:
         attempt = Transfer(
             provider=provider,
-            journal=self._crew.journal,
-            commit=self._crew.ledger.run,
+            journal=self._worker.journal,
+            commit=self._worker.writer.run,
             item=item,
             job=self._job(item.job_id),
             watcher=watcher,
             cancel=unit.cancel,
             connections=unit.weight,
-            chances=self._crew.chances,
+            chances=self._worker.chances,
         )
         with sent_for(item.id):
             return attempt.run()
@@ -265,7 +265,7 @@ class Lane:
     def _job(self, job_id: int) -> Job:
         found = self._jobs.get(job_id)
         if found is None:
-            with self._crew.journal.look() as db:
+            with self._worker.journal.look() as db:
                 found = self._jobs[job_id] = jobs.job(db, job_id)
         return found
 
@@ -283,7 +283,7 @@ class Lane:
         """
         if not outcomes:
             return
-        now = self._crew.chances.now()
+        now = self._worker.chances.now()
 
         def change(tx: Connection) -> None:
             came = refreshed is not None and refreshed != self.shared.refreshed
@@ -294,26 +294,26 @@ class Lane:
 
         def leave() -> None:
             for outcome in outcomes:
-                self._crew.board.leave(outcome.item_id)
+                self._worker.board.leave(outcome.item_id)
 
         if at_once:
-            self._crew.ledger.run(change)
+            self._worker.writer.run(change)
             leave()
         else:
-            self._crew.ledger.post(change, leave)
+            self._worker.writer.post(change, leave)
 
-    def _pause_place(self, unit: Unit, error: ErrorInfo) -> list[Outcome]:
+    def _pause_place(self, unit: WorkUnit, error: ErrorInfo) -> list[Outcome]:
         """The instance points elsewhere, or cannot be used: what is queued for it pauses and says why."""
         _LOG.warning("%s: %s", self.instance, error.message)
-        place_id, now = unit.group[0].place_id, self._crew.chances.now()
-        self._crew.ledger.run(lambda tx: items.pause_place(tx, place_id, error, now=now))
+        place_id, now = unit.group[0].place_id, self._worker.chances.now()
+        self._worker.writer.run(lambda tx: items.pause_place(tx, place_id, error, now=now))
         return [Outcome(item_id=item.id, ending=Ending.PAUSED, error=error) for item in unit.group]
 
-    def _cannot_open(self, unit: Unit, error: ProviderError) -> list[Outcome]:
+    def _cannot_open(self, unit: WorkUnit, error: ProviderError) -> list[Outcome]:
         if isinstance(error, (InvalidConfiguration, Unsupported)) and not lacks_descriptors(error):
             return self._pause_place(unit, ErrorInfo.of(error))
-        outcomes = [transfer.judge(error, item, self._crew.chances) for item in unit.group]
-        answers.note_outcomes(self._crew.paths, self.instance, outcomes)
+        outcomes = [transfer.judge(error, item, self._worker.chances) for item in unit.group]
+        answers.note_outcomes(self._worker.paths, self.instance, outcomes)
         self._judge_instance(outcomes, unit.refreshed)
         return outcomes
 
@@ -339,7 +339,7 @@ class Lane:
                 work.hold(tx, held)
             return needed
 
-        if not self._crew.ledger.run(change):
+        if not self._worker.writer.run(change):
             return
         _LOG.warning("the queue of %s stands still: %s", self.instance, held.error.message)
         with self._lock:
@@ -350,7 +350,7 @@ class Lane:
     # Cleaning up
 
     def clean(self, cleanup: Cleanup) -> None:
-        """Remove what a cancelled item has left, in a thread of the lane."""
+        """Remove what a cancelled item has left, in a thread of the runner."""
         with self._lock:
             if self._closed or cleanup.item_id in self._cleaning or cleanup.item_id in self._running:
                 return
@@ -363,30 +363,30 @@ class Lane:
         try:
             change = self._cleaned(cleanup, cancel)
             if change:
-                self._crew.ledger.run(change)
+                self._worker.writer.run(change)
         except Exception:  # as in `_work`
             _LOG.exception("cleaning up after item %d", cleanup.item_id)
         finally:
             with self._lock:
                 self._cleaning.pop(cleanup.item_id, None)
             self._start_ready()
-            self._crew.wake()
+            self._worker.wake()
 
     def _cleaned(self, cleanup: Cleanup, cancel: CancelToken) -> Callable[[Connection], None] | None:
         try:
             if cleanup.job_kind is JobKind.DOWNLOAD:
-                cleanups.discard_download(self._crew.journal, cleanup)
+                cleanups.discard_download(self._worker.journal, cleanup)
             else:
                 with (
                     self.shared.used_for(cleanup.place_id, cleanup.environment_id, cancel=cancel) as provider,
                     sent_for(cleanup.item_id),
                 ):
-                    cleanups.abandon_upload(provider, self._crew.journal, cleanup, cancel)
+                    cleanups.abandon_upload(provider, self._worker.journal, cleanup, cancel)
         except Cancelled:
             return None
         except ProviderError as error:
             _LOG.warning("cannot clean up after item %d yet: %s", cleanup.item_id, error)
             info = ErrorInfo.of(error)
-            again_at = self._crew.chances.now() + transfer.backoff_s(cleanup.attempts, error, self._crew.chances)
+            again_at = self._worker.chances.now() + transfer.backoff_s(cleanup.attempts, error, self._worker.chances)
             return lambda tx: work.cleanup_failed(tx, cleanup.item_id, info, again_at=again_at)
         return lambda tx: work.cleanup_done(tx, cleanup.item_id)

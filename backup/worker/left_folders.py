@@ -9,7 +9,7 @@ from typing import Final
 
 from backup.files import shut_folders
 from backup.journal import JournalFull, folders_in_work
-from backup.worker.context import Crew
+from backup.worker.context import WorkerContext
 from providers.errors import ProviderError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -22,8 +22,8 @@ _PATIENCE_S: Final = 5.0
 class LeftFolders:
     """Shuts them, those of each job in a thread of its own that is never waited for: a disk may not answer."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, worker: WorkerContext) -> None:
+        self._worker = worker
         self._lock = threading.Lock()
         self._since: dict[int, float] = {}
         """When their threads began, by job."""
@@ -31,13 +31,13 @@ class LeftFolders:
     @property
     def busy(self) -> bool:
         """Whether a thread is at work that may still get on."""
-        clock = self._crew.chances.clock()
+        clock = self._worker.chances.clock()
         with self._lock:
             return any(clock - began < _PATIENCE_S for began in self._since.values())
 
     def shut(self) -> None:
         """Begin with what ended jobs have left open, and is not being shut."""
-        with self._crew.journal.look() as db:
+        with self._worker.journal.look() as db:
             left = folders_in_work.of_ended_jobs(db)
         by_job: dict[int, list[tuple[Path, int]]] = {}
         for job_id, path, mode in left:
@@ -48,7 +48,7 @@ class LeftFolders:
             with self._lock:
                 if job_id in self._since or len(self._since) >= _AT_ONCE:
                     continue
-                self._since[job_id] = self._crew.chances.clock()
+                self._since[job_id] = self._worker.chances.clock()
             name = f"shut-{job_id}"
             threading.Thread(target=self._run, args=(job_id, opened), name=name, daemon=True).start()
 
@@ -59,10 +59,10 @@ class LeftFolders:
                     shut_folders.give_back(path, mode)
                 except (ProviderError, OSError) as error:
                     _LOG.warning("%s keeps the mode that it was opened with: %s", path, error)
-            self._crew.ledger.run(lambda tx: folders_in_work.drop_if_ended(tx, job_id))
+            self._worker.writer.run(lambda tx: folders_in_work.drop_if_ended(tx, job_id))
         except JournalFull as error:
             _LOG.warning("folders of job %d: %s", job_id, error)
         finally:
             with self._lock:
                 del self._since[job_id]
-            self._crew.wake()
+            self._worker.wake()

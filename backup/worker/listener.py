@@ -15,11 +15,11 @@ from backup.credentials import unlocking
 from backup.journal.migrations import MIGRATIONS
 from backup.model.credentials import StoreBackend
 from backup.model.transfers import LiveState
-from backup.rpc import Call, Handler, Server, sockets
+from backup.rpc import Handler, RpcCall, Server, sockets
 from backup.system import build
 from backup.system.paths import Paths
-from backup.worker.progress import Board
-from backup.worker.scheduler import Drain
+from backup.worker.progress import ProgressBoard
+from backup.worker.scheduler import Scheduler
 from backup.worker.wakeup import Wakeup
 from providers.errors import PermissionDenied, RateLimited
 from providers.os_errors import from_os_error
@@ -82,12 +82,12 @@ class Listener:
     stop                 park everything and end
     """
 
-    def __init__(self, paths: Paths, drain: Drain, board: Board, wake: Wakeup) -> None:
+    def __init__(self, paths: Paths, scheduler: Scheduler, board: ProgressBoard, wake: Wakeup) -> None:
         self.got_key = threading.Event()
         """Set once somebody has handed over what opens the vault."""
         self._paths = paths
         self._path = paths.worker_socket
-        self._drain = drain
+        self._scheduler = scheduler
         self._board = board
         self._wake = wake
         self._started_at = time.time()
@@ -173,24 +173,24 @@ class Listener:
 
     # Handlers
 
-    def _on_wake(self, call: Call) -> WorkerStatus:
-        replaced = self._drain.outdated or build.replaced()
+    def _on_wake(self, call: RpcCall) -> WorkerStatus:
+        replaced = self._scheduler.outdated or build.replaced()
         if not replaced:  # else it makes way: another build's modules would fail what it takes on
             self._wake.set()
         return msgspec.structs.replace(self._status(call), replaced=replaced)
 
-    def _status(self, call: Call) -> WorkerStatus:
+    def _status(self, call: RpcCall) -> WorkerStatus:
         return WorkerStatus(
             pid=os.getpid(),
             started_at=self._started_at,
-            leaving=self._drain.leaving,
-            busy=tuple(self._drain.lanes_busy()),
+            leaving=self._scheduler.leaving,
+            busy=tuple(self._scheduler.lanes_busy()),
             unlocked=unlocking.is_open(self._paths),
             build=build.current().id,
             journal_version=len(MIGRATIONS),
         )
 
-    def _subscribe(self, call: Call) -> None:
+    def _subscribe(self, call: RpcCall) -> None:
         """A slow reader blocks this thread and nothing else."""
         told: LiveState | None = None
         while True:
@@ -200,15 +200,15 @@ class Listener:
                 told = state
             call.cancel.wait(_PACE_S)
 
-    def _set_bandwidth(self, call: Call) -> None:
+    def _set_bandwidth(self, call: RpcCall) -> None:
         wanted: _Bandwidth = call.arguments(_Bandwidth)
-        self._drain.set_bandwidth(wanted.instance, wanted.bytes_per_s)
+        self._scheduler.set_bandwidth(wanted.instance, wanted.bytes_per_s)
 
-    def _credentials_changed(self, call: Call) -> None:
+    def _credentials_changed(self, call: RpcCall) -> None:
         wanted: _Instance = call.arguments(_Instance)
-        self._drain.refresh(wanted.instance)
+        self._scheduler.refresh(wanted.instance)
 
-    def _unlock(self, call: Call) -> None:
+    def _unlock(self, call: RpcCall) -> None:
         """Raises VaultError when it is not this vault's key."""
         handed: _Key = call.arguments(_Key)
         try:
@@ -217,18 +217,18 @@ class Listener:
             self.got_key.set()
         if was_locked:
             _LOG.info("the vault was unlocked")
-            self._drain.refresh(None)
+            self._scheduler.refresh(None)
 
-    def _lock_store(self, call: Call) -> None:
+    def _lock_store(self, call: RpcCall) -> None:
         unlocking.lock(self._paths, StoreBackend.VAULT)
-        self._drain.forget_credentials()
+        self._scheduler.forget_credentials()
         _LOG.info("the vault was locked")
 
-    def _hand_over(self, call: Call) -> _Key | None:
+    def _hand_over(self, call: RpcCall) -> _Key | None:
         """Revealed here alone, for a socket that only this user's processes can reach."""
         key = unlocking.handover(self._paths)
         return _Key(key.reveal()) if key else None
 
-    def _stop(self, call: Call) -> Any:
-        self._drain.stop()
+    def _stop(self, call: RpcCall) -> Any:
+        self._scheduler.stop()
         return None

@@ -48,21 +48,21 @@ class Meter:
             self._sum -= self._slots.popleft()[1]
 
 
-class Board:
+class ProgressBoard:
     """All running items. Callbacks only add to it; whoever wants to know asks `state`, so that none can be slowed
     down."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[int, ItemProgress] = {}
         self._total = Meter(clock)
         self._version = 0
 
-    def enter(self, item_id: int, held_bytes: int = 0) -> Entry:
+    def enter(self, item_id: int, held_bytes: int = 0) -> ItemProgress:
         """A running item; take it off with `leave`. `held_bytes` were moved by an earlier attempt: they are no rate."""
         with self._lock:
-            entry = self._entries[item_id] = Entry(self, Meter(self._clock), held_bytes)
+            entry = self._entries[item_id] = ItemProgress(self, Meter(self._clock), held_bytes)
             self._version += 1
         return entry
 
@@ -80,7 +80,7 @@ class Board:
                 build=build.current().id,
             )
 
-    def count(self, entry: Entry, bytes_done: int, bytes_total: int) -> None:
+    def count(self, entry: ItemProgress, bytes_done: int, bytes_total: int) -> None:
         """`bytes_done` as the provider's callback gave it."""
         with self._lock:
             new_bytes = max(0, bytes_done - max(entry.done_bytes, entry.held_bytes))
@@ -91,16 +91,16 @@ class Board:
                 self._total.add(new_bytes)
             self._version += 1
 
-    def mark_verifying(self, entry: Entry) -> None:
+    def mark_verifying(self, entry: ItemProgress) -> None:
         with self._lock:
             entry.in_proof = True
             self._version += 1
 
 
-class Entry:
+class ItemProgress:
     """`backup.worker.items.transfer.Watcher` of one item."""
 
-    def __init__(self, board: Board, meter: Meter, held_bytes: int) -> None:
+    def __init__(self, board: ProgressBoard, meter: Meter, held_bytes: int) -> None:
         self._board = board
         self.meter = meter
         self.held_bytes = held_bytes

@@ -14,7 +14,7 @@ from weakref import WeakSet
 from backup.instances import destination
 from backup.instances.opening import open_provider
 from backup.journal import jobs
-from backup.worker.context import Crew
+from backup.worker.context import WorkerContext
 from backup.worker.items.transfer import PATIENCE_S
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
@@ -33,7 +33,7 @@ class PlaceChanged(InvalidConfiguration):
     """The instance points elsewhere than when the item was queued."""
 
 
-class _Opened:
+class _SharedOpened:
     """A provider, for one environment: two commands may have asked for the same instance from different ones."""
 
     def __init__(self, provider: BaseProvider, signature: object) -> None:
@@ -64,15 +64,15 @@ class _Opened:
 class SharedProvider:
     """Safe from any thread."""
 
-    def __init__(self, instance: str, crew: Crew) -> None:
+    def __init__(self, instance: str, worker: WorkerContext) -> None:
         self.instance = instance
-        self._crew = crew
+        self._worker = worker
         self._lock = threading.Lock()
         self._open_lock = threading.Lock()
-        self._opened: dict[int | None, _Opened] = {}
+        self._opened: dict[int | None, _SharedOpened] = {}
         self.refreshed = 0
         """How often credentials or settings changed. Who failed for want of them compares: they may have come since."""
-        self._limiter = Limiter(clock=crew.chances.clock, sleep=crew.clock.sleep)
+        self._limiter = Limiter(clock=worker.chances.clock, sleep=worker.clock.sleep)
         self._learn_lock = threading.Lock()
         self._learnt: WeakSet[BaseProvider] = WeakSet()
 
@@ -127,7 +127,7 @@ class SharedProvider:
         for opened in closing:
             opened.provider.close()
 
-    def _enter(self, environment_id: int | None) -> _Opened:
+    def _enter(self, environment_id: int | None) -> _SharedOpened:
         with self._open_lock:
             signature = self._signature()
             with self._lock:
@@ -135,7 +135,7 @@ class SharedProvider:
                 if opened and opened.signature == signature:
                     opened.users += 1
                     return opened
-            fresh = _Opened(self._open(environment_id), signature)
+            fresh = _SharedOpened(self._open(environment_id), signature)
             with self._lock:
                 fresh.users = 1
                 old, self._opened[environment_id] = self._opened.get(environment_id), fresh
@@ -146,7 +146,7 @@ class SharedProvider:
             unused.provider.close()
         return fresh
 
-    def _leave(self, opened: _Opened) -> None:
+    def _leave(self, opened: _SharedOpened) -> None:
         with self._lock:
             opened.users -= 1
             over = opened.retired and not opened.users
@@ -155,7 +155,7 @@ class SharedProvider:
 
     def _signature(self) -> object:
         try:
-            found = os.stat(self._crew.paths.config_file)
+            found = os.stat(self._worker.paths.config_file)
         except OSError:
             return self.refreshed
         return self.refreshed, found.st_ino, found.st_mtime_ns, found.st_size
@@ -163,24 +163,24 @@ class SharedProvider:
     def _environment(self, environment_id: int | None) -> Mapping[str, str]:
         if environment_id is None:
             return os.environ
-        with self._crew.journal.look() as db:
+        with self._worker.journal.look() as db:
             return jobs.variables(db, environment_id)
 
     def _open(self, environment_id: int | None) -> BaseProvider:
-        chances = self._crew.chances
+        chances = self._worker.chances
         context = ProviderContext(
             clock=chances.clock,
             now=chances.now,
-            sleep=self._crew.clock.sleep,
+            sleep=self._worker.clock.sleep,
             uniform=chances.uniform,
             patience_s=PATIENCE_S,
             limiter=self._limiter,
-            facts=self._crew.facts,
-            count_call=self._crew.calls.counter(self.instance),
+            facts=self._worker.facts,
+            count_call=self._worker.calls.counter(self.instance),
             environment=self._environment(environment_id),
         )
         try:
-            provider = open_provider(self._crew.paths, self.instance, context=context)
+            provider = open_provider(self._worker.paths, self.instance, context=context)
         except Exception as error:  # no descriptor for a file of the settings, of the store or of a module
             raise shortage(error) or error from None
         self.set_bandwidth(provider.settings.max_bandwidth)
@@ -192,14 +192,14 @@ class SharedProvider:
         _LOG.info("opened %s: %s", self.instance, provider.location)
         return provider
 
-    def _check_place(self, opened: _Opened, place_id: int, cancel: CancelToken) -> None:
+    def _check_place(self, opened: _SharedOpened, place_id: int, cancel: CancelToken) -> None:
         if place_id in opened.places_ok:
             return
-        with self._crew.journal.look() as db:
+        with self._worker.journal.look() as db:
             place = jobs.place(db, place_id)
         provider, here = opened.provider, opened.provider.place
         before = place.location or destination.location_of(place)
-        if not before and destination.same_settings(self._crew.paths, place):
+        if not before and destination.same_settings(self._worker.paths, place):
             before = here
         if before != here:
             raise self._changed(before or f"{place.type} {place.container}".strip(), here)
@@ -207,7 +207,7 @@ class SharedProvider:
         if not provider.same_account(place.account, account):
             raise self._changed(f"{before} of {place.account}", f"that of {account}")
         if not place.location or (account and account != place.account):
-            self._crew.ledger.run(lambda tx: jobs.bind_place(tx, place_id, here, account))
+            self._worker.writer.run(lambda tx: jobs.bind_place(tx, place_id, here, account))
         opened.places_ok.add(place_id)
 
     def _changed(self, before: str, now: str) -> PlaceChanged:

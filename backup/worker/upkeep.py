@@ -8,7 +8,7 @@ from typing import Final
 
 from backup.config import file
 from backup.journal import pruning
-from backup.worker.context import Crew
+from backup.worker.context import WorkerContext
 
 _LOG: Final = logging.getLogger(__name__)
 _BESIDE_WORK_S: Final = 1.0
@@ -17,15 +17,15 @@ _REST_S: Final = 3600.0
 
 
 class Upkeep:
-    """Used by the drain alone."""
+    """Used by the scheduler alone."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
-        self._next = crew.chances.clock()
+    def __init__(self, worker: WorkerContext) -> None:
+        self._worker = worker
+        self._next = worker.chances.clock()
 
     def step(self, *, idle: bool) -> bool:
         """One small step, where one is due; whether the next is due at once. The file is shrunk only when `idle`."""
-        clock = self._crew.chances.clock()
+        clock = self._worker.chances.clock()
         if clock < self._next:
             return False
         if self._pruned():
@@ -38,16 +38,16 @@ class Upkeep:
 
     def _pruned(self) -> bool:
         """Whether there may be more to forget."""
-        now = self._crew.chances.now()
-        with self._crew.journal.look() as db:
+        now = self._worker.chances.now()
+        with self._worker.journal.look() as db:
             if not pruning.is_due(db, now=now):
                 return False
-        before = now - file.load(self._crew.paths).history_days * pruning.DAY_S
-        return self._crew.ledger.run(lambda tx: pruning.step(tx, before=before, now=now))
+        before = now - file.load(self._worker.paths).history_days * pruning.DAY_S
+        return self._worker.writer.run(lambda tx: pruning.step(tx, before=before, now=now))
 
     def _shrunk(self) -> bool:
         try:
-            return pruning.shrink(self._crew.paths.journal_file)
+            return pruning.shrink(self._worker.paths.journal_file)
         except sqlite3.Error as error:  # somebody reads it just now, or the disk is full: nothing hangs on this
             _LOG.info("the journal's file keeps its size: %s", error)
             return False

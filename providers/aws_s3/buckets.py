@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from providers.aws_s3.client import Request, Wire
+from providers.aws_s3.client import S3Client, S3Request
 from providers.contract.listing import Trail
 from providers.errors import Conflict, InvalidConfiguration, InvalidName, NotFound, PermissionDenied
 from providers.http.connections import Calls
 
 
-def names(wire: Wire) -> list[str]:
+def names(wire: S3Client) -> list[str]:
     """Those that the keys see, page by page where the service has that many. Raises ProviderError."""
     found: list[str] = []
     query: dict[str, str] = {}
     trail = Trail()
     while True:
-        root = wire.ask(Request("ListBuckets", "GET", bucket="", query=query), Calls()).xml("ListAllMyBucketsResult")
+        root = wire.ask(S3Request("ListBuckets", "GET", bucket="", query=query), Calls()).xml("ListAllMyBucketsResult")
         page = [item.findtext("Name") or "" for item in root.iterfind("Buckets/Bucket")]
         found += page
         token = root.findtext("ContinuationToken")
@@ -26,12 +26,12 @@ def names(wire: Wire) -> list[str]:
         query = {"continuation-token": token}
 
 
-def look(wire: Wire, prefix: str) -> None:
+def look(wire: S3Client, prefix: str) -> None:
     """Whether the bucket can be listed. Raises ProviderError: NotFound only where S3 itself says so, not the web
     page that answers in its place."""
     query = {"list-type": "2", "max-keys": "1", "prefix": prefix}
     try:
-        wire.ask(Request("ListObjectsV2", "GET", query=query), Calls()).xml("ListBucketResult")
+        wire.ask(S3Request("ListObjectsV2", "GET", query=query), Calls()).xml("ListBucketResult")
     except NotFound as error:
         if error.code:
             raise
@@ -42,7 +42,7 @@ def look(wire: Wire, prefix: str) -> None:
         ) from None
 
 
-def create(wire: Wire, name: str) -> None:
+def create(wire: S3Client, name: str) -> None:
     """Nothing happens where it is ours already. Raises ProviderError: Conflict when somebody else has it."""
     region = wire.endpoint.region
     body = b""
@@ -50,7 +50,7 @@ def create(wire: Wire, name: str) -> None:
         inner = f"<LocationConstraint>{escape(region)}</LocationConstraint>"
         body = f"<CreateBucketConfiguration>{inner}</CreateBucketConfiguration>".encode()
     try:
-        wire.ask(Request("CreateBucket", "PUT", bucket=name, body=body), Calls())
+        wire.ask(S3Request("CreateBucket", "PUT", bucket=name, body=body), Calls())
     except Conflict as error:
         if error.code != "BucketAlreadyOwnedByYou" and not _may_list(wire, name):
             raise Conflict(
@@ -69,10 +69,10 @@ def create(wire: Wire, name: str) -> None:
         raise
 
 
-def _may_list(wire: Wire, bucket: str) -> bool:
+def _may_list(wire: S3Client, bucket: str) -> bool:
     query = {"list-type": "2", "max-keys": "1"}
     try:
-        wire.ask(Request("ListObjectsV2", "GET", bucket=bucket, query=query), Calls())
+        wire.ask(S3Request("ListObjectsV2", "GET", bucket=bucket, query=query), Calls())
     except PermissionDenied:
         return False
     return True

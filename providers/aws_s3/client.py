@@ -9,14 +9,14 @@ from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from providers.aws_s3 import errors
-from providers.aws_s3.errors import Reply, Where
+from providers.aws_s3.errors import S3Reply, Where
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD, Keys, encoded_path, encoded_query, sign
 from providers.contract.upload import PartBody
 from providers.errors import ProviderError, Unsupported
 from providers.http.connections import Calls, Pool
 from providers.http.errors import with_status
 from providers.http.network import Network
-from providers.http.request import Answer, ask
+from providers.http.request import HttpAnswer, ask
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Request:
+class S3Request:
     kind: str
     """S3's name of the operation: 'PutObject'."""
     method: str
@@ -50,7 +50,7 @@ class Request:
     """Statuses outside 200-299 that are answers, no errors."""
 
 
-class Wire:
+class S3Client:
     """Usable from several threads. Everything raises ProviderError."""
 
     def __init__(
@@ -76,16 +76,16 @@ class Wire:
         for pool, _ in self._places.values():
             pool.close()
 
-    def ask(self, request: Request, calls: Calls) -> Reply:
+    def ask(self, request: S3Request, calls: Calls) -> S3Reply:
         """The whole answer of a request that succeeds. Raises the error that the service tells otherwise, also inside
         an answer that begins with 200, as S3 does where it had to answer before it was through."""
         answer = self.open(request, calls)
-        reply = Reply(answer.status, answer.headers, answer.rest())
+        reply = S3Reply(answer.status, answer.headers, answer.rest())
         if reply.tells_error:
             raise with_status(errors.failure(replace(reply, status=500), self._where(request, None), self._now()), 500)
         return reply
 
-    def open(self, request: Request, calls: Calls) -> Answer:
+    def open(self, request: S3Request, calls: Calls) -> HttpAnswer:
         """An answer whose body is still to be read; close it."""
         keys = self._keys() if request.signed else None
         pool, path = self._address(request)
@@ -105,14 +105,14 @@ class Wire:
         )
         if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
-        reply = Reply(answer.status, answer.headers, answer.rest())
+        reply = S3Reply(answer.status, answer.headers, answer.rest())
         raise with_status(errors.failure(reply, self._where(request, keys), self._now()), answer.status)
 
-    def _where(self, request: Request, keys: Keys | None) -> Where:
+    def _where(self, request: S3Request, keys: Keys | None) -> Where:
         bucket = self.endpoint.bucket if request.bucket is None else request.bucket
         return Where(self.endpoint.url, bucket, self.endpoint.region, keys.access_key if keys else "")
 
-    def _address(self, request: Request) -> tuple[Pool, str]:
+    def _address(self, request: S3Request) -> tuple[Pool, str]:
         """Where a request goes, and the encoded path that it asks for."""
         bucket = self.endpoint.bucket if request.bucket is None else request.bucket
         known = self._places.get(bucket)
@@ -132,13 +132,13 @@ class Wire:
         return Pool(url, self._network, timeout_s=self._timeout_s), encoded_path(path)
 
 
-def _is_repeatable(request: Request) -> bool:
+def _is_repeatable(request: S3Request) -> bool:
     """An unconditional PUT of the same part or object changes nothing when it comes twice."""
     conditional = {"if-none-match", "if-match"} & (request.headers or {}).keys()
     return request.kind in ("PutObject", "UploadPart") and not conditional
 
 
-def _digest(request: Request) -> str:
+def _digest(request: S3Request) -> str:
     if request.sha256:
         return request.sha256
     return hashlib.sha256(request.body).hexdigest() if isinstance(request.body, bytes) else UNSIGNED_PAYLOAD

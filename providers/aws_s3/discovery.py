@@ -18,8 +18,8 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from providers.aws_s3 import etags
-from providers.aws_s3.client import Extra, Request, Wire
-from providers.aws_s3.errors import Reply
+from providers.aws_s3.client import Extra, S3Client, S3Request
+from providers.aws_s3.errors import S3Reply
 from providers.aws_s3.multipart import begin_multipart, part_tag
 from providers.aws_s3.signature import EMPTY_SHA256
 from providers.contract.context import Facts
@@ -94,7 +94,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING_KNOWN: Final = ServerFacts()
 
 
-def try_out(wire: Wire, prefix: str, probes: Probes) -> ServerFacts:
+def try_out(wire: S3Client, prefix: str, probes: Probes) -> ServerFacts:
     """Try a server out on one random key below `prefix`, and remove it again. Raises ProviderError if it cannot."""
     key = f"{prefix}{PROBE_PREFIX}learn {_SIGNS}-{secrets.token_hex(8)}"
     with probes.noted(key):
@@ -106,7 +106,7 @@ def try_out(wire: Wire, prefix: str, probes: Probes) -> ServerFacts:
                 probes.forget(key)
 
 
-def sweep(wire: Wire, probes: Probes) -> None:
+def sweep(wire: S3Client, probes: Probes) -> None:
     """Remove what try-outs have left whose process was killed; what cannot be removed now is left for the next time."""
     for key in probes.left_over():
         learner = _Learner(wire, key)
@@ -116,7 +116,7 @@ def sweep(wire: Wire, probes: Probes) -> None:
 
 
 class _Learner:
-    def __init__(self, wire: Wire, key: str) -> None:
+    def __init__(self, wire: S3Client, key: str) -> None:
         self._wire = wire
         self._calls = Calls()
         self._key = key
@@ -142,7 +142,7 @@ class _Learner:
 
     def _delete_all(self) -> bool:
         keys = (self._key, self._folder, self._folder.rstrip("/"))
-        failed = [key for key in keys if not self._quietly(Request("DeleteObject", "DELETE", key))]
+        failed = [key for key in keys if not self._quietly(S3Request("DeleteObject", "DELETE", key))]
         return not failed
 
     def _try_all(self) -> ServerFacts:
@@ -170,11 +170,11 @@ class _Learner:
             keeps_folders=folders,
         )
 
-    def _put(self, headers: dict[str, str] | None = None, sha256: str = "") -> Reply:
-        request = Request("PutObject", "PUT", self._key, headers=headers, body=_BODY, sha256=sha256)
+    def _put(self, headers: dict[str, str] | None = None, sha256: str = "") -> S3Reply:
+        request = S3Request("PutObject", "PUT", self._key, headers=headers, body=_BODY, sha256=sha256)
         return self._wire.ask(request, self._calls)
 
-    def _accepts(self, headers: dict[str, str]) -> Reply | None:
+    def _accepts(self, headers: dict[str, str]) -> S3Reply | None:
         try:
             return self._put(headers)
         except ProviderError as error:
@@ -184,7 +184,7 @@ class _Learner:
     def _etag(self) -> str:
         """Of what stands there now."""
         return etags.parse(
-            self._wire.ask(Request("HeadObject", "HEAD", self._key), self._calls).headers.get("etag", "")
+            self._wire.ask(S3Request("HeadObject", "HEAD", self._key), self._calls).headers.get("etag", "")
         ).md5
 
     def _refuses(self, headers: dict[str, str], how: type[ProviderError], sha256: str = "") -> bool:
@@ -201,7 +201,7 @@ class _Learner:
         """Whether completing over an existing object under a condition is refused, and the ETag of one part."""
         upload_id = begin_multipart(self._wire, self._key, {}, self._calls)
         query = {"partNumber": "1", "uploadId": upload_id}
-        sent = self._wire.ask(Request("UploadPart", "PUT", self._key, query=query, body=_BODY), self._calls)
+        sent = self._wire.ask(S3Request("UploadPart", "PUT", self._key, query=query, body=_BODY), self._calls)
         refused = False
         if conditional:
             try:
@@ -214,11 +214,11 @@ class _Learner:
             done = self._complete(upload_id, sent, {})
         return refused, etags.parse(done.xml("CompleteMultipartUploadResult").findtext("ETag") or "").composite
 
-    def _complete(self, upload_id: str, sent: Reply, headers: dict[str, str]) -> Reply:
+    def _complete(self, upload_id: str, sent: S3Reply, headers: dict[str, str]) -> S3Reply:
         etag = part_tag(sent.headers, "the probe")
         part = f"<Part><PartNumber>1</PartNumber><ETag>{escape(etag)}</ETag></Part>"
         body = f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>".encode()
-        request = Request(
+        request = S3Request(
             "CompleteMultipartUpload", "POST", self._key, query={"uploadId": upload_id}, headers=headers, body=body
         )
         return self._wire.ask(request, self._calls)
@@ -226,14 +226,14 @@ class _Learner:
     def _listed(self) -> tuple[KeySpelling, bool]:
         """How keys are written in a listing, and whether a folder was seen to stand in it as what it is."""
         try:
-            self._wire.ask(Request("PutObject", "PUT", self._folder), self._calls)
+            self._wire.ask(S3Request("PutObject", "PUT", self._folder), self._calls)
         except ProviderError as error:
             _raise_if_unrelated(error)
         query = {"list-type": "2", "prefix": self._key}
         try:
             answer = Extra().ask(
                 ENCODED,
-                lambda more: self._wire.ask(Request("ListObjectsV2", "GET", query={**query, **more}), self._calls),
+                lambda more: self._wire.ask(S3Request("ListObjectsV2", "GET", query={**query, **more}), self._calls),
             )
             root = answer.xml("ListBucketResult")
         except ProviderError as error:
@@ -250,7 +250,7 @@ class _Learner:
 
     def _versioned(self) -> bool:
         try:
-            answer = self._wire.ask(Request("GetBucketVersioning", "GET", query={"versioning": ""}), self._calls)
+            answer = self._wire.ask(S3Request("GetBucketVersioning", "GET", query={"versioning": ""}), self._calls)
             return answer.xml("VersioningConfiguration").findtext("Status") in {"Enabled", "Suspended"}
         except ProviderError as error:  # needs a right of its own, which a key for backups may well lack
             _LOG.info("whether the bucket keeps versions is not known: %s", error)
@@ -260,7 +260,7 @@ class _Learner:
         """Also an upload whose id was in an answer that never came."""
         query = {"uploads": "", "prefix": self._key}
         try:
-            found = self._wire.ask(Request("ListMultipartUploads", "GET", query=query), self._calls).xml(
+            found = self._wire.ask(S3Request("ListMultipartUploads", "GET", query=query), self._calls).xml(
                 "ListMultipartUploadsResult"
             )
         except ProviderError as error:
@@ -268,11 +268,11 @@ class _Learner:
             return isinstance(error, NotFound)  # what rclone says where there are none
         uploads = [item for item in found.iterfind("Upload") if item.findtext("Key") == self._key]  # no other's
         ids = [item.findtext("UploadId") or "" for item in uploads]
-        requests = [Request("AbortMultipartUpload", "DELETE", self._key, query={"uploadId": id}) for id in ids]
+        requests = [S3Request("AbortMultipartUpload", "DELETE", self._key, query={"uploadId": id}) for id in ids]
         failed = [request for request in requests if not self._quietly(request)]
         return not failed
 
-    def _quietly(self, request: Request) -> bool:
+    def _quietly(self, request: S3Request) -> bool:
         try:
             self._wire.ask(request, self._calls)
         except NotFound:

@@ -104,7 +104,7 @@ _REGION_IN_HOST: Final = re.compile(r"\.s3[.-]([a-z0-9-]+)\.amazonaws\.com")
 
 
 @dataclass(frozen=True)
-class Reply:
+class S3Reply:
     """A whole answer. Header names are lower-case."""
 
     status: int
@@ -160,7 +160,7 @@ def parsed(body: bytes) -> ElementTree.Element | None:
     return root if root.tag.lower() != "html" else None
 
 
-def not_s3(reply: Reply) -> ProviderError:
+def not_s3(reply: S3Reply) -> ProviderError:
     kind = reply.headers.get("content-type", "no content type").partition(";")[0]
     return InvalidConfiguration(
         f"endpoint_url: something answers there, but not as S3 does (HTTP {reply.status}, {kind})",
@@ -169,7 +169,7 @@ def not_s3(reply: Reply) -> ProviderError:
     )
 
 
-def failure(reply: Reply, where: Where, now_s: float) -> ProviderError:
+def failure(reply: S3Reply, where: Where, now_s: float) -> ProviderError:
     """The error that a reply of status 300 and above tells."""
     root = parsed(reply.body) if reply.body else None
     code = (root.findtext("Code") or "").strip()[:_MAX_CODE] if root is not None else ""
@@ -204,7 +204,7 @@ def of_code(code: str) -> type[ProviderError]:
     return _BY_CODE.get(code, ProviderError)
 
 
-def _made(cls: type[ProviderError], told: str, code: str, reply: Reply, where: Where) -> ProviderError:
+def _made(cls: type[ProviderError], told: str, code: str, reply: S3Reply, where: Where) -> ProviderError:
     if cls is RateLimited:
         seconds = retry_after_s(reply.headers)
         return RateLimited(f"{where.endpoint} asks to slow down: {told}", code=code, retry_after_s=seconds)
@@ -235,7 +235,7 @@ def _rights_hint(bucket: str) -> str:
 
 
 def _configuration(
-    reply: Reply, root: ElementTree.Element | None, code: str, told: str, where: Where
+    reply: S3Reply, root: ElementTree.Element | None, code: str, told: str, where: Where
 ) -> ProviderError | None:
     if code == "InvalidBucketName":
         return InvalidConfiguration(f"container: {where.bucket!r} is not a valid name of a bucket", field="container")
@@ -256,7 +256,7 @@ def _configuration(
     )
 
 
-def _right_region(reply: Reply, root: ElementTree.Element | None) -> str:
+def _right_region(reply: S3Reply, root: ElementTree.Element | None) -> str:
     said = [reply.headers.get("x-amz-bucket-region", "")]
     if root is not None:
         in_text = _REGION_IN_TEXT.search(root.findtext("Message") or "")
@@ -266,7 +266,7 @@ def _right_region(reply: Reply, root: ElementTree.Element | None) -> str:
     return next((name for name in said if _REGION.fullmatch(name)), "")
 
 
-def _skew(reply: Reply, root: ElementTree.Element | None, now_s: float) -> str:
+def _skew(reply: S3Reply, root: ElementTree.Element | None, now_s: float) -> str:
     server = None
     try:
         stamp = (root.findtext("ServerTime") or "") if root is not None else ""

@@ -7,16 +7,16 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from providers.aws_s3 import etags
-from providers.aws_s3.client import Request, Wire
+from providers.aws_s3.client import S3Client, S3Request
 from providers.errors import Integrity, Unsupported
 from providers.http.connections import Calls
 
 _MAX_SHOWN: Final = 200
 
 
-def begin_multipart(wire: Wire, key: str, headers: Mapping[str, str], calls: Calls) -> str:
+def begin_multipart(wire: S3Client, key: str, headers: Mapping[str, str], calls: Calls) -> str:
     """The id of a new upload of just this key. Raises ProviderError."""
-    request = Request("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
+    request = S3Request("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
     root = wire.ask(request, calls).xml("InitiateMultipartUploadResult")
     refuse_another(root, {"Bucket": wire.endpoint.bucket, "Key": key})
     found = (root.findtext("UploadId") or "").strip()

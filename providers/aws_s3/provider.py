@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, cast
 import msgspec
 
 from providers.aws_s3 import buckets, etags, objects, unfinished
-from providers.aws_s3.client import Endpoint, Extra, Request, Wire, may_refuse_a_header
+from providers.aws_s3.client import Endpoint, Extra, S3Client, S3Request, may_refuse_a_header
 from providers.aws_s3.credentials import KeySource
 from providers.aws_s3.discovery import (
     ENCODED,
@@ -22,12 +22,12 @@ from providers.aws_s3.discovery import (
     sweep,
     try_out,
 )
-from providers.aws_s3.errors import Reply, not_s3
+from providers.aws_s3.errors import S3Reply, not_s3
 from providers.aws_s3.multipart import no_etag
 from providers.aws_s3.reader import WITH_CHECKSUMS, ObjectRange, Tolerance, part_size_of, size_of
 from providers.aws_s3.removal import BATCH, fits_xml, remove_batch
 from providers.aws_s3.settings import Settings, aws_url, normal_prefix
-from providers.aws_s3.uploads import MultipartUpload, SingleUpload
+from providers.aws_s3.uploads import MultipartUpload, S3SingleUpload
 from providers.base import BaseProvider, RangeReader
 from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Capabilities
@@ -74,7 +74,7 @@ class S3Provider(BaseProvider):
         self._keys = KeySource(own, self._network)
         self._prefix = normal_prefix(own.prefix)
         self._endpoint_url = checked_address(own.endpoint_url, "endpoint_url", "Example: https://s3.example.net")
-        self._opened: Wire | None = None
+        self._opened: S3Client | None = None
         self._fact = AgedFact(self.context, self._facts_key)
         self._facts: ServerFacts | None = None
         self._facts_of: dict[str, Any] | None = None
@@ -131,7 +131,7 @@ class S3Provider(BaseProvider):
         return f"aws_s3 {where} bucket={self._own.container} prefix={self._prefix}"
 
     @property
-    def _wire(self) -> Wire:
+    def _wire(self) -> S3Client:
         if self._opened is None:
             if not self._own.container:
                 raise InvalidConfiguration("container: the name of the bucket is missing", field="container")
@@ -140,7 +140,7 @@ class S3Provider(BaseProvider):
             virtual = self._own.addressing_style == "virtual" or (
                 self._own.addressing_style == "auto" and not self._endpoint_url and "." not in self._own.container
             )
-            self._opened = Wire(
+            self._opened = S3Client(
                 Endpoint(url, region, self._own.container, virtual),
                 self._keys,
                 timeout_s=self.settings.timeout,
@@ -187,7 +187,8 @@ class S3Provider(BaseProvider):
             query["continuation-token"] = token
         try:
             reply = self._encoding.ask(
-                ENCODED, lambda more: self._wire.ask(Request("ListObjectsV2", "GET", query={**query, **more}), Calls())
+                ENCODED,
+                lambda more: self._wire.ask(S3Request("ListObjectsV2", "GET", query={**query, **more}), Calls()),
             )
         except UnicodeEncodeError:
             return Page()  # no key of S3 holds such bytes
@@ -208,10 +209,11 @@ class S3Provider(BaseProvider):
             return msgspec.structs.replace(found, part_size_bytes=part_size_of(self._wire, whole, found))
         return found
 
-    def _head(self, whole: str, key: str) -> Reply:
+    def _head(self, whole: str, key: str) -> S3Reply:
         try:
             reply = self._checksums.ask(
-                WITH_CHECKSUMS, lambda more: self._wire.ask(Request("HeadObject", "HEAD", whole, headers=more), Calls())
+                WITH_CHECKSUMS,
+                lambda more: self._wire.ask(S3Request("HeadObject", "HEAD", whole, headers=more), Calls()),
             )
         except ProviderError as error:
             raise self._explained(error, key) from error
@@ -262,7 +264,7 @@ class S3Provider(BaseProvider):
             raise InvalidName(f"'{request.key}': only an empty directory may end in '/'")
         facts = self._known_facts()
         if token is None and request.part_count == 1 and request.size_bytes <= _SINGLE_BYTES:
-            return SingleUpload(self._wire, key, request, facts, lambda: self.stat(request.key))
+            return S3SingleUpload(self._wire, key, request, facts, lambda: self.stat(request.key))
         return MultipartUpload(self._wire, key, request, facts, token)
 
     def pending_uploads(self, key: str) -> list[PendingUpload]:
@@ -291,7 +293,7 @@ class S3Provider(BaseProvider):
             _LOG.debug("these keys may not look; DELETE itself does not tell whether there was an object")
         self._perhaps_removed.add(key)
         try:
-            reply = self._wire.ask(Request("DeleteObject", "DELETE", whole), Calls())
+            reply = self._wire.ask(S3Request("DeleteObject", "DELETE", whole), Calls())
             if reply.body.strip():  # the documented answer has no body: something else may have answered
                 self._see_that_it_is_gone(whole, key, reply)
         except ProviderError as error:
@@ -301,7 +303,7 @@ class S3Provider(BaseProvider):
             raise
         self._perhaps_removed.discard(key)
 
-    def _see_that_it_is_gone(self, whole: str, key: str, reply: Reply) -> None:
+    def _see_that_it_is_gone(self, whole: str, key: str, reply: S3Reply) -> None:
         try:
             self._head(whole, key)
         except NotFound:
@@ -346,7 +348,7 @@ class S3Provider(BaseProvider):
         query = {"list-type": "2", "max-keys": "1"}
         server = ""
         try:
-            reply = wire.ask(Request("ListObjectsV2", "GET", query=query, signed=False), Calls())
+            reply = wire.ask(S3Request("ListObjectsV2", "GET", query=query, signed=False), Calls())
             reply.xml("ListBucketResult")
             server = reply.headers.get("server", "")
         except InvalidConfiguration as error:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from providers.aws_s3 import etags
-from providers.aws_s3.client import Extra, Request, Wire, may_refuse_a_header
+from providers.aws_s3.client import Extra, S3Client, S3Request, may_refuse_a_header
 from providers.contract.objects import RemoteFile
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
 from providers.http.connections import Calls
 from providers.http.range import FIRST_BYTE, HttpRange, content_length, whole_size
-from providers.http.request import Answer
+from providers.http.request import HttpAnswer
 
 WITH_CHECKSUMS: Final = {"x-amz-checksum-mode": "ENABLED"}
 
@@ -30,7 +30,7 @@ class ObjectRange(HttpRange):
     ignore the one, and some compare it with an ETag in a form of their own)."""
 
     def __init__(
-        self, wire: Wire, whole: str, key: str, offset: int, size_bytes: int, etag: str, tolerance: Tolerance
+        self, wire: S3Client, whole: str, key: str, offset: int, size_bytes: int, etag: str, tolerance: Tolerance
     ) -> None:
         super().__init__(key, offset, size_bytes)
         self._wire = wire
@@ -46,7 +46,7 @@ class ObjectRange(HttpRange):
         self._check_range(answer)
         yield from self._content(answer)
 
-    def _open(self) -> Answer:
+    def _open(self) -> HttpAnswer:
         """By the condition, as long as the server understands ours; else the ETag of the answer decides alone."""
         if not self._etag:
             return self._asked({})
@@ -62,15 +62,17 @@ class ObjectRange(HttpRange):
         self._tolerance.conditions = not refused and self._tolerance.conditions
         return answer
 
-    def _asked(self, condition: dict[str, str]) -> Answer:
+    def _asked(self, condition: dict[str, str]) -> HttpAnswer:
         """Where ranges are refused, the whole object comes."""
 
-        def ask(more: Mapping[str, str]) -> Answer:
-            return self._wire.open(Request("GetObject", "GET", self._whole, headers={**condition, **more}), self._calls)
+        def ask(more: Mapping[str, str]) -> HttpAnswer:
+            return self._wire.open(
+                S3Request("GetObject", "GET", self._whole, headers={**condition, **more}), self._calls
+            )
 
         return self._tolerance.ranges.ask(self._range_header, ask)
 
-    def _compared(self, answer: Answer, *, required: bool) -> Answer:
+    def _compared(self, answer: HttpAnswer, *, required: bool) -> HttpAnswer:
         told = answer.headers.get("etag", "")
         if not etags.may_be_same(told, self._etag) or (required and not etags.parse(told).text):
             answer.close()
@@ -90,7 +92,7 @@ class ObjectRange(HttpRange):
         return error
 
 
-def size_of(wire: Wire, whole: str, key: str, head: Mapping[str, str]) -> int | None:
+def size_of(wire: S3Client, whole: str, key: str, head: Mapping[str, str]) -> int | None:
     """By the HEAD; where a proxy has dropped the length from it, by the answer to a GET: the total behind a range of
     one byte, or a length. None where none of them tells it.
 
@@ -106,21 +108,21 @@ def size_of(wire: Wire, whole: str, key: str, head: Mapping[str, str]) -> int | 
     return size_bytes
 
 
-def _asked(wire: Wire, whole: str, key: str, head: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+def _asked(wire: S3Client, whole: str, key: str, head: Mapping[str, str], headers: Mapping[str, str]) -> HttpAnswer:
     """The head of the answer to a GET, whose body is broken off."""
     accepts = frozenset({416}) if headers else frozenset()
-    answer = wire.open(Request("GetObject", "GET", whole, headers=headers, accepts=accepts), Calls())
+    answer = wire.open(S3Request("GetObject", "GET", whole, headers=headers, accepts=accepts), Calls())
     answer.close()
     if not etags.may_be_same(answer.headers.get("etag", ""), head.get("etag", "")):
         raise Conflict(f"{key}: changed while it was looked at")
     return answer
 
 
-def part_size_of(wire: Wire, whole: str, found: RemoteFile) -> int | None:
+def part_size_of(wire: S3Client, whole: str, found: RemoteFile) -> int | None:
     """Length of the first part; None where the server does not tell (it then answers for the whole object)."""
     if any(value.endswith("-1") for value in found.checksums.values()):
         return found.size_bytes
-    request = Request("HeadObject", "HEAD", whole, query={"partNumber": "1"}, headers=WITH_CHECKSUMS)
+    request = S3Request("HeadObject", "HEAD", whole, query={"partNumber": "1"}, headers=WITH_CHECKSUMS)
     try:
         size_bytes = content_length(wire.ask(request, Calls()).headers)
     except ProviderError as error:

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from providers.aws_s3 import objects
-from providers.aws_s3.client import Request, Wire
+from providers.aws_s3.client import S3Client, S3Request
 from providers.aws_s3.errors import of_code
 from providers.errors import Integrity, ProviderError, Unsupported
 from providers.http.connections import Calls
@@ -17,7 +17,7 @@ from providers.http.connections import Calls
 BATCH: Final = 1000
 
 
-def remove_batch(wire: Wire, keys: Iterable[str]) -> Mapping[str, ProviderError | None]:
+def remove_batch(wire: S3Client, keys: Iterable[str]) -> Mapping[str, ProviderError | None]:
     """By whole key, what the server says of it: an error, or None for deleted. A key of which it says nothing, or both,
     is left out: nobody knows.
 
@@ -31,7 +31,7 @@ def remove_batch(wire: Wire, keys: Iterable[str]) -> Mapping[str, ProviderError 
     body = f"<Delete><Quiet>false</Quiet>{items}</Delete>".encode()
     md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
     headers = {"content-md5": objects.base64_of(md5), "content-type": "application/xml"}
-    request = Request("DeleteObjects", "POST", query={"delete": ""}, headers=headers, body=body)
+    request = S3Request("DeleteObjects", "POST", query={"delete": ""}, headers=headers, body=body)
     root = wire.ask(request, Calls()).xml("DeleteResult")
     deleted = {item.findtext("Key") or "" for item in root.iterfind("Deleted")}
     failed = {item.findtext("Key") or "": _failure(item) for item in root.iterfind("Error")}

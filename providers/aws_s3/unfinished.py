@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from providers.aws_s3.client import Request, Wire
+from providers.aws_s3.client import S3Client, S3Request
 from providers.aws_s3.errors import not_s3
 from providers.aws_s3.objects import goes_on, iso_date, number
 from providers.contract.listing import Trail, without_base
@@ -19,14 +19,14 @@ from providers.http.connections import Calls
 _LOG: Final = logging.getLogger(__name__)
 
 
-def listed(wire: Wire, prefix: str, below: str) -> list[PendingUpload]:
+def listed(wire: S3Client, prefix: str, below: str) -> list[PendingUpload]:
     """Of all whole keys that begin with `below`, which itself begins with the instance's `prefix`."""
     found: list[PendingUpload] = []
     trail = Trail()
     query = {"uploads": "", "prefix": below}
     while True:
         try:
-            root = wire.ask(Request("ListMultipartUploads", "GET", query=query), Calls()).xml(
+            root = wire.ask(S3Request("ListMultipartUploads", "GET", query=query), Calls()).xml(
                 "ListMultipartUploadsResult"
             )
         except NotFound as error:
@@ -48,7 +48,7 @@ def listed(wire: Wire, prefix: str, below: str) -> list[PendingUpload]:
         query |= {"key-marker": marker, "upload-id-marker": upload_marker}
 
 
-def held_bytes(wire: Wire, key: str, token: Mapping[str, object]) -> int | None:
+def held_bytes(wire: S3Client, key: str, token: Mapping[str, object]) -> int | None:
     """What an unfinished upload holds; None when it is gone meanwhile, or the service does not tell."""
     held, marker, trail = 0, "", Trail()
     while True:
@@ -56,7 +56,7 @@ def held_bytes(wire: Wire, key: str, token: Mapping[str, object]) -> int | None:
         if marker:
             query["part-number-marker"] = marker
         try:
-            root = wire.ask(Request("ListParts", "GET", key, query=query), Calls()).xml("ListPartsResult")
+            root = wire.ask(S3Request("ListParts", "GET", key, query=query), Calls()).xml("ListPartsResult")
         except (NotFound, PermissionDenied, Unsupported):
             return None
         sizes = [number(item.findtext("Size"), -1) for item in root.iterfind("Part")]
@@ -75,9 +75,9 @@ def _pending(key: str, upload_id: str, begun: str, item: Element) -> PendingUplo
     return PendingUpload(key=key, token=token, started_at=iso_date(begun) or 0.0)
 
 
-def abort(wire: Wire, key: str, token: Mapping[str, object]) -> None:
+def abort(wire: S3Client, key: str, token: Mapping[str, object]) -> None:
     """Remove one and all its parts; one that is gone already is fine."""
-    request = Request("AbortMultipartUpload", "DELETE", key, query={"uploadId": str(token["upload_id"])})
+    request = S3Request("AbortMultipartUpload", "DELETE", key, query={"uploadId": str(token["upload_id"])})
     with suppress(NotFound):
         reply = wire.ask(request, Calls())
         if reply.body.strip():

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from providers.aws_s3 import objects
-from providers.aws_s3.client import Request, Wire
+from providers.aws_s3.client import S3Client, S3Request
 from providers.aws_s3.discovery import ServerFacts
 from providers.aws_s3.multipart import begin_multipart, part_tag, refuse_another
 from providers.aws_s3.signature import UNSIGNED_PAYLOAD
@@ -29,11 +29,11 @@ def _checksum_headers(digests: Mapping[str, str], facts: ServerFacts) -> dict[st
     return headers
 
 
-class SingleUpload(OneRequestUpload):
+class S3SingleUpload(OneRequestUpload):
     """One request. Its own reply tells the checksum, so that the proof needs no other."""
 
     def __init__(
-        self, wire: Wire, key: str, request: UploadRequest, facts: ServerFacts, look: Callable[[], RemoteFile]
+        self, wire: S3Client, key: str, request: UploadRequest, facts: ServerFacts, look: Callable[[], RemoteFile]
     ) -> None:
         super().__init__(request)
         self._look = look
@@ -47,7 +47,7 @@ class SingleUpload(OneRequestUpload):
         if self.request.only_if_absent and self._facts.conditional:
             headers["if-none-match"] = "*"
         sha256 = known.get("sha256", UNSIGNED_PAYLOAD)
-        whole = Request("PutObject", "PUT", self._key, headers=headers, body=body, sha256=sha256)
+        whole = S3Request("PutObject", "PUT", self._key, headers=headers, body=body, sha256=sha256)
         try:
             reply = self._wire.ask(whole, self._calls)
         except Conflict as conflict:
@@ -78,7 +78,7 @@ class MultipartUpload(UploadSession):
     end."""
 
     def __init__(
-        self, wire: Wire, key: str, request: UploadRequest, facts: ServerFacts, token: dict[str, Any] | None
+        self, wire: S3Client, key: str, request: UploadRequest, facts: ServerFacts, token: dict[str, Any] | None
     ) -> None:
         self.request = request
         self._wire = wire
@@ -111,7 +111,7 @@ class MultipartUpload(UploadSession):
             query = {"uploadId": self._upload_id, "max-parts": "1000"}
             if marker:
                 query["part-number-marker"] = marker
-            root = self._wire.ask(Request("ListParts", "GET", self._key, query=query), self._calls).xml(
+            root = self._wire.ask(S3Request("ListParts", "GET", self._key, query=query), self._calls).xml(
                 "ListPartsResult"
             )
             refuse_another(root, {"Key": self._key, "UploadId": self._upload_id})
@@ -138,7 +138,7 @@ class MultipartUpload(UploadSession):
         headers = _checksum_headers(digests, facts)
         if not self._with_sha256:
             headers.pop("x-amz-checksum-sha256", None)
-        request = Request(
+        request = S3Request(
             "UploadPart",
             "PUT",
             self._key,
@@ -159,7 +159,7 @@ class MultipartUpload(UploadSession):
             headers["if-none-match"] = "*"
         parts = "".join(self._part_xml(receipt) for receipt in receipts)
         body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
-        request = Request(
+        request = S3Request(
             "CompleteMultipartUpload",
             "POST",
             self._key,
@@ -185,7 +185,7 @@ class MultipartUpload(UploadSession):
         return f"<Part><PartNumber>{receipt.index + 1}</PartNumber><ETag>{escape(receipt.tag)}</ETag>{checksum}</Part>"
 
     def abort(self) -> None:
-        request = Request("AbortMultipartUpload", "DELETE", self._key, query={"uploadId": self._upload_id})
+        request = S3Request("AbortMultipartUpload", "DELETE", self._key, query={"uploadId": self._upload_id})
         try:
             self._wire.ask(request, self._calls)
         except NotFound:

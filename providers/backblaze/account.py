@@ -18,7 +18,7 @@ from providers.errors import Conflict, Integrity, InvalidConfiguration, NotFound
 from providers.http.connections import Calls
 from providers.http.network import Network
 from providers.http.range import content_length, whole_size
-from providers.http.request import Answer
+from providers.http.request import HttpAnswer
 from providers.secret import Secret
 
 REALM: Final = "https://api.backblazeb2.com"
@@ -205,12 +205,12 @@ class Account:
             raise errors.not_b2(200, found)
         return found
 
-    def open(self, name: str, span: tuple[int, int] | None, calls: Calls) -> Answer:
+    def open(self, name: str, span: tuple[int, int] | None, calls: Calls) -> HttpAnswer:
         """The bytes of a file from the first of `span` to its last, as they arrive; all of them for None. Close it."""
         with self.session(calls) as session:
             url = session.get_download_url_by_name(self.bucket, name)
             with session.download_file_from_url(url, range_=span) as response:
-                answer: Answer = response.answer
+                answer: HttpAnswer = response.answer
                 return answer
 
     def size_of(self, name: str, key: str, head: Mapping[str, str]) -> int | None:

@@ -21,7 +21,7 @@ from providers.contract.upload import PartBody
 from providers.http.connections import Calls, Pool
 from providers.http.errors import with_status
 from providers.http.network import Network
-from providers.http.request import Answer, ask
+from providers.http.request import HttpAnswer, ask
 
 DOWNLOAD: Final = "b2_download_file_by_name"
 
@@ -65,7 +65,7 @@ class Transport(B2Http):  # type: ignore[misc]
         *,
         stream: bool = False,
         _timeout: float | None = None,
-    ) -> Response:
+    ) -> RawResponse:
         """One attempt, whatever `try_count` says. `params` repeats a JSON body, as the SDK does it."""
         if not _is_address(url):  # of those that the service itself names
             raise errors.not_b2(200, {})
@@ -98,7 +98,7 @@ class Transport(B2Http):  # type: ignore[misc]
 
     def _open(
         self, method: str, url: str, headers: Mapping[str, str], data: bytes | PartBody | None, call_name: str
-    ) -> Response:
+    ) -> RawResponse:
         calls = getattr(self._here, "calls", None) or Calls()
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -108,7 +108,7 @@ class Transport(B2Http):  # type: ignore[misc]
         answer = ask(
             self._pool(url), calls, method, target, sent, data or b"", count=lambda: self._count_call(call_name)
         )
-        return Response(answer, url)
+        return RawResponse(answer, url)
 
     def _pool(self, url: str) -> Pool:
         parts = urlsplit(url)
@@ -134,10 +134,10 @@ def name_of_call(path: str) -> str:
     return next((segment for segment in path.split("/") if segment.startswith("b2_")), "other")
 
 
-class Response:
+class RawResponse:
     """An answer in the shape that the SDK knows from `requests`."""
 
-    def __init__(self, answer: Answer, url: str) -> None:
+    def __init__(self, answer: HttpAnswer, url: str) -> None:
         self.answer = answer
         self.url = url
         self.status_code = answer.status

@@ -15,12 +15,12 @@ from urllib.parse import urlencode
 
 from providers.contract.upload import PartBody
 from providers.dropbox import errors
-from providers.dropbox.errors import Reply
-from providers.dropbox.tokens import Tokens
+from providers.dropbox.errors import DropboxReply
+from providers.dropbox.tokens import DropboxTokens
 from providers.http.connections import Calls, Pool
 from providers.http.errors import with_status
 from providers.http.network import Network
-from providers.http.request import Answer, ask
+from providers.http.request import HttpAnswer, ask
 from providers.secret import Secret
 
 API: Final = "https://api.dropboxapi.com"
@@ -30,7 +30,7 @@ TOKEN_ROUTE: Final = "oauth2/token"
 
 
 @dataclass(frozen=True)
-class Request:
+class DropboxRequest:
     route: str
     """Dropbox's name of the operation: 'files/get_metadata'."""
     arguments: Mapping[str, Any] | None = None
@@ -47,7 +47,7 @@ class Request:
     """What error messages name: the key, mostly."""
 
 
-class Wire:
+class DropboxClient:
     """Usable from several threads. Everything raises ProviderError."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Wire:
         self._count_call = count_call
         self._api = Pool(endpoint_url or API, network, timeout_s=timeout_s)
         self._content = Pool(endpoint_url or CONTENT, network, timeout_s=timeout_s)
-        self._tokens = Tokens(
+        self._tokens = DropboxTokens(
             app_key, refresh_token, ask=self.ask_for_token, save=save_secret, clock=clock, access=access_token
         )
 
@@ -76,19 +76,19 @@ class Wire:
         self._api.close()
         self._content.close()
 
-    def ask(self, request: Request, calls: Calls) -> Reply:
+    def ask(self, request: DropboxRequest, calls: Calls) -> DropboxReply:
         """The whole answer of a request that succeeds, or has a status that it accepts."""
         return _read(self.open(request, calls))
 
-    def ask_for_token(self, form: Mapping[str, str], calls: Calls) -> Reply:
+    def ask_for_token(self, form: Mapping[str, str], calls: Calls) -> DropboxReply:
         """A request to the token endpoint, refusals included."""
         body = urlencode(form).encode("ascii")
-        request = Request(
+        request = DropboxRequest(
             TOKEN_ROUTE, body=body, body_bytes=len(body), signed=False, accepts=frozenset({400, 401, 403, 404})
         )
         return self.ask(request, calls)
 
-    def open(self, request: Request, calls: Calls) -> Answer:
+    def open(self, request: DropboxRequest, calls: Calls) -> HttpAnswer:
         """An answer whose body is still to be read; close it."""
         if not request.signed:
             return self._judged(request, self._send(request, None, calls))
@@ -104,12 +104,12 @@ class Wire:
             request.body.seek(len(request.body) - request.body_bytes)
         return self._judged(request, self._send(request, token, calls))
 
-    def _judged(self, request: Request, answer: Answer) -> Answer:
+    def _judged(self, request: DropboxRequest, answer: HttpAnswer) -> HttpAnswer:
         if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
         raise with_status(errors.failure(_read(answer), request.about or request.route), answer.status)
 
-    def _send(self, request: Request, token: Secret | None, calls: Calls) -> Answer:
+    def _send(self, request: DropboxRequest, token: Secret | None, calls: Calls) -> HttpAnswer:
         headers, body, size = _framed(request)
         headers["content-length"] = str(size)
         if token is not None:
@@ -119,7 +119,7 @@ class Wire:
         return ask(pool, calls, "POST", path, headers, body, count=lambda: self._count_call(request.route))
 
 
-def _framed(request: Request) -> tuple[dict[str, str], bytes | PartBody, int]:
+def _framed(request: DropboxRequest) -> tuple[dict[str, str], bytes | PartBody, int]:
     """Headers, body and its length. A request without arguments has no body at all, or Dropbox refuses it."""
     headers = dict(request.headers)
     if request.route == TOKEN_ROUTE:
@@ -140,5 +140,5 @@ def _header_json(arguments: Mapping[str, Any] | None) -> str:
     return json.dumps(arguments or {}).replace("\x7f", "\\u007f")
 
 
-def _read(answer: Answer) -> Reply:
-    return Reply(answer.status, answer.headers, answer.rest())
+def _read(answer: HttpAnswer) -> DropboxReply:
+    return DropboxReply(answer.status, answer.headers, answer.rest())

@@ -61,7 +61,7 @@ _NOT_DROPBOX_HINT: Final = "Perhaps a login portal or a proxy stands between; en
 
 
 @dataclass(frozen=True)
-class Reply:
+class DropboxReply:
     """A whole answer. Header names are lower-case."""
 
     status: int
@@ -104,7 +104,7 @@ def clean(text: str, limit: int = _MAX_WORDS) -> str:
     return " ".join(words.split())[:limit]
 
 
-def not_dropbox(reply: Reply) -> ProviderError:
+def not_dropbox(reply: DropboxReply) -> ProviderError:
     kind = clean(reply.headers.get("content-type", "no content type").partition(";")[0], 60)
     return InvalidConfiguration(
         f"something answers, but not as Dropbox does (HTTP {reply.status}, {kind})",
@@ -120,7 +120,7 @@ def no_dropbox_there(error: ProviderError) -> ProviderError:
     )
 
 
-def failure(reply: Reply, about: str) -> ProviderError:
+def failure(reply: DropboxReply, about: str) -> ProviderError:
     """The error that a reply of status 300 and above tells; `about` says what was asked for."""
     tags = reply.tags
     found = json_object(reply.body)
@@ -147,11 +147,11 @@ def failure(reply: Reply, about: str) -> ProviderError:
     return cls(f"{about}: Dropbox answers {told}", hint=hint, code=code)
 
 
-def _plain(reply: Reply) -> bool:
+def _plain(reply: DropboxReply) -> bool:
     return reply.headers.get("content-type", "").startswith("text/plain")
 
 
-def _missing_scope(reply: Reply, told: str) -> str:
+def _missing_scope(reply: DropboxReply, told: str) -> str:
     if "missing_scope" in reply.tags:
         error = (json_object(reply.body) or {}).get("error")
         return clean(str(error.get("required_scope", "")) if isinstance(error, dict) else "", 60) or "that it needs"
@@ -159,7 +159,7 @@ def _missing_scope(reply: Reply, told: str) -> str:
     return found[1] if found else ""
 
 
-def _wait_s(reply: Reply) -> float | None:
+def _wait_s(reply: DropboxReply) -> float | None:
     """Retry-After, or what the body of a 429 says."""
     error = (json_object(reply.body) or {}).get("error")
     told = error.get("retry_after") if isinstance(error, dict) else None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from providers.contract.upload import UploadSession
-from providers.dropbox.client import Request, Wire
+from providers.dropbox.client import DropboxClient, DropboxRequest
 from providers.dropbox.errors import failure
 from providers.dropbox.names import checked_new_key, folded, same
 from providers.dropbox.objects import is_file, lookalike, name_of
@@ -30,10 +30,10 @@ def container_path(container: str) -> str:
         raise InvalidConfiguration(f"container: {error.message}", field="container") from None
 
 
-class Folders:
+class DropboxFolders:
     """What is known of the folders of one container. Usable from several threads."""
 
-    def __init__(self, wire: Callable[[], Wire], root: str, clock: Callable[[], float]) -> None:
+    def __init__(self, wire: Callable[[], DropboxClient], root: str, clock: Callable[[], float]) -> None:
         self._wire = wire
         self._clock = clock
         self.root = root
@@ -50,7 +50,7 @@ class Folders:
 
     def metadata(self, path: str, about: str) -> Mapping[str, Any] | None:
         """What stands at a path, whatever it is; None when nothing does."""
-        request = Request("files/get_metadata", {"path": path}, accepts=frozenset({409}), about=about)
+        request = DropboxRequest("files/get_metadata", {"path": path}, accepts=frozenset({409}), about=about)
         reply = self._wire().ask(request, Calls())
         if reply.status != 409:
             return reply.json()

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from providers.contract.listing import Trail, foreign, unparsable, whole
 from providers.contract.objects import Page, RemoteFile
-from providers.dropbox.client import Request, Wire
-from providers.dropbox.errors import Reply, failure, not_dropbox
-from providers.dropbox.folders import Folders
+from providers.dropbox.client import DropboxClient, DropboxRequest
+from providers.dropbox.errors import DropboxReply, failure, not_dropbox
+from providers.dropbox.folders import DropboxFolders
 from providers.dropbox.names import checked_key, decode_name, folded
 from providers.dropbox.objects import has_bytes, is_file, left_out, remote_file
 from providers.errors import Conflict, Integrity, InvalidName, ProviderError, Transient
@@ -50,7 +50,14 @@ class _Place:
 
 
 def page(
-    wire: Wire, folders: Folders, prefix: str, delimiter: str, token: str | None, limit: int, *, tree: bool = False
+    wire: DropboxClient,
+    folders: DropboxFolders,
+    prefix: str,
+    delimiter: str,
+    token: str | None,
+    limit: int,
+    *,
+    tree: bool = False,
 ) -> Page:
     """What `Storage.scan` promises, with `tree` `scan_tree`. Asks only for the folder in which the prefix ends."""
     folder, _, _ = prefix.rpartition("/")
@@ -136,7 +143,7 @@ class _Shown:
         )
 
 
-def first_in(wire: Wire, folders: Folders, parts: Sequence[str]) -> str | None:
+def first_in(wire: DropboxClient, folders: DropboxFolders, parts: Sequence[str]) -> str | None:
     """The name of something that is in a folder; None when it is empty, or not there."""
     cursor, trail = "", Trail()
     while True:
@@ -152,8 +159,8 @@ def first_in(wire: Wire, folders: Folders, parts: Sequence[str]) -> str | None:
 
 
 def _ask(
-    wire: Wire,
-    folders: Folders,
+    wire: DropboxClient,
+    folders: DropboxFolders,
     parts: Sequence[str],
     cursor: str,
     *,
@@ -165,10 +172,12 @@ def _ask(
     raises. Raises NotFound when it is the container."""
     about = "listing"
     if cursor:
-        request = Request("files/list_folder/continue", {"cursor": cursor}, accepts=frozenset({409}), about=about)
+        request = DropboxRequest(
+            "files/list_folder/continue", {"cursor": cursor}, accepts=frozenset({409}), about=about
+        )
     else:
         arguments = {"path": folders.path(parts), "recursive": recursive, "limit": limit}
-        request = Request("files/list_folder", arguments, accepts=frozenset({409}), about=about)
+        request = DropboxRequest("files/list_folder", arguments, accepts=frozenset({409}), about=about)
     reply = wire.ask(request, Calls())
     if reply.status != 409:
         return _listing(reply, troubles)
@@ -182,7 +191,7 @@ def _ask(
     raise failure(reply, about)
 
 
-def _listing(reply: Reply, troubles: list[ProviderError] | None) -> dict[str, Any]:
+def _listing(reply: DropboxReply, troubles: list[ProviderError] | None) -> dict[str, Any]:
     answer = json_object(reply.body)
     if answer is None and troubles is not None:
         answer = broken_json.readable(reply.body, "entries")
@@ -202,7 +211,7 @@ def _is_described(item: object) -> bool:
     return isinstance(item.get("path_display") or "", str)
 
 
-def entries_of(reply: Reply) -> list[dict[str, Any]]:
+def entries_of(reply: DropboxReply) -> list[dict[str, Any]]:
     """What an answer of files/list_folder lists. Raises InvalidConfiguration for an answer that is none."""
     entries = reply.json().get("entries")
     if not isinstance(entries, list) or not all(isinstance(item, dict) and ".tag" in item for item in entries):

@@ -15,7 +15,7 @@ from providers import settings
 from providers.contract import authorization
 from providers.contract.authorization import Answer, Authorization, AuthorizationFlow, Grant, Method, Pkce
 from providers.contract.context import ProviderContext
-from providers.dropbox.client import WEB, Request, Wire
+from providers.dropbox.client import WEB, DropboxClient, DropboxRequest
 from providers.dropbox.provider import signed_in
 from providers.dropbox.settings import Settings
 from providers.dropbox.tokens import access_of, refused
@@ -58,7 +58,7 @@ class CodeFlow(AuthorizationFlow):
         self._endpoint_url = checked_endpoint(own.endpoint_url)
         self._pkce: Pkce | None = None
         self._state = ""
-        self._wires: list[Wire] = []
+        self._wires: list[DropboxClient] = []
 
     def begin(self) -> Authorization:
         self._pkce = Pkce()
@@ -126,15 +126,15 @@ class CodeFlow(AuthorizationFlow):
                 code="missing_scope",
             )
 
-    def _give_back(self, wire: Wire) -> None:
+    def _give_back(self, wire: DropboxClient) -> None:
         """What was granted and is not wanted does not stay: neither here nor there."""
         try:
-            wire.ask(Request("auth/token/revoke"), Calls())
+            wire.ask(DropboxRequest("auth/token/revoke"), Calls())
         except ProviderError as error:
             _LOG.warning("an authorisation that is not used could not be given back: %s", error)
 
-    def _wire(self, access: Secret | None) -> Wire:
-        wire = Wire(
+    def _wire(self, access: Secret | None) -> DropboxClient:
+        wire = DropboxClient(
             self._endpoint_url,
             self._own.app_key,
             None,

@@ -18,9 +18,9 @@ from providers.contract.objects import Page, RemoteFile, is_size, not_deleted, n
 from providers.contract.report import PROBE_PREFIX
 from providers.contract.upload import PendingUpload, UploadRequest, UploadSession
 from providers.dropbox import listing
-from providers.dropbox.client import API, Request, Wire
+from providers.dropbox.client import API, DropboxClient, DropboxRequest
 from providers.dropbox.errors import failure, no_dropbox_there
-from providers.dropbox.folders import Folders, container_path
+from providers.dropbox.folders import DropboxFolders, container_path
 from providers.dropbox.names import MAX_KEY_BYTES, checked_key, checked_new_key, decode_name, folded, same
 from providers.dropbox.objects import is_file, name_of, remote_file
 from providers.dropbox.reader import FileRange
@@ -64,8 +64,8 @@ class DropboxProvider(BaseProvider):
         own = cast(Settings, self.settings)
         self._own = own
         self._endpoint_url = checked_endpoint(own.endpoint_url)
-        self._folders = Folders(lambda: self._wire, container_path(own.container), self.context.clock)
-        self._opened: Wire | None = None
+        self._folders = DropboxFolders(lambda: self._wire, container_path(own.container), self.context.clock)
+        self._opened: DropboxClient | None = None
         self._fact = AgedFact(self.context, self._facts_key)
         self._perhaps_removed: set[str] = set()
         """Keys whose removal was asked for in a request that got no answer."""
@@ -103,7 +103,7 @@ class DropboxProvider(BaseProvider):
     def account(self) -> str:
         """Whose Dropbox, by which app (it may have a folder of its own), in which root; and the folder's id, which is
         the same whichever app asks."""
-        told = self._wire.ask(Request("users/get_current_account", about="account"), Calls()).json()
+        told = self._wire.ask(DropboxRequest("users/get_current_account", about="account"), Calls()).json()
         account_id, root = str(told.get("account_id") or ""), told.get("root_info")
         if self._own.account_id and account_id and account_id != self._own.account_id:
             raise wrong_account("Dropbox", self._own.account_id, account_id)
@@ -124,9 +124,9 @@ class DropboxProvider(BaseProvider):
         return not differing & {"app", "root"} or ("folder" in known and "folder" not in differing)
 
     @property
-    def _wire(self) -> Wire:
+    def _wire(self) -> DropboxClient:
         if self._opened is None:
-            self._opened = Wire(
+            self._opened = DropboxClient(
                 self._endpoint_url,
                 self._own.app_key,
                 self._own.refresh_token,
@@ -161,7 +161,7 @@ class DropboxProvider(BaseProvider):
         self._folders.require_container()
         key = f"{PROBE_PREFIX}learn-{secrets.token_hex(8)}"
         arguments = {"path": self._folders.path([key]), "mode": "add", "mute": True, "content_hash": _WRONG_HASH}
-        request = Request("files/upload", arguments, _PROBE, len(_PROBE), content=True, about=key)
+        request = DropboxRequest("files/upload", arguments, _PROBE, len(_PROBE), content=True, about=key)
         enforced = computed = True
         try:
             told = self._wire.ask(request, Calls()).json().get("content_hash")
@@ -290,7 +290,7 @@ class DropboxProvider(BaseProvider):
     def _rename(self, key: str, parts: Sequence[str], to: Sequence[str]) -> bool:
         """False for a folder that Dropbox does not move: a shared one."""
         arguments = {"from_path": self._folders.path(parts), "to_path": self._folders.path(to)}
-        reply = self._wire.ask(Request("files/move_v2", arguments, accepts=frozenset({409}), about=key), Calls())
+        reply = self._wire.ask(DropboxRequest("files/move_v2", arguments, accepts=frozenset({409}), about=key), Calls())
         if reply.status != 409:
             return True
         if any(tag.startswith("cant_") for tag in reply.tags):
@@ -300,7 +300,7 @@ class DropboxProvider(BaseProvider):
     def _delete(self, key: str, path: str, rev: str) -> None:
         """With `rev`, only just that version."""
         arguments = {"path": path, "parent_rev": rev} if rev else {"path": path}
-        request = Request("files/delete_v2", arguments, accepts=frozenset({409}), about=key)
+        request = DropboxRequest("files/delete_v2", arguments, accepts=frozenset({409}), about=key)
         reply = self._wire.ask(request, Calls())
         if reply.status != 409:
             metadata = reply.json().get("metadata")
@@ -318,7 +318,7 @@ class DropboxProvider(BaseProvider):
         arguments: dict[str, Any] = {"path": ""}
         route, trail = "files/list_folder", Trail()
         while True:
-            reply = self._wire.ask(Request(route, arguments, about="folders"), Calls())
+            reply = self._wire.ask(DropboxRequest(route, arguments, about="folders"), Calls())
             entries = listing.entries_of(reply)
             found += [decode_name(name_of(entry)) for entry in entries if entry[".tag"] == "folder"]
             cursor = str(reply.json().get("cursor"))
@@ -330,7 +330,7 @@ class DropboxProvider(BaseProvider):
     def create_container(self, name: str) -> None:
         parts = checked_new_key(name.strip("/"))
         path = "/" + "/".join(parts)
-        request = Request("files/create_folder_v2", {"path": path, "autorename": False}, about=name)
+        request = DropboxRequest("files/create_folder_v2", {"path": path, "autorename": False}, about=name)
         try:
             self._wire.ask(request, Calls())
         except Conflict:
@@ -341,7 +341,7 @@ class DropboxProvider(BaseProvider):
     def check_reach(self) -> str:
         accepted = frozenset({400, 401})  # what Dropbox says to somebody who does not say who he is
         try:
-            reply = self._wire.ask(Request("check/user", {"query": ""}, signed=False, accepts=accepted), Calls())
+            reply = self._wire.ask(DropboxRequest("check/user", {"query": ""}, signed=False, accepts=accepted), Calls())
         except (NotFound, PermissionDenied) as error:
             raise no_dropbox_there(error) from None
         server = f" ({reply.headers['server'][:40]})" if reply.headers.get("server") else ""
@@ -355,7 +355,7 @@ class DropboxProvider(BaseProvider):
 
     def check_container(self) -> str:
         self._folders.require_container()
-        told = self._wire.ask(Request("users/get_space_usage"), Calls()).json()
+        told = self._wire.ask(DropboxRequest("users/get_space_usage"), Calls()).json()
         used, allocation = told.get("used"), told.get("allocation")
         allocated = allocation.get("allocated") if isinstance(allocation, dict) else None
         room = ""
@@ -368,9 +368,9 @@ class DropboxProvider(BaseProvider):
             self._opened.close()
 
 
-def signed_in(wire: Wire) -> tuple[str, str]:
+def signed_in(wire: DropboxClient) -> tuple[str, str]:
     """Id of the account, and whose it is for a person to recognise."""
-    told = wire.ask(Request("users/get_current_account", about="account"), Calls()).json()
+    told = wire.ask(DropboxRequest("users/get_current_account", about="account"), Calls()).json()
     name = told.get("name")
     shown = name.get("display_name") if isinstance(name, dict) else ""
     return str(told.get("account_id", "")), " ".join(str(text) for text in (shown, told.get("email")) if text)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from providers.dropbox.client import Request, Wire
+from providers.dropbox.client import DropboxClient, DropboxRequest
 from providers.dropbox.names import same
 from providers.dropbox.objects import name_of
 from providers.errors import Conflict, Integrity, NotFound
 from providers.http.errors import json_object
 from providers.http.range import HttpRange
-from providers.http.request import Answer
+from providers.http.request import HttpAnswer
 
 
 class FileRange(HttpRange):
     """files/download."""
 
-    def __init__(self, wire: Wire, path: str, key: str, offset: int, size_bytes: int, etag: str) -> None:
+    def __init__(self, wire: DropboxClient, path: str, key: str, offset: int, size_bytes: int, etag: str) -> None:
         super().__init__(key, offset, size_bytes)
         self._wire = wire
         self._path = path
@@ -27,8 +27,8 @@ class FileRange(HttpRange):
         self._check(answer)
         yield from self._content(answer)
 
-    def _open(self) -> Answer:
-        request = Request(
+    def _open(self) -> HttpAnswer:
+        request = DropboxRequest(
             "files/download",
             {"path": self._path},
             content=True,
@@ -38,7 +38,7 @@ class FileRange(HttpRange):
         )
         return self._wire.open(request, self._calls)
 
-    def _check(self, answer: Answer) -> None:
+    def _check(self, answer: HttpAnswer) -> None:
         """That what comes is of the very file that was meant; its metadata stand in a header."""
         if answer.status == 416:
             raise Integrity(f"{self._key}: the file ends before byte {self._offset}", code="416")

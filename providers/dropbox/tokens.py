@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from providers.dropbox.errors import Reply, clean, failure
+from providers.dropbox.errors import DropboxReply, clean, failure
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
 from providers.http.connections import Calls
 from providers.http.errors import json_object, seconds_from_json
@@ -20,7 +20,7 @@ _BROUGHT_ALONG_S: Final = 600.0
 _AUTHORIZE: Final = "Authorise this instance (authorize)."
 
 
-class Tokens:
+class DropboxTokens:
     """Usable from several threads: one refreshes, the others wait for it."""
 
     def __init__(
@@ -28,7 +28,7 @@ class Tokens:
         app_key: str,
         refresh_token: Secret | None,
         *,
-        ask: Callable[[Mapping[str, str], Calls], Reply],
+        ask: Callable[[Mapping[str, str], Calls], DropboxReply],
         save: Callable[[Secret, Secret], bool],
         clock: Callable[[], float],
         access: Secret | None = None,
@@ -95,7 +95,7 @@ def access_of(told: dict[str, Any]) -> tuple[Secret, float]:
     return Secret(token), lasts_s or 0.0
 
 
-def refused(reply: Reply) -> ProviderError:
+def refused(reply: DropboxReply) -> ProviderError:
     """What a refusal of the token endpoint means (RFC 6749, 5.2)."""
     found = json_object(reply.body) or {}
     told = found.get("error")

@@ -8,8 +8,8 @@ from typing import Any, Final
 from providers.contract.digests import DROPBOX_HASH
 from providers.contract.objects import RemoteFile
 from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
-from providers.dropbox.client import Request, Wire
-from providers.dropbox.errors import Reply, failure
+from providers.dropbox.client import DropboxClient, DropboxRequest
+from providers.dropbox.errors import DropboxReply, failure
 from providers.dropbox.objects import commit_info, just_stored
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
 from providers.http.connections import Calls
@@ -21,7 +21,7 @@ _REFUSED: Final = frozenset({409})
 class SingleUpload(OneRequestUpload):
     """files/upload: one request, whose answer tells the hash."""
 
-    def __init__(self, wire: Wire, path: str, request: UploadRequest, look: Callable[[], RemoteFile]) -> None:
+    def __init__(self, wire: DropboxClient, path: str, request: UploadRequest, look: Callable[[], RemoteFile]) -> None:
         super().__init__(request)
         self._wire = wire
         self._path = path
@@ -32,7 +32,7 @@ class SingleUpload(OneRequestUpload):
         arguments = commit_info(self.request, self._path)
         if DROPBOX_HASH in digests:
             arguments["content_hash"] = digests[DROPBOX_HASH]
-        request = Request("files/upload", arguments, body, part.size_bytes, content=True, about=key)
+        request = DropboxRequest("files/upload", arguments, body, part.size_bytes, content=True, about=key)
         try:
             reply = self._wire.ask(request, self._calls)
         except Conflict as conflict:
@@ -63,7 +63,7 @@ class SessionUpload(UploadSession):
     holds counts against no quota and goes after the seven days.
     """
 
-    def __init__(self, wire: Wire, path: str, request: UploadRequest, token: dict[str, Any] | None) -> None:
+    def __init__(self, wire: DropboxClient, path: str, request: UploadRequest, token: dict[str, Any] | None) -> None:
         self.request = request
         self._wire = wire
         self._path = path
@@ -82,7 +82,9 @@ class SessionUpload(UploadSession):
         return {"session_id": self._session_id}
 
     def _begin(self) -> str:
-        request = Request("files/upload_session/start", {"close": False}, b"", content=True, about=self.request.key)
+        request = DropboxRequest(
+            "files/upload_session/start", {"close": False}, b"", content=True, about=self.request.key
+        )
         found = self._wire.ask(request, self._calls).json().get("session_id")
         if not isinstance(found, str) or not found:
             raise Integrity(f"{self.request.key}: Dropbox began an upload without giving it an id")
@@ -95,7 +97,7 @@ class SessionUpload(UploadSession):
         arguments: dict[str, Any] = {"cursor": {"session_id": self._session_id, "offset": offset}, "close": close}
         if digest:
             arguments["content_hash"] = digest
-        request = Request(
+        request = DropboxRequest(
             "files/upload_session/append_v2",
             arguments,
             body,
@@ -111,7 +113,7 @@ class SessionUpload(UploadSession):
         self._offset = self._correct_offset(reply)
         return self._offset
 
-    def _correct_offset(self, reply: Reply) -> int:
+    def _correct_offset(self, reply: DropboxReply) -> int:
         error = reply.json().get("error")
         offset = error.get("correct_offset") if isinstance(error, dict) else None
         if "incorrect_offset" not in reply.tags or not isinstance(offset, int):
@@ -148,7 +150,7 @@ class SessionUpload(UploadSession):
             "cursor": {"session_id": self._session_id, "offset": self.request.size_bytes},
             "commit": commit_info(self.request, self._path),
         }
-        request = Request(
+        request = DropboxRequest(
             "files/upload_session/finish",
             arguments,
             b"",

@@ -15,11 +15,11 @@ from urllib.parse import quote, urlencode, urlsplit
 from providers.contract.upload import PartBody
 from providers.errors import Authentication
 from providers.google_drive import errors
-from providers.google_drive.errors import Reply
+from providers.google_drive.errors import DriveReply
 from providers.http.connections import Calls, Pool
 from providers.http.errors import with_status
 from providers.http.network import Network
-from providers.http.request import Answer, ask
+from providers.http.request import HttpAnswer, ask
 
 API_URL: Final = "https://www.googleapis.com"
 TOKEN_URL: Final = "https://oauth2.googleapis.com/token"
@@ -28,7 +28,7 @@ _GOOGLE: Final = ".googleapis.com"
 
 
 @dataclass(frozen=True)
-class Request:
+class DriveRequest:
     kind: str
     """Drive's name of the operation: 'files.list'."""
     method: str
@@ -46,7 +46,7 @@ def as_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-class Wire:
+class DriveClient:
     """Usable from several threads. Everything raises ProviderError."""
 
     def __init__(self, api_url: str, *, network: Network, timeout_s: float, count_call: Callable[[str], None]) -> None:
@@ -65,15 +65,15 @@ class Wire:
         for pool in pools:
             pool.close()
 
-    def ask(self, request: Request, calls: Calls | None = None) -> Reply:
+    def ask(self, request: DriveRequest, calls: Calls | None = None) -> DriveReply:
         """The whole answer of a request that succeeds. Raises the error that the service tells otherwise."""
         answer = self.open(request, calls or Calls())
-        return Reply(answer.status, answer.headers, answer.rest())
+        return DriveReply(answer.status, answer.headers, answer.rest())
 
-    def ask_json(self, request: Request, calls: Calls | None = None) -> dict[str, Any]:
+    def ask_json(self, request: DriveRequest, calls: Calls | None = None) -> dict[str, Any]:
         return self.ask(request, calls).json()
 
-    def open(self, request: Request, calls: Calls) -> Answer:
+    def open(self, request: DriveRequest, calls: Calls) -> HttpAnswer:
         """An answer whose body is still to be read; close it."""
         if not request.authorized:
             return self._once(request, "", calls)
@@ -87,7 +87,7 @@ class Wire:
                 request.body.seek(start)
             return self._once(request, renewed, calls)
 
-    def _once(self, request: Request, token: str, calls: Calls) -> Answer:
+    def _once(self, request: DriveRequest, token: str, calls: Calls) -> HttpAnswer:
         pool, target = self._address(request)
         headers = {"user-agent": "homeserver-backup", **request.headers}
         if token:
@@ -97,7 +97,7 @@ class Wire:
         )
         if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
-        failure = errors.failure(Reply(answer.status, answer.headers, answer.rest()))
+        failure = errors.failure(DriveReply(answer.status, answer.headers, answer.rest()))
         raise with_status(failure, answer.status)
 
     def trusted(self, address: str) -> bool:
@@ -109,7 +109,7 @@ class Wire:
             return True
         return parts.scheme == "https" and (parts.hostname or "").endswith(_GOOGLE) and "@" not in parts.netloc
 
-    def _address(self, request: Request) -> tuple[Pool, str]:
+    def _address(self, request: DriveRequest) -> tuple[Pool, str]:
         whole = request.address if "://" in request.address else f"{self.api_url}{request.address}"
         parts = urlsplit(whole)
         query = "&".join(item for item in (parts.query, urlencode(request.query, quote_via=quote)) if item)

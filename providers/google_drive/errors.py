@@ -116,7 +116,7 @@ _GRANT_HINT: Final = (
 
 
 @dataclass(frozen=True)
-class Reply:
+class DriveReply:
     """A whole answer. Header names are lower-case."""
 
     status: int
@@ -132,7 +132,7 @@ class Reply:
         return found
 
 
-def not_drive(reply: Reply) -> ProviderError:
+def not_drive(reply: DriveReply) -> ProviderError:
     kind = reply.headers.get("content-type", "no content type").partition(";")[0][:_LONGEST_CODE]
     return InvalidConfiguration(
         f"endpoint_url: something answers there, but not as Google Drive does (HTTP {reply.status}, {kind})",
@@ -159,7 +159,7 @@ def no_shared_drive(drive_id: str, error: ProviderError) -> ProviderError:
     )
 
 
-def failure(reply: Reply) -> ProviderError:
+def failure(reply: DriveReply) -> ProviderError:
     """The error that a reply of status 300 and above tells."""
     found = json_object(reply.body) if reply.body else {}
     told = (found or {}).get("error")
@@ -204,7 +204,7 @@ def _clean(text: str, longest: int) -> str:
     return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:longest]
 
 
-def oauth_failure(error: str, description: str, reply: Reply) -> ProviderError:
+def oauth_failure(error: str, description: str, reply: DriveReply) -> ProviderError:
     """What the token endpoint says (RFC 6749): each cause with its own words and cure."""
     code = _clean(error, _LONGEST_CODE)
     told = _clean(description, _LONGEST_TEXT).rstrip(".")

@@ -9,7 +9,7 @@ from providers.contract.objects import RemoteFile
 from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 from providers.errors import Conflict, InvalidName
 from providers.google_drive import objects
-from providers.google_drive.folders import Drive, Folders, Path
+from providers.google_drive.folders import Drive, DriveFolders, Path
 
 
 def fullest(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -20,7 +20,9 @@ def fullest(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 class FolderUpload(UploadSession):
     """There is nothing to send."""
 
-    def __init__(self, drive: Drive, folders: Folders, container: Path, path: Path, request: UploadRequest) -> None:
+    def __init__(
+        self, drive: Drive, folders: DriveFolders, container: Path, path: Path, request: UploadRequest
+    ) -> None:
         if request.size_bytes:
             raise InvalidName(f"'{request.key}': only an empty folder may end in '/'")
         self.request = request

@@ -14,7 +14,7 @@ from providers.contract.listing import Trail
 from providers.contract.objects import not_deleted
 from providers.errors import Conflict, Integrity, InvalidConfiguration, InvalidName, NotFound, ProviderError
 from providers.google_drive import objects
-from providers.google_drive.client import JSON_TYPE, Request, Wire, as_json
+from providers.google_drive.client import JSON_TYPE, DriveClient, DriveRequest, as_json
 from providers.google_drive.errors import not_drive
 
 FILES: Final = "/drive/v3/files"
@@ -31,7 +31,7 @@ Path = tuple[str, ...]
 class Drive:
     """One drive: My Drive, or a shared one; what its queries have in common."""
 
-    def __init__(self, connection: Wire, shared_drive_id: str) -> None:
+    def __init__(self, connection: DriveClient, shared_drive_id: str) -> None:
         self.wire = connection
         self.shared_drive_id = shared_drive_id
         self.root_id = shared_drive_id or "root"
@@ -66,7 +66,7 @@ class Drive:
             asked["pageToken"] = page
         if self.shared_drive_id:
             asked |= {"corpora": "drive", "driveId": self.shared_drive_id}
-        request = Request("files.list", "GET", FILES, asked)
+        request = DriveRequest("files.list", "GET", FILES, asked)
         answer = self.wire.ask_json(request) if troubles is None else objects.readable(self.wire.ask(request), troubles)
         objects.refuse_foreign(objects.items_of(answer), folder_ids)
         return answer
@@ -129,13 +129,13 @@ class Drive:
     def get(self, file_id: str) -> dict[str, Any]:
         """Raises NotFound."""
         query = {"fields": objects.FIELDS, "supportsAllDrives": "true"}
-        return objects.described(self.wire.ask_json(Request("files.get", "GET", f"{FILES}/{file_id}", query)))
+        return objects.described(self.wire.ask_json(DriveRequest("files.get", "GET", f"{FILES}/{file_id}", query)))
 
     def describe(self, file_id: str, metadata: dict[str, Any]) -> dict[str, Any]:
         """Change what is kept with a file or folder; returns it as it is now."""
         query = {"fields": objects.FIELDS, "supportsAllDrives": "true"}
         headers = {"content-type": JSON_TYPE}
-        request = Request("files.update", "PATCH", f"{FILES}/{file_id}", query, headers, as_json(metadata))
+        request = DriveRequest("files.update", "PATCH", f"{FILES}/{file_id}", query, headers, as_json(metadata))
         return objects.described(self.wire.ask_json(request))
 
     def trash(self, file_id: str) -> None:
@@ -155,7 +155,9 @@ class Drive:
 
     def delete(self, file_id: str) -> None:
         """For good."""
-        reply = self.wire.ask(Request("files.delete", "DELETE", f"{FILES}/{file_id}", {"supportsAllDrives": "true"}))
+        reply = self.wire.ask(
+            DriveRequest("files.delete", "DELETE", f"{FILES}/{file_id}", {"supportsAllDrives": "true"})
+        )
         if reply.body.strip():  # the documented answer has no body: something else has answered
             raise not_drive(reply)
 
@@ -165,7 +167,7 @@ class Drive:
             if self._fresh_ids:
                 return self._fresh_ids.pop()
         query = {"count": str(_IDS_AT_ONCE), "space": "drive", "type": "files"}
-        found = self.wire.ask_json(Request("files.generateIds", "GET", f"{FILES}/generateIds", query)).get("ids")
+        found = self.wire.ask_json(DriveRequest("files.generateIds", "GET", f"{FILES}/generateIds", query)).get("ids")
         if not isinstance(found, list) or not found or not all(isinstance(item, str) for item in found):
             raise Integrity("Google gave no ids for new files")
         with self._lock:
@@ -179,7 +181,7 @@ class _Known:
     until: float
 
 
-class Folders:
+class DriveFolders:
     """Paths below the top of a drive to ids, remembered for a minute; created on demand, by one thread at a time."""
 
     def __init__(self, drive: Drive, clock: Callable[[], float]) -> None:
@@ -239,7 +241,7 @@ class Folders:
         self._begun[parent_id, name] = file_id
         body = as_json({"id": file_id, "name": name, "mimeType": objects.FOLDER_TYPE, "parents": [parent_id]})
         query = {"fields": "id,trashed", "supportsAllDrives": "true"}
-        request = Request("files.create", "POST", FILES, query, {"content-type": JSON_TYPE}, body)
+        request = DriveRequest("files.create", "POST", FILES, query, {"content-type": JSON_TYPE}, body)
         try:
             self._drive.wire.ask(request)
         except Conflict as error:

@@ -60,7 +60,7 @@ class _Walk(msgspec.Struct, array_like=True):
     """Entries that did not fit on the page before."""
 
 
-class Listing:
+class DriveListing:
     """One listing of what starts with `prefix`, where `folder_ids` are those of the prefix's folder."""
 
     def __init__(self, drive: Drive, prefix: str, *, fold: bool, tree: bool = False) -> None:

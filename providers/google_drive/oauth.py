@@ -21,7 +21,7 @@ from providers.contract.authorization import Answer, Authorization, Authorizatio
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Unsupported
 from providers.google_drive import errors
-from providers.google_drive.client import API_URL, Request, Wire
+from providers.google_drive.client import API_URL, DriveClient, DriveRequest
 from providers.google_drive.loopback import request_target, respond, tunnel
 from providers.google_drive.settings import Settings
 from providers.google_drive.tokens import SCOPE_PREFIX
@@ -92,14 +92,14 @@ class _Google:
         self.scope = f"{SCOPE_PREFIX}{own.scope}"
         self.accounts_url = endpoint or _ACCOUNTS_URL
         self._oauth_url = endpoint or _OAUTH_URL
-        self._wire = Wire(
+        self._wire = DriveClient(
             endpoint or API_URL,
             network=Network(own, context.environment),
             timeout_s=own.timeout,
             count_call=context.count_call,
         )
 
-    def ask(self, path: str, **form: str) -> errors.Reply:
+    def ask(self, path: str, **form: str) -> errors.DriveReply:
         """What the endpoint says, refusals included. Raises ProviderError for everything else."""
         secret = self.own.client_secret
         form |= {"client_id": self.own.client_id}
@@ -107,7 +107,7 @@ class _Google:
             form |= {"client_secret": secret.reveal() if secret else ""}
         headers = {"content-type": "application/x-www-form-urlencoded"}
         return self._wire.ask(
-            Request(
+            DriveRequest(
                 path.strip("/"),
                 "POST",
                 f"{self._oauth_url}{path}",
@@ -149,7 +149,7 @@ class _Google:
     def _account(self, access_token: str) -> str:
         query = {"fields": "user(emailAddress,displayName)"}
         headers = {"authorization": f"Bearer {access_token}"}
-        request = Request("about.get", "GET", "/drive/v3/about", query, headers, authorized=False)
+        request = DriveRequest("about.get", "GET", "/drive/v3/about", query, headers, authorized=False)
         user = self._wire.ask_json(request).get("user")
         account = str(user.get("emailAddress") or "") if isinstance(user, dict) else ""
         expected = self.own.account

@@ -12,7 +12,7 @@ from providers.contract.listing import foreign, unparsable
 from providers.contract.objects import RemoteFile, size_from_text
 from providers.contract.upload import UploadRequest
 from providers.errors import Conflict, Integrity, InvalidName, ProviderError
-from providers.google_drive.errors import Reply
+from providers.google_drive.errors import DriveReply
 from providers.http import broken_json
 from providers.http.errors import json_object
 
@@ -89,7 +89,7 @@ def below(folder_ids: Iterable[str], *, in_bin: bool = False) -> str:
     return f"({within}) and trashed = {'true' if in_bin else 'false'}"
 
 
-def readable(reply: Reply, troubles: list[ProviderError]) -> dict[str, Any]:
+def readable(reply: DriveReply, troubles: list[ProviderError]) -> dict[str, Any]:
     """An answer of files.list without what cannot be read of it, which goes to `troubles`. Raises InvalidConfiguration
     when what answered is not Google."""
     answer = json_object(reply.body)

@@ -26,14 +26,14 @@ from providers.errors import (
     Unsupported,
 )
 from providers.google_drive import objects, removal
-from providers.google_drive.client import API_URL, Request, Wire
+from providers.google_drive.client import API_URL, DriveClient, DriveRequest
 from providers.google_drive.errors import no_drive_there, no_shared_drive
 from providers.google_drive.folder_upload import FolderUpload, fullest
-from providers.google_drive.folders import NO_FOLDER, Drive, Folders, Path, container_path, no_folder
-from providers.google_drive.listing import Listing
+from providers.google_drive.folders import NO_FOLDER, Drive, DriveFolders, Path, container_path, no_folder
+from providers.google_drive.listing import DriveListing
 from providers.google_drive.reader import FileRange
 from providers.google_drive.settings import Settings
-from providers.google_drive.tokens import Tokens
+from providers.google_drive.tokens import DriveTokens
 from providers.google_drive.uploads import GRAIN_BYTES, ResumableUpload, SingleUpload, Target
 from providers.http.addresses import normal_address
 from providers.http.connections import checked_endpoint
@@ -92,16 +92,16 @@ class GoogleDriveProvider(BaseProvider):
         own = cast(Settings, self.settings)
         self._own = own
         self._api_url = checked_endpoint(own.endpoint_url) or API_URL
-        self._wire = Wire(
+        self._wire = DriveClient(
             self._api_url,
             network=Network(own, self.context.environment),
             timeout_s=own.timeout,
             count_call=self.context.count_call,
         )
-        self._tokens = Tokens(own, self._wire, clock=self.context.clock, save_secret=self.context.save_secret)
+        self._tokens = DriveTokens(own, self._wire, clock=self.context.clock, save_secret=self.context.save_secret)
         self._wire.token = self._tokens
         self._drive = Drive(self._wire, own.shared_drive_id)
-        self._folders = Folders(self._drive, self.context.clock)
+        self._folders = DriveFolders(self._drive, self.context.clock)
         self._lock = threading.Lock()
         self._seen: dict[str, _Seen] = {}
         self._perhaps_removed: set[str] = set()
@@ -140,12 +140,12 @@ class GoogleDriveProvider(BaseProvider):
     # Reading
 
     def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
-        return self._page(Listing(self._drive, prefix, fold=bool(delimiter)), prefix, token, limit)
+        return self._page(DriveListing(self._drive, prefix, fold=bool(delimiter)), prefix, token, limit)
 
     def scan_tree(self, prefix: str = "", *, token: str | None = None, limit: int = 1000) -> Page:
-        return self._page(Listing(self._drive, prefix, fold=False, tree=True), prefix, token, limit)
+        return self._page(DriveListing(self._drive, prefix, fold=False, tree=True), prefix, token, limit)
 
-    def _page(self, listing: Listing, prefix: str, token: str | None, limit: int) -> Page:
+    def _page(self, listing: DriveListing, prefix: str, token: str | None, limit: int) -> Page:
         if token is None:
             folder_ids = self._folder_ids(prefix)
             if not folder_ids:
@@ -316,7 +316,7 @@ class GoogleDriveProvider(BaseProvider):
         self._folders.create(path)
 
     def check_reach(self) -> str:
-        request = Request("about.get", "GET", _ABOUT, {"fields": "kind"}, authorized=False)
+        request = DriveRequest("about.get", "GET", _ABOUT, {"fields": "kind"}, authorized=False)
         try:
             self._wire.ask_json(request)
         except (Authentication, PermissionDenied) as error:
@@ -357,7 +357,7 @@ class GoogleDriveProvider(BaseProvider):
     def _about(self) -> dict[str, Any]:
         """Who is authorised. Raises Authentication when it is another account than the settings name."""
         query = {"fields": "user(emailAddress,displayName),storageQuota(limit,usage)"}
-        about = self._wire.ask_json(Request("about.get", "GET", _ABOUT, query))
+        about = self._wire.ask_json(DriveRequest("about.get", "GET", _ABOUT, query))
         if not isinstance(about.get("user"), dict):
             raise InvalidConfiguration(
                 "endpoint_url: what answers there does not say who is authorised, as Google would",

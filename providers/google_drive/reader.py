@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from providers.errors import Conflict, Integrity, NotFound, PermissionDenied, ProviderError, Transient
-from providers.google_drive.client import Request, Wire
+from providers.google_drive.client import DriveClient, DriveRequest
 from providers.google_drive.folders import FILES
 from providers.http.range import HttpRange
-from providers.http.request import Answer
+from providers.http.request import HttpAnswer
 
 
 class FileRange(HttpRange):
@@ -16,7 +16,7 @@ class FileRange(HttpRange):
     any more the one that is meant."""
 
     def __init__(
-        self, wire: Wire, find: Callable[[], str], key: str, offset: int, size_bytes: int, *, flagged_too: bool
+        self, wire: DriveClient, find: Callable[[], str], key: str, offset: int, size_bytes: int, *, flagged_too: bool
     ) -> None:
         super().__init__(key, offset, size_bytes)
         self._wire = wire
@@ -32,8 +32,8 @@ class FileRange(HttpRange):
         if self._flagged_too:
             query["acknowledgeAbuse"] = "true"
 
-        def ask() -> Answer:
-            request = Request("files.get media", "GET", f"{FILES}/{file_id}", query, self._range_header)
+        def ask() -> HttpAnswer:
+            request = DriveRequest("files.get media", "GET", f"{FILES}/{file_id}", query, self._range_header)
             return self._wire.open(request, self._calls)
 
         try:

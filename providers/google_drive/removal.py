@@ -9,12 +9,12 @@ from providers.contract.objects import not_empty
 from providers.contract.report import PROBE_PREFIX
 from providers.errors import NotFound, PermissionDenied
 from providers.google_drive import objects
-from providers.google_drive.folders import Drive, Folders, Path
+from providers.google_drive.folders import Drive, DriveFolders, Path
 
 _LOG: Final = logging.getLogger(__name__)
 
 
-def remove_folder(drive: Drive, folders: Folders, path: Path, key: str) -> None:
+def remove_folder(drive: Drive, folders: DriveFolders, path: Path, key: str) -> None:
     """All folders of that path, only if nothing is in them, not even a document that is never listed here. Raises
     NotFound, and Conflict for a folder with something in it.
 

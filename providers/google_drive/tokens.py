@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from providers.contract.cancel import active_token
 from providers.errors import Authentication, InvalidConfiguration
 from providers.google_drive import client
-from providers.google_drive.client import Request, Wire
-from providers.google_drive.errors import Reply
+from providers.google_drive.client import DriveClient, DriveRequest
+from providers.google_drive.errors import DriveReply
 from providers.http.connections import checked_endpoint
 from providers.secret import Secret
 
@@ -28,13 +28,13 @@ _EARLY_S: Final = 60.0
 _LOOK_S: Final = 0.1
 
 
-class Tokens:
+class DriveTokens:
     """Renewed by one thread at a time; the others wait for it, and can be cancelled while they do."""
 
     def __init__(
         self,
         settings: Settings,
-        connection: Wire,
+        connection: DriveClient,
         *,
         clock: Callable[[], float],
         save_secret: Callable[[Secret, Secret], bool],
@@ -165,13 +165,13 @@ def _lifetime_s(expiry: datetime.datetime | None) -> float:
 class _Response:
     """As much of google.auth.transport.Response as is used."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: DriveReply) -> None:
         self.status = 200  # google-auth knows no other success (203, of a transforming proxy); an error has been raised
         self.headers = reply.headers
         self.data = reply.body
 
 
-def _transport(connection: Wire) -> Any:
+def _transport(connection: DriveClient) -> Any:
     """google-auth's requests over our connections. Failures are ours at once: so it never waits and tries again."""
 
     def send(
@@ -181,7 +181,7 @@ def _transport(connection: Wire) -> Any:
         headers: Mapping[str, str] | None = None,
         **_: object,
     ) -> _Response:
-        request = Request("token", method, url, headers=headers or {}, body=body or b"", authorized=False)
+        request = DriveRequest("token", method, url, headers=headers or {}, body=body or b"", authorized=False)
         reply = connection.ask(request)
         reply.json()  # google-auth stumbles over a web page
         return _Response(reply)

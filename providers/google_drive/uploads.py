@@ -17,8 +17,8 @@ from providers.contract.objects import RemoteFile
 from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession
 from providers.errors import Conflict, Integrity, InvalidName, NotFound, Transient
 from providers.google_drive import objects
-from providers.google_drive.client import JSON_TYPE, Request, Wire, as_json
-from providers.google_drive.errors import Reply
+from providers.google_drive.client import JSON_TYPE, DriveClient, DriveRequest, as_json
+from providers.google_drive.errors import DriveReply
 from providers.google_drive.folders import Drive
 from providers.http.connections import Calls
 
@@ -47,7 +47,7 @@ class _Session(UploadSession):
     def __init__(self, drive: Drive, target: Target, request: UploadRequest) -> None:
         self.request = request
         self._drive = drive
-        self._wire: Wire = drive.wire
+        self._wire: DriveClient = drive.wire
         self._target = target
         self._calls = Calls()
         self._stored: dict[str, Any] | None = None
@@ -67,11 +67,11 @@ class _Session(UploadSession):
 
     def _request(
         self, upload_type: str, headers: Mapping[str, str], body: bytes | PartBody, *, again: bool = False
-    ) -> Request:
+    ) -> DriveRequest:
         create = self._target.is_new and not again
         query = {"uploadType": upload_type, "supportsAllDrives": "true", "fields": objects.FIELDS}
         address = UPLOADS if create else f"{UPLOADS}/{self._target.file_id}"
-        return Request(self._kind, "POST" if create else "PATCH", address, query, headers, body)
+        return DriveRequest(self._kind, "POST" if create else "PATCH", address, query, headers, body)
 
     def _described(self) -> RemoteFile:
         if self._stored is None:
@@ -272,7 +272,7 @@ class ResumableUpload(_Session):
         """One request to the session; afterwards `_received` or `_stored` is what Google says."""
         self._received = None
         headers = {"content-range": content_range}
-        request = Request(kind, "PUT", self._address, headers=headers, body=body, accepts=frozenset({308, *_GONE}))
+        request = DriveRequest(kind, "PUT", self._address, headers=headers, body=body, accepts=frozenset({308, *_GONE}))
         reply = self._wire.ask(request, self._calls)
         if reply.status in _GONE:
             raise NotFound(f"{self.request.key}: Google has forgotten this upload", code="session")
@@ -281,7 +281,7 @@ class ResumableUpload(_Session):
         else:
             self._stored = reply.json()
 
-    def _told(self, reply: Reply) -> int:
+    def _told(self, reply: DriveReply) -> int:
         found = _RECEIVED.fullmatch(reply.headers.get("range", ""))
         return int(found[1]) + 1 if found else 0
 
@@ -328,7 +328,7 @@ class ResumableUpload(_Session):
         return self._described()
 
     def abort(self) -> None:
-        request = Request("resumable cancel", "DELETE", self._address, accepts=_GONE | _ABORTED)
+        request = DriveRequest("resumable cancel", "DELETE", self._address, accepts=_GONE | _ABORTED)
         self._wire.ask(request, self._calls)
 
 

@@ -76,7 +76,7 @@ def _answered(connection: Connection) -> bool:
     return True
 
 
-class Response:
+class HttpResponse:
     """The answer to one request; `headers` have lower-case names. Raises OSError, http.client.HTTPException."""
 
     def __init__(self, connection: Connection, method: str) -> None:

@@ -11,7 +11,7 @@ from providers.contract.storage import RangeReader
 from providers.errors import NO_RANGE, Integrity, Transient, Unsupported
 from providers.http.connections import Calls
 from providers.http.errors import forced_encoding
-from providers.http.request import Answer
+from providers.http.request import HttpAnswer
 
 FIRST_BYTE: Final = "bytes=0-0"
 """The Range that asks how long an object is: the total stands in the answer."""
@@ -75,7 +75,7 @@ class HttpRange(RangeReader):
         self._offset = offset
         self._size = size_bytes
         self._calls = Calls()
-        self._answer: Answer | None = None
+        self._answer: HttpAnswer | None = None
         self._is_whole = False
         """The answer is the whole object and no range of it."""
         self._asks_whole = False
@@ -89,7 +89,7 @@ class HttpRange(RangeReader):
     def _range_header(self) -> dict[str, str]:
         return {} if self._span_bytes is None else {"range": "bytes={}-{}".format(*self._span_bytes)}
 
-    def _opened(self, ask: Callable[[], Answer]) -> Answer:
+    def _opened(self, ask: Callable[[], HttpAnswer]) -> HttpAnswer:
         """What answers. A range of an object of unknown length (a total of `*`) proves no end; where all of the object
         is wanted anyway it is asked for as a whole, since that ends where the object ends."""
         answer = self._answer = ask()
@@ -100,14 +100,14 @@ class HttpRange(RangeReader):
             answer = self._answer = ask()
         return answer
 
-    def _content(self, answer: Answer) -> Iterator[bytes]:
+    def _content(self, answer: HttpAnswer) -> Iterator[bytes]:
         """The body, just as long as was asked for: Integrity when it is longer, Transient when it breaks off."""
         try:
             yield from self._asked_for(answer)
         except (Integrity, Unsupported) as error:
             raise forced_encoding(answer.headers, self._key) or error from error
 
-    def _asked_for(self, answer: Answer) -> Iterator[bytes]:
+    def _asked_for(self, answer: HttpAnswer) -> Iterator[bytes]:
         skip, left = (self._offset if self._is_whole else 0), self._size
         for chunk in answer.chunks():
             wanted = chunk[skip:]
@@ -126,7 +126,7 @@ class HttpRange(RangeReader):
             early = Transient(f"{self._key}: the answer broke off {left} bytes too early", code="TRUNCATED")
             raise forced_encoding(answer.headers, self._key) or early
 
-    def _check_range(self, answer: Answer) -> None:
+    def _check_range(self, answer: HttpAnswer) -> None:
         """That what comes is what was asked for, byte by byte; servers exist that say 200 where 206 is meant, ignore
         Range, or count otherwise. Afterwards `total_bytes` is what the answer says of the whole."""
         try:
@@ -137,7 +137,7 @@ class HttpRange(RangeReader):
         except (Integrity, Unsupported) as error:
             raise forced_encoding(answer.headers, self._key) or error from error
 
-    def _check_whole(self, answer: Answer) -> None:
+    def _check_whole(self, answer: HttpAnswer) -> None:
         """Of an answer that is the whole object, whatever was asked for."""
         length = content_length(answer.headers)
         self.total_bytes = length
@@ -150,7 +150,7 @@ class HttpRange(RangeReader):
         if self._size and length is not None and length < end:
             raise Integrity(f"{self._key}: the answer holds {length} bytes of the object, and {end} were expected")
 
-    def _check_positions(self, answer: Answer) -> None:
+    def _check_positions(self, answer: HttpAnswer) -> None:
         told, length = content_range(answer.headers), content_length(answer.headers)
         if told and told.first is not None and told.total is None and not self._asks_whole:
             raise Unsupported(f"{self._key}: the answer does not say of how many bytes it is a part", code=NO_RANGE)

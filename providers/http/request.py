@@ -14,7 +14,7 @@ from providers.errors import Transient
 from providers.http import http1
 from providers.http.connections import Call, Calls, Connection, Pool, ProxyWantsPasswordError
 from providers.http.errors import forced_encoding
-from providers.http.http1 import Response
+from providers.http.http1 import HttpResponse
 
 _LOG: Final = logging.getLogger(__name__)
 _WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
@@ -34,7 +34,7 @@ def ask(
     *,
     count: Callable[[], None],
     repeatable: bool = False,
-) -> Answer:
+) -> HttpAnswer:
     """Send one request, and give its answer as soon as the head of it is there; close that.
 
     `target` is path and query, encoded. `headers` have lower-case names; Host, Content-Length and what a proxy wants
@@ -74,7 +74,7 @@ def ask(
         raise
 
 
-def _from_service(answer: Answer, pool: Pool) -> Answer:
+def _from_service(answer: HttpAnswer, pool: Pool) -> HttpAnswer:
     """Raises ProxyWantsPasswordError when it is the proxy that answers, and not the service behind it."""
     if pool.proxy and answer.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
         answer.close()
@@ -92,27 +92,27 @@ class _KeptConnectionDied(Exception):
 
 def _exchange(
     pool: Pool, calls: Calls, call: Call, method: str, first: bytes, body: bytes | PartBody, *, fresh: bool = False
-) -> Answer:
+) -> HttpAnswer:
     with pool.borrowed(call, fresh=fresh) as connection:
         whole = False
         try:
             whole = http1.send(connection, first, body)
-            response = Response(connection, method)
+            response = HttpResponse(connection, method)
         except _DIED as error:
             if connection.kept:
                 raise _KeptConnectionDied(error, was_written=whole) from error
             raise
-        return Answer(pool, connection, response, call, calls, reusable=whole)
+        return HttpAnswer(pool, connection, response, call, calls, reusable=whole)
 
 
-class Answer:
+class HttpAnswer:
     """An answer that is still arriving. Header names are lower-case."""
 
     def __init__(
         self,
         pool: Pool,
         connection: Connection,
-        response: Response,
+        response: HttpResponse,
         call: Call,
         calls: Calls,
         *,

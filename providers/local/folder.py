@@ -46,7 +46,7 @@ def temporary_name(key: str, now_s: float, session_id: str, made: int) -> str:
     return f".homeserver-backup-{_mark(key)}-{int(now_s * 1000):08x}-{session_id}-{made:x}.partial"
 
 
-class Begun(NamedTuple):
+class BegunFile(NamedTuple):
     """What the name of an unfinished upload tells."""
 
     at_s: float
@@ -56,12 +56,12 @@ class Begun(NamedTuple):
     """So many of the folders above it, from the innermost up, were made for it."""
 
 
-def begun(name: bytes, key: str) -> Begun | None:
+def begun(name: bytes, key: str) -> BegunFile | None:
     """None when it is not one of `key`."""
     found = _OURS.fullmatch(name)
     if not found or not name.endswith(b".partial") or found[1].decode() != _mark(key):
         return None
-    return Begun(int(found[2], 16) / 1000, found[3].decode(), int(found[4] or b"0", 16))
+    return BegunFile(int(found[2], 16) / 1000, found[3].decode(), int(found[4] or b"0", 16))
 
 
 def begun_at(name: bytes) -> float | None:

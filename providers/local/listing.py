@@ -38,7 +38,7 @@ def remote_file(key: str, found: os.stat_result, attributes: Attributes = UNKNOW
     )
 
 
-class Listing:
+class FolderListing:
     """Serves `scan`. Keys come in the order of their path segments as bytes; each directory is read once and its
     names sorted, files are looked at only when their page is asked for.
 

@@ -28,7 +28,7 @@ from providers.errors import (
 from providers.filesystem.beneath import DIRECTORY
 from providers.local import disk, folder_attributes
 from providers.local.folder import Folder, open_file
-from providers.local.listing import Listing, remote_file
+from providers.local.listing import FolderListing, remote_file
 from providers.local.session import CHUNK_BYTES, LocalDirectory, LocalUpload, unfinished
 from providers.local.settings import Settings
 from providers.local.unfinished import all_unfinished, discard
@@ -58,7 +58,7 @@ class LocalProvider(BaseProvider):
     def __init__(self, config: Mapping[str, Any] | ProviderSettings, *, context: ProviderContext | None = None) -> None:
         super().__init__(config, context=context)
         self._folder = Folder(_absolute(self.settings.container), create=cast(Settings, self.settings).create_folder)
-        self._listing = Listing(self._folder)
+        self._listing = FolderListing(self._folder)
 
     @cached_property
     def _keeps(self) -> disk.Keeps:

@@ -19,7 +19,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from backup.model.instances import ServiceInfo
-from backup.queries.authorizations import Begun
+from backup.queries.authorizations import BegunAuthorization
 from backup.queries.questions import AuthorizeBegin, AuthorizeEnd, AuthorizeFinish, AuthorizeMethods, AuthorizePoll
 from backup.system import qr
 from providers.contract import authorization
@@ -63,7 +63,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
         self._values, self._secrets, self._instance = dict(values), dict(secrets), instance
         self._ways: tuple[Method, ...] = ()
         self._method = ""
-        self._begun: Begun | None = None
+        self._begun: BegunAuthorization | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="authorize") as dialog:
@@ -132,7 +132,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
         except ProviderError as error:
             self._complain(error)
 
-    async def _polled(self, begun: Begun) -> Grant:
+    async def _polled(self, begun: BegunAuthorization) -> Grant:
         step = begun.authorization
         while step.expires_at is None or time.time() < step.expires_at:
             await asyncio.sleep(step.interval_s)
@@ -149,7 +149,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
             self._finish(begun, text)
 
     @work(exclusive=True, group="authorize")
-    async def _finish(self, begun: Begun, text: str) -> None:
+    async def _finish(self, begun: BegunAuthorization, text: str) -> None:
         try:
             self._grant(await bridge_of(self).ask(AuthorizeFinish(begun.flow, text)))
         except ProviderError as error:

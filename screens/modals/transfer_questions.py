@@ -13,7 +13,7 @@ from tui.text import count, safe, size
 from tui.theme import Tone
 
 
-class Wanted(NamedTuple):
+class TransferWish(NamedTuple):
     """How a transfer is to be done."""
 
     conflicts: Conflicts = Conflicts.REPLACE
@@ -31,27 +31,29 @@ class Wanted(NamedTuple):
         return Selection(links=self.links, include=self.include, exclude=self.exclude)
 
 
-AS_IT_IS: Final = Wanted()
+AS_IT_IS: Final = TransferWish()
 
 
-class Reply(Enum):
-    """Answers that change nothing in what was counted; any other is a `Wanted` to count again with."""
+class TransferChoice(Enum):
+    """Answers that change nothing in what was counted; any other is a `TransferWish` to count again with."""
 
     START = 0
     LEAVE_OUT = 1
     """Ask what is to be left out."""
 
 
-def transfer_question(plan: TransferPlan, destination: str, how: Wanted = AS_IT_IS) -> Question[Wanted | Reply]:
+def transfer_question(
+    plan: TransferPlan, destination: str, how: TransferWish = AS_IT_IS
+) -> Question[TransferWish | TransferChoice]:
     """`plan` was counted with `how`; `destination` must have passed `safe`."""
     verb = "Upload" if plan.kind is JobKind.UPLOAD else "Download"
     facts = [Fact("what", _amount(plan), Tone.STRONG), Fact("to", destination), *_warnings(plan, how)]
-    choices: list[Choice[Wanted | Reply]] = []
+    choices: list[Choice[TransferWish | TransferChoice]] = []
     if plan.moves_nothing:
         facts.append(Fact("nothing", f"is left to {verb.lower()}", Tone.WAITING))
     else:
         facts.append(_replaced(plan, how))
-        choices.append(Choice(f"{verb}, replace" if plan.replaces else verb, Reply.START, key="y"))
+        choices.append(Choice(f"{verb}, replace" if plan.replaces else verb, TransferChoice.START, key="y"))
     if how.conflicts is not Conflicts.REPLACE:
         choices.append(Choice("Replace all", how._replace(conflicts=Conflicts.REPLACE), key="s"))
     elif plan.replaces:
@@ -60,7 +62,7 @@ def transfer_question(plan: TransferPlan, destination: str, how: Wanted = AS_IT_
     return Question(f"{verb} to {destination}" if len(destination) < 40 else verb, facts, choices)
 
 
-def _upload_choices(plan: TransferPlan, how: Wanted) -> Iterator[Choice[Wanted | Reply]]:
+def _upload_choices(plan: TransferPlan, how: TransferWish) -> Iterator[Choice[TransferWish | TransferChoice]]:
     if plan.skipped_symlinks or how.links is not Links.SKIP:
         for links, label, key in ((Links.STORE, "Store links", "l"), (Links.FOLLOW, "Follow links", "f")):
             chosen = how.links is links
@@ -68,10 +70,10 @@ def _upload_choices(plan: TransferPlan, how: Wanted) -> Iterator[Choice[Wanted |
                 "Skip links" if chosen else label, how._replace(links=Links.SKIP if chosen else links), key=key
             )
     if plan.folders or plan.ruled_out or how.exclude or how.include:
-        yield Choice("Leave out…", Reply.LEAVE_OUT, key="x")
+        yield Choice("Leave out…", TransferChoice.LEAVE_OUT, key="x")
 
 
-def _download_choices(plan: TransferPlan, how: Wanted) -> Iterator[Choice[Wanted | Reply]]:
+def _download_choices(plan: TransferPlan, how: TransferWish) -> Iterator[Choice[TransferWish | TransferChoice]]:
     makes_links = how.links is Links.STORE
     if plan.links or makes_links:
         links = Links.SKIP if makes_links else Links.STORE
@@ -110,7 +112,7 @@ def _amount(plan: TransferPlan) -> str:
     return f"{least}{count(plan.files, noun)}{folders} · {size(plan.size_bytes)}"
 
 
-def _warnings(plan: TransferPlan, how: Wanted = AS_IT_IS) -> list[Fact]:
+def _warnings(plan: TransferPlan, how: TransferWish = AS_IT_IS) -> list[Fact]:
     facts = []
     if not plan.complete:
         facts.append(Fact("counting", "cut off: there is more than that, and all of it is taken", Tone.WAITING))
@@ -160,7 +162,7 @@ def _warnings(plan: TransferPlan, how: Wanted = AS_IT_IS) -> list[Fact]:
     return facts
 
 
-def _metadata(plan: TransferPlan, how: Wanted) -> list[Fact]:
+def _metadata(plan: TransferPlan, how: TransferWish) -> list[Fact]:
     """What becomes of links, modes and owners."""
     facts = []
     if plan.links and plan.kind is not JobKind.DELETE:
@@ -182,7 +184,7 @@ def _metadata(plan: TransferPlan, how: Wanted) -> list[Fact]:
     return facts
 
 
-def _replaced(plan: TransferPlan, how: Wanted) -> Fact:
+def _replaced(plan: TransferPlan, how: TransferWish) -> Fact:
     skips = how.conflicts is Conflicts.SKIP_UNCHANGED
     if not plan.replaces:
         return Fact("replaces", "nothing of another size or time" if skips else "nothing that is there now", Tone.MUTED)

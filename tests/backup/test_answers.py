@@ -14,7 +14,7 @@ import pytest
 from backup.cli.commands.list_providers import _row
 from backup.core import credential_list
 from backup.instances import answers, describing, editing
-from backup.instances.answers import Source
+from backup.instances.answers import AnswerSource
 from backup.journal.records import Ending, Outcome
 from backup.model.credentials import CredentialState
 from backup.model.instances import InstanceState
@@ -124,22 +124,22 @@ def test_a_look_does_not_outweigh_a_write_that_was_refused(local: Paths) -> None
     with answers.noted(local, "local"):
         pass
     assert state(local) is InstanceState.FAILING
-    answers.note(local, "local", Source.TRANSFER)
+    answers.note(local, "local", AnswerSource.TRANSFER)
     assert state(local) is InstanceState.READY
 
 
 def test_other_settings_have_not_been_answered_yet(local: Paths, tmp_path: Path) -> None:
-    answers.note(local, "local", Source.LOOK, REVOKED)
+    answers.note(local, "local", AnswerSource.LOOK, REVOKED)
     assert state(local) is InstanceState.FAILING
     write_config(local, local={"enabled": True, "container": str(tmp_path / "another")})
     assert state(local) is InstanceState.READY
 
 
 def test_the_same_answer_is_written_once_a_minute(local: Paths) -> None:
-    answers.note(local, "local", Source.TRANSFER)
+    answers.note(local, "local", AnswerSource.TRANSFER)
     written = answers.version(local)
     for _ in range(50):
-        answers.note(local, "local", Source.TRANSFER)
+        answers.note(local, "local", AnswerSource.TRANSFER)
     assert answers.version(local) == written
 
 
@@ -148,7 +148,7 @@ def test_a_note_that_cannot_be_read_is_no_note(local: Paths, content: bytes) -> 
     local.state_dir.mkdir(parents=True)
     (local.state_dir / "answers.json").write_bytes(content)
     assert state(local) is InstanceState.READY
-    answers.note(local, "local", Source.LOOK, REVOKED)
+    answers.note(local, "local", AnswerSource.LOOK, REVOKED)
     assert state(local) is InstanceState.FAILING
 
 
@@ -160,7 +160,7 @@ def test_a_credential_that_was_refused_has_no_check_mark(paths: Paths) -> None:
     paths.config_file.write_text(json.dumps(tree))
     (fact,) = credential_list.credentials(paths)
     assert fact.state is CredentialState.SET
-    answers.note(paths, "s3", Source.LOOK, REVOKED)
+    answers.note(paths, "s3", AnswerSource.LOOK, REVOKED)
     (fact,) = credential_list.credentials(paths)
     assert fact.state is CredentialState.REFUSED
 
@@ -343,6 +343,6 @@ def test_the_embedded_folder_that_is_yet_to_be_made_is_no_missing_one(paths: Pat
 
 
 def test_it_crosses_processes_as_it_was(local: Paths) -> None:
-    answers.note(local, "local", Source.LOOK, REVOKED)
+    answers.note(local, "local", AnswerSource.LOOK, REVOKED)
     assert answers.latest(local)["local"].error == REVOKED
     assert msgspec.json.decode((local.state_dir / "answers.json").read_bytes())["local"]["source"] == "look"

@@ -21,7 +21,7 @@ from backup.handshake import presence, takeover
 from backup.instances.destination import place_of
 from backup.journal import Journal, jobs, schema
 from backup.journal.migrations import MIGRATIONS
-from backup.journal.records import Order
+from backup.journal.records import JobRequest
 from backup.model.credentials import StoreBackend
 from backup.model.transfers import ItemState, JobKind
 from backup.queue.client import Queue
@@ -182,7 +182,7 @@ def test_a_worker_whose_files_were_replaced_takes_nothing_on_and_another_one_goe
     assert bench.queue.worker_unlocked()
     (checkout / "backup" / "another.py").write_text('"""Another build."""\n')
     (tmp_path / "file").write_bytes(b"content")
-    order = Order(kind=JobKind.UPLOAD, sources=(str(tmp_path / "file"),), resolved=True)
+    order = JobRequest(kind=JobKind.UPLOAD, sources=(str(tmp_path / "file"),), resolved=True)
     with Journal(bench.paths.journal_file) as journal, journal.transaction() as tx:
         job_id = jobs.add_job(tx, order, place_of(bench.paths, "local"), title="f", destination="/", now=time.time())
     wait_until(lambda: bench.queue.job(job_id).finished)

@@ -16,7 +16,7 @@ import pytest
 
 from backup.instances.destination import place_of
 from backup.journal import Journal, JournalDamaged, jobs
-from backup.journal.records import NewItem, Order
+from backup.journal.records import JobRequest, NewItem
 from backup.model.transfers import JobKind
 from backup.queue.client import Queue
 from backup.system.paths import Paths
@@ -106,7 +106,7 @@ def test_whatever_is_damaged_inside_status_works_and_names_it(
     damage: str,
 ) -> None:
     with Journal(paths.journal_file) as journal, journal.transaction() as tx:
-        order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+        order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
         job_id = jobs.add_job(tx, order, place_of(paths, "local"), title="x", destination="/", now=1.0)
         jobs.add_items(tx, jobs.job(tx, job_id), [NewItem(name="x", key="x")], now=1.0)
         jobs.scan_ended(tx, job_id)

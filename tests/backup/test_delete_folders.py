@@ -12,7 +12,7 @@ import pytest
 
 from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
-from backup.journal.records import Ending, NewItem, Order, Outcome, Place
+from backup.journal.records import Destination, Ending, JobRequest, NewItem, Outcome
 from backup.model.transfers import ItemKind, ItemState, JobKind, JobView, TransferPlan
 from backup.queries.answers import Questions
 from backup.queries.questions import PlanDelete
@@ -167,7 +167,7 @@ def test_chosen_twice_is_deleted_once(service: Service) -> None:
 def scanned(service: Service, *new: NewItem) -> int:
     """A delete job whose scan is over: what it found is in the journal, and no worker has begun."""
     with Journal(service.bench.paths.journal_file) as journal, journal.transaction() as tx:
-        order = Order(kind=JobKind.DELETE, sources=("x/",))
+        order = JobRequest(kind=JobKind.DELETE, sources=("x/",))
         place = place_of(service.bench.paths, service.name)
         job_id = jobs.add_job(tx, order, place, title="x/", destination="", now=1)
         jobs.add_items(tx, jobs.job(tx, job_id), new, now=1)
@@ -255,8 +255,8 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def queued(journal: Journal, *new: NewItem) -> None:
     with journal.transaction() as tx:
-        place = Place(instance="i", type="local", container="", settings="{}")
-        job_id = jobs.add_job(tx, Order(kind=JobKind.DELETE, sources=()), place, title="", destination="", now=1)
+        place = Destination(instance="i", type="local", container="", settings="{}")
+        job_id = jobs.add_job(tx, JobRequest(kind=JobKind.DELETE, sources=()), place, title="", destination="", now=1)
         jobs.add_items(tx, jobs.job(tx, job_id), new, now=1)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backup.journal import Journal
-from backup.journal.records import Ending, NewItem, Order
+from backup.journal.records import Ending, JobRequest, NewItem
 from backup.model.transfers import Conflicts, ItemKind, JobKind
 from backup.queries import plans
 from backup.system.paths import Paths
@@ -45,7 +45,7 @@ def test_what_was_queued_before_fails_and_says_why(
     if kind is JobKind.UPLOAD:
         local.parent.mkdir()
         local.write_bytes(b"plain")
-    order = Order(kind=kind, sources=("x",), to=str(tmp_path / "down"), conflicts=conflicts)
+    order = JobRequest(kind=kind, sources=("x",), to=str(tmp_path / "down"), conflicts=conflicts)
     outcome = carry_out(journal, provider, order, NewItem(name="x", key="x", local_path=str(local), kind=what))
     assert outcome.ending is Ending.FAILED
     assert outcome.error is not None
@@ -56,7 +56,7 @@ def test_what_was_queued_before_fails_and_says_why(
 
 
 def test_what_lies_there_may_be_deleted(journal: Journal, provider: MemoryProvider) -> None:
-    order = Order(kind=JobKind.DELETE, sources=("x",))
+    order = JobRequest(kind=JobKind.DELETE, sources=("x",))
     assert carry_out(journal, provider, order, NewItem(name="x", key="x")).ending is Ending.DONE
     assert provider.store.objects == {}
 

@@ -11,7 +11,7 @@ import pytest
 
 from backup.instances import describing
 from backup.journal import Journal, items, jobs, work
-from backup.journal.records import Hold, NewItem, Order, Place
+from backup.journal.records import Destination, Hold, JobRequest, NewItem
 from backup.model.transfers import ItemState, JobKind, JobView
 from backup.queue import environment
 from backup.system.paths import Paths
@@ -308,8 +308,8 @@ def test_a_job_of_another_environment_does_not_wait_for_what_holds_up_the_first(
     bench.queue.close()
 
 
-PLACE = Place(instance="cloud", type="aws_s3", container="c", settings="{}")
-ORDER = Order(kind=JobKind.UPLOAD, sources=("/a",))
+PLACE = Destination(instance="cloud", type="aws_s3", container="c", settings="{}")
+ORDER = JobRequest(kind=JobKind.UPLOAD, sources=("/a",))
 
 
 def test_an_item_and_a_cleanup_know_the_environment_of_their_job(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.files.scan import Found
+from backup.files.scan import TreeEntry
 from backup.model.transfers import Conflicts, ItemState, JobKind, TransferPlan
 from backup.queries import findings
 from backup.queries.answers import Questions
@@ -172,7 +172,7 @@ def test_findings_come_back_as_they_were_once_and_for_their_scope_alone(paths: P
     odd = os.fsdecode(b"caf\xe9")
     found = [
         Finding(source="d/", remote=RemoteFile(key=odd, size_bytes=3)),
-        Finding(source="", local=Found(name=odd, path=odd, kind="file"), replaces=True),  # type: ignore[arg-type]
+        Finding(source="", local=TreeEntry(name=odd, path=odd, kind="file"), replaces=True),  # type: ignore[arg-type]
     ]
     token = store.keep(SCOPE, found * 400)
     (file,) = paths.plans_dir.iterdir()

@@ -17,7 +17,7 @@ from backup.files import shut_folders
 from backup.journal import Journal, items, jobs
 from backup.journal.checkpoints import commit_alone
 from backup.journal.folders_in_work import FoldersInWork
-from backup.journal.records import Ending, Job, NewItem, Order
+from backup.journal.records import Ending, Job, JobRequest, NewItem
 from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind
 from backup.queries.answers import Questions
 from backup.queries.questions import PlanUpload
@@ -193,7 +193,7 @@ class Remembered:
 
 
 def a_job(to: Path) -> Job:
-    order = Order(kind=JobKind.DOWNLOAD, sources=("x/",), to=str(to), restoring=Restoring(umask=0o022))
+    order = JobRequest(kind=JobKind.DOWNLOAD, sources=("x/",), to=str(to), restoring=Restoring(umask=0o022))
     return Job(id=1, instance="i", place_id=1, order=order)
 
 
@@ -223,7 +223,7 @@ def test_what_has_no_mode_gets_the_usual_one_of_who_asked_whoever_started_the_wo
     shared.chmod(0o2777)
     store = MemoryStore()
     store.objects["x/y/file"] = b"1"
-    order = Order(
+    order = JobRequest(
         kind=JobKind.DOWNLOAD, sources=("x/",), to=str(shared / "new/to"), resolved=True,
         restoring=Restoring(umask=asked),
     )  # fmt: skip
@@ -282,7 +282,7 @@ def test_a_file_that_comes_late_opens_its_folders_which_are_shut_again(conflicts
         (top / "to/x").chmod(0o500)
         store = MemoryStore()
         store.objects["x/y/file"] = b"late"
-        order = Order(kind=JobKind.DOWNLOAD, sources=("x/",), to=str(top / "to"), conflicts=conflicts)
+        order = JobRequest(kind=JobKind.DOWNLOAD, sources=("x/",), to=str(top / "to"), conflicts=conflicts)
         listed = [RemoteFile(key=key, size_bytes=size) for key, size in (("x/", 0), ("x/y/", 0), ("x/y/file", 4))]
         with Journal(top / "journal.sqlite") as journal:
             with journal.transaction() as tx:
@@ -326,7 +326,7 @@ def test_an_ordinary_user_fills_a_folder_that_is_shut_to_himself() -> None:
 def scanned(journal: Journal, to: Path, keys: list[str]) -> Job:
     """A download that has been looked for as far as to these folders, and the worker killed then: nothing of them is in
     the journal as an item."""
-    order = Order(kind=JobKind.DOWNLOAD, sources=("/",), to=str(to), restoring=Restoring(umask=0o022))
+    order = JobRequest(kind=JobKind.DOWNLOAD, sources=("/",), to=str(to), restoring=Restoring(umask=0o022))
     with journal.transaction() as tx:
         job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
     again(journal, job, keys)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backup.journal import Journal, items, jobs, pruning, schema, views, work
-from backup.journal.records import Ending, NewItem, Order, Outcome, Place
+from backup.journal.records import Destination, Ending, JobRequest, NewItem, Outcome
 from backup.model.transfers import ItemState, JobKind
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo
@@ -18,7 +18,7 @@ from providers.errors import NotFound
 from tests.backup.queue_support import Workbench, wait_until
 
 FIXTURE = Path(__file__).parent / "journals" / "version_4_stored.sql"
-PLACE = Place(instance="disk", type="local", container="/c", settings="{}")
+PLACE = Destination(instance="disk", type="local", container="/c", settings="{}")
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def add(tx: sqlite3.Connection, kind: JobKind, names: list[str]) -> int:
     """A job over these names at one place that is known, its scan ended; the id of the place."""
-    job = jobs.job(tx, jobs.add_job(tx, Order(kind=kind, sources=("/s",)), PLACE, title="t", destination="/", now=1))
+    job = jobs.job(
+        tx, jobs.add_job(tx, JobRequest(kind=kind, sources=("/s",)), PLACE, title="t", destination="/", now=1)
+    )
     jobs.bind_place(tx, job.place_id, "local /c")
     jobs.add_items(tx, job, [NewItem(name=name, key=name, size_bytes=3) for name in names], now=1)
     jobs.scan_ended(tx, job.id)
@@ -89,7 +91,7 @@ def test_what_is_not_over_is_not_forgotten(journal: Journal) -> None:
         add(tx, JobKind.UPLOAD, ["left"])
         end_all(tx, now=10, ending=Ending.FAILED)
         tx.execute("INSERT INTO checkpoints VALUES (1, x'00')")
-        order = Order(kind=JobKind.UPLOAD, sources=("/s",))
+        order = JobRequest(kind=JobKind.UPLOAD, sources=("/s",))
         scanned = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="", destination="", now=1))
         jobs.add_items(tx, scanned, [NewItem(name="found", key="found")], now=1)
         end_all(tx, now=10, sha256=A)

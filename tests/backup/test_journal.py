@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backup.journal import IllegalTransition, Journal, items, jobs, schema, views, work
-from backup.journal.checkpoints import DownloadCheckpoint, UploadCheckpoint
-from backup.journal.records import Ending, Hold, Job, NewItem, Order, Outcome, Place
+from backup.journal.checkpoints import CheckpointRow, UploadCheckpoint
+from backup.journal.records import Destination, Ending, Hold, Job, JobRequest, NewItem, Outcome
 from backup.model.transfers import FINAL_STATES, TRANSITIONS, ItemKind, ItemState, JobKind
 from providers.contract.capabilities import Proof
 from providers.contract.download import SavedDownload
@@ -26,7 +26,7 @@ from providers.contract.report import ErrorInfo
 from providers.contract.upload import PartReceipt, SavedUpload, SourceIdentity, UploadRequest
 from providers.errors import InvalidConfiguration, ProviderError
 
-PLACE = Place(instance="disk", type="local", container="/srv", settings="{}")
+PLACE = Destination(instance="disk", type="local", container="/srv", settings="{}")
 ODD_NAME = "caf\udce9/\x1b[31m\n"
 NO_ROOM = ErrorInfo("quota", "no room for caf\udce9")
 
@@ -38,9 +38,9 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def add_job(journal: Journal, count: int, *, kind: JobKind = JobKind.UPLOAD, instance: str = "disk") -> Job:
-    place = Place(instance=instance, type="local", container="/srv", settings="{}")
+    place = Destination(instance=instance, type="local", container="/srv", settings="{}")
     with journal.transaction() as tx:
-        job_id = jobs.add_job(tx, Order(kind=kind, sources=("/x",)), place, title="x", destination="/", now=1.0)
+        job_id = jobs.add_job(tx, JobRequest(kind=kind, sources=("/x",)), place, title="x", destination="/", now=1.0)
         job = jobs.job(tx, job_id)
         new = [NewItem(name=f"x/{number}", key=f"x/{number}", size_bytes=10 + number) for number in range(count)]
         jobs.add_items(tx, job, new, now=1.0)
@@ -300,11 +300,11 @@ def test_a_download_checkpoint_remembers_parts(journal: Journal) -> None:
     add_job(journal, 1)
     with journal.transaction() as tx:
         tx.execute("UPDATE items SET size_bytes = 25")
-    checkpoint = DownloadCheckpoint(journal, 1)
+    checkpoint = CheckpointRow(journal, 1)
     checkpoint.save(SavedDownload(key="k", etag="e", size_bytes=25, part_size_bytes=10, temp_name=".t"))
     checkpoint.part_done(2)
     checkpoint.part_done(0)
-    loaded = DownloadCheckpoint(journal, 1).load()
+    loaded = CheckpointRow(journal, 1).load()
     assert loaded is not None
     assert sorted(loaded.done) == [0, 2]
     with journal.look() as db:
@@ -389,8 +389,8 @@ def test_a_journal_from_before_items_had_calls_is_taken_over(tmp_path: Path) -> 
     with sqlite3.connect(path, isolation_level=None) as db:
         schema.migrate(db, path, schema.MIGRATIONS[:2])
         db.row_factory = sqlite3.Row
-        place = Place(instance="a", type="local", container="", settings="")
-        order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+        place = Destination(instance="a", type="local", container="", settings="")
+        order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
         job = jobs.job(db, jobs.add_job(db, order, place, title="", destination="", now=1.0))
         jobs.add_items(db, job, [NewItem(name="n", key="n")], now=1.0)
         db.execute("INSERT INTO calls VALUES ('2026-11-21', 'a', 'PutObject', 7)")

@@ -9,14 +9,14 @@ from sqlite3 import Connection
 import pytest
 
 from backup.journal import Journal, jobs, views
-from backup.journal.records import NewItem, Order, Place
+from backup.journal.records import Destination, JobRequest, NewItem
 from backup.model.transfers import ItemKind, ItemState, JobKind
 from backup.worker.scan.differences import Differences
 from providers.contract.report import ErrorInfo
 from providers.errors import NotFound
 from tests.backup.test_journal import add_job
 
-PLACE = Place(instance="disk", type="local", container="/srv", settings="{}")
+PLACE = Destination(instance="disk", type="local", container="/srv", settings="{}")
 BUSY = ErrorInfo("rate_limited", "slow down")
 
 
@@ -27,9 +27,9 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def scanning(journal: Journal, variables: Mapping[str, str] | None = None, instance: str = "disk") -> int:
-    place = Place(instance=instance, type="local", container="/srv", settings="{}")
+    place = Destination(instance=instance, type="local", container="/srv", settings="{}")
     with journal.transaction() as tx:
-        order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+        order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
         return jobs.add_job(tx, order, place, title="x", destination="/", now=1.0, variables=variables)
 
 
@@ -174,7 +174,9 @@ def test_the_location_of_a_place_is_fixed_once_and_its_account_follows_the_servi
 
 
 def _begin(tx: Connection) -> int:
-    return jobs.add_job(tx, Order(kind=JobKind.UPLOAD, sources=("/x",)), PLACE, title="x", destination="/", now=1.0)
+    return jobs.add_job(
+        tx, JobRequest(kind=JobKind.UPLOAD, sources=("/x",)), PLACE, title="x", destination="/", now=1.0
+    )
 
 
 def test_jobs_are_open_until_scan_and_items_are_over(journal: Journal) -> None:

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from backup.journal import Journal, items, jobs, pruning, schema, views
-from backup.journal.records import Ending, NewItem, Order, Outcome, Place
+from backup.journal.records import Destination, Ending, JobRequest, NewItem, Outcome
 from backup.model.transfers import ItemState, JobKind
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMER = Path(__file__).parent / "journals" / "version_4_stored.sql"
 ITEMS = 600
 OF_STEP = 200
-PLACE = Place(instance="another", type="local", container="/c", settings="{}")
+PLACE = Destination(instance="another", type="local", container="/c", settings="{}")
 
 KILLED = """import os, signal, sqlite3, sys
 from pathlib import Path
@@ -65,7 +65,7 @@ def killed(path: Path, what: str, after: int) -> str:
 def filled(path: Path) -> Path:
     """One job of uploads that are done and known by their digest."""
     with Journal(path) as journal, journal.transaction() as tx:
-        order = Order(kind=JobKind.UPLOAD, sources=("/s",))
+        order = JobRequest(kind=JobKind.UPLOAD, sources=("/s",))
         job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1))
         jobs.bind_place(tx, job.place_id, "local /c")
         names = [f"{number:0300}" for number in range(ITEMS)]

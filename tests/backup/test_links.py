@@ -12,7 +12,7 @@ import pytest
 
 from backup.files import scan
 from backup.journal import Journal
-from backup.journal.records import Ending, NewItem, Order, Outcome
+from backup.journal.records import Ending, JobRequest, NewItem, Outcome
 from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind, Links, Selection
 from backup.queries.answers import Questions
 from backup.queries.questions import PlanUpload
@@ -45,7 +45,7 @@ def tree(tmp_path: Path) -> Path:
     return tree
 
 
-def walked(*paths: Path, selection: Selection) -> dict[str, scan.Found]:
+def walked(*paths: Path, selection: Selection) -> dict[str, scan.TreeEntry]:
     found = [each for batch in scan.walk_local(paths, resolved=True, selection=selection) for each in batch]
     names = [each.name for each in found]
     assert len(names) == len(set(names))
@@ -65,8 +65,8 @@ def test_a_link_is_stored_as_rclone_stores_it(journal: Journal, store: MemorySto
     assert store.objects == {"docs/link.rclonelink": b"../caf\xe9/nowhere"}
 
 
-def sent(journal: Journal, store: MemoryStore, found: scan.Found, **order: Any) -> Outcome:
-    given = Order(kind=JobKind.UPLOAD, sources=("/",), selection=STORE, resolved=True, **order)
+def sent(journal: Journal, store: MemoryStore, found: scan.TreeEntry, **order: Any) -> Outcome:
+    given = JobRequest(kind=JobKind.UPLOAD, sources=("/",), selection=STORE, resolved=True, **order)
     job: Any = type("Job", (), {"order": given})
     return attempt(journal, store, given, upload_item(job, Local(found, None)))
 
@@ -158,7 +158,7 @@ def test_a_link_that_is_not_followed_says_why(tree: Path, tmp_path: Path, target
     found = walked(tree, selection=FOLLOW)["docs/self" if target == "self" else "docs/link"]
     assert found.kind is ItemKind.SYMLINK
     assert words in found.reason
-    job: Any = type("Job", (), {"order": Order(kind=JobKind.UPLOAD, sources=())})
+    job: Any = type("Job", (), {"order": JobRequest(kind=JobKind.UPLOAD, sources=())})
     item = upload_item(job, Local(found, None))
     assert item.state is ItemState.SKIPPED
     assert item.error is not None
@@ -190,7 +190,7 @@ def test_what_was_followed_at_the_scan_is_reached_without_links(
 
 
 def restored(journal: Journal, store: MemoryStore, to: Path, key: str = "d/link.rclonelink", **order: Any) -> Outcome:
-    given = Order(kind=JobKind.DOWNLOAD, sources=("d/",), to=str(to), restores_links=True, resolved=True, **order)
+    given = JobRequest(kind=JobKind.DOWNLOAD, sources=("d/",), to=str(to), restores_links=True, resolved=True, **order)
     link = key.endswith(".rclonelink")
     item = NewItem(
         name=key,

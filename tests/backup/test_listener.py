@@ -26,7 +26,7 @@ from backup.system.paths import Paths
 from backup.system.private_files import private_folder
 from backup.worker import listener as listening
 from backup.worker.listener import Listener
-from backup.worker.progress import Board
+from backup.worker.progress import ProgressBoard
 from backup.worker.wakeup import Wakeup
 from providers import os_errors
 from providers.errors import PermissionDenied, Transient
@@ -49,7 +49,7 @@ def listener(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener
     monkeypatch.setattr(listening, "_AGAIN_S", 0.01)
     monkeypatch.setattr(listening, "_PATIENCE_S", 0.2)
     private_folder(paths.state_dir)
-    opened = Listener(paths, IdleDrain(), Board(), Wakeup())  # type: ignore[arg-type]
+    opened = Listener(paths, IdleDrain(), ProgressBoard(), Wakeup())  # type: ignore[arg-type]
     yield opened
     opened.close()
 

@@ -12,7 +12,7 @@ import pytest
 from backup.instances.destination import place_of
 from backup.journal import Journal, former_places, items, jobs
 from backup.journal.checkpoints import UploadCheckpoint
-from backup.journal.records import NewItem, Order, Place
+from backup.journal.records import Destination, JobRequest, NewItem
 from backup.model.transfers import ItemState, JobKind
 from backup.system.packing import pack
 from providers import registry
@@ -141,7 +141,7 @@ def queued(bench: Any, instance: str, source: Path, *, location: str, account: s
     place = place_of(bench.paths, instance)
     with Journal(bench.paths.journal_file) as journal, journal.transaction() as tx:
         job_id = jobs.add_job(
-            tx, Order(kind=JobKind.UPLOAD, sources=(str(source),)), place, title="x", destination="/", now=1
+            tx, JobRequest(kind=JobKind.UPLOAD, sources=(str(source),)), place, title="x", destination="/", now=1
         )
         job = jobs.job(tx, job_id)
         jobs.add_items(tx, job, [NewItem(name="x", key="x", local_path=str(source), size_bytes=5)], now=1)
@@ -254,14 +254,14 @@ def test_what_a_cancelled_item_left_is_removed_with_another_key(bench, moto_s3, 
 def test_history_finds_its_object_after_a_rotation_and_an_update(paths, source):
     former_journal(paths.journal_file, source, "nas")
     with Journal(paths.journal_file) as journal:
-        now = Place(
+        now = Destination(
             instance="nas", type="aws_s3", container="backups", settings="{}",
             location=registry.load("aws_s3")(
                 {"endpoint_url": "HTTPS://127.0.0.1:9000", "container": "backups", "prefix": "the photos"}
             ).place,
         )  # fmt: skip
         with journal.transaction() as tx:
-            job_id = jobs.add_job(tx, Order(kind=JobKind.UPLOAD, sources=()), now, title="", destination="", now=1)
+            job_id = jobs.add_job(tx, JobRequest(kind=JobKind.UPLOAD, sources=()), now, title="", destination="", now=1)
             place_id = jobs.job(tx, job_id).place_id
         with journal.look() as db:
             assert items.known_sha256(db, place_id, "done.txt", etag="etag-of-done", size_bytes=5) == "5" * 64

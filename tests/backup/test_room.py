@@ -12,14 +12,14 @@ import pytest
 from backup.files import free_space
 from backup.files.free_space import Need, Room, Share
 from backup.journal import Journal, items, jobs
-from backup.journal.records import Job, NewItem, Order, Place
+from backup.journal.records import Destination, Job, JobRequest, NewItem
 from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind
 from backup.queries.answers import Questions
 from backup.queries.questions import PlanDownload
 from providers.errors import QuotaExceeded
 from tests.backup.queue_support import Workbench, wait_until
 
-PLACE = Place(instance="m", type="memory", container="", settings="{}", location="memory")
+PLACE = Destination(instance="m", type="memory", container="", settings="{}", location="memory")
 MORE_THAN_THERE_IS = 2**43
 """A file may be as long as that without taking a byte."""
 
@@ -31,7 +31,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def add(journal: Journal, to: Path, *sizes: int) -> Job:
-    order = Order(kind=JobKind.DOWNLOAD, sources=("/",), to=str(to), resolved=True)
+    order = JobRequest(kind=JobKind.DOWNLOAD, sources=("/",), to=str(to), resolved=True)
     with journal.transaction() as tx:
         job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
         jobs.add_items(tx, job, files(to, *sizes), now=1.0)

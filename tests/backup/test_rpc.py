@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 from backup.model.transfers import ItemKind, LocalEntry
-from backup.rpc import AsyncClient, Call, Client, ConnectionLost, Server, TimedOut, framing, sockets
+from backup.rpc import AsyncClient, Client, ConnectionLost, RpcCall, Server, TimedOut, framing, sockets
 from providers.contract.cancel import CancelToken
 from providers.errors import Authentication, Cancelled, InvalidConfiguration, ProviderError, Unsupported
 from providers.secret import Secret
@@ -28,39 +28,39 @@ from providers.secret import Secret
 ODD_NAME = "caf\udce9\n\x1b[31m"
 
 
-def echo(call: Call) -> Any:
+def echo(call: RpcCall) -> Any:
     return call.params
 
 
-def count(call: Call) -> int:
+def count(call: RpcCall) -> int:
     for number in range(call.params["to"]):
         call.event(number)
     return int(call.params["to"])
 
 
-def refuse(call: Call) -> None:
+def refuse(call: RpcCall) -> None:
     raise InvalidConfiguration("region: unknown", field="region", hint="Write eu-central-1.")
 
 
-def crash(call: Call) -> None:
+def crash(call: RpcCall) -> None:
     raise ValueError("hunter2")
 
 
-def leak(call: Call) -> Any:
+def leak(call: RpcCall) -> Any:
     return {"password": Secret("hunter2")}
 
 
-def hang(call: Call) -> None:
+def hang(call: RpcCall) -> None:
     call.cancel.wait(30)
 
 
-HANDLERS: dict[str, Callable[[Call], Any]] = {
+HANDLERS: dict[str, Callable[[RpcCall], Any]] = {
     "echo": echo, "count": count, "refuse": refuse, "crash": crash, "leak": leak, "hang": hang,
 }  # fmt: skip
 
 
 @contextmanager
-def served(handlers: dict[str, Callable[[Call], Any]], max_calls: int = 64) -> Iterator[socket.socket]:
+def served(handlers: dict[str, Callable[[RpcCall], Any]], max_calls: int = 64) -> Iterator[socket.socket]:
     """A socket at whose other end a server answers; its thread has ended when this does."""
     here, there = socket.socketpair()
 
@@ -79,7 +79,7 @@ def served(handlers: dict[str, Callable[[Call], Any]], max_calls: int = 64) -> I
 
 
 @contextmanager
-def asking(handlers: dict[str, Callable[[Call], Any]]) -> Iterator[Client]:
+def asking(handlers: dict[str, Callable[[RpcCall], Any]]) -> Iterator[Client]:
     with served(handlers) as here:
         shut = functools.partial(here.shutdown, socket.SHUT_RDWR)
         reader, writer = here.makefile("rb"), here.makefile("wb", buffering=0)
@@ -130,7 +130,7 @@ def test_a_call_ends_at_its_time_limit_and_others_go_on(client: Client) -> None:
 def test_a_call_that_is_cancelled_ends_on_both_sides() -> None:
     begun, ended = threading.Event(), threading.Event()
 
-    def wait(call: Call) -> None:
+    def wait(call: RpcCall) -> None:
         begun.set()
         try:
             call.cancel.wait(30)
@@ -154,7 +154,7 @@ def test_a_call_that_is_cancelled_ends_on_both_sides() -> None:
 def test_a_lost_connection_ends_calls_and_cancels_handlers() -> None:
     begun, cancelled = threading.Event(), threading.Event()
 
-    def wait(call: Call) -> None:
+    def wait(call: RpcCall) -> None:
         with call.cancel.calling(cancelled.set):
             begun.set()
             cancelled.wait(5)

@@ -17,7 +17,7 @@ from providers.local.provider import LocalProvider
 ODD = os.fsdecode(b"caf\xe9")
 
 
-def walked(*paths: Path | str) -> dict[str, scan.Found]:
+def walked(*paths: Path | str) -> dict[str, scan.TreeEntry]:
     return {found.name: found for batch in scan.walk_local(paths) for found in batch}
 
 

@@ -10,17 +10,17 @@ from typing import Any, cast
 
 import pytest
 
-from backup.files.scan import Found
+from backup.files.scan import TreeEntry
 from backup.instances.request_counts import CallCounts
 from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal, items, jobs, views
-from backup.journal.records import Job, Order, Place
+from backup.journal.records import Destination, Job, JobRequest
 from backup.model.transfers import ItemKind, JobKind
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder
-from backup.worker.batch_writer import Ledger
-from backup.worker.context import Crew
-from backup.worker.progress import Board
+from backup.worker.batch_writer import BatchWriter
+from backup.worker.context import WorkerContext
+from backup.worker.progress import ProgressBoard
 from backup.worker.scan.scanning import Scans
 from backup.worker.shared_provider import SharedProvider
 from providers.base import BaseProvider
@@ -28,7 +28,7 @@ from providers.contract.objects import Page, RemoteFile
 from tests.backup.queue_support import wait_until
 from tests.providers.memory import MemoryProvider, MemoryStore
 
-PLACE = Place(instance="disk", type="local", container="/srv", settings="{}")
+PLACE = Destination(instance="disk", type="local", container="/srv", settings="{}")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def journal(paths: Paths) -> Iterator[Journal]:
 
 
 def add_job(journal: Journal, source: str) -> Job:
-    order = Order(kind=JobKind.UPLOAD, sources=(source,))
+    order = JobRequest(kind=JobKind.UPLOAD, sources=(source,))
     with journal.transaction() as tx:
         return jobs.job(tx, jobs.add_job(tx, order, PLACE, title="x", destination="/", now=1.0))
 
@@ -59,22 +59,22 @@ def test_the_first_files_go_up_while_the_scan_goes_on_and_older_jobs_go_first(
 ) -> None:
     goes_on = threading.Event()
 
-    def walk(sources: tuple[str, ...], **_: Any) -> Iterator[list[Found]]:
+    def walk(sources: tuple[str, ...], **_: Any) -> Iterator[list[TreeEntry]]:
         (top,) = sources
-        yield [Found(name=f"{top}/{number}", path=f"{top}/{number}", kind=ItemKind.FILE) for number in (1, 2)]
+        yield [TreeEntry(name=f"{top}/{number}", path=f"{top}/{number}", kind=ItemKind.FILE) for number in (1, 2)]
         assert goes_on.wait(20)
-        yield [Found(name=f"{top}/3", path=f"{top}/3", kind=ItemKind.FILE)]
+        yield [TreeEntry(name=f"{top}/3", path=f"{top}/3", kind=ItemKind.FILE)]
 
     monkeypatch.setattr("backup.files.scan.walk_local", walk)
-    ledger = Ledger(journal, on_failure=lambda error: None)
+    writer = BatchWriter(journal, on_failure=lambda error: None)
     woken = threading.Event()
-    crew = Crew(
-        paths=paths, journal=journal, ledger=ledger, board=Board(), facts=FactsOnDisk(paths, journal),
+    worker = WorkerContext(
+        paths=paths, journal=journal, writer=writer, board=ProgressBoard(), facts=FactsOnDisk(paths, journal),
         calls=CallCounts(), wake=woken.set,
     )  # fmt: skip
     older, newer = add_job(journal, "/older"), add_job(journal, "/newer")
-    scans = Scans(crew)
-    with closing(SharedProvider("disk", crew)) as shared:
+    scans = Scans(worker)
+    with closing(SharedProvider("disk", worker)) as shared:
         scans.start(older, shared)
         assert woken.wait(20)
         assert claimed(journal) == ["/older/1", "/older/2"]
@@ -85,7 +85,7 @@ def test_the_first_files_go_up_while_the_scan_goes_on_and_older_jobs_go_first(
         wait_until(lambda: not scanning(journal, newer))
     assert claimed(journal) == ["/older/3", "/newer/1", "/newer/2", "/newer/3"]
     wait_until(lambda: not scans.busy)
-    assert ledger.close(5)
+    assert writer.close(5)
 
 
 class Liar(MemoryProvider):
@@ -117,13 +117,13 @@ def test_nothing_begins_of_a_listing_that_is_refused_at_its_last_page(
     journal: Journal, paths: Paths, kind: JobKind, tmp_path: Path
 ) -> None:
     woken = threading.Event()
-    ledger = Ledger(journal, on_failure=lambda error: None)
-    crew = Crew(
-        paths=paths, journal=journal, ledger=ledger, board=Board(), facts=FactsOnDisk(paths, journal),
+    writer = BatchWriter(journal, on_failure=lambda error: None)
+    worker = WorkerContext(
+        paths=paths, journal=journal, writer=writer, board=ProgressBoard(), facts=FactsOnDisk(paths, journal),
         calls=CallCounts(), wake=woken.set,
     )  # fmt: skip
-    scans, provider = Scans(crew), Liar(MemoryStore())
-    order = Order(kind=kind, sources=("d/",), to=str(tmp_path / "to"))
+    scans, provider = Scans(worker), Liar(MemoryStore())
+    order = JobRequest(kind=kind, sources=("d/",), to=str(tmp_path / "to"))
 
     def scanned() -> tuple[int, str]:
         with journal.transaction() as tx:
@@ -140,4 +140,4 @@ def test_nothing_begins_of_a_listing_that_is_refused_at_its_last_page(
     provider.lies = False
     assert scanned()[0] == 1001
     assert list(paths.plans_dir.iterdir()) == [], "what was written down is needed no more"
-    ledger.close(5)
+    writer.close(5)

@@ -153,7 +153,7 @@ def test_when_the_file_cannot_be_written_the_store_is_as_before(
         raise InvalidConfiguration("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(file.Draft, "set", full)
+        patch.setattr(file.ConfigDraft, "set", full)
         for name in ("aws_s3", "second"):
             with pytest.raises(InvalidConfiguration, match="no space"):
                 service.save_instance(name, "aws_s3", {"container": "other"}, {"secret_key": Secret("second")})

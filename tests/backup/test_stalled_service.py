@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from backup.journal import Journal, jobs, work
-from backup.journal.records import NewItem, Order, Place
+from backup.journal.records import Destination, JobRequest, NewItem
 from backup.model.transfers import ItemState, JobKind, JobView
 from backup.queries.client import QuestionsClient
 from backup.queries.questions import ListPage, PlanDelete
@@ -209,8 +209,8 @@ def test_plans_for_a_stalled_service_hold_up_no_other(stalled: Workbench) -> Non
 def test_clean_ups_of_one_instance_come_before_no_others(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal") as journal, journal.transaction() as tx:
         for instance, number in (("dead", 150), ("alive", 2)):
-            place = Place(instance=instance, type="local", container="/srv", settings="{}")
-            order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+            place = Destination(instance=instance, type="local", container="/srv", settings="{}")
+            order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
             job = jobs.job(tx, jobs.add_job(tx, order, place, title="x", destination="/", now=1.0))
             jobs.add_items(tx, job, [NewItem(name=str(each), key=str(each)) for each in range(number)], now=1.0)
         tx.execute("INSERT INTO cleanups (item_id, instance) SELECT id, instance FROM items")

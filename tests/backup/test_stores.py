@@ -21,7 +21,7 @@ from backup.credentials.vault import VaultKeyring, unlocked_here, vault_path
 from backup.credentials.vault_file.errors import VaultExists, VaultLocked, VaultMissing, WrongPassphrase
 from backup.credentials.vault_file.file import VaultFile
 from backup.instances import opening
-from backup.model.credentials import Answer, CredentialState, MoveProgress, MoveStep, StoreBackend, StoreState
+from backup.model.credentials import CredentialState, MoveProgress, MoveStep, StoreBackend, StoreState, YesNo
 from backup.queue.client import Queue
 from backup.system import redaction
 from backup.system.paths import Paths
@@ -243,10 +243,10 @@ def test_the_screen_of_a_vault_tells_it_plainly(service: Service, paths: Paths) 
     facts = service.store_facts()
     assert (facts.backend, facts.path, facts.pinned) == (StoreBackend.VAULT, str(vault_path(paths)), True)
     answers = {fact.question: fact.answer for fact in facts.facts}
-    assert answers["survives a reboot"] is Answer.YES
-    assert answers["works for scheduled jobs"] is Answer.PARTLY
-    assert answers["protects against other processes of yours"] is Answer.NO
-    assert answers["protects against root"] is Answer.NO
+    assert answers["survives a reboot"] is YesNo.YES
+    assert answers["works for scheduled jobs"] is YesNo.PARTLY
+    assert answers["protects against other processes of yours"] is YesNo.NO
+    assert answers["protects against root"] is YesNo.NO
     (entry,) = facts.credentials
     assert (entry.key, entry.instances, entry.state) == ("minio", ("minio",), CredentialState.EXPIRING)
     assert entry.fields == ("password", "session_token")
@@ -255,8 +255,8 @@ def test_the_screen_of_a_vault_tells_it_plainly(service: Service, paths: Paths) 
     with file.edit(paths) as draft:
         draft.open_store_with(key_file="/root/key")
     answers = {fact.question: fact.answer for fact in service.store_facts().facts}
-    assert answers["works for scheduled jobs"] is Answer.YES
-    assert answers["protects against stolen files"] is Answer.PARTLY
+    assert answers["works for scheduled jobs"] is YesNo.YES
+    assert answers["protects against stolen files"] is YesNo.PARTLY
 
 
 def test_a_credential_that_is_wanted_and_missing_is_told(service: Service, paths: Paths) -> None:

@@ -17,7 +17,7 @@ from backup.files import local, scan
 from backup.files.targets import folds_names
 from backup.journal import Journal, items, jobs
 from backup.journal.checkpoints import commit_alone
-from backup.journal.records import Ending, NewItem, Order, Outcome, Place
+from backup.journal.records import Destination, Ending, JobRequest, NewItem, Outcome
 from backup.model.transfers import Conflicts, ItemKind, JobKind
 from backup.worker.items.transfer import Transfer
 from backup.worker.scan.new_items import Local, upload_item
@@ -28,7 +28,7 @@ from providers.filesystem import beneath
 from tests.backup.test_transfer import Watched
 from tests.providers.memory import MemoryProvider, MemoryStore, failing
 
-PLACE = Place(instance="m", type="memory", container="", settings="{}", location="memory")
+PLACE = Destination(instance="m", type="memory", container="", settings="{}", location="memory")
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def tree(tmp_path: Path) -> Path:
     return tree
 
 
-def attempt(journal: Journal, store: MemoryStore, order: Order, item: NewItem) -> Outcome:
+def attempt(journal: Journal, store: MemoryStore, order: JobRequest, item: NewItem) -> Outcome:
     provider = MemoryProvider(store, context=ProviderContext(sleep=lambda seconds, cancel: None))
     provider.can = msgspec.structs.replace(provider.can, empty_directories=True)
     with journal.transaction() as tx:
@@ -77,7 +77,7 @@ def attempt(journal: Journal, store: MemoryStore, order: Order, item: NewItem) -
 
 def sent(journal: Journal, store: MemoryStore, chosen: Path, swap: Callable[[], Any], **order: Any) -> Outcome:
     """The outcome of the one file below `chosen`, when `swap` happens between its scan and its transfer."""
-    given = Order(kind=JobKind.UPLOAD, sources=(str(chosen),), **order)
+    given = JobRequest(kind=JobKind.UPLOAD, sources=(str(chosen),), **order)
     with journal.transaction() as tx:
         job = jobs.job(tx, jobs.add_job(tx, given, PLACE, title="t", destination="/", now=1.0))
     walked = scan.walk_local(given.sources, resolved=given.resolved)
@@ -228,7 +228,7 @@ def test_a_tree_whose_top_is_swapped_before_its_scan_is_a_link(tree: Path, tmp_p
 
 def fetched(journal: Journal, store: MemoryStore, to: Path, swap: Callable[[], Any], **order: Any) -> Outcome:
     store.objects["docs/sub/file"] = b"stored"
-    given = Order(kind=JobKind.DOWNLOAD, sources=("docs/",), to=str(to), **order)
+    given = JobRequest(kind=JobKind.DOWNLOAD, sources=("docs/",), to=str(to), **order)
     name = "docs/sub/file"
     swap()
     return attempt(journal, store, given, NewItem(name=name, key=name, local_path=str(to / name)))
@@ -306,6 +306,6 @@ def test_a_name_longer_than_the_disk_takes_is_no_internal_error(
 ) -> None:
     for name in ("n" * 256, "n" * 256 + "/file", "ü" * 200 + "/" + "n" * 300):
         store.objects[name] = b"stored"
-        given = Order(kind=JobKind.DOWNLOAD, sources=("/",), to=str(tree))
+        given = JobRequest(kind=JobKind.DOWNLOAD, sources=("/",), to=str(tree))
         outcome = attempt(journal, store, given, NewItem(name=name, key=name, local_path=str(tree / name)))
         assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")

@@ -11,7 +11,7 @@ import pytest
 
 from backup.journal import Journal, items, jobs
 from backup.journal.checkpoints import commit_alone
-from backup.journal.records import Ending, Item, Job, NewItem, Order, Outcome, Place
+from backup.journal.records import Destination, Ending, Item, Job, JobRequest, NewItem, Outcome
 from backup.model.transfers import Conflicts, JobKind
 from backup.worker.items.transfer import Chances, Transfer, delete_many
 from providers.contract.cancel import CancelToken, active_token
@@ -20,7 +20,7 @@ from providers.contract.objects import RemoteFile
 from providers.errors import Cancelled, Integrity, NotFound, ProviderError, Transient
 from tests.providers.memory import MemoryProvider, MemoryStore
 
-PLACE = Place(instance="m", type="memory", container="", settings="{}", location="memory")
+PLACE = Destination(instance="m", type="memory", container="", settings="{}", location="memory")
 OLD_MTIME_S = 1_600_000_000
 
 
@@ -50,7 +50,7 @@ def provider() -> MemoryProvider:
     return WithoutDigests(MemoryStore(), context=ProviderContext(sleep=lambda seconds, cancel: None))
 
 
-def carry_out(journal: Journal, provider: MemoryProvider, order: Order, item: NewItem) -> Outcome:
+def carry_out(journal: Journal, provider: MemoryProvider, order: JobRequest, item: NewItem) -> Outcome:
     with journal.transaction() as tx:
         job: Job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
         jobs.add_items(tx, job, [item], now=1.0)
@@ -70,7 +70,7 @@ def carry_out(journal: Journal, provider: MemoryProvider, order: Order, item: Ne
 
 
 def upload(journal: Journal, provider: MemoryProvider, path: Path, conflicts: Conflicts) -> Outcome:
-    order = Order(kind=JobKind.UPLOAD, sources=(str(path),), conflicts=conflicts)
+    order = JobRequest(kind=JobKind.UPLOAD, sources=(str(path),), conflicts=conflicts)
     size = path.stat().st_size
     return carry_out(
         journal, provider, order, NewItem(name="x", key="x", local_path=str(path), size_bytes=size, replaces=None)
@@ -100,7 +100,7 @@ def test_a_download_is_held_against_our_history_while_the_object_is_the_same(
     upload(journal, provider, path, Conflicts.REPLACE)
     target = tmp_path / "down" / "x"
     target.parent.mkdir()
-    order = Order(kind=JobKind.DOWNLOAD, sources=("x",), to=str(target), exact=True)
+    order = JobRequest(kind=JobKind.DOWNLOAD, sources=("x",), to=str(target), exact=True)
     item = NewItem(name="x", key="x", local_path=str(target), size_bytes=7)
     assert carry_out(journal, provider, order, item).proof == "matched"  # the service itself tells no checksum
     etag = provider.stat("x").etag
@@ -122,7 +122,7 @@ def test_history_proves_a_download_though_the_service_calls_the_object_otherwise
     upload(journal, provider, path, Conflicts.REPLACE)
     with journal.transaction() as tx:
         tx.execute("UPDATE objects SET etag = 'of another time'")
-    order = Order(kind=JobKind.DOWNLOAD, sources=("x",), to=str(tmp_path / "x"), exact=True)
+    order = JobRequest(kind=JobKind.DOWNLOAD, sources=("x",), to=str(tmp_path / "x"), exact=True)
     item = NewItem(name="x", key="x", local_path=str(tmp_path / "x"), size_bytes=7)
     assert carry_out(journal, provider, order, item).proof == "matched"
     provider.store.objects["x"] = b"CONTENT"
@@ -135,7 +135,7 @@ def test_history_is_of_one_place_and_one_object(journal: Journal, provider: Memo
     done = upload(journal, provider, path, Conflicts.REPLACE)
     other = msgspec.structs.replace(PLACE, instance="n", location="another")
     with journal.transaction() as tx:
-        jobs.add_job(tx, Order(kind=JobKind.UPLOAD, sources=("/x",)), other, title="t", destination="/", now=1.0)
+        jobs.add_job(tx, JobRequest(kind=JobKind.UPLOAD, sources=("/x",)), other, title="t", destination="/", now=1.0)
         here, there = (row["id"] for row in tx.execute("SELECT id FROM places ORDER BY id"))
         known = {
             (place, etag, size): items.known_sha256(tx, place, "x", etag=etag, size_bytes=size)
@@ -218,7 +218,7 @@ def test_an_object_that_is_not_there_any_more_is_reported_gone(
     journal: Journal, provider: MemoryProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then history forgets it; not where the container, or a folder of ours, is what is missing."""
-    order = Order(kind=JobKind.DOWNLOAD, sources=("x",), to=str(tmp_path / "x"), exact=True)
+    order = JobRequest(kind=JobKind.DOWNLOAD, sources=("x",), to=str(tmp_path / "x"), exact=True)
     item = NewItem(name="x", key="x", local_path=str(tmp_path / "x"), size_bytes=7)
     assert carry_out(journal, provider, order, item).gone
     (deleted,) = delete_many(provider, claimed("x"), CancelToken(), Chances())

@@ -11,14 +11,14 @@ import pytest
 from backup.instances.request_counts import CallCounts
 from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal, jobs, views
-from backup.journal.records import Order, Place
+from backup.journal.records import Destination, JobRequest
 from backup.model.transfers import JobKind
 from backup.queries.findings import Finding, Findings, Scope
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder
-from backup.worker.batch_writer import Ledger
-from backup.worker.context import Crew
-from backup.worker.progress import Board
+from backup.worker.batch_writer import BatchWriter
+from backup.worker.context import WorkerContext
+from backup.worker.progress import ProgressBoard
 from backup.worker.scan.scanning import Scans
 from backup.worker.shared_provider import SharedProvider
 from providers.contract.objects import Page, RemoteFile
@@ -27,7 +27,7 @@ from tests.backup.queue_support import wait_until
 from tests.backup.test_scanning import Opened
 from tests.providers.memory import MemoryProvider, MemoryStore
 
-PLACE = Place(instance="disk", type="local", container="/c", settings="{}")
+PLACE = Destination(instance="disk", type="local", container="/c", settings="{}")
 DAY_S = 24 * 3600.0
 NOW = 100 * DAY_S
 KINDS = pytest.mark.parametrize("kind", [JobKind.DELETE, JobKind.DOWNLOAD])
@@ -40,13 +40,13 @@ class Bench:
     def __init__(self, paths: Paths, journal: Journal) -> None:
         self.paths = paths
         self.journal = journal
-        self.ledger = Ledger(journal, on_failure=lambda error: None)
+        self.writer = BatchWriter(journal, on_failure=lambda error: None)
         self.scans = Scans(
-            Crew(
+            WorkerContext(
                 paths=paths,
                 journal=journal,
-                ledger=self.ledger,
-                board=Board(),
+                writer=self.writer,
+                board=ProgressBoard(),
                 facts=FactsOnDisk(paths, journal),
                 calls=CallCounts(),
                 wake=lambda: None,
@@ -59,7 +59,7 @@ class Bench:
                 tx.execute("INSERT INTO objects VALUES (?, ?, 1, 'e', 'a', NULL, NULL, NULL, 1, ?)", row)
                 tx.execute("INSERT INTO objects VALUES ('elsewhere', ?, 1, 'e', 'a', NULL, NULL, NULL, 1, ?)", row[1:])
 
-    def scan(self, order: Order, provider: MemoryProvider) -> str:
+    def scan(self, order: JobRequest, provider: MemoryProvider) -> str:
         """The error of the scan."""
         with self.journal.transaction() as tx:
             job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="x", destination="", now=NOW))
@@ -84,7 +84,7 @@ def bench(paths: Paths) -> Iterator[Bench]:
     with Journal(paths.journal_file) as journal:
         made = Bench(paths, journal)
         yield made
-        assert made.ledger.close(5)
+        assert made.writer.close(5)
 
 
 def storing(*keys: str) -> MemoryProvider:
@@ -100,13 +100,13 @@ def without(*gone: str) -> list[str]:
 @KINDS
 def test_what_a_whole_listing_does_not_have_is_known_no_more(bench: Bench, kind: JobKind, tmp_path: Path) -> None:
     """What is new is not expected in it yet, and names that some service takes for one are one."""
-    order = Order(kind=kind, sources=("d/",), to=str(tmp_path / "to"))
+    order = JobRequest(kind=kind, sources=("d/",), to=str(tmp_path / "to"))
     assert bench.scan(order, storing(*LISTED, "e/x")) == ""
     assert sorted(bench.known) == without("d/gone", "d/sub/gone")
 
 
 def test_a_listing_of_all_there_is(bench: Bench, tmp_path: Path) -> None:
-    order = Order(kind=JobKind.DOWNLOAD, sources=("/",), to=str(tmp_path / "to"))
+    order = JobRequest(kind=JobKind.DOWNLOAD, sources=("/",), to=str(tmp_path / "to"))
     assert bench.scan(order, storing(*LISTED)) == ""
     assert sorted(bench.known) == without("d/gone", "d/sub/gone", "d0", "e/gone", "d")
 
@@ -117,11 +117,11 @@ def test_the_listing_of_a_plan_shows_it_too_unless_it_is_empty(
     bench: Bench, kind: JobKind, listed: tuple[str, ...], tmp_path: Path
 ) -> None:
     findings = Findings(bench.paths)
-    order = Order(kind=kind, sources=("d/",), to=str(tmp_path / "to"))
+    order = JobRequest(kind=kind, sources=("d/",), to=str(tmp_path / "to"))
     found = [Finding(source="d/", remote=RemoteFile(key=key, size_bytes=1)) for key in listed]
     token = findings.keep(Scope.of(order, PLACE), found)
     assert findings.claim(token)
-    planned = Order(kind=kind, sources=("d/",), to=order.to, found=token)
+    planned = JobRequest(kind=kind, sources=("d/",), to=order.to, found=token)
     assert bench.scan(planned, storing()) == ""
     assert sorted(bench.known) == without(*(["d/gone", "d/sub/gone"] if listed else []))
 
@@ -139,19 +139,19 @@ class Damaged(MemoryProvider):
 
 @KINDS
 def test_an_incomplete_listing_shows_nothing(bench: Bench, kind: JobKind, tmp_path: Path) -> None:
-    order = Order(kind=kind, sources=("d/",), to=str(tmp_path / "to"))
+    order = JobRequest(kind=kind, sources=("d/",), to=str(tmp_path / "to"))
     assert "an entry is damaged" in bench.scan(order, Damaged(MemoryStore()))
     assert sorted(bench.known) == without()
 
 
 def test_an_empty_listing_shows_nothing_since_a_disk_may_not_be_mounted(bench: Bench, tmp_path: Path) -> None:
-    order = Order(kind=JobKind.DOWNLOAD, sources=("d/",), to=str(tmp_path / "to"))
+    order = JobRequest(kind=JobKind.DOWNLOAD, sources=("d/",), to=str(tmp_path / "to"))
     assert "there is nothing below it" in bench.scan(order, storing("e/x"))
     assert sorted(bench.known) == without()
 
 
 def test_a_file_that_is_named_alone_is_no_listing(bench: Bench, tmp_path: Path) -> None:
-    order = Order(kind=JobKind.DOWNLOAD, sources=("d/a",), to=str(tmp_path / "to"))
+    order = JobRequest(kind=JobKind.DOWNLOAD, sources=("d/a",), to=str(tmp_path / "to"))
     assert bench.scan(order, storing("d/a")) == ""
     assert sorted(bench.known) == without()
 
@@ -160,6 +160,6 @@ def test_more_rows_than_can_be_held_are_left_alone(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("backup.worker.scan.vanished._MOST", 3)
-    order = Order(kind=JobKind.DOWNLOAD, sources=("d/",), to=str(tmp_path / "to"))
+    order = JobRequest(kind=JobKind.DOWNLOAD, sources=("d/",), to=str(tmp_path / "to"))
     assert bench.scan(order, storing(*LISTED)) == ""
     assert sorted(bench.known) == without()

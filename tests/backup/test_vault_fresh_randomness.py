@@ -10,7 +10,7 @@ from backup.credentials.vault_file.slots import Slot, canonical, decrypt
 from tests.backup.vault_tools import PASSPHRASE, new_vault
 
 
-def document(vault: VaultFile) -> fmt.Document:
+def document(vault: VaultFile) -> fmt.VaultDocument:
     return fmt.decode(vault.path.read_bytes())
 
 

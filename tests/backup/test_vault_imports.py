@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from backup.config.file import _NAME as INSTANCE_NAME
 from backup.credentials.importing.aws import from_aws, from_aws_profiles
 from backup.credentials.importing.json_file import (
-    Findings,
     Imported,
+    ImportFindings,
     Services,
     from_earlier_json,
     known_services,
@@ -29,7 +29,7 @@ from tests.servers.process import program
 SERVICES: Services = known_services()
 
 
-def _by_source(findings: Findings) -> dict[str, Imported]:
+def _by_source(findings: ImportFindings) -> dict[str, Imported]:
     return {instance.source: instance for instance in findings.instances}
 
 

@@ -200,7 +200,7 @@ def test_every_error_has_a_kind_of_its_own_a_cure_and_a_state_of_the_store() -> 
 def test_a_body_that_opens_and_holds_no_entries_of_ours_is_damage(tmp_path: Path, plain: bytes) -> None:
     vault, key = new_vault(tmp_path)
 
-    def seal(document: vault_format.Document) -> vault_format.Document:
+    def seal(document: vault_format.VaultDocument) -> vault_format.VaultDocument:
         bound = slots.canonical(document.header)
         return msgspec.structs.replace(document, body=slots.encrypt(plain, bound, document.nonce, key.reveal()))
 

@@ -14,18 +14,18 @@ from backup.instances.destination import place_of
 from backup.instances.request_counts import CallCounts
 from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal, items, jobs, views, work
-from backup.journal.records import Ending, Hold, Item, NewItem, Order, Outcome, Place
+from backup.journal.records import Destination, Ending, Hold, Item, JobRequest, NewItem, Outcome
 from backup.model.transfers import ItemState, JobKind
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder
 from backup.system.text import until
-from backup.worker.batch_writer import Ledger
+from backup.worker.batch_writer import BatchWriter
 from backup.worker.clock import WorkerClock, elapsed_s
-from backup.worker.context import Crew
+from backup.worker.context import WorkerContext
 from backup.worker.items import transfer
 from backup.worker.items.transfer import Chances, backoff_s, judge
-from backup.worker.progress import Board
-from backup.worker.scheduler import Drain
+from backup.worker.progress import ProgressBoard
+from backup.worker.scheduler import Scheduler
 from backup.worker.shared_provider import SharedProvider
 from backup.worker.wakeup import Wakeup
 from providers.contract.cancel import CancelToken
@@ -63,8 +63,8 @@ def journal(paths: Paths) -> Iterator[Journal]:
 
 
 def claimed(journal: Journal, now: float) -> Item:
-    order = Order(kind=JobKind.UPLOAD, sources=("/x",))
-    place = Place(instance="off", type="local", container="/srv", settings="{}")
+    order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
+    place = Destination(instance="off", type="local", container="/srv", settings="{}")
     with journal.transaction() as tx:
         job_id = jobs.add_job(tx, order, place, title="x", destination="/", now=now)
         jobs.add_items(tx, jobs.job(tx, job_id), [NewItem(name="x", key="x", local_path="/x")], now=now)
@@ -160,23 +160,23 @@ def test_a_corrected_clock_neither_shortens_nor_lengthens_a_wait(journal: Journa
         ends = Outcome(item_id=1, ending=Ending.WAITING, error=BUSY, wait_until=clock.now() + 600)
         items.end(tx, ends, now=clock.now())
         work.hold(tx, Hold(instance="off", error=BUSY))  # nothing is to begin in this test
-    ledger = Ledger(journal, on_failure=lambda error: None)
-    crew = Crew(
-        paths=paths, journal=journal, ledger=ledger, board=Board(), facts=FactsOnDisk(paths, journal),
+    writer = BatchWriter(journal, on_failure=lambda error: None)
+    worker = WorkerContext(
+        paths=paths, journal=journal, writer=writer, board=ProgressBoard(), facts=FactsOnDisk(paths, journal),
         calls=CallCounts(), wake=lambda: None, clock=clock, chances=Chances(now=clock.now, clock=clock.elapsed_s),
     )  # fmt: skip
-    with closing(Drain(crew, Wakeup(), linger_s=1)) as drain:
+    with closing(Scheduler(worker, Wakeup(), linger_s=1)) as scheduler:
         times.passes(100)
         times.wall_s += step_s
-        drain._round()
+        scheduler._round()
         assert state(journal) == (ItemState.WAITING, times.wall_s + 500)  # and so it is shown
         times.passes(499)
-        drain._round()
+        scheduler._round()
         assert state(journal)[0] is ItemState.WAITING
         times.passes(2)  # a suspended machine sleeps through it: the same
-        drain._round()
+        scheduler._round()
         assert state(journal) == (ItemState.QUEUED, None)
-    assert ledger.close(5)
+    assert writer.close(5)
 
 
 def test_the_time_that_passes_has_what_the_system_slept() -> None:
@@ -216,12 +216,12 @@ def test_providers_of_the_worker_wait_by_the_clock_that_counts_sleep(journal: Jo
     """Retries of up to 60 s, and the limit of the bandwidth."""
     times = Times()
     clock = WorkerClock(wall=lambda: times.wall_s, elapsed=lambda: times.passed_s)
-    ledger = Ledger(journal, on_failure=lambda error: None)
-    crew = Crew(
-        paths=paths, journal=journal, ledger=ledger, board=Board(), facts=FactsOnDisk(paths, journal),
+    writer = BatchWriter(journal, on_failure=lambda error: None)
+    worker = WorkerContext(
+        paths=paths, journal=journal, writer=writer, board=ProgressBoard(), facts=FactsOnDisk(paths, journal),
         calls=CallCounts(), wake=lambda: None, clock=clock, chances=Chances(now=clock.now, clock=clock.elapsed_s),
     )  # fmt: skip
-    shared = SharedProvider("local", crew)
+    shared = SharedProvider("local", worker)
     with closing(shared._open(None)) as provider:
         naps, began_s = Naps(times, [600.0]), times.passed_s
         calls: list[int] = []
@@ -238,7 +238,7 @@ def test_providers_of_the_worker_wait_by_the_clock_that_counts_sleep(journal: Jo
         for _ in range(2):
             provider.limiter.take(100, naps)
         assert sum(naps.waited) > 9
-    assert ledger.close(5)
+    assert writer.close(5)
 
 
 def test_until_is_a_time_of_this_day() -> None:
@@ -250,7 +250,7 @@ def test_until_is_a_time_of_this_day() -> None:
 def test_what_is_queued_behind_a_pause_says_until_when(cli: Cli, journal: Journal, bench: Workbench) -> None:  # noqa: F811
     until_s = time.time() + 900
     with journal.transaction() as tx:
-        order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+        order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
         job_id = jobs.add_job(tx, order, place_of(bench.paths, "local"), title="x", destination="/", now=1.0)
         jobs.add_items(tx, jobs.job(tx, job_id), [NewItem(name="x", key="x", local_path="/x")], now=1.0)
         jobs.scan_ended(tx, job_id)
@@ -291,8 +291,8 @@ def test_a_scan_that_waits_says_until_when_and_goes_on_at_once_when_it_is_resume
 
 def test_the_wait_of_a_scan_is_clamped_and_moves_with_the_clock(journal: Journal) -> None:
     with journal.transaction() as tx:
-        order = Order(kind=JobKind.DOWNLOAD, sources=("x/",), to="/")
-        place = Place(instance="off", type="local", container="/srv", settings="{}")
+        order = JobRequest(kind=JobKind.DOWNLOAD, sources=("x/",), to="/")
+        place = Destination(instance="off", type="local", container="/srv", settings="{}")
         job_id = jobs.add_job(tx, order, place, title="x", destination="/", now=1.0)
         jobs.scan_waits(tx, job_id, BUSY, until=1e12)
         work.clamp_waits(tx, now=1000.0)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from backup.journal import Journal, controls, items, jobs, views, work
-from backup.journal.records import NewItem, Order, Place
+from backup.journal.records import Destination, JobRequest, NewItem
 from backup.model.transfers import ItemState, JobKind
 from tests.backup.queue_support import MIB, Workbench, wait_until
 
-PLACE = Place(instance="disk", type="local", container="/srv", settings="{}")
+PLACE = Destination(instance="disk", type="local", container="/srv", settings="{}")
 
 
 @pytest.mark.parametrize(("wanted", "becomes"), [("cancel", ItemState.CANCELLED), ("pause", ItemState.PAUSED)])
@@ -44,7 +44,7 @@ def test_a_wish_that_the_worker_did_not_live_to_see_is_done_by_the_next(
 def test_whoever_finds_items_of_a_dead_worker_does_what_was_wished(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal") as journal:
         with journal.transaction() as tx:
-            order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+            order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
             job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="x", destination="/", now=1.0))
             jobs.add_items(tx, job, [NewItem(name=name, key=name) for name in "abcd"], now=1.0)
             items.claim(tx, "disk", 4, now=2.0)

@@ -14,7 +14,7 @@ import pytest
 
 from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
-from backup.journal.records import NewItem, Order
+from backup.journal.records import JobRequest, NewItem
 from backup.model.instances import InstanceState
 from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind, QueueSnapshot
 from backup.queue import start_worker
@@ -130,7 +130,7 @@ def test_a_file_that_vanishes_after_the_scan_fails_alone(bench: Workbench, tmp_p
     there.write_bytes(b"x")
     bench.paths.state_dir.mkdir(parents=True)
     with Journal(bench.paths.journal_file) as journal, journal.transaction() as tx:
-        order = Order(kind=JobKind.UPLOAD, sources=(str(tmp_path),))
+        order = JobRequest(kind=JobKind.UPLOAD, sources=(str(tmp_path),))
         place = place_of(bench.paths, "local")
         job = jobs.job(tx, jobs.add_job(tx, order, place, title="t", destination="/", now=1.0))
         for name in ("gone", "there"):

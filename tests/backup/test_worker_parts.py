@@ -13,7 +13,7 @@ from backup.credentials.vault_file.errors import VaultLocked
 from backup.instances.request_counts import CallCounts, CallsOnDisk, sent_for
 from backup.instances.server_facts import FactsOnDisk
 from backup.journal import Journal, items, jobs
-from backup.journal.records import Ending, Item, NewItem, Order, Place
+from backup.journal.records import Destination, Ending, Item, JobRequest, NewItem
 from backup.model.transfers import (
     ItemKind,
     ItemState,
@@ -29,9 +29,9 @@ from backup.queue import logind
 from backup.queue.client import Queue
 from backup.queue.live import merge
 from backup.system.paths import Paths
-from backup.worker.batch_writer import Ledger
+from backup.worker.batch_writer import BatchWriter
 from backup.worker.items.transfer import MAX_FAILURES, MAX_SLOWED, Chances, backoff_s, delete_many, judge
-from backup.worker.progress import Board, Meter
+from backup.worker.progress import Meter, ProgressBoard
 from providers.contract.cancel import CancelToken
 from providers.engine.parallel import run_parts
 from providers.errors import (
@@ -114,25 +114,25 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def test_many_small_changes_share_commits_and_stay_in_order(journal: Journal) -> None:
     broken: list[Exception] = []
-    ledger = Ledger(journal, on_failure=broken.append)
+    writer = BatchWriter(journal, on_failure=broken.append)
     order: list[int] = []
     for number in range(300):
-        ledger.post(lambda tx, number=number: order.append(number))  # type: ignore[misc]
-    assert ledger.run(lambda tx: len(order)) == 300
+        writer.post(lambda tx, number=number: order.append(number))  # type: ignore[misc]
+    assert writer.run(lambda tx: len(order)) == 300
     assert order == list(range(300))
     assert journal.revision() < 30
     on_disk = journal.revision()
-    ledger.post(lambda tx: order.append(-1), lambda: order.append(journal.revision() - on_disk))
-    assert ledger.close(5)
+    writer.post(lambda tx: order.append(-1), lambda: order.append(journal.revision() - on_disk))
+    assert writer.close(5)
     assert order[-2:] == [-1, 1]
     assert broken == []
 
 
 def test_one_bad_change_takes_no_other_with_it(journal: Journal) -> None:
     broken: list[Exception] = []
-    ledger = Ledger(journal, on_failure=broken.append)
-    place = Place(instance="i", type="local", container="", settings="")
-    order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+    writer = BatchWriter(journal, on_failure=broken.append)
+    place = Destination(instance="i", type="local", container="", settings="")
+    order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
 
     def bad(tx: object) -> None:
         raise ValueError("bad")
@@ -141,7 +141,7 @@ def test_one_bad_change_takes_no_other_with_it(journal: Journal) -> None:
 
     def run(change: object) -> None:
         try:
-            results.append(ledger.run(change))  # type: ignore[arg-type]
+            results.append(writer.run(change))  # type: ignore[arg-type]
         except ValueError as error:
             results.append(str(error))
 
@@ -153,8 +153,8 @@ def test_one_bad_change_takes_no_other_with_it(journal: Journal) -> None:
         thread.join(5)
     assert sorted(map(str, results)) == ["1", "2", "3", "bad"]
     assert broken == []
-    ledger.post(bad)
-    assert ledger.close(5)
+    writer.post(bad)
+    assert writer.close(5)
     assert [str(error) for error in broken] == ["bad"]
 
 
@@ -181,7 +181,7 @@ def test_a_rate_is_of_the_last_five_seconds_and_falls_when_nothing_moves() -> No
 
 def test_progress_never_goes_back_and_resumed_bytes_are_no_rate() -> None:
     clock = Clock()
-    board = Board(clock)
+    board = ProgressBoard(clock)
     entry = board.enter(7, held_bytes=5000)
     entry.moved(0, 9000)
     entry.moved(5000, 9000)
@@ -254,7 +254,7 @@ def test_facts_that_cannot_be_kept_are_no_failure(paths: Paths) -> None:
     assert facts.recall("server") is None
 
 
-def test_requests_of_a_process_without_a_ledger_are_written_down_by_themselves_and_at_its_end(paths: Paths) -> None:
+def test_requests_of_a_process_without_a_writer_are_written_down_by_themselves_and_at_its_end(paths: Paths) -> None:
     calls = CallsOnDisk(paths)
     count = calls.counter("cloud")
     count("List")
@@ -326,9 +326,9 @@ def test_belonging_to_a_login_session_is_read_from_the_control_group(tmp_path: P
 
 
 def test_items_of_a_place_pause_with_the_reason(journal: Journal) -> None:
-    place = Place(instance="i", type="local", container="", settings="")
+    place = Destination(instance="i", type="local", container="", settings="")
     with journal.transaction() as tx:
-        order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+        order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
         job = jobs.job(tx, jobs.add_job(tx, order, place, title="", destination="", now=1.0))
         jobs.add_items(tx, job, [NewItem(name=name, key=name) for name in "abc"], now=1.0)
         items.claim(tx, "i", 1, now=1.0)

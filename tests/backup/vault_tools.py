@@ -27,9 +27,9 @@ def new_vault(folder: Path) -> tuple[VaultFile, DataKey]:
     return vault, vault.create(PASSPHRASE, label="mine")
 
 
-def forge(vault: VaultFile, change: Callable[[fmt.Document], fmt.Document]) -> bytes:
+def forge(vault: VaultFile, change: Callable[[fmt.VaultDocument], fmt.VaultDocument]) -> bytes:
     """Edit the file as someone would who knows the format, but no key: the checksum fits. Returns what was written."""
-    document = change(msgspec.json.decode(vault.path.read_bytes(), type=fmt.Document))
+    document = change(msgspec.json.decode(vault.path.read_bytes(), type=fmt.VaultDocument))
     document = msgspec.structs.replace(document, checksum=b"")
     document = msgspec.structs.replace(document, checksum=hashlib.sha256(canonical(document)).digest())
     data = msgspec.json.encode(document)
@@ -37,14 +37,14 @@ def forge(vault: VaultFile, change: Callable[[fmt.Document], fmt.Document]) -> b
     return data
 
 
-def header_with(**changes: Any) -> Callable[[fmt.Document], fmt.Document]:
+def header_with(**changes: Any) -> Callable[[fmt.VaultDocument], fmt.VaultDocument]:
     return lambda document: msgspec.structs.replace(
         document, header=msgspec.structs.replace(document.header, **changes)
     )
 
 
-def first_slot_with(**changes: Any) -> Callable[[fmt.Document], fmt.Document]:
-    def change(document: fmt.Document) -> fmt.Document:
+def first_slot_with(**changes: Any) -> Callable[[fmt.VaultDocument], fmt.VaultDocument]:
+    def change(document: fmt.VaultDocument) -> fmt.VaultDocument:
         first, *rest = document.header.slots
         return header_with(slots=(msgspec.structs.replace(first, **changes), *rest))(document)
 

@@ -184,15 +184,15 @@ def test_documents_and_shortcuts_of_drive_are_counted_as_left_out(cli: Cli, path
 
 def test_an_interrupted_scan_is_no_difference(paths: Paths, tmp_path: Path):
     from backup.journal import Journal, jobs
-    from backup.journal.records import NewItem, Order, Place, Planned
+    from backup.journal.records import Destination, JobRequest, NewItem, Planned
     from backup.model.transfers import JobKind
     from backup.worker.scan.differences import Differences
 
     paths.state_dir.mkdir(parents=True)
     items = [NewItem(name=name, key=name) for name in ("d/a", "d/b", "d/c")]
     with Journal(paths.journal_file) as journal, journal.transaction() as tx:
-        place = Place(instance="local", type="local", container="/srv", settings="{}")
-        order = Order(kind=JobKind.DELETE, sources=("d/",), planned=Planned(files=3))
+        place = Destination(instance="local", type="local", container="/srv", settings="{}")
+        order = JobRequest(kind=JobKind.DELETE, sources=("d/",), planned=Planned(files=3))
         job = jobs.job(tx, jobs.add_job(tx, order, place, title="d", destination="", now=1.0))
         Differences(job, 0).add(tx, items[:2], now=1.0)
         again = Differences(job, jobs.newest_item(tx))
@@ -221,15 +221,15 @@ def test_names_that_are_refused_make_no_difference_to_the_plan(cli: Cli, tmp_pat
 
 def test_a_folder_that_fails_while_the_scan_goes_on_is_no_difference(paths: Paths):
     from backup.journal import Journal, items, jobs
-    from backup.journal.records import Ending, NewItem, Order, Outcome, Place, Planned
+    from backup.journal.records import Destination, Ending, JobRequest, NewItem, Outcome, Planned
     from backup.model.transfers import ItemKind, JobKind
     from backup.worker.scan.differences import Differences
 
     paths.state_dir.mkdir(parents=True)
     found = [NewItem(name="d/a", key="d/a"), NewItem(name="d/e", key="d/e", kind=ItemKind.DIRECTORY)]
     with Journal(paths.journal_file) as journal, journal.transaction() as tx:
-        place = Place(instance="local", type="local", container="/srv", settings="{}")
-        order = Order(kind=JobKind.UPLOAD, sources=("/d",), planned=Planned(files=1))
+        place = Destination(instance="local", type="local", container="/srv", settings="{}")
+        order = JobRequest(kind=JobKind.UPLOAD, sources=("/d",), planned=Planned(files=1))
         job = jobs.job(tx, jobs.add_job(tx, order, place, title="d", destination="", now=1.0))
         differences = Differences(job, 0)
         differences.add(tx, found, now=1.0)
@@ -384,14 +384,14 @@ def test_one_file_that_shrank_is_not_made_up_for_by_another_that_grew(cli: Cli, 
 def test_bytes_found_by_a_second_look_are_counted_once(paths: Paths):
     """A scan may end twice, when its worker is killed before that is recorded."""
     from backup.journal import Journal, jobs, views
-    from backup.journal.records import NewItem, Order, Place, Planned
+    from backup.journal.records import Destination, JobRequest, NewItem, Planned
     from backup.model.transfers import JobKind
     from backup.worker.scan.differences import Differences
 
     paths.state_dir.mkdir(parents=True)
     with Journal(paths.journal_file) as journal, journal.transaction() as tx:
-        place = Place(instance="local", type="local", container="/srv", settings="{}")
-        order = Order(kind=JobKind.UPLOAD, sources=("/d",), planned=Planned(files=1, size_bytes=4))
+        place = Destination(instance="local", type="local", container="/srv", settings="{}")
+        order = JobRequest(kind=JobKind.UPLOAD, sources=("/d",), planned=Planned(files=1, size_bytes=4))
         job = jobs.job(tx, jobs.add_job(tx, order, place, title="d", destination="", now=1.0))
         Differences(job, 0).add(tx, [NewItem(name="d/a", key="d/a", size_bytes=6)], now=1.0)
         assert [Differences(job, 1).error(tx) for _ in range(2)] == [None, None]

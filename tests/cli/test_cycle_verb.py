@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.instances import describing
+from backup.instances import opening
 from backup.system.paths import Paths
 from providers.errors import PermissionDenied, QuotaExceeded, Transient
 from tests.cli.conftest import ROOT, Cli, s3_instance, write_config
@@ -49,7 +49,7 @@ def test_its_json_has_the_time_of_each_step(cli: Cli):
 def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     store = MemoryStore()
     monkeypatch.setattr(
-        describing,
+        opening,
         "open_provider",
         lambda paths, name, *, context: MemoryProvider(
             store, context=context, timeout=5, retry_delay=0, max_retries=0, upload_chunk_size=65536

@@ -12,7 +12,7 @@ import pytest
 from backup.cli.diagnostics import ExitCode
 from backup.instances.destination import place_of
 from backup.journal import Journal, controls, items, jobs, pruning, views
-from backup.journal.records import Ending, NewItem, Order, Outcome
+from backup.journal.records import Ending, JobRequest, NewItem, Outcome
 from backup.model.transfers import ItemState, JobKind
 from backup.system.paths import Paths
 from providers.contract.report import ErrorInfo
@@ -39,7 +39,7 @@ def bench(paths: Paths) -> Iterator[Workbench]:
 
 
 def queued(tx: sqlite3.Connection, paths: Paths, now: float) -> int:
-    order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+    order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
     return jobs.add_job(tx, order, place_of(paths, "local"), title="x", destination="/", now=now)
 
 

@@ -21,7 +21,7 @@ from backup.handshake import presence
 from backup.handshake.presence import WorkerState
 from backup.instances.destination import place_of
 from backup.journal import Journal, items, jobs
-from backup.journal.records import Ending, NewItem, Order, Outcome
+from backup.journal.records import Ending, JobRequest, NewItem, Outcome
 from backup.model.credentials import StoreBackend
 from backup.model.transfers import ItemState, JobKind, QueueSnapshot
 from backup.system.paths import Paths
@@ -140,7 +140,7 @@ def test_failures_since_a_moment_have_an_exit_code(cli: Cli, paths: Paths) -> No
     paths.state_dir.mkdir(parents=True)
     now = time.time()
     with Journal(paths.journal_file) as journal, journal.transaction() as tx:
-        order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+        order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
         job_id = jobs.add_job(tx, order, place_of(paths, "local"), title="x", destination="/", now=now - 7200)
         job = jobs.job(tx, job_id)
         jobs.add_items(tx, job, [NewItem(name="x", key="x")], now=now - 7200)
@@ -182,7 +182,7 @@ def test_a_resume_with_a_locked_vault_says_what_it_waits_for_and_takes_the_passp
     unlocked_here(vault_path(paths)).lock()
     assert stop_worker(bench.paths)
     with Journal(paths.journal_file) as journal, journal.transaction() as tx:
-        order = Order(kind=JobKind.UPLOAD, sources=("/x",))
+        order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
         job_id = jobs.add_job(tx, order, place_of(paths, "cloud"), title="x", destination="/", now=1.0)
         jobs.add_items(tx, jobs.job(tx, job_id), [NewItem(name="x", key="x", local_path="/x")], now=1.0)
         jobs.scan_ended(tx, job_id)

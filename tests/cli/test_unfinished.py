@@ -14,7 +14,7 @@ import pytest
 from backup.cli.diagnostics import ExitCode
 from backup.journal import Journal, jobs
 from backup.journal.checkpoints import UploadCheckpoint
-from backup.journal.records import NewItem, Order, Place
+from backup.journal.records import Destination, JobRequest, NewItem
 from backup.model.transfers import ItemState, JobKind
 from backup.system.paths import Paths
 from providers import registry
@@ -58,8 +58,8 @@ def needed(paths: Paths, name: str) -> None:
     paths.state_dir.mkdir(parents=True, exist_ok=True)
     with Journal(paths.journal_file) as journal:
         with journal.transaction() as tx:
-            place = Place(instance="local", type="local", container=str(paths.local_storage), settings="{}")
-            order = Order(kind=JobKind.UPLOAD, sources=("/d/mine",))
+            place = Destination(instance="local", type="local", container=str(paths.local_storage), settings="{}")
+            order = JobRequest(kind=JobKind.UPLOAD, sources=("/d/mine",))
             job = jobs.job(tx, jobs.add_job(tx, order, place, title="d", destination="", now=1.0))
             jobs.add_items(tx, job, [NewItem(name="mine", key="d/mine", state=ItemState.PAUSED)], now=1.0)
             item = jobs.item_of_name(tx, job.id, "mine")

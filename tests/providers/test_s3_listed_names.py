@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus, unquote
 import pytest
 
 from providers.aws_s3.discovery import KeySpelling
-from providers.aws_s3.errors import Reply
+from providers.aws_s3.errors import S3Reply
 from providers.contract.aged_facts import MAX_AGE_S
 from providers.contract.context import FactsInMemory, ProviderContext
 from providers.contract.upload import UploadRequest
@@ -204,7 +204,7 @@ def test_facts_from_before_they_had_an_age_are_learnt_again():
 
 
 def test_an_unreadable_answer_names_no_address():
-    found = Reply(200, {}, b"<ListBucketResult><Contents>")
+    found = S3Reply(200, {}, b"<ListBucketResult><Contents>")
     with pytest.raises(ProviderError) as caught:
         found.xml("ListBucketResult")
     assert "name" in caught.value.message

@@ -17,7 +17,7 @@ from providers import errors
 from providers.aws_s3 import errors as replies
 from providers.aws_s3 import objects
 from providers.aws_s3.discovery import ServerFacts
-from providers.aws_s3.errors import Reply, Where
+from providers.aws_s3.errors import S3Reply, Where
 from providers.aws_s3.provider import S3Provider
 from providers.aws_s3.signature import EMPTY_SHA256, Keys, encoded_path, encoded_query, sign
 from providers.contract.upload import UploadRequest
@@ -58,7 +58,7 @@ def test_the_signature_is_botocore_s(monkeypatch, method, path, query, token):
 
 def failure(status, body=b"", **headers):
     return replies.failure(
-        Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, body), WHERE, NOW
+        S3Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, body), WHERE, NOW
     )
 
 
@@ -253,7 +253,7 @@ def test_a_listing_is_decoded_only_when_it_is_encoded():
         "<CommonPrefixes><Prefix>p/d/</Prefix></CommonPrefixes></ListBucketResult>"
     )
     for encoding, key in [("<EncodingType>url</EncodingType>", "a b%20c"), ("", "a+b%2520c")]:
-        page = objects.page(Reply(200, {}, body.format(encoding).encode()).xml("ListBucketResult"), "p/")
+        page = objects.page(S3Reply(200, {}, body.format(encoding).encode()).xml("ListBucketResult"), "p/")
         (file,) = page.files
         assert (file.key, file.size_bytes, file.etag, page.prefixes) == (key, 3, "e", ("d/",))
 
@@ -261,7 +261,7 @@ def test_a_listing_is_decoded_only_when_it_is_encoded():
 def test_a_truncated_page_without_a_token_is_never_taken_for_the_end():
     body = b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"
     with pytest.raises(errors.Unsupported):
-        objects.page(Reply(200, {}, body).xml("ListBucketResult"), "")
+        objects.page(S3Reply(200, {}, body).xml("ListBucketResult"), "")
 
 
 def make(**values):

@@ -11,7 +11,6 @@ from backup.credentials.collection import WrongKeyringPassword
 from backup.credentials.vault_file.errors import WrongPassphrase
 from backup.model.credentials import (
     TITLES,
-    Answer,
     CredentialFact,
     CredentialState,
     MoveProgress,
@@ -23,6 +22,7 @@ from backup.model.credentials import (
     StoreFacts,
     StoreState,
     StoreStatus,
+    YesNo,
 )
 from providers.errors import Conflict, ProviderError
 from providers.secret import Secret
@@ -31,11 +31,11 @@ from tests.tui.scripted import ScriptedService
 PASSPHRASE = "marble tractor violin quiet"
 KIT_CANARY = "canary-k1t-0n-paper"
 _FACTS = (
-    StoreFact(question="survives a reboot", answer=Answer.YES, why="the file does"),
-    StoreFact(question="works for scheduled jobs", answer=Answer.PARTLY, why="while a worker has the key"),
-    StoreFact(question="protects against stolen files", answer=Answer.YES, why="it is encrypted"),
-    StoreFact(question="protects against other processes of yours", answer=Answer.NO, why="they run as you"),
-    StoreFact(question="protects against root", answer=Answer.NO, why="root reads all"),
+    StoreFact(question="survives a reboot", answer=YesNo.YES, why="the file does"),
+    StoreFact(question="works for scheduled jobs", answer=YesNo.PARTLY, why="while a worker has the key"),
+    StoreFact(question="protects against stolen files", answer=YesNo.YES, why="it is encrypted"),
+    StoreFact(question="protects against other processes of yours", answer=YesNo.NO, why="they run as you"),
+    StoreFact(question="protects against root", answer=YesNo.NO, why="root reads all"),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backup.model.transfers import JobKind, TransferPlan
-from screens.modals.transfer_questions import Wanted, delete_question, transfer_question
+from screens.modals.transfer_questions import TransferWish, delete_question, transfer_question
 
 
 def test_what_cannot_be_stored_or_has_no_bytes_is_counted_and_named() -> None:
@@ -28,7 +28,9 @@ def test_what_is_refused_and_what_rules_take_is_counted_and_named() -> None:
         skipped_symlinks=1, skipped_special=2, replaces=11, replaced_names=names,
     )  # fmt: skip
     few = r"d/[b], d/\u202e, c"
-    said = [(fact.label, fact.text) for fact in transfer_question(plan, "there", Wanted(include=("*.\x1b",))).facts]
+    said = [
+        (fact.label, fact.text) for fact in transfer_question(plan, "there", TransferWish(include=("*.\x1b",))).facts
+    ]
     for expected in (
         ("refused", f"50 of them, since something is there already: {few} and 47 more"),
         ("refused", f"12 names differ only in case, and will be refused: {few} and 9 more"),

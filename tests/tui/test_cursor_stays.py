@@ -20,7 +20,7 @@ from screens.transfers import TransfersScreen
 from tests.tui.scripted import ScriptedQuestions, ScriptedService, calls_of
 from tests.tui.scripted_store import StoreScript
 from tests.tui.standin import StandInQuestions, StandInService, console, instance, item, screen_text, until
-from tui.rows.files import Entry, Listing, Order
+from tui.rows.files import FileRow, FileRows, SortBy
 from tui.rows.transfers import TransferRows
 from tui.widgets.instance_list import InstanceList
 from tui.widgets.line_table import LineTable
@@ -235,7 +235,7 @@ async def test_a_page_that_sorts_before_the_cursor_does_not_move_it(
         await until(pilot, lambda: len(screen.remote.listing.entries) == 1000)
         stored.gate = asyncio.Event()
         await pilot.press("tab", "o")
-        await until(pilot, lambda: screen.remote.listing.order is Order.SIZE)
+        await until(pilot, lambda: screen.remote.listing.order is SortBy.SIZE)
         await sees(pilot, "loading")
         chosen = screen.remote.chosen[0].name
         assert len(screen.remote.listing.entries) == 1000
@@ -279,7 +279,7 @@ async def test_where_the_entry_is_gone_the_cursor_stays_near(browsed: StandInSer
 
 
 def test_the_row_that_goes_up_is_no_entry_of_that_name() -> None:
-    listing = Listing(has_parent=True, now=0.0)
-    listing.add([Entry("../", ItemKind.DIRECTORY), Entry("a", ItemKind.FILE)], None)
+    listing = FileRows(has_parent=True, now=0.0)
+    listing.add([FileRow("../", ItemKind.DIRECTORY), FileRow("a", ItemKind.FILE)], None)
     assert [listing.key(0), listing.key(1), listing.key(2), listing.key(3)] == ["", "../", "a", None]
     assert [listing.row_of(""), listing.row_of("../"), listing.row_of("b")] == [0, 1, None]

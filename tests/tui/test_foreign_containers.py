@@ -13,7 +13,7 @@ from providers import registry
 from providers.contract.report import ConnectionReport, StepName
 from providers.engine.check import run_check
 from providers.errors import PermissionDenied
-from screens.modals.setup.draft import Draft
+from screens.modals.setup.draft import SetupDraft
 from tests.providers.s3_stub import Answer, error, stub
 
 SECRET = "secret-of-the-test"
@@ -41,7 +41,7 @@ def offers(report: ConnectionReport) -> set[str]:
     """What the console offers after such a check."""
     bridge: Any = None
     service = ServiceInfo(name="x", title="X", summary="", fields=(), container_word="container")
-    draft = Draft(bridge, service, None, report=report)
+    draft = SetupDraft(bridge, service, None, report=report)
     return {action for action in ("keep", "create", "choose") if draft.allows(action)}
 
 

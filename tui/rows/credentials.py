@@ -8,7 +8,7 @@ from typing import Final
 
 from textual.content import Content
 
-from backup.model.credentials import Answer, CredentialFact, CredentialState, StoreBackend, StoreFacts, StoreState
+from backup.model.credentials import CredentialFact, CredentialState, StoreBackend, StoreFacts, StoreState, YesNo
 from tui.remedies import in_console
 from tui.rows.instances import ago
 from tui.rows.row_model import Cell, Column, Span
@@ -22,11 +22,11 @@ COLUMNS: Final = (
     Column(title="SECRETS", width=22, drops=1),
     Column(title="LAST USED", width=14),
 )
-_ANSWERS: Final[dict[Answer, Span]] = {
-    Answer.YES: ("✔ yes", Tone.PROVED),
-    Answer.NO: ("· no", Tone.PLAIN),
-    Answer.PARTLY: ("▲ partly", Tone.WAITING),
-    Answer.UNKNOWN: ("· unknown", Tone.MUTED),
+_ANSWERS: Final[dict[YesNo, Span]] = {
+    YesNo.YES: ("✔ yes", Tone.PROVED),
+    YesNo.NO: ("· no", Tone.PLAIN),
+    YesNo.PARTLY: ("▲ partly", Tone.WAITING),
+    YesNo.UNKNOWN: ("· unknown", Tone.MUTED),
 }
 _LABEL_CELLS: Final = 11
 _SIGNS: Final[dict[CredentialState, Span]] = {

@@ -16,7 +16,7 @@ from tui.theme import Tone
 PARENT: Final = "../"
 
 
-class Entry:
+class FileRow:
     """One line of a folder. `name` is raw, relative to the folder, with '/' at the end of a folder's."""
 
     __slots__ = ("by_name", "kind", "modified_at", "name", "size_bytes")
@@ -33,26 +33,26 @@ class Entry:
         return self.kind is ItemKind.DIRECTORY
 
 
-def local_entries(entries: Iterable[LocalEntry]) -> list[Entry]:
+def local_entries(entries: Iterable[LocalEntry]) -> list[FileRow]:
     return [
-        Entry(each.name + "/" * (each.kind is ItemKind.DIRECTORY), each.kind, each.size_bytes, each.modified_at)
+        FileRow(each.name + "/" * (each.kind is ItemKind.DIRECTORY), each.kind, each.size_bytes, each.modified_at)
         for each in entries
     ]
 
 
-def remote_entries(page: Page, folder: str) -> list[Entry]:
+def remote_entries(page: Page, folder: str) -> list[FileRow]:
     """The entries of a page, named relative to `folder`. An object named just as the folder only marks it: no entry."""
     cut = len(folder)
-    folders = [Entry(prefix[cut:], ItemKind.DIRECTORY) for prefix in page.prefixes if len(prefix) > cut]
+    folders = [FileRow(prefix[cut:], ItemKind.DIRECTORY) for prefix in page.prefixes if len(prefix) > cut]
     files = [
-        Entry(file.key[cut:], ItemKind.FILE, file.size_bytes, file.modified_at)
+        FileRow(file.key[cut:], ItemKind.FILE, file.size_bytes, file.modified_at)
         for file in page.files
         if len(file.key) > cut
     ]
     return folders + files
 
 
-class Order(Enum):
+class SortBy(Enum):
     """Folders always come first."""
 
     NAME = "NAME"
@@ -60,35 +60,35 @@ class Order(Enum):
     MODIFIED = "MODIFIED"
 
     @property
-    def following(self) -> Order:
-        orders = list(Order)
+    def following(self) -> SortBy:
+        orders = list(SortBy)
         return orders[(orders.index(self) + 1) % len(orders)]
 
     @property
-    def key(self) -> Callable[[Entry], Any]:
+    def key(self) -> Callable[[FileRow], Any]:
         """Name upwards; the largest and the newest first."""
-        if self is Order.SIZE:
+        if self is SortBy.SIZE:
             return lambda entry: (not entry.folder, -entry.size_bytes, entry.by_name)
-        if self is Order.MODIFIED:
+        if self is SortBy.MODIFIED:
             return lambda entry: (not entry.folder, -(entry.modified_at or 0.0), entry.by_name)
         return attrgetter("by_name")
 
 
-def columns(order: Order) -> list[Column]:
-    def titled(each: Order) -> str:
-        return each.value if each is not order else f"{each.value} {'↑' if each is Order.NAME else '↓'}"
+def columns(order: SortBy) -> list[Column]:
+    def titled(each: SortBy) -> str:
+        return each.value if each is not order else f"{each.value} {'↑' if each is SortBy.NAME else '↓'}"
 
     return [
-        Column(title=titled(Order.NAME), width=18, grows=True),
-        Column(title=titled(Order.SIZE), width=9, right=True),
-        Column(title=titled(Order.MODIFIED), width=12, right=True, drops=1),
+        Column(title=titled(SortBy.NAME), width=18, grows=True),
+        Column(title=titled(SortBy.SIZE), width=9, right=True),
+        Column(title=titled(SortBy.MODIFIED), width=12, right=True, drops=1),
     ]
 
 
-class Listing:
+class FileRows:
     """Grows page by page; `next_token` is None once all is loaded. Selection is by name and outlives order, filter."""
 
-    def __init__(self, *, has_parent: bool, now: float, order: Order = Order.NAME) -> None:
+    def __init__(self, *, has_parent: bool, now: float, order: SortBy = SortBy.NAME) -> None:
         self.has_parent = has_parent
         self.order = order
         self.needle = ""
@@ -97,9 +97,9 @@ class Listing:
         """What stands there and is no object of the service."""
         self.incomplete = False
         """Some of it could not be read."""
-        self.entries: list[Entry] = []
-        self.view: list[Entry] = []
-        self.marked: dict[str, Entry] = {}
+        self.entries: list[FileRow] = []
+        self.view: list[FileRow] = []
+        self.marked: dict[str, FileRow] = {}
         self._now = now
 
     # Rows, as a table asks for them.
@@ -139,7 +139,7 @@ class Listing:
 
     # Changing what is shown.
 
-    def entry(self, index: int) -> Entry | None:
+    def entry(self, index: int) -> FileRow | None:
         """None for the row that goes up."""
         at = index - self.has_parent
         return self.view[at] if 0 <= at < len(self.view) else None
@@ -148,7 +148,7 @@ class Listing:
         """The row of that name; the first row when it is not shown."""
         return self.row_of(name) or 0
 
-    def add(self, entries: Iterable[Entry], next_token: str | None) -> None:
+    def add(self, entries: Iterable[FileRow], next_token: str | None) -> None:
         new = sorted(entries, key=self.order.key)
         self.entries += new
         self.next_token = next_token
@@ -158,7 +158,7 @@ class Listing:
         if not behind:
             self.view.sort(key=self.order.key)
 
-    def arrange(self, order: Order, needle: str) -> None:
+    def arrange(self, order: SortBy, needle: str) -> None:
         """Another order or filter, over what is loaded."""
         self.order, self.needle = order, needle
         self.view = sorted(self._matching(self.entries), key=order.key)
@@ -171,7 +171,7 @@ class Listing:
         if self.marked.pop(entry.name, None) is None:
             self.marked[entry.name] = entry
 
-    def chosen(self, index: int) -> list[Entry]:
+    def chosen(self, index: int) -> list[FileRow]:
         """The selected ones, or else the one at `index`."""
         if self.marked:
             return list(self.marked.values())
@@ -195,12 +195,12 @@ class Listing:
         plus = " + folders" if any(entry.folder for entry in self.marked.values()) else ""
         return f"{len(self.marked):,} selected · {size(total)}{plus}"
 
-    def _matching(self, entries: list[Entry]) -> list[Entry]:
+    def _matching(self, entries: list[FileRow]) -> list[FileRow]:
         needle = self.needle.casefold()
         return [entry for entry in entries if needle in entry.by_name[1]] if needle else list(entries)
 
 
-def _size_words(entry: Entry) -> str:
+def _size_words(entry: FileRow) -> str:
     if entry.folder:
         return ""
     if entry.kind is ItemKind.SYMLINK:

@@ -9,14 +9,14 @@ from typing import NamedTuple, Protocol
 
 from backup.queries.questions import ListPage
 from tui.bridge import Bridge
-from tui.rows.files import Entry, local_entries, remote_entries
+from tui.rows.files import FileRow, local_entries, remote_entries
 from tui.text import safe
 
 PAGE_ENTRIES = 1000
 
 
 class Load(NamedTuple):
-    entries: list[Entry]
+    entries: list[FileRow]
     next_token: str | None
     left_out: int = 0
     """What stands there besides and is no object."""
@@ -24,7 +24,7 @@ class Load(NamedTuple):
     """Why something is missing."""
 
 
-class Place(Protocol):
+class BrowsePlace(Protocol):
     @property
     def owner(self) -> str:
         """Whose place it is, for the border: 'this machine', or the instance."""
@@ -34,15 +34,15 @@ class Place(Protocol):
         """The place itself, escaped."""
 
     @property
-    def parent(self) -> Place | None: ...
+    def parent(self) -> BrowsePlace | None: ...
 
     @property
     def name_in_parent(self) -> str:
         """How the parent lists it."""
 
-    def child(self, entry: Entry) -> Place: ...
+    def child(self, entry: FileRow) -> BrowsePlace: ...
 
-    def typed(self, text: str) -> Place:
+    def typed(self, text: str) -> BrowsePlace:
         """The place that somebody typed, seen from here."""
 
     @property
@@ -90,13 +90,13 @@ class LocalPlace:
     def text(self) -> str:
         return str(self.path)
 
-    def child(self, entry: Entry) -> LocalPlace:
+    def child(self, entry: FileRow) -> LocalPlace:
         return LocalPlace(self.path / entry.name.rstrip("/"))
 
     def typed(self, text: str) -> LocalPlace:
         return LocalPlace(Path(os.path.normpath(self.path / os.path.expanduser(text))))
 
-    def paths(self, entries: list[Entry]) -> list[Path]:
+    def paths(self, entries: list[FileRow]) -> list[Path]:
         return [self.path / entry.name.rstrip("/") for entry in entries]
 
     async def load(self, bridge: Bridge, token: str | None) -> Load:
@@ -143,13 +143,13 @@ class RemotePlace:
     def text(self) -> str:
         return self.prefix
 
-    def child(self, entry: Entry) -> RemotePlace:
+    def child(self, entry: FileRow) -> RemotePlace:
         return RemotePlace(self.instance, self.container, self.folder + entry.name)
 
     def typed(self, text: str) -> RemotePlace:
         return RemotePlace(self.instance, self.container, text.removeprefix("/"))
 
-    def keys(self, entries: list[Entry]) -> list[str]:
+    def keys(self, entries: list[FileRow]) -> list[str]:
         return [self.folder + entry.name for entry in entries]
 
     async def load(self, bridge: Bridge, token: str | None) -> Load:

@@ -22,8 +22,8 @@ from providers.contract.report import ErrorInfo
 from providers.errors import Integrity, ProviderError
 from tui.bridge import bridge_of
 from tui.errors import error_content, needs_store
-from tui.rows.files import Entry, Listing, Order, columns
-from tui.rows.places import Load, Place
+from tui.rows.files import FileRow, FileRows, SortBy, columns
+from tui.rows.places import BrowsePlace, Load
 from tui.text import cell_len, cut_middle, safe
 from tui.widgets.line_table import LineTable
 
@@ -96,8 +96,8 @@ class FilePane(Vertical):
 
     def __init__(self, empty_note: tuple[str, ...], *, id: str) -> None:
         super().__init__(id=id, classes="pane")
-        self.place: Place | None = None
-        self.listing = Listing(has_parent=False, now=time.time())
+        self.place: BrowsePlace | None = None
+        self.listing = FileRows(has_parent=False, now=time.time())
         self._empty_note = empty_note
         self._ticket = 0
         self._busy = ""
@@ -108,16 +108,16 @@ class FilePane(Vertical):
         """What the bridge knew of instances and store when the last question went out."""
 
     def compose(self) -> ComposeResult:
-        yield LineTable(columns(Order.NAME), selectable=True)
+        yield LineTable(columns(SortBy.NAME), selectable=True)
         yield Static(classes="notice", markup=False)
         yield Prompt(compact=True)
 
     # Going somewhere.
 
-    def open(self, place: Place, *, land_on: str = "") -> None:
+    def open(self, place: BrowsePlace, *, land_on: str = "") -> None:
         """Show another place, with the cursor on the entry called `land_on`."""
         self.place = place
-        self.listing = Listing(has_parent=place.parent is not None, now=time.time(), order=self.listing.order)
+        self.listing = FileRows(has_parent=place.parent is not None, now=time.time(), order=self.listing.order)
         self._land_on = land_on
         self.put_away()
         self.table.show(self.listing, cursor=0)
@@ -142,7 +142,7 @@ class FilePane(Vertical):
         fetch: Callable[[], Awaitable[None]] = partial(self._fetch, self.place, token, self._ticket)
         self.run_worker(fetch, group="load", exclusive=True)
 
-    async def _fetch(self, place: Place, token: str | None, ticket: int) -> None:
+    async def _fetch(self, place: BrowsePlace, token: str | None, ticket: int) -> None:
         try:
             load = await place.load(bridge_of(self), token)
             self.post_message(self.Arrived(ticket, first=token is None, load=load))
@@ -163,7 +163,7 @@ class FilePane(Vertical):
         self.put_away()
         before = self.listing
         if event.first:
-            self.listing = Listing(has_parent=self.place.parent is not None, now=time.time(), order=before.order)
+            self.listing = FileRows(has_parent=self.place.parent is not None, now=time.time(), order=before.order)
             self.listing.needle = before.needle
         self.listing.add(event.load.entries, event.load.next_token)
         self.listing.left_out += event.load.left_out
@@ -233,7 +233,7 @@ class FilePane(Vertical):
     # What keys and mouse do.
 
     @property
-    def chosen(self) -> list[Entry]:
+    def chosen(self) -> list[FileRow]:
         return self.listing.chosen(self.table.cursor)
 
     @on(LineTable.Looked)
@@ -259,12 +259,12 @@ class FilePane(Vertical):
 
     @on(LineTable.HeaderClicked)
     async def _order_by(self, event: LineTable.HeaderClicked) -> None:
-        await self._arrange(list(Order)[event.index], self.listing.needle)
+        await self._arrange(list(SortBy)[event.index], self.listing.needle)
 
     async def action_order(self) -> None:
         await self._arrange(self.listing.order.following, self.listing.needle)
 
-    async def _arrange(self, order: Order, needle: str) -> None:
+    async def _arrange(self, order: SortBy, needle: str) -> None:
         listing = self.listing
         entry = listing.entry(self.table.cursor)
         if len(listing.entries) > _BIG_LISTING:

@@ -10,7 +10,7 @@ from textual.widget import Widget
 from tui.theme import STYLES, Tone
 
 
-class Trail(Widget):
+class StepTrail(Widget):
     DEFAULT_CSS = "Trail { height: 1; }"
 
     def __init__(self, steps: Sequence[str]) -> None:

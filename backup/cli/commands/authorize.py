@@ -14,7 +14,7 @@ from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
 from backup.credentials.errors import CredentialStoreError
 from backup.model.credentials import StoreState
-from backup.queries.authorizations import Begun
+from backup.queries.authorizations import BegunAuthorization
 from backup.queries.questions import AuthorizeBegin, AuthorizeFinish, AuthorizeMethods, AuthorizePoll
 from backup.system import qr
 from providers.contract import authorization
@@ -68,7 +68,7 @@ def _check_method(methods: tuple[Method, ...], service: str, wanted: str) -> Non
         diagnostics.note(f"{methods[0].title}. Other ways: {others}")
 
 
-def _show(begun: Begun, *, no_qr: bool) -> None:
+def _show(begun: BegunAuthorization, *, no_qr: bool) -> None:
     step = begun.authorization
     diagnostics.note(step.instructions)
     if step.command:
@@ -84,7 +84,7 @@ def _show(begun: Begun, *, no_qr: bool) -> None:
     diagnostics.note("")
 
 
-def _grant(session: Session, begun: Begun) -> Grant:
+def _grant(session: Session, begun: BegunAuthorization) -> Grant:
     step = begun.authorization
     if step.answer is not Answer.NOTHING:
         return session.questions.ask(AuthorizeFinish(begun.flow, _pasted(step.answer)))

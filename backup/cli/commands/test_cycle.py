@@ -15,7 +15,7 @@ from backup.cli.arguments import SIZE
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
-from backup.cycle import CycleReport, CycleStep, StepName, Watcher, run_cycle
+from backup.cycle import CycleReport, CycleStep, CycleStepName, CycleWatcher, run_cycle
 from backup.instances.pool import OpenProviders
 from backup.system.text import duration, size
 from providers.contract.report import ErrorInfo, StepState
@@ -78,7 +78,7 @@ def _tell_left(name: str, key: str, error: ErrorInfo) -> None:
     diagnostics.note(f"  later: delete --provider {name} {key}")
 
 
-class _Lines(Watcher):
+class _Lines(CycleWatcher):
     """A line for each step as it ends."""
 
     def __init__(self, output: Output, name: str) -> None:
@@ -108,14 +108,14 @@ class _Live(_Lines):
         self._progress.refresh()
         super().step_ended(step)
 
-    def progressed(self, name: StepName, bytes_done: int, bytes_total: int) -> None:
+    def progressed(self, name: CycleStepName, bytes_done: int, bytes_total: int) -> None:
         if self._task is None:
             self._task = self._progress.add_task(name.value, total=bytes_total)
         self._progress.update(self._task, completed=bytes_done, total=bytes_total)
 
 
 @contextmanager
-def _watcher(output: Output, name: str) -> Iterator[Watcher]:
+def _watcher(output: Output, name: str) -> Iterator[CycleWatcher]:
     if not output.terminal:
         yield _Lines(output, name)
         return

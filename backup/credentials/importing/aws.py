@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from backup.credentials.importing.json_file import Findings, Found, Services, Skipped, fitted
+from backup.credentials.importing.json_file import FoundProvider, ImportFindings, Services, Skipped, fitted
 from providers.errors import InvalidConfiguration
 
 _NO_KEYS: Final = {
@@ -25,14 +25,14 @@ _ENDS: Final = ("x_security_token_expires", "aws_expiration", "aws_session_expir
 command line ignores them."""
 
 
-def from_aws(text: str, config: str = "", services: Services | None = None) -> Findings:
+def from_aws(text: str, config: str = "", services: Services | None = None) -> ImportFindings:
     """`from_aws_profiles`, or, where the text is JSON, `from_aws_process`."""
     if text.removeprefix("\ufeff").lstrip().startswith("{"):
         return from_aws_process(text, services)
     return from_aws_profiles(text, config, services)
 
 
-def from_aws_process(printed: str, services: Services | None = None) -> Findings:
+def from_aws_process(printed: str, services: Services | None = None) -> ImportFindings:
     """What a `credential_process`, `aws configure export-credentials` or `aws sts` prints: one set of keys, and when
     they end. Raises InvalidConfiguration when it is something else.
 
@@ -56,7 +56,7 @@ def from_aws_process(printed: str, services: Services | None = None) -> Findings
     return fitted([_profile("default", values)], services)
 
 
-def from_aws_profiles(credentials: str, config: str = "", services: Services | None = None) -> Findings:
+def from_aws_profiles(credentials: str, config: str = "", services: Services | None = None) -> ImportFindings:
     """Every profile of ~/.aws/credentials, with region and endpoint from ~/.aws/config.
 
     A profile whose keys are made anew each time is skipped: its name in the setting `profile` is the way to use it.
@@ -71,7 +71,7 @@ def from_aws_profiles(credentials: str, config: str = "", services: Services | N
     return fitted((_profile(name, values) for name, values in profiles.items()), services)
 
 
-def _profile(name: str, values: Mapping[str, str]) -> Found | Skipped:
+def _profile(name: str, values: Mapping[str, str]) -> FoundProvider | Skipped:
     if not values.get("aws_access_key_id") or not values.get("aws_secret_access_key"):
         reason = next((why for key, why in _NO_KEYS.items() if key in values), "it has no keys")
         return Skipped(
@@ -79,7 +79,7 @@ def _profile(name: str, values: Mapping[str, str]) -> Found | Skipped:
         )
     session = values.get("aws_session_token")
     nested = dict(re.findall(r"^\s*(\w+)\s*=\s*(\S+)\s*$", values.get("s3", ""), re.MULTILINE))
-    return Found(
+    return FoundProvider(
         source="aws_s3" if name == "default" else name,
         service="aws_s3",
         fields={

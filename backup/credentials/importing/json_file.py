@@ -43,12 +43,12 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Findings(msgspec.Struct, frozen=True, kw_only=True):
+class ImportFindings(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[Imported, ...] = ()
     skipped: tuple[Skipped, ...] = ()
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class FoundProvider(msgspec.Struct, frozen=True, kw_only=True):
     """One thing found, before it is fitted to what its service knows. An empty text or a None stands for nothing."""
 
     source: str
@@ -63,7 +63,7 @@ def known_services() -> Services:
     return {spec.name: spec.settings for spec in registry.specs() if spec.settings is not None}
 
 
-def fitted(found: Iterable[Found | Skipped], services: Services | None = None) -> Findings:
+def fitted(found: Iterable[FoundProvider | Skipped], services: Services | None = None) -> ImportFindings:
     """Names made usable, fields sorted into settings and secrets; what a service does not have goes into the notes."""
     services = known_services() if services is None else services
     instances: list[Imported] = []
@@ -76,10 +76,10 @@ def fitted(found: Iterable[Found | Skipped], services: Services | None = None) -
             skipped.append(Skipped(source=item.source, reason=f"this program has no service {item.service!r}"))
         else:
             instances.append(_fit(item, services[item.service], _name(item.source, taken)))
-    return Findings(instances=tuple(instances), skipped=tuple(skipped))
+    return ImportFindings(instances=tuple(instances), skipped=tuple(skipped))
 
 
-def _fit(item: Found, cls: type[ProviderSettings], name: str) -> Imported:
+def _fit(item: FoundProvider, cls: type[ProviderSettings], name: str) -> Imported:
     known = {field.name: field for field in settings.describe(cls)}
     values: dict[str, str] = {}
     secrets: dict[str, Secret] = {}
@@ -142,7 +142,7 @@ _FORMER: Final = {"bucket": "container", "bucket_name": "container", "base_path"
 _OURS: Final = frozenset({"type", "enabled", "credentials_key"})
 
 
-def from_earlier_json(text: str, services: Services | None = None) -> Findings:
+def from_earlier_json(text: str, services: Services | None = None) -> ImportFindings:
     """The guide's structure, secrets inside, with or without `providers` around it.
 
     `enabled` is not taken over: an instance is enabled after a check. Raises InvalidConfiguration when it is not JSON.
@@ -150,7 +150,7 @@ def from_earlier_json(text: str, services: Services | None = None) -> Findings:
     return fitted((_earlier(name, entry) for name, entry in _sections(_json(text)).items()), services)
 
 
-def _earlier(name: str, entry: Mapping[str, Any]) -> Found:
+def _earlier(name: str, entry: Mapping[str, Any]) -> FoundProvider:
     fields: dict[str, Any] = {}
     for key, value in entry.items():
         if key not in _OURS:
@@ -158,7 +158,7 @@ def _earlier(name: str, entry: Mapping[str, Any]) -> Found:
     for former, key in _FORMER.items():
         if former in entry and entry.get(key):
             fields[key] = entry[key]
-    return Found(source=name, service=str(entry.get("type") or name), fields=fields)
+    return FoundProvider(source=name, service=str(entry.get("type") or name), fields=fields)
 
 
 def without_secrets(text: str, moved: Iterable[Imported]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from backup.credentials.importing.json_file import Findings, Found, Services, Skipped, fitted
+from backup.credentials.importing.json_file import FoundProvider, ImportFindings, Services, Skipped, fitted
 from backup.credentials.importing.rclone_obscure import reveal
 from providers.errors import InvalidConfiguration
 from providers.secret import Secret
@@ -28,7 +28,7 @@ _DEEPEST: Final = 4
 """Remotes that wrap remotes that wrap remotes."""
 
 
-def from_rclone(dump: str, services: Services | None = None) -> Findings:
+def from_rclone(dump: str, services: Services | None = None) -> ImportFindings:
     """Every remote whose service this program has. A crypt remote becomes an instance of what it wraps, encrypted; the
     wrapped one is found by itself as well. Raises InvalidConfiguration when it is no dump."""
     remotes = _remotes(dump)
@@ -47,14 +47,14 @@ def _remotes(dump: str) -> dict[str, Remote]:
     return {name: {key: str(value) for key, value in remote.items()} for name, remote in tree.items()}
 
 
-def _remote(name: str, remotes: Mapping[str, Remote]) -> Found | Skipped:
+def _remote(name: str, remotes: Mapping[str, Remote]) -> FoundProvider | Skipped:
     try:
         return _found(name, "", remotes, 0)
     except InvalidConfiguration as error:
         return Skipped(source=name, reason=error.message)
 
 
-def _found(name: str, path: str, remotes: Mapping[str, Remote], depth: int) -> Found:
+def _found(name: str, path: str, remotes: Mapping[str, Remote], depth: int) -> FoundProvider:
     remote = remotes.get(name)
     if remote is None:
         raise InvalidConfiguration(f"it wraps the remote {name!r}, which is not there")
@@ -72,14 +72,14 @@ def _found(name: str, path: str, remotes: Mapping[str, Remote], depth: int) -> F
     return msgspec.structs.replace(found, notes=(*found.notes, *note))
 
 
-def _wrapping(name: str, remote: Remote, path: str, remotes: Mapping[str, Remote], depth: int) -> Found:
+def _wrapping(name: str, remote: Remote, path: str, remotes: Mapping[str, Remote], depth: int) -> FoundProvider:
     inner, colon, inner_path = remote.get("remote", "").partition(":")
     below = "/".join(part for part in (inner_path.rstrip("/") if colon else inner.rstrip("/"), path) if part)
     found = _found(inner, below, remotes, depth + 1) if colon else _local(name, remote, below)
     encryption = _encryption(remote) if remote["type"] == "crypt" else {}
     if encryption and "encryption_key" in found.fields:
         raise InvalidConfiguration("it encrypts what is encrypted already")
-    return Found(source=name, service=found.service, fields={**found.fields, **encryption}, notes=found.notes)
+    return FoundProvider(source=name, service=found.service, fields={**found.fields, **encryption}, notes=found.notes)
 
 
 def _encryption(remote: Remote) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _encryption(remote: Remote) -> dict[str, Any]:
     }
 
 
-def _s3(name: str, remote: Remote, path: str) -> Found:
+def _s3(name: str, remote: Remote, path: str) -> FoundProvider:
     container, prefix = _split(path)
     notes = []
     if remote.get("env_auth") == "true" and not remote.get("access_key_id"):
@@ -115,10 +115,10 @@ def _s3(name: str, remote: Remote, path: str) -> Found:
         "container": container,
         "prefix": prefix,
     }
-    return Found(source=name, service="aws_s3", fields=fields, notes=tuple(notes))
+    return FoundProvider(source=name, service="aws_s3", fields=fields, notes=tuple(notes))
 
 
-def _b2(name: str, remote: Remote, path: str) -> Found:
+def _b2(name: str, remote: Remote, path: str) -> FoundProvider:
     container, prefix = _split(path)
     fields = {
         "application_key_id": remote.get("account"),
@@ -128,10 +128,10 @@ def _b2(name: str, remote: Remote, path: str) -> Found:
         "container": container,
         "prefix": prefix,
     }
-    return Found(source=name, service="backblaze", fields=fields)
+    return FoundProvider(source=name, service="backblaze", fields=fields)
 
 
-def _dropbox(name: str, remote: Remote, path: str) -> Found:
+def _dropbox(name: str, remote: Remote, path: str) -> FoundProvider:
     fields = {
         "app_key": remote.get("client_id"),
         "refresh_token": _refresh_token(remote),
@@ -140,10 +140,10 @@ def _dropbox(name: str, remote: Remote, path: str) -> Found:
     notes = _of_another_app(remote)
     if not notes and remote.get("client_secret"):  # Dropbox renews such a token only for who has the secret too
         notes = ("its token can be renewed only with the app's secret, which this program does not use: authorise it",)
-    return Found(source=name, service="dropbox", fields=fields, notes=notes)
+    return FoundProvider(source=name, service="dropbox", fields=fields, notes=notes)
 
 
-def _drive(name: str, remote: Remote, path: str) -> Found:
+def _drive(name: str, remote: Remote, path: str) -> FoundProvider:
     scope = remote.get("scope") or "drive"  # as rclone takes it
     notes = _of_another_app(remote)
     if scope not in _SCOPES:
@@ -159,16 +159,16 @@ def _drive(name: str, remote: Remote, path: str) -> Found:
         "acknowledge_abuse": remote.get("acknowledge_abuse") == "true",
         "container": None if remote.get("root_folder_id") else path.strip("/") or None,
     }
-    return Found(source=name, service="google_drive", fields=fields, notes=notes)
+    return FoundProvider(source=name, service="google_drive", fields=fields, notes=notes)
 
 
-def _local(name: str, remote: Remote, path: str) -> Found:
+def _local(name: str, remote: Remote, path: str) -> FoundProvider:
     if not path.startswith("/"):
         raise InvalidConfiguration("it names no absolute folder")
-    return Found(source=name, service="local", fields={"container": path})
+    return FoundProvider(source=name, service="local", fields={"container": path})
 
 
-_READERS: Final[dict[str, Callable[[str, Remote, str], Found]]] = {
+_READERS: Final[dict[str, Callable[[str, Remote, str], FoundProvider]]] = {
     "s3": _s3,
     "b2": _b2,
     "dropbox": _dropbox,

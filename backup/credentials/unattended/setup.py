@@ -16,8 +16,8 @@ from backup.credentials import passphrase, selection, slots
 from backup.credentials.unattended.units import (
     PROTECTION,
     Setup,
+    UnitVerdict,
     Variant,
-    Verdict,
     WriteState,
     resume_setup,
     timer_setup,
@@ -36,7 +36,7 @@ from providers.errors import InvalidConfiguration, Unsupported
 from providers.secret import Secret
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class WantedSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What the user asks for. Without `folder` no units are written; `job` is what they run, without the program."""
 
     variant: Variant
@@ -51,7 +51,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     replace: bool = False
 
 
-class Way(msgspec.Struct, frozen=True, kw_only=True):
+class KeySupply(msgspec.Struct, frozen=True, kw_only=True):
     """One of the ways to have the vault open by itself, and what is set up of it: a path or a command, or nothing.
     What systemd holds cannot be seen from here."""
 
@@ -63,7 +63,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     setup: Setup
     written: dict[Path, WriteState] = {}
-    verdict: Verdict = Verdict(ok=None)
+    verdict: UnitVerdict = UnitVerdict(ok=None)
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -75,11 +75,11 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.written)
 
 
-def ways(paths: Paths) -> tuple[Way, ...]:
+def ways(paths: Paths) -> tuple[KeySupply, ...]:
     """`StoreService.unattended_ways`."""
     settings = file.load(paths).store
     found = {Variant.KEY_FILE: settings.key_file, Variant.PASSWORD_COMMAND: shlex.join(settings.password_command)}
-    return tuple(Way(variant=each, protects=PROTECTION[each], set_up=found.get(each, "")) for each in Variant)
+    return tuple(KeySupply(variant=each, protects=PROTECTION[each], set_up=found.get(each, "")) for each in Variant)
 
 
 def words_of(command: str, field: str) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def words_of(command: str, field: str) -> tuple[str, ...]:
         raise InvalidConfiguration("a quote is left open", field=field, hint="Close it.") from None
 
 
-def set_up(paths: Paths, wanted: Wanted, program: tuple[str, ...]) -> Made:
+def set_up(paths: Paths, wanted: WantedSetup, program: tuple[str, ...]) -> Made:
     """`StoreService.set_up_unattended`. Done again it changes nothing that is right already."""
     _refuse_other_stores(paths)
     key_file: Path | None = None
@@ -140,7 +140,7 @@ def _refuse_other_stores(paths: Paths) -> None:
         )
 
 
-def _units(wanted: Wanted, key_file: Path | None, program: tuple[str, ...]) -> Setup:
+def _units(wanted: WantedSetup, key_file: Path | None, program: tuple[str, ...]) -> Setup:
     command = (*program, *wanted.job)
     if wanted.resume:
         return resume_setup(wanted.variant, user=wanted.user or getpass.getuser(), command=command, key_file=key_file)

@@ -53,7 +53,7 @@ PROTECTION: Final = {
 }
 
 
-class Unit(msgspec.Struct, frozen=True, kw_only=True):
+class SystemdUnit(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     text: str
 
@@ -63,7 +63,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
     variant: Variant
     protects: str
-    units: tuple[Unit, ...]
+    units: tuple[SystemdUnit, ...]
     commands: tuple[str, ...]
     notes: tuple[str, ...] = ()
     user_units: bool = False
@@ -76,7 +76,7 @@ class WriteState(StrEnum):
     REPLACED = "replaced"
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class UnitVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What `systemd-analyze verify` says. `ok` is None where it is not installed."""
 
     ok: bool | None
@@ -98,8 +98,8 @@ def timer_setup(
     `command` has to stay until its work is done: systemd ends what is left of a service when its command ends.
     `key_command` prints the key of a new slot to a pipe. Raises InvalidConfiguration for what a unit cannot hold.
     """
-    service = Unit(name="homeserver-backup.service", text=_system_service(variant, user, command, key_file))
-    timer = Unit(name="homeserver-backup.timer", text=_timer(on_calendar))
+    service = SystemdUnit(name="homeserver-backup.service", text=_system_service(variant, user, command, key_file))
+    timer = SystemdUnit(name="homeserver-backup.timer", text=_timer(on_calendar))
     place = shlex.quote(str(folder))
     commands = (
         [f"sudo cp {place}/{service.name} {place}/{timer.name} {SYSTEM_FOLDER}/"] if folder != SYSTEM_FOLDER else []
@@ -130,7 +130,7 @@ def resume_setup(variant: Variant, *, user: str, command: Sequence[str], key_fil
             "a user service cannot read encrypted credentials before systemd 258",
             hint="Use a key file or password_command, or the system service with its timer.",
         )
-    unit = Unit(name="homeserver-backup-resume.service", text=_user_service(variant, command, key_file))
+    unit = SystemdUnit(name="homeserver-backup-resume.service", text=_user_service(variant, command, key_file))
     home = "~/.config/systemd/user"
     return Setup(
         variant=variant,
@@ -182,11 +182,11 @@ def write_units(setup: Setup, folder: Path, *, replace: bool = False) -> dict[Pa
     return states
 
 
-def verify_units(paths: Iterable[Path], *, user_units: bool = False) -> Verdict:
+def verify_units(paths: Iterable[Path], *, user_units: bool = False) -> UnitVerdict:
     """Ask `systemd-analyze verify`, within 30 s."""
     program = shutil.which("systemd-analyze")
     if program is None:
-        return Verdict(ok=None, says="systemd-analyze is not installed: the units were not checked")
+        return UnitVerdict(ok=None, says="systemd-analyze is not installed: the units were not checked")
     command = [program, "verify", "--man=no", "--user" if user_units else "--system", *map(str, paths)]
     try:
         with tempfile.TemporaryDirectory() as runtime:  # it wants one for user units, also where nobody is logged in
@@ -199,13 +199,13 @@ def verify_units(paths: Iterable[Path], *, user_units: bool = False) -> Verdict:
                 env={"XDG_RUNTIME_DIR": runtime, **os.environ},
             )
     except subprocess.TimeoutExpired:
-        return Verdict(ok=None, says=f"systemd-analyze did not finish within {_VERIFY_TIMEOUT_S:g} s")
+        return UnitVerdict(ok=None, says=f"systemd-analyze did not finish within {_VERIFY_TIMEOUT_S:g} s")
     except OSError as error:
-        return Verdict(ok=None, says=f"systemd-analyze cannot be run: {error.strerror}")
+        return UnitVerdict(ok=None, says=f"systemd-analyze cannot be run: {error.strerror}")
     says = (done.stdout + done.stderr)[:_LONGEST_ANSWER].decode("utf-8", "replace").strip()
     if "Failed to initialize manager" in says:
-        return Verdict(ok=None, says=says)
-    return Verdict(ok=done.returncode == 0, says=says)
+        return UnitVerdict(ok=None, says=says)
+    return UnitVerdict(ok=done.returncode == 0, says=says)
 
 
 def _compare(path: Path, text: bytes) -> WriteState:

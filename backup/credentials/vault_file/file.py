@@ -32,7 +32,7 @@ from backup.credentials.vault_file.errors import (
     WrongKey,
     WrongPassphrase,
 )
-from backup.credentials.vault_file.format import DataKey, Document, Entries, Header
+from backup.credentials.vault_file.format import DataKey, Entries, Header, VaultDocument
 from backup.credentials.vault_file.slots import MODERATE, KdfCost, Opener, RawKey, Slot, SlotKind
 from backup.system.private_files import exclusive_lock, write_private
 from providers.errors import Conflict
@@ -215,7 +215,7 @@ class VaultFile:
 
     # How it is done
 
-    def _read(self) -> Document:
+    def _read(self) -> VaultDocument:
         try:
             with self.path.open("rb") as file:
                 data = file.read(fmt.MOST_BYTES + 1)
@@ -227,7 +227,7 @@ class VaultFile:
             raise VaultDamaged(f"{self.path} is larger than any vault: more than {fmt.MOST_BYTES // 2**20} MiB")
         return fmt.decode(data)
 
-    def _open(self, document: Document, opener: Opener) -> tuple[Slot, DataKey]:
+    def _open(self, document: VaultDocument, opener: Opener) -> tuple[Slot, DataKey]:
         slot, key = self._slot_of(document.header, opener)
         fmt.open_body(document, key, since=0)
         return slot, key

@@ -60,7 +60,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return FORMAT.encode() + b"\0" + str(self.version).encode() + b"\0" + self.vault_id + self.key_id
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VaultDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     header: Header
     nonce: Nonce
     body: bytes
@@ -139,7 +139,7 @@ def encode(header: Header, entries: Mapping[tuple[str, str], str], key: DataKey)
     """The file's bytes; they were decoded and opened again before this returns."""
     nonce = secrets.token_bytes(NONCE_BYTES)
     body = encrypt(_plain(entries), canonical(header), nonce, key.reveal())
-    document = Document(header=header, nonce=nonce, body=body)
+    document = VaultDocument(header=header, nonce=nonce, body=body)
     document = msgspec.structs.replace(document, checksum=_checksum(document))
     data = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
     if _opened(decode(data), key) != entries:
@@ -147,7 +147,7 @@ def encode(header: Header, entries: Mapping[tuple[str, str], str], key: DataKey)
     return data
 
 
-def decode(data: bytes) -> Document:
+def decode(data: bytes) -> VaultDocument:
     """Raises VaultTruncated, VaultTooNew, VaultDamaged."""
     if not data.rstrip().endswith(b"}"):
         raise VaultTruncated("the vault is empty" if not data else "the vault ends too early")
@@ -157,7 +157,7 @@ def decode(data: bytes) -> Document:
             raise VaultDamaged("the file is no vault of this program")
         if stamp.version > VERSION:
             raise VaultTooNew(f"the vault has version {stamp.version}; this program knows {VERSION}")
-        document = msgspec.json.decode(data, type=Document)
+        document = msgspec.json.decode(data, type=VaultDocument)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if "truncated" in str(error):
             raise VaultTruncated("the vault ends too early") from None
@@ -169,7 +169,7 @@ def decode(data: bytes) -> Document:
     return document
 
 
-def open_body(document: Document, key: DataKey, *, since: int) -> Entries:
+def open_body(document: VaultDocument, key: DataKey, *, since: int) -> Entries:
     """All entries. `since`: the newest generation that was known before the file was read.
 
     Raises VaultLocked (another data key), VaultTampered, VaultRolledBack, VaultDamaged.
@@ -181,7 +181,7 @@ def open_body(document: Document, key: DataKey, *, since: int) -> Entries:
     return entries
 
 
-def _opened(document: Document, key: DataKey) -> Entries:
+def _opened(document: VaultDocument, key: DataKey) -> Entries:
     header = document.header
     if header.vault_id != key.vault_id:
         raise VaultLocked("another vault has taken the place of the one that was unlocked")
@@ -209,7 +209,7 @@ def _entries(plain: bytes) -> Entries:
     return entries
 
 
-def _checksum(document: Document) -> bytes:
+def _checksum(document: VaultDocument) -> bytes:
     blank = msgspec.structs.replace(document, checksum=b"")
     return hashlib.sha256(canonical(blank)).digest()
 

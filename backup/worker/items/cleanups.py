@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from backup.journal import Journal
-from backup.journal.checkpoints import DownloadCheckpoint, UploadCheckpoint
+from backup.journal.checkpoints import CheckpointRow, UploadCheckpoint
 from backup.journal.records import Cleanup
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
@@ -30,6 +30,6 @@ def abandon_upload(provider: BaseProvider, journal: Journal, cleanup: Cleanup, c
 
 def discard_download(journal: Journal, cleanup: Cleanup) -> None:
     """Likewise the temporary file of a cancelled download."""
-    checkpoint = DownloadCheckpoint(journal, cleanup.item_id)
+    checkpoint = CheckpointRow(journal, cleanup.item_id)
     download.discard(Path(cleanup.local_path), checkpoint)
     checkpoint.forget()

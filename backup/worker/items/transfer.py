@@ -13,7 +13,7 @@ import msgspec
 
 from backup.files import folders, links, shut_folders, targets
 from backup.journal import Journal, items
-from backup.journal.checkpoints import Commit, DownloadCheckpoint, UploadCheckpoint
+from backup.journal.checkpoints import CheckpointRow, Commit, UploadCheckpoint
 from backup.journal.folders_in_work import FoldersInWork
 from backup.journal.records import Ending, Item, Job, Outcome
 from backup.model.transfers import Conflicts, ItemKind, JobKind
@@ -107,8 +107,8 @@ class Transfer:
         return UploadCheckpoint(self.journal, self.item.id, commit=self.commit, begun=self.item.begun)
 
     @cached_property
-    def _download_checkpoint(self) -> DownloadCheckpoint:
-        return DownloadCheckpoint(self.journal, self.item.id, commit=self.commit, begun=self.item.begun)
+    def _download_checkpoint(self) -> CheckpointRow:
+        return CheckpointRow(self.journal, self.item.id, commit=self.commit, begun=self.item.begun)
 
     @cached_property
     def _folders_in_work(self) -> FoldersInWork:

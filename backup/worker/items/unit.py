@@ -1,4 +1,4 @@
-"""What one thread of a lane does at a time."""
+"""What one thread of a runner does at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from providers.contract.cancel import CancelToken
 
 
 @dataclass
-class Unit:
+class WorkUnit:
     """An item, or several deletes."""
 
     group: list[Item]

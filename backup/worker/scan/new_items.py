@@ -30,7 +30,7 @@ _SKIPPED: Final = {
 class Local(NamedTuple):
     """An entry of a local tree, and whether something stands where it is to go (None: not known)."""
 
-    found: scan.Found
+    found: scan.TreeEntry
     replaces: bool | None
 
 
@@ -40,7 +40,7 @@ class RuledOut:
     def __init__(self) -> None:
         self.count = 0
 
-    def without(self, batch: list[scan.Found]) -> list[scan.Found]:
+    def without(self, batch: list[scan.TreeEntry]) -> list[scan.TreeEntry]:
         taken = [found for found in batch if not found.ruled_out]
         self.count += len(batch) - len(taken)
         return taken
@@ -73,7 +73,7 @@ def upload_item(job: Job, local: Local) -> NewItem:
     )
 
 
-def download_items(job: Job, walk: Walk, memory: stored_folders.Memory) -> Iterator[NewItem]:
+def download_items(job: Job, walk: Walk, memory: stored_folders.FolderMemory) -> Iterator[NewItem]:
     root = Path(job.order.to)
     folded: targets.FoldedNames | None = None
     folders: dict[str, NewItem] = {}
@@ -118,7 +118,7 @@ def _refuse_content_of_a_folder(file: RemoteFile) -> None:
         )
 
 
-def _folder_item(job: Job, file: RemoteFile, name: str, memory: stored_folders.Memory) -> NewItem:
+def _folder_item(job: Job, file: RemoteFile, name: str, memory: stored_folders.FolderMemory) -> NewItem:
     """Made now, so that nobody else can enter it while it is filled; its mode comes when all files of the job are
     there. A failure is told by each item that needs it."""
     order = job.order

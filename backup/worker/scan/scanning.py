@@ -22,7 +22,7 @@ from backup.journal.folders_in_work import FoldersInWork
 from backup.journal.records import Hold, Job, NewItem
 from backup.model.transfers import ItemKind, JobKind
 from backup.queries.findings import Finding, Findings, Scope
-from backup.worker.context import Crew
+from backup.worker.context import WorkerContext
 from backup.worker.items import transfer
 from backup.worker.scan.differences import Differences
 from backup.worker.scan.new_items import Local, RuledOut, delete_items, download_items, upload_item
@@ -60,9 +60,9 @@ class _Running:
 class Scans:
     """The scans under way, each in a thread of its own that nobody ever waits for: they belong to their instance."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
-        self._findings = Findings(crew.paths)
+    def __init__(self, worker: WorkerContext) -> None:
+        self._worker = worker
+        self._findings = Findings(worker.paths)
         self._lock = threading.Lock()
         self._running: dict[int, _Running] = {}
         self._listing: dict[int, _Running] = {}
@@ -124,11 +124,11 @@ class Scans:
         finally:
             with self._lock:
                 self._running.pop(job.id, None)
-            self._crew.wake()
+            self._worker.wake()
 
     def _end(self, job: Job, error: ErrorInfo | None = None) -> None:
-        now = self._crew.chances.now()
-        self._crew.ledger.run(
+        now = self._worker.chances.now()
+        self._worker.writer.run(
             lambda tx: jobs.scan_broke(tx, job.id, error, now=now) if error else jobs.scan_ended(tx, job.id)
         )
         self._findings.drop(job.order.found)
@@ -155,7 +155,7 @@ class Scans:
         one that is refused at its last page is refused as a whole. That costs the time of the listing before the first
         byte (a request for each 1,000 objects, none more than before), and some 300 bytes on disk for each object."""
         walk = scan.walk_tree if job.order.kind is JobKind.DELETE else scan.walk_remote
-        with self._crew.journal.look() as db:
+        with self._worker.journal.look() as db:
             scope = Scope.of(job.order, jobs.place(db, job.place_id))
         listed = (Finding(source=key, remote=file) for key in job.order.sources for file in walk(provider, key, cancel))
         token = self._findings.keep(scope, listed)
@@ -175,18 +175,18 @@ class Scans:
         """A restore that has no room on its disk is not begun."""
         if job.order.kind is not JobKind.DOWNLOAD:
             return batches
-        with Journal(self._crew.journal.path) as own, own.look() as db:  # the disk is asked, and may not answer
+        with Journal(self._worker.journal.path) as own, own.look() as db:  # the disk is asked, and may not answer
             share = free_space.Share.of(db, job)
         return batches if share is None else share.taking(batches)
 
     def _environment(self, job: Job) -> int | None:
-        with self._crew.journal.look() as db:
+        with self._worker.journal.look() as db:
             return jobs.environment_of(db, job.id)
 
     def _planned(self, job: Job, ruled_out: RuledOut) -> Iterator[list[NewItem]] | None:
         if not job.order.found:
             return None
-        with self._crew.journal.look() as db:
+        with self._worker.journal.look() as db:
             scope = Scope.of(job.order, jobs.place(db, job.place_id))
         found = self._findings.load(job.order.found, scope)
         if found is None or job.order.kind is JobKind.UPLOAD:
@@ -202,21 +202,21 @@ class Scans:
         yield from scan.batches(self._remote_items(job, lambda key: iter(by_source.get(key, []))), scan.BATCH)
 
     def _remote_items(self, job: Job, walk: Callable[[str], Iterator[RemoteFile]]) -> Iterator[NewItem]:
-        vanished = Vanished(job, self._crew)
+        vanished = Vanished(job, self._worker)
         watched = vanished.watching(walk)
         if job.order.kind is JobKind.DELETE:
             yield from delete_items(job, watched)
         else:
-            ledger = self._crew.ledger
-            memory = FoldersInWork(self._crew.journal, job.id, commit=ledger.run, commit_soon=ledger.post)
+            writer = self._worker.writer
+            memory = FoldersInWork(self._worker.journal, job.id, commit=writer.run, commit_soon=writer.post)
             yield from download_items(job, watched, memory)
         vanished.forget()
 
     def _add(
         self, job: Job, batches: Iterable[list[NewItem]], cancel: CancelToken, ruled_out: RuledOut | None = None
     ) -> ErrorInfo | None:
-        now = self._crew.chances.now
-        with self._crew.journal.look() as db:
+        now = self._worker.chances.now
+        with self._worker.journal.look() as db:
             differences = Differences(job, jobs.newest_item(db))
         for batch in batches:
             cancel.check()
@@ -227,17 +227,17 @@ class Scans:
                     differences.add(tx, batch, now=now())
                 return wanted
 
-            if not self._crew.ledger.run(change):
+            if not self._worker.writer.run(change):
                 raise Cancelled("the job was cancelled or paused")
-            self._crew.wake()
+            self._worker.wake()
         if ruled_out is not None and ruled_out.count:
             number = ruled_out.count
-            self._crew.ledger.run(lambda tx: jobs.note_ruled_out(tx, job.id, number))
-        return self._crew.ledger.run(differences.error)
+            self._worker.writer.run(lambda tx: jobs.note_ruled_out(tx, job.id, number))
+        return self._worker.writer.run(differences.error)
 
-    def _wanted(self, job: Job) -> Callable[[scan.Found], bool]:
+    def _wanted(self, job: Job) -> Callable[[scan.TreeEntry], bool]:
         """Folders with files in them are objects only where such an object keeps their mode."""
-        with self._crew.journal.look() as db:
+        with self._worker.journal.look() as db:
             place = jobs.place(db, job.place_id)
         can = places.capabilities_of(place)  # loads the service, which may take long: all others look into the journal
         keeps = can is None or can.folder_modes
@@ -280,7 +280,7 @@ class Scans:
                 destination.look(provider, prefixes, cancel, limit=_MOST_LISTED)
             if destination.complete:
                 standing = [key.removeprefix(job.order.to) for key in destination.keys]
-                self._crew.ledger.run(lambda tx: jobs.learn_replaced(tx, job.id, standing))
+                self._worker.writer.run(lambda tx: jobs.learn_replaced(tx, job.id, standing))
         except ProviderError as error:
             _LOG.info("the destination of job %d cannot be listed: %s", job.id, error)
         except Exception:
@@ -290,14 +290,14 @@ class Scans:
                 self._listing.pop(job.id, None)
 
     def _failed(self, job: Job, error: ProviderError, still_so: Callable[[], bool]) -> None:
-        """`still_so`: no credentials came since the scan began; seen as the hold is written down, as in the lane."""
+        """`still_so`: no credentials came since the scan began; seen as the hold is written down, as in the runner."""
         _LOG.warning("scan of job %d: %s", job.id, error)
         info = ErrorInfo.of(error)
         if isinstance(error, Authentication):
-            answers.note(self._crew.paths, job.instance, answers.Source.LOOK, info)
+            answers.note(self._worker.paths, job.instance, answers.AnswerSource.LOOK, info)
         if transfer.waits_for_credentials(error):
             held = Hold(instance=job.instance, error=info)
-            self._crew.ledger.run(lambda tx: work.hold(tx, held) if still_so() else None)
+            self._worker.writer.run(lambda tx: work.hold(tx, held) if still_so() else None)
             return
         with self._lock:
             attempts = self._attempts.get(job.id, 0)
@@ -306,12 +306,12 @@ class Scans:
         if not (asked or (error.retryable and attempts + 1 < _ATTEMPTS)):
             self._end(job, info)
             return
-        until = self._crew.chances.now() + transfer.backoff_s(attempts, error, self._crew.chances)
-        self._crew.ledger.run(lambda tx: jobs.scan_waits(tx, job.id, info, until=until))
+        until = self._worker.chances.now() + transfer.backoff_s(attempts, error, self._worker.chances)
+        self._worker.writer.run(lambda tx: jobs.scan_waits(tx, job.id, info, until=until))
 
 
 def _planned_uploads(
-    job: Job, found: Iterator[list[Finding]], ruled_out: RuledOut, wanted: Callable[[scan.Found], bool]
+    job: Job, found: Iterator[list[Finding]], ruled_out: RuledOut, wanted: Callable[[scan.TreeEntry], bool]
 ) -> Iterator[list[NewItem]]:
     for batch in found:
         replaces = {each.local.path: each.replaces for each in batch if each.local}

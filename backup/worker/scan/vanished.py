@@ -10,7 +10,7 @@ from typing import Final
 from backup.files import scan
 from backup.journal import objects
 from backup.journal.records import Job
-from backup.worker.context import Crew
+from backup.worker.context import WorkerContext
 from providers.contract.objects import RemoteFile
 
 _MOST: Final = 100_000
@@ -21,9 +21,9 @@ class Vanished:
     """What the listings of one job do not have. A listing that has nothing at all shows nothing: a disk may not be
     mounted."""
 
-    def __init__(self, job: Job, crew: Crew) -> None:
+    def __init__(self, job: Job, worker: WorkerContext) -> None:
         self._job = job
-        self._crew = crew
+        self._worker = worker
         self._rows: list[objects.Row] = []
 
     def watching(self, walk: Callable[[str], Iterator[RemoteFile]]) -> Callable[[str], Iterator[RemoteFile]]:
@@ -48,13 +48,13 @@ class Vanished:
             def change(tx: Connection, batch: list[objects.Row] = batch) -> None:
                 objects.forget(tx, self._job.place_id, batch)
 
-            self._crew.ledger.run(change)
+            self._worker.writer.run(change)
 
     def _known(self, source: str) -> dict[str, list[objects.Row]]:
         if not source.endswith("/"):
             return {}
         prefix = "" if source == "/" else source
-        with self._crew.journal.look() as db:
+        with self._worker.journal.look() as db:
             rows = objects.older_than_job(db, self._job.id, prefix, limit=_MOST + 1)
         known: dict[str, list[objects.Row]] = {}
         for row in rows if len(rows) <= _MOST else ():

@@ -15,7 +15,7 @@ from textual.getters import query_one
 from textual.widgets import Button, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
-from backup.credentials.importing.json_file import Findings, Imported
+from backup.credentials.importing.json_file import Imported, ImportFindings
 from backup.instances.importing import Applied, ImportSource, Saved
 from screens.modals.asking import AskingDialog
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
@@ -146,13 +146,13 @@ class ImportFound(AskingDialog[None]):
             self.dismiss(None)
 
 
-def _head(findings: Findings) -> Content:
+def _head(findings: ImportFindings) -> Content:
     if not findings.instances:
         return Content.styled("Nothing that this program can take over.", STYLES[Tone.WAITING])
     return Content("Nothing is changed yet, and what is there already never is. space leaves one out.")
 
 
-def _notes(findings: Findings) -> Content:
+def _notes(findings: ImportFindings) -> Content:
     """What a person should know of these, and what is not among them."""
     told = [
         (f"· {safe(each.source)}: {safe(note)}", Tone.WAITING) for each in findings.instances for note in each.notes

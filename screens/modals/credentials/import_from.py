@@ -14,7 +14,7 @@ from textual.getters import query_one
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from backup.credentials.importing.json_file import Findings
+from backup.credentials.importing.json_file import ImportFindings
 from backup.instances.importing import USUAL_FILES, ImportSource
 from providers.settings import FieldKind, SettingField
 from screens.modals.asking import AskingDialog
@@ -42,7 +42,7 @@ class Reading(NamedTuple):
 
     source: ImportSource
     path: Path
-    findings: Findings
+    findings: ImportFindings
 
 
 class ImportFrom(AskingDialog[Reading | None]):

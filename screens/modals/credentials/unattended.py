@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from backup.credentials.unattended.setup import Made, Wanted, Way, words_of
+from backup.credentials.unattended.setup import KeySupply, Made, WantedSetup, words_of
 from backup.credentials.unattended.units import Variant
 from providers.errors import Conflict, ProviderError
 from providers.settings import FieldKind, SettingField
@@ -60,13 +60,13 @@ FIELDS: Final[dict[Variant, Sequence[SettingField]]] = {
 }
 
 
-class ChooseWay(ModalScreen[Way | None]):
+class ChooseWay(ModalScreen[KeySupply | None]):
     """The three ways, each with what it protects against."""
 
     CSS_PATH = "store.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
 
-    def __init__(self, ways: Sequence[Way]) -> None:
+    def __init__(self, ways: Sequence[KeySupply]) -> None:
         super().__init__()
         self._ways = ways
 
@@ -89,7 +89,7 @@ class Unattended(AskingDialog[Made | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "leave")]
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: KeySupply) -> None:
         super().__init__()
         self._way = way
 
@@ -116,9 +116,9 @@ class Unattended(AskingDialog[Made | None]):
         rows = self.query(f"#field-{field.name}").results(FieldRow)
         return next((row.text.strip() for row in rows), "")
 
-    def _wanted(self, *, replace: bool) -> Wanted:
+    def _wanted(self, *, replace: bool) -> WantedSetup:
         key_file, folder = self._text(_KEY_FILE), self._text(_FOLDER)
-        return Wanted(
+        return WantedSetup(
             variant=self._way.variant,
             key_file=Path(key_file) if key_file else None,
             password_command=words_of(self._text(_COMMAND), "password_command"),
@@ -167,7 +167,7 @@ class Unattended(AskingDialog[Made | None]):
             self.dismiss(None)
 
 
-def _words(way: Way) -> Content:
+def _words(way: KeySupply) -> Content:
     set_up = f"  set up: {safe(way.set_up)}" if way.set_up else ""
     return Content.assemble(
         (TITLES[way.variant], STYLES[Tone.STRONG]),

@@ -23,7 +23,7 @@ class SetUp:
 
 
 @dataclass
-class Draft:
+class SetupDraft:
     """Every method that asks raises ProviderError."""
 
     bridge: Bridge = field(repr=False)

@@ -15,7 +15,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from backup.model.instances import ServiceInfo
-from screens.modals.setup.draft import Draft
+from screens.modals.setup.draft import SetupDraft
 from tui.text import safe
 from tui.theme import STYLES, Tone
 from tui.widgets.check_steps import CheckSteps
@@ -23,7 +23,7 @@ from tui.widgets.check_steps import CheckSteps
 NOTHING_STORED = "Nothing has been stored yet."
 
 
-class Page(StrEnum):
+class SetupPage(StrEnum):
     """The steps, in order; the values are what the trail calls them."""
 
     SERVICE = "service"
@@ -39,7 +39,7 @@ class ServicePage(OptionList):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "choose")]
 
     def __init__(self) -> None:
-        super().__init__(id=Page.SERVICE.value, compact=True)
+        super().__init__(id=SetupPage.SERVICE.value, compact=True)
 
     def show(self, services: Sequence[ServiceInfo]) -> None:
         self.clear_options()
@@ -62,7 +62,7 @@ class CheckPage(VerticalScroll, can_focus=False):
     choices = query_one("#choices", OptionList)
 
     def __init__(self) -> None:
-        super().__init__(id=Page.CHECK.value)
+        super().__init__(id=SetupPage.CHECK.value)
 
     def compose(self) -> ComposeResult:
         yield CheckSteps()
@@ -78,7 +78,7 @@ class CheckPage(VerticalScroll, can_focus=False):
     def say(self, words: str) -> None:
         self.words.update(Content(words))
 
-    def say_what_next(self, draft: Draft) -> None:
+    def say_what_next(self, draft: SetupDraft) -> None:
         word = draft.service.container_word
         if draft.passed:
             self.say(f"↵ goes on. {NOTHING_STORED}")
@@ -110,7 +110,7 @@ class DonePage(VerticalScroll, can_focus=False):
     words = query_one("#done-words", Static)
 
     def __init__(self) -> None:
-        super().__init__(id=Page.DONE.value)
+        super().__init__(id=SetupPage.DONE.value)
 
     def compose(self) -> ComposeResult:
         yield Static("", id="done-words")

@@ -21,18 +21,18 @@ from backup.model.instances import InstanceInfo, ServiceInfo
 from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration, ProviderError
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.setup.draft import Draft, SetUp
-from screens.modals.setup.pages import CheckPage, DonePage, Page, ServicePage
+from screens.modals.setup.draft import SetUp, SetupDraft
+from screens.modals.setup.pages import CheckPage, DonePage, ServicePage, SetupPage
 from screens.modals.setup.settings_page import SettingsPage
 from screens.modals.setup.store_page import KeepPage
 from tui.bridge import bridge_of
 from tui.widgets.bars import KeyBar
 from tui.widgets.settings_form import FIELD_BINDINGS, SettingsForm
-from tui.widgets.step_trail import Trail
+from tui.widgets.step_trail import StepTrail
 
 T = TypeVar("T")
 
-_ORDER: Final = list(Page)
+_ORDER: Final = list(SetupPage)
 
 
 class SetupScreen(ModalScreen[SetUp | None]):
@@ -62,14 +62,14 @@ class SetupScreen(ModalScreen[SetUp | None]):
         super().__init__()
         self._instance = instance
         self._wanted = instance.type if instance else service
-        self._draft: Draft | None = None
+        self._draft: SetupDraft | None = None
         self._busy = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="setup") as dialog:
             dialog.border_title = "Set up a service"
-            yield Trail([page.value for page in _ORDER])
-            with ContentSwitcher(initial=Page.SERVICE.value):
+            yield StepTrail([page.value for page in _ORDER])
+            with ContentSwitcher(initial=SetupPage.SERVICE.value):
                 yield from (page() for page in (ServicePage, SettingsPage, CheckPage, KeepPage, DonePage))
         yield KeyBar()
 
@@ -80,14 +80,14 @@ class SetupScreen(ModalScreen[SetUp | None]):
         if found:
             await self._open_form(found)
         else:
-            self._go_to(Page.SERVICE)
+            self._go_to(SetupPage.SERVICE)
 
     @property
-    def page(self) -> Page:
-        return Page(self.pages.current or Page.SERVICE)
+    def page(self) -> SetupPage:
+        return SetupPage(self.pages.current or SetupPage.SERVICE)
 
     @property
-    def draft(self) -> Draft:
+    def draft(self) -> SetupDraft:
         assert self._draft is not None, "no service was chosen yet"
         return self._draft
 
@@ -96,22 +96,22 @@ class SetupScreen(ModalScreen[SetUp | None]):
         page, idle = self.page, not self._busy
         match action:
             case "keep" | "check" | "create" | "choose":
-                return idle and page is Page.CHECK and self.draft.allows(action)
+                return idle and page is SetupPage.CHECK and self.draft.allows(action)
             case "save" | "ask_store" | "open_store":
                 keep = self.keep_page
-                return idle and page is Page.KEEP and not keep.busy and keep.can_save is (action == "save")
+                return idle and page is SetupPage.KEEP and not keep.busy and keep.can_save is (action == "save")
             case "finish":
-                return page is Page.DONE
+                return page is SetupPage.DONE
             case "back":
-                return page in (Page.CHECK, Page.KEEP)
+                return page in (SetupPage.CHECK, SetupPage.KEEP)
         return True
 
-    def _go_to(self, page: Page) -> None:
+    def _go_to(self, page: SetupPage) -> None:
         self.pages.current = page.value
-        self.query_one(Trail).show(_ORDER.index(page))
-        if page is Page.SERVICE:
+        self.query_one(StepTrail).show(_ORDER.index(page))
+        if page is SetupPage.SERVICE:
             self.query_one(ServicePage).focus()
-        elif page is Page.SETTINGS:
+        elif page is SetupPage.SETTINGS:
             self.settings_page.focus_first()
         else:
             self.set_focus(None)
@@ -125,10 +125,10 @@ class SetupScreen(ModalScreen[SetUp | None]):
 
     async def _open_form(self, service: ServiceInfo) -> None:
         bridge = bridge_of(self)
-        self._draft = Draft(bridge, service, self._instance)
+        self._draft = SetupDraft(bridge, service, self._instance)
         self.query_one("#setup").border_title = Content(self._draft.title)
         await self.settings_page.open(self._draft, {info.name for info in bridge.instances})
-        self._go_to(Page.SETTINGS)
+        self._go_to(SetupPage.SETTINGS)
 
     @on(SettingsForm.Submitted)
     @on(Button.Pressed, "#check")
@@ -141,7 +141,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
     @work(exclusive=True, group="setup")
     async def action_check(self) -> None:
         self.check_page.begin(self.draft.service.container_word)
-        self._go_to(Page.CHECK)
+        self._go_to(SetupPage.CHECK)
         report = await self._try(self.draft.check(self.check_page.steps.tell))
         if report is not None:
             self.check_page.steps.finish(report)
@@ -168,7 +168,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
             self.check_page.steps.fail(ErrorInfo.of(error))
             self.check_page.say_what_next(self.draft)
             if isinstance(error, InvalidConfiguration) and self.settings_page.has_field(error.field):
-                self._go_to(Page.SETTINGS)
+                self._go_to(SetupPage.SETTINGS)
                 self.settings_page.complain(error)
             return None
         finally:
@@ -187,7 +187,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
     # Secrets, saving, leaving
 
     def action_keep(self) -> None:
-        self._go_to(Page.KEEP)
+        self._go_to(SetupPage.KEEP)
         if self.draft.secrets:
             self.keep_page.ask_store()
         else:
@@ -210,7 +210,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
         try:
             info = await self.draft.save()
             self.query_one(DonePage).show(info.name, info.location or info.container)
-            self._go_to(Page.DONE)
+            self._go_to(SetupPage.DONE)
         except ProviderError as error:
             self.keep_page.show_error(ErrorInfo.of(error))
         finally:
@@ -218,14 +218,14 @@ class SetupScreen(ModalScreen[SetUp | None]):
 
     def action_back(self) -> None:
         self.workers.cancel_group(self, "setup")
-        self._go_to(Page.SETTINGS)
+        self._go_to(SetupPage.SETTINGS)
 
     def action_finish(self, browse: bool) -> None:
         self.dismiss(self.draft.outcome(browse=browse))
 
     @work
     async def action_leave(self) -> None:
-        if self.page is Page.DONE:
+        if self.page is SetupPage.DONE:
             self.action_finish(False)
             return
         draft = self._draft

@@ -12,8 +12,8 @@ from textual.widgets import Button, Static
 from providers.contract.authorization import Grant
 from providers.errors import InvalidConfiguration
 from screens.modals.authorize import AuthorizeScreen
-from screens.modals.setup.draft import Draft, free_name
-from screens.modals.setup.pages import NOTHING_STORED, Page
+from screens.modals.setup.draft import SetupDraft, free_name
+from screens.modals.setup.pages import NOTHING_STORED, SetupPage
 from tui.remedies import in_console
 from tui.text import safe
 from tui.theme import STYLES, Tone
@@ -24,11 +24,11 @@ class SettingsPage(VerticalScroll, can_focus=False):
     """The form, made anew for each service."""
 
     def __init__(self) -> None:
-        super().__init__(id=Page.SETTINGS.value)
+        super().__init__(id=SetupPage.SETTINGS.value)
         self.form: SettingsForm | None = None
-        self._draft: Draft | None = None
+        self._draft: SetupDraft | None = None
 
-    async def open(self, draft: Draft, taken: Collection[str]) -> None:
+    async def open(self, draft: SetupDraft, taken: Collection[str]) -> None:
         """A form for `draft`, with what is saved of its instance; `taken` are the names of the others."""
         known, service = draft.instance, draft.service
         name = known.name if known else free_name(service.name, taken)

@@ -15,7 +15,7 @@ from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from screens.modals.credentials.new_passphrase_dialogs import LOST
 from screens.modals.credentials.open_store import choose_store, open_store
-from screens.modals.setup.pages import NOTHING_STORED, Page
+from screens.modals.setup.pages import NOTHING_STORED, SetupPage
 from tui.bridge import bridge_of
 from tui.rows.stores import detail_words, store_noun, store_words
 from tui.text import cut_middle, safe
@@ -38,7 +38,7 @@ class KeepPage(VerticalScroll, can_focus=False):
         """The store was made ready here, for this secret: nothing more needs to be asked."""
 
     def __init__(self) -> None:
-        super().__init__(id=Page.KEEP.value)
+        super().__init__(id=SetupPage.KEEP.value)
         self.can_save = False
         self.busy = False
 

@@ -11,7 +11,7 @@ import click
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session
-from backup.core.doctor import Finding, Verdict
+from backup.core.doctor import HealthFinding, HealthVerdict
 from backup.queries.questions import FindMisnamed
 from backup.system.text import count
 from providers.errors import ProviderError
@@ -30,16 +30,16 @@ def doctor(session: Session, output: Output) -> int:
     JSON: {"findings": [{"what", "verdict", "detail", "cure"}], "ok"}
     """
     found = (*session.service.doctor(), *_names(session))
-    ok = all(finding.verdict is not Verdict.BAD for finding in found)
+    ok = all(finding.verdict is not HealthVerdict.BAD for finding in found)
     output.table(["WHAT", "STATE", "DETAIL"], [[item.what, item.verdict.value, item.detail] for item in found])
     for item in found:
-        if item.cure and item.verdict is not Verdict.OK:
+        if item.cure and item.verdict is not HealthVerdict.OK:
             output.line(f"{item.what}: {item.cure}")
     output.document({"findings": found, "ok": ok})
     return ExitCode.OK if ok else ExitCode.FAILURE
 
 
-def _names(session: Session) -> Iterator[Finding]:
+def _names(session: Session) -> Iterator[HealthFinding]:
     """The names at every provider that is ready; its store is not opened for this."""
     with contextlib.closing(session.questions):
         for info in session.service.instances():
@@ -47,20 +47,22 @@ def _names(session: Session) -> Iterator[Finding]:
                 yield _names_at(session, info.name)
 
 
-def _names_at(session: Session, name: str) -> Finding:
+def _names_at(session: Session, name: str) -> HealthFinding:
     what = f"names at {name}"
     try:
         found = session.questions.ask(FindMisnamed(name))
     except ProviderError as error:
-        return Finding(what=what, verdict=Verdict.NOTE, detail=f"not looked at: {error.message}", cure=error.hint)
+        return HealthFinding(
+            what=what, verdict=HealthVerdict.NOTE, detail=f"not looked at: {error.message}", cure=error.hint
+        )
     if not found.count:
         far = "as they should be" if found.complete else "as they should be, as far as 5 s allowed to look"
-        return Finding(what=what, verdict=Verdict.OK, detail=far)
+        return HealthFinding(what=what, verdict=HealthVerdict.OK, detail=far)
     shown = "; ".join(f"'{wrong}' is '{right}'" for wrong, right in found.names)
     more = f"; and {found.count - len(found.names):,} more" if found.count > len(found.names) else ""
-    return Finding(
+    return HealthFinding(
         what=what,
-        verdict=Verdict.BAD,
+        verdict=HealthVerdict.BAD,
         detail=f"{count(found.count, 'name')} stored double-encoded, under a locale that is not UTF-8: {shown}{more}",
         cure="Upload these files again, which stores them under their own names; then delete the wrong names.",
     )

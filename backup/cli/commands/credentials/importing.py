@@ -11,7 +11,7 @@ import click
 from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option, stdin_is_terminal
-from backup.credentials.importing.json_file import Findings
+from backup.credentials.importing.json_file import ImportFindings
 from backup.instances.importing import MOST_BYTES, USUAL_FILES, Applied, ImportSource
 from backup.system.text import count, safe, when
 
@@ -88,11 +88,11 @@ def _file(kind: ImportSource, file: str | None) -> Path | None:
     return None
 
 
-def _piped(session: Session, kind: ImportSource) -> Findings:
+def _piped(session: Session, kind: ImportSource) -> ImportFindings:
     return session.service.import_findings(kind, sys.stdin.read(MOST_BYTES))
 
 
-def _show(output: Output, found: Findings) -> None:
+def _show(output: Output, found: ImportFindings) -> None:
     rows = [
         [
             instance.source,
@@ -107,7 +107,7 @@ def _show(output: Output, found: Findings) -> None:
     output.table(["FOUND", "SERVICE", "SECRETS", "EXPIRES", "NOTE"], rows)
 
 
-def _tell(output: Output, found: Findings, applied: Applied) -> None:
+def _tell(output: Output, found: ImportFindings, applied: Applied) -> None:
     for saved in applied.saved:
         secrets = f", {count(len(saved.secrets), 'secret')} in the store" if saved.secrets else ""
         output.line(f"{saved.source} is now provider {saved.name}{secrets}; next: test-providers {saved.name}")

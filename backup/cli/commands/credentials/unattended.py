@@ -11,8 +11,8 @@ import click
 from backup.cli import diagnostics
 from backup.cli.output import Output
 from backup.cli.session import Session, json_option, pass_session, passphrase_option
-from backup.credentials.unattended.setup import Wanted, words_of
-from backup.credentials.unattended.units import Setup, Variant, Verdict
+from backup.credentials.unattended.setup import WantedSetup, words_of
+from backup.credentials.unattended.units import Setup, UnitVerdict, Variant
 
 _VARIANTS: Final = {
     "systemd": Variant.SYSTEMD_CREDENTIAL,
@@ -75,7 +75,7 @@ def unattended(
     if how is None:
         return _show(session, output)
     variant = _VARIANTS[how]
-    wanted = Wanted(
+    wanted = WantedSetup(
         variant=variant,
         key_file=key_file,
         password_command=words_of(password_command or "", "password_command"),
@@ -106,12 +106,12 @@ def unattended(
     )
 
 
-def _tell_commands(output: Output, setup: Setup, verdict: Verdict) -> None:
+def _tell_commands(output: Output, setup: Setup, verdict: UnitVerdict) -> None:
     if verdict.ok:
         output.line("systemd-analyze verify: ok")
     elif verdict.says:
         diagnostics.warn(verdict.says if verdict.ok is None else f"systemd-analyze verify: {verdict.says}")
-    if setup.units and verdict != Verdict(ok=None):
+    if setup.units and verdict != UnitVerdict(ok=None):
         output.line("now run:")
         for line in setup.commands:
             output.line(f"  {line}")
