@@ -7,6 +7,7 @@ certificates and profiles, it is carried out with: the variables stand in the jo
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -26,7 +27,7 @@ _FILES: Final = frozenset(
 """Paths: made absolute, since the worker stands in another folder."""
 _LISTS: Final = frozenset({"SSL_CERT_DIR"})
 """Of several paths; in one of a single file a ':' is part of its name."""
-_ADDRESSES: Final = ("_PROXY", "_URI", "_ENDPOINT")
+_ADDRESS: Final = re.compile(r"_(PROXY|URI|ENDPOINT(_URL\w*)?)$", re.IGNORECASE)
 """How the names of variables end that may hold a password."""
 
 
@@ -54,7 +55,7 @@ def without_passwords(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _has_password(name: str, value: str) -> bool:
-    return name.upper().endswith(_ADDRESSES) and holds_password(value)
+    return bool(_ADDRESS.search(name)) and holds_password(value)
 
 
 def _refuse_password(instance: str, network: Network) -> None:

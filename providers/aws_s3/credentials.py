@@ -5,26 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from providers.aws_s3.profiles import CONFIG_FILE, CREDENTIALS_FILE, named_profile
+from providers.aws_s3.profiles import REGIONS, named_profile
 from providers.aws_s3.signature import Keys
-from providers.errors import Authentication, InvalidConfiguration, ProviderError
+from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
 from providers.http.network import Network
 from providers.secret import Secret
 
 if TYPE_CHECKING:
+    from providers.aws_s3.chain import AskersSession
     from providers.aws_s3.settings import Settings
-
-_REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
-_WEB_IDENTITY: Final = {
-    "web_identity_token_file": "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "role_session_name": "AWS_ROLE_SESSION_NAME",
-    "role_arn": "AWS_ROLE_ARN",
-}
-"""What the profile calls it, and the environment."""
-_ASKED_BY_THE_CHAIN: Final = "sts.amazonaws.com"
-"""Which proxy leads to AWS itself."""
 
 
 class KeySource:
@@ -59,7 +50,7 @@ class KeySource:
         """What the profile or the environment says; '' when they say nothing. Reads files, not the network."""
         if self._own and not self._settings.profile:
             return ""
-        told = next((self._environment[name] for name in _REGIONS if self._environment.get(name)), "")
+        told = next((self._environment[name] for name in REGIONS if self._environment.get(name)), "")
         if told:
             return told
         from botocore.exceptions import BotoCoreError
@@ -77,61 +68,10 @@ class KeySource:
     def _profile(self) -> str:
         return named_profile(self._settings.profile, self._environment)
 
-    def _session(self) -> Any:
-        """botocore's chain as it is for whoever asked. It would look into the environment of this process."""
-        import botocore.session
-        from botocore.config import Config
-        from botocore.configprovider import ConstantProvider
+    def _session(self) -> AskersSession:
+        from providers.aws_s3.chain import AskersSession
 
-        told = self._environment
-        profile = self._profile
-        session = botocore.session.Session(profile=profile or None)
-        known = session.get_component("config_store")
-        for name, value in (
-            ("profile", profile or None),
-            ("config_file", told.get("AWS_CONFIG_FILE") or CONFIG_FILE),
-            ("credentials_file", told.get("AWS_SHARED_CREDENTIALS_FILE") or CREDENTIALS_FILE),
-        ):
-            known.set_config_provider(name, ConstantProvider(value))
-        region = next((told[name] for name in _REGIONS if told.get(name)), None)
-        if region:
-            session.set_config_variable("region", region)
-        if told.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"):
-            session.set_config_variable("ec2_metadata_service_endpoint", told["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
-        ca_path = self._network.ca_path()
-        if ca_path:
-            session.set_config_variable("ca_bundle", ca_path)
-        proxy = self._network.proxy_for("https", _ASKED_BY_THE_CHAIN)
-        session.set_default_client_config(Config(proxies={"https": proxy.url} if proxy else {}))
-        return session
-
-    def _as_asked(self, session: Any) -> None:
-        """Have the chain take the variables that name roles and files from whoever asked: botocore's own parts of it
-        look into the environment of this process."""
-        from botocore.credentials import AssumeRoleWithWebIdentityProvider, EnvProvider
-
-        told = self._environment
-        profile = self._profile
-        named = {} if profile else {key: told[name] for key, name in _WEB_IDENTITY.items() if told.get(name)}
-
-        def configured() -> dict[str, Any]:
-            profiles = session.full_config.get("profiles", {})
-            return {"profiles": {profile: {**profiles.get(profile or "default", {}), **named}}}
-
-        chain = session.get_component("credential_provider")
-        chain.remove("env")
-        chain.remove(AssumeRoleWithWebIdentityProvider.METHOD)
-        by_web_identity = AssumeRoleWithWebIdentityProvider(
-            configured, session.create_client, profile, disable_env_vars=True
-        )
-        chain.insert_after("assume-role", by_web_identity)
-        for name in ("ec2-credentials-file", "boto-config", "container-role"):
-            chain.get_provider(name)._environ = told
-        for source in chain.get_provider("assume-role")._credential_sourcer._providers:
-            if isinstance(source, EnvProvider):
-                source.environ = told
-        disabled = told.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
-        chain.get_provider("iam-role")._role_fetcher._disabled = disabled
+        return AskersSession(self._profile, self._network)
 
     def _from_environment(self) -> Keys | None:
         """Keys that whoever asked has in the environment; None where there are none, or a profile counts first.
@@ -155,13 +95,34 @@ class KeySource:
 
     def _meant(self, error: Exception) -> ProviderError:
         """botocore's errors, the plain ones included that it lets through; what they say may hold no secret of ours."""
-        from botocore.exceptions import ConfigParseError, ProfileNotFound
+        from botocore.exceptions import (
+            ClientError,
+            ConfigParseError,
+            ConnectionError,
+            HTTPClientError,
+            ProfileNotFound,
+            SSLError,
+        )
 
         if isinstance(error, ProfileNotFound):
             return InvalidConfiguration(
                 f"profile: there is no {self._profile!r} in ~/.aws/config or ~/.aws/credentials",
                 field="profile",
             )
+        if isinstance(error, SSLError):
+            return InvalidConfiguration(
+                f"{self._network.ca_source}: the certificate of AWS's service for credentials is not trusted",
+                hint="Check the clock of this machine; if a proxy opens TLS, add its CA to ca_bundle.",
+                **({"field": "ca_bundle"} if self._network.ca_source == "ca_bundle" else {}),
+            )
+        if isinstance(error, (ConnectionError, HTTPClientError)):  # some of these are an OSError as well
+            return Transient(
+                f"AWS's service for credentials (STS or SSO) cannot be reached: {type(error).__name__}",
+                hint="Check the network and the proxy; AWS_ENDPOINT_URL and the profile may name another address.",
+                code="CONNECTION",
+            )
+        if isinstance(error, ClientError):
+            return _refused(error.response)
         if isinstance(error, (ConfigParseError, OSError)):
             return InvalidConfiguration(
                 f"the files of the AWS chain cannot be read: {error}",
@@ -174,7 +135,9 @@ class KeySource:
         )
 
     def _from_chain(self) -> Keys:
-        from botocore.exceptions import BotoCoreError
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from providers.aws_s3.chain import credentials
 
         with self._lock:
             try:
@@ -182,16 +145,27 @@ class KeySource:
                 if keys is not None:
                     return keys
                 if self._chain is None:
-                    session = self._session()
-                    self._as_asked(session)
-                    self._chain = session.get_credentials()
+                    self._chain = credentials(self._session(), self._profile)
                 if self._chain is None:
                     raise Authentication(
                         "no access key is set, and the AWS chain (environment, profile, role) finds none",
                         hint="Use set-credentials, or name a profile.",
                     )
                 frozen = self._chain.get_frozen_credentials()
-            except (BotoCoreError, OSError, RuntimeError) as error:  # the last: what it renewed has expired already
+            except (BotoCoreError, ClientError, OSError, RuntimeError) as error:  # the last: renewed, and expired
                 raise self._meant(error) from error
         token = Secret(frozen.token) if frozen.token else None
         return Keys(frozen.access_key, Secret(frozen.secret_key), token)
+
+
+def _refused(response: Mapping[str, Any]) -> ProviderError:
+    """What AWS's service for credentials means that answers with an error; botocore has tried it again already."""
+    code = str(response.get("Error", {}).get("Code", ""))[:100]
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status in (408, 429) or status >= 500 or code.startswith("Throttl"):
+        return Transient(f"AWS's service for credentials (STS or SSO) answers {status} ({code})", code=code)
+    return Authentication(
+        f"AWS's service for credentials (STS or SSO) gives none: {code}",
+        hint="See that the role of the profile may be assumed with these keys, and that they are still good.",
+        code=code,
+    )

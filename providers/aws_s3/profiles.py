@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
+REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
+"""Variables; the first that is set counts."""
 CONFIG_FILE: Final = "~/.aws/config"
 CREDENTIALS_FILE: Final = "~/.aws/credentials"
 

@@ -178,12 +178,14 @@ def test_secrets_of_the_chain_are_refused_by_name(paths: Paths, told: dict[str, 
         FULL | {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "token"},
         {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "AK"},
         {"AWS_CREDENTIAL_FILE": "keys", "BOTO_CONFIG": "~/.boto", "AWS_EC2_METADATA_DISABLED": "true"},
+        {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:2"},
     ],
 )
 def test_what_names_a_role_and_is_no_secret_travels(paths: Paths, told: dict[str, str]) -> None:
     bench = Workbench(paths)
     bench.configure("cloud", type="aws_s3", container="c", endpoint_url="http://127.0.0.1:1")
-    found = environment.travelling(paths, "cloud", told)
+    endpoint = {"AWS_ENDPOINT_URL_SSO": "http://somebody:canary@127.0.0.1:1"}
+    found = environment.travelling(paths, "cloud", told | endpoint)
     assert found.keys() == told.keys()
     for name, value in told.items():
         is_file = name.endswith("_FILE") or name == "BOTO_CONFIG"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 from providers.aws_s3.provider import S3Provider
 from providers.aws_s3.signature import Keys
 from providers.contract.context import ProviderContext
-from providers.errors import Authentication, InvalidConfiguration
+from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
 from providers.secret import Secret
+from tests.providers.test_way_there import Authority
 from tests.servers.raw_http import Asked, RawServer, reply
 
 DISABLED = "AWS_EC2_METADATA_DISABLED"
@@ -176,3 +178,148 @@ def test_whether_the_machine_s_role_may_be_used_is_the_job_s(
         with pytest.raises(Authentication, match="AWS chain"):
             provider({**told, DISABLED: "True"})._keys()
         assert len(server.seen) == before
+
+
+ROLE = "arn:aws:iam::000000000000:role/r"
+OF_ROLE = Keys("KEY-OF-ROLE", Secret("S"), Secret("T"))
+
+
+def assumed(asked: Asked) -> bytes:
+    """AWS's service for tokens, and the one that a sign-on gives a role at."""
+    if asked.method == "POST":
+        return reply(ASSUMED.replace("WithWebIdentity", "").encode())
+    role = {"accessKeyId": "KEY-OF-ROLE", "secretAccessKey": "S", "sessionToken": "T", "expiration": 4102444800000}
+    return reply(json.dumps({"roleCredentials": role}).encode())
+
+
+def role_of_the_job(tmp_path: Path, *lines: str) -> None:
+    with_role = ("[profile job]", "region = r-1", f"role_arn = {ROLE}", "source_profile = base", *lines)
+    (tmp_path / "job.config").write_text("\n".join(with_role))
+    (tmp_path / "job.keys").write_text("[base]\naws_access_key_id = BASE\naws_secret_access_key = S\n")
+
+
+@pytest.mark.parametrize(
+    ("by_process", "by_job", "in_files"),
+    [
+        ({"AWS_ENDPOINT_URL": "wrong"}, {"AWS_ENDPOINT_URL": "right"}, ""),
+        ({"AWS_ENDPOINT_URL_STS": "wrong"}, {"AWS_ENDPOINT_URL": "right"}, ""),
+        ({"AWS_ENDPOINT_URL_STS": "wrong"}, {"AWS_ENDPOINT_URL": "wrong", "AWS_ENDPOINT_URL_STS": "right"}, ""),
+        ({"AWS_ENDPOINT_URL": "wrong", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, {}, "right"),
+        ({"AWS_MAX_ATTEMPTS": "none"}, {"AWS_ENDPOINT_URL_STS": "right"}, "wrong"),
+    ],
+)
+def test_a_role_is_assumed_where_the_job_says(
+    travelled: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    by_process: dict[str, str],
+    by_job: dict[str, str],
+    in_files: str,
+) -> None:
+    with RawServer(assumed) as right, RawServer(assumed) as wrong:
+        urls = {"right": right.url, "wrong": wrong.url}
+        for name, value in by_process.items():
+            monkeypatch.setenv(name, urls.get(value, value))
+        role_of_the_job(tmp_path, *([f"endpoint_url = {urls[in_files]}"] if in_files else []))
+        told = {name: urls[value] for name, value in by_job.items()}
+        assert provider({**travelled, **told})._keys() == OF_ROLE
+        assert len(right.seen) == 1
+        assert wrong.connections == 0
+
+
+def test_endpoints_that_the_job_has_ignored_are_ignored(travelled: dict[str, str], tmp_path: Path) -> None:
+    with RawServer(assumed) as server:
+        role_of_the_job(tmp_path, f"endpoint_url = {server.url}")
+        nowhere = {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "HTTPS_PROXY": "http://127.0.0.1:1"}
+        with pytest.raises(Transient, match=r"cannot be reached: ProxyConnectionError"):
+            provider({**travelled, **nowhere, "AWS_MAX_ATTEMPTS": "1"})._keys()
+        assert server.connections == 0
+
+
+def test_a_sign_on_is_asked_where_the_job_says(
+    travelled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botocore.credentials import SSOProvider
+
+    start = "https://sign-on.test/start"
+    kept = tmp_path / f"{hashlib.sha1(start.encode()).hexdigest()}.json"
+    kept.write_text(json.dumps({"startUrl": start, "region": "r-1", "accessToken": "TOKEN-OF-JOB", "expiresAt": LATER}))
+    monkeypatch.setattr(SSOProvider, "_SSO_TOKEN_CACHE_DIR", str(tmp_path))
+    lines = ("[profile job]", f"sso_start_url = {start}", "sso_region = r-1", "sso_account_id = 1", "sso_role_name = r")
+    (tmp_path / "job.config").write_text("\n".join(lines))
+    (tmp_path / "job.keys").write_text("")
+    with RawServer(assumed) as right, RawServer(assumed) as wrong:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", wrong.url)
+        assert provider({**travelled, "AWS_ENDPOINT_URL_SSO": right.url})._keys() == OF_ROLE
+        (asked,) = right.seen
+        assert wrong.connections == 0
+    assert asked.headers["x-amz-sso_bearer_token"] == "TOKEN-OF-JOB"
+
+
+@pytest.mark.parametrize("through_role", [False, True])
+def test_a_program_that_gives_keys_sees_the_variables_of_the_job(
+    travelled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, through_role: bool
+) -> None:
+    program = tmp_path / "keys.sh"
+    told = '{\\"Version\\": 1, \\"AccessKeyId\\": \\"$AWS_REGION-$AWS_PROFILE\\", \\"SecretAccessKey\\": \\"S\\"}'
+    program.write_text(f'#!/bin/sh\necho "{told}"\n')
+    program.chmod(0o700)
+    monkeypatch.setenv("AWS_REGION", "of-the-process")
+    with RawServer(assumed) as server:
+        role_of_the_job(tmp_path)
+        (tmp_path / "job.keys").write_text("")
+        lines = [(tmp_path / "job.config").read_text(), "[profile base]"] if through_role else ["[profile job]"]
+        (tmp_path / "job.config").write_text("\n".join([*lines, f"credential_process = {program}"]))
+        named = {"AWS_REGION": "r-1", "AWS_ENDPOINT_URL": server.url}
+        found = provider({**travelled, **named})._keys()
+        if through_role:
+            assert found == OF_ROLE
+            assert "Credential=r-1-job/" in server.seen[0].headers["authorization"]
+        else:
+            assert found.access_key == "r-1-job"
+
+
+def test_no_proxy_leads_to_the_role_of_the_machine(travelled: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {name: value for name, value in travelled.items() if name not in ("AWS_PROFILE", DISABLED)}
+    with RawServer(lambda asked: reply(b"{}")) as metadata, RawServer(lambda asked: reply(b"{}")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with pytest.raises(Authentication, match="AWS chain"):
+            provider({**told, "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.url, "HTTP_PROXY": proxy.url})._keys()
+        assert metadata.seen
+        assert proxy.connections == 0
+
+
+def test_certificates_are_those_of_the_job(
+    travelled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the job names none, neither do the variables of the process."""
+    role_of_the_job(tmp_path)
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(tmp_path / "not-there.pem"))
+    session = provider({**travelled, "AWS_REGION": "r-1"})._keys._session()
+    assert session.create_client("sts", config=None)._endpoint.http_session._verify is True
+    (tmp_path / "own.pem").write_text("")
+    theirs = provider({**travelled, "AWS_CA_BUNDLE": str(tmp_path / "own.pem")})._keys._session()
+    assert theirs.create_client("sts")._endpoint.http_session._verify == str(tmp_path / "own.pem")
+
+
+def test_an_untrusted_service_for_credentials_is_named_as_such(travelled: dict[str, str], tmp_path: Path) -> None:
+    made = Authority(tmp_path, "127.0.0.1", names=("localhost",))
+    with RawServer(assumed, tls=made.serving()) as server:
+        role_of_the_job(tmp_path, f"endpoint_url = https://localhost:{server.port}")
+        with pytest.raises(InvalidConfiguration, match="certificate of AWS's service for credentials is not trusted"):
+            provider({**travelled, "AWS_MAX_ATTEMPTS": "1"})._keys()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [(403, "AccessDenied", Authentication), (503, "ServiceUnavailable", Transient), (400, "Throttling", Transient)],
+)
+def test_a_role_that_is_refused_is_an_error_of_ours(
+    travelled: dict[str, str], tmp_path: Path, status: int, code: str, expected: type[ProviderError]
+) -> None:
+    said = f"<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>".encode()
+    with RawServer(lambda asked: reply(said, status=f"{status} No")) as server:
+        role_of_the_job(tmp_path, f"endpoint_url = {server.url}")
+        with pytest.raises(expected, match=code):
+            provider({**travelled, "AWS_MAX_ATTEMPTS": "1"})._keys()

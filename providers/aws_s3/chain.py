@@ -1,0 +1,113 @@
+"""botocore's chain of credentials (profile, SSO, assumed role, role of the machine) as it is for whoever asked.
+
+botocore itself looks into the environment of this process, which may be a worker that another command started. Here
+every variable comes from `Network.environment`. Imports botocore, so it is imported only where the chain is asked.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+from collections.abc import Mapping
+from typing import Any, Final
+
+from botocore.config import Config
+from botocore.configprovider import ConfigChainFactory, ConfiguredEndpointProvider
+from botocore.credentials import AssumeRoleWithWebIdentityProvider, EnvProvider, ProcessProvider
+from botocore.httpsession import URLLib3Session
+from botocore.session import Session
+
+from providers.aws_s3.profiles import REGIONS
+from providers.http.network import Network
+
+_WEB_IDENTITY: Final = {
+    "web_identity_token_file": "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "role_session_name": "AWS_ROLE_SESSION_NAME",
+    "role_arn": "AWS_ROLE_ARN",
+}
+"""What the profile calls it, and the environment."""
+_AWS_ITSELF: Final = "sts.amazonaws.com"
+"""Which proxy leads to AWS itself."""
+
+
+class AskersSession(Session):  # type: ignore[misc]
+    """A session that takes its variables from whoever asked: files, region, endpoints, certificates and the proxy."""
+
+    def __init__(self, profile: str, network: Network) -> None:
+        """`profile` may be ''."""
+        super().__init__(profile=profile or None)
+        self.told: Mapping[str, str] = {name: value for name, value in network.environment.items() if value}
+        self._ca_path = network.ca_path()
+        factory = ConfigChainFactory(session=self, environ=self.told)
+        known = self.get_component("config_store")
+        for name, (in_files, in_environment, default, convert) in self.session_var_map.items():
+            chain = factory.create_config_chain(
+                instance_name=name,
+                env_var_names=in_environment,
+                config_property_names=in_files,
+                default=default,
+                conversion_func=convert,
+            )
+            known.set_config_provider(name, chain)
+        region = next((self.told[name] for name in REGIONS if name in self.told), None)
+        if region:
+            self.set_config_variable("region", region)
+        proxy = network.proxy_for("https", _AWS_ITSELF)
+        self.set_default_client_config(Config(proxies={"https": proxy.url} if proxy else {}))
+
+    def create_client(self, service_name: str, *args: Any, **more: Any) -> Any:
+        """As botocore's, with the endpoint and the certificates of whoever asked."""
+        if not more.get("endpoint_url") and not self.get_config_variable("ignore_configured_endpoint_urls"):
+            more["endpoint_url"] = ConfiguredEndpointProvider(
+                self.full_config, self.get_scoped_config(), service_name, environ=self.told
+            ).provide()
+        own = Config(ignore_configured_endpoint_urls=True)  # else botocore would look for one in this process's
+        more["config"] = more["config"].merge(own) if more.get("config") else own
+        if more.get("verify") is None:
+            more["verify"] = self._ca_path or self.get_config_variable("ca_bundle") or True
+        return super().create_client(service_name, *args, **more)
+
+
+def credentials(session: AskersSession, profile: str) -> Any:
+    """What the chain finds, None for nothing. Raises what botocore raises."""
+    _tell_providers(session, profile)
+    return session.get_credentials()
+
+
+def _tell_providers(session: AskersSession, profile: str) -> None:
+    """The parts of the chain that look into the environment on their own."""
+    told = session.told
+    named = {} if profile else {key: told[name] for key, name in _WEB_IDENTITY.items() if name in told}
+
+    def configured() -> dict[str, Any]:
+        profiles = session.full_config.get("profiles", {})
+        return {"profiles": {profile: {**profiles.get(profile or "default", {}), **named}}}
+
+    chain = session.get_component("credential_provider")
+    chain.remove("env")
+    chain.remove(AssumeRoleWithWebIdentityProvider.METHOD)
+    by_web_identity = AssumeRoleWithWebIdentityProvider(
+        configured, session.create_client, profile, disable_env_vars=True
+    )
+    chain.insert_after("assume-role", by_web_identity)
+    for name in ("ec2-credentials-file", "boto-config", "container-role"):
+        chain.get_provider(name)._environ = told
+    by_role = chain.get_provider("assume-role")
+    for source in by_role._credential_sourcer._providers:
+        if isinstance(source, EnvProvider):
+            source.environ = told
+    popen = functools.partial(subprocess.Popen, env=_for_programs(told))
+    chain.get_provider("custom-process")._popen = popen
+    by_role._profile_provider_builder._create_process_provider = lambda name: ProcessProvider(
+        name, lambda: session.full_config, popen
+    )
+    machine = chain.get_provider("iam-role")._role_fetcher
+    machine._disabled = told.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
+    machine._session = URLLib3Session(timeout=machine._timeout)  # of this machine itself: no proxy leads there
+
+
+def _for_programs(told: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a `credential_process`: this one, with AWS's variables of whoever asked."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return kept | {name: value for name, value in told.items() if name.startswith("AWS_")}
