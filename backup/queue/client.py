@@ -268,21 +268,20 @@ class Queue:
         return self._control(controls.pause, item_ids, jobs)
 
     def resume(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
-        return self._control(controls.resume, item_ids, jobs, lets_go=True)
+        return self._control(controls.resume, item_ids, jobs, refused="nothing was resumed")
 
     def cancel(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
         return self._control(controls.cancel, item_ids, jobs)
 
     def retry(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
-        return self._control(controls.retry, item_ids, jobs, lets_go=True)
+        return self._control(controls.retry, item_ids, jobs, refused="nothing was tried again")
 
-    def _control(
-        self, control: Control, item_ids: Iterable[int], job_ids: Iterable[int], *, lets_go: bool = False
-    ) -> int:
+    def _control(self, control: Control, item_ids: Iterable[int], job_ids: Iterable[int], *, refused: str = "") -> int:
+        """With `refused`, what is chosen goes on in the environment of now; else it says what did not happen."""
         if not self._worker_alive():
             self._settle()
         chosen, whole = list(item_ids), list(job_ids)
-        let_go = self._let_go(chosen, whole) if lets_go else {}
+        let_go = self._let_go(chosen, whole, refused) if refused else {}
         with recording(self._paths, self._journal) as tx:
             changed = control(tx, chosen, whole, now=time.time())
             for instance, (jobs_there, variables) in let_go.items():
@@ -291,13 +290,18 @@ class Queue:
         self._try_worker()
         return changed
 
-    def _let_go(self, item_ids: list[int], job_ids: list[int]) -> dict[str, tuple[set[int], dict[str, str]]]:
+    def _let_go(
+        self, item_ids: list[int], job_ids: list[int], refused: str
+    ) -> dict[str, tuple[set[int], dict[str, str]]]:
         """By instance these jobs and those of these items, and what the environment of now says."""
         with self._journal.look() as db:
             found = views.jobs_by_instance(db, item_ids, job_ids)
         known = file.load(self._paths).instances
         return {
-            instance: (there, environment.travelling(self._paths, instance) if instance in known else {})
+            instance: (
+                there,
+                environment.travelling(self._paths, instance, refused=refused) if instance in known else {},
+            )
             for instance, there in found.items()
         }
 

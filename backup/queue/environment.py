@@ -31,10 +31,17 @@ _ADDRESS: Final = re.compile(r"_(PROXY|URI|ENDPOINT(_URL\w*)?)$", re.IGNORECASE)
 """How the names of variables end that may hold a password."""
 
 
-def travelling(paths: Paths, instance: str, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+def travelling(
+    paths: Paths,
+    instance: str,
+    environment: Mapping[str, str] | None = None,
+    *,
+    refused: str = "nothing was queued",
+) -> dict[str, str]:
     """The variables that have an effect on an instance of this service; without `environment` those of this process.
 
     Raises InvalidConfiguration when a secret would have to travel: the password of a proxy, keys in the environment.
+    `refused` says what did not happen then.
     """
     found = file.load(paths).instance(instance)
     cls = registry.spec(found.type).settings
@@ -42,8 +49,8 @@ def travelling(paths: Paths, instance: str, environment: Mapping[str, str] | Non
         return {}
     told = os.environ if environment is None else environment
     loaded = settings.load(cls, found.values)
-    _refuse_password(instance, Network(loaded, told))
-    _refuse_keys(instance, loaded.secrets_in(told))
+    _refuse_password(instance, Network(loaded, told), refused)
+    _refuse_keys(instance, loaded.secrets_in(told), refused)
     named = (name for name in cls.variables if name in told and not _has_password(name, told[name]))
     return {name: _absolute(name, told[name]) for name in named}
 
@@ -58,24 +65,24 @@ def _has_password(name: str, value: str) -> bool:
     return bool(_ADDRESS.search(name)) and holds_password(value)
 
 
-def _refuse_password(instance: str, network: Network) -> None:
+def _refuse_password(instance: str, network: Network, refused: str) -> None:
     variable, address = network.variable_for(network.settings.address)
     if not holds_password(address):
         return
     raise InvalidConfiguration(
-        f"{variable} holds a password, which is not written into the queue: nothing was queued",
+        f"{variable} holds a password, which is not written into the queue: {refused}",
         field="proxy",
         hint=f"Set it for good: set-config {instance} proxy http://user@host:port, then "
         f"set-credentials {instance} --setting proxy_password.",
     )
 
 
-def _refuse_keys(instance: str, names: tuple[str, ...]) -> None:
+def _refuse_keys(instance: str, names: tuple[str, ...], refused: str) -> None:
     if not names:
         return
     raise InvalidConfiguration(
         f"{instance} would be used with secrets of this environment ({', '.join(names)}), which are not written into"
-        " the queue: nothing was queued",
+        f" the queue: {refused}",
         hint=f"Keep a key for good: set-credentials {instance}. Or name a profile: set-config {instance} profile NAME."
         " Where something else than these variables is meant, unset them.",
     )

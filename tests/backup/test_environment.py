@@ -59,6 +59,9 @@ def upload(bench: Workbench, tmp_path: Path, to: str) -> JobView:
     return bench.queue.queue_upload("cloud", [tmp_path / "file"], to)
 
 
+WITH_PASSWORD = {"HTTPS_PROXY": "http://me:canary@127.0.0.1:1"}
+
+
 def test_a_later_command_s_proxy_and_relative_ca_reach_the_worker(
     bench: Workbench,
     cloud: str,
@@ -134,6 +137,27 @@ def test_a_profile_travels_and_keys_of_the_environment_queue_nothing(
     assert rclone_s3.objects(bucket) == {"a/file": b"content"}
     assert b"canary-of-the-chain" not in stored(bench)
     assert "canary-of-the-chain" not in bench.log()
+
+
+@pytest.mark.parametrize(("verb", "refused"), [("resume", "nothing was resumed"), ("retry", "nothing was tried again")])
+@pytest.mark.parametrize("secret", [{"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "canary"}, WITH_PASSWORD])
+def test_going_on_with_secrets_of_the_environment_is_refused_in_its_own_words(
+    bench: Workbench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    refused: str,
+    secret: dict[str, str],
+) -> None:
+    bench.configure_s3("cloud", "https://nobody.test", "bucket", access_key="", secret_key="")
+    monkeypatch.setattr(bench.queue, "_try_worker", lambda: None)
+    job = upload(bench, tmp_path, "a")
+    for name, value in secret.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidConfiguration) as caught:
+        getattr(bench.queue, verb)([], jobs=[job.id])
+    assert str(caught.value).endswith(f"not written into the queue: {refused}")
+    assert "canary" not in f"{caught.value} {caught.value.hint}"
 
 
 PAIR = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "canary"}
