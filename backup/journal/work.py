@@ -68,6 +68,19 @@ def clamp_waits(tx: Connection, *, now: float) -> None:
     tx.execute("UPDATE cleanups SET wait_until = :latest WHERE wait_until > :latest", {"latest": latest})
 
 
+def waits_too_long(db: Connection, *, now: float) -> bool:
+    """Whether a file, an instance or a scan waits longer than the longest wait."""
+    latest = now + LONGEST_WAIT_S
+    return bool(
+        db.execute(
+            "SELECT EXISTS (SELECT 1 FROM items WHERE state = 'waiting' AND wait_until > :latest)"
+            " OR EXISTS (SELECT 1 FROM holds WHERE until > :latest)"
+            " OR EXISTS (SELECT 1 FROM jobs WHERE scanning AND rescan_at > :latest)",
+            {"latest": latest},
+        ).fetchone()[0]
+    )
+
+
 def next_due(db: Connection) -> float | None:
     """The next moment at which items go on by themselves."""
     row = db.execute(

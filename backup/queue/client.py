@@ -379,13 +379,15 @@ class Queue:
         return self._link.ask(method, params)
 
     def _settle(self) -> None:
-        """After a worker that died: what it was at is queued again, as the next one would see it."""
+        """After a worker that died, or a clock that was set: the journal as the next worker would see it. What was under
+        way is queued again, and nothing waits for longer than a worker waits."""
         journal = self._journal  # opened before the lock is held: whoever brings it up to date looks for a worker
         with presence.lock_if_free(self._paths) as free:
             if not free:
                 return
             with journal.look() as db:
-                running = views.totals(db).active
-            if running:
+                unsettled = views.totals(db).active or work.waits_too_long(db, now=time.time())
+            if unsettled:
                 with journal.transaction() as tx:
                     items.requeue_running(tx, now=time.time())
+                    work.clamp_waits(tx, now=time.time())

@@ -38,6 +38,7 @@ from tests.servers.fault_proxy import FaultProxy
 from tests.servers.faults import Fault
 from tests.servers.s3_requests import list_objects, put_object
 from tests.servers.s3_server import S3Server
+from tui.rows.transfers import state_words
 
 TEN_YEARS_S = 3.2e8
 BUSY = ErrorInfo("rate_limited", "slow down")
@@ -319,3 +320,64 @@ def test_a_service_that_asks_for_years_is_waited_for_an_hour(
     assert item.wait_until is not None
     assert 3500 < item.wait_until - time.time() <= 3600
     assert moto_proxy.count(put_object()) == 1
+
+
+THREE_YEARS_S = 3 * 365 * 86_400.0
+
+
+@pytest.fixture
+def waiting_for_years(journal: Journal, bench: Workbench, moto_s3: S3Server, moto_proxy: FaultProxy) -> int:
+    """A job whose file waits for three years, and so does its instance, as a corrected clock may leave it; nobody is at
+    work. Its service still asks for a pause."""
+    moto_proxy.fault(Fault.status(503, headers={"Retry-After": "99999999"}), put_object(), times=None)
+    bench.configure_s3("cloud", moto_proxy.url, moto_s3.new_bucket(), max_retries=0)
+    file, now = bench.paths.state_dir / "file", time.time()
+    file.write_bytes(b"x")
+    with journal.transaction() as tx:
+        order = JobRequest(kind=JobKind.UPLOAD, sources=(str(file),))
+        job_id = jobs.add_job(tx, order, place_of(bench.paths, "cloud"), title="x", destination="/", now=now)
+        jobs.add_items(tx, jobs.job(tx, job_id), [NewItem(name="x", key="x", local_path=str(file))], now=now)
+        jobs.scan_ended(tx, job_id)
+        (item,) = items.claim(tx, "cloud", 1, now=now)
+        later = now + THREE_YEARS_S
+        items.end(tx, Outcome(item_id=item.id, ending=Ending.WAITING, error=BUSY, wait_until=later), now=now)
+        work.hold(tx, Hold(instance="cloud", error=BUSY, until=later))
+    return job_id
+
+
+def shown_waits(cli: Cli) -> list[float]:  # noqa: F811
+    """How far ahead the waits of job and file are, as `transfers list` has them; its words say the same."""
+    told = cli("transfers", "list", "--json").json()
+    moments = [row["wait_until"] for row in (*told["jobs"], *told["items"]) if row["wait_until"] is not None]
+    words = cli("transfers", "list").out
+    assert all(until(moment) in words for moment in moments)
+    return [moment - time.time() for moment in moments]
+
+
+def test_a_wait_of_years_in_the_journal_is_shown_as_an_hour_while_nobody_is_at_work(
+    cli: Cli,  # noqa: F811
+    waiting_for_years: int,
+    bench: Workbench,
+) -> None:
+    ahead_s = shown_waits(cli)
+    assert len(ahead_s) == 2
+    assert all(3500 < seconds <= 3600 for seconds in ahead_s), ahead_s
+    row = bench.queue.item(1)
+    assert row.wait_until is not None
+    assert state_words(row)[0].startswith(f"{until(row.wait_until)}")
+
+
+def test_a_worker_that_starts_on_a_wait_of_years_waits_for_an_hour_at_most(
+    cli: Cli,  # noqa: F811
+    waiting_for_years: int,
+    bench: Workbench,
+    moto_proxy: FaultProxy,
+) -> None:
+    """What was waited for is tried at once; what the service asks for then is bounded."""
+    bench.queue.ensure_worker()
+    wait_until(lambda: moto_proxy.count(put_object()))
+    (wait,) = wait_until(lambda: [item.wait_until for item in bench.queue.snapshot().items if item.wait_until])
+    assert 3500 < wait - time.time() <= 3600
+    ahead_s = shown_waits(cli)
+    assert ahead_s
+    assert all(3500 < seconds <= 3600 for seconds in ahead_s), ahead_s
