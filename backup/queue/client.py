@@ -379,8 +379,8 @@ class Queue:
         return self._link.ask(method, params)
 
     def _settle(self) -> None:
-        """After a worker that died, or a clock that was set: the journal as the next worker would see it. What was under
-        way is queued again, and nothing waits for longer than a worker waits."""
+        """After a worker that died, or a clock that was set: the journal as the next worker would see it. What was
+        under way is queued again, and nothing waits for longer than a worker waits."""
         journal = self._journal  # opened before the lock is held: whoever brings it up to date looks for a worker
         with presence.lock_if_free(self._paths) as free:
             if not free:
