@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 import threading
@@ -23,7 +24,8 @@ from textual.message import Message
 from backup.model.credentials import StoreState, StoreStatus
 from backup.model.instances import InstanceInfo, InstanceState, ServiceInfo
 from backup.model.transfers import ItemState, ItemView, QueueSnapshot, QueueTotals
-from providers.contract.report import ErrorInfo
+from providers.contract.cancel import CancelToken
+from providers.contract.report import CheckStep, ErrorInfo
 from providers.errors import ProviderError, Transient
 from tui.text import safe
 
@@ -123,7 +125,8 @@ class Bridge:
     async def call(self, function: Callable[..., T], /, *args: Any, timeout_s: float = 30.0, **kwargs: Any) -> T:
         """Run `function` in a thread and return its result or raise its ProviderError (any other error becomes one).
 
-        Transient after `timeout_s`; the thread is then left to itself, and keeps no process alive.
+        Transient after `timeout_s` (`math.inf` where `function` ends by itself); the thread is then left to itself, and
+        keeps no process alive.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -153,8 +156,25 @@ class Bridge:
             raise Transient(f"no answer within {timeout_s:.0f} s", hint="Try again; the logs say more.") from error
 
     async def ask(self, question: ServiceQuestion[T], on_step: OnStep | None = None) -> T:
-        """The answer to a question to a service, as `QuestionsClient.ask`."""
-        return await self.questions.ask(question, on_step)
+        """The answer to a question to a service, as `QuestionsClient.ask`; `on_step` is called in the app's thread. A
+        question that nobody awaits any longer is cancelled."""
+        loop = asyncio.get_running_loop()
+        cancel = CancelToken()
+
+        def report(step: CheckStep) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(hear, step)
+
+        def hear(step: CheckStep) -> None:
+            if on_step and not cancel.cancelled:
+                on_step(step)
+
+        try:
+            return await self.call(
+                self.questions.ask, question, report if on_step else None, cancel=cancel, timeout_s=math.inf
+            )
+        finally:
+            cancel.cancel()
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -168,7 +188,7 @@ class Bridge:
                 task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
-                await self.questions.close()
+                await self.call(self.questions.close, timeout_s=math.inf)
                 await self.call(self.service.close, timeout_s=2)
 
     def instances_changed(self) -> None:

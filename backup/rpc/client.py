@@ -1,4 +1,4 @@
-"""The asking end, for threads."""
+"""The asking end."""
 
 from __future__ import annotations
 
@@ -52,7 +52,12 @@ class Client:
     def connect(cls, path: Path, *, timeout_s: float = 3.0) -> Client:
         """Connect to a Unix socket. Raises ConnectionLost when nobody listens there, or somebody else's process
         does."""
-        sock = sockets.connect(path, timeout_s)
+        return cls.over(sockets.connect(path, timeout_s))
+
+    @classmethod
+    def over(cls, sock: socket.socket) -> Client:
+        """Ask over a connected socket, which is the client's from now on. No send takes longer than 10 s."""
+        sockets.bound_sends(sock)
         reader = sock.makefile("rb")
 
         def close() -> None:

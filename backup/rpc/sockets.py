@@ -49,7 +49,6 @@ def connect(path: Path, timeout_s: float) -> socket.socket:
             sock.connect(address)
         sock.settimeout(None)
         check_peer(sock)
-        bound_sends(sock)
     except (OSError, PermissionDenied) as error:
         sock.close()
         raise ConnectionLost("the worker does not answer") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -12,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -283,28 +283,26 @@ def test_a_delete_is_counted(here: Questions, storage: Path):
 # Through the child
 
 
-async def closing(client: QuestionsClient, test: Any) -> None:
-    try:
-        async with asyncio.timeout(30):
-            await test(client)
-    finally:
-        await client.close()
+def closing(client: QuestionsClient, test: Callable[[QuestionsClient], None]) -> None:
+    with contextlib.closing(client):
+        test(client)
 
 
 def test_the_child_answers_as_the_process_itself_would(paths: Paths, storage: Path, here: Questions, tree: Path):
-    async def ask(client: QuestionsClient) -> None:
+    def ask(client: QuestionsClient) -> None:
         assert child_that_answers() is None
-        pages = await asyncio.gather(*(client.ask(ListPage("local", "docs/")) for _ in range(4)))
+        with ThreadPoolExecutor(4) as threads:
+            pages = list(threads.map(client.ask, [ListPage("local", "docs/")] * 4))
         assert all(page == here.ask(ListPage("local", "docs/")) for page in pages)
-        assert await client.ask(Stat("local", "a.txt")) == here.ask(Stat("local", "a.txt"))
+        assert client.ask(Stat("local", "a.txt")) == here.ask(Stat("local", "a.txt"))
         selection = Selection(links=Links.STORE, exclude=("deep/",))
         to = storage.parent / "back"
         how: dict[str, Any] = {"conflicts": Conflicts.SKIP_UNCHANGED, "links": True, "owner": True}
         counted = (
-            await client.ask(PlanUpload("local", [tree])),
-            await client.ask(PlanUpload("local", [tree], conflicts=Conflicts.SKIP_UNCHANGED, selection=selection)),
-            await client.ask(PlanDownload("local", ["docs/"], str(to), **how)),
-            await client.ask(PlanDelete("local", ["docs/"])),
+            client.ask(PlanUpload("local", [tree])),
+            client.ask(PlanUpload("local", [tree], conflicts=Conflicts.SKIP_UNCHANGED, selection=selection)),
+            client.ask(PlanDownload("local", ["docs/"], str(to), **how)),
+            client.ask(PlanDelete("local", ["docs/"])),
         )
         counted_here = (
             here.ask(PlanUpload("local", [tree])),
@@ -318,23 +316,23 @@ def test_the_child_answers_as_the_process_itself_would(paths: Paths, storage: Pa
         assert [replace(plan, **plain) for plan in counted] == [replace(plan, **plain) for plan in counted_here]
         left = storage / temporary_name("docs", 1.0, "", 0)
         left.write_bytes(b"123")
-        (found,) = await client.ask(FindUnfinished("local", []))
+        (found,) = client.ask(FindUnfinished("local", []))
         assert (found, found.upload.size_bytes) == (here.ask(FindUnfinished("local", []))[0], 3)
         ours = Needed(item=7, instance="local", key="docs", token=found.upload.token)
-        assert [one.needed_by for one in await client.ask(FindUnfinished("local", [ours]))] == [7]
-        assert not await client.ask(RemoveUnfinished("local", found.upload, [ours]))
+        assert [one.needed_by for one in client.ask(FindUnfinished("local", [ours]))] == [7]
+        assert not client.ask(RemoveUnfinished("local", found.upload, [ours]))
         assert left.exists()
-        assert await client.ask(RemoveUnfinished("local", found.upload, []))
+        assert client.ask(RemoveUnfinished("local", found.upload, []))
         assert not left.exists()
         told: list[CheckStep] = []
-        report = await client.ask(Probe("local"), told.append)
+        report = client.ask(Probe("local"), told.append)
         assert report.ok
         assert tuple(told) == report.steps
         with pytest.raises(NotFound) as caught:
-            await client.ask(Stat("local", "nothing"))
+            client.ask(Stat("local", "nothing"))
         assert caught.value.hint
 
-    asyncio.run(closing(QuestionsClient(paths), ask))
+    closing(QuestionsClient(paths), ask)
 
 
 def test_every_question_has_one_answer_and_a_name_of_its_own():
@@ -362,16 +360,16 @@ def test_questions_and_grants_come_over_the_pipe_as_they_were():
 def test_secrets_of_a_draft_travel_over_the_pipe_alone(paths: Paths):
     canary = "canary-5f1e3b"
 
-    async def ask(client: QuestionsClient) -> None:
+    def ask(client: QuestionsClient) -> None:
         values = {"container": "b", "endpoint_url": "http://127.0.0.1:9", "access_key": "AKIA"}
-        report = await client.ask(ProbeDraft("aws_s3", values, {"secret_key": Secret(canary)}))
+        report = client.ask(ProbeDraft("aws_s3", values, {"secret_key": Secret(canary)}))
         assert not report.ok
         assert canary not in repr(report)
         process = Path(f"/proc/{child_that_answers()}")
         assert canary.encode() not in (process / "cmdline").read_bytes()
         assert canary.encode() not in (process / "environ").read_bytes()
 
-    asyncio.run(closing(QuestionsClient(paths), ask))
+    closing(QuestionsClient(paths), ask)
     for log in paths.logs_dir.glob("*"):
         assert canary not in log.read_text()
     with contextlib.closing(Queue(paths)) as queue:
@@ -379,74 +377,88 @@ def test_secrets_of_a_draft_travel_over_the_pipe_alone(paths: Paths):
 
 
 def test_a_killed_child_is_replaced_and_asked_again(paths: Paths, storage: Path):
-    async def ask(client: QuestionsClient) -> None:
-        await client.ask(ListPage("local"))
+    def ask(client: QuestionsClient) -> None:
+        client.ask(ListPage("local"))
         first = child_that_answers()
         assert first is not None
         os.kill(first, signal.SIGSTOP)
-        asked = asyncio.create_task(client.ask(ListPage("local")))
-        await asyncio.sleep(0)
-        os.kill(first, signal.SIGKILL)
-        assert (await asked).prefixes == ("docs/",)
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(client.ask, ListPage("local"))
+            os.kill(first, signal.SIGKILL)
+            assert asked.result(30).prefixes == ("docs/",)
         assert child_that_answers() not in {None, first}
 
-    asyncio.run(closing(QuestionsClient(paths), ask))
+    closing(QuestionsClient(paths), ask)
+
+
+def test_the_child_lives_on_when_the_thread_that_asked_first_has_ended(paths: Paths, storage: Path):
+    def ask(client: QuestionsClient) -> None:
+        thread = threading.Thread(target=client.ask, args=(ListPage("local"),))
+        thread.start()
+        thread.join(30)
+        first = child_that_answers()
+        assert first is not None
+        assert client.ask(ListPage("local")).prefixes == ("docs/",)
+        assert child_that_answers() == first
+
+    closing(QuestionsClient(paths), ask)
+
+
+def test_a_child_that_cannot_be_started_is_a_lost_connection(paths: Paths):
+    def ask(client: QuestionsClient) -> None:
+        with pytest.raises(ConnectionLost):
+            client.ask(ListPage("local"))
+
+    closing(QuestionsClient(paths, argv=("/nowhere/at/all",)), ask)
 
 
 def test_a_hung_child_is_replaced_and_asked_again(paths: Paths, storage: Path):
-    async def ask(client: QuestionsClient) -> None:
-        await client.ask(ListPage("local"))
+    def ask(client: QuestionsClient) -> None:
+        client.ask(ListPage("local"))
         first = child_that_answers()
         assert first is not None
         os.kill(first, signal.SIGSTOP)
-        assert (await client.ask(ListPage("local"))).prefixes == ("docs/",)
+        assert (client.ask(ListPage("local"))).prefixes == ("docs/",)
         assert child_that_answers() != first
 
-    asyncio.run(closing(QuestionsClient(paths, ping_every_s=0.1, ping_limit_s=1.0), ask))
+    closing(QuestionsClient(paths, ping_every_s=0.1, ping_limit_s=1.0), ask)
 
 
 def test_the_child_ends_with_the_client(paths: Paths, storage: Path):
     pids: list[int] = []
 
-    async def ask(client: QuestionsClient) -> None:
-        await client.ask(ListPage("local"))
+    def ask(client: QuestionsClient) -> None:
+        client.ask(ListPage("local"))
         child = child_that_answers()
         assert child is not None
         pids.append(child)
 
-    asyncio.run(closing(QuestionsClient(paths), ask))
+    closing(QuestionsClient(paths), ask)
     assert not Path(f"/proc/{pids[0]}").exists()
 
 
 def test_a_closed_client_starts_no_child(paths: Paths):
-    async def ask() -> None:
-        client = QuestionsClient(paths)
-        await client.close()
-        with pytest.raises(ConnectionLost):
-            await client.ask(ListPage("local"))
-        assert child_that_answers() is None
-
-    asyncio.run(ask())
+    client = QuestionsClient(paths)
+    client.close()
+    with pytest.raises(ConnectionLost):
+        client.ask(ListPage("local"))
+    assert child_that_answers() is None
 
 
 def test_the_child_dies_with_its_parent(paths: Paths, storage: Path):
     """Killed, the parent closes nothing. Another process holds the child's stdin open, so that it sees no end of it."""
     script = textwrap.dedent(
         """
-        import asyncio, os, subprocess
+        import subprocess, time
         from backup.system.paths import Paths
         from backup.queries.client import QuestionsClient
         from backup.queries.questions import ListPage
 
-        async def main():
-            client = QuestionsClient(Paths.default())
-            await client.ask(ListPage("local"))
-            pipe = client._child._writer.transport.get_extra_info("pipe").fileno()
-            holder = subprocess.Popen(["sleep", "60"], pass_fds=[pipe])
-            print(holder.pid, flush=True)
-            await asyncio.sleep(60)
-
-        asyncio.run(main())
+        client = QuestionsClient(Paths.default())
+        client.ask(ListPage("local"))
+        holder = subprocess.Popen(["sleep", "60"], pass_fds=[client._child.client._writer.fileno()])
+        print(holder.pid, flush=True)
+        time.sleep(60)
         """
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT)
@@ -506,38 +518,40 @@ def scripted(paths: Paths, tmp_path: Path) -> tuple[QuestionsClient, Path]:
     return QuestionsClient(paths, argv=(sys.executable, "-c", ECHO_CHILD, str(marker))), marker
 
 
-def test_cancelling_the_coroutine_cancels_the_question_in_the_child(scripted: tuple[QuestionsClient, Path]):
+def test_cancelling_cancels_the_question_in_the_child(scripted: tuple[QuestionsClient, Path]):
     client, marker = scripted
 
-    async def ask(client: QuestionsClient) -> None:
-        asked = asyncio.create_task(client.ask(Stat("local", "x")))
-        await asyncio.to_thread(wait_until, marker.exists, "the question arrived")
-        asked.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asked
-        await asyncio.to_thread(wait_until, lambda: marker.read_text() == "cancelled", "it was cancelled")
+    def ask(client: QuestionsClient) -> None:
+        cancel = CancelToken()
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(client.ask, Stat("local", "x"), cancel=cancel)
+            wait_until(marker.exists, "the question arrived")
+            cancel.cancel()
+            with pytest.raises(Cancelled):
+                asked.result(10)
+        wait_until(lambda: marker.read_text() == "cancelled", "it was cancelled")
 
-    asyncio.run(closing(client, ask))
+    closing(client, ask)
     assert marker.read_text() == "cancelled"
 
 
 def test_what_changes_something_is_not_asked_again(scripted: tuple[QuestionsClient, Path]):
     client, marker = scripted
 
-    async def ask(client: QuestionsClient) -> None:
+    def ask(client: QuestionsClient) -> None:
         with pytest.raises(ConnectionLost):
-            await client.ask(CreateContainer("local", "new"))
+            client.ask(CreateContainer("local", "new"))
 
-    asyncio.run(closing(client, ask))
+    closing(client, ask)
     assert marker.read_text() == "x"
 
 
 def test_an_error_keeps_its_class_and_code(scripted: tuple[QuestionsClient, Path]):
     client, _ = scripted
 
-    async def ask(client: QuestionsClient) -> None:
+    def ask(client: QuestionsClient) -> None:
         with pytest.raises(Authentication) as caught:
-            await client.ask(ListContainers("local"))
+            client.ask(ListContainers("local"))
         assert caught.value.code == "InvalidAccessKeyId"
 
-    asyncio.run(closing(client, ask))
+    closing(client, ask)

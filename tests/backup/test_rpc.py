@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import io
 import math
 import os
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import msgspec
 import pytest
 
 from backup.model.transfers import ItemKind, LocalEntry
-from backup.rpc import AsyncClient, Client, ConnectionLost, RpcCall, Server, TimedOut, framing, sockets
+from backup.rpc import Client, ConnectionLost, RpcCall, Server, TimedOut, framing, sockets
 from providers.contract.cancel import CancelToken
 from providers.errors import Authentication, Cancelled, InvalidConfiguration, ProviderError, Unsupported
 from providers.secret import Secret
@@ -203,32 +204,41 @@ Server(HANDLERS).serve(sys.stdin.buffer, sys.stdout.buffer)
 """
 
 
-def test_the_async_client_asks_a_child_several_things_at_once() -> None:
-    async def scenario() -> None:
-        root = str(Path(__file__).parents[2])
-        client = await AsyncClient.spawn([sys.executable, "-c", CHILD], env={**os.environ, "PYTHONPATH": root})
-        try:
-            seen: list[int] = []
-            hanging = asyncio.create_task(client.call("hang", timeout_s=30))
-            counted, named = await asyncio.gather(
-                client.call("count", {"to": 3}, timeout_s=20, on_event=seen.append),
-                client.call("echo", {"name": ODD_NAME}, timeout_s=20, result_type=dict[str, str]),
-            )
-            assert (counted, named, seen) == (3, {"name": ODD_NAME}, [0, 1, 2])
-            with pytest.raises(TimedOut):
-                await client.call("hang", timeout_s=0.05)
-            with pytest.raises(InvalidConfiguration):
-                await client.call("refuse", timeout_s=5)
-            hanging.cancel()
-            assert client.process
-            client.process.kill()
-            with pytest.raises(ConnectionLost):
-                await client.call("hang", timeout_s=10)
-            assert client.lost
-        finally:
-            await client.close()
+def test_a_client_asks_a_child_several_things_at_once() -> None:
+    ours, theirs = socket.socketpair()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", CHILD], stdin=theirs.fileno(), stdout=theirs.fileno(), env=environment
+        )
+    cancel = CancelToken()
+    with Client.over(ours) as client, ThreadPoolExecutor(3) as threads:
+        seen: list[int] = []
+        hanging = threads.submit(client.call, "hang", timeout_s=30, cancel=cancel)
+        counting = threads.submit(client.call, "count", {"to": 3}, timeout_s=20, on_event=seen.append)
+        naming = threads.submit(client.call, "echo", {"name": ODD_NAME}, timeout_s=20, result_type=dict[str, str])
+        assert (counting.result(), naming.result(), seen) == (3, {"name": ODD_NAME}, [0, 1, 2])
+        with pytest.raises(TimedOut):
+            client.call("hang", timeout_s=0.05)
+        with pytest.raises(InvalidConfiguration):
+            client.call("refuse", timeout_s=5)
+        cancel.cancel()
+        with pytest.raises(Cancelled):
+            hanging.result()
+        process.kill()
+        process.wait()
+        with pytest.raises(ConnectionLost):
+            client.call("hang", timeout_s=10)
+        assert client.lost
 
-    asyncio.run(scenario())
+
+def test_a_send_that_nobody_reads_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "_SEND_TIMEOUT_S", 1)
+    ours, theirs = socket.socketpair()
+    with theirs, Client.over(ours) as client:
+        with pytest.raises(ConnectionLost):
+            client.call("echo", {"name": "x" * 10_000_000}, timeout_s=30)
+        assert client.lost
 
 
 def test_a_socket_at_a_path_of_any_length_is_the_owners_alone(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from backup.model.transfers import ItemState, JobKind, JobView
 from backup.queries.client import QuestionsClient
 from backup.queries.questions import ListPage, PlanDelete
 from backup.system.paths import Paths
+from providers.contract.cancel import CancelToken
 from tests.backup.queue_support import Workbench, wait_until
 from tests.servers.b2 import B2Server
 from tests.servers.b2_requests import call
@@ -181,29 +183,25 @@ def test_a_disk_that_stalls_as_its_room_is_asked_for_holds_up_no_other_job(
     assert not bench.queue.job(stuck.id).finished
 
 
-async def ask_both(paths: Paths) -> float:
+def ask_both(paths: Paths) -> float:
     """How long a plan of local storage takes while those of the stalled service hang."""
-    client = QuestionsClient(paths)
-    try:
-        await client.ask(ListPage("local"))
-        hanging = [asyncio.create_task(client.ask(PlanDelete("stalled", [f"{number}/"]))) for number in range(20)]
-        await asyncio.sleep(0)
+    cancel = CancelToken()
+    with contextlib.closing(QuestionsClient(paths)) as client, ThreadPoolExecutor(20) as threads:
+        client.ask(ListPage("local"))
+        questions = [PlanDelete("stalled", [f"{number}/"]) for number in range(20)]
+        hanging = [threads.submit(client.ask, question, cancel=cancel) for question in questions]
         began = time.monotonic()
-        plan = await client.ask(PlanDelete("local", ["/"]))
+        plan = client.ask(PlanDelete("local", ["/"]))
         took_s = time.monotonic() - began
-        assert (plan.files, any(task.done() for task in hanging)) == (1, False)
-        for task in hanging:
-            task.cancel()
-        await asyncio.gather(*hanging, return_exceptions=True)
+        assert (plan.files, any(asked.done() for asked in hanging)) == (1, False)
+        cancel.cancel()
         return took_s
-    finally:
-        await client.close()
 
 
 def test_plans_for_a_stalled_service_hold_up_no_other(stalled: Workbench) -> None:
     stalled.storage.mkdir(parents=True)
     (stalled.storage / "file").write_bytes(b"x")
-    assert asyncio.run(ask_both(stalled.paths)) < AT_ONCE_S
+    assert ask_both(stalled.paths) < AT_ONCE_S
 
 
 def test_clean_ups_of_one_instance_come_before_no_others(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -292,22 +292,16 @@ def test_a_worker_opens_the_vault_by_password_command(vaulted: Vaulted, paths: P
 def test_the_child_that_answers_questions_is_given_the_key_and_told_to_forget_it(
     vaulted: Vaulted, paths: Paths
 ) -> None:
-    async def play() -> None:
-        client = QuestionsClient(paths)
-        try:
-            with pytest.raises(CredentialStoreError) as caught:
-                await client.ask(ListPage("cloud"))
-            assert caught.value.kind == "vault_locked"
-            vaulted.service.unlock_store(PASSPHRASE)
-            assert (await client.ask(ListPage("cloud"))).files == ()
-            child = child_that_answers()
-            assert child is not None
-            os.kill(child, signal.SIGKILL)  # its successor is given it too
-            assert (await client.ask(ListPage("cloud"))).files == ()
-            vaulted.service.lock_store()
-            with pytest.raises(CredentialStoreError):
-                await client.ask(ListPage("cloud"))
-        finally:
-            await client.close()
-
-    asyncio.run(play())
+    with contextlib.closing(QuestionsClient(paths)) as client:
+        with pytest.raises(CredentialStoreError) as caught:
+            client.ask(ListPage("cloud"))
+        assert caught.value.kind == "vault_locked"
+        vaulted.service.unlock_store(PASSPHRASE)
+        assert (client.ask(ListPage("cloud"))).files == ()
+        child = child_that_answers()
+        assert child is not None
+        os.kill(child, signal.SIGKILL)  # its successor is given it too
+        assert (client.ask(ListPage("cloud"))).files == ()
+        vaulted.service.lock_store()
+        with pytest.raises(CredentialStoreError):
+            client.ask(ListPage("cloud"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -121,11 +121,11 @@ class ScriptedQuestions(StandInQuestions):
         self.script: list[ConnectionReport | ProviderError] = list(script) or [passed()]
         self.hold_after: StepName | None = None
         """Once this step was told, a check waits for `release`."""
-        self.release = asyncio.Event()
+        self.release = threading.Event()
         self.known_containers: list[str] = []
         self.asked_secrets: list[dict[str, str]] = []
 
-    async def _check(self, on_step: OnStep | None) -> ConnectionReport:
+    def _check(self, on_step: OnStep | None) -> ConnectionReport:
         outcome = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(outcome, ProviderError):
             raise outcome
@@ -133,23 +133,23 @@ class ScriptedQuestions(StandInQuestions):
             if on_step is not None and step.state is not StepState.NOT_RUN:
                 on_step(step)
             if step.name is self.hold_after:
-                await self.release.wait()
+                self.release.wait(10)
         return outcome
 
-    async def probe(self, question: Probe, on_step: OnStep | None = None) -> ConnectionReport:
+    def probe(self, question: Probe, on_step: OnStep | None = None) -> ConnectionReport:
         self.calls.append(("probe", question.instance))
-        return await self._check(on_step)
+        return self._check(on_step)
 
-    async def probe_draft(self, question: ProbeDraft, on_step: OnStep | None = None) -> ConnectionReport:
+    def probe_draft(self, question: ProbeDraft, on_step: OnStep | None = None) -> ConnectionReport:
         self.calls.append(("probe_draft", question.service, question.values, question.instance))
         self.asked_secrets.append({name: secret.reveal() for name, secret in question.secrets.items()})
-        return await self._check(on_step)
+        return self._check(on_step)
 
-    async def list_draft_containers(self, question: ListDraftContainers) -> list[str]:
+    def list_draft_containers(self, question: ListDraftContainers) -> list[str]:
         self.calls.append(("draft_containers", question.service))
         return list(self.known_containers)
 
-    async def create_draft_container(self, question: CreateDraftContainer) -> None:
+    def create_draft_container(self, question: CreateDraftContainer) -> None:
         self.calls.append(("create_draft_container", question.values.get("container")))
         if question.values.get("container") == "taken":
             raise NotFound("somebody else has it")

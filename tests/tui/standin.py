@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,6 +42,7 @@ from backup.queries.questions import (
     RemoveUnfinished,
     ServiceQuestion,
 )
+from providers.contract.cancel import CancelToken
 from providers.contract.capabilities import Deletion
 from providers.contract.objects import Page, RemoteFile
 from providers.contract.report import ErrorInfo
@@ -291,22 +291,24 @@ class StandInQuestions:
         """Raised when one of it is to be removed."""
         self.calls: list[tuple[Any, ...]] = []
         self.deletion = Deletion(words="gone for good", for_good=True)
-        self.gate: asyncio.Event | None = None
+        self.gate: threading.Event | None = None
         """While there is one and it is not set, listings wait."""
         self.unread = ""
         """Why something is missing from each page."""
         self.closed = False
 
-    async def ask(self, question: ServiceQuestion[Any], on_step: OnStep | None = None) -> Any:
+    def ask(
+        self, question: ServiceQuestion[Any], on_step: OnStep | None = None, *, cancel: CancelToken | None = None
+    ) -> Any:
         """What the method of the question's name says."""
         answer: Any = getattr(self, question.method())
-        return await (answer(question, on_step) if on_step else answer(question))
+        return answer(question, on_step) if on_step else answer(question)
 
-    async def list_page(self, question: ListPage) -> Page:
+    def list_page(self, question: ListPage) -> Page:
         name, prefix, token, limit = question.instance, question.prefix, question.token, question.limit
         self.calls.append(("list", name, prefix, token))
         if self.gate is not None:
-            await self.gate.wait()
+            self.gate.wait(10)
         held = self.objects[name]
         if isinstance(held, ProviderError):
             raise held
@@ -329,12 +331,12 @@ class StandInQuestions:
             unread=self.unread,
         )
 
-    async def plan_upload(self, question: PlanUpload) -> TransferPlan:
+    def plan_upload(self, question: PlanUpload) -> TransferPlan:
         self.calls.append(("plan_upload", question.instance, [str(path) for path in question.paths], question.to))
         plan = self._counted_with(question.conflicts, question.selection)
         return msgspec.structs.replace(plan, kind=JobKind.UPLOAD, instance=question.instance)
 
-    async def plan_download(self, question: PlanDownload) -> TransferPlan:
+    def plan_download(self, question: PlanDownload) -> TransferPlan:
         self.calls.append(("plan_download", question.instance, question.keys, question.to))
         options = (("links", question.links), ("owner", question.owner))
         plan = self._counted_with(question.conflicts, *(word for word, wanted in options if wanted))
@@ -345,19 +347,19 @@ class StandInQuestions:
         number = len(self.counted_with) - 1
         return self.plans[number] if number < len(self.plans) else self.plan
 
-    async def plan_delete(self, question: PlanDelete) -> TransferPlan:
+    def plan_delete(self, question: PlanDelete) -> TransferPlan:
         self.calls.append(("plan_delete", question.instance, question.keys))
         return msgspec.structs.replace(
             self.plan, kind=JobKind.DELETE, instance=question.instance, deletion=self.deletion
         )
 
-    async def find_unfinished(self, question: FindUnfinished) -> list[Unfinished]:
+    def find_unfinished(self, question: FindUnfinished) -> list[Unfinished]:
         self.calls.append(("unfinished", question.instance))
         if isinstance(self.left, ProviderError):
             raise self.left
         return list(self.left)
 
-    async def remove_unfinished(self, question: RemoveUnfinished) -> bool:
+    def remove_unfinished(self, question: RemoveUnfinished) -> bool:
         self.calls.append(("remove_unfinished", question.instance, question.upload.key))
         if self.kept is not None:
             raise self.kept
@@ -365,7 +367,7 @@ class StandInQuestions:
         self.left = [one for one in self.left if one.upload != question.upload]
         return True
 
-    async def close(self) -> None:
+    def close(self) -> None:
         self.closed = True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -384,7 +385,7 @@ async def test_a_late_answer_is_dropped(service: StandInService, questions: Stan
     app = console(service, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = await ready(pilot, app)
-        questions.gate = asyncio.Event()
+        questions.gate = threading.Event()
         await pilot.press("tab", "enter")
         await until(pilot, lambda: "loading" in screen_text(app))
         await pilot.press("escape", "tab", "down", "enter")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -233,7 +233,7 @@ async def test_a_page_that_sorts_before_the_cursor_does_not_move_it(
         screen = app.screen
         assert isinstance(screen, BrowseScreen)
         await until(pilot, lambda: len(screen.remote.listing.entries) == 1000)
-        stored.gate = asyncio.Event()
+        stored.gate = threading.Event()
         await pilot.press("tab", "o")
         await until(pilot, lambda: screen.remote.listing.order is SortBy.SIZE)
         await sees(pilot, "loading")
@@ -254,7 +254,7 @@ async def test_an_answer_does_not_bring_back_a_cursor_that_has_moved_on(
         screen = app.screen
         assert isinstance(screen, BrowseScreen)
         await until(pilot, lambda: len(screen.remote.listing.entries) == 3)
-        stored.gate = asyncio.Event()
+        stored.gate = threading.Event()
         await pilot.press("tab", "r")
         await sees(pilot, "loading")
         await pilot.press("end")

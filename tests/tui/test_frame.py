@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from typing import Any
 
 import pytest
 
 from backup.instances.plain_secrets import Adoption
 from backup.model.credentials import StoreState, StoreStatus
 from backup.model.transfers import QueueTotals
-from providers.contract.report import ErrorInfo
-from providers.errors import ProviderError, Transient
+from backup.queries.questions import OnStep, Probe
+from providers.contract.cancel import CancelToken
+from providers.contract.report import CheckStep, ErrorInfo, StepName, StepState
+from providers.errors import Cancelled, ProviderError, Transient
+from tests.tui.scripted import ScriptedQuestions
 from tests.tui.standin import StandInQuestions, StandInService, console, screen_text, until
 from tui.bridge import paint_interval_s
 
@@ -148,6 +153,43 @@ async def test_a_call_that_fails_or_hangs_comes_back_as_an_error_to_show() -> No
             await app.bridge.call(release.wait, timeout_s=0.05)
         release.set()
         assert await app.bridge.call(divmod, 7, 2) == (3, 1)
+
+
+class HangingQuestions(ScriptedQuestions):
+    """A check that stops after its first step, until it is cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_up = threading.Event()
+
+    def ask(self, question: Any, on_step: OnStep | None = None, *, cancel: CancelToken | None = None) -> Any:
+        if not isinstance(question, Probe):
+            return super().ask(question, on_step, cancel=cancel)
+        assert on_step
+        assert cancel
+        on_step(CheckStep(name=StepName.REACH, state=StepState.OK))
+        with cancel.calling(self.given_up.set):
+            assert self.given_up.wait(10)
+        on_step(CheckStep(name=StepName.LIST, state=StepState.OK))
+        raise Cancelled("stopped on request")
+
+
+async def test_a_question_runs_beside_the_screens_and_is_cancelled_with_whoever_asked() -> None:
+    questions = HangingQuestions()
+    app = console(questions=questions)
+    async with app.run_test() as pilot:
+        steps: list[tuple[StepName, bool]] = []
+        ours = threading.current_thread()
+        asking = asyncio.create_task(
+            app.bridge.ask(Probe("local"), lambda step: steps.append((step.name, threading.current_thread() is ours)))
+        )
+        await until(pilot, lambda: steps == [(StepName.REACH, True)])
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert await app.bridge.call(questions.given_up.wait, 5)
+        await pilot.pause()
+        assert steps == [(StepName.REACH, True)]  # what comes later is reported to nobody
 
 
 def test_progress_is_painted_once_a_second_under_ssh() -> None:

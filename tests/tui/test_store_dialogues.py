@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import Any
 
@@ -122,11 +121,11 @@ async def test_a_browser_that_waited_for_the_store_looks_again() -> None:
 class LateQuestions(StandInQuestions):
     """The first answer is as it was when the question came, and arrives when `gate` opens."""
 
-    async def list_page(self, question: ListPage) -> Page:
+    def list_page(self, question: ListPage) -> Page:
         if self.objects[question.instance] is LOCKED_OUT and self.gate is not None:
-            await self.gate.wait()
+            self.gate.wait(10)
             raise LOCKED_OUT
-        return await super().list_page(question)
+        return super().list_page(question)
 
 
 LOCKED_OUT = NotOffered("the vault is locked", code="locked")
@@ -134,7 +133,7 @@ LOCKED_OUT = NotOffered("the vault is locked", code="locked")
 
 async def test_an_answer_from_before_the_store_was_open_is_asked_for_again() -> None:
     service, questions = StoreScript(vault=LOCKED), LateQuestions()
-    questions.objects["aws_s3"], questions.gate = LOCKED_OUT, asyncio.Event()
+    questions.objects["aws_s3"], questions.gate = LOCKED_OUT, threading.Event()
 
     def opened() -> None:  # as the console starts, by what is set up for it
         service.states[StoreBackend.VAULT] = READY
