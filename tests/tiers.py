@@ -1,8 +1,8 @@
 """Three tiers of one suite, and the order in which tests run.
 
 `--tier quick`   modules that name no server, no process and no console (`UNIT`).
-`--tier middle`  all but what is marked `full`; the contract suite over the local disk and, for each test, over one
-                 service more (`met_in_middle`).
+`--tier middle`  all but what is marked `full`; of what is marked `few(n)`, n sets of parameters; the contract suite over
+                 the local disk and, for each test, over one service more (`met_in_middle`).
 `--tier full`    everything: every service in every mode. So is a run that names no tier.
 
 What a tier leaves out is deselected, never skipped. `--shuffle SEED` runs tests in an order of chance.
@@ -68,6 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "full: only in the full tier; one test of the middle tier proves the same")
+    config.addinivalue_line("markers", "few(n): the middle tier runs n of its sets of parameters, the full tier all")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -95,16 +96,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def beyond_middle(items: Iterable[pytest.Item]) -> set[str]:
     """The ids of those that only the full tier runs."""
     found = set()
-    same: dict[str, list[tuple[str, Any]]] = defaultdict(list)
+    cases: dict[str, list[tuple[str, Any]]] = defaultdict(list)
+    """By test and parameters: the ids, each with the harness that it runs over."""
+    few: dict[str, tuple[int, set[str]]] = {}
+    """By test: how many sets of parameters the middle tier takes, and all that there are."""
     for item in items:
         if item.get_closest_marker("full"):
             found.add(item.nodeid)
-        elif (harness := _harness(item)) is not None:
-            same[item.nodeid.replace(harness.name, "*", 1)].append((item.nodeid, harness))
-    for test, over in same.items():
-        met = met_in_middle(test, [harness for _, harness in over])
-        found.update(nodeid for nodeid, harness in over if harness.name not in met)
+            continue
+        harness = _harness(item)
+        case = item.nodeid.replace(harness.name, "*", 1) if harness else item.nodeid
+        cases[case].append((item.nodeid, harness))
+        if marker := item.get_closest_marker("few"):
+            few.setdefault(case.partition("[")[0], (marker.args[0], set()))[1].add(case)
+    for count, all_of_test in few.values():
+        for case in by_chance(all_of_test)[count:]:
+            found.update(nodeid for nodeid, _ in cases.pop(case))
+    for case, over in cases.items():
+        if over[0][1] is not None:
+            met = met_in_middle(case, [harness for _, harness in over])
+            found.update(nodeid for nodeid, harness in over if harness.name not in met)
     return found
+
+
+def by_chance(names: Iterable[str]) -> list[str]:
+    """In an order without a system that is the same in every run."""
+    return sorted(names, key=lambda name: sha256(name.encode()).digest())
 
 
 def _harness(item: pytest.Item) -> Any | None:

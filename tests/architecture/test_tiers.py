@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -60,6 +61,33 @@ def test_every_test_of_the_contract_that_is_here_is_in_the_middle_tier(request: 
         if "tests/contract/" in item.nodeid:
             kept[item.nodeid.partition("[")[0]].add(item.nodeid not in left_out)
     assert [test for test, states in kept.items() if states == {False}] == []
+
+
+@dataclass(frozen=True)
+class Item:
+    """A test, as far as tiers look at it."""
+
+    nodeid: str
+    mark: pytest.Mark | None = None
+
+    def get_closest_marker(self, name: str) -> pytest.Mark | None:
+        return self.mark if self.mark is not None and self.mark.name == name else None
+
+
+def left_out(*items: Item) -> set[str]:
+    return beyond_middle(cast(list[pytest.Item], items))
+
+
+def test_of_a_test_marked_few_the_middle_tier_runs_so_many_sets_of_parameters() -> None:
+    nine = [Item(f"tests/a.py::test_nine[{number}]", pytest.mark.few(2).mark) for number in range(9)]
+    other = Item("tests/a.py::test_other[1]", pytest.mark.few(2).mark)
+    assert len(left_out(*nine, other)) == 7
+    assert other.nodeid not in left_out(*nine, other)
+    assert left_out(*reversed(nine)) == left_out(*nine)
+
+
+def test_what_is_marked_full_is_left_to_the_full_tier() -> None:
+    assert left_out(Item("a", pytest.mark.full.mark), Item("b")) == {"a"}
 
 
 def test_modules_of_unit_tests_name_neither_server_nor_process_nor_console() -> None:

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from typing import Any
 
 import pytest
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
+
+_parse_rules = Stylesheet._parse_rules
+_parsed: dict[Any, list[RuleSet]] = {}
+
+
+def _parsed_once(sheet: Stylesheet, css: str, *rest: Any, **more: Any) -> list[RuleSet]:
+    """Every test starts a console of its own, with the same style sheets: parsing them takes a tenth of the time."""
+    key = (css, rest, tuple(sorted(more.items())), tuple(sorted(sheet._variables.items())))
+    if key not in _parsed:
+        _parsed[key] = _parse_rules(sheet, css, *rest, **more)
+    return _parsed[key]
+
+
+Stylesheet._parse_rules = _parsed_once  # type: ignore[method-assign, assignment]
 
 
 @pytest.hookimpl(tryfirst=True)

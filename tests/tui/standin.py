@@ -380,7 +380,7 @@ def console(service: StandInService | None = None, questions: StandInQuestions |
     )
 
 
-async def until(pilot: Any, condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+async def until(pilot: Any, condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
     """Let the app work until `condition` holds; AssertionError when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
