@@ -88,9 +88,10 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
         output.line(f"after that: {plan.deletion.words}")
     if plan.unstorable:
         names = listed(plan.unstorable_names, of=plan.unstorable)
-        output.line(
-            f"will be refused, since {plan.instance} cannot hold the name: {count(plan.unstorable, 'file')}: {names}"
-        )
+        where = "there is no place for them on this disk"
+        if plan.kind is JobKind.UPLOAD:
+            where = f"{plan.instance} cannot hold the name"
+        output.line(f"will be refused, since {where}: {count(plan.unstorable, 'file')}: {names}")
         output.line(f"  why: {plan.unstorable_why}")
     if plan.clashes:
         names = listed(plan.clashing_names, of=plan.clashes)

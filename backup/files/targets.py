@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from providers.contract.objects import RemoteFile
 from providers.errors import Conflict, InvalidName, ProviderError
 from providers.filesystem import beneath as walk
 
@@ -58,6 +59,15 @@ def local_name(key: str, chosen: str) -> str:
             hint="Download it alone, to a name you choose.",
         )
     return name
+
+
+def refuse_content_of_a_folder(file: RemoteFile) -> None:
+    """Raises InvalidName for an object whose bytes no folder here could hold."""
+    if file.key.endswith("/") and file.size_bytes:
+        raise InvalidName(
+            f"{file.key}: holds {file.size_bytes} bytes, and is named as a folder, which has no content here",
+            hint="Rename it at the service, without the '/' at its end, and download it again.",
+        )
 
 
 def prepare(

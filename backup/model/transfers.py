@@ -290,13 +290,13 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     clashing_names: tuple[str, ...] = ()
     """The first few of them."""
     unstorable: int = 0
-    """Files and empty folders whose names the service cannot hold: they will fail, each by itself. Not counted among
-    the files and folders."""
+    """Files and empty folders that the service, or for a download the disk here, cannot hold under their names: they
+    will fail, each by itself. Not counted among the files and folders."""
     unstorable_folders: int = 0
     """Of these, the folders."""
     unstorable_names: tuple[str, ...] = ()
     unstorable_why: str = ""
-    """Of the first of them, in the service's terms."""
+    """Of the first of them."""
     unreadable: int = 0
     """Files and folders of an upload that cannot be read: they will fail, each by itself."""
     unreadable_names: tuple[str, ...] = ()

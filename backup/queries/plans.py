@@ -12,9 +12,10 @@ import msgspec
 
 from backup.files import links as stored_links
 from backup.files import local as local_files
+from backup.files.fitting import Fitting
 from backup.files.free_space import Need
 from backup.files.scan import IsAFolder, TreeEntry, upload_prefix, walk_local, walk_remote, walk_tree
-from backup.files.targets import chosen_target, local_name
+from backup.files.targets import chosen_target
 from backup.model.transfers import EVERYTHING, Conflicts, ItemKind, JobKind, Selection, TransferPlan
 from backup.queries.budget import Budget
 from backup.queries.destination import MTIME_SLACK_S, differs, spellings_at, standing_files
@@ -25,7 +26,7 @@ from providers.contract.attributes import UNKNOWN
 from providers.contract.cancel import CancelToken
 from providers.contract.objects import RemoteFile
 from providers.engine.encryption import refuse_encryption
-from providers.errors import InvalidName, NotFound
+from providers.errors import InvalidName, NotFound, ProviderError
 from providers.os_errors import from_os_error
 
 Keep = Callable[[list[Finding]], str]
@@ -92,11 +93,7 @@ def _count(tally: Tally, provider: BaseProvider, prefix: str, found: TreeEntry) 
     """Whether the entry becomes an object, for which the destination has to be looked at."""
     unstorable = _unstorable(provider, prefix, found)
     if unstorable is not None:
-        tally.unstorable[prefix + found.name] = unstorable.message
-        if found.kind is ItemKind.DIRECTORY:
-            tally.unstorable_folders += 1
-        else:
-            tally.digest.add(prefix + found.name)
+        tally.does_not_fit(prefix + found.name, unstorable, folder=found.kind is ItemKind.DIRECTORY)
         return False
     _count_local(tally, prefix, found, provider.capabilities.empty_directories)
     return not found.ruled_out and found.error is None and (found.kind is ItemKind.FILE or bool(found.stored))
@@ -158,20 +155,37 @@ def download(
     for key, file in _remote(provider, keys, budget, cancel, walk_remote):
         found.append(Finding(source=key, remote=file))
         _count_attributes(provider, tally, file, cancel, ask=owner)
-        target = _local_target(root, key, file.key) if folder else root
-        is_link = stored_links.is_one(file.key)
-        if is_link and links and target:
-            target = target.with_name(target.name.removesuffix(stored_links.SUFFIX))
-        counted = _count_remote(tally, key, file, str(target or file.key))
-        tally.links += counted and is_link
-        stands = counted and target and os.path.lexists(target) and not file.key.endswith("/")
-        if target and stands and (conflicts is not Conflicts.SKIP_UNCHANGED or _differs_here(file, target)):
-            tally.stands(str(target), conflicts)
-        if counted and target and not file.key.endswith("/"):
-            tally.need.add(file.size_bytes, target)
+    listed = [(each.source, each.remote) for each in found if each.remote]
+    _count_here(tally, Fitting(root, folder=folder), listed, conflicts, links=links)
     plan = tally.plan(JobKind.DOWNLOAD, instance, str(root), complete=not budget.exhausted)
     plan = msgspec.structs.replace(plan, restores_owner=owner)
     return msgspec.structs.replace(plan, found=keep(found)) if plan.complete else plan
+
+
+def _count_here(
+    tally: Tally, fitting: Fitting, found: list[tuple[str, RemoteFile]], conflicts: Conflicts, *, links: bool
+) -> None:
+    """What becomes of each object on the disk here, where they are all known."""
+    fits: list[tuple[str, RemoteFile, Path]] = []
+    for chosen, file in found:
+        as_link = links and stored_links.is_one(file.key)
+        try:
+            target = Path(file.key) if file.left_out else fitting.target(chosen, file, as_link=as_link)
+            fits.append((chosen, file, target))
+        except ProviderError as error:
+            tally.does_not_fit(file.key, error)
+    twofold = fitting.twofold()
+    for chosen, file, target in fits:
+        if file.key in twofold:
+            tally.does_not_fit(file.key, twofold[file.key])
+            continue
+        counted = _count_remote(tally, chosen, file, str(target))
+        tally.links += counted and stored_links.is_one(file.key)
+        if not counted or file.key.endswith("/"):
+            continue
+        if os.path.lexists(target) and (conflicts is not Conflicts.SKIP_UNCHANGED or _differs_here(file, target)):
+            tally.stands(str(target), conflicts)
+        tally.need.add(file.size_bytes, target)
 
 
 def _count_attributes(
@@ -256,11 +270,3 @@ def _remote(
             return
     if folders:
         raise IsAFolder(*folders)
-
-
-def _local_target(to: Path, chosen: str, key: str) -> Path | None:
-    """Where a download puts an object; None where it will be refused."""
-    try:
-        return to / local_name(key, chosen)
-    except InvalidName:
-        return None

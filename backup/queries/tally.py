@@ -9,6 +9,7 @@ import msgspec
 from backup.files.free_space import Need
 from backup.files.name_digest import NameDigest
 from backup.model.transfers import Conflicts, JobKind, TransferPlan
+from providers.errors import ProviderError
 
 _NAMES_SHOWN: Final = 10
 
@@ -30,7 +31,7 @@ class Tally(msgspec.Struct):
     replaced: list[str] = msgspec.field(default_factory=list)
     refused: list[str] = msgspec.field(default_factory=list)
     unstorable: dict[str, str] = msgspec.field(default_factory=dict)
-    """Keys that the service cannot hold, and why."""
+    """Keys that the service, or for a download the disk here, cannot hold, and why."""
     unstorable_folders: int = 0
     ruled_out: int = 0
     modes_lost: int = 0
@@ -52,6 +53,16 @@ class Tally(msgspec.Struct):
     def stands(self, name: str, conflicts: Conflicts) -> None:
         """Something is there already, where a file is to go."""
         (self.refused if conflicts is Conflicts.REFUSE else self.replaced).append(name)
+
+    def does_not_fit(self, key: str, error: ProviderError, *, folder: bool | None = None) -> None:
+        """The service, or for a download the disk here, cannot hold it. `folder` None: the key says it."""
+        if key in self.unstorable:
+            return
+        self.unstorable[key] = error.message
+        if key.endswith("/") if folder is None else folder:
+            self.unstorable_folders += 1
+        else:
+            self.digest.add(key)
 
     def add_folder(self, folder: str) -> None:
         while folder and folder not in self.folders:

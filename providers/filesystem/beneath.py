@@ -99,8 +99,13 @@ def _obstacle(error: OSError, at: int, name: str, path: Path) -> ProviderError:
     if error.errno in (errno.ENOTDIR, errno.ELOOP):
         with suppress(OSError):
             mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
-            return a_link(path) if stat.S_ISLNK(mode) else Conflict(f"{path}: a file stands where a folder is needed")
+            return a_link(path) if stat.S_ISLNK(mode) else a_file(path)
     return from_os_error(error, path)
+
+
+def a_file(path: Path) -> Conflict:
+    """The error for a file where a folder is needed."""
+    return Conflict(f"{path}: a file stands where a folder is needed")
 
 
 def a_link(path: Path) -> InvalidName:

@@ -18,8 +18,29 @@ from providers.filesystem.writable import make_writable
 from providers.os_errors import from_os_error
 
 TEMP_MARK: Final = ".hsb-part-"
-_NAME_MAX_BYTES: Final = 255
+NAME_MAX_BYTES: Final = 255
 """Where the disk does not tell."""
+
+
+def name_too_long(target: Path, longest_bytes: int) -> InvalidName:
+    return InvalidName(
+        f"{target}: this disk takes names of at most {longest_bytes} bytes",
+        hint="Download it alone, to a shorter name.",
+        code="ENAMETOOLONG",
+    )
+
+
+def no_place_for_a_file(target: Path) -> InvalidName:
+    """For a name that something other than a file has, which no file may replace."""
+    return InvalidName(f"{target}: is a folder, a link or a device, not a place for a file")
+
+
+def no_place_for_a_link(target: Path) -> Conflict:
+    """For a name that something other than a link has."""
+    return Conflict(
+        f"{target}: something of that name is already there",
+        hint="A link replaces nothing but a link. Move it away, or choose another folder.",
+    )
 
 
 class Landing:
@@ -50,18 +71,14 @@ class Landing:
     def _refuse_a_long_name(self) -> None:
         longest = self._name_max_bytes
         if len(os.fsencode(self.target.name)) > longest:
-            raise InvalidName(
-                f"{self.target}: this disk takes names of at most {longest} bytes",
-                hint="Download it alone, to a shorter name.",
-                code="ENAMETOOLONG",
-            )
+            raise name_too_long(self.target, longest)
 
     @property
     def _name_max_bytes(self) -> int:
         try:
             return os.fpathconf(self._at, "PC_NAME_MAX")
         except (OSError, ValueError):
-            return _NAME_MAX_BYTES
+            return NAME_MAX_BYTES
 
     def standing(self) -> os.stat_result | None:
         """What has the name now."""
@@ -86,7 +103,7 @@ class Landing:
         if found is None:
             return
         if not stat.S_ISREG(found.st_mode):
-            raise InvalidName(f"{self.target}: is a folder, a link or a device, not a place for a file")
+            raise no_place_for_a_file(self.target)
         if not replace:
             raise Conflict(f"{self.target}: a file of that name is already there")
 
@@ -164,10 +181,7 @@ class Landing:
         self._refuse_a_moved_folder()
         older = self.standing()
         if older is not None and not (replace and stat.S_ISLNK(older.st_mode)):
-            raise Conflict(
-                f"{self.target}: something of that name is already there",
-                hint="A link replaces nothing but a link. Move it away, or choose another folder.",
-            )
+            raise no_place_for_a_link(self.target)
         temp, name = os.fsencode(self.temporary_name()), os.fsencode(self.target.name)
         try:
             os.symlink(text, temp, dir_fd=self._at)

@@ -148,7 +148,10 @@ def _warnings(plan: TransferPlan, how: TransferWish = AS_IT_IS) -> list[Fact]:
         facts.append(Fact("no room", words, Tone.FAILED))
     if plan.unstorable:
         names = listed(plan.unstorable_names, of=plan.unstorable)
-        words = f"{count(plan.unstorable, 'name')} that this service cannot hold, and will refuse: {names}"
+        where = "this service cannot hold, and will refuse"
+        if plan.kind is JobKind.DOWNLOAD:
+            where = "this disk has no place for, and that will fail"
+        words = f"{count(plan.unstorable, 'name')} that {where}: {names}"
         facts.append(Fact("names", words, Tone.WAITING))
         facts.append(Fact("why", safe(plan.unstorable_why), Tone.MUTED))
     if plan.clashes:

@@ -42,3 +42,13 @@ def test_what_is_refused_and_what_rules_take_is_counted_and_named() -> None:
         assert expected in said
     skipped = "1 symbolic link and 2 special files and 1 entry left out by your rules and 3 entries without content"
     assert ("skipped", f"{skipped}: {few}") in said
+
+
+def test_what_has_no_place_on_the_disk_here_is_counted_and_named() -> None:
+    plan = TransferPlan(
+        kind=JobKind.DOWNLOAD, instance="b2", destination="/srv", files=1, folders=0, size_bytes=3, unstorable=2,
+        unstorable_names=("d//x", "d/\x1b"), unstorable_why="'d//x': no file below the chosen folder can be so called",
+    )  # fmt: skip
+    said = {fact.label: fact.text for fact in transfer_question(plan, "/srv").facts}
+    assert said["names"] == r"2 names that this disk has no place for, and that will fail: d//x, d/\x1b"
+    assert said["why"] == plan.unstorable_why

@@ -91,7 +91,7 @@ def download_items(job: Job, walk: Walk, memory: stored_folders.FolderMemory) ->
                 folded = targets.FoldedNames(root, Path("/") if job.order.resolved else None, mode)
             try:
                 name = targets.local_name(file.key, source)
-                _refuse_content_of_a_folder(file)
+                targets.refuse_content_of_a_folder(file)
                 twin = folded.twin(name.removesuffix("/"))
                 if twin is not None:
                     raise InvalidName(f"'{file.key}': this disk cannot tell it from '{twin}'")
@@ -107,15 +107,6 @@ def download_items(job: Job, walk: Walk, memory: stored_folders.FolderMemory) ->
                 yield _item(file, name, str(root / target), restores)
 
     yield from sorted(folders.values(), key=lambda item: (-item.name.count("/"), item.name))
-
-
-def _refuse_content_of_a_folder(file: RemoteFile) -> None:
-    """Raises InvalidName for an object whose bytes no folder here could hold."""
-    if file.key.endswith("/") and file.size_bytes:
-        raise InvalidName(
-            f"{file.key}: holds {file.size_bytes} bytes, and is named as a folder, which has no content here",
-            hint="Rename it at the service, without the '/' at its end, and download it again.",
-        )
 
 
 def _folder_item(job: Job, file: RemoteFile, name: str, memory: stored_folders.FolderMemory) -> NewItem:
