@@ -87,6 +87,7 @@ CASES = [
 ]
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize(("harness", "field"), CASES)
 def test_no_answer_ends_in_an_error_that_is_not_ours(harness, root, field):
     part = harness.limits.part_bytes
