@@ -1,4 +1,4 @@
-"""BaseProvider: the name under which the guide and plug-ins know what a service offers."""
+"""BaseProvider, the public name that the guide and plug-ins import."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["BaseProvider", "ProgressCallback", "RangeReader", "adapted"]
 
 
 class BaseProvider(Operations):
-    """One instance of a storage service: an adapter implements `Storage`, and has the guide's five `Operations`.
+    """One provider: an adapter implements `Storage` and inherits the guide's five `Operations`.
 
-    A class in the guide's style may be called as the guide does, `NewProvider(config)`: the adapter is made.
+    A class in the guide's style is constructed as in the guide, `NewProvider(config)`, and is wrapped in an adapter.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -27,9 +27,9 @@ class BaseProvider(Operations):
 
 @functools.cache
 def adapted(found: type, name: str = "") -> type[BaseProvider]:
-    """A provider that does everything through the five methods of `found`, and keeps the contract of the five itself.
+    """A provider that works through the five methods of `found` and keeps the contract of those five itself.
 
-    `name` is the service's; without one the class's own, else its class name as the guide has it: `NewProvider` is
-    'new'.
+    `name` is the service name. Default: the `name` of the class, else derived from the class name as in the guide
+    (`NewProvider` is 'new').
     """
     return type(found.__name__, (adapter.GuideStyle, BaseProvider), adapter.attributes_of(found, name))

@@ -1,21 +1,21 @@
-"""Every way a storage operation can fail.
+"""All errors of a storage operation.
 
     ProviderError                 base; carries message, hint, code
-    ├── Authentication            who you are was not accepted: wrong key, expired token, skewed clock
-    ├── PermissionDenied          you are known, but may not do this
-    ├── NotFound                  the object, the container or the upload session is not there
-    ├── Conflict                  something else is there, or changed meanwhile (409, 412)
-    ├── QuotaExceeded             no room left (ENOSPC, storage cap)
-    ├── RateLimited               asked to slow down; `retry_after_s` when the service said for how long   (retryable)
-    ├── Transient                 may well work next time: reset, time-out, 5xx                            (retryable)
-    ├── Integrity                 bytes or checksums do not agree, or an answer is damaged
-    │   └── IncompleteListing     a part of a listing cannot be read; `page` is the other
+    ├── Authentication            credentials not accepted: wrong key, expired token, skewed clock
+    ├── PermissionDenied          credentials accepted, but this action is not allowed
+    ├── NotFound                  the object, the container or the upload session does not exist
+    ├── Conflict                  something else is in the way, or it changed meanwhile (409, 412)
+    ├── QuotaExceeded             no space left (ENOSPC, storage cap)
+    ├── RateLimited               asked to slow down; `retry_after_s` if the service named a time          (retryable)
+    ├── Transient                 may succeed on a retry: reset, time-out, 5xx                             (retryable)
+    ├── Integrity                 bytes or checksums disagree, or an answer is damaged
+    │   └── IncompleteListing     part of a listing cannot be read; `page` holds the rest
     ├── InvalidConfiguration      a setting is missing or wrong; `field` names it
-    ├── InvalidName               a name that this service cannot hold, or that would leave its folder
-    ├── Unsupported               this service, or this server, cannot do that
-    └── Cancelled                 somebody asked to stop; nothing failed
+    ├── InvalidName               a name this service cannot store, or one that would leave its folder
+    ├── Unsupported               this service or server cannot do it
+    └── Cancelled                 stopped on request; nothing failed
 
-No exception of an SDK leaves a provider, and no secret is ever part of a message.
+No SDK exception leaves a provider, and no message ever holds a secret.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ import math
 from typing import Any, ClassVar, Final
 
 NO_RANGE: Final = "no_range"
-"""`code` of the Unsupported that means: a part of an object cannot be read for itself."""
+"""`code` of the Unsupported error for "part of an object cannot be read by itself"."""
 LONGEST_WAIT_S: Final = 3600.0
-"""No service is believed to need a longer pause than that at once; one that does asks again."""
+"""Longer waits that a service asks for are cut to this; the service can ask again."""
 
 
 class ProviderError(Exception):
     """A storage operation failed.
 
-    `message` says what happened and why, `hint` what the user can do, `code` is the service's own word for it
-    (`AccessDenied`, `ENOSPC`), empty where there is none. `kind` is a stable identifier for logs, JSON and exit codes.
+    `message` says what happened and why, `hint` how to fix it. `code` is the service's own code (`AccessDenied`,
+    `ENOSPC`) or empty. `kind` is a stable identifier for logs, JSON and exit codes.
     """
 
     kind: ClassVar[str] = "provider"
@@ -46,7 +46,7 @@ class ProviderError(Exception):
         self.hint = hint or self.cure
         self.code = code
         self.retry_after_s = believable_wait_s(retry_after_s)
-        """At most an hour, whoever said it; None where nothing sensible was said."""
+        """At most an hour. None if the service named no usable time."""
 
     def __repr__(self) -> str:
         code = f", code={self.code!r}" if self.code else ""
@@ -57,7 +57,7 @@ class ProviderError(Exception):
 
 
 def believable_wait_s(told_s: float | None) -> float | None:
-    """What a service says about how long to wait, as far as it is believed."""
+    """The wait that a service asked for, at most `LONGEST_WAIT_S`; None if it is no usable number."""
     if told_s is None or math.isnan(told_s) or told_s < 0:
         return None
     return float(min(told_s, LONGEST_WAIT_S))
@@ -98,9 +98,9 @@ class Transient(ProviderError):
     kind = "transient"
     retryable = True
     server_failed: bool = False
-    """The service itself answered that it failed (500). Others may well be served at that moment."""
+    """The service reported a failure of its own (500). It may still serve other requests."""
     cut_short: bool = False
-    """An answer had begun to arrive."""
+    """The answer had begun to arrive."""
     cure = "Check the network, then retry: what was sent is kept."
 
 
@@ -110,12 +110,12 @@ class Integrity(ProviderError):
 
 
 class IncompleteListing(Integrity):
-    """Something in an answer that lists cannot be read. It is raised and not returned, so that nobody acts on a part as
-    if it were all; whoever only shows it takes `page`."""
+    """Part of a listing answer cannot be read. Raised, not returned, so that no caller takes a part for the whole; a
+    caller that only displays it uses `page`."""
 
     page: Any
-    """The `Page` of what can be read (whose module imports this one), compared with what was asked for as every page
-    is; its `unread` says what is missing."""
+    """The readable part as a `Page` (untyped: its module imports this one), checked against the request like every
+    page. Its `unread` says what is missing."""
 
 
 class InvalidConfiguration(ProviderError):
@@ -141,8 +141,8 @@ class Cancelled(ProviderError):
 
 
 def _classes() -> dict[str, type[ProviderError]]:
-    """By kind. Of several with the same one, that nearest to ProviderError: a subclass that has its parent's kind, or
-    borrows another's, is no class of its own to other processes."""
+    """Error classes by kind. If several share a kind, the one nearest to ProviderError: a subclass that reuses a kind
+    is not a class of its own to other processes."""
     found: dict[str, type[ProviderError]] = {}
     level: list[type[ProviderError]] = [ProviderError]
     while level:
@@ -152,15 +152,15 @@ def _classes() -> dict[str, type[ProviderError]]:
 
 
 def _without_constructor(cls: type[ProviderError], message: str) -> ProviderError:
-    """The constructor of a subclass may take something else than a message."""
+    """Skips `__init__`: a subclass may take other arguments than a message."""
     error = cls.__new__(cls, message)
     ProviderError.__init__(error, message)
     return error
 
 
 def from_wire(kind: str, message: str, *, hint: str = "", code: str = "") -> ProviderError:
-    """Rebuild an error that crossed a process boundary as `kind`, `message`, `hint`, `code`. It has exactly these, also
-    where nobody has imported the module of its class: it is a plain ProviderError then."""
+    """Rebuild an error that crossed a process boundary as `kind`, `message`, `hint`, `code`. If the module of its class
+    is not imported, it is a plain ProviderError with this `kind`."""
     error = _without_constructor(_classes().get(kind, ProviderError), message)
     error.hint = hint
     if isinstance(error, InvalidConfiguration):

@@ -1,9 +1,9 @@
-"""The flows with which services are authorised in a browser, by a service's name.
+"""Browser authorisation of services, by service name.
 
-for method in oauth.methods("dropbox"): ...          # how it can be done; empty where a service needs none
+for method in oauth.methods("dropbox"): ...          # the ways to authorise; empty if the service needs none
 with oauth.open_flow("dropbox", values) as flow:
     step = flow.begin()                              # show step.address (text, link, QR), step.instructions
-    grant = flow.finish(pasted)                      # or, where step.answer says so: flow.poll() until it is there
+    grant = flow.finish(pasted)                      # or, if step.answer says so: flow.poll() until it returns one
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from providers.errors import InvalidConfiguration, Unsupported
 
 
 def methods(service: str) -> tuple[Method, ...]:
-    """How a service can be authorised, the one to offer first in front; empty where it needs no browser."""
+    """The ways to authorise a service, preferred first. Empty if it is not authorised in a browser."""
     module = _module(service)
     found: tuple[Method, ...] = module.METHODS if module else ()
     return found
@@ -29,9 +29,9 @@ def methods(service: str) -> tuple[Method, ...]:
 def open_flow(
     service: str, config: Mapping[str, Any], method: str = "", *, context: ProviderContext | None = None
 ) -> AuthorizationFlow:
-    """A flow of `service` for an instance's settings, secrets included as far as there are any (a client secret).
+    """An authorisation flow of `service` for the settings of an instance, including the secrets known so far.
 
-    `method` is the name of one of `methods(service)`, empty the first. Raises Unsupported, InvalidConfiguration.
+    `method` is a name from `methods(service)`, empty for the first. Raises Unsupported, InvalidConfiguration.
     """
     module = _module(service)
     if module is None:
@@ -45,7 +45,7 @@ def open_flow(
 
 
 def is_offered(service: str) -> bool:
-    """Whether a service is authorised in a browser. Loads nothing of it."""
+    """Whether the service is authorised in a browser. Loads none of its code."""
     name = registry.package_of(service)
     return name is not None and importlib.util.find_spec(f"{name}.oauth") is not None
 

@@ -1,4 +1,4 @@
-"""The five operations of the guide, written once over what an adapter implements."""
+"""The guide's five operations, written once on top of `Storage`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from providers.engine import check, download
 from providers.engine import upload as upload_loop
 
 ProgressCallback = Callable[[int, int], None]
-"""Called as (bytes_done, bytes_total): absolute, never decreasing, one call at a time, first (0, total), last (total,
-total) after verification."""
+"""Called as (bytes_done, bytes_total): absolute, never decreasing, one call at a time. First (0, total); last (total,
+total), after verification."""
 
 
 class Operations(Storage):
-    """The five operations `upload`, `download`, `list_files`, `delete` and `test_connection` keep the signatures of the
-    guide. True means done and verified; whatever fails raises a ProviderError (`test_connection` alone answers False,
-    and `probe` says why)."""
+    """`upload`, `download`, `list_files`, `delete` and `test_connection`, with the signatures of the guide.
+
+    True means done and verified; failures raise ProviderError. Only `test_connection` returns False: `probe` says
+    why."""
 
     def upload(self, file_path: Path, remote_name: str, progress_callback: ProgressCallback | None = None) -> bool:
-        """Store `file_path` as `remote_name`. True once the object is visible and proved; raises ProviderError
-        otherwise.
+        """Store `file_path` as `remote_name`. Returns True once the object is visible and verified.
 
-        An object of that name is replaced. A file that changes while it is read is Integrity, never success.
+        Replaces an object of that name. Raises ProviderError; Integrity if the file changes while it is read.
         """
         upload_loop.run_upload(
             self, Path(file_path), remote_name, progress=progress_callback, cancel=self.context.cancel
@@ -34,8 +34,8 @@ class Operations(Storage):
         return True
 
     def download(self, remote_name: str, local_path: Path, progress_callback: ProgressCallback | None = None) -> bool:
-        """Fetch `remote_name` to `local_path`. True once the verified file stands there; until then the target is
-        untouched."""
+        """Fetch `remote_name` to `local_path`. Returns True once the verified file is in place; until then the target
+        is untouched."""
         download.run_download(
             self, remote_name, Path(local_path), progress=progress_callback, cancel=self.context.cancel
         )
@@ -44,7 +44,7 @@ class Operations(Storage):
     def list_files(self, prefix: str = "", max_files: int = 1000) -> list[dict[str, Any]]:
         """Up to `max_files` objects whose name starts with `prefix`, as RemoteFile.as_dict().
 
-        To learn whether there were more, ask for one more than needed, or page through `scan`. An error is never an
+        To find out whether there are more, ask for one more than needed, or page through `scan`. An error is never an
         empty list.
         """
         found: list[dict[str, Any]] = []
@@ -55,7 +55,7 @@ class Operations(Storage):
         return found
 
     def delete(self, remote_name: str) -> bool:
-        """Remove one object. True once the service confirmed; NotFound when there was none."""
+        """Remove one object. Returns True once the service has confirmed. Raises NotFound if there is none."""
         self.retry.run(lambda: self.remove(remote_name), self.context.cancel)
         return True
 
@@ -64,12 +64,12 @@ class Operations(Storage):
         return self.probe().ok
 
     def probe(self, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
-        """Check the connection step by step; `on_step` is told of each as it ends. Leaves nothing behind at the
+        """Check the connection step by step; `on_step` gets each step as it ends. Leaves nothing behind at the
         service."""
         return check.run_check(self, on_step)
 
     def walk(self, prefix: str = "") -> Iterator[RemoteFile]:
-        """All objects below `prefix`, page by page, retrying each page as the settings say."""
+        """All objects below `prefix`, page by page, each page retried as configured."""
         token: str | None = None
         while True:
             page = self.retry.run(lambda at=token: self.scan(prefix, token=at), self.context.cancel)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What an OSError means, in the terms of `providers.errors`. One table for everything that touches a disk."""
+"""OSErrors as errors of `providers.errors`: one table for all code that touches a disk."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ NO_DESCRIPTORS: Final = {
         "It goes on once some are closed. Raise fs.file-max (sysctl), or end what holds them open (lsof).",
     ),
 }
-"""What runs out is no fault of the disk, the file or the service, and passes."""
+"""Running out of descriptors is no fault of the disk, the file or the service, and it passes."""
 
 
 def lacks_descriptors(error: errors.ProviderError) -> bool:
-    """Whether it failed because no more files can be open."""
+    """Whether the operation failed because no more files can be opened."""
     return error.code in {errno.errorcode[number] for number in NO_DESCRIPTORS}
 
 
 def shortage(error: BaseException) -> errors.Transient | None:
-    """The lack of descriptors that an error comes from, however far back; None where it is another one."""
+    """A lack of descriptors among the causes of an error, however deep; None if there is none."""
     found: BaseException | None = error
     seen: set[int] = set()
-    while found is not None and id(found) not in seen:  # causes may go round in a circle
+    while found is not None and id(found) not in seen:  # causes may form a cycle
         if isinstance(found, OSError) and found.errno in NO_DESCRIPTORS:
             return _no_descriptors(found.errno, "")
         seen.add(id(found))
@@ -65,7 +65,7 @@ def shortage(error: BaseException) -> errors.Transient | None:
 
 
 def descriptors_exhausted() -> errors.Transient | None:
-    """Whether no file can be opened just now: libraries say of that only that something failed."""
+    """The error if no file can be opened right now, else None. Libraries hide this cause."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
@@ -80,7 +80,7 @@ def _no_descriptors(number: int, about: str) -> errors.Transient:
 
 
 def from_os_error(error: OSError, path: str | os.PathLike[str]) -> errors.ProviderError:
-    """The ProviderError for an OSError about `path`; an errno of no known meaning is Transient (EIO, EBUSY, ESTALE)."""
+    """The ProviderError for an OSError about `path`. An unlisted errno is Transient (EIO, EBUSY, ESTALE)."""
     if error.errno in NO_DESCRIPTORS:
         return _no_descriptors(error.errno, f"{os.fspath(path)}: ")
     cls = _CLASSES.get(error.errno or 0, errors.Transient)

@@ -1,10 +1,10 @@
-"""Which services there are, without importing one; loading one when it is needed; going on when one cannot be loaded.
+"""Registry of services: listed without importing them, loaded on demand. A broken one disables no other.
 
-A service is a folder with a module `settings` (its `Settings`, no SDK imported) and a module `provider` (its class).
-Third parties add one through the entry-point group `homeserver_backup.providers`: the entry point's name is the
-service's name, its object either a package of the same form as ours (`acme_storage`; nothing but its `settings` is
-imported until it is used) or the provider class itself (`acme_storage:AcmeProvider`, imported to be described). A
-class without `Settings` gets the standard structure.
+A service is a package with a module `settings` (its `Settings`, imports no SDK) and a module `provider` (its class).
+A plug-in registers under the entry-point group `homeserver_backup.providers`. The entry point's name is the service
+name. Its object is a package of the same form (`acme_storage`; only `settings` is imported until it is used) or the
+provider class itself (`acme_storage:AcmeProvider`, imported to be described). A class without `Settings` gets the
+standard ones.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A service as far as it is known without its SDK."""
+    """Description of a service, available without its SDK."""
 
     name: str
     title: str
     summary: str
     settings: type[ProviderSettings] | None
-    """None when the service could not even be described."""
+    """None if the service could not be described."""
     container_word: str = "container"
     unavailable: str = ""
-    """Why it cannot be used; empty when nothing is known against it."""
+    """Why it cannot be used; empty if no reason is known."""
 
 
 _failures: dict[str, str] = {}
-"""What went wrong when a service was loaded, by its name: `specs` tells it from then on."""
+"""Load errors by service name; `specs` reports them from then on."""
 
 
 def specs() -> tuple[ServiceSpec, ...]:
-    """All services: our own first, then those of plug-ins by name. Imports no SDK of ours, and never raises."""
+    """All services: the built-in ones, then plug-ins by name. Imports no built-in SDK and never raises."""
     names = [*EMBEDDED, *sorted(_plug_ins())]
     return tuple(_describe(name) for name in names)
 
 
 def spec(name: str) -> ServiceSpec:
-    """One service by name. Raises InvalidConfiguration when there is none of that name."""
+    """One service by name. Raises InvalidConfiguration if there is none."""
     if name not in EMBEDDED and name not in _plug_ins():
         known = ", ".join([*EMBEDDED, *sorted(_plug_ins())])
         raise InvalidConfiguration(f"type: there is no service {name!r}", field="type", hint=f"Services: {known}.")
@@ -66,14 +66,14 @@ def spec(name: str) -> ServiceSpec:
 
 
 def load(name: str) -> type[BaseProvider]:
-    """The provider class of a service, importing its SDK. Raises Unsupported with the reason when that fails, and
-    InvalidConfiguration when there is no such service."""
+    """The provider class of a service; imports its SDK. Raises Unsupported with the reason if that fails, and
+    InvalidConfiguration if there is no such service."""
     found = spec(name)
     if found.unavailable and name not in _failures:
         raise _unavailable(name, found.unavailable)
     try:
         cls = _checked(_provider_class(name), name)
-    except Exception as error:  # third-party code runs here: whatever it does, the other services go on
+    except Exception as error:  # third-party code: a failure must not affect other services
         _failures[name] = _reason(error)
         _LOG.warning("service %s cannot be loaded: %s", name, _failures[name], exc_info=error)
         raise _unavailable(name, _failures[name]) from error
@@ -82,7 +82,7 @@ def load(name: str) -> type[BaseProvider]:
 
 
 class _Providers(Mapping[str, "type[BaseProvider]"]):
-    """Names without importing anything; looking one up loads it, or raises Unsupported with the reason."""
+    """Service names without importing anything. A look-up loads the class, or raises Unsupported with the reason."""
 
     def __getitem__(self, name: str) -> type[BaseProvider]:
         if name not in self:
@@ -150,7 +150,7 @@ def _settings_of(provider: Any) -> Any:
 
 
 def _provider_class(name: str) -> Any:
-    """The one BaseProvider of that name in the service's `provider` module, or what the entry point names."""
+    """The BaseProvider with that name in the service's `provider` module, or the object of the entry point."""
     package = _package(name)
     if package is None:
         return _plug_ins()[name].load()
@@ -174,13 +174,13 @@ def _checked(found: Any, name: str) -> type[BaseProvider]:
 
 
 def package_of(name: str) -> str | None:
-    """The package of a service; None for a service that is a mere class, or is none, or cannot be found."""
+    """The package of a service. None if the service is a single class, unknown or not found."""
     package = _package(name) if name in PROVIDERS else None
     return package if package and _is_there(package) else None
 
 
 def _package(name: str) -> str | None:
-    """The package in our form, or None where an entry point names a class."""
+    """The package of a service, or None if its entry point names a class."""
     if name in EMBEDDED:
         return f"{__package__}.{name}"
     entry = _plug_ins()[name]
@@ -188,7 +188,7 @@ def _package(name: str) -> str | None:
 
 
 def _missing_module(settings: type[ProviderSettings]) -> str:
-    """Looks without importing; a module that is there but broken shows itself only in `load`."""
+    """Looks without importing; a module that exists but is broken is only noticed by `load`."""
     gone = [module for module in settings.requires if not _is_there(module)]
     return f"not installed: {', '.join(gone)}" if gone else ""
 
@@ -196,7 +196,7 @@ def _missing_module(settings: type[ProviderSettings]) -> str:
 def _is_there(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # a package above it is not there either
+    except ModuleNotFoundError:  # its parent package is missing
         return False
 
 

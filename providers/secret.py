@@ -1,4 +1,4 @@
-"""A string that does not show itself."""
+"""A string that is never shown by accident."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ MASK: Final = "••••••"
 
 
 class Secret:
-    """Holds a secret; `reveal()` is the only way to the text.
+    """Holds a secret; `reveal()` is the only way to read it.
 
-    `str`, `repr`, `format` and pickling never give the text away. Equality is by value; two secrets of equal text are
-    equal.
+    `str`, `repr` and `format` show a mask, and pickling fails. Equality is by value.
     """
 
     __slots__ = ("__text",)
@@ -20,7 +19,7 @@ class Secret:
         self.__text = text
 
     def reveal(self) -> str:
-        """The secret text. Hand it straight to the SDK or keyring call that needs it; never keep it."""
+        """The secret text. Pass it straight to the SDK or keyring call that needs it; do not keep it."""
         return self.__text
 
     def __bool__(self) -> bool:

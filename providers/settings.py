@@ -1,7 +1,7 @@
-"""The standard configuration structure, and the metadata from which forms, CLI and README tables are made.
+"""The standard configuration structure, with the metadata behind forms, CLI and README tables.
 
-A service declares `class Settings(ProviderSettings)`, adds its own fields, and lists in `not_applicable` the standard
-ones that can have no effect there: those are hidden and refused. Every field is annotated with `setting(...)`.
+A service declares `class Settings(ProviderSettings)`, adds fields annotated with `setting(...)`, and lists in
+`not_applicable` the standard fields that have no effect there. Those are hidden and refused.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def setting(
     ge: float | None = None,
     le: float | None = None,
 ) -> msgspec.Meta:
-    """Metadata of one field: what it is called, what it does, in which unit, and its limits.
+    """Metadata of one field: label, help text, unit and limits.
 
-    `advanced` fields are folded away in forms. `unit='bytes'` makes the field accept sizes such as `64MiB`. A `path`
-    that is typed as a relative one is made absolute: other processes use it from other folders.
+    `advanced` fields are folded away in forms. `unit='bytes'` accepts sizes such as `64MiB`. A relative `path` is made
+    absolute when typed, because other processes run in other folders.
     """
     extra = {
         "label": label,
@@ -60,7 +60,7 @@ def setting(
 
 
 class SettingField(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting, ready to be drawn as a form field, a CLI key or a table row."""
+    """One setting, ready to be shown as a form field, a CLI key or a table row."""
 
     name: str
     kind: FieldKind
@@ -74,7 +74,7 @@ class SettingField(msgspec.Struct, frozen=True, kw_only=True):
     """May be null."""
     default: Any
     path: bool = False
-    """Names a file or folder of this machine."""
+    """Names a file or folder on this machine."""
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -88,16 +88,16 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
     """The guide's standard structure. Durations in seconds, sizes in bytes, rates in bytes per second."""
 
     title: ClassVar[str] = ""
-    """What a person calls the service: 'AWS S3'. The first line of the class docstring is its summary."""
+    """Display name of the service: 'AWS S3'. The first line of the class docstring is its summary."""
     container_word: ClassVar[str] = "container"
     not_applicable: ClassVar[frozenset[str]] = frozenset()
-    """Standard fields that have no effect in this service."""
+    """Standard fields that have no effect for this service."""
     credential_pair: ClassVar[tuple[str, str] | None] = None
-    """The service's own names of username and password."""
+    """The service's own names for username and password."""
     requires: ClassVar[tuple[str, ...]] = ()
-    """Top-level modules of its SDK: looked for, not imported, before the service is offered."""
+    """Top-level modules of its SDK. The service is offered if they can be found; they are not imported."""
     price_classes: ClassVar[Mapping[str, str]] = {}
-    """How the service's price list classes each kind of request that is counted, where it does not name the kinds
+    """Price class of each counted kind of request, where the price list of the service does not use the kinds
     themselves."""
 
     enabled: Annotated[
@@ -158,14 +158,14 @@ S = TypeVar("S", bound=ProviderSettings)
 STANDARD_FIELDS: Final = tuple(ProviderSettings.__struct_fields__)
 _SIZE: Final = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?(?:/s)?\s*$", re.IGNORECASE)
 _GUIDE_REGION: Final = "us-east-1"
-"""What the guide's structure has as region for every service; ours is empty, and each service knows its own."""
+"""The guide's default region for every service. Here the default is empty, and each service knows its own."""
 _NOTHING: Final = {"", "null", "none", "-"}
 
 
 @cache
 def describe(cls: type[ProviderSettings]) -> tuple[SettingField, ...]:
-    """The fields that apply to a service, in order: standard ones first, its own credential pair where username and
-    password stand, then the rest of its own."""
+    """The fields that apply to a service, in order: standard ones (with the service's own credential pair in place of
+    username and password), then its own."""
     hints = get_type_hints(cls, include_extras=True)
     defaults = {field.name: field.default for field in msgspec.structs.fields(cls)}
     return tuple(
@@ -216,8 +216,7 @@ def _describe_field(name: str, hint: Any, default: Any) -> SettingField:
 
 
 def field(cls: type[ProviderSettings], name: str) -> SettingField:
-    """One setting by name. Raises InvalidConfiguration when the service has no such setting, or it has no effect
-    there."""
+    """One setting by name. Raises InvalidConfiguration if the service has none of that name, or if it has no effect."""
     for found in describe(cls):
         if found.name == name:
             return found
@@ -228,17 +227,17 @@ def field(cls: type[ProviderSettings], name: str) -> SettingField:
 
 
 def parse(cls: type[ProviderSettings], name: str, text: str) -> Any:
-    """Turn what a person typed into the value of setting `name`, checked against its type and limits.
+    """Convert typed text to the value of setting `name`, checked against its type and limits.
 
-    Raises InvalidConfiguration that names the field and the problem; the text of a secret is never repeated.
+    Raises InvalidConfiguration naming the field and the problem; never repeats the text of a secret.
     """
     return check(cls, name, parse_text(field(cls, name), text))
 
 
 def parse_text(spec: SettingField, text: str) -> Any:
-    """Turn what a person typed into a value, checked as far as the description of the field goes (kind and limits).
+    """Convert typed text to a value, checked against the kind and limits of the field.
 
-    What a form calls while someone types: no settings class is needed, so no service is loaded. Raises as `parse` does.
+    For forms, on each key press: needs no settings class, so loads no service. Raises as `parse` does.
     """
     name, cleaned = spec.name, text.strip()
     if spec.optional and cleaned.lower() in _NOTHING and spec.kind is not FieldKind.SECRET:
@@ -290,7 +289,7 @@ def _size(name: str, text: str) -> int:
 
 
 def holds_password(address: str) -> bool:
-    """Whether the address of a proxy does; also one that is no address."""
+    """Whether a proxy address contains a password; also works for malformed addresses."""
     before = address.rpartition("@")[0]
     return ":" in before.partition("//")[2] if "//" in before else ":" in before
 
@@ -309,7 +308,7 @@ def _without_password(name: str, value: Any) -> Any:
 
 
 def check(cls: type[ProviderSettings], name: str, value: Any) -> Any:
-    """Check one already typed value; returns it converted. Raises InvalidConfiguration."""
+    """Check a typed value and return it converted. Raises InvalidConfiguration."""
     hint = get_type_hints(cls, include_extras=True)[field(cls, name).name]
     value = _without_password(name, value)
     try:
@@ -333,11 +332,10 @@ def _decode(kind: type, value: object) -> object:
 
 
 def load(cls: type[S], values: Mapping[str, Any]) -> S:
-    """Settings from a mapping, username and password mapped onto the service's own pair.
+    """Settings from a mapping; username and password are mapped to the service's own pair.
 
-    Keys the service does not know are ignored (they are kept in the file); an inapplicable key is ignored when it
-    holds the standard default, so that the guide's whole structure may be pasted. Raises InvalidConfiguration naming
-    the first bad field.
+    Unknown keys are ignored (they stay in the file). An inapplicable key is ignored if it has the standard default, so
+    that the guide's whole structure can be pasted. Raises InvalidConfiguration naming the first bad field.
     """
     names = {item.name for item in describe(cls)}
     mapped = dict(values)
@@ -365,5 +363,5 @@ def _secrets(cls: type[ProviderSettings]) -> frozenset[str]:
 
 
 def missing(cls: type[ProviderSettings], settings: ProviderSettings) -> tuple[str, ...]:
-    """Names of required settings that are still empty."""
+    """Names of required settings that are empty."""
     return tuple(item.name for item in describe(cls) if item.required and not getattr(settings, item.name))

@@ -1,5 +1,4 @@
-"""What was learnt about a server, with its age: servers are updated, moved and reconfigured, so that nothing is
-believed for ever."""
+"""Discovered facts about a server, with their age. Servers are updated, moved and reconfigured, so facts expire."""
 
 from __future__ import annotations
 
@@ -8,13 +7,13 @@ from typing import Any, Final
 from providers.contract.context import ProviderContext
 
 MAX_AGE_S: Final = 30 * 86400.0
-"""After so long a fact is not known any more, and learnt again."""
+"""A fact older than this is forgotten and discovered again."""
 _LEARNT_AT: Final = "learnt_at"
 _CLOCKS_DIFFER_S: Final = 86400.0
 
 
 class AgedFact:
-    """One fact of `context.facts`, by its key."""
+    """One fact of `context.facts`, by key."""
 
     def __init__(self, context: ProviderContext, key: str) -> None:
         self._context = context
@@ -23,8 +22,8 @@ class AgedFact:
         self._good_until = 0.0
 
     def recall(self) -> dict[str, Any] | None:
-        """None when it is unknown, too old, from the future, or from before facts had an age. The same object for as
-        long as nothing changes."""
+        """None if the fact is unknown, too old, dated in the future or undated. Returns the same object as long as
+        nothing changes."""
         if self._fact is None or self._context.clock() >= self._good_until:
             self._take(self._context.facts.recall(self._key))
         return self._fact

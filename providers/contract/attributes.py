@@ -1,7 +1,7 @@
-"""Mode, owner and group of a file, as they travel with its object: in the format of rclone's metadata (`mode` in octal
-with the file type, `uid` and `gid` in decimal). What comes back from a service is hostile until it was parsed.
+"""Mode, owner and group of a file, stored with its object in rclone's metadata format: `mode` in octal with the file
+type, `uid` and `gid` in decimal. Values from a service are hostile until parsed.
 
-Source: https://rclone.org/local/#metadata, and what `rclone copy -M` writes.
+Source: https://rclone.org/local/#metadata, and the output of `rclone copy -M`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from providers.errors import PermissionDenied
 _MODE: Final = re.compile(r"0?1?[0-7]{3,5}", re.ASCII)
 _ID: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 _NO_ID: Final = 2**32 - 1
-"""chown takes it for "leave as it is"."""
+"""chown takes it as "do not change"."""
 PERMISSIONS: Final = 0o777
 _SPECIAL: Final = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 _NOT_KEPT_HERE: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
@@ -31,14 +31,14 @@ _UMASK_LOCK: Final = threading.Lock()
 
 
 class Attributes(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a file's mode, owner and group; None for what is not."""
+    """The known mode, owner and group of a file; None if unknown."""
 
     mode: int | None = None
-    """With the file type, as `st_mode`."""
+    """Includes the file type, like `st_mode`."""
     uid: int | None = None
     gid: int | None = None
     ignored: int = 0
-    """Values that stood there and were none."""
+    """Number of invalid values found."""
 
     @classmethod
     def of(cls, found: os.stat_result) -> Attributes:
@@ -46,8 +46,8 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, metadata: Mapping[str, Any], *, folder: bool = False) -> Attributes:
-        """From an object's metadata, whoever wrote it. A value that is no mode or id, or the mode of something else
-        than a file (or a folder), is ignored and counted."""
+        """From an object's metadata, written by any program. An invalid mode or id, or a mode with another file type
+        than expected, is ignored and counted."""
         told = {name: metadata[name] for name in ("mode", "uid", "gid") if metadata.get(name) is not None}
         mode = _mode(told.get("mode"), stat.S_IFDIR if folder else stat.S_IFREG)
         uid, gid = _id(told.get("uid")), _id(told.get("gid"))
@@ -55,7 +55,7 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
         return cls(mode=mode, uid=uid, gid=gid, ignored=len(told) - known)
 
     def as_metadata(self) -> dict[str, str]:
-        """What is kept with the object."""
+        """The metadata to store with the object."""
         found: dict[str, str] = {}
         if self.mode is not None:
             found["mode"] = f"{self.mode:o}"
@@ -72,13 +72,13 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def owned(self) -> bool:
-        """Whether there is something that only a restore with the owner gives back."""
+        """Whether only a restore with the owner restores everything."""
         ids = ((self.uid, os.geteuid()), (self.gid, os.getegid()))
         return self.special or any(kept is not None and kept != own for kept, own in ids)
 
     @property
     def usual(self) -> bool:
-        """Whether a restore by this user gives the same where nothing of it was kept."""
+        """Whether a restore by this user gives the same result without any stored attributes."""
         if self.mode is None:
             return True
         wanted = 0o755 if stat.S_ISDIR(self.mode) else 0o644
@@ -92,7 +92,7 @@ UNKNOWN: Final = Attributes()
 
 
 def _mode(text: object, kind: int) -> int | None:
-    """rclone also takes permissions without a file type; a decimal number never has the type that it would need."""
+    """rclone also accepts permissions without a file type. A decimal number never has the required type."""
     if not isinstance(text, str) or not _MODE.fullmatch(text):
         return None
     mode = int(text, 8)
@@ -108,15 +108,15 @@ def _id(text: object) -> int | None:
 
 
 class Restoring(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of its attributes a restored file gets."""
+    """Attributes that a restored file gets."""
 
     owner: bool = False
-    """Also owner, group, setuid, setgid and sticky; else the nine permission bits alone."""
+    """Also restore owner, group, setuid, setgid and sticky; else only the nine permission bits."""
     umask: int | None = None
-    """Of whoever asked for the file; None: of this process. For files of which no mode is known."""
+    """Umask of the user who asked for the file, for files without a known mode. None: that of this process."""
 
     def mode_of(self, found: Attributes, *, folder: bool = False) -> int:
-        """Setuid and setgid only for the very owner and group that they were meant for."""
+        """Setuid and setgid are kept only together with the owner and group they belong to."""
         if found.mode is None:
             return (0o777 if folder else 0o666) & ~(current_umask() if self.umask is None else self.umask)
         mode = stat.S_IMODE(found.mode)
@@ -131,16 +131,16 @@ class Restoring(msgspec.Struct, frozen=True, kw_only=True):
     def apply(
         self, fd: int, found: Attributes, *, replaced: os.stat_result | None = None, folder: bool = False
     ) -> None:
-        """Give an open file, or folder, its owner and then its mode: to change the owner takes setuid away.
+        """Set the owner and then the mode of an open file or folder, in this order because chown clears setuid.
 
-        A file of which no mode is known is not readable for more people than the one that it replaces. Raises OSError,
-        and PermissionDenied where this user may not give files away.
+        A file without a known mode never becomes readable for more users than the file it replaces. Raises OSError, and
+        PermissionDenied if this user may not change the owner.
         """
         mode = self.mode_of(found, folder=folder)
         if found.mode is None and replaced is not None:
             mode &= stat.S_IMODE(replaced.st_mode)
         if folder and not self.owner:
-            mode |= os.fstat(fd).st_mode & stat.S_ISGID  # inherited: a folder of a group
+            mode |= os.fstat(fd).st_mode & stat.S_ISGID  # inherited from the parent folder
         if self.owner:
             _give_away(fd, found)
         try:
@@ -169,8 +169,8 @@ def _give_away(fd: int, found: Attributes) -> None:
 
 
 def keep(fd: int, found: Attributes) -> None:
-    """Give a stored copy its attributes, as far as this user can and the disk takes them: special bits only with their
-    owner, and always so that the copy can be read again."""
+    """Give a stored copy its attributes as far as this user and the disk allow: special bits only with their owner, and
+    always readable for its owner."""
     now = os.fstat(fd)
     uid = now.st_uid if found.uid is None else found.uid
     gid = now.st_gid if found.gid is None else found.gid
@@ -193,7 +193,7 @@ def keep(fd: int, found: Attributes) -> None:
 
 
 def current_umask() -> int:
-    """Of this process, without touching it where the system tells it."""
+    """Umask of this process, read without changing it if the system allows."""
     try:
         found = _UMASK.search(Path("/proc/self/status").read_bytes())
     except OSError:

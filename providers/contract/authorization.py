@@ -1,7 +1,8 @@
-"""Authorising a service in a browser, also where the server has none: what every flow of `providers/<name>/oauth.py`
-has in common, so that one screen and one command (`authorize NAME`) serve them all.
+"""Browser authorisation, also for servers without a browser: the interface shared by every `providers/<name>/oauth.py`,
+so that one screen and one command (`authorize NAME`) serve them all.
 
-A flow prints nothing, asks nothing and waits for nobody: the caller does. State and PKCE verifier stay inside it.
+A flow prints nothing, asks nothing and does not wait for the user; the caller does. State and PKCE verifier stay
+inside it.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ DENIED: Final = "access_denied"
 EXPIRED: Final = "expired"
 WRONG_ACCOUNT: Final = "wrong_account"
 STATE_MISMATCH: Final = "state_mismatch"
-"""`code` of the Authentication errors with which a flow ends. Words of the service itself pass as they are."""
+"""`code` of the Authentication errors that end a flow. Codes of the service itself are passed through."""
 
 
 class Answer(StrEnum):
-    """What the person does after having allowed access in the browser."""
+    """The user's next step after allowing access in the browser."""
 
     CODE = "code"
-    """Pastes the code that the page shows: `finish(pasted)`."""
+    """Paste the code shown on the page: `finish(pasted)`."""
     ADDRESS = "address"
-    """Pastes the address at which the browser ends, a page that cannot be loaded: `finish(pasted)`."""
+    """Paste the address where the browser ends, a page that fails to load: `finish(pasted)`."""
     NOTHING = "nothing"
-    """Nothing: the flow learns of it itself. `poll()` every `interval_s`."""
+    """Nothing; the flow finds out by itself. Call `poll()` every `interval_s`."""
 
 
 class Method(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,61 +50,61 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Authorization(msgspec.Struct, frozen=True, kw_only=True):
-    """What to show. Holds no secret: the address may be copied, logged and photographed."""
+    """The content to show. Holds no secret: the address may be copied, logged and photographed."""
 
     address: str
-    """To be opened in any browser, on any machine."""
+    """To open in any browser, on any machine."""
     answer: Answer
     instructions: str
     """One or two sentences: what the page asks, and what to bring back."""
     state: str = ""
-    """Part of the address where the service sends it back; checked by the flow, shown to nobody."""
+    """Part of the address if the service returns it; checked by the flow, never shown."""
     user_code: str = ""
-    """To be typed on the page (device flow); empty where there is none."""
+    """To type on the page (device flow); empty if there is none."""
     command: str = ""
-    """To be run on the machine with the browser first, ready to copy (`ssh -L ...`); empty where none is needed."""
+    """To run first on the machine with the browser, ready to copy (`ssh -L ...`); empty if not needed."""
     interval_s: float = 0.0
-    """Seconds between two `poll()`; 0 where nothing is polled."""
+    """Seconds between two calls of `poll()`; 0 if there is nothing to poll."""
     expires_at: float | None = None
-    """Seconds since the epoch after which it must be begun anew; None when the service does not say."""
+    """Seconds since the epoch after which the flow must be started again; None if the service names no limit."""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """What was allowed: to be put into the instance's settings, secrets into the keyring."""
+    """What the user granted: values for the settings of the instance, secrets for the keyring."""
 
     secrets: dict[str, Secret]
     """By setting: {'refresh_token': ...}."""
     values: dict[str, str] = msgspec.field(default_factory=dict)
-    """Settings that are no secrets: {'account_id': ...}."""
+    """Settings that are not secret: {'account_id': ...}."""
     account: str = ""
-    """Whose it is, for a person to recognise: an e-mail address or a name."""
+    """The account, recognisable to its owner: an e-mail address or a name."""
     warnings: tuple[str, ...] = ()
-    """What to know before relying on it, such as a grant that ends after seven days."""
+    """Limits to know beforehand, such as a grant that ends after seven days."""
     expires_at: float | None = None
-    """Seconds since the epoch at which it ends; None where the service names no end."""
+    """Seconds since the epoch at which the grant ends; None if the service names no end."""
 
 
 class AuthorizationFlow(ABC):
-    """One authorisation from `begin` to a `Grant`. Used by one thread at a time; waits end by the context's cancel.
+    """One authorisation from `begin` to a `Grant`. Used by one thread at a time; the context's cancel ends its waits.
 
-    Every end but a grant is an Authentication error that says what happened, why and what to do: denied, expired,
-    a code that was not accepted, another account than before. Begin anew after any of them.
+    Failures are Authentication errors that say what happened, why and what to do: denied, expired, code not accepted,
+    another account than before. Start again after any of them.
     """
 
     @abstractmethod
     def begin(self) -> Authorization:
-        """A fresh address, with new state and verifier; an earlier one is void from now on."""
+        """A fresh address with new state and verifier; earlier addresses become void."""
 
     @abstractmethod
     def finish(self, pasted: str) -> Grant:
-        """Exchange what the person pasted, blanks around it ignored. Unsupported where nothing is pasted."""
+        """Exchange the pasted text, ignoring blanks around it. Raises Unsupported if nothing is to be pasted."""
 
     def poll(self) -> Grant | None:
-        """The grant once there is one, None while the person has not decided. Unsupported where nothing is polled."""
+        """The grant, or None while the user has not decided. Raises Unsupported if the method does not poll."""
         raise Unsupported("this authorisation ends with something to paste")
 
     def close(self) -> None:  # noqa: B027 - not every flow listens or holds connections
-        """Free what it holds. May be called twice."""
+        """Release resources. May be called twice."""
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +114,7 @@ class AuthorizationFlow(ABC):
 
 
 class Pkce:
-    """A verifier that never shows itself, and its S256 challenge (RFC 7636)."""
+    """A verifier that is never shown, and its S256 challenge (RFC 7636)."""
 
     def __init__(self) -> None:
         self.verifier = Secret(secrets.token_urlsafe(64))
@@ -126,10 +127,10 @@ def new_state() -> str:
 
 
 def code_from(pasted: str, *, title: str, state: str = "") -> Secret:
-    """The code in what a person pasted: the code alone, or the address at which the browser ended.
+    """The code in pasted text: the code alone, or the address where the browser ended.
 
-    With `state`, an address must carry just that; a code alone carries none. Raises Authentication when access was
-    denied, the state is another one, or nothing like a code is there.
+    With `state`, an address must carry that state; a code alone carries none. Raises Authentication if access was
+    denied, the state differs, or there is no code.
     """
     text = pasted.strip()
     if "=" not in text:

@@ -1,4 +1,4 @@
-"""Asking a running transfer to stop."""
+"""Cancellation of running transfers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from providers.errors import Cancelled
 class CancelToken:
     """One request to stop, seen by every thread of a transfer.
 
-    `cancel()` may be called from any thread, more than once; callbacks run once each, in the thread that cancels,
-    the newest first: what is innermost knows that it was asked to stop before the call that it waits for is broken off.
-    They must not block: shutting a socket down is the typical one.
+    `cancel()` may be called from any thread, more than once. Callbacks run once each, in the cancelling thread, newest
+    first: inner code learns of the stop before the call it waits for is broken off. They must not block; a typical one
+    shuts a socket down.
     """
 
     def __init__(self) -> None:
@@ -39,17 +39,17 @@ class CancelToken:
             callback()
 
     def check(self) -> None:
-        """Raise Cancelled if somebody asked to stop."""
+        """Raise Cancelled if asked to stop."""
         if self._event.is_set():
             raise Cancelled("stopped on request")
 
     def wait(self, seconds: float) -> None:
-        """Sleep; returns early, with Cancelled, when asked to stop."""
+        """Sleep; raises Cancelled early if asked to stop."""
         if self._event.wait(seconds):
             raise Cancelled("stopped on request")
 
     def calling(self, callback: Callable[[], None]) -> AbstractContextManager[None]:
-        """While inside, `cancel()` also calls `callback`; at once if it was already cancelled."""
+        """Inside, `cancel()` also calls `callback`; at once if already cancelled."""
         return _Calling(self, callback)
 
     def _add(self, callback: Callable[[], None]) -> int:
@@ -67,7 +67,7 @@ class CancelToken:
 
 
 class _Calling:
-    """Written out: these run a dozen times for each small file, and a generator costs four times as much."""
+    """A class, not a generator: this runs a dozen times per small file, and a generator costs four times as much."""
 
     __slots__ = ("_callback", "_key", "_token")
 
@@ -86,15 +86,15 @@ _ACTIVE: ContextVar[CancelToken | None] = ContextVar("active cancel token", defa
 
 
 def active_token() -> CancelToken | None:
-    """The token of the call that this thread is making just now, if any.
+    """The token of the call that this thread is making, if any.
 
-    An adapter registers with it what breaks a request off, so that calls of no session can be cancelled too.
+    An adapter registers its way to break off a request with it, so that calls outside a session can be cancelled too.
     """
     return _ACTIVE.get()
 
 
 class acting_for:
-    """While inside, `active_token` is `token`, in this thread."""
+    """Inside, `active_token` returns `token` in this thread."""
 
     __slots__ = ("_reset", "_token")
 

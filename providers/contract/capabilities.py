@@ -1,4 +1,4 @@
-"""What a service, an instance of it, or one server can do. Callers ask here; nobody finds out by failing."""
+"""Capabilities of a service, an instance or one server. Callers check them instead of finding out by failing."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import msgspec
 
 
 class Proof(StrEnum):
-    """How far up the ladder a transfer was proved, best first. `providers/engine/proof.py` climbs it."""
+    """How strongly a transfer was proved, best first. `providers/engine/proof.py` tries them in this order."""
 
     ENFORCED = "enforced"
-    """The server was seen to refuse a wrong checksum, and accepted ours."""
+    """The server demonstrably refuses wrong checksums, and it accepted ours."""
     MATCHED = "matched"
-    """The checksum that the service reports equals ours over the same bytes."""
+    """The checksum reported by the service equals ours over the same bytes."""
     READ_BACK = "read_back"
-    """The object was read back whole and its digest equals ours."""
+    """The whole object was read back, and its digest equals ours."""
     READ_TWICE = "read_twice"
-    """A download with nothing to compare with: the object was read twice, and both readings were equal. That proves the
-    line, not the object."""
+    """A download with nothing to compare: the object was read twice with equal results. That proves the line, not the
+    object."""
 
 
 class Deletion(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of objects that are deleted, and of their older versions."""
+    """What happens to deleted objects and their older versions."""
 
     words: str
-    """For whoever is asked whether to delete them."""
+    """Shown to the user who confirms the deletion."""
     for_good: bool
 
 
@@ -35,47 +35,47 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     resumable_uploads: bool = True
     parallel_parts: bool = False
     min_part_bytes: int = 1
-    """Every part but the last is at least this long."""
+    """Minimum length of every part except the last."""
     max_part_bytes: int | None = None
     part_multiple_bytes: int = 1
-    """Every part but the last is a multiple of this."""
+    """The length of every part except the last is a multiple of this."""
     max_parts: int | None = None
     max_object_bytes: int | None = None
     single_put_bytes: int = 0
-    """Objects up to this size go in one request, without an upload session."""
+    """Objects up to this size are sent in one request, without an upload session."""
     max_key_bytes: int = 1024
     conditional_commit: bool = False
-    """'Only if nothing is there' is honoured by the server itself."""
+    """The server itself enforces 'only if absent'."""
     enforced_checksums: frozenset[str] = frozenset()
-    """Digest algorithms ('md5', 'sha256') which this server was seen to enforce."""
+    """Digest algorithms ('md5', 'sha256') that this server was seen to enforce."""
     repeated_checksums: frozenset[str] = frozenset()
-    """Digest algorithms that are sent along, and of which the service may only repeat what it was sent: what it reports
-    of them proves no upload."""
+    """Digest algorithms whose value is sent along and may merely be repeated by the service: the reported value proves
+    no upload."""
     part_digests: tuple[str, ...] = ()
-    """Digests the adapter wants over each part before it is sent."""
+    """Digests that the adapter needs of each part before it is sent."""
     whole_digests: tuple[str, ...] = ()
-    """Digests over the whole object, beside SHA-256, with which the service's own checksum can be compared."""
+    """Digests of the whole object, beyond SHA-256, to compare with the service's own checksum."""
     digests_first: bool = False
-    """The adapter wants these and the SHA-256 before an object of several parts is begun, to keep them with it: the
-    file is then read once before it is sent."""
+    """The adapter needs these and the SHA-256 before it begins a multipart object, to store them with it. The file is
+    then read once before it is sent."""
     ranged_reads: bool = True
-    """A part of an object can be read for itself; without that, a download is one read of the whole."""
+    """Part of an object can be read by itself. Without this, a download is one read of the whole."""
     empty_directories: bool = False
     real_folders: bool = False
-    """Folders stay when their last object goes: `scan_tree` names them, and `remove` takes an empty one."""
+    """Folders remain when their last object is gone: `scan_tree` lists them, and `remove` deletes an empty one."""
     modes: bool = False
-    """Mode, owner and group are kept with a file."""
+    """Mode, owner and group are stored with a file."""
     folder_modes: bool = False
-    """The same with a folder, which is an object of its own then."""
+    """The same for folders, each stored as an object of its own."""
     create_container: bool = False
     list_containers: bool = False
     server_prefix_search: bool = True
     case_sensitive: bool = True
     keeps_old_versions: bool = False
-    """Deleting or overwriting leaves, or may leave, an older version."""
+    """Deleting or overwriting keeps, or may keep, an older version."""
 
     def part_size_bytes(self, object_size_bytes: int, wanted_bytes: int) -> int:
-        """The part size for an object: as near to `wanted_bytes` as limits allow, grown so that `max_parts` suffice."""
+        """The part size for an object: as near to `wanted_bytes` as limits allow, large enough for `max_parts`."""
         size = max(wanted_bytes, self.min_part_bytes, 1)
         if self.max_part_bytes is not None:
             size = min(size, self.max_part_bytes)

@@ -1,4 +1,4 @@
-"""What a provider is given from outside, so that tests and the worker decide about time, chance and sharing."""
+"""Dependencies passed to a provider, so that tests and the worker control time, randomness and sharing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from providers.secret import Secret
 
 
 class Facts(Protocol):
-    """Remembers what was learnt about a server, by a key that names endpoint and container. Values are JSON objects."""
+    """Remembers discoveries about a server, by a key that names endpoint and container. Values are JSON objects."""
 
     def recall(self, key: str) -> dict[str, Any] | None: ...
 
@@ -50,7 +50,7 @@ _KEY: ContextVar[str] = ContextVar("the one key of several", default="")
 
 @contextmanager
 def acting_on(key: str) -> Iterator[None]:
-    """While inside, requests of this thread are for just this one of several objects."""
+    """Inside, requests of this thread are for this one key of a batch."""
     reset = _KEY.set(key)
     try:
         yield
@@ -59,7 +59,7 @@ def acting_on(key: str) -> Iterator[None]:
 
 
 def active_key() -> str:
-    """What `acting_on` was told; empty where requests serve all of several objects together."""
+    """The key given to `acting_on`; empty if requests serve a whole batch."""
     return _KEY.get()
 
 
@@ -70,16 +70,16 @@ class ProviderContext:
     sleep: Sleep = cancellable_sleep
     uniform: Callable[[float, float], float] = random.uniform
     patience_s: float | None = None
-    """Whoever can wait elsewhere than in a call gets the error of a service that asks for more; None: waits here."""
+    """Longest wait inside a call; if a service asks for more, its error is raised. None: no limit."""
     limiter: Limiter | None = None
-    """Shared by all transfers of an instance; a provider without one makes its own from `max_bandwidth`."""
+    """Shared by all transfers of an instance. Without one, a provider creates its own from `max_bandwidth`."""
     cancel: CancelToken = field(default_factory=CancelToken)
-    """Stops the guide's five operations when they are called directly."""
+    """Stops the guide's five operations if they are called directly."""
     facts: Facts = field(default_factory=FactsInMemory)
     save_secret: Callable[[Secret, Secret], bool] = _keep_nothing
-    """Compare and swap of a refreshed token: `save_secret(old, new)` is False when another process was first."""
+    """Compare-and-swap of a refreshed token: `save_secret(old, new)` returns False if another process was first."""
     count_call: Callable[[str], None] = _ignore_call
-    """Told of every request to the service, by kind ('PutObject'); requests cost money."""
+    """Called for every request to the service, with its kind ('PutObject'); requests cost money."""
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    """Proxies, certificates and profiles of whoever asked. A process that works for others has its own at hand too:
-    nothing of that is looked at."""
+    """Proxies, certificates and profiles of the user who asked. A process that works for others ignores its own
+    environment."""

@@ -1,4 +1,4 @@
-"""One sequential reader that hashes a file, ahead of its parts where it has several."""
+"""Hashing a file in one sequential read, ahead of the upload if it has several parts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 _READ_BYTES: Final = 1 << 20
 AT_ONCE_BYTES: Final = 1 << 20
-"""Up to this size a thread would cost more than the reading."""
+"""Up to this size, a thread costs more than reading the file."""
 
 DROPBOX_HASH: Final = "dropbox_hash"
 _DROPBOX_BLOCK_BYTES: Final = 4 << 20
 
 
 class Digest(Protocol):
-    """What hashlib's objects do, as far as it is needed here."""
+    """The part of the hashlib interface used here."""
 
     def update(self, data: bytes, /) -> None: ...
 
@@ -62,11 +62,11 @@ class DropboxHash:
 
 
 _OWN: Final[dict[str, Callable[[], Digest]]] = {DROPBOX_HASH: DropboxHash}
-"""Algorithms that hashlib has not. A service that needs another adds it here, and to `proof.STRONG_FIRST`."""
+"""Algorithms missing in hashlib. For a new one, add it here and to `proof.STRONG_FIRST`."""
 
 
 def new_digest(algorithm: str) -> Digest:
-    """An empty digest: one of our own names, or any of hashlib's."""
+    """An empty digest: one of our own algorithms, or any of hashlib's."""
     own = _OWN.get(algorithm)
     return own() if own else hashlib.new(algorithm, usedforsecurity=False)
 
@@ -78,7 +78,7 @@ def digest_of(algorithm: str, data: bytes) -> str:
 
 
 def composite(algorithm: str, part_digests: Sequence[str]) -> str:
-    """The checksum of checksums that multipart services report: '<hex>-<parts>' over the parts' binary digests.
+    """The checksum of checksums that multipart services report: '<hex>-<parts>' over the binary digests of the parts.
 
     Source: Amazon S3 User Guide, "Checking object integrity", composite checksums; the multipart ETag is the same
     over MD5.
@@ -89,7 +89,7 @@ def composite(algorithm: str, part_digests: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class LocalDigests:
-    """What we know of the bytes on our side; all digests lower-case hex."""
+    """Digests of the local bytes, lower-case hex."""
 
     size_bytes: int
     whole: Mapping[str, str]
@@ -101,8 +101,7 @@ class LocalDigests:
         return self.whole["sha256"]
 
     def value(self, kind: str) -> str | None:
-        """The digest that a service calls `kind` ('md5', 'md5-composite', 'sha256', ...), or None when it is not
-        known."""
+        """The digest that a service calls `kind` ('md5', 'md5-composite', 'sha256', ...), or None if unknown."""
         if kind in self.whole:
             return self.whole[kind]
         algorithm, _, form = kind.partition("-")
@@ -115,7 +114,7 @@ class LocalDigests:
 
 
 class Hasher(Protocol):
-    """Digests of a file that is read once, in order. Use it as a context manager."""
+    """Digests of a file that is read once, in order. A context manager."""
 
     def __enter__(self) -> Self: ...
 
@@ -125,7 +124,7 @@ class Hasher(Protocol):
         """The digests of part `index`; waits for them. Raises ProviderError."""
 
     def release(self) -> None:
-        """One part more has been dealt with."""
+        """One more part is finished; the hasher may read further ahead."""
 
     def finish(self) -> LocalDigests:
         """All digests; waits for the end of the file. Raises ProviderError."""
@@ -140,14 +139,14 @@ def hasher(
     lead_parts: int,
     whole_algorithms: Sequence[str] = (),
 ) -> Hasher:
-    """The one that fits: for a small file a thread would cost more than the reading."""
+    """The hasher for the size: for a small file, a thread costs more than reading."""
     if len(part_sizes) == 1 and part_sizes[0] <= AT_ONCE_BYTES:
         return HasherAtOnce(fd, part_sizes[0], algorithms, cancel, whole_algorithms=whole_algorithms)
     return AheadHasher(fd, part_sizes, algorithms, cancel, lead_parts=lead_parts, whole_algorithms=whole_algorithms)
 
 
 class HasherAtOnce:
-    """Reads a file of one part when its digests are first asked for."""
+    """Reads a file of one part when its digests are first requested."""
 
     def __init__(
         self,
@@ -191,10 +190,10 @@ class HasherAtOnce:
 
 
 class AheadHasher:
-    """Reads a file once, in order, in its own thread, and gives each part's digests as soon as it has passed the part.
+    """Reads a file once, in order, in its own thread, and provides the digests of each part as soon as it is read.
 
-    It runs at most `lead_parts` ahead of what has been released, so that the parts are still in the page cache when
-    they are sent. Leaving the context ends the thread.
+    Stays at most `lead_parts` ahead of `release`, so that parts are still in the page cache when they are sent. Leaving
+    the context ends the thread.
     """
 
     def __init__(
@@ -275,14 +274,14 @@ class AheadHasher:
 
 
 def sha256_of(fd: int, size_bytes: int, cancel: CancelToken) -> str:
-    """Of the first `size_bytes` of an open file. Raises ProviderError."""
+    """SHA-256 of the first `size_bytes` of an open file. Raises ProviderError."""
     return HasherAtOnce(fd, size_bytes, (), cancel).finish().sha256
 
 
 def digests_of_window(
     fd: int, offset: int, size_bytes: int, algorithms: Sequence[str], cancel: CancelToken
 ) -> dict[str, str]:
-    """Of a part of an open file. Raises ProviderError."""
+    """Digests of one range of an open file. Raises ProviderError."""
     try:
         return _hash(fd, offset, size_bytes, algorithms, (), cancel.check)
     except OSError as error:
@@ -297,7 +296,7 @@ def _hash(
     whole: Sequence[Digest],
     check: Callable[[], None],
 ) -> dict[str, str]:
-    """The digests of one window of a file, which also go into those of the `whole`."""
+    """Digests of one range of a file; its bytes are also added to those of `whole`."""
     digests = [new_digest(name) for name in algorithms]
     end = offset + size
     while offset < end:

@@ -1,4 +1,4 @@
-"""Downloads: what passes between `run_download` (`providers/engine/download.py`) and its checkpoint."""
+"""Data passed between `run_download` (`providers/engine/download.py`) and its checkpoint."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from providers.contract.objects import RemoteFile
 
 
 class SavedDownload(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything needed to continue in another process.
+    """All that is needed to continue in another process.
 
-    `temp_name` stands beside the target; of it, the parts in `done` (indices from 0, each `part_size_bytes` long but
-    the last) are whole and on disk. `size_bytes` and `etag` tell whether the object is still the same.
+    `temp_name` is in the folder of the target. Its parts in `done` (indices from 0, each `part_size_bytes` long except
+    the last) are complete and on disk. `size_bytes` and `etag` show whether the object is still the same.
     """
 
     key: str
@@ -24,15 +24,15 @@ class SavedDownload(msgspec.Struct, frozen=True, kw_only=True):
     temp_name: str
     done: tuple[int, ...] = ()
     replaces: bool = False
-    """Whether a file of the target's name was there when it was begun."""
+    """Whether a file with the target's name existed when the download began."""
     proved_sha256: str = ""
-    """What was read twice and is about to get its name; kept where no checksum could tell it again."""
+    """SHA-256 of a file that was read twice and is about to be renamed; kept if no checksum could verify it again."""
     reserves: bool = False
-    """An empty file of the target's name may be ours: it kept the name free for the rename."""
+    """An empty file with the target's name may be ours: it reserves the name for the rename."""
 
 
 class DownloadCheckpoint(Protocol):
-    """Durable memory of one download; every method returns only after the fact is on disk."""
+    """Durable record of one download; every method returns only after the data is on disk."""
 
     def load(self) -> SavedDownload | None: ...
 
@@ -41,7 +41,7 @@ class DownloadCheckpoint(Protocol):
     def part_done(self, index: int) -> None: ...
 
     def clear(self) -> None:
-        """Nothing of it is left beside the target."""
+        """Nothing of it is left in the folder of the target."""
 
 
 class DownloadResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,5 +49,5 @@ class DownloadResult(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     proof: Proof
     replaced: bool
-    """Whether a file of that name stood there before."""
+    """Whether a file of that name existed before."""
     resumed_bytes: int = 0

@@ -1,8 +1,8 @@
-"""What a service lists is compared with what was asked, before anybody acts on it.
+"""Checks of what a service lists against what was requested, before any caller acts on it.
 
-Every listing of every service passes through here, also those of classes in the guide's style and of plug-ins:
-`Storage` wraps what a subclass defines. A listing that breaks a rule is refused as a whole, since a service that
-lists one key too many cannot be believed about the others.
+Covers every listing of every service, including plug-ins and classes in the guide's style: `Storage` wraps the
+methods of each subclass. A listing that breaks a rule is refused as a whole: a service that lists one wrong key
+cannot be trusted about the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from providers.contract.upload import PendingUpload
 from providers.errors import IncompleteListing, Integrity, ProviderError
 
 MAX_IDLE_PAGES: Final = 1000
-"""So many pages in a row may bring nothing: services look through much that does not belong to a listing."""
+"""Limit of empty pages in a row. Services may skip much that does not belong to a listing."""
 _MARK: Final = "page:"
 _MAX_SHOWN: Final = 200
 _PART: Final = (
@@ -39,25 +39,25 @@ _HINT: Final = (
 
 
 class _Folding(Protocol):
-    """A Storage, as far as its listings are compared."""
+    """The part of Storage that the checks need."""
 
     def folded(self, key: str) -> str: ...
 
 
 class Trail(msgspec.Struct, frozen=True, array_like=True):
-    """How far a listing has come, in little room: whether it runs in a circle is found by Brent's method, which
-    compares each continuation token with one that is kept from time to time."""
+    """Progress of a listing, in little space. Brent's method detects a circle: each continuation token is compared with
+    one that is kept from time to time."""
 
     last: str = ""
     kept: str = ""
     power: int = 1
     steps: int = 0
     idle: int = 0
-    """Pages in a row that brought nothing."""
+    """Empty pages in a row."""
 
     def step(self, token: str, *, brought: bool) -> Trail:
-        """After a page that names `token` for the next one. Raises Integrity for a token that was there before, and
-        when page after page brings nothing."""
+        """The trail after a page whose next token is `token`. Raises Integrity for a token seen before, and after too
+        many empty pages in a row."""
         mark = _digest(token)
         if mark in (self.last, self.kept):
             raise refused("a listing of the service runs in a circle: its continuation token comes back", "circle")
@@ -70,7 +70,7 @@ class Trail(msgspec.Struct, frozen=True, array_like=True):
 
 
 def whole(page: Page, troubles: Sequence[ProviderError]) -> Page:
-    """The page. Raises IncompleteListing where there are `troubles`: what is wrong with entries that are not in it."""
+    """Return the page; raises IncompleteListing if there are `troubles` (errors of entries that are not in it)."""
     if not troubles:
         return page
     first, more = troubles[0], len(troubles) - 1
@@ -86,7 +86,7 @@ _PARTS: Final = ContextVar("answers may break off", default=False)
 
 @contextmanager
 def parts_are_taken() -> Iterator[None]:
-    """Within it an answer that breaks off is taken as far as it came: a listing of it is an IncompleteListing."""
+    """Inside, an answer that breaks off is used as far as it came: its listing is an IncompleteListing."""
     before = _PARTS.set(True)
     try:
         yield
@@ -99,7 +99,7 @@ def takes_parts() -> bool:
 
 
 def unparsable() -> Integrity:
-    """For an answer that begins as the listing that was asked for, and cannot be parsed to its end."""
+    """The error for an answer that begins as the requested listing but cannot be parsed to its end."""
     return Integrity(
         "the service's listing cannot be read whole: it breaks off, or something in it is damaged",
         hint="Look for a proxy in between, or for an update of the server.",
@@ -112,20 +112,20 @@ def refused(message: str, code: str) -> Integrity:
 
 
 def foreign(key: str, asked: str) -> Integrity:
-    """For a key that does not lie below what was asked for."""
+    """The error for a key outside the requested prefix."""
     below = f"below '{_shown(asked)}'" if asked else "in what was asked for"
     return refused(f"the service lists '{_shown(key)}', which is not {below}", "foreign_key")
 
 
 def without_base(name: str, base: str) -> str:
-    """The key in a name that the service lists, where all names of an instance begin with `base`. Raises Integrity."""
+    """The key of a listed name; all names of an instance begin with `base`. Raises Integrity."""
     if not name.startswith(base):
         raise foreign(name, base)
     return name[len(base) :]
 
 
 def guard(cls: type) -> None:
-    """Put the checks around what a subclass of Storage lists."""
+    """Wrap the listing methods of a Storage subclass in these checks."""
     for name, around in (
         ("scan", _scan),
         ("scan_tree", _scan_tree),
@@ -173,8 +173,8 @@ def _scan_tree(scan_tree: Callable[..., Page]) -> Callable[..., Page]:
 
 
 def _with_names(page: Page) -> tuple[Page, list[ProviderError]]:
-    """What has a name that can be one, and what is wrong with the rest: half of a surrogate pair is neither text nor a
-    byte of a name, so no disk, journal or request could hold it."""
+    """The entries with valid names, and the errors of the rest. A lone surrogate is neither text nor a byte of a name:
+    no disk, journal or request could hold it."""
     keys = (*(file.key for file in (*page.files, *page.left_out)), *page.prefixes)
     wrong = [key for key in keys if not _is_name(key)]
     if not wrong:
@@ -197,7 +197,7 @@ def _is_name(key: str) -> bool:
 
 
 def _onward(page: Page, trail: Trail, content: str) -> Page:
-    """The page, its token one that carries how far the listing has come."""
+    """The page, with a token that carries the trail."""
     if page.next_token is None:
         return page
     if not isinstance(page.next_token, str):
@@ -216,7 +216,7 @@ def _closed(trail: Trail, content: str, raw: str) -> str:
 
 
 def _opened(token: str | None) -> tuple[Trail, str, str | None]:
-    """The trail, a digest of the files that are kept for comparison, and the service's own token."""
+    """The trail, a digest of the files kept for comparison, and the service's own token."""
     if token is None or not token.startswith(_MARK):
         return Trail(), "", token
     try:
@@ -242,7 +242,7 @@ def _check_page(page: Page, prefix: str, delimiter: str, fold: Callable[[str], s
 
 
 def lies_below(key: object, asked: str, fold: Callable[[str], str]) -> bool:
-    """Whether a key begins with a prefix, which is folded already, by the service's own rule of equality."""
+    """Whether a key begins with the folded prefix `asked`, by the service's own rule of equality."""
     return isinstance(key, str) and key != "" and fold(key).startswith(asked)
 
 

@@ -1,4 +1,4 @@
-"""What a listing returns."""
+"""Objects and pages of a listing."""
 
 from __future__ import annotations
 
@@ -20,37 +20,38 @@ _MTIME_LIMIT_NS: Final = 2**63
 class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
     """One object, in the same form for every service.
 
-    `key` is relative to the instance's container and prefix, separated by '/'. Times are seconds since the epoch.
+    `key` is relative to the container and prefix of the instance, separated by '/'. Times are seconds since the epoch.
     """
 
     key: str
     size_bytes: int
     modified_at: float | None = None
-    """The file's own mtime where the service kept it, else the service's time of storing."""
+    """The file's own mtime if the service kept it, else the time of storing."""
     mtime_ns: int | None = None
-    """The file's own mtime, to the nanosecond, where the service kept it."""
+    """The file's own mtime in nanoseconds, if the service kept it."""
     attributes: Attributes = UNKNOWN
-    """Mode, owner and group, as far as the service kept them and this answer tells; parsed, not to be trusted."""
+    """Mode, owner and group, as far as stored and contained in this answer. Parsed, but not to be trusted."""
     stored_at: float | None = None
     etag: str = ""
-    """Opaque; changes when the content does. Used for If-Match, never taken for a digest."""
+    """Opaque; changes when the content does. Used for If-Match, never read as a digest."""
     id: str = ""
-    """The service's own id or version, where names alone do not address an object."""
+    """The service's own id or version, if names alone do not identify an object."""
     checksums: dict[str, str] = msgspec.field(default_factory=dict)
-    """What the service itself computed over the stored bytes, lower-case hex: 'md5', 'sha256', 'sha1', 'dropbox_hash',
-    and the composite forms 'md5-composite', 'sha1-composite' and 'sha256-composite' ('<hex>-<parts>')."""
+    """Checksums that the service computed over the stored bytes, lower-case hex: 'md5', 'sha256', 'sha1',
+    'dropbox_hash', and the composite forms 'md5-composite', 'sha1-composite' and 'sha256-composite'
+    ('<hex>-<parts>')."""
     part_size_bytes: int | None = None
-    """The length of each part but the last, where the service tells and a composite checksum needs it."""
+    """Length of each part except the last, if the service reports it and a composite checksum needs it."""
     recorded_sha256: str = ""
-    """The SHA-256 that was written into the object's metadata at upload; proves a download, never an upload."""
+    """The SHA-256 that was written to the object's metadata at upload. Proves a download, never an upload."""
     recorded_sha1: str = ""
-    """The same for a SHA-1, which other programs leave (rclone's `large_file_sha1`)."""
+    """The same for a SHA-1, which other programs write (rclone's `large_file_sha1`)."""
 
     left_out: str = ""
-    """Why it cannot be transferred, of what has no bytes of its own (`Page.left_out`); empty for every object."""
+    """Why an entry without bytes of its own cannot be transferred (`Page.left_out`); empty for objects."""
 
     def __post_init__(self) -> None:
-        """A size that nothing has is refused (Integrity); a time that no calendar has is left out."""
+        """An impossible size is refused (Integrity); an impossible time is dropped."""
         if not is_size(self.size_bytes):
             raise no_size(self.key, self.size_bytes)
         for name in ("modified_at", "stored_at"):
@@ -60,7 +61,7 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "mtime_ns", None)
 
     def as_dict(self) -> dict[str, Any]:
-        """The form that the guide's `list_files` returns."""
+        """The form returned by the guide's `list_files`."""
         return {
             "name": self.key,
             "size": self.size_bytes,
@@ -72,7 +73,7 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_size(told: object) -> TypeGuard[int]:
-    """Whether it is a number of bytes that something can have."""
+    """Whether a value is a possible number of bytes."""
     return isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= MAX_SIZE_BYTES
 
 
@@ -82,14 +83,14 @@ def _is_time(seconds: float | None) -> bool:
 
 
 def size_from_text(key: str, told: object) -> int:
-    """A size that a service writes as text. Raises Integrity for all but a plain number."""
+    """A size that a service writes as text. Raises Integrity unless it is a plain number."""
     if not isinstance(told, str) or not _DIGITS.fullmatch(told):
         raise no_size(key, told)
     return int(told)
 
 
 def size_from_json(key: str, told: object) -> int:
-    """A size that a service gives as a number of JSON. Raises Integrity for anything else."""
+    """A size that a service gives as a JSON number. Raises Integrity for anything else."""
     if told.__class__ is not int:
         raise no_size(key, told)
     return told
@@ -105,7 +106,7 @@ def no_size(key: str, told: object) -> Integrity:
 
 
 def not_empty(folder: str, name: str) -> Conflict:
-    """The error for a folder that is to be removed and holds `name`, which whoever asked for it had not seen."""
+    """The error for a folder to be removed that holds `name`, unknown to the caller."""
     return Conflict(
         f"{folder}: is not empty, and was left: '{name}' is in it",
         hint="It came meanwhile, or is of a kind that is never deleted here. Look at it, then delete the folder again.",
@@ -114,7 +115,7 @@ def not_empty(folder: str, name: str) -> Conflict:
 
 
 def not_deleted(key: str) -> Integrity:
-    """The error for an answer of success that does not say that just this was deleted."""
+    """The error for a success answer that does not confirm this deletion."""
     return Integrity(
         f"{key}: the service's answer does not say that this was deleted",
         hint="Look whether it is still there (list), and for a proxy in front of the service.",
@@ -123,14 +124,14 @@ def not_deleted(key: str) -> Integrity:
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a listing. `next_token` is None on the last page; with a delimiter, `prefixes` are the folders, each
-    ending in '/'. No order is promised."""
+    """One page of a listing, in no particular order. `next_token` is None on the last page. With a delimiter,
+    `prefixes` are the folders, each ending in '/'."""
 
     files: tuple[RemoteFile, ...] = ()
     prefixes: tuple[str, ...] = ()
     next_token: str | None = None
     left_out: tuple[RemoteFile, ...] = ()
-    """What stands there besides, and is no object: it can be neither fetched nor deleted."""
+    """Other entries that are no objects: they can be neither fetched nor deleted."""
     unread: str = ""
-    """Why something is missing from it; '' for a whole page. Only for showing: whoever acts on a listing gets
-    `IncompleteListing` instead (`providers/errors.py`)."""
+    """Why entries are missing; '' for a complete page. Only for display: other callers get `IncompleteListing`
+    (`providers/errors.py`)."""

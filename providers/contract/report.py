@@ -1,4 +1,4 @@
-"""The result of a connection check: each step with its time, the first failure with cause and cure."""
+"""The result of a connection check: each step with its time, the first failure with cause and fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from providers.errors import ProviderError, from_wire
 
 PROBE_PREFIX: Final = ".homeserver-backup-probe-"
-"""Names of objects that a check makes and removes begin so; whatever is left of one is ours and worthless."""
+"""Prefix of the objects that a check creates and removes. A leftover is ours and can be deleted."""
 
 
 class StepName(StrEnum):
@@ -29,7 +29,7 @@ class StepState(StrEnum):
 
 
 class ErrorInfo(msgspec.Struct, frozen=True):
-    """A ProviderError as data: it crosses process boundaries and is shown on screens."""
+    """A ProviderError as data, for other processes and for screens."""
 
     kind: str
     message: str
@@ -53,7 +53,7 @@ class CheckStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All five steps in order."""
+    """Result of all five steps, in order."""
 
     steps: tuple[CheckStep, ...]
     checked_at: float

@@ -1,4 +1,4 @@
-"""The one retry policy. The part loops use it; SDK retries are turned off."""
+"""The one retry policy, used by the part loops. SDK retries are turned off."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class RetryPolicy:
     """Runs a call up to 1 + `max_retries` times.
 
     Before retry n (from 0) it waits a random time between 0 and `retry_delay_s` * 2**n, at most 60 s ("full jitter":
-    AWS Architecture Blog, Exponential Backoff And Jitter). When the service named a time (Retry-After), it waits just
-    that, at most an hour; with `patience_s`, an error that asks for more passes at once. So do errors that are not
-    `retryable`.
+    AWS Architecture Blog, Exponential Backoff And Jitter). If the service named a time (Retry-After), it waits exactly
+    that, at most an hour. Errors that are not `retryable`, or ask for a longer wait than `patience_s`, are raised at
+    once.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class RetryPolicy:
         self._uniform = uniform
 
     def delay_s(self, attempt: int, error: ProviderError) -> float:
-        """How long to wait before retry `attempt`, counted from 0."""
+        """Time to wait before retry `attempt`, counted from 0."""
         if error.retry_after_s is not None:
             return error.retry_after_s
         return self._uniform(0.0, min(self.retry_delay_s * 2**attempt, MAX_DELAY_S))
@@ -59,9 +59,9 @@ class RetryPolicy:
         on_wait: Callable[[float, ProviderError], None] | None = None,
         worth_repeating: Callable[[ProviderError], bool] = lambda error: error.retryable,
     ) -> T:
-        """The call's result, or its last error; the call runs with `cancel` as the active token.
+        """The result of the call, or its last error. The call runs with `cancel` as the active token.
 
-        `on_wait(seconds, error)` is told of each wait before it starts.
+        `on_wait(seconds, error)` is called before each wait.
         """
         attempt = 0
         while True:

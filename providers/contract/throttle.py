@@ -1,4 +1,4 @@
-"""One token bucket that all transfers of an instance share."""
+"""A token bucket shared by all transfers of an instance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from providers.contract.cancel import CancelToken
 Sleep = Callable[[float, CancelToken], None]
 
 _BURST_S: Final = 0.25
-"""How much of a second may go out at once after a pause; small, so that a limit holds over any ten seconds."""
+"""Seconds' worth of bytes that may go at once after a pause. Small, so that a limit holds over any ten seconds."""
 
 
 def cancellable_sleep(seconds: float, cancel: CancelToken) -> None:
@@ -20,8 +20,7 @@ def cancellable_sleep(seconds: float, cancel: CancelToken) -> None:
 
 
 class Limiter:
-    """Hands out permission to move bytes at no more than `rate_bytes_per_s` (None: no limit), changeable at any
-    time."""
+    """Limits the rate of bytes to `rate_bytes_per_s` (None: no limit), which may change at any time."""
 
     def __init__(
         self,
@@ -35,7 +34,7 @@ class Limiter:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._free_at = clock()
-        """The moment from which the next byte may go."""
+        """Time from which the next byte may go."""
 
     @property
     def rate_bytes_per_s(self) -> int | None:
@@ -48,12 +47,12 @@ class Limiter:
             self._free_at = self._clock()
 
     def grain_bytes(self, wanted: int) -> int:
-        """How many bytes to ask for at once, so that a slow limit still moves smoothly."""
+        """Number of bytes to take at once, so that transfers stay smooth under a low limit."""
         rate = self._rate
         return wanted if rate is None else max(1024, min(wanted, int(rate * _BURST_S)))
 
     def take(self, count_bytes: int, cancel: CancelToken) -> None:
-        """Wait until `count_bytes` may move. Raises Cancelled as soon as asked to stop."""
+        """Wait until `count_bytes` may move. Raises Cancelled at once when asked to stop."""
         with self._lock:
             rate = self._rate
             if rate is None:

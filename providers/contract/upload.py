@@ -1,8 +1,7 @@
-"""Uploads: what a session guarantees, and the data that passes between the part loop, a session and a checkpoint.
+"""Upload sessions: their guarantees, and the data passed between the part loop, a session and a checkpoint.
 
-The loop itself is `run_upload` in `providers/engine/upload.py`. An adapter implements `UploadSession`; it never
-retries,
-never hashes and never reports progress: the loop does all three, once, for every service.
+The loop is `run_upload` in `providers/engine/upload.py`. An adapter implements `UploadSession`; it never retries,
+hashes or reports progress. The loop does all three, once, for every service.
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ from providers.contract.objects import RemoteFile
 
 
 class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be stored. Fixed over a resume."""
+    """The object to store. Does not change across a resume."""
 
     key: str
     size_bytes: int
     part_size_bytes: int
     mtime_ns: int | None = None
     attributes: Attributes = UNKNOWN
-    """Mode, owner and group, kept with the object where capabilities say so."""
+    """Mode, owner and group, stored with the object if the capabilities allow it."""
     sha256: str = ""
-    """Lower-case hex when it is known before the object is begun (always for objects sent in one request)."""
+    """Lower-case hex, if known before the upload begins (always for objects sent in one request)."""
     digests: dict[str, str] = msgspec.field(default_factory=dict)
-    """`capabilities.whole_digests` over the whole file, where they are known before the object is begun."""
+    """`capabilities.whole_digests` of the whole file, if known before the upload begins."""
     session_id: str = ""
-    """Random, and kept with the unfinished upload where the service has room: it tells ours from that of another
-    machine with the same key."""
+    """Random; stored with the unfinished upload if the service allows. It tells our upload from one that another
+    machine began for the same key."""
     only_if_absent: bool = False
-    """Raise Conflict instead of replacing an object. Honoured by the server where capabilities say so, else checked
+    """Raise Conflict instead of replacing an object. Enforced by the server if capabilities say so, else checked
     first."""
 
     @property
@@ -48,7 +47,7 @@ class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A window of the file. `index` counts from 0."""
+    """A slice of the file. `index` counts from 0."""
 
     index: int
     offset: int
@@ -56,19 +55,19 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What the service gave back for a part. `digests` are of the bytes that were sent, lower-case hex."""
+    """The service's receipt for a part. `digests` are of the bytes sent, lower-case hex."""
 
     index: int
     size_bytes: int
     tag: str = ""
-    """The service's own word for it (ETag); needed to commit."""
+    """The service's identifier for it (ETag); needed to commit."""
     digests: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class PartBody(Protocol):
-    """The bytes of one part as a binary file. Reading takes from the bandwidth limit and moves the progress; seeking
-    back takes progress back. `read` raises Cancelled when asked to stop, and Integrity when the file on disk has
-    become shorter."""
+    """The bytes of one part, as a binary file. Reading uses up bandwidth limit and advances the progress; seeking back
+    takes the progress back. `read` raises Cancelled on request, and Integrity if the file on disk has become
+    shorter."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
@@ -80,10 +79,10 @@ class PartBody(Protocol):
 
 
 class UploadSession(ABC):
-    """One object on its way up.
+    """The upload of one object.
 
-    Nothing is visible under the final name before `commit` (or, for an object sent in one request, before that
-    request's success). Every method raises only ProviderError.
+    Nothing is visible under the final name before `commit` (for an object sent in one request: before that request
+    succeeds). Every method raises only ProviderError.
     """
 
     request: UploadRequest
@@ -91,60 +90,61 @@ class UploadSession(ABC):
     @property
     @abstractmethod
     def token(self) -> dict[str, Any] | None:
-        """JSON-serialisable; `open_upload(request, token=...)` in another process continues with it. None: not
+        """JSON-serialisable; `open_upload(request, token=...)` in another process continues with it. None if not
         resumable."""
 
     @abstractmethod
     def confirmed(self) -> Sequence[PartReceipt]:
-        """The parts which the server holds whole, asked of the server; never more than it has.
+        """The complete parts that the server holds, as the server reports them; never more than it has.
 
-        Raises NotFound when the session has expired or was aborted.
+        Raises NotFound if the session has expired or was aborted.
         """
 
     @abstractmethod
     def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
-        """Send one part; True to `capabilities.parallel_parts` it may be called from several threads, else in order.
+        """Send one part. May be called from several threads if `capabilities.parallel_parts`; otherwise parts come in
+        order.
 
-        `digests` hold what `capabilities.part_digests` asks for, over just these bytes; hand them to the server
-        wherever it enforces them. Integrity when the server's answer disagrees.
+        `digests` has those named in `capabilities.part_digests`, over exactly these bytes; pass them to the server if
+        it enforces them. Raises Integrity if the server's answer disagrees.
         """
 
     @abstractmethod
     def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
         """Make the object visible, all parts in order, in one step. Returns it as the service now describes it.
 
-        Conflict when `only_if_absent` and something is there; NotFound when the session is gone (it may have been
-        committed by a call whose answer was lost: the loop looks).
+        Conflict if `only_if_absent` and the key is taken. NotFound if the session is gone (perhaps committed by a call
+        whose answer was lost: the loop checks).
         """
 
     @abstractmethod
     def abort(self) -> None:
-        """Remove what was sent. Safe to call twice, and after the session is gone."""
+        """Remove what was sent. May be called twice, and after the session is gone."""
 
     def discard(self) -> None:  # noqa: B027 - most services refuse damaged parts before anything is visible
-        """Remove what was committed, because it was proved not to be what was sent: only an object that this session
-        made anew and that it can address beyond doubt; never one that was there before. Raises ProviderError."""
+        """Remove a committed object that proved different from what was sent: only one that this session newly created
+        and can identify with certainty, never one that existed before. Raises ProviderError."""
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Make every call under way fail at once (within 1 s, also on a stalled connection). From any thread; never
+        """Make every running call fail within 1 s, even on a stalled connection. May be called from any thread; never
         blocks."""
 
 
 class PendingUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """An unfinished upload that the server knows of."""
+    """An unfinished upload that the server reports."""
 
     key: str
     token: dict[str, Any]
     started_at: float
     session_id: str = ""
-    """`UploadRequest.session_id` of whoever began it; '' where the service does not tell."""
+    """`UploadRequest.session_id` of the upload that began it; '' if the service does not report it."""
     size_bytes: int | None = None
-    """What it holds; None where nobody asked (`Storage.unfinished_uploads` does)."""
+    """Bytes it holds; None if not requested (`Storage.unfinished_uploads` does request it)."""
 
 
 class SourceIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """Tells whether a file is still the one that was begun."""
+    """Identifies the file an upload was begun with."""
 
     size_bytes: int
     mtime_ns: int
@@ -152,29 +152,29 @@ class SourceIdentity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SavedUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything needed to continue in another process. `token` is None between intent and opening."""
+    """All that is needed to continue in another process. `token` is None between the intent and opening the session."""
 
     source: SourceIdentity
     request: UploadRequest
     intended_at: float
     strangers: tuple[dict[str, Any], ...] = ()
-    """Tokens of unfinished uploads of this key that were there before ours: never adopted, never removed."""
+    """Tokens of unfinished uploads of this key that existed before ours: never adopted, never removed."""
     token: dict[str, Any] | None = None
     receipts: tuple[PartReceipt, ...] = ()
 
 
 class Checkpoint(Protocol):
-    """Durable memory of one upload; every method returns only after the fact is on disk."""
+    """Durable record of one upload; every method returns only after the data is on disk."""
 
     def load(self) -> SavedUpload | None: ...
 
     def save(self, saved: SavedUpload) -> None:
-        """The intent (before anything is created at the service), and again once the session has a token."""
+        """Called with the intent, before anything is created at the service, and again once the session has a token."""
 
     def part_done(self, receipt: PartReceipt) -> None: ...
 
     def clear(self) -> None:
-        """The session is over; nothing of it is left at the service."""
+        """The session is over, and nothing of it is left at the service."""
 
 
 class UploadResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,9 +182,9 @@ class UploadResult(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     proof: Proof
     replaced: bool | None
-    """Whether an older object was replaced; None when that was not asked."""
+    """Whether an older object was replaced; None if not checked."""
     resumed_bytes: int = 0
-    """Bytes that an earlier attempt had sent and that were not sent again."""
+    """Bytes sent by an earlier attempt and not sent again."""
     mtime_ns: int | None = None
     ctime_ns: int | None = None
-    """Of the file, as it was read."""
+    """Of the file at the time it was read."""
