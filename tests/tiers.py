@@ -1,8 +1,8 @@
 """Three tiers of one suite, and the order in which tests run.
 
 `--tier quick`   modules that name no server, no process and no console (`UNIT`).
-`--tier middle`  all but what is marked `full`; of what is marked `few(n)`, n sets of parameters; the contract suite over
-                 the local disk and, for each test, over one service more (`met_in_middle`).
+`--tier middle`  all but what is marked `full`; n sets of parameters of what is marked `few(n)`; the contract suite
+                 over the local disk and, for each test, over one service more (`met_in_middle`).
 `--tier full`    everything: every service in every mode. So is a run that names no tier.
 
 What a tier leaves out is deselected, never skipped. `--shuffle SEED` runs tests in an order of chance.

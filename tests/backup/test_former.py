@@ -44,7 +44,7 @@ def home(paths: Paths, tmp_path: Path) -> Path:
         os.utime(home / "src" / name, ns=(MTIME_NS, MTIME_NS))
     (home / "disk" / "done.txt").write_bytes(b"done")
     (home / "disk" / PARTIAL).write_bytes(BIG[:SENT_BYTES])
-    (home / "disk" / PARTIAL.replace(".partial", ".writer")).write_bytes((FORMER / "big.writer").read_bytes())
+    (home / "disk" / PARTIAL.replace(".partial", ".ledger")).write_bytes((FORMER / "big.ledger").read_bytes())
     paths.config_dir.mkdir(parents=True)
     paths.config_file.write_text((FORMER / "config.json").read_text().replace("/former", str(home)))
     vault_path(paths).parent.mkdir(parents=True, exist_ok=True)

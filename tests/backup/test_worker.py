@@ -176,7 +176,7 @@ HELD_WORKER = """
 import pathlib, sys, time
 from backup.worker import __main__ as worker, scheduler
 begun, go = map(pathlib.Path, sys.argv[1:3])
-init = scheduler.Drain.__init__
+init = scheduler.Scheduler.__init__
 def hold():
     begun.touch()
     while not go.exists():
@@ -184,7 +184,7 @@ def hold():
 def held(self, *args, **options):
     init(self, *args, **options)
     self.before_leaving = hold
-scheduler.Drain.__init__ = held
+scheduler.Scheduler.__init__ = held
 worker.main(["--linger", "0"])
 """
 
