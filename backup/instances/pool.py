@@ -1,14 +1,14 @@
-"""One open provider per instance, shared by all questions, reopened when the configuration changed."""
+"""Open providers that are shared: by the questions to an instance, and by the transfers of a worker."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 
@@ -26,40 +26,110 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 20.0
 """Longest `timeout` while somebody waits for an answer; transfers keep the instance's own."""
 
-Signature = tuple[int, int, int] | None
-"""Which version of the configuration file: setting credentials writes it too, so that it stands for both."""
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass
-class _Opened:
-    signature: Signature
+class _Pooled:
+    signature: object
     lock: threading.Lock = field(default_factory=threading.Lock)
     provider: BaseProvider | None = None
     users: int = 0
     retired: bool = False
+    """Replaced: closed by its last user."""
+
+    def close(self) -> None:
+        if self.provider:
+            self.provider.close()
+
+
+class ProviderPool(Generic[K]):
+    """Open providers, each shared by all who use it under the same key. Safe from any thread.
+
+    The first use opens a provider. After a change of the configuration file or `refresh`, the next use opens another;
+    the old one is closed when its last user leaves it.
+    """
+
+    def __init__(self, paths: Paths, open_provider: Callable[[K], BaseProvider]) -> None:
+        self._config_file = paths.config_file
+        self._open_provider = open_provider
+        self._lock = threading.Lock()
+        self._pooled: dict[K, _Pooled] = {}
+        self.refreshed = 0
+        """How often `refresh` was called."""
+
+    @contextmanager
+    def use(self, key: K) -> Iterator[BaseProvider]:
+        """The provider, for as long as it is used. Raises what opening it raises."""
+        pooled = self._enter(key)
+        try:
+            with pooled.lock:
+                if pooled.provider is None:
+                    pooled.provider = self._open_provider(key)
+            yield pooled.provider
+        finally:
+            with self._lock:
+                pooled.users -= 1
+                over = pooled.retired and not pooled.users
+            if over:
+                pooled.close()
+
+    def refresh(self) -> None:
+        """Credentials or settings changed: the next use opens another provider."""
+        self.refreshed += 1
+
+    def close_unused(self) -> None:
+        """Close what nobody uses now."""
+        with self._lock:
+            keys = [key for key, pooled in self._pooled.items() if not pooled.users]
+            unused = [self._pooled.pop(key) for key in keys]
+        for pooled in unused:
+            pooled.close()
+
+    def close(self) -> None:
+        """Close all, also those in use: their calls fail."""
+        with self._lock:
+            everything, self._pooled = list(self._pooled.values()), {}
+            for pooled in everything:
+                pooled.retired = True
+        for pooled in everything:
+            pooled.close()
+
+    def _signature(self) -> object:
+        """Setting credentials writes the configuration file too, so its version stands for both."""
+        try:
+            found = os.stat(self._config_file)
+        except OSError:
+            return self.refreshed
+        return self.refreshed, found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _enter(self, key: K) -> _Pooled:
+        signature = self._signature()
+        unused: _Pooled | None = None
+        with self._lock:
+            pooled = self._pooled.get(key)
+            if pooled is None or pooled.signature != signature:
+                if pooled:
+                    pooled.retired = True
+                    unused = None if pooled.users else pooled
+                pooled = self._pooled[key] = _Pooled(signature)
+            pooled.users += 1
+        if unused:
+            unused.close()
+        return pooled
 
 
 class OpenProviders:
-    """Opens on first use; safe from any thread. A provider that is replaced is closed once its last user is done."""
+    """Providers for questions that somebody waits for: their `timeout` is PATIENCE_S at most. Safe from any thread."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._lock = threading.Lock()
-        self._opened: dict[str, _Opened] = {}
+        self._pool: ProviderPool[str] = ProviderPool(paths, lambda instance: self.fresh(instance, CancelToken()))
         self._calls = CallsOnDisk(paths)
 
-    @contextmanager
-    def of(self, instance: str) -> Iterator[BaseProvider]:
-        """The instance's provider, with patience cut to PATIENCE_S. Raises InvalidConfiguration, Unsupported,
-        CredentialStoreError."""
-        opened = self._enter(instance)
-        try:
-            with opened.lock:
-                if opened.provider is None:
-                    opened.provider = self.fresh(instance, CancelToken())
-            yield opened.provider
-        finally:
-            self._leave(opened)
+    def of(self, instance: str) -> AbstractContextManager[BaseProvider]:
+        """The instance's shared provider. Raises InvalidConfiguration, Unsupported, CredentialStoreError."""
+        return self._pool.use(instance)
 
     def fresh(self, instance: str, cancel: CancelToken) -> BaseProvider:
         """A provider of one's own, stopped by `cancel`; the caller closes it."""
@@ -78,21 +148,13 @@ class OpenProviders:
         return _impatient(opening.open_draft(self._paths, service, values, secrets, instance=instance, context=context))
 
     def retire_all(self) -> None:
-        """Open each anew at the next question; those in use are closed once that is answered."""
-        with self._lock:
-            everything = list(self._opened.values())
-            self._opened.clear()
-        for opened in everything:
-            self._retire(opened)
+        """Have the next question open each again; those in use are closed once their questions are answered."""
+        self._pool.refresh()
+        self._pool.close_unused()
 
     def close(self) -> None:
         """Close all, also those in use: their calls fail. Requests that were counted are written down."""
-        with self._lock:
-            everything = list(self._opened.values())
-            self._opened.clear()
-        for opened in everything:
-            if opened.provider:
-                opened.provider.close()
+        self._pool.close()
         self._calls.write()
 
     @cached_property
@@ -101,40 +163,6 @@ class OpenProviders:
 
     def _context(self, name: str, cancel: CancelToken) -> ProviderContext:
         return ProviderContext(cancel=cancel, facts=self._facts, count_call=self._calls.counter(name))
-
-    def _signature(self) -> Signature:
-        try:
-            found = os.stat(self._paths.config_file)
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
-
-    def _enter(self, instance: str) -> _Opened:
-        signature = self._signature()
-        old: _Opened | None = None
-        with self._lock:
-            opened = self._opened.get(instance)
-            if opened is None or opened.signature != signature:
-                old, opened = opened, _Opened(signature)
-                self._opened[instance] = opened
-            opened.users += 1
-        if old:
-            self._retire(old)
-        return opened
-
-    def _retire(self, opened: _Opened) -> None:
-        with self._lock:
-            opened.retired = True
-            unused = opened.users == 0
-        if unused and opened.provider:
-            opened.provider.close()
-
-    def _leave(self, opened: _Opened) -> None:
-        with self._lock:
-            opened.users -= 1
-            over = opened.retired and opened.users == 0
-        if over and opened.provider:
-            opened.provider.close()
 
 
 def _impatient(provider: BaseProvider) -> BaseProvider:

@@ -9,10 +9,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from backup.instances import destination
 from backup.instances.opening import open_provider
+from backup.instances.pool import ProviderPool
 from backup.journal import jobs
 from backup.worker.context import WorkerContext
 from backup.worker.items.transfer import PATIENCE_S
@@ -33,28 +34,24 @@ class PlaceChanged(InvalidConfiguration):
     """The instance points elsewhere than when the item was queued."""
 
 
-class _SharedOpened:
-    """A provider, for one environment: two commands may have asked for the same instance from different ones."""
+class _Binding:
+    """What is known of a provider's account, and of the places that it was compared with."""
 
-    def __init__(self, provider: BaseProvider, signature: object) -> None:
-        self.provider = provider
-        self.signature = signature
-        self.users = 0
-        self.retired = False
+    def __init__(self) -> None:
         self.places_ok: set[int] = set()
         self._lock = threading.Lock()
         self._account: str | None = None
 
-    def account(self, cancel: CancelToken) -> str:
+    def account(self, provider: BaseProvider, cancel: CancelToken) -> str:
         """`Storage.account`, asked once; '' where these credentials may not ask. Raises ProviderError."""
         while not self._lock.acquire(timeout=_POLL_S):
             cancel.check()
         try:
             if self._account is None:
                 try:
-                    self._account = self.provider.retry.run(self.provider.account, cancel)
+                    self._account = provider.retry.run(provider.account, cancel)
                 except (PermissionDenied, Unsupported, NotFound) as error:
-                    _LOG.info("the service does not tell whose %s is: %s", self.provider.place, error)
+                    _LOG.info("the service does not report whose %s is: %s", provider.place, error)
                     self._account = ""
             return self._account
         finally:
@@ -67,11 +64,9 @@ class SharedProvider:
     def __init__(self, instance: str, worker: WorkerContext) -> None:
         self.instance = instance
         self._worker = worker
-        self._lock = threading.Lock()
-        self._open_lock = threading.Lock()
-        self._opened: dict[int | None, _SharedOpened] = {}
-        self.refreshed = 0
-        """How often credentials or settings changed. Who failed for want of them compares: they may have come since."""
+        self._pool: ProviderPool[int | None] = ProviderPool(worker.paths, self._open)
+        """By environment: two commands may have asked for the same instance from different ones."""
+        self._bindings: WeakKeyDictionary[BaseProvider, _Binding] = WeakKeyDictionary()
         self._limiter = Limiter(clock=worker.chances.clock, sleep=worker.clock.sleep)
         self._learn_lock = threading.Lock()
         self._learnt: WeakSet[BaseProvider] = WeakSet()
@@ -86,12 +81,9 @@ class SharedProvider:
         Raises PlaceChanged when the instance no longer points where the place says, InvalidConfiguration when it is
         disabled or incomplete, CredentialStoreError, Unsupported.
         """
-        opened = self._enter(environment_id)
-        try:
-            self._check_place(opened, place_id, cancel or CancelToken())
-            yield opened.provider
-        finally:
-            self._leave(opened)
+        with self._pool.use(environment_id) as provider:
+            self._check_place(provider, place_id, cancel or CancelToken())
+            yield provider
 
     def learn(self, provider: BaseProvider, cancel: CancelToken) -> None:
         """Before a first upload: find out once what the server enforces, not once in every thread. Raises
@@ -109,56 +101,21 @@ class SharedProvider:
         """Of all transfers of the instance together, whichever provider they began with."""
         self._limiter.rate_bytes_per_s = bytes_per_s
 
+    @property
+    def refreshed(self) -> int:
+        """How often credentials or settings changed. A failure for want of them compares: they may have come since."""
+        return self._pool.refreshed
+
     def refresh(self) -> None:
-        """Credentials or settings changed: the next user gets a new one, whoever uses the old one keeps it."""
-        self.refreshed += 1
+        """Credentials or settings changed: the next user gets another provider; who uses the old one keeps it."""
+        self._pool.refresh()
 
     def close(self) -> None:
         """Close it; calls under way fail."""
-        with self._lock:
-            all_opened, self._opened = list(self._opened.values()), {}
-        for opened in all_opened:
-            opened.provider.close()
+        self._pool.close()
 
     def close_if_unused(self) -> None:
-        with self._lock:
-            unused = [key for key, opened in self._opened.items() if not opened.users]
-            closing = [self._opened.pop(key) for key in unused]
-        for opened in closing:
-            opened.provider.close()
-
-    def _enter(self, environment_id: int | None) -> _SharedOpened:
-        with self._open_lock:
-            signature = self._signature()
-            with self._lock:
-                opened = self._opened.get(environment_id)
-                if opened and opened.signature == signature:
-                    opened.users += 1
-                    return opened
-            fresh = _SharedOpened(self._open(environment_id), signature)
-            with self._lock:
-                fresh.users = 1
-                old, self._opened[environment_id] = self._opened.get(environment_id), fresh
-                if old:
-                    old.retired = True
-                unused = old if old and not old.users else None
-        if unused:
-            unused.provider.close()
-        return fresh
-
-    def _leave(self, opened: _SharedOpened) -> None:
-        with self._lock:
-            opened.users -= 1
-            over = opened.retired and not opened.users
-        if over:
-            opened.provider.close()
-
-    def _signature(self) -> object:
-        try:
-            found = os.stat(self._worker.paths.config_file)
-        except OSError:
-            return self.refreshed
-        return self.refreshed, found.st_ino, found.st_mtime_ns, found.st_size
+        self._pool.close_unused()
 
     def _environment(self, environment_id: int | None) -> Mapping[str, str]:
         if environment_id is None:
@@ -192,23 +149,24 @@ class SharedProvider:
         _LOG.info("opened %s: %s", self.instance, provider.location)
         return provider
 
-    def _check_place(self, opened: _SharedOpened, place_id: int, cancel: CancelToken) -> None:
-        if place_id in opened.places_ok:
+    def _check_place(self, provider: BaseProvider, place_id: int, cancel: CancelToken) -> None:
+        binding = self._bindings.setdefault(provider, _Binding())
+        if place_id in binding.places_ok:
             return
         with self._worker.journal.look() as db:
             place = jobs.place(db, place_id)
-        provider, here = opened.provider, opened.provider.place
+        here = provider.place
         before = place.location or destination.location_of(place)
         if not before and destination.same_settings(self._worker.paths, place):
             before = here
         if before != here:
             raise self._changed(before or f"{place.type} {place.container}".strip(), here)
-        account = opened.account(cancel)
+        account = binding.account(provider, cancel)
         if not provider.same_account(place.account, account):
             raise self._changed(f"{before} of {place.account}", f"that of {account}")
         if not place.location or (account and account != place.account):
             self._worker.writer.run(lambda tx: jobs.bind_place(tx, place_id, here, account))
-        opened.places_ok.add(place_id)
+        binding.places_ok.add(place_id)
 
     def _changed(self, before: str, now: str) -> PlaceChanged:
         return PlaceChanged(
