@@ -20,8 +20,7 @@ _PROBE_BYTES: Final = 1024
 
 
 def run_check(provider: Storage, on_step: Callable[[CheckStep], None] | None = None) -> ConnectionReport:
-    """Take the steps in order until one fails; the rest is NOT_RUN. Each step's trouble is retried as the settings
-    say."""
+    """Run the steps in order until one fails; the rest is NOT_RUN. Each step is retried as configured."""
     actions: dict[StepName, Callable[[], str]] = {
         StepName.REACH: provider.check_reach,
         StepName.AUTHENTICATE: provider.check_authentication,
@@ -67,8 +66,7 @@ def _write_read_delete(provider: Storage) -> str:
 
 
 def write_read_delete(provider: Storage) -> None:
-    """Write a small object, read it back, remove it and see that it is gone. Nothing is left behind, also after a
-    failure."""
+    """Write a small object, read it back, remove it. Leaves nothing behind, even after a failure."""
     content = secrets.token_bytes(_PROBE_BYTES)
     key = f"{PROBE_PREFIX}{secrets.token_hex(8)}"
     try:
@@ -99,8 +97,8 @@ def _write(provider: Storage, key: str, content: bytes) -> None:
 
 
 def _compare_sizes(provider: Storage, key: str) -> None:
-    """Raises Integrity where the service, or what stands in front of it, is wrong about how long an object is."""
-    listed = provider.scan(key, delimiter="/", limit=1).files  # where names cannot be searched for, perhaps another's
+    """Raises Integrity if the service, or a proxy in front of it, reports a wrong object size."""
+    listed = provider.scan(key, delimiter="/", limit=1).files  # maybe another object, if names cannot be searched
     found = [("the object itself", provider.stat(key)), *(("the listing", file) for file in listed if file.key == key)]
     for where, file in found:
         if file.size_bytes != _PROBE_BYTES:
@@ -125,6 +123,6 @@ def _read(provider: Storage, key: str) -> bytes:
 
 
 def _remove_quietly(provider: Storage, key: str) -> None:
-    """After a failure, of which the first error is the one to tell."""
+    """For use after a failure: the first error is the one to report."""
     with suppress(ProviderError):
         provider.remove(key)

@@ -1,4 +1,4 @@
-"""The one loop that drives every download: to a temporary file beside the target, verified, then renamed."""
+"""The download loop for all services: into a temporary file in the target's folder, verified, then renamed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from providers.os_errors import from_os_error
 
 _LOG: Final = logging.getLogger(__name__)
 _MAX_PART_BYTES: Final = 32 * 2**20
-"""Ranges are smaller than upload parts: a range costs nothing to end, and what a kill can lose is one a connection."""
+"""Ranges are smaller than upload parts: they cost nothing to complete, and a kill loses one per connection."""
 
 
 def run_download(
@@ -53,17 +53,15 @@ def run_download(
     on_wait: Callable[[float, ProviderError], None] | None = None,
     on_verify: Callable[[], None] | None = None,
 ) -> DownloadResult:
-    """Fetch `key` to the file `target`, resuming what `checkpoint` remembers; returns once the verified file stands
-    there.
+    """Fetch `key` to the file `target`, resuming from `checkpoint`. Returns once the verified file is in place.
 
-    Until then `target` is untouched. Below `beneath` no symlink on the way to it is followed. Without `replace`, a
-    file of that name is a Conflict. `expected_sha256` is what the object must have; `recall` tells what our own
-    history knows of it, '' for nothing, `listed_bytes` its size in the listing that it was chosen from; `known` tells
-    whether a SHA-256 is of something that we ourselves have stored under this key. The file's mtime is the one the
-    service kept, its mode what `restoring` makes of the one that was kept; until it stands there, nobody else can
-    read it. Without a checkpoint a failure leaves nothing behind, and an Integrity error never does.
+    Until then `target` is untouched. Below `beneath`, no symlink on the way is followed. Without `replace`, an existing
+    file is a Conflict. `expected_sha256` must match. `recall` returns the SHA-256 of the object in our history, or '';
+    `listed_bytes` is its size in the listing it was chosen from; `known` says whether we have ever stored content with
+    this SHA-256 under this key. The file gets the stored mtime, and its mode from `restoring`; until it is in place,
+    only this user can read it. Without a checkpoint, a failure leaves nothing behind; an Integrity error never does.
 
-    Raises ProviderError; Cancelled when `cancel` was pulled.
+    Raises ProviderError; Cancelled if `cancel` was triggered.
     """
     refuse_encryption(provider.settings.encryption_enabled)
     fetch = _Download(provider, key, target, cancel, checkpoint, on_wait)
@@ -85,8 +83,8 @@ def run_download(
 
 
 def discard(target: Path, checkpoint: DownloadCheckpoint) -> None:
-    """Remove what a download that will not go on has left beside `target`, and forget it. Raises ProviderError,
-    remembering."""
+    """Remove the temporary file of an abandoned download and clear its checkpoint. On a ProviderError the checkpoint is
+    kept."""
     saved = checkpoint.load()
     if saved is None:
         return
@@ -170,8 +168,8 @@ class _Download:
     # Before the first byte
 
     def _put_in_place_earlier(self, landing: Landing, remote: RemoteFile) -> DownloadResult | None:
-        """A process may have been killed right after it had put the verified file in place: then it is not fetched
-        again."""
+        """The result if an earlier process was killed right after putting the verified file in place: no fetch
+        needed."""
         saved = self._checkpoint.load() if self._checkpoint else None
         if saved is None or not self._is_of(saved, remote):
             return None
@@ -200,7 +198,7 @@ class _Download:
         )
 
     def _hashed(self, file: Source, remote: RemoteFile) -> LocalDigests:
-        """The digests with which this object can be compared."""
+        """The digests needed to compare the file with this object."""
         size = file.identity.size_bytes
         step = remote.part_size_bytes or max(1, size)
         sizes = [min(step, size - offset) for offset in range(0, size, step)] or [0]
@@ -241,7 +239,7 @@ class _Download:
         return (saved.key, saved.etag, saved.size_bytes) == (self._key, remote.etag, remote.size_bytes)
 
     def _aligned(self, remote: RemoteFile, wanted: int) -> int:
-        """The service's own parts where a composite checksum is all there is to compare with."""
+        """Part size; the service's own if a composite checksum is all there is to compare."""
         if not self._provider.capabilities.ranged_reads:
             return max(1, remote.size_bytes)
         parts, whole = self._digests(remote)
@@ -250,7 +248,7 @@ class _Download:
         return wanted
 
     def _in_one_stream(self, saved: SavedDownload) -> SavedDownload:
-        """For a server that ignores ranges: the whole object as its one part."""
+        """For a server that ignores ranges: fetch the whole object as one part."""
         _LOG.info("%s is fetched in one stream: the server ignores ranges", self._key)
         whole = msgspec.structs.replace(saved, part_size_bytes=saved.size_bytes, done=())
         if self._checkpoint:
@@ -271,7 +269,7 @@ class _Download:
         return self.expected_sha256 or remote.recorded_sha256 or remote.checksums.get("sha256", "")
 
     def _digests(self, remote: RemoteFile) -> tuple[list[str], list[str]]:
-        """With which algorithms this object can be compared, beside SHA-256: over its parts, and over the whole."""
+        """Algorithms beyond SHA-256 that this object can be compared by: over its parts, and over the whole."""
         if self._expected(remote):
             return [], []
         told = remote.checksums.keys() | ({"sha1"} if remote.recorded_sha1 else set())
@@ -281,7 +279,7 @@ class _Download:
         return (parts if remote.part_size_bytes else []), whole
 
     def _fetch(self, fd: int, remote: RemoteFile, saved: SavedDownload, report: Progress) -> LocalDigests:
-        """All parts into the file, hashed in order right behind their arrival."""
+        """Write all parts to the file, hashing them in order as they arrive."""
         count = self._count(saved)
         stop = CancelToken()
         self._done = [threading.Event() for _ in range(count)]
@@ -299,7 +297,7 @@ class _Download:
                 raise
 
     def _hasher(self, fd: int, remote: RemoteFile, saved: SavedDownload, stop: CancelToken) -> Hasher:
-        """With just the digests that prove this object, over the service's own parts if it comes as one."""
+        """A hasher for the digests that prove this object, over the service's own parts if it is fetched whole."""
         count, size = self._count(saved), saved.size_bytes
         parts, whole = self._digests(remote)
         step = (parts and count == 1 and remote.part_size_bytes) or saved.part_size_bytes
@@ -326,7 +324,7 @@ class _Download:
     def _fetch_part(
         self, fd: int, remote: RemoteFile, saved: SavedDownload, index: int, report: Progress, stop: CancelToken
     ) -> None:
-        """One range; a connection that breaks is taken up at the byte where it broke."""
+        """Fetch one range; after a broken connection, continue at the byte where it broke."""
         start, size = index * saved.part_size_bytes, self._size(saved, index)
         position, alone = 0, self._count(saved) == 1
 
@@ -351,7 +349,7 @@ class _Download:
     # After the last byte
 
     def _compared(self, remote: RemoteFile, local: LocalDigests) -> Proof | None:
-        """None where there is nothing to compare with. Raises Integrity."""
+        """None if there is nothing to compare. Raises Integrity."""
         expected = self._expected(remote)
         if expected:
             if expected != local.sha256:
@@ -371,13 +369,13 @@ class _Download:
             if proof.read_digest(self._provider, remote, self._cancel) != local.sha256:
                 raise Integrity(f"{self._key}: two readings of the object differ")
             rung = Proof.READ_TWICE
-            self._note(saved, proved_sha256=local.sha256)  # nothing else could tell, after a kill
+            self._note(saved, proved_sha256=local.sha256)  # after a kill, nothing else would show it
         return rung
 
     def _dress(self, fd: int, remote: RemoteFile, older: os.stat_result | None) -> None:
-        """Give the finished file its size, times, owner and mode, while it has no name yet."""
+        """Set size, times, owner and mode of the finished file before it gets its name."""
         try:
-            if os.fstat(fd).st_size != remote.size_bytes:  # what stands behind the end was never compared
+            if os.fstat(fd).st_size != remote.size_bytes:  # bytes past the end were never compared
                 os.ftruncate(fd, remote.size_bytes)
             if remote.mtime_ns is not None:
                 os.utime(fd, ns=(remote.mtime_ns, remote.mtime_ns))

@@ -1,4 +1,4 @@
-"""Encryption that is asked for and not there yet."""
+"""Refusal of encryption, which is not implemented yet."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from providers.errors import Unsupported
 
 
 def refuse_encryption(encryption_enabled: bool) -> None:
-    """Before anything is sent or fetched. Raises Unsupported when encryption is switched on: what went up would be
-    readable by everybody, and what came down would be ciphertext that passes as the file.
+    """Called before anything is sent or fetched. Raises Unsupported if encryption is enabled: an upload would be
+    readable by anyone, and a download would be ciphertext in place of the file.
 
-    Listing and deleting go on: neither shows what is in a file.
+    Listing and deleting still work: neither exposes the content of a file.
     """
     if encryption_enabled:
         raise Unsupported(

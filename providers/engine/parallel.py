@@ -1,4 +1,4 @@
-"""Several parts at once, ended together."""
+"""Several parts at once, stopped together."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 def run_parts(indices: Sequence[int], call: Callable[[int], T], width: int, stop: CancelToken) -> list[T]:
-    """`call(index)` for each index, up to `width` at once, begun in order; the results in order.
+    """Run `call(index)` for each index, up to `width` at once, started in order; returns the results in order.
 
-    Each runs in a copy of the caller's context. At the first failure `stop` is pulled, so that the others end at once,
-    and that failure is raised, not their echo.
+    Each runs in a copy of the caller's context. The first failure triggers `stop`, so that the others end at once, and
+    is raised instead of the errors it causes.
     """
     if width <= 1:
         return [call(index) for index in indices]

@@ -1,4 +1,4 @@
-"""The parts of one upload on their way: in parallel or in order, each retried on its own, none sent twice."""
+"""Sending the parts of one upload: in parallel or in order, each retried separately, none sent twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OnWait = Callable[[float, ProviderError], None]
 
 
 class PartSender:
-    """Sends the parts of one file. `damage` is the last part that arrived otherwise than it was sent."""
+    """Sends the parts of one file. `damage` is the error of the last part that was damaged on the way."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class PartSender:
         held: Mapping[int, PartReceipt],
         connections: int,
     ) -> tuple[list[PartReceipt], int]:
-        """The receipts of all parts in order, and how many bytes of them the service had already (`held`).
+        """Returns the receipts of all parts in order, and the number of bytes the service already had (`held`).
 
-        Raises ProviderError: NotFound when the session must be begun anew, Cancelled when asked to stop.
+        Raises ProviderError: NotFound if the session must be started again, Cancelled if asked to stop.
         """
         width = min(connections, request.part_count) if self._parallel else 1
         stop = CancelToken()
@@ -78,7 +78,7 @@ class PartSender:
 
     @contextmanager
     def _cancel_first(self) -> Iterator[None]:
-        """A request to stop explains every other failure of that moment."""
+        """After a request to stop, raise Cancelled instead of the failure it caused."""
         try:
             yield
         except ProviderError:
@@ -86,7 +86,7 @@ class PartSender:
             raise
 
     def _is_same(self, request: UploadRequest, receipt: PartReceipt, digests: dict[str, str]) -> bool:
-        """Serial services cannot take one part anew, and tell no digest of it: there the proof of the whole decides."""
+        """A serial service cannot replace one part, nor report its digest: there the proof of the whole decides."""
         shared = receipt.digests.keys() & digests.keys()
         same_size = receipt.size_bytes == request.part(receipt.index).size_bytes
         comparable = bool(shared) or not (receipt.digests or self._parallel)

@@ -1,4 +1,4 @@
-"""From many threads' bytes to the one progress callback of the guide."""
+"""One progress callback for the bytes of many threads."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 
 class Progress:
-    """Adds up what the parts of one transfer have moved and reports it as (bytes_done, bytes_total).
+    """Adds up the bytes moved by all parts of a transfer and reports (bytes_done, bytes_total).
 
-    Calls are serialised and never decrease: a part that is sent again does not take the figure back, it stands still
-    until the part has caught up. `begin` reports (0, total); (total, total) is reported by `finish` alone, which the
-    loop calls after verification.
+    Calls are serialised and never decrease: while a part is sent again, the figure waits until the part has caught up.
+    `begin` reports (0, total). Only `finish` reports (total, total); the loop calls it after verification.
     """
 
     def __init__(self, callback: Callable[[int, int], None] | None, total_bytes: int) -> None:
@@ -27,7 +26,7 @@ class Progress:
             self._callback(0, self._total)
 
     def part_at(self, index: int, position_bytes: int) -> None:
-        """Part `index` has moved `position_bytes` of itself, this time."""
+        """Part `index` has moved `position_bytes` in its current attempt."""
         with self._lock:
             self._sum += position_bytes - self._moved.get(index, 0)
             self._moved[index] = position_bytes

@@ -1,9 +1,9 @@
-"""The ladder of checksums: what counts as verified.
+"""Verification of transfers by checksum.
 
-Best rung first: the server was seen to enforce the checksum that we sent (ENFORCED); the checksum that it reports
-over the stored bytes equals ours (MATCHED); the object was read back and its digest equals ours (READ_BACK). A download
-of which nothing else is known can only be read twice (READ_TWICE). There is no rung below: what reaches none is not
-verified, and raises.
+From strongest to weakest: the server was seen to enforce the checksum we sent (ENFORCED); the checksum it reports over
+the stored bytes equals ours (MATCHED); the object was read back and its digest equals ours (READ_BACK). A download
+without anything to compare is read twice (READ_TWICE). A transfer that reaches none of these is not verified, and
+raises.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ STRONG_FIRST: Final[tuple[str, ...]] = (
 
 
 def compare(remote: RemoteFile, local: LocalDigests, *, unproving: Collection[str] = ()) -> str:
-    """The strongest kind of checksum on which service and file agree; '' when the service tells none that we can
-    compare. Agreement on those that are `unproving` is none.
+    """The strongest checksum kind on which service and file agree; '' if no reported kind can be compared. Agreement on
+    `unproving` kinds does not count.
 
-    Raises Integrity when the size or any comparable checksum differs.
+    Raises Integrity if the size or any comparable checksum differs.
     """
     if remote.size_bytes != local.size_bytes:
         raise Integrity(f"{remote.key}: the service holds {remote.size_bytes} bytes, the file has {local.size_bytes}")
@@ -54,12 +54,12 @@ def compare(remote: RemoteFile, local: LocalDigests, *, unproving: Collection[st
 
 
 def _parts(checksum: str) -> str:
-    """How many parts a composite is of, '' for others: over other parts, it says nothing about ours."""
+    """Number of parts of a composite checksum, '' for others. One over another split says nothing about our bytes."""
     return checksum.rpartition("-")[2] if "-" in checksum else ""
 
 
 def prove_upload(provider: Storage, remote: RemoteFile, local: LocalDigests, cancel: CancelToken) -> Proof:
-    """Climb the ladder for a stored object; returns the rung reached. Raises Integrity, or what reading back raises."""
+    """Prove a stored object; returns the proof reached. Raises Integrity, or the errors of reading back."""
     agreed = compare_stored(provider, remote, local)
     if agreed:
         return _rung(provider.capabilities, agreed)
@@ -69,7 +69,7 @@ def prove_upload(provider: Storage, remote: RemoteFile, local: LocalDigests, can
 
 
 def compare_stored(provider: Storage, remote: RemoteFile, local: LocalDigests) -> str:
-    """As `compare`, for what we have sent: a checksum that the service may only repeat proves nothing."""
+    """As `compare`, for an upload: a checksum that the service may merely repeat proves nothing."""
     return compare(remote, local, unproving=provider.capabilities.repeated_checksums)
 
 
@@ -80,7 +80,7 @@ def _rung(capabilities: Capabilities, agreed: str) -> Proof:
 def read_digest(
     provider: Storage, remote: RemoteFile, cancel: CancelToken, on_position: Callable[[int], None] | None = None
 ) -> str:
-    """The SHA-256 of an object, read whole, an empty one too; a broken connection is taken up where it broke. Raises
+    """The SHA-256 of an object read whole, even an empty one. Resumes where a connection breaks. Raises
     ProviderError."""
     digest = hashlib.sha256()
     position = 0

@@ -1,4 +1,4 @@
-"""Reading part of an object that was looked at: the one place where an answer is held against what is believed."""
+"""Ranged reads of a known object; the only place where answers are checked against what is known of it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def read(
     *,
     takes_whole: bool = False,
 ) -> None:
-    """Give the bytes [offset, offset + size_bytes) of `remote` to `take`, as they arrive. One try.
+    """Pass the bytes [offset, offset + size_bytes) of `remote` to `take` as they arrive. One attempt.
 
-    `takes_whole` is for reading in one stream: a server that ignores ranges begins again from the first byte after a
-    break, and what was there already is passed over.
+    `takes_whole` is for reading in one stream: a server that ignores ranges starts again from the first byte after a
+    break, and the bytes already taken are skipped.
 
-    An empty object is asked for too, and has to come back empty. Raises ProviderError: Integrity when the service says
-    with the bytes that the object is not as long as it was when it was looked at.
+    An empty object is requested too, and must come back empty. Raises ProviderError: Integrity if the service sends
+    another object size than it reported before.
     """
     reader = provider.read_range(remote.key, offset, size_bytes, etag=remote.etag)
     reader.takes_whole = takes_whole
@@ -52,9 +52,9 @@ def _refuse_another_size(reader: RangeReader, remote: RemoteFile) -> None:
 
 
 def refuse_contradiction(provider: Storage, remote: RemoteFile, listed_bytes: int | None, cancel: CancelToken) -> None:
-    """Raises Integrity when the listing goes on to tell another size than the object itself does.
+    """Raises Integrity if a fresh listing and the object itself report different sizes.
 
-    `listed_bytes` is what the listing told when it was read; an object that has changed since is listed again.
+    `listed_bytes` is the size in the earlier listing. If it differs, the object is listed again: it may have changed.
     """
     if listed_bytes is None or listed_bytes == remote.size_bytes:
         return

@@ -1,4 +1,4 @@
-"""The file that goes up, held against itself: one that changes while it is read is never called a success."""
+"""The file to upload, checked for changes: a file that changes while it is read never counts as success."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from providers.filesystem.spool import Spool, is_true
 from providers.os_errors import from_os_error
 
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-"""Never waits for whoever may be at the other end of a pipe."""
+"""Never blocks, even if a pipe has taken the file's place."""
 
 
 class Source:
-    """An open file, as it was when it was opened."""
+    """An open file, and its state when it was opened."""
 
     def __init__(self, fd: int, path: Path, beneath: Path | None) -> None:
         self.fd = fd
-        """What is to be read: the file itself, or a copy where its size is not true."""
+        """The descriptor to read: the file itself, or a copy if its reported size is wrong."""
         self.path = path
         self._beneath = beneath
         self._file = fd
@@ -39,16 +39,16 @@ class Source:
 
     @property
     def ctime_ns(self) -> int:
-        """When the file, or what is known of it, was last changed."""
+        """Last change of the file or of its metadata."""
         return self._then.st_ctime_ns
 
     def _identity(self, size_bytes: int) -> SourceIdentity:
         return SourceIdentity(size_bytes=size_bytes, mtime_ns=self._then.st_mtime_ns, inode=self._then.st_ino)
 
     def measure(self, *, limit_bytes: int, timeout_s: float, cancel: CancelToken) -> None:
-        """See that the file ends where its size says; where it does not, read a copy of it to its real end.
+        """Check that the file ends where its size says. If not, read a copy up to its real end.
 
-        Raises ProviderError: Integrity when that end does not come within `limit_bytes` and `timeout_s`.
+        Raises ProviderError: Integrity if that end is not reached within `limit_bytes` and `timeout_s`.
         """
         try:
             if is_true(self._file, self._then.st_size):
@@ -61,7 +61,7 @@ class Source:
 
     @property
     def readable_path(self) -> Path:
-        """For those who take nothing but a name: one that leads to just this file, where the system has such."""
+        """A path for code that needs one; it leads to exactly this file if the system supports that."""
         if self._beneath is None and self.fd == self._file:
             return self.path
         descriptor = Path(f"/proc/self/fd/{self.fd}")
@@ -73,11 +73,10 @@ class Source:
         return _facts(now) == _facts(self._then) and now.st_ctime_ns == self._then.st_ctime_ns
 
     def refuse_a_change(self, sha256: str, cancel: CancelToken) -> None:
-        """Raises Integrity when the file is not the one any more that was opened, or was not always what `sha256` is
-        of.
+        """Raises Integrity if the path no longer names the opened file, or `sha256` does not match its content.
 
-        An mtime can be put back; a ctime cannot, but it changes with modes and links too. Where nothing else has
-        changed the file is read a second time, and decides.
+        An mtime can be reset; a ctime cannot, but it also changes with modes and links. If only the ctime has changed,
+        a second read of the file decides.
         """
         if self._is_another() or (not self.unchanged and (self._reads_otherwise(sha256, cancel) or self._is_another())):
             raise Integrity(
@@ -85,7 +84,7 @@ class Source:
             )
 
     def _is_another(self) -> bool:
-        """Other bytes by the look of it, or another file that has taken its name: not what the user means any more."""
+        """Whether size or times show other content, or another file has taken the name."""
         then = self._then
         if _facts(os.fstat(self._file)) != _facts(then):
             return True
@@ -97,7 +96,7 @@ class Source:
 
     def _reads_otherwise(self, sha256: str, cancel: CancelToken) -> bool:
         if self.fd != self._file:
-            return True  # nobody knows what the copy is a copy of
+            return True  # the file cannot be compared with its copy
         return sha256_of(self._file, self._then.st_size, cancel) != sha256
 
     def close(self) -> None:
@@ -107,7 +106,7 @@ class Source:
 
 
 class LinkText(Source):
-    """Where a symlink leads, as a file of its own."""
+    """The target of a symlink, as the content of a file."""
 
     def __init__(self, fd: int, path: Path, beneath: Path | None, then: os.stat_result) -> None:
         self.fd = self._file = fd
@@ -118,14 +117,14 @@ class LinkText(Source):
         self.identity = self._identity(os.fstat(fd).st_size)
 
     def measure(self, *, limit_bytes: int, timeout_s: float, cancel: CancelToken) -> None:
-        """It is a copy already."""
+        """Nothing to do: it is a copy already."""
 
     @property
     def unchanged(self) -> bool:
         return not self._is_another()
 
     def _is_another(self) -> bool:
-        """A link cannot be rewritten, only replaced by another."""
+        """A link cannot be rewritten, only replaced."""
         try:
             return _facts(look(self.path, self._beneath)) != _facts(self._then)
         except ProviderError:
@@ -137,7 +136,7 @@ def _facts(found: os.stat_result) -> tuple[int, ...]:
 
 
 def look(path: Path, beneath: Path | None) -> os.stat_result:
-    """What has the name now; with `beneath` the name itself, which may be a symlink. Raises ProviderError."""
+    """The stat of the current file of that name; with `beneath`, symlinks are not followed. Raises ProviderError."""
     try:
         if beneath is None:
             return os.stat(path)
@@ -149,12 +148,12 @@ def look(path: Path, beneath: Path | None) -> os.stat_result:
 
 @contextmanager
 def opened(path: Path, *, beneath: Path | None = None) -> Iterator[Source]:
-    """Raises InvalidName for what is no regular file, and ProviderError when it cannot be read.
+    """Open a regular file. Raises InvalidName if it is none, and ProviderError if it cannot be read.
 
-    With `beneath`, neither the file nor a folder between the two may be a symlink; without it `path` is followed as it
-    stands. Never waits, whatever has taken the file's place.
+    With `beneath`, neither the file nor a folder between the two may be a symlink. Without it, links in `path` are
+    followed. Never blocks, whatever has taken the file's place.
     """
-    _refuse_other_kinds(look(path, beneath), path)  # to open a device may do something
+    _refuse_other_kinds(look(path, beneath), path)  # before opening: opening a device can have effects
     fd = _open(path, beneath)
     try:
         _refuse_other_kinds(os.fstat(fd), path)
@@ -170,7 +169,7 @@ def opened(path: Path, *, beneath: Path | None = None) -> Iterator[Source]:
 
 @contextmanager
 def opened_link(path: Path, beneath: Path) -> Iterator[Source]:
-    """What the symlink `path` says, which is not followed. Raises ProviderError; InvalidName for what is none."""
+    """The text of the symlink `path`, which is not followed. Raises ProviderError; InvalidName if it is not a link."""
     try:
         with walk.folder(path.parent, beneath) as at:
             then = os.stat(path.name, dir_fd=at, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""What stands at the service under a key, and whether it is the file that was sent."""
+"""The object stored under a key, compared with the file that was sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OLDER = {
 
 
 def look(provider: Storage, key: str) -> RemoteFile | None:
-    """One try. Raises ProviderError."""
+    """The object, or None. One attempt. Raises ProviderError."""
     try:
         return provider.stat(key)
     except NotFound:
@@ -30,7 +30,7 @@ def look(provider: Storage, key: str) -> RemoteFile | None:
 
 
 def proved(provider: Storage, remote: RemoteFile, local: LocalDigests, cancel: CancelToken) -> Proof | None:
-    """The rung reached if it is provably this very file; None if it is another. Raises ProviderError."""
+    """The proof reached if the object is provably this file, None if it is another. Raises ProviderError."""
     try:
         return proof.prove_upload(provider, remote, local, cancel)
     except Integrity:
@@ -44,9 +44,9 @@ def commit(
     local: LocalDigests,
     cancel: CancelToken,
 ) -> RemoteFile:
-    """Commit; a call whose answer may have been lost is told from one that failed by a look whether it took effect.
+    """Commit the session. If the answer may have been lost, checks whether the commit took effect.
 
-    Raises ProviderError: a retryable one may be repeated.
+    Raises ProviderError; a retryable one may be repeated.
     """
     try:
         return session.commit(receipts)
@@ -67,7 +67,7 @@ def _took_effect(
     local: LocalDigests,
     cancel: CancelToken,
 ) -> RemoteFile | None:
-    """The object, if what stands under the key is provably what these parts make. The session is ended then."""
+    """The object, if the one under the key provably consists of these parts. Also ends the session."""
     if not receipts:
         return None
     with suppress(ProviderError):
@@ -87,7 +87,7 @@ def prove(
     replaced: bool | None,
     on_failure: Callable[[], None],
 ) -> Proof:
-    """Climb the ladder; an Integrity error says what became of an older object."""
+    """Prove the upload; an Integrity error says what happened to an older object."""
     try:
         return proof.prove_upload(provider, remote, local, cancel)
     except Integrity as error:

@@ -1,12 +1,12 @@
-"""Telling an unfinished upload of ours from somebody else's.
+"""Telling our unfinished uploads from those of others.
 
-Before a session is created, the unfinished uploads of that key are noted and the intent is saved. Whatever is found
-there later and was not noted began after our intent: it may be ours, although its token was lost with an answer or a
-process. No clock of a server need be trusted for that.
+Before a session is created, the unfinished uploads of its key are noted and the intent is saved. An upload found later
+that was not noted began after our intent. It may be ours even if its token was lost with an answer or a process. This
+trusts no server clock.
 
-Another machine may use the same key. Where the service keeps `UploadRequest.session_id`, that decides. Where it does
-not (S3 tells no metadata of unfinished uploads), one that holds anything but parts of our own file is not ours, and one
-that holds nothing is not gone on with: it is removed when ours is done, and whoever else began it begins again.
+Another machine may use the same key. If the service keeps `UploadRequest.session_id`, that decides. If not (S3 reports
+no metadata of unfinished uploads), an upload that holds anything but parts of our file is not ours, and an empty one is
+not continued: it is removed once our upload is done, and another client that had begun it must start again.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 _BEGIN_WINDOW_S: Final = 3600.0
-"""A session of this key that began later than this after our intent is somebody else's."""
+"""A session of this key that began later than this after our intent is not ours."""
 
 
 def pending(provider: Storage, key: str, cancel: CancelToken) -> list[PendingUpload]:
-    """The unfinished uploads of a key; none where these credentials may not see them."""
+    """The unfinished uploads of a key; none if these credentials may not list them."""
     try:
         return provider.retry.run(lambda: provider.pending_uploads(key), cancel)
     except (PermissionDenied, Unsupported) as error:
@@ -40,7 +40,7 @@ def pending(provider: Storage, key: str, cancel: CancelToken) -> list[PendingUpl
 def begun_by_us(
     provider: Storage, saved: SavedUpload, cancel: CancelToken, file: Source | None = None, *, empty: bool = True
 ) -> list[PendingUpload]:
-    """Where the service cannot tell them apart: those that are `empty`, and those that hold only parts of `file`."""
+    """Our uploads. If the service keeps no session id: `empty` ones, and those with only parts of `file`."""
     found = pending(provider, saved.request.key, cancel)
     if saved.request.session_id and provider.tells_sessions:
         return [item for item in found if item.session_id == saved.request.session_id]
@@ -48,7 +48,7 @@ def begun_by_us(
 
 
 def strangers(before: list[PendingUpload], unanswered: SavedUpload | None) -> tuple[dict[str, Any], ...]:
-    """The tokens of what is there `before` an intent, without what an `unanswered` earlier one of ours has begun."""
+    """Tokens of the uploads found `before` an intent, without those that our `unanswered` earlier intent began."""
     return tuple(item.token for item in before if unanswered is None or not _may_be_ours(item, unanswered))
 
 
@@ -64,7 +64,7 @@ def _fits(
     cancel: CancelToken,
     empty: bool,
 ) -> bool:
-    """Whether what an unfinished upload holds says nothing against its being ours."""
+    """Whether the content of an unfinished upload allows that it is ours."""
     request = saved.request
     session = provider.open_upload(request, token=item.token)
     try:
@@ -85,15 +85,15 @@ def _is_part_of(file: Source, request: UploadRequest, receipt: PartReceipt, canc
 
 
 def newest(provider: Storage, saved: SavedUpload, cancel: CancelToken, *, file: Source) -> dict[str, Any] | None:
-    """The token of the session to go on with, if one was begun. One that is empty, and that the service cannot tell
-    from another machine's, is not worth the risk: it may carry the metadata of their file."""
+    """The token of the newest session to continue, if any. An empty one that may be another machine's is not continued:
+    it may carry the metadata of their file."""
     begun = begun_by_us(provider, saved, cancel, file, empty=False)
     return max(begun, key=lambda item: item.started_at).token if begun else None
 
 
 def abandon(provider: Storage, checkpoint: Checkpoint, cancel: CancelToken) -> None:
-    """Remove what an upload that will not go on has left at the service, and forget it. Raises ProviderError,
-    remembering."""
+    """Remove what an abandoned upload left at the service, and clear its checkpoint. On a ProviderError the checkpoint
+    is kept."""
     saved = checkpoint.load()
     if saved is None:
         return
@@ -105,7 +105,7 @@ def abandon(provider: Storage, checkpoint: Checkpoint, cancel: CancelToken) -> N
 
 
 def remove_strays(provider: Storage, saved: SavedUpload, cancel: CancelToken) -> None:
-    """Remove every session that was begun after this intent and is still unfinished. Raises ProviderError."""
+    """Remove every session begun after this intent and still unfinished. Raises ProviderError."""
     for item in begun_by_us(provider, saved, cancel):
         _abort(provider, saved, item.token, cancel)
 

@@ -1,6 +1,6 @@
-"""The one loop that drives every upload: resumable, verified, retried here and nowhere else.
+"""The upload loop for all services: resumable, verified, and the only place that retries.
 
-Opening, proof and ending are here, the sending of parts in `providers/engine/parts.py`.
+Opening, proof and ending are here; `providers/engine/parts.py` sends the parts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from providers.errors import Conflict, Integrity, InvalidName, NotFound, Provide
 _LOG: Final = logging.getLogger(__name__)
 _HASH_LEAD_PARTS: Final = 2
 _UNSIZED_BYTES: Final = 8 * 2**20
-"""So much is read of a file whose size is not true, where the service has no limit for one request."""
+"""Read limit for a file whose size is wrong, if the service has no limit for one request."""
 
 T = TypeVar("T")
 
@@ -52,17 +52,17 @@ def run_upload(
     on_wait: OnWait | None = None,
     on_verify: Callable[[], None] | None = None,
 ) -> UploadResult:
-    """Store the file `path` as `key`, resuming what `checkpoint` remembers; returns once the object is visible and
-    proved.
+    """Store the file `path` as `key`, resuming from `checkpoint`. Returns once the object is visible and proved.
 
-    With a checkpoint, whatever may succeed later leaves the session open for the next call; without one nothing stays
-    behind. The file must stay as it is: one that changes while it is read is Integrity. Below `beneath`, neither the
-    file nor a folder on the way to it may be a symlink. With `link`, `path` is one, and where it leads is stored.
-    `replaces` is what the caller knows of an older object (None: ask). `perhaps_stored`: an earlier attempt may have
-    got as far as storing it, so that with `only_if_absent` a small object that is provably this very file is no
-    Conflict. `on_wait(seconds, error)` tells of each retry, `on_verify` that all bytes are there and the proof begins.
+    With a checkpoint, after an error that a later call may get past, the session stays open for it; otherwise nothing
+    is left behind. A file that changes while it is read raises Integrity. Below `beneath`, neither the file nor a
+    folder on the way may be a symlink. With `link`, `path` is a symlink and its target text is stored.
 
-    Raises ProviderError; Cancelled when `cancel` was pulled.
+    `replaces` says whether an older object exists (None: ask). `perhaps_stored`: an earlier attempt may have stored the
+    object, so with `only_if_absent` a small object that is provably this file is no Conflict. `on_wait(seconds, error)`
+    reports each retry; `on_verify` is called when all bytes are sent and verification begins.
+
+    Raises ProviderError; Cancelled if `cancel` was triggered.
     """
     refuse_encryption(provider.settings.encryption_enabled)
     provider.check_name(key)
@@ -83,7 +83,7 @@ def run_upload(
 
 
 def measure(provider: Storage, file: Source, cancel: CancelToken) -> None:
-    """`Source.measure`, within what the service takes in one request and the time it may stand still."""
+    """`Source.measure`, limited to what the service accepts in one request and to the configured timeout."""
     file.measure(
         limit_bytes=provider.capabilities.single_put_bytes or _UNSIZED_BYTES,
         timeout_s=provider.settings.timeout,
@@ -92,7 +92,7 @@ def measure(provider: Storage, file: Source, cancel: CancelToken) -> None:
 
 
 class _Upload:
-    """One file on its way: from the first look at the checkpoint to the proof."""
+    """The upload of one file, from loading the checkpoint to the proof."""
 
     only_if_absent: bool
     perhaps_stored: bool
@@ -123,9 +123,9 @@ class _Upload:
         self._committed = False
         self._begun_twice: SavedUpload | None = None
         self._unanswered: SavedUpload | None = None
-        """The intent of an earlier process that never had its token: what it asked for may reach the service yet."""
+        """Intent of an earlier process that never got its token: its request may still reach the service."""
         self._may_be_lost = False
-        """There is a session at the service; some forget it, or throw it away over a part that arrived damaged."""
+        """A session exists at the service. Some services lose it, or discard it over a part that arrived damaged."""
         self._sender = PartSender(provider, file, progress, cancel, checkpoint, on_wait)
 
     def run(self) -> UploadResult:
@@ -213,7 +213,7 @@ class _Upload:
         return request.part_count == 1 and request.size_bytes <= self._provider.capabilities.single_put_bytes
 
     def _known_beforehand(self, request: UploadRequest) -> bool:
-        """Whether the digests of the whole file go into the object from the start."""
+        """Whether the digests of the whole file are stored with the object from the start."""
         return self._fits_one_request(request) or self._provider.capabilities.digests_first
 
     def _hasher(self, request: UploadRequest, *, ahead_of_all: bool) -> Hasher:
@@ -229,8 +229,8 @@ class _Upload:
         )
 
     def _look_before_writing(self) -> None:
-        """What the caller knows may be old: where something must not be replaced, and the server does not see to that,
-        it is not relied on."""
+        """The caller's knowledge may be outdated: it is not relied on if nothing may be replaced and the server does
+        not enforce that."""
         relied_on = not self.only_if_absent or self._provider.capabilities.conditional_commit
         if self.replaces is None or not relied_on:
             self.replaces = self._retrying(lambda: stored.look(self._provider, self._key)) is not None
@@ -258,7 +258,7 @@ class _Upload:
         return session
 
     def _begin(self, saved: SavedUpload) -> UploadSession:
-        """A new session; before a second try, a look for the one whose answer was lost."""
+        """A new session. Before a second attempt, checks for a session whose answer was lost."""
         tries = 0
 
         def once() -> UploadSession:
@@ -285,12 +285,12 @@ class _Upload:
         local = hasher.finish()
         self._refuse_a_changed_file(request, local)
         if self.only_if_absent and request.part_count > 1:
-            self._look_before_writing()  # it took a while
+            self._look_before_writing()  # check again: sending took a while
         if self._on_verify:
             self._on_verify()
         remote = self._retrying(lambda: stored.commit(self._provider, session, receipts, local, self._cancel))
         self._committed = True
-        if self._begun_twice:  # an earlier try may have reached the service only after our look
+        if self._begun_twice:  # an earlier attempt may have reached the service after our check
             unfinished.remove_strays(self._provider, self._begun_twice, self._cancel)
         if self.only_if_absent:
             self.replaces = False
@@ -310,7 +310,7 @@ class _Upload:
             _LOG.warning("%s stands at the service and is not what was sent: %s", self._key, trouble)
 
     def _held(self, session: UploadSession, saved: SavedUpload) -> dict[int, PartReceipt]:
-        """What the server has, with the digests of our own receipts where it tells none."""
+        """The parts the server holds; where it reports no digests, with those of our own receipts."""
         ours = {receipt.index: receipt.digests for receipt in saved.receipts}
         return {
             receipt.index: receipt
@@ -320,8 +320,8 @@ class _Upload:
         }
 
     def _committed_earlier(self, request: UploadRequest, hasher: Hasher) -> UploadResult:
-        """The session is gone. Perhaps because an earlier process was killed right after its commit: then what stands
-        under the key is this very file, and nothing is sent again. Raises NotFound when it is not."""
+        """The session is gone, perhaps because an earlier process was killed right after its commit. If the object is
+        provably this file, nothing is sent again. Raises NotFound if it is not."""
         earlier = self._stored_earlier(request, hasher)
         if earlier is None:
             raise NotFound("the upload session is gone, and nothing of it stands at the service")
@@ -355,7 +355,7 @@ class _Upload:
             )
 
     def _result(self, remote: RemoteFile, local: LocalDigests, rung: Proof, resumed_bytes: int) -> UploadResult:
-        """Proved: only now is what would let another process look for the object forgotten."""
+        """After the proof. Only now is the checkpoint cleared: until here, another process could resume."""
         self._forget()
         self._progress.finish()
         return UploadResult(
@@ -371,7 +371,7 @@ class _Upload:
     # Ending
 
     def _leave(self, session: UploadSession, error: BaseException) -> None:
-        """What becomes of the session after a failure: kept where a later call can go on with it, removed otherwise."""
+        """End the session after a failure: kept if a later call can continue it, else removed."""
         if self._committed:
             return
         may_go_on = not isinstance(error, (Integrity, Conflict, InvalidName, Unsupported))

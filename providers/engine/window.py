@@ -1,4 +1,4 @@
-"""A part of a file as a body for a request: read in place, never copied."""
+"""Part of a file as a request body, read in place without copies."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from providers.errors import Integrity
 
 
 class MemoryBody(io.BytesIO):
-    """A body that is small and at hand; fits `providers.contract.upload.PartBody`."""
+    """A small body in memory; a `providers.contract.upload.PartBody`."""
 
     def __len__(self) -> int:
         return self.getbuffer().nbytes
 
 
 class FileWindow:
-    """The bytes [offset, offset + size_bytes) of an open file, read by `pread`; fits
-    `providers.contract.upload.PartBody`.
+    """The bytes [offset, offset + size_bytes) of an open file, read by `pread`; a `providers.contract.upload.PartBody`.
 
-    Several windows share one descriptor. `read` waits for the bandwidth limit, tells `on_position` how far it has
-    come, and raises Cancelled when asked to stop and Integrity when the file ends early.
+    Several windows share one descriptor. `read` waits for the bandwidth limit and reports its position to
+    `on_position`. It raises Cancelled when asked to stop, and Integrity if the file ends early.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class FileWindow:
         on_position: Callable[[int], None],
         path: Path | None = None,
     ) -> None:
-        """`path` is where the file lies, for a service that takes nothing but whole files."""
+        """`path` is the location of the file, for a service that only accepts whole files."""
         self.path = path
         self._fd = fd
         self._offset = offset
@@ -55,7 +54,7 @@ class FileWindow:
             wanted = min(size, wanted)
         if not wanted:
             return b""
-        if size >= 0:  # read() with no size must return everything
+        if size >= 0:  # read() without a size must return everything
             wanted = self._limiter.grain_bytes(wanted)
         self._limiter.take(wanted, self._cancel)
         data = os.pread(self._fd, wanted, self._offset + self._position)
