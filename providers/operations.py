@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from providers.contract.objects import RemoteFile
+from providers.contract.objects import RemoteFile, pages
 from providers.contract.report import CheckStep, ConnectionReport
 from providers.contract.storage import Storage
 from providers.engine import check, download
@@ -70,10 +70,5 @@ class Operations(Storage):
 
     def walk(self, prefix: str = "") -> Iterator[RemoteFile]:
         """All objects below `prefix`, page by page, each page retried as configured."""
-        token: str | None = None
-        while True:
-            page = self.retry.run(lambda at=token: self.scan(prefix, token=at), self.context.cancel)  # type: ignore[misc]
+        for page in pages(lambda token: self.retry.run(lambda: self.scan(prefix, token=token), self.context.cancel)):
             yield from page.files
-            token = page.next_token
-            if token is None:
-                return

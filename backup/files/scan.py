@@ -17,7 +17,7 @@ from backup.model.transfers import EVERYTHING, Selection
 from backup.system.text import shell_quoted
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
-from providers.contract.objects import Page, RemoteFile
+from providers.contract.objects import Page, RemoteFile, pages
 from providers.errors import InvalidName, NotFound, ProviderError
 
 BATCH: Final = 500
@@ -144,13 +144,7 @@ def walk_prefix(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Ite
 
 
 def _pages(scan: Callable[[str | None], Page], provider: BaseProvider, cancel: CancelToken) -> Iterator[Page]:
-    token: str | None = None
-    while True:
-        page = provider.retry.run(lambda at=token: scan(at), cancel)  # type: ignore[misc]
-        yield page
-        token = page.next_token
-        if token is None:
-            return
+    return pages(lambda token: provider.retry.run(lambda: scan(token), cancel))
 
 
 class Destination:

@@ -11,7 +11,7 @@ from backup.files.scan import TreeEntry
 from backup.queries.budget import Budget
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
-from providers.contract.objects import Page, RemoteFile
+from providers.contract.objects import Page, RemoteFile, pages
 from providers.errors import IncompleteListing, InvalidName, NotFound
 
 _QUESTIONS_A_PAGE: Final = 10
@@ -120,16 +120,14 @@ def _names(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator
 
 
 def _pages(provider: BaseProvider, prefix: str, delimiter: str, cancel: CancelToken) -> Iterator[Page]:
-    token: str | None = None
-    while True:
+    def readable(token: str | None) -> Page:
         try:
-            page = provider.retry.run(lambda at=token: provider.scan(prefix, delimiter=delimiter, token=at), cancel)  # type: ignore[misc]
-        except IncompleteListing as error:  # what is not in it is asked for by name
-            page = error.page
-        yield page
-        token = page.next_token
-        if token is None:
-            return
+            return provider.retry.run(lambda: provider.scan(prefix, delimiter=delimiter, token=token), cancel)
+        except IncompleteListing as error:  # the names that it lacks are asked for one by one
+            page: Page = error.page
+            return page
+
+    return pages(readable)
 
 
 def differs(remote: RemoteFile, local: TreeEntry) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeGuard
 
 import msgspec
@@ -135,3 +136,14 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     unread: str = ""
     """Why entries are missing; '' for a complete page. Only for display: other callers get `IncompleteListing`
     (`providers/errors.py`)."""
+
+
+def pages(ask: Callable[[str | None], Page]) -> Iterator[Page]:
+    """All pages of a listing, in order. `ask` returns the page of a token; None asks for the first one."""
+    token: str | None = None
+    while True:
+        page = ask(token)
+        yield page
+        token = page.next_token
+        if token is None:
+            return
