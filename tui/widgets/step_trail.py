@@ -11,7 +11,7 @@ from tui.theme import STYLES, Tone
 
 
 class StepTrail(Widget):
-    DEFAULT_CSS = "Trail { height: 1; }"
+    DEFAULT_CSS = "StepTrail { height: 1; }"
 
     def __init__(self, steps: Sequence[str]) -> None:
         super().__init__()
