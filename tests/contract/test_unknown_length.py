@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from providers.contract.context import ProviderContext
 from providers.errors import Integrity, ProviderError, Unsupported
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.support import content
-from tests.contract.transfers import download, read
+from tests.contract.transfers import download, keys, read
 from tests.servers import hostile
 from tests.servers.faults import Fault, Reply
 
@@ -76,6 +77,30 @@ def test_what_only_the_listing_knows_the_length_of_is_fetched_to_its_end(harness
     assert root.connect(max_retries=0).stat("x").size_bytes == size
     assert fetched(root) == DATA[:size]
     assert rule.hits
+
+
+@WITH_HEADS
+@pytest.mark.parametrize("ranges", ["kept", "ignored"])
+def test_each_request_for_a_length_is_counted(harness, root, ranges):
+    """The one for its first byte too, also where all of the object comes, and is broken off."""
+    root.plant({"x": DATA})
+    counted: list[str] = []
+    provider = root.ready(context=ProviderContext(count_call=counted.append), max_retries=0)
+    keys(provider)
+    root.wired.wait_idle()
+    root.wired.forget()
+    counted.clear()
+    edits = [whole_object] if ranges == "ignored" else []
+    root.wired.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
+    rule = root.wired.fault(hostile.odd(*edits), gets(harness), times=None)
+    assert provider.stat("x").size_bytes == len(DATA)
+    assert rule.hits
+    assert len(counted) == root.wired.count()
+
+
+def whole_object(reply: Reply) -> Reply:
+    """What a server answers that knows no Range."""
+    return replace(reply, status=200).holding(DATA).without("Content-Range") if reply.header("Content-Range") else reply
 
 
 @WITH_HEADS

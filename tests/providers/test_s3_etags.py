@@ -8,9 +8,10 @@ import pytest
 
 from providers.aws_s3 import etags, objects
 from providers.aws_s3.discovery import ServerFacts
+from providers.contract.capabilities import Proof
 from providers.contract.upload import UploadRequest
 from providers.engine.window import MemoryBody
-from providers.errors import Conflict, ProviderError, Unsupported
+from providers.errors import Conflict, Integrity, ProviderError, Unsupported
 from tests.contract.transfers import download, read, upload
 from tests.providers.s3_stub import error, stub
 
@@ -73,6 +74,40 @@ def test_what_was_stored_can_be_fetched_whatever_form_its_etag_has(tmp_path, for
         server.seen.clear()
         read(provider, "x", 0, 5, etag=sent.remote.etag)
         assert len(server.seen) == 1, "what the server understands is not found out each time"
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if "weak" in form])
+def test_of_a_weak_etag_everything_is_read_back(tmp_path, form):
+    """It promises that the content means the same, not that its bytes are the same (RFC 9110, 8.8.1): whatever stands
+    in it proves nothing."""
+    (tmp_path / "source").write_bytes(DATA)
+    store = Store(FORMS[form])
+    with stub(store) as server:
+        provider = server.provider(max_retries=0)
+        provider._facts = ServerFacts()
+        assert upload(provider, tmp_path / "source", "x", replaces=False).proof is Proof.READ_BACK
+        assert [method for method, *_ in server.seen if method == "GET"], "it was read"
+        assert download(provider, "x", tmp_path / "target").proof is Proof.READ_TWICE
+        store.form = FORMS["quoted"]
+        assert upload(provider, tmp_path / "source", "y", replaces=False).proof is Proof.MATCHED
+
+
+def test_what_a_weak_etag_goes_with_is_compared(tmp_path):
+    """The server keeps other bytes than it was sent, and says the MD5 of those that it was sent."""
+
+    class Damaging(Store):
+        def __call__(self, method, path, headers, body):
+            told = super().__call__(method, path, headers, body)
+            if method == "PUT":
+                self.data = body[:-1] + b"X"
+            return told
+
+    (tmp_path / "source").write_bytes(DATA)
+    with stub(Damaging(FORMS["weak"])) as server:
+        provider = server.provider(max_retries=0)
+        provider._facts = ServerFacts()
+        with pytest.raises(Integrity):
+            upload(provider, tmp_path / "source", "x", replaces=False)
 
 
 @pytest.mark.parametrize("form", FORMS)

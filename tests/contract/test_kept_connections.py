@@ -1,0 +1,140 @@
+"""Connections that were kept from an earlier request, and have died since: the same in every service over HTTP."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from providers.contract.context import ProviderContext
+from providers.errors import Transient
+from tests.contract.harness import only
+from tests.contract.harnesses import HARNESSES
+from tests.contract.support import FakeTime, content, source
+from tests.contract.transfers import download, keys, read, upload
+from tests.servers.faults import Fault, Side
+
+WIRED = only(HARNESSES, lambda harness: harness.wire and "moto" not in harness.name)
+"""moto's server keeps no connection."""
+DEATHS = {"reset": Fault.reset(Side.RESPONSE, at=None), "closed": Fault.say(b"")}
+"""How a server ends a connection after the whole request has come."""
+READS_BY_GET = {"aws_s3", "backblaze", "google_drive"}
+STORES_BY_PUT = {"aws_s3"}
+"""In one request; all others store by POST, of which nobody knows whether it took effect."""
+
+
+def counting(root, **settings):
+    """A connection that has been used, and counts what goes out."""
+    counts: Counter[str] = Counter()
+    context = ProviderContext(sleep=FakeTime().sleep, count_call=lambda kind: counts.update([kind]))
+    return root.ready(context=context, connection_pool_size=1, **settings), counts
+
+
+@WIRED
+def test_what_the_server_closed_meanwhile_is_seen_before_it_is_used(harness, root):
+    """Nothing goes out over it, not even what must not go out twice, and nothing is tried again."""
+    root.plant({"there": content(1000)})
+    provider, counts = counting(root, max_retries=0)
+    small, large = source(root.tmp, content(10)), root.tmp / "large"
+    large.write_bytes(content(2 * harness.limits.part_bytes))
+    acts = (
+        lambda: keys(provider),
+        lambda: read(provider, "there", 0, 1000),
+        lambda: upload(provider, small, "one"),
+        lambda: upload(provider, large, "parts"),
+        lambda: download(provider, "one", root.tmp / "target"),
+        lambda: provider.remove("one"),
+    )
+    counts.clear()
+    root.wired.forget()
+    for act in acts:
+        act()
+        root.wired.wait_idle()
+        root.wired.cut_connections()
+        root.wired.wait_disconnected()
+    assert set(root.stored()) == {"there", "parts"}
+    assert sum(counts.values()) == root.wired.count()
+    assert all(seen.status for seen in root.wired.requests), "each was answered"
+
+
+@WIRED
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_read_over_a_connection_that_dies_goes_out_again_where_it_is_a_get(harness, root, death):
+    root.plant({"there": content(1000)})
+    provider, counts = counting(root, max_retries=0)
+    etag = provider.stat("there").etag
+    read(provider, "there", 0, 1000, etag=etag)
+    root.wired.wait_idle()
+    root.wired.forget()
+    counts.clear()
+    reads = harness.requests.read
+    rule = root.wired.fault(DEATHS[death], reads)
+    if harness.service in READS_BY_GET:
+        assert read(provider, "there", 0, 1000, etag=etag) == content(1000)
+    else:
+        with pytest.raises(Transient):
+            read(provider, "there", 0, 1000, etag=etag)
+    assert rule.hits == 1
+    assert root.wired.count(reads) == (2 if harness.service in READS_BY_GET else 1)
+    assert sum(counts.values()) == root.wired.count(), "each that went out is counted"
+
+
+@WIRED
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_read_goes_out_again_only_once(harness, root, death):
+    root.plant({"there": content(1000)})
+    provider, _ = counting(root, max_retries=0)
+    etag = provider.stat("there").etag
+    read(provider, "there", 0, 1000, etag=etag)
+    root.wired.wait_idle()
+    root.wired.forget()
+    root.wired.fault(DEATHS[death], harness.requests.read, times=None)
+    with pytest.raises(Transient):
+        read(provider, "there", 0, 1000, etag=etag)
+    assert root.wired.count(harness.requests.read) == (2 if harness.service in READS_BY_GET else 1)
+
+
+@WIRED
+@pytest.mark.parametrize("death", DEATHS)
+def test_what_stores_an_object_goes_out_again_only_where_that_changes_nothing(harness, root, death):
+    provider, counts = counting(root, max_retries=0)
+    upload(provider, source(root.tmp, content(10)), "first")
+    root.wired.wait_idle()
+    root.wired.forget()
+    counts.clear()
+    sends = harness.requests.send_whole
+    rule = root.wired.fault(DEATHS[death], sends)
+    again = harness.service in STORES_BY_PUT
+    if again:
+        upload(provider, source(root.tmp, content(1000)), "x", replaces=False)
+        assert root.stored()["x"] == content(1000)
+    else:
+        with pytest.raises(Transient):
+            upload(provider, source(root.tmp, content(1000)), "x", replaces=False)
+    assert rule.hits == 1
+    assert root.wired.count(sends) == (2 if again else 1)
+    assert sum(counts.values()) == root.wired.count()
+
+
+@WIRED
+@pytest.mark.parametrize("death", DEATHS)
+def test_the_loop_stores_it_all_the_same(harness, root, death):
+    provider, _ = counting(root, max_retries=1)
+    upload(provider, source(root.tmp, content(10)), "first")
+    root.wired.fault(DEATHS[death], harness.requests.send_whole)
+    upload(provider, source(root.tmp, content(1000)), "x")
+    assert root.stored() == {"first": content(10), "x": content(1000)}
+
+
+@WIRED
+@pytest.mark.parametrize("death", DEATHS)
+def test_what_deletes_goes_out_once(harness, root, death):
+    root.plant({"there": content(1000), "other": b"1"})
+    provider, _ = counting(root, max_retries=0)
+    provider.remove("other")
+    root.wired.wait_idle()
+    root.wired.forget()
+    root.wired.fault(DEATHS[death], harness.requests.remove)
+    with pytest.raises(Transient):
+        provider.remove("there")
+    assert root.wired.count(harness.requests.remove) == 1
