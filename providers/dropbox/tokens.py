@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from providers.dropbox.errors import DropboxReply, clean, failure
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
+from providers.http.access_token import AccessToken
 from providers.http.connections import Calls
 from providers.http.errors import json_object, seconds_from_json
 from providers.secret import Secret
 
-_MARGIN_S: Final = 60.0
-_LOOK_S: Final = 0.1
 _LONGEST_S: Final = 86_400.0
 """No longer is a token believed to be good; Dropbox gives four hours."""
 _BROUGHT_ALONG_S: Final = 600.0
@@ -38,34 +36,25 @@ class DropboxTokens:
         self._refresh_token = refresh_token
         self._ask = ask
         self._save = save
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._access = access
-        self._good_until = clock() + _BROUGHT_ALONG_S if access else 0.0
+        self._token = AccessToken(clock=clock, first=access, first_lasts_s=_BROUGHT_ALONG_S)
 
     def access(self, calls: Calls, *, instead_of: Secret | None = None) -> Secret:
-        """A token that is good for now; another one than `instead_of`, which the service has refused."""
-        self._enter(calls)
-        try:
-            fresh = self._access is not None and self._clock() < self._good_until
-            if self._access is None or not fresh or self._access == instead_of:
-                self._refresh(calls)
-            assert self._access is not None
-            return self._access
-        finally:
-            self._lock.release()
+        """A token that is valid now, and not `instead_of`, which the service has refused.
 
-    def _enter(self, calls: Calls) -> None:
-        """Take the lock; raises when the session is interrupted while another thread refreshes."""
+        Raises ProviderError: Transient if the session is interrupted while another thread renews the token.
+        """
         call = calls.begin()
+
+        def check() -> None:
+            if call.interrupted:
+                raise Transient("interrupted")
+
         try:
-            while not self._lock.acquire(timeout=_LOOK_S):
-                if call.interrupted:
-                    raise Transient("interrupted")
+            return self._token.get(lambda: self._refresh(calls), check, stale=instead_of)
         finally:
             calls.end(call)
 
-    def _refresh(self, calls: Calls) -> None:
+    def _refresh(self, calls: Calls) -> tuple[Secret, float]:
         if not self._app_key:
             raise InvalidConfiguration("app_key: the key of the app is missing", field="app_key")
         if not self._refresh_token:
@@ -79,12 +68,11 @@ class DropboxTokens:
         if not 200 <= reply.status < 300:
             raise refused(reply)
         told = reply.json()
-        self._access, lasts_s = access_of(told)
-        self._good_until = self._clock() + lasts_s - _MARGIN_S
         newer = told.get("refresh_token")
         if isinstance(newer, str) and newer and newer != self._refresh_token.reveal():
             self._save(self._refresh_token, Secret(newer))
             self._refresh_token = Secret(newer)
+        return access_of(told)
 
 
 def access_of(told: dict[str, Any]) -> tuple[Secret, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +12,7 @@ from providers.errors import Authentication, InvalidConfiguration
 from providers.google_drive import client
 from providers.google_drive.client import DriveClient, DriveRequest
 from providers.google_drive.errors import DriveReply
+from providers.http.access_token import AccessToken
 from providers.http.connections import checked_endpoint
 from providers.secret import Secret
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from providers.google_drive.settings import Settings
 
 SCOPE_PREFIX: Final = "https://www.googleapis.com/auth/"
-_EARLY_S: Final = 60.0
-"""A token is renewed so long before it ends: a request that is under way must not outlive it."""
-_LOOK_S: Final = 0.1
 
 
 class DriveTokens:
@@ -41,11 +38,8 @@ class DriveTokens:
     ) -> None:
         self._settings = settings
         self._wire = connection
-        self._clock = clock
         self._save_secret = save_secret
-        self._lock = threading.Lock()
-        self._token = ""
-        self._until = 0.0
+        self._token = AccessToken(clock=clock)
         self._made: UserCredentials | ServiceCredentials | None = None
         self._account = _service_account(settings.service_account_json)
         if self._account is None and settings.refresh_token and not settings.client_id:
@@ -62,21 +56,11 @@ class DriveTokens:
 
     def __call__(self, stale: str) -> str:
         """A token other than `stale`, which the service has refused. Raises ProviderError."""
-        while not self._lock.acquire(timeout=_LOOK_S):
-            token = active_token()
-            if token is not None:
-                token.check()
-        try:
-            if not self._token or self._token == stale or self._clock() >= self._until:
-                self._renew()
-            return self._token
-        finally:
-            self._lock.release()
+        return self._token.get(self._renew, _check_cancelled, stale=Secret(stale) if stale else None).reveal()
 
-    def _renew(self) -> None:
+    def _renew(self) -> tuple[Secret, float]:
         from google.auth.exceptions import GoogleAuthError, RefreshError
 
-        self._token = ""
         try:
             made = self._made = self._made or self._make()
             made.refresh(_transport(self._wire))  # type: ignore[no-untyped-call]
@@ -90,9 +74,8 @@ class DriveTokens:
                 field="endpoint_url",
                 hint="Check endpoint_url and the network: this may be a web page or a login portal.",
             ) from None
-        self._until = self._clock() + _lifetime_s(made.expiry) - _EARLY_S
-        self._token = token
         self._keep_rotated(getattr(made, "refresh_token", None))
+        return Secret(token), _lifetime_s(made.expiry)
 
     def _keep_rotated(self, refresh_token: str | None) -> None:
         """Google keeps a refresh token as it is; should it give a new one, the old one may end."""
@@ -117,6 +100,12 @@ class DriveTokens:
             client_id=self._settings.client_id,
             client_secret=secret.reveal() if secret else "",
         )
+
+
+def _check_cancelled() -> None:
+    token = active_token()
+    if token is not None:
+        token.check()
 
 
 def _service_account(key: Secret | None) -> dict[str, Any] | None:
