@@ -8,7 +8,7 @@ import logging
 import secrets
 from typing import Any, Final
 
-from providers.backblaze import objects
+from providers.backblaze import objects, removal
 from providers.backblaze.account import Account
 from providers.contract.report import PROBE_PREFIX
 from providers.errors import Integrity, ProviderError
@@ -51,7 +51,7 @@ class Learner:
                 )
             except Integrity:
                 return True
-        self._stored.append(stored["fileId"])
+            self._stored.append(str(stored["fileId"]))
         return False
 
     def _parts_refused(self) -> bool:
@@ -84,8 +84,9 @@ class Learner:
             with self._account.session() as session:
                 bucket_id = self._account.bucket_id
                 unfinished = session.list_unfinished_large_files(bucket_id, prefix=self._name)
-                for item in (item for item in unfinished["files"] if item["fileName"] == self._name):  # no other's
-                    session.cancel_large_file(item["fileId"])
+                for item in unfinished["files"]:
+                    if removal.tells(item, fileName=self._name) and item.get("fileId"):  # no other's
+                        session.cancel_large_file(item["fileId"])
                 for file_id in self._stored:
                     session.delete_file_version(file_id, self._name)
         except ProviderError as error:

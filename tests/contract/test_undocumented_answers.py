@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from providers.contract.upload import UploadRequest
-from providers.errors import IncompleteListing, Integrity, ProviderError
+from providers.errors import IncompleteListing, Integrity, ProviderError, Transient
 from tests.contract.harness import only
 from tests.contract.harnesses import HARNESSES
 from tests.contract.transfers import keys
 from tests.servers import b2_requests, hostile
+from tests.servers.faults import Fault, Side
 
 JSON = {
     "backblaze": (
@@ -166,6 +167,27 @@ def test_an_unfinished_upload_that_is_described_as_none_costs_itself_alone(harne
         rule = root.wired.fault(hostile.odd(first_upload(harness.service, name, other)), when=when, times=None)
         assert len(provider.unfinished_uploads()) == 2, (name, other)
         rule.release()
+
+
+@only(HARNESSES, lambda harness: harness.service == "backblaze")
+def test_in_b2_what_is_tried_out_ends_in_an_error_of_ours_and_takes_away_its_own(harness, root):
+    """Of a server that takes a wrong SHA-1, and does not say under which id; beside entries that are none."""
+    rule = root.wired.fault(Fault.status(200, "{}"), when=b2_requests.upload_file(), times=None)
+    with pytest.raises(Integrity, match="not as documented"):
+        root.connect(max_retries=0).learn()
+    rule.release()
+
+    def edit(data):
+        found = json.loads(data)
+        return json.dumps(found | {"files": [{}, 5, *found["files"]]}).encode()
+
+    root.wired.fault(Fault.reset(Side.RESPONSE, at=None), when=b2_requests.upload_part(), times=None)
+    when = b2_requests.call("b2_list_unfinished_large_files")
+    listed = root.wired.fault(hostile.odd(hostile.body(edit)), when=when, times=None)
+    with pytest.raises(Transient):
+        root.connect(max_retries=0).learn()
+    assert listed.hits
+    assert root.leftovers() == []
 
 
 DRIVE = only(HARNESSES, lambda harness: harness.service == "google_drive")
