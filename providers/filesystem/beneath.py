@@ -1,5 +1,5 @@
-"""Paths below a folder that was chosen, walked one directory descriptor at a time: a symlink that somebody puts there
-afterwards leads nowhere."""
+"""Paths below a chosen folder, walked one directory descriptor at a time, so that a symlink planted later cannot lead
+out of it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from providers.errors import Conflict, InvalidName, ProviderError
 from providers.os_errors import from_os_error
 
 _FOLLOW: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
-"""O_PATH needs no right to read the directory, only to pass through it."""
+"""O_PATH needs no permission to read the directory, only to pass through it."""
 STEP: Final = _FOLLOW | os.O_NOFOLLOW
 DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-"""For a directory that is going to be read."""
+"""For a directory to be read."""
 _KEPT_OPEN: Final = 32
 
 
 @contextmanager
 def folder(path: Path, beneath: Path | None, *, make: bool = False, mode: int | None = None) -> Iterator[int]:
-    """A descriptor of the directory `path`, good for what takes `dir_fd`.
+    """A descriptor of the directory `path`, for use as `dir_fd`.
 
-    `beneath` is followed as it stands, and none of the names below it may be a symlink; without it, all of `path` is
-    followed. With `make`, missing directories are made: those below `beneath` with just this `mode`, whatever the umask
-    of this process; the others, and with None all, with 0777 less that umask. Raises ProviderError: InvalidName for a
-    symlink in the way.
+    Links in `beneath` itself are followed, but no name below it may be a symlink. Without it, links in all of `path`
+    are followed. With `make`, missing directories are made: below `beneath` with exactly this `mode`, regardless of the
+    umask of this process; otherwise, or if it is None, with 0777 less that umask. Raises ProviderError: InvalidName for
+    a symlink in the path.
     """
     base, names = _split(path, beneath)
     at = _open_base(base, make=make)
@@ -76,7 +76,7 @@ def _step(at: int, name: str, path: Path, make: bool, mode: int | None) -> int:
                 raise
             try:
                 os.mkdir(name, 0o777 if mode is None else mode, dir_fd=at)
-            except FileExistsError:  # made by somebody else meanwhile
+            except FileExistsError:  # another process made it meanwhile
                 mode = None
             below = os.open(name, STEP, dir_fd=at)
             if mode is not None:
@@ -87,7 +87,7 @@ def _step(at: int, name: str, path: Path, make: bool, mode: int | None) -> int:
 
 
 def _give_mode(fd: int, mode: int) -> None:
-    """Give a new directory what the umask took. Its setgid, of a folder of a group, stays."""
+    """Add the mode bits that the umask removed. Keeps an inherited setgid."""
     now = stat.S_IMODE(os.fstat(fd).st_mode)
     taken = mode & current_umask() & ~now
     if taken:
@@ -118,14 +118,14 @@ def a_link(path: Path) -> InvalidName:
 
 
 class Way:
-    """The directories from where a walk began to where it is. Of a long way only the beginning and the end are open,
-    or a process would run out of descriptors; what is opened again is found by name, and never through a symlink."""
+    """The open directories along a walk. On a deep path only the first and last stay open, to save descriptors; others
+    are reopened by name, never through a symlink."""
 
     def __init__(self, fd: int) -> None:
         self._steps: list[tuple[bytes, int | None]] = [(b"", fd)]
 
     def here(self) -> int:
-        """The descriptor of the last directory."""
+        """The descriptor of the current directory."""
         name, fd = self._steps[-1]
         if fd is None:
             fd = self._opened_again()
@@ -152,8 +152,8 @@ class Way:
         self._steps.append((name, fd))
 
     def go(self, names: Sequence[bytes]) -> None:
-        """Go to the directory `names` below the first, over what both ways have in common. Raises OSError, and is
-        somewhere on that way then."""
+        """Go to the directory `names` below the first one, reusing the common part of both paths. After an OSError the
+        position is somewhere on the path."""
         here = [name for name, _ in self._steps[1:]]
         common = next((at for at, pair in enumerate(zip(here, names, strict=False)) if pair[0] != pair[1]), len(names))
         while len(self._steps) - 1 > min(common, len(names)):

@@ -1,4 +1,4 @@
-"""Where a download ends: a name in a folder that is held open, so that nothing is written anywhere else, whatever is
+"""Target of a download: a name in a folder that is kept open, so that nothing is written elsewhere, even if folders are
 moved or linked meanwhile."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from providers.os_errors import from_os_error
 
 TEMP_MARK: Final = ".hsb-part-"
 NAME_MAX_BYTES: Final = 255
-"""Where the disk does not tell."""
+"""Used if the disk reports no limit."""
 
 
 def name_too_long(target: Path, longest_bytes: int) -> InvalidName:
@@ -31,12 +31,12 @@ def name_too_long(target: Path, longest_bytes: int) -> InvalidName:
 
 
 def no_place_for_a_file(target: Path) -> InvalidName:
-    """For a name that something other than a file has, which no file may replace."""
+    """The error for a name held by anything but a file, which no file may replace."""
     return InvalidName(f"{target}: is a folder, a link or a device, not a place for a file")
 
 
 def no_place_for_a_link(target: Path) -> Conflict:
-    """For a name that something other than a link has."""
+    """The error for a name held by anything but a link."""
     return Conflict(
         f"{target}: something of that name is already there",
         hint="A link replaces nothing but a link. Move it away, or choose another folder.",
@@ -44,7 +44,7 @@ def no_place_for_a_link(target: Path) -> Conflict:
 
 
 class Landing:
-    """The place of one file. Everything raises ProviderError; use `opened`."""
+    """The target of one file; create it with `opened`. All methods raise ProviderError."""
 
     def __init__(self, target: Path, below: Path | None, at: int) -> None:
         self.target = target
@@ -55,7 +55,7 @@ class Landing:
     @classmethod
     @contextmanager
     def opened(cls, target: Path, below: Path | None) -> Iterator[Landing]:
-        """The folder of `target` must be there; below `below` no symlink leads to it."""
+        """The folder of `target` must exist; no symlink below `below` may lead to it."""
         with beneath.folder(target.parent, below) as way:
             try:
                 at = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=way)
@@ -66,7 +66,7 @@ class Landing:
         finally:
             os.close(at)
 
-    # What is there
+    # Existing files
 
     def _refuse_a_long_name(self) -> None:
         longest = self._name_max_bytes
@@ -81,11 +81,11 @@ class Landing:
             return NAME_MAX_BYTES
 
     def standing(self) -> os.stat_result | None:
-        """What has the name now."""
+        """The existing file of the target's name."""
         return self._found(self.target.name)
 
     def has(self, temp_name: str) -> bool:
-        """Whether the temporary file is there."""
+        """Whether the temporary file exists."""
         found = self._found(temp_name)
         return found is not None and stat.S_ISREG(found.st_mode)
 
@@ -98,7 +98,7 @@ class Landing:
             raise from_os_error(error, self.target) from None
 
     def refuse_what_stands_there(self, *, replace: bool) -> None:
-        """InvalidName for what no file may replace; without `replace`, Conflict for a file."""
+        """InvalidName for anything a file may not replace; without `replace`, Conflict for a file."""
         found = self.standing()
         if found is None:
             return
@@ -110,14 +110,14 @@ class Landing:
     # The temporary file
 
     def temporary_name(self) -> str:
-        """A fresh name that fits wherever the target's fits."""
+        """A new name, no longer than the disk allows."""
         end = f"{TEMP_MARK}{secrets.token_hex(4)}"
         room = max(0, self._name_max_bytes - len(end) - 1)
         start = os.fsencode(self.target.name)[: min(room, 200)].decode("utf-8", "ignore")
         return f".{start}{end}"
 
     def open_temporary(self, name: str, size_bytes: int, *, fresh: bool) -> int:
-        """Its descriptor, which the caller closes; only the owner can read it. QuotaExceeded when it does not fit."""
+        """Its descriptor, which the caller closes; only the owner can read it. QuotaExceeded if it does not fit."""
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if fresh else 0)
         try:
             room = os.fstatvfs(self._at)
@@ -133,19 +133,19 @@ class Landing:
             raise from_os_error(error, self.target.parent / name) from None
 
     def remove(self, name: str) -> None:
-        """Remove the temporary file, if it is there."""
+        """Remove the temporary file if it exists."""
         try:
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=self._at)
         except OSError as error:
             raise from_os_error(error, self.target.parent / name) from None
 
-    # The end
+    # Finishing
 
     def put_in_place(self, fd: int, temp: str, *, replace: bool, reserving: Callable[[], None]) -> None:
-        """Give the finished file its name, on disk when this returns.
+        """Give the finished file its name; it is on disk when this returns.
 
-        Without `replace`, Conflict when anything has the name. `reserving` as in `rename_new`.
+        Without `replace`, Conflict if the name is taken. `reserving` as in `rename_new`.
         """
         self._refuse_a_moved_folder()
         name = self.target.name
@@ -162,22 +162,21 @@ class Landing:
             raise from_os_error(error, self.target) from None
 
     def remove_reservation(self) -> None:
-        """Take away the empty file that an earlier attempt, killed at that moment, put there to reserve the name."""
+        """Remove the empty file with which an earlier, killed attempt reserved the name."""
         found = self.standing()
         if found is not None and stat.S_ISREG(found.st_mode) and found.st_size == 0:
             self.remove(self.target.name)
 
     def link_text(self) -> bytes | None:
-        """Where the symlink of that name leads; None where there is none."""
+        """Target of the symlink of that name, or None."""
         try:
             return os.readlink(os.fsencode(self.target.name), dir_fd=self._at)
         except OSError:
             return None
 
     def put_link(self, text: bytes, *, replace: bool, mtime_ns: int | None = None) -> bool:
-        """Make a symlink that says `text`, with an mtime of its own; returns whether it replaced another. A file or a
-        folder it never replaces:
-        Conflict."""
+        """Create a symlink to `text`, with its own mtime; returns whether it replaced another link. Raises Conflict for
+        any other file or folder of that name."""
         self._refuse_a_moved_folder()
         older = self.standing()
         if older is not None and not (replace and stat.S_ISLNK(older.st_mode)):
@@ -203,14 +202,14 @@ class Landing:
         return older is not None
 
     def linked(self, temp: str) -> bool:
-        """Whether a process was killed between giving the file its name and taking away the temporary one."""
+        """Whether a process was killed between naming the file and removing the temporary name."""
         try:
             return is_same_file(temp, self.target.name, at=self._at)
         except OSError:
             return False
 
     def _refuse_a_moved_folder(self) -> None:
-        """The file must end where the user is told that it is."""
+        """The file must end up at the reported path."""
         here = os.fstat(self._at)
         try:
             with beneath.folder(self.target.parent, self._below) as way:
@@ -228,7 +227,7 @@ class Landing:
 
 
 def remove_leftover(target: Path, temp_name: str) -> None:
-    """Remove a temporary file beside `target`; a folder that is gone has taken it along. Raises ProviderError."""
+    """Remove the temporary file of `target`; no error if the folder is gone. Raises ProviderError."""
     try:
         with Landing.opened(target, None) as landing:
             landing.remove(temp_name)

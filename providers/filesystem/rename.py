@@ -1,4 +1,4 @@
-"""Giving a finished file its name only where nothing has that name, on every file system."""
+"""Renaming a finished file without overwriting, on every file system."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _renameat2: Final = _load()
 
 
 def rename_new(temp: str | bytes, name: str | bytes, *, at: int, reserving: Callable[[], None] = lambda: None) -> None:
-    """Rename `temp` to `name`, both in the directory `at`; never over anything.
+    """Rename `temp` to `name`, both in the directory `at`, never overwriting.
 
-    One step where the file system has RENAME_NOREPLACE; else a hard link; else (exFAT, some network shares have
-    neither) an empty file reserves the name, and `reserving` is called first, since a kill then may leave that file.
-    Raises FileExistsError when the name is taken, and OSError.
+    Uses RENAME_NOREPLACE if the file system supports it, else a hard link. Some (exFAT, some network shares) have
+    neither: then an empty file reserves the name. `reserving` is called before that, because a kill may leave the empty
+    file. Raises FileExistsError if the name is taken, and OSError.
     """
     try:
         _in_one_step(os.fsencode(temp), os.fsencode(name), at)
         return
     except FileExistsError:
         raise
-    except OSError:  # a kind of disk without it, or trouble that shows again below
+    except OSError:  # not supported here, or an error that recurs below
         pass
     try:
         os.link(temp, name, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
@@ -51,7 +51,7 @@ def rename_new(temp: str | bytes, name: str | bytes, *, at: int, reserving: Call
 
 
 def is_same_file(first: str | bytes, second: str | bytes, *, at: int) -> bool:
-    """Whether two names in the directory `at` are one inode. Raises OSError."""
+    """Whether two names in the directory `at` are the same inode. Raises OSError."""
     one, two = (os.stat(name, dir_fd=at, follow_symlinks=False) for name in (first, second))
     return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
 

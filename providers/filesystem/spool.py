@@ -1,5 +1,5 @@
-"""Files whose size is not true: /proc says 0, as some FUSE file systems do, and /sys says 4096. Only reading to the end
-shows what they hold."""
+"""Copies of files with a wrong size: /proc and some FUSE file systems report 0, /sys reports 4096. Only reading to the
+end shows their content."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from providers.errors import Integrity
 from providers.os_errors import from_os_error
 
 MOST_BYTES: Final = 256 * 2**20
-"""So much at most is copied, whatever a service takes in one request."""
+"""Upper limit of a copy, whatever the service accepts in one request."""
 _READ_BYTES: Final = 1 << 20
 _POLL_S: Final = 0.05
 
 
 def is_true(fd: int, size_bytes: int) -> bool:
-    """Whether an open file ends where its size says: two reads of one byte. Raises OSError."""
+    """Whether an open file ends where its size says, by two reads of one byte. Raises OSError."""
     try:
         if os.pread(fd, 1, size_bytes):
-            return os.fstat(fd).st_size != size_bytes  # it grows: that is seen at the end, as every change is
+            return os.fstat(fd).st_size != size_bytes  # it grows; like every change, this is detected at the end
         return not size_bytes or bool(os.pread(fd, 1, size_bytes - 1)) or os.fstat(fd).st_size != size_bytes
-    except BlockingIOError:  # it waits for what comes next
+    except BlockingIOError:  # it waits for more data
         return False
 
 
 class Spool:
-    """Copies an open file to its end, into a file without a name. Bounded in bytes and in time."""
+    """Copies an open file to its end, into an unnamed file. Limited in bytes and time."""
 
     def __init__(self, fd: int, path: Path, *, limit_bytes: int, timeout_s: float, cancel: CancelToken) -> None:
         self._source = os.dup(fd)
@@ -44,8 +44,8 @@ class Spool:
         self._error: Exception | None = None
 
     def copy(self) -> int:
-        """The descriptor of the copy; the caller closes it. Raises ProviderError: Integrity when the file has no
-        end within the bounds."""
+        """The descriptor of the copy; the caller closes it. Raises ProviderError: Integrity if the file does not end
+        within the limits."""
         with tempfile.TemporaryFile(buffering=0) as target:
             thread = threading.Thread(target=self._run, args=(os.dup(target.fileno()),), name="spool", daemon=True)
             thread.start()
@@ -60,7 +60,7 @@ class Spool:
             return os.dup(target.fileno())
 
     def _wait(self, thread: threading.Thread) -> None:
-        """A read may hang for good: then its thread is left to it."""
+        """A read may hang for ever; its thread is then abandoned."""
         until = time.monotonic() + self._timeout_s
         while thread.is_alive():
             self._cancel.check()

@@ -1,4 +1,4 @@
-"""Unfinished files that have their final mode already, which may forbid even their owner to write (0400)."""
+"""Making unfinished files writable whose final mode forbids writing even to their owner (0400)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import suppress
 
 
 def make_writable(name: str | bytes, *, at: int) -> None:
-    """Let the owner of the file `name`, in the directory `at`, go on writing it: a process may have been killed, or a
-    try may have failed, when it had its final mode. Never through a symlink; where the disk has no modes (FAT), or this
-    does not help, opening it says so."""
+    """Let the owner write the file `name` in the directory `at` again, after a process was killed or failed when the
+    final mode was already set. Never follows a symlink. If this fails or the disk has no modes (FAT), opening the file
+    reports it."""
     with suppress(OSError):
         if not hasattr(os, "O_PATH"):
             os.chmod(name, 0o600, dir_fd=at, follow_symlinks=False)

@@ -1,8 +1,8 @@
-"""Classes in the style of the guide: they take the configuration as a mapping, override the guide's five methods, and
-know nothing of pages, sessions or ranges. `providers.base.adapted` makes a provider of one.
+"""Adapter for guide-style classes: they take a mapping, override the guide's five methods, and know no pages, sessions
+or ranges. `providers.base.adapted` wraps one as a provider.
 
-What such a class says is not believed: a False is an error, and an upload counts once the object was fetched back and
-compared. Nothing resumes, since the class sends a file whole; its bandwidth is its own affair.
+The results of such a class are not trusted: False is an error, and an upload counts only after the object was fetched
+back and compared. Nothing resumes, because the class sends whole files. It controls its own bandwidth.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 
 def is_guide_style(found: Any) -> bool:
-    """Whether a class overrides the guide's five methods and leaves the rest of the contract open."""
+    """Whether a class overrides the guide's five methods and leaves the rest of the contract abstract."""
     if not isinstance(found, type) or (issubclass(found, Operations) and not inspect.isabstract(found)):
         return False
     return all(callable(getattr(found, name, None)) and not _is_ours(found, name) for name in FIVE)
@@ -68,7 +68,7 @@ def _is_ours(found: type, name: str) -> bool:
 
 
 def attributes_of(found: type, name: str) -> dict[str, Any]:
-    """What a subclass of GuideStyle is to have, so that it goes through the five methods of `found`."""
+    """Attributes of the GuideStyle subclass that works through the five methods of `found`."""
     return {
         "__doc__": found.__doc__,
         "__module__": found.__module__,
@@ -79,7 +79,7 @@ def attributes_of(found: type, name: str) -> dict[str, Any]:
 
 
 def _bare(found: type) -> type:
-    """The class, with what it inherits completed, so that it can be called."""
+    """The class with its abstract methods filled in, so that it can be instantiated."""
     if not issubclass(found, Operations):
         return found
     rest = dict.fromkeys(found.__abstractmethods__, _not_in_the_guide)
@@ -91,7 +91,7 @@ def _not_in_the_guide(self: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 class _GuideBase(Operations):
-    """What a class in the guide's style reaches by `super().__init__(config)`."""
+    """The base class that `super().__init__(config)` of a guide-style class reaches."""
 
     guide_adapter: GuideStyle
 
@@ -105,17 +105,17 @@ class _GuideBase(Operations):
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The guide's mapping: texts where we keep Secrets, which such a class hands to its SDK; '' where there is none."""
+    """The guide's mapping: plain text for Secrets, as the class passes it to its SDK; '' for missing ones."""
     plain = {key: value.reveal() if isinstance(value, Secret) else value for key, value in values.items()}
     plain |= {key: "" for key in ("password", "api_key", "secret_key") if plain.get(key) is None}
-    # The guide's command line stores username and password, and its class reads api_key and secret_key.
+    # The guide's command line stores username and password; its class reads api_key and secret_key.
     plain["api_key"] = plain["api_key"] or plain.get("username") or ""
     plain["secret_key"] = plain["secret_key"] or plain["password"]
     return plain
 
 
 class GuideStyle(Operations):
-    """What an adapter implements, over the five methods of a class that it holds."""
+    """Implements `Storage` over the five methods of a wrapped class."""
 
     Settings = ProviderSettings
     five_class: ClassVar[type]
@@ -126,7 +126,7 @@ class GuideStyle(Operations):
         self.config = _plain(given | msgspec.structs.asdict(self.settings))
         cls: Any = self.five_class
         self.five: Any = cls.__new__(cls)
-        """The class's own object; to be asked through `_asked` alone, since nothing that it says is believed."""
+        """Instance of the wrapped class. Called only through `_asked`, because its results are not trusted."""
         if issubclass(cls, Operations):
             self.five.name, self.five.guide_adapter = self.name, self
         self.five.__init__(self.config)
@@ -143,7 +143,7 @@ class GuideStyle(Operations):
 
     @property
     def place(self) -> str:
-        """What its settings say of where; `username` is a key, and may be replaced."""
+        """Location according to the settings, without `username`: that is a key, and may be rotated."""
         own = self.settings
         address = str(getattr(own, "endpoint_url", "") or "")
         prefix = str(getattr(own, "prefix", "") or "").strip("/")
@@ -175,14 +175,14 @@ class GuideStyle(Operations):
         raise NotFound(f"{key}: {self.name} lists no such file")
 
     def _listed(self, prefix: str) -> list[RemoteFile]:
-        """All of them: the class has no pages, so it is asked for more until it has no more."""
+        """All files. The class has no pages, so this asks for more and more until it gets fewer than requested."""
         asked = _FIRST_LISTING
         while True:
             found = self._asked("list_files", functools.partial(self.five.list_files, prefix, asked))
             if not isinstance(found, list):
                 raise ProviderError(f"{self.name}: list_files gave {type(found).__name__}, not a list")
             if not found:
-                self.check_reach()  # such a class may well make an empty list of an error
+                self.check_reach()  # such a class may return an empty list after an error
             if len(found) < asked:
                 return [_remote_file(self.name, item) for item in found]
             if asked >= _LONGEST_LISTING:
@@ -195,7 +195,7 @@ class GuideStyle(Operations):
         return _Reader(self, key, offset, size_bytes)
 
     def fetch(self, key: str, target: Path, cancel: CancelToken) -> None:
-        """Have the class download a file. Raises ProviderError, Cancelled."""
+        """Let the class download a file. Raises ProviderError, Cancelled."""
 
         def progress(bytes_done: int, bytes_total: int) -> None:
             cancel.check()
@@ -204,7 +204,7 @@ class GuideStyle(Operations):
             self._agreed("download", lambda: self.five.download(key, target, progress), key, cancel)
         except ProviderError:
             cancel.check()
-            self.stat(key)  # NotFound, where that is why
+            self.stat(key)  # NotFound, if that is the reason
             raise
 
     # Writing
@@ -214,14 +214,14 @@ class GuideStyle(Operations):
         return _Session(self, request)
 
     def store(self, path: Path, key: str, moved: Callable[[int], None], cancel: CancelToken) -> None:
-        """Have the class upload a file. Raises ProviderError, Cancelled, and what `moved` raises."""
+        """Let the class upload a file. Raises ProviderError, Cancelled, and the errors of `moved`."""
         stopped: list[Exception] = []
 
         def progress(bytes_done: int, bytes_total: int) -> None:
             cancel.check()
             try:
                 moved(bytes_done)
-            except Exception as error:  # ours, not the class's: it goes on up as it is
+            except Exception as error:  # our own error: raised unchanged below
                 stopped.append(error)
                 raise
 
@@ -233,7 +233,7 @@ class GuideStyle(Operations):
             raise
 
     def remove(self, key: str) -> None:
-        self.stat(key)  # many a class says True of what was never there
+        self.stat(key)  # some classes return True for a missing file
         if self._asked("delete", lambda: self.five.delete(key)) is not True:
             raise _refused(self.name, "delete", key)
 
@@ -263,7 +263,7 @@ class GuideStyle(Operations):
         try:
             said = self._asked(method, call)
         finally:
-            cancel.check()  # a class that catches everything turns our stop into a False
+            cancel.check()  # a class that catches everything turns our Cancelled into False
         if said is not True:
             raise _refused(self.name, method, key)
 
@@ -275,7 +275,7 @@ class GuideStyle(Operations):
             raise
         except (ConnectionError, TimeoutError) as error:
             raise Transient(f"{self.name}: {method} failed: {type(error).__name__}") from error
-        except Exception as error:  # third-party code: its text may hold anything, and stays in the log
+        except Exception as error:  # third-party code: its text may hold anything, so it goes only to the log
             _LOG.warning("%s of %s failed", method, self.name, exc_info=error)
             raise ProviderError(f"{self.name}: {method} failed: {type(error).__name__}", hint="See the log.") from error
 
@@ -287,7 +287,7 @@ def _refused(name: str, method: str, key: str) -> ProviderError:
 
 
 def _remote_file(service: str, item: Any) -> RemoteFile:
-    """One entry of `list_files`, whose form the guide leaves open."""
+    """One entry of `list_files`; the guide does not define its form."""
     if isinstance(item, Mapping):
         name = next((item[key] for key in _NAMES if isinstance(item.get(key), str)), None)
         size = next((item[key] for key in _SIZES if item.get(key) is not None), None)
@@ -299,12 +299,12 @@ def _remote_file(service: str, item: Any) -> RemoteFile:
 
 
 def _is_number(told: object) -> bool:
-    """One that a float can hold."""
+    """Whether it is a number that fits a float."""
     return isinstance(told, float) or (isinstance(told, int) and abs(told) < _MAX_TIME_S)
 
 
 class _Session(UploadSession):
-    """The file goes up whole in `send`: there is no moment at which it is there and not yet visible."""
+    """Sends the whole file in `send`: such an object is visible as soon as it exists."""
 
     def __init__(self, provider: GuideStyle, request: UploadRequest) -> None:
         self.request = request
@@ -325,7 +325,7 @@ class _Session(UploadSession):
                 raise Conflict(f"{self.request.key}: something of that name is already there")
         path = getattr(body, "path", None)
         if isinstance(path, Path):
-            # Where the class says it has come, the window is moved: that moves the progress.
+            # Seek the window to the position that the class reports: this updates the progress.
             last = max(0, part.size_bytes - 1)
 
             def moved(done: int) -> None:
@@ -349,15 +349,15 @@ class _Session(UploadSession):
         return self._provider.stat(self.request.key)
 
     def abort(self) -> None:
-        """There is nothing that could be taken back: what was sent is there, or never came to be."""
+        """Nothing to undo: the file was stored or it was not."""
 
     def interrupt(self) -> None:
-        """Takes effect when the class next tells its progress."""
+        """Takes effect at the next progress call of the class."""
         self._stop.cancel()
 
 
 class _Reader(RangeReader):
-    """Fetched whole into a temporary file when it is first read."""
+    """Downloads the whole object to a temporary file on the first read."""
 
     def __init__(self, provider: GuideStyle, key: str, offset: int, size_bytes: int) -> None:
         self._provider = provider

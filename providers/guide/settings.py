@@ -1,9 +1,8 @@
-"""Settings of a class in the style of the guide that brings none: the standard structure, without what it declares that
-it cannot use.
+"""Settings of a guide-style class without its own `Settings`: the standard ones, less those it declares unused.
 
-Such a class reads what it wants from the mapping it is given. Two class attributes, both optional, say what its
-settings are: `not_applicable`, names of standard settings that are then hidden and refused; and `credential_pair`, the
-names under which it reads what `set-credentials` asks for.
+Such a class reads its settings from a mapping. Two optional class attributes describe them: `not_applicable` names
+standard settings to hide and refuse, and `credential_pair` the two names under which it reads what `set-credentials`
+asks for.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from providers.errors import InvalidConfiguration
 from providers.settings import STANDARD_FIELDS, ProviderSettings
 
 _KEYS: Final = ("api_key", "secret_key")
-"""The pair of a class that cannot use username and password."""
+"""Credential pair of a class that uses neither username nor password."""
 
 
 @functools.cache
 def settings_of(found: type) -> type[ProviderSettings]:
-    """The class's own `Settings`; else the standard structure without what it declares that it cannot use.
+    """The class's own `Settings`, else the standard ones without those it declares unused.
 
-    Raises InvalidConfiguration when a declaration is not one: what it names must be standard settings.
+    Raises InvalidConfiguration for a wrong declaration: it may only name standard settings.
     """
     own = getattr(found, "Settings", None)
     if own is not None:

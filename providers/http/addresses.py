@@ -1,4 +1,4 @@
-"""Addresses as people spell them, and what they have in common where they lead to the same place."""
+"""Normal form of addresses: spellings that lead to the same place become equal."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _AWS: Final = re.compile(r"s3([.-][a-z0-9-]+)*\.amazonaws\.com(\.cn)?")
 
 
 def normal_address(url: str) -> str:
-    """Host, port and path that a checked address means; equal for all its spellings: upper case, a default port, '/' or
-    '.' at an end, http for https (a server that offers both keeps the same objects)."""
+    """Host, port and path of a checked address, equal for all its spellings: upper case, default port, trailing '/' or
+    '.', http for https (a server that offers both keeps the same objects)."""
     parts = urlsplit(url if "//" in url else f"//{url}")
     host = (parts.hostname or "").rstrip(".")
     shown = f"[{host}]" if ":" in host else host
@@ -21,8 +21,8 @@ def normal_address(url: str) -> str:
 
 
 def aws_partition(url: str, region: str) -> str:
-    """'AWS', or one of its separate parts of the world, within which the name of a bucket is unique; '' for an address
-    that is not AWS's own."""
+    """The AWS partition ('AWS', or a separate one such as China), within which bucket names are unique; '' for an
+    address outside AWS."""
     host = normal_address(url) if url else ""
     if host and not _AWS.fullmatch(host):
         return ""

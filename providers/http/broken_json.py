@@ -1,4 +1,4 @@
-"""Answers in JSON that cannot be parsed whole, and what can be read of a listing all the same."""
+"""JSON answers that cannot be parsed as a whole, and the readable part of a damaged listing."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, Final
 from providers.errors import Integrity
 
 _MOST_GAPS: Final = 100
-"""So many unreadable entries are passed over; behind more of them nothing is looked for."""
+"""Unreadable entries to skip; the search ends after that many."""
 _NEXT: Final = re.compile(r"\}\s*,\s*(?=\{)")
 _SPACE: Final = re.compile(r"[\s,]*")
 _NO_TEXT: Final = re.compile("[\udc80-\udcff]")
-"""Bytes that are no UTF-8, as they are decoded here."""
+"""Bytes that are not UTF-8, as decoded here."""
 
 
 def failure(body: bytes) -> Integrity | None:
-    """For a body that begins as an object and cannot be parsed: the service answers, and its address is right. None for
-    anything else."""
+    """The error for a body that begins as an object but cannot be parsed: the service answers, so its address is right.
+    None for anything else."""
     if not body.lstrip().startswith(b"{"):
         return None
     return Integrity(
@@ -29,9 +29,9 @@ def failure(body: bytes) -> Integrity | None:
 
 
 def readable(body: bytes, name: str) -> dict[str, Any] | None:
-    """The object in a body, with those entries of its list `name` that can be read, and what stands around the list
-    where that can be. An entry that holds bytes that are no text cannot be read: nothing has the name that it would
-    get. None where the body does not begin as such an object."""
+    """The object in a body, with the readable entries of its list `name`, and the fields around the list if readable.
+    An entry with bytes that are not text is unreadable: nothing has the name it would get. None if the body does not
+    begin as such an object."""
     text = body.decode("utf-8", "surrogateescape")
     begin = re.search(rf'"{name}"\s*:\s*\[', text)
     if begin is None or not text.lstrip().startswith("{"):
@@ -45,7 +45,7 @@ def readable(body: bytes, name: str) -> dict[str, Any] | None:
 
 
 def _entries(text: str, position: int) -> tuple[list[Any], int]:
-    """What can be read from there on, and where that ends."""
+    """The entries readable from `position` on, and the position where they end."""
     found: list[Any] = []
     decoder, gaps = json.JSONDecoder(), 0
     while True:

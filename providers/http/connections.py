@@ -1,8 +1,8 @@
 """HTTP connections that a second thread can break off at once.
 
-Every request runs as a `Call` that holds a descriptor of its socket, also while it still connects. To interrupt is to
-shut that socket down: a stalled send or receive comes back within milliseconds. (No SDK's transport can do that, nor
-tell a stall while sending from one while connecting, so this is a small pool of sockets; `http1` speaks over them.)
+Every request runs as a `Call` that holds a descriptor of its socket, even while connecting. An interrupt shuts that
+socket down: a stalled send or receive returns within milliseconds. (No SDK's transport can do that, nor tell a stall
+while sending from one while connecting, hence this small pool of sockets; `http1` speaks over them.)
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ CONNECT_TIMEOUT_S: Final = 10.0
 
 
 def checked_address(url: str, setting: str, hint: str) -> str:
-    """The address that a setting names, without a '/' at its end; '' stays ''. Raises InvalidConfiguration, which never
-    repeats what may hold a password."""
+    """The address in a setting, without a trailing '/'; '' remains ''. Raises InvalidConfiguration, which never repeats
+    text that may hold a password."""
     trimmed = url.rstrip("/")
     if not trimmed:
         return ""
@@ -44,8 +44,8 @@ def checked_address(url: str, setting: str, hint: str) -> str:
 
 
 def checked_endpoint(url: str, setting: str = "endpoint_url", hint: str = "Leave it empty.") -> str:
-    """The same for a service that keys or tokens are sent to as they are: refuses also what would carry them over an
-    open network, and a path."""
+    """As `checked_address`, for a service that receives keys or tokens in clear text: also refuses a path, and an
+    address that would send them unencrypted over a network."""
     address = checked_address(url, setting, hint)
     parts = urlsplit(address)
     if address and (parts.path or (parts.scheme == "http" and not is_loopback(parts.hostname or ""))):
@@ -58,7 +58,7 @@ def checked_endpoint(url: str, setting: str = "endpoint_url", hint: str = "Leave
 
 
 class Connection:
-    """A socket, and a second descriptor of it that stays usable for breaking it off while TLS takes the first over."""
+    """A socket, and a second descriptor to break it off, usable even after TLS has taken over the first."""
 
     def __init__(self, sock: socket.socket, breaker: socket.socket) -> None:
         self.sock = sock
@@ -69,7 +69,7 @@ class Connection:
         self._poll.register(sock.fileno(), select.POLLIN)
 
     def readable(self) -> bool:
-        """Whether something came, or the other side has hung up."""
+        """Whether data has arrived or the peer has hung up."""
         return bool(self._poll.poll(0))
 
     def close(self) -> None:
@@ -77,15 +77,15 @@ class Connection:
         self.breaker.close()
 
     def break_off(self) -> None:
-        """Have closing reset the connection: what is still in the send buffer would otherwise go on, or wait, behind
-        our back."""
+        """Close with a reset, so that data in the send buffer is dropped instead of being sent or waiting in the
+        background."""
         with suppress(OSError):
             _drop_unsent(self.breaker)
         self.close()
 
 
 class Call:
-    """One request under way; also cancelled by the active token of the thread that begins it."""
+    """One running request; also cancelled by the active token of the thread that begins it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -97,8 +97,8 @@ class Call:
             self._until_end.enter_context(token.calling(self.interrupt))
 
     def watch(self, breaker: socket.socket | None) -> None:
-        """From now on `interrupt` breaks this connection; None: it is about to be closed, and its number may become
-        another file's. Raises ConnectionAbortedError when it was asked to before."""
+        """From now on `interrupt` breaks this connection. Pass None before closing it, as its descriptor number may be
+        reused. Raises ConnectionAbortedError if already interrupted."""
         with self._lock:
             self._socket = breaker
             interrupted = self.interrupted
@@ -119,7 +119,7 @@ class Call:
 
 
 class Calls:
-    """The requests of one session. `interrupt` ends those under way; later ones are not affected."""
+    """The requests of one session. `interrupt` ends the running ones; later ones are not affected."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -144,16 +144,16 @@ class Calls:
 
 
 class Pool:
-    """Keep-alive connections to one address. `timeout_s` is how long no byte may move."""
+    """Keep-alive connections to one address. `timeout_s` is the longest time without a byte moving."""
 
     def __init__(self, url: str, network: Network, *, timeout_s: float, setting: str = "endpoint_url") -> None:
-        """`setting` is named in errors: where the address comes from."""
+        """`setting` is the source of the address; errors name it."""
         parts = urlsplit(url)
         self.secure = parts.scheme == "https"
         self.host = parts.hostname or ""
         self.port = parts.port or (443 if self.secure else 80)
         self.authority = parts.netloc.rpartition("@")[2]
-        """What goes into the Host header."""
+        """Value of the Host header."""
         self.proxy = network.proxy_for(parts.scheme, self.authority)
         self._network = network
         self._timeout_s = timeout_s
@@ -164,13 +164,13 @@ class Pool:
 
     @property
     def target_prefix(self) -> str:
-        """What stands before the path in a request line: the whole address when a proxy forwards plain http."""
+        """Text before the path in a request line: the whole address if a proxy forwards plain http."""
         return f"http://{self.authority}" if self.proxy and not self.secure else ""
 
     @contextmanager
     def borrowed(self, call: Call, *, fresh: bool = False) -> Iterator[Connection]:
-        """A connection for one request, a new one if it must be `fresh`. It goes back by `give_back`; left any other
-        way, it must be closed by the user."""
+        """A connection for one request, new if `fresh`. Return it with `give_back`, or close it; it is closed here
+        after an exception."""
         idle = None if fresh else self._take()
         connection = idle or self._connect(call)
         try:
@@ -183,10 +183,10 @@ class Pool:
             raise
 
     def failure(self, error: Exception, call: Call) -> ProviderError:
-        """What a broken connection means."""
+        """The error for a broken connection."""
         if call.interrupted:
             return Transient("interrupted")
-        peer = self if isinstance(error, ssl.SSLError) else self.proxy or self  # TLS is spoken with the service alone
+        peer = self if isinstance(error, ssl.SSLError) else self.proxy or self  # TLS is with the service alone
         if isinstance(error, ProxyWantsPasswordError):
             return self._network.wrong_password(peer.host, peer.port)
         return connection_failure(
@@ -212,7 +212,7 @@ class Pool:
                 connection = self._idle.pop()
             if not connection.readable():
                 return connection
-            connection.close()  # the server has hung up, or says what nobody asked
+            connection.close()  # the server has hung up, or sent unrequested data
 
     def _connect(self, call: Call) -> Connection:
         host, port = (self.proxy.host, self.proxy.port) if self.proxy else (self.host, self.port)
@@ -242,7 +242,7 @@ def _drop_unsent(sock: socket.socket) -> None:
 
 
 def _open_socket(host: str, port: int, timeout_s: float, call: Call) -> tuple[socket.socket, socket.socket]:
-    """A connected socket and its breaker, which `call` watches."""
+    """A connected socket and its second descriptor, which `call` watches."""
     failure: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in _addresses(host, port):
         sock = socket.socket(family, kind, protocol)
@@ -267,7 +267,7 @@ def _open_socket(host: str, port: int, timeout_s: float, call: Call) -> tuple[so
 def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # a part of the name is empty, or longer than 63 characters
+    except UnicodeError as error:  # a label is empty, or longer than 63 characters
         raise socket.gaierror(socket.EAI_NONAME, "not a name of a host") from error
 
 
@@ -277,7 +277,7 @@ def _tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy) -> None:
     if proxy.authorization:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
     sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-    with sock.makefile("rb", buffering=0) as file:  # what comes behind the head belongs to TLS
+    with sock.makefile("rb", buffering=0) as file:  # bytes after the head belong to TLS
         told = read_head(cast(BinaryIO, file))
     if told.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
         raise ProxyWantsPasswordError
@@ -286,8 +286,8 @@ def _tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy) -> None:
 
 
 class ProxyWantsPasswordError(ConnectionError):
-    """The proxy answers 407: it wants a user and a password, or others."""
+    """The proxy answers 407: it requires other credentials."""
 
 
 class ProxyRefusedError(ConnectionError):
-    """The proxy lets nobody through."""
+    """The proxy refuses the tunnel."""

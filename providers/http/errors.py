@@ -1,4 +1,4 @@
-"""What services over HTTP have in common when something goes wrong: broken connections, Retry-After, bodies in JSON."""
+"""Errors shared by all HTTP services: broken connections, Retry-After, JSON bodies."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _CERTIFICATE_CURES: Final = {
 def connection_failure(
     error: Exception, host: str, port: int, timeout_s: float, *, setting: str = "endpoint_url", ca: str = ""
 ) -> ProviderError:
-    """What a failed connection means: each cause with its own words and cure.
+    """The error for a failed connection, with its cause and fix.
 
-    `setting` is the one that the address comes from when it is not the service's own; `ca` the setting or variable that
-    names certificates.
+    `setting` is the source of the address, unless it is the service's own; `ca` is the setting or variable that names
+    the certificates.
     """
     at = f"{host}:{port}"
     if isinstance(error, OSError) and error.errno in NO_DESCRIPTORS:
@@ -97,9 +97,9 @@ def connection_failure(
 
 
 def forced_encoding(headers: Mapping[str, str], at: str) -> ProviderError | None:
-    """The error of an answer that came compressed although every request refuses that; None where it did not.
+    """The error for an answer compressed against our request; None if it is not compressed.
 
-    An object may carry such a header as its own metadata: then it fits in all other ways, and this is no error.
+    An object may carry such a header as its own metadata. Then everything else fits, and this is no error.
     """
     coding = headers.get("content-encoding", "").strip().lower()
     if coding not in _COMPRESSED:
@@ -114,16 +114,16 @@ def forced_encoding(headers: Mapping[str, str], at: str) -> ProviderError | None
 
 
 def with_status(error: E, status: int) -> E:
-    """The error of an answer, which notes whether the service said that it failed itself."""
+    """The error, marked if the status says that the service itself failed (500)."""
     if isinstance(error, Transient):
         error.server_failed = status == HTTPStatus.INTERNAL_SERVER_ERROR
     return error
 
 
 def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """Retry-After as seconds, at most an hour; None for what is no time to wait. Names are lower-case.
+    """Retry-After in seconds, at most an hour; None if it is no usable time. Header names are lower-case.
 
-    The form with a date counts from the reply's own Date, so that a wrong clock does no harm; from ours without one.
+    A date counts from the Date of the reply, so that a wrong clock does no harm; without one, from our clock.
     """
     value = headers.get("retry-after", "")
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
@@ -136,14 +136,14 @@ def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.ti
 
 
 def seconds_from_json(told: object, longest_s: float) -> float | None:
-    """How long something lasts, as a service gives it in JSON: at most `longest_s`; None for what is no duration."""
+    """A duration in seconds from JSON, at most `longest_s`; None if it is no duration."""
     if isinstance(told, bool) or not isinstance(told, (int, float)) or not told >= 0:
         return None
     return float(min(told, longest_s))
 
 
 def http_date(value: str) -> float | None:
-    """Seconds since the epoch; None for what is no date."""
+    """Seconds since the epoch; None if it is not a date."""
     try:
         return email.utils.parsedate_to_datetime(value).timestamp()
     except (TypeError, ValueError, OverflowError, OSError, IndexError):
@@ -151,9 +151,9 @@ def http_date(value: str) -> float | None:
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
-    """The JSON object in a body; None when there is none."""
+    """The JSON object in a body, or None."""
     try:
         found = json.loads(body)
-    except (ValueError, RecursionError):  # the latter: nested so deeply that it can only be meant badly
+    except (ValueError, RecursionError):  # the latter: hostile nesting
         return None
     return found if isinstance(found, dict) else None

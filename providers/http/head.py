@@ -1,7 +1,7 @@
-"""The head of an HTTP/1.1 answer, read strictly.
+"""Strict parser for the head of an HTTP/1.1 answer.
 
-What leaves open where an answer ends is refused, since every later answer on the connection would then be taken for
-another request's. Source: RFC 9112, sections 2.2, 5 and 6.3.
+An answer without an unambiguous end is refused: every later answer on the connection could be taken for another
+request's. Source: RFC 9112, sections 2.2, 5 and 6.3.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class BrokenReplyError(http.client.HTTPException):
-    """What came is no answer that HTTP allows. The text says why, and holds nothing of the server's."""
+    """An answer that HTTP does not allow. The text says why, and repeats nothing of the server's."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """Names of headers are lower-case; of equal ones the last counts."""
+    """Header names are lower-case; of duplicates, the last counts."""
 
     minor_version: int
     status: int
     reason: str
     headers: dict[str, str]
     length: int | None
-    """Content-Length; None where there is none."""
+    """Content-Length, or None."""
     chunked: bool
 
     @property
     def closes(self) -> bool:
-        """The server hangs up after this answer."""
+        """Whether the server hangs up after this answer."""
         tokens = {token.strip().lower() for token in self.headers.get("connection", "").split(",")}
         return "close" in tokens or (self.minor_version == 0 and "keep-alive" not in tokens)
 
 
 def read_head(file: BinaryIO) -> Head:
-    """The head of the final answer; interim ones (1xx) are passed over.
+    """The head of the final answer; interim ones (1xx) are skipped.
 
-    Raises BrokenReplyError, http.client.RemoteDisconnected when nothing came at all, and OSError.
+    Raises BrokenReplyError, http.client.RemoteDisconnected if nothing arrived, and OSError.
     """
     for _ in range(MAX_INTERIM + 1):
         minor_version, status, reason = _status_line(file)
@@ -59,12 +59,12 @@ def read_head(file: BinaryIO) -> Head:
 
 
 def skip_trailer(file: BinaryIO) -> None:
-    """The fields behind the last chunk, which nobody here reads."""
+    """Skip the fields after the last chunk; they are not used."""
     _fields(file)
 
 
 def read_line(file: BinaryIO) -> str:
-    """One line without its end. Raises BrokenReplyError when the connection ends before the line does."""
+    """One line without its end. Raises BrokenReplyError if the connection ends within the line."""
     line = file.readline(MAX_LINE_BYTES + 1)
     if not line.endswith(b"\n"):
         raise BrokenReplyError("a line is too long" if len(line) > MAX_LINE_BYTES else "it broke off in a line")
@@ -82,7 +82,7 @@ def _status_line(file: BinaryIO) -> tuple[int, int, str]:
 
 
 def _fields(file: BinaryIO) -> list[tuple[str, str]]:
-    """Header lines up to the empty one, as they came."""
+    """Header lines up to the empty one, in order."""
     found: list[tuple[str, str]] = []
     for _ in range(MAX_HEADERS + 1):
         line = read_line(file)
@@ -90,7 +90,7 @@ def _fields(file: BinaryIO) -> list[tuple[str, str]]:
             return found
         if "\r" in line or "\0" in line:
             raise BrokenReplyError("a control character in a header")
-        if line[0] in " \t" and found:  # folded, as old servers do
+        if line[0] in " \t" and found:  # folded, as by old servers
             folded = line.strip(" \t")
             found[-1] = (found[-1][0], f"{found[-1][1]} {folded}")
             continue
@@ -102,8 +102,7 @@ def _fields(file: BinaryIO) -> list[tuple[str, str]]:
 
 
 def _framing(minor_version: int, fields: list[tuple[str, str]]) -> tuple[int | None, bool]:
-    """Content-Length, and whether the body comes in chunks. Raises BrokenReplyError for all that can be read in two
-    ways."""
+    """Content-Length, and whether the body is chunked. Raises BrokenReplyError for anything ambiguous."""
     lengths = [value for name, value in fields if name == "content-length"]
     codings = [value.lower() for name, value in fields if name == "transfer-encoding"]
     if len(lengths) > 1 or not all(_LENGTH.fullmatch(value) for value in lengths):

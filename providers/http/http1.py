@@ -1,7 +1,7 @@
-"""HTTP/1.1 over a connection of ours: a request as one piece with the start of its body, and the answer to it.
+"""HTTP/1.1 over our own connections: sends head and first body bytes together, and reads the answer.
 
-`http.client` sends head and body apart, which wakes a server twice, and reads headers with the mail package; for small
-objects that is half of all work.
+`http.client` sends head and body separately, which wakes a server twice, and parses headers with the mail package. For
+small objects that is half of all work.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CHUNK_SIZE: Final = re.compile(r"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 
 
 def head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
-    """Request line and headers. Raises ValueError for what would end a line early."""
+    """Request line and headers. Raises ValueError for a line break within one."""
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     if any("\n" in line or "\r" in line for line in lines):
         raise ValueError("a line break in a header")
@@ -32,10 +32,10 @@ def head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
 
 def send(connection: Connection, first: bytes, body: bytes | PartBody) -> bool:
-    """Send the head and the body as it is read; False when the server answered (surely an error) before it had all of
+    """Send the head and the body. Returns False if the server answered (surely with an error) before it had all of
     it."""
     sock = connection.sock
-    look = not isinstance(sock, ssl.SSLSocket)  # under TLS, session tickets make it readable too
+    look = not isinstance(sock, ssl.SSLSocket)  # under TLS, session tickets also make it readable
     if isinstance(body, bytes):
         chunk, left = memoryview(first + body), 0
     else:
@@ -48,7 +48,7 @@ def send(connection: Connection, first: bytes, body: bytes | PartBody) -> bool:
         except (BrokenPipeError, ConnectionResetError):
             if not connection.readable():
                 raise
-            return False  # it hung up, but may have said why
+            return False  # it hung up, but may have sent the reason
         if isinstance(body, bytes) or left <= 0:
             return True
         chunk = memoryview(body.read(CHUNK_BYTES))
@@ -60,7 +60,7 @@ def send(connection: Connection, first: bytes, body: bytes | PartBody) -> bool:
 
 
 def _answered(connection: Connection) -> bool:
-    """Whether a final answer has begun; interim ones (1xx), which promise nothing, are taken off."""
+    """Whether a final answer has begun; interim ones (1xx) promise nothing and are skipped."""
     for _ in range(MAX_INTERIM):
         if not connection.readable():
             return False
@@ -77,7 +77,7 @@ def _answered(connection: Connection) -> bool:
 
 
 class HttpResponse:
-    """The answer to one request; `headers` have lower-case names. Raises OSError, http.client.HTTPException."""
+    """The answer to one request; header names are lower-case. Raises OSError, http.client.HTTPException."""
 
     def __init__(self, connection: Connection, method: str) -> None:
         self._sock = connection.sock
@@ -92,18 +92,18 @@ class HttpResponse:
         no_body = method == "HEAD" or told.status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED)
         self._chunked = told.chunked and not no_body
         self._left = 0 if no_body or told.chunked else told.length
-        """Of the body, or of the chunk that is being read; None: until the server hangs up."""
+        """Bytes left of the body or of the current chunk; None: until the server hangs up."""
         self.ended = self._left == 0 and not self._chunked
         """The body was read to its end."""
         self.will_close = told.closes or (self._left is None and not self._chunked)
 
     @property
     def left_bytes(self) -> int | None:
-        """How much of the body is still to come, where that is known."""
+        """Bytes of the body still to come, if known."""
         return None if self._chunked else self._left
 
     def read(self, limit: int) -> bytes:
-        """The next bytes of the body, b'' at its end; also b'' when the connection ends, and then it is not `ended`."""
+        """The next bytes of the body; b'' at its end or when the connection ends. `ended` tells the two apart."""
         if self.ended or (self._chunked and not self._left and not self._next_chunk()):
             return b""
         data: bytes = self._file.read1(limit if self._left is None else min(limit, self._left))  # type: ignore[attr-defined]
@@ -119,7 +119,7 @@ class HttpResponse:
         return data
 
     def _next_chunk(self) -> bool:
-        """Whether there is one."""
+        """Read the next chunk size; False after the last chunk."""
         size = _CHUNK_SIZE.fullmatch(read_line(self._file))
         if size is None:
             raise BrokenReplyError("a chunk without a size")
@@ -130,7 +130,7 @@ class HttpResponse:
         return not self.ended
 
     def alone(self) -> bool:
-        """Whether nothing came behind the answer: a connection with something on it answers the wrong request."""
+        """Whether nothing followed the answer. Extra data would be taken for the answer to the next request."""
         timeout_s = self._sock.gettimeout()
         try:
             self._sock.settimeout(0)

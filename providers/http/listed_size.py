@@ -1,4 +1,4 @@
-"""How long an object is where neither its HEAD nor a GET says it: then its listing is asked."""
+"""Object size from the listing, for servers where neither HEAD nor GET reports it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from providers.http.range import unknown_size
 
 
 def listed_size(storage: Storage, key: str, is_same: Callable[[str], bool]) -> int:
-    """The size of just the version whose ETag `is_same`. It proves nothing by itself: whoever fetches the object has
-    to see it end there. Raises Unsupported where it is not listed, or may not be."""
+    """The size of the version whose ETag `is_same`. Not a proof by itself: the caller must see the object end there.
+    Raises Unsupported if it is not listed, or listing is not allowed."""
     try:
         page = storage.scan(key, delimiter="/")
     except ProviderError as error:

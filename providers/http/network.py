@@ -1,7 +1,7 @@
-"""The way to a service: through which proxy, and whose certificates are trusted.
+"""Route to a service: the proxy to use and the certificates to trust.
 
-An instance's settings count first, then the environment of whoever asked (`ProviderContext.environment`), which need
-not be this process's own: the worker carries out what commands with different environments have queued.
+The settings of the instance come first, then the environment of the user (`ProviderContext.environment`). That is not
+always the environment of this process: the worker runs jobs queued by commands with other environments.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from providers.http.settings import NetworkSettings
 from providers.os_errors import descriptors_exhausted
 
 CA_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
-"""Which name certificates for every service; the first that is set counts."""
+"""Variables that name certificates for every service; the first one set counts."""
 _PROXY_PORT: Final = 3128
 _LOCAL_NAMES: Final = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 
@@ -34,12 +34,12 @@ class Proxy:
     port: int
     authorization: str = ""
     url: str = field(default="", repr=False)
-    """Whole, as SDKs want it: with the password."""
+    """The full address with the password, as SDKs need it."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """One instance's way. Nothing is read and nothing is reached before it is asked."""
+    """The route of one instance. Reads and connects to nothing until asked."""
 
     settings: NetworkSettings
     environment: Mapping[str, str]
@@ -47,12 +47,12 @@ class Network:
 
     @property
     def ca_source(self) -> str:
-        """What a message about certificates names: the setting or variable that they come from, or may come from."""
+        """The setting or variable to name in messages about certificates."""
         return self._ca()[0] or "ca_bundle"
 
     def proxy_for(self, scheme: str, authority: str) -> Proxy | None:
-        """The proxy for one address; None: straight there. Raises InvalidConfiguration, which never repeats what may
-        hold a password."""
+        """The proxy for one address; None for a direct connection. Raises InvalidConfiguration, which never repeats
+        text that may hold a password."""
         if self.settings.proxy:
             password = self.settings.proxy_password
             return parsed_proxy(self.settings.proxy, "proxy", password.reveal() if password else None)
@@ -60,18 +60,18 @@ class Network:
         return parsed_proxy(address, variable.upper()) if address else None
 
     def variable_for(self, url: str) -> tuple[str, str]:
-        """The variable of the environment that sends requests to `url` through a proxy, and what it says; empty where
-        none does, or the setting counts."""
+        """The environment variable that sends requests to `url` through a proxy, and its value; empty if there is none
+        or the setting overrides it."""
         parts = urlsplit(url)
         variable, address = _variable(self.environment, f"{parts.scheme}_proxy")
         if self.settings.proxy or not address:
             return "", ""
         excepted = proxy_bypass_environment(parts.netloc, {"no": _variable(self.environment, "no_proxy")[1]})
-        straight = excepted or is_loopback(parts.hostname or "")  # no proxy could reach this machine itself
+        straight = excepted or is_loopback(parts.hostname or "")  # a proxy cannot reach this machine's loopback
         return ("", "") if straight else (variable, address)
 
     def wrong_password(self, host: str, port: int) -> InvalidConfiguration:
-        """What a proxy means that answers 407."""
+        """The error for a proxy that answers 407."""
         by_setting = bool(self.settings.proxy)
         where = "proxy (http://user@host:port) and proxy_password" if by_setting else "HTTPS_PROXY or HTTP_PROXY"
         return InvalidConfiguration(
@@ -81,11 +81,11 @@ class Network:
         )
 
     def ca_path(self) -> str:
-        """The file or folder of certificates; '' means the system's."""
+        """The file or folder of certificates; '' for the system's."""
         return self._ca()[1]
 
     def tls_context(self) -> ssl.SSLContext:
-        """Certificates and host names are checked. Raises InvalidConfiguration when no certificate can be read."""
+        """Checks certificates and host names. Raises InvalidConfiguration if no certificate can be read."""
         source, path = self._ca()
         if not path:
             return _trusting_the_system()
@@ -114,11 +114,11 @@ class Network:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, by its name or address alone, is this machine itself."""
+    """Whether a host name or address means this machine itself."""
     name = host.lower().rstrip(".")
     if name in _LOCAL_NAMES or name.endswith(".localhost"):
         return True
-    with suppress(OSError):  # also the short forms that resolvers take, such as 127.1
+    with suppress(OSError):  # also the short forms that resolvers accept, such as 127.1
         name = socket.inet_ntoa(socket.inet_aton(name))
     try:
         address = ipaddress.ip_address(name.partition("%")[0])
@@ -126,11 +126,11 @@ def is_loopback(host: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     own = mapped or address
-    return own.is_loopback or own.is_unspecified  # 0.0.0.0 leads here too
+    return own.is_loopback or own.is_unspecified  # 0.0.0.0 also means this machine
 
 
 def parsed_proxy(address: str, source: str, password: str | None = None) -> Proxy:
-    """`password` None: one in the address counts, which only a variable of the environment may hold. Raises
+    """With `password` None, one in the address is used; only an environment variable may hold one. Raises
     InvalidConfiguration."""
     field = {"field": source} if source == "proxy" else {}
     try:
@@ -153,13 +153,13 @@ def parsed_proxy(address: str, source: str, password: str | None = None) -> Prox
 
 
 def _variable(environment: Mapping[str, str], name: str) -> tuple[str, str]:
-    """Lower case counts first, and may be there and empty: then it is not set."""
+    """Lower case takes precedence, even if its value is empty: then it is not set."""
     found = name if name in environment else name.upper()
     return found, environment.get(found, "")
 
 
 def _trusting_the_system() -> ssl.SSLContext:
-    """Whatever SSL_CERT_FILE says in this process: it counts where it is in the environment of whoever asked."""
+    """Ignores SSL_CERT_FILE of this process: only the user's environment counts."""
     if not any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")):
         return ssl.create_default_context()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

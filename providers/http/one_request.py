@@ -1,4 +1,4 @@
-"""An object that goes up in one request: what such sessions have in common in every service over HTTP."""
+"""Upload of an object in one request, shared by all HTTP services."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from providers.http.connections import Calls
 
 
 class OneRequestUpload(UploadSession):
-    """Whole, or not there: nothing to resume, nothing to remove. A service implements `send`, which sets `_stored`."""
+    """Complete or absent: nothing to resume or remove. A service implements `send`, which sets `_stored`."""
 
     def __init__(self, request: UploadRequest) -> None:
         self.request = request
         self._calls = Calls()
         self._stored: RemoteFile | None = None
-        """What the service said that it stored."""
+        """The object that the service reported as stored."""
         self._unanswered = False
-        """The answer to an earlier try was lost: what was sent may stand there."""
+        """The answer to an earlier attempt was lost; it may have stored the object."""
 
     @property
     def token(self) -> dict[str, Any] | None:
@@ -35,14 +35,14 @@ class OneRequestUpload(UploadSession):
         return self._stored
 
     def abort(self) -> None:
-        """There is nothing that a server could hold."""
+        """Nothing to do: the server holds nothing."""
 
     def interrupt(self) -> None:
         self._calls.interrupt()
 
 
 def agree(told: Mapping[str, str], sent: Mapping[str, str], what: str) -> None:
-    """Raises Integrity when a checksum that the service told is not that of what was sent."""
+    """Raises Integrity if a checksum reported by the service differs from that of the sent bytes."""
     for kind in told.keys() & sent.keys():
         if told[kind] != sent[kind]:
             raise Integrity(f"{what}: {kind} at the service is {told[kind]}, of what was sent {sent[kind]}")

@@ -1,4 +1,4 @@
-"""A range of an object that arrives as the body of one answer, and what such an answer tells of the whole."""
+"""Ranged reads over HTTP, checked against what the answer says of the whole object."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from providers.http.errors import forced_encoding
 from providers.http.request import HttpAnswer
 
 FIRST_BYTE: Final = "bytes=0-0"
-"""The Range that asks how long an object is: the total stands in the answer."""
+"""Range header that asks for the object size: the answer contains the total."""
 _RANGE: Final = re.compile(r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE | re.ASCII)
 _LENGTH: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class ContentRange:
-    """`bytes first-last/total`. `first` and `last` are None for `*`, which a refusal says; a total of `*` is None."""
+    """`bytes first-last/total`. `first` and `last` are None for `*` (in a refusal); a total of `*` is None."""
 
     first: int | None
     last: int | None
@@ -29,7 +29,7 @@ class ContentRange:
 
 
 def content_range(headers: Mapping[str, str]) -> ContentRange | None:
-    """None where there is none, or none that RFC 9110 (section 14.4) allows. Names are lower-case."""
+    """None if missing, or not allowed by RFC 9110 (section 14.4). Header names are lower-case."""
     found = _RANGE.fullmatch(headers.get("content-range", "").strip())
     if found is None:
         return None
@@ -38,20 +38,20 @@ def content_range(headers: Mapping[str, str]) -> ContentRange | None:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """None where the length is not told, which is not the same as 0."""
+    """None if there is no valid Content-Length, which is not the same as 0."""
     told = headers.get("content-length", "").strip()
     return int(told) if _LENGTH.fullmatch(told) else None
 
 
 def whole_size(status: int, headers: Mapping[str, str]) -> int | None:
-    """How long an object is, by the answer to a GET of `FIRST_BYTE`; None when that does not tell."""
+    """The object size from the answer to a GET of `FIRST_BYTE`, or None."""
     told = content_range(headers)
-    if told is not None and status in (200, 206):  # rclone says 200 where 206 is meant
+    if told is not None and status in (200, 206):  # rclone sends 200 instead of 206
         return (told.total or None) if (told.first, told.last) == (0, 0) else None
     if told is not None and status == 416:
         return 0 if (told.first, told.total) == (None, 0) else None
     length = content_length(headers) if status == 200 and "content-range" not in headers else None
-    return None if length == 1 else length  # that may be the byte that was asked for, its Content-Range dropped
+    return None if length == 1 else length  # perhaps the requested byte with its Content-Range dropped
 
 
 def unknown_size(key: str) -> Unsupported:
@@ -67,8 +67,7 @@ def no_range(key: str) -> Unsupported:
 
 
 class HttpRange(RangeReader):
-    """What the readers of all services share. The request goes out when iteration begins, so that it too can be
-    interrupted."""
+    """Reader shared by all services. The request is sent when iteration begins, so that it too can be interrupted."""
 
     def __init__(self, key: str, offset: int, size_bytes: int) -> None:
         self._key = key
@@ -77,12 +76,12 @@ class HttpRange(RangeReader):
         self._calls = Calls()
         self._answer: HttpAnswer | None = None
         self._is_whole = False
-        """The answer is the whole object and no range of it."""
+        """The answer is the whole object, not a range."""
         self._asks_whole = False
 
     @property
     def _span_bytes(self) -> tuple[int, int] | None:
-        """First and last byte to ask for; None: no range, but the whole object."""
+        """First and last byte to request; None to request the whole object."""
         return (self._offset, self._offset + self._size - 1) if self._size and not self._asks_whole else None
 
     @property
@@ -90,8 +89,8 @@ class HttpRange(RangeReader):
         return {} if self._span_bytes is None else {"range": "bytes={}-{}".format(*self._span_bytes)}
 
     def _opened(self, ask: Callable[[], HttpAnswer]) -> HttpAnswer:
-        """What answers. A range of an object of unknown length (a total of `*`) proves no end; where all of the object
-        is wanted anyway it is asked for as a whole, since that ends where the object ends."""
+        """The answer. If a range reports no object length (a total of `*`), it proves no end; if all of the object is
+        wanted, it is requested again as a whole, because that ends where the object ends."""
         answer = self._answer = ask()
         told = content_range(answer.headers)
         if self.takes_whole and self._span_bytes and told and told.first is not None and told.total is None:
@@ -101,7 +100,7 @@ class HttpRange(RangeReader):
         return answer
 
     def _content(self, answer: HttpAnswer) -> Iterator[bytes]:
-        """The body, just as long as was asked for: Integrity when it is longer, Transient when it breaks off."""
+        """The body, exactly as long as requested: Integrity if it is longer, Transient if it breaks off."""
         try:
             yield from self._asked_for(answer)
         except (Integrity, Unsupported) as error:
@@ -114,7 +113,7 @@ class HttpRange(RangeReader):
             skip -= len(chunk) - len(wanted)
             left -= len(wanted)
             if left < 0 and self._size and self._is_whole and not self.takes_whole and self.total_bytes is None:
-                raise no_range(self._key)  # the answer did not say how long it is
+                raise no_range(self._key)  # the answer has no length
             if left < 0 and self._is_whole and (self.total_bytes or 0) > self._offset + self._size:
                 yield wanted[:left]
                 return
@@ -127,8 +126,8 @@ class HttpRange(RangeReader):
             raise forced_encoding(answer.headers, self._key) or early
 
     def _check_range(self, answer: HttpAnswer) -> None:
-        """That what comes is what was asked for, byte by byte; servers exist that say 200 where 206 is meant, ignore
-        Range, or count otherwise. Afterwards `total_bytes` is what the answer says of the whole."""
+        """Check the answer against the requested bytes; some servers send 200 instead of 206, ignore Range or miscount.
+        Sets `total_bytes` to what the answer says."""
         try:
             if answer.status == 206 or "content-range" in answer.headers:
                 self._check_positions(answer)
@@ -138,13 +137,13 @@ class HttpRange(RangeReader):
             raise forced_encoding(answer.headers, self._key) or error from error
 
     def _check_whole(self, answer: HttpAnswer) -> None:
-        """Of an answer that is the whole object, whatever was asked for."""
+        """For an answer that holds the whole object, whatever was requested."""
         length = content_length(answer.headers)
         self.total_bytes = length
         self._is_whole = True
         end = self._offset + self._size
         if not self._size and length is None and "transfer-encoding" not in answer.headers:
-            raise unknown_size(self._key)  # nothing came, and nothing says that this was all
+            raise unknown_size(self._key)  # nothing arrived, and nothing confirms that it is all
         if self._size and not self.takes_whole and (self._offset or (length or 0) > end):
             raise no_range(self._key)
         if self._size and length is not None and length < end:

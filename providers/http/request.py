@@ -1,4 +1,4 @@
-"""One request and its answer over an interruptible connection; what it means is the service's matter."""
+"""One request and its answer over an interruptible connection. The service interprets the answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
 _READING: Final = frozenset({"GET", "HEAD"})
 _DIED: Final = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _MAX_REPLY_BYTES: Final = 64 << 20
-"""No answer that is not an object is nearly as long."""
+"""Longer than any answer that is not an object."""
 
 
 def ask(
@@ -35,15 +35,15 @@ def ask(
     count: Callable[[], None],
     repeatable: bool = False,
 ) -> HttpAnswer:
-    """Send one request, and give its answer as soon as the head of it is there; close that.
+    """Send one request and return its answer as soon as its head has arrived. The caller closes the answer.
 
-    `target` is path and query, encoded. `headers` have lower-case names; Host, Content-Length and what a proxy wants
-    are added. `count` is called each time that a request goes out. Raises the ProviderError that a broken connection
-    means, and what reading `body` raises.
+    `target` is path and query, encoded. `headers` have lower-case names; Host, Content-Length and proxy headers are
+    added. `count` is called for each request sent. Raises the ProviderError for a broken connection, and the errors of
+    reading `body`.
 
-    Never retries, with one exception: where a connection that was kept from an earlier request turns out to be dead,
-    a request that reads, or is `repeatable` and was written whole, goes out once more over a new one. A server may
-    hang up at any moment between two requests (RFC 9112, 9.3.1), which is no failure of the request.
+    Never retries, with one exception. If a kept connection turns out to be dead, a request that reads, or that is
+    `repeatable` and was sent completely, is sent once more over a new one. A server may hang up at any time between two
+    requests (RFC 9112, 9.3.1); that is no failure of the request.
     """
     sent = {"host": pool.authority, "accept-encoding": "identity", **headers}
     if method in _WITH_BODY:
@@ -75,7 +75,7 @@ def ask(
 
 
 def _from_service(answer: HttpAnswer, pool: Pool) -> HttpAnswer:
-    """Raises ProxyWantsPasswordError when it is the proxy that answers, and not the service behind it."""
+    """Raises ProxyWantsPasswordError if the answer comes from the proxy, not from the service."""
     if pool.proxy and answer.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
         answer.close()
         raise ProxyWantsPasswordError
@@ -87,7 +87,7 @@ class _KeptConnectionDied(Exception):
         super().__init__(str(reason))
         self.reason = reason
         self.was_written = was_written
-        """The whole request was."""
+        """The whole request was sent."""
 
 
 def _exchange(
@@ -106,7 +106,7 @@ def _exchange(
 
 
 class HttpAnswer:
-    """An answer that is still arriving. Header names are lower-case."""
+    """An arriving answer. Header names are lower-case."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class HttpAnswer:
         self._open = True
 
     def chunks(self) -> Iterator[bytes]:
-        """The body as it arrives. A connection that ends before the body does is Transient."""
+        """The body as it arrives. A connection that ends before the body is Transient."""
         response = self._response
         while not response.ended:
             try:
@@ -146,7 +146,7 @@ class HttpAnswer:
                 raise Transient(reason, code="TRUNCATED")
 
     def rest(self) -> bytes:
-        """The whole body, of an answer that is no object; closes it."""
+        """The whole body of an answer that is not an object; closes the answer."""
         found = bytearray()
         try:
             for chunk in self.chunks():

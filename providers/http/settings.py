@@ -1,4 +1,4 @@
-"""What every service over the network has besides the standard structure. Imports no SDK."""
+"""Settings shared by all network services. Imports no SDK."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from providers.settings import ProviderSettings, setting
 
 
 class NetworkSettings(ProviderSettings, kw_only=True, frozen=True):
-    """What every service over the network has besides: how to get there. What is set here counts before the
-    environment."""
+    """Network settings of a service. They take precedence over the environment."""
 
     variables: ClassVar[tuple[str, ...]] = (
         *("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
     )
-    """Those of the environment that have an effect. None is a secret, but a proxy's address may hold one."""
+    """Environment variables that have an effect. None is a secret, but the address of a proxy may hold one."""
     home: ClassVar[str] = ""
-    """Where requests go without a setting that says otherwise."""
+    """Address of the service, unless a setting overrides it."""
 
     ca_bundle: Annotated[
         str,
@@ -45,10 +44,10 @@ class NetworkSettings(ProviderSettings, kw_only=True, frozen=True):
     ] = None
 
     def secrets_in(self, environment: Mapping[str, str]) -> tuple[str, ...]:
-        """The variables with secrets that requests would rest on in this environment. No job can bring those along."""
+        """Secrets that requests would take from this environment, as variable names. A job cannot carry these along."""
         return ()
 
     @property
     def address(self) -> str:
-        """Where requests go, as far as settings tell."""
+        """Address that requests go to, according to the settings."""
         return str(getattr(self, "endpoint_url", "") or getattr(self, "realm", "") or self.home)

@@ -1,4 +1,4 @@
-"""What the disk below a folder keeps of modes and owners."""
+"""Detection of whether the disk of a folder stores modes and owners."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _NO_ATTRIBUTES: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS
 
 class Keeps(NamedTuple):
     modes: bool
-    """Of files."""
+    """Modes of files."""
     folder_modes: bool
-    """Of folders, in an extended attribute."""
+    """Modes of folders, in an extended attribute."""
 
 
 def keeps(root: str) -> Keeps:
-    """Of the disk that holds `root`, or will. What cannot be found out is taken to be kept."""
+    """For the disk that holds `root`, or will. Support that cannot be determined is assumed."""
     path = Path(root)
     for place in (path, *path.parents):
         try:
@@ -45,7 +45,7 @@ def _has_attributes(place: Path) -> bool:
 
 
 def _type_of(device: int) -> str:
-    """Of a file system; '' where it is not known. Source: proc_pid_mountinfo(5)."""
+    """The file system type of a device; '' if unknown. Source: proc_pid_mountinfo(5)."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
         lines = _MOUNTS.read_text(errors="replace").splitlines()

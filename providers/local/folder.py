@@ -1,5 +1,5 @@
-"""Keys inside a folder: every path is walked from the root, one directory descriptor at a time, so that neither a
-name nor a symlink, not even one that is put there meanwhile, leads out of it."""
+"""Keys inside a folder. Every path is walked from the root, one directory descriptor at a time, so that no name and no
+symlink, even one planted meanwhile, leads out of it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ _OURS: Final = re.compile(
     rb"\.homeserver-backup-([0-9a-f]{16})-([0-9a-f]{8,16})-([0-9a-f]{8,16})(?:-([0-9a-f]{1,4}))?\.(?:partial|ledger)"
 )
 _ATTEMPTS: Final = 8
-"""How often a folder that vanishes while a file is put into it (its last other file was deleted) is made again."""
+"""Attempts to recreate a folder that vanishes during an upload because its last other file was deleted."""
 
 
 def encoded(segment: str) -> bytes:
-    """A part of a key as a file's name: UTF-8, and surrogates back to the bytes that they stand for, whatever the
-    locale."""
+    """A segment of a key as a file name: UTF-8, with surrogates turned back into their bytes, in every locale."""
     return segment.encode("utf-8", "surrogateescape")
 
 
 def is_ours(name: bytes) -> bool:
-    """Whether a file is one of our unfinished uploads, which no listing shows."""
+    """Whether a file is one of our unfinished uploads, which listings hide."""
     return _OURS.fullmatch(name) is not None
 
 
@@ -40,24 +39,24 @@ def _mark(key: str) -> str:
 
 
 def temporary_name(key: str, now_s: float, session_id: str, made: int) -> str:
-    """A fresh name for an unfinished upload of `key`; it tells which key it is of, when and by whom it was begun, and
-    how many folders were made for it."""
+    """A new name for an unfinished upload of `key`. It encodes the key, the time, the session and the number of folders
+    made for it."""
     session_id = session_id or secrets.token_hex(8)
     return f".homeserver-backup-{_mark(key)}-{int(now_s * 1000):08x}-{session_id}-{made:x}.partial"
 
 
 class BegunFile(NamedTuple):
-    """What the name of an unfinished upload tells."""
+    """Content of an unfinished upload's name."""
 
     at_s: float
     """Since the epoch."""
     session_id: str
     made: int
-    """So many of the folders above it, from the innermost up, were made for it."""
+    """Number of folders above it, from the innermost up, that were made for it."""
 
 
 def begun(name: bytes, key: str) -> BegunFile | None:
-    """None when it is not one of `key`."""
+    """None if it is not an unfinished upload of `key`."""
     found = _OURS.fullmatch(name)
     if not found or not name.endswith(b".partial") or found[1].decode() != _mark(key):
         return None
@@ -65,7 +64,7 @@ def begun(name: bytes, key: str) -> BegunFile | None:
 
 
 def begun_at(name: bytes) -> float | None:
-    """When an unfinished upload of any key was begun, in seconds since the epoch; None for any other file."""
+    """Start time of an unfinished upload of any key, in seconds since the epoch; None for any other file."""
     found = _OURS.fullmatch(name)
     return int(found[2], 16) / 1000 if found and name.endswith(b".partial") else None
 
@@ -73,18 +72,18 @@ def begun_at(name: bytes) -> float | None:
 class Folder:
     """The root of a local instance. Holds no descriptor between calls; usable from several threads.
 
-    Everything raises ProviderError: NotFound when the root itself is missing (unless `create`), InvalidName for keys
-    that are none here or that would lead through a symlink.
+    All methods raise ProviderError: NotFound if the root is missing (unless `create`), InvalidName for invalid keys and
+    for keys that would lead through a symlink.
     """
 
     def __init__(self, root: str, *, create: bool) -> None:
         self.root = root
         self._create = create
         self._made: set[tuple[bytes, ...]] = set()
-        """Folders that were made for an upload, and may go with it."""
+        """Folders made for an upload, removed with it."""
 
     def segments(self, key: str) -> list[bytes]:
-        """The path of `key` below the root; raises InvalidName. A trailing '/' (a directory's marker) is dropped."""
+        """The path of `key` below the root; raises InvalidName. A trailing '/' (a directory marker) is dropped."""
         try:
             names = [encoded(part) for part in key.removesuffix("/").split("/")]
         except UnicodeEncodeError:
@@ -100,18 +99,18 @@ class Folder:
 
     @property
     def is_yet_to_be_made(self) -> bool:
-        """Whether the first upload will make the root: until then it is an empty one, and looking makes nothing."""
+        """Whether the first upload will make the root. Until then it counts as empty; reading does not make it."""
         return self._create and not os.path.lexists(self.root)
 
     def check_name(self, key: str) -> None:
-        """Raises InvalidName for a name that this disk cannot hold. A root that is not there yet has no say."""
+        """Raises InvalidName for a name that this disk cannot store. A missing root is not checked."""
         names = self.segments(key)
         with suppress(OSError):
             self._check_lengths(os.pathconf(self.root, "PC_NAME_MAX"), key, names)
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        """The root's descriptor. The root may be a symlink (the user named it); nothing below may."""
+        """The root's descriptor. The root may be a symlink (the user chose it); names below may not."""
         fd = self._open_root()
         try:
             yield fd
@@ -139,10 +138,10 @@ class Folder:
 
     @contextmanager
     def parent(self, key: str, *, create: bool = False) -> Iterator[tuple[int, bytes]]:
-        """Descriptor of the directory that holds `key`, and the last name. With `create`, missing ones are made,
+        """Descriptor of the directory that holds `key`, and its last name. With `create`, missing directories are made
         durably.
 
-        OSErrors of what is done inside become ProviderErrors about `key`.
+        An OSError inside the block becomes a ProviderError about `key`.
         """
         *parents, name = self.segments(key)
         with self.opened() as root:
@@ -199,7 +198,7 @@ class Folder:
         return from_os_error(error, os.path.join(self.root, key))
 
     def make_parents(self, key: str) -> int:
-        """Make the folders above `key` that are missing, durably; returns how many, from the innermost up."""
+        """Make the missing folders above `key`, durably; returns how many, from the innermost up."""
         parents = self.segments(key)[:-1]
         there = len(parents)
         while there and not self._is_there(parents[:there]):
@@ -217,23 +216,23 @@ class Folder:
         return True
 
     def claim(self, key: str, made: int) -> None:
-        """The `made` innermost folders above `key` were made for an upload."""
+        """Note that the `made` innermost folders above `key` were made for an upload."""
         parents = self.segments(key)[:-1]
         self._made.update(tuple(parents[: len(parents) - above]) for above in range(made))
 
     def keep(self, key: str) -> None:
-        """`key` is stored: its folders are those of an object now, and it may be one itself."""
+        """Note that `key` is stored: its folders now belong to an object. The key may be a folder itself."""
         path = self.segments(key)
         self._made.difference_update(tuple(path[:depth]) for depth in range(1, len(path) + 1))
 
     def prune_made(self, key: str) -> None:
-        """As `prune`, but only folders that were made for an upload."""
+        """As `prune`, but only for folders made for an upload."""
         self._prune(key, lambda path: tuple(path) in self._made)
 
     def prune(self, key: str) -> None:
         """Remove the directories above `key` that have become empty, from the innermost up; the root stays.
 
-        Objects have no folders: one that was made for an object goes with its last object.
+        A folder made for an object is removed with the last object in it.
         """
         self._prune(key, lambda path: True)
 
@@ -244,7 +243,7 @@ class Folder:
                 with self.parent(_key(parents)) as (at, name):
                     os.rmdir(name, dir_fd=at)
             except ProviderError:
-                return  # not empty, or gone already: both are the end of it
+                return  # not empty, or already gone: stop either way
             self._made.discard(tuple(parents))
             parents.pop()
 
@@ -254,7 +253,7 @@ def _key(path: list[bytes]) -> str:
 
 
 def open_file(at: int, name: bytes, flags: int = os.O_RDONLY) -> int:
-    """Open a regular file; a symlink, directory, pipe or device of that name is FileNotFoundError. Never blocks."""
+    """Open a regular file. FileNotFoundError for a symlink, directory, pipe or device. Never blocks."""
     try:
         fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
     except OSError as error:

@@ -1,5 +1,5 @@
-"""Mode, owner and group of a stored folder, beside the folder that keeps them: its own mode stays 0700, so that it can
-be filled and emptied whatever the original's was. An extended attribute holds them, where the disk has any."""
+"""Mode, owner and group of a stored folder, kept in an extended attribute if the disk supports it. The folder's own
+mode stays 0700, so that it can be filled and emptied whatever the original's mode was."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _MAX_BYTES: Final = 1024
 
 
 def write(fd: int, attributes: Attributes) -> None:
-    """As far as the disk can keep it."""
+    """As far as the disk supports it."""
     if hasattr(os, "setxattr") and attributes.mode is not None:
         with suppress(OSError):
             os.setxattr(fd, NAME, json.dumps(attributes.as_metadata()).encode())
 
 
 def read(fd: int) -> Attributes:
-    """UNKNOWN where there are none."""
+    """The attributes, or UNKNOWN."""
     if not hasattr(os, "getxattr"):
         return UNKNOWN
     try:

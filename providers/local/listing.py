@@ -1,4 +1,4 @@
-"""Pages over a folder, in a fixed order, so that a page can be found again by the last key of the one before."""
+"""Pages of a folder listing in a fixed order, so that a page can be resumed from the last key of the previous one."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _SPECIAL: Final = "a socket, pipe or device: it has no content of its own"
 
 
 def remote_file(key: str, found: os.stat_result, attributes: Attributes = UNKNOWN) -> RemoteFile:
-    """An object as its inode describes it; `attributes` are those that a folder keeps for its original. The etag
-    changes with content, and also when somebody touches the inode."""
+    """An object as described by its inode; `attributes` are the original's if it is a folder. The etag changes with the
+    content, and also whenever the inode changes."""
     directory = stat.S_ISDIR(found.st_mode)
     return RemoteFile(
         key=key,
@@ -39,11 +39,11 @@ def remote_file(key: str, found: os.stat_result, attributes: Attributes = UNKNOW
 
 
 class FolderListing:
-    """Serves `scan`. Keys come in the order of their path segments as bytes; each directory is read once and its
-    names sorted, files are looked at only when their page is asked for.
+    """Serves `scan`. Keys are ordered by their path segments as bytes. Each directory is read once and its names
+    sorted; files are examined only when their page is requested.
 
-    A walk that stopped at the end of a page waits for the next one, so that a directory of 100,000 files is not read
-    again for each page; a token whose walk is gone (another process, long ago) is found again by its key.
+    A walk that ends at a page limit is kept for the next page, so that a directory of 100,000 files is not read again
+    for each page. If the walk of a token is gone (another process, long ago), the walk restarts at its key.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -95,7 +95,7 @@ class FolderListing:
         try:
             fd = self._open(base)
         except (NotFound, InvalidName):
-            with self._folder.opened():  # only the container itself must be there
+            with self._folder.opened():  # only the container itself must exist
                 return
         below = f"{base}/" if base else ""
         with closing(Way(fd)) as way:
@@ -111,8 +111,8 @@ class FolderListing:
     def _entries(
         self, way: Way, below: str, start: bytes, flat: bool, after: list[bytes] | None
     ) -> Iterator[RemoteFile | str]:
-        """What is in the directory to which `way` leads, and unless `flat` what is below it; only what comes after the
-        path `after`. Keys may have more folders than Python's stack has room for."""
+        """The content of the directory at the end of `way`, recursive unless `flat`; only entries after the path
+        `after`. Not recursive in Python: keys may have more folders than its stack allows."""
         level = self._level(way, below, start, after)
         if below and not start and after is None:
             yield from self._directory(way, level)
@@ -135,13 +135,13 @@ class FolderListing:
                 yield from [f"{key}/"] if is_directory else self._file(way, name, key)
 
     def _directory(self, way: Way, level: _Level) -> Iterator[RemoteFile]:
-        """The directory itself, where it is an object: when it is empty, or keeps a mode."""
+        """The directory itself, if it is an object: when it is empty or has a stored mode."""
         attributes = folder_attributes.read(way.here())
         if level.empty or attributes.mode is not None:
             yield remote_file(level.below, os.fstat(way.here()), attributes)
 
     def _enter(self, way: Way, name: bytes, key: str, after: list[bytes] | None) -> _Level | None:
-        """None for what was deleted, or replaced by something else, since the directory above was read."""
+        """None if it was deleted or replaced since the parent directory was read."""
         try:
             with self._folder.translated(key):
                 way.enter(name)
@@ -175,11 +175,11 @@ class FolderListing:
 
 @dataclass
 class _Level:
-    """One directory on the way down."""
+    """One directory of the walk."""
 
     below: str
-    """What stands before its names in a key."""
+    """Prefix of its names in keys."""
     empty: bool
-    """There is nothing at all: neither an object nor an unfinished upload or a symlink."""
+    """Nothing is in it: no object, unfinished upload or symlink."""
     entries: Iterator[tuple[bytes, bool, list[bytes] | None]]
-    """Name, whether it is a directory, and where it is on the path of the last page's last key, the rest of that."""
+    """Name; whether it is a directory; the rest of the `after` path if the directory is on that path."""

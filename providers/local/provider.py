@@ -41,14 +41,14 @@ _MAX_PATH_BYTES: Final = 4095
 class LocalProvider(BaseProvider):
     """Keeps objects as plain files in a folder.
 
-    A file appears under its name only once it is whole and on disk, with the mtime of its original. Unfinished
-    uploads are hidden files named `.homeserver-backup-…` beside it, which no listing shows. A folder that was made
-    for an object goes when its last object does; an empty directory that was stored as such (key ending in '/') stays
-    until it is removed or was filled and emptied. Symlinks and special files that somebody puts there are not
-    objects: they are neither listed, read, followed nor deleted.
+    A file appears under its name only once it is complete and on disk, with the mtime of its original. Unfinished
+    uploads are hidden files named `.homeserver-backup-…` in the same folder, and are not listed. A folder made for an
+    object is removed with the last object in it. An empty directory stored as an object (key ending in '/') stays until
+    it is removed, or was filled and emptied. Symlinks and special files that others put there are not objects: they are
+    never listed, read, followed or deleted.
 
-    The service computes no checksums, so the proof of an upload is reading it back; what is read comes from the disk,
-    since the pages are dropped from the cache after the fsync (where the kernel heeds that; it is advice).
+    The service computes no checksums, so an upload is proved by reading it back. The read comes from the disk: after
+    the fsync the pages are dropped from the cache (if the kernel complies; this is only advice).
     """
 
     name: ClassVar[str] = "local"
@@ -192,7 +192,7 @@ class LocalProvider(BaseProvider):
 
 
 def _home_device() -> int | None:
-    """None for a user without a home folder, as system accounts are."""
+    """None for a user without a home folder, such as a system account."""
     try:
         return os.stat(Path.home()).st_dev
     except (OSError, RuntimeError):

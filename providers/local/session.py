@@ -1,4 +1,4 @@
-"""One file on its way into a folder."""
+"""Upload of one file or empty directory into a folder."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from providers.local.listing import remote_file
 CHUNK_BYTES: Final = 1 << 20
 _ATTEMPTS: Final = 8
 _RESERVING: Final = "reserving"
-"""In the ledger: an empty file under the final name may be ours."""
+"""Ledger line: an empty file under the final name may be ours."""
 
 
 class LocalUpload(UploadSession):
-    """Parts go by pwrite into a hidden file in the target's own directory; committing gives it its name.
+    """Writes parts with pwrite to a hidden file in the target directory; the commit renames it.
 
-    A part counts as held once it is on disk (fsync) and the ledger, a second hidden file, says so with its SHA-256.
-    Files of one part have no ledger: they are on disk with their mode and mtime when `send` returns, and are sent again
-    when the process ends before the commit.
+    A part counts as held once it is on disk (fsync) and recorded with its SHA-256 in the ledger, a second hidden file.
+    A file of one part has no ledger: it is on disk with its mode and mtime when `send` returns, and is sent again if
+    the process ends before the commit.
     """
 
     def __init__(self, folder: Folder, request: UploadRequest, now_s: float, token: dict[str, Any] | None) -> None:
@@ -58,7 +58,7 @@ class LocalUpload(UploadSession):
         return self._temp.removesuffix(b".partial") + b".ledger"
 
     def _create(self, now_s: float) -> bytes:
-        """The hidden file, and the folders above it; returns its name."""
+        """Create the hidden file and the folders above it; returns its name."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         request, made = self.request, 0
         for _ in range(_ATTEMPTS):
@@ -73,7 +73,7 @@ class LocalUpload(UploadSession):
                     if request.part_count > 1:
                         os.fsync(at)
                 return temp
-            except NotFound:  # the folder was empty, and another transfer that ended just took it away
+            except NotFound:  # another transfer ended and removed the empty folder
                 continue
         raise Conflict(f"'{request.key}': its folder is deleted over and over by somebody else")
 
@@ -208,7 +208,7 @@ class LocalUpload(UploadSession):
             raise Conflict(f"{self.request.key}: something of that name is already there", code="EEXIST") from None
 
     def _reserved(self, at: int) -> bool:
-        """Whether an earlier process may have been killed while an empty file of ours kept the name."""
+        """Whether an earlier process may have been killed while our empty file reserved the name."""
         return any(line == [_RESERVING] for line in self._ledger_lines(at))
 
     def abort(self) -> None:
@@ -230,13 +230,13 @@ class LocalUpload(UploadSession):
 
 
 def _forget_cached(fd: int) -> None:
-    """Have the proof that follows read the disk, not our own copy of it in the page cache."""
+    """Make the following proof read the disk, not the page cache."""
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 class LocalDirectory(UploadSession):
-    """An empty directory: there is nothing to send."""
+    """An empty directory; there is nothing to send."""
 
     def __init__(self, folder: Folder, request: UploadRequest) -> None:
         if request.size_bytes:
@@ -277,14 +277,14 @@ class LocalDirectory(UploadSession):
                 os.close(fd)
 
     def abort(self) -> None:
-        """Nothing was created before the commit."""
+        """Nothing to do: nothing exists before the commit."""
 
     def interrupt(self) -> None:
-        """No call waits for anything."""
+        """Nothing to do: no call waits."""
 
 
 def unfinished(folder: Folder, key: str) -> list[PendingUpload]:
-    """The unfinished uploads of just this key."""
+    """The unfinished uploads of exactly this key."""
     try:
         with folder.parent(key) as (at, _), os.scandir(at) as entries:
             names = [os.fsencode(entry.name) for entry in entries]

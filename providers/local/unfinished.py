@@ -1,4 +1,4 @@
-"""All unfinished uploads in a folder, whichever keys they are of: the names of their files tell no key."""
+"""All unfinished uploads in a folder. Their file names do not reveal the keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from providers.local.folder import Folder, begun_at, encoded
 
 
 def all_unfinished(folder: Folder) -> list[PendingUpload]:
-    """Their `key` is the path of the file that holds what was sent so far."""
+    """`key` is the path of the file with the bytes sent so far."""
     if folder.is_yet_to_be_made:
         return []
     with folder.opened() as root:
@@ -28,14 +28,14 @@ def _below(folder: Folder, way: Way) -> Iterator[PendingUpload]:
     while pending:
         at = pending.pop()
         shown = os.fsdecode(b"/".join(at))
-        with suppress(NotFound), folder.translated(shown):  # gone since it was seen
+        with suppress(NotFound), folder.translated(shown):  # deleted since it was listed
             way.go(at)
             with os.scandir(way.here()) as entries:
                 names = [os.fsencode(entry.name) for entry in entries]
             for name in names:
                 try:
                     facts = os.stat(name, dir_fd=way.here(), follow_symlinks=False)
-                except FileNotFoundError:  # its upload is whole now
+                except FileNotFoundError:  # its upload has completed
                     continue
                 if stat.S_ISDIR(facts.st_mode):
                     pending.append((*at, name))
@@ -49,12 +49,12 @@ def _below(folder: Folder, way: Way) -> Iterator[PendingUpload]:
 
 
 def discard(folder: Folder, upload: PendingUpload) -> None:
-    """Remove one. Anything else of that name is left alone."""
+    """Remove one. Any other file of that name is left alone."""
     parent, _, name = upload.key.rpartition("/")
     if begun_at(encoded(name)) is None:
         return
     beside = f"{parent}/x" if parent else "x"
     with suppress(NotFound), folder.parent(beside) as (at, _):
-        with suppress(FileNotFoundError):  # the list of its parts, which not every one has
+        with suppress(FileNotFoundError):  # its list of parts, if it has one
             os.unlink(encoded(name.removesuffix(".partial") + ".ledger"), dir_fd=at)
         os.unlink(encoded(name), dir_fd=at)
