@@ -98,6 +98,29 @@ async def test_the_state_follows_a_failed_check_at_once_and_one_that_passes_agai
         assert f"{ready} of 5 services ready" in screen_text(app)
 
 
+@pytest.mark.parametrize("size", [(140, 60), (100, 30), (80, 24)])
+async def test_a_failed_check_is_explained_once_beside_the_state(
+    paths: Paths, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    write_config(paths, local={"enabled": True, "container": str(disk)})
+    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("1")
+        await until(pilot, lambda: "● ready · enabled" in screen_text(app), timeout_s=20)
+        disk.rmdir()
+        await pilot.press("t")
+        await until(pilot, lambda: "refused when" in screen_text(app), timeout_s=20)
+        await until(pilot, lambda: "✖ failed just now" in screen_text(app))
+        await pilot.pause()
+        text = screen_text(app)
+        assert "▲ enabled · refused when" in text
+        assert (text.count("✖ The folder is not there"), text.count("✖ Not there")) == (1, 0)
+        assert text.count("→ See that the disk") == 1
+        assert "✖ reach" in text
+
+
 async def test_the_state_follows_a_listing_that_is_refused(paths: Paths, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

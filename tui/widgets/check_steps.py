@@ -41,6 +41,11 @@ def explain(error: ErrorInfo, step: StepName | None = None, *, container_word: s
     return error_content(error, head=head.format(container=container_word))
 
 
+def failure(report: ConnectionReport) -> tuple[ErrorInfo, StepName] | None:
+    """The error that ended a check, and its step."""
+    return next(((step.error, step.name) for step in report.steps if step.error), None)
+
+
 class StepLines(Widget):
     """One line a step: sign, name, detail, time. Details go first when there is little room, a failed step's stay."""
 
@@ -87,7 +92,8 @@ def _sign(step: CheckStep | None, *, going: bool) -> tuple[str, Tone]:
 
 
 class CheckSteps(Vertical):
-    """Fed by `begin`, `tell` (from any thread) and `finish` or `fail`; `show` draws an earlier report."""
+    """Fed by `begin`, `tell` (from any thread) and `finish` or `fail`; `show` draws an earlier report, with what went
+    wrong left to its caller."""
 
     DEFAULT_CSS = """
     CheckSteps {
@@ -142,7 +148,7 @@ class CheckSteps(Vertical):
 
     def show(self, report: ConnectionReport) -> None:
         self._under_way = False
-        self._draw(_by_name(report), None, self._explain(report))
+        self._draw(_by_name(report), None, Content(""))
 
     def fail(self, error: ErrorInfo) -> None:
         """The check itself broke off: the settings were refused, or nobody answered."""
@@ -150,10 +156,8 @@ class CheckSteps(Vertical):
         self._draw(self._lines.steps, None, explain(error, container_word=self.container_word))
 
     def _explain(self, report: ConnectionReport) -> Content:
-        failed = next((step for step in report.steps if step.error), None)
-        if failed is None or failed.error is None:
-            return Content("")
-        return explain(failed.error, failed.name, container_word=self.container_word)
+        failed = failure(report)
+        return explain(*failed, container_word=self.container_word) if failed else Content("")
 
     def _draw(self, steps: dict[StepName, CheckStep], running: StepName | None, verdict: Content) -> None:
         self._lines.steps, self._lines.running = steps, running

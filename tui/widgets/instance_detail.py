@@ -17,7 +17,7 @@ from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo
 from tui.rows.instances import facts, last_check
 from tui.text import safe
 from tui.theme import STYLES, Tone
-from tui.widgets.check_steps import CheckSteps, explain
+from tui.widgets.check_steps import CheckSteps, explain, failure
 from tui.widgets.problem import Problem
 
 
@@ -57,30 +57,32 @@ class InstanceDetail(VerticalScroll):
         report = outcome if isinstance(outcome, ConnectionReport) else None
         heading = last_check(info, report, now_s)
         self._draw(f"{safe(info.title)}{name}", facts(info, container_word, store), heading)
-        if info.problem is not None:
-            self._trouble(explain(info.problem, container_word=container_word))
+        self._show_troubles(info.problem, outcome, container_word)
         self.steps.container_word = container_word
         self.steps.display = outcome is not None
-        if isinstance(outcome, ErrorInfo):
-            self.steps.clear()
-            self.steps.fail(outcome)
-        elif outcome is not None:
-            self.steps.show(outcome)
-        self._bring_into_view((info.name, outcome))
+        self.steps.clear()
+        if report is not None:
+            self.steps.show(report)
+        if self._shown != (info.name, outcome):  # else it stays where it was scrolled to
+            self._shown = (info.name, outcome)
+            self.call_after_refresh(self.scroll_home, animate=False)
 
-    def _bring_into_view(self, shown: tuple[str, ConnectionReport | ErrorInfo | None]) -> None:
-        """Something else is shown: its beginning, or what went wrong, which stands at the end; who scrolls stays."""
-        if shown == self._shown:
-            return
-        self._shown = shown
-        outcome = shown[1]
-        passed = outcome is None or (isinstance(outcome, ConnectionReport) and outcome.ok)
-        self.call_after_refresh(self.scroll_home if passed else self.scroll_end, animate=False)
+    def _show_troubles(
+        self, problem: ErrorInfo | None, outcome: ConnectionReport | ErrorInfo | None, container_word: str
+    ) -> None:
+        """What the check met, and what is wrong besides: beside the state, and each once."""
+        failed = failure(outcome) if isinstance(outcome, ConnectionReport) else (outcome, None) if outcome else None
+        told = [explain(*failed, container_word=container_word)] if failed else []
+        if problem is not None and (failed is None or failed[0].message != problem.message):
+            told.append(explain(problem, container_word=container_word))
+        if told:
+            self._trouble(Content("\n\n").join(told))
 
     def show_running(self, told: Iterable[CheckStep]) -> None:
         """A check is under way; these of its steps are over."""
         going = Content.styled("under way · esc stops it", STYLES[Tone.GOING])
         self.query_one("#last-check", Static).update(Content.assemble(("CHECK  ", STYLES[Tone.MUTED]), going))
+        self.query_one("#trouble").display = False
         self.steps.display = True
         self.steps.begin()
         for step in told:
