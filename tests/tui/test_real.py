@@ -138,3 +138,33 @@ async def test_the_state_follows_a_listing_that_is_refused(paths: Paths, tmp_pat
         await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=20)
         await pilot.press("1")
         await until(pilot, lambda: "● ready · enabled" in screen_text(app), timeout_s=20)
+
+
+@pytest.mark.parametrize("size", [(100, 30), (80, 24)])
+async def test_encryption_that_is_not_there_yet_refuses_upload_and_download_and_not_delete(
+    paths: Paths, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """Neither is planned, asked or queued; the pane says which setting stands in the way."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (disk / "stored.bin").write_bytes(b"ciphertext")
+    write_config(paths, local={"enabled": True, "container": str(disk), "encryption_enabled": True})
+    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "stored.bin" in screen_text(app) and "album/" in screen_text(app), timeout_s=20)
+        screen = app.screen
+        assert isinstance(screen, BrowseScreen)
+        notice = screen.remote.notice
+        for keys, put_away in ((("home", "down", "u"), ("tab", "escape")), (("home", "d"), ("escape",))):
+            await pilot.press(*keys)
+            await until(pilot, lambda: notice.has_class("shown"), timeout_s=20)
+            assert "encryption_enabled" in screen_text(app)
+            assert app.screen is screen
+            await pilot.press(*put_away)
+            await until(pilot, lambda: not notice.has_class("shown"))
+        assert app.bridge.service.snapshot().jobs == ()
+        assert not (tmp_path / "home" / "stored.bin").exists()
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen), timeout_s=20)
+        await pilot.press("y")
+        await until(pilot, lambda: not (disk / "stored.bin").exists(), timeout_s=20)
