@@ -1,6 +1,6 @@
 """All errors of a storage operation.
 
-    ProviderError                 base; carries message, hint, code
+    ProviderError                 base; carries message, hint, remedies, code
     ├── Authentication            credentials not accepted: wrong key, expired token, skewed clock
     ├── PermissionDenied          credentials accepted, but this action is not allowed
     ├── NotFound                  the object, the container or the upload session does not exist
@@ -23,6 +23,8 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, Final
 
+from providers.remedies import Action, Remedy
+
 NO_RANGE: Final = "no_range"
 """`code` of the Unsupported error for "part of an object cannot be read by itself"."""
 LONGEST_WAIT_S: Final = 3600.0
@@ -32,18 +34,32 @@ LONGEST_WAIT_S: Final = 3600.0
 class ProviderError(Exception):
     """A storage operation failed.
 
-    `message` says what happened and why, `hint` how to fix it. `code` is the service's own code (`AccessDenied`,
-    `ENOSPC`) or empty. `kind` is a stable identifier for logs, JSON and exit codes.
+    `message` says what happened and why, `hint` how to fix it, and `remedies` what this program offers for that, which
+    each front end words itself. `code` is the service's own code (`AccessDenied`, `ENOSPC`) or empty. `kind` is a
+    stable identifier for logs, JSON and exit codes.
+
+    Raised with neither hint nor remedies, an error has the `cure` and the remedies of its class.
     """
 
     kind: ClassVar[str] = "provider"
     retryable: ClassVar[bool] = False
     cure: ClassVar[str] = ""
+    remedies: tuple[Remedy, ...] = ()
 
-    def __init__(self, message: str, *, hint: str = "", code: str = "", retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        remedies: tuple[Remedy, ...] = (),
+        code: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint or self.cure
+        own = hint or remedies
+        self.hint = hint if own else self.cure
+        self.remedies = remedies if own else type(self).remedies
         self.code = code
         self.retry_after_s = believable_wait_s(retry_after_s)
         """At most an hour. None if the service named no usable time."""
@@ -65,7 +81,8 @@ def believable_wait_s(told_s: float | None) -> float | None:
 
 class Authentication(ProviderError):
     kind = "authentication"
-    cure = "Check the credentials, and set them anew with set-credentials."
+    cure = "Check the credentials."
+    remedies: tuple[Remedy, ...] = (Remedy(Action.SET_CREDENTIALS),)
 
 
 class PermissionDenied(ProviderError):
@@ -120,10 +137,10 @@ class IncompleteListing(Integrity):
 
 class InvalidConfiguration(ProviderError):
     kind = "configuration"
-    cure = "Correct the setting with set-config."
+    remedies: tuple[Remedy, ...] = (Remedy(Action.SET_SETTING),)
 
-    def __init__(self, message: str, *, field: str = "", hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, field: str = "", hint: str = "", remedies: tuple[Remedy, ...] = ()) -> None:
+        super().__init__(message, hint=hint, remedies=remedies)
         self.field = field
 
 
@@ -158,11 +175,14 @@ def _without_constructor(cls: type[ProviderError], message: str) -> ProviderErro
     return error
 
 
-def from_wire(kind: str, message: str, *, hint: str = "", code: str = "") -> ProviderError:
-    """Rebuild an error that crossed a process boundary as `kind`, `message`, `hint`, `code`. If the module of its class
-    is not imported, it is a plain ProviderError with this `kind`."""
+def from_wire(
+    kind: str, message: str, *, hint: str = "", code: str = "", remedies: tuple[Remedy, ...] = ()
+) -> ProviderError:
+    """Rebuild an error that crossed a process boundary as these. If the module of its class is not imported, it is a
+    plain ProviderError with this `kind`."""
     error = _without_constructor(_classes().get(kind, ProviderError), message)
     error.hint = hint
+    error.remedies = remedies
     if isinstance(error, InvalidConfiguration):
         error.field = code
     else:

@@ -17,6 +17,7 @@ from providers import registry
 from providers.contract.authorization import AuthorizationFlow, Method
 from providers.contract.context import ProviderContext
 from providers.errors import InvalidConfiguration, Unsupported
+from providers.remedies import Action, Remedy
 
 
 def methods(service: str) -> tuple[Method, ...]:
@@ -35,7 +36,7 @@ def open_flow(
     """
     module = _module(service)
     if module is None:
-        raise Unsupported(f"{service} is not authorised in a browser", hint="Use set-credentials.")
+        raise Unsupported(f"{service} is not authorised in a browser", remedies=(Remedy(Action.SET_CREDENTIALS),))
     names = [item.name for item in module.METHODS]
     if method and method not in names:
         known = ", ".join(names)

@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, get_args, 
 import msgspec
 
 from providers.errors import InvalidConfiguration
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 
@@ -302,7 +303,8 @@ def _without_password(name: str, value: Any) -> Any:
         raise InvalidConfiguration(
             "proxy: must not hold a password",
             field=name,
-            hint="Write http://user@host:port; the password goes to set-credentials NAME --setting proxy_password.",
+            hint="Write http://user@host:port.",
+            remedies=(Remedy(Action.SET_CREDENTIALS, setting="proxy_password"),),
         )
     return text
 

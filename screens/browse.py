@@ -22,6 +22,7 @@ from screens.modals.choose import ChooseInstance
 from screens.modals.confirm import ConfirmScreen
 from screens.modals.leave_out import LeaveOutScreen
 from screens.modals.transfer_questions import TransferChoice, TransferWish, delete_question, transfer_question
+from tui.remedies import advice
 from tui.rows.places import LocalPlace, RemotePlace, home_folder
 from tui.text import count, safe
 from tui.widgets.bars import Mode
@@ -115,7 +116,7 @@ class BrowseScreen(ModeScreen):
         fresh = [job for job in snapshot.jobs if job.id in finished - before]
         for job in fresh:
             if job.error is not None and job.broken:
-                words = safe(f"{job.title}: {job.error.message}. {job.error.hint}")
+                words = safe(f"{job.title}: {job.error.message}. {advice(job.error)}")
                 self.notify(words, severity="error", timeout=30, markup=False)
         place = self.remote.place
         here = place.instance if isinstance(place, RemotePlace) else ""

@@ -22,7 +22,7 @@ from screens.modals.confirm import ConfirmScreen
 from screens.modals.item import ItemScreen
 from screens.modals.setting import LIMIT_FIELD, LimitScreen
 from screens.modals.transfer_questions import cancel_question
-from tui.remedies import in_console
+from tui.remedies import advice
 from tui.rows.transfers import COLUMNS, WIDE_COLUMNS, TransferRows, facts
 from tui.text import count, cut_middle, safe
 from tui.widgets.bars import Mode
@@ -108,7 +108,7 @@ class TransfersScreen(ModeScreen):
         problem = self.bridge.queue_problem
         if problem is None:
             return _EMPTY_NOTE
-        told = f"The queue cannot be read. {problem.message}. {problem.hint}"
+        told = f"The queue cannot be read. {problem.message}. {advice(problem)}"
         return tuple(wrap(safe(told), max(20, self.size.width - 8), break_long_words=True))
 
     def _show_border(self) -> None:
@@ -238,7 +238,7 @@ class TransfersScreen(ModeScreen):
             self.bridge.instances_changed()
 
     def _complain(self, error: ProviderError) -> None:
-        self.notify(f"{safe(error.message)} {safe(in_console(error.hint))}", severity="error", timeout=30, markup=False)
+        self.notify(f"{safe(error.message)} {safe(advice(error))}", severity="error", timeout=30, markup=False)
 
     async def _act(self, function: Callable[[Iterable[int]], int], ids: list[int], words: str) -> None:
         try:

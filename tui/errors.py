@@ -7,7 +7,7 @@ from typing import Final
 from textual.content import Content
 
 from providers.contract.report import ErrorInfo
-from tui.remedies import in_console
+from tui.remedies import advice
 from tui.text import safe
 from tui.theme import STYLES, Tone
 
@@ -75,12 +75,12 @@ def error_content(error: ErrorInfo, keys: str = "", *, head: str = "") -> Conten
     """What happened, why, what to do, and the keys that help. `head`: more than the kind alone says."""
     head = _BY_CODE.get(error.code) or head or headline(error)
     lines = [Content.styled(f"✖ {head}", f"bold {STYLES[Tone.FAILED]}")]
-    message = safe(in_console(error.message))
+    message = safe(error.message)
     told = error.code in _BY_CODE or not error.code or error.code in error.message or needs_store(error)
     if message.lower() != head.lower():
         lines.append(Content.styled(message + ("" if told else f" ({safe(error.code)})"), STYLES[Tone.PLAIN]))
-    if error.hint:
-        lines.append(Content.styled(f"→ {safe(in_console(error.hint))}", STYLES[Tone.WAITING]))
+    if cure := advice(error):
+        lines.append(Content.styled(f"→ {safe(cure)}", STYLES[Tone.WAITING]))
     if keys:
         lines.append(Content.styled(keys, STYLES[Tone.MUTED]))
     return Content("\n").join(lines)

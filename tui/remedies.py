@@ -1,38 +1,77 @@
-"""The console's own ways. The core's hints name verbs of the command line; who reads them here has keys and screens."""
+"""Remedies as keys of the console."""
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from typing import Final, assert_never
+
+from providers.remedies import Action, Advised, Remedy
 
 _CREDENTIALS: Final = "in Credentials (5, c)"
 _PROVIDERS: Final = "in Providers (1)"
 _UNLOCK: Final = "u (U in Browse)"
-_AUTHORISE: Final = f"r {_CREDENTIALS}"
-
-_WAYS: Final = tuple(
-    (re.compile(pattern), words)
-    for pattern, words in (
-        (r"`?credentials (?:unlock|create-keyring)`?", _UNLOCK),
-        (r"`?credentials (?:create-vault|move --to \w+)`?", f"s {_CREDENTIALS}"),
-        (r"`?credentials unattended(?: key-file --resume --units FOLDER)?`?", f"j {_CREDENTIALS}"),
-        (r"at the prompt, by --passphrase-fd, or with password_command", f"{_UNLOCK}, or j {_CREDENTIALS}"),
-        (r"set-credentials(?: (?!and |or )[\w.-]*[\w-])?", f"r {_CREDENTIALS}"),
-        (r"remove-credentials(?: [\w.-]*[\w-])?", f"del {_CREDENTIALS}"),
-        (r"set-config \S+ type SERVICE, where SERVICE is one of [\w, ]+", f"s {_PROVIDERS}"),
-        (r"set-config\b(?: [\w.-]*[\w-])?", f"↵ {_PROVIDERS}"),
-        (r"Run test-providers \S+ first", f"Check it first: t {_PROVIDERS}"),
-        (r"enable-provider(?: [\w.-]*[\w-])?", f"e {_PROVIDERS}"),
-        (r"`authorize`", "authorising it"),
-        (r"\(authorize\)", f"({_AUTHORISE})"),
-        (r"([Rr])un authorize again", rf"\1epeat the authorisation ({_AUTHORISE})"),
-        (r"\bRun authorize\b", f"Authorise it ({_AUTHORISE})"),
-    )
-)
 
 
-def in_console(text: str) -> str:
-    """A text of the core with each verb replaced by the keys that do the same here."""
-    for pattern, words in _WAYS:
-        text = pattern.sub(words, text)
-    return text
+def advice(of: Advised) -> str:
+    """The hint, then the keys that help."""
+    return in_words(of.hint, of.remedies)
+
+
+def in_words(text: str, remedies: tuple[Remedy, ...]) -> str:
+    """`text`, then the keys that help."""
+    return " ".join(filter(None, (text, *map(words, remedies))))
+
+
+def words(remedy: Remedy) -> str:
+    """A sentence that names the key."""
+    setting = remedy.setting or "it"
+    match remedy.action:
+        case Action.SET_CREDENTIALS:
+            return f"Set {remedy.setting or 'the credentials'}: r {_CREDENTIALS}."
+        case Action.REMOVE_CREDENTIALS:
+            return f"To forget it: del {_CREDENTIALS}."
+        case Action.AUTHORIZE:
+            return f"Authorise it: r {_CREDENTIALS}."
+        case Action.SET_SETTING:
+            return f"Set {setting}: ↵ {_PROVIDERS}."
+        case Action.SET_UP:
+            return f"Set it up first: s {_PROVIDERS}."
+        case Action.CHECK:
+            return f"Check it first: t {_PROVIDERS}."
+        case Action.ENABLE:
+            return f"Check and enable it: t, then e {_PROVIDERS}."
+        case Action.NAME_PROVIDER:
+            return "Choose one: i in Browse (2)."
+        case Action.CHOOSE_DEFAULT:
+            return "The setting default_provider of the configuration file names the default."
+        case Action.UNLOCK_STORE:
+            return f"To unlock it here: {_UNLOCK}."
+        case Action.CREATE_VAULT:
+            return f"Create the vault, an encrypted file of this program: s {_CREDENTIALS}."
+        case Action.CREATE_KEYRING:
+            return f"To create it here: {_UNLOCK}."
+        case Action.MOVE_CREDENTIALS:
+            return f"To move them: s {_CREDENTIALS}."
+        case Action.GIVE_PASSPHRASE:
+            return f"Give it another way: {_UNLOCK}, or j {_CREDENTIALS}."
+        case Action.DROP_SLOTS:
+            return "The question about the new key offers that."
+        case Action.SET_UP_UNATTENDED:
+            return f"For jobs without you: j {_CREDENTIALS}."
+        case Action.RESUME_AT_BOOT:
+            return f"To have it go on by itself: j {_CREDENTIALS}."
+        case Action.RETRY:
+            return "Then retry: r in Transfers (3)."
+        case Action.LIST_TRANSFERS:
+            return "All jobs and items: Transfers (3) and Activity (4)."
+        case Action.RESTORE_WITHOUT_OWNER:
+            return "Without owners: o in the question before the download."
+        case Action.RESTORE_WITHOUT_LINKS:
+            return "Download it as a file, to see what it is: l in the question before."
+        case Action.CHOOSE_FOLDER:
+            return "Choose another folder on the left of Browse (2)."
+        case Action.READ_ABOUT_PATTERNS:
+            return "A pattern is a path or its end, with *, ?, [a-z] and {jpg,png}; one for folders ends with a /."
+        case Action.UNKNOWN:
+            return "A newer version of this program knows what to do: update it."
+        case _:
+            assert_never(remedy.action)

@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from backup.cli.remedies import advice
 from backup.system.text import safe
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
@@ -204,8 +205,8 @@ def explain(what: str, info: ErrorInfo) -> None:
     service_code = f" [{info.code}]" if info.code and not own and info.code not in info.message else ""
     note(f"error: {what}")
     note(f"  why:  {info.message}{service_code}")
-    if info.hint:
-        note(f"  cure: {info.hint}")
+    if cure := advice(info):
+        note(f"  cure: {cure}")
 
 
 def unexpected(error: BaseException, logs: str) -> ExitCode:

@@ -14,6 +14,7 @@ from backup.cli.diagnostics import ExitCode
 from backup.cli.naming import with_folders
 from backup.cli.output import Output
 from backup.cli.plan_words import WITHOUT_BYTES, no_metadata
+from backup.cli.remedies import advice
 from backup.cli.session import Session
 from backup.files.scan import IsAFolder
 from backup.handshake.presence import WorkerSilent
@@ -75,11 +76,11 @@ def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *
 def warn_of_worker(silent: ErrorInfo | None) -> None:
     """What was asked for is recorded, and nobody carries it out yet."""
     if silent:
-        diagnostics.warn(f"recorded, but not under way yet: {silent.message}. {silent.hint}")
+        diagnostics.warn(f"recorded, but not under way yet: {silent.message}. {advice(silent)}")
 
 
 def _not_followed(job: JobView, silent: ErrorInfo) -> ExitCode:
-    diagnostics.warn(f"job {job.id} is queued, not followed: {silent.message}. {silent.hint}")
+    diagnostics.warn(f"job {job.id} is queued, not followed: {silent.message}. {advice(silent)}")
     diagnostics.note(f"It is carried out then; do not queue it again. Follow it with: transfers wait {job.id}")
     return ExitCode.QUEUED
 

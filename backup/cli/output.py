@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from backup.cli.remedies import in_json
 from backup.system.text import safe
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class JsonList:
 
 def dumps(value: Any) -> str:
     """JSON in ASCII, so that names with undecodable bytes (lone surrogates) pass through any pipe."""
-    return json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=str))
+    return json.dumps(in_json(msgspec.to_builtins(value, str_keys=True, enc_hook=str)))
 
 
 def _write(text: str) -> None:

@@ -12,6 +12,7 @@ import click
 
 from backup.cli import diagnostics
 from backup.cli.output import Output
+from backup.cli.remedies import advice
 from backup.system.paths import Paths
 
 if TYPE_CHECKING:
@@ -81,7 +82,11 @@ class Session:
         if store.state is not StoreState.LOCKED:
             return None
         return ErrorInfo(
-            "credential_store", store.detail or f"{store.backend} is locked", store.hint, store.state.value
+            "credential_store",
+            store.detail or f"{store.backend} is locked",
+            store.hint,
+            store.state.value,
+            store.remedies,
         )
 
     @property
@@ -151,7 +156,7 @@ class Session:
 
         problem = file.load(self.paths).problem
         if problem:
-            diagnostics.warn(f"{problem.message}. {problem.hint} What is shown are defaults.")
+            diagnostics.warn(f"{problem.message}. {advice(problem)} What is shown are defaults.")
 
 
 def _tell_adoption(adoption: Adoption) -> tuple[str, ...]:

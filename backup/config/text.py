@@ -82,7 +82,7 @@ def write(tree: dict[str, Any]) -> bytes:
 def _problem(path: Path, error: _Broken) -> ErrorInfo:
     lacking = shortage(error)
     if lacking:  # nothing is wrong with the file
-        return ErrorInfo(lacking.kind, f"{path}: {lacking.message}", lacking.hint, lacking.code)
+        return ErrorInfo(lacking.kind, f"{path}: {lacking.message}", lacking.hint, lacking.code, lacking.remedies)
     place = str(path)
     if error.line:
         place += f", line {error.line}"

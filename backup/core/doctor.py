@@ -23,6 +23,7 @@ from backup.queue import logind
 from backup.system.hardening import is_hardened
 from backup.system.paths import Paths
 from providers.errors import ProviderError
+from providers.remedies import Action, Remedy
 
 if TYPE_CHECKING:
     from backup.queue.client import Queue
@@ -35,11 +36,12 @@ class HealthVerdict(StrEnum):
     BAD = "bad"
 
 
-class HealthFinding(msgspec.Struct, frozen=True, kw_only=True):
+class HealthFinding(msgspec.Struct, frozen=True, kw_only=True, rename={"hint": "cure"}):
     what: str
     verdict: HealthVerdict
     detail: str
-    cure: str = ""
+    hint: str = ""
+    remedies: tuple[Remedy, ...] = ()
 
 
 def findings(paths: Paths, queue: Queue) -> tuple[HealthFinding, ...]:
@@ -65,7 +67,9 @@ def _stores(choices: tuple[StoreChoice, ...]) -> Iterator[HealthFinding]:
             verdict, detail = HealthVerdict.BAD, choice.detail
         else:
             verdict, detail = HealthVerdict.NOTE, choice.detail
-        yield HealthFinding(what=choice.title, verdict=verdict, detail=detail, cure=choice.hint)
+        yield HealthFinding(
+            what=choice.title, verdict=verdict, detail=detail, hint=choice.hint, remedies=choice.remedies
+        )
 
 
 def _in_use(choices: tuple[StoreChoice, ...]) -> HealthFinding:
@@ -75,7 +79,7 @@ def _in_use(choices: tuple[StoreChoice, ...]) -> HealthFinding:
             what="store in use",
             verdict=HealthVerdict.BAD,
             detail="none: nothing can be kept",
-            cure="Make the vault: credentials create-vault.",
+            remedies=(Remedy(Action.CREATE_VAULT),),
         )
     chosen = "chosen in the configuration" if used.pinned else "found; the first credential that is kept makes it final"
     return HealthFinding(what="store in use", verdict=HealthVerdict.OK, detail=f"{used.title}, {chosen}")
@@ -91,7 +95,11 @@ def _alone(paths: Paths, choices: tuple[StoreChoice, ...]) -> Iterator[HealthFin
                 what=what,
                 verdict=HealthVerdict.NOTE,
                 detail=f"the {TITLES[used]} has to be unlocked by you",
-                cure="The vault opens by itself: credentials move --to vault, then credentials unattended.",
+                hint="The vault can open by itself.",
+                remedies=(
+                    Remedy(Action.MOVE_CREDENTIALS, value=StoreBackend.VAULT.value),
+                    Remedy(Action.SET_UP_UNATTENDED),
+                ),
             )
         return
     settings = file.load(paths).store
@@ -102,9 +110,11 @@ def _alone(paths: Paths, choices: tuple[StoreChoice, ...]) -> Iterator[HealthFin
             what=what, verdict=HealthVerdict.OK, detail=f"password_command: {settings.password_command[0]}"
         )
     else:
-        cure = "credentials unattended shows three ways."
         yield HealthFinding(
-            what=what, verdict=HealthVerdict.NOTE, detail="the vault waits to be unlocked by you", cure=cure
+            what=what,
+            verdict=HealthVerdict.NOTE,
+            detail="the vault waits to be unlocked by you",
+            remedies=(Remedy(Action.SET_UP_UNATTENDED),),
         )
 
 
@@ -116,7 +126,9 @@ def _key_opens(paths: Paths, what: str, key_file: str) -> HealthFinding:
         assert key is not None
         vault.file.open(key)
     except CredentialStoreError as error:
-        return HealthFinding(what=what, verdict=HealthVerdict.BAD, detail=error.message, cure=error.hint)
+        return HealthFinding(
+            what=what, verdict=HealthVerdict.BAD, detail=error.message, hint=error.hint, remedies=error.remedies
+        )
     return HealthFinding(what=what, verdict=HealthVerdict.OK, detail=f"{source} opens the vault")
 
 
@@ -131,14 +143,14 @@ def _files(paths: Paths) -> Iterator[HealthFinding]:
                 what="files",
                 verdict=HealthVerdict.BAD,
                 detail=f"others may read {path} ({mode:04o})",
-                cure=f"chmod 600 {path}",
+                hint=f"chmod 600 {path}",
             )
     if plain := plain_secrets.secrets_in_file(paths):
         yield HealthFinding(
             what="configuration",
             verdict=HealthVerdict.BAD,
             detail=f"secrets in plain text: {', '.join(plain)}",
-            cure="Unlock the store: they are moved there with the next command.",
+            hint="Unlock the store: they are moved there with the next command.",
         )
 
 
@@ -158,7 +170,7 @@ def _reboot() -> HealthFinding:
         what="after a reboot",
         verdict=HealthVerdict.NOTE,
         detail="the queue goes on with your next command, or with a timer of the system",
-        cure="Or have it go on by itself: credentials unattended key-file --resume --units FOLDER.",
+        remedies=(Remedy(Action.RESUME_AT_BOOT),),
     )
 
 
@@ -180,10 +192,17 @@ def _queue(paths: Paths, queue: Queue) -> Iterator[HealthFinding]:
     try:
         jobs = queue.snapshot(limit=0).jobs if paths.state_dir.exists() else ()
     except ProviderError as error:
-        yield HealthFinding(what="journal", verdict=HealthVerdict.BAD, detail=error.message, cure=error.hint)
+        yield HealthFinding(
+            what="journal", verdict=HealthVerdict.BAD, detail=error.message, hint=error.hint, remedies=error.remedies
+        )
         return
     for job in jobs:
         if job.held:
+            held = job.held
             yield HealthFinding(
-                what=f"job {job.id}", verdict=HealthVerdict.BAD, detail=job.held.message, cure=job.held.hint
+                what=f"job {job.id}",
+                verdict=HealthVerdict.BAD,
+                detail=held.message,
+                hint=held.hint,
+                remedies=held.remedies,
             )

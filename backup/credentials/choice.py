@@ -12,6 +12,7 @@ from backup.credentials.vault_file.unlocked import vault_path
 from backup.model.credentials import OPENED_BY_LOGIN, TITLES, StoreBackend, StoreChoice, StoreState
 from backup.system.paths import Paths
 from providers.errors import Conflict, Unsupported
+from providers.remedies import Action, Remedy
 
 
 def choices(
@@ -31,6 +32,7 @@ def choices(
             state=_state(problem),
             detail=problem.message if problem else "",
             hint=problem.hint if problem else "",
+            remedies=problem.remedies if problem else (),
             path=str(vault_path(paths)) if kind is StoreBackend.VAULT else "",
             in_use=kind is in_use,
             pinned=kind is pinned,
@@ -61,7 +63,8 @@ def use(paths: Paths, backend: StoreBackend) -> None:
         if now is not None and now is not backend and found.credentials:
             raise Conflict(
                 f"credentials are kept in the {TITLES[now]}",
-                hint=f"Take them along: credentials move --to {backend.value}.",
+                hint="Take them along.",
+                remedies=(Remedy(Action.MOVE_CREDENTIALS, value=backend.value),),
                 code="credentials",
             )
         if now is not backend or found.store.backend is None:

@@ -8,21 +8,26 @@ from typing import ClassVar, Final
 
 from backup.model.credentials import StoreState
 from providers.errors import ProviderError
+from providers.remedies import Action, Remedy
 
-CURES: Final = {
+_CURES: Final = {
     StoreState.LOCKED: (
-        "Unlock the keyring of this session, then try again: here with `credentials unlock`, or by a desktop log-in. "
-        "On a server `gnome-keyring-daemon --unlock` reads its password from standard input."
+        "Unlock the keyring of this session, here or by a desktop log-in, then try again. On a server "
+        "`gnome-keyring-daemon --unlock` reads its password from standard input."
     ),
     StoreState.NO_COLLECTION: (
-        "Create the default keyring, then try again: here with `credentials create-keyring`. On a server "
-        "`gnome-keyring-daemon --unlock` makes one with the password that it reads from standard input."
+        "Create the default keyring, then try again. On a server `gnome-keyring-daemon --unlock` makes one with the "
+        "password that it reads from standard input."
     ),
     StoreState.UNAVAILABLE: (
         "Install a keyring (Debian: apt install gnome-keyring dbus-user-session), log in again and unlock it; "
         "`dbus-run-session` gives a session bus where there is none."
     ),
     StoreState.HUNG: "The keyring does not answer. End gnome-keyring-daemon, or log out and in again, then try again.",
+}
+_REMEDIES: Final = {
+    StoreState.LOCKED: (Remedy(Action.UNLOCK_STORE),),
+    StoreState.NO_COLLECTION: (Remedy(Action.CREATE_KEYRING),),
 }
 
 
@@ -31,12 +36,14 @@ class CredentialStoreError(ProviderError):
     `not_kept` for what is wrong with one entry."""
 
     kind: ClassVar[str] = "credential_store"
-    cure: ClassVar[str] = "Set them anew with set-credentials."
+    remedies: tuple[Remedy, ...] = (Remedy(Action.SET_CREDENTIALS),)
 
 
 def store_error(state: StoreState, detail: str) -> CredentialStoreError:
     """The error of a store in a state other than READY."""
-    return CredentialStoreError(f"the credential store {detail}", hint=CURES[state], code=state.value)
+    return CredentialStoreError(
+        f"the credential store {detail}", hint=_CURES[state], remedies=_REMEDIES.get(state, ()), code=state.value
+    )
 
 
 @contextmanager

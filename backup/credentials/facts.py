@@ -11,6 +11,7 @@ from backup.model.credentials import (
     StoreSettings,
     YesNo,
 )
+from providers.remedies import Action, Remedy
 
 _NO_ROOT: Final = StoreFact(
     question="protects against root",
@@ -48,9 +49,8 @@ def _of_vault(settings: StoreSettings) -> tuple[StoreFact, ...]:
         StoreFact(
             question="works for scheduled jobs",
             answer=YesNo.YES if alone else YesNo.PARTLY,
-            why=f"opened by {means}"
-            if alone
-            else "while a worker that was given the key is at work; `credentials unattended` sets up the rest",
+            why=f"opened by {means}" if alone else "while a worker that was given the key is at work",
+            remedies=() if alone else (Remedy(Action.SET_UP_UNATTENDED),),
         ),
         StoreFact(
             question="protects against stolen files",

@@ -18,6 +18,7 @@ from backup.credentials.store import CredentialStore
 from backup.model.credentials import TITLES, MoveProgress, MoveResult, MoveStep, StoreBackend
 from backup.system.paths import Paths
 from providers.errors import Conflict, Unsupported
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 OnProgress = Callable[[MoveProgress], None]
@@ -106,7 +107,8 @@ class _Move:
         if entry is None:
             raise CredentialStoreError(
                 f"the entry {key!r} is no longer in the {TITLES[self._kinds[0]]}",
-                hint=f"Set it anew, or forget it: remove-credentials {key}. Nothing was switched.",
+                hint="Nothing was switched. Set the entry again, or forget it.",
+                remedies=(Remedy(Action.SET_CREDENTIALS, key), Remedy(Action.REMOVE_CREDENTIALS, key)),
                 code="missing",
             )
         self._target.put(key, to_text(entry))

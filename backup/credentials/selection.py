@@ -22,6 +22,7 @@ from backup.credentials.vault_file.unlocked import vault_path
 from backup.model.credentials import OPENED_BY_LOGIN, TITLES, StoreBackend, StoreState
 from backup.system.bounded import bounded
 from backup.system.paths import Paths
+from providers.remedies import Action, Remedy
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 PROBE_S: Final = 3.0
 _NATIVE: Final = {"darwin": StoreBackend.KEYCHAIN, "win32": StoreBackend.CREDENTIAL_MANAGER}
 _KEEP_NOTHING_SAFE: Final = ("keyring.backends.null", "keyring.backends.fail", "keyrings.alt.", "keyrings.cryptfile.")
-_OFFER: Final = "Or create the vault, an encrypted file of this program: credentials create-vault."
+_OFFER: Final = Remedy(Action.CREATE_VAULT)
 
 
 def choose(paths: Paths, *, platform: str = sys.platform, probe_s: float = PROBE_S) -> KeyringBackend:
@@ -50,7 +51,9 @@ def choose(paths: Paths, *, platform: str = sys.platform, probe_s: float = PROBE
     vault = make(paths, StoreBackend.VAULT)
     if vault_is_there(paths):
         return vault
-    raise CredentialStoreError(problem.message, hint=f"{problem.hint} {_OFFER}", code=problem.code)
+    raise CredentialStoreError(
+        problem.message, hint=problem.hint, remedies=(*problem.remedies, _OFFER), code=problem.code
+    )
 
 
 def native_here(platform: str = sys.platform) -> StoreBackend:

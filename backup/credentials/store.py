@@ -16,6 +16,7 @@ from backup.system import redaction
 from backup.system.bounded import bounded
 from backup.system.paths import Paths
 from backup.system.private_files import exclusive_lock, private_folder
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ class CredentialStore:
             kind, title = selection.kind_of(backend), selection.title(backend)
             self._ask_backend(backend, selection.check)
         except CredentialStoreError as error:
-            return kind, StoreStatus(state=_state(error), backend=title, detail=error.message, hint=error.hint)
+            return kind, StoreStatus(
+                state=_state(error), backend=title, detail=error.message, hint=error.hint, remedies=error.remedies
+            )
         return kind, StoreStatus(state=StoreState.READY, backend=title)
 
     def get(self, key: str) -> Credentials | None:
@@ -120,7 +123,8 @@ class CredentialStore:
         if len(text) > _MOST_ON_WINDOWS and selection.kind_of(self._choose()) is StoreBackend.CREDENTIAL_MANAGER:
             raise CredentialStoreError(
                 f"the entry {key!r} is too long for the {TITLES[StoreBackend.CREDENTIAL_MANAGER]}",
-                hint=f"{len(text)} characters of {_MOST_ON_WINDOWS}. Move to the vault: credentials move --to vault.",
+                hint=f"It has {len(text)} characters, of {_MOST_ON_WINDOWS} that fit. The vault has room.",
+                remedies=(Remedy(Action.MOVE_CREDENTIALS, value=StoreBackend.VAULT.value),),
                 code="not_kept",
             )
         self._ask(lambda backend: backend.set_password(SERVICE_PREFIX + key, USER, text))

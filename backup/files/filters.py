@@ -22,6 +22,7 @@ from typing import Final
 
 from backup.model.transfers import Selection
 from providers.errors import InvalidConfiguration
+from providers.remedies import Action, Remedy
 
 _LONGEST: Final = 1024
 _MOST: Final = 10_000
@@ -86,7 +87,9 @@ def _compiled(field: str, patterns: Iterable[str]) -> re.Pattern[str] | None:
 def _bodies(field: str, pattern: str) -> Iterator[str]:
     def refused(why: str) -> InvalidConfiguration:
         return InvalidConfiguration(
-            f"{field}: the pattern '{pattern[:80]}' {why}", field=field, hint="upload --help says what a pattern is."
+            f"{field}: the pattern '{pattern[:80]}' {why}",
+            field=field,
+            remedies=(Remedy(Action.READ_ABOUT_PATTERNS),),
         )
 
     if len(pattern) > _LONGEST:

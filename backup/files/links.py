@@ -16,6 +16,7 @@ from providers.contract.download import DownloadResult
 from providers.contract.objects import RemoteFile
 from providers.engine.download import run_download
 from providers.errors import InvalidName
+from providers.remedies import Action, Remedy
 
 SUFFIX: Final = ".rclonelink"
 MOST_BYTES: Final = 4095
@@ -51,5 +52,5 @@ def fetch(
 def _no_link(found: RemoteFile, what: str) -> InvalidName:
     return InvalidName(
         f"{found.key}: {what} cannot be where a link leads",
-        hint="Download it without --links to see what it is.",
+        remedies=(Remedy(Action.RESTORE_WITHOUT_LINKS),),
     )

@@ -12,6 +12,7 @@ from typing import Final
 from providers.contract.objects import RemoteFile
 from providers.errors import Conflict, InvalidName, ProviderError
 from providers.filesystem import beneath as walk
+from providers.remedies import Action, Remedy
 
 _ESCAPES: Final = frozenset({"", ".", ".."})
 
@@ -40,7 +41,8 @@ def _refuse_file_in_the_way(folder: Path) -> None:
             what = "a link that leads to no folder" if os.path.islink(place) else "a file"
             raise Conflict(
                 f"{place}: {what} stands where a folder is needed",
-                hint="Choose another folder with --to; a single file may also be given its own new path.",
+                hint="A single file may also be given its own new path.",
+                remedies=(Remedy(Action.CHOOSE_FOLDER),),
             )
 
 

@@ -14,8 +14,9 @@ from backup.journal import jobs
 from backup.model.instances import InstanceInfo
 from backup.system.paths import Paths
 from providers.errors import InvalidConfiguration, ProviderError
+from providers.remedies import Action, Remedy
 
-_HINT = "Name one with --provider, or decide for good: set-config default_provider NAME."
+_REMEDIES = (Remedy(Action.NAME_PROVIDER), Remedy(Action.CHOOSE_DEFAULT))
 
 
 def default_provider(paths: Paths) -> str:
@@ -42,21 +43,23 @@ def choose(infos: Sequence[InstanceInfo], setting: str, *, only_local: bool) -> 
             raise InvalidConfiguration(
                 f"default_provider is {setting!r}, and there is no provider of that name",
                 field="default_provider",
-                hint=f"Choose another: set-config default_provider NAME. Providers: {', '.join(names)}.",
+                hint=f"Providers: {', '.join(names)}.",
+                remedies=(Remedy(Action.CHOOSE_DEFAULT),),
             )
         return setting
     enabled = [info.name for info in infos if info.enabled and (info.name, info.type) != (EMBEDDED, EMBEDDED)]
     if len(enabled) == 1:
         return enabled[0]
     if enabled:
-        raise InvalidConfiguration(f"several providers are enabled: {', '.join(enabled)}", hint=_HINT)
+        raise InvalidConfiguration(f"several providers are enabled: {', '.join(enabled)}", remedies=_REMEDIES)
     if only_local:
         return EMBEDDED
     others = [name for name in names if name != EMBEDDED]
     which = f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} not enabled" if others else "none is set up now"
     raise InvalidConfiguration(
         f"no provider is the default: another one than local storage was set up here, and {which}",
-        hint=f"{_HINT} Local storage is called {EMBEDDED}.",
+        hint=f"Local storage is called {EMBEDDED}.",
+        remedies=_REMEDIES,
     )
 
 

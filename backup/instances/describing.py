@@ -128,7 +128,7 @@ def _state(
     shown = {field.name: _shown(field, getattr(loaded, field.name)) for field in settings.describe(spec.settings)}
     missing = settings.missing(spec.settings, loaded)
     if missing:
-        problem = ErrorInfo("configuration", f"{', '.join(missing)}: not set", "Set it with set-config.", missing[0])
+        problem = ErrorInfo.of(InvalidConfiguration(f"{', '.join(missing)}: not set", field=missing[0]))
         return InstanceState.INCOMPLETE, problem, shown
     return (InstanceState.READY if loaded.enabled else InstanceState.DISABLED), None, shown
 

@@ -18,6 +18,7 @@ from backup.system.paths import Paths
 from providers import registry, settings
 from providers.contract.report import ConnectionReport
 from providers.errors import InvalidConfiguration
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 from providers.settings import ProviderSettings
 
@@ -79,7 +80,7 @@ def set_enabled(paths: Paths, name: str, enabled: bool) -> InstanceInfo:
         if not info.check_ok:
             raise InvalidConfiguration(
                 f"{name} has not passed a check since its settings were changed",
-                hint=f"Run test-providers {name} first.",
+                remedies=(Remedy(Action.CHECK, name),),
             )
     with file.edit(paths) as draft:
         draft.set(name, "enabled", enabled)
@@ -173,7 +174,8 @@ def _service_of(configuration: Configuration, name: str) -> str:
         raise InvalidConfiguration(
             f"there is no provider {name!r}",
             field="name",
-            hint=f"Set it up first: set-config {name} type SERVICE, where SERVICE is one of {services}.",
+            hint=f"Services: {services}.",
+            remedies=(Remedy(Action.SET_UP, name),),
         )
     return name
 
@@ -218,7 +220,7 @@ def store_credentials(
         elif settings.field(cls, key).secret:
             extra[key] = secret
         else:
-            raise InvalidConfiguration(f"{key}: is no secret", field=key, hint="Set it with set-config.")
+            raise InvalidConfiguration(f"{key}: is no secret", field=key)
     new = Credentials(
         username=old.username if username is None else username,
         password=password,

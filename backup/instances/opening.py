@@ -16,6 +16,7 @@ from backup.system import redaction
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder
 from providers import registry, settings
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 from providers.settings import ProviderSettings
 
@@ -59,7 +60,7 @@ def _refuse_without_credentials(
     if missing:
         raise CredentialStoreError(
             f"the credentials of {instance.name} are not set ({', '.join(missing)})",
-            hint=f"Set them: set-credentials {instance.name}.",
+            remedies=(Remedy(Action.SET_CREDENTIALS, instance.name),),
             code="missing",
         )
 

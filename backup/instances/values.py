@@ -9,6 +9,7 @@ from backup.credentials import Credentials
 from providers import settings
 from providers.errors import InvalidConfiguration
 from providers.registry import ServiceSpec
+from providers.remedies import Action, Remedy
 from providers.settings import FieldKind, ProviderSettings
 
 
@@ -37,7 +38,9 @@ def parse_values(cls: type[ProviderSettings], texts: Mapping[str, str]) -> dict[
     for name, text in texts.items():
         field = settings.field(cls, name)
         if field.secret:
-            raise InvalidConfiguration(f"{name}: is a secret", field=name, hint="Set it with set-credentials.")
+            raise InvalidConfiguration(
+                f"{name}: is a secret", field=name, remedies=(Remedy(Action.SET_CREDENTIALS, setting=name),)
+            )
         if not text.strip() and not field.optional and field.kind is not FieldKind.TEXT:
             values[name] = field.default
         else:

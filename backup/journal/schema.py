@@ -105,7 +105,9 @@ def unusable(error: sqlite3.DatabaseError, path: Path) -> ProviderError:
         return JournalFull(said, hint="Make room on that disk: the queue is kept, and goes on.")
     exhausted = descriptors_exhausted()
     if exhausted:
-        return Transient(f"{said}: {exhausted.message}", hint=exhausted.hint, code=exhausted.code)
+        return Transient(
+            f"{said}: {exhausted.message}", hint=exhausted.hint, remedies=exhausted.remedies, code=exhausted.code
+        )
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY:
             return ProviderError(said, hint="Another process keeps it busy; try again.", code="busy")

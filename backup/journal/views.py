@@ -26,9 +26,10 @@ from backup.system.packing import to_name, unpack
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled, NotFound
+from providers.remedies import Action, Remedy
 
 _OPEN_ORDER: Final = (ItemState.RUNNING, ItemState.WAITING, ItemState.PAUSED, ItemState.QUEUED)
-_NUMBERS: Final = "The numbers of jobs and items: transfers list."
+_NUMBERS: Final = (Remedy(Action.LIST_TRANSFERS),)
 _ENDED_JOBS: Final = 50
 """How many finished jobs a snapshot tells of; unfinished ones all."""
 
@@ -89,7 +90,7 @@ def job(db: Connection, job_id: int) -> JobView:
     """Raises NotFound."""
     row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
-        raise NotFound(f"there is no job {job_id}", hint=_NUMBERS)
+        raise NotFound(f"there is no job {job_id}", remedies=_NUMBERS)
     return _job_view(db, row)
 
 
@@ -180,7 +181,7 @@ def item(db: Connection, item_id: int) -> ItemView:
     """Raises NotFound."""
     row = db.execute("SELECT * FROM items WHERE id = ?", (item_id,)).fetchone()
     if row is None:
-        raise NotFound(f"there is no item {item_id}", hint=_NUMBERS)
+        raise NotFound(f"there is no item {item_id}", remedies=_NUMBERS)
     return _item_views(db, [row])[0]
 
 

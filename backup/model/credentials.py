@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from providers.remedies import Remedy
+
 
 class StoreState(StrEnum):
     READY = "ready"
@@ -24,6 +26,7 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     detail: str = ""
     hint: str = ""
+    remedies: tuple[Remedy, ...] = ()
 
 
 class StoreBackend(StrEnum):
@@ -57,7 +60,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """A store that this machine could use. `detail` and `hint` say what is wrong with it and what helps."""
+    """A store that this machine could use. `detail` says what is wrong with it, `hint` and `remedies` what helps."""
 
     backend: StoreBackend
     title: str
@@ -65,6 +68,7 @@ class StoreChoice(msgspec.Struct, frozen=True, kw_only=True):
     """NO_COLLECTION: it is there, but empty: `create_store` makes it (the vault, or the session's default keyring)."""
     detail: str = ""
     hint: str = ""
+    remedies: tuple[Remedy, ...] = ()
     path: str = ""
     in_use: bool = False
     """What `store_status` speaks of."""
@@ -94,6 +98,7 @@ class StoreFact(msgspec.Struct, frozen=True, kw_only=True):
     question: str
     answer: YesNo
     why: str
+    remedies: tuple[Remedy, ...] = ()
 
 
 class CredentialState(StrEnum):

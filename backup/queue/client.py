@@ -51,6 +51,7 @@ from providers.contract.report import ErrorInfo
 from providers.contract.upload import SavedUpload
 from providers.engine.encryption import refuse_encryption
 from providers.errors import InvalidConfiguration, InvalidName, NotFound, ProviderError
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ class Queue:
             raise InvalidConfiguration(
                 f"{instance} is {info.state.value}",
                 field="enabled",
-                hint=f"Check and enable it: enable-provider {instance}",
+                remedies=(Remedy(Action.ENABLE, instance),),
             )
         if kind is not JobKind.DELETE:
             refuse_encryption(bool(info.settings.get("encryption_enabled")))

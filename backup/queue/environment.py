@@ -17,6 +17,7 @@ from providers import registry, settings
 from providers.errors import InvalidConfiguration
 from providers.http.network import Network
 from providers.http.settings import NetworkSettings
+from providers.remedies import Action, Remedy
 from providers.settings import holds_password
 
 _FILES: Final = frozenset(
@@ -72,8 +73,11 @@ def _refuse_password(instance: str, network: Network, refused: str) -> None:
     raise InvalidConfiguration(
         f"{variable} holds a password, which is not written into the queue: {refused}",
         field="proxy",
-        hint=f"Set it for good: set-config {instance} proxy http://user@host:port, then "
-        f"set-credentials {instance} --setting proxy_password.",
+        hint="Set it for good, the password by itself.",
+        remedies=(
+            Remedy(Action.SET_SETTING, instance, "proxy", "http://user@host:port"),
+            Remedy(Action.SET_CREDENTIALS, instance, "proxy_password"),
+        ),
     )
 
 
@@ -83,8 +87,8 @@ def _refuse_keys(instance: str, names: tuple[str, ...], refused: str) -> None:
     raise InvalidConfiguration(
         f"{instance} would be used with secrets of this environment ({', '.join(names)}), which are not written into"
         f" the queue: {refused}",
-        hint=f"Keep a key for good: set-credentials {instance}. Or name a profile: set-config {instance} profile NAME."
-        " Where something else than these variables is meant, unset them.",
+        hint="Keep a key for good, or name a profile. Where something else than these variables is meant, unset them.",
+        remedies=(Remedy(Action.SET_CREDENTIALS, instance), Remedy(Action.SET_SETTING, instance, "profile", "NAME")),
     )
 
 

@@ -68,7 +68,9 @@ def launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         process = _begin(paths, arguments)
     except OSError as error:
         why = from_os_error(error, error.filename or sys.executable)
-        raise WorkerSilent(f"the worker cannot be started: {why.message}", hint=why.hint, code=why.code) from error
+        raise WorkerSilent(
+            f"the worker cannot be started: {why.message}", hint=why.hint, remedies=why.remedies, code=why.code
+        ) from error
     threading.Thread(target=process.wait, name="worker-reaper", daemon=True).start()
     return process
 

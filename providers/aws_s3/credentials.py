@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from providers.aws_s3.profiles import REGIONS, named_profile
 from providers.aws_s3.signature import Keys
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
 from providers.http.network import Network
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 if TYPE_CHECKING:
     from providers.aws_s3.chain import AskersSession
     from providers.aws_s3.settings import Settings
+
+_SET_CREDENTIALS: Final = (Remedy(Action.SET_CREDENTIALS),)
 
 
 class KeySource:
@@ -31,7 +34,7 @@ class KeySource:
         if settings.access_key:
             if not settings.secret_key:
                 raise InvalidConfiguration(
-                    "secret_key: missing, but there is an access key", field="secret_key", hint="Use set-credentials."
+                    "secret_key: missing, but there is an access key", field="secret_key", remedies=_SET_CREDENTIALS
                 )
             self._own = Keys(settings.access_key, settings.secret_key, settings.session_token)
 
@@ -88,7 +91,8 @@ class KeySource:
         if not secret or found.get("AWS_ACCESS_KEY_ID") != access_key:
             raise Authentication(
                 f"the key {access_key} was in the environment (AWS_ACCESS_KEY_ID), and its secret is not here",
-                hint="Secrets of the environment do not reach the worker. Use set-credentials, or name a profile.",
+                hint="Secrets of the environment do not reach the worker. Name a profile, or keep the key.",
+                remedies=_SET_CREDENTIALS,
             )
         token = found.get("AWS_SESSION_TOKEN") or found.get("AWS_SECURITY_TOKEN")
         return Keys(access_key, Secret(secret), Secret(token) if token else None)
@@ -113,7 +117,7 @@ class KeySource:
             return InvalidConfiguration(
                 f"{self._network.ca_source}: the certificate of AWS's service for credentials is not trusted",
                 hint="Check the clock of this machine; if a proxy opens TLS, add its CA to ca_bundle.",
-                **({"field": "ca_bundle"} if self._network.ca_source == "ca_bundle" else {}),
+                field="ca_bundle" if self._network.ca_source == "ca_bundle" else "",
             )
         if isinstance(error, (ConnectionError, HTTPClientError)):  # some of these are an OSError as well
             return Transient(
@@ -127,11 +131,13 @@ class KeySource:
             return InvalidConfiguration(
                 f"the files of the AWS chain cannot be read: {error}",
                 field="profile",
-                hint="Repair ~/.aws/config and ~/.aws/credentials, or use set-credentials.",
+                hint="Repair ~/.aws/config and ~/.aws/credentials, or keep a key.",
+                remedies=_SET_CREDENTIALS,
             )
         return Authentication(
             f"the AWS chain gave no credentials: {type(error).__name__}",
-            hint="Renew them (aws sso login), or use set-credentials.",
+            hint="Renew them (aws sso login), or keep a key.",
+            remedies=_SET_CREDENTIALS,
         )
 
     def _from_chain(self) -> Keys:
@@ -149,7 +155,8 @@ class KeySource:
                 if self._chain is None:
                     raise Authentication(
                         "no access key is set, and the AWS chain (environment, profile, role) finds none",
-                        hint="Use set-credentials, or name a profile.",
+                        hint="Name a profile, or keep a key.",
+                        remedies=_SET_CREDENTIALS,
                     )
                 frozen = self._chain.get_frozen_credentials()
             except (BotoCoreError, ClientError, OSError, RuntimeError) as error:  # the last: renewed, and expired

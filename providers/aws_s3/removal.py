@@ -40,7 +40,7 @@ def remove_batch(wire: S3Client, keys: Iterable[str]) -> Mapping[str, ProviderEr
         shown = ", ".join(repr(key[:100]) for key in sorted(strange)[:3])
         raise Integrity(
             f"the server says that it deleted what it was not asked to: {shown}",
-            hint="Look what is still there (list) before anything else is deleted.",
+            hint="Look what is still listed before anything else is deleted.",
         )
     told: dict[str, ProviderError | None] = dict.fromkeys(deleted) | failed
     return {key: told[key] for key in asked if (key in deleted) != (key in failed)}

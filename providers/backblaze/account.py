@@ -19,6 +19,7 @@ from providers.http.connections import Calls
 from providers.http.network import Network
 from providers.http.range import content_length, whole_size
 from providers.http.request import HttpAnswer
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 REALM: Final = "https://api.backblazeb2.com"
@@ -127,7 +128,9 @@ class Account:
             return
         if not self._key_id or not self._key:
             missing = "application_key" if self._key_id else "application_key_id"
-            raise InvalidConfiguration(f"{missing}: is missing", field=missing, hint="Set it with set-credentials.")
+            raise InvalidConfiguration(
+                f"{missing}: is missing", field=missing, remedies=(Remedy(Action.SET_CREDENTIALS),)
+            )
         with self._alone():
             if not self._signed_in:
                 try:

@@ -236,7 +236,9 @@ class BackblazeProvider(BaseProvider):
             self._take_away(key, name)
         except NotFound as error:
             if key not in self._perhaps_removed or error.code == "bad_bucket_id":
-                raise NotFound(f"{key}: there is no such object", hint=error.hint, code=error.code) from None
+                raise NotFound(
+                    f"{key}: there is no such object", hint=error.hint, remedies=error.remedies, code=error.code
+                ) from None
         except Transient:
             self._perhaps_removed.add(key)
             raise

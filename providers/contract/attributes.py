@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from providers.errors import PermissionDenied
+from providers.remedies import Action, Remedy
 
 _MODE: Final = re.compile(r"0?1?[0-7]{3,5}", re.ASCII)
 _ID: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
@@ -163,7 +164,8 @@ def _give_away(fd: int, found: Attributes) -> None:
             raise
         raise PermissionDenied(
             f"this user may not give files to user {uid} and group {gid}",
-            hint="Restore as root, or without --owner.",
+            hint="Restore it as root, or without its owner.",
+            remedies=(Remedy(Action.RESTORE_WITHOUT_OWNER),),
             code=errno.errorcode[error.errno],
         ) from None
 

@@ -119,7 +119,7 @@ def not_deleted(key: str) -> Integrity:
     """The error for a success answer that does not confirm this deletion."""
     return Integrity(
         f"{key}: the service's answer does not say that this was deleted",
-        hint="Look whether it is still there (list), and for a proxy in front of the service.",
+        hint="Look whether it is still listed, and for a proxy in front of the service.",
         code="not_deleted",
     )
 

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from providers.errors import ProviderError, from_wire
+from providers.remedies import Remedy
 
 PROBE_PREFIX: Final = ".homeserver-backup-probe-"
 """Prefix of the objects that a check creates and removes. A leftover is ours and can be deleted."""
@@ -35,13 +36,15 @@ class ErrorInfo(msgspec.Struct, frozen=True):
     message: str
     hint: str = ""
     code: str = ""
+    remedies: tuple[Remedy, ...] = ()
 
     @classmethod
     def of(cls, error: ProviderError) -> ErrorInfo:
-        return cls(error.kind, error.message, error.hint, getattr(error, "field", "") or error.code)
+        code = getattr(error, "field", "") or error.code
+        return cls(error.kind, error.message, error.hint, code, error.remedies)
 
     def error(self) -> ProviderError:
-        return from_wire(self.kind, self.message, hint=self.hint, code=self.code)
+        return from_wire(self.kind, self.message, hint=self.hint, code=self.code, remedies=self.remedies)
 
 
 class CheckStep(msgspec.Struct, frozen=True, kw_only=True):

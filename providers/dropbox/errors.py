@@ -14,6 +14,7 @@ from providers import errors
 from providers.errors import LONGEST_WAIT_S, InvalidConfiguration, ProviderError, RateLimited
 from providers.http import broken_json
 from providers.http.errors import json_object, retry_after_s, seconds_from_json
+from providers.remedies import Action, Remedy
 
 _BY_TAG: Final[dict[str, type[ProviderError]]] = {
     **dict.fromkeys(["not_found", "not_file", "not_folder", "closed"], errors.NotFound),
@@ -43,7 +44,6 @@ _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
     507: errors.QuotaExceeded,
 }
 _HINTS: Final[dict[type[ProviderError], str]] = {
-    errors.Authentication: "Authorise this instance anew (authorize).",
     errors.PermissionDenied: "See that the app's permissions are ticked, and that nobody restricted the account.",
     errors.QuotaExceeded: "Make room in this Dropbox, or get more, then retry: what was sent is kept for 7 days.",
     errors.Unsupported: "Store it under another name, in smaller pieces, or in another service.",
@@ -144,7 +144,8 @@ def failure(reply: DropboxReply, about: str) -> ProviderError:
     if 300 <= reply.status < 400:
         return not_dropbox(reply)
     hint = next((_HINTS_BY_TAG[tag] for tag in tags if tag in _HINTS_BY_TAG), _HINTS.get(cls, ""))
-    return cls(f"{about}: Dropbox answers {told}", hint=hint, code=code)
+    remedies = (Remedy(Action.AUTHORIZE),) if cls is errors.Authentication and not hint else ()
+    return cls(f"{about}: Dropbox answers {told}", hint=hint, remedies=remedies, code=code)
 
 
 def _plain(reply: DropboxReply) -> bool:

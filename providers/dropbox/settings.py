@@ -49,13 +49,14 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         ),
     ] = ""
     refresh_token: Annotated[
-        Secret | None, setting("Refresh token", "Comes from `authorize`; lasts until you take the access away.")
+        Secret | None,
+        setting("Refresh token", "Comes from authorising in a browser; lasts until you take the access away."),
     ] = None
     account_id: Annotated[
         str,
         setting(
             "Account",
-            "Comes from `authorize`: another account than this one is refused.",
+            "Comes from authorising in a browser: another account than this one is refused.",
             placeholder="dbid:…",
             advanced=True,
         ),

@@ -10,12 +10,13 @@ from providers.errors import Authentication, InvalidConfiguration, ProviderError
 from providers.http.access_token import AccessToken
 from providers.http.connections import Calls
 from providers.http.errors import json_object, seconds_from_json
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 _LONGEST_S: Final = 86_400.0
 """No longer is a token believed to be good; Dropbox gives four hours."""
 _BROUGHT_ALONG_S: Final = 600.0
-_AUTHORIZE: Final = "Authorise this instance (authorize)."
+_AUTHORIZE: Final = (Remedy(Action.AUTHORIZE),)
 
 
 class DropboxTokens:
@@ -58,7 +59,7 @@ class DropboxTokens:
         if not self._app_key:
             raise InvalidConfiguration("app_key: the key of the app is missing", field="app_key")
         if not self._refresh_token:
-            raise Authentication("Dropbox: this instance is not authorised yet", hint=_AUTHORIZE)
+            raise Authentication("Dropbox: this instance is not authorised yet", remedies=_AUTHORIZE)
         form = {
             "grant_type": "refresh_token",
             "refresh_token": self._refresh_token.reveal(),
@@ -92,7 +93,8 @@ def refused(reply: DropboxReply) -> ProviderError:
     if code == "invalid_grant":
         return Authentication(
             f"Dropbox does not accept this authorisation any more: {words}",
-            hint="It was taken away, or belongs to another app key. Authorise this instance anew (authorize).",
+            hint="It was taken away, or belongs to another app key.",
+            remedies=_AUTHORIZE,
             code="invalid_grant",
         )
     if code in {"invalid_client", "unauthorized_client"} or (code and "client_id" in words):
@@ -100,5 +102,5 @@ def refused(reply: DropboxReply) -> ProviderError:
             f"Dropbox does not know this app key: {words}", hint="Check app_key in the App Console.", code=code
         )
     if code and reply.status < 429:
-        return Authentication(f"Dropbox does not authorise: {words}", hint=_AUTHORIZE, code=code)
+        return Authentication(f"Dropbox does not authorise: {words}", remedies=_AUTHORIZE, code=code)
     return failure(reply, "authorisation")

@@ -92,4 +92,6 @@ def prove(
         return proof.prove_upload(provider, remote, local, cancel)
     except Integrity as error:
         on_failure()
-        raise Integrity(f"{error.message}. {_OLDER[replaced]}", hint=error.hint, code=error.code) from None
+        raise Integrity(
+            f"{error.message}. {_OLDER[replaced]}", hint=error.hint, remedies=error.remedies, code=error.code
+        ) from None

@@ -20,6 +20,7 @@ from providers.http.connections import Calls, Pool
 from providers.http.errors import with_status
 from providers.http.network import Network
 from providers.http.request import HttpAnswer, ask
+from providers.remedies import Action, Remedy
 
 API_URL: Final = "https://www.googleapis.com"
 TOKEN_URL: Final = "https://oauth2.googleapis.com/token"
@@ -122,4 +123,4 @@ class DriveClient:
 
 
 def _no_token(stale: str) -> str:
-    raise Authentication("nobody has authorised this yet", hint="Run authorize.")
+    raise Authentication("nobody has authorised this yet", remedies=(Remedy(Action.AUTHORIZE),))

@@ -14,6 +14,7 @@ from providers import errors
 from providers.errors import InvalidConfiguration, ProviderError, RateLimited, Transient
 from providers.http import broken_json
 from providers.http.errors import json_object, retry_after_s
+from providers.remedies import Action, Remedy
 
 _LONGEST_TEXT: Final = 300
 _LONGEST_CODE: Final = 80
@@ -88,9 +89,9 @@ _HINTS: Final[dict[str, str]] = {
     "userRateLimitExceeded": "It goes on by itself. Google takes about 750 GB a day from an account.",
     "sharingRateLimitExceeded": "It goes on by itself; Google may take about a day to allow more.",
     "downloadQuotaExceeded": "Google lets this file be downloaded no more for now; that ends after about a "
-    "day. No right is missing. Retry it then (transfers retry); a copy of the file in Drive can be fetched at once.",
+    "day. No right is missing. A copy of the file in Drive can be fetched at once.",
     "uploadQuotaExceeded": "Google takes no more from this account for now (750 GB a day); that ends after about a "
-    "day. Retry it then (transfers retry).",
+    "day.",
     "cannotDownloadFile": "Its owner does not allow downloads: ask for that, or for a copy.",
     "abusiveContentRestriction": "Google has flagged this file, and only its owner can have that looked at.",
     "fileNotDownloadable": "Documents of Google's editors have no bytes: export them in Drive.",
@@ -100,18 +101,25 @@ _HINTS: Final[dict[str, str]] = {
     "insufficientFilePermissions": _ROLE_HINT,
     "insufficientParentPermissions": _ROLE_HINT,
     "accessNotConfigured": "Switch on the Google Drive API in the Cloud project of this client.",
-    "insufficientPermissions": "The token allows too little: run authorize again, and leave all boxes ticked.",
+    "insufficientPermissions": "The token allows too little: leave all boxes ticked this time.",
     "cannotDownloadAbusiveFile": "Google has flagged this file. If you trust it, set acknowledge_abuse.",
     "numChildrenInNonRootLimitExceeded": "A folder holds at most 500,000 items: spread the files over more folders.",
     "teamDriveFileLimitExceeded": "A shared drive holds at most 500,000 items: remove some, or use another one.",
+}
+_AUTHORIZE: Final = (Remedy(Action.AUTHORIZE),)
+_RETRY: Final = (Remedy(Action.RETRY),)
+_REMEDIES: Final[dict[str, tuple[Remedy, ...]]] = {
+    "downloadQuotaExceeded": _RETRY,
+    "uploadQuotaExceeded": _RETRY,
+    "insufficientPermissions": _AUTHORIZE,
 }
 _NOT_DRIVE_HINT: Final = "Check endpoint_url and the network: this may be a web page or a login portal."
 _NO_STORAGE_HINT: Final = (
     "A service account has no storage of its own: let it into a shared drive, and set shared_drive_id."
 )
 _GRANT_HINT: Final = (
-    "Run authorize again. If it comes back after seven days, the consent screen of the client is still in 'Testing': "
-    "publish it (Google Auth Platform, Audience, Publish app); its tokens then do not expire."
+    "If it ended after seven days, the consent screen of the client is still in 'Testing': publish it (Google Auth "
+    "Platform, Audience, Publish app); its tokens then do not expire."
 )
 
 
@@ -174,18 +182,19 @@ def failure(reply: DriveReply) -> ProviderError:
         cls = Transient if reply.status >= 500 else ProviderError
     words = f"{text.rstrip('.')} ({reason})" if text and reason else text or reason or f"HTTP {reply.status}"
     hint = _HINTS.get(reason, "")
+    remedies = _REMEDIES.get(reason, ())
     if cls is errors.QuotaExceeded and "service account" in text.lower():
         hint = _NO_STORAGE_HINT
     if cls is RateLimited:
         seconds = retry_after_s(reply.headers)
-        return RateLimited(f"Google asks to slow down: {words}", hint=hint, code=reason, retry_after_s=seconds)
+        return RateLimited(
+            f"Google asks to slow down: {words}", hint=hint, remedies=remedies, code=reason, retry_after_s=seconds
+        )
     if cls is errors.Authentication:
-        return cls(f"Google did not accept the access token: {words}", hint="Run authorize again.", code=reason)
-    return cls(f"Google answers: {words}", hint=hint or _fallback_hint(cls), code=reason)
-
-
-def _fallback_hint(cls: type[ProviderError]) -> str:
-    return cls.cure or "Look at the words of the service, then retry."
+        return cls(f"Google did not accept the access token: {words}", remedies=_AUTHORIZE, code=reason)
+    if not (hint or cls.cure or cls.remedies):
+        hint = "Look at the words of the service, then retry."
+    return cls(f"Google answers: {words}", hint=hint, remedies=remedies, code=reason)
 
 
 def _reason(details: Mapping[str, Any]) -> str:
@@ -210,8 +219,10 @@ def oauth_failure(error: str, description: str, reply: DriveReply) -> ProviderEr
     told = _clean(description, _LONGEST_TEXT).rstrip(".")
     words = f"{told} ({code})" if told else code
     if code == "invalid_grant":
+        hint = _grant_hint(told)
+        remedies = _AUTHORIZE if hint is _GRANT_HINT else ()
         return errors.Authentication(
-            f"the refresh token is not valid any more: {words}", hint=_grant_hint(told), code=code
+            f"the refresh token is not valid any more: {words}", hint=hint, remedies=remedies, code=code
         )
     if code in {"invalid_client", "unauthorized_client", "deleted_client", "disabled_client"}:
         return errors.Authentication(
@@ -221,14 +232,14 @@ def oauth_failure(error: str, description: str, reply: DriveReply) -> ProviderEr
         )
     if code == "invalid_scope":
         return errors.Authentication(
-            f"this client may not ask for that access: {words}", hint="Run authorize again.", code=code
+            f"this client may not ask for that access: {words}", remedies=_AUTHORIZE, code=code
         )
     if code in {"rate_limit_exceeded", "slow_down"} or reply.status == 429:
         return RateLimited(f"Google asks to slow down: {words}", code=code, retry_after_s=retry_after_s(reply.headers))
     if reply.status >= 500 or code in {"internal_failure", "temporarily_unavailable", "server_error"}:
         return Transient(f"Google answers: {words}", code=code)
     cls = _BY_STATUS.get(reply.status, errors.Authentication)
-    return cls(f"Google answers: {words}", hint="Run authorize again.", code=code)
+    return cls(f"Google answers: {words}", remedies=_AUTHORIZE, code=code)
 
 
 def _grant_hint(told: str) -> str:

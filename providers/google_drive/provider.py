@@ -38,6 +38,7 @@ from providers.google_drive.uploads import GRAIN_BYTES, ResumableUpload, SingleU
 from providers.http.addresses import normal_address
 from providers.http.connections import checked_endpoint
 from providers.http.network import Network
+from providers.remedies import Action, Remedy
 from providers.settings import ProviderSettings
 
 _LOG: Final = logging.getLogger(__name__)
@@ -367,7 +368,8 @@ class GoogleDriveProvider(BaseProvider):
         if expected and got and expected.casefold() != got.casefold():
             raise Authentication(
                 f"authorised by {got}, but this instance belongs to {expected}",
-                hint="Run authorize again and sign in with the right account, or change account.",
+                hint="Sign in with the right account, or change the setting account.",
+                remedies=(Remedy(Action.AUTHORIZE), Remedy(Action.SET_SETTING, setting="account")),
                 code="wrong_account",
             )
         return about

@@ -49,7 +49,9 @@ class FileRange(HttpRange):
         if isinstance(error, NotFound):
             return NotFound(f"{self._key}: there is no such file", code=error.code)
         if isinstance(error, (PermissionDenied, Conflict)):
-            return type(error)(f"{self._key}: {error.message}", hint=error.hint, code=error.code)
+            return type(error)(
+                f"{self._key}: {error.message}", hint=error.hint, remedies=error.remedies, code=error.code
+            )
         return error
 
     def interrupt(self) -> None:

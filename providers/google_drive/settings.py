@@ -39,7 +39,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         ),
     ] = ""
     refresh_token: Annotated[
-        Secret | None, setting("Refresh token", "What `authorize` brings back from the browser; nothing to type.")
+        Secret | None, setting("Refresh token", "Comes from authorising in a browser; nothing to type.")
     ] = None
     client_secret: Annotated[Secret | None, setting("Client secret", "The secret that goes with the client id.")] = None
     service_account_json: Annotated[
@@ -62,7 +62,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Google account",
-            "E-mail address that this belongs to; any other account is refused. Filled in by `authorize`.",
+            "E-mail address that this belongs to; any other account is refused. Filled in by authorising.",
             placeholder="you@gmail.com",
         ),
     ] = ""
@@ -70,7 +70,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         Literal["drive.file", "drive"],
         setting(
             "Access",
-            "What `authorize` asks for: drive.file sees just what this program made; drive sees the whole drive.",
+            "What authorising asks for: drive.file sees just what this program made; drive sees the whole drive.",
             advanced=True,
         ),
     ] = "drive.file"

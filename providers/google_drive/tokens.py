@@ -14,6 +14,7 @@ from providers.google_drive.client import DriveClient, DriveRequest
 from providers.google_drive.errors import DriveReply
 from providers.http.access_token import AccessToken
 from providers.http.connections import checked_endpoint
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ class DriveTokens:
         self._made: UserCredentials | ServiceCredentials | None = None
         self._account = _service_account(settings.service_account_json)
         if self._account is None and settings.refresh_token and not settings.client_id:
-            raise InvalidConfiguration(
-                "client_id: missing, but there is a refresh token", field="client_id", hint="Use set-config."
-            )
+            raise InvalidConfiguration("client_id: missing, but there is a refresh token", field="client_id")
 
     @property
     def described(self) -> str:
@@ -89,7 +88,9 @@ class DriveTokens:
         if self._account is not None:
             return _service_credentials(self._account, token_url)
         if not self._settings.refresh_token:
-            raise Authentication("nobody has authorised this yet: there is no refresh token", hint="Run authorize.")
+            raise Authentication(
+                "nobody has authorised this yet: there is no refresh token", remedies=(Remedy(Action.AUTHORIZE),)
+            )
         from google.oauth2.credentials import Credentials
 
         secret = self._settings.client_secret

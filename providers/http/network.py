@@ -77,7 +77,7 @@ class Network:
         return InvalidConfiguration(
             f"the proxy {host}:{port} answers 407: it wants a user and a password, or other ones",
             hint=f"Correct {where}.",
-            **({"field": "proxy"} if by_setting else {}),
+            field="proxy" if by_setting else "",
         )
 
     def ca_path(self) -> str:
@@ -98,11 +98,10 @@ class Network:
             exhausted = descriptors_exhausted()
             if exhausted:
                 raise exhausted from error
-            field = {"field": source} if source == "ca_bundle" else {}
             raise InvalidConfiguration(
                 f"{source}: no certificates can be read from {path}: {error.strerror}",
                 hint=f"Name a file of certificates (PEM) in {source}, or take it out.",
-                **field,
+                field=source if source == "ca_bundle" else "",
             ) from error
 
     def _ca(self) -> tuple[str, str]:
@@ -132,7 +131,7 @@ def is_loopback(host: str) -> bool:
 def parsed_proxy(address: str, source: str, password: str | None = None) -> Proxy:
     """With `password` None, one in the address is used; only an environment variable may hold one. Raises
     InvalidConfiguration."""
-    field = {"field": source} if source == "proxy" else {}
+    field = source if source == "proxy" else ""
     try:
         parts = urlsplit(address if "://" in address else f"http://{address.removeprefix('//')}")
         port = parts.port or _PROXY_PORT
@@ -142,7 +141,7 @@ def parsed_proxy(address: str, source: str, password: str | None = None) -> Prox
         raise InvalidConfiguration(
             f"{source}: not an address of the form http://host:port",
             hint=f"Correct {source}{'' if field else ' in the environment'}, or take it out.",
-            **field,
+            field=field,
         )
     at = f"[{parts.hostname}]:{port}" if ":" in parts.hostname else f"{parts.hostname}:{port}"
     if not parts.username:

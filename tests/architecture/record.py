@@ -38,6 +38,7 @@ RECORDED: Final = Path(__file__).parent / "recorded"
 PLUG_IN_MODULES: Final = (
     "providers.base",
     "providers.errors",
+    "providers.remedies",
     "providers.settings",
     "providers.secret",
     *(f"providers.contract.{path.stem}" for path in sorted((ROOT / "providers/contract").glob("[!_]*.py"))),

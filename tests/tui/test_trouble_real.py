@@ -24,7 +24,6 @@ from tests.servers.s3_requests import put_object
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.tui.standin import screen_text, until
 from tui.app import BackupConsole
-from tui.remedies import in_console
 
 
 class Words(NamedTuple):
@@ -163,16 +162,3 @@ async def test_what_stalls_is_left_within_a_second(paths: Paths, in_trouble: Pat
         assert states == [ItemState.CANCELLED]
     # A second each is promised; a loaded machine may take several, and 300 would be the setting.
     assert max(took_s.values()) < 10, took_s
-
-
-@pytest.mark.parametrize(
-    ("hint", "said"),
-    [
-        ("Check it, and set it anew with set-credentials.", "Check it, and set it anew with r in Credentials (5, c)."),
-        ("Run test-providers nas first.", "Check it first: t in Providers (1)."),
-        ("Unlock it: credentials unlock.", "Unlock it: u (U in Browse)."),
-        ("Choose a name such as set-configuration.", "Choose a name such as set-configuration."),
-    ],
-)
-def test_cures_name_keys_of_the_console(hint: str, said: str) -> None:
-    assert in_console(hint) == said

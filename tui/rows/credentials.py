@@ -9,7 +9,7 @@ from typing import Final
 from textual.content import Content
 
 from backup.model.credentials import CredentialFact, CredentialState, StoreBackend, StoreFacts, StoreState, YesNo
-from tui.remedies import in_console
+from tui.remedies import in_words
 from tui.rows.instances import ago
 from tui.rows.row_model import Cell, Column, Span
 from tui.rows.stores import STATE_WORDS, detail_words
@@ -48,7 +48,7 @@ def store_content(facts: StoreFacts, width: int) -> Content:
     ]
     for fact in facts.facts:
         answer, answer_tone = _ANSWERS[fact.answer]
-        why = (f" · {safe(in_console(fact.why))}", Tone.MUTED)
+        why = (f" · {safe(in_words(fact.why, fact.remedies))}", Tone.MUTED)
         lines.append([(answer.ljust(_LABEL_CELLS), answer_tone), (safe(fact.question), Tone.PLAIN), why])
     if facts.left_in is not None:
         lines.append([("▲ left over".ljust(_LABEL_CELLS), Tone.WAITING), ("old copies · m deletes them", Tone.PLAIN)])
@@ -64,7 +64,7 @@ def store_in_full(facts: StoreFacts, width: int) -> Content:
     for fact in facts.facts:
         answer, tone = _ANSWERS[fact.answer]
         lines.append([(answer.ljust(_LABEL_CELLS), tone), (safe(fact.question), Tone.PLAIN)])
-        lines += [[_label(""), (part, Tone.MUTED)] for part in wrap(safe(in_console(fact.why)), room)]
+        lines += [[_label(""), (part, Tone.MUTED)] for part in wrap(safe(in_words(fact.why, fact.remedies)), room)]
     return Content("\n").join([_line(spans, width) for spans in lines])
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from textual.content import Content
 
 from backup.model.credentials import StoreState, StoreStatus
-from tui.remedies import in_console
+from tui.remedies import advice
 from tui.text import safe
 from tui.theme import STYLES, Tone
 
@@ -47,7 +47,7 @@ def store_words(status: StoreStatus) -> Content:
     if status.state is StoreState.READY:
         lines += [line(*fact) for fact in PROTECTION]
     else:
-        lines += _wrapped("to do", in_console(status.hint), Tone.PLAIN)
+        lines += _wrapped("to do", advice(status), Tone.PLAIN)
     return Content("\n").join(lines)
 
 

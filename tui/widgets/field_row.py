@@ -16,7 +16,7 @@ from textual.widgets import Checkbox, Input, Label, Select, Static
 from providers.errors import InvalidConfiguration
 from providers.secret import Secret
 from providers.settings import FieldKind, SettingField, parse_text
-from tui.remedies import in_console
+from tui.remedies import advice
 from tui.text import safe
 from tui.widgets.secret_input import SecretInput
 
@@ -38,13 +38,18 @@ def value_text(spec: SettingField, value: Any) -> str:
     return str(value)
 
 
+def says_no_more(error: InvalidConfiguration) -> bool:
+    """Whether its advice is just to correct the setting, which is what a form is for."""
+    return not error.hint and error.remedies == InvalidConfiguration.remedies
+
+
 def problem_of(spec: SettingField, text: str) -> str:
     """What is wrong with `text`, in words for the row's own note; empty when nothing is."""
     try:
         parse_text(spec, text)
     except InvalidConfiguration as error:
         cause = error.message.removeprefix(f"{spec.name}: ")
-        return cause if error.hint == InvalidConfiguration.cure else f"{cause}. {in_console(error.hint)}"
+        return cause if says_no_more(error) else f"{cause}. {advice(error)}"
     return ""
 
 
@@ -116,7 +121,7 @@ class FieldRow(Vertical):
 
     @property
     def _help(self) -> str:
-        return safe(in_console(self.spec.help))
+        return safe(self.spec.help)
 
     def _make_control(self) -> Widget:
         spec = self.spec

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from backup.model.credentials import StoreState
 from backup.model.transfers import QueueSnapshot
 from tui.bridge import Bridge, InstancesChanged, QueueChanged, bridge_of
-from tui.remedies import in_console
+from tui.remedies import advice
 from tui.rows.stores import store_noun
 from tui.text import safe
 from tui.widgets.bars import KeyBar, Mode, ModeBar, TitleBar
@@ -68,7 +68,7 @@ class ModeScreen(Screen[None]):
         """What was asked for is recorded; say so where nobody carries it out yet."""
         silent = self.bridge.service.worker_trouble
         if silent is not None:
-            told = f"Recorded, but not under way yet: {safe(silent.message)}. {safe(in_console(silent.hint))}"
+            told = f"Recorded, but not under way yet: {safe(silent.message)}. {safe(advice(silent))}"
             self.notify(told, severity="warning", timeout=30, markup=False)
 
     @on(QueueChanged)

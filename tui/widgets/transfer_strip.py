@@ -8,6 +8,7 @@ from textual.content import Content
 
 from backup.model.transfers import QueueTotals
 from providers.contract.report import ErrorInfo
+from tui.remedies import advice
 from tui.text import clock, rate, safe
 from tui.theme import STYLES, Tone
 from tui.widgets.bars import OneLine, Part
@@ -97,7 +98,7 @@ class TransferStrip(OneLine):
         totals = self._totals
         facts: list[list[Part]] = []
         if totals.worker_trouble is not None and (totals.unfinished or totals.scanning):
-            facts.append([(safe(totals.worker_trouble.hint), STYLES[Tone.MUTED])])
+            facts.append([(safe(advice(totals.worker_trouble)), STYLES[Tone.MUTED])])
         if totals.active and totals.rate_bytes_per_s:
             facts.append([(rate(totals.rate_bytes_per_s), STYLES[Tone.PLAIN])])
         if totals.active and totals.left_s is not None:

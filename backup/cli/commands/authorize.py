@@ -57,7 +57,7 @@ def _see_that_it_can_be_kept(session: Session) -> None:
     session.open_store()
     status = session.service.store_status()
     if status.state is not StoreState.READY:
-        raise CredentialStoreError(status.detail, hint=status.hint, code=status.state.value)
+        raise CredentialStoreError(status.detail, hint=status.hint, remedies=status.remedies, code=status.state.value)
 
 
 def _check_method(methods: tuple[Method, ...], service: str, wanted: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from backup.cli.output import Output
+from backup.cli.remedies import advice
 from backup.cli.session import Session, json_option, pass_session
 from backup.model.instances import InstanceInfo, ServiceInfo
 from backup.system.text import when
@@ -29,7 +30,7 @@ def command(session: Session, output: Output) -> None:
     output.line(f"default: {default}" if default else "default: none; --provider says which one, each time")
     for info in instances:
         if info.problem:
-            output.line(f"{info.name}: {info.problem.message}. {info.problem.hint}".rstrip())
+            output.line(f"{info.name}: {info.problem.message}. {advice(info.problem)}".rstrip())
     used = {info.type for info in instances}
     others = [service for service in services if service.name not in used or service.unavailable]
     if others:

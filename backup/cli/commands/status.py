@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from backup.cli.output import Output
+from backup.cli.remedies import in_json
 from backup.cli.session import Session, json_option, pass_session
 from backup.handshake.presence import WorkerState
 from backup.system.text import count, rate, when
@@ -31,6 +32,7 @@ def command(session: Session, output: Output) -> None:
     if output.as_json:
         output.document(status)
         return
+    status = in_json(status)
     store, queue = status["store"], status["queue"]
     detail = f" ({store['detail']})" if store["detail"] else ""
     rows = [

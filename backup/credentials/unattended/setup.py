@@ -33,6 +33,7 @@ from backup.system.paths import Paths
 from backup.system.private_files import private_folder
 from backup.system.terminal import UTF8_OPTIONS
 from providers.errors import InvalidConfiguration, Unsupported
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 
@@ -136,7 +137,8 @@ def _refuse_other_stores(paths: Paths) -> None:
     if kind is not StoreBackend.VAULT:
         raise Unsupported(
             f"credentials are kept in the {TITLES[kind] if kind else 'keyring'}, which only its owner opens",
-            hint="Take them to the vault first: credentials move --to vault.",
+            hint="Take them to the vault first.",
+            remedies=(Remedy(Action.MOVE_CREDENTIALS, value=StoreBackend.VAULT.value),),
         )
 
 

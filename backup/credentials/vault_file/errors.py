@@ -27,6 +27,7 @@ from typing import ClassVar, Final
 
 from backup.credentials.errors import CredentialStoreError
 from backup.model.credentials import StoreState
+from providers.remedies import Action, Remedy
 
 _RESTORE: Final = (
     "The file was left as it is. Restore it from a backup; "
@@ -40,14 +41,24 @@ class VaultError(CredentialStoreError):
     kind: ClassVar[str] = "vault"
     state: ClassVar[StoreState] = StoreState.UNAVAILABLE
 
-    def __init__(self, message: str, *, hint: str = "", code: str = "", retry_after_s: float | None = None) -> None:
-        super().__init__(message, hint=hint, code=code or self.state.value, retry_after_s=retry_after_s)
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        remedies: tuple[Remedy, ...] = (),
+        code: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(
+            message, hint=hint, remedies=remedies, code=code or self.state.value, retry_after_s=retry_after_s
+        )
 
 
 class VaultMissing(VaultError):
     kind = "vault_missing"
     state = StoreState.NO_COLLECTION
-    cure = "Create the vault with a passphrase (credentials create-vault), then set the credentials."
+    remedies = (Remedy(Action.CREATE_VAULT), Remedy(Action.SET_CREDENTIALS))
 
 
 class VaultExists(VaultError):
@@ -58,7 +69,8 @@ class VaultExists(VaultError):
 class VaultLocked(VaultError):
     kind = "vault_locked"
     state = StoreState.LOCKED
-    cure = "Unlock the vault with its passphrase: credentials unlock."
+    cure = "Unlock the vault with its passphrase."
+    remedies = (Remedy(Action.UNLOCK_STORE),)
 
 
 class WrongPassphrase(VaultError):
@@ -134,7 +146,17 @@ class PassphraseError(CredentialStoreError):
     """No passphrase, or no key, could be had."""
 
     kind: ClassVar[str] = "passphrase"
-    cure: ClassVar[str] = "Give it another way: at the prompt, by --passphrase-fd, or with password_command."
+    remedies = (Remedy(Action.GIVE_PASSPHRASE),)
 
-    def __init__(self, message: str, *, hint: str = "", code: str = "", retry_after_s: float | None = None) -> None:
-        super().__init__(message, hint=hint, code=code or StoreState.LOCKED.value, retry_after_s=retry_after_s)
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        remedies: tuple[Remedy, ...] = (),
+        code: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(
+            message, hint=hint, remedies=remedies, code=code or StoreState.LOCKED.value, retry_after_s=retry_after_s
+        )

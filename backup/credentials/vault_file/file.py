@@ -36,6 +36,7 @@ from backup.credentials.vault_file.format import DataKey, Entries, Header, Vault
 from backup.credentials.vault_file.slots import MODERATE, KdfCost, Opener, RawKey, Slot, SlotKind
 from backup.system.private_files import exclusive_lock, write_private
 from providers.errors import Conflict
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 __all__ = ["DataKey", "KdfCost", "Opener", "RawKey", "SlotInfo", "SlotKind", "VaultFile", "VaultInfo"]
@@ -202,7 +203,8 @@ class VaultFile:
                 names = ", ".join(f"{slot.id} ({slot.label or slot.kind.value})" for slot in lost)
                 raise SlotRefused(
                     f"these slots would be lost: {names}",
-                    hint="Give what opens them too, or drop them (--drop-others).",
+                    hint="Give what opens them too, or drop them.",
+                    remedies=(Remedy(Action.DROP_SLOTS),),
                 )
             renewed = DataKey.generate(key.vault_id)
             renewed.saw(key.newest)

@@ -13,6 +13,7 @@ from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken, acting_for
 from providers.engine import check
 from providers.errors import Conflict, NotFound, ProviderError, Transient
+from providers.remedies import Action, Remedy
 
 _LOG: Final = logging.getLogger(__name__)
 _ATTEMPTS: Final = 3
@@ -38,7 +39,8 @@ def explained(error: ProviderError, item: Item, provider: BaseProvider, cancel: 
         return error
     return ProviderError(
         f"{item.key}: the service fails on this name each time, and not on another: {error.message}",
-        hint="Rename it, or look into the log of the service; then retry (transfers retry).",
+        hint="Rename it, or look into the log of the service.",
+        remedies=(Remedy(Action.RETRY),),
         code=error.code,
     )
 
@@ -53,8 +55,8 @@ def _refuse_file_above(provider: BaseProvider, key: str) -> None:
             continue
         raise Conflict(
             f"{key}: '{folder}' is stored as a file, so that nothing can be stored below it",
-            hint=f"Delete '{folder}' at the service if it is of no use (it may be what was made of an empty folder), "
-            "then retry (transfers retry).",
+            hint=f"Delete '{folder}' at the service if it is of no use (it may be what was made of an empty folder).",
+            remedies=(Remedy(Action.RETRY),),
         )
 
 

@@ -73,7 +73,7 @@ async def _made_ready(node: DOMNode, chosen: StoreChoice) -> bool:
     if chosen.state is StoreState.READY:
         return True
     if not (chosen.can_unlock or chosen.can_create):
-        problem = ErrorInfo("credential_store", chosen.detail or chosen.title, chosen.hint)
+        problem = ErrorInfo("credential_store", chosen.detail or chosen.title, chosen.hint, remedies=chosen.remedies)
         await node.app.push_screen_wait(ProblemScreen(problem))
         return False
     return await _open(node, chosen) is Ended.DONE

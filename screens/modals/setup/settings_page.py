@@ -14,9 +14,10 @@ from providers.errors import InvalidConfiguration
 from screens.modals.authorize import AuthorizeScreen
 from screens.modals.setup.draft import SetupDraft, free_name
 from screens.modals.setup.pages import NOTHING_STORED, SetupPage
-from tui.remedies import in_console
+from tui.remedies import advice
 from tui.text import safe
 from tui.theme import STYLES, Tone
+from tui.widgets.field_row import says_no_more
 from tui.widgets.settings_form import SettingsForm
 
 
@@ -96,6 +97,6 @@ class SettingsPage(VerticalScroll, can_focus=False):
 
     def complain(self, error: InvalidConfiguration) -> None:
         """Show a refused setting at its field."""
-        hint = "" if error.hint == InvalidConfiguration.cure else f". {in_console(error.hint)}"
+        hint = "" if says_no_more(error) else f". {advice(error)}"
         if self.form is not None:
             self.form.show_problem(error.field, error.message.removeprefix(f"{error.field}: ") + hint)

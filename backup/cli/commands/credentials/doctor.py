@@ -10,6 +10,7 @@ import click
 
 from backup.cli.diagnostics import ExitCode
 from backup.cli.output import Output
+from backup.cli.remedies import advice
 from backup.cli.session import Session, json_option, pass_session
 from backup.core.doctor import HealthFinding, HealthVerdict
 from backup.queries.questions import FindMisnamed
@@ -33,8 +34,8 @@ def doctor(session: Session, output: Output) -> int:
     ok = all(finding.verdict is not HealthVerdict.BAD for finding in found)
     output.table(["WHAT", "STATE", "DETAIL"], [[item.what, item.verdict.value, item.detail] for item in found])
     for item in found:
-        if item.cure and item.verdict is not HealthVerdict.OK:
-            output.line(f"{item.what}: {item.cure}")
+        if item.verdict is not HealthVerdict.OK and (cure := advice(item)):
+            output.line(f"{item.what}: {cure}")
     output.document({"findings": found, "ok": ok})
     return ExitCode.OK if ok else ExitCode.FAILURE
 
@@ -52,8 +53,9 @@ def _names_at(session: Session, name: str) -> HealthFinding:
     try:
         found = session.questions.ask(FindMisnamed(name))
     except ProviderError as error:
+        detail = f"not looked at: {error.message}"
         return HealthFinding(
-            what=what, verdict=HealthVerdict.NOTE, detail=f"not looked at: {error.message}", cure=error.hint
+            what=what, verdict=HealthVerdict.NOTE, detail=detail, hint=error.hint, remedies=error.remedies
         )
     if not found.count:
         far = "as they should be" if found.complete else "as they should be, as far as 5 s allowed to look"
@@ -64,7 +66,7 @@ def _names_at(session: Session, name: str) -> HealthFinding:
         what=what,
         verdict=HealthVerdict.BAD,
         detail=f"{count(found.count, 'name')} stored double-encoded, under a locale that is not UTF-8: {shown}{more}",
-        cure="Upload these files again, which stores them under their own names; then delete the wrong names.",
+        hint="Upload these files again, which stores them under their own names; then delete the wrong names.",
     )
 
 

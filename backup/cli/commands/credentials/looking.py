@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from backup.cli.output import Output
+from backup.cli.remedies import advice, in_words
 from backup.cli.session import Session, json_option, pass_session
 from backup.model.credentials import TITLES, CredentialFact, StoreChoice
 from backup.system.text import when
@@ -32,7 +33,7 @@ def status(session: Session, output: Output) -> None:
     detail = f" ({facts.status.detail})" if facts.status.detail else ""
     rows = [["store", facts.title], ["state", f"{facts.status.state.value}{detail}"]]
     rows += [["path", facts.path]] if facts.path else []
-    rows += [[fact.question, f"{fact.answer.value}: {fact.why}"] for fact in facts.facts]
+    rows += [[fact.question, f"{fact.answer.value}: {in_words(fact.why, fact.remedies)}"] for fact in facts.facts]
     rows += [
         ["opens with", f"{slot.kind} {slot.label} (slot {slot.id}, {when(slot.created_at)})"] for slot in facts.slots
     ]
@@ -42,8 +43,8 @@ def status(session: Session, output: Output) -> None:
     output.table(["WHAT", "VALUE"], rows)
     output.line()
     output.table(["STORE", "STATE", "NOTE"], [_choice(choice) for choice in choices])
-    if facts.status.hint:
-        output.line(facts.status.hint)
+    if cure := advice(facts.status):
+        output.line(cure)
     if facts.left_in:
         output.line(
             f"copies of credentials are still in the {TITLES[facts.left_in]}: "
