@@ -18,6 +18,7 @@ from backup.system.paths import Paths
 from providers import registry, settings
 from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration
+from providers.remedies import Action, Remedy
 from tests.backup.queue_support import Workbench, wait_until
 from tests.processes import stop_worker
 from tests.servers.connect_proxy import ConnectProxy
@@ -124,7 +125,7 @@ def test_a_profile_travels_and_keys_of_the_environment_queue_nothing(
         with pytest.raises(InvalidConfiguration, match="ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY") as caught:
             queue(bench, tmp_path, "alone")
         assert "nothing was queued" in caught.value.message
-        assert "set-credentials cloud" in caught.value.hint
+        assert Remedy(Action.SET_CREDENTIALS, "cloud") in caught.value.remedies
         assert "canary" not in f"{caught.value} {caught.value.hint}"
     assert bench.queue.snapshot().jobs == before
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -185,7 +186,7 @@ def test_secrets_of_the_chain_are_refused_by_name(paths: Paths, told: dict[str, 
     with pytest.raises(InvalidConfiguration) as caught:
         environment.travelling(paths, "cloud", told)
     assert named in caught.value.message
-    assert "set-credentials cloud" in caught.value.hint
+    assert Remedy(Action.SET_CREDENTIALS, "cloud") in caught.value.remedies
     assert "canary" not in f"{caught.value} {caught.value.hint}"
     # Keys or a profile in the form count before all of that; nothing secret comes along.
     for form in ({"profile": "p"}, {"profile": "", "access_key": "AK", "secret_key": "s"}):
@@ -280,7 +281,7 @@ def test_a_proxy_with_a_password_queues_nothing_and_names_the_setting(
         with pytest.raises(InvalidConfiguration, match=f"^{name} holds a password") as caught:
             upload(bench, tmp_path, "a")
         assert caught.value.field == "proxy"
-        assert "set-credentials cloud --setting proxy_password" in caught.value.hint
+        assert Remedy(Action.SET_CREDENTIALS, "cloud", "proxy_password") in caught.value.remedies
         assert "canary" not in f"{caught.value} {caught.value.hint}"
     assert bench.queue.snapshot().jobs[0].instance == "local"
     # Neither what goes elsewhere nor what is excepted is refused; the password does not travel with it.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from backup.cli.remedies import advice
 from backup.config import file
 from backup.core.core import Service
 from backup.credentials import CredentialStore, CredentialStoreError
@@ -19,6 +20,7 @@ from backup.model.transfers import ItemKind
 from backup.system.paths import Paths
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 from tests.credentials_fixture import SecretService
 
@@ -96,7 +98,7 @@ def test_a_wrong_setting_is_refused_and_changes_nothing(
 ):
     with pytest.raises(InvalidConfiguration) as caught:
         service.set_setting(name, key, text)
-    assert hint in caught.value.hint
+    assert hint in advice(caught.value)
     assert "hush" not in str(caught.value)
     assert file_text(paths) == ""
 
@@ -195,7 +197,7 @@ def test_enabling_needs_a_passed_check_of_these_settings(service: Service):
     service.set_setting("aws_s3", "container", "c")
     with pytest.raises(InvalidConfiguration, match="not passed a check") as caught:
         service.set_enabled("aws_s3", True)
-    assert "test-providers aws_s3" in caught.value.hint
+    assert caught.value.remedies == (Remedy(Action.CHECK, "aws_s3"),)
     refused = report(ok=False)
     service.record_check("aws_s3", refused)
     with pytest.raises(InvalidConfiguration):

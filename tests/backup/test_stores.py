@@ -26,6 +26,7 @@ from backup.queue.client import Queue
 from backup.system import redaction
 from backup.system.paths import Paths
 from providers.errors import Conflict, ProviderError, Unsupported
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
 from tests.credentials_fixture import SecretService
@@ -67,7 +68,7 @@ def test_without_a_bus_nothing_is_kept_and_the_vault_is_offered(service: Service
     assert (offered.backend, offered.can_create, offered.in_use) == (StoreBackend.VAULT, True, False)
     status = service.store_status()
     assert status.state is StoreState.UNAVAILABLE
-    assert "create-vault" in status.hint
+    assert Remedy(Action.CREATE_VAULT) in status.remedies
     with pytest.raises(CredentialStoreError):
         CredentialStore(paths).set("minio", SOME)
     assert not vault_path(paths).exists()

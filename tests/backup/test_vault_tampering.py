@@ -177,10 +177,10 @@ def test_every_error_has_a_kind_of_its_own_a_cure_and_a_state_of_the_store() -> 
     assert len({cls.kind for cls in family}) == len(family)
     for cls in family:
         error = cls("what happened")
-        assert error.hint
+        assert error.hint or error.remedies
         assert StoreState(error.code)
         assert isinstance(error, CredentialStoreError)
-        rebuilt = from_wire(cls.kind, error.message, hint=error.hint, code=error.code)
+        rebuilt = from_wire(cls.kind, error.message, hint=error.hint, code=error.code, remedies=error.remedies)
         assert (type(rebuilt), ErrorInfo.of(rebuilt)) == (cls, ErrorInfo.of(error))
 
 

@@ -26,6 +26,7 @@ from backup.queries.questions import ListPage
 from backup.rpc import Client, ConnectionLost
 from backup.system.paths import Paths
 from providers.errors import ProviderError
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 from tests.backup.queue_support import Workbench, wait_until
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
@@ -90,7 +91,7 @@ def test_a_locked_vault_is_waited_for_and_unlocking_lets_everything_go_on(vaulte
     item = vaulted.bench.wait_state(first, ItemState.WAITING)
     assert item.error is not None
     assert (item.error.kind, item.error.code) == ("vault_locked", "locked")
-    assert "credentials unlock" in item.error.hint
+    assert item.error.remedies == (Remedy(Action.UNLOCK_STORE),)
     wait_until(lambda: vaulted.is_held(second))
     assert isinstance(item.error.error(), ProviderError)
     vaulted.service.unlock_store(PASSPHRASE)

@@ -44,7 +44,7 @@ def run(operation, harness, root, provider):
 def assert_safe(root, error):
     """Neither what is shown nor what is logged of an error gives a secret away, and it is all our own classes."""
     assert type(error).__module__ == "providers.errors"
-    shown = "".join(traceback.format_exception(error)) + repr(error) + str(error) + error.hint + error.code
+    shown = "".join(traceback.format_exception(error)) + f"{error!r}{error}{error.hint}{error.remedies}{error.code}"
     assert not any(secret in shown for secret in root.secrets)
 
 
@@ -58,8 +58,9 @@ def test_trouble_has_its_class(harness, root, trouble, operation):
     error = caught.value
     assert type(error) is trouble.expected
     assert error.message
-    assert error.hint
-    assert trouble.says.lower() in f"{error.message} {error.hint}".lower()
+    assert error.hint or error.remedies
+    advice = f"{error.hint} {' '.join(remedy.action for remedy in error.remedies)}"
+    assert trouble.says.lower() in f"{error.message} {advice}".lower()
     assert_safe(root, error)
     assert set(root.stored()) == {"there"}
     assert gone(root.tmp, but=("source.bin", "small-disk")) == []

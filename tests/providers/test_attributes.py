@@ -10,6 +10,7 @@ import pytest
 from providers.contract import attributes
 from providers.contract.attributes import Attributes, Restoring
 from providers.errors import PermissionDenied
+from providers.remedies import Action, Remedy
 
 FILE = stat.S_IFREG
 
@@ -119,7 +120,7 @@ def test_who_may_not_give_files_away_is_told_how_to_go_on(monkeypatch, fd):
     monkeypatch.setattr(os, "fchown", refuse)
     with pytest.raises(PermissionDenied, match="may not give files to user 12345") as caught:
         Restoring(owner=True).apply(fd, PROGRAM)
-    assert "--owner" in caught.value.hint
+    assert caught.value.remedies == (Remedy(Action.RESTORE_WITHOUT_OWNER),)
     assert stat.S_IMODE(os.fstat(fd).st_mode) == 0o600
     Restoring(owner=True).apply(fd, Attributes.of(os.fstat(fd)))
 

@@ -26,6 +26,7 @@ from screens.browse import BrowseScreen
 from screens.modals.confirm import ConfirmScreen
 from tests.tui.standin import StandInQuestions, StandInService, console, instance, job, screen_text, until
 from tui.app import BackupConsole
+from tui.remedies import advice
 
 SMALL, LARGE = (80, 24), (140, 42)
 
@@ -348,7 +349,7 @@ async def test_each_cause_has_its_own_screen_and_stays_until_it_is_dealt_with(
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: words in screen_text(app))
         text = " ".join(screen_text(app).split())
-        assert cause.hint.split()[0] in text
+        assert advice(cause).split()[0] in text
         assert "r try again" in text
         assert not any(other in text for _, other in CAUSES if other != words)
         assert "Nothing is stored here yet" not in text
