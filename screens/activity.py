@@ -104,7 +104,9 @@ class ActivityScreen(ModeScreen):
         windows: list[QueueSnapshot] = []
         try:
             for offset in range(first, first + self._wanted_rows, _WINDOW_ROWS):
-                windows.append(await self.bridge.call(self.bridge.service.snapshot, offset=offset, limit=_WINDOW_ROWS))
+                windows.append(
+                    await self.bridge.call(self.bridge.core.queue.snapshot, offset=offset, limit=_WINDOW_ROWS)
+                )
         except ProviderError as error:
             self.problem.show(error)
             self.refresh_bindings()
@@ -144,7 +146,7 @@ class ActivityScreen(ModeScreen):
         if item is None:
             return
         try:
-            await self.bridge.call(self.bridge.service.retry, [item.id])
+            await self.bridge.call(self.bridge.core.queue.retry, [item.id])
         except ProviderError as error:
             self.problem.show(error)
             self.refresh_bindings()

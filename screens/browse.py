@@ -146,7 +146,7 @@ class BrowseScreen(ModeScreen):
         agreed = await self._agree(to, plan_with)
         if agreed is not None:
             how, plan = agreed
-            queue = self.bridge.service.queue_upload
+            queue = self.bridge.core.queue.queue_upload
             queue = partial(queue, conflicts=how.conflicts, selection=how.selection, plan=plan)
             await self._queue(self.local, self.bridge.call(queue, name, paths, folder))
 
@@ -164,7 +164,7 @@ class BrowseScreen(ModeScreen):
         agreed = await self._agree(target.where, lambda how: PlanDownload(name, keys, str(into), **options(how)))
         if agreed is not None:
             how, plan = agreed
-            queue = partial(self.bridge.service.queue_download, **options(how), plan=plan)
+            queue = partial(self.bridge.core.queue.queue_download, **options(how), plan=plan)
             await self._queue(self.remote, self.bridge.call(queue, name, keys, into))
 
     async def _agree(
@@ -206,7 +206,7 @@ class BrowseScreen(ModeScreen):
             return
         question = delete_question(plan, f"{source.owner} · {source.where}")
         if await self.app.push_screen_wait(ConfirmScreen[bool](question)):
-            queue = partial(self.bridge.service.queue_delete, plan=plan)
+            queue = partial(self.bridge.core.queue.queue_delete, plan=plan)
             await self._queue(self.remote, self.bridge.call(queue, source.instance, keys))
 
     def _any(self, entries: list[T], side: str) -> bool:

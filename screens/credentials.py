@@ -82,7 +82,7 @@ class CredentialsScreen(StoreScreen):
     @work(exclusive=True, group="facts")
     async def _ask(self) -> None:
         try:
-            self._facts = await self.bridge.call(self.bridge.service.store_facts)
+            self._facts = await self.bridge.call(self.bridge.core.credentials.facts)
         except ProviderError as error:
             self._complain(error)
         else:
@@ -127,7 +127,7 @@ class CredentialsScreen(StoreScreen):
         pane.border_title = Content(f"Credentials · testing {safe(info.name)}…")
         try:
             report = await self.bridge.ask(Probe(info.name))
-            await self.bridge.call(self.bridge.service.record_check, info.name, report)
+            await self.bridge.call(self.bridge.core.instances.record_check, info.name, report)
         except ProviderError as error:
             self._complain(error)
         else:
@@ -154,7 +154,7 @@ class CredentialsScreen(StoreScreen):
         question = Question(f"Delete {safe(fact.key)}?", facts, [Choice("Delete", True)], danger=True)
         if await self.app.push_screen_wait(ConfirmScreen(question)) and await self._opened():
             name = fact.instances[0] if fact.instances else fact.key
-            await self._do(self.bridge.service.remove_credentials, name)
+            await self._do(self.bridge.core.credentials.remove, name)
 
     def _instance(self) -> InstanceInfo | None:
         fact = self._chosen

@@ -167,7 +167,7 @@ class ProvidersScreen(ModeScreen):
     @work
     async def action_set_enabled(self, enabled: bool) -> None:
         if info := self.selected:
-            await self._change(self.bridge.service.set_enabled, info.name, enabled)
+            await self._change(self.bridge.core.instances.set_enabled, info.name, enabled)
 
     @work
     async def action_remove(self) -> None:
@@ -182,7 +182,7 @@ class ProvidersScreen(ModeScreen):
         question = Question(f"Remove {safe(info.name)}?", facts, [Choice("Remove", True)], danger=True)
         if await self.app.push_screen_wait(ConfirmScreen(question)):
             self._reports.pop(info.name, None)
-            await self._change(self.bridge.service.remove_instance, info.name)
+            await self._change(self.bridge.core.instances.remove, info.name)
 
     async def _change(self, method: object, *arguments: object) -> None:
         try:
@@ -214,7 +214,7 @@ class ProvidersScreen(ModeScreen):
         try:
             report = await self.bridge.ask(Probe(info.name), self._step_told)
             self._reports[info.name] = report
-            await self.bridge.call(self.bridge.service.record_check, info.name, report)
+            await self.bridge.call(self.bridge.core.instances.record_check, info.name, report)
             self.bridge.instances_changed()
         except ProviderError as error:
             self._reports[info.name] = ErrorInfo.of(error)

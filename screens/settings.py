@@ -93,8 +93,8 @@ class SettingsScreen(ModeScreen):
     @work(exclusive=True, group="places")
     async def _ask_places(self) -> None:
         try:
-            self._history_days = await self.bridge.call(self.bridge.service.history_days)
-            status: dict[str, Any] = await self.bridge.call(self.bridge.service.status)
+            self._history_days = await self.bridge.call(self.bridge.core.history_days)
+            status: dict[str, Any] = await self.bridge.call(self.bridge.core.status)
         except ProviderError as error:
             self._complain(error)
             return
@@ -129,7 +129,7 @@ class SettingsScreen(ModeScreen):
         if typed is None:
             return
         try:
-            await self.bridge.call(self.bridge.service.set_bandwidth, info.name, parse_text(LIMIT_FIELD, typed))
+            await self.bridge.call(self.bridge.core.instances.set_bandwidth, info.name, parse_text(LIMIT_FIELD, typed))
         except ProviderError as error:
             self._complain(error)
         else:
@@ -147,7 +147,7 @@ class SettingsScreen(ModeScreen):
         days = parse_text(HISTORY_FIELD, typed)
         text = "" if days is None else str(days)
         try:
-            self._history_days = await self.bridge.call(self.bridge.service.set_history_days, text)
+            self._history_days = await self.bridge.call(self.bridge.core.set_history_days, text)
         except ProviderError as error:
             self._complain(error)
         else:

@@ -108,7 +108,7 @@ class StoreScreen(ModeScreen):
 
     @work(group="act")
     async def action_lock(self) -> None:
-        await self._do(self.bridge.service.lock_store)
+        await self._do(self.bridge.core.credentials.lock)
 
     @work(group="act")
     async def action_kit(self) -> None:
@@ -116,7 +116,9 @@ class StoreScreen(ModeScreen):
             return
         dark, columns = self.app.current_theme.dark, self.size.width - 1
         try:
-            kit = await self.bridge.call(self.bridge.service.recovery_kit, columns=columns, dark_background=dark)
+            kit = await self.bridge.call(
+                self.bridge.core.credentials.recovery_kit, columns=columns, dark_background=dark
+            )
         except ProviderError as error:
             self._complain(error)
         else:

@@ -136,7 +136,7 @@ class TransfersScreen(ModeScreen):
 
     async def _fetch(self, offset: int) -> None:
         try:
-            snapshot = await self.bridge.call(self.bridge.service.snapshot, offset=offset, limit=_WINDOW_ROWS)
+            snapshot = await self.bridge.call(self.bridge.core.queue.snapshot, offset=offset, limit=_WINDOW_ROWS)
         except ProviderError as error:
             self._complain(error)
             return
@@ -164,7 +164,7 @@ class TransfersScreen(ModeScreen):
         if item is None:
             return
         try:
-            whole = await self.bridge.call(self.bridge.service.item_ids, item.job_id)
+            whole = await self.bridge.call(self.bridge.core.queue.item_ids, item.job_id)
         except ProviderError as error:
             self._complain(error)
         else:
@@ -199,15 +199,15 @@ class TransfersScreen(ModeScreen):
     @work(group="act")
     async def action_pause(self) -> None:
         """What is paused goes on; when nothing of the selection is, all of it pauses."""
-        chosen, service = self._chosen(), self.bridge.service
+        chosen, core = self._chosen(), self.bridge.core
         if any(item.state is ItemState.PAUSED for item in chosen):
-            await self._act(service.resume, self._chosen_ids(), "goes on")
+            await self._act(core.queue.resume, self._chosen_ids(), "goes on")
         else:
-            await self._act(service.pause, self._chosen_ids(), "paused: what was sent is kept")
+            await self._act(core.queue.pause, self._chosen_ids(), "paused: what was sent is kept")
 
     @work(group="act")
     async def action_retry(self) -> None:
-        await self._act(self.bridge.service.retry, self._chosen_ids(), "queued again")
+        await self._act(self.bridge.core.queue.retry, self._chosen_ids(), "queued again")
 
     @work(group="act")
     async def action_cancel(self) -> None:
@@ -216,7 +216,7 @@ class TransfersScreen(ModeScreen):
         if not open_items:
             self.notify("There is nothing to cancel: it has ended.", severity="warning")
         elif await self.app.push_screen_wait(ConfirmScreen[bool](cancel_question(open_items, len(ids)))):
-            await self._act(self.bridge.service.cancel, ids, "cancelled")
+            await self._act(self.bridge.core.queue.cancel, ids, "cancelled")
 
     @work(group="act", exclusive=True)
     async def action_limit(self) -> None:
@@ -231,7 +231,7 @@ class TransfersScreen(ModeScreen):
         if typed is None:
             return
         try:
-            await self.bridge.call(self.bridge.service.set_bandwidth, info.name, parse_text(LIMIT_FIELD, typed))
+            await self.bridge.call(self.bridge.core.instances.set_bandwidth, info.name, parse_text(LIMIT_FIELD, typed))
         except ProviderError as error:
             self._complain(error)
         else:

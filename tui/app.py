@@ -17,7 +17,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import ModalScreen, Screen
 
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.model.credentials import StoreState
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
@@ -58,12 +58,12 @@ class BackupConsole(KeysInOrder):
         Binding("question_mark", "show_keys", "keys", key_display="?"),
     ]
 
-    def __init__(self, service: Service, questions: QuestionsClient, *, interval_s: float | None = None) -> None:
+    def __init__(self, core: Core, questions: QuestionsClient, *, interval_s: float | None = None) -> None:
         super().__init__()
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = THEMES[0].name
-        self.bridge = Bridge(self, service, questions, interval_s=interval_s)
+        self.bridge = Bridge(self, core, questions, interval_s=interval_s)
         self.command = self.TITLE
         """What was typed to open the console, for hints about the command line."""
 
@@ -141,7 +141,7 @@ class BackupConsole(KeysInOrder):
 
 def run(paths: Paths, *, command: str) -> int:
     """Open the console and stay until it is left; returns the exit code. `command` is what was typed to open it."""
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     app.command = command
     app.run()
     return app.return_code or 0

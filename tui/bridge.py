@@ -1,7 +1,7 @@
 """Between the screens, which never wait, and the core, which does.
 
-Everything a screen wants from outside goes through here: `call` for the service (a thread, a time limit), `questions`
-for the child process that talks to storage services, and `QueueChanged` and `InstancesChanged` on the way back.
+Everything a screen wants from outside goes through here: `call` for the core (a thread, a time limit), `ask` for
+the child process that talks to storage services, and `QueueChanged` and `InstancesChanged` on the way back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from providers.errors import ProviderError, Transient
 from tui.text import safe
 
 if TYPE_CHECKING:
-    from backup.core.core import Service
+    from backup.core.core import Core
     from backup.queries.client import QuestionsClient
     from backup.queries.questions import OnStep, ServiceQuestion
 
@@ -87,9 +87,9 @@ class Bridge:
     """Owned by the app; `start` once it runs, `close` before it ends. Its attributes belong to the app's own thread."""
 
     def __init__(
-        self, app: App[Any], service: Service, questions: QuestionsClient, *, interval_s: float | None = None
+        self, app: App[Any], core: Core, questions: QuestionsClient, *, interval_s: float | None = None
     ) -> None:
-        self.service = service
+        self.core = core
         self.questions = questions
         self.snapshot = EMPTY_QUEUE
         self.instances: tuple[InstanceInfo, ...] = ()
@@ -189,7 +189,7 @@ class Bridge:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
                 await self.call(self.questions.close, timeout_s=math.inf)
-                await self.call(self.service.close, timeout_s=2)
+                await self.call(self.core.close, timeout_s=2)
 
     def instances_changed(self) -> None:
         """Somebody changed the configuration or the credentials: read both again, then tell the screens."""
@@ -206,14 +206,14 @@ class Bridge:
     async def _refresh(self) -> None:
         await self._adopt_secrets()
         try:
-            self.services = await self.call(self.service.services)
-            self.instances = await self.call(self.service.instances)
+            self.services = await self.call(self.core.instances.services)
+            self.instances = await self.call(self.core.instances.all)
             self.problem = None
         except ProviderError as error:
             self.problem = ErrorInfo.of(error)
         self._tell_instances()
         try:
-            self.store = await self.call(self.service.store_status, timeout_s=5)
+            self.store = await self.call(self.core.credentials.status, timeout_s=5)
         except ProviderError as error:
             _LOG.warning("credential store: %s", error)
         self._tell_instances()
@@ -234,8 +234,8 @@ class Bridge:
         if not needed or self.store is None or self.store.state is not StoreState.LOCKED:
             return
         try:
-            await self.call(self.service.open_store, timeout_s=40)
-            self.store = await self.call(self.service.store_status, timeout_s=5)
+            await self.call(self.core.credentials.open, timeout_s=40)
+            self.store = await self.call(self.core.credentials.status, timeout_s=5)
         except ProviderError as error:
             _LOG.warning("the credential store does not open by itself: %s", error)
         if self.store.state is StoreState.LOCKED:
@@ -250,7 +250,7 @@ class Bridge:
             return
         told_before = self._left_in_file is not None
         try:
-            adoption = await self.call(self.service.adopt_secrets)
+            adoption = await self.call(self.core.credentials.adopt_secrets)
         except ProviderError as error:
             _LOG.warning("secrets in the configuration file: %s", error)
             return
@@ -274,7 +274,7 @@ class Bridge:
         """The follower thread: hands snapshots to the app's thread, no faster than the terminal takes them."""
         while not self._stop.is_set():
             try:
-                self.service.follow(self._deliver_soon, stop=self._stopped, interval_s=self.interval_s)
+                self.core.queue.follow(self._deliver_soon, stop=self._stopped, interval_s=self.interval_s)
             except ProviderError as error:
                 self._soon(self._queue_failed, ErrorInfo.of(error))
             except Exception:
@@ -283,7 +283,7 @@ class Bridge:
 
     def _stopped(self) -> bool:
         """Asked by the follower at each turn, which is also when it sees that a service has said something new."""
-        version = self.service.answers_version()
+        version = self.core.instances.answers_version()
         if version != self._answers_version:
             known, self._answers_version = self._answers_version, version
             if known is not None and not self._stop.is_set():
@@ -330,7 +330,7 @@ class Bridge:
 
     async def _hand_key_over(self) -> None:
         try:
-            await self.call(self.service.ensure_worker)
+            await self.call(self.core.queue.ensure_worker)
         except ProviderError as error:
             _LOG.warning("the key did not reach the worker: %s", error)
         await asyncio.sleep(_HELP_EVERY_S)

@@ -51,7 +51,7 @@ _PARTICIPLE: Final = {JobKind.UPLOAD: "uploaded", JobKind.DOWNLOAD: "downloaded"
 def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *, detach: bool) -> int:
     """What a transferring verb does once its job is queued: follow it (or not), tell the outcome. Returns the exit
     code."""
-    silent = session.service.worker_trouble
+    silent = session.core.queue.trouble
     if detach:
         how = "is queued" if silent else "is under way"
         output.line(f"job {job.id} {how}; see: transfers list. Cancel it with: transfers cancel {job.id}")
@@ -120,7 +120,7 @@ def wait(session: Session, output: Output, job_ids: list[int], since: float | No
         output.line("nothing is under way")
     jobs = [job for job, _ in seen.values()]
     failed = [item for _, items in seen.values() for item in items]
-    before = None if since is None else session.service.failed_since(since)
+    before = None if since is None else session.core.queue.failed_since(since)
     more = ({"worker": silent} if silent else {}) | ({"since": before} if before else {})
     output.document({"jobs": jobs, "failed": failed} | more)
     if before and conclude_since(before) and all(code == ExitCode.OK for code in codes):
@@ -130,7 +130,8 @@ def wait(session: Session, output: Output, job_ids: list[int], since: float | No
 
 
 def _next_job(session: Session, job_ids: list[int], seen: set[int]) -> JobView | None:
-    known = [session.service.job(number) for number in job_ids] if job_ids else session.service.snapshot(limit=0).jobs
+    queue = session.core.queue
+    known = [queue.job(number) for number in job_ids] if job_ids else queue.snapshot(limit=0).jobs
     return min((job for job in known if job.id not in seen and not job.finished), key=lambda job: job.id, default=None)
 
 
@@ -155,7 +156,7 @@ class _Display(Protocol):
 
 class _Follower:
     def __init__(self, session: Session, output: Output, job: JobView) -> None:
-        self._service = session.service
+        self._queue = session.core.queue
         self._output = output
         self._job = job
         self._items: list[ItemView] = []
@@ -169,15 +170,15 @@ class _Follower:
     def run(self) -> JobView:
         """The job once it is finished, or cannot go on without somebody's help."""
         with _display(self._output) as display:
-            self._service.follow(
+            self._queue.follow(
                 lambda snapshot: self._look(display, snapshot.totals.rate_bytes_per_s), stop=lambda: self._over(display)
             )
             self._look(display, 0.0)
         return self._job
 
     def _look(self, display: _Display, rate_bytes_per_s: float | None = None) -> None:
-        snapshot: QueueSnapshot = self._service.snapshot(limit=4 * _ROWS, job_id=self._job.id)
-        self._job = self._service.job(self._job.id)
+        snapshot: QueueSnapshot = self._queue.snapshot(limit=4 * _ROWS, job_id=self._job.id)
+        self._job = self._queue.job(self._job.id)
         self._items = [item for item in snapshot.items if item.job_id == self._job.id]
         self._looked_at_s = time.monotonic()
         self._worker_alive = snapshot.totals.worker_alive
@@ -196,7 +197,7 @@ class _Follower:
 
     def ensure_worker(self) -> None:
         try:
-            self._service.ensure_worker()
+            self._queue.ensure_worker()
         except WorkerSilent as error:
             self.silent = ErrorInfo.of(error)
 
@@ -232,7 +233,7 @@ def _without_success(session: Session, job: JobView) -> list[ItemView]:
     found: list[ItemView] = []
     offset = 0
     while len(found) < _FAILURES_SHOWN:
-        page = session.service.snapshot(offset=offset, limit=500, job_id=job.id).items
+        page = session.core.queue.snapshot(offset=offset, limit=500, job_id=job.id).items
         if not page:
             break
         found += [item for item in page if item.job_id == job.id and item.state in bad]

@@ -13,7 +13,7 @@ def create(session: Session, kind: StoreBackend) -> StoreStatus:
     with diagnostics.doing(f"create the {TITLES[kind]}"):
         chosen = session.new_passphrase(f"Passphrase of the new {TITLES[kind].partition(' (')[0]}")
         tell_quality(chosen)
-        return session.service.create_store(chosen, kind)
+        return session.core.credentials.create(chosen, kind)
 
 
 def tell_quality(chosen: Secret) -> None:

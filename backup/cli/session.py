@@ -16,7 +16,7 @@ from backup.cli.remedies import advice
 from backup.system.paths import Paths
 
 if TYPE_CHECKING:
-    from backup.core.core import Service
+    from backup.core.core import Core
     from backup.instances.plain_secrets import Adoption
     from backup.model.instances import InstanceInfo
     from backup.queries.answers import Questions
@@ -41,13 +41,13 @@ class Session:
         return self._given_paths or Paths.default()
 
     @cached_property
-    def service(self) -> Service:
-        from backup.core.core import Service
+    def core(self) -> Core:
+        from backup.core.core import Core
 
         self._start_log()
-        service = Service(self.paths)
-        self._left_in_file = _tell_adoption(service.adopt_secrets())
-        return service
+        core = Core(self.paths)
+        self._left_in_file = _tell_adoption(core.credentials.adopt_secrets())
+        return core
 
     @cached_property
     def questions(self) -> Questions:
@@ -61,24 +61,24 @@ class Session:
         main thread, which Ctrl-C reaches). Where nobody can be asked it stays locked, and whatever needs it says so.
         Secrets that stood in the configuration move there now. Raises CredentialStoreError.
         """
-        service = self.service
-        service.open_store(self.passphrase() if self.can_ask else None)
+        core = self.core
+        core.credentials.open(self.passphrase() if self.can_ask else None)
         if self._left_in_file:
-            self._left_in_file = _tell_adoption(service.adopt_secrets())
+            self._left_in_file = _tell_adoption(core.credentials.adopt_secrets())
 
     def open_store_for(self, *names: str) -> None:
         """As `open_store`, if one of these providers keeps credentials."""
-        if {info.name for info in self.service.instances() if info.has_credentials} & set(names):
+        if {info.name for info in self.core.instances.all() if info.has_credentials} & set(names):
             self.open_store()
 
     def locked_store_of(self, *names: str) -> ErrorInfo | None:
         """What one of these providers has to wait for, where its credentials are in a store that is locked."""
-        if not {info.name for info in self.service.instances() if info.has_credentials} & set(names):
+        if not {info.name for info in self.core.instances.all() if info.has_credentials} & set(names):
             return None
         from backup.model.credentials import StoreState
         from providers.contract.report import ErrorInfo
 
-        store = self.service.store_status()
+        store = self.core.credentials.status()
         if store.state is not StoreState.LOCKED:
             return None
         return ErrorInfo(
@@ -113,21 +113,21 @@ class Session:
 
     def close(self) -> None:
         """Let go of what was used; transfers go on."""
-        if "service" in self.__dict__:
-            self.service.close()
+        if "core" in self.__dict__:
+            self.core.close()
         if "questions" in self.__dict__:
             self.questions.close()
 
     def default_provider(self, output: Output, chosen: str | None) -> str:
-        """The provider to use: the chosen one, else `Service.default_provider`; says which it took, and opens the store
+        """The provider to use: the chosen one, else `Instances.default`; says which it took, and opens the store
         of its credentials.
 
         Raises InvalidConfiguration when several could be meant, or there is none of that name.
         """
         if chosen is not None:
             self.open_store_for(chosen)
-            return self.service.instance(chosen).name
-        name = self.service.default_provider()
+            return self.core.instances.get(chosen).name
+        name = self.core.instances.default()
         if not output.as_json:
             diagnostics.note(f"using provider {name}")
         self.open_store_for(name)
@@ -135,7 +135,7 @@ class Session:
 
     def location(self, name: str) -> str:
         """Where an instance keeps its objects, for a person."""
-        info: InstanceInfo = self.service.instance(name)
+        info: InstanceInfo = self.core.instances.get(name)
         return info.location or info.container or name
 
     def _start_log(self) -> None:

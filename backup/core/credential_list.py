@@ -77,7 +77,7 @@ def _state(expires_at: float | None, now: float, users: list[InstanceInfo]) -> C
 
 
 def facts(paths: Paths, store: CredentialStore, queue: Queue) -> StoreFacts:
-    """`StoreService.store_facts`."""
+    """All that the screen of credentials says. Never raises; no store is asked for what it holds."""
     configuration = file.load(paths)
     kind, status = store.look()
     return StoreFacts(

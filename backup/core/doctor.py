@@ -45,7 +45,7 @@ class HealthFinding(msgspec.Struct, frozen=True, kw_only=True, rename={"hint": "
 
 
 def findings(paths: Paths, queue: Queue) -> tuple[HealthFinding, ...]:
-    """`StoreService.doctor`. Each look is bounded; a store is asked within 3 s."""
+    """What holds on this machine. Each look is bounded; a store is asked within 3 s."""
     choices = store_choice.choices(paths)
     return (
         *_stores(choices),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def status(paths: Paths, store: CredentialStore, queue: Queue) -> dict[str, Any]:
-    """`Service.status`: JSON data, no secret in it."""
+    """JSON data, no secret in it."""
     problem = file.load(paths).problem
     infos = describing.describe_all(paths)
     totals, calls, trouble = _queue(queue)

@@ -18,7 +18,7 @@ from providers.remedies import Action, Remedy
 def choices(
     paths: Paths, *, platform: str = sys.platform, probe_s: float = selection.PROBE_S
 ) -> tuple[StoreChoice, ...]:
-    """`StoreService.store_choices`."""
+    """The stores of this system, asked side by side, each for at most `probe_s`; the recommended one is marked."""
     kinds = selection.backends_here(platform)
     with ThreadPoolExecutor(len(kinds)) as threads:
         problems = dict(zip(kinds, threads.map(lambda kind: _problem(paths, kind, probe_s), kinds), strict=True))
@@ -43,7 +43,7 @@ def choices(
 
 
 def chosen(paths: Paths) -> StoreBackend:
-    """`StoreService.chosen_store`. What is pinned is not asked first: it may hang."""
+    """The store in use, else the one recommended here. What is pinned is not asked first: it may hang."""
     pinned = file.load(paths).store.backend
     if pinned is not None:
         return pinned
@@ -54,7 +54,7 @@ def chosen(paths: Paths) -> StoreBackend:
 
 
 def use(paths: Paths, backend: StoreBackend) -> None:
-    """`StoreService.use_store`."""
+    """Pin a store in the configuration, ready or not. Raises Conflict when credentials are kept in another one."""
     if backend not in selection.backends_here():
         raise Unsupported(f"{TITLES[backend]} is not to be had on this system")
     with file.edit(paths) as draft:

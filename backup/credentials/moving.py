@@ -32,7 +32,8 @@ def move(
     on_progress: OnProgress | None = None,
     ask: Callable[[], Secret] | None = None,
 ) -> MoveResult:
-    """`StoreService.move_credentials`."""
+    """Copy, compare, switch, and delete the copies once `confirm_delete` says so. May be interrupted at any moment:
+    until the switch the former store is in use and whole, after it the new one."""
     if to not in selection.backends_here():
         raise Unsupported(f"{TITLES[to]} is not to be had on this system")
     unlocking.open_by_itself(paths, selection.make(paths, StoreBackend.VAULT), ask)
@@ -51,7 +52,7 @@ def move(
 
 
 def remove_copies(paths: Paths, *, on_progress: OnProgress | None = None) -> tuple[str, ...]:
-    """`StoreService.remove_copies`."""
+    """Delete what a move has left in the former store; the keys that were there."""
     configuration = file.load(paths)
     former = configuration.store.left_in
     if former is None:

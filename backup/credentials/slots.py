@@ -34,7 +34,7 @@ def read_slots(paths: Paths) -> tuple[SlotFact, ...]:
 
 
 def add_passphrase(paths: Paths, passphrase: Secret, label: str) -> SlotFact:
-    """`StoreService.add_passphrase`."""
+    """One more passphrase that opens the vault. Raises VaultLocked, SlotRefused."""
     redaction.hide(passphrase)
     return add_slot(paths, passphrase, label)
 
@@ -45,13 +45,13 @@ def add_slot(paths: Paths, opener: Opener, label: str) -> SlotFact:
 
 
 def remove_slot(paths: Paths, slot_id: str) -> None:
-    """`StoreService.remove_slot`."""
+    """Take a way to open the vault away. Raises SlotRefused for the last one, VaultLocked."""
     _vault(paths).file.remove_slot(data_key(paths), slot_id)
 
 
 def renew_key(paths: Paths, passphrase: Secret, *, drop_others: bool) -> tuple[SlotFact, ...]:
-    """`StoreService.renew_key`. The passphrase is asked for, though the vault may be open: whoever renews the key
-    decides which openers are left."""
+    """A new data key; the slots that are left. The passphrase is asked for, though the vault may be open: whoever
+    renews the key decides which openers are left."""
     redaction.hide(passphrase)
     vault = _vault(paths)
     key = vault.file.open(passphrase)

@@ -11,7 +11,8 @@ from providers.os_errors import from_os_error
 
 
 def entries(folder: Path) -> tuple[LocalEntry, ...]:
-    """`Service.list_local`. An entry that vanishes meanwhile is left out; one that may not be looked at has size 0."""
+    """The entries of a folder, unsorted. An entry that vanishes meanwhile is left out; one that may not be looked at
+    has size 0."""
     try:
         with os.scandir(folder) as found:
             return tuple(entry for item in found if (entry := _entry(item)))

@@ -34,8 +34,8 @@ def save_instance(
     enable: bool = False,
     expires_at: float | None = None,
 ) -> InstanceInfo:
-    """`Service.save_instance`. Everything is checked before anything is kept; what was kept is put back when the file
-    fails."""
+    """Save settings, and secrets in the store. Everything is checked before anything is kept; what was kept
+    is put back when the file fails."""
     cls = settings_class(registry.spec(service))
     parsed = parse_values(cls, values)
     if enable:
@@ -57,7 +57,7 @@ def save_instance(
 
 
 def set_setting(paths: Paths, store: CredentialStore, name: str, key: str, text: str) -> InstanceInfo:
-    """`Service.set_setting`."""
+    """Set one setting from text; makes the instance when `name` is a service's name."""
     configuration = file.load(paths)
     if key == "type":
         settings_class(registry.spec(text))
@@ -72,7 +72,7 @@ def set_setting(paths: Paths, store: CredentialStore, name: str, key: str, text:
 
 
 def set_enabled(paths: Paths, name: str, enabled: bool) -> InstanceInfo:
-    """`Service.set_enabled`."""
+    """Enabling needs a passed check of the settings as they are now."""
     info = describing.describe(paths, name)
     if enabled:
         if info.problem and not info.usable and info.state is not InstanceState.DISABLED:
@@ -97,7 +97,7 @@ def set_credentials(
     *,
     expires_at: float | None = None,
 ) -> None:
-    """`Service.set_credentials`. An instance that a service's name stands for is made by this."""
+    """Add to the credentials in the store. An instance that a service's name stands for is made by this."""
     configuration = file.load(paths)
     service = _service_of(configuration, name)
     cls = settings_class(registry.spec(service))
@@ -114,12 +114,12 @@ def set_credentials(
 
 
 def service_of(paths: Paths, name: str) -> str:
-    """`Service.service_of`."""
+    """The service of an instance; its own name where it is to be made. Raises InvalidConfiguration."""
     return _service_of(file.load(paths), name)
 
 
 def remove_instance(paths: Paths, store: CredentialStore, name: str) -> None:
-    """The rest of `Service.remove_instance`, once nothing is queued. Credentials that another instance uses stay."""
+    """Remove an instance for which nothing is queued. Credentials that another instance uses stay."""
     configuration = file.load(paths)
     key = configuration.instance(name).credentials_key
     shared = any(other.credentials_key == key for other in configuration.instances.values() if other.name != name)

@@ -48,7 +48,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def findings(source: ImportSource, text: str, config_text: str = "") -> ImportFindings:
-    """`StoreService.import_findings`."""
+    """What could be taken over from a text. Raises InvalidConfiguration."""
     match source:
         case ImportSource.EARLIER_JSON:
             return json_file.from_earlier_json(text)
@@ -59,7 +59,7 @@ def findings(source: ImportSource, text: str, config_text: str = "") -> ImportFi
 
 
 def findings_in(source: ImportSource, path: Path) -> ImportFindings:
-    """`StoreService.import_findings_in`."""
+    """The same of a file. Raises NotFound, PermissionDenied too."""
     place = path.expanduser()
     beside = place.with_name("config")
     config_text = _text(beside) if source is ImportSource.AWS and beside.exists() else ""
@@ -89,7 +89,7 @@ def apply(
     names: Mapping[str, str],
     blank_in: Path | None = None,
 ) -> Applied:
-    """`StoreService.apply_import`."""
+    """Save what was found as instances, disabled until checked; one that is there already is never changed."""
     wanted = None if sources is None else set(sources)
     chosen = [instance for instance in found.instances if wanted is None or instance.source in wanted]
     if wanted is not None and (unknown := wanted - {instance.source for instance in chosen}):

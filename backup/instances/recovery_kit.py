@@ -29,7 +29,7 @@ _NOT_NEEDED: Final = frozenset({"enabled", "credentials_key"})
 def kit(
     paths: Paths, store: CredentialStore, names: Sequence[str] = (), *, columns: int = 80, dark_background: bool = False
 ) -> Secret:
-    """`StoreService.recovery_kit`."""
+    """One printable page with all that is needed to read the backups on another machine, secrets in clear."""
     configuration = file.load(paths)
     wanted = names or [name for name in configuration.instances if name != file.EMBEDDED]
     parts = [_part(configuration, store, name) for name in wanted or [file.EMBEDDED]]

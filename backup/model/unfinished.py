@@ -30,7 +30,7 @@ class Needed(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, begun: Iterable[tuple[int, str, SavedUpload]]) -> list[Needed]:
-        """Of what `Service.begun_uploads` says."""
+        """Of what `Queue.begun_uploads` says."""
         return [
             cls(item=item, instance=instance, key=saved.request.key, token=saved.token)
             for item, instance, saved in begun

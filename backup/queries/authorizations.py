@@ -1,7 +1,7 @@
 """Authorisations under way: the flows of `providers.oauth`, each kept under a name until it ends.
 
 They live where services may be loaded: in the command line's own process, or in the console's child. What comes of one
-goes back to whoever began it, and is kept by `Service.save_instance`, secrets in the credential store.
+goes back to whoever began it, and is kept by `Instances.save`, secrets in the credential store.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from backup.files import local, scan
 from backup.files.targets import chosen_target
 from backup.handshake import presence, takeover
 from backup.handshake.presence import WorkerState
-from backup.instances import describing
 from backup.instances import destination as places
 from backup.journal import Journal, checkpoints, controls, items, jobs, pruning, views, work
 from backup.journal.records import Event, JobRequest, Planned
@@ -42,16 +41,14 @@ from backup.model.transfers import (
 from backup.queries.findings import Findings
 from backup.queue import environment, start_worker
 from backup.queue.live import Feed, merge, with_live
-from backup.queue.recording import recording
+from backup.queue.recording import recording, refuse_unusable
 from backup.queue.worker_link import WorkerLink
 from backup.system.build import BuildNotice
 from backup.system.paths import Paths
 from providers.contract.attributes import Restoring, current_umask
 from providers.contract.report import ErrorInfo
 from providers.contract.upload import SavedUpload
-from providers.engine.encryption import refuse_encryption
-from providers.errors import InvalidConfiguration, InvalidName, NotFound, ProviderError
-from providers.remedies import Action, Remedy
+from providers.errors import InvalidName, NotFound, ProviderError
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
@@ -66,7 +63,8 @@ class Queue:
         self._worker_arguments = tuple(worker_arguments)
         self._link = WorkerLink(paths)
         self.trouble: ErrorInfo | None = None
-        """Why nobody carries out what was recorded last."""
+        """Why nobody carries out what was recorded last: a worker that was stopped, or waits for room, or does not
+        answer. It does so once it can."""
 
     @cached_property
     def _journal(self) -> Journal:
@@ -93,8 +91,13 @@ class Queue:
         selection: Selection = EVERYTHING,
         plan: TransferPlan | None = None,
     ) -> JobView:
-        """`Service.queue_upload`."""
-        self._refuse_unusable(instance, JobKind.UPLOAD)
+        """Queue files and whole folders below the remote prefix `to`. A folder keeps its own name below `to`. What the
+        `plan` of just this has found is not looked for again; likewise below.
+
+        Raises InvalidConfiguration (disabled, incomplete, unknown instance; encryption_enabled), NotFound, and
+        InvalidName for a `to` with '..' in it.
+        """
+        refuse_unusable(self._paths, instance, JobKind.UPLOAD)
         sources = [os.path.abspath(path) for path in paths]
         for source in sources:
             if not os.path.lexists(source):
@@ -119,8 +122,13 @@ class Queue:
         links: bool = False,
         plan: TransferPlan | None = None,
     ) -> JobView:
-        """`Service.queue_download`."""
-        self._refuse_unusable(instance, JobKind.DOWNLOAD)
+        """Queue objects, and (keys ending in '/') everything below a prefix, into the folder `to`; a single key goes to
+        that very path, unless `to` is a folder or says so (text with a final '/'). Raises Conflict where a file stands
+        in the way.
+
+        Files get the permission bits that were kept with them; with `owner` also owner, group, setuid, setgid and
+        sticky. With `links`, what is stored as a symlink (`Links.STORE`) becomes one again."""
+        refuse_unusable(self._paths, instance, JobKind.DOWNLOAD)
         target, folder = chosen_target(to, keys)
         names = [key.rstrip("/").rpartition("/")[2] for key in keys]
         scan.refuse_twins(names)
@@ -138,23 +146,10 @@ class Queue:
         return self._add(instance, order, names, str(target), plan)
 
     def queue_delete(self, instance: str, keys: Sequence[str], *, plan: TransferPlan | None = None) -> JobView:
-        """`Service.queue_delete`."""
-        self._refuse_unusable(instance, JobKind.DELETE)
+        """Queue objects, and (keys ending in '/') everything below a prefix, for deletion."""
+        refuse_unusable(self._paths, instance, JobKind.DELETE)
         order = JobRequest(kind=JobKind.DELETE, sources=tuple(keys))
         return self._add(instance, order, list(keys), instance, plan)
-
-    def _refuse_unusable(self, instance: str, kind: JobKind) -> None:
-        info = describing.describe(self._paths, instance)
-        if not info.usable:
-            if info.problem:
-                raise info.problem.error()
-            raise InvalidConfiguration(
-                f"{instance} is {info.state.value}",
-                field="enabled",
-                remedies=(Remedy(Action.ENABLE, instance),),
-            )
-        if kind is not JobKind.DELETE:
-            refuse_encryption(bool(info.settings.get("encryption_enabled")))
 
     def _add(
         self, instance: str, order: JobRequest, names: list[str], destination: str, plan: TransferPlan | None
@@ -184,7 +179,7 @@ class Queue:
     # Looking
 
     def snapshot(self, *, offset: int = 0, limit: int = 200, job_id: int | None = None) -> QueueSnapshot:
-        """`Service.snapshot`."""
+        """The queue now, live progress of the worker included."""
         return self._snapshot(self._live(), offset=offset, limit=limit, job_id=job_id)
 
     def _snapshot(self, live: LiveState | None, *, offset: int, limit: int, job_id: int | None) -> QueueSnapshot:
@@ -226,6 +221,8 @@ class Queue:
 
     def begun_uploads(self) -> list[tuple[int, str, SavedUpload]]:
         """What uploads of ours have begun and still need: item, instance, and what was saved."""
+        if not self._paths.journal_file.exists():
+            return []
         with self._journal.look() as db:
             return checkpoints.begun_uploads(db)
 
@@ -247,7 +244,9 @@ class Queue:
     def follow(
         self, on_change: Callable[[QueueSnapshot], None], *, stop: Callable[[], bool], interval_s: float = 0.25
     ) -> None:
-        """`Service.follow`."""
+        """Call `on_change` whenever the queue changed, at most every `interval_s`, until `stop()`; blocks the calling
+        thread. Fed by the worker's socket while one runs, by the journal's version otherwise; survives workers coming
+        and going."""
         pause = threading.Event()
         notice = BuildNotice()
         with Feed(self._paths) as feed:
@@ -266,15 +265,19 @@ class Queue:
     # Controls
 
     def pause(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        """Pause items, and jobs with all that they stand for, found or not; how many items that were (where a job has
+        none yet: how many jobs). A running item keeps what it has sent. Likewise the three below."""
         return self._control(controls.pause, item_ids, jobs)
 
     def resume(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
         return self._control(controls.resume, item_ids, jobs, refused="nothing was resumed")
 
     def cancel(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        """Takes effect within a second; unfinished upload sessions are removed at the service by the worker."""
         return self._control(controls.cancel, item_ids, jobs)
 
     def retry(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
+        """Queue failed and cancelled items again."""
         return self._control(controls.retry, item_ids, jobs, refused="nothing was tried again")
 
     def _control(self, control: Control, item_ids: Iterable[int], job_ids: Iterable[int], *, refused: str = "") -> int:
@@ -307,7 +310,7 @@ class Queue:
         }
 
     def set_bandwidth(self, instance: str, bytes_per_s: int | None) -> None:
-        """The worker's half of `Service.set_bandwidth`: the limit of what is under way. Saving it is the caller's."""
+        """The worker's half of `Instances.set_bandwidth`: the limit of what is under way. Saving it is the caller's."""
         self._ask("set_bandwidth", {"instance": instance, "bytes_per_s": bytes_per_s})
 
     def credentials_changed(self, instance: str | None = None) -> None:
@@ -321,7 +324,8 @@ class Queue:
     # The worker
 
     def ensure_worker(self) -> bool:
-        """`Service.ensure_worker`. The worker is given what opens the vault, where this process has it."""
+        """Start the worker if there is work and none runs; True when one runs afterwards. It is given what opens the
+        vault, where this process has it. Raises WorkerSilent."""
         return self._start_worker(self._journal)
 
     def _start_worker(self, journal: Journal) -> bool:

@@ -7,9 +7,13 @@ from contextlib import contextmanager
 from sqlite3 import Connection
 
 from backup.handshake import presence
+from backup.instances import describing
 from backup.journal import Journal
+from backup.model.transfers import JobKind
 from backup.system.paths import Paths
-from providers.errors import ProviderError
+from providers.engine.encryption import refuse_encryption
+from providers.errors import InvalidConfiguration, ProviderError
+from providers.remedies import Action, Remedy
 
 
 @contextmanager
@@ -29,3 +33,18 @@ def recording(paths: Paths, journal: Journal) -> Iterator[Connection]:
             hint=f"Let it go on: kill -CONT {found.pid}; then try again.",
             code=found.state.value,
         ) from error
+
+
+def refuse_unusable(paths: Paths, instance: str, kind: JobKind) -> None:
+    """Raises InvalidConfiguration, or the instance's own problem, where a job of that kind cannot be queued."""
+    info = describing.describe(paths, instance)
+    if not info.usable:
+        if info.problem:
+            raise info.problem.error()
+        raise InvalidConfiguration(
+            f"{instance} is {info.state.value}",
+            field="enabled",
+            remedies=(Remedy(Action.ENABLE, instance),),
+        )
+    if kind is not JobKind.DELETE:
+        refuse_encryption(bool(info.settings.get("encryption_enabled")))

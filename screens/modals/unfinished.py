@@ -84,7 +84,7 @@ class UnfinishedScreen(ModalScreen[None]):
 
     async def _needed(self) -> list[Needed]:
         bridge = bridge_of(self)
-        return Needed.of(await bridge.call(bridge.service.begun_uploads))
+        return Needed.of(await bridge.call(bridge.core.queue.begun_uploads))
 
     @work(exclusive=True, group="unfinished")
     async def action_remove(self) -> None:

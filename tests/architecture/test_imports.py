@@ -52,10 +52,10 @@ def test_the_process_that_draws_loads_no_sdk():
 
 def test_the_facade_loads_no_sdk_when_it_is_asked(tmp_path: Path):
     statement = (
-        "from pathlib import Path; from backup.system.paths import Paths; from backup.core.core import Service\n"
+        "from pathlib import Path; from backup.system.paths import Paths; from backup.core.core import Core\n"
         f"base = Path({str(tmp_path)!r})\n"
-        "service = Service(Paths(base / 'c', base / 's', base / 'd'))\n"
-        "assert service.services() and service.instances() and service.snapshot().item_count == 0"
+        "core = Core(Paths(base / 'c', base / 's', base / 'd'))\n"
+        "assert core.instances.services() and core.instances.all() and core.queue.snapshot().item_count == 0"
     )
     assert loaded_by(statement) & (SCREEN | SDKS | KEYRING) == set()
 

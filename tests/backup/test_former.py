@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from backup.config import file as config
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.credentials.vault import unlocked_here, vault_path
 from backup.journal import Journal, items
 from backup.model.credentials import StoreState
@@ -67,20 +67,20 @@ def test_its_configuration_opens(home: Path, paths: Paths) -> None:
     loaded = config.load(paths)
     assert (loaded.problem, loaded.default_provider, loaded.history_days) == (None, "local", 3650)
     assert [step.name for step in loaded.checks["local"].steps][:2] == ["reach", "authenticate"]
-    with closing(Service(paths)) as service:
-        local, nas = service.instances()
+    with closing(Core(paths)) as core:
+        local, nas = core.instances.all()
         assert (local.name, local.container, local.enabled) == ("local", str(home / "disk"), True)
         assert (nas.name, nas.type, nas.settings["endpoint_url"]) == ("nas", "aws_s3", "http://127.0.0.1:9000")
 
 
 def test_its_vault_opens(home: Path, paths: Paths) -> None:
-    with closing(Service(paths)) as service:
-        assert service.store_status().state is StoreState.LOCKED
-        service.unlock_store(PASSPHRASE)
-        assert service.store_status().state is StoreState.READY
-        (credential,) = service.credentials()
+    with closing(Core(paths)) as core:
+        assert core.credentials.status().state is StoreState.LOCKED
+        core.credentials.unlock(PASSPHRASE)
+        assert core.credentials.status().state is StoreState.READY
+        (credential,) = core.credentials.all()
         assert (credential.key, credential.username) == ("nas", "AKIAFORMER")
-        kit = service.recovery_kit(["nas"], columns=80, dark_background=False).reveal()
+        kit = core.credentials.recovery_kit(["nas"], columns=80, dark_background=False).reveal()
     assert "the former secret" in kit
     unlocked_here(vault_path(paths)).lock()
 

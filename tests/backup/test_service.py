@@ -12,7 +12,7 @@ import pytest
 
 from backup.cli.remedies import advice
 from backup.config import file
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.credentials import CredentialStore, CredentialStoreError
 from backup.model.credentials import StoreState
 from backup.model.instances import InstanceState
@@ -26,8 +26,8 @@ from tests.credentials_fixture import SecretService
 
 
 @pytest.fixture
-def service(paths: Paths) -> Service:
-    return Service(paths)
+def core(paths: Paths) -> Core:
+    return Core(paths)
 
 
 def report(*, ok: bool) -> ConnectionReport:
@@ -46,7 +46,7 @@ def file_text(paths: Paths) -> str:
 
 
 def test_construction_touches_nothing(paths: Paths):
-    Service(paths)
+    Core(paths)
     assert not paths.config_dir.exists()
     assert not paths.state_dir.exists()
 
@@ -55,10 +55,10 @@ def test_the_facade_loads_no_sdk_no_keyring_and_no_textual(paths: Paths):
     code = (
         "import sys\n"
         "from backup.system.paths import Paths\n"
-        "from backup.core.core import Service\n"
+        "from backup.core.core import Core\n"
         "from backup.queries.client import QuestionsClient\n"
-        "service = Service(Paths.default())\n"
-        "service.instances(), service.services()\n"
+        "core = Core(Paths.default())\n"
+        "core.instances.all(), core.instances.services()\n"
         "print(sorted({'boto3', 'botocore', 'obstore', 'keyring', 'textual'} & set(sys.modules)))"
     )
     root = Path(__file__).resolve().parents[2]
@@ -68,18 +68,18 @@ def test_the_facade_loads_no_sdk_no_keyring_and_no_textual(paths: Paths):
     assert done.stdout.strip() == "[]"
 
 
-def test_a_setting_creates_the_instance_of_a_service(service: Service):
-    info = service.set_setting("aws_s3", "container", "copies")
+def test_a_setting_creates_the_instance_of_a_service(core: Core):
+    info = core.instances.set_setting("aws_s3", "container", "copies")
     assert (info.name, info.type, info.container) == ("aws_s3", "aws_s3", "copies")
     assert info.state is InstanceState.DISABLED
 
 
-def test_type_creates_an_instance_of_another_name(service: Service):
-    service.set_setting("minio", "type", "aws_s3")
-    info = service.set_setting("minio", "upload_chunk_size", "64MiB")
+def test_type_creates_an_instance_of_another_name(core: Core):
+    core.instances.set_setting("minio", "type", "aws_s3")
+    info = core.instances.set_setting("minio", "upload_chunk_size", "64MiB")
     assert info.settings["upload_chunk_size"] == 64 * 2**20
     with pytest.raises(InvalidConfiguration, match="already there"):
-        service.set_setting("minio", "type", "local")
+        core.instances.set_setting("minio", "type", "local")
 
 
 @pytest.mark.parametrize(
@@ -94,19 +94,19 @@ def test_type_creates_an_instance_of_another_name(service: Service):
     ],
 )
 def test_a_wrong_setting_is_refused_and_changes_nothing(
-    service: Service, paths: Paths, name: str, key: str, text: str, hint: str
+    core: Core, paths: Paths, name: str, key: str, text: str, hint: str
 ):
     with pytest.raises(InvalidConfiguration) as caught:
-        service.set_setting(name, key, text)
+        core.instances.set_setting(name, key, text)
     assert hint in advice(caught.value)
     assert "hush" not in str(caught.value)
     assert file_text(paths) == ""
 
 
 def test_saving_keeps_secrets_in_the_store_and_the_rest_in_the_file(
-    service: Service, paths: Paths, secret_service: SecretService
+    core: Core, paths: Paths, secret_service: SecretService
 ):
-    info = service.save_instance(
+    info = core.instances.save(
         "offsite",
         "aws_s3",
         {"container": "copies", "region": "eu-central-1", "access_key": "AKIAEXAMPLE"},
@@ -123,32 +123,32 @@ def test_saving_keeps_secrets_in_the_store_and_the_rest_in_the_file(
 
 
 def test_a_new_access_key_takes_the_place_of_the_old_one_everywhere(
-    service: Service, paths: Paths, secret_service: SecretService
+    core: Core, paths: Paths, secret_service: SecretService
 ):
-    service.save_instance(
+    core.instances.save(
         "aws_s3", "aws_s3", {"container": "c", "access_key": "OLD"}, {"secret_key": Secret("old secret")}
     )
-    info = service.set_setting("aws_s3", "access_key", "NEW")
+    info = core.instances.set_setting("aws_s3", "access_key", "NEW")
     assert info.settings["access_key"] == "NEW"
     found = CredentialStore(paths).get("aws_s3")
     assert found is not None
     assert (found.username, found.password) == ("NEW", Secret("old secret"))
 
 
-def test_without_a_store_nothing_is_saved(service: Service, paths: Paths):
+def test_without_a_store_nothing_is_saved(core: Core, paths: Paths):
     with pytest.raises(CredentialStoreError):
-        service.save_instance("offsite", "aws_s3", {"container": "c"}, {"secret_key": Secret("wJalr")})
+        core.instances.save("offsite", "aws_s3", {"container": "c"}, {"secret_key": Secret("wJalr")})
     assert file_text(paths) == ""
     with pytest.raises(CredentialStoreError):
-        service.set_credentials("aws_s3", "AKIA", Secret("wJalr"))
+        core.credentials.set("aws_s3", "AKIA", Secret("wJalr"))
     assert file_text(paths) == ""
-    assert service.store_status().state is StoreState.UNAVAILABLE
+    assert core.credentials.status().state is StoreState.UNAVAILABLE
 
 
 def test_when_the_file_cannot_be_written_the_store_is_as_before(
-    service: Service, paths: Paths, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
+    core: Core, paths: Paths, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
 ):
-    service.save_instance("aws_s3", "aws_s3", {"container": "c"}, {"secret_key": Secret("first")})
+    core.instances.save("aws_s3", "aws_s3", {"container": "c"}, {"secret_key": Secret("first")})
     before = file_text(paths)
 
     def full(self: object, name: str, key: str, value: object) -> None:
@@ -158,80 +158,80 @@ def test_when_the_file_cannot_be_written_the_store_is_as_before(
         patch.setattr(file.ConfigDraft, "set", full)
         for name in ("aws_s3", "second"):
             with pytest.raises(InvalidConfiguration, match="no space"):
-                service.save_instance(name, "aws_s3", {"container": "other"}, {"secret_key": Secret("second")})
+                core.instances.save(name, "aws_s3", {"container": "other"}, {"secret_key": Secret("second")})
     found = CredentialStore(paths).get("aws_s3")
     assert found is not None
     assert found.password == Secret("first")
     assert CredentialStore(paths).get("second") is None
-    assert [info.name for info in service.instances()] == ["local", "aws_s3"]
-    assert service.instance("aws_s3").container == "c"
+    assert [info.name for info in core.instances.all()] == ["local", "aws_s3"]
+    assert core.instances.get("aws_s3").container == "c"
     assert before.count("container") == file_text(paths).count("container")
 
 
 def test_a_wrong_field_of_a_form_is_named_before_anything_is_kept(
-    service: Service, paths: Paths, secret_service: SecretService
+    core: Core, paths: Paths, secret_service: SecretService
 ):
     with pytest.raises(InvalidConfiguration) as caught:
-        service.save_instance("x", "aws_s3", {"container": "c", "timeout": "soon"}, {"secret_key": Secret("s")})
+        core.instances.save("x", "aws_s3", {"container": "c", "timeout": "soon"}, {"secret_key": Secret("s")})
     assert caught.value.field == "timeout"
     assert CredentialStore(paths).get("x") is None
     assert file_text(paths) == ""
 
 
-def test_local_takes_no_credentials(service: Service, secret_service: SecretService):
+def test_local_takes_no_credentials(core: Core, secret_service: SecretService):
     with pytest.raises(InvalidConfiguration, match="takes no credentials"):
-        service.set_credentials("local", None, Secret("x"))
+        core.credentials.set("local", None, Secret("x"))
 
 
-def test_credentials_create_the_instance_of_a_service(service: Service, secret_service: SecretService):
-    service.set_credentials("aws_s3", "AKIA", Secret("s"))
-    info = service.instance("aws_s3")
+def test_credentials_create_the_instance_of_a_service(core: Core, secret_service: SecretService):
+    core.credentials.set("aws_s3", "AKIA", Secret("s"))
+    info = core.instances.get("aws_s3")
     assert info.has_credentials
     assert info.settings["access_key"] == "AKIA"
-    assert service.remove_credentials("aws_s3") is True
-    assert service.remove_credentials("aws_s3") is False
-    assert not service.instance("aws_s3").has_credentials
+    assert core.credentials.remove("aws_s3") is True
+    assert core.credentials.remove("aws_s3") is False
+    assert not core.instances.get("aws_s3").has_credentials
 
 
-def test_enabling_needs_a_passed_check_of_these_settings(service: Service):
-    service.set_setting("aws_s3", "container", "c")
+def test_enabling_needs_a_passed_check_of_these_settings(core: Core):
+    core.instances.set_setting("aws_s3", "container", "c")
     with pytest.raises(InvalidConfiguration, match="not passed a check") as caught:
-        service.set_enabled("aws_s3", True)
+        core.instances.set_enabled("aws_s3", True)
     assert caught.value.remedies == (Remedy(Action.CHECK, "aws_s3"),)
     refused = report(ok=False)
-    service.record_check("aws_s3", refused)
+    core.instances.record_check("aws_s3", refused)
     with pytest.raises(InvalidConfiguration):
-        service.set_setting("aws_s3", "enabled", "true")
-    assert service.instance("aws_s3").last_report == refused
-    assert service.record_check("aws_s3", report(ok=True)).check_ok
-    assert service.set_enabled("aws_s3", True).state is InstanceState.READY
-    service.set_setting("aws_s3", "container", "other")
-    assert service.instance("aws_s3").check_ok is None
-    assert service.instance("aws_s3").last_report is None
-    assert service.set_enabled("aws_s3", False).state is InstanceState.DISABLED
+        core.instances.set_setting("aws_s3", "enabled", "true")
+    assert core.instances.get("aws_s3").last_report == refused
+    assert core.instances.record_check("aws_s3", report(ok=True)).check_ok
+    assert core.instances.set_enabled("aws_s3", True).state is InstanceState.READY
+    core.instances.set_setting("aws_s3", "container", "other")
+    assert core.instances.get("aws_s3").check_ok is None
+    assert core.instances.get("aws_s3").last_report is None
+    assert core.instances.set_enabled("aws_s3", False).state is InstanceState.DISABLED
 
 
-def test_enabling_what_is_incomplete_says_what_is_missing(service: Service):
-    service.set_setting("aws_s3", "region", "eu-central-1")
-    service.record_check("aws_s3", report(ok=True))
+def test_enabling_what_is_incomplete_says_what_is_missing(core: Core):
+    core.instances.set_setting("aws_s3", "region", "eu-central-1")
+    core.instances.record_check("aws_s3", report(ok=True))
     with pytest.raises(ProviderError, match="container"):
-        service.set_enabled("aws_s3", True)
+        core.instances.set_enabled("aws_s3", True)
 
 
-def test_an_unknown_instance_is_named(service: Service):
+def test_an_unknown_instance_is_named(core: Core):
     with pytest.raises(InvalidConfiguration, match="'nope'"):
-        service.instance("nope")
+        core.instances.get("nope")
 
 
-def test_a_broken_file_is_kept_and_named(service: Service, paths: Paths):
+def test_a_broken_file_is_kept_and_named(core: Core, paths: Paths):
     paths.config_dir.mkdir(parents=True)
     paths.config_file.write_text('{"version": 1,\n "providers": {oops}}')
     with pytest.raises(InvalidConfiguration, match="line 2"):
-        service.set_setting("aws_s3", "container", "c")
+        core.instances.set_setting("aws_s3", "container", "c")
     assert "oops" in file_text(paths)
 
 
-def test_local_folders_are_listed_with_kinds(service: Service, tmp_path: Path):
+def test_local_folders_are_listed_with_kinds(core: Core, tmp_path: Path):
     folder = tmp_path / "files"
     folder.mkdir()
     (folder / "a").write_bytes(b"12345")
@@ -239,7 +239,7 @@ def test_local_folders_are_listed_with_kinds(service: Service, tmp_path: Path):
     (folder / "link").symlink_to("/etc/passwd")
     os.mkfifo(folder / "pipe")
     (Path(os.fsdecode(os.fsencode(folder) + b"/\xff"))).write_bytes(b"")
-    found = {entry.name: entry for entry in service.list_local(folder)}
+    found = {entry.name: entry for entry in core.list_local(folder)}
     assert {name: entry.kind for name, entry in found.items()} == {
         "a": ItemKind.FILE,
         "sub": ItemKind.DIRECTORY,
@@ -249,6 +249,6 @@ def test_local_folders_are_listed_with_kinds(service: Service, tmp_path: Path):
     }
     assert found["a"].size_bytes == 5
     with pytest.raises(NotFound):
-        service.list_local(tmp_path / "gone")
+        core.list_local(tmp_path / "gone")
     with pytest.raises(NotFound):
-        service.list_local(folder / "a")
+        core.list_local(folder / "a")

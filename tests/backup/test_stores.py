@@ -13,7 +13,7 @@ from keyring.backend import KeyringBackend
 
 from backup.config import file
 from backup.core import credential_list
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError, last_used, selection, unlocking
 from backup.credentials import choice as store_choice
 from backup.credentials.collection import CollectionError, WrongKeyringPassword
@@ -36,8 +36,8 @@ OTHER = Credentials(username="second", password=Secret("pass-word-2"))
 
 
 @pytest.fixture
-def service(paths: Paths) -> Iterator[Service]:
-    made = Service(paths)
+def core(paths: Paths) -> Iterator[Core]:
+    made = Core(paths)
     yield made
     made.close()
     unlocked_here(vault_path(paths)).lock()
@@ -52,21 +52,21 @@ def make_vault(paths: Paths, *, unlocked: bool = True) -> None:
         VaultKeyring(vault_path(paths)).unlock(PASSPHRASE)
 
 
-def states(service: Service) -> dict[StoreBackend, StoreState]:
-    return {choice.backend: choice.state for choice in service.store_choices()}
+def states(core: Core) -> dict[StoreBackend, StoreState]:
+    return {choice.backend: choice.state for choice in core.credentials.choices()}
 
 
 # Choosing
 
 
-def test_without_a_bus_nothing_is_kept_and_the_vault_is_offered(service: Service, paths: Paths) -> None:
-    assert states(service) == {
+def test_without_a_bus_nothing_is_kept_and_the_vault_is_offered(core: Core, paths: Paths) -> None:
+    assert states(core) == {
         StoreBackend.SECRET_SERVICE: StoreState.UNAVAILABLE,
         StoreBackend.VAULT: StoreState.NO_COLLECTION,
     }
-    (offered,) = [choice for choice in service.store_choices() if choice.recommended]
+    (offered,) = [choice for choice in core.credentials.choices() if choice.recommended]
     assert (offered.backend, offered.can_create, offered.in_use) == (StoreBackend.VAULT, True, False)
-    status = service.store_status()
+    status = core.credentials.status()
     assert status.state is StoreState.UNAVAILABLE
     assert Remedy(Action.CREATE_VAULT) in status.remedies
     with pytest.raises(CredentialStoreError):
@@ -74,102 +74,102 @@ def test_without_a_bus_nothing_is_kept_and_the_vault_is_offered(service: Service
     assert not vault_path(paths).exists()
 
 
-def test_the_vault_is_made_chosen_and_used(service: Service, paths: Paths) -> None:
-    unlocking.create(paths, PASSPHRASE, service.chosen_store(), cost=CHEAP)
-    assert service.store_status().state is StoreState.READY
+def test_the_vault_is_made_chosen_and_used(core: Core, paths: Paths) -> None:
+    unlocking.create(paths, PASSPHRASE, core.credentials.chosen(), cost=CHEAP)
+    assert core.credentials.status().state is StoreState.READY
     assert file.load(paths).store.backend is StoreBackend.VAULT
     CredentialStore(paths).set("minio", SOME)
     assert CredentialStore(paths).get("minio") == SOME
     with pytest.raises(VaultExists):
-        service.create_store(PASSPHRASE, StoreBackend.VAULT)
-    assert service.lock_store().state is StoreState.LOCKED
+        core.credentials.create(PASSPHRASE, StoreBackend.VAULT)
+    assert core.credentials.lock().state is StoreState.LOCKED
     with pytest.raises(VaultLocked):
         CredentialStore(paths).get("minio")
     with pytest.raises(WrongPassphrase):
-        service.unlock_store(Secret("not this one"))
-    assert service.unlock_store(PASSPHRASE).state is StoreState.READY
+        core.credentials.unlock(Secret("not this one"))
+    assert core.credentials.unlock(PASSPHRASE).state is StoreState.READY
     unlocking.change_passphrase(paths, StoreBackend.VAULT, PASSPHRASE, Secret("another four words here"), cost=CHEAP)
-    service.lock_store()
+    core.credentials.lock()
     with pytest.raises(WrongPassphrase):
-        service.unlock_store(PASSPHRASE)
-    service.unlock_store(Secret("another four words here"))
+        core.credentials.unlock(PASSPHRASE)
+    core.credentials.unlock(Secret("another four words here"))
     assert CredentialStore(paths).get("minio") == SOME
 
 
 def test_a_keyring_that_is_ready_is_used_and_becomes_the_choice(
-    service: Service, paths: Paths, secret_service: SecretService
+    core: Core, paths: Paths, secret_service: SecretService
 ) -> None:
-    (used,) = [choice for choice in service.store_choices() if choice.in_use]
+    (used,) = [choice for choice in core.credentials.choices() if choice.in_use]
     assert (used.backend, used.pinned, used.recommended) == (StoreBackend.SECRET_SERVICE, False, True)
     CredentialStore(paths).set("minio", SOME)
     assert file.load(paths).store.backend is StoreBackend.SECRET_SERVICE
 
 
 def test_a_chosen_keyring_that_is_locked_today_is_never_replaced_by_the_vault(
-    service: Service, paths: Paths, secret_service: SecretService
+    core: Core, paths: Paths, secret_service: SecretService
 ) -> None:
     CredentialStore(paths).set("minio", SOME)
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)
     secret_service.lock()
-    assert service.store_status().state is StoreState.LOCKED
+    assert core.credentials.status().state is StoreState.LOCKED
     with pytest.raises(CredentialStoreError) as caught:
         CredentialStore(paths).set("minio", OTHER)
     assert caught.value.code == "locked"
-    service.unlock_store(Secret("correct horse"))
+    core.credentials.unlock(Secret("correct horse"))
     assert CredentialStore(paths).get("minio") == SOME
 
 
 def test_credentials_of_before_there_was_a_choice_stay_where_they_are(
-    service: Service, paths: Paths, secret_service: SecretService
+    core: Core, paths: Paths, secret_service: SecretService
 ) -> None:
     CredentialStore(paths).set("minio", SOME)
     with file.edit(paths) as draft:
         draft.choose_store(None)  # as an earlier version wrote it
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)
     secret_service.lock()
-    assert service.store_status().state is StoreState.LOCKED
-    assert service.chosen_store() is StoreBackend.SECRET_SERVICE
+    assert core.credentials.status().state is StoreState.LOCKED
+    assert core.credentials.chosen() is StoreBackend.SECRET_SERVICE
     with pytest.raises(Conflict, match="kept in the Secret Service"):
-        service.use_store(StoreBackend.VAULT)
+        core.credentials.use(StoreBackend.VAULT)
 
 
 def test_a_locked_keyring_nobody_chose_does_not_hide_a_vault(
-    service: Service, paths: Paths, secret_service: SecretService
+    core: Core, paths: Paths, secret_service: SecretService
 ) -> None:
     secret_service.lock()
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)
-    assert service.chosen_store() is StoreBackend.VAULT
-    assert service.store_status().backend.startswith("vault")
+    assert core.credentials.chosen() is StoreBackend.VAULT
+    assert core.credentials.status().backend.startswith("vault")
 
 
 @pytest.mark.parametrize("display", ["", ":77"])
 def test_a_keyring_is_unlocked_from_the_terminal_with_and_without_a_display(
-    service: Service, secret_service: SecretService, display: str, monkeypatch: pytest.MonkeyPatch
+    core: Core, secret_service: SecretService, display: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if display:
         monkeypatch.setenv("DISPLAY", display)
     secret_service.lock()
-    assert service.store_status().state is StoreState.LOCKED
+    assert core.credentials.status().state is StoreState.LOCKED
     with pytest.raises(WrongKeyringPassword):
-        service.unlock_store(Secret("wrong"))
-    assert service.unlock_store(Secret("correct horse")).state is StoreState.READY
-    assert service.lock_store().state is StoreState.LOCKED
+        core.credentials.unlock(Secret("wrong"))
+    assert core.credentials.unlock(Secret("correct horse")).state is StoreState.READY
+    assert core.credentials.lock().state is StoreState.LOCKED
 
 
 def test_the_default_keyring_is_made_from_the_terminal(
-    service: Service, paths: Paths, secret_service_bus: SecretService
+    core: Core, paths: Paths, secret_service_bus: SecretService
 ) -> None:
     secret_service_bus.start(password=None)
-    assert states(service)[StoreBackend.SECRET_SERVICE] is StoreState.NO_COLLECTION
-    assert service.create_store(PASSPHRASE, StoreBackend.SECRET_SERVICE).state is StoreState.READY
+    assert states(core)[StoreBackend.SECRET_SERVICE] is StoreState.NO_COLLECTION
+    assert core.credentials.create(PASSPHRASE, StoreBackend.SECRET_SERVICE).state is StoreState.READY
     CredentialStore(paths).set("minio", SOME)
     secret_service_bus.lock()
-    service.unlock_store(PASSPHRASE)
+    core.credentials.unlock(PASSPHRASE)
     assert CredentialStore(paths).get("minio") == SOME
 
 
 def test_a_hung_keyring_delays_by_its_probe_and_no_more(
-    service: Service, paths: Paths, secret_service: SecretService
+    core: Core, paths: Paths, secret_service: SecretService
 ) -> None:
     secret_service.freeze()
     make_vault(paths)
@@ -205,14 +205,14 @@ def test_all_that_the_screen_says_waits_once_for_a_hung_keyring(
     assert probes == [0.3]  # what is pinned is not asked whether it is there
 
 
-def test_a_keychain_is_not_to_be_had_on_linux(service: Service) -> None:
+def test_a_keychain_is_not_to_be_had_on_linux(core: Core) -> None:
     with pytest.raises(Unsupported):
-        service.use_store(StoreBackend.KEYCHAIN)
+        core.credentials.use(StoreBackend.KEYCHAIN)
     with pytest.raises(Unsupported):
-        service.move_credentials(StoreBackend.KEYCHAIN)
-    service.use_store(StoreBackend.SECRET_SERVICE)
+        core.credentials.move(StoreBackend.KEYCHAIN)
+    core.credentials.use(StoreBackend.SECRET_SERVICE)
     with pytest.raises(Unsupported, match="vault"):
-        service.change_passphrase(PASSPHRASE, PASSPHRASE)
+        core.credentials.change_passphrase(PASSPHRASE, PASSPHRASE)
 
 
 @pytest.mark.parametrize(
@@ -236,12 +236,12 @@ def test_a_wrong_choice_in_the_file_is_named(paths: Paths, section: object, name
 # What is said
 
 
-def test_the_screen_of_a_vault_tells_it_plainly(service: Service, paths: Paths) -> None:
+def test_the_screen_of_a_vault_tells_it_plainly(core: Core, paths: Paths) -> None:
     make_vault(paths)
     with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
     CredentialStore(paths).set("minio", SOME, expires_at=time.time() + 86400)
-    facts = service.store_facts()
+    facts = core.credentials.facts()
     assert (facts.backend, facts.path, facts.pinned) == (StoreBackend.VAULT, str(vault_path(paths)), True)
     answers = {fact.question: fact.answer for fact in facts.facts}
     assert answers["survives a reboot"] is YesNo.YES
@@ -255,27 +255,27 @@ def test_the_screen_of_a_vault_tells_it_plainly(service: Service, paths: Paths) 
     assert "pass-word-1" not in repr(facts)
     with file.edit(paths) as draft:
         draft.open_store_with(key_file="/root/key")
-    answers = {fact.question: fact.answer for fact in service.store_facts().facts}
+    answers = {fact.question: fact.answer for fact in core.credentials.facts().facts}
     assert answers["works for scheduled jobs"] is YesNo.YES
     assert answers["protects against stolen files"] is YesNo.PARTLY
 
 
-def test_a_credential_that_is_wanted_and_missing_is_told(service: Service, paths: Paths) -> None:
+def test_a_credential_that_is_wanted_and_missing_is_told(core: Core, paths: Paths) -> None:
     with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
-    assert [(entry.key, entry.state) for entry in service.credentials()] == [("minio", CredentialState.MISSING)]
+    assert [(entry.key, entry.state) for entry in core.credentials.all()] == [("minio", CredentialState.MISSING)]
 
 
-def test_last_use_is_noted_when_a_provider_is_opened(service: Service, paths: Paths) -> None:
+def test_last_use_is_noted_when_a_provider_is_opened(core: Core, paths: Paths) -> None:
     make_vault(paths)
     with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
         draft.set("minio", "container", "bucket")
     CredentialStore(paths).set("minio", SOME)
-    assert service.credentials()[0].last_used_at is None
+    assert core.credentials.all()[0].last_used_at is None
     before = file.load(paths)
     opening.open_provider(paths, "minio").close()
-    used = service.credentials()[0].last_used_at
+    used = core.credentials.all()[0].last_used_at
     assert used is not None
     assert abs(used - time.time()) < 30
     assert file.load(paths) == before  # the configuration is not touched: everybody would open anew
@@ -321,7 +321,7 @@ def test_two_processes_that_refresh_one_token_cannot_lose_it(tmp_path: Path) -> 
     unlocking.lock(paths, StoreBackend.VAULT)
 
 
-def test_a_provider_keeps_what_it_got_in_exchange(service: Service, paths: Paths) -> None:
+def test_a_provider_keeps_what_it_got_in_exchange(core: Core, paths: Paths) -> None:
     make_vault(paths)
     with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
@@ -343,7 +343,7 @@ def test_a_provider_keeps_what_it_got_in_exchange(service: Service, paths: Paths
 
 
 @pytest.fixture
-def moved_from_keyring(service: Service, paths: Paths, secret_service: SecretService) -> Paths:
+def moved_from_keyring(core: Core, paths: Paths, secret_service: SecretService) -> Paths:
     """Two credentials in the keyring, and a vault that is open."""
     store = CredentialStore(paths)
     store.set("minio", SOME)
@@ -362,9 +362,7 @@ BOTH = {"minio": SOME, "offsite": OTHER}
 NONE: dict[str, Credentials | None] = {"minio": None, "offsite": None}
 
 
-def test_moving_copies_compares_switches_and_deletes_after_a_question(
-    service: Service, moved_from_keyring: Paths
-) -> None:
+def test_moving_copies_compares_switches_and_deletes_after_a_question(core: Core, moved_from_keyring: Paths) -> None:
     paths, steps, asked = moved_from_keyring, [], []
 
     def confirm() -> bool:
@@ -374,7 +372,7 @@ def test_moving_copies_compares_switches_and_deletes_after_a_question(
     def seen(progress: MoveProgress) -> None:
         steps.append(progress.step)
 
-    result = service.move_credentials(StoreBackend.VAULT, confirm_delete=confirm, on_progress=seen)
+    result = core.credentials.move(StoreBackend.VAULT, confirm_delete=confirm, on_progress=seen)
     assert (result.moved, result.deleted, result.copies_left) == (("minio", "offsite"), ("minio", "offsite"), False)
     assert asked == [StoreBackend.VAULT]  # the switch came first
     assert list(dict.fromkeys(steps)) == [MoveStep.COPY, MoveStep.COMPARE, MoveStep.SWITCH, MoveStep.DELETE]
@@ -382,24 +380,22 @@ def test_moving_copies_compares_switches_and_deletes_after_a_question(
     assert in_store(paths, StoreBackend.SECRET_SERVICE) == NONE
     assert CredentialStore(paths).get("minio") == SOME
     assert file.load(paths).store.left_in is None
-    back = service.move_credentials(StoreBackend.SECRET_SERVICE, confirm_delete=lambda: True)
+    back = core.credentials.move(StoreBackend.SECRET_SERVICE, confirm_delete=lambda: True)
     assert back.copies_left is False
     assert in_store(paths, StoreBackend.SECRET_SERVICE) == BOTH
 
 
-def test_copies_that_were_not_deleted_are_remembered_and_deleted_later(
-    service: Service, moved_from_keyring: Paths
-) -> None:
+def test_copies_that_were_not_deleted_are_remembered_and_deleted_later(core: Core, moved_from_keyring: Paths) -> None:
     paths = moved_from_keyring
-    assert service.move_credentials(StoreBackend.VAULT).copies_left is True
+    assert core.credentials.move(StoreBackend.VAULT).copies_left is True
     assert in_store(paths, StoreBackend.SECRET_SERVICE) == BOTH
-    assert service.store_facts().left_in is StoreBackend.SECRET_SERVICE
-    again = service.move_credentials(StoreBackend.VAULT, confirm_delete=lambda: True)
+    assert core.credentials.facts().left_in is StoreBackend.SECRET_SERVICE
+    again = core.credentials.move(StoreBackend.VAULT, confirm_delete=lambda: True)
     assert (again.moved, again.deleted) == ((), ("minio", "offsite"))
     assert in_store(paths, StoreBackend.SECRET_SERVICE) == NONE
-    assert service.store_facts().left_in is None
+    assert core.credentials.facts().left_in is None
     with pytest.raises(Conflict):
-        service.move_credentials(StoreBackend.VAULT)
+        core.credentials.move(StoreBackend.VAULT)
 
 
 class Interrupted(BaseException):
@@ -408,7 +404,7 @@ class Interrupted(BaseException):
 
 @pytest.mark.parametrize("at", range(8))
 def test_interrupted_at_any_moment_nothing_is_lost_and_it_goes_on(
-    service: Service, moved_from_keyring: Paths, at: int
+    core: Core, moved_from_keyring: Paths, at: int
 ) -> None:
     paths = moved_from_keyring
     seen = 0
@@ -420,20 +416,18 @@ def test_interrupted_at_any_moment_nothing_is_lost_and_it_goes_on(
             raise Interrupted
 
     try:
-        service.move_credentials(StoreBackend.VAULT, confirm_delete=lambda: True, on_progress=interrupt)
+        core.credentials.move(StoreBackend.VAULT, confirm_delete=lambda: True, on_progress=interrupt)
     except Interrupted:
         used = file.load(paths).store.backend
         assert used is not None
         assert in_store(paths, used) == BOTH  # what is in use is whole, at every moment
         assert {key: CredentialStore(paths).get(key) for key in BOTH} == BOTH
-        service.move_credentials(StoreBackend.VAULT, confirm_delete=lambda: True)
+        core.credentials.move(StoreBackend.VAULT, confirm_delete=lambda: True)
     assert in_store(paths, StoreBackend.VAULT) == BOTH
     assert in_store(paths, StoreBackend.SECRET_SERVICE) == NONE
 
 
-def test_what_another_process_changes_while_it_is_copied_is_not_lost(
-    service: Service, moved_from_keyring: Paths
-) -> None:
+def test_what_another_process_changes_while_it_is_copied_is_not_lost(core: Core, moved_from_keyring: Paths) -> None:
     paths = moved_from_keyring
     late = Credentials(username="late", password=Secret("set-meanwhile"))
 
@@ -441,57 +435,55 @@ def test_what_another_process_changes_while_it_is_copied_is_not_lost(
         if progress.step is MoveStep.COPY and progress.key == "offsite":
             CredentialStore(paths).set("minio", late)  # copied already
 
-    service.move_credentials(StoreBackend.VAULT, on_progress=meddle)
+    core.credentials.move(StoreBackend.VAULT, on_progress=meddle)
     assert CredentialStore(paths).get("minio") == late
 
 
-def test_a_target_that_is_not_ready_changes_nothing(service: Service, moved_from_keyring: Paths) -> None:
+def test_a_target_that_is_not_ready_changes_nothing(core: Core, moved_from_keyring: Paths) -> None:
     paths = moved_from_keyring
     unlocking.lock(paths, StoreBackend.VAULT)
     with pytest.raises(VaultLocked):
-        service.move_credentials(StoreBackend.VAULT)
+        core.credentials.move(StoreBackend.VAULT)
     asked: list[int] = []
 
     def ask() -> Secret:
         asked.append(1)
         return PASSPHRASE
 
-    assert service.move_credentials(StoreBackend.VAULT, ask=ask).copies_left is True
+    assert core.credentials.move(StoreBackend.VAULT, ask=ask).copies_left is True
     assert asked == [1]
 
 
-def test_an_entry_that_is_missing_in_the_source_stops_before_the_switch(
-    service: Service, moved_from_keyring: Paths
-) -> None:
+def test_an_entry_that_is_missing_in_the_source_stops_before_the_switch(core: Core, moved_from_keyring: Paths) -> None:
     paths = moved_from_keyring
     CredentialStore(paths).erase("offsite")
     with pytest.raises(CredentialStoreError, match="offsite"):
-        service.move_credentials(StoreBackend.VAULT)
+        core.credentials.move(StoreBackend.VAULT)
     assert file.load(paths).store.backend is StoreBackend.SECRET_SERVICE
 
 
-def test_a_vault_that_vanished_is_said(service: Service, paths: Paths) -> None:
+def test_a_vault_that_vanished_is_said(core: Core, paths: Paths) -> None:
     make_vault(paths)
     vault_path(paths).unlink()
     with pytest.raises(VaultMissing):
         CredentialStore(paths).get("minio")
-    assert service.store_status().state is StoreState.NO_COLLECTION
+    assert core.credentials.status().state is StoreState.NO_COLLECTION
 
 
-def test_opening_by_asking_gives_three_tries(service: Service, paths: Paths) -> None:
+def test_opening_by_asking_gives_three_tries(core: Core, paths: Paths) -> None:
     make_vault(paths, unlocked=False)
     answers = iter(["no", "nor this", PASSPHRASE.reveal()])
-    service.open_store(lambda: Secret(next(answers)))
-    assert service.store_status().state is StoreState.READY
-    service.lock_store()
+    core.credentials.open(lambda: Secret(next(answers)))
+    assert core.credentials.status().state is StoreState.READY
+    core.credentials.lock()
     with pytest.raises(WrongPassphrase):
-        service.open_store(lambda: Secret("never right"))
+        core.credentials.open(lambda: Secret("never right"))
 
 
-def test_passphrases_are_blackened_in_logs(service: Service, paths: Paths) -> None:
+def test_passphrases_are_blackened_in_logs(core: Core, paths: Paths) -> None:
     make_vault(paths, unlocked=False)
-    service.unlock_store(PASSPHRASE)
+    core.credentials.unlock(PASSPHRASE)
     assert PASSPHRASE.reveal() not in redaction.redact(f"typed {PASSPHRASE.reveal()} here")
     with pytest.raises(ProviderError) as caught:
-        service.unlock_store(Secret("a wrong one that is secret too"))
+        core.credentials.unlock(Secret("a wrong one that is secret too"))
     assert "secret too" not in repr(caught.value) + str(caught.value) + caught.value.hint

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from backup.config import file as config
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError, unlocking
 from backup.credentials.vault import VaultKeyring, vault_path
 from backup.credentials.vault_file.file import VaultFile
@@ -42,8 +42,8 @@ class Vaulted:
     def __init__(self, paths: Paths, bench: Workbench, server: S3Server) -> None:
         self.paths = paths
         self.bench = bench
-        self.service = Service(paths)
-        self.service.__dict__["_queue"] = bench.queue
+        self.core = Core(paths)
+        self.core.__dict__["_queue"] = bench.queue
         self.server = server
         self.bucket = server.new_bucket()
         VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE, label="mine")
@@ -56,7 +56,7 @@ class Vaulted:
             timeout=10,
             retry_delay=0.05,
         )
-        self.service.use_store(StoreBackend.VAULT)
+        self.core.credentials.use(StoreBackend.VAULT)
         VaultKeyring(vault_path(paths)).unlock(PASSPHRASE)
         CredentialStore(paths).set("cloud", KEYS)
         self.lock_here()
@@ -68,15 +68,15 @@ class Vaulted:
     def upload(self, name: str) -> JobView:
         source = self.paths.config_dir / name
         source.write_bytes(os.urandom(1000))
-        return self.service.queue_upload("cloud", [source])
+        return self.core.queue.queue_upload("cloud", [source])
 
     def linger(self) -> None:
         """Workers stay from now on when they have nothing to do: for what has to meet the same one again."""
         self.bench.queue.close()
-        self.bench.queue = self.service.__dict__["_queue"] = Workbench(self.paths, linger_s=60).queue
+        self.bench.queue = self.core.__dict__["_queue"] = Workbench(self.paths, linger_s=60).queue
 
     def is_held(self, job: JobView) -> bool:
-        return self.service.job(job.id).held is not None
+        return self.core.queue.job(job.id).held is not None
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_locked_vault_is_waited_for_and_unlocking_lets_everything_go_on(vaulte
     assert item.error.remedies == (Remedy(Action.UNLOCK_STORE),)
     wait_until(lambda: vaulted.is_held(second))
     assert isinstance(item.error.error(), ProviderError)
-    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.core.credentials.unlock(PASSPHRASE)
     for job in (first, second):
         done = vaulted.bench.finish(job)
         assert done.counts[ItemState.DONE] == 1
@@ -103,16 +103,16 @@ def test_a_locked_vault_is_waited_for_and_unlocking_lets_everything_go_on(vaulte
 
 
 def test_a_worker_that_is_killed_has_to_be_given_the_key_again(vaulted: Vaulted) -> None:
-    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.core.credentials.unlock(PASSPHRASE)
     vaulted.bench.finish(vaulted.upload("first"))
     vaulted.lock_here()
     job = vaulted.upload("second")  # by a process that never had the key, and (soon) a new worker
-    if vaulted.service.store_facts().worker_unlocked:
+    if vaulted.core.credentials.facts().worker_unlocked:
         vaulted.bench.finish(job)
         wait_until(lambda: vaulted.bench.pid() is None)
         job = vaulted.upload("third")
     assert vaulted.bench.wait_state(job, ItemState.WAITING).error is not None
-    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.core.credentials.unlock(PASSPHRASE)
     vaulted.bench.finish(job)
 
 
@@ -121,15 +121,15 @@ def test_a_worker_of_an_earlier_process_is_unlocked_by_a_later_one(vaulted: Vaul
     job = vaulted.upload("first")
     vaulted.bench.wait_state(job, ItemState.WAITING)
     vaulted.bench.queue.close()
-    later = Service(paths)
-    later.unlock_store(PASSPHRASE)
-    wait_until(lambda: later.job(job.id).finished)
-    assert later.job(job.id).counts[ItemState.DONE] == 1
+    later = Core(paths)
+    later.credentials.unlock(PASSPHRASE)
+    wait_until(lambda: later.queue.job(job.id).finished)
+    assert later.queue.job(job.id).counts[ItemState.DONE] == 1
     later.close()
 
 
 def test_who_has_the_key_starts_a_worker_that_never_waits_for_it(vaulted: Vaulted) -> None:
-    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.core.credentials.unlock(PASSPHRASE)
     job = vaulted.upload("first")
     vaulted.bench.finish(job)
     assert "stands still" not in vaulted.bench.log()
@@ -139,11 +139,11 @@ def test_who_has_the_key_starts_a_worker_that_never_waits_for_it(vaulted: Vaulte
 
 def test_locking_lets_what_begins_later_wait(vaulted: Vaulted) -> None:
     vaulted.linger()
-    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.core.credentials.unlock(PASSPHRASE)
     vaulted.bench.finish(vaulted.upload("first"))
-    assert vaulted.service.store_facts().worker_unlocked is True
-    vaulted.service.lock_store()
-    assert vaulted.service.store_facts().worker_unlocked is False
+    assert vaulted.core.credentials.facts().worker_unlocked is True
+    vaulted.core.credentials.lock()
+    assert vaulted.core.credentials.facts().worker_unlocked is False
     vaulted.bench.wait_state(vaulted.upload("second"), ItemState.WAITING)
 
 
@@ -151,8 +151,8 @@ def test_a_later_process_takes_the_key_from_a_worker_that_has_it(vaulted: Vaulte
     """So that a passphrase is typed once; and not from one that was told to forget it, or whose key was renewed."""
     vaulted.bench.queue.close()
     lingering = Workbench(paths, linger_s=60)
-    vaulted.bench.queue = vaulted.service.__dict__["_queue"] = lingering.queue
-    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.bench.queue = vaulted.core.__dict__["_queue"] = lingering.queue
+    vaulted.core.credentials.unlock(PASSPHRASE)
     lingering.finish(vaulted.upload("first"))
     asked: list[int] = []
 
@@ -161,16 +161,16 @@ def test_a_later_process_takes_the_key_from_a_worker_that_has_it(vaulted: Vaulte
         return PASSPHRASE
 
     vaulted.lock_here()  # as in another process
-    vaulted.service.open_store(ask)
-    assert vaulted.service.store_status().state is StoreState.READY
+    vaulted.core.credentials.open(ask)
+    assert vaulted.core.credentials.status().state is StoreState.READY
     assert asked == []
     vaulted.lock_here()
     VaultFile(vault_path(paths), cost=CHEAP).renew_key(VaultFile(vault_path(paths)).open(PASSPHRASE), [PASSPHRASE])
-    vaulted.service.open_store(ask)
+    vaulted.core.credentials.open(ask)
     assert asked == [1]
-    vaulted.service.lock_store()
-    vaulted.service.open_store()
-    assert vaulted.service.store_status().state is StoreState.LOCKED
+    vaulted.core.credentials.lock()
+    vaulted.core.credentials.open()
+    assert vaulted.core.credentials.status().state is StoreState.LOCKED
     assert unlocking.handover(paths) is None
 
 
@@ -190,8 +190,8 @@ with socket.socket(socket.AF_UNIX) as sock:
 def test_a_process_of_another_user_gets_no_key_even_where_it_reaches_the_socket(vaulted: Vaulted, paths: Paths) -> None:
     vaulted.bench.queue.close()
     lingering = Workbench(paths, linger_s=60)
-    vaulted.bench.queue = vaulted.service.__dict__["_queue"] = lingering.queue
-    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.bench.queue = vaulted.core.__dict__["_queue"] = lingering.queue
+    vaulted.core.credentials.unlock(PASSPHRASE)
     lingering.finish(vaulted.upload("first"))
     assert paths.worker_socket.stat().st_mode & 0o777 == 0o600
     with tempfile.TemporaryDirectory() as folder:
@@ -229,45 +229,45 @@ def test_a_key_of_another_vault_is_refused_by_the_worker(vaulted: Vaulted, paths
 
 
 def test_a_changed_key_is_taken_up_by_the_next_item(vaulted: Vaulted) -> None:
-    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.core.credentials.unlock(PASSPHRASE)
     vaulted.bench.finish(vaulted.upload("first"))
-    vaulted.service.set_credentials("cloud", None, Secret("a wrong key, typed by mistake"))
+    vaulted.core.credentials.set("cloud", None, Secret("a wrong key, typed by mistake"))
     job = vaulted.upload("second")
     item = vaulted.bench.wait_state(job, ItemState.WAITING)
     assert item.error is not None
     assert item.error.kind == "authentication"
-    vaulted.service.set_credentials("cloud", None, Secret(SECRET_KEY))
+    vaulted.core.credentials.set("cloud", None, Secret(SECRET_KEY))
     vaulted.bench.finish(job)
     assert vaulted.server.keys(vaulted.bucket) == {"first", "second"}
 
 
 def test_an_entry_that_is_no_longer_there_is_waited_for(vaulted: Vaulted, paths: Paths) -> None:
-    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.core.credentials.unlock(PASSPHRASE)
     CredentialStore(paths).erase("cloud")
     job = vaulted.upload("first")
     item = vaulted.bench.wait_state(job, ItemState.WAITING)
     assert item.error is not None
     assert item.error.code == "missing"
-    vaulted.service.set_credentials("cloud", ACCESS_KEY, Secret(SECRET_KEY))
+    vaulted.core.credentials.set("cloud", ACCESS_KEY, Secret(SECRET_KEY))
     assert vaulted.bench.finish(job).counts[ItemState.DONE] == 1
 
 
 def test_a_download_of_a_folder_says_what_it_waits_for(vaulted: Vaulted, tmp_path: Path) -> None:
     """Nothing was listed yet, so that there is no item to say it."""
     vaulted.server.put(vaulted.bucket, "folder/file", b"there")
-    job = vaulted.service.queue_download("cloud", ["folder/"], tmp_path / "back")
+    job = vaulted.core.queue.queue_download("cloud", ["folder/"], tmp_path / "back")
     wait_until(lambda: vaulted.is_held(job))
-    held = vaulted.service.job(job.id).held
+    held = vaulted.core.queue.job(job.id).held
     assert held is not None
     assert held.kind == "vault_locked"
-    vaulted.service.unlock_store(PASSPHRASE)
+    vaulted.core.credentials.unlock(PASSPHRASE)
     vaulted.bench.finish(job)
     assert (tmp_path / "back" / "folder" / "file").read_bytes() == b"there"
 
 
 def test_a_worker_opens_the_vault_by_its_key_file(vaulted: Vaulted, paths: Paths) -> None:
-    vaulted.service.unlock_store(PASSPHRASE)
-    key = vaulted.service.add_key_slot("job")
+    vaulted.core.credentials.unlock(PASSPHRASE)
+    key = vaulted.core.credentials.add_key_slot("job")
     file = paths.config_dir / "job.key"
     file.write_text(key.reveal())
     file.chmod(0o600)
@@ -297,12 +297,12 @@ def test_the_child_that_answers_questions_is_given_the_key_and_told_to_forget_it
         with pytest.raises(CredentialStoreError) as caught:
             client.ask(ListPage("cloud"))
         assert caught.value.kind == "vault_locked"
-        vaulted.service.unlock_store(PASSPHRASE)
+        vaulted.core.credentials.unlock(PASSPHRASE)
         assert (client.ask(ListPage("cloud"))).files == ()
         child = child_that_answers()
         assert child is not None
         os.kill(child, signal.SIGKILL)  # its successor is given it too
         assert (client.ask(ListPage("cloud"))).files == ()
-        vaulted.service.lock_store()
+        vaulted.core.credentials.lock()
         with pytest.raises(CredentialStoreError):
             client.ask(ListPage("cloud"))

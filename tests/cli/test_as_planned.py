@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backup.cli.diagnostics import ExitCode
-from backup.core.core import Service
+from backup.queue.client import Queue
 from backup.system.paths import Paths
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.processes import stop_worker
@@ -90,9 +90,9 @@ def test_what_came_or_went_since_the_plan_is_said(
     for number in range(planned):
         (source / str(number)).write_bytes(b"1")
     queue_of = {"upload": "queue_upload", "download": "queue_download", "delete": "queue_delete"}[verb]
-    real: Any = getattr(Service, queue_of)
+    real: Any = getattr(Queue, queue_of)
 
-    def meanwhile(self: Service, *args: Any, **more: Any) -> Any:
+    def meanwhile(self: Queue, *args: Any, **more: Any) -> Any:
         for file in paths.plans_dir.iterdir():
             file.unlink()
         for number in range(max(planned, there)):
@@ -102,7 +102,7 @@ def test_what_came_or_went_since_the_plan_is_said(
                 (source / str(number)).write_bytes(b"1")
         return real(self, *args, **more)
 
-    monkeypatch.setattr(Service, queue_of, meanwhile)
+    monkeypatch.setattr(Queue, queue_of, meanwhile)
     arguments = {
         "upload": [str(source)], "download": ["d/", "--to", str(tmp_path / "back")], "delete": ["d/", "--yes"]
     }[verb]  # fmt: skip
@@ -122,17 +122,17 @@ def test_other_names_in_the_same_number_are_said_too(
     for name in ("a", "b"):
         (source / name).write_bytes(b"1")
     queue_of = {"upload": "queue_upload", "download": "queue_download", "delete": "queue_delete"}[verb]
-    real: Any = getattr(Service, queue_of)
+    real: Any = getattr(Queue, queue_of)
     renames = True
 
-    def meanwhile(self: Service, *args: Any, **more: Any) -> Any:
+    def meanwhile(self: Queue, *args: Any, **more: Any) -> Any:
         for file in paths.plans_dir.iterdir():
             file.unlink()
         if renames:
             (source / "a").rename(source / "c")
         return real(self, *args, **more)
 
-    monkeypatch.setattr(Service, queue_of, meanwhile)
+    monkeypatch.setattr(Queue, queue_of, meanwhile)
     arguments = {
         "upload": [str(source)], "download": ["d/", "--to", str(tmp_path / "back")], "delete": ["d/", "--yes"]
     }[verb]  # fmt: skip
@@ -300,13 +300,13 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
 
     def between(happens: Callable[[], None]) -> None:
         for name in ("queue_upload", "queue_download"):
-            real: Any = getattr(Service, name)
+            real: Any = getattr(Queue, name)
 
-            def queue(self: Service, *args: Any, real: Any = real, **more: Any) -> Any:
+            def queue(self: Queue, *args: Any, real: Any = real, **more: Any) -> Any:
                 happens()
                 return real(self, *args, **more)
 
-            monkeypatch.setattr(Service, name, queue)
+            monkeypatch.setattr(Queue, name, queue)
 
     return between
 

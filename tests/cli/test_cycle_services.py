@@ -35,10 +35,10 @@ def configured(
     """Instances of the services that the test names, on their servers, with the secrets in a keyring."""
     from contextlib import ExitStack
 
-    from backup.core.core import Service
+    from backup.core.core import Core
 
     with ExitStack() as stack:
-        service = Service(paths)
+        core = Core(paths)
         for name in request.param:
             folder = tmp_path / name
             folder.mkdir()
@@ -48,8 +48,8 @@ def configured(
             secret_fields = {field.name for field in settings.describe(cls) if field.secret}
             values = {key: str(value) for key, value in root.defaults.items() if key not in secret_fields}
             secrets = {key: Secret(str(value)) for key, value in root.defaults.items() if key in secret_fields}
-            service.save_instance(name, name, values, secrets)
-        service.close()
+            core.instances.save(name, name, values, secrets)
+        core.close()
         yield list(request.param)
 
 

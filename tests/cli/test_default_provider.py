@@ -58,11 +58,11 @@ def test_a_service_that_is_not_enabled_is_not_replaced_by_the_local_disk(
 
 def test_a_service_that_was_removed_is_not_replaced_by_the_local_disk(cli: Cli, paths: Paths, verbs: list[list[str]]):
     assert cli("set-config", "aws_s3", "container", "copies").code == 0
-    from backup.core.core import Service
+    from backup.core.core import Core
 
-    service = Service(paths)
-    service.remove_instance("aws_s3")
-    service.close()
+    core = Core(paths)
+    core.instances.remove("aws_s3")
+    core.close()
     assert "aws_s3" not in json.loads(paths.config_file.read_text())["providers"]
     refused(cli, paths, verbs, "no provider is the default")
 

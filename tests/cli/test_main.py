@@ -113,7 +113,7 @@ def test_an_unexpected_error_says_where_the_log_is(cli: Cli, monkeypatch: pytest
     def broken(_: object) -> None:
         raise ZeroDivisionError("hunter2 is in here")
 
-    monkeypatch.setattr("backup.core.core.Service.instances", broken)
+    monkeypatch.setattr("backup.core.instances.Instances.all", broken)
     result = cli("list-providers")
     assert result.code == ExitCode.FAILURE
     assert "ZeroDivisionError" in result.err

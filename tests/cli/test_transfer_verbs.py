@@ -315,7 +315,7 @@ def test_ctrl_c_leaves_the_transfer_running_and_says_so(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("backup.core.core.Service.follow", interrupted)
+    monkeypatch.setattr("backup.queue.client.Queue.follow", interrupted)
     result = cli("upload", str(tmp_path / "big.bin"))
     assert result.code == ExitCode.INTERRUPTED
     assert "transfers cancel 1" in result.err
@@ -331,7 +331,7 @@ def test_ctrl_c_while_queueing_says_where_to_look(cli: Cli, tmp_path: Path, monk
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("backup.core.core.Service.queue_upload", interrupted)
+    monkeypatch.setattr("backup.queue.client.Queue.queue_upload", interrupted)
     result = cli("upload", str(tmp_path / "file"))
     assert result.code == ExitCode.INTERRUPTED
     assert "transfers list" in result.err

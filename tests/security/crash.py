@@ -1,6 +1,6 @@
 """Run as a program by test_canaries: the product with a fault of ours just behind the place where a secret was used.
 
-`crash.py WHERE ARGUMENT...`: WHERE is a method of the service that does its work, and then raises.
+`crash.py WHERE ARGUMENT...`: WHERE is a method of `CredentialStores` that does its work, and then raises.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ import sys
 from typing import Any
 
 from backup.cli.main import run
-from backup.core.core import Service
+from backup.core.credential_stores import CredentialStores
 
 
 def break_behind(method: str) -> None:
-    whole = getattr(Service, method)
+    whole = getattr(CredentialStores, method)
 
-    def broken(self: Service, *arguments: Any, **more: Any) -> None:
+    def broken(self: CredentialStores, *arguments: Any, **more: Any) -> None:
         result = whole(self, *arguments, **more)
         held = [argument.reveal() if hasattr(argument, "reveal") else argument for argument in arguments]
         raise RuntimeError(f"a fault of ours behind {method}: {len(held)} arguments, {result is None}")
 
-    setattr(Service, method, broken)
+    setattr(CredentialStores, method, broken)
 
 
 if __name__ == "__main__":

@@ -263,7 +263,7 @@ def fail(product: Product) -> None:
 
 def crash(product: Product, paths: Paths) -> None:
     """A fault of ours with secrets in the frames: on the command line, in the console; and a signal that dumps core."""
-    fault = "set_credentials"
+    fault = "set"
     assert product.run("set-credentials", "minio", stdin=SECRET_KEY, passphrase=PASSPHRASE, broken=fault) == 1
     assert b"internal error (RuntimeError)" in product.sent
     assert "a fault of ours" in (paths.logs_dir / "cli.log").read_text()
@@ -275,7 +275,7 @@ def crash(product: Product, paths: Paths) -> None:
         terminal.press("escape", "escape", "q", "ctrl+q")
 
     assert product.run("credentials", "lock") == 0
-    product.on_terminal([], unlock, broken="unlock_store")
+    product.on_terminal([], unlock, broken="unlock")
     queue = Queue(paths)
     upload = ["upload", str(product.home / "file.bin"), "--provider", "minio", "--to", "again", "--detach"]
     assert product.run(*upload, passphrase=PASSPHRASE) == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.model.transfers import ItemState
 from backup.system.paths import Paths
 from tests.backup.queue_support import Workbench
@@ -44,9 +44,9 @@ def fill_in_s3(terminal: Terminal, bucket: str, endpoint: str) -> None:
 
 def queue_without_the_key(paths: Paths, path: Path) -> None:
     """As a command line does: the worker that it starts has nothing to open the vault with."""
-    service = Service(paths)
-    service.queue_upload("aws_s3", [path])
-    service.close()
+    core = Core(paths)
+    core.queue.queue_upload("aws_s3", [path])
+    core.close()
 
 
 def everything_below(folder: Path) -> bytes:

@@ -6,7 +6,7 @@ import sys
 
 from textual.widgets import Static
 
-from tests.tui.standin import StandInQuestions, StandInService, console
+from tests.tui.standin import StandInCore, StandInQuestions, console
 
 
 def crash() -> None:
@@ -22,7 +22,7 @@ async def leave_while_building() -> None:
 
 if __name__ == "__main__":
     questions = StandInQuestions()
-    app = console(StandInService(), questions)
+    app = console(StandInCore(), questions)
     app.key_f12 = crash  # type: ignore[attr-defined]
     app.key_f11 = leave_while_building  # type: ignore[attr-defined]
     app.run()

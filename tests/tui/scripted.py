@@ -15,7 +15,7 @@ from backup.queries.questions import CreateDraftContainer, ListDraftContainers, 
 from providers.contract.report import CheckStep, ConnectionReport, ErrorInfo, StepName, StepState
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
 from providers.secret import MASK, Secret
-from tests.tui.standin import StandInQuestions, StandInService, instance
+from tests.tui.standin import StandInCore, StandInQuestions, instance
 
 CHECKED_AT = 1_790_000_000.0
 
@@ -39,7 +39,7 @@ def failed(at: StepName, error: ErrorInfo) -> ConnectionReport:
     return ConnectionReport(steps=tuple(steps), checked_at=CHECKED_AT)
 
 
-class ScriptedService(StandInService):
+class ScriptedCore(StandInCore):
     """`refusal` is raised by the next call that changes something."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ from backup.model.credentials import (
 )
 from providers.errors import Conflict, ProviderError
 from providers.secret import Secret
-from tests.tui.scripted import ScriptedService
+from tests.tui.scripted import ScriptedCore
 
 PASSPHRASE = "marble tractor violin quiet"
 KIT_CANARY = "canary-k1t-0n-paper"
@@ -39,7 +39,7 @@ _FACTS = (
 )
 
 
-class StoreScript(ScriptedService):
+class StoreScript(ScriptedCore):
     """`states` by backend; `in_use` is the one that the console speaks of. What was typed is in `typed`."""
 
     def __init__(self, **states: StoreState) -> None:
@@ -47,7 +47,7 @@ class StoreScript(ScriptedService):
         self.states = {StoreBackend(name): state for name, state in states.items()}
         self.in_use: StoreBackend | None = next(iter(self.states), None)
         self.left_in: StoreBackend | None = None
-        self.credentials: list[CredentialFact] = [
+        self.known_credentials: list[CredentialFact] = [
             CredentialFact(key="aws_s3", instances=("aws_s3",), state=CredentialState.SET, fields=("password",))
         ]
         self.typed: list[str] = []
@@ -88,7 +88,7 @@ class StoreScript(ScriptedService):
             path="/home/x/vault.json" if self.in_use is StoreBackend.VAULT else "",
             pinned=True,
             facts=_FACTS if self.in_use else (),
-            credentials=tuple(self.credentials),
+            credentials=tuple(self.known_credentials),
             left_in=self.left_in,
         )
 
@@ -101,7 +101,7 @@ class StoreScript(ScriptedService):
 
     def use_store(self, backend: StoreBackend) -> StoreStatus:
         self._refuse_store()
-        if self.in_use not in (None, backend) and self.credentials:
+        if self.in_use not in (None, backend) and self.known_credentials:
             raise Conflict("credentials are kept in another store", code="store")
         self.calls.append(("use_store", backend))
         self.in_use = backend
@@ -144,14 +144,14 @@ class StoreScript(ScriptedService):
         on_progress: Callable[[MoveProgress], None] | None = None,
     ) -> MoveResult:
         assert self.in_use is not None
-        source, keys = self.in_use, [each.key for each in self.credentials]
+        source, keys = self.in_use, [each.key for each in self.known_credentials]
         for step in (MoveStep.COPY, MoveStep.COMPARE, MoveStep.SWITCH):
             self._step(step, keys, on_progress)
         self.in_use, self.left_in = to, source
         return MoveResult(source=source, to=to, moved=tuple(keys), copies_left=True)
 
     def remove_copies(self, *, on_progress: Callable[[MoveProgress], None] | None = None) -> tuple[str, ...]:
-        keys = [each.key for each in self.credentials]
+        keys = [each.key for each in self.known_credentials]
         self._step(MoveStep.DELETE, keys, on_progress)
         self.left_in = None
         self.calls.append(("remove_copies",))
@@ -167,8 +167,8 @@ class StoreScript(ScriptedService):
 
     def remove_credentials(self, name: str) -> bool:
         self.calls.append(("remove_credentials", name))
-        self.credentials = [
-            msgspec.structs.replace(each, state=CredentialState.MISSING, fields=()) for each in self.credentials
+        self.known_credentials = [
+            msgspec.structs.replace(each, state=CredentialState.MISSING, fields=()) for each in self.known_credentials
         ]
         return True
 

@@ -1,4 +1,4 @@
-"""Service and QuestionsClient in memory, scripted: the console's tests say what is there and what goes wrong."""
+"""Core and QuestionsClient in memory, scripted: the console's tests say what is there and what goes wrong."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 from textual.app import App
 
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.instances.default import choose
 from backup.instances.plain_secrets import Adoption
 from backup.model.credentials import StoreChoice, StoreState, StoreStatus
@@ -97,10 +97,40 @@ def job(number: int = 1, **changes: Any) -> JobView:
     return JobView(**(facts | changes))
 
 
-class StandInService:
+class _Part:
+    """A part of the core, whose methods are those of the whole stand-in under other names."""
+
+    def __init__(self, whole: StandInCore, names: Mapping[str, str]) -> None:
+        self._whole = whole
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, self._names.get(name, name))
+
+
+_OF_INSTANCES: Final = {"all": "all_instances", "save": "save_instance", "remove": "remove_instance"}
+_OF_CREDENTIALS: Final = {
+    "set": "set_credentials",
+    "remove": "remove_credentials",
+    "status": "store_status",
+    "facts": "store_facts",
+    "choices": "store_choices",
+    "use": "use_store",
+    "unlock": "unlock_store",
+    "open": "open_store",
+    "create": "create_store",
+    "lock": "lock_store",
+    "move": "move_credentials",
+}
+
+
+class StandInCore:
     """`folders` maps a local path to its entries, or to the error of listing it; `calls` records what was asked."""
 
     def __init__(self) -> None:
+        self.queue = self
+        self.instances = _Part(self, _OF_INSTANCES)
+        self.credentials = _Part(self, _OF_CREDENTIALS)
         self.folders: dict[str, Sequence[LocalEntry] | ProviderError] = {}
         self.known_instances: list[InstanceInfo] = [instance("local"), instance("aws_s3")]
         self.store = StoreStatus(state=StoreState.READY, backend="Secret Service")
@@ -108,7 +138,7 @@ class StandInService:
         """The setting default_provider."""
         self.adoption = Adoption()
         self.closed = False
-        self.worker_trouble: ErrorInfo | None = None
+        self.trouble: ErrorInfo | None = None
         self.items: list[ItemView] = []
         self.jobs: list[JobView] = []
         self.totals: QueueTotals | None = None
@@ -124,7 +154,7 @@ class StandInService:
     def services(self) -> tuple[ServiceInfo, ...]:
         return tuple(ServiceInfo(name=name, title=name, summary="") for name in ("local", "aws_s3"))
 
-    def instances(self) -> tuple[InstanceInfo, ...]:
+    def all_instances(self) -> tuple[InstanceInfo, ...]:
         try:
             default = choose(self.known_instances, self.default, only_local=len(self.known_instances) == 1)
         except InvalidConfiguration:
@@ -371,10 +401,10 @@ class StandInQuestions:
         self.closed = True
 
 
-def console(service: StandInService | None = None, questions: StandInQuestions | None = None) -> BackupConsole:
+def console(core: StandInCore | None = None, questions: StandInQuestions | None = None) -> BackupConsole:
     """The real app over stand-ins."""
     return BackupConsole(
-        cast(Service, service or StandInService()),
+        cast(Core, core or StandInCore()),
         cast(QuestionsClient, questions or StandInQuestions()),
         interval_s=0.02,
     )

@@ -10,7 +10,7 @@ from backup.model.transfers import ItemState, QueueTotals
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo
 from providers.errors import InvalidConfiguration, Transient
-from tests.tui.scripted import ScriptedQuestions, ScriptedService, calls_of
+from tests.tui.scripted import ScriptedCore, ScriptedQuestions, calls_of
 from tests.tui.standin import console, instance, item, screen_text, until
 from tui.rows.history import HistoryRows
 
@@ -25,15 +25,15 @@ def ended(number: int, **changes: Any) -> Any:
 
 
 async def test_activity_shows_what_ended_with_proof_and_time_and_not_what_goes_on() -> None:
-    service = ScriptedService()
+    core = ScriptedCore()
     failure = ErrorInfo("quota", "507 full", "Make room.")
-    service.items = [
+    core.items = [
         item(1, ItemState.RUNNING, name="going.bin"),
         item(2, ItemState.QUEUED, name="queued.bin"),
         ended(3, name="proved.tar"),
         item(4, ItemState.FAILED, name="evil\x1b[2J[/].log", finished_at=time.time(), error=failure),
     ]
-    app = console(service, ScriptedQuestions())
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(140, 42)) as pilot:
         await pilot.press("4")
         await sees(pilot, "proved.tar", "sha-256 9f3c81…e1 agrees", "today", r"evil\x1b[2J[/].log", "2 of 2 ended")
@@ -43,27 +43,27 @@ async def test_activity_shows_what_ended_with_proof_and_time_and_not_what_goes_o
         await pilot.press("down")
         await sees(pilot, "507 full", "→ Make room.", "r retry")
         await pilot.press("r")
-        await until(pilot, lambda: calls_of(service, "retry") == [("retry", [4])])
+        await until(pilot, lambda: calls_of(core, "retry") == [("retry", [4])])
 
 
 async def test_activity_says_when_there_is_nothing_and_follows_the_queue() -> None:
-    service = ScriptedService()
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("4")
         await sees(pilot, "Nothing has ended yet.")
-        service.items = [ended(1, name="first.tar")]
-        service.changed()
+        core.items = [ended(1, name="first.tar")]
+        core.changed()
         await sees(pilot, "first.tar", "1 of 1 ended")
         await pilot.press("enter")
         await sees(pilot, "esc closes", "9f3c81" + "0" * 20)
 
 
 async def test_activity_loads_more_when_the_cursor_comes_near_the_end() -> None:
-    service = ScriptedService()
-    service.items = [ended(number) for number in range(1, 451)]
-    service.totals = QueueTotals(verified=450)
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.items = [ended(number) for number in range(1, 451)]
+    core.totals = QueueTotals(verified=450)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("4")
         await sees(pilot, "200 of 450 ended")
@@ -74,14 +74,14 @@ async def test_activity_loads_more_when_the_cursor_comes_near_the_end() -> None:
 
 
 async def test_an_error_of_the_queue_stays_until_it_is_dismissed() -> None:
-    service = ScriptedService()
+    core = ScriptedCore()
 
     def refuse(item_ids: Any, jobs: Any = ()) -> int:
         raise Transient("the journal is busy", hint="Try again.")
 
-    service.retry = refuse  # type: ignore[method-assign]
-    service.items = [item(1, ItemState.CANCELLED, finished_at=time.time())]
-    app = console(service, ScriptedQuestions())
+    core.retry = refuse  # type: ignore[method-assign]
+    core.items = [item(1, ItemState.CANCELLED, finished_at=time.time())]
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("4")
         await sees(pilot, "r retry")
@@ -92,10 +92,10 @@ async def test_an_error_of_the_queue_stays_until_it_is_dismissed() -> None:
 
 
 def test_history_leaves_out_what_moved_into_the_window_meanwhile() -> None:
-    service = ScriptedService()
-    service.items = [item(1, ItemState.QUEUED), ended(2), ended(3)]
+    core = ScriptedCore()
+    core.items = [item(1, ItemState.QUEUED), ended(2), ended(3)]
     rows = HistoryRows()
-    rows.take([service.snapshot(offset=0, limit=2), service.snapshot(offset=1, limit=2)])
+    rows.take([core.queue.snapshot(offset=0, limit=2), core.queue.snapshot(offset=1, limit=2)])
     assert [each.id for each in rows.items] == [2, 3]
     assert rows.total == 2
     assert rows.item(2) is None
@@ -105,7 +105,7 @@ def test_history_leaves_out_what_moved_into_the_window_meanwhile() -> None:
 
 
 async def test_settings_say_where_things_are_and_what_the_store_does() -> None:
-    app = console(ScriptedService(), ScriptedQuestions())
+    app = console(ScriptedCore(), ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
         await sees(pilot, "Secret Service", "✔ ready", "from a stolen copy", "not from root on this machine")
@@ -113,22 +113,22 @@ async def test_settings_say_where_things_are_and_what_the_store_does() -> None:
 
 
 async def test_a_store_that_cannot_be_used_is_said_with_its_cure_and_asked_again() -> None:
-    service = ScriptedService()
-    service.store = StoreStatus(state=StoreState.UNAVAILABLE, backend="", detail="no session bus", hint="Log in again.")
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.store = StoreStatus(state=StoreState.UNAVAILABLE, backend="", detail="no session bus", hint="Log in again.")
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
         await sees(pilot, "✖ there is none", "no session bus", "Log in again.")
         assert "from a stolen copy" not in screen_text(app)
-        service.store = StoreStatus(state=StoreState.READY, backend="Secret Service")
+        core.store = StoreStatus(state=StoreState.READY, backend="Secret Service")
         await pilot.press("k")
         await sees(pilot, "✔ ready")
 
 
 async def test_the_bandwidth_limit_of_an_instance() -> None:
-    service = ScriptedService()
-    service.known_instances[1] = instance("aws_s3", settings={"max_bandwidth": 2 * 2**20})
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.known_instances[1] = instance("aws_s3", settings={"max_bandwidth": 2 * 2**20})
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
         await sees(pilot, "at most 2.00 MiB/s", "no limit")
@@ -137,28 +137,28 @@ async def test_the_bandwidth_limit_of_an_instance() -> None:
         await pilot.press("ctrl+a", "ctrl+k", *"12", "enter")
         await sees(pilot, "must be at least 1024")
         await pilot.press("ctrl+a", "ctrl+k", *"500KiB", "enter")
-        await until(pilot, lambda: calls_of(service, "bandwidth") == [("bandwidth", "aws_s3", 512000)])
+        await until(pilot, lambda: calls_of(core, "bandwidth") == [("bandwidth", "aws_s3", 512000)])
         await until(pilot, lambda: len(app.screen_stack) == 1)
         await pilot.press("enter")
         await sees(pilot, "Bandwidth of aws_s3")
         await pilot.press("ctrl+a", "ctrl+k", "enter")
-        await until(pilot, lambda: calls_of(service, "bandwidth")[-1] == ("bandwidth", "aws_s3", None))
+        await until(pilot, lambda: calls_of(core, "bandwidth")[-1] == ("bandwidth", "aws_s3", None))
         await until(pilot, lambda: len(app.screen_stack) == 1)
         await pilot.press("enter")
         await sees(pilot, "Bandwidth of aws_s3")
         await pilot.press("escape")
         await until(pilot, lambda: len(app.screen_stack) == 1)
-        assert len(calls_of(service, "bandwidth")) == 2
+        assert len(calls_of(core, "bandwidth")) == 2
 
 
 async def test_a_refused_limit_and_a_broken_configuration_stay_on_the_screen() -> None:
-    service = ScriptedService()
+    core = ScriptedCore()
 
     def refuse(name: str, bytes_per_s: int | None) -> None:
         raise InvalidConfiguration("config.json: line 3 is not JSON", hint="Repair it.")
 
-    service.set_bandwidth = refuse  # type: ignore[method-assign]
-    app = console(service, ScriptedQuestions())
+    core.set_bandwidth = refuse  # type: ignore[method-assign]
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
         await sees(pilot, "no limit")
@@ -171,8 +171,8 @@ async def test_a_refused_limit_and_a_broken_configuration_stay_on_the_screen() -
 
 
 async def test_how_long_the_history_is_kept() -> None:
-    service = ScriptedService()
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
         await sees(pilot, "kept for 90 days")
@@ -191,17 +191,17 @@ async def test_how_long_the_history_is_kept() -> None:
         await sees(pilot, "Keep for")
         await pilot.press("ctrl+a", "ctrl+k", "enter")
         await sees(pilot, "kept for 90 days")
-        assert calls_of(service, "history") == [("history", "30"), ("history", "")]
+        assert calls_of(core, "history") == [("history", "30"), ("history", "")]
 
 
 async def test_a_refused_history_stays_on_the_screen() -> None:
-    service = ScriptedService()
+    core = ScriptedCore()
 
     def refuse(text: str) -> int:
         raise InvalidConfiguration("config.json: line 3 is not JSON", hint="Repair it.")
 
-    service.set_history_days = refuse  # type: ignore[method-assign]
-    app = console(service, ScriptedQuestions())
+    core.set_history_days = refuse  # type: ignore[method-assign]
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
         await sees(pilot, "kept for 90 days")
@@ -212,7 +212,7 @@ async def test_a_refused_history_stays_on_the_screen() -> None:
 
 
 async def test_the_other_theme() -> None:
-    app = console(ScriptedService(), ScriptedQuestions())
+    app = console(ScriptedCore(), ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
         await sees(pilot, "homeserver-dark")

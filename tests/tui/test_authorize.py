@@ -9,7 +9,7 @@ from typing import Any
 
 from textual.widgets import Button, Input
 
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from providers.secret import Secret
@@ -28,7 +28,7 @@ from tui.app import BackupConsole
 
 @asynccontextmanager
 async def console(paths: Paths) -> AsyncIterator[Any]:
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(120, 60)) as pilot:
         yield pilot
 
@@ -73,10 +73,10 @@ async def test_dropbox_from_form_to_browse(paths: Paths, secret_service: SecretS
 async def test_google_drive_from_credentials_to_check(paths: Paths, secret_service: SecretService) -> None:
     with DriveServer() as server:
         server.store.folder("Backups")
-        service = Service(paths)
+        core = Core(paths)
         values = {"container": "Backups", "client_id": CLIENT_ID, "endpoint_url": server.url}
-        service.save_instance("google_drive", "google_drive", values, {"client_secret": Secret(CLIENT_SECRET)})
-        service.close()
+        core.instances.save("google_drive", "google_drive", values, {"client_secret": Secret(CLIENT_SECRET)})
+        core.close()
         async with console(paths) as pilot:
             await sees(pilot, "services ready")
             await pilot.press("1")

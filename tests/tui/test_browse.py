@@ -24,7 +24,7 @@ from providers.errors import (
 )
 from screens.browse import BrowseScreen
 from screens.modals.confirm import ConfirmScreen
-from tests.tui.standin import StandInQuestions, StandInService, console, instance, job, screen_text, until
+from tests.tui.standin import StandInCore, StandInQuestions, console, instance, job, screen_text, until
 from tui.app import BackupConsole
 from tui.remedies import advice
 
@@ -36,17 +36,17 @@ def file(name: str, size_bytes: int = 1000, kind: ItemKind = ItemKind.FILE) -> L
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> StandInService:
+def core(monkeypatch: pytest.MonkeyPatch) -> StandInCore:
     monkeypatch.setenv("HOME", "/home/me")
-    service = StandInService()
-    service.folders["/home/me"] = [
+    core = StandInCore()
+    core.folders["/home/me"] = [
         file("notes.md"),
         file("photos", kind=ItemKind.DIRECTORY),
         file("etc.tar", 5_000_000),
         file("current", kind=ItemKind.SYMLINK),
     ]
-    service.folders["/home/me/photos"] = [file("a.jpg"), file("b.jpg")]
-    return service
+    core.folders["/home/me/photos"] = [file("a.jpg"), file("b.jpg")]
+    return core
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ async def ready(pilot: Any, app: BackupConsole) -> BrowseScreen:
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 async def test_both_panes_list_folders_first(
-    service: StandInService, questions: StandInQuestions, size: tuple[int, int]
+    core: StandInCore, questions: StandInQuestions, size: tuple[int, int]
 ) -> None:
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=size) as pilot:
         screen = await ready(pilot, app)
         assert [entry.name for entry in screen.local.listing.view] == ["photos/", "current", "etc.tar", "notes.md"]
@@ -87,9 +87,9 @@ async def test_both_panes_list_folders_first(
 
 @pytest.mark.parametrize(("tabs", "left"), [(1, False), (2, True), (3, False)])
 async def test_each_of_several_tabs_in_one_read_changes_the_pane(
-    tabs: int, left: bool, service: StandInService, questions: StandInQuestions
+    tabs: int, left: bool, core: StandInCore, questions: StandInQuestions
 ) -> None:
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await ready(pilot, app)
         await until(pilot, lambda: screen.local.has_focus_within)
@@ -101,9 +101,9 @@ async def test_each_of_several_tabs_in_one_read_changes_the_pane(
 
 
 async def test_enter_opens_and_backspace_returns_to_where_one_was(
-    service: StandInService, questions: StandInQuestions
+    core: StandInCore, questions: StandInQuestions
 ) -> None:
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("tab", "enter")
@@ -121,13 +121,13 @@ async def test_enter_opens_and_backspace_returns_to_where_one_was(
 
 
 async def test_an_upload_says_what_it_will_do_and_enter_alone_starts_nothing(
-    service: StandInService, questions: StandInQuestions
+    core: StandInCore, questions: StandInQuestions
 ) -> None:
     questions.plan = msgspec.structs.replace(
         questions.plan, files=2, folders=1, size_bytes=5_001_000, replaces=1, replaced_names=("notes.md",),
         skipped_symlinks=3, complete=False,
     )  # fmt: skip
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("end", "space", "up", "space", "u")
@@ -139,11 +139,11 @@ async def test_an_upload_says_what_it_will_do_and_enter_alone_starts_nothing(
             assert words in text
         await pilot.press("enter")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
-        assert service.calls == []
+        assert core.calls == []
 
 
-async def test_an_upload_starts_when_it_is_meant(service: StandInService, questions: StandInQuestions) -> None:
-    app = console(service, questions)
+async def test_an_upload_starts_when_it_is_meant(core: StandInCore, questions: StandInQuestions) -> None:
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("tab", "enter")
@@ -151,8 +151,8 @@ async def test_an_upload_starts_when_it_is_meant(service: StandInService, questi
         await pilot.press("tab", "end", "u")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         await pilot.press("y")
-        await until(pilot, lambda: bool(service.calls))
-        assert service.calls == [("upload", "aws_s3", ["/home/me/notes.md"], "2026/", Conflicts.REPLACE)]
+        await until(pilot, lambda: bool(core.calls))
+        assert core.calls == [("upload", "aws_s3", ["/home/me/notes.md"], "2026/", Conflicts.REPLACE)]
 
 
 def asks(app: BackupConsole, *words: str) -> bool:
@@ -178,7 +178,7 @@ ANSWERS: list[tuple[str, str, dict[str, Any], tuple[str, ...], tuple[Any, ...]]]
 
 @pytest.mark.parametrize(("verb", "key", "then", "words", "answers"), ANSWERS)
 async def test_what_is_answered_is_counted_again_before_it_can_start(
-    service: StandInService,
+    core: StandInCore,
     questions: StandInQuestions,
     verb: str,
     key: str,
@@ -191,28 +191,28 @@ async def test_what_is_answered_is_counted_again_before_it_can_start(
     )
     second = msgspec.structs.replace(questions.plan, files=2, found="second", **then)
     questions.plans = [first, second]
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press(*(["end"] if verb == "u" else ["tab", "space", "space"]), verb)
         await until(pilot, lambda: asks(app, "9 files", "7 of them"))
         await pilot.press(key)
         await until(pilot, lambda: asks(app, "2 files", *words))
-        assert service.calls == []
+        assert core.calls == []
         await pilot.press("y")
-        await until(pilot, lambda: bool(service.calls))
+        await until(pilot, lambda: bool(core.calls))
     assert questions.counted_with == [(Conflicts.REPLACE,), answers]
-    assert service.calls[0][0] == {"u": "upload", "d": "download"}[verb]
-    assert service.calls[0][-len(answers) :] == answers
-    assert service.plan is not None
-    assert service.plan.found == "second"
+    assert core.calls[0][0] == {"u": "upload", "d": "download"}[verb]
+    assert core.calls[0][-len(answers) :] == answers
+    assert core.plan is not None
+    assert core.plan.found == "second"
 
 
 async def test_an_answer_keeps_the_ones_before_it_and_can_be_taken_back(
-    service: StandInService, questions: StandInQuestions
+    core: StandInCore, questions: StandInQuestions
 ) -> None:
     questions.plan = msgspec.structs.replace(questions.plan, replaces=1, skipped_symlinks=3)
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("end", "u")
@@ -224,15 +224,15 @@ async def test_an_answer_keeps_the_ones_before_it_and_can_be_taken_back(
         await pilot.press("l")
         await until(pilot, lambda: asks(app, "Replace all s", "Store links l"))
         await pilot.press("y")
-        await until(pilot, lambda: bool(service.calls))
-    assert service.calls[0][-1] == Conflicts.SKIP_UNCHANGED
+        await until(pilot, lambda: bool(core.calls))
+    assert core.calls[0][-1] == Conflicts.SKIP_UNCHANGED
 
 
-async def test_files_can_be_left_out_of_a_folder(service: StandInService, questions: StandInQuestions) -> None:
+async def test_files_can_be_left_out_of_a_folder(core: StandInCore, questions: StandInQuestions) -> None:
     whole = msgspec.structs.replace(questions.plan, files=9, folders=2)
     less = msgspec.structs.replace(whole, files=4, ruled_out=5)
     questions.plans, questions.plan = [whole, less], msgspec.structs.replace(whole, files=0, folders=0, ruled_out=9)
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("home", "down", "u")
@@ -260,16 +260,16 @@ async def test_files_can_be_left_out_of_a_folder(service: StandInService, questi
         await until(pilot, lambda: "include: the pattern '['" in screen_text(app))
         await pilot.press("backspace", *"*.md", "enter")
         await until(pilot, lambda: asks(app, "4 files", "leaves out *.tmp", "takes only *.md"))
-        assert service.calls == []
+        assert core.calls == []
         await pilot.press("y")
-        await until(pilot, lambda: bool(service.calls))
-    assert service.calls[0][-1] == Selection(exclude=("*.tmp",), include=("*.md",))
+        await until(pilot, lambda: bool(core.calls))
+    assert core.calls[0][-1] == Selection(exclude=("*.tmp",), include=("*.md",))
 
 
 async def test_what_was_chosen_file_by_file_has_nothing_to_leave_out(
-    service: StandInService, questions: StandInQuestions
+    core: StandInCore, questions: StandInQuestions
 ) -> None:
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("end", "u")
@@ -277,9 +277,9 @@ async def test_what_was_chosen_file_by_file_has_nothing_to_leave_out(
         assert "Leave out" not in screen_text(app)
 
 
-async def test_a_download_without_room_says_so(service: StandInService, questions: StandInQuestions) -> None:
+async def test_a_download_without_room_says_so(core: StandInCore, questions: StandInQuestions) -> None:
     questions.plan = msgspec.structs.replace(questions.plan, needs_bytes=5 * 2**30, free_bytes=2**30)
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("tab", "space", "space", "d")
@@ -287,31 +287,31 @@ async def test_a_download_without_room_says_so(service: StandInService, question
         assert "they need 5.00 GiB there, 4.00 GiB more than is free" in " ".join(screen_text(app).split())
 
 
-async def test_the_mouse_confirms_too(service: StandInService, questions: StandInQuestions) -> None:
-    app = console(service, questions)
+async def test_the_mouse_confirms_too(core: StandInCore, questions: StandInQuestions) -> None:
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("end", "u")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         await pilot.click("#choice-0")
-        await until(pilot, lambda: bool(service.calls))
-        assert service.calls[0][0] == "upload"
+        await until(pilot, lambda: bool(core.calls))
+        assert core.calls[0][0] == "upload"
 
 
-async def test_a_download_goes_to_the_folder_on_the_left(service: StandInService, questions: StandInQuestions) -> None:
-    app = console(service, questions)
+async def test_a_download_goes_to_the_folder_on_the_left(core: StandInCore, questions: StandInQuestions) -> None:
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("tab", "space", "space", "d")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         assert "/home/me" in screen_text(app)
         await pilot.press("y")
-        await until(pilot, lambda: bool(service.calls))
-        assert service.calls == [("download", "aws_s3", ["2026/", "db.sql"], "/home/me/", Conflicts.REPLACE)]
+        await until(pilot, lambda: bool(core.calls))
+        assert core.calls == [("download", "aws_s3", ["2026/", "db.sql"], "/home/me/", Conflicts.REPLACE)]
 
 
-async def test_a_delete_is_red_and_only_for_the_service(service: StandInService, questions: StandInQuestions) -> None:
-    app = console(service, questions)
+async def test_a_delete_is_red_and_only_for_the_service(core: StandInCore, questions: StandInQuestions) -> None:
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("down", "delete")
@@ -326,8 +326,8 @@ async def test_a_delete_is_red_and_only_for_the_service(service: StandInService,
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         assert "hidden: all versions stay" in screen_text(app)
         await pilot.press("tab", "enter")
-        await until(pilot, lambda: bool(service.calls))
-        assert service.calls == [("delete", "aws_s3", ["db.sql"])]
+        await until(pilot, lambda: bool(core.calls))
+        assert core.calls == [("delete", "aws_s3", ["db.sql"])]
 
 
 CAUSES: list[tuple[ProviderError, str]] = [
@@ -341,11 +341,11 @@ CAUSES: list[tuple[ProviderError, str]] = [
 
 @pytest.mark.parametrize(("cause", "words"), CAUSES)
 async def test_each_cause_has_its_own_screen_and_stays_until_it_is_dealt_with(
-    service: StandInService, cause: ProviderError, words: str
+    core: StandInCore, cause: ProviderError, words: str
 ) -> None:
     questions = StandInQuestions()
     questions.objects["aws_s3"] = cause
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: words in screen_text(app))
         text = " ".join(screen_text(app).split())
@@ -358,19 +358,17 @@ async def test_each_cause_has_its_own_screen_and_stays_until_it_is_dealt_with(
         await until(pilot, lambda: "back" in screen_text(app) and words not in screen_text(app))
 
 
-async def test_an_empty_place_says_that_it_is_empty(service: StandInService) -> None:
-    service.folders["/home/me"] = []
-    app = console(service)
+async def test_an_empty_place_says_that_it_is_empty(core: StandInCore) -> None:
+    core.folders["/home/me"] = []
+    app = console(core)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app))
         assert "This folder is empty." in screen_text(app)
 
 
-async def test_an_error_while_queueing_is_shown_in_the_pane(
-    service: StandInService, questions: StandInQuestions
-) -> None:
-    service.failure = InvalidConfiguration("aws_s3 is not enabled", hint="Enable it after a check.")
-    app = console(service, questions)
+async def test_an_error_while_queueing_is_shown_in_the_pane(core: StandInCore, questions: StandInQuestions) -> None:
+    core.failure = InvalidConfiguration("aws_s3 is not enabled", hint="Enable it after a check.")
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("end", "u")
@@ -382,8 +380,8 @@ async def test_an_error_while_queueing_is_shown_in_the_pane(
         await until(pilot, lambda: not screen.local.notice.has_class("shown"))
 
 
-async def test_a_late_answer_is_dropped(service: StandInService, questions: StandInQuestions) -> None:
-    app = console(service, questions)
+async def test_a_late_answer_is_dropped(core: StandInCore, questions: StandInQuestions) -> None:
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = await ready(pilot, app)
         questions.gate = threading.Event()
@@ -398,10 +396,10 @@ async def test_a_late_answer_is_dropped(service: StandInService, questions: Stan
         await until(pilot, lambda: [entry.name for entry in screen.remote.listing.view] == ["11/", "one"])
 
 
-async def test_pages_stream_in_as_the_cursor_nears_the_end(service: StandInService) -> None:
+async def test_pages_stream_in_as_the_cursor_nears_the_end(core: StandInCore) -> None:
     questions = StandInQuestions()
     questions.objects["aws_s3"] = {f"object-{number:06d}": number for number in range(2500)}
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = panes(app)
         await until(pilot, lambda: "1,000 loaded of more" in screen_text(app))
@@ -414,11 +412,11 @@ async def test_pages_stream_in_as_the_cursor_nears_the_end(service: StandInServi
         assert len({entry.name for entry in screen.remote.listing.view}) == 2500
 
 
-async def test_a_listing_that_cannot_be_read_whole_shows_what_can_be_and_goes_on(service: StandInService) -> None:
+async def test_a_listing_that_cannot_be_read_whole_shows_what_can_be_and_goes_on(core: StandInCore) -> None:
     questions = StandInQuestions()
     questions.objects["aws_s3"] = {f"object-{number:06d}": number for number in range(1500)}
     questions.unread = "an entry is damaged"
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = panes(app)
         await until(pilot, lambda: "this listing is incomplete" in " ".join(screen_text(app).split()))
@@ -429,11 +427,11 @@ async def test_a_listing_that_cannot_be_read_whole_shows_what_can_be_and_goes_on
         assert "an entry is damaged" not in screen_text(app)
 
 
-async def test_the_note_about_an_incomplete_listing_can_be_put_away(service: StandInService) -> None:
+async def test_the_note_about_an_incomplete_listing_can_be_put_away(core: StandInCore) -> None:
     questions = StandInQuestions()
     questions.objects["aws_s3"] = {"one": 1}
     questions.unread = "an entry is damaged"
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = panes(app)
         await until(pilot, lambda: screen.remote.notice.has_class("shown"))
@@ -443,9 +441,9 @@ async def test_the_note_about_an_incomplete_listing_can_be_put_away(service: Sta
 
 
 async def test_a_filter_narrows_what_is_loaded_and_escape_ends_it(
-    service: StandInService, questions: StandInQuestions
+    core: StandInCore, questions: StandInQuestions
 ) -> None:
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("slash", *"NOTES")
@@ -458,9 +456,9 @@ async def test_a_filter_narrows_what_is_loaded_and_escape_ends_it(
 
 
 async def test_go_to_a_folder_and_search_by_prefix_at_the_service(
-    service: StandInService, questions: StandInQuestions
+    core: StandInCore, questions: StandInQuestions
 ) -> None:
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("g", "end", *"/photos", "enter")
@@ -473,10 +471,8 @@ async def test_go_to_a_folder_and_search_by_prefix_at_the_service(
         assert questions.calls[-1][2] == ["2026/one"]
 
 
-async def test_order_changes_and_the_cursor_stays_on_its_entry(
-    service: StandInService, questions: StandInQuestions
-) -> None:
-    app = console(service, questions)
+async def test_order_changes_and_the_cursor_stays_on_its_entry(core: StandInCore, questions: StandInQuestions) -> None:
+    app = console(core, questions)
     async with app.run_test(size=LARGE) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("end", "o")
@@ -499,13 +495,13 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_names_are_shown_escaped_and_used_raw(name: str, service: StandInService) -> None:
+async def test_hostile_names_are_shown_escaped_and_used_raw(name: str, core: StandInCore) -> None:
     questions = StandInQuestions()
     questions.objects["aws_s3"] = {name: 1, f"{name}/inside": 1}
     questions.plan = msgspec.structs.replace(questions.plan, replaces=1, replaced_names=(name,), destination=name)
     local_name = name.replace("/", "")
-    service.folders["/home/me"] = [file(local_name)]
-    app = console(service, questions)
+    core.folders["/home/me"] = [file(local_name)]
+    app = console(core, questions)
     async with app.run_test(size=LARGE) as pilot:
         screen = panes(app)
         await until(pilot, lambda: bool(screen.local.listing.entries and screen.remote.listing.entries))
@@ -513,8 +509,8 @@ async def test_hostile_names_are_shown_escaped_and_used_raw(name: str, service: 
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         assert all(character.isprintable() for character in screen_text(app).replace("\n", ""))
         await pilot.press("y")
-        await until(pilot, lambda: bool(service.calls))
-        assert service.calls[0][2] == [str(Path("/home/me") / local_name)]
+        await until(pilot, lambda: bool(core.calls))
+        assert core.calls[0][2] == [str(Path("/home/me") / local_name)]
         await pilot.press("tab", "home", "enter")
         folder = name[: name.find("/") + 1] or f"{name}/"
         await until(pilot, lambda: ("list", "aws_s3", folder, None) in questions.calls)
@@ -522,10 +518,10 @@ async def test_hostile_names_are_shown_escaped_and_used_raw(name: str, service: 
         assert all(character.isprintable() for character in screen_text(app).replace("\n", ""))
 
 
-async def test_another_instance_can_be_chosen(service: StandInService, questions: StandInQuestions) -> None:
-    service.known_instances.append(instance("minio", type="aws_s3", enabled=False, state=InstanceState.DISABLED))
+async def test_another_instance_can_be_chosen(core: StandInCore, questions: StandInQuestions) -> None:
+    core.known_instances.append(instance("minio", type="aws_s3", enabled=False, state=InstanceState.DISABLED))
     questions.objects["minio"] = {"in-minio": 1}
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await pilot.press("i")
@@ -535,31 +531,29 @@ async def test_another_instance_can_be_chosen(service: StandInService, questions
         await until(pilot, lambda: "in-minio" in screen_text(app))
 
 
-async def test_with_nothing_configured_local_storage_is_ready(service: StandInService) -> None:
-    service.known_instances = [instance("local", container="storage")]
-    app = console(service)
+async def test_with_nothing_configured_local_storage_is_ready(core: StandInCore) -> None:
+    core.known_instances = [instance("local", container="storage")]
+    app = console(core)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "local  storage" in screen_text(app))
         assert app.current_mode == "browse"
 
 
-async def test_the_pane_looks_again_when_a_job_has_finished(
-    service: StandInService, questions: StandInQuestions
-) -> None:
-    service.jobs = [job(7, counts={ItemState.RUNNING: 1})]
-    app = console(service, questions)
+async def test_the_pane_looks_again_when_a_job_has_finished(core: StandInCore, questions: StandInQuestions) -> None:
+    core.jobs = [job(7, counts={ItemState.RUNNING: 1})]
+    app = console(core, questions)
     async with app.run_test(size=SMALL) as pilot:
         await ready(pilot, app)
         await until(pilot, lambda: bool(app.bridge.snapshot.jobs))
         questions.objects["aws_s3"] = {"fresh": 1}
-        service.jobs = [job(7, counts={ItemState.DONE: 1}, kind=JobKind.UPLOAD)]
-        service.changed()
+        core.jobs = [job(7, counts={ItemState.DONE: 1}, kind=JobKind.UPLOAD)]
+        core.changed()
         await until(pilot, lambda: "fresh" in screen_text(app))
 
 
-async def test_a_hundred_thousand_entries_stay_quick(service: StandInService) -> None:
-    service.folders["/home/me"] = [file(f"file-{number:06d}") for number in range(100_000)]
-    app = console(service)
+async def test_a_hundred_thousand_entries_stay_quick(core: StandInCore) -> None:
+    core.folders["/home/me"] = [file(f"file-{number:06d}") for number in range(100_000)]
+    app = console(core)
     loop = asyncio.get_running_loop()
     async with app.run_test(size=LARGE) as pilot:
         screen = panes(app)
@@ -573,10 +567,8 @@ async def test_a_hundred_thousand_entries_stay_quick(service: StandInService) ->
         assert loop.time() - started < 3
 
 
-async def test_narrowing_the_terminal_keeps_everything_in_place(
-    service: StandInService, questions: StandInQuestions
-) -> None:
-    app = console(service, questions)
+async def test_narrowing_the_terminal_keeps_everything_in_place(core: StandInCore, questions: StandInQuestions) -> None:
+    app = console(core, questions)
     async with app.run_test(size=LARGE) as pilot:
         await ready(pilot, app)
         for size in (SMALL, (40, 10), (20, 6), LARGE):
@@ -586,11 +578,9 @@ async def test_narrowing_the_terminal_keeps_everything_in_place(
         assert "MODIFIED" in screen_text(app)
 
 
-async def test_what_is_typed_ahead_is_text_and_after_it_keys(
-    service: StandInService, questions: StandInQuestions
-) -> None:
+async def test_what_is_typed_ahead_is_text_and_after_it_keys(core: StandInCore, questions: StandInQuestions) -> None:
     """On a slow line "/notes", Enter and what follows arrive in one go."""
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await ready(pilot, app)
         for key in ("slash", *"notes", "enter", "end"):
@@ -605,9 +595,9 @@ async def test_what_is_typed_ahead_is_text_and_after_it_keys(
 
 
 async def test_while_typing_the_footer_shows_only_keys_that_work(
-    service: StandInService, questions: StandInQuestions
+    core: StandInCore, questions: StandInQuestions
 ) -> None:
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=LARGE) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("slash")
@@ -619,13 +609,13 @@ async def test_while_typing_the_footer_shows_only_keys_that_work(
 
 
 async def test_where_no_provider_is_the_default_none_is_opened():
-    service = StandInService()
-    service.known_instances = [instance("local"), instance("aws_s3", enabled=False, state=InstanceState.DISABLED)]
-    app = console(service)
+    core = StandInCore()
+    core.known_instances = [instance("local"), instance("aws_s3", enabled=False, state=InstanceState.DISABLED)]
+    app = console(core)
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: "no provider is the default" in screen_text(app))
         assert "Press i to choose one" in screen_text(app)
-        service.default = "local"
+        core.default = "local"
         app.bridge.instances_changed()
         await until(pilot, lambda: "no provider is the default" not in screen_text(app))
         assert "local" in screen_text(app)

@@ -31,9 +31,9 @@ async def told(pilot: Any, words: str) -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 42)])
 async def test_it_tells_where_for_how_long_and_against_whom(size: tuple[int, int]) -> None:
-    service = StoreScript(vault=READY)
+    core = StoreScript(vault=READY)
     now = time.time()
-    service.credentials = [
+    core.known_credentials = [
         CredentialFact(
             key="aws_s3", instances=("aws_s3",), state=CredentialState.SET, fields=("password",), last_used_at=now - 180
         ),
@@ -41,7 +41,7 @@ async def test_it_tells_where_for_how_long_and_against_whom(size: tuple[int, int
         CredentialFact(key="gone", instances=("backblaze",), state=CredentialState.MISSING),
         CredentialFact(key="evil\x1b[2J[/]", instances=(), state=CredentialState.EXPIRED, expires_at=now - 9e5),
     ]
-    app = console(service, ScriptedQuestions())
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=size) as pilot:
         await open_credentials(pilot)
         await sees(pilot, "vault (an encrypted file", "/home/x/vault.json", "✔ ready")
@@ -56,9 +56,9 @@ async def test_it_tells_where_for_how_long_and_against_whom(size: tuple[int, int
 
 
 async def test_without_a_store_it_says_what_to_do() -> None:
-    service = StoreScript()
-    service.credentials = []
-    app = console(service, ScriptedQuestions())
+    core = StoreScript()
+    core.known_credentials = []
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_credentials(pilot)
         await sees(pilot, "nowhere yet", "s chooses a store", "has no session bus", "No credentials are kept")
@@ -79,10 +79,10 @@ async def test_the_title_and_the_palette_lead_there() -> None:
 
 
 async def test_replace_test_and_delete() -> None:
-    service = StoreScript(vault=READY)
+    core = StoreScript(vault=READY)
     denied = ErrorInfo("authentication", "no such key", "Check it.")
     questions = ScriptedQuestions(failed(StepName.AUTHENTICATE, denied), passed())
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=(100, 30)) as pilot:
         await open_credentials(pilot)
         await pilot.press("r")
@@ -92,17 +92,17 @@ async def test_replace_test_and_delete() -> None:
         control.value = "another"
         control.focus()
         await pilot.press("enter")
-        await until(pilot, lambda: calls_of(service, "credentials") == [("credentials", "aws_s3", None, True, [])])
+        await until(pilot, lambda: calls_of(core, "credentials") == [("credentials", "aws_s3", None, True, [])])
         await told(pilot, "aws_s3: replaced")
         await pilot.press("t")
         await sees(pilot, "✖ The key was not accepted", "→ Check it.")
         await pilot.press("escape", "t")
         await told(pilot, "all five steps passed")
-        assert calls_of(service, "record") == [("record", "aws_s3", False), ("record", "aws_s3", True)]
+        assert calls_of(core, "record") == [("record", "aws_s3", False), ("record", "aws_s3", True)]
         await pilot.press("delete")
         await sees(pilot, "Delete aws_s3?", "brought back", "back at the service too")
         await pilot.press("enter")
-        assert calls_of(service, "remove_credentials") == []
+        assert calls_of(core, "remove_credentials") == []
         await pilot.press("delete")
         await sees(pilot, "Delete aws_s3?")
         await pilot.press("y")
@@ -110,8 +110,8 @@ async def test_replace_test_and_delete() -> None:
 
 
 async def test_lock_and_what_then_needs_the_store_asks_for_it() -> None:
-    service = StoreScript(vault=READY)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=READY)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_credentials(pilot)
         await pilot.press("l")
@@ -122,8 +122,8 @@ async def test_lock_and_what_then_needs_the_store_asks_for_it() -> None:
 
 
 async def test_changing_the_passphrase_says_what_that_does_not_do() -> None:
-    service = StoreScript(vault=READY)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=READY)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_credentials(pilot)
         await pilot.press("p")
@@ -133,23 +133,23 @@ async def test_changing_the_passphrase_says_what_that_does_not_do() -> None:
         await typed(pilot, PASSPHRASE, "enter")
         await typed(pilot, PASSPHRASE, "enter")
         await told(pilot, "opens with the new passphrase")
-        assert service.typed == ["old one", PASSPHRASE]
+        assert core.typed == ["old one", PASSPHRASE]
 
 
 async def test_the_recovery_kit_is_shown_after_a_warning_and_leaves_nothing_behind() -> None:
-    service = StoreScript(vault=READY)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=READY)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_credentials(pilot)
         await pilot.press("k")
         await sees(pilot, "Show the recovery kit?", "can read, change and delete these", "nowhere")
         await pilot.press("enter")
-        assert calls_of(service, "recovery_kit") == []
+        assert calls_of(core, "recovery_kit") == []
         await pilot.press("k")
         await sees(pilot, "Show the recovery kit?")
         await pilot.press("y")
         await sees(pilot, "RECOVERY KIT", KIT_CANARY)
-        assert calls_of(service, "recovery_kit") == [("recovery_kit", 79, True)]
+        assert calls_of(core, "recovery_kit") == [("recovery_kit", 79, True)]
         shown = app.screen
         assert KIT_CANARY not in repr(vars(shown))
         assert app.deliver_screenshot() is None

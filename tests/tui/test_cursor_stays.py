@@ -17,9 +17,9 @@ from backup.model.transfers import ItemKind, ItemState, LocalEntry, QueueTotals
 from screens.activity import ActivityScreen
 from screens.browse import BrowseScreen
 from screens.transfers import TransfersScreen
-from tests.tui.scripted import ScriptedQuestions, ScriptedService, calls_of
+from tests.tui.scripted import ScriptedCore, ScriptedQuestions, calls_of
 from tests.tui.scripted_store import StoreScript
-from tests.tui.standin import StandInQuestions, StandInService, console, instance, item, screen_text, until
+from tests.tui.standin import StandInCore, StandInQuestions, console, instance, item, screen_text, until
 from tui.rows.files import FileRow, FileRows, SortBy
 from tui.rows.transfers import TransferRows
 from tui.widgets.instance_list import InstanceList
@@ -36,23 +36,23 @@ async def sees(pilot: Any, *words: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def transfers(count: int) -> AsyncIterator[tuple[StandInService, Pilot[None], TransfersScreen]]:
+async def transfers(count: int) -> AsyncIterator[tuple[StandInCore, Pilot[None], TransfersScreen]]:
     """Transfers, with so many items waiting."""
-    service = StandInService()
-    service.items = [item(number) for number in range(1, count + 1)]
-    app = console(service)
+    core = StandInCore()
+    core.items = [item(number) for number in range(1, count + 1)]
+    app = console(core)
     async with app.run_test(size=(140, 42)) as pilot:
         await pilot.press("3")
         await sees(pilot, f"{count} queued")
         assert isinstance(app.screen, TransfersScreen)
-        yield service, pilot, app.screen
+        yield core, pilot, app.screen
 
 
-async def arrives(service: StandInService, pilot: Pilot[None], number: int) -> None:
+async def arrives(core: StandInCore, pilot: Pilot[None], number: int) -> None:
     """One more item, before all others."""
-    service.items = [item(number), *service.items]
-    service.changed()
-    await sees(pilot, f"{len(service.items)} queued")
+    core.items = [item(number), *core.items]
+    core.changed()
+    await sees(pilot, f"{len(core.items)} queued")
 
 
 # Providers
@@ -103,14 +103,14 @@ async def test_a_service_that_is_set_up_elsewhere_and_one_that_is_removed_keep_t
 
 
 async def test_delete_after_an_instance_arrived_asks_for_the_one_that_was_under_the_cursor() -> None:
-    service = ScriptedService()
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("1")
         await sees(pilot, "Local disk", "AWS S3")
         await pilot.press("down")
         await sees(pilot, "in the credential store")
-        service.known_instances.insert(0, instance("older", title="Older"))
+        core.known_instances.insert(0, instance("older", title="Older"))
         app.bridge.instances_changed()
         await sees(pilot, "Older")
         await pilot.press("delete")
@@ -125,14 +125,14 @@ def kept(key: str) -> CredentialFact:
 
 
 async def test_the_cursor_stays_on_its_credential() -> None:
-    service = StoreScript(vault=StoreState.READY)
-    service.credentials = [kept("b"), kept("c")]
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=StoreState.READY)
+    core.known_credentials = [kept("b"), kept("c")]
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "services ready")
         await pilot.press("5", "c")
         await sees(pilot, "2 credentials")
-        service.credentials = [kept("a"), kept("b"), kept("c")]
+        core.known_credentials = [kept("a"), kept("b"), kept("c")]
         app.bridge.instances_changed()
         await sees(pilot, "3 credentials")
         await pilot.press("delete")
@@ -143,65 +143,65 @@ async def test_the_cursor_stays_on_its_credential() -> None:
 
 
 async def test_a_transfer_under_a_moved_cursor_keeps_it_also_as_the_first() -> None:
-    async with transfers(5) as (service, pilot, _):
+    async with transfers(5) as (core, pilot, _):
         await pilot.press("down", "up")
-        await arrives(service, pilot, 9)
+        await arrives(core, pilot, 9)
         await pilot.press("p")
-        await until(pilot, lambda: ("pause", [1]) in service.calls)
+        await until(pilot, lambda: ("pause", [1]) in core.calls)
 
 
 async def test_a_live_list_that_nobody_moved_in_shows_its_top() -> None:
-    async with transfers(5) as (service, pilot, screen):
-        await arrives(service, pilot, 9)
+    async with transfers(5) as (core, pilot, screen):
+        await arrives(core, pilot, 9)
         await until(pilot, lambda: screen.lower.border_title == "file-9.bin")
         await pilot.press("down", "home")
-        await arrives(service, pilot, 10)
+        await arrives(core, pilot, 10)
         await until(pilot, lambda: screen.lower.border_title == "file-10.bin")
 
 
 async def test_space_marks_the_transfer_that_was_under_the_cursor_as_it_was_pressed() -> None:
-    async with transfers(5) as (service, pilot, screen):
+    async with transfers(5) as (core, pilot, screen):
         event = LineTable.MarkToggled(screen.table, 1)  # posted before, handled after the rows have moved
-        await arrives(service, pilot, 9)
+        await arrives(core, pilot, 9)
         screen.post_message(event)
         await sees(pilot, "1 selected")
         assert screen._rows.marked == {2}
 
 
 async def test_the_cursor_returns_to_a_transfer_whose_window_is_read_again() -> None:
-    async with transfers(500) as (service, pilot, screen):
+    async with transfers(500) as (core, pilot, screen):
         await pilot.press("end")
         await until(pilot, lambda: screen.lower.border_title == "file-500.bin")
         await pilot.press("up")
-        await arrives(service, pilot, 900)
+        await arrives(core, pilot, 900)
         await until(pilot, lambda: screen.table.cursor == 499)
         await until(pilot, lambda: screen.lower.border_title == "file-499.bin")
 
 
 async def test_the_cursor_stays_on_what_has_ended() -> None:
-    service = ScriptedService()
-    service.items = [item(number, ItemState.FAILED, finished_at=1.7e9) for number in (1, 2, 3)]
-    service.totals = QueueTotals(failed=3)
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.items = [item(number, ItemState.FAILED, finished_at=1.7e9) for number in (1, 2, 3)]
+    core.totals = QueueTotals(failed=3)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("4")
         await sees(pilot, "3 of 3 ended")
         assert isinstance(app.screen, ActivityScreen)
         await pilot.press("down", "up")
-        service.items = [item(9, ItemState.FAILED, finished_at=1.7e9), *service.items]
-        service.totals = QueueTotals(failed=4)
-        service.changed()
+        core.items = [item(9, ItemState.FAILED, finished_at=1.7e9), *core.items]
+        core.totals = QueueTotals(failed=4)
+        core.changed()
         await sees(pilot, "4 of 4 ended")
         await pilot.press("r")
-        await until(pilot, lambda: bool(calls_of(service, "retry")))
-        assert calls_of(service, "retry") == [("retry", [1])]
+        await until(pilot, lambda: bool(calls_of(core, "retry")))
+        assert calls_of(core, "retry") == [("retry", [1])]
 
 
 def test_transfers_are_found_by_their_id() -> None:
-    service = StandInService()
-    service.items = [item(3), item(1)]
+    core = StandInCore()
+    core.items = [item(3), item(1)]
     rows = TransferRows()
-    rows.take(service.snapshot(), 0)
+    rows.take(core.queue.snapshot(), 0)
     assert [rows.key(0), rows.key(1), rows.key(2)] == [3, 1, None]
     assert [rows.row_of(3), rows.row_of(2)] == [0, None]
 
@@ -217,15 +217,15 @@ def stored() -> StandInQuestions:
 
 
 @pytest.fixture
-def browsed(monkeypatch: pytest.MonkeyPatch) -> StandInService:
+def browsed(monkeypatch: pytest.MonkeyPatch) -> StandInCore:
     monkeypatch.setenv("HOME", "/home/me")
-    service = StandInService()
-    service.folders["/home/me"] = [LocalEntry(name="a", kind=ItemKind.FILE, size_bytes=1, modified_at=1.0)]
-    return service
+    core = StandInCore()
+    core.folders["/home/me"] = [LocalEntry(name="a", kind=ItemKind.FILE, size_bytes=1, modified_at=1.0)]
+    return core
 
 
 async def test_a_page_that_sorts_before_the_cursor_does_not_move_it(
-    browsed: StandInService, stored: StandInQuestions
+    browsed: StandInCore, stored: StandInQuestions
 ) -> None:
     app = console(browsed, stored)
     async with app.run_test(size=(140, 42)) as pilot:
@@ -246,7 +246,7 @@ async def test_a_page_that_sorts_before_the_cursor_does_not_move_it(
 
 
 async def test_an_answer_does_not_bring_back_a_cursor_that_has_moved_on(
-    browsed: StandInService, stored: StandInQuestions
+    browsed: StandInCore, stored: StandInQuestions
 ) -> None:
     stored.objects = {"local": {}, "aws_s3": {"a": 1, "b": 1, "c": 1}}
     app = console(browsed, stored)
@@ -264,7 +264,7 @@ async def test_an_answer_does_not_bring_back_a_cursor_that_has_moved_on(
         assert screen.remote.chosen[0].name == "c"
 
 
-async def test_where_the_entry_is_gone_the_cursor_stays_near(browsed: StandInService, stored: StandInQuestions) -> None:
+async def test_where_the_entry_is_gone_the_cursor_stays_near(browsed: StandInCore, stored: StandInQuestions) -> None:
     stored.objects = {"local": {}, "aws_s3": {"a": 1, "b": 1, "c": 1}}
     app = console(browsed, stored)
     async with app.run_test(size=(140, 42)) as pilot:

@@ -16,7 +16,7 @@ from providers.contract.cancel import CancelToken
 from providers.contract.report import CheckStep, ErrorInfo, StepName, StepState
 from providers.errors import Cancelled, ProviderError, Transient
 from tests.tui.scripted import ScriptedQuestions
-from tests.tui.standin import StandInQuestions, StandInService, console, screen_text, until
+from tests.tui.standin import StandInCore, StandInQuestions, console, screen_text, until
 from tui.bridge import paint_interval_s
 
 MODES = {"1": "providers", "3": "transfers", "4": "activity", "5": "settings"}
@@ -63,27 +63,27 @@ async def test_a_click_on_a_mode_switches() -> None:
     ],
 )
 async def test_the_strip_names_a_worker_that_stands_still(trouble: ErrorInfo, said: str) -> None:
-    service = StandInService()
-    app = console(service)
+    core = StandInCore()
+    app = console(core)
     async with app.run_test(size=(140, 42)) as pilot:
-        service.totals = QueueTotals(uploading=1, queued=2, size_bytes=9, done_bytes=1, worker_trouble=trouble)
-        service.changed()
+        core.totals = QueueTotals(uploading=1, queued=2, size_bytes=9, done_bytes=1, worker_trouble=trouble)
+        core.changed()
         await until(pilot, lambda: said in screen_text(app))
         assert "starting" not in screen_text(app)
-        service.totals = QueueTotals(verified=3, worker_trouble=trouble)
-        service.changed()
+        core.totals = QueueTotals(verified=3, worker_trouble=trouble)
+        core.changed()
         await until(pilot, lambda: "no transfers under way" in screen_text(app))
 
 
 async def test_the_strip_follows_the_queue_in_every_mode() -> None:
-    service = StandInService()
-    app = console(service)
+    core = StandInCore()
+    app = console(core)
     async with app.run_test(size=(140, 42)) as pilot:
         await until(pilot, lambda: "no transfers under way" in screen_text(app))
-        service.totals = QueueTotals(
+        core.totals = QueueTotals(
             uploading=3, size_bytes=1000, done_bytes=410, rate_bytes_per_s=4e7, left_s=126, verified=128, failed=1
         )
-        service.changed()
+        core.changed()
         await until(pilot, lambda: "▲ 3 uploading 41%" in screen_text(app))
         strip = screen_text(app).splitlines()[-2]
         for fact in ("38.1 MiB/s", "left 2:06", "verified 128", "failed 1"):
@@ -93,9 +93,9 @@ async def test_the_strip_follows_the_queue_in_every_mode() -> None:
 
 
 async def test_the_store_state_is_said_in_words() -> None:
-    service = StandInService()
-    service.store = StoreStatus(state=StoreState.HUNG, backend="Secret Service")
-    app = console(service)
+    core = StandInCore()
+    core.store = StoreStatus(state=StoreState.HUNG, backend="Secret Service")
+    app = console(core)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "keyring does not answer" in screen_text(app))
 
@@ -110,9 +110,9 @@ async def test_question_mark_shows_the_keys_and_escape_closes() -> None:
 
 
 async def test_leaving_says_that_transfers_go_on_and_ends_the_child(capsys: pytest.CaptureFixture[str]) -> None:
-    service, questions = StandInService(), StandInQuestions()
-    service.totals = QueueTotals(uploading=2, queued=1)
-    app = console(service, questions)
+    core, questions = StandInCore(), StandInQuestions()
+    core.totals = QueueTotals(uploading=2, queued=1)
+    app = console(core, questions)
     app.command = "./backup-venv"
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.bridge.snapshot.totals.uploading == 2)
@@ -120,7 +120,7 @@ async def test_leaving_says_that_transfers_go_on_and_ends_the_child(capsys: pyte
     said = " ".join(capsys.readouterr().err.split())
     assert "3 transfers go on in the background. See them: ./backup-venv transfers list" in said
     assert questions.closed
-    assert service.calls == []
+    assert core.calls == []
 
 
 def ends_with_help(line: str, width: int) -> bool:
@@ -198,13 +198,13 @@ def test_progress_is_painted_once_a_second_under_ssh() -> None:
 
 
 async def test_progress_waits_for_a_slow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    service = StandInService()
-    app = console(service)
+    core = StandInCore()
+    app = console(core)
     backlog = [9]
     monkeypatch.setattr(app.bridge, "_terminal_backlog", lambda: backlog[0])
     async with app.run_test(size=(80, 24)) as pilot:
-        service.totals = QueueTotals(failed=7)
-        service.changed()
+        core.totals = QueueTotals(failed=7)
+        core.changed()
         for _ in range(5):
             await pilot.pause(0.02)
         assert app.bridge.snapshot.totals.failed == 0
@@ -213,12 +213,12 @@ async def test_progress_waits_for_a_slow_terminal(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_secrets_found_in_the_configuration_file_are_told_at_the_start() -> None:
-    service = StandInService()
+    core = StandInCore()
     problem = ErrorInfo("credential_store", "the keyring is locked [/]")
-    service.adoption = Adoption(moved=("aws_s3.secret_key",), left=("nas.password",), problem=problem)
-    app = console(service)
+    core.adoption = Adoption(moved=("aws_s3.secret_key",), left=("nas.password",), problem=problem)
+    app = console(core)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await until(pilot, lambda: "aws_s3.secret_key" in screen_text(app))
         await until(pilot, lambda: "nas.password" in screen_text(app))
         assert "is locked [/])" in screen_text(app)
-    assert service.closed
+    assert core.closed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from textual.widgets import Button
 
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from tests.tui.standin import until
@@ -17,7 +17,7 @@ from tui.widgets.settings_form import SettingsForm
 
 async def test_from_form_to_browse(paths: Paths, acme: Path) -> None:
     (acme / "already-there.txt").write_bytes(b"1")
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(100, 40)) as pilot:
         await open_service(pilot, "acme")
         await until(pilot, lambda: bool(app.screen.query(SettingsForm)))

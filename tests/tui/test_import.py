@@ -11,7 +11,7 @@ import pytest
 from textual.widgets import Input, OptionList
 
 from backup.config import file
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.credentials.importing.rclone_obscure import obscure
 from backup.credentials.vault import unlocked_here
 from backup.credentials.vault_file.file import VaultFile
@@ -70,7 +70,7 @@ async def test_an_earlier_file_is_taken_over_and_emptied_only_when_that_is_said(
 ) -> None:
     old = tmp_path / "old.json"
     old.write_text(json.dumps(OLD))
-    app = BackupConsole(Service(vault), QuestionsClient(vault))
+    app = BackupConsole(Core(vault), QuestionsClient(vault))
     async with app.run_test(size=(80, 24)) as pilot:
         await look(pilot, 0, old)
         await sees(pilot, "Found in", "b2 old  Backblaze B2 · application_key, not shown", "has no such setting: odd")
@@ -94,10 +94,10 @@ async def test_an_earlier_file_is_taken_over_and_emptied_only_when_that_is_said(
     saved = file.load(vault)
     assert set(saved.credentials) == {"b2-old", "evil-2J"}
     assert not saved.instances["b2-old"].values["enabled"] if "enabled" in saved.instances["b2-old"].values else True
-    service = Service(vault)
-    service.unlock_store(PASSPHRASE)
-    assert CANARY in service.recovery_kit(["b2-old"]).reveal()
-    service.close()
+    core = Core(vault)
+    core.credentials.unlock(PASSPHRASE)
+    assert CANARY in core.credentials.recovery_kit(["b2-old"]).reveal()
+    core.close()
 
 
 async def test_one_is_left_out_and_without_the_store_nothing_is_taken(vault: Paths, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ async def test_one_is_left_out_and_without_the_store_nothing_is_taken(vault: Pat
     keys = "aws_access_key_id = AK\naws_secret_access_key = {}\n"
     aws.joinpath("credentials").write_text(f"[default]\n{keys.format(CANARY)}\n[work]\n{keys.format('other')}")
     aws.joinpath("config").write_text("[profile work]\nregion = eu-west-9\n")
-    app = BackupConsole(Service(vault), QuestionsClient(vault))
+    app = BackupConsole(Core(vault), QuestionsClient(vault))
     async with app.run_test(size=(80, 24)) as pilot:
         await look(pilot, 1, None)  # the usual file stands there already
         await sees(pilot, "Found in ~/.aws/credentials", "work  AWS S3 · secret_key, not shown")
@@ -128,7 +128,7 @@ async def test_a_file_of_rclone_and_what_is_no_such_file(vault: Paths, tmp_path:
     dump = tmp_path / "dump.json"
     dump.write_text(json.dumps({"box": {"type": "b2", "account": "kid", "key": CANARY}}))
     obscured = obscure(Secret(CANARY))
-    app = BackupConsole(Service(vault), QuestionsClient(vault))
+    app = BackupConsole(Core(vault), QuestionsClient(vault))
     async with app.run_test(size=(80, 24)) as pilot:
         await look(pilot, 2, tmp_path / "missing.json")
         await sees(pilot, "✖ Not there", "No such file", "Look  ↵")

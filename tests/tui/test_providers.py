@@ -16,8 +16,8 @@ from screens.browse import BrowseScreen
 from tests.tui.scripted import (
     CHECKED_AT,
     KeyringGone,
+    ScriptedCore,
     ScriptedQuestions,
-    ScriptedService,
     calls_of,
     failed,
     no_bucket,
@@ -42,13 +42,13 @@ async def open_on_s3(pilot: Any, credentials: str = "in the credential store") -
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 42)])
 async def test_states_have_a_sign_and_a_word(size: tuple[int, int]) -> None:
-    service = ScriptedService()
+    core = ScriptedCore()
     trouble = ErrorInfo("configuration", "container: not set", "Set it.", "container")
-    service.known_instances += [
+    core.known_instances += [
         instance("minio", type="aws_s3", title="AWS S3", state=InstanceState.DISABLED, enabled=False),
         instance("half", type="aws_s3", title="AWS S3", state=InstanceState.INCOMPLETE, problem=trouble, container=""),
     ]
-    app = console(service, ScriptedQuestions())
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=size) as pilot:
         await pilot.press("1")
         await sees(pilot, "● Local disk", "○ AWS S3  minio", "disabled · not check", "▲ AWS S3  half", "incomplete")
@@ -58,9 +58,9 @@ async def test_states_have_a_sign_and_a_word(size: tuple[int, int]) -> None:
 
 
 async def test_services_without_an_instance_are_listed_and_can_be_set_up() -> None:
-    service = ScriptedService()
-    service.known_instances = service.known_instances[:1]
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.known_instances = core.known_instances[:1]
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("1")
         await sees(pilot, "○ AWS S3", "not set up", "✖ Dropbox", "not usable: not inst")
@@ -71,9 +71,9 @@ async def test_services_without_an_instance_are_listed_and_can_be_set_up() -> No
 
 
 async def test_a_check_is_live_and_recorded() -> None:
-    service, questions = ScriptedService(), ScriptedQuestions()
+    core, questions = ScriptedCore(), ScriptedQuestions()
     questions.hold_after = StepName.AUTHENTICATE
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await sees(pilot, "none with these settings")
@@ -85,28 +85,28 @@ async def test_a_check_is_live_and_recorded() -> None:
         await sees(pilot, "✔ authenticate", "▸ container")
         questions.release.set()
         await sees(pilot, "✔ write, read, delete", "✔ passed")
-        assert calls_of(service, "record") == [("record", "aws_s3", True)]
+        assert calls_of(core, "record") == [("record", "aws_s3", True)]
 
 
 async def test_a_failed_check_stays_and_says_why() -> None:
-    service = ScriptedService()
-    app = console(service, ScriptedQuestions(no_bucket()))
+    core = ScriptedCore()
+    app = console(core, ScriptedQuestions(no_bucket()))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await pilot.press("t")
         await sees(pilot, "✖ container", "The bucket is not there", "✖ failed")
         await pilot.press("up", "down")
         await sees(pilot, "The bucket is not there")
-        assert calls_of(service, "record") == [("record", "aws_s3", False)]
+        assert calls_of(core, "record") == [("record", "aws_s3", False)]
 
 
 async def test_the_steps_of_the_last_check_are_there_after_a_restart() -> None:
-    service = ScriptedService()
+    core = ScriptedCore()
     report = no_bucket()
-    service.known_instances[1] = msgspec.structs.replace(
-        service.known_instances[1], checked_at=CHECKED_AT, check_ok=False, check_steps=report.steps
+    core.known_instances[1] = msgspec.structs.replace(
+        core.known_instances[1], checked_at=CHECKED_AT, check_ok=False, check_steps=report.steps
     )
-    app = console(service, ScriptedQuestions())
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await sees(pilot, "▲ AWS S3", "✔ authenticate", "✖ container", "· list", "✖ The bucket is not there")
@@ -114,7 +114,7 @@ async def test_the_steps_of_the_last_check_are_there_after_a_restart() -> None:
 
 async def test_a_check_that_cannot_be_asked_stays_too_and_esc_stops_one() -> None:
     questions = ScriptedQuestions(Transient("the child was lost"), passed())
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await pilot.press("t")
@@ -128,10 +128,10 @@ async def test_a_check_that_cannot_be_asked_stays_too_and_esc_stops_one() -> Non
 
 
 async def test_enabling_needs_a_passed_check_and_says_so() -> None:
-    service = ScriptedService()
-    off = msgspec.structs.replace(service.known_instances[1], state=InstanceState.DISABLED, enabled=False)
-    service.known_instances[1] = off
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    off = msgspec.structs.replace(core.known_instances[1], state=InstanceState.DISABLED, enabled=False)
+    core.known_instances[1] = off
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await sees(pilot, "e enable")
@@ -145,30 +145,30 @@ async def test_enabling_needs_a_passed_check_and_says_so() -> None:
         await sees(pilot, "ready · enabled", "e disable")
         await pilot.press("e")
         await sees(pilot, "e enable")
-        assert calls_of(service, "enable") == [("enable", "aws_s3", True), ("enable", "aws_s3", False)]
+        assert calls_of(core, "enable") == [("enable", "aws_s3", True), ("enable", "aws_s3", False)]
 
 
 async def test_removing_asks_says_what_stays_and_starts_with_cancel() -> None:
-    service = ScriptedService()
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await pilot.press("delete")
         await sees(pilot, "Remove aws_s3?", "every copy at photos", "nothing is deleted there")
         await pilot.press("enter")
         await until(pilot, lambda: len(app.screen_stack) == 1)
-        assert calls_of(service, "remove") == []
+        assert calls_of(core, "remove") == []
         await pilot.press("delete")
         await sees(pilot, "Remove aws_s3?")
         await pilot.press("y")
-        await until(pilot, lambda: calls_of(service, "remove") == [("remove", "aws_s3")])
+        await until(pilot, lambda: calls_of(core, "remove") == [("remove", "aws_s3")])
         await until(pilot, lambda: app.bridge.instance("aws_s3") is None)
 
 
 async def test_a_refused_removal_stays_on_the_screen() -> None:
-    service = ScriptedService()
-    service.refusal = Conflict("aws_s3 has unfinished transfers", hint="Cancel them first.")
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.refusal = Conflict("aws_s3 has unfinished transfers", hint="Cancel them first.")
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await pilot.press("delete")
@@ -180,10 +180,10 @@ async def test_a_refused_removal_stays_on_the_screen() -> None:
 
 
 async def test_editing_opens_the_form_with_what_is_saved() -> None:
-    service, questions = ScriptedService(), ScriptedQuestions()
+    core, questions = ScriptedCore(), ScriptedQuestions()
     settings = {"container": "photos", "region": "eu-central-1", "secret_key": "••••••"}
-    service.known_instances[1] = msgspec.structs.replace(service.known_instances[1], settings=settings)
-    app = console(service, questions)
+    core.known_instances[1] = msgspec.structs.replace(core.known_instances[1], settings=settings)
+    app = console(core, questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await pilot.press("enter")
@@ -195,14 +195,14 @@ async def test_editing_opens_the_form_with_what_is_saved() -> None:
         await sees(pilot, "The secret in the credential store stays as it is.")
         await pilot.press("enter")
         await sees(pilot, "aws_s3 is saved")
-        assert calls_of(service, "save") == [("save", "aws_s3", "aws_s3", {"container": "photos2"}, True)]
+        assert calls_of(core, "save") == [("save", "aws_s3", "aws_s3", {"container": "photos2"}, True)]
         await pilot.press("escape")
         await sees(pilot, "✔ passed", "✔ write, read, delete")
 
 
 async def test_browse_opens_the_instance_only_when_it_is_ready() -> None:
-    service, questions = ScriptedService(), ScriptedQuestions()
-    app = console(service, questions)
+    core, questions = ScriptedCore(), ScriptedQuestions()
+    app = console(core, questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await pilot.press("b")
@@ -211,9 +211,9 @@ async def test_browse_opens_the_instance_only_when_it_is_ready() -> None:
 
 
 async def test_a_key_behind_browse_means_the_instance_that_opens() -> None:
-    service = ScriptedService()
-    service.default = "local"
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.default = "local"
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         for key in ("b", "tab"):
@@ -229,10 +229,10 @@ async def test_a_key_behind_browse_means_the_instance_that_opens() -> None:
 
 
 async def test_browse_of_a_disabled_instance_says_how_to_enable_it() -> None:
-    service = ScriptedService()
-    off = msgspec.structs.replace(service.known_instances[1], state=InstanceState.DISABLED, enabled=False)
-    service.known_instances[1] = off
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    off = msgspec.structs.replace(core.known_instances[1], state=InstanceState.DISABLED, enabled=False)
+    core.known_instances[1] = off
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await pilot.press("b")
@@ -241,8 +241,8 @@ async def test_browse_of_a_disabled_instance_says_how_to_enable_it() -> None:
 
 
 async def test_credentials_go_to_the_store_and_nowhere_else() -> None:
-    service = ScriptedService()
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot)
         await pilot.press("c")
@@ -253,14 +253,14 @@ async def test_credentials_go_to_the_store_and_nowhere_else() -> None:
         assert CANARY not in app.export_screenshot()
         await pilot.press("enter")
         await until(pilot, lambda: len(app.screen_stack) == 1)
-        assert service.calls == [("credentials", "aws_s3", "AKIAY", True, [])]
+        assert core.calls == [("credentials", "aws_s3", "AKIAY", True, [])]
 
 
 async def test_credentials_that_cannot_be_kept_say_why_and_are_asked_again() -> None:
-    service = ScriptedService()
-    service.store = StoreStatus(state=StoreState.LOCKED, backend="GNOME Keyring", hint="Unlock it first.")
-    service.refusal = KeyringGone("the keyring is locked", hint="Unlock it, then try again.")
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.store = StoreStatus(state=StoreState.LOCKED, backend="GNOME Keyring", hint="Unlock it first.")
+    core.refusal = KeyringGone("the keyring is locked", hint="Unlock it, then try again.")
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_on_s3(pilot, "▲ the keyring is locked · u opens")
         await sees(pilot, "keyring locked")
@@ -268,7 +268,7 @@ async def test_credentials_that_cannot_be_kept_say_why_and_are_asked_again() -> 
         await sees(pilot, "▲ locked", "Unlock it first.")
         await pilot.press("tab", *CANARY, "enter")
         await sees(pilot, "the keyring is locked", "Nothing was kept")
-        assert service.calls == []
+        assert core.calls == []
         await pilot.press("escape")
         await until(pilot, lambda: "esc dismisses" not in screen_text(app))
         await pilot.press(*CANARY, "escape")
@@ -278,14 +278,14 @@ async def test_credentials_that_cannot_be_kept_say_why_and_are_asked_again() -> 
 
 
 async def test_hostile_names_and_problems_are_drawn_as_plain_text() -> None:
-    service = ScriptedService()
+    core = ScriptedCore()
     evil = "\x1b[2J[/]\u202e"
     problem = ErrorInfo("configuration", f"bad {evil}", evil, evil)
-    service.known_instances[1] = instance(
+    core.known_instances[1] = instance(
         "aws_s3", title=evil, container=evil, state=InstanceState.INVALID, problem=problem, has_credentials=True,
         settings={"endpoint_url": evil, "region": evil},
     )  # fmt: skip
-    app = console(service, ScriptedQuestions(failed(StepName.REACH, ErrorInfo("transient", evil, evil))))
+    app = console(core, ScriptedQuestions(failed(StepName.REACH, ErrorInfo("transient", evil, evil))))
     async with app.run_test(size=(140, 42)) as pilot:
         await pilot.press("1")
         await sees(pilot, r"\x1b[2J[/]\u202e")

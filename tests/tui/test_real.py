@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from screens.browse import BrowseScreen
@@ -42,7 +42,7 @@ def digest(path: Path) -> str:
 
 
 async def test_a_folder_goes_up_is_proved_comes_back_and_is_deleted(paths: Paths, tmp_path: Path) -> None:
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     source = tmp_path / "home" / "album" / NAME.replace("/", "")
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=20)
@@ -80,7 +80,7 @@ async def test_the_state_follows_a_failed_check_at_once_and_one_that_passes_agai
     disk = tmp_path / "disk"
     disk.mkdir()
     write_config(paths, local={"enabled": True, "container": str(disk)})
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(140, 60)) as pilot:
         await pilot.press("1")
         await until(pilot, lambda: "● ready · enabled" in screen_text(app), timeout_s=20)
@@ -105,7 +105,7 @@ async def test_a_failed_check_is_explained_once_beside_the_state(
     disk = tmp_path / "disk"
     disk.mkdir()
     write_config(paths, local={"enabled": True, "container": str(disk)})
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=size) as pilot:
         await pilot.press("1")
         await until(pilot, lambda: "● ready · enabled" in screen_text(app), timeout_s=20)
@@ -125,7 +125,7 @@ async def test_the_state_follows_a_listing_that_is_refused(paths: Paths, tmp_pat
     disk = tmp_path / "disk"
     disk.mkdir()
     write_config(paths, local={"enabled": True, "container": str(disk)})
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=20)
         disk.rmdir()
@@ -149,7 +149,7 @@ async def test_encryption_that_is_not_there_yet_refuses_upload_and_download_and_
     disk.mkdir()
     (disk / "stored.bin").write_bytes(b"ciphertext")
     write_config(paths, local={"enabled": True, "container": str(disk), "encryption_enabled": True})
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: "stored.bin" in screen_text(app) and "album/" in screen_text(app), timeout_s=20)
         screen = app.screen
@@ -162,7 +162,7 @@ async def test_encryption_that_is_not_there_yet_refuses_upload_and_download_and_
             assert app.screen is screen
             await pilot.press(*put_away)
             await until(pilot, lambda: not notice.has_class("shown"))
-        assert app.bridge.service.snapshot().jobs == ()
+        assert app.bridge.core.queue.snapshot().jobs == ()
         assert not (tmp_path / "home" / "stored.bin").exists()
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen), timeout_s=20)

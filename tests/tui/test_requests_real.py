@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from screens.modals.confirm import ConfirmScreen
@@ -33,7 +33,7 @@ async def test_a_folder_is_listed_once_to_send_once_to_fetch_and_once_to_delete_
     album.mkdir(parents=True)
     for number in range(3):
         (album / str(number)).write_bytes(b"x")
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     try:
         async with app.run_test(size=(100, 30)) as pilot:
             await until(pilot, lambda: "Nothing is stored here yet." in screen_text(app), timeout_s=30)

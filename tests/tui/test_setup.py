@@ -14,8 +14,8 @@ from providers.errors import InvalidConfiguration, Transient
 from screens.modals.setup.screen import SetupScreen
 from tests.tui.scripted import (
     KeyringGone,
+    ScriptedCore,
     ScriptedQuestions,
-    ScriptedService,
     calls_of,
     failed,
     no_bucket,
@@ -61,21 +61,21 @@ async def fill_in(pilot: Any) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_whole_way(size: tuple[int, int]) -> None:
-    service, questions = ScriptedService(), ScriptedQuestions()
-    app = console(service, questions)
+    core, questions = ScriptedCore(), ScriptedQuestions()
+    app = console(core, questions)
     async with app.run_test(size=size) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
         await sees(pilot, "All five steps passed.", "Nothing has been stored yet.")
-        assert service.calls == []
+        assert core.calls == []
         await pilot.press("enter")
         await sees(pilot, "4 secrets", "Secret Service", "from a stolen copy of your files")
-        assert service.calls == []
+        assert core.calls == []
         await pilot.press("enter")
         await sees(pilot, "aws_s3_2 is saved, checked and enabled.")
         values = {"container": "photos", "access_key": "AKIAX"}
-        assert service.calls == [("save", "aws_s3_2", "aws_s3", values, True), ("record", "aws_s3_2", True)]
-        assert service.secrets["aws_s3_2"]["secret_key"].reveal() == CANARY
+        assert core.calls == [("save", "aws_s3_2", "aws_s3", values, True), ("record", "aws_s3_2", True)]
+        assert core.secrets["aws_s3_2"]["secret_key"].reveal() == CANARY
         assert questions.asked_secrets == [{"secret_key": CANARY}]
         await until(pilot, lambda: app.bridge.instance("aws_s3_2") is not None)
         await pilot.press("enter")
@@ -84,7 +84,7 @@ async def test_the_whole_way(size: tuple[int, int]) -> None:
 
 
 async def test_what_is_typed_ahead_lands_in_its_own_field() -> None:
-    app = console(ScriptedService(), ScriptedQuestions())
+    app = console(ScriptedCore(), ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         for key in [*"photos", "tab", *"AKIAX", "tab", *CANARY]:
@@ -97,7 +97,7 @@ async def test_what_is_typed_ahead_lands_in_its_own_field() -> None:
 
 
 async def test_unavailable_services_are_listed_with_the_reason_and_cannot_be_chosen() -> None:
-    app = console(ScriptedService(), ScriptedQuestions())
+    app = console(ScriptedCore(), ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("1")
         await sees(pilot, "set up")
@@ -110,16 +110,16 @@ async def test_unavailable_services_are_listed_with_the_reason_and_cannot_be_cho
 
 async def test_a_failed_check_says_why_and_is_repeated_after_an_edit_without_typing_the_secret_again() -> None:
     error = ErrorInfo("authentication", "\x1b[31mSignatureDoesNotMatch", "Check the secret key.")
-    service = ScriptedService()
+    core = ScriptedCore()
     questions = ScriptedQuestions(failed(StepName.AUTHENTICATE, error), passed())
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
         await sees(pilot, "The key was not accepted", r"\x1b[31mSignatureDoesNotMatch", "→ Check the secret key.")
         await sees(pilot, "Nothing has been stored yet.")
         await pilot.press("enter")
-        assert calls_of(service, "save") == []
+        assert calls_of(core, "save") == []
         await pilot.press("b")
         await sees(pilot, "2 settings", "set · leave empty to keep")
         await until(pilot, lambda: focused_field(app) == "container")
@@ -132,7 +132,7 @@ async def test_a_failed_check_says_why_and_is_repeated_after_an_edit_without_typ
 async def test_check_again_with_r() -> None:
     down = failed(StepName.REACH, ErrorInfo("transient", "refused", "Check the network."))
     questions = ScriptedQuestions(down, passed())
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -145,8 +145,8 @@ async def test_check_again_with_r() -> None:
 async def test_steps_are_live_and_esc_while_checking_asks_before_leaving() -> None:
     questions = ScriptedQuestions()
     questions.hold_after = StepName.REACH
-    service = ScriptedService()
-    app = console(service, questions)
+    core = ScriptedCore()
+    app = console(core, questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -161,13 +161,13 @@ async def test_steps_are_live_and_esc_while_checking_asks_before_leaving() -> No
         await sees(pilot, "Leave the set-up?")
         await pilot.press("y")
         await until(pilot, lambda: not isinstance(app.screen, SetupScreen) and len(app.screen_stack) == 1)
-        assert service.calls == []
+        assert core.calls == []
 
 
 @pytest.mark.parametrize("passes", [True, False])
 async def test_staying_after_all_keeps_what_was_typed(passes: bool) -> None:
     down = failed(StepName.REACH, ErrorInfo("transient", "refused", "Check the network."))
-    app = console(ScriptedService(), ScriptedQuestions(passed() if passes else down))
+    app = console(ScriptedCore(), ScriptedQuestions(passed() if passes else down))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -186,7 +186,7 @@ async def test_staying_after_all_keeps_what_was_typed(passes: bool) -> None:
 async def test_back_while_checking_stops_the_check() -> None:
     questions = ScriptedQuestions()
     questions.hold_after = StepName.REACH
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -199,7 +199,7 @@ async def test_back_while_checking_stops_the_check() -> None:
 
 
 async def test_esc_leaves_at_once_when_nothing_was_typed() -> None:
-    app = console(ScriptedService(), ScriptedQuestions())
+    app = console(ScriptedCore(), ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await pilot.press("escape")
@@ -208,7 +208,7 @@ async def test_esc_leaves_at_once_when_nothing_was_typed() -> None:
 
 async def test_a_missing_bucket_can_be_created() -> None:
     questions = ScriptedQuestions(no_bucket(), passed())
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -221,7 +221,7 @@ async def test_a_missing_bucket_can_be_created() -> None:
 async def test_another_bucket_can_be_chosen_and_hostile_names_cannot() -> None:
     questions = ScriptedQuestions(no_bucket(), passed())
     questions.known_containers = ["evil\x1b[2J", "[/]", "attic"]
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -235,7 +235,7 @@ async def test_another_bucket_can_be_chosen_and_hostile_names_cannot() -> None:
 
 async def test_a_setting_that_the_check_refuses_is_shown_at_its_field() -> None:
     questions = ScriptedQuestions(InvalidConfiguration("endpoint_url: not an address", field="endpoint_url"))
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -244,7 +244,7 @@ async def test_a_setting_that_the_check_refuses_is_shown_at_its_field() -> None:
 
 
 async def test_an_error_of_the_asking_itself_stays_on_the_screen() -> None:
-    app = console(ScriptedService(), ScriptedQuestions(Transient("the child was lost", hint="Try again.")))
+    app = console(ScriptedCore(), ScriptedQuestions(Transient("the child was lost", hint="Try again.")))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -252,10 +252,10 @@ async def test_an_error_of_the_asking_itself_stays_on_the_screen() -> None:
 
 
 async def test_without_a_usable_store_nothing_is_saved_and_the_cure_is_said() -> None:
-    service = ScriptedService()
-    service.known_instances.pop()
-    service.store = StoreStatus(state=StoreState.LOCKED, backend="GNOME Keyring", hint="Unlock it, then look again.")
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.known_instances.pop()
+    core.store = StoreStatus(state=StoreState.LOCKED, backend="GNOME Keyring", hint="Unlock it, then look again.")
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -263,8 +263,8 @@ async def test_without_a_usable_store_nothing_is_saved_and_the_cure_is_said() ->
         await pilot.press("enter")
         await sees(pilot, "The secret cannot be kept now", "locked", "Unlock it, then look again.", "Nothing is saved")
         await pilot.press("enter")
-        assert service.calls == []
-        service.store = StoreStatus(state=StoreState.READY, backend="GNOME Keyring")
+        assert core.calls == []
+        core.store = StoreStatus(state=StoreState.READY, backend="GNOME Keyring")
         await pilot.press("r")
         await sees(pilot, "The secret goes into the keyring")
         await pilot.press("enter")
@@ -272,9 +272,9 @@ async def test_without_a_usable_store_nothing_is_saved_and_the_cure_is_said() ->
 
 
 async def test_a_store_that_fails_while_saving_is_an_error_that_stays() -> None:
-    service = ScriptedService()
-    service.refusal = KeyringGone("the keyring went away", hint="Log in again.")
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.refusal = KeyringGone("the keyring went away", hint="Log in again.")
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -283,18 +283,18 @@ async def test_a_store_that_fails_while_saving_is_an_error_that_stays() -> None:
         await sees(pilot, "The secret goes into the keyring")
         await pilot.press("enter")
         await sees(pilot, "the keyring went away", "→ Log in again.", "Nothing has been saved.")
-        assert calls_of(service, "save") == []
+        assert calls_of(core, "save") == []
         await pilot.press("r")
         await sees(pilot, "The secret goes into the keyring")
         await pilot.press("enter")
         await sees(pilot, "is saved, checked and enabled")
-        assert service.secrets["aws_s3_2"]["secret_key"].reveal() == CANARY
+        assert core.secrets["aws_s3_2"]["secret_key"].reveal() == CANARY
 
 
 async def test_keys_of_the_services_own_chain_need_no_store() -> None:
-    service = ScriptedService()
-    service.store = StoreStatus(state=StoreState.UNAVAILABLE, backend="")
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.store = StoreStatus(state=StoreState.UNAVAILABLE, backend="")
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await pilot.press(*"photos", "enter")
@@ -303,12 +303,12 @@ async def test_keys_of_the_services_own_chain_need_no_store() -> None:
         await sees(pilot, "There is no secret to keep.")
         await pilot.press("enter")
         await sees(pilot, "is saved, checked and enabled")
-        assert calls_of(service, "save") == [("save", "aws_s3_2", "aws_s3", {"container": "photos"}, True)]
+        assert calls_of(core, "save") == [("save", "aws_s3_2", "aws_s3", {"container": "photos"}, True)]
 
 
 async def test_the_secret_is_in_no_picture_text_or_repr_on_the_way() -> None:
-    service, questions = ScriptedService(), ScriptedQuestions()
-    app = console(service, questions)
+    core, questions = ScriptedCore(), ScriptedQuestions()
+    app = console(core, questions)
     seen: list[str] = []
 
     def look() -> None:

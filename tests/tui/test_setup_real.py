@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from screens.modals.setup.screen import SetupScreen
@@ -55,7 +55,7 @@ async def test_from_form_to_browse_with_the_secret_in_the_keyring_alone(
 ) -> None:
     bucket = f"made-{rclone_s3.new_bucket()}"
     (tmp_path / "home").mkdir(exist_ok=True)
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(100, 30)) as pilot:
         await open_form(pilot)
         values = {"container": bucket, "access_key": ACCESS_KEY, "endpoint_url": rclone_s3.url}
@@ -99,7 +99,7 @@ async def test_from_form_to_browse_with_the_secret_in_the_keyring_alone(
 async def test_without_a_keyring_a_vault_is_offered_and_nothing_is_saved_before(
     paths: Paths, rclone_s3: S3Server
 ) -> None:
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_form(pilot)
         await fill_in(
@@ -121,7 +121,7 @@ async def test_without_a_keyring_a_vault_is_offered_and_nothing_is_saved_before(
 async def test_local_disk_needs_no_keyring(paths: Paths, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "services ready")
         await pilot.press("1", "s")
@@ -143,7 +143,7 @@ async def test_local_disk_needs_no_keyring(paths: Paths, tmp_path: Path) -> None
 async def test_a_broken_configuration_is_said_and_left_alone(paths: Paths, text: str) -> None:
     paths.config_dir.mkdir(parents=True)
     paths.config_file.write_text(text)
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(100, 30)) as pilot:
         await sees(pilot, "services ready")
         await pilot.press("5")
@@ -156,7 +156,7 @@ async def test_b2_with_a_key_that_knows_one_bucket_alone(
 ) -> None:
     """It may neither list buckets nor make one; the wizard takes its bucket from what the key says of itself."""
     bucket, key = b2_server.new_bucket()
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(100, 30)) as pilot:
         await open_service(pilot, "backblaze")
         named = {"container": "not-the-one", "realm": b2_server.url}

@@ -15,17 +15,17 @@ from tests.tui.test_store_dialogues import typed
 
 def nothing_kept(**states: StoreState) -> StoreScript:
     """First use: nothing is set up that needs a store."""
-    service = StoreScript(**states)
-    service.known_instances.pop()
-    service.credentials = []
-    return service
+    core = StoreScript(**states)
+    core.known_instances.pop()
+    core.known_credentials = []
+    return core
 
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_vault_is_made_right_there_and_the_secret_goes_into_it(size: tuple[int, int]) -> None:
-    service = nothing_kept(vault=StoreState.NO_COLLECTION)
-    service.in_use = None
-    app = console(service, ScriptedQuestions())
+    core = nothing_kept(vault=StoreState.NO_COLLECTION)
+    core.in_use = None
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=size) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -35,18 +35,18 @@ async def test_a_vault_is_made_right_there_and_the_secret_goes_into_it(size: tup
         await sees(pilot, "Once more", "Another store")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "fair · guessed in about 79 years")
-        assert service.calls == []
+        assert core.calls == []
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "aws_s3 is saved, checked and enabled.")
-        assert calls_of(service, "create_store") == [("create_store", StoreBackend.VAULT)]
-        assert service.secrets["aws_s3"]["secret_key"].reveal() == CANARY
+        assert calls_of(core, "create_store") == [("create_store", StoreBackend.VAULT)]
+        assert core.secrets["aws_s3"]["secret_key"].reveal() == CANARY
         assert PASSPHRASE not in screen_text(app) + app.export_screenshot() + repr(vars(app.screen))
 
 
 async def test_a_vault_that_cannot_be_written_is_an_error_that_stays_and_nothing_is_saved() -> None:
-    service = nothing_kept(vault=StoreState.NO_COLLECTION)
-    service.store_refusal = VaultNotWritten("no room on the disk")
-    app = console(service, ScriptedQuestions())
+    core = nothing_kept(vault=StoreState.NO_COLLECTION)
+    core.store_refusal = VaultNotWritten("no room on the disk")
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -55,14 +55,14 @@ async def test_a_vault_that_cannot_be_written_is_an_error_that_stays_and_nothing
         await typed(pilot, PASSPHRASE, "enter")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "The vault cannot be written", "no room on the disk", "Nothing has been saved.")
-        assert calls_of(service, "save") == []
+        assert calls_of(core, "save") == []
         await pilot.press("r")
         await sees(pilot, "Create a vault for the secret")
 
 
 async def test_a_locked_vault_is_unlocked_on_the_way() -> None:
-    service = nothing_kept(vault=StoreState.LOCKED)
-    app = console(service, ScriptedQuestions())
+    core = nothing_kept(vault=StoreState.LOCKED)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -75,9 +75,9 @@ async def test_a_locked_vault_is_unlocked_on_the_way() -> None:
 
 
 async def test_another_store_can_be_chosen_instead_of_the_vault() -> None:
-    service = nothing_kept(secret_service=StoreState.LOCKED, vault=StoreState.NO_COLLECTION)
-    service.in_use = None
-    app = console(service, ScriptedQuestions())
+    core = nothing_kept(secret_service=StoreState.LOCKED, vault=StoreState.NO_COLLECTION)
+    core.in_use = None
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_s3_form(pilot)
         await fill_in(pilot)
@@ -90,4 +90,4 @@ async def test_another_store_can_be_chosen_instead_of_the_vault() -> None:
         await sees(pilot, "Unlock the keyring")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "aws_s3 is saved, checked and enabled.")
-        await until(pilot, lambda: ("use_store", StoreBackend.SECRET_SERVICE) in service.calls)
+        await until(pilot, lambda: ("use_store", StoreBackend.SECRET_SERVICE) in core.calls)

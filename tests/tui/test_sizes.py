@@ -9,7 +9,7 @@ import pytest
 from backup.model.transfers import ItemKind, ItemState, LocalEntry
 from providers.contract.capabilities import Proof
 from providers.contract.report import ErrorInfo, StepName
-from tests.tui.scripted import ScriptedQuestions, ScriptedService, failed
+from tests.tui.scripted import ScriptedCore, ScriptedQuestions, failed
 from tests.tui.standin import console, instance, item, screen_text, until
 from tests.tui.test_trouble_real import TROUBLE
 from tui.text import cell_len
@@ -35,27 +35,27 @@ DIALOGUES = {
 }
 
 
-def full() -> tuple[ScriptedService, ScriptedQuestions]:
+def full() -> tuple[ScriptedCore, ScriptedQuestions]:
     """Something of everything, with names that do not fit."""
-    service, questions = ScriptedService(), ScriptedQuestions(failed(StepName.CONTAINER, _error()))
-    service.known_instances += [
+    core, questions = ScriptedCore(), ScriptedQuestions(failed(StepName.CONTAINER, _error()))
+    core.known_instances += [
         instance(f"a-second-s3-with-a-long-name-{number}", type="aws_s3", title="AWS S3", container=LONG)
         for number in range(9)
     ]
     names = [LONG, "[bold]x[/].txt", "\x1b[2Jevil\nname", "\u202egnp.exe", "日本語の名前" * 20, "plain.txt"]
     entries = [LocalEntry(name=name, kind=ItemKind.FILE, size_bytes=10**9, modified_at=1.7e9) for name in names]
-    service.folders[str(Path.home())] = entries
-    service.default = "aws_s3"
+    core.folders[str(Path.home())] = entries
+    core.default = "aws_s3"
     questions.objects["aws_s3"] = dict.fromkeys(names, 10**9)
     states = [state for state in ItemState for _ in range(5)]
-    service.items = [
+    core.items = [
         item(
             number, state, name=LONG, local_path=f"/srv/{LONG}", key=f"backups/{LONG}", size_bytes=10**9,
             bytes_done=10**8, error=_error(), proof=Proof.MATCHED if state is ItemState.DONE else None, sha256=SHA,
         )
         for number, state in enumerate(states)
     ]  # fmt: skip
-    return service, questions
+    return core, questions
 
 
 def _error() -> ErrorInfo:
@@ -83,8 +83,8 @@ def check_frame(screen: str, size: tuple[int, int], *, scrolls: bool = False) ->
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_mode_is_whole(size: tuple[int, int]) -> None:
-    service, questions = full()
-    app = console(service, questions)
+    core, questions = full()
+    app = console(core, questions)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: "plain.txt" in screen_text(app) and "services ready" in screen_text(app))
         for key, word in MODES.items():
@@ -99,8 +99,8 @@ async def test_every_mode_is_whole(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_dialogue_is_whole(size: tuple[int, int]) -> None:
-    service, questions = full()
-    app = console(service, questions)
+    core, questions = full()
+    app = console(core, questions)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: "plain.txt" in screen_text(app) and "services ready" in screen_text(app))
         for name, keys in DIALOGUES.items():

@@ -46,24 +46,24 @@ async def typed(pilot: Any, text: str, *keys: str) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_locked_store_that_is_needed_is_asked_for_once(size: tuple[int, int]) -> None:
-    service = StoreScript(vault=LOCKED)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=LOCKED)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=size) as pilot:
         await sees(pilot, "Unlock the vault", "/home/x/vault.json", "until the console is left")
-        assert calls_of(service, "open_store") == [("open_store",)]
+        assert calls_of(core, "open_store") == [("open_store",)]
         await typed(pilot, "wrong", "enter")
         await sees(pilot, "✖ Not the passphrase of the vault", "→ Type it again")
         assert focused_secret(app)
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "vault ready")
         assert len(app.screen_stack) == 1
-        assert service.typed == ["wrong", PASSPHRASE]
+        assert core.typed == ["wrong", PASSPHRASE]
 
 
 async def test_later_leaves_it_locked_and_says_so_and_u_asks_again() -> None:
-    service = StoreScript(vault=LOCKED)
-    service.items = [item(1, ItemState.WAITING, error=ErrorInfo("vault_locked", "the vault is locked", "", "locked"))]
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=LOCKED)
+    core.items = [item(1, ItemState.WAITING, error=ErrorInfo("vault_locked", "the vault is locked", "", "locked"))]
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "Unlock the vault")
         await pilot.press("escape")
@@ -82,32 +82,32 @@ async def test_later_leaves_it_locked_and_says_so_and_u_asks_again() -> None:
 
 
 async def test_what_opens_the_store_by_itself_comes_first() -> None:
-    service = StoreScript(vault=LOCKED)
+    core = StoreScript(vault=LOCKED)
 
     def opened() -> None:
-        service.states[StoreBackend.VAULT] = READY
+        core.states[StoreBackend.VAULT] = READY
 
-    service.open_store = opened  # type: ignore[method-assign]
-    app = console(service, ScriptedQuestions())
+    core.open_store = opened  # type: ignore[method-assign]
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "vault ready")
         assert len(app.screen_stack) == 1
 
 
 async def test_nobody_is_asked_where_no_credentials_are_kept() -> None:
-    service = StoreScript(vault=LOCKED)
-    service.known_instances = [instance("local")]
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=LOCKED)
+    core.known_instances = [instance("local")]
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "vault locked")
         assert len(app.screen_stack) == 1
-        assert calls_of(service, "open_store") == []
+        assert calls_of(core, "open_store") == []
 
 
 async def test_a_browser_that_waited_for_the_store_looks_again() -> None:
-    service, questions = StoreScript(vault=LOCKED), StandInQuestions()
+    core, questions = StoreScript(vault=LOCKED), StandInQuestions()
     questions.objects["aws_s3"] = NotOffered("the vault is locked", code="locked")
-    app = console(service, questions)
+    app = console(core, questions)
     async with app.run_test(size=(100, 30)) as pilot:
         await sees(pilot, "Unlock the vault")
         await pilot.press("escape")
@@ -132,14 +132,14 @@ LOCKED_OUT = NotOffered("the vault is locked", code="locked")
 
 
 async def test_an_answer_from_before_the_store_was_open_is_asked_for_again() -> None:
-    service, questions = StoreScript(vault=LOCKED), LateQuestions()
+    core, questions = StoreScript(vault=LOCKED), LateQuestions()
     questions.objects["aws_s3"], questions.gate = LOCKED_OUT, threading.Event()
 
     def opened() -> None:  # as the console starts, by what is set up for it
-        service.states[StoreBackend.VAULT] = READY
+        core.states[StoreBackend.VAULT] = READY
 
-    service.open_store = opened  # type: ignore[method-assign]
-    app = console(service, questions)
+    core.open_store = opened  # type: ignore[method-assign]
+    app = console(core, questions)
     async with app.run_test(size=(100, 30)) as pilot:
         await sees(pilot, "vault ready", "loading")
         questions.objects["aws_s3"] = {"found.tar": 7}
@@ -148,24 +148,24 @@ async def test_an_answer_from_before_the_store_was_open_is_asked_for_again() -> 
 
 
 async def test_a_worker_that_lacks_the_key_gets_it_from_an_open_console() -> None:
-    service = StoreScript(vault=READY)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=READY)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "vault ready")
-        assert calls_of(service, "ensure_worker") == []
+        assert calls_of(core, "ensure_worker") == []
         locked = ErrorInfo("vault_locked", "the vault is locked", "", "locked")
-        service.items = [item(1, ItemState.WAITING, error=locked)]
-        service.changed()
-        await until(pilot, lambda: calls_of(service, "ensure_worker") == [("ensure_worker",)])
+        core.items = [item(1, ItemState.WAITING, error=locked)]
+        core.changed()
+        await until(pilot, lambda: calls_of(core, "ensure_worker") == [("ensure_worker",)])
 
 
 async def test_secrets_left_in_the_file_move_once_the_store_is_open() -> None:
-    service = StoreScript(vault=LOCKED)
-    service.adoption = Adoption(left=("aws_s3.secret_key",))
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=LOCKED)
+    core.adoption = Adoption(left=("aws_s3.secret_key",))
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "Unlock the vault")
-        service.adoption = Adoption(moved=("aws_s3.secret_key",))
+        core.adoption = Adoption(moved=("aws_s3.secret_key",))
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "vault ready")
         await until(pilot, lambda: any("Moved from" in note.message for note in app._notifications))
@@ -186,10 +186,10 @@ async def test_secrets_left_in_the_file_move_once_the_store_is_open() -> None:
 async def test_each_way_that_a_keyring_stays_locked_has_its_words_and_the_vault_is_offered(
     refusal: ProviderError | None, words: str
 ) -> None:
-    service = StoreScript(secret_service=LOCKED, vault=NONE)
-    service.credentials = []
-    service.store_refusal = refusal
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(secret_service=LOCKED, vault=NONE)
+    core.known_credentials = []
+    core.store_refusal = refusal
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "Unlock the keyring", "Another store")
         await typed(pilot, "wrong", "enter")
@@ -201,12 +201,12 @@ async def test_each_way_that_a_keyring_stays_locked_has_its_words_and_the_vault_
         await typed(pilot, PASSPHRASE, "enter")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "vault ready")
-        assert ("use_store", StoreBackend.VAULT) in service.calls
+        assert ("use_store", StoreBackend.VAULT) in core.calls
 
 
 async def test_a_keyring_without_collection_is_created_with_a_password_typed_twice() -> None:
-    service = StoreScript(secret_service=NONE, vault=NONE)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(secret_service=NONE, vault=NONE)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "keyring not set up")
         await pilot.press("3", "u")
@@ -216,12 +216,12 @@ async def test_a_keyring_without_collection_is_created_with_a_password_typed_twi
         await sees(pilot, "The two differ")
         await typed(pilot, PASSPHRASE, "enter")
         await sees(pilot, "keyring ready")
-        assert calls_of(service, "create_store") == [("create_store", StoreBackend.SECRET_SERVICE)]
+        assert calls_of(core, "create_store") == [("create_store", StoreBackend.SECRET_SERVICE)]
 
 
 async def test_a_store_that_hangs_is_chosen_with_its_cure_only() -> None:
-    service = StoreScript(secret_service=StoreState.HUNG, vault=NONE)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(secret_service=StoreState.HUNG, vault=NONE)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "keyring does not answer")
         await pilot.press("3", "u")
@@ -230,15 +230,15 @@ async def test_a_store_that_hangs_is_chosen_with_its_cure_only() -> None:
         await sees(pilot, "That did not work", "→ End it.")
         await pilot.press("escape")
         await until(pilot, lambda: len(app.screen_stack) == 1)
-        assert service.typed == []
+        assert core.typed == []
 
 
 # A new passphrase
 
 
 async def test_the_quality_is_told_while_typing_and_a_weak_one_needs_a_second_enter() -> None:
-    service = StoreScript(vault=NONE)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=NONE)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "vault not set up")
         await pilot.press("3", "u")
@@ -247,17 +247,17 @@ async def test_the_quality_is_told_while_typing_and_a_weak_one_needs_a_second_en
         await sees(pilot, "very weak · guessed within a minute", "among the first that are tried")
         await pilot.press("enter", *"password1", "enter")
         await sees(pilot, "Too easy to guess. ↵ again takes it all the same.")
-        assert service.typed == []
+        assert core.typed == []
         await pilot.press("enter")
         await sees(pilot, "vault ready")
-        assert service.typed == ["password1"]
+        assert core.typed == ["password1"]
 
 
 async def test_what_is_typed_ahead_lands_in_its_own_field() -> None:
     from textual import events
 
-    service = StoreScript(vault=NONE)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=NONE)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "vault not set up")
         await pilot.press("3", "u")
@@ -265,7 +265,7 @@ async def test_what_is_typed_ahead_lands_in_its_own_field() -> None:
         for key in [*PASSPHRASE, "enter", *PASSPHRASE, "enter"]:
             app.post_message(events.Key("space" if key == " " else key, key if len(key) == 1 else None))
         await sees(pilot, "vault ready")
-        assert service.typed == [PASSPHRASE]
+        assert core.typed == [PASSPHRASE]
 
 
 @pytest.mark.parametrize(
@@ -299,23 +299,23 @@ async def choose_vault(pilot: Any) -> None:
 
 
 async def test_choosing_another_store_moves_what_is_in_the_first_and_deletes_only_when_asked() -> None:
-    service = StoreScript(secret_service=READY, vault=NONE)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(secret_service=READY, vault=NONE)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await choose_vault(pilot)
         await pilot.press("y")
         await sees(pilot, "✔ copy", "✔ read back and compare", "✔ switch", "· delete", "y deletes them there")
-        assert calls_of(service, "remove_copies") == []
+        assert calls_of(core, "remove_copies") == []
         await pilot.press("y")
         await sees(pilot, "✔ delete", "1 copy deleted")
         await pilot.press("escape")
         await sees(pilot, "vault ready")
-        assert service.left_in is None
+        assert core.left_in is None
 
 
 async def test_a_move_is_stopped_between_two_credentials_and_its_copies_are_deleted_later() -> None:
-    service = StoreScript(secret_service=READY, vault=NONE)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(secret_service=READY, vault=NONE)
+    app = console(core, ScriptedQuestions())
     reached, go_on = threading.Event(), threading.Event()
 
     def hold(progress: MoveProgress) -> None:
@@ -323,7 +323,7 @@ async def test_a_move_is_stopped_between_two_credentials_and_its_copies_are_dele
             reached.set()
             assert go_on.wait(10)
 
-    service.on_step = hold
+    core.on_step = hold
     async with app.run_test(size=(80, 24)) as pilot:
         await choose_vault(pilot)
         await pilot.press("y")
@@ -332,21 +332,21 @@ async def test_a_move_is_stopped_between_two_credentials_and_its_copies_are_dele
         await sees(pilot, "Stopping…")
         go_on.set()
         await sees(pilot, "Stopped. Nothing is lost")
-        assert service.in_use is StoreBackend.SECRET_SERVICE
+        assert core.in_use is StoreBackend.SECRET_SERVICE
         await pilot.press("escape")
-        service.in_use, service.left_in = StoreBackend.VAULT, StoreBackend.SECRET_SERVICE
+        core.in_use, core.left_in = StoreBackend.VAULT, StoreBackend.SECRET_SERVICE
         app.bridge.instances_changed()
         await sees(pilot, "▲ left over", "m deletes them")
         await pilot.press("m")
         await sees(pilot, "y deletes them there")
         await pilot.press("y")
         await sees(pilot, "1 copy deleted")
-        assert service.left_in is None
+        assert core.left_in is None
 
 
 async def test_an_error_of_a_move_stays_in_the_dialogue() -> None:
-    service = StoreScript(secret_service=READY, vault=READY)
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(secret_service=READY, vault=READY)
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "services ready")
         await pilot.press("5", "c")
@@ -355,10 +355,10 @@ async def test_an_error_of_a_move_stays_in_the_dialogue() -> None:
         await sees(pilot, "takes it")
         await pilot.press("down", "enter")
         await sees(pilot, "Take the credentials along?")
-        service.store_refusal = Dismissed("the keyring was locked meanwhile")
+        core.store_refusal = Dismissed("the keyring was locked meanwhile")
         await pilot.press("y")
         await sees(pilot, "The keyring stayed closed", "locked meanwhile", "esc close")
-        assert service.in_use is StoreBackend.SECRET_SERVICE
+        assert core.in_use is StoreBackend.SECRET_SERVICE
 
 
 # What is typed stays out of sight
@@ -367,9 +367,9 @@ async def test_an_error_of_a_move_stays_in_the_dialogue() -> None:
 @pytest.mark.parametrize(("state", "keys"), [(LOCKED, "u"), (NONE, "u"), (READY, "p")])
 async def test_what_is_typed_into_a_dialogue_is_in_no_picture_and_no_clipboard(state: StoreState, keys: str) -> None:
     canary = "canary-typed-into-a-dialogue"
-    service = StoreScript(vault=state)
-    service.known_instances = [instance("local")]
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=state)
+    core.known_instances = [instance("local")]
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "1 of 3 services ready")
         await pilot.press("5", "c")
@@ -396,9 +396,9 @@ async def test_what_is_typed_into_a_dialogue_is_in_no_picture_and_no_clipboard(s
 
 
 async def test_fields_are_empty_once_the_store_has_been_asked() -> None:
-    service = StoreScript(vault=NONE)
-    service.store_refusal = Dismissed("not this time")
-    app = console(service, ScriptedQuestions())
+    core = StoreScript(vault=NONE)
+    core.store_refusal = Dismissed("not this time")
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "vault not set up")
         await pilot.press("3", "u")

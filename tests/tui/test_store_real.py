@@ -6,7 +6,7 @@ from typing import Any
 
 from textual.widgets import Static
 
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.model.credentials import StoreState
 from backup.queries.client import QuestionsClient
 from backup.system import qr
@@ -28,11 +28,11 @@ async def sees(pilot: Any, *words: str) -> None:
 async def test_a_locked_keyring_is_unlocked_and_its_credentials_move_to_a_vault(
     paths: Paths, secret_service: SecretService
 ) -> None:
-    service = Service(paths)
+    core = Core(paths)
     secrets = {"secret_key": Secret(CANARY)}
-    service.save_instance("aws_s3", "aws_s3", {"container": "photos", "access_key": "AKIAX"}, secrets)
+    core.instances.save("aws_s3", "aws_s3", {"container": "photos", "access_key": "AKIAX"}, secrets)
     secret_service.lock()
-    app = BackupConsole(service, QuestionsClient(paths))
+    app = BackupConsole(core, QuestionsClient(paths))
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "Unlock the keyring", "keyring locked")
         await typed(pilot, "wrong", "enter")
@@ -72,24 +72,22 @@ async def test_a_locked_keyring_is_unlocked_and_its_credentials_move_to_a_vault(
         await pilot.press("l")
         await sees(pilot, "vault locked")
     secret_service.stop_daemon()
-    service = Service(paths)  # the console has closed the other
-    assert service.store_status().state is StoreState.LOCKED
-    service.unlock_store(Secret(PASSPHRASE))
-    assert [fact.key for fact in service.credentials()] == ["aws_s3"]
-    assert CANARY in service.recovery_kit().reveal()
-    service.close()
+    core = Core(paths)  # the console has closed the other
+    assert core.credentials.status().state is StoreState.LOCKED
+    core.credentials.unlock(Secret(PASSPHRASE))
+    assert [fact.key for fact in core.credentials.all()] == ["aws_s3"]
+    assert CANARY in core.credentials.recovery_kit().reveal()
+    core.close()
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in paths.config_dir.iterdir() if path.is_file())
 
 
 async def test_a_keyring_that_hangs_while_it_is_unlocked_leaves_the_console_quick_and_the_vault_is_offered(
     paths: Paths, secret_service: SecretService
 ) -> None:
-    service = Service(paths)
-    service.save_instance(
-        "aws_s3", "aws_s3", {"container": "photos", "access_key": "AKIAX"}, {"secret_key": Secret("s")}
-    )
+    core = Core(paths)
+    core.instances.save("aws_s3", "aws_s3", {"container": "photos", "access_key": "AKIAX"}, {"secret_key": Secret("s")})
     secret_service.lock()
-    app = BackupConsole(service, QuestionsClient(paths))
+    app = BackupConsole(core, QuestionsClient(paths))
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "Unlock the keyring")
         secret_service.freeze()

@@ -14,7 +14,7 @@ from providers.contract.report import ErrorInfo
 from providers.errors import Transient
 from screens.modals.confirm import ConfirmScreen
 from screens.transfers import TransfersScreen
-from tests.tui.standin import StandInService, console, item, job, screen_text, until
+from tests.tui.standin import StandInCore, console, item, job, screen_text, until
 from tui.app import BackupConsole
 from tui.rows.transfers import state_words
 from tui.theme import Tone
@@ -74,9 +74,9 @@ EXPECTED = {
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 42)])
 async def test_every_state_has_its_sign_and_its_words(size: tuple[int, int]) -> None:
-    service = StandInService()
-    service.items = one_of_each()
-    app = console(service)
+    core = StandInCore()
+    core.items = one_of_each()
+    app = console(core)
     async with app.run_test(size=size) as pilot:
         await opened(pilot, app)
         await until(pilot, lambda: all(line_of(app, name) for name in EXPECTED))
@@ -93,13 +93,13 @@ async def test_what_waits_says_until_when_by_this_machine_s_clock(size: tuple[in
     """By itself, or behind a pause that its service asked for."""
     half_past = time.mktime((2026, 11, 27, 14, 32, 59, 0, 0, -1))
     busy = ErrorInfo("rate_limited", "slow down")
-    service = StandInService()
-    service.items = [
+    core = StandInCore()
+    core.items = [
         item(1, ItemState.WAITING, attempts=2, error=busy, wait_until=half_past),
         item(2, ItemState.QUEUED, error=busy, wait_until=half_past),
         item(3, ItemState.QUEUED),
     ]
-    app = console(service)
+    app = console(core)
     async with app.run_test(size=size) as pilot:
         await opened(pilot, app)
         await until(pilot, lambda: all(line_of(app, f"file-{number}.bin") for number in (1, 2, 3)))
@@ -109,49 +109,49 @@ async def test_what_waits_says_until_when_by_this_machine_s_clock(size: tuple[in
 
 
 async def test_progress_moves_and_the_cursor_stays_on_its_transfer() -> None:
-    service = StandInService()
-    service.items = one_of_each()
-    app = console(service)
+    core = StandInCore()
+    core.items = one_of_each()
+    app = console(core)
     async with app.run_test(size=(140, 42)) as pilot:
         screen = await opened(pilot, app)
         await pilot.press("down", "down", "down", "down")
-        moved = msgspec.structs.replace(service.items[0], bytes_done=83 * MIB)
-        service.items = [service.items[4], moved, *service.items[1:4], *service.items[5:]]
-        service.changed()
+        moved = msgspec.structs.replace(core.items[0], bytes_done=83 * MIB)
+        core.items = [core.items[4], moved, *core.items[1:4], *core.items[5:]]
+        core.changed()
         await until(pilot, lambda: "83%" in line_of(app, "file-1.bin"))
         assert screen.table.cursor == 0
         assert screen.lower.border_title == "file-5.bin"
 
 
 async def test_pause_and_go_on() -> None:
-    service = StandInService()
-    service.items = one_of_each()
-    app = console(service)
+    core = StandInCore()
+    core.items = one_of_each()
+    app = console(core)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         await pilot.press("p")
-        await until(pilot, lambda: ("pause", [1]) in service.calls)
+        await until(pilot, lambda: ("pause", [1]) in core.calls)
         await pilot.press("down", "down", "down", "down", "p")
-        await until(pilot, lambda: ("resume", [5]) in service.calls)
+        await until(pilot, lambda: ("resume", [5]) in core.calls)
 
 
 async def test_retry_takes_the_selection() -> None:
-    service = StandInService()
-    service.items = one_of_each()
-    app = console(service)
+    core = StandInCore()
+    core.items = one_of_each()
+    app = console(core)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         await pilot.press(*["down"] * 7, "space", "space")
         await until(pilot, lambda: "2 selected" in screen_text(app))
         await pilot.press("r")
-        await until(pilot, lambda: ("retry", [8, 9]) in service.calls)
+        await until(pilot, lambda: ("retry", [8, 9]) in core.calls)
         await until(pilot, lambda: "2 selected" not in screen_text(app))
 
 
 async def test_cancel_says_what_is_kept_and_enter_keeps_all() -> None:
-    service = StandInService()
-    service.items = one_of_each()
-    app = console(service)
+    core = StandInCore()
+    core.items = one_of_each()
+    app = console(core)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         await pilot.press("x")
@@ -161,20 +161,20 @@ async def test_cancel_says_what_is_kept_and_enter_keeps_all() -> None:
             assert words in text
         await pilot.press("enter")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
-        assert service.calls == []
+        assert core.calls == []
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        service.items = [item(99, ItemState.RUNNING), *service.items]
-        service.changed()
+        core.items = [item(99, ItemState.RUNNING), *core.items]
+        core.changed()
         await until(pilot, lambda: app.bridge.snapshot.item_count == 11)
         await pilot.press("y")
-        await until(pilot, lambda: service.calls == [("cancel", [1])])
+        await until(pilot, lambda: core.calls == [("cancel", [1])])
 
 
 async def test_a_whole_job_is_selected_at_once() -> None:
-    service = StandInService()
-    service.items = [item(number, job_id=1 + number % 2) for number in range(1000)]
-    app = console(service)
+    core = StandInCore()
+    core.items = [item(number, job_id=1 + number % 2) for number in range(1000)]
+    app = console(core)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         await pilot.press("j")
@@ -183,13 +183,13 @@ async def test_a_whole_job_is_selected_at_once() -> None:
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         assert "500 transfers" in screen_text(app)
         await pilot.press("y")
-        await until(pilot, lambda: service.calls == [("cancel", list(range(0, 1000, 2)))])
+        await until(pilot, lambda: core.calls == [("cancel", list(range(0, 1000, 2)))])
 
 
 async def test_the_bandwidth_limit_changes_on_the_fly() -> None:
-    service = StandInService()
-    service.items = one_of_each()
-    app = console(service)
+    core = StandInCore()
+    core.items = one_of_each()
+    app = console(core)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         await until(pilot, lambda: bool(app.bridge.instances))
@@ -197,19 +197,19 @@ async def test_the_bandwidth_limit_changes_on_the_fly() -> None:
         await until(pilot, lambda: "Bandwidth of aws_s3" in screen_text(app))
         await pilot.press(*"fast", "enter")
         await until(pilot, lambda: "fast" in screen_text(app))
-        assert service.calls == []
+        assert core.calls == []
         await pilot.press(*["backspace"] * 4, *"2MiB", "enter")
-        await until(pilot, lambda: service.calls == [("bandwidth", "aws_s3", 2 * MIB)])
+        await until(pilot, lambda: core.calls == [("bandwidth", "aws_s3", 2 * MIB)])
         await pilot.press("b")
         await until(pilot, lambda: "Bandwidth of aws_s3" in screen_text(app))
         await pilot.press("enter")
-        await until(pilot, lambda: service.calls[1:] == [("bandwidth", "aws_s3", None)])
+        await until(pilot, lambda: core.calls[1:] == [("bandwidth", "aws_s3", None)])
 
 
 async def test_details_show_the_error_in_full() -> None:
-    service = StandInService()
-    service.items = one_of_each()
-    app = console(service)
+    core = StandInCore()
+    core.items = one_of_each()
+    app = console(core)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         await pilot.press(*["down"] * 7, "enter")
@@ -221,28 +221,28 @@ async def test_details_show_the_error_in_full() -> None:
 
 
 async def test_thousands_of_items_are_fetched_by_window() -> None:
-    service = StandInService()
-    service.items = [item(number) for number in range(5000)]
-    app = console(service)
+    core = StandInCore()
+    core.items = [item(number) for number in range(5000)]
+    app = console(core)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, app)
         await pilot.press("end")
         await until(pilot, lambda: "file-4999.bin" in screen_text(app))
-        service.items[4990] = item(4990, ItemState.FAILED, error=QUOTA)
-        service.changed()
+        core.items[4990] = item(4990, ItemState.FAILED, error=QUOTA)
+        core.changed()
         await until(pilot, lambda: "no room left" in line_of(app, "file-4990.bin"))
         await pilot.press("pageup", *["pageup"] * 20)
         await until(pilot, lambda: screen.table.window[0] < 4700 and "  …" not in screen_text(app))
 
 
 async def test_a_queue_that_does_not_answer_is_said() -> None:
-    class Broken(StandInService):
+    class Broken(StandInCore):
         def _act(self, verb: str, item_ids: Any) -> int:
             raise Transient("the worker does not answer")
 
-    service = Broken()
-    service.items = one_of_each()
-    app = console(service)
+    core = Broken()
+    core.items = one_of_each()
+    app = console(core)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, app)
         await pilot.press("p")
@@ -250,11 +250,11 @@ async def test_a_queue_that_does_not_answer_is_said() -> None:
 
 
 async def test_hostile_names_and_messages_come_out_escaped() -> None:
-    service = StandInService()
+    core = StandInCore()
     name = "\x1b[2J[/]\u202ereversed.txt"
     error = ErrorInfo("transient", "\x1b]0;owned\x07 [bold]no[/] answer", "[/]\x9b31m", "[/]")
-    service.items = [item(1, ItemState.FAILED, name=name, key=name, local_path=f"/srv/{name}", error=error)]
-    app = console(service)
+    core.items = [item(1, ItemState.FAILED, name=name, key=name, local_path=f"/srv/{name}", error=error)]
+    app = console(core)
     async with app.run_test(size=(140, 42)) as pilot:
         await opened(pilot, app)
         await until(pilot, lambda: "\\x1b[2J[/]" in screen_text(app))
@@ -274,10 +274,10 @@ async def test_nothing_to_show_says_where_to_begin() -> None:
 
 
 async def test_the_strip_and_the_table_agree_on_totals() -> None:
-    service = StandInService()
-    service.items = one_of_each()
-    service.totals = QueueTotals(uploading=2, downloading=1, waiting=1, paused=1, queued=1205, failed=1, size_bytes=10)
-    app = console(service)
+    core = StandInCore()
+    core.items = one_of_each()
+    core.totals = QueueTotals(uploading=2, downloading=1, waiting=1, paused=1, queued=1205, failed=1, size_bytes=10)
+    app = console(core)
     async with app.run_test(size=(140, 42)) as pilot:
         await opened(pilot, app)
         await until(pilot, lambda: "3 running · 1 waiting · 1 paused · 1,205 queued · 1 failed" in screen_text(app))
@@ -293,14 +293,14 @@ def test_a_download_that_was_read_twice_says_that_it_was_no_more() -> None:
 async def test_a_job_that_broke_off_counts_whenever_it_was_queued() -> None:
     """No transfer of it may have failed; the user's own wish is no failure."""
     now, gone = time.time(), ErrorInfo("transient", "the listing broke off", "Queue it again.")
-    service = StandInService()
-    service.jobs = [
+    core = StandInCore()
+    core.jobs = [
         job(3, title="letters", created_at=now - 60, broke_at=now - 30, error=ErrorInfo("cancelled", "as you wished")),
         job(2, title="photos", created_at=now - 9 * 86400, broke_at=now - 60, error=gone),
         job(1, title="music", created_at=now - 9 * 86400, broke_at=now - 2 * 86400, error=gone),
     ]
-    service.totals = QueueTotals(verified=4, broken_jobs=1)
-    app = console(service)
+    core.totals = QueueTotals(verified=4, broken_jobs=1)
+    app = console(core)
     async with app.run_test(size=(100, 40)) as pilot:
         await until(pilot, lambda: "broken jobs 1   verified 4" in screen_text(app))
         await pilot.press("3")
@@ -312,16 +312,16 @@ async def test_a_job_that_broke_off_counts_whenever_it_was_queued() -> None:
 
 
 async def test_a_queue_that_cannot_be_read_is_no_empty_one() -> None:
-    service = StandInService()
-    follow, broken = service.follow, [True]
+    core = StandInCore()
+    follow, broken = core.queue.follow, [True]
 
     def failing(*args: Any, **kwargs: Any) -> None:
         if broken:
             raise Transient("the journal is damaged: the file is empty", hint="Put a copy back.")
         follow(*args, **kwargs)
 
-    service.follow = failing  # type: ignore[method-assign]
-    app = console(service)
+    core.follow = failing  # type: ignore[method-assign]
+    app = console(core)
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("3")
         await until(pilot, lambda: "Put a copy back." in screen_text(app))
@@ -335,10 +335,10 @@ async def test_a_queue_that_cannot_be_read_is_no_empty_one() -> None:
 
 
 async def test_a_job_that_is_not_as_planned_is_shown_until_it_is_dismissed():
-    service = StandInService()
+    core = StandInCore()
     error = ErrorInfo("conflict", "3 files planned, 2 found when it began", "Look at what is there now.")
-    service.jobs = [job(7, title="photos", broke_at=time.time(), error=error)]
-    app = console(service)
+    core.jobs = [job(7, title="photos", broke_at=time.time(), error=error)]
+    app = console(core)
     async with app.run_test(size=(100, 40)) as pilot:
         await pilot.press("3")
         await until(pilot, lambda: "photos: 3 files planned, 2 found when it began" in screen_text(app))
@@ -347,7 +347,7 @@ async def test_a_job_that_is_not_as_planned_is_shown_until_it_is_dismissed():
 
 
 async def test_a_notice_of_builds_is_shown_once() -> None:
-    app = console(StandInService())
+    app = console(StandInCore())
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("3")
         for _ in range(2):

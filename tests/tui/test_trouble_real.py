@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.model.transfers import ItemState
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
@@ -106,7 +106,7 @@ async def test_six_causes_have_six_messages_each_with_its_cure(
 ) -> None:
     """All of it on 80 columns and 24 lines without scrolling, in a check and in the browser."""
     assert len({words.happened for words in TROUBLE.values()}) == len(TROUBLE)
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "services ready")
         for name, words in TROUBLE.items():
@@ -127,7 +127,7 @@ async def test_six_causes_have_six_messages_each_with_its_cure(
 async def test_what_stalls_is_left_within_a_second(paths: Paths, in_trouble: Path, rclone_proxy: FaultProxy) -> None:
     """A check and a listing by Esc, an upload by x; the setting would wait 300 s."""
     (in_trouble / "film.bin").write_bytes(b"f" * 200_000)
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     took_s: dict[str, float] = {}
 
     async def stopped(what: str, *keys: str, gone: Any) -> None:
@@ -158,7 +158,7 @@ async def test_what_stalls_is_left_within_a_second(paths: Paths, in_trouble: Pat
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         await stopped("upload", "y", gone=lambda: "cancelled · r begins anew" in flat(pilot))
         stall.wait_let_go()
-        states = [item.state for item in app.bridge.service.snapshot().items]
+        states = [item.state for item in app.bridge.core.queue.snapshot().items]
         assert states == [ItemState.CANCELLED]
     # A second each is promised; a loaded machine may take several, and 300 would be the setting.
     assert max(took_s.values()) < 10, took_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
 from screens.browse import BrowseScreen
@@ -26,7 +26,7 @@ async def test_two_s3_instances_stand_side_by_side(paths: Paths, rclone_s3: S3Se
     home = Path.home()
     home.mkdir(parents=True, exist_ok=True)
     (home / "zebra.txt").write_bytes(b"stripes")
-    app = BackupConsole(Service(paths), QuestionsClient(paths))
+    app = BackupConsole(Core(paths), QuestionsClient(paths))
     try:
         async with app.run_test(size=(140, 42)) as pilot:
 

@@ -10,7 +10,7 @@ import pytest
 from textual.widgets import Input, OptionList
 
 from backup.config import file as config
-from backup.core.core import Service
+from backup.core.core import Core
 from backup.credentials.unattended.units import PROTECTION, Variant
 from backup.credentials.vault_file.file import VaultFile
 from backup.credentials.vault_file.unlocked import vault_path
@@ -47,7 +47,7 @@ async def choose(pilot: Any, downs: int, first_field: str) -> None:
 
 
 async def test_each_way_is_told_with_what_it_protects_against(vault: Paths) -> None:
-    app = BackupConsole(Service(vault), QuestionsClient(vault))
+    app = BackupConsole(Core(vault), QuestionsClient(vault))
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "services ready")
         await pilot.press("5", "c")
@@ -65,7 +65,7 @@ async def test_each_way_is_told_with_what_it_protects_against(vault: Paths) -> N
 
 async def test_a_key_file_with_its_units_and_the_commands_that_are_left(vault: Paths, tmp_path: Path) -> None:
     units = tmp_path / "my units"
-    app = BackupConsole(Service(vault), QuestionsClient(vault))
+    app = BackupConsole(Core(vault), QuestionsClient(vault))
     async with app.run_test(size=(140, 42)) as pilot:
         await choose(pilot, 1, "They run")
         await pilot.press("tab")
@@ -103,9 +103,9 @@ async def test_a_key_file_with_its_units_and_the_commands_that_are_left(vault: P
     ("command", "told"), [("echo 'no end", "a quote is left open"), ("echo wrong", "does not open the vault")]
 )
 async def test_a_command_that_cannot_be_is_told_and_nothing_is_set_up(vault: Paths, command: str, told: str) -> None:
-    service = Service(vault)
-    service.unlock_store(PASSPHRASE)
-    app = BackupConsole(service, QuestionsClient(vault))
+    core = Core(vault)
+    core.credentials.unlock(PASSPHRASE)
+    app = BackupConsole(core, QuestionsClient(vault))
     async with app.run_test(size=(80, 24)) as pilot:
         await choose(pilot, 2, "Command")
         app.focused.value = command  # type: ignore[union-attr]
@@ -129,10 +129,10 @@ async def test_only_the_vault_opens_by_itself() -> None:
 
 async def test_the_store_in_full_and_a_way_taken_away(vault: Paths, tmp_path: Path) -> None:
     file = VaultFile(vault_path(vault))
-    service = Service(vault)
-    service.unlock_store(PASSPHRASE)
-    key = service.add_key_slot("systemd")
-    app = BackupConsole(service, QuestionsClient(vault))
+    core = Core(vault)
+    core.credentials.unlock(PASSPHRASE)
+    key = core.credentials.add_key_slot("systemd")
+    app = BackupConsole(core, QuestionsClient(vault))
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "services ready")
         await pilot.press("5", "c")

@@ -12,7 +12,7 @@ from providers.contract.upload import PendingUpload
 from providers.errors import PermissionDenied, Unsupported
 from screens.modals.confirm import ConfirmScreen
 from screens.modals.unfinished import UnfinishedScreen
-from tests.tui.scripted import ScriptedQuestions, ScriptedService, calls_of
+from tests.tui.scripted import ScriptedCore, ScriptedQuestions, calls_of
 from tests.tui.standin import console, instance, screen_text, until
 from tui.app import BackupConsole
 
@@ -53,7 +53,7 @@ async def opened(pilot: Any) -> None:
 async def test_they_are_listed_with_age_size_and_whose_they_are(
     questions: ScriptedQuestions, size: tuple[int, int]
 ) -> None:
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=size) as pilot:
         await opened(pilot)
         await sees(pilot, "Unfinished uploads at aws_s3", "9 d", "1.00 MiB", "17", "0:30")
@@ -65,7 +65,7 @@ async def test_they_are_listed_with_age_size_and_whose_they_are(
 
 
 async def test_one_is_removed_after_a_question_that_starts_with_no(questions: ScriptedQuestions) -> None:
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await sees(pilot, "4 unfinished uploads")
@@ -84,7 +84,7 @@ async def test_one_is_removed_after_a_question_that_starts_with_no(questions: Sc
 
 
 async def test_what_a_transfer_of_ours_goes_on_with_is_kept(questions: ScriptedQuestions) -> None:
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await sees(pilot, "4 unfinished uploads")
@@ -101,7 +101,7 @@ async def test_what_a_transfer_of_ours_goes_on_with_is_kept(questions: ScriptedQ
 
 async def test_what_cannot_be_removed_says_why(questions: ScriptedQuestions) -> None:
     questions.kept = PermissionDenied(f"this key may not remove {EVIL}", hint="Give it the right.")
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await sees(pilot, "4 unfinished uploads")
@@ -116,7 +116,7 @@ async def test_a_service_that_lists_none_says_what_becomes_of_them_and_nothing_l
     questions: ScriptedQuestions,
 ) -> None:
     questions.left = Unsupported("Dropbox lists no unfinished uploads: it removes them by itself after seven days")
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await sees(pilot, "after seven days")
@@ -131,9 +131,9 @@ async def test_a_service_that_lists_none_says_what_becomes_of_them_and_nothing_l
 
 
 async def test_an_instance_that_cannot_be_used_is_not_asked() -> None:
-    service = ScriptedService()
-    service.known_instances = [instance("local", state=InstanceState.DISABLED, enabled=False)]
-    app = console(service, ScriptedQuestions())
+    core = ScriptedCore()
+    core.known_instances = [instance("local", state=InstanceState.DISABLED, enabled=False)]
+    app = console(core, ScriptedQuestions())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("1")
         await sees(pilot, "local")
@@ -144,7 +144,7 @@ async def test_an_instance_that_cannot_be_used_is_not_asked() -> None:
 
 
 async def test_the_key_is_among_the_keys(questions: ScriptedQuestions) -> None:
-    app = console(ScriptedService(), questions)
+    app = console(ScriptedCore(), questions)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("1")
         await sees(pilot, "f unfinished")

@@ -100,7 +100,7 @@ class LocalPlace:
         return [self.path / entry.name.rstrip("/") for entry in entries]
 
     async def load(self, bridge: Bridge, token: str | None) -> Load:
-        found = await bridge.call(bridge.service.list_local, self.path)
+        found = await bridge.call(bridge.core.list_local, self.path)
         return Load(await bridge.call(local_entries, found), None)
 
 

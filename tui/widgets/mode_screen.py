@@ -66,7 +66,7 @@ class ModeScreen(Screen[None]):
 
     def warn_of_worker(self) -> None:
         """What was asked for is recorded; say so where nobody carries it out yet."""
-        silent = self.bridge.service.worker_trouble
+        silent = self.bridge.core.queue.trouble
         if silent is not None:
             told = f"Recorded, but not under way yet: {safe(silent.message)}. {safe(advice(silent))}"
             self.notify(told, severity="warning", timeout=30, markup=False)

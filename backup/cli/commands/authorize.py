@@ -41,21 +41,21 @@ def command(session: Session, output: Output, name: str, method: str, no_qr: boo
     \b
     JSON: {"name", "account", "values": {...}, "warnings": [...], "expires_at"}
     """
-    service = session.service.service_of(name)
+    service = session.core.instances.service_of(name)
     _check_method(session.questions.ask(AuthorizeMethods(service)), service, method)
     _see_that_it_can_be_kept(session)
     with contextlib.closing(session.questions) as questions:
         begun = questions.ask(AuthorizeBegin(service, {}, {}, name, method))
         _show(begun, no_qr=no_qr)
         grant = _grant(session, begun)
-    session.service.save_instance(name, service, grant.values, grant.secrets, expires_at=grant.expires_at)
+    session.core.instances.save(name, service, grant.values, grant.secrets, expires_at=grant.expires_at)
     _tell(session, output, name, grant)
 
 
 def _see_that_it_can_be_kept(session: Session) -> None:
     """Before anybody signs in: what is granted could not be granted a second time without them."""
     session.open_store()
-    status = session.service.store_status()
+    status = session.core.credentials.status()
     if status.state is not StoreState.READY:
         raise CredentialStoreError(status.detail, hint=status.hint, remedies=status.remedies, code=status.state.value)
 
@@ -114,7 +114,7 @@ def _tell(session: Session, output: Output, name: str, grant: Grant) -> None:
     for warning in grant.warnings:
         diagnostics.warn(warning)
     whose = f" by {grant.account}" if grant.account else ""
-    output.line(f"{name} is authorised{whose}; kept in {session.service.store_status().backend}")
+    output.line(f"{name} is authorised{whose}; kept in {session.core.credentials.status().backend}")
     output.line(f"next: enable-provider {name}")
     output.document(
         {

@@ -53,5 +53,5 @@ def command(
         question = "Delete for good?" if plan.deletion and plan.deletion.for_good else "Delete?"
         if not yes and not click.confirm(question, default=False, err=True):
             raise Cancelled("nothing was deleted", hint="Answer y to delete.")
-        job = session.service.queue_delete(name, list(remotes), plan=plan)
+        job = session.core.queue.queue_delete(name, list(remotes), plan=plan)
     return finish(session, output, job, plan, detach=detach)

@@ -18,6 +18,6 @@ def command(session: Session, output: Output, name: str) -> None:
     \b
     JSON: {"name", "enabled", "state"}
     """
-    info = session.service.set_enabled(name, False)
+    info = session.core.instances.set_enabled(name, False)
     output.line(f"{name} is disabled")
     output.document({"name": info.name, "enabled": info.enabled, "state": info.state})

@@ -76,7 +76,7 @@ def command(
             refuse_too_much(plan.destination, plan.needs_bytes, plan.free_bytes)
         if dry_run:
             return end_dry_run(output, plan)
-        job = session.service.queue_download(
+        job = session.core.queue.queue_download(
             name, list(remotes), to, conflicts=IF_EXISTS[if_exists], owner=owner, links=links, plan=plan
         )
     return finish(session, output, job, plan, detach=detach)

@@ -21,8 +21,8 @@ def command(session: Session, output: Output, name: str) -> None:
     JSON: {"name", "enabled", "state"}
     """
     with doing(f"enable {name}"):
-        if not session.service.instance(name).check_ok:
+        if not session.core.instances.get(name).check_ok:
             check_or_raise(session, output, name)
-        info = session.service.set_enabled(name, True)
+        info = session.core.instances.set_enabled(name, True)
     output.line(f"{name} is enabled")
     output.document({"name": info.name, "enabled": info.enabled, "state": info.state})

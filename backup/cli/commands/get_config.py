@@ -38,13 +38,13 @@ def command(session: Session, output: Output, name: str | None, describe: bool, 
         _describe(session, output, name)
         return
     session.warn_of_broken_configuration()
-    infos = [session.service.instance(name)] if name else list(session.service.instances())
+    infos = [session.core.instances.get(name)] if name else list(session.core.instances.all())
     for info in infos:
         output.line(f"{info.name} ({info.title or info.type})")
         output.table(["SETTING", "VALUE"], [[key, _shown(value)] for key, value in info.settings.items()])
         output.line()
-    default = next((info.name for info in session.service.instances() if info.is_default), None)
-    days = session.service.history_days()
+    default = next((info.name for info in session.core.instances.all() if info.is_default), None)
+    days = session.core.history_days()
     output.line(f"default provider: {default or '-'}")
     output.line(f"history_days: {days}")
     output.line(f"file: {session.paths.config_file}")
@@ -79,10 +79,10 @@ def _describe(session: Session, output: Output, name: str | None) -> None:
 
 
 def _services(session: Session, name: str | None) -> list[ServiceInfo]:
-    services = list(session.service.services())
+    services = list(session.core.instances.services())
     if name is None:
         return services
-    instances: dict[str, InstanceInfo] = {info.name: info for info in session.service.instances()}
+    instances: dict[str, InstanceInfo] = {info.name: info for info in session.core.instances.all()}
     wanted = instances[name].type if name in instances else name
     found = [service for service in services if service.name == wanted]
     if not found:

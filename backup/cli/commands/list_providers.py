@@ -22,7 +22,7 @@ def command(session: Session, output: Output) -> None:
     "problem", "has_credentials", "checked_at", "check_ok", ...}], "services": [{"name", "title", "summary",
     "unavailable"}]}
     """
-    instances, services = session.service.instances(), session.service.services()
+    instances, services = session.core.instances.all(), session.core.instances.services()
     output.table(
         ["NAME", "SERVICE", "STATE", "CONTAINER", "CREDENTIALS", "LAST CHECK"], [_row(info) for info in instances]
     )

@@ -20,6 +20,6 @@ def command(session: Session, output: Output, name: str) -> None:
     JSON: {"name", "removed"}
     """
     session.open_store_for(name)
-    removed = session.service.remove_credentials(name)
+    removed = session.core.credentials.remove(name)
     output.line(f"credentials of {name} are removed" if removed else f"{name} had no credentials")
     output.document({"name": name, "removed": removed})

@@ -50,9 +50,9 @@ def command(session: Session, output: Output, name: str, key: str, value: str | 
     if value is None:
         raise click.UsageError("Missing argument 'VALUE'.")
     with doing(f"set {key} of {name}"):
-        if name in {info.name for info in session.service.instances()}:
+        if name in {info.name for info in session.core.instances.all()}:
             session.open_store_for(name)  # the account's name lives beside its secret
-        info = session.service.set_setting(name, key, value)
+        info = session.core.instances.set_setting(name, key, value)
     shown = info.type if key == "type" else info.settings.get(key)
     output.line(f"{info.name}: {key} = {shown}")
     output.document({"name": info.name, "type": info.type, "key": key, "value": shown, "state": info.state})
@@ -61,13 +61,13 @@ def command(session: Session, output: Output, name: str, key: str, value: str | 
 def _set_default(session: Session, output: Output, name: str) -> None:
     with doing(f"set {DEFAULT_PROVIDER}"):
         name = "" if name == "null" else name
-        session.service.set_default_provider(name)
+        session.core.instances.set_default(name)
     output.line(f"{DEFAULT_PROVIDER} = {name or '-'}")
     output.document({DEFAULT_PROVIDER: name or None})
 
 
 def _set_history(session: Session, output: Output, text: str) -> None:
     with doing(f"set {HISTORY_DAYS}"):
-        days = session.service.set_history_days("" if text == "null" else text)
+        days = session.core.set_history_days("" if text == "null" else text)
     output.line(f"{HISTORY_DAYS} = {days}")
     output.document({HISTORY_DAYS: days})

@@ -50,7 +50,7 @@ def command(
     """
     if setting and username is not None:
         raise click.UsageError("--setting and --username are two calls")
-    session.service.service_of(name)  # nobody is asked for the secret of nothing
+    session.core.instances.service_of(name)  # nobody is asked for the secret of nothing
     _offer_store(session)
     if setting:
         secret = _ask(setting) if stdin_is_terminal() else _read_all()
@@ -59,8 +59,8 @@ def command(
     session.open_store()
     password, extra = (None, {setting: secret}) if setting else (secret, {})
     expires_at = expires.astimezone().timestamp() if expires else None
-    session.service.set_credentials(name, username, password, extra, expires_at=expires_at)
-    store = session.service.store_status()
+    session.core.credentials.set(name, username, password, extra, expires_at=expires_at)
+    store = session.core.credentials.status()
     output.line(f"credentials of {name} are kept in {store.backend}")
     output.document({"name": name, "has_credentials": True, "store": {"state": store.state, "backend": store.backend}})
 
@@ -70,10 +70,10 @@ def _offer_store(session: Session) -> None:
     from backup.cli.new_store import create
     from backup.credentials.vault_file.unlocked import vault_path
 
-    service = session.service
-    if not stdin_is_terminal() or service.store_status().state not in _NO_STORE:
+    core = session.core
+    if not stdin_is_terminal() or core.credentials.status().state not in _NO_STORE:
         return
-    kind = service.chosen_store()
+    kind = core.credentials.chosen()
     if kind is StoreBackend.VAULT and vault_path(session.paths).exists():
         return  # it is there, and cannot be read: whatever is kept next says why
     question = f"There is no store of credentials yet. Make one now, the {TITLES[kind]}?"

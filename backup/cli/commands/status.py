@@ -28,7 +28,7 @@ def command(session: Session, output: Output) -> None:
     "call_classes": {"<provider>": {"<class of the price list>": how many}}, "problem", "journal_problem"};
     "queue" is null where the journal cannot be read
     """
-    status = session.service.status()
+    status = session.core.status()
     if output.as_json:
         output.document(status)
         return

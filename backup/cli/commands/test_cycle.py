@@ -42,7 +42,7 @@ def command(session: Session, output: Output, provider: str, size_bytes: int) ->
     JSON: {"provider", "ok", "key", "size_bytes", "steps": [{"name", "state", "detail", "elapsed_s", "error"}],
     "left_behind": {"kind", "message", "hint", "code"} or null}
     """
-    name = session.service.instance(provider).name
+    name = session.core.instances.get(provider).name
     session.open_store_for(name)
     output.line(f"provider {name}, {size(size_bytes)}")
     with _stopped_like_ctrl_c(), _watcher(output, name) as watcher, closing(OpenProviders(session.paths)) as opened:

@@ -39,7 +39,7 @@ def command(session: Session, output: Output, name: str | None, also_disabled: b
     JSON: {"providers": [{"name", "ok", "checked_at", "steps": [{"name", "state", "detail", "elapsed_s", "error"}],
     "error": {"kind", "message", "hint", "code"} or null}]}
     """
-    names = [session.service.instance(name).name] if name else _names(session, also_disabled)
+    names = [session.core.instances.get(name).name] if name else _names(session, also_disabled)
     session.open_store_for(*names)
     cancel = CancelToken()
     with contextlib.closing(session.questions), ThreadPoolExecutor(_PARALLEL) as threads:
@@ -59,7 +59,7 @@ def command(session: Session, output: Output, name: str | None, also_disabled: b
 
 
 def _names(session: Session, also_disabled: bool) -> list[str]:
-    infos = session.service.instances()
+    infos = session.core.instances.all()
     left_out = [info.name for info in infos if not (info.enabled or also_disabled)]
     if left_out:
         diagnostics.note(f"not enabled, and so not checked: {', '.join(left_out)} (--all checks them too)")
@@ -70,7 +70,7 @@ def check(session: Session, name: str, cancel: CancelToken | None = None) -> Out
     """Check an instance and remember the result."""
     try:
         report = session.questions.ask(Probe(name), cancel=cancel)
-        session.service.record_check(name, report)
+        session.core.instances.record_check(name, report)
     except ProviderError as error:
         return ErrorInfo.of(error)
     return report

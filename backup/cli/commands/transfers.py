@@ -64,15 +64,15 @@ def list_transfers(session: Session, output: Output, job_id: int | None, maximum
     "jobs": [numbers of all these jobs], "known_from": everything since then is known (null if --since is not earlier),
     "forgotten": how many files of older jobs failed at an unknown time}.
     """
-    snapshot = session.service.snapshot(limit=maximum, job_id=job_id)
-    failed = None if since is None else session.service.failed_since(since)
+    snapshot = session.core.queue.snapshot(limit=maximum, job_id=job_id)
+    failed = None if since is None else session.core.queue.failed_since(since)
     output.document(snapshot if failed is None else msgspec.to_builtins(snapshot, str_keys=True) | {"since": failed})
     _show(session, output, snapshot, job_id)
     return ExitCode.FAILED_SINCE if failed and conclude_since(failed) else ExitCode.OK
 
 
 def _show(session: Session, output: Output, snapshot: QueueSnapshot, job_id: int | None) -> None:
-    jobs = [session.service.job(job_id)] if job_id is not None else list(snapshot.jobs)
+    jobs = [session.core.queue.job(job_id)] if job_id is not None else list(snapshot.jobs)
     if not jobs:
         output.line("no transfers")
         return
@@ -108,7 +108,7 @@ def wait_for(session: Session, output: Output, jobs: tuple[int, ...], since: flo
     JSON: {"jobs": [{"id", "kind", "instance", "counts", ...}], "failed": [{"id", "name", "state", "error", ...}]}
     With --since also "since", as of list.
     """
-    unfinished = [job.instance for job in session.service.snapshot(limit=0).jobs if not job.finished]
+    unfinished = [job.instance for job in session.core.queue.snapshot(limit=0).jobs if not job.finished]
     session.open_store_for(*unfinished)
     return wait(session, output, list(jobs), since)
 
@@ -189,20 +189,20 @@ def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], boo
     ) -> None:
         if not (jobs or items or everything):
             raise click.UsageError("say which: JOB, --item ITEM or --all")
-        service = session.service
+        core = session.core
         if everything:
-            jobs = tuple(job.id for job in service.snapshot(limit=1).jobs if wanted(job))
-        chosen = [service.job(number).id for number in jobs]  # NotFound comes before anything is changed
-        found = [service.item(number) for number in items]
-        instances = {item.instance for item in found} | {service.job(number).instance for number in chosen}
+            jobs = tuple(job.id for job in core.queue.snapshot(limit=1).jobs if wanted(job))
+        chosen = [core.queue.job(number).id for number in jobs]  # NotFound comes before anything is changed
+        found = [core.queue.item(number) for number in items]
+        instances = {item.instance for item in found} | {core.queue.job(number).instance for number in chosen}
         if method in _LET_GO:
             session.open_store_for(*instances)
-        changed = getattr(service, method)([item.id for item in found], chosen)
+        changed = getattr(core.queue, method)([item.id for item in found], chosen)
         output.line(f"{past}: {changed:,}")
         if not changed:
             diagnostics.note(nothing)
-        warn_of_worker(service.worker_trouble)
-        told = {past: changed, "worker": service.worker_trouble} if service.worker_trouble else {past: changed}
+        warn_of_worker(core.queue.trouble)
+        told = {past: changed, "worker": core.queue.trouble} if core.queue.trouble else {past: changed}
         locked = session.locked_store_of(*instances) if method in _LET_GO and changed else None
         if locked:
             diagnostics.explain("it waits for the vault", locked)

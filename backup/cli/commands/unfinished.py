@@ -106,7 +106,7 @@ def _found(session: Session, name: str) -> list[Unfinished]:
 
 
 def _needed(session: Session) -> list[Needed]:
-    return Needed.of(session.service.begun_uploads())
+    return Needed.of(session.core.queue.begun_uploads())
 
 
 def _is_chosen(one: Unfinished, keys: tuple[str, ...], older_than: float | None) -> bool:

@@ -89,7 +89,7 @@ def command(
         refuse_nothing(plan)
         if dry_run:
             return end_dry_run(output, plan)
-        job = session.service.queue_upload(name, sources, to, conflicts=conflicts, selection=selection, plan=plan)
+        job = session.core.queue.queue_upload(name, sources, to, conflicts=conflicts, selection=selection, plan=plan)
     return finish(session, output, job, plan, detach=detach)
 
 

@@ -1,7 +1,7 @@
 """Taking over instances and their secrets from elsewhere: this family's earlier JSON file, AWS profiles, rclone
 remotes.
 
-Pure: texts in, instances out, ready for `Service.save_instance`. Nothing is written, and no error repeats a text that
+Pure: texts in, instances out, ready for `Instances.save`. Nothing is written, and no error repeats a text that
 was read, since any part of it may be a secret.
 """
 

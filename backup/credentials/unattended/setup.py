@@ -77,7 +77,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ways(paths: Paths) -> tuple[KeySupply, ...]:
-    """`StoreService.unattended_ways`."""
+    """The three ways, and which of them are set up. Nobody is asked."""
     settings = file.load(paths).store
     found = {Variant.KEY_FILE: settings.key_file, Variant.PASSWORD_COMMAND: shlex.join(settings.password_command)}
     return tuple(KeySupply(variant=each, protects=PROTECTION[each], set_up=found.get(each, "")) for each in Variant)
@@ -92,7 +92,7 @@ def words_of(command: str, field: str) -> tuple[str, ...]:
 
 
 def set_up(paths: Paths, wanted: WantedSetup, program: tuple[str, ...]) -> Made:
-    """`StoreService.set_up_unattended`. Done again it changes nothing that is right already."""
+    """Have the vault open by itself, and write units for jobs. Done again it changes nothing that is right already."""
     _refuse_other_stores(paths)
     key_file: Path | None = None
     match wanted.variant:

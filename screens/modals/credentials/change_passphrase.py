@@ -54,6 +54,6 @@ class ChangePassphrase(SecretDialog):
 
     @work(exclusive=True)
     async def _change(self) -> None:
-        change = bridge_of(self).service.change_passphrase
+        change = bridge_of(self).core.credentials.change_passphrase
         if await self.attempt("Changing it…", change, self.old.take(), self.new.take()):
             self.dismiss(Ended.DONE)

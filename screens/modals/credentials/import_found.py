@@ -110,7 +110,7 @@ class ImportFound(AskingDialog[None]):
         bridge, reading = bridge_of(self), self._reading
         blank = secrets and reading.source is ImportSource.EARLIER_JSON and await self._asked_to_blank(chosen)
         sources, blank_in = [each.source for each in chosen], reading.path if blank else None
-        apply = bridge.service.apply_import
+        apply = bridge.core.instances.apply_import
         done = await self.attempt("Taking over…", apply, reading.findings, sources, blank_in=blank_in)
         bridge.instances_changed()
         if done:

@@ -95,8 +95,8 @@ class ImportFrom(AskingDialog[Reading | None]):
         if not text:
             self.ask_for("File: type its path, then ↵.")
             return
-        service, path = bridge_of(self).service, Path(text)
-        if await self.attempt("Reading it…", service.import_findings_in, self._source, path):
+        core, path = bridge_of(self).core, Path(text)
+        if await self.attempt("Reading it…", core.instances.import_findings_in, self._source, path):
             self.dismiss(Reading(self._source, path, self.answer))
 
     @on(Button.Pressed, "#leave")

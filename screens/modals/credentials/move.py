@@ -90,7 +90,7 @@ class MoveCredentials(ModalScreen[None]):
         self._set_busy(True)
         try:
             result: MoveResult = await bridge.call(
-                bridge.service.move_credentials, self._to, on_progress=self._tell, timeout_s=_TIMEOUT_S
+                bridge.core.credentials.move, self._to, on_progress=self._tell, timeout_s=_TIMEOUT_S
             )
         except Cancelled:
             self._say("Stopped. Nothing is lost: one of the two stores is in use, and whole. m goes on.", Tone.WAITING)
@@ -112,7 +112,9 @@ class MoveCredentials(ModalScreen[None]):
         bridge = bridge_of(self)
         self._set_busy(True)
         try:
-            gone = await bridge.call(bridge.service.remove_copies, on_progress=self._tell, timeout_s=_TIMEOUT_S)
+            gone = await bridge.call(
+                bridge.core.credentials.remove_copies, on_progress=self._tell, timeout_s=_TIMEOUT_S
+            )
         except Cancelled:
             self._say("Stopped. Some copies are still in the former store: m deletes them.", Tone.WAITING)
         except ProviderError as error:

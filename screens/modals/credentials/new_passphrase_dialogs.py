@@ -43,6 +43,6 @@ class CreateStore(SecretDialog):
     @on(NewPassphrase.Chosen)
     @work(exclusive=True)
     async def _create(self) -> None:
-        service = bridge_of(self).service
-        if await self.attempt("Creating it…", service.create_store, self.passphrase.take(), self._backend):
+        core = bridge_of(self).core
+        if await self.attempt("Creating it…", core.credentials.create, self.passphrase.take(), self._backend):
             self.dismiss(Ended.DONE)

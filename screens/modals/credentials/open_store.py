@@ -59,7 +59,7 @@ async def choose_store(node: DOMNode) -> bool:
     if not await _made_ready(node, chosen):
         return False
     try:
-        await bridge.call(bridge.service.use_store, backend)
+        await bridge.call(bridge.core.credentials.use, backend)
     except Conflict:
         return former is not None and await _move(node, former, backend)
     except ProviderError as error:
@@ -82,7 +82,7 @@ async def _made_ready(node: DOMNode, chosen: StoreChoice) -> bool:
 async def _move(node: DOMNode, former: StoreChoice, to: StoreBackend) -> bool:
     """The former store holds credentials: they come along, or everything stays as it is."""
     bridge = bridge_of(node)
-    facts: StoreFacts = await bridge.call(bridge.service.store_facts)
+    facts: StoreFacts = await bridge.call(bridge.core.credentials.facts)
     kept = sum(bool(each.fields) for each in facts.credentials)
     question = Question(
         "Take the credentials along?",
@@ -103,7 +103,7 @@ async def _move(node: DOMNode, former: StoreChoice, to: StoreBackend) -> bool:
 async def _choices(node: DOMNode) -> tuple[StoreChoice, ...]:
     bridge = bridge_of(node)
     try:
-        found: tuple[StoreChoice, ...] = await bridge.call(bridge.service.store_choices)
+        found: tuple[StoreChoice, ...] = await bridge.call(bridge.core.credentials.choices)
     except ProviderError as error:
         await node.app.push_screen_wait(ProblemScreen(ErrorInfo.of(error)))
         return ()

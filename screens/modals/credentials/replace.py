@@ -81,7 +81,7 @@ class ReplaceCredentials(ModalScreen[bool]):
         bridge = bridge_of(self)
         try:
             await bridge.call(
-                bridge.service.save_instance,
+                bridge.core.instances.save,
                 self._info.name,
                 self._info.type,
                 {**typed, **grant.values},
@@ -103,7 +103,7 @@ class ReplaceCredentials(ModalScreen[bool]):
         bridge = bridge_of(self)
         password = secrets.pop(self._password_field, None)
         try:
-            await bridge.call(bridge.service.set_credentials, self._info.name, username, password, secrets)
+            await bridge.call(bridge.core.credentials.set, self._info.name, username, password, secrets)
         except ProviderError as error:
             self.problem.show(error)
             self.query_one("#store", Static).update(Content("Nothing was kept. Type the secret again to try again."))

@@ -97,7 +97,7 @@ class StoreDetails(AskingDialog[None]):
         if not await self.app.push_screen_wait(ConfirmScreen(question)) or not await open_store(self):
             return
         bridge = bridge_of(self)
-        if await self.attempt("Taking it away…", bridge.service.remove_slot, slot.id):
+        if await self.attempt("Taking it away…", bridge.core.credentials.remove_slot, slot.id):
             await self._look_again()
             bridge.instances_changed()
 
@@ -116,7 +116,7 @@ class StoreDetails(AskingDialog[None]):
     async def _look_again(self) -> None:
         bridge = bridge_of(self)
         try:
-            self._facts = await bridge.call(bridge.service.store_facts)
+            self._facts = await bridge.call(bridge.core.credentials.facts)
         except ProviderError as error:
             self.fail(error)
         else:

@@ -149,7 +149,7 @@ class Unattended(AskingDialog[Made | None]):
         except ProviderError as error:
             self.fail(error)
             return
-        if await self.attempt("Setting it up…", bridge.service.set_up_unattended, wanted):
+        if await self.attempt("Setting it up…", bridge.core.credentials.set_up_unattended, wanted):
             bridge.instances_changed()
             self.dismiss(self.answer)
         elif isinstance(self.refusal, Conflict) and not replace and await self._asked_to_replace(self.refusal):

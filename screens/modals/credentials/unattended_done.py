@@ -23,7 +23,7 @@ from tui.widgets.bars import KeyBar
 async def set_up_jobs(node: DOMNode) -> None:
     """From the choice of a way to the commands that are left. Awaited in a worker. Raises ProviderError."""
     bridge, app = bridge_of(node), node.app
-    way = await app.push_screen_wait(ChooseWay(await bridge.call(bridge.service.unattended_ways)))
+    way = await app.push_screen_wait(ChooseWay(await bridge.call(bridge.core.credentials.unattended_ways)))
     made = await app.push_screen_wait(Unattended(way)) if way else None
     if made is not None:
         await app.push_screen_wait(UnattendedMade(made))

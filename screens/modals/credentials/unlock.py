@@ -49,5 +49,5 @@ class UnlockStore(SecretDialog):
 
     @work(exclusive=True)
     async def _unlock(self) -> None:
-        if await self.attempt("Opening it…", bridge_of(self).service.unlock_store, self.field.take(), self._backend):
+        if await self.attempt("Opening it…", bridge_of(self).core.credentials.unlock, self.field.take(), self._backend):
             self.dismiss(Ended.DONE)

@@ -42,7 +42,9 @@ class AddPassphrase(SecretDialog):
     @on(NewPassphrase.Chosen)
     @work(exclusive=True)
     async def _add(self) -> None:
-        if await self.attempt("Adding it…", bridge_of(self).service.add_passphrase, self.passphrase.take(), LABEL):
+        if await self.attempt(
+            "Adding it…", bridge_of(self).core.credentials.add_passphrase, self.passphrase.take(), LABEL
+        ):
             self.dismiss(Ended.DONE)
 
 
@@ -76,7 +78,7 @@ class RenewKey(SecretDialog):
 
     @work(exclusive=True)
     async def _renew(self) -> None:
-        renew, passphrase = bridge_of(self).service.renew_key, self.field.take()
+        renew, passphrase = bridge_of(self).core.credentials.renew_key, self.field.take()
         done = await self.attempt("Encrypting anew…", renew, passphrase)
         if not done and isinstance(self.refusal, SlotRefused) and await self._asked_to_drop(self.refusal):
             done = await self.attempt("Encrypting anew…", renew, passphrase, drop_others=True)

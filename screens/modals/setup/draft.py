@@ -99,9 +99,9 @@ class SetupDraft:
     async def save(self) -> InstanceInfo:
         """Secrets into the store, then settings and the check's result into the configuration; forgets the secrets."""
         assert self.report is not None
-        service = self.bridge.service
+        core = self.bridge.core
         await self.bridge.call(
-            service.save_instance,
+            core.instances.save,
             self.name,
             self.service.name,
             self.values,
@@ -109,7 +109,7 @@ class SetupDraft:
             enable=True,
             expires_at=self.expires_at,
         )
-        info = await self.bridge.call(service.record_check, self.name, self.report)
+        info = await self.bridge.call(core.instances.record_check, self.name, self.report)
         self.secrets.clear()
         self.bridge.learn(info)
         return info

@@ -59,8 +59,8 @@ class KeepPage(VerticalScroll, can_focus=False):
         self.words.update(Content.styled("Asking the credential store…", STYLES[Tone.GOING]))
         self._set(busy=True, can_save=False)
         try:
-            status = await bridge.call(bridge.service.store_status, timeout_s=5)
-            choices = () if status.state is StoreState.READY else await bridge.call(bridge.service.store_choices)
+            status = await bridge.call(bridge.core.credentials.status, timeout_s=5)
+            choices = () if status.state is StoreState.READY else await bridge.call(bridge.core.credentials.choices)
         except ProviderError as error:
             self.show_error(ErrorInfo.of(error))
         else:
@@ -130,7 +130,7 @@ class KeepPage(VerticalScroll, can_focus=False):
         self.words.update(Content.styled("Creating the vault…", STYLES[Tone.GOING]))
         self._set(busy=True, can_save=False)
         try:
-            await bridge.call(bridge.service.create_store, secret, StoreBackend.VAULT, timeout_s=60)
+            await bridge.call(bridge.core.credentials.create, secret, StoreBackend.VAULT, timeout_s=60)
         except ProviderError as error:
             self.show_error(ErrorInfo.of(error))
         else:

@@ -30,7 +30,7 @@ def doctor(session: Session, output: Output) -> int:
     \b
     JSON: {"findings": [{"what", "verdict", "detail", "cure"}], "ok"}
     """
-    found = (*session.service.doctor(), *_names(session))
+    found = (*session.core.doctor(), *_names(session))
     ok = all(finding.verdict is not HealthVerdict.BAD for finding in found)
     output.table(["WHAT", "STATE", "DETAIL"], [[item.what, item.verdict.value, item.detail] for item in found])
     for item in found:
@@ -43,7 +43,7 @@ def doctor(session: Session, output: Output) -> int:
 def _names(session: Session) -> Iterator[HealthFinding]:
     """The names at every provider that is ready; its store is not opened for this."""
     with contextlib.closing(session.questions):
-        for info in session.service.instances():
+        for info in session.core.instances.all():
             if info.usable:
                 yield _names_at(session, info.name)
 

@@ -60,7 +60,7 @@ def import_(
     kind = ImportSource(source)
     path = _file(kind, file)
     with diagnostics.doing(f"read what is to be taken over from {path or 'standard input'}"):
-        found = session.service.import_findings_in(kind, path) if path else _piped(session, kind)
+        found = session.core.instances.import_findings_in(kind, path) if path else _piped(session, kind)
     _show(output, found)
     applied = Applied(saved=())
     if not dry_run and found.instances:
@@ -70,7 +70,7 @@ def import_(
         blank = blank and (yes or _agreed(f"Make the secrets in {safe(str(path))} empty, once they are in the store?"))
         with diagnostics.doing("take providers over"):
             session.open_store()
-            applied = session.service.apply_import(found, only or None, blank_in=path if blank else None)
+            applied = session.core.instances.apply_import(found, only or None, blank_in=path if blank else None)
     _tell(output, found, applied)
 
 
@@ -89,7 +89,7 @@ def _file(kind: ImportSource, file: str | None) -> Path | None:
 
 
 def _piped(session: Session, kind: ImportSource) -> ImportFindings:
-    return session.service.import_findings(kind, sys.stdin.read(MOST_BYTES))
+    return session.core.instances.import_findings(kind, sys.stdin.read(MOST_BYTES))
 
 
 def _show(output: Output, found: ImportFindings) -> None:

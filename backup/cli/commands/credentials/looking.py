@@ -25,10 +25,10 @@ def status(session: Session, output: Output) -> None:
     "facts": [{"question", "answer", "why"}], "credentials": [...], "slots": [{"id", "kind", "label", "created_at"}],
     "left_in", "worker_unlocked", "choices": [{"backend", "title", "state", "in_use", "recommended", ...}]}
     """
-    service = session.service
+    core = session.core
     with ThreadPoolExecutor(1) as beside:  # each waits up to 3 s for a keyring that hangs
-        asked = beside.submit(service.store_choices)
-        facts, choices = service.store_facts(), asked.result()
+        asked = beside.submit(core.credentials.choices)
+        facts, choices = core.credentials.facts(), asked.result()
     output.document({**_as_dict(facts), "choices": choices})
     detail = f" ({facts.status.detail})" if facts.status.detail else ""
     rows = [["store", facts.title], ["state", f"{facts.status.state.value}{detail}"]]
@@ -80,7 +80,7 @@ def list_credentials(session: Session, output: Output) -> None:
     \b
     JSON: {"credentials": [{"key", "instances", "state", "username", "fields", "last_used_at", "expires_at"}]}
     """
-    found = session.service.credentials()
+    found = session.core.credentials.all()
     output.document({"credentials": found})
     if not found:
         output.line("no provider needs credentials yet")

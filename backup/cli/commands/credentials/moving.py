@@ -50,7 +50,7 @@ def move(session: Session, output: Output, to: str, yes: bool, keep: bool) -> No
 
     with diagnostics.doing(f"move credentials to the {TITLES[kind]}"):
         ask = session.passphrase() if session.can_ask else None
-        result = session.service.move_credentials(kind, confirm_delete=confirm, on_progress=tell, ask=ask)
+        result = session.core.credentials.move(kind, confirm_delete=confirm, on_progress=tell, ask=ask)
     if result.moved:
         output.line(f"{count(len(result.moved), 'credential')} now kept in the {TITLES[kind]}")
     if result.deleted:

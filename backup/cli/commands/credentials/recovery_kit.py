@@ -31,7 +31,7 @@ def recovery_kit(session: Session, names: tuple[str, ...], yes: bool, columns: i
     with diagnostics.doing("make the recovery kit"):
         session.open_store()
         on_screen = sys.stdout.isatty()
-        page = session.service.recovery_kit(list(names), columns=columns, dark_background=on_screen)
+        page = session.core.credentials.recovery_kit(list(names), columns=columns, dark_background=on_screen)
     sys.stdout.write(page.reveal())  # past Output: it would blacken nothing, but must not be wrapped or coloured
 
 

@@ -32,7 +32,7 @@ def change_passphrase(session: Session, output: Output, new_passphrase_fd: int |
     with diagnostics.doing("change the passphrase"):
         old = session.passphrase("Passphrase now")()
         new = _new_passphrase(session, new_passphrase_fd)
-        session.service.change_passphrase(old, new)
+        session.core.credentials.change_passphrase(old, new)
     output.line("the passphrase is changed")
     output.document({"changed": True})
 
@@ -50,7 +50,7 @@ def remove_slot(session: Session, output: Output, slot: str) -> None:
     """
     with diagnostics.doing(f"remove slot {slot}"):
         session.open_store()
-        session.service.remove_slot(slot)
+        session.core.credentials.remove_slot(slot)
     output.line(f"slot {slot} no longer opens the vault")
     output.document({"removed": slot})
 
@@ -68,9 +68,9 @@ def add_passphrase(session: Session, output: Output, label: str, new_passphrase_
     JSON: {"id", "kind", "label", "created_at"}
     """
     with diagnostics.doing("add a passphrase"):
-        session.service.slots()  # whether there is a vault, before anybody types anything
+        session.core.credentials.slots()  # whether there is a vault, before anybody types anything
         session.open_store()
-        slot = session.service.add_passphrase(_new_passphrase(session, new_passphrase_fd), label)
+        slot = session.core.credentials.add_passphrase(_new_passphrase(session, new_passphrase_fd), label)
     output.line(f"the new passphrase opens the vault (slot {slot.id})")
     output.document(slot)
 
@@ -91,8 +91,8 @@ def renew_key(session: Session, output: Output, drop_others: bool) -> None:
     JSON: {"slots": [{"id", "kind", "label", "created_at"}]}
     """
     with diagnostics.doing("renew the key of the vault"):
-        session.service.slots()
-        kept = session.service.renew_key(session.passphrase()(), drop_others=drop_others)
+        session.core.credentials.slots()
+        kept = session.core.credentials.renew_key(session.passphrase()(), drop_others=drop_others)
     output.line(f"the vault has a new key, in {count(len(kept), 'slot')}")
     output.document({"slots": kept})
 

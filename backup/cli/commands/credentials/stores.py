@@ -30,7 +30,7 @@ def use(session: Session, output: Output, store: str) -> None:
     \b
     JSON: {"state", "backend"}
     """
-    status = session.service.use_store(StoreBackend(store))
+    status = session.core.credentials.use(StoreBackend(store))
     _told(output, f"credentials are kept in the {TITLES[StoreBackend(store)]}; it is {status.state.value}", status)
 
 
@@ -48,11 +48,11 @@ def unlock(session: Session, output: Output, store: str | None) -> None:
     \b
     JSON: {"state", "backend"}
     """
-    kind = StoreBackend(store) if store else session.service.chosen_store()
+    kind = StoreBackend(store) if store else session.core.credentials.chosen()
     with diagnostics.doing(f"unlock the {TITLES[kind]}"):
-        status = session.service.unlock_store(session.passphrase(_prompt(kind))(), kind)
+        status = session.core.credentials.unlock(session.passphrase(_prompt(kind))(), kind)
     _told(output, f"the {TITLES[kind]} is unlocked", status)
-    if kind is StoreBackend.VAULT and not session.service.store_facts().worker_unlocked:
+    if kind is StoreBackend.VAULT and not session.core.credentials.facts().worker_unlocked:
         output.line("Nothing is under way that keeps it open: the next command asks again.")
 
 
@@ -65,7 +65,7 @@ def lock(session: Session, output: Output) -> None:
     \b
     JSON: {"state", "backend"}
     """
-    status = session.service.lock_store()
+    status = session.core.credentials.lock()
     again = status.state is StoreState.READY  # a key file, or systemd's credential
     _told(output, "the worker has no key; what is set up for jobs opens it again" if again else "it is locked", status)
 

@@ -88,7 +88,7 @@ def unattended(
     )
     with diagnostics.doing("set up jobs without you"):
         session.open_store()
-        made = session.service.set_up_unattended(wanted)
+        made = session.core.credentials.set_up_unattended(wanted)
     output.line(made.setup.protects)
     for path, state in made.written.items():
         output.line(f"{state.value}: {path}")
@@ -125,12 +125,12 @@ def _print_key(session: Session) -> None:
         raise click.UsageError("the key is for a pipe: ... --print-key | sudo systemd-creds encrypt ...")
     with diagnostics.doing("add a slot to the vault"):
         session.open_store()
-        key = session.service.add_key_slot("systemd")
+        key = session.core.credentials.add_key_slot("systemd")
     sys.stdout.write(key.reveal() + "\n")
 
 
 def _show(session: Session, output: Output) -> None:
-    ways = {way.variant: way for way in session.service.unattended_ways()}
+    ways = {way.variant: way for way in session.core.credentials.unattended_ways()}
     output.document({"ways": list(ways.values())})
     output.table(
         ["HOW", "SET UP", "PROTECTS"],
