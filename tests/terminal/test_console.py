@@ -77,7 +77,7 @@ def wait_focus(terminal: Terminal, *, right: bool) -> None:
     terminal.wait_until(lambda _: terminal.screen.buffer[2][column].fg == PRIMARY.removeprefix("#"), what="focus")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_from_the_form_to_verified_files_through_a_restart(
     home: Path, paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, secret_service: SecretService
 ) -> None:
@@ -95,13 +95,14 @@ def test_from_the_form_to_verified_files_through_a_restart(
         assert "286 MiB" in question
         terminal.press("y")
         terminal.press("3")
-        terminal.wait_for("uploading", "big.bin")
-        held.wait_held(1, timeout_s=30)
-        watched = terminal.wait_until(lambda text: "%" in text and "/s" in text, what="progress of a file")
+        held.wait_held(1, timeout_s=90)  # a worker was started, has found 1,001 files, and sends parts of the large one
+        terminal.wait_for("uploading", "big.bin", timeout_s=60)
+        watched = terminal.wait_until(lambda text: "%" in text and "/s" in text, 60, "progress of a file")
         assert "verified" not in watched or "1,001" not in watched
         terminal.wait_until(
             lambda text: "▲ big.bin" in text and re.search(r"verified \d+", text) is not None,
-            what="the large file under way, and files of the folder finished beside it",
+            60,
+            "the large file under way, and files of the folder finished beside it",
         )
         terminal.press("q")
         terminal.wait_for("goes on in the background")
