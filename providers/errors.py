@@ -87,7 +87,7 @@ class Authentication(ProviderError):
 
 class PermissionDenied(ProviderError):
     kind = "permission"
-    cure = "Give this key the right to list, read, write and delete in its container."
+    cure = "Give this key permission to list, read, write and delete in its container."
 
 
 class NotFound(ProviderError):
@@ -97,7 +97,7 @@ class NotFound(ProviderError):
 
 class Conflict(ProviderError):
     kind = "conflict"
-    cure = "Look at what is there now, then decide again."
+    cure = "Check what is there now, then decide again."
 
 
 class QuotaExceeded(ProviderError):
@@ -108,7 +108,7 @@ class QuotaExceeded(ProviderError):
 class RateLimited(ProviderError):
     kind = "rate_limited"
     retryable = True
-    cure = "The service asked to slow down; the transfer goes on by itself."
+    cure = "The service asked to slow down; the transfer continues by itself."
 
 
 class Transient(ProviderError):
@@ -123,7 +123,7 @@ class Transient(ProviderError):
 
 class Integrity(ProviderError):
     kind = "integrity"
-    cure = "Send it again; if that repeats, distrust the disk, the memory or the service."
+    cure = "Retry; if it happens again, suspect the disk, the memory or the service."
 
 
 class IncompleteListing(Integrity):

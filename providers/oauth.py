@@ -40,7 +40,7 @@ def open_flow(
     names = [item.name for item in module.METHODS]
     if method and method not in names:
         known = ", ".join(names)
-        raise InvalidConfiguration(f"method: {service} has no {method!r}", field="method", hint=f"There is: {known}.")
+        raise InvalidConfiguration(f"method: {service} has no {method!r}", field="method", hint=f"Available: {known}.")
     flow: AuthorizationFlow = module.open_flow(config, method or names[0], context=context or ProviderContext())
     return flow
 

@@ -107,7 +107,7 @@ def _plug_ins() -> dict[str, metadata.EntryPoint]:
     found: dict[str, metadata.EntryPoint] = {}
     for entry in metadata.entry_points(group=ENTRY_POINT_GROUP):
         if entry.name in EMBEDDED or not _NAME.fullmatch(entry.name):
-            _LOG.warning("plug-in %r (%s) is left out: the name is taken or not a name", entry.name, entry.value)
+            _LOG.warning("plug-in %r (%s) is ignored: its name is taken or invalid", entry.name, entry.value)
             continue
         found[entry.name] = entry
     return found
@@ -158,7 +158,7 @@ def _provider_class(name: str) -> Any:
     found = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
     named = [item for item in found if getattr(item, "name", None) == name]
     if len(named) != 1:
-        raise TypeError(f"{module.__name__} has {len(named)} classes whose name is {name!r}, not one")
+        raise TypeError(f"{module.__name__} has {len(named)} classes named {name!r} instead of one")
     return named[0]
 
 

@@ -102,23 +102,23 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
     themselves."""
 
     enabled: Annotated[
-        bool, setting("Enabled", "Used for transfers. Switched on once a check has passed.", advanced=True)
+        bool, setting("Enabled", "Used for transfers. Enabled once a check has passed.", advanced=True)
     ] = False
     credentials_key: Annotated[
         str,
-        setting("Credentials key", "Name of the entry in the keyring; empty means the instance's name.", advanced=True),
+        setting("Credentials key", "Name of the keyring entry; empty for the instance's name.", advanced=True),
     ] = ""
-    container: Annotated[str, setting("Container", "Where the objects are kept.", placeholder="homeserver-backups")] = (
-        ""
-    )
-    container_type: Annotated[str, setting("Container type", "What the service calls it.", advanced=True)] = "bucket"
+    container: Annotated[
+        str, setting("Container", "Where the objects are stored.", placeholder="homeserver-backups")
+    ] = ""
+    container_type: Annotated[str, setting("Container type", "The service's word for it.", advanced=True)] = "bucket"
     username: Annotated[str, setting("Username", "Account name or key id.")] = ""
-    password: Annotated[Secret | None, setting("Password", "The secret that goes with it.")] = None
-    api_key: Annotated[Secret | None, setting("API key", "Key of the service's API.")] = None
+    password: Annotated[Secret | None, setting("Password", "The secret for that username.")] = None
+    api_key: Annotated[Secret | None, setting("API key", "Key for the service's API.")] = None
     secret_key: Annotated[Secret | None, setting("Secret key", "The secret half of the API key.")] = None
-    region: Annotated[str, setting("Region", "Where the container lives.")] = ""
+    region: Annotated[str, setting("Region", "Region of the container.")] = ""
     max_retries: Annotated[
-        int, setting("Retries", "How often a failed request is sent again.", advanced=True, ge=0, le=20)
+        int, setting("Retries", "How many times a failed request is retried.", advanced=True, ge=0, le=20)
     ] = 3
     retry_delay: Annotated[
         float,
@@ -132,11 +132,12 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
         ),
     ] = 1.0
     timeout: Annotated[
-        float, setting("Timeout", "Give up when no byte has moved for so long.", unit="s", advanced=True, ge=1, le=3600)
+        float,
+        setting("Timeout", "Give up after this long without a byte moving.", unit="s", advanced=True, ge=1, le=3600),
     ] = 300
     max_bandwidth: Annotated[
         Annotated[int, msgspec.Meta(ge=1024)] | None,
-        setting("Bandwidth limit", "Up and down together; empty means none.", unit="bytes/s", advanced=True),
+        setting("Bandwidth limit", "Upload and download together; empty for no limit.", unit="bytes/s", advanced=True),
     ] = None
     upload_chunk_size: Annotated[
         int,
@@ -145,12 +146,10 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
         ),
     ] = 104857600
     encryption_enabled: Annotated[bool, setting("Encryption", "Encrypt before upload.", advanced=True)] = False
-    encryption_key: Annotated[
-        Secret | None, setting("Encryption key", "Passphrase of the encryption.", advanced=True)
-    ] = None
+    encryption_key: Annotated[Secret | None, setting("Encryption key", "Encryption passphrase.", advanced=True)] = None
     encryption_salt: Annotated[Secret | None, setting("Encryption salt", "Second passphrase.", advanced=True)] = None
     connection_pool_size: Annotated[
-        int, setting("Connections", "Requests under way at once.", advanced=True, ge=1, le=64)
+        int, setting("Connections", "Number of concurrent requests.", advanced=True, ge=1, le=64)
     ] = 5
 
 
@@ -222,7 +221,7 @@ def field(cls: type[ProviderSettings], name: str) -> SettingField:
         if found.name == name:
             return found
     if name in cls.not_applicable:
-        raise InvalidConfiguration(f"{name}: has no effect in this service", field=name, hint="Leave it out.")
+        raise InvalidConfiguration(f"{name}: has no effect for this service", field=name, hint="Leave it out.")
     known = ", ".join(item.name for item in describe(cls))
     raise InvalidConfiguration(f"{name}: no such setting", field=name, hint=f"Settings of this service: {known}.")
 
@@ -257,7 +256,7 @@ def parse_text(spec: SettingField, text: str) -> Any:
                 what = "a whole number" if spec.kind is FieldKind.INTEGER else "a number"
                 raise InvalidConfiguration(f"{name}: {cleaned!r} is not {what}", field=name) from None
         case FieldKind.CHOICE if cleaned not in spec.choices:
-            raise InvalidConfiguration(f"{name}: {cleaned!r} is none of {', '.join(spec.choices)}", field=name)
+            raise InvalidConfiguration(f"{name}: {cleaned!r} is not one of {', '.join(spec.choices)}", field=name)
         case _:
             if spec.required and not cleaned:
                 raise InvalidConfiguration(f"{name}: must not be empty", field=name)
@@ -301,7 +300,7 @@ def _without_password(name: str, value: Any) -> Any:
         return value
     if holds_password(text):
         raise InvalidConfiguration(
-            "proxy: must not hold a password",
+            "proxy: must not contain a password",
             field=name,
             hint="Write http://user@host:port.",
             remedies=(Remedy(Action.SET_CREDENTIALS, setting="proxy_password"),),
@@ -351,7 +350,7 @@ def load(cls: type[S], values: Mapping[str, Any]) -> S:
         own_half = cls.credential_pair and name in {"username", "password"}
         empty = mapped[name] in ("", None) or mapped[name] == standard.get(name)
         if not empty and not own_half:
-            raise InvalidConfiguration(f"{name}: has no effect in this service", field=name, hint="Take it out.")
+            raise InvalidConfiguration(f"{name}: has no effect for this service", field=name, hint="Remove it.")
     checked = {
         name: check(cls, name, None if name in _secrets(cls) and value == "" else value)
         for name, value in mapped.items()

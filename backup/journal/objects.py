@@ -76,7 +76,7 @@ def known_sha256(db: Connection, place_id: int, key: str, *, etag: str, size_byt
         raise Integrity(
             f"{key}: the service says {size_bytes} bytes, and this very version had {row['size_bytes']} when it was "
             "stored or fetched before",
-            hint="Look for a proxy or cache in front of the service; nothing was believed of it.",
+            hint="Check for a proxy or cache in front of the service; nothing from it was used.",
         )
     return str(row["sha256"])
 

@@ -147,7 +147,7 @@ def download(
     """With `owner` each object is asked for what a listing does not tell, as far as the time of a plan allows.
 
     Raises NotFound for a key that is not there, or a prefix with nothing below it (IsAFolder for a folder that was
-    not named as one), and Conflict where a file stands where a folder is needed."""
+    not named as one), and Conflict where a file is where a folder is needed."""
     refuse_encryption(provider.settings.encryption_enabled)
     root, folder = chosen_target(to, keys)
     tally, budget = Tally(need=Need(conflicts)), Budget(cancel)

@@ -101,7 +101,7 @@ class AuthorizationFlow(ABC):
 
     def poll(self) -> Grant | None:
         """The grant, or None while the user has not decided. Raises Unsupported if the method does not poll."""
-        raise Unsupported("this authorisation ends with something to paste")
+        raise Unsupported("this authorisation ends with a code or address to paste")
 
     def close(self) -> None:  # noqa: B027 - not every flow listens or holds connections
         """Release resources. May be called twice."""
@@ -135,7 +135,7 @@ def code_from(pasted: str, *, title: str, state: str = "") -> Secret:
     text = pasted.strip()
     if "=" not in text:
         if not text or any(char.isspace() for char in text):
-            raise Authentication(f"{title}: that is not a code", hint="Copy the whole code from the page, and only it.")
+            raise Authentication(f"{title}: that is not a code", hint="Copy the code from the page, and nothing else.")
         return Secret(text)
     query = {name: values[-1] for name, values in parse_qs(urlsplit(text).query or text.lstrip("?")).items()}
     if state and not hmac.compare_digest(query.get("state", "").encode(), state.encode()):
@@ -145,26 +145,26 @@ def code_from(pasted: str, *, title: str, state: str = "") -> Secret:
             denied(title)
             if query["error"] == DENIED
             else Authentication(
-                f"{title} did not authorise: {query['error'][:100]}", hint="Begin anew.", code=query["error"][:100]
+                f"{title} did not authorise: {query['error'][:100]}", hint="Start again.", code=query["error"][:100]
             )
         )
     if not query.get("code"):
         raise Authentication(
-            f"{title}: no code is in that address", hint="Copy the whole address, from http to its end."
+            f"{title}: that address contains no code", hint="Copy the whole address, from http to its end."
         )
     return Secret(query["code"])
 
 
 def denied(title: str) -> Authentication:
     return Authentication(
-        f"{title}: access was denied in the browser", hint="Begin anew, and choose to allow access.", code=DENIED
+        f"{title}: access was denied in the browser", hint="Start again, and allow access.", code=DENIED
     )
 
 
 def expired(title: str) -> Authentication:
     return Authentication(
         f"{title}: the code has expired, or was used before",
-        hint="Begin anew; the code must be brought back within minutes.",
+        hint="Start again, and paste the code within minutes.",
         code=EXPIRED,
     )
 
@@ -172,14 +172,14 @@ def expired(title: str) -> Authentication:
 def wrong_account(title: str, expected: str, got: str) -> Authentication:
     return Authentication(
         f"{title}: authorised by {got}, but this instance belongs to {expected}",
-        hint="Sign out in the browser and begin anew with the right account, or set up another instance.",
+        hint="Sign out in the browser and start again with the right account, or set up another instance.",
         code=WRONG_ACCOUNT,
     )
 
 
 def state_mismatch(title: str) -> Authentication:
     return Authentication(
-        f"{title}: this answer belongs to another authorisation than the one that was begun here",
-        hint="Begin anew, and open just the address that is shown. If it repeats, somebody may be interfering.",
+        f"{title}: this answer belongs to another authorisation, not to the one started here",
+        hint="Start again, and open only the address shown. If it happens again, someone may be interfering.",
         code=STATE_MISMATCH,
     )

@@ -303,9 +303,7 @@ def _hash(
         check()
         data = os.pread(fd, min(_READ_BYTES, end - offset), offset)
         if not data:
-            raise Integrity(
-                "the file became shorter while it was read", hint="Send it again once nothing writes to it."
-            )
+            raise Integrity("the file shrank while it was read", hint="Upload it again when nothing writes to it.")
         for digest in (*whole, *digests):
             digest.update(data)
         offset += len(data)

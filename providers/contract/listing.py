@@ -29,11 +29,11 @@ _PART: Final = (
     "that needs all of it."
 )
 INCOMPLETE_HINT: Final = (
-    "What is shown is there, and can be fetched by its own name; nothing is done that needs all of it. Look for a "
+    "What is shown exists and can be fetched by name; nothing that needs the whole listing is done. Check for a "
     "proxy in between, or for an update of the server."
 )
 _HINT: Final = (
-    "Nothing was done with it. Look for a proxy in between, or for an update of the server; until then this listing "
+    "Nothing was done with it. Check for a proxy in between, or a server update; until then this listing "
     "cannot be used."
 )
 
@@ -60,10 +60,10 @@ class Trail(msgspec.Struct, frozen=True, array_like=True):
         many empty pages in a row."""
         mark = _digest(token)
         if mark in (self.last, self.kept):
-            raise refused("a listing of the service runs in a circle: its continuation token comes back", "circle")
+            raise refused("a listing of the service runs in a circle: a continuation token repeats", "circle")
         idle = 0 if brought else self.idle + 1
         if idle > MAX_IDLE_PAGES:
-            raise refused(f"a listing of the service does not end: {idle} pages in a row brought nothing", "endless")
+            raise refused(f"a listing of the service does not end: {idle} empty pages in a row", "endless")
         if self.steps + 1 == self.power:
             return Trail(mark, mark, self.power * 2, 0, idle)
         return Trail(mark, self.kept, self.power, self.steps + 1, idle)
@@ -101,8 +101,8 @@ def takes_parts() -> bool:
 def unparsable() -> Integrity:
     """The error for an answer that begins as the requested listing but cannot be parsed to its end."""
     return Integrity(
-        "the service's listing cannot be read whole: it breaks off, or something in it is damaged",
-        hint="Look for a proxy in between, or for an update of the server.",
+        "the service's listing cannot be read completely: it is truncated or damaged",
+        hint="Check for a proxy in between, or a server update.",
         code="unparsable",
     )
 
@@ -113,7 +113,7 @@ def refused(message: str, code: str) -> Integrity:
 
 def foreign(key: str, asked: str) -> Integrity:
     """The error for a key outside the requested prefix."""
-    below = f"below '{_shown(asked)}'" if asked else "in what was asked for"
+    below = f"below '{_shown(asked)}'" if asked else "in the requested listing"
     return refused(f"the service lists '{_shown(key)}', which is not {below}", "foreign_key")
 
 
@@ -185,7 +185,7 @@ def _with_names(page: Page) -> tuple[Page, list[ProviderError]]:
         left_out=tuple(file for file in page.left_out if _is_name(file.key)),
         prefixes=tuple(key for key in page.prefixes if _is_name(key)),
     )
-    return kept, [Integrity(f"the service lists a name that is no text: {_shown(key)!a}") for key in wrong]
+    return kept, [Integrity(f"the service lists a name that is not text: {_shown(key)!a}") for key in wrong]
 
 
 def _is_name(key: str) -> bool:
@@ -201,11 +201,11 @@ def _onward(page: Page, trail: Trail, content: str) -> Page:
     if page.next_token is None:
         return page
     if not isinstance(page.next_token, str):
-        raise refused("the service's continuation token is not a text", "token")
+        raise refused("the service's continuation token is not text", "token")
     onward = trail.step(page.next_token, brought=bool(page.files or page.prefixes or page.left_out))
     own = _digest("\0".join(file.key for file in page.files)) if page.files else ""
     if own and own == content:
-        raise refused("a listing of the service runs in a circle: the same files come again", "circle")
+        raise refused("a listing of the service runs in a circle: the same files repeat", "circle")
     if onward.kept == onward.last:
         content = own
     return msgspec.structs.replace(page, next_token=_closed(onward, content, page.next_token))
@@ -232,13 +232,13 @@ def _check_page(page: Page, prefix: str, delimiter: str, fold: Callable[[str], s
         if not lies_below(file.key, asked, fold):
             raise foreign(file.key, prefix)
         if delimiter and delimiter in fold(file.key)[len(asked) : -len(delimiter)]:
-            raise refused(f"the service lists '{_shown(file.key)}' among the files of the folder above", "not_folded")
+            raise refused(f"the service lists '{_shown(file.key)}' as a file of its parent folder", "not_folded")
     for folder in page.prefixes:
         if not lies_below(folder, asked, fold):
             raise foreign(folder, prefix)
         rest = fold(folder)[len(asked) :]
         if not delimiter or not rest or rest.find(delimiter) != len(rest) - len(delimiter):
-            raise refused(f"the service lists '{_shown(folder)}' as a folder, which it is not here", "no_folder")
+            raise refused(f"the service lists '{_shown(folder)}' as a folder, but it is none", "no_folder")
 
 
 def lies_below(key: object, asked: str, fold: Callable[[str], str]) -> bool:

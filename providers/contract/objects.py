@@ -100,8 +100,8 @@ def size_from_json(key: str, told: object) -> int:
 def no_size(key: str, told: object) -> Integrity:
     shown = repr(told)[:60] if not isinstance(told, int) or abs(told) < 10**60 else "a number of more than 60 digits"
     return Integrity(
-        f"{key[:200]}: the service gives it a size that nothing has: {shown}",
-        hint="Nothing was done with it. Look for a proxy in between, or for an update of the server.",
+        f"{key[:200]}: the service reports an impossible size: {shown}",
+        hint="Nothing was done with it. Check for a proxy in between, or a server update.",
         code="size",
     )
 
@@ -109,8 +109,8 @@ def no_size(key: str, told: object) -> Integrity:
 def not_empty(folder: str, name: str) -> Conflict:
     """The error for a folder to be removed that holds `name`, unknown to the caller."""
     return Conflict(
-        f"{folder}: is not empty, and was left: '{name}' is in it",
-        hint="It came meanwhile, or is of a kind that is never deleted here. Look at it, then delete the folder again.",
+        f"{folder}: is not empty, so it was kept: '{name}' is in it",
+        hint="It appeared meanwhile, or is of a kind never deleted here. Check it, then delete the folder again.",
         code="not_empty",
     )
 
@@ -118,8 +118,8 @@ def not_empty(folder: str, name: str) -> Conflict:
 def not_deleted(key: str) -> Integrity:
     """The error for a success answer that does not confirm this deletion."""
     return Integrity(
-        f"{key}: the service's answer does not say that this was deleted",
-        hint="Look whether it is still listed, and for a proxy in front of the service.",
+        f"{key}: the service's answer does not confirm the deletion",
+        hint="Check whether it is still listed, and for a proxy in front of the service.",
         code="not_deleted",
     )
 

@@ -149,8 +149,8 @@ class Storage(ABC):
     def deletion(self) -> Deletion:
         """What deleting means for this instance."""
         if self.capabilities.keeps_old_versions:
-            return Deletion(words="older versions may stay at the service, and cost", for_good=False)
-        return Deletion(words="gone for good: nothing brings them back", for_good=True)
+            return Deletion(words="older versions may remain at the service and cost money", for_good=False)
+        return Deletion(words="gone for good: they cannot be restored", for_good=True)
 
     def unusable(self) -> errors.ProviderError | None:
         """Why nothing can be stored here now, if that is known at once and without a request: a folder that is missing
@@ -167,10 +167,10 @@ class Storage(ABC):
         """
         parts = key.removesuffix("/").split("/") if self.capabilities.empty_directories else key.split("/")
         if any(part in ("", ".", "..") for part in parts) or "\0" in key:
-            raise InvalidName(f"'{key}': a name is relative, holds no NUL, and no part of it is empty, '.' or '..'")
+            raise InvalidName(f"'{key}': a name must be relative, without NUL, and without empty, '.' or '..' parts")
         limit = self.capabilities.max_key_bytes
         if len(key.encode("utf-8", "surrogatepass")) > limit:
-            raise InvalidName(f"'{key}': a name has at most {limit} bytes")
+            raise InvalidName(f"'{key}': a name may have at most {limit} bytes")
 
     def scan_tree(self, prefix: str = "", *, token: str | None = None, limit: int = 1000) -> Page:
         """As `scan` without a delimiter. With real folders, `prefixes` has every folder (including the prefix itself if
@@ -196,7 +196,7 @@ class Storage(ABC):
         """Every unfinished upload of this instance, from any program, with the bytes it holds. If the service lists
         none, raises Unsupported, saying what becomes of them."""
         raise errors.Unsupported(
-            f"{self.name} lists no unfinished uploads", hint="Look at the service itself; many remove them in time."
+            f"{self.name} lists no unfinished uploads", hint="Check at the service; many remove them after a while."
         )
 
     def discard_unfinished(self, upload: PendingUpload) -> None:

@@ -62,7 +62,7 @@ def _list(provider: Storage) -> str:
 def _write_read_delete(provider: Storage) -> str:
     write_read_delete(provider)
     provider.learn()
-    return f"{_PROBE_BYTES // 1024} KiB probe, content agreed"
+    return f"{_PROBE_BYTES // 1024} KiB probe, content matches"
 
 
 def write_read_delete(provider: Storage) -> None:
@@ -73,7 +73,7 @@ def write_read_delete(provider: Storage) -> None:
         _write(provider, key, content)
         _compare_sizes(provider, key)
         if _read(provider, key) != content:
-            raise Integrity("the object that was read back is not the one that was written")
+            raise Integrity("the object read back differs from the one written")
         provider.remove(key)
     except BaseException:
         _remove_quietly(provider, key)
@@ -103,7 +103,7 @@ def _compare_sizes(provider: Storage, key: str) -> None:
     for where, file in found:
         if file.size_bytes != _PROBE_BYTES:
             raise Integrity(
-                f"an object of {_PROBE_BYTES} bytes was written, and {where} says {file.size_bytes}",
+                f"an object of {_PROBE_BYTES} bytes was written, but {where} reports {file.size_bytes}",
                 hint="A proxy or cache in front of the service changes its answers: use the service's own address.",
             )
 
@@ -114,9 +114,7 @@ def _read(provider: Storage, key: str) -> bytes:
         with provider.context.cancel.calling(reader.interrupt):
             found = b"".join(reader)
         if reader.total_bytes not in (None, _PROBE_BYTES):
-            raise Integrity(
-                f"an object of {_PROBE_BYTES} bytes was written, and is read as one of {reader.total_bytes}"
-            )
+            raise Integrity(f"an object of {_PROBE_BYTES} bytes was written, but it reads as {reader.total_bytes}")
         return found
     finally:
         reader.close()

@@ -341,7 +341,7 @@ class _Download:
 
         self._provider.retry.run(read_on, stop, on_wait=self._on_wait)
         if position != size:
-            raise Integrity(f"{self._key}: {position} bytes came where {size} were due")
+            raise Integrity(f"{self._key}: {position} bytes arrived instead of {size}")
         if self._checkpoint and self._count(saved) > 1:
             os.fdatasync(fd)
             self._checkpoint.part_done(index)

@@ -13,7 +13,7 @@ def refuse_encryption(encryption_enabled: bool) -> None:
     """
     if encryption_enabled:
         raise Unsupported(
-            "encryption_enabled is set, and this version can neither encrypt nor decrypt: nothing was sent or fetched",
+            "encryption_enabled is set, but this version can neither encrypt nor decrypt: nothing was sent or fetched",
             hint="Set encryption_enabled to false to store and fetch files as they are.",
             code="encryption",
         )

@@ -67,7 +67,7 @@ class PartSender:
                     resumed.append(held_receipt.size_bytes)
                     return held_receipt
                 if held_receipt and not self._parallel:
-                    raise NotFound("what was sent before is not what the file holds; it is sent anew")
+                    raise NotFound("the parts sent before do not match the file; it is sent again")
                 return self._send(session, request, index, digests, stop)
             finally:
                 hasher.release()

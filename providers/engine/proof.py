@@ -47,7 +47,7 @@ def compare(remote: RemoteFile, local: LocalDigests, *, unproving: Collection[st
         if theirs is None or ours is None or _parts(theirs) != _parts(ours):
             continue
         if theirs.lower() != ours:
-            raise Integrity(f"{remote.key}: {kind} at the service is {theirs}, of the file {ours}")
+            raise Integrity(f"{remote.key}: {kind} is {theirs} at the service, {ours} for the file")
         if kind.removesuffix(COMPOSITE) not in unproving:
             agreed = agreed or kind
     return agreed
@@ -64,7 +64,7 @@ def prove_upload(provider: Storage, remote: RemoteFile, local: LocalDigests, can
     if agreed:
         return _rung(provider.capabilities, agreed)
     if read_digest(provider, remote, cancel) != local.sha256:
-        raise Integrity(f"{remote.key}: what the service gives back is not what was sent")
+        raise Integrity(f"{remote.key}: the object read back is not what was sent")
     return Proof.READ_BACK
 
 

@@ -45,9 +45,9 @@ def read(
 def _refuse_another_size(reader: RangeReader, remote: RemoteFile) -> None:
     if reader.total_bytes is not None and reader.total_bytes != remote.size_bytes:
         raise Integrity(
-            f"{remote.key}: the service sends from an object of {reader.total_bytes} bytes, "
-            f"and said before that it has {remote.size_bytes}",
-            hint="Look for a proxy or cache in front of the service; nothing was believed of it.",
+            f"{remote.key}: the service now reports an object of {reader.total_bytes} bytes, "
+            f"but reported {remote.size_bytes} before",
+            hint="Check for a proxy or cache in front of the service; nothing from it was used.",
         )
 
 
@@ -63,5 +63,5 @@ def refuse_contradiction(provider: Storage, remote: RemoteFile, listed_bytes: in
     if listed is not None and listed.size_bytes != remote.size_bytes:
         raise Integrity(
             f"{remote.key}: the listing says {listed.size_bytes} bytes, the object itself {remote.size_bytes}",
-            hint="Look for a proxy or cache in front of the service; nothing was believed of it.",
+            hint="Check for a proxy or cache in front of the service; nothing from it was used.",
         )

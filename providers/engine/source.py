@@ -80,7 +80,7 @@ class Source:
         """
         if self._is_another() or (not self.unchanged and (self._reads_otherwise(sha256, cancel) or self._is_another())):
             raise Integrity(
-                f"{self.path}: the file changed while it was read", hint="Send it again once nothing writes to it."
+                f"{self.path}: the file changed while it was read", hint="Upload it again when nothing writes to it."
             )
 
     def _is_another(self) -> bool:
@@ -174,7 +174,7 @@ def opened_link(path: Path, beneath: Path) -> Iterator[Source]:
         with walk.folder(path.parent, beneath) as at:
             then = os.stat(path.name, dir_fd=at, follow_symlinks=False)
             if not stat.S_ISLNK(then.st_mode):
-                raise InvalidName(f"{path}: is not a symbolic link any more")
+                raise InvalidName(f"{path}: is no longer a symbolic link")
             text = os.fsencode(os.readlink(path.name, dir_fd=at))
     except OSError as error:
         raise from_os_error(error, path) from None

@@ -15,9 +15,9 @@ from providers.engine import proof
 from providers.errors import Cancelled, Conflict, Integrity, NotFound, ProviderError
 
 _OLDER = {
-    True: "The object that was there before has been replaced.",
+    True: "The older object has been replaced.",
     False: "There was no object of that name before.",
-    None: "Whether an older object was replaced is not known.",
+    None: "It is not known whether an older object was replaced.",
 }
 
 

@@ -136,7 +136,7 @@ class _Upload:
         except NotFound as error:
             if not self._may_be_lost:
                 raise
-            _LOG.info("upload session of %s cannot go on (%s); starting anew", self._key, error)
+            _LOG.info("upload session of %s cannot continue (%s); starting again", self._key, error)
         if self._checkpoint:
             unfinished.abandon(self._provider, self._checkpoint, self._cancel)
         try:
@@ -188,7 +188,7 @@ class _Upload:
                 return msgspec.structs.replace(saved, token=token)
             self._checkpoint.clear()
             return None
-        _LOG.info("%s is not the file that was begun; starting anew", self._file.path)
+        _LOG.info("%s is not the file that was begun; starting again", self._file.path)
         unfinished.abandon(self._provider, self._checkpoint, self._cancel)
         return None
 
@@ -197,7 +197,7 @@ class _Upload:
         size = self._source.size_bytes
         if capabilities.max_object_bytes is not None and size > capabilities.max_object_bytes:
             raise Unsupported(
-                f"{self._file.path}: {size} bytes; this service takes at most {capabilities.max_object_bytes}"
+                f"{self._file.path}: {size} bytes; this service accepts at most {capabilities.max_object_bytes}"
             )
         return UploadRequest(
             key=self._key,
@@ -307,7 +307,7 @@ class _Upload:
         try:
             self._retrying(session.discard)
         except ProviderError as trouble:
-            _LOG.warning("%s stands at the service and is not what was sent: %s", self._key, trouble)
+            _LOG.warning("%s is at the service and is not what was sent: %s", self._key, trouble)
 
     def _held(self, session: UploadSession, saved: SavedUpload) -> dict[int, PartReceipt]:
         """The parts the server holds; where it reports no digests, with those of our own receipts."""
@@ -324,7 +324,7 @@ class _Upload:
         provably this file, nothing is sent again. Raises NotFound if it is not."""
         earlier = self._stored_earlier(request, hasher)
         if earlier is None:
-            raise NotFound("the upload session is gone, and nothing of it stands at the service")
+            raise NotFound("the upload session is gone, and nothing of it is at the service")
         return earlier
 
     def _stored_earlier(self, request: UploadRequest, hasher: Hasher) -> UploadResult | None:
@@ -351,7 +351,7 @@ class _Upload:
         if request.sha256 and request.sha256 != local.sha256:
             raise Integrity(
                 f"{self._file.path}: the file changed while it was read",
-                hint="Send it again once nothing writes to it.",
+                hint="Upload it again when nothing writes to it.",
             )
 
     def _result(self, remote: RemoteFile, local: LocalDigests, rung: Proof, resumed_bytes: int) -> UploadResult:

@@ -59,9 +59,7 @@ class FileWindow:
         self._limiter.take(wanted, self._cancel)
         data = os.pread(self._fd, wanted, self._offset + self._position)
         if not data:
-            raise Integrity(
-                "the file became shorter while it was read", hint="Send it again once nothing writes to it."
-            )
+            raise Integrity("the file shrank while it was read", hint="Upload it again when nothing writes to it.")
         self._position += len(data)
         self._on_position(self._position)
         return data

@@ -50,7 +50,7 @@ def _split(path: Path, beneath: Path | None) -> tuple[Path, tuple[str, ...]]:
     try:
         names = path.relative_to(beneath).parts
     except ValueError:
-        raise InvalidName(f"{path}: does not lie in {beneath}") from None
+        raise InvalidName(f"{path}: is not in {beneath}") from None
     if ".." in names:
         raise InvalidName(f"{path}: '..' leads out of {beneath}")
     return beneath, names
@@ -64,7 +64,7 @@ def _open_base(base: Path, *, make: bool) -> int:
     except OSError as error:
         raise from_os_error(error, base) from None
     except ValueError:  # a NUL
-        raise InvalidName(f"{str(base)!r}: not a name that a folder can have") from None
+        raise InvalidName(f"{str(base)!r}: not a valid folder name") from None
 
 
 def _step(at: int, name: str, path: Path, make: bool, mode: int | None) -> int:
@@ -105,7 +105,7 @@ def _obstacle(error: OSError, at: int, name: str, path: Path) -> ProviderError:
 
 def a_file(path: Path) -> Conflict:
     """The error for a file where a folder is needed."""
-    return Conflict(f"{path}: a file stands where a folder is needed")
+    return Conflict(f"{path}: a file is where a folder is needed")
 
 
 def a_link(path: Path) -> InvalidName:

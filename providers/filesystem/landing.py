@@ -24,7 +24,7 @@ NAME_MAX_BYTES: Final = 255
 
 def name_too_long(target: Path, longest_bytes: int) -> InvalidName:
     return InvalidName(
-        f"{target}: this disk takes names of at most {longest_bytes} bytes",
+        f"{target}: this disk allows names of at most {longest_bytes} bytes",
         hint="Download it alone, to a shorter name.",
         code="ENAMETOOLONG",
     )
@@ -32,14 +32,14 @@ def name_too_long(target: Path, longest_bytes: int) -> InvalidName:
 
 def no_place_for_a_file(target: Path) -> InvalidName:
     """The error for a name held by anything but a file, which no file may replace."""
-    return InvalidName(f"{target}: is a folder, a link or a device, not a place for a file")
+    return InvalidName(f"{target}: is a folder, a link or a device, which a file cannot replace")
 
 
 def no_place_for_a_link(target: Path) -> Conflict:
     """The error for a name held by anything but a link."""
     return Conflict(
         f"{target}: something of that name is already there",
-        hint="A link replaces nothing but a link. Move it away, or choose another folder.",
+        hint="A link replaces only a link. Move it away, or choose another folder.",
     )
 
 
@@ -221,7 +221,7 @@ class Landing:
 
     def _moved(self) -> ProviderError:
         return Conflict(
-            f"{self.target.parent}: the folder was moved or replaced while the file came",
+            f"{self.target.parent}: the folder was moved or replaced during the download",
             hint="Download it again once the folder stays where it is.",
         )
 

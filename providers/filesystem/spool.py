@@ -83,7 +83,7 @@ class Spool:
                     return
                 copied += len(data)
                 if copied > self._limit:
-                    raise self._endless(f"more than {self._limit} bytes came")
+                    raise self._endless(f"more than {self._limit} bytes were read")
                 view = memoryview(data)
                 while view:
                     view = view[os.write(target, view) :]
@@ -95,6 +95,6 @@ class Spool:
 
     def _endless(self, why: str) -> Integrity:
         return Integrity(
-            f"{self._path}: changes while it is read: {why}, and its size says nothing",
-            hint="Leave it out, or copy it to an ordinary file and send that.",
+            f"{self._path}: changes while it is read: {why}, and its reported size is wrong",
+            hint="Leave it out, or copy it to an ordinary file and upload that.",
         )

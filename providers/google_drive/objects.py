@@ -41,7 +41,7 @@ def checked_key(key: str) -> list[str]:
         raise InvalidName(f"'{key}': a name has 1 to {MAX_KEY_BYTES} bytes, this one {size}")
     segments = key.split("/")
     if "\0" in key or any(part in ("", ".", "..") for part in segments):
-        raise InvalidName(f"'{key}': a name is relative, holds no NUL, and no part of it is empty, '.' or '..'")
+        raise InvalidName(f"'{key}': a name must be relative, without NUL, and without empty, '.' or '..' parts")
     return segments
 
 

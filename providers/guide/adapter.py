@@ -180,13 +180,13 @@ class GuideStyle(Operations):
         while True:
             found = self._asked("list_files", functools.partial(self.five.list_files, prefix, asked))
             if not isinstance(found, list):
-                raise ProviderError(f"{self.name}: list_files gave {type(found).__name__}, not a list")
+                raise ProviderError(f"{self.name}: list_files returned {type(found).__name__}, not a list")
             if not found:
                 self.check_reach()  # such a class may return an empty list after an error
             if len(found) < asked:
                 return [_remote_file(self.name, item) for item in found]
             if asked >= _LONGEST_LISTING:
-                raise refused(f"{self.name}: list_files gives as many files as it is asked for, without end", "endless")
+                raise refused(f"{self.name}: list_files returns as many files as requested, without end", "endless")
             asked *= 10
 
     def read_range(self, key: str, offset: int, size_bytes: int, *, etag: str = "") -> RangeReader:
@@ -240,10 +240,10 @@ class GuideStyle(Operations):
     def check_reach(self) -> str:
         if self._asked("test_connection", self.five.test_connection) is not True:
             raise ProviderError(
-                f"{self.name}: its test_connection says that the connection does not work, and not why",
-                hint="The log may have what the class wrote. Check settings and credentials.",
+                f"{self.name}: its test_connection reports a failure without a reason",
+                hint="The log may contain more. Check settings and credentials.",
             )
-        return f"{self.name} says that the connection works"
+        return f"{self.name} reports that the connection works"
 
     def check_authentication(self) -> str:
         return "part of test_connection"
@@ -281,9 +281,7 @@ class GuideStyle(Operations):
 
 
 def _refused(name: str, method: str, key: str) -> ProviderError:
-    return ProviderError(
-        f"{key}: {method} of {name} says no, and not why", hint="The log may have what the class wrote."
-    )
+    return ProviderError(f"{key}: {method} of {name} failed without a reason", hint="The log may contain more.")
 
 
 def _remote_file(service: str, item: Any) -> RemoteFile:
@@ -295,7 +293,7 @@ def _remote_file(service: str, item: Any) -> RemoteFile:
             at = next((float(item[key]) for key in _TIMES if _is_number(item.get(key))), None)
             etag = item.get("etag") or hashlib.sha256(f"{item.get('id')} {size} {at}".encode()).hexdigest()[:32]
             return RemoteFile(key=name, size_bytes=size_from_json(name, size), modified_at=at, etag=str(etag))
-    raise ProviderError(f"{service}: list_files gave an entry without name (text) and size (a number of bytes)")
+    raise ProviderError(f"{service}: list_files returned an entry without name (text) and size (a number of bytes)")
 
 
 def _is_number(told: object) -> bool:
@@ -375,7 +373,7 @@ class _Reader(RangeReader):
         except Cancelled:
             raise Transient("the download was interrupted") from None
         if not copy.is_file():
-            raise Integrity(f"{self._key}: {self._provider.name} says it downloaded the file, and it is not there")
+            raise Integrity(f"{self._key}: {self._provider.name} reports a finished download, but there is no file")
         self.total_bytes = copy.stat().st_size
         with copy.open("rb") as file:
             os.lseek(file.fileno(), self._offset, os.SEEK_SET)

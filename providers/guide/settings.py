@@ -30,7 +30,7 @@ def settings_of(found: type) -> type[ProviderSettings]:
         return own  # type: ignore[no-any-return]
     unused = frozenset(_declared(found, "not_applicable"))
     if "enabled" in unused:
-        raise InvalidConfiguration(f"{found.__name__}.not_applicable must leave enabled: every service has it")
+        raise InvalidConfiguration(f"{found.__name__}.not_applicable must not name enabled: every service has it")
     pair = _declared(found, "credential_pair")
     if pair and (len(pair) != 2 or len(set(pair)) != 2):
         raise InvalidConfiguration(f"{found.__name__}.credential_pair must be two names, not {len(set(pair))}")
@@ -65,7 +65,7 @@ def _declared(found: type, attribute: str) -> tuple[str, ...]:
     unknown = set(names) - set(STANDARD_FIELDS)
     if unknown:
         raise InvalidConfiguration(
-            f"{found.__name__}.{attribute} must hold names of standard settings; {', '.join(sorted(unknown))} is none",
+            f"{found.__name__}.{attribute} must name standard settings; {', '.join(sorted(unknown))} is none",
             hint=f"The standard settings are {', '.join(sorted(STANDARD_FIELDS))}.",
         )
     return tuple(names)

@@ -22,8 +22,8 @@ def failure(body: bytes) -> Integrity | None:
     if not body.lstrip().startswith(b"{"):
         return None
     return Integrity(
-        "the service's answer cannot be read: it breaks off, or something in it is damaged",
-        hint="Try again; if it stays so, look for a proxy in between.",
+        "the service's answer cannot be read: it is truncated or damaged",
+        hint="Retry; if it happens again, check for a proxy in between.",
         code="unparsable",
     )
 

@@ -22,9 +22,9 @@ E = TypeVar("E", bound=Exception)
 _COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
 _NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
 _OLD_TLS: Final = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"}
-_OTHER_NAME: Final = "Write the name that the certificate was made for into {setting}, or see what else answers there."
+_OTHER_NAME: Final = "Set {setting} to a name in the certificate, or check what else answers there."
 _OWN_CA: Final = (
-    "If the certificate or its CA is your own, or a proxy's that opens TLS, add it to the system's store or {ca}."
+    "If the certificate or its CA is your own, or that of a TLS-inspecting proxy, add it to the system's store or {ca}."
 )
 _NO_ISSUER: Final = f"Have the server send its whole chain, with the intermediate certificate. {_OWN_CA}"
 _CERTIFICATE_CURES: Final = {
@@ -54,7 +54,7 @@ def connection_failure(
         if exhausted:
             return exhausted
         return Transient(
-            f"the name {host} cannot be found",
+            f"the name {host} cannot be resolved",
             hint=f"Check the DNS of this machine, and {setting} if it is set.",
             code="DNS",
         )
@@ -66,18 +66,18 @@ def connection_failure(
         )
     if isinstance(error, ssl.SSLError) and error.reason in _OLD_TLS:
         return InvalidConfiguration(
-            f"{setting}: {at} offers only an old version of TLS, which is not secure",
+            f"{setting}: {at} offers only an old, insecure version of TLS",
             field=setting,
-            hint="Have the server, or a proxy that opens TLS, offer TLS 1.2 or newer.",
+            hint="Enable TLS 1.2 or newer on the server, or on the TLS-inspecting proxy.",
         )
     if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
         return InvalidConfiguration(
-            f"{setting}: {at} does not speak TLS", field=setting, hint="Write http:// if that is meant."
+            f"{setting}: {at} does not speak TLS", field=setting, hint="Use http:// if that is intended."
         )
     if isinstance(error, ConnectionRefusedError):
         return Transient(
             f"{at} refuses the connection",
-            hint=f"See that the service runs; check firewall and proxy, and {setting} if it is set.",
+            hint=f"Check that the service runs, the firewall, any proxy, and {setting} if it is set.",
             code="REFUSED",
         )
     if isinstance(error, TimeoutError):
@@ -105,9 +105,9 @@ def forced_encoding(headers: Mapping[str, str], at: str) -> ProviderError | None
     if coding not in _COMPRESSED:
         return None
     return Unsupported(
-        f"{at}: the answer is compressed ({coding}), which was not asked for: something in between changes what the "
+        f"{at}: the answer is compressed ({coding}), which was not requested: something in between changes what the "
         "service sends",
-        hint="Look for a proxy or CDN in front of the service that compresses (gzip), and switch that off for it, or "
+        hint="Check for a proxy or CDN in front of the service that compresses (gzip), and turn that off, or "
         "use the service's own address.",
         code="content_encoding",
     )

@@ -51,7 +51,7 @@ def read_head(file: BinaryIO) -> Head:
         minor_version, status, reason = _status_line(file)
         fields = _fields(file)
         if status == http.client.SWITCHING_PROTOCOLS:
-            raise BrokenReplyError("it wants to switch to a protocol that nobody asked for (101)")
+            raise BrokenReplyError("it switches to a protocol that was not requested (101)")
         if status >= 200:
             length, chunked = _framing(minor_version, fields)
             return Head(minor_version, status, reason, dict(fields), length, chunked)
@@ -77,7 +77,7 @@ def _status_line(file: BinaryIO) -> tuple[int, int, str]:
         raise http.client.RemoteDisconnected("the server hung up without an answer")
     found = _STATUS.fullmatch(line.decode("latin-1").rstrip("\r\n")) if line.endswith(b"\n") else None
     if found is None:
-        raise BrokenReplyError("its first line is not one of HTTP/1.1")
+        raise BrokenReplyError("its first line is not HTTP/1.1")
     return int(found[1]), int(found[2]), (found[3] or "").strip()
 
 
@@ -106,7 +106,7 @@ def _framing(minor_version: int, fields: list[tuple[str, str]]) -> tuple[int | N
     lengths = [value for name, value in fields if name == "content-length"]
     codings = [value.lower() for name, value in fields if name == "transfer-encoding"]
     if len(lengths) > 1 or not all(_LENGTH.fullmatch(value) for value in lengths):
-        raise BrokenReplyError("its Content-Length is not one number")
+        raise BrokenReplyError("its Content-Length is not a single number")
     if codings and (codings != ["chunked"] or lengths or minor_version == 0):
-        raise BrokenReplyError("its Transfer-Encoding leaves open where the body ends")
+        raise BrokenReplyError("its Transfer-Encoding does not define where the body ends")
     return (int(lengths[0]) if lengths else None), bool(codings)

@@ -115,7 +115,7 @@ class HttpResponse:
             if not self._chunked:
                 self.ended = True
             elif read_line(self._file):
-                raise BrokenReplyError("a chunk is longer than it says")
+                raise BrokenReplyError("a chunk is longer than its size")
         return data
 
     def _next_chunk(self) -> bool:

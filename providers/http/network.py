@@ -75,7 +75,7 @@ class Network:
         by_setting = bool(self.settings.proxy)
         where = "proxy (http://user@host:port) and proxy_password" if by_setting else "HTTPS_PROXY or HTTP_PROXY"
         return InvalidConfiguration(
-            f"the proxy {host}:{port} answers 407: it wants a user and a password, or other ones",
+            f"the proxy {host}:{port} answers 407: it requires a user and password, or different ones",
             hint=f"Correct {where}.",
             field="proxy" if by_setting else "",
         )
@@ -99,8 +99,8 @@ class Network:
             if exhausted:
                 raise exhausted from error
             raise InvalidConfiguration(
-                f"{source}: no certificates can be read from {path}: {error.strerror}",
-                hint=f"Name a file of certificates (PEM) in {source}, or take it out.",
+                f"{source}: cannot read certificates from {path}: {error.strerror}",
+                hint=f"Set {source} to a file of certificates (PEM), or remove it.",
                 field=source if source == "ca_bundle" else "",
             ) from error
 
@@ -140,7 +140,7 @@ def parsed_proxy(address: str, source: str, password: str | None = None) -> Prox
     if parts.scheme != "http" or not parts.hostname:
         raise InvalidConfiguration(
             f"{source}: not an address of the form http://host:port",
-            hint=f"Correct {source}{'' if field else ' in the environment'}, or take it out.",
+            hint=f"Correct {source}{'' if field else ' in the environment'}, or remove it.",
             field=field,
         )
     at = f"[{parts.hostname}]:{port}" if ":" in parts.hostname else f"{parts.hostname}:{port}"

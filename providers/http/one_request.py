@@ -45,4 +45,4 @@ def agree(told: Mapping[str, str], sent: Mapping[str, str], what: str) -> None:
     """Raises Integrity if a checksum reported by the service differs from that of the sent bytes."""
     for kind in told.keys() & sent.keys():
         if told[kind] != sent[kind]:
-            raise Integrity(f"{what}: {kind} at the service is {told[kind]}, of what was sent {sent[kind]}")
+            raise Integrity(f"{what}: {kind} is {told[kind]} at the service, {sent[kind]} for the sent bytes")

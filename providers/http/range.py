@@ -56,14 +56,14 @@ def whole_size(status: int, headers: Mapping[str, str]) -> int | None:
 
 def unknown_size(key: str) -> Unsupported:
     return Unsupported(
-        f"{key}: what answers there does not say how long the object is: not to HEAD, not to GET, not in a listing",
+        f"{key}: the server does not report the object's size, neither to HEAD nor to GET nor in a listing",
         hint="A proxy or CDN in front of the service drops Content-Length: use the service's own address.",
         code="unknown_size",
     )
 
 
 def no_range(key: str) -> Unsupported:
-    return Unsupported(f"{key}: what answers there cannot send part of an object (Range)", code=NO_RANGE)
+    return Unsupported(f"{key}: the server cannot send part of an object (Range)", code=NO_RANGE)
 
 
 class HttpRange(RangeReader):
@@ -118,7 +118,7 @@ class HttpRange(RangeReader):
                 yield wanted[:left]
                 return
             if left < 0:
-                raise Integrity(f"{self._key}: the service sends more than was asked for")
+                raise Integrity(f"{self._key}: the service sends more than was requested")
             if wanted:
                 yield wanted
         if left:
@@ -147,15 +147,15 @@ class HttpRange(RangeReader):
         if self._size and not self.takes_whole and (self._offset or (length or 0) > end):
             raise no_range(self._key)
         if self._size and length is not None and length < end:
-            raise Integrity(f"{self._key}: the answer holds {length} bytes of the object, and {end} were expected")
+            raise Integrity(f"{self._key}: the answer holds {length} bytes of the object, but {end} were expected")
 
     def _check_positions(self, answer: HttpAnswer) -> None:
         told, length = content_range(answer.headers), content_length(answer.headers)
         if told and told.first is not None and told.total is None and not self._asks_whole:
-            raise Unsupported(f"{self._key}: the answer does not say of how many bytes it is a part", code=NO_RANGE)
+            raise Unsupported(f"{self._key}: the answer does not report the object's size", code=NO_RANGE)
         if told is None or told.first is None or told.last is None or told.total is None:
             raise Unsupported(
-                f"{self._key}: the answer does not say which bytes of how many it holds (Content-Range)",
+                f"{self._key}: the answer does not say which bytes it holds (Content-Range)",
                 hint="Look for a proxy in front of the service, and use the service's own address.",
             )
         end = self._offset + self._size
@@ -163,11 +163,11 @@ class HttpRange(RangeReader):
             raise Integrity(f"{self._key}: the object ends at byte {told.total}, earlier than it should")
         if (told.first, told.last) != (self._offset, end - 1) or told.total <= told.last:
             raise Integrity(
-                f"{self._key}: bytes {self._offset}-{end - 1} were asked for, and "
-                f"{told.first}-{told.last} of {told.total} come"
+                f"{self._key}: bytes {self._offset}-{end - 1} were requested, but "
+                f"{told.first}-{told.last} of {told.total} arrived"
             )
         if length is not None and length != self._size:
-            raise Integrity(f"{self._key}: {self._size} bytes were asked for, and {length} come")
+            raise Integrity(f"{self._key}: {self._size} bytes were requested, but {length} arrived")
         self.total_bytes = told.total
 
     def interrupt(self) -> None:

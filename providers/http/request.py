@@ -153,7 +153,7 @@ class HttpAnswer:
                 found += chunk
                 if len(found) > _MAX_REPLY_BYTES:
                     self._reusable = False
-                    raise Transient("the answer is longer than any that was expected")
+                    raise Transient("the answer is longer than any expected one")
         except Transient as error:
             if self._call.interrupted or not 0 < len(found) <= _MAX_REPLY_BYTES:
                 raise

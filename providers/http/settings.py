@@ -24,7 +24,7 @@ class NetworkSettings(ProviderSettings, kw_only=True, frozen=True):
         str,
         setting(
             "CA certificates",
-            "File or folder of the certificates (PEM) to trust. Empty: what the environment names, else the system's.",
+            "File or folder of trusted certificates (PEM). Empty: from the environment, else the system's.",
             placeholder="/etc/ssl/my-ca.pem",
             advanced=True,
             path=True,
@@ -34,13 +34,13 @@ class NetworkSettings(ProviderSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Proxy",
-            "Address of an HTTP proxy to go through, always. Empty: what the environment names, if anything.",
+            "Address of the HTTP proxy for all requests. Empty: from the environment, if set.",
             placeholder="http://user@proxy.example.net:3128",
             advanced=True,
         ),
     ] = ""
     proxy_password: Annotated[
-        Secret | None, setting("Proxy password", "The password of the user that `proxy` names.", advanced=True)
+        Secret | None, setting("Proxy password", "Password of the user in `proxy`.", advanced=True)
     ] = None
 
     def secrets_in(self, environment: Mapping[str, str]) -> tuple[str, ...]:

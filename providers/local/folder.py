@@ -87,14 +87,14 @@ class Folder:
         try:
             names = [encoded(part) for part in key.removesuffix("/").split("/")]
         except UnicodeEncodeError:
-            raise InvalidName(f"'{key}': not a name that a file can have") from None
+            raise InvalidName(f"'{key}': not a valid file name") from None
         for name in names:
             if name in (b"", b".", b".."):
                 raise InvalidName(f"'{key}': a name must be relative, without empty parts, '.' and '..'")
             if b"\0" in name:
-                raise InvalidName(f"'{key}': a name cannot hold a NUL")
+                raise InvalidName(f"'{key}': a name cannot contain a NUL")
             if is_ours(name):
-                raise InvalidName(f"'{key}': such names are kept for unfinished uploads")
+                raise InvalidName(f"'{key}': such names are reserved for unfinished uploads")
         return names
 
     @property
@@ -129,8 +129,8 @@ class Folder:
                 return os.open(self.root, flags)
         except FileNotFoundError:
             raise NotFound(
-                f"the folder {self.root} is not there",
-                hint="See that the disk is mounted; or make the folder, or set create_folder.",
+                f"the folder {self.root} does not exist",
+                hint="Check that the disk is mounted, create the folder, or set create_folder.",
                 code="ENOENT",
             ) from None
         except OSError as error:
@@ -170,7 +170,7 @@ class Folder:
 
     def _check_lengths(self, limit: int, key: str, names: list[bytes]) -> None:
         if max(map(len, names)) > limit:
-            raise InvalidName(f"'{key}': this disk takes names of at most {limit} bytes", code="ENAMETOOLONG")
+            raise InvalidName(f"'{key}': this disk allows names of at most {limit} bytes", code="ENAMETOOLONG")
 
     def _step(self, at: int, segment: bytes, key: str, create: bool) -> int:
         for _ in range(_ATTEMPTS):
@@ -184,7 +184,7 @@ class Folder:
             with self.translated(key), suppress(FileExistsError):
                 os.mkdir(segment, 0o700, dir_fd=at)
                 os.fsync(at)
-        raise Conflict(f"'{key}': its folder is deleted over and over by somebody else")
+        raise Conflict(f"'{key}': another program keeps deleting its folder")
 
     def _not_a_directory(self, error: OSError, at: int, segment: bytes, key: str, create: bool) -> ProviderError:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
@@ -194,7 +194,7 @@ class Folder:
             if stat.S_ISLNK(mode):
                 return InvalidName(f"'{key}': '{shown}' is a symlink, and could lead out of {self.root}", code="ELOOP")
             if create:
-                return Conflict(f"'{key}': '{shown}' is a file, so nothing can be put below it", code="ENOTDIR")
+                return Conflict(f"'{key}': '{shown}' is a file, so nothing can be stored below it", code="ENOTDIR")
         return from_os_error(error, os.path.join(self.root, key))
 
     def make_parents(self, key: str) -> int:

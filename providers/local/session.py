@@ -68,14 +68,14 @@ class LocalUpload(UploadSession):
                 with self._folder.parent(request.key) as (at, name):
                     with suppress(FileNotFoundError):
                         if stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
-                            raise Conflict(f"{request.key}: a folder of that name is there")
+                            raise Conflict(f"{request.key}: a folder of that name exists")
                     os.close(os.open(temp, flags, 0o600, dir_fd=at))
                     if request.part_count > 1:
                         os.fsync(at)
                 return temp
             except NotFound:  # another transfer ended and removed the empty folder
                 continue
-        raise Conflict(f"'{request.key}': its folder is deleted over and over by somebody else")
+        raise Conflict(f"'{request.key}': another program keeps deleting its folder")
 
     def _see_that_it_fits(self) -> None:
         with self._folder.parent(self.request.key) as (at, _):
@@ -98,7 +98,7 @@ class LocalUpload(UploadSession):
             try:
                 fd = open_file(at, self._temp, flags)
             except FileNotFoundError:
-                raise NotFound(f"{self.request.key}: what was begun is gone") from None
+                raise NotFound(f"{self.request.key}: the unfinished upload is gone") from None
             try:
                 yield at, name, fd
             finally:
@@ -192,7 +192,7 @@ class LocalUpload(UploadSession):
     def _check_whole(self, fd: int, receipts: Sequence[PartReceipt]) -> None:
         sent = {receipt.index for receipt in receipts}
         if sent != set(range(self.request.part_count)) or os.fstat(fd).st_size != self.request.size_bytes:
-            raise Integrity(f"{self.request.key}: not all of it has arrived")
+            raise Integrity(f"{self.request.key}: parts of it are missing")
 
     def _give_name(self, at: int, name: bytes) -> None:
         if not self.request.only_if_absent:

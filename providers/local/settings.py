@@ -21,7 +21,7 @@ class Settings(ProviderSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Folder",
-            "Absolute path of the folder that holds the copies, best on another disk than the originals.",
+            "Absolute path of the folder for the copies, preferably on another disk than the originals.",
             placeholder="/mnt/backup",
             required=True,
         ),
@@ -30,7 +30,7 @@ class Settings(ProviderSettings, kw_only=True, frozen=True):
         bool,
         setting(
             "Create folder",
-            "Make the folder when it is missing. Off is safer where a disk may not be mounted.",
+            "Create the folder if it is missing. Off is safer if a disk may not be mounted.",
             advanced=True,
         ),
     ] = False

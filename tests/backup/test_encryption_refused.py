@@ -83,7 +83,7 @@ def test_each_verb_says_the_same(cli: Cli, paths: Paths, tmp_path: Path, argumen
     places = {"SOURCE": str(tmp_path / "source"), "TARGET": str(tmp_path / "down"), "-d": "--detach"}
     result = cli(*(places.get(argument, argument) for argument in arguments))
     assert result.code != 0
-    assert "encryption_enabled is set, and this version can neither encrypt nor decrypt" in result.out + result.err
+    assert "encryption_enabled is set, but this version can neither encrypt nor decrypt" in result.out + result.err
     assert "Set encryption_enabled to false" in result.out + result.err
     assert {path.name for path in storage.iterdir() if not path.name.startswith(".")} == {"x"}
     assert not (tmp_path / "down").exists()

@@ -392,7 +392,7 @@ def test_a_password_that_somebody_wrote_into_the_file_is_refused_and_not_shown(p
     bench.configure_s3("cloud", "http://127.0.0.1:1", "c", proxy="http://user:canary@h:1")
     info = describing.describe(paths, "cloud")
     assert info.problem is not None
-    assert info.problem.message == "proxy: must not hold a password"
+    assert info.problem.message == "proxy: must not contain a password"
     assert "canary" not in str(info)
 
 
@@ -411,6 +411,6 @@ def test_a_password_typed_into_the_setting_is_refused_before_it_is_written(paths
     for service in ("aws_s3", "backblaze", "dropbox", "google_drive"):
         cls = registry.spec(service).settings
         assert cls is not None
-        with pytest.raises(InvalidConfiguration, match="must not hold a password") as caught:
+        with pytest.raises(InvalidConfiguration, match="must not contain a password") as caught:
             settings.parse(cls, "proxy", "http://user:canary@proxy.test:1")
         assert "canary" not in f"{caught.value} {caught.value.hint}"

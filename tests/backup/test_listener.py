@@ -215,7 +215,7 @@ def test_a_library_that_only_says_that_it_failed_is_explained() -> None:
     opened = schema.unusable(sqlite3.OperationalError("unable to open database file"), Path("journal.sqlite"))
     for error in (looked_up, opened):
         assert error.code == "EMFILE"
-        assert "open as it may" in error.message
+        assert "its limit of open files" in error.message
         assert not isinstance(error, PermissionDenied)
 
 
@@ -230,7 +230,7 @@ def test_a_walk_without_descriptors_is_tried_again_and_fails_no_file(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "scandir", scandir)
-        with pytest.raises(Transient, match="open as it may"):
+        with pytest.raises(Transient, match="its limit of open files"):
             list(walk_local([tmp_path / "top"]))
     ((found,),) = walk_local([tmp_path / "top"])
     assert (found.kind, found.error) == (ItemKind.FILE, None)

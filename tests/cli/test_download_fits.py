@@ -60,9 +60,9 @@ CASES = {
     "content of a folder": ("d/x/", nothing, (), "is named as a folder"),
     "a long name": (f"d/{LONG}", nothing, (), "names of at most 255 bytes"),
     "a long name of a folder": (f"d/{LONG}/y", nothing, (), "File name too long"),
-    "a folder of that name": ("d/x", folder_here, (), "not a place for a file"),
-    "a link of that name": ("d/x", link_here, (), "not a place for a file"),
-    "a file where a folder is needed": ("d/x/y", file_here, (), "a file stands where a folder is needed"),
+    "a folder of that name": ("d/x", folder_here, (), "which a file cannot replace"),
+    "a link of that name": ("d/x", link_here, (), "which a file cannot replace"),
+    "a file where a folder is needed": ("d/x/y", file_here, (), "a file is where a folder is needed"),
     "a link where a folder is needed": ("d/x/y", link_here, (), "is a symbolic link"),
     "a link over a file": ("d/x.rclonelink", file_here, ("--links",), "something of that name is already there"),
 }

@@ -34,7 +34,7 @@ def test_command_line_and_queue(program: Cli, cli: Cli, paths: Paths, acme: Path
         assert "acme" in queued.out
         refused = program("upload", str(source), "--to", "refused", "--provider", "acme")
         assert refused.code != 0
-        assert "says no" in refused.err + refused.out
+        assert "failed without a reason" in refused.err + refused.out
     finally:
         if paths.journal_file.exists():
             assert stop_worker(paths)

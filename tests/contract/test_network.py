@@ -81,7 +81,7 @@ def test_the_environment_of_whoever_asked_counts_and_not_that_of_the_process(har
         {name: f"http://{address}", "NO_PROXY": HOST},
         {name: f"http://{address}", "no_proxy": "*"},
     ):
-        with pytest.raises(ProviderError, match=f"the name {HOST} cannot be found"):
+        with pytest.raises(ProviderError, match=f"the name {HOST} cannot be resolved"):
             connect(harness, root, environment).list_files()
     assert heads == []
 

@@ -93,7 +93,7 @@ def test_a_range_that_brings_less_than_was_asked_for_restores_nothing(harness, r
     target = root.tmp / "target"
     target.write_bytes(b"an older copy")
     rule = root.wired.fault(hostile.odd(half), harness.requests.read, times=None)
-    with pytest.raises(Integrity, match="bytes 0-2999 were asked for, and 0-1499 of 3000 come"):
+    with pytest.raises(Integrity, match="bytes 0-2999 were requested, but 0-1499 of 3000 arrived"):
         download(root.connect(max_retries=0), "x", target)
     assert rule.hits
     assert target.read_bytes() == b"an older copy"

@@ -112,7 +112,7 @@ def test_without_a_listing_the_length_stays_unknown_and_nothing_is_fetched(harne
     assert rule.hits
     assert refusal.hits
     assert isinstance(error, Unsupported)
-    assert "does not say how long the object is" in error.message
+    assert "does not report the object's size" in error.message
     assert "proxy" in error.hint
 
 
@@ -123,7 +123,7 @@ def test_the_listing_of_another_version_says_nothing(harness, root):
     etag = root.connect().stat("x").etag
     other = hostile.odd(hostile.replaced(etag, etag[:-1] + ("0" if etag[-1] != "0" else "1")))
     root.wired.fault(other, harness.requests.listing, times=None)
-    assert "does not say how long the object is" in refused(root).message
+    assert "does not report the object's size" in refused(root).message
 
 
 ENDS = {
@@ -161,7 +161,7 @@ def test_an_empty_object_is_one_only_where_its_end_was_seen(harness, root):
     root.wired.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
     stops = hostile.odd(hostile.without("Content-Length"), hostile.having("Connection", "close"))
     root.wired.fault(stops, gets(harness), times=None)
-    assert "does not say how long the object is" in refused(root).message
+    assert "does not report the object's size" in refused(root).message
 
 
 @SERVICES

@@ -599,7 +599,7 @@ def test_a_file_that_comes_while_its_folder_is_deleted_stays_and_is_named(root, 
         return False
 
     root.wired.fault(Fault.status(500), when=meanwhile, times=None)
-    with pytest.raises(Conflict, match=r"x/f/: is not empty, and was left: 'theirs' is in it"):
+    with pytest.raises(Conflict, match=r"x/f/: is not empty, so it was kept: 'theirs' is in it"):
         provider.remove("x/f/")
     assert made[:nth] == list(LOOKS[:nth])
     assert root.stored() == {"x/f/theirs": b"1"}

@@ -429,7 +429,7 @@ def test_a_folder_that_a_file_came_into_at_that_moment_stays_and_says_so(server,
         return False
 
     proxy.fault(Fault.status(500), when=meanwhile, times=None)
-    with pytest.raises(Conflict, match=r"f/: is not empty, and was left: 'theirs' is in it"):
+    with pytest.raises(Conflict, match=r"f/: is not empty, so it was kept: 'theirs' is in it"):
         provider.remove("f/")
     assert [server.store.item(each).facts["trashed"] for each in (folder, *came)] == [False, False]
     provider.remove("f/theirs")

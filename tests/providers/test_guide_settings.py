@@ -37,7 +37,7 @@ def test_what_its_credentials_are_called_is_always_offered() -> None:
         ({"not_applicable": 5}, "not_applicable must be a collection of names"),
         ({"not_applicable": [["region"]]}, "not_applicable must be a collection of names"),
         ({"not_applicable": {"regoin"}}, "regoin is none"),
-        ({"not_applicable": {"enabled"}}, "must leave enabled"),
+        ({"not_applicable": {"enabled"}}, "must not name enabled"),
         ({"credential_pair": "username"}, "credential_pair must be a collection of names"),
         ({"credential_pair": 5}, "credential_pair must be a collection of names"),
         ({"credential_pair": ("api_key",)}, "must be two names, not 1"),

@@ -63,7 +63,7 @@ def test_the_loops_prove_it_by_reading_back(acme: Path, provider, tmp_path: Path
 
 
 def test_its_false_is_an_error(acme: Path, provider, tmp_path: Path):
-    with pytest.raises(ProviderError, match="upload of acme says no"):
+    with pytest.raises(ProviderError, match="upload of acme failed without a reason"):
         run_upload(provider, write(tmp_path / "file"), "refused", cancel=CancelToken())
     assert not list(acme.iterdir())
 

@@ -170,7 +170,7 @@ def certificate_error():
 @pytest.mark.parametrize(
     ("trouble", "expected", "words"),
     [
-        (socket.gaierror(-2, "Name or service not known"), errors.Transient, "cannot be found"),
+        (socket.gaierror(-2, "Name or service not known"), errors.Transient, "cannot be resolved"),
         (ConnectionRefusedError(111, "refused"), errors.Transient, "refuses the connection"),
         (TimeoutError("timed out"), errors.Transient, "no byte has moved for 30 s"),
         (ConnectionResetError(104, "reset by peer"), errors.Transient, "broke"),

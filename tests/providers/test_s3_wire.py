@@ -239,7 +239,7 @@ def test_the_region_is_what_a_request_is_signed_for():
 def test_what_cannot_be_the_name_of_a_host_is_not_found(values):
     """Python's own error for these is no OSError."""
     with stub(lambda *_: (200, {}, EMPTY_LIST)) as server:
-        with pytest.raises(Transient, match="cannot be found") as caught:
+        with pytest.raises(Transient, match="cannot be resolved") as caught:
             server.provider(**values).scan()
         assert caught.value.code == "DNS"
 

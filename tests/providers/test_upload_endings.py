@@ -243,7 +243,7 @@ def test_the_largest_object_that_a_service_takes(store: MemoryStore, path: Path,
     if taken:
         run_upload(provider, path, "k", cancel=CancelToken())
         return
-    with pytest.raises(Unsupported, match=f"{3 * PART} bytes; this service takes at most {3 * PART - 1}"):
+    with pytest.raises(Unsupported, match=f"{3 * PART} bytes; this service accepts at most {3 * PART - 1}"):
         run_upload(provider, path, "k", cancel=CancelToken())
     assert store.count("open") == 0
 

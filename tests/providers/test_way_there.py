@@ -108,12 +108,12 @@ def certificates(tmp_path_factory):
 
 
 REFUSED = {
-    "another's": ("not valid for '{host}'", "name that the certificate was made for"),
+    "another's": ("not valid for '{host}'", "to a name in the certificate"),
     "self-signed": ("not trusted: self-signed certificate", "ca_bundle"),
     "expired": ("not trusted: certificate has expired", "needs a new certificate"),
     "too early": ("not trusted: certificate is not yet valid", "clock"),
     "without its intermediate": ("not trusted: unable to get local issuer", "intermediate certificate"),
-    "TLS 1.1": ("old version of TLS", "TLS 1.2"),
+    "TLS 1.1": ("insecure version of TLS", "TLS 1.2"),
 }
 
 
@@ -149,7 +149,7 @@ def test_a_server_that_chooses_an_old_version_itself_is_refused(connect):
     answer = b"\x16\x03\x02" + len(handshake).to_bytes(2, "big") + handshake
     with (
         RawServer(lambda asked: LISTING, on_connect=answer) as server,
-        pytest.raises(InvalidConfiguration, match="old version of TLS"),
+        pytest.raises(InvalidConfiguration, match="insecure version of TLS"),
     ):
         connect("aws_s3", f"https://127.0.0.1:{server.port}").list_files()
 

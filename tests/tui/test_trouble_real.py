@@ -38,7 +38,7 @@ TROUBLE = {
     "wrong_key": Words("The key was not accepted", "SignatureDoesNotMatch", "Check secret_key"),
     "wrong_region": Words("A setting is missing or wrong", "lives in eu-central-1", "Set region to eu-central-1"),
     "wrong_bucket": Words("The bucket is not there", "no-such-bucket does not exist", "create the bucket"),
-    "down": Words("Nobody listens there", "refuses the connection", "See that the service runs"),
+    "down": Words("Nobody listens there", "refuses the connection", "Check that the service runs"),
     "stalled": Words("Nothing moves any more", "no byte has moved for 1 s", "Check the network and firewalls"),
     "skewed": Words("The clock is wrong", "the clock of this machine is", "timedatectl set-ntp true"),
 }
