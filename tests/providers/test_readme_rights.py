@@ -73,7 +73,7 @@ def test_the_s3_policy_allows_what_the_code_calls_and_no_more():
     kinds = set()
     for path in (FOLDER / "aws_s3").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Request":
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "S3Request":
                 kinds.add(ast.literal_eval(node.args[0]))
     assert kinds == set(NEEDS)
     block = re.search(r"```json\n(.*?)```", readme("aws_s3"), re.DOTALL)
