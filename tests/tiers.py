@@ -29,7 +29,7 @@ class Tier(StrEnum):
 
 
 NO_UNIT = re.compile(
-    r"tests\.(servers|contract|processes|security|terminal|credentials_fixture)"
+    r"tests\.(servers|contract|processes|security|terminal|credentials_fixture)|providers\.testing"
     r"|standin|scripted|run_test|secret_service|rclone_s3|moto_s3|b2_server"
     r"|subprocess|sys\.executable|multiprocessing|os\.fork|\bprogram\b|ensure_worker"
 )
@@ -125,7 +125,7 @@ def by_chance(names: Iterable[str]) -> list[str]:
 
 
 def _harness(item: pytest.Item) -> Any | None:
-    """That of the contract suite (tests/contract/harness.py) which this test runs over."""
+    """That of the contract suite (providers/testing/harness.py) which this test runs over."""
     if "tests/contract/" not in item.nodeid or not isinstance(item, pytest.Function):
         return None
     return item.callspec.params.get("harness") if hasattr(item, "callspec") else None

@@ -114,7 +114,7 @@ from typing import cast
 
 from providers.contract.capabilities import Capabilities
 from providers.$name.provider import ${cls}Provider
-from tests.contract.harness import Connections, FixtureValue, Harness, Limits, Root
+from providers.testing.harness import Connections, FixtureValue, Harness, Limits, Root
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Final
 from backup.scaffold import templates as texts
 from providers.errors import Conflict, InvalidName, Unsupported
 
+_OURS: Final = ("from providers.", "from tests.")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
@@ -59,8 +60,8 @@ def _listed(text: str, name: str) -> str:
     text = _once(r"(HARNESSES: tuple\[Harness, \.\.\.\] = \([^)]*)\)", rf"\1, {constant})", text)
     lines = text.splitlines(keepends=True)
     own = f"from tests.contract.{name}_harness import {constant}\n"
-    imports = sorted([own, *(line for line in lines if line.startswith("from tests.contract."))])
-    rest = [line for line in lines if not line.startswith("from tests.contract.")]
+    imports = sorted([own, *(line for line in lines if line.startswith(_OURS))])
+    rest = [line for line in lines if not line.startswith(_OURS)]
     at = next(number for number, line in enumerate(rest) if line.startswith("HARNESSES"))
     head = "".join(rest[:at]).rstrip("\n")
     return f"{head}\n\n{''.join(imports)}\n{''.join(rest[at:])}"

@@ -20,16 +20,16 @@ from backup.worker.items.transfer import Chances, delete_many
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.errors import Conflict, NotFound, ProviderError, Transient
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault, Reply, SeenRequest
+from providers.testing.support import FakeTime
 from tests.backup.queue_support import Workbench, wait_until
-from tests.contract.support import FakeTime
 from tests.providers.memory import MemoryProvider, MemoryStore
 from tests.servers import dropbox_requests
 from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.servers.drive_server import DriveServer
 from tests.servers.dropbox_server import APP_KEY, DropboxServer
 from tests.servers.dropbox_server import REFRESH_TOKEN as DROPBOX_TOKEN
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Reply, SeenRequest
 
 
 @dataclass

@@ -17,8 +17,8 @@ from backup.queries.findings import Finding, Findings, Scope
 from backup.queries.questions import PlanDelete, PlanDownload, PlanUpload
 from backup.system.paths import Paths
 from providers.contract.objects import RemoteFile
+from providers.testing.fault_proxy import FaultProxy
 from tests.backup.queue_support import Workbench, files_below
-from tests.servers.fault_proxy import FaultProxy
 from tests.servers.rclone_s3 import rclone_s3
 from tests.servers.s3_requests import get_object, head_object, list_objects
 from tests.servers.s3_server import S3Server

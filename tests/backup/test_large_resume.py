@@ -13,14 +13,14 @@ import pytest
 
 from backup.model.transfers import ItemState, JobView
 from backup.system.paths import Paths
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault, SeenRequest
+from providers.testing.harness import Harness, Root
 from tests.backup.queue_support import MIB, Workbench, wait_until
-from tests.contract.harness import Harness, Root
 from tests.contract.harnesses import HARNESSES
 from tests.contract.local_harness import LOCAL
 from tests.contract.s3_harness import MOTO
 from tests.servers.b2 import b2_server
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, SeenRequest
 from tests.servers.rclone_s3 import rclone_s3
 
 SIZE = 200_000_000

@@ -21,11 +21,11 @@ from backup.queries.client import QuestionsClient
 from backup.queries.questions import ListPage, PlanDelete
 from backup.system.paths import Paths
 from providers.contract.cancel import CancelToken
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault, Side, When
 from tests.backup.queue_support import Workbench, wait_until
 from tests.servers.b2 import B2Server
 from tests.servers.b2_requests import call
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Side, When
 from tests.servers.s3_requests import list_objects
 from tests.servers.s3_server import S3Server
 

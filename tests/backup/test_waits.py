@@ -32,10 +32,10 @@ from providers.contract.cancel import CancelToken
 from providers.contract.report import ErrorInfo
 from providers.contract.retry import RetryPolicy
 from providers.errors import Cancelled, RateLimited, Transient
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault
 from tests.backup.queue_support import Workbench, wait_until
 from tests.cli.conftest import Cli, cli  # noqa: F401  # a fixture
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault
 from tests.servers.s3_requests import list_objects, put_object
 from tests.servers.s3_server import S3Server
 from tui.rows.transfers import state_words

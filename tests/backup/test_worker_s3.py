@@ -13,10 +13,10 @@ import pytest
 from backup.journal import Journal, views
 from backup.model.transfers import Conflicts, ItemState, JobView
 from providers.contract.report import PROBE_PREFIX
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault, SeenRequest, Side
 from tests.backup.queue_support import MIB, Workbench, files_below, wait_until
 from tests.processes import stop_worker
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, SeenRequest, Side
 from tests.servers.s3_requests import abort_multipart, complete_multipart, put_object, put_part, put_part_from
 from tests.servers.s3_server import SECRET_KEY, S3Server
 

@@ -12,12 +12,12 @@ import pytest
 from backup.cli.diagnostics import ExitCode
 from backup.queue.client import Queue
 from backup.system.paths import Paths
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault, Reply
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.processes import stop_worker
 from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.servers.drive_server import DriveServer
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Reply
 from tests.servers.s3_requests import list_objects
 from tests.servers.s3_server import S3Server
 

@@ -12,12 +12,12 @@ import pytest
 from backup.cli.diagnostics import ExitCode
 from backup.system.paths import Paths
 from providers.backblaze.transport import name_of_call
+from providers.testing.fault_proxy import FaultProxy
 from tests.cli.conftest import Cli
 from tests.credentials_fixture import SecretService
 from tests.processes import stop_worker
 from tests.servers.b2 import B2Server
 from tests.servers.b2_simulator import NEVER_SHOWN
-from tests.servers.fault_proxy import FaultProxy
 
 
 @pytest.fixture(autouse=True)

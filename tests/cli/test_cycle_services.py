@@ -17,12 +17,12 @@ from backup.model.transfers import JobKind, TransferPlan
 from backup.system.paths import Paths
 from providers import registry, settings
 from providers.secret import Secret
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault, Side, any_request
 from screens.modals import transfer_questions
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.contract.harnesses import HARNESSES
 from tests.credentials_fixture import SecretService
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Side, any_request
 from tests.servers.s3_server import S3Server
 
 CHOSEN = {harness.service: harness for harness in HARNESSES}

@@ -14,10 +14,10 @@ from backup.cli.diagnostics import ExitCode
 from backup.instances import opening
 from backup.system.paths import Paths
 from providers.errors import PermissionDenied, QuotaExceeded, Transient
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault, Side, any_request
 from tests.cli.conftest import ROOT, Cli, s3_instance, write_config
 from tests.providers.memory import MemoryProvider, MemoryStore
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Side, any_request
 from tests.servers.s3_requests import put_part
 from tests.servers.s3_server import S3Server
 

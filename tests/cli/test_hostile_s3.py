@@ -10,12 +10,12 @@ import pytest
 
 from backup.cli.diagnostics import ExitCode
 from backup.system.paths import Paths
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Edit, Fault, Reply
+from providers.testing.support import content
 from tests.cli.conftest import Cli, s3_instance, write_config
-from tests.contract.support import content
 from tests.processes import stop_worker
 from tests.servers import hostile
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Edit, Fault, Reply
 from tests.servers.s3_requests import get_object, list_objects
 from tests.servers.s3_server import S3Server
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from backup.system.paths import Paths
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import SeenRequest
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.processes import stop_worker
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import SeenRequest
 from tests.servers.s3_requests import list_objects
 from tests.servers.s3_server import S3Server
 

@@ -11,12 +11,12 @@ import pytest
 
 from backup.cli.diagnostics import ExitCode
 from backup.system.paths import Paths
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault, any_request
 from tests.cli.conftest import Cli, Result, s3_instance, write_aws_credentials, write_config
 from tests.credentials_fixture import SecretService
 from tests.processes import stop_worker
 from tests.servers import s3_errors
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, any_request
 from tests.servers.s3_requests import put_object
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 

@@ -20,10 +20,10 @@ from backup.system.paths import Paths
 from providers import registry
 from providers.contract.upload import SavedUpload, SourceIdentity, UploadRequest
 from providers.local.folder import temporary_name
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault
 from tests.cli.conftest import Cli, s3_instance, write_config
 from tests.processes import stop_worker
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault
 from tests.servers.s3_requests import list_parts
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 

@@ -21,12 +21,12 @@ from backup.credentials.vault import vault_path
 from backup.credentials.vault_file.file import VaultFile
 from backup.queue.client import Queue
 from backup.system.paths import Paths
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault
 from tests.backup.queue_support import wait_until
 from tests.backup.vault_tools import CHEAP, PASSPHRASE
 from tests.cli.conftest import ROOT, Result
 from tests.processes import stop_worker
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault
 from tests.servers.s3_requests import put_object
 from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 

@@ -10,7 +10,9 @@ from typing import cast
 
 from providers import errors
 from providers.contract.capabilities import Capabilities, Proof
-from tests.contract.harness import (
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import When
+from providers.testing.harness import (
     ALL,
     Answered,
     Connections,
@@ -26,8 +28,6 @@ from tests.contract.harness import (
 from tests.servers import b2_errors, b2_requests
 from tests.servers.b2 import B2Server
 from tests.servers.b2_simulator import MIN_PART_BYTES, NEVER_SHOWN
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import When
 
 REFUSED_NAMES = frozenset(
     {

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.harness import Harness, Root
+from providers.testing.harness import Harness, Root
 from tests.contract.harnesses import HARNESSES
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(fits): made only for the harnesses that fit (tests/contract/harness.py)")
+    config.addinivalue_line(
+        "markers", "needs(fits): made only for the harnesses that fit (providers/testing/harness.py)"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

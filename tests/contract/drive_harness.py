@@ -11,7 +11,9 @@ from typing import Final, cast
 
 from providers import errors
 from providers.contract.capabilities import Capabilities, Proof
-from tests.contract.harness import (
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import SeenRequest, When
+from providers.testing.harness import (
     ALL,
     Answered,
     Connections,
@@ -27,8 +29,6 @@ from tests.servers import drive_errors
 from tests.servers.drive_oauth import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.servers.drive_server import DriveServer
 from tests.servers.drive_store import Item
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import SeenRequest, When
 
 GRAIN: Final = 256 * 1024
 PART: Final = 2 * GRAIN

@@ -11,7 +11,9 @@ from typing import cast
 from providers import errors
 from providers.contract.capabilities import Capabilities, Proof
 from providers.dropbox.names import decode_name, encode_name
-from tests.contract.harness import (
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault
+from providers.testing.harness import (
     Answered,
     Connections,
     FixtureValue,
@@ -23,8 +25,6 @@ from tests.contract.harness import (
 )
 from tests.servers import dropbox_errors, dropbox_requests
 from tests.servers.dropbox_server import ACCOUNT_ID, APP_KEY, REFRESH_TOKEN, DropboxServer
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault
 
 PART = 2 << 20
 FOLDER = "Backups"

@@ -23,7 +23,7 @@ from typing import Any, cast
 from providers.contract.capabilities import Capabilities, Proof
 from providers.errors import ProviderError
 from providers.guide.adapter import GuideStyle
-from tests.contract.harness import Connections, FixtureValue, Harness, Limits, Root
+from providers.testing.harness import Connections, FixtureValue, Harness, Limits, Root
 
 UNKEEPABLE = frozenset({"absolute", "parent", "inner parent", "dot", "empty segment", "nul", "empty"})
 """Names that the adapter refuses for every class."""

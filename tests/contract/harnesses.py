@@ -6,11 +6,11 @@ CONTRACT_HARNESS.
 
 from __future__ import annotations
 
+from providers.testing.harness import Harness, named_outside
 from tests.contract.b2_harness import B2
 from tests.contract.drive_harness import DRIVE
 from tests.contract.dropbox_harness import DROPBOX
 from tests.contract.guide_harness import ACME
-from tests.contract.harness import Harness, named_outside
 from tests.contract.local_harness import LOCAL
 from tests.contract.s3_harness import MOTO, RCLONE
 

@@ -15,7 +15,7 @@ import pytest
 
 from providers.contract.capabilities import Capabilities, Proof
 from providers.errors import NotFound, PermissionDenied, QuotaExceeded
-from tests.contract.harness import ALL, WRITING, Connections, FixtureValue, Harness, Limits, Operation, Root, Trouble
+from providers.testing.harness import ALL, WRITING, Connections, FixtureValue, Harness, Limits, Operation, Root, Trouble
 
 _UNFINISHED = ".homeserver-backup-"
 

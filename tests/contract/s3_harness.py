@@ -11,7 +11,8 @@ from typing import cast
 
 from providers import errors
 from providers.contract.capabilities import Capabilities, Proof
-from tests.contract.harness import (
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.harness import (
     ALL,
     Answered,
     Connections,
@@ -24,7 +25,6 @@ from tests.contract.harness import (
     troubles,
 )
 from tests.servers import s3_errors
-from tests.servers.fault_proxy import FaultProxy
 from tests.servers.s3_requests import (
     complete_multipart,
     create_multipart,

@@ -6,9 +6,9 @@ import pytest
 
 from providers.contract.upload import UploadRequest
 from providers.errors import NotFound, ProviderError
-from tests.contract.harness import needs, resumes
-from tests.contract.support import content, gone, source
-from tests.contract.transfers import download, keys, read, upload
+from providers.testing.harness import needs, resumes
+from providers.testing.support import content, gone, source
+from providers.testing.transfers import download, keys, read, upload
 
 
 def test_an_object_that_is_not_there(root):

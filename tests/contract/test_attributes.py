@@ -11,9 +11,9 @@ import pytest
 from providers.contract.attributes import Attributes, Restoring
 from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled
-from tests.contract.harness import Harness, in_parts, needs, resumes
-from tests.contract.support import Memory, Progress, content, source
-from tests.contract.transfers import download, upload
+from providers.testing.harness import Harness, in_parts, needs, resumes
+from providers.testing.support import Memory, Progress, content, source
+from providers.testing.transfers import download, upload
 
 
 def keeps_modes(harness: Harness) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from providers.errors import ProviderError
-from tests.contract.harness import only
+from providers.testing.faults import Fault
+from providers.testing.harness import only
 from tests.contract.harnesses import HARNESSES
-from tests.servers.faults import Fault
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 NO_DELETES = {

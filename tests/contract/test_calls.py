@@ -11,9 +11,9 @@ from providers import registry
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.engine.upload import run_upload
-from tests.contract.harness import only
+from providers.testing.harness import only
+from providers.testing.support import content, source
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import content, source
 
 FILES = 12
 PARTS = 3

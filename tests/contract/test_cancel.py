@@ -12,11 +12,11 @@ from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.contract.throttle import cancellable_sleep
 from providers.errors import Cancelled
-from tests.contract.harness import in_parts, needs, obeys_bandwidth, only
+from providers.testing.faults import Fault, Side, any_request
+from providers.testing.harness import in_parts, needs, obeys_bandwidth, only
+from providers.testing.support import Memory, Progress, content, gone, source
+from providers.testing.transfers import Running, download, upload
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import Memory, Progress, content, gone, source
-from tests.contract.transfers import Running, download, upload
-from tests.servers.faults import Fault, Side, any_request
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 SOON_S = 1.0

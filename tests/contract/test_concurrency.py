@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from providers.errors import Conflict
-from tests.contract.harness import needs, shows_whole_alone
-from tests.contract.support import content, gone, source
-from tests.contract.transfers import download, keys, upload
+from providers.testing.harness import needs, shows_whole_alone
+from providers.testing.support import content, gone, source
+from providers.testing.transfers import download, keys, upload
 
 
 def test_several_uploads_and_downloads_at_once(harness, root):

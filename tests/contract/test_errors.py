@@ -12,11 +12,11 @@ import pytest
 from backup.system import logs
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, NotFound, ProviderError, RateLimited, Transient
-from tests.contract.harness import Operation, only
+from providers.testing.faults import Fault, Side
+from providers.testing.harness import Operation, only
+from providers.testing.support import FakeTime, Memory, Progress, content, gone, source
+from providers.testing.transfers import download, keys, upload
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import FakeTime, Memory, Progress, content, gone, source
-from tests.contract.transfers import download, keys, upload
-from tests.servers.faults import Fault, Side
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 CASES = [

@@ -11,8 +11,8 @@ from providers.contract.attributes import Attributes
 from providers.contract.upload import UploadRequest
 from providers.engine.window import MemoryBody
 from providers.errors import Conflict, NotFound
-from tests.contract.harness import Harness, needs
-from tests.contract.transfers import keys
+from providers.testing.harness import Harness, needs
+from providers.testing.transfers import keys
 
 
 def has_real_folders(harness: Harness) -> bool:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from providers.errors import LONGEST_WAIT_S, ProviderError
-from tests.contract.harness import Harness, Root, only
+from providers.testing.faults import Edit, Fault, Reply, SeenRequest
+from providers.testing.harness import Harness, Root, only
+from providers.testing.support import content
+from providers.testing.transfers import download, read
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import content
-from tests.contract.transfers import download, read
 from tests.servers import hostile
-from tests.servers.faults import Edit, Fault, Reply, SeenRequest
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 SIZE = 3000

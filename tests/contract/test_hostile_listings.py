@@ -12,11 +12,11 @@ from backup.queries import plans
 from providers.contract.cancel import CancelToken
 from providers.contract.upload import UploadRequest
 from providers.errors import Integrity, ProviderError
-from tests.contract.harness import only
+from providers.testing.faults import Fault
+from providers.testing.harness import only
+from providers.testing.transfers import keys
 from tests.contract.harnesses import HARNESSES
-from tests.contract.transfers import keys
 from tests.servers import b2_requests, hostile
-from tests.servers.faults import Fault
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 SERVICES = only(

@@ -11,11 +11,11 @@ import pytest
 
 from providers.contract.cancel import CancelToken
 from providers.errors import ProviderError
+from providers.testing.fault_proxy import THREAD_NAME
+from providers.testing.faults import Fault
+from providers.testing.support import Progress, content, source
+from providers.testing.transfers import download, keys, read, upload
 from tests.backup.queue_support import wait_until
-from tests.contract.support import Progress, content, source
-from tests.contract.transfers import download, keys, read, upload
-from tests.servers.fault_proxy import THREAD_NAME
-from tests.servers.faults import Fault
 
 FDS = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 

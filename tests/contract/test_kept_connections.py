@@ -8,11 +8,11 @@ import pytest
 
 from providers.contract.context import ProviderContext
 from providers.errors import Transient
-from tests.contract.harness import only
+from providers.testing.faults import Fault, Side
+from providers.testing.harness import only
+from providers.testing.support import FakeTime, content, source
+from providers.testing.transfers import download, keys, read, upload
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import FakeTime, content, source
-from tests.contract.transfers import download, keys, read, upload
-from tests.servers.faults import Fault, Side
 
 WIRED = only(HARNESSES, lambda harness: harness.wire and "moto" not in harness.name)
 """moto's server keeps no connection."""

@@ -8,7 +8,7 @@ import pytest
 
 from providers.contract.aged_facts import MAX_AGE_S
 from providers.contract.context import FactsInMemory, ProviderContext
-from tests.contract.harness import only
+from providers.testing.harness import only
 from tests.contract.harnesses import HARNESSES
 from tests.servers.drive_oauth import ACCOUNT
 

@@ -7,7 +7,7 @@ import pytest
 from backup.files.scan import IsAFolder, walk_remote
 from providers.contract.cancel import CancelToken
 from providers.errors import NotFound
-from tests.contract.transfers import keys
+from providers.testing.transfers import keys
 
 TREE = {
     "top.txt": b"1",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.harness import only
+from providers.testing.faults import Fault
+from providers.testing.harness import only
+from providers.testing.support import Memory, content, source
+from providers.testing.transfers import download, keys, upload
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import Memory, content, source
-from tests.contract.transfers import download, keys, upload
-from tests.servers.faults import Fault
 
 pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)

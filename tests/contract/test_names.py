@@ -7,8 +7,8 @@ import unicodedata
 import pytest
 
 from providers.errors import Conflict, InvalidName
-from tests.contract.support import content, source
-from tests.contract.transfers import download, keys, upload
+from providers.testing.support import content, source
+from providers.testing.transfers import download, keys, upload
 
 _E = "caf\u00e9"
 NAMES = {

@@ -11,7 +11,7 @@ import pytest
 
 from providers.contract.context import ProviderContext
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
-from tests.contract.harness import only
+from providers.testing.harness import only
 from tests.contract.harnesses import HARNESSES
 from tests.servers.connect_proxy import ConnectProxy
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from providers.errors import Integrity, PermissionDenied, ProviderError, Transient
-from tests.contract.harness import Operation, only
+from providers.testing.faults import Fault, any_request
+from providers.testing.harness import Operation, only
+from providers.testing.support import content, gone, source
+from providers.testing.transfers import download, keys, upload
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import content, gone, source
 from tests.contract.test_errors import run
-from tests.contract.transfers import download, keys, upload
-from tests.servers.faults import Fault, any_request
 
 pytestmark = only(HARNESSES, lambda harness: harness.wire)
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"

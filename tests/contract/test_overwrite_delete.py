@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from providers.errors import Conflict, NotFound
-from tests.contract.support import content, source
-from tests.contract.transfers import keys, upload
+from providers.testing.support import content, source
+from providers.testing.transfers import keys, upload
 
 
 def sizes(harness):

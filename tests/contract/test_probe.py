@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from providers.contract.report import CheckStep, StepName, StepState
-from tests.contract.harness import only
+from providers.testing.faults import Fault
+from providers.testing.harness import only
+from providers.testing.support import content
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import content
-from tests.servers.faults import Fault
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 

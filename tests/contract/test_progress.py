@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from providers.errors import ProviderError
-from tests.contract.harness import in_parts, only
+from providers.testing.faults import Fault, Side
+from providers.testing.harness import in_parts, only
+from providers.testing.support import Progress, content, source
+from providers.testing.transfers import download, upload
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import Progress, content, source
-from tests.contract.transfers import download, upload
-from tests.servers.faults import Fault, Side
 
 pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)

@@ -9,11 +9,11 @@ import pytest
 from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Proof
 from providers.errors import Integrity
-from tests.contract.harness import only
+from providers.testing.faults import Fault, Side
+from providers.testing.harness import only
+from providers.testing.support import Memory, Progress, content, gone, source
+from providers.testing.transfers import download, upload
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import Memory, Progress, content, gone, source
-from tests.contract.transfers import download, upload
-from tests.servers.faults import Fault, Side
 
 pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)

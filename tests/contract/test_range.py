@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from providers.errors import Conflict, Integrity, ProviderError
-from tests.contract.support import content, source
-from tests.contract.transfers import read, upload
+from providers.testing.support import content, source
+from providers.testing.transfers import read, upload
 
 SIZE = 300_000
 SLICES = [(0, 1), (0, SIZE), (SIZE - 1, 1), (100_000, 100_000), (65_535, 2), (0, 0), (SIZE, 0)]

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from providers import registry
+from providers.testing.harness import named_outside
+from providers.testing.support import content, source
+from providers.testing.transfers import upload
 from tests.contract.guide_harness import ACME
-from tests.contract.harness import named_outside
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import content, source
-from tests.contract.transfers import upload
 
 
 def test_every_service_has_a_harness():

@@ -10,11 +10,11 @@ import pytest
 from providers.contract.cancel import CancelToken
 from providers.engine.unfinished import abandon
 from providers.errors import Cancelled, NotFound, Transient, Unsupported
-from tests.contract.harness import needs, only, resumes
+from providers.testing.faults import Fault, Side
+from providers.testing.harness import needs, only, resumes
+from providers.testing.support import DownloadMemory, Memory, Progress, content, gone, source
+from providers.testing.transfers import download, upload
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import DownloadMemory, Memory, Progress, content, gone, source
-from tests.contract.transfers import download, upload
-from tests.servers.faults import Fault, Side
 
 pytestmark = [pytest.mark.usefixtures("learnt"), needs(resumes)]
 WIRED = only(HARNESSES, lambda harness: harness.wire)

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from tests.contract.harness import keeps_mtime, needs
-from tests.contract.support import content, source
-from tests.contract.transfers import download, upload
+from providers.testing.harness import keeps_mtime, needs
+from providers.testing.support import content, source
+from providers.testing.transfers import download, upload
 
 SIZES = {
     "empty": lambda part: 0,

@@ -9,11 +9,11 @@ import pytest
 from providers.contract.context import ProviderContext
 from providers.contract.throttle import cancellable_sleep
 from providers.errors import InvalidConfiguration, NotFound, RateLimited, Transient, Unsupported
-from tests.contract.harness import in_parts, needs, obeys_bandwidth, only
+from providers.testing.faults import Fault, Side
+from providers.testing.harness import in_parts, needs, obeys_bandwidth, only
+from providers.testing.support import FakeTime, Memory, Progress, content, source
+from providers.testing.transfers import Running, download, read, upload
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import FakeTime, Memory, Progress, content, source
-from tests.contract.transfers import Running, download, read, upload
-from tests.servers.faults import Fault, Side
 
 pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)

@@ -7,9 +7,9 @@ import os
 import pytest
 
 from providers.errors import Integrity, InvalidName, NotFound
-from tests.contract.harness import in_parts, needs, obeys_bandwidth
-from tests.contract.support import Memory, Progress, content, source
-from tests.contract.transfers import upload
+from providers.testing.harness import in_parts, needs, obeys_bandwidth
+from providers.testing.support import Memory, Progress, content, source
+from providers.testing.transfers import upload
 
 
 def rewrite(path):

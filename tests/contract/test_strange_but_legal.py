@@ -12,12 +12,12 @@ from dataclasses import replace
 import pytest
 
 from providers.errors import Integrity
-from tests.contract.harness import only
+from providers.testing.faults import Edit, Reply
+from providers.testing.harness import only
+from providers.testing.support import content, source
+from providers.testing.transfers import download, keys, read, upload
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import content, source
-from tests.contract.transfers import download, keys, read, upload
 from tests.servers import hostile
-from tests.servers.faults import Edit, Reply
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 BOM = b"\xef\xbb\xbf"

@@ -12,11 +12,11 @@ import pytest
 
 from providers.contract.upload import UploadRequest
 from providers.errors import IncompleteListing, Integrity, ProviderError, Transient
-from tests.contract.harness import only
+from providers.testing.faults import Fault, Side
+from providers.testing.harness import only
+from providers.testing.transfers import keys
 from tests.contract.harnesses import HARNESSES
-from tests.contract.transfers import keys
 from tests.servers import b2_requests, hostile
-from tests.servers.faults import Fault, Side
 
 JSON = {
     "backblaze": (

@@ -8,12 +8,12 @@ import pytest
 
 from providers.contract.context import ProviderContext
 from providers.errors import Integrity, ProviderError, Unsupported
-from tests.contract.harness import only
+from providers.testing.faults import Fault, Reply
+from providers.testing.harness import only
+from providers.testing.support import content
+from providers.testing.transfers import download, keys, read
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import content
-from tests.contract.transfers import download, keys, read
 from tests.servers import hostile
-from tests.servers.faults import Fault, Reply
 
 SERVICES = only(
     tuple({harness.service: harness for harness in HARNESSES if harness.wire}.values()), lambda harness: True

@@ -6,9 +6,9 @@ import pytest
 
 from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled
-from tests.contract.harness import needs, shows_whole_alone
-from tests.contract.support import Memory, Progress, content, gone, source
-from tests.contract.transfers import download, keys, upload
+from providers.testing.harness import needs, shows_whole_alone
+from providers.testing.support import Memory, Progress, content, gone, source
+from providers.testing.transfers import download, keys, upload
 
 
 @needs(shows_whole_alone)

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 
 from providers.errors import ProviderError, Transient, Unsupported
-from tests.contract.harness import only
+from providers.testing.faults import Action, Fault
+from providers.testing.harness import only
+from providers.testing.support import DownloadMemory, content, source
+from providers.testing.transfers import download, keys, read, upload
 from tests.contract.harnesses import HARNESSES
-from tests.contract.support import DownloadMemory, content, source
-from tests.contract.transfers import download, keys, read, upload
 from tests.servers import hostile
-from tests.servers.faults import Action, Fault
 
 SERVICES = only(
     tuple({harness.service: harness for harness in HARNESSES if harness.wire}.values()), lambda harness: True

@@ -18,12 +18,12 @@ from providers.contract.capabilities import Proof
 from providers.contract.context import ProviderContext
 from providers.contract.report import StepName
 from providers.errors import Integrity, InvalidConfiguration, InvalidName, NotFound, PermissionDenied, Transient
+from providers.testing.faults import Fault
+from providers.testing.support import content, source
+from providers.testing.transfers import download, keys, upload
 from tests.contract.b2_harness import b2_root
-from tests.contract.support import content, source
-from tests.contract.transfers import download, keys, upload
 from tests.servers import b2_errors, b2_requests
 from tests.servers.b2_simulator import LIMITED_CAPABILITIES, MIN_PART_BYTES
-from tests.servers.faults import Fault
 from tests.servers.rclone import Rclone
 
 MTIME_NS = 1_700_000_000_123_456_000

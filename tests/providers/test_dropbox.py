@@ -34,12 +34,12 @@ from providers.errors import (
 )
 from providers.remedies import Action, Remedy
 from providers.secret import Secret
+from providers.testing.faults import Fault
+from providers.testing.support import FakeTime, Memory, Progress, content, source
+from providers.testing.transfers import download, keys, read, upload
 from tests.contract.dropbox_harness import DROPBOX, FOLDER, PART
-from tests.contract.support import FakeTime, Memory, Progress, content, source
-from tests.contract.transfers import download, keys, read, upload
 from tests.servers import dropbox_errors, dropbox_requests
 from tests.servers.dropbox_server import ACCOUNT_ID, APP_KEY, REFRESH_TOKEN, DropboxServer
-from tests.servers.faults import Fault
 
 MIB = 1 << 20
 

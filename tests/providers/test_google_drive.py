@@ -28,15 +28,15 @@ from providers.errors import (
     PermissionDenied,
     Transient,
 )
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault, SeenRequest, Side
+from providers.testing.support import FakeTime, Memory, content, source
+from providers.testing.transfers import download, keys, upload
+from providers.testing.transfers import read as read_bytes
 from tests.contract.drive_harness import begin, commit, read, send_whole
-from tests.contract.support import FakeTime, Memory, content, source
-from tests.contract.transfers import download, keys, upload
-from tests.contract.transfers import read as read_bytes
 from tests.servers import drive_errors
 from tests.servers.drive_oauth import ACCOUNT, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.servers.drive_server import DriveServer
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, SeenRequest, Side
 
 MIB = 1 << 20
 GRAIN = 256 * 1024

@@ -16,8 +16,8 @@ from providers.contract.authorization import Answer
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, Unsupported
 from providers.google_drive.loopback import tunnel
-from tests.contract.support import FakeTime
-from tests.contract.transfers import keys
+from providers.testing.support import FakeTime
+from providers.testing.transfers import keys
 from tests.servers.drive_oauth import ACCOUNT, CLIENT_ID, CLIENT_SECRET
 from tests.servers.drive_server import DriveServer
 

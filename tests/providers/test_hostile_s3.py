@@ -14,7 +14,7 @@ from providers.contract.upload import PartReceipt, UploadRequest
 from providers.engine.window import MemoryBody
 from providers.errors import LONGEST_WAIT_S, NotFound, ProviderError
 from providers.http.range import content_length
-from tests.contract.transfers import download, read, upload
+from providers.testing.transfers import download, read, upload
 from tests.providers.s3_stub import Answer, error, stub
 
 DATA = b"0123456789" * 10

@@ -35,7 +35,7 @@ from providers.errors import (
 )
 from providers.local.provider import LocalProvider
 from providers.local.session import LocalUpload
-from tests.contract.support import FakeTime
+from providers.testing.support import FakeTime
 from tests.ordinary_user import as_an_ordinary_user
 
 

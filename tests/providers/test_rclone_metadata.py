@@ -14,8 +14,8 @@ from providers import registry
 from providers.base import BaseProvider
 from providers.contract.attributes import Attributes
 from providers.contract.context import ProviderContext
-from tests.contract.support import content, source
-from tests.contract.transfers import download, upload
+from providers.testing.support import content, source
+from providers.testing.transfers import download, upload
 from tests.servers.process import program
 from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 

@@ -12,8 +12,8 @@ import pytest
 from providers.aws_s3.provider import S3Provider
 from providers.contract.upload import PartReceipt, UploadRequest
 from providers.errors import ProviderError
+from providers.testing.transfers import download, keys
 from tests.cli.conftest import ROOT
-from tests.contract.transfers import download, keys
 from tests.providers.s3_stub import SECRET, error, stub
 from tests.providers.test_hostile_s3 import (
     DATA,

@@ -12,7 +12,7 @@ from providers.contract.capabilities import Proof
 from providers.contract.upload import UploadRequest
 from providers.engine.window import MemoryBody
 from providers.errors import Conflict, Integrity, ProviderError, Unsupported
-from tests.contract.transfers import download, read, upload
+from providers.testing.transfers import download, read, upload
 from tests.providers.s3_stub import error, stub
 
 DATA = b"what is stored"

@@ -13,7 +13,7 @@ import pytest
 
 from providers.contract.capabilities import Proof
 from providers.errors import Integrity
-from tests.contract.transfers import download, keys, upload
+from providers.testing.transfers import download, keys, upload
 from tests.providers.s3_stub import Answer, error, stub
 
 MIB = 1 << 20

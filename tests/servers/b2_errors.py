@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from tests.servers.faults import Fault
+from providers.testing.faults import Fault
 from tests.servers.s3_errors import HTML_PAGE
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.servers.faults import When
+from providers.testing.faults import When
 
 
 def call(*names: str) -> When:

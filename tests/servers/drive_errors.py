@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 
+from providers.testing.faults import Fault
 from tests.servers.drive_server import error_body
-from tests.servers.faults import Fault
 from tests.servers.s3_errors import HTML_PAGE
 
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"

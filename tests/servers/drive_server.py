@@ -18,10 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from providers.testing.fault_proxy import THREAD_NAME
 from tests.servers.drive_fields import masked
 from tests.servers.drive_oauth import Authority, Denied
 from tests.servers.drive_store import GRAIN, Refused, Session, Store, invalid
-from tests.servers.fault_proxy import THREAD_NAME
 
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
 _CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from tests.servers.faults import Fault
+from providers.testing.faults import Fault
 
 _JSON = {"Content-Type": "application/json"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.servers.faults import SeenRequest, When
+from providers.testing.faults import SeenRequest, When
 
 _TRIALS = ".homeserver-backup-probe-learn-"
 """The provider tries out on a file of this name what Dropbox enforces; no test of a transfer means that."""

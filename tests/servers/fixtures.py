@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from providers.testing.fault_proxy import FaultProxy
 from tests.servers.b2 import B2Server
 from tests.servers.b2 import b2_server as run_b2
-from tests.servers.fault_proxy import FaultProxy
 from tests.servers.moto_s3 import moto_s3 as run_moto
 from tests.servers.rclone_s3 import rclone_s3 as run_rclone
 from tests.servers.s3_server import S3Server

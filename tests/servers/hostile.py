@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.servers.faults import Edit, Fault, Reply, SeenRequest
+from providers.testing.faults import Edit, Fault, Reply, SeenRequest
 
 
 def odd(*edits: Edit) -> Fault:

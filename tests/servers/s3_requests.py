@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from tests.servers.faults import SeenRequest, When
+from providers.testing.faults import SeenRequest, When
 
 
 def _key(request: SeenRequest) -> str:

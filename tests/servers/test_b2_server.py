@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.contract.support import content
+from providers.testing.support import content
 from tests.servers.b2_simulator import MIN_PART_BYTES
 from tests.servers.rclone import Rclone
 

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.servers.fault_proxy import THREAD_NAME, FaultProxy
-from tests.servers.faults import Action, Fault, Side
+from providers.testing.fault_proxy import THREAD_NAME, FaultProxy
+from providers.testing.faults import Action, Fault, Side
 
 MIB = 1 << 20
 

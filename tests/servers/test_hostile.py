@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Edit
 from tests.providers.s3_stub import Stub, stub
 from tests.servers import hostile
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Edit
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import contextlib
 import pytest
 from botocore.exceptions import ClientError
 
+from providers.testing.fault_proxy import FaultProxy
 from tests.servers import s3_errors
-from tests.servers.fault_proxy import FaultProxy
 from tests.servers.s3_requests import (
     abort_multipart,
     complete_multipart,

@@ -14,10 +14,10 @@ import pytest
 from backup.model.transfers import ItemState
 from backup.queue.client import Queue
 from backup.system.paths import Paths
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault
 from tests.credentials_fixture import SecretService
 from tests.processes import stop_worker
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault
 from tests.servers.s3_requests import put_object, put_part
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.terminal.terminal import Terminal

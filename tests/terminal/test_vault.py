@@ -12,9 +12,9 @@ import pytest
 from backup.core.core import Core
 from backup.model.transfers import ItemState
 from backup.system.paths import Paths
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault
 from tests.backup.queue_support import Workbench
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault
 from tests.servers.s3_requests import put_object
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.terminal.terminal import Terminal

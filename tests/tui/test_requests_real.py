@@ -7,11 +7,11 @@ from pathlib import Path
 from backup.core.core import Core
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import SeenRequest
 from screens.modals.confirm import ConfirmScreen
 from tests.cli.conftest import s3_instance, write_aws_credentials, write_config
 from tests.processes import stop_worker
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import SeenRequest
 from tests.servers.s3_requests import list_objects
 from tests.servers.s3_server import S3Server
 from tests.tui.standin import screen_text, until

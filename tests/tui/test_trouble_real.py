@@ -14,12 +14,12 @@ from backup.core.core import Core
 from backup.model.transfers import ItemState
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault, any_request
 from screens.modals.confirm import ConfirmScreen
 from tests.cli.conftest import s3_instance, write_config
 from tests.processes import stop_worker
 from tests.servers import s3_errors
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, any_request
 from tests.servers.s3_requests import put_object
 from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.tui.standin import screen_text, until

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from tests.servers.faults import Action, Fault, Reply, Rule, SeenRequest, Side
-from tests.servers.wire import Gone, Piece, RequestHead, ResponseHead, Stream, pieces, wait_readable
+from providers.testing.faults import Action, Fault, Reply, Rule, SeenRequest, Side
+from providers.testing.wire import Gone, Piece, RequestHead, ResponseHead, Stream, pieces, wait_readable
 
 _TICK_S = 0.02
 _MAX_STALL_S = 60.0

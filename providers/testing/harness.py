@@ -22,9 +22,9 @@ from providers.base import BaseProvider
 from providers.contract.capabilities import Capabilities, Proof
 from providers.contract.context import FactsInMemory, ProviderContext
 from providers.errors import NotFound, ProviderError, Transient
-from tests.contract.support import FakeTime
-from tests.servers.fault_proxy import FaultProxy
-from tests.servers.faults import Fault, Side, When
+from providers.testing.fault_proxy import FaultProxy
+from providers.testing.faults import Fault, Side, When
+from providers.testing.support import FakeTime
 
 FixtureValue = Callable[[str], Any]
 """`request.getfixturevalue`: how a harness comes by the servers of `tests/servers/fixtures.py`."""

@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, Self, TypeVar
 
-from tests.servers.exchange import Exchange, Hangup, Reset
-from tests.servers.faults import Fault, Rule, SeenRequest, When, any_request
-from tests.servers.wire import Gone, RequestHead, Stream
+from providers.testing.exchange import Exchange, Hangup, Reset
+from providers.testing.faults import Fault, Rule, SeenRequest, When, any_request
+from providers.testing.wire import Gone, RequestHead, Stream
 
 HOST: Final = "127.0.0.1"
 THREAD_NAME: Final = "fault-proxy"
