@@ -1,13 +1,12 @@
-"""The journal: durable truth about jobs, items, parts and events, in one SQLite file that several processes share.
+"""The journal: the durable record of jobs, items, parts and events, in one SQLite file that several processes share.
 
-`Journal` gives transactions and consistent looks; what is done in them stands in the modules beside it, as functions
-over a connection:
+`Journal` provides transactions and consistent reads. The modules beside it work on its connection:
 
-    jobs         what the user asked for, and the places where it goes
-    items        claims, ends, wishes: every change of an item's state
+    jobs         what the user asked for, and its destinations
+    items        claims, endings, wishes: every change of an item's state
     work         what is left to do: holds, waits, clean-ups
-    checkpoints  what uploads and downloads need to go on in another process
-    views        what front ends are shown
+    checkpoints  what an upload or download needs to resume in another process
+    views        what front ends show
 """
 
 from backup.journal.schema import JournalDamaged, JournalFull

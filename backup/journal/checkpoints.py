@@ -1,6 +1,6 @@
-"""Checkpoints over the journal: what an upload or a download needs to go on in another process.
+"""Checkpoints in the journal: what an upload or a download needs to resume in another process.
 
-`Commit` runs a change in a transaction and returns once it is on disk; the worker's groups many of them into one.
+`Commit` runs a change in a transaction and returns once it is on disk. The worker's groups many changes into one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ S = TypeVar("S", SavedUpload, SavedDownload)
 
 
 def commit_alone(journal: Journal) -> Commit:
-    """Each change in a transaction of its own."""
+    """Commit each change in its own transaction."""
 
     def commit(change: Change) -> None:
         with journal.transaction() as tx:
@@ -33,14 +33,14 @@ def commit_alone(journal: Journal) -> Commit:
 
 
 class _Saved:
-    """What uploads and downloads have in common.
+    """What checkpoints of uploads and downloads share.
 
-    `clear` takes effect on disk with the end of the item (`Outcome.clears`), or with `forget`. A process killed between
-    the two finds the checkpoint again, sees at the service that nothing is left to do, and sends nothing twice.
+    `clear` reaches the disk when the item ends (`Outcome.clears`) or with `forget`. A process killed before that
+    finds the checkpoint again, sees at the service that nothing is left to do, and sends nothing twice.
     """
 
     def __init__(self, journal: Journal, item_id: int, *, commit: Commit | None = None, begun: bool = True) -> None:
-        """`begun` False spares a look where nothing was ever saved."""
+        """`begun` False saves a query when nothing was ever saved."""
         self._journal = journal
         self._item_id = item_id
         self._commit = commit or commit_alone(journal)
@@ -61,7 +61,7 @@ class _Saved:
 
     def _save(self, saved: bytes, parts: list[tuple[int, bytes]], done_bytes: int) -> None:
         if saved == self._on_disk and not parts and not self.cleared:
-            return  # the same session goes on, with the parts that are on disk
+            return  # the same session continues, and its parts are on disk
 
         def change(tx: Connection) -> None:
             tx.execute(
@@ -89,12 +89,12 @@ class _Saved:
         self.cleared = self._begun
 
     def forget(self) -> None:
-        """Take it off the disk now."""
+        """Remove it from the disk now."""
         self._commit(lambda tx: items.drop_checkpoint(tx, self._item_id))
 
 
 class UploadCheckpoint(_Saved):
-    """`providers.contract.upload.Checkpoint` of one item."""
+    """The `providers.contract.upload.Checkpoint` of one item."""
 
     def load(self) -> SavedUpload | None:
         found = self._load(SavedUpload)
@@ -113,7 +113,7 @@ class UploadCheckpoint(_Saved):
 
 
 class CheckpointRow(_Saved):
-    """`providers.contract.download.DownloadCheckpoint` of one item."""
+    """The `providers.contract.download.DownloadCheckpoint` of one item."""
 
     _saved: SavedDownload | None = None
 
@@ -140,8 +140,8 @@ def _part_size(saved: SavedDownload, index: int) -> int:
 
 
 def begun_uploads(db: Connection) -> list[tuple[int, str, SavedUpload]]:
-    """Of every upload that is not done and has begun something at its service: the item, its instance, and what was
-    saved. Failed ones are among them: they go on where they were when they are tried again."""
+    """Item, instance and saved state of each unfinished upload that has begun at its service. Failed uploads are
+    included: they resume where they were when retried."""
     query = (
         "SELECT items.id, items.instance, saved FROM checkpoints JOIN items ON items.id = item_id"
         " WHERE job_kind = 'upload' AND state NOT IN ('done', 'skipped', 'cancelled') ORDER BY items.id"

@@ -1,6 +1,6 @@
-"""What the user wants of items and of whole jobs: also of a job that is still being scanned, and has no items yet.
+"""Pause, resume, cancel and retry of items and of whole jobs, even of jobs that are still being scanned.
 
-Each takes the ids of items, and of jobs as a whole; it returns how many items heard of it, or scans where no item did.
+Each function takes ids of items and of whole jobs. It returns how many items it reached, or scans if it reached none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from providers.errors import Cancelled
 
 
 def pause(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, now: float) -> int:
-    """Running items are only wished to pause: their transfer has to let go first."""
+    """A running item is only asked to pause: its transfer has to stop first."""
     scans = sum([jobs.pause_scan(tx, job_id, paused=True) for job_id in _whole(tx, item_ids, job_ids)])
     return items.pause(tx, [*item_ids, *_items(tx, job_ids)], now=now) or scans
 
@@ -27,7 +27,7 @@ def resume(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, n
 
 
 def cancel(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, now: float) -> int:
-    """What an item has left at the service is entered for cleaning up in the same transaction."""
+    """What an item left at the service is queued for clean-up in the same transaction."""
     stopped = ErrorInfo.of(Cancelled("cancelled before everything was found that it stands for"))
     scans = sum([jobs.scan_broke(tx, job_id, stopped, now=now) for job_id in _whole(tx, item_ids, job_ids)])
     ids = [*item_ids, *_items(tx, job_ids)]
@@ -43,10 +43,10 @@ def _items(tx: Connection, job_ids: Sequence[int]) -> list[int]:
 
 
 def _whole(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int]) -> set[int]:
-    """The scanning jobs that are meant as a whole: named, or with every unfinished item that was found so far."""
-    meant = set(job_ids)
+    """The scanning jobs selected as a whole: by id, or through all of their unfinished items."""
+    selected = set(job_ids)
     for job_id, chosen in views.scanning_jobs_of(tx, item_ids).items():
         counts = views.job(tx, job_id).counts
         if chosen == sum(number for state, number in counts.items() if state not in FINAL_STATES):
-            meant.add(job_id)
-    return meant
+            selected.add(job_id)
+    return selected

@@ -1,4 +1,4 @@
-"""Folders that a download makes, or opens for itself: what a later process must know of them if this one is killed."""
+"""Folders that a download created, or opened for itself: what a later process needs if this one is killed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from backup.system.packing import to_bytes, to_name
 
 _Commit = Callable[[Callable[[Connection], Any]], Any]
 _NOTE = "INSERT OR IGNORE INTO folders_in_work VALUES (?, ?, ?)"
-"""What was noted first counts: after a kill, a folder is found as the job has left it."""
+"""The first record counts: after a kill, a folder is in the state in which the job left it."""
 
 
 class FoldersInWork:
-    """Those of one job. `commit` returns once a change is on disk; `commit_soon` need not wait for that."""
+    """The folders of one job. `commit` returns once a change is on disk; `commit_soon` need not wait for that."""
 
     def __init__(
         self,
@@ -32,22 +32,22 @@ class FoldersInWork:
         self._commit_soon = commit_soon or commit
 
     def made(self, path: Path) -> None:
-        """The job has made it, and it waits for its mode."""
+        """Record that the job created it and has yet to set its mode."""
         row = (self._job_id, to_bytes(str(path)), None)
         self._commit_soon(lambda tx: tx.execute(_NOTE, row))
 
     def opening(self, path: Path, mode: int) -> None:
-        """It is going to be opened, and has this mode."""
+        """Record the mode of a folder that is about to be opened."""
         row = (self._job_id, to_bytes(str(path)), mode)
         self._commit(lambda tx: tx.execute(_NOTE, row))
 
     def is_own(self, path: Path) -> bool:
-        """Whether the job has made it."""
+        """Whether the job created it."""
         row = self._row(path)
         return row is not None and row[0] is None
 
     def mode_before(self, path: Path) -> int | None:
-        """The mode that an opened folder had; None for one that the job did not open."""
+        """The mode of a folder before the job opened it; None if the job did not open it."""
         row = self._row(path)
         return None if row is None else row[0]
 
@@ -63,8 +63,8 @@ class FoldersInWork:
 
 
 def of_ended_jobs(db: Connection) -> list[tuple[int, Path, int | None]]:
-    """Job, folder and the mode it had (None: the job has made it); the innermost first, since a folder above may be
-    shut to whoever passes through it."""
+    """Job, folder and its former mode (None: the job created it). Innermost first: once a folder has its mode back,
+    those inside may be out of reach."""
     rows = db.execute(
         "SELECT job_id, path, mode FROM folders_in_work JOIN jobs ON jobs.id = job_id"
         " WHERE NOT scanning AND NOT open_items ORDER BY length(path) DESC"
@@ -73,7 +73,7 @@ def of_ended_jobs(db: Connection) -> list[tuple[int, Path, int | None]]:
 
 
 def drop_if_ended(tx: Connection, job_id: int) -> None:
-    """Nothing is left to be done to the folders of this job, unless it goes on again."""
+    """Forget the folders of this job if it has ended."""
     tx.execute(
         "DELETE FROM folders_in_work WHERE job_id = ? AND EXISTS"
         " (SELECT 1 FROM jobs WHERE id = job_id AND NOT scanning AND NOT open_items)",

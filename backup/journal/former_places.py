@@ -1,4 +1,4 @@
-"""Places as journals before version 5 wrote them, with the id of the key in them, in the form that they have now."""
+"""Places as written by journals before version 5, which included the id of the key, converted to today's form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GUIDE: Final = re.compile(r"(?!google_drive: )(?P<name>[a-z0-9_-]+):(?:.*@)?(?P
 
 
 def place_of(former: str) -> str:
-    """`Storage.place` of what `Storage.location` was; what has neither form stays as it is."""
+    """Convert a former `Storage.location` to `Storage.place`; text of neither form is returned unchanged."""
     if found := _S3.fullmatch(former):
         where = found["where"]
         region = where.removeprefix("AWS ") if where.startswith("AWS ") else None
@@ -41,7 +41,7 @@ def place_of(former: str) -> str:
 
 
 def account_of(former: str) -> str:
-    """What it said of the account, in the form of `Storage.account`; '' for nothing."""
+    """The account named in a former location, in the form of `Storage.account`; '' if none."""
     if found := _DROPBOX.fullmatch(former):
         return f"{found['account'] or ''} app={found['app']} root= folder="
     if (found := _DRIVE.fullmatch(former)) and found["drive"] == "My Drive" and "@" in found["who"]:

@@ -1,4 +1,4 @@
-"""Every change of an item's state. The state machine itself is enforced by the database (`schema`)."""
+"""Every change of an item's state. The database enforces the state machine (`schema`)."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _ITS_TURN: Final = (
     " AND NOT EXISTS (SELECT 1 FROM items AS other WHERE other.job_id = items.job_id"
     " AND other.state IN ('running', 'waiting') AND other.last AND other.id < items.id))"
 )
-"""What is paused, or waits for somebody's help, holds nothing up: nobody knows how long."""
+"""Paused items, and those that wait for the user, hold nothing up: how long they take is unknown."""
 
 
 def claim(tx: Connection, instance: str, limit: int, *, now: float) -> list[Item]:
-    """Take up to `limit` queued items of an instance, oldest first; they are RUNNING from now on."""
+    """Take up to `limit` queued items of an instance, oldest first, and set them RUNNING."""
     rows = tx.execute(
         "UPDATE items SET state = 'running', attempts = attempts + 1, error = NULL, wait_until = NULL, changed_at = ?"
         f" WHERE id IN (SELECT id FROM items WHERE state = 'queued' AND instance = ? AND {_ITS_TURN}"
@@ -68,9 +68,9 @@ def _item(row: Row) -> Item:
 
 
 def end(tx: Connection, outcome: Outcome, *, now: float) -> ItemState | None:
-    """Write down how an attempt ended; returns the state that the item has now, None when it was not RUNNING any more.
+    """Record how an attempt ended. Returns the item's new state, or None if it was no longer RUNNING.
 
-    A wish that stands in the journal decides what STOPPED means, and turns a wait or a failure into a cancellation.
+    The wish in the journal decides what STOPPED becomes, and turns a wait or a failure into a cancellation.
     """
     row = tx.execute("SELECT wish FROM items WHERE id = ? AND state = 'running'", (outcome.item_id,)).fetchone()
     if row is None:
@@ -81,7 +81,7 @@ def end(tx: Connection, outcome: Outcome, *, now: float) -> ItemState | None:
     if state is ItemState.DONE and outcome.size_bytes is not None:
         resized.note_moved(tx, outcome.item_id, outcome.size_bytes, now=now)
     waits = state is ItemState.WAITING
-    told = state in {ItemState.WAITING, ItemState.FAILED, ItemState.SKIPPED} or outcome.ending is Ending.PAUSED
+    keeps_error = state in {ItemState.WAITING, ItemState.FAILED, ItemState.SKIPPED} or outcome.ending is Ending.PAUSED
     tx.execute(
         "UPDATE items SET state = ?, wish = NULL, error = ?, wait_until = ?, failures = failures + ?,"
         " size_bytes = coalesce(?, size_bytes), bytes_done = CASE WHEN ? THEN coalesce(?, size_bytes)"
@@ -90,7 +90,7 @@ def end(tx: Connection, outcome: Outcome, *, now: float) -> ItemState | None:
         " WHERE id = ?",
         (
             state,
-            pack(outcome.error) if outcome.error and told else None,
+            pack(outcome.error) if outcome.error and keeps_error else None,
             outcome.wait_until if waits else None,
             outcome.counts_as_failure,
             outcome.size_bytes,
@@ -130,13 +130,13 @@ def _state_after(ending: Ending, wish: str | None) -> ItemState:
 
 
 def drop_checkpoint(tx: Connection, item_id: int) -> None:
-    """What an item had left at the service, or beside its target, is done with."""
+    """Forget what an item left at the service or beside its target."""
     for table in ("checkpoints", "parts", "cleanups"):
         tx.execute(f"DELETE FROM {table} WHERE item_id = ?", (item_id,))
 
 
 def moved_bytes(tx: Connection, item_id: int, count_bytes: int) -> None:
-    """So many more bytes of the item are safe at their destination."""
+    """Record that this many more bytes of the item are safe at their destination."""
     tx.execute("UPDATE items SET bytes_done = min(size_bytes, bytes_done + ?) WHERE id = ?", (count_bytes, item_id))
 
 
@@ -148,14 +148,13 @@ def set_bytes_done(tx: Connection, item_id: int, done_bytes: int) -> None:
 
 
 def pause(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:
-    """Running items are only wished to pause: their transfer has to let go first. Returns how many items heard of
-    it."""
+    """Ask running items to pause: their transfer has to stop first. Returns how many items changed."""
     ids = list(item_ids)
     return _move(tx, ids, ("queued", "waiting"), ItemState.PAUSED, now) + _wish(tx, ids, Wish.PAUSE)
 
 
 def cancel(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:
-    """Likewise. What an item has left at the service is entered for cleaning up in the same transaction."""
+    """Like `pause`. What an item left at the service is queued for clean-up in the same transaction."""
     ids = list(item_ids)
     return _move(tx, ids, ("queued", "waiting", "paused", "failed"), ItemState.CANCELLED, now) + _wish(
         tx, ids, Wish.CANCEL
@@ -163,7 +162,7 @@ def cancel(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:
 
 
 def resume(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:
-    """Paused items, and waiting ones at once. An item that was wished to pause and still runs goes on or comes back."""
+    """Resume paused items, and waiting ones at once. One that still runs although it was asked to pause continues."""
     ids = list(item_ids)
     moved = _move(tx, ids, ("paused", "waiting"), ItemState.QUEUED, now)
     for chunk in _chunks(ids):
@@ -175,12 +174,12 @@ def resume(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:
 
 
 def retry(tx: Connection, item_ids: Iterable[int], *, now: float) -> int:
-    """Failed and cancelled items, with a clean count of failures."""
+    """Retry failed and cancelled items; their count of failures starts at zero."""
     return _move(tx, item_ids, ("failed", "cancelled"), ItemState.QUEUED, now)
 
 
 def folders_above(db: Connection, item: Item) -> list[str]:
-    """The names of those folders of its job in which an item lies, the outermost first."""
+    """The names of the folders above an item that its job has as items, outermost first."""
     parts = item.name.split("/")[:-1]
     names = ["/".join(parts[:depth]) + "/" for depth in range(1, len(parts) + 1)]
     query = "SELECT name FROM items WHERE job_id = ? AND name = ? AND kind = 'directory'"
@@ -220,7 +219,7 @@ def _chunks(item_ids: Iterable[int]) -> Iterator[list[int]]:
 
 
 def wishes(db: Connection) -> dict[int, Wish]:
-    """What is wished of running items."""
+    """What the user wants of running items."""
     rows = db.execute("SELECT id, wish FROM items WHERE state = 'running' AND finished_at IS NULL AND wish IS NOT NULL")
     return {row["id"]: Wish(row["wish"]) for row in rows}
 
@@ -229,7 +228,7 @@ def wishes(db: Connection) -> dict[int, Wish]:
 
 
 def requeue_running(tx: Connection, *, now: float) -> int:
-    """After a worker that died: whatever it was at is queued again, or as wished. Returns how many were RUNNING."""
+    """Queue what a dead worker left RUNNING, or pause or cancel it as wished. Returns how many were RUNNING."""
     return tx.execute(
         "UPDATE items SET wish = NULL, changed_at = ?, finished_at = CASE WHEN wish = 'cancel' THEN ? END,"
         " state = CASE wish WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' ELSE 'queued' END"
@@ -239,7 +238,7 @@ def requeue_running(tx: Connection, *, now: float) -> int:
 
 
 def pause_place(tx: Connection, place_id: int, error: ErrorInfo, *, now: float) -> int:
-    """Pause everything queued for a place, and say why."""
+    """Pause everything queued for a place, and record why."""
     return tx.execute(
         "UPDATE items SET state = 'paused', error = ?, wait_until = NULL, changed_at = ?"
         " WHERE place_id = ? AND state IN ('queued', 'waiting') AND finished_at IS NULL",
@@ -248,7 +247,7 @@ def pause_place(tx: Connection, place_id: int, error: ErrorInfo, *, now: float) 
 
 
 def note(tx: Connection, item_id: int, what: str, error: ErrorInfo | None = None, *, now: float) -> None:
-    """An event that is no change of state."""
+    """Record an event that is no change of state."""
     tx.execute(
         "INSERT INTO events (item_id, at, what, error) VALUES (?, ?, ?, ?)",
         (item_id, now, what, pack(error) if error else None),
@@ -256,7 +255,7 @@ def note(tx: Connection, item_id: int, what: str, error: ErrorInfo | None = None
 
 
 def events(db: Connection, item_id: int, limit: int = 1000) -> list[Event]:
-    """What happened to an item, oldest first, the newest `limit` of it."""
+    """The newest `limit` events of an item, oldest first."""
     rows: list[Any] = db.execute(
         "SELECT at, what, error FROM events WHERE item_id = ? ORDER BY id DESC LIMIT ?", (item_id, limit)
     ).fetchall()

@@ -1,4 +1,4 @@
-"""Jobs and places: what the user asked for, and where it goes."""
+"""Jobs and places: what the user asked for, and its destinations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def add_job(
     now: float,
     variables: Mapping[str, str] | None = None,
 ) -> int:
-    """A new job, still to be scanned; returns its id. `variables`: of the environment that it was checked in."""
+    """Add a job that is still to be scanned; returns its id. `variables`: the environment that it was checked in."""
     row = tx.execute(
         "INSERT INTO jobs (kind, instance, place_id, title, destination, request, created_at, scanning)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, 1) RETURNING id",
@@ -54,7 +54,7 @@ def add_job(
 
 
 def _place_id(tx: Connection, place: Destination) -> int:
-    """The place's row; only one whose location is not known yet, or is the same, is used again."""
+    """The id of the place's row. A row is reused only if its location is the same; '' is not known yet."""
     key = (place.instance, place.type, place.container, place.settings)
     found = tx.execute(
         "SELECT id FROM places WHERE instance = ? AND type = ? AND container = ? AND settings = ? AND location = ?",
@@ -75,13 +75,13 @@ def _environment_id(tx: Connection, variables: Mapping[str, str]) -> int:
 
 
 def environment_of(db: Connection, job_id: int) -> int | None:
-    """The environment that a job is carried out in; None: the worker's own."""
+    """The environment that a job runs in; None: the worker's own."""
     row = db.execute("SELECT environment_id FROM jobs WHERE id = ?", (job_id,)).fetchone()
     return None if row is None else row["environment_id"]
 
 
 def variables(db: Connection, environment_id: int) -> dict[str, str]:
-    """What an environment holds; nothing when there is none of that id."""
+    """The variables of an environment; empty if there is none with that id."""
     row = db.execute("SELECT variables FROM environments WHERE id = ?", (environment_id,)).fetchone()
     return {} if row is None else unpack(row["variables"], dict[str, str])
 
@@ -96,8 +96,7 @@ def environments_open(db: Connection, instance: str) -> int:
 
 
 def take_over(tx: Connection, job_ids: Iterable[int], found: Mapping[str, str]) -> None:
-    """Jobs that somebody wants to be tried again, in an environment of their own: what is set there counts from now
-    on, what is not stays as it was."""
+    """Move jobs that the user retries to the user's environment: variables set there win, the others stay."""
     for job_id in job_ids:
         before = environment_of(tx, job_id)
         known = {} if before is None else variables(tx, before)
@@ -114,7 +113,7 @@ def place(db: Connection, place_id: int) -> Destination:
 
 
 def bind_place(tx: Connection, place_id: int, location: str, account: str = "") -> None:
-    """Fix the location of a place that was opened for the first time; and whose it is, as the service tells it now."""
+    """Record the location of a place on its first opening, and the account that the service reports now."""
     tx.execute(
         "UPDATE places SET location = CASE location WHEN '' THEN :location ELSE location END,"
         " account = CASE :account WHEN '' THEN account ELSE :account END WHERE id = :place",
@@ -133,33 +132,33 @@ def job(db: Connection, job_id: int) -> Job:
 SCANNABLE: Final = (
     "scanning AND NOT paused AND (kind = 'upload' OR NOT EXISTS (SELECT 1 FROM holds WHERE instance = jobs.instance))"
 )
-"""Jobs with something left to find. An upload is looked for on this machine, whatever its service does."""
+"""Jobs with something left to find. An upload is scanned on this machine, whatever state its service is in."""
 
 
 def jobs_to_scan(db: Connection, *, now: float) -> list[Job]:
-    """Those that wait for no later moment, oldest first."""
+    """Scannable jobs that do not wait for a later moment, oldest first."""
     due = "(rescan_at IS NULL OR rescan_at <= ?)"
     return [_job(row) for row in db.execute(f"SELECT * FROM jobs WHERE {SCANNABLE} AND {due} ORDER BY id", (now,))]
 
 
 def scan_waits(tx: Connection, job_id: int, error: ErrorInfo, *, until: float) -> None:
-    """A scan is tried again at that moment, or once somebody wants it to go on."""
+    """Retry a scan at `until`, or when the user resumes it."""
     tx.execute("UPDATE jobs SET rescan_at = ?, rescan_why = ? WHERE id = ? AND scanning", (until, pack(error), job_id))
 
 
 def scan_at_once(tx: Connection, job_id: int) -> bool:
-    """Whether it waited."""
+    """End the wait of a scan; returns whether it waited."""
     query = "UPDATE jobs SET rescan_at = NULL, rescan_why = NULL WHERE id = ? AND scanning AND rescan_at IS NOT NULL"
     return tx.execute(query, (job_id,)).rowcount > 0
 
 
 def unscanned(db: Connection) -> list[Job]:
-    """Every job that still stands for more than was found, paused ones too."""
+    """Every job whose scan is unfinished, paused ones too."""
     return [_job(row) for row in db.execute("SELECT * FROM jobs WHERE scanning ORDER BY id")]
 
 
 def wanted_scans(db: Connection) -> set[int]:
-    """The jobs of which nobody has said that they should be scanned no further."""
+    """The unfinished scans that are not paused."""
     return {row["id"] for row in db.execute("SELECT id FROM jobs WHERE scanning AND NOT paused")}
 
 
@@ -175,7 +174,7 @@ def _job(row: Row) -> Job:
 
 
 def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float) -> int:
-    """Add what a scan found; names that the job has already are left as they are. Returns how many were added."""
+    """Add what a scan found. Names that the job already has are left alone. Returns how many were added."""
     found = list(items)
     added = tx.executemany(
         "INSERT INTO items (job_id, place_id, instance, job_kind, kind, state, name, key, local_path, size_bytes,"
@@ -208,60 +207,58 @@ def add_items(tx: Connection, job: Job, items: Iterable[NewItem], *, now: float)
 
 
 def note_ruled_out(tx: Connection, job_id: int, number: int) -> None:
-    """So many entries were left out by the user's rules."""
+    """Record how many entries the user's rules left out."""
     tx.execute("UPDATE jobs SET ruled_out = ? WHERE id = ?", (number, job_id))
 
 
 def newest_item(db: Connection) -> int:
-    """The id of the newest item of any job; 0 when there is none."""
+    """The id of the newest item of any job; 0 if there is none."""
     return int(db.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0])
 
 
 def item_of_name(db: Connection, job_id: int, name: str) -> tuple[int, str] | None:
-    """Id and key of the item that has this name in a job."""
+    """Id and key of the item with this name in a job."""
     row = db.execute("SELECT id, key FROM items WHERE job_id = ? AND name = ?", (job_id, to_bytes(name))).fetchone()
     return None if row is None else (row["id"], to_name(row["key"]))
 
 
 def files_of(db: Connection, job_id: int) -> int:
-    """How many files a job has, and links and folders that count as one: those that cannot be read, which had failed
-    before anything was tried."""
+    """The number of files of a job, plus links and folders that failed because they cannot be read."""
     return int(db.execute(f"SELECT count(*) FROM items WHERE {_FILES}", (job_id,)).fetchone()[0])
 
 
 def bytes_of_files(db: Connection, job_id: int) -> int:
-    """Of those that `files_of` counts, as they were found or moved."""
+    """The bytes of the files that `files_of` counts, as found or moved."""
     return int(db.execute(f"SELECT coalesce(sum(size_bytes), 0) FROM items WHERE {_FILES}", (job_id,)).fetchone()[0])
 
 
 def keys_of_files(db: Connection, job_id: int) -> Iterator[bytes]:
-    """Of those that `files_of` counts."""
+    """The keys of the files that `files_of` counts."""
     return (row[0] for row in db.execute(f"SELECT key FROM items WHERE {_FILES}", (job_id,)))
 
 
 def pause_scan(tx: Connection, job_id: int, *, paused: bool) -> bool:
-    """Have a scan stand still, or go on; whether that changed something."""
+    """Pause or resume a scan; returns whether that changed something."""
     query = "UPDATE jobs SET paused = ? WHERE id = ? AND scanning AND paused <> ?"
     return tx.execute(query, (paused, job_id, paused)).rowcount > 0
 
 
-def learn_replaced(tx: Connection, job_id: int, standing: Iterable[str]) -> None:
-    """Of the files of folders that wait for their upload: under which names something stands already. About the others
-    it is then known that nothing does."""
+def learn_replaced(tx: Connection, job_id: int, replaced: Iterable[str]) -> None:
+    """Record which queued files from folders replace an object: those named in `replaced` do, all others do not."""
     unknown = "job_id = ? AND state = 'queued' AND replaces IS NULL AND kind = 'file'"
     tx.executemany(
-        f"UPDATE items SET replaces = 1 WHERE {unknown} AND name = ?", ((job_id, to_bytes(name)) for name in standing)
+        f"UPDATE items SET replaces = 1 WHERE {unknown} AND name = ?", ((job_id, to_bytes(name)) for name in replaced)
     )
     tx.execute(f"UPDATE items SET replaces = 0 WHERE {unknown} AND instr(name, X'2F')", (job_id,))
 
 
 def scan_ended(tx: Connection, job_id: int) -> bool:
-    """Everything was found. Whether the scan was going on."""
+    """Record that everything was found; returns whether the scan was going on."""
     return tx.execute("UPDATE jobs SET scanning = 0 WHERE id = ? AND scanning", (job_id,)).rowcount > 0
 
 
 def scan_broke(tx: Connection, job_id: int, error: ErrorInfo, *, now: float) -> bool:
-    """The scan stopped short. Whether it was going on."""
+    """Record that the scan stopped short; returns whether it was going on."""
     query = "UPDATE jobs SET scanning = 0, error = ?, broke_at = ? WHERE id = ? AND scanning"
     return tx.execute(query, (pack(error), now, job_id)).rowcount > 0
 
@@ -273,6 +270,6 @@ def open_jobs(db: Connection, instance: str) -> int:
 
 
 def other_instances(db: Connection, name: str) -> list[str]:
-    """Every instance besides `name` that anything was ever queued for; `name` too where it was another service."""
+    """Every instance other than `name` that anything was ever queued for; also `name` if it had another type."""
     query = "SELECT DISTINCT instance FROM places WHERE instance <> ? OR type <> ? ORDER BY instance"
     return [row["instance"] for row in db.execute(query, (name, name))]

@@ -1,4 +1,4 @@
-"""The journal's tables and triggers, as the scripts that made them one after the other."""
+"""The journal's tables and triggers, as the scripts that created them one after the other."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ _ALL_COUNTS: Final = "INSERT INTO counts (job_id, kind, state) VALUES " + ", ".j
 
 
 def _weighed(row: str, column: str) -> str:
-    """The part of an item in its job's bytes: nothing for deletes, and for what is not going to move."""
+    """The bytes that an item adds to its job: none for deletes, and none for what will not move."""
     still = f"{row}.job_kind = 'delete' OR {row}.state IN ({_STILL})"
     return f"CASE WHEN {still} THEN 0 ELSE {row}.{column} END"
 

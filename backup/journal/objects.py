@@ -1,4 +1,4 @@
-"""What is stored where: one row for each object, for as long as it is there, longer than the item that put it there."""
+"""Stored objects: one row for each, kept for as long as the object exists, longer than the item that stored it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _KEPT: Final = "objects.sha256 = excluded.sha256 AND objects.size_bytes = exclud
 
 
 _SURELY_LISTED_S: Final = 24 * 3600.0
-"""What was stored so long before a job is in its listings: Google's are late for what is newer, and the listing may be
-of a plan, up to an hour older than the job."""
+"""Objects stored this long before a job are in its listings: Google lists new objects late, and the listing may
+belong to a plan, up to an hour older than the job."""
 
 
 class Row(NamedTuple):
-    """One that may be forgotten, as long as it has not been proved again."""
+    """A row that may be forgotten unless it was proved again."""
 
     key: str
     proved_at: float
 
 
 def note_end(tx: Connection, outcome: Outcome, *, now: float) -> None:
-    """An item is done, or a look has found its object gone: what is stored under its key from now on."""
+    """Record what is stored under the key of an item that is done, or whose object was found to be gone."""
     if outcome.sha256 and not outcome.gone:
         _put(tx, outcome, now)
     else:
@@ -42,7 +42,7 @@ def note_end(tx: Connection, outcome: Outcome, *, now: float) -> None:
 
 
 def _put(tx: Connection, outcome: Outcome, now: float) -> None:
-    """What was known of just these bytes before, and is not told now, stays: two equal readings take no proof away."""
+    """What was known of the same bytes, and is missing in the outcome, is kept: two equal readings remove no proof."""
     tx.execute(
         "INSERT INTO objects (place, key, size_bytes, etag, sha256, mtime_ns, ctime_ns, proof, stored, proved_at)"
         " SELECT location, key, size_bytes, etag, sha256, :mtime_ns, :ctime_ns, proof, job_kind = 'upload', :now"
@@ -58,10 +58,10 @@ def _put(tx: Connection, outcome: Outcome, now: float) -> None:
 
 
 def known_sha256(db: Connection, place_id: int, key: str, *, etag: str, size_bytes: int) -> str:
-    """The digest of just this object, if we have moved it ourselves; '' if not, or if it is another one by now.
+    """The digest of this version of the object if we moved it ourselves, else ''.
 
-    Raises Integrity when this very version, by its ETag, had another size when we moved it: then the service is not to
-    be believed about either.
+    Raises Integrity if this version (by its ETag) had another size when we moved it: the service cannot be trusted
+    about either.
     """
     if not etag:
         return ""
@@ -82,7 +82,7 @@ def known_sha256(db: Connection, place_id: int, key: str, *, etag: str, size_byt
 
 
 def stored_before(db: Connection, place_id: int, key: str, sha256: str) -> bool:
-    """Whether we ourselves have stored just these bytes under this key, whatever the service calls them now."""
+    """Whether we stored these bytes under this key, whatever the service reports now."""
     row = db.execute(
         "SELECT 1 FROM objects WHERE place = (SELECT location FROM places WHERE id = ?) AND key = ?"
         " AND sha256 = ? AND stored",
@@ -92,7 +92,7 @@ def stored_before(db: Connection, place_id: int, key: str, sha256: str) -> bool:
 
 
 def older_than_job(db: Connection, job_id: int, prefix: str, *, limit: int) -> list[Row]:
-    """What is known below a prefix ('' or one that ends in '/') of the job's place, and was there a day before it."""
+    """What is known below a prefix ('' or ending in '/') of the job's place, and was there a day before the job."""
     first = to_bytes(prefix)
     behind = first[:-1] + b"0" if first else None  # '0' comes after '/'
     rows = db.execute(
@@ -107,7 +107,7 @@ def older_than_job(db: Connection, job_id: int, prefix: str, *, limit: int) -> l
 
 
 def forget(tx: Connection, place_id: int, rows: Iterable[Row]) -> None:
-    """A listing that is known to be complete does not have them. What was proved meanwhile stays."""
+    """Forget rows missing from a complete listing. What was proved meanwhile stays."""
     tx.executemany(
         "DELETE FROM objects WHERE place = (SELECT location FROM places WHERE id = ?) AND key = ? AND proved_at = ?",
         [(place_id, to_bytes(row.key), row.proved_at) for row in rows],

@@ -1,6 +1,6 @@
-"""Forgetting finished items, in steps small enough that no transfer waits for one, and giving their room back.
+"""Pruning: forgets finished items in steps so small that no transfer waits, and gives their space back.
 
-Jobs and their totals stay, and what proves each stored object (`objects`).
+Jobs, their totals, and what proves each stored object (`objects`) are kept.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ STEP_ITEMS: Final = 500
 """Measured: 5 ms, at most 20."""
 _STEP_PAGES: Final = 1024
 _INCREMENTAL: Final = 2
-"""PRAGMA auto_vacuum of a file that can give pages back."""
+"""The value of PRAGMA auto_vacuum in a file that can give pages back."""
 _PATIENCE_S: Final = 1.0
 _WORTH_PAGES: Final = 2048
-"""8 MiB: what is less is soon filled again."""
+"""8 MiB: less than that is soon filled again."""
 
 _ITS_OWN: Final = ("events", "item_calls")
 _KEPT: Final = (
@@ -33,7 +33,7 @@ _KEPT: Final = (
 def prune(tx: Connection, *, before: float, limit: int = STEP_ITEMS) -> int:
     """Forget up to `limit` items that ended before a time, oldest first; returns how many.
 
-    What has left something at a service stays until that is cleaned up, and so does what a scan would find again.
+    Items that left something at a service stay until it is cleaned up. Items of a job that is being scanned stay too.
     """
     rows = tx.execute(
         f"SELECT id, job_id FROM items WHERE finished_at < ? AND NOT ({_KEPT}) ORDER BY finished_at LIMIT ?",
@@ -56,15 +56,15 @@ def prune(tx: Connection, *, before: float, limit: int = STEP_ITEMS) -> int:
 
 
 def is_due(db: Connection, *, now: float) -> bool:
-    """Once a day."""
+    """Whether the last pruning is at least a day ago."""
     at = db.execute("SELECT pruned_at FROM totals").fetchone()["pruned_at"]
     return at is None or not at <= now < at + DAY_S
 
 
 def step(tx: Connection, *, before: float, now: float) -> bool:
-    """Part of a day's pruning; whether there is more of it.
+    """Do part of a day's pruning; returns whether more is left.
 
-    On the day of an update, or of a first start, nothing is forgotten: whoever wants to keep more can say so first.
+    On the day of an update or a first start nothing is forgotten, so that the user can first choose to keep more.
     """
     begun = tx.execute("SELECT pruned_at FROM totals").fetchone()["pruned_at"] is not None
     if begun and prune(tx, before=before, limit=STEP_ITEMS) == STEP_ITEMS:
@@ -74,9 +74,9 @@ def step(tx: Connection, *, before: float, now: float) -> bool:
 
 
 def shrink(path: Path) -> bool:
-    """Give some pages back that nothing uses any more; whether there are more.
+    """Give some unused pages back; returns whether there are more.
 
-    A file that an older version made is rewritten once; its writers wait for that long. Raises sqlite3.Error when it is
+    A file made by an older version is rewritten once, and its writers wait meanwhile. Raises sqlite3.Error if it is
     busy; nothing is lost then.
     """
     with closing(sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None)) as db:
@@ -88,6 +88,6 @@ def shrink(path: Path) -> bool:
             db.execute("VACUUM")
         else:
             db.executescript(f"PRAGMA incremental_vacuum({_STEP_PAGES})")  # `execute` would give back one page
-        # The file itself becomes shorter when its log is worked in; what others still read waits for the next time.
+            # Truncating the log is what shortens the file. What others still read waits for the next time.
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return int(db.execute("PRAGMA freelist_count").fetchone()[0]) >= _WORTH_PAGES

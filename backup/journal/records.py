@@ -1,4 +1,4 @@
-"""What is written into the journal and read back from it, typed."""
+"""Records that are written to the journal and read back from it, typed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from providers.contract.report import ErrorInfo
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """Where items go. `settings` holds the non-secret settings that decide about it, as JSON; `location` is
-    `Storage.place`, empty until the worker opened the instance for the first time, `account` that of the provider,
-    empty until the service has told it."""
+    """The destination of items. `settings` holds the non-secret settings that determine it, as JSON. `location` is
+    `Storage.place`, empty until the worker first opened the instance. `account` is the provider's, empty until the
+    service reported it."""
 
     instance: str
     type: str
@@ -27,14 +27,14 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """How many files the plan of a job has found, the unreadable ones too; not `complete`: at least so many."""
+    """How many files the plan of a job found, unreadable ones included; if not `complete`, at least this many."""
 
     files: int
     size_bytes: int | None = None
-    """Of all of them; None where the plan has not counted the bytes of some."""
+    """Of all files; None if the plan did not count the bytes of some."""
     complete: bool = True
     digest: str = ""
-    """Of their keys, as `TransferPlan.files_digest`; '' where it is not known."""
+    """Of their keys, as `TransferPlan.files_digest`; '' if unknown."""
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,23 +44,23 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...]
     """Local paths, or keys (a prefix ends in '/')."""
     to: str = ""
-    """Remote prefix of an upload; local folder, or the very path, of a download."""
+    """Remote prefix of an upload; local folder of a download, or its exact path."""
     exact: bool = False
     """A download of one object to the path `to` itself."""
     conflicts: Conflicts = Conflicts.REPLACE
     restoring: Restoring = Restoring()
-    """What downloaded files get of their modes and owners."""
+    """Which modes and owners are restored on downloaded files."""
     selection: Selection = Selection()
     """Of an upload."""
     restores_links: bool = False
-    """A download makes symlinks of what is stored as such; else they come as files."""
+    """A download creates symlinks for objects stored as such; otherwise they become files."""
     resolved: bool = False
-    """The links in local paths were followed when it was given: one that stands there later is not. Orders of earlier
-    versions still have theirs."""
+    """Links in local paths were resolved when the job was queued: later links are not followed. Requests of earlier
+    versions still contain theirs."""
     found: str = ""
-    """Names what its plan has found (`backup.queries.findings`): the scan takes that up instead of looking again."""
+    """Id of what the plan found (`backup.queries.findings`): the scan uses it instead of looking again."""
     planned: Planned | None = None
-    """None where it was queued without a plan."""
+    """None if it was queued without a plan."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewItem(msgspec.Struct, frozen=True, kw_only=True):
-    """`name` is unique within its job: what is there already when a scan is repeated is left alone."""
+    """`name` is unique within its job. A repeated scan leaves existing items alone."""
 
     name: str
     key: str
@@ -80,13 +80,13 @@ class NewItem(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0
     state: ItemState = ItemState.QUEUED
     last: bool = False
-    """Begins only when nothing of its job is left that is not `last`, and no `last` item before it."""
+    """Begins only after the items of its job that are not `last`, and after earlier `last` items."""
     replaces: bool | None = None
     error: ErrorInfo | None = None
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that was claimed: everything that its transfer needs."""
+    """A claimed item, with everything that its transfer needs."""
 
     id: int
     job_id: int
@@ -104,13 +104,13 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     replaces: bool | None
     last: bool = False
     begun: bool
-    """A checkpoint of an earlier attempt is there."""
+    """An earlier attempt left a checkpoint."""
     environment_id: int | None = None
-    """What `jobs.variables` knows; None: the worker's own."""
+    """As in `jobs.variables`; None: the worker's own."""
 
 
 class Ending(StrEnum):
-    """How an attempt ended. What STOPPED means is decided by the wish that stands in the journal."""
+    """How an attempt ended. The wish in the journal decides what STOPPED becomes."""
 
     DONE = "done"
     FAILED = "failed"
@@ -129,22 +129,22 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     wait_until: float | None = None
     counts_as_failure: bool = False
     size_bytes: int | None = None
-    """The size that was really moved, where it is known."""
+    """The size that was moved, if known."""
     sha256: str = ""
     etag: str = ""
-    """Of the object whose digest `sha256` is."""
+    """Of the object with digest `sha256`."""
     proof: Proof | None = None
     replaced: bool | None = None
     elapsed_s: float = 0.0
     ignored_metadata: int = 0
-    """Modes and ids that were kept with it and are none."""
+    """Stored modes and ids that are invalid."""
     clears: bool = False
-    """Its checkpoint is done with."""
+    """Its checkpoint is no longer needed."""
     mtime_ns: int | None = None
     ctime_ns: int | None = None
-    """Of the file, where it was read or its object tells."""
+    """Of the file, if it was read or the object reports it."""
     gone: bool = False
-    """Its object was looked for, and is not there."""
+    """The object was looked for and is not there."""
 
 
 class Wish(StrEnum):
@@ -155,7 +155,7 @@ class Wish(StrEnum):
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an instance's queue stands still; `until` None: until credentials or settings change."""
+    """Why an instance's queue is held; `until` None: until credentials or settings change."""
 
     instance: str
     error: ErrorInfo
@@ -163,7 +163,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cancelled item has left behind."""
+    """What a cancelled item left behind."""
 
     item_id: int
     instance: str

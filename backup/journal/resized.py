@@ -1,4 +1,4 @@
-"""Bytes planned, and bytes moved: files that have another size than when they were chosen."""
+"""Planned bytes and moved bytes: files whose size changed after they were chosen."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def moved_words(kind: JobKind, planned_bytes: int, moved_bytes: int) -> str:
 
 
 def note_moved(tx: Connection, item_id: int, moved_bytes: int, *, now: float) -> None:
-    """Before a finished item gets the size that was moved: compare it with the one that it was found with.
+    """Compare the size that was moved with the planned one, before the item gets the new size.
 
-    The job is not as it was planned when an upload has moved fewer bytes of a file, or a download another number. A
-    file that grew is no fault: all of it is stored, as it was when it was read."""
+    The job differs from its plan if an upload moved fewer bytes of a file, or a download more or fewer. A file that
+    grew is no fault: all of it is stored, as it was when it was read."""
     row = tx.execute("SELECT job_id, job_kind, name, size_bytes FROM items WHERE id = ?", (item_id,)).fetchone()
     more_bytes = moved_bytes - row["size_bytes"]
     if not more_bytes or row["job_kind"] == JobKind.DELETE:
@@ -42,8 +42,8 @@ def note_moved(tx: Connection, item_id: int, moved_bytes: int, *, now: float) ->
 
 
 def note_found(tx: Connection, job_id: int, planned_bytes: int, *, complete: bool) -> str:
-    """Once all of a job was found: compare it with its plan, which if not `complete` has counted at least so many
-    bytes. Says what is not as it was planned; '' when nothing is. Called again, it counts nothing twice."""
+    """Compare a fully scanned job with its plan (if not `complete`, the plan's bytes are a minimum). Returns what
+    differs, or ''. Calling it again counts nothing twice."""
     row = tx.execute("SELECT kind, grown_bytes, shrunk_bytes FROM jobs WHERE id = ?", (job_id,)).fetchone()
     found_bytes = jobs.bytes_of_files(tx, job_id) - row["grown_bytes"] + row["shrunk_bytes"]
     more_bytes = found_bytes - planned_bytes

@@ -1,7 +1,7 @@
-"""The journal's tables, its migrations, and how a connection to it is opened.
+"""The journal's tables, its migrations, and the way to open a connection to it.
 
-Counters are kept by triggers, so that no look ever sums over items, and the state machine of `backup.model.transfers`
-is enforced by the database: an illegal change of state aborts its transaction whoever asks for it.
+Triggers keep the counters, so that no query sums over items. The database also enforces the state machine of
+`backup.model.transfers`: an illegal change of state aborts its transaction, whatever process requested it.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ END;
 
 
 def open_connection(path: Path) -> sqlite3.Connection:
-    """A connection with this module's guarantees; the file is created 0600, and migrated. Commits are on disk when
+    """A connection with this module's guarantees. The file is created 0600, and migrated. Commits are on disk when
     they return.
 
-    Raises InvalidConfiguration when a newer version wrote the file, JournalDamaged when it is not whole, and
-    ProviderError when it cannot be opened.
+    Raises InvalidConfiguration if a newer version wrote the file, JournalDamaged if it is damaged, and ProviderError
+    if it cannot be opened.
     """
     try:
-        if not _stands(path):
+        if not _exists(path):
             _create(path)
         connection = sqlite3.connect(
             path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -67,7 +67,7 @@ def open_connection(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         connection.close()
         raise unusable(error, path) from error
-    except UnicodeDecodeError as error:  # SQLite's own words about damage quote it
+    except UnicodeDecodeError as error:  # SQLite's message about the damage quotes it
         connection.close()
         raise damaged(path, "its tables cannot be read") from error
     except BaseException:
@@ -81,11 +81,11 @@ _NO_ROOM: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sq
 
 
 class JournalFull(QuotaExceeded):
-    """The journal takes no change for want of room. No fault of whatever was to be written down: that can go on."""
+    """The disk is too full to write to the journal. The work itself did not fail, and can continue."""
 
 
 class JournalDamaged(ProviderError):
-    """The journal is not whole. Nothing of it is changed or deleted: what to save of it is the user's to decide."""
+    """The journal is damaged. Nothing in it is changed or deleted: what to save is the user's decision."""
 
 
 def damaged(path: Path, what: str) -> JournalDamaged:
@@ -98,33 +98,32 @@ def damaged(path: Path, what: str) -> JournalDamaged:
 
 
 def unusable(error: sqlite3.DatabaseError, path: Path) -> ProviderError:
-    """What a failure of SQLite means: a full disk costs no queue, a damaged file may."""
-    said = f"{path}: the journal cannot be used: {error}"
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # none: text that is no text, Python says
+    """The meaning of a SQLite failure: a full disk loses no queue, a damaged file may."""
+    message = f"{path}: the journal cannot be used: {error}"
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # Python reports undecodable text without a code
     if code in _NO_ROOM:
-        return JournalFull(said, hint="Make room on that disk: the queue is kept, and goes on.")
+        return JournalFull(message, hint="Make room on that disk: the queue is kept, and goes on.")
     exhausted = descriptors_exhausted()
     if exhausted:
         return Transient(
-            f"{said}: {exhausted.message}", hint=exhausted.hint, remedies=exhausted.remedies, code=exhausted.code
+            f"{message}: {exhausted.message}", hint=exhausted.hint, remedies=exhausted.remedies, code=exhausted.code
         )
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY:
-            return ProviderError(said, hint="Another process keeps it busy; try again.", code="busy")
+            return ProviderError(message, hint="Another process keeps it busy; try again.", code="busy")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
-            return PermissionDenied(said, hint="Let this user write in that folder: the queue is kept.")
+            return PermissionDenied(message, hint="Let this user write in that folder: the queue is kept.")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:  # the last: a table is missing
             return damaged(path, str(error))
-    return ProviderError(said, hint="Look at that disk (dmesg), then try again: the queue is kept.")
+    return ProviderError(message, hint="Look at that disk (dmesg), then try again: the queue is kept.")
 
 
-def _stands(path: Path) -> bool:
-    """Whether there is a journal. Raises JournalDamaged for what is left of one: SQLite would make an empty one of it,
-    and delete its log.
+def _exists(path: Path) -> bool:
+    """Whether there is a journal. Raises JournalDamaged for the remains of one: SQLite would turn them into an empty
+    journal and delete the log.
 
-    One that is there must not be opened and closed here, not even to look: closing any descriptor of a file takes away
-    all locks that SQLite holds on it in this process, and another process would then delete the log of a journal in
-    use.
+    An existing journal must not be opened and closed here. Closing any descriptor of a file drops all locks that
+    SQLite holds on it in this process, and another process would then delete the log of a journal in use.
     """
     try:
         found = path.stat()
@@ -146,7 +145,7 @@ def _stands(path: Path) -> bool:
 
 
 def _create(path: Path) -> None:
-    """Make the file, whole from the moment that it has its name, and never with wider rights. Another process may be
+    """Create the file: complete as soon as it has its name, and never with wider permissions. Another process may be
     first."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temp = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -167,7 +166,7 @@ def _create(path: Path) -> None:
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> None:
-    """Bring the journal to the newest version, in one transaction; several processes may try at once."""
+    """Migrate the journal to the newest version, in one transaction. Several processes may try at once."""
     if _version(connection) == len(migrations):
         return
     for name, function in (("former_place", former_places.place_of), ("former_account", former_places.account_of)):
@@ -192,14 +191,14 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, .
 
 
 def is_older(path: Path) -> bool:
-    """Whether an older version of the program wrote the file; opening it would bring it to this one."""
+    """Whether an older version of the program wrote the file, so that opening it would migrate it."""
     try:
         if not path.exists() or not path.stat().st_size:
             return False
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
             return 0 < _version(connection) < len(MIGRATIONS)
     except (OSError, sqlite3.Error):
-        return False  # whoever opens it says why
+        return False  # opening it reports why
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -207,7 +206,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def statements(script: str) -> list[str]:
-    """Split a script, since `executescript` would commit behind our back."""
+    """Split a script, since `executescript` would commit on its own."""
     found: list[str] = []
     pending = ""
     for line in script.splitlines(keepends=True):

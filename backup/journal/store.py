@@ -1,4 +1,4 @@
-"""Access to the journal's file: one writer and one reader connection a process, each used by one thread at a time."""
+"""Access to the journal file: one writer and one reader connection per process, each used by one thread at a time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _NOT_LEGAL: Final = "illegal change of state"
 
 
 class IllegalTransition(Exception):
-    """A change of state that `backup.model.transfers.TRANSITIONS` does not know: a mistake in the program."""
+    """A change of state that is not in `backup.model.transfers.TRANSITIONS`: a bug in the program."""
 
 
 class Journal:
-    """Any thread may use it, any number of processes may have it open. Close it, or use it as a context."""
+    """Any thread may use it, and any number of processes may have it open. Close it, or use it as a context manager."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, or creates it (0600). Raises ProviderError when that fails, or a newer version wrote it."""
+        """Open the file, or create it (0600). Raises ProviderError if that fails, or if a newer version wrote it."""
         self.path = path
         self._writer = open_connection(path)
         try:
@@ -37,9 +37,9 @@ class Journal:
 
     @contextmanager
     def transaction(self, *, quiet: bool = False) -> Iterator[sqlite3.Connection]:
-        """All or nothing, on disk when it returns. The revision moves on, but for a `quiet` one that no view shows.
+        """All or nothing, on disk when it returns. Increments the revision unless `quiet`: no view shows the change.
 
-        Raises IllegalTransition, JournalFull when there is no room, ProviderError when the file cannot be used.
+        Raises IllegalTransition, JournalFull if there is no space, ProviderError if the file cannot be used.
         """
         with self._write_lock, _explained(self.path):
             self._writer.execute("BEGIN IMMEDIATE")
@@ -55,7 +55,7 @@ class Journal:
 
     @contextmanager
     def look(self) -> Iterator[sqlite3.Connection]:
-        """One consistent look; never waits for a writer."""
+        """One consistent read; never waits for a writer."""
         with self._read_lock, _explained(self.path):
             self._reader.execute("BEGIN")
             try:
@@ -66,7 +66,7 @@ class Journal:
                 self._reader.execute("ROLLBACK")
 
     def revision(self) -> int:
-        """A number that is another one after each change, whoever made it."""
+        """A number that differs after each change, whichever process made it."""
         with self.look() as db:
             return int(db.execute("SELECT revision FROM totals").fetchone()[0])
 

@@ -1,4 +1,4 @@
-"""What front ends are shown: rows as the views of `backup.model.transfers`."""
+"""Rows for front ends, as the views of `backup.model.transfers`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,11 @@ from providers.remedies import Action, Remedy
 _OPEN_ORDER: Final = (ItemState.RUNNING, ItemState.WAITING, ItemState.PAUSED, ItemState.QUEUED)
 _NUMBERS: Final = (Remedy(Action.LIST_TRANSFERS),)
 _ENDED_JOBS: Final = 50
-"""How many finished jobs a snapshot tells of; unfinished ones all."""
+"""How many finished jobs a snapshot includes; unfinished ones are all included."""
 
 
 def snapshot(db: Connection, *, offset: int = 0, limit: int = 200, job_id: int | None = None) -> QueueSnapshot:
-    """A window of the items (of one job, or of all), and the counters beside it; what it costs depends on the window
-    alone."""
+    """A window of the items (of one job, or of all) with the counters. The cost depends on the window alone."""
     counts = _counts_by_state(db, job_id or 0)
     return QueueSnapshot(
         totals=totals(db),
@@ -127,7 +126,7 @@ def _job_view(db: Connection, row: Row) -> JobView:
 
 
 def _waits(job: Row, held: Hold | None) -> tuple[float | None, ErrorInfo | None]:
-    """Until when a job waits for its service, and why: by itself, since no one has to help."""
+    """Until when a job waits for its service, and why, if it will continue without the user."""
     if held:
         return held.until, held.error if held.until is not None else None
     if job["scanning"] and not job["paused"]:
@@ -186,18 +185,18 @@ def item(db: Connection, item_id: int) -> ItemView:
 
 
 def items_by_id(db: Connection, item_ids: Iterable[int]) -> list[ItemView]:
-    """Those of them that are there."""
+    """The items with these ids that exist."""
     rows = (db.execute("SELECT * FROM items WHERE id = ?", (item_id,)).fetchone() for item_id in item_ids)
     return _item_views(db, [row for row in rows if row is not None])
 
 
 _FAILED: Final = "SELECT sum(items) FROM counts WHERE job_id = jobs.id AND state = 'failed'"
-"""Of a job, the pruned ones too."""
+"""Of a job, pruned items included."""
 _STILL_THERE: Final = "SELECT count(*) FROM items WHERE job_id = jobs.id AND state = 'failed'"
 
 
 def failed_since(db: Connection, since: float, *, kept_from: float) -> FailedSince:
-    """`kept_from`: since when finished items are kept."""
+    """`kept_from`: the time since which finished items are kept."""
     failed = {row[0]: row[1] for row in db.execute(
         f"SELECT id, ({_FAILED}) FROM jobs WHERE created_at >= :since"
         " UNION ALL SELECT job_id, count(*) FROM items JOIN jobs ON jobs.id = items.job_id AND created_at < :since"
@@ -207,19 +206,19 @@ def failed_since(db: Connection, since: float, *, kept_from: float) -> FailedSin
     broken = _broken_since(db, since)
     pruned_before = db.execute("SELECT pruned_before FROM totals").fetchone()[0]
     known_from = max(kept_from, pruned_before or kept_from)
-    of_old = f"SELECT coalesce(sum(({_FAILED}) - ({_STILL_THERE})), 0) FROM jobs WHERE created_at < ? AND pruned"
+    forgotten = f"SELECT coalesce(sum(({_FAILED}) - ({_STILL_THERE})), 0) FROM jobs WHERE created_at < ? AND pruned"
     return FailedSince(
         since=since,
         items=sum(failed.values()),
         broken_jobs=len(broken),
         jobs=tuple(sorted(failed.keys() | broken)),
         known_from=known_from if since < known_from else None,
-        forgotten=int(db.execute(of_old, (since,)).fetchone()[0]) if since < known_from else 0,
+        forgotten=int(db.execute(forgotten, (since,)).fetchone()[0]) if since < known_from else 0,
     )
 
 
 def _broken_since(db: Connection, since: float) -> set[int]:
-    """The jobs whose scan stopped short, and not by the user's wish."""
+    """The jobs whose scan stopped short, except those that the user cancelled."""
     short = db.execute("SELECT id, error FROM jobs WHERE broke_at >= ? AND error IS NOT NULL", (since,)).fetchall()
     return {row["id"] for row in short if unpack(row["error"], ErrorInfo).kind != Cancelled.kind}
 
@@ -229,7 +228,7 @@ def item_ids(db: Connection, job_id: int) -> list[int]:
 
 
 def jobs_by_instance(db: Connection, item_ids: Iterable[int], job_ids: Iterable[int] = ()) -> dict[str, set[int]]:
-    """These jobs and those of these items, by instance."""
+    """The given jobs and the jobs of the given items, by instance."""
     query = (
         "SELECT instance, id FROM jobs WHERE id IN (SELECT value FROM json_each(?)"
         " UNION SELECT job_id FROM items WHERE id IN (SELECT value FROM json_each(?)))"
@@ -241,7 +240,7 @@ def jobs_by_instance(db: Connection, item_ids: Iterable[int], job_ids: Iterable[
 
 
 def scanning_jobs_of(db: Connection, item_ids: Iterable[int]) -> dict[int, int]:
-    """The jobs that are still being scanned of those of these items that have not ended, and how many these are."""
+    """The scanning jobs among the jobs of these items, each with its number of unfinished ones among them."""
     if not db.execute("SELECT scanning FROM totals").fetchone()[0]:
         return {}
     rows = db.execute(

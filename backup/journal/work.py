@@ -1,4 +1,4 @@
-"""What is left to do, what stands still and why, and the worker's farewell."""
+"""Work that is left: what is ready, what waits or is held and why, and whether a worker is needed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from providers.contract.report import ErrorInfo
 
 _HELD: Final = "SELECT 1 FROM holds WHERE holds.instance = items.instance"
 Calls = Mapping[int, Mapping[tuple[str, str], int]]
-"""Requests by the item that they were sent for (0: none), and then by instance and kind."""
+"""Requests by item (0: none), then by instance and kind."""
 CLEANUPS_AT_ONCE: Final = 16
-"""So many of one instance are tried at the same time."""
+"""How many of one instance are tried at the same time."""
 LONGEST_WAIT_S: Final = 3600.0
-"""Of one wait, whatever a service asks for: after it comes one try."""
+"""Limit of one wait, whatever a service asks for: one try follows it."""
 MAX_CLEANUPS: Final = 8
-"""Tries to remove what a cancelled item left, before it is left to the next worker."""
+"""Tries to remove what a cancelled item left, before the next worker takes over."""
 
 
 def ready_instances(db: Connection) -> list[str]:
-    """Instances with queued items whose queue does not stand still."""
+    """Instances with queued items whose queue is not held."""
     # A loose index scan: one step of the index per instance, however many items are queued.
     rows = db.execute(
         "WITH RECURSIVE ready (instance) AS ("
@@ -39,7 +39,7 @@ def ready_instances(db: Connection) -> list[str]:
 
 
 def wake_due(tx: Connection, *, now: float) -> int:
-    """Queue again what has waited long enough, and let go of holds whose time has come."""
+    """Queue items that waited long enough, and release holds that have expired."""
     tx.execute("DELETE FROM holds WHERE until <= ?", (now,))
     return tx.execute(
         "UPDATE items SET state = 'queued', wait_until = NULL, changed_at = ?"
@@ -49,7 +49,7 @@ def wake_due(tx: Connection, *, now: float) -> int:
 
 
 def move_waits(tx: Connection, step_s: float) -> None:
-    """The clock was set: what waits does so for as long as before."""
+    """Shift all waits after the clock was set, so that they last as long as before."""
     tx.execute("UPDATE items SET wait_until = wait_until + ? WHERE state = 'waiting' AND wait_until > 0", (step_s,))
     tx.execute("UPDATE holds SET until = until + ?", (step_s,))
     tx.execute("UPDATE jobs SET rescan_at = rescan_at + ? WHERE scanning AND rescan_at IS NOT NULL", (step_s,))
@@ -57,7 +57,7 @@ def move_waits(tx: Connection, step_s: float) -> None:
 
 
 def clamp_waits(tx: Connection, *, now: float) -> None:
-    """Whatever was written down: nothing waits longer than the longest wait. No moment at all (NaN) is now."""
+    """Limit every recorded wait to the longest wait. An invalid moment (NaN) counts as now."""
     latest = now + LONGEST_WAIT_S
     tx.execute(
         "UPDATE items SET wait_until = :latest WHERE state = 'waiting' AND (wait_until > :latest OR wait_until < 0)",
@@ -82,7 +82,7 @@ def waits_too_long(db: Connection, *, now: float) -> bool:
 
 
 def next_due(db: Connection) -> float | None:
-    """The next moment at which items go on by themselves."""
+    """The next moment at which items continue by themselves."""
     row = db.execute(
         "SELECT min(due) FROM (SELECT min(wait_until) AS due FROM items WHERE state = 'waiting'"
         " UNION ALL SELECT min(until) FROM holds)"
@@ -91,14 +91,14 @@ def next_due(db: Connection) -> float | None:
 
 
 def next_cleanup(db: Connection, *, after: float) -> float | None:
-    """When the next clean-up that is not due yet will be."""
+    """The moment at which the next clean-up that is not due yet will be."""
     query = "SELECT min(wait_until) FROM cleanups WHERE attempts < ? AND wait_until > ?"
     row = db.execute(query, (MAX_CLEANUPS, after)).fetchone()
     return None if row[0] is None else float(row[0])
 
 
 def hold(tx: Connection, held: Hold) -> None:
-    """Make an instance's queue stand still. A hold without end is not shortened by one with an end."""
+    """Hold an instance's queue. A hold with an end does not shorten one without."""
     tx.execute(
         "INSERT INTO holds (instance, until, error) VALUES (?, ?, ?) ON CONFLICT (instance) DO UPDATE"
         " SET until = excluded.until, error = excluded.error WHERE until IS NOT NULL",
@@ -114,7 +114,7 @@ def holds(db: Connection) -> list[Hold]:
 
 
 def release(tx: Connection, instance: str | None = None, *, now: float) -> int:
-    """Let an instance (None: all) go on: its hold is gone, and what waited for it is queued again."""
+    """Release an instance (None: all): its hold is removed, and what waited for it is queued again."""
     tx.execute("DELETE FROM holds WHERE :instance IS NULL OR instance = :instance", {"instance": instance})
     tx.execute(
         "UPDATE jobs SET rescan_at = NULL, rescan_why = NULL"
@@ -129,7 +129,7 @@ def release(tx: Connection, instance: str | None = None, *, now: float) -> int:
 
 
 def let_go(tx: Connection, instance: str) -> None:
-    """Take an instance's hold away, because the user wants it to be tried."""
+    """Remove an instance's hold, because the user wants to try again."""
     tx.execute("DELETE FROM holds WHERE instance = ?", (instance,))
 
 
@@ -137,7 +137,7 @@ def let_go(tx: Connection, instance: str) -> None:
 
 
 def due_cleanups(db: Connection, *, now: float) -> list[Cleanup]:
-    """Of each instance the oldest few, so that none waits behind another's."""
+    """The oldest few of each instance, so that none waits behind another's."""
     rows = db.execute(
         "SELECT item_id, due.instance, place_id, job_kind, local_path, due.attempts,"
         " (SELECT environment_id FROM jobs WHERE jobs.id = job_id) AS environment_id FROM (SELECT *,"
@@ -161,7 +161,7 @@ def due_cleanups(db: Connection, *, now: float) -> list[Cleanup]:
 
 
 def cleanup_done(tx: Connection, item_id: int) -> None:
-    """Nothing of a cancelled item is at the service, or beside its target, any more."""
+    """Record that nothing of a cancelled item is left at the service or beside its target."""
     tx.execute("DELETE FROM cleanups WHERE item_id = ?", (item_id,))
     tx.execute("UPDATE items SET bytes_done = 0 WHERE id = ? AND state = 'cancelled'", (item_id,))
 
@@ -177,17 +177,17 @@ def cleanup_failed(tx: Connection, item_id: int, error: ErrorInfo, *, again_at: 
 
 
 def arrive(tx: Connection) -> None:
-    """A new worker: it tries again whatever was given up for a while."""
+    """Start of a worker: what was given up for a while is tried again."""
     tx.execute("UPDATE cleanups SET attempts = 0, wait_until = 0")
 
 
 def is_idle(tx: Connection) -> bool:
-    """Whether nothing is left to do that a worker could do."""
+    """Whether a worker has nothing to do."""
     return not is_busy(tx)
 
 
 def is_busy(db: Connection) -> bool:
-    """Whether there is something that a worker could do now, or knows when it can."""
+    """Whether there is work that a worker could do now, or whose time is known."""
     return bool(
         db.execute(
             f"SELECT EXISTS (SELECT 1 FROM jobs WHERE {SCANNABLE})"
@@ -202,7 +202,7 @@ def is_busy(db: Connection) -> bool:
 
 
 def has_work(db: Connection) -> bool:
-    """Whether a worker is worth starting: a new one also tries again what waits for credentials."""
+    """Whether a worker is worth starting: a new one also retries what waits for credentials."""
     held = (
         "SELECT EXISTS (SELECT 1 FROM items WHERE state IN ('queued', 'waiting') AND finished_at IS NULL)"
         " OR EXISTS (SELECT 1 FROM jobs WHERE scanning AND NOT paused) OR EXISTS (SELECT 1 FROM cleanups)"
@@ -211,8 +211,7 @@ def has_work(db: Connection) -> bool:
 
 
 def count_calls(tx: Connection, day: str, calls: Calls) -> None:
-    """Add requests to a day's (YYYY-MM-DD), and to those of the items that they were sent for: in two statements,
-    however many items."""
+    """Add requests to a day's (YYYY-MM-DD) and to their items' counts, in two statements however many items."""
     totals: Counter[tuple[str, str]] = Counter()
     for counts in calls.values():
         totals.update(counts)
@@ -235,7 +234,7 @@ def count_calls(tx: Connection, day: str, calls: Calls) -> None:
 
 
 def all_calls(db: Connection) -> dict[str, dict[str, int]]:
-    """All requests that were ever sent, by instance and kind."""
+    """All requests ever sent, by instance and kind."""
     found: dict[str, dict[str, int]] = {}
     for name, kind, count in db.execute(
         "SELECT instance, kind, sum(count) FROM calls GROUP BY instance, kind ORDER BY instance, kind"
@@ -245,6 +244,6 @@ def all_calls(db: Connection) -> dict[str, dict[str, int]]:
 
 
 def calls(db: Connection, instance: str) -> dict[str, int]:
-    """All requests that were ever sent for an instance, by kind."""
+    """All requests ever sent for an instance, by kind."""
     rows = db.execute("SELECT kind, sum(count) FROM calls WHERE instance = ? GROUP BY kind", (instance,))
     return {row[0]: row[1] for row in rows}
