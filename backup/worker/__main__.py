@@ -1,4 +1,4 @@
-"""The process `python -m backup.worker`: one at a time, in a session of its own, deaf to hang-ups."""
+"""The process `python -m backup.worker`: one at a time, in its own session, immune to SIGHUP."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ _FILES: Final = 16_384
 _LOCK_PATIENCE_S: Final = 20.0
 _STOPPED_PATIENCE_S: Final = 7 * 24 * 3600.0
 _KEY_PATIENCE_S: Final = 3.0
-"""How long whoever started it may take to hand over the vault's key: without it everything would wait at first."""
+"""How long the process that started it may take to hand over the vault's key. Without the key all transfers wait."""
 _SUCCESSOR_PATIENCE_S: Final = 10.0
-"""How long the next worker may take to start and ask for the vault's key."""
+"""How long the next worker may take to start and request the vault's key."""
 _SUCCESSOR_POLL_S: Final = 0.05
 _PARK_S: Final = 3.5
 _FLUSH_S: Final = 1.0
@@ -82,14 +82,14 @@ def main(arguments: list[str] | None = None) -> int:
             presence.announce(lock, WorkerState.WAITS_FOR_ROOM)
             _wait_for_room(paths)
             presence.announce(lock)
-            key_within_s = 0.0  # what was handed over is still here
+            key_within_s = 0.0  # this process still has the key
     except ProviderError as error:
         _LOG.error("the worker cannot go on: %s %s", error, error.hint)
         return 1
 
 
 def _wait_for_room(paths: Paths) -> None:
-    """With the lock held, and nothing under way: signals may end it at once. Raises JournalFull in the end."""
+    """Wait while nothing is under way: signals may end the process at once. Raises JournalFull in the end."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     deadline = time.monotonic() + _ROOM_PATIENCE_S
@@ -119,8 +119,8 @@ def _detach() -> None:
 
 
 def _take(lock: int, paths: Paths) -> bool:
-    """Wait for the lock; False when a worker that is not about to leave holds it: then that one serves. While that one
-    is stopped, just one process waits for it."""
+    """Wait for the lock. False if another worker holds it and is not about to leave: that worker continues to serve.
+    While the holder is stopped (SIGSTOP), only one process waits for it."""
     deadline = time.monotonic() + _LOCK_PATIENCE_S
     while True:
         try:
@@ -141,7 +141,7 @@ def _take(lock: int, paths: Paths) -> bool:
 
 
 def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int:
-    """With the lock held: everything from the first look into the journal to the farewell."""
+    """Everything between taking the lock and leaving, from the first read of the journal on."""
     journal = Journal(paths.journal_file)
     clock = WorkerClock()
     now = clock.now()
@@ -195,8 +195,8 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
 
 
 def _have_successor(paths: Paths, scheduler: Scheduler, linger_s: float) -> None:
-    """Another worker waits for the lock until this process is gone. If the vault is open here, it takes the key first,
-    and then has this process leave."""
+    """Start another worker, which waits for the lock until this process is gone. If the vault is open here, the new one
+    first takes the key over, and then makes this process leave."""
     try:
         start_worker.launch(paths, ("--linger", str(linger_s)))
     except ProviderError as error:
@@ -211,7 +211,7 @@ def _have_successor(paths: Paths, scheduler: Scheduler, linger_s: float) -> None
 
 
 def _allow_many_files() -> None:
-    """As many files and connections as the system lets us have: the usual 1,024 are for programs that use select."""
+    """Raise the limit on open files and connections as far as the system allows: the usual 1,024 are for `select`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -220,15 +220,15 @@ def _allow_many_files() -> None:
 
 
 def _collect_garbage_seldom() -> None:
-    """Nothing here makes cycles in numbers. Measured over 1,000 files of 1 kB to S3: looking for them took 1 to 3 % of
-    the worker's CPU time, with this 0.4 %; over local files it is nothing either way.
+    """Few reference cycles arise here. Measured over 1,000 files of 1 kB to S3: searching for them took 1 to 3 % of the
+    worker's CPU time, and 0.4 % with this setting. For local files neither is measurable.
     """
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
 
 
 def _farewell(scheduler: Scheduler, listener: Listener, writer: BatchWriter, journal: Journal) -> None:
-    """Park what is under way. Whoever queues something from now on sees `leaving`, and starts another worker."""
+    """Park what is under way. A process that queues something from now on sees `leaving`, and starts another worker."""
     scheduler.leaving = True
     scheduler.park(_PARK_S)
     listener.close()
@@ -244,5 +244,5 @@ if __name__ == "__main__":
     status = main()
     logging.shutdown()
     sys.stdout.flush()
-    # A transfer may hang in a call that nothing interrupts; Python would wait for its thread, and with it for ever.
+    # A transfer may hang in a call that cannot be interrupted, and Python would wait for its thread for ever.
     os._exit(status)

@@ -1,4 +1,4 @@
-"""Many small changes of the journal in one commit: an fsync each would make thousands of small files slow."""
+"""Group commit: many small journal changes share one fsync. One fsync each would make thousands of small files slow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backup.journal import Journal, JournalFull
 _LOG: Final = logging.getLogger(__name__)
 _MOST: Final = 500
 _LINGER_S: Final = 0.02
-"""How long changes that nobody waits for may gather."""
+"""How long changes may be collected when no caller waits for them."""
 T = TypeVar("T")
 
 
@@ -29,8 +29,8 @@ class _Entry:
 
 
 class BatchWriter:
-    """One thread that commits what the others hand it, in order. `on_failure` is told when a change that nobody waits
-    for is lost, and when the journal takes no more."""
+    """One thread that commits the changes of all others, in order. Calls `on_failure` when a posted change is lost, and
+    when the journal is full."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class BatchWriter:
         on_failure: Callable[[Exception], None],
         along: Callable[[Connection], None] = lambda tx: None,
     ) -> None:
-        """`along` runs last in every commit: what gathers beside the changes costs no statement for each of them."""
+        """`along` runs last in every commit: what it collects needs no statement per change."""
         self._journal = journal
         self._along = along
         self._on_failure = on_failure
@@ -48,18 +48,17 @@ class BatchWriter:
         self._thread.start()
 
     def run(self, change: Callable[[Connection], T]) -> T:
-        """Make a change (it must not have other effects: it may be run again) and return its result once it is on
-        disk."""
+        """Make a change, and return its result once it is on disk. It may run twice, so it must do nothing else."""
         done: Future[T] = Future()
         self._entries.put(_Entry(change, done))
         return done.result()
 
     def post(self, change: Callable[[Connection], Any], then: Callable[[], None] | None = None) -> None:
-        """Have a change made soon, and `then` called once it is on disk. After a crash it may not have been."""
+        """Make a change soon, then call `then` once it is on disk. A crash may lose the change."""
         self._entries.put(_Entry(change, None, then))
 
     def close(self, timeout_s: float) -> bool:
-        """Write what was handed over; whether all of it was in time."""
+        """Write what was handed over; returns whether all of it was written in time."""
         self._entries.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -76,7 +75,7 @@ class BatchWriter:
                 return
 
     def _gather(self, group: list[_Entry]) -> bool:
-        """Whatever else is there, waiting a little while nobody waits; True at the end of all."""
+        """Collect entries, for a short while as long as no caller waits for any. Returns True after the last one."""
         until = time.monotonic() + _LINGER_S
         nobody_waits = group[0].done is None
         while len(group) < _MOST:
@@ -96,7 +95,7 @@ class BatchWriter:
             with self._journal.transaction() as tx:
                 results = [entry.change(tx) for entry in group]
                 self._along(tx)
-        except Exception as error:  # handed to whoever waits, or to `on_failure`
+        except Exception as error:  # handed to the caller that waits, or to `on_failure`
             self._failed(group, error)
             return
         for entry, result in zip(group, results, strict=True):
@@ -106,7 +105,7 @@ class BatchWriter:
                 entry.then()
 
     def _failed(self, group: list[_Entry], error: Exception) -> None:
-        """One bad change must not take the others with it: each again, alone."""
+        """Retry each change alone, so that a bad one does not take the others with it."""
         if len(group) > 1:
             for entry in group:
                 self._commit([entry])

@@ -1,4 +1,4 @@
-"""What all parts of the worker share."""
+"""Objects that all parts of the worker share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class WorkerContext:
     facts: FactsOnDisk
     calls: CallCounts
     wake: Callable[[], None]
-    """Have the scheduler look again: something ended, or changed."""
+    """Wakes the scheduler: something ended or changed."""
     clock: WorkerClock = field(default_factory=WorkerClock)
     chances: Chances = field(default_factory=Chances)
-    """Of a worker: by its `clock`."""
+    """Time and chance of a worker, by its `clock`."""

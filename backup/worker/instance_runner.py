@@ -33,17 +33,17 @@ _LOG: Final = logging.getLogger(__name__)
 _POOL_BEFORE_OPENING: Final = 5
 _DELETES_AT_ONCE: Final = 100
 _AHEAD: Final = 64
-"""So many items are claimed beyond those under way: at a thousand small files a second, half of them last for as long
-as the journal takes to hand out more."""
+"""This many items are claimed beyond those under way: at a thousand small files a second, half of them last while the
+journal hands out more."""
 _SMALL_BYTES: Final = 8 * 2**20
-"""Up to this size an item gets one connection, and its end is written down with others'."""
+"""Up to this size an item gets one connection, and its end is recorded together with others."""
 _PATIENCE_S: Final = 0.4
 _TROUBLE: Final = 3
-"""So many items in a row that failed for a passing reason make the whole instance wait."""
+"""This many items in a row that fail for a passing reason make the whole instance wait."""
 
 
 class InstanceRunner:
-    """Takes claimed items and runs them, as many at once as the instance's connections allow."""
+    """Runs claimed items, as many at once as the instance's connections allow."""
 
     def __init__(self, instance: str, worker: WorkerContext) -> None:
         self.instance = instance
@@ -59,14 +59,14 @@ class InstanceRunner:
         self._jobs: dict[int, Job] = {}
         self._passing_failures = 0
         self._asked = False
-        """The scheduler knows already that there is room for more."""
+        """The scheduler already knows that there is room for more."""
         self._closed = False
         self.quiet_since = worker.chances.clock()
 
-    # What the scheduler asks and tells
+    # Called by the scheduler
 
     def wanted(self) -> int:
-        """How many more items it could do with: enough that no thread waits for the next claim."""
+        """How many more items it can take, so that no thread waits for the next claim."""
         with self._lock:
             if self._closed:
                 return 0
@@ -85,9 +85,9 @@ class InstanceRunner:
             return bool(self._ready or self._running or self._cleaning)
 
     def stop(self, item_id: int) -> None:
-        """Have an item let go; the wish in the journal says what becomes of it. Called again while it does not: then
-        its end is written down although its thread still hangs in a call that nothing interrupts. Whatever it left is
-        cleaned up, and another attempt made, only when that thread is through.
+        """Stop an item; the wish in the journal decides its new state. If called again and it has not stopped within
+        0.4 s, its end is recorded even though its thread is still blocked. Clean-up and another attempt wait for that
+        thread.
         """
         clock = self._worker.chances.clock()
         with self._lock:
@@ -104,7 +104,7 @@ class InstanceRunner:
             unit.cancel.cancel()
 
     def stop_all(self) -> None:
-        """Have everything let go, and take nothing more."""
+        """Stop everything, and take nothing more."""
         with self._lock:
             self._closed = True
             waiting = [Outcome(item_id=item.id, ending=Ending.STOPPED) for item in self._ready]
@@ -115,11 +115,11 @@ class InstanceRunner:
             token.cancel()
 
     def close_connections(self) -> None:
-        """Of an instance that has nothing to do: in a thread of the runner, so that nobody else waits."""
+        """Close the connections of an idle instance, in a thread of the runner so that nothing else waits."""
         self._executor.submit(self.shared.close_if_unused)
 
     def close(self) -> None:
-        """The threads that still run are left to the end of the process."""
+        """Threads that still run are left to the end of the process."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         self.shared.close()
 
@@ -134,7 +134,7 @@ class InstanceRunner:
             self._executor.submit(self._work, unit)
 
     def _begin_next(self) -> WorkUnit | None:
-        """With the lock held: the next unit, counted as running."""
+        """The next unit, counted as running. The caller holds the lock."""
         unit = None if self._closed else self._next_unit()
         if unit is not None:
             self._used += unit.weight
@@ -165,17 +165,17 @@ class InstanceRunner:
         return WorkUnit(group, 1)
 
     def _held_back(self, item: Item) -> bool:
-        """Until what is done with it ends. Folders of a job go from the inside out, one after the other."""
+        """Whether an item has to wait for work on it to end. Folders of a job go one by one, innermost first."""
         if item.id in self._cleaning or item.id in self._running:
             return True
         return item.last and any(unit.has_folder_of(item.job_id) for unit in self._running.values())
 
     def _where(self, item: Item) -> tuple[int, int | None, int]:
-        """What items of one unit have in common. Folders of a job are in one, since they go from the inside out."""
+        """What items of one unit share. Folders of a job form one unit, since they go innermost first."""
         return item.place_id, item.environment_id, item.job_id if item.last else 0
 
     def _weight(self, item: Item, free: int) -> int:
-        """Connections: one for a small item, for a large one what is free, but for one that stays for small ones."""
+        """Connections: one for a small item; all free ones for a large item, except one kept for small items."""
         if item.size_bytes <= _SMALL_BYTES or item.kind is not ItemKind.FILE:
             return 1
         return max(1, min(free, self._pool - 1))
@@ -183,7 +183,7 @@ class InstanceRunner:
     # Working, in a thread of the runner
 
     def _work(self, unit: WorkUnit) -> None:
-        """One unit after the other, for as long as something is ready and a connection is free."""
+        """Run one unit after the other while something is ready and a connection is free."""
         following: WorkUnit | None = unit
         while following is not None:
             unit = following
@@ -195,7 +195,7 @@ class InstanceRunner:
                 self._worker.wake()
 
     def _carry_out(self, unit: WorkUnit) -> bool:
-        """Whether it went well."""
+        """Run a unit; returns whether it went well."""
         smooth = ended = False
         unit.refreshed = self.shared.refreshed
         try:
@@ -204,9 +204,9 @@ class InstanceRunner:
             small = all(item.size_bytes <= _SMALL_BYTES for item in unit.group)
             self._end(outcomes, at_once=not (smooth and small), refreshed=unit.refreshed)
             ended = True
-        except JournalFull as error:  # the worker stops, and all begins where the journal has it
+        except JournalFull as error:  # the worker stops, and the next resumes from the journal
             _LOG.warning("runner %s: %s", self.instance, error)
-        except Exception:  # a mistake of ours must not take the runner's connections with it
+        except Exception:  # a bug must not keep the runner's connections
             _LOG.exception("runner %s", self.instance)
         if not ended:
             for item in unit.group:
@@ -214,8 +214,8 @@ class InstanceRunner:
         return smooth
 
     def _change_over(self, done: WorkUnit) -> tuple[WorkUnit | None, bool]:
-        """Let go of a unit and begin the next; and whether the scheduler should look, for more or because nothing is
-        left."""
+        """Release a unit and begin the next. Also returns whether the scheduler should look: for more work, or because
+        none is left."""
         with self._lock:
             self._used -= done.weight
             for item in done.group:
@@ -273,13 +273,13 @@ class InstanceRunner:
         with self._lock:
             self._pool = provider.settings.connection_pool_size
 
-    # What becomes of items, and of the instance
+    # Outcomes of items, and of the instance
 
     def _end(self, outcomes: list[Outcome], *, at_once: bool = False, refreshed: int | None = None) -> None:
-        """Write down how attempts ended; until that is on disk, the board still shows them at work.
+        """Record how attempts ended. Until that is on disk, the board shows them at work.
 
-        What waits for credentials that have come since (`refreshed` is how they stood) is tried again at once. Seen as
-        it is written down: whoever brings them counts first, and then releases what waits.
+        An item that waits for credentials which changed during its attempt (`refreshed` is the count at its start) is
+        retried at once. The count is compared inside the transaction, since a change first counts and then releases.
         """
         if not outcomes:
             return
@@ -303,7 +303,7 @@ class InstanceRunner:
             self._worker.writer.post(change, leave)
 
     def _pause_place(self, unit: WorkUnit, error: ErrorInfo) -> list[Outcome]:
-        """The instance points elsewhere, or cannot be used: what is queued for it pauses and says why."""
+        """The instance points elsewhere, or cannot be used: pause what is queued for it, with the reason."""
         _LOG.warning("%s: %s", self.instance, error.message)
         place_id, now = unit.group[0].place_id, self._worker.chances.now()
         self._worker.writer.run(lambda tx: items.pause_place(tx, place_id, error, now=now))
@@ -318,8 +318,8 @@ class InstanceRunner:
         return outcomes
 
     def _judge_instance(self, outcomes: list[Outcome], refreshed: int) -> None:
-        """Hold the queue where every item would meet the same obstacle: at once for credentials, after a few in a row
-        for a server that cannot be reached. What jobs of another environment would not meet holds up only itself."""
+        """Hold the queue if every item would fail alike: at once for credentials, after a few in a row for a server
+        that cannot be reached. A failure that jobs of another environment may not share holds only its own item."""
         for outcome in outcomes:
             if outcome.ending is Ending.WAITING and outcome.wait_until is None and outcome.error:
                 self._hold(Hold(instance=self.instance, error=outcome.error), refreshed)
@@ -350,7 +350,7 @@ class InstanceRunner:
     # Cleaning up
 
     def clean(self, cleanup: Cleanup) -> None:
-        """Remove what a cancelled item has left, in a thread of the runner."""
+        """Remove what a cancelled item left, in a thread of the runner."""
         with self._lock:
             if self._closed or cleanup.item_id in self._cleaning or cleanup.item_id in self._running:
                 return

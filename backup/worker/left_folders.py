@@ -1,4 +1,4 @@
-"""Folders that a job has opened and, since it failed or was cancelled, did not shut again itself."""
+"""Folders that a failed or cancelled job opened and did not shut again."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from providers.errors import ProviderError
 
 _LOG: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 8
-"""Jobs whose folders are shut at the same time."""
+"""Number of jobs whose folders are shut at the same time."""
 _PATIENCE_S: Final = 5.0
-"""How long the worker stays for a disk that does not answer; the next one tries again."""
+"""How long the worker stays for a disk that does not respond; the next worker tries again."""
 
 
 class LeftFolders:
-    """Shuts them, those of each job in a thread of its own that is never waited for: a disk may not answer."""
+    """Shuts the folders of each job in its own thread, which nothing waits for: a disk may not respond."""
 
     def __init__(self, worker: WorkerContext) -> None:
         self._worker = worker
         self._lock = threading.Lock()
         self._since: dict[int, float] = {}
-        """When their threads began, by job."""
+        """Start times of the threads, by job."""
 
     @property
     def busy(self) -> bool:
-        """Whether a thread is at work that may still get on."""
+        """Whether a thread is at work and may still finish."""
         clock = self._worker.chances.clock()
         with self._lock:
             return any(clock - began < _PATIENCE_S for began in self._since.values())
 
     def shut(self) -> None:
-        """Begin with what ended jobs have left open, and is not being shut."""
+        """Start to shut what ended jobs left open, unless that is under way."""
         with self._worker.journal.look() as db:
             left = folders_in_work.of_ended_jobs(db)
         by_job: dict[int, list[tuple[Path, int]]] = {}

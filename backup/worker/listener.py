@@ -1,4 +1,4 @@
-"""The worker's socket: 0600, and only processes of the same user are answered."""
+"""The worker's socket: mode 0600, and only processes of the same user get answers."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)
 _AGAIN_S: Final = 0.1
-"""Before another try to take a connection, when that failed."""
+"""Delay before the next try after accepting a connection failed."""
 _MOST_CONNECTIONS: Final = 64
 _MOST_OF_A_PROCESS: Final = 16
 _LONGEST_QUESTION_BYTES: Final = 64 * 1024
 _PATIENCE_S: Final = 10.0
 _PACE_S: Final = 0.25
-"""At most four events a second to each subscriber."""
+"""At most four events a second for each subscriber."""
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     started_at: float
     leaving: bool
-    """It will take on nothing more: whoever queued something has to start another one."""
+    """It takes no more work: a process that queued something has to start another worker."""
     busy: tuple[str, ...] = ()
     """Instances with transfers under way."""
     unlocked: bool = False
-    """Whether it has what opens the vault."""
+    """Whether it has the vault's key."""
     build: str = ""
     journal_version: int = 0
     replaced: bool = False
-    """Its files are others by now: it makes way for another one. Looked at when it is woken."""
+    """Its files were replaced, so it makes way for another worker. Checked by `wake`."""
 
 
 class _Bandwidth(msgspec.Struct):
@@ -68,23 +68,23 @@ class _Key(msgspec.Struct):
 
 
 class Listener:
-    """Answers in threads of its own until `close`.
+    """Answers in its own threads until `close`.
 
     wake                 look into the journal now; answers WorkerStatus
     status               WorkerStatus
     live                 LiveState
-    subscribe            LiveState as events, whenever it changed, at most four a second, until taken back
+    subscribe            LiveState as events on each change, at most four a second, until cancelled
     set_bandwidth        change the limit of an instance that is under way
-    credentials_changed  open an instance (or all) anew, and let go on what waited
-    unlock               what opens the vault (`unlocking.handover`); what waited for credentials goes on
-    lock                 forget it; what is under way goes on, what begins from now on waits
-    handover             what opens the vault, for another process of the same user; nothing while it is locked
+    credentials_changed  open an instance (or all) again, and resume what waited
+    unlock               hand the vault's key over (`unlocking.handover`); what waited for credentials resumes
+    lock                 forget the key; transfers under way continue, later ones wait
+    handover             the vault's key, for another process of the same user; nothing while it is locked
     stop                 park everything and end
     """
 
     def __init__(self, paths: Paths, scheduler: Scheduler, board: ProgressBoard, wake: Wakeup) -> None:
         self.got_key = threading.Event()
-        """Set once somebody has handed over what opens the vault."""
+        """Set once a process has handed over the vault's key."""
         self._paths = paths
         self._path = paths.worker_socket
         self._scheduler = scheduler
@@ -93,7 +93,7 @@ class Listener:
         self._started_at = time.time()
         self._socket = sockets.listen(paths.worker_socket)
         self._connections: dict[socket.socket, int] = {}
-        """With the process at the other end."""
+        """With the process id of the peer."""
         self._closed = threading.Event()
         self._lock = threading.Lock()
         handlers: dict[str, Handler] = {
@@ -112,7 +112,7 @@ class Listener:
         threading.Thread(target=self._accept, name="listener", daemon=True).start()
 
     def close(self) -> None:
-        """Nobody new is answered; connections end."""
+        """Accept no new connections, and end those that are open."""
         self._closed.set()
         self._path.unlink(missing_ok=True)
         with self._lock:
@@ -125,7 +125,7 @@ class Listener:
         self._socket.close()
 
     def _accept(self) -> None:
-        """Until `close`, whatever fails meanwhile: without it nobody would be heard any more."""
+        """Accept connections until `close`, whatever fails meanwhile: the worker could not be reached without this."""
         troubled = False
         while not self._closed.is_set():
             try:
@@ -162,7 +162,7 @@ class Listener:
                     self._connections.pop(connection, None)
 
     def _admit(self, connection: socket.socket, pid: int) -> None:
-        """Raises RateLimited when there are too many."""
+        """Raises RateLimited if there are too many connections."""
         with self._lock:
             of_process = sum(other == pid for other in self._connections.values())
             if len(self._connections) >= _MOST_CONNECTIONS or (pid and of_process >= _MOST_OF_A_PROCESS):
@@ -175,7 +175,7 @@ class Listener:
 
     def _on_wake(self, call: RpcCall) -> WorkerStatus:
         replaced = self._scheduler.outdated or build.replaced()
-        if not replaced:  # else it makes way: another build's modules would fail what it takes on
+        if not replaced:  # else it makes way: with modules of another build, new work would fail
             self._wake.set()
         return msgspec.structs.replace(self._status(call), replaced=replaced)
 
@@ -191,13 +191,13 @@ class Listener:
         )
 
     def _subscribe(self, call: RpcCall) -> None:
-        """A slow reader blocks this thread and nothing else."""
-        told: LiveState | None = None
+        """A slow reader blocks only this thread."""
+        sent: LiveState | None = None
         while True:
             state = self._board.state()
-            if state != told:
+            if state != sent:
                 call.event(state)
-                told = state
+                sent = state
             call.cancel.wait(_PACE_S)
 
     def _set_bandwidth(self, call: RpcCall) -> None:
@@ -209,7 +209,7 @@ class Listener:
         self._scheduler.refresh(wanted.instance)
 
     def _unlock(self, call: RpcCall) -> None:
-        """Raises VaultError when it is not this vault's key."""
+        """Raises VaultError if the key does not fit this vault."""
         handed: _Key = call.arguments(_Key)
         try:
             was_locked = unlocking.accept(self._paths, Secret(handed.key))
@@ -225,7 +225,7 @@ class Listener:
         _LOG.info("the vault was locked")
 
     def _hand_over(self, call: RpcCall) -> _Key | None:
-        """Revealed here alone, for a socket that only this user's processes can reach."""
+        """The only place that reveals the key, to a socket that only this user's processes can reach."""
         key = unlocking.handover(self._paths)
         return _Key(key.reveal()) if key else None
 

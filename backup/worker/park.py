@@ -1,6 +1,5 @@
-"""`python -m backup.worker.park`: have the worker at work park and leave, for somebody who is about to replace the
-environment that it runs in. Exit code 0: none runs any more; with `--go-on` afterwards another one is started where
-there is work."""
+"""`python -m backup.worker.park`: makes the worker park and leave, before its environment is replaced. Exit code 0: no
+worker runs any more. Called with `--go-on` afterwards, it starts another one if there is work."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Progress while it happens: from the providers' callbacks to whoever subscribes. Nothing here is made up by a
-timer."""
+"""Live progress, from the providers' callbacks to the subscribers. No timer invents any of it."""
 
 from __future__ import annotations
 
@@ -15,11 +14,11 @@ from backup.system import build
 _WINDOW_S: Final = 5.0
 _SLOT_S: Final = 0.25
 _SHORTEST_S: Final = 0.5
-"""A rate over less than this says nothing."""
+"""A rate over a shorter time means nothing."""
 
 
 class Meter:
-    """Bytes a second over the last five. Not thread-safe."""
+    """Bytes per second over the last five seconds. Not thread-safe."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -49,8 +48,7 @@ class Meter:
 
 
 class ProgressBoard:
-    """All running items. Callbacks only add to it; whoever wants to know asks `state`, so that none can be slowed
-    down."""
+    """All running items. Callbacks only add to it and readers call `state`, so that no reader slows a transfer down."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -60,7 +58,7 @@ class ProgressBoard:
         self._version = 0
 
     def enter(self, item_id: int, held_bytes: int = 0) -> ItemProgress:
-        """A running item; take it off with `leave`. `held_bytes` were moved by an earlier attempt: they are no rate."""
+        """Add a running item; `leave` removes it. `held_bytes`, moved by an earlier attempt, do not count as rate."""
         with self._lock:
             entry = self._entries[item_id] = ItemProgress(self, Meter(self._clock), held_bytes)
             self._version += 1
@@ -81,7 +79,7 @@ class ProgressBoard:
             )
 
     def count(self, entry: ItemProgress, bytes_done: int, bytes_total: int) -> None:
-        """`bytes_done` as the provider's callback gave it."""
+        """`bytes_done` as given by the provider's callback."""
         with self._lock:
             new_bytes = max(0, bytes_done - max(entry.done_bytes, entry.held_bytes))
             entry.done_bytes = max(entry.done_bytes, bytes_done)
@@ -98,7 +96,7 @@ class ProgressBoard:
 
 
 class ItemProgress:
-    """`backup.worker.items.transfer.Watcher` of one item."""
+    """The `backup.worker.items.transfer.Watcher` of one item."""
 
     def __init__(self, board: ProgressBoard, meter: Meter, held_bytes: int) -> None:
         self._board = board

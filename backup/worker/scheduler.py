@@ -1,4 +1,4 @@
-"""The one loop of the worker: it claims what is queued, hands it to runners, and sees when nothing is left."""
+"""The one loop of the worker: it claims what is queued, hands it to runners, and notices when nothing is left."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from backup.worker.wakeup import Wakeup
 
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
-"""How often the journal is looked at although nobody woke the scheduler."""
+"""How often the journal is read although nothing woke the scheduler."""
 _WISHED_S: Final = 0.1
-"""Likewise while a transfer was asked to stop, and has not yet."""
+"""The same, while a transfer was asked to stop and has not yet."""
 _SHORTEST_S: Final = 0.05
 _CALLS_EVERY_S: Final = 10.0
 _CLOSE_S: Final = 0.3
 _CLOSE_AFTER_S: Final = 30.0
-"""An instance's connections are closed when it had nothing to do for so long."""
+"""An instance's connections are closed after it was idle for this long."""
 
 
 class Scheduler:
-    """Runs in one thread; `wake`, `stop` and what the listener calls come from others."""
+    """Runs in one thread; `wake`, `stop` and the listener's calls come from others."""
 
     def __init__(self, worker: WorkerContext, woken: Wakeup, *, linger_s: float) -> None:
-        """`linger_s`: how long to stay with nothing to do. `woken` is what `worker.wake` sets."""
+        """`linger_s`: how long to stay with nothing to do. `woken` is set by `worker.wake`."""
         self._worker = worker
         self._woken = woken
         self._linger_s = linger_s
@@ -48,14 +48,14 @@ class Scheduler:
         self._idle_since: float | None = None
         self._calls_written = worker.chances.clock()
         self.outdated = False
-        """It leaves since its files were replaced: what it would load now is of another build."""
+        """It leaves because its files were replaced: modules loaded from now on would be of another build."""
         self.leaving = False
-        """Set before the journal is asked whether anything is left: whoever sees it False is served by this worker."""
+        """Set before the journal is checked for work: a process that sees False is served by this worker."""
         self.before_leaving: Callable[[], None] = lambda: None
-        """Runs between the decision to leave and the farewell; tests hold the worker there."""
+        """Runs between the decision to leave and the end; tests block the worker there."""
 
     def run(self) -> None:
-        """Until nothing was left to do for `linger_s`, or `stop`. Never leaves work behind that it could do."""
+        """Run until there was nothing to do for `linger_s`, or `stop`. Never leaves behind work that it could do."""
         while not self._stopping:
             self._woken.clear()
             self._round()
@@ -64,13 +64,13 @@ class Scheduler:
             self._woken.wait(self._sleep_s())
 
     def stop(self) -> None:
-        """Have `run` return soon. Safe in a signal handler."""
+        """Make `run` return soon. Safe in a signal handler."""
         self._stopping = True
         self.leaving = True
         self._woken.set()
 
     def park(self, patience_s: float) -> None:
-        """Have everything under way let go; what does not within `patience_s` is left to the end of the process."""
+        """Stop everything under way. What has not stopped within `patience_s` is left to the end of the process."""
         self._scans.stop_all()
         runners = self._all_runners()
         for runner in runners:
@@ -90,10 +90,10 @@ class Scheduler:
         for thread in closing:
             thread.join(max(0.0, deadline - self._worker.chances.clock()))
 
-    # What others ask for
+    # Called by other threads
 
     def refresh(self, instance: str | None) -> None:
-        """Credentials or settings changed: open anew, and let go on what waited for them."""
+        """Credentials or settings changed: open again, and resume what waited for them."""
         for runner in self._all_runners():
             if instance in (None, runner.instance):
                 runner.shared.refresh()
@@ -103,7 +103,7 @@ class Scheduler:
         self._worker.wake()
 
     def forget_credentials(self) -> None:
-        """The next transfer reads its credentials anew; those under way keep theirs."""
+        """Make the next transfer read its credentials again; those under way keep theirs."""
         for runner in self._all_runners():
             runner.shared.refresh()
 
@@ -141,12 +141,12 @@ class Scheduler:
         self._tidy()
 
     def _is_outdated(self, instances: set[str]) -> bool:
-        """Asked where more of the program is about to be loaded: once something begins after a rest, or for another
-        instance. What is under way has what it needs."""
+        """Checked before more of the program is loaded: when work begins after a rest, or for another instance.
+        Transfers under way already have what they need."""
         begins = instances if self._idle_since is not None else instances - self._runners.keys()
         if begins and build.replaced():
             _LOG.warning("the files of this worker were replaced: another one goes on")
-            self.outdated = self._stopping = True  # not `leaving` yet: whoever asks takes over, with the vault's key
+            self.outdated = self._stopping = True  # not `leaving` yet: the successor first takes the vault's key over
         return self.outdated
 
     def _look(self, now: float) -> tuple[dict[int, Wish], set[int], list[Job], list[Cleanup], list[str]]:
@@ -164,7 +164,7 @@ class Scheduler:
             )
 
     def _claim(self, ready: list[str]) -> None:
-        """For every instance what its runner can do with, in one transaction: none waits behind another's."""
+        """Claim for every instance what its runner can take, in one transaction: none waits behind another's."""
         wanted = [(runner, count) for instance in ready if (count := (runner := self._runner(instance)).wanted())]
         if not wanted:
             return
@@ -189,7 +189,7 @@ class Scheduler:
                 runner.close_connections()
 
     def _write_calls(self) -> None:
-        """Every commit takes counts along; this is for when there is none for long."""
+        """Every commit includes the counts; this is for long pauses between commits."""
         if self._worker.calls:
             self._worker.writer.post(lambda tx: None)
 
@@ -206,7 +206,7 @@ class Scheduler:
     # Waiting and leaving
 
     def _sleep_s(self) -> float:
-        """Until something is due; whatever ends before that wakes the scheduler."""
+        """Time until something is due; anything that ends earlier wakes the scheduler."""
         now = self._worker.chances.now()
         with self._worker.journal.look() as db:
             moments = [moment for moment in (work.next_due(db), work.next_cleanup(db, after=now)) if moment is not None]

@@ -1,5 +1,5 @@
-"""The one provider of an instance that all its transfers share: opened when needed, replaced when the configuration
-changed, closed when idle."""
+"""The provider that all transfers of an instance share: opened when needed, replaced when the configuration changes,
+closed when idle."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PlaceChanged(InvalidConfiguration):
 
 
 class _Binding:
-    """What is known of a provider's account, and of the places that it was compared with."""
+    """A provider's account, and the places already compared with it."""
 
     def __init__(self) -> None:
         self.places_ok: set[int] = set()
@@ -43,7 +43,7 @@ class _Binding:
         self._account: str | None = None
 
     def account(self, provider: BaseProvider, cancel: CancelToken) -> str:
-        """`Storage.account`, asked once; '' where these credentials may not ask. Raises ProviderError."""
+        """`Storage.account`, requested once; '' if the credentials do not permit it. Raises ProviderError."""
         while not self._lock.acquire(timeout=_POLL_S):
             cancel.check()
         try:
@@ -65,7 +65,7 @@ class SharedProvider:
         self.instance = instance
         self._worker = worker
         self._pool: ProviderPool[int | None] = ProviderPool(worker.paths, self._open)
-        """By environment: two commands may have asked for the same instance from different ones."""
+        """By environment: two commands may have queued work for the same instance from different ones."""
         self._bindings: WeakKeyDictionary[BaseProvider, _Binding] = WeakKeyDictionary()
         self._limiter = Limiter(clock=worker.chances.clock, sleep=worker.clock.sleep)
         self._learn_lock = threading.Lock()
@@ -75,19 +75,18 @@ class SharedProvider:
     def used_for(
         self, place_id: int, environment_id: int | None = None, *, cancel: CancelToken | None = None
     ) -> Iterator[BaseProvider]:
-        """The provider, for as long as it is used, as the environment of the job wants it. The first user asks the
-        service whose the place is.
+        """The provider in the environment of the job, while it is used. The first user also checks the account of the
+        place with the service.
 
-        Raises PlaceChanged when the instance no longer points where the place says, InvalidConfiguration when it is
-        disabled or incomplete, CredentialStoreError, Unsupported.
+        Raises PlaceChanged if the instance no longer points to the place, InvalidConfiguration if it is disabled or
+        incomplete, CredentialStoreError, Unsupported.
         """
         with self._pool.use(environment_id) as provider:
             self._check_place(provider, place_id, cancel or CancelToken())
             yield provider
 
     def learn(self, provider: BaseProvider, cancel: CancelToken) -> None:
-        """Before a first upload: find out once what the server enforces, not once in every thread. Raises
-        ProviderError."""
+        """Before a first upload: find out once, not in every thread, what the server enforces. Raises ProviderError."""
         while not self._learn_lock.acquire(timeout=_POLL_S):
             cancel.check()
         try:
@@ -98,16 +97,16 @@ class SharedProvider:
             self._learn_lock.release()
 
     def set_bandwidth(self, bytes_per_s: int | None) -> None:
-        """Of all transfers of the instance together, whichever provider they began with."""
+        """Set the limit of all transfers of the instance together, those under way included."""
         self._limiter.rate_bytes_per_s = bytes_per_s
 
     @property
     def refreshed(self) -> int:
-        """How often credentials or settings changed. A failure for want of them compares: they may have come since."""
+        """How often credentials or settings changed. Compared after a failure: they may have changed meanwhile."""
         return self._pool.refreshed
 
     def refresh(self) -> None:
-        """Credentials or settings changed: the next user gets another provider; who uses the old one keeps it."""
+        """Credentials or settings changed: the next user gets another provider; current users keep theirs."""
         self._pool.refresh()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The journal's upkeep: finished items are forgotten when they are old enough, and the file gives their room back."""
+"""Upkeep of the journal: finished items are forgotten when they are old enough, and their space is given back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backup.worker.context import WorkerContext
 
 _LOG: Final = logging.getLogger(__name__)
 _BESIDE_WORK_S: Final = 1.0
-"""One step in so many seconds while transfers are under way: each takes milliseconds."""
+"""Seconds between two steps while transfers are under way: each step takes milliseconds."""
 _REST_S: Final = 3600.0
 
 
@@ -24,7 +24,7 @@ class Upkeep:
         self._next = worker.chances.clock()
 
     def step(self, *, idle: bool) -> bool:
-        """One small step, where one is due; whether the next is due at once. The file is shrunk only when `idle`."""
+        """Take one small step if due; returns whether the next is due at once. Shrinks the file only when `idle`."""
         clock = self._worker.chances.clock()
         if clock < self._next:
             return False
@@ -37,7 +37,7 @@ class Upkeep:
         return False
 
     def _pruned(self) -> bool:
-        """Whether there may be more to forget."""
+        """Prune a little if that is due; returns whether more may be left."""
         now = self._worker.chances.now()
         with self._worker.journal.look() as db:
             if not pruning.is_due(db, now=now):
@@ -48,6 +48,6 @@ class Upkeep:
     def _shrunk(self) -> bool:
         try:
             return pruning.shrink(self._worker.paths.journal_file)
-        except sqlite3.Error as error:  # somebody reads it just now, or the disk is full: nothing hangs on this
+        except sqlite3.Error as error:  # another process reads it, or the disk is full: it may fail
             _LOG.info("the journal's file keeps its size: %s", error)
             return False

@@ -1,4 +1,4 @@
-"""Calls that end a wait."""
+"""Wake-up calls that end a wait."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import queue
 
 
 class Wakeup:
-    """As a threading.Event for one waiting thread, and safe in the handler of a signal too: an Event's `set` takes a
-    lock, which the main thread may hold as the handler interrupts its `wait`. SimpleQueue's `put` is reentrant by its
-    documentation."""
+    """Like a threading.Event for one waiting thread, but also safe in a signal handler. An Event's `set` takes a lock
+    that the main thread may hold when the handler interrupts its `wait`; SimpleQueue's `put` is documented as
+    reentrant."""
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def set(self) -> None:
-        """End the wait that is under way, or else the next one."""
+        """End the current wait, or else the next one."""
         if self._calls.empty():
             self._calls.put(None)
 
@@ -24,7 +24,7 @@ class Wakeup:
             pass
 
     def wait(self, seconds: float) -> bool:
-        """Whether a call came within so many seconds, or had come before."""
+        """Whether a call came within this many seconds, or before."""
         try:
             self._calls.get(timeout=seconds)
         except queue.Empty:

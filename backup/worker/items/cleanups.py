@@ -1,4 +1,4 @@
-"""Taking away what cancelled items have left: at a service, or beside the target of a download."""
+"""Removal of what cancelled items left: at a service, or beside the target of a download."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def abandon_upload(provider: BaseProvider, journal: Journal, cleanup: Cleanup, cancel: CancelToken) -> None:
-    """Remove the upload session that a cancelled item has left at the service. Raises ProviderError; the journal then
-    still knows of it."""
+    """Remove the upload session that a cancelled item left at the service. After a ProviderError the journal still has
+    its record."""
     checkpoint = UploadCheckpoint(journal, cleanup.item_id)
     try:
         unfinished.abandon(provider, checkpoint, cancel)
@@ -29,7 +29,7 @@ def abandon_upload(provider: BaseProvider, journal: Journal, cleanup: Cleanup, c
 
 
 def discard_download(journal: Journal, cleanup: Cleanup) -> None:
-    """Likewise the temporary file of a cancelled download."""
+    """Remove the temporary file of a cancelled download."""
     checkpoint = CheckpointRow(journal, cleanup.item_id)
     download.discard(Path(cleanup.local_path), checkpoint)
     checkpoint.forget()

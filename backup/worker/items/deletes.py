@@ -1,4 +1,4 @@
-"""Several deletes at once, each with an outcome of its own."""
+"""Several deletes at once, each with its own outcome."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from providers.errors import Cancelled, NotFound, ProviderError
 
 
 def delete_many(provider: BaseProvider, group: list[Item], cancel: CancelToken, chances: Chances) -> list[Outcome]:
-    """Delete several objects in as few requests as the service allows. An object that an earlier attempt may have
-    deleted already is done when it is not there."""
+    """Delete several objects in as few requests as the service allows. A missing object counts as done if an earlier
+    attempt may have deleted it."""
     started = chances.clock()
     keys = [item.key for item in group]
     one_by_one = group[0].last and provider.capabilities.real_folders
@@ -35,8 +35,8 @@ def delete_many(provider: BaseProvider, group: list[Item], cancel: CancelToken, 
 
 
 def _remove_folders(provider: BaseProvider, keys: list[str], cancel: CancelToken) -> dict[str, ProviderError]:
-    """One after the other, from the inside out. Those above one that may go next time are not asked for: Cancelled, so
-    that they come after it."""
+    """Remove folders one by one, innermost first. Folders above one that may succeed later are not requested but get
+    Cancelled, so that they come after it."""
     failures: dict[str, ProviderError] = {}
     for key in keys:
         held_up = any(below.startswith(key) and not _is_final(error) for below, error in failures.items())
@@ -56,7 +56,7 @@ def _is_final(error: ProviderError) -> bool:
 
 
 def _remove_many(provider: BaseProvider, keys: list[str], cancel: CancelToken) -> dict[str, ProviderError]:
-    """The failures by key, after as many retries as the settings say, of those that may still succeed."""
+    """The failures by key. What may still succeed is retried as often as the settings say."""
     failures: dict[str, ProviderError] = {}
     left = keys
 

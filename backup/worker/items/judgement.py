@@ -1,4 +1,4 @@
-"""What becomes of an item after an error, and how long it waits."""
+"""The state of an item after an error, and the length of its wait."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from providers.errors import Authentication, Cancelled, Integrity, ProviderError
 from providers.os_errors import lacks_descriptors
 
 MAX_FAILURES: Final = 10
-"""Attempts, each with the provider's own retries, before an item is given up; with the waits below about 1.5 hours."""
+"""Attempts, each with the provider's own retries, before an item fails: about 1.5 hours with the waits below."""
 MAX_SLOWED: Final = 200
-"""As many while a service asks to slow down: their waits last a day at least, since some limits are of a day (Google
-takes 750 GB)."""
+"""Attempts while a service asks to slow down: their waits add up to at least a day, since some limits are daily (Google
+accepts 750 GB)."""
 _FIRST_WAIT_S: Final = 10.0
 _LONGEST_WAIT_S: Final = 900.0
 _SHORTEST_ASKED_S: Final = 1.0
-"""A service that wants less is not waited for, or it could be asked for ever without a pause."""
+"""A shorter wait is ignored: a service could otherwise be asked for ever without a pause."""
 PATIENCE_S: Final = 60.0
-"""A longer wait that a service asks for is kept in the journal, and holds no connection."""
+"""A longer wait requested by a service is recorded in the journal, and holds no connection."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chances:
-    """Time and chance, so that tests decide about them."""
+    """Time and chance, replaceable in tests."""
 
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
@@ -41,15 +41,14 @@ class Chances:
 
 
 def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
-    """What becomes of an item after an error.
+    """The outcome of an item after an error.
 
-    Credentials that were not accepted, or a store that gives none: it waits until they change. Whatever may work next
-    time: it waits, longer each time, and is given up after MAX_FAILURES attempts, or MAX_SLOWED. A file that changed
-    while it was read, or a checksum that disagreed: one fresh attempt. No room for the journal is no fault of the
-    item's. Everything else has failed.
+    Rejected credentials, or a store that gives none: it waits until they change. An error that may pass: it waits,
+    longer each time, and fails after MAX_FAILURES attempts, or MAX_SLOWED. A file that changed while it was read, or a
+    checksum mismatch: one fresh attempt. A full journal does not count against the item. Anything else: it failed.
     """
     info = ErrorInfo.of(error)
-    if asked_for(error) or lacks_descriptors(error):  # that is no failure, however often
+    if asked_for(error) or lacks_descriptors(error):  # never counts as a failure
         until = chances.now() + backoff_s(item.failures, error, chances)
         return Outcome(item_id=item.id, ending=Ending.WAITING, error=info, wait_until=until)
     if isinstance(error, (Cancelled, JournalFull)):
@@ -74,8 +73,8 @@ def waits_for_credentials(error: ProviderError) -> bool:
 
 
 def backoff_s(failures: int, error: ProviderError, chances: Chances) -> float:
-    """Between half and all of 10 s * 2**failures, at most 15 minutes; what the service asked for, when it did, but at
-    most an hour."""
+    """Between half and all of 10 s * 2**failures, at most 15 minutes. If the service asked for a wait: that, at most an
+    hour."""
     if asked_for(error):
         return min(error.retry_after_s or 0.0, LONGEST_WAIT_S)
     longest = min(_FIRST_WAIT_S * 2.0**failures, _LONGEST_WAIT_S)
@@ -83,11 +82,11 @@ def backoff_s(failures: int, error: ProviderError, chances: Chances) -> float:
 
 
 def asked_for(error: ProviderError) -> bool:
-    """Whether the service wants us to wait for a while that it named."""
+    """Whether the service asked for a wait of a given length."""
     asked_s = error.retry_after_s
     return error.retryable and asked_s is not None and asked_s >= _SHORTEST_ASKED_S  # NaN is not
 
 
 def unforeseen(error: Exception) -> ErrorInfo:
-    """What is shown of an exception that is none of ours: its text may hold anything, and stays in the log."""
+    """The error shown for an unexpected exception: its text may contain anything, so it only goes to the log."""
     return ErrorInfo("provider", f"internal error ({type(error).__name__})", "The worker's log file has the details.")

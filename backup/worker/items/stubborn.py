@@ -1,5 +1,4 @@
-"""A service that fails on just one object again and again, while it is well otherwise: what to say then, instead of
-trying for hours."""
+"""Diagnosis of a service that fails on one object again and again but works for others, to avoid hours of retries."""
 
 from __future__ import annotations
 
@@ -17,12 +16,12 @@ from providers.remedies import Action, Remedy
 
 _LOG: Final = logging.getLogger(__name__)
 _ATTEMPTS: Final = 3
-"""So many attempts, each with the provider's own retries, have to end so before anything is concluded."""
+"""This many attempts, each with the provider's own retries, must fail before a diagnosis."""
 
 
 def explained(error: ProviderError, item: Item, provider: BaseProvider, cancel: CancelToken) -> ProviderError:
-    """The error itself; or, once it has come often enough for an object while the service does the same for another,
-    one that says so and is final. Never raises."""
+    """The error itself, or a final one that explains it once an object has failed often enough while the service does
+    the same for another. Never raises."""
     if not (isinstance(error, Transient) and error.server_failed) or item.failures + 1 < _ATTEMPTS:
         return error
     try:
@@ -46,8 +45,8 @@ def explained(error: ProviderError, item: Item, provider: BaseProvider, cancel: 
 
 
 def _refuse_file_above(provider: BaseProvider, key: str) -> None:
-    """Raises Conflict where a file is stored in place of a folder that the key lies in: what some servers make of an
-    empty folder."""
+    """Raises Conflict if a file is stored in place of a folder above the key. Some servers turn an empty folder into
+    one."""
     for folder in _folders_of(key):
         try:
             provider.stat(folder)

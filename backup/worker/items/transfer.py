@@ -1,4 +1,4 @@
-"""One item, once: from claimed to an outcome. What goes wrong is turned into a state here and nowhere else."""
+"""One attempt at one item, from its claim to an outcome. Errors become states here and nowhere else."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _MTIME_TOLERANCE_S: Final = 0.001
 
 
 class Watcher(Protocol):
-    """Is told how an item gets on."""
+    """Receives the progress of an item."""
 
     def moved(self, bytes_done: int, bytes_total: int) -> None: ...
 
@@ -65,7 +65,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """An attempt at one item. `commit` writes into the journal and returns once it is on disk."""
+    """An attempt at one item. `commit` writes to the journal and returns once it is on disk."""
 
     provider: BaseProvider
     journal: Journal
@@ -86,7 +86,7 @@ class Transfer:
             if not isinstance(error, Cancelled):
                 _LOG.warning("item %d (%s): %s", self.item.id, self.item.name, error)
             outcome = judge(stubborn.explained(error, self.item, self.provider, self.cancel), self.item, self.chances)
-        except Exception as error:  # the worker goes on with the next item, whatever this one did
+        except Exception as error:  # the worker continues with the next item in any case
             lacking = shortage(error)
             if lacking:
                 outcome = judge(lacking, self.item, self.chances)
@@ -131,7 +131,7 @@ class Transfer:
 
     @property
     def _scanned_in(self) -> Path:
-        """The folder below which no symlink may lead to the item: none was there when it was found."""
+        """The folder below which no symlink may lead to the item: there was none when the item was found."""
         if self.job.order.resolved:
             return Path("/")
         above = Path(self.item.local_path).parents
@@ -181,7 +181,7 @@ class Transfer:
 
     @property
     def _root(self) -> Path:
-        """The folder that was chosen, or holds the file that was."""
+        """The folder that the user chose, or that holds the file that the user chose."""
         order = self.job.order
         return Path(order.to).parent if order.exact else Path(order.to)
 
@@ -211,7 +211,7 @@ class Transfer:
         return self._download()
 
     def _download_link(self) -> Outcome:
-        """Its text is fetched and proved like any object; then the link is made, and nothing is written through it."""
+        """Fetch and prove its text like any object, then create the link. Nothing is written through it."""
         target, conflicts = self._target(), self.job.order.conflicts
         result, text = links.fetch(
             self.provider, self._stored(), cancel=self.cancel, recall=self._known_sha256, known=self._stored_before
@@ -244,12 +244,12 @@ class Transfer:
             shut = self._folders_of_the_job()
             if not shut:
                 raise
-        # It goes alone, after its folder got its mode.
+        # It is retried alone, after its folder got its mode.
         with shut_folders.opened(shut, self._landing_in, self._folders_in_work):
             return self._fetch(self._target())
 
     def _folders_of_the_job(self) -> list[Path]:
-        """Those that this download makes, or fills, with their modes; the outermost first."""
+        """The folders that this download creates, or fills, with their modes; outermost first."""
         order = self.job.order
         if order.exact or order.conflicts is Conflicts.REFUSE:
             return []
@@ -280,7 +280,7 @@ class Transfer:
         return self._moved(result)
 
     def _is_gone(self, outcome: Outcome) -> bool:
-        """Whether what was not found is the object: not the target's folder, nor the whole container."""
+        """Whether the object is missing, rather than the target's folder or the whole container."""
         if self.item.job_kind is JobKind.UPLOAD or outcome.error is None or outcome.error.kind != NotFound.kind:
             return False
         try:
@@ -297,16 +297,16 @@ class Transfer:
         return False
 
     def _leave_nothing(self) -> None:
-        """A download that has failed for good leaves no part of a file among the user's own."""
+        """Remove the temporary file of a download that failed for good."""
         try:
             download.discard(Path(self.item.local_path), self._download_checkpoint)
         except ProviderError as error:
             _LOG.warning("item %d: its temporary file stays: %s", self.item.id, error)
 
-    # What all have in common
+    # Shared by uploads and downloads
 
     def _same_above(self) -> bool:
-        """Whether the file is stored as it is."""
+        """Whether the file is already stored unchanged."""
         try:
             there = self._stored()
         except NotFound:
@@ -318,7 +318,7 @@ class Transfer:
             return self._same(there, file)
 
     def _same_below(self, target: Path) -> bool:
-        """Whether the object stands on the disk as it is."""
+        """Whether the file on disk already matches the object."""
         with opened(target, beneath=self._landing_in) as file:
             return self._same(self._stored(), file)
 
@@ -326,7 +326,7 @@ class Transfer:
         return self.provider.retry.run(lambda: self.provider.stat(self.item.key), self.cancel, on_wait=self._waits)
 
     def _same(self, there: RemoteFile, here: Source) -> bool:
-        """Whether file and object have the same size and mtime, or at least, where it is known, the same content."""
+        """Whether file and object have the same size and mtime, or else a known and equal digest."""
         if there.size_bytes != here.identity.size_bytes:
             return False
         if there.modified_at is not None:

@@ -1,4 +1,4 @@
-"""What one thread of a runner does at a time."""
+"""The unit of work that one thread of a runner handles at a time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class WorkUnit:
     weight: int
     cancel: CancelToken = field(default_factory=CancelToken)
     refreshed: int = 0
-    """`SharedProvider.refreshed` as it began."""
+    """`SharedProvider.refreshed` when the unit began."""
     stopped_at: float | None = None
 
     def has_folder_of(self, job_id: int) -> bool:
-        """Whether it is at work on a folder that comes last in that job."""
+        """Whether it handles a folder of that job that comes last."""
         return any(item.last and item.job_id == job_id for item in self.group)

@@ -1,4 +1,4 @@
-"""What makes a job another one than was planned: names that come twice, and files that came or went meanwhile."""
+"""Differences between a job and its plan: names listed twice, and files that came or went meanwhile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from providers.errors import Conflict
 
 
 class Differences:
-    """Of one scan. Items that an earlier scan of the job has added are no difference: it was interrupted."""
+    """The differences of one scan. Items added by an earlier, interrupted scan of the job do not count."""
 
     def __init__(self, job: Job, newest_before: int) -> None:
         """`newest_before`: the newest item in the journal when the scan began."""
@@ -26,7 +26,7 @@ class Differences:
         self._one_file: dict[str, tuple[str, str]] = {}
 
     def add(self, tx: Connection, batch: list[NewItem], *, now: float) -> None:
-        """Add what a scan found to the job, and note what it has already."""
+        """Add what a scan found to the job, and note what the job already has."""
         newest = jobs.newest_item(tx)
         if jobs.add_items(tx, self._job, batch, now=now) == len(batch):
             return
@@ -43,12 +43,12 @@ class Differences:
                 self._twice[item.key] += 1
 
     def _was_chosen_twice(self, key: str) -> bool:
-        """Then one transfer is all that was asked for."""
+        """Whether several chosen sources cover the key: then one transfer is what the user asked for."""
         covers = [source for source in self._job.order.sources if source in {key, "/"} or _holds(source, key)]
         return len(covers) > 1
 
     def error(self, tx: Connection) -> ErrorInfo | None:
-        """What the end of the job has to say; None when all is as it was planned."""
+        """The error that the job ends with; None if everything is as planned."""
         said = [*self._names(), *self._number(tx)]
         if not said:
             return None

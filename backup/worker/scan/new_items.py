@@ -1,4 +1,4 @@
-"""From what was found to the items of a job."""
+"""Conversion of what a scan found to the items of a job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from providers.contract.report import ErrorInfo
 from providers.errors import Conflict, InvalidName, ProviderError, Unsupported
 
 Walk = Callable[[str], Iterator[RemoteFile]]
-"""From what was chosen to the objects that it stands for."""
+"""Lists the objects under a chosen key."""
 _SKIPPED: Final = {
     ItemKind.SYMLINK: ErrorInfo(Unsupported.kind, "a symbolic link: links are not stored, and never followed"),
     ItemKind.OTHER: ErrorInfo(Unsupported.kind, "a socket, pipe or device: only files and folders are stored"),
@@ -28,7 +28,7 @@ _SKIPPED: Final = {
 
 
 class Local(NamedTuple):
-    """An entry of a local tree, and whether something stands where it is to go (None: not known)."""
+    """An entry of a local tree, and whether it would replace an object (None: unknown)."""
 
     found: scan.TreeEntry
     replaces: bool | None
@@ -110,15 +110,15 @@ def download_items(job: Job, walk: Walk, memory: stored_folders.FolderMemory) ->
 
 
 def _folder_item(job: Job, file: RemoteFile, name: str, memory: stored_folders.FolderMemory) -> NewItem:
-    """Made now, so that nobody else can enter it while it is filled; its mode comes when all files of the job are
-    there. A failure is told by each item that needs it."""
+    """Create the folder now, private while it is filled; it gets its mode once all files of the job are there. If that
+    fails, each item in it reports the error."""
     order = job.order
     root = Path(order.to)
     top = root if order.resolved else Path(os.path.realpath(root))
     there = None
     with suppress(ProviderError):
         beneath = Path("/") if order.resolved else top
-        opens = order.conflicts is not Conflicts.REFUSE  # which changes nothing that is there
+        opens = order.conflicts is not Conflicts.REFUSE  # REFUSE changes nothing that exists
         mode = order.restoring.mode_of(UNKNOWN, folder=True)
         there = stored_folders.make_private(
             top.joinpath(*name.removesuffix("/").split("/")), beneath, mode, memory, opens=opens
@@ -129,7 +129,7 @@ def _folder_item(job: Job, file: RemoteFile, name: str, memory: stored_folders.F
 
 
 def delete_items(job: Job, walk: Walk) -> Iterator[NewItem]:
-    """Folders come last, from the inside out: a real one must be empty by then."""
+    """Folders come last, innermost first: a real folder must be empty by then."""
     folders: set[str] = set()
     for source in job.order.sources:
         for file in walk(source):

@@ -1,7 +1,7 @@
-"""Jobs into items, streamed: the first files go up while the scan still runs.
+"""Scans: jobs become items, streamed, so that the first files are uploaded while the scan still runs.
 
-What the plan has found is taken up as it is. Where there is none (counting was cut off, or the service did not answer),
-it is looked for here: local trees without any word from the service, and what is stored there at its own pace.
+What the plan found is used as it is. If there is no plan (counting was cut off, or the service did not answer), the
+scan searches itself: local trees without waiting for the service, and stored objects at the service's own pace.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from providers.os_errors import lacks_descriptors, shortage
 
 _LOG: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 2
-"""Scans of one instance at the same time: so many that ask the service, and so many that walk this machine."""
+"""Scans of one instance at the same time: this many that query the service, and this many that walk local trees."""
 _FEW: Final = 16
-"""Up to so many files each asks for itself what stands at its destination; for more the folder is listed."""
+"""Up to this many files each check their own destination; for more the folder is listed."""
 _MOST_LISTED: Final = 200_000
-"""So many objects at an upload's destination are listed; beyond that each file asks for itself."""
+"""Limit of objects listed at an upload's destination; beyond it each file checks its own."""
 _ATTEMPTS: Final = 5
 
 
@@ -58,7 +58,7 @@ class _Running:
 
 
 class Scans:
-    """The scans under way, each in a thread of its own that nobody ever waits for: they belong to their instance."""
+    """The scans under way, each in its own thread, which nothing ever waits for."""
 
     def __init__(self, worker: WorkerContext) -> None:
         self._worker = worker
@@ -66,18 +66,18 @@ class Scans:
         self._lock = threading.Lock()
         self._running: dict[int, _Running] = {}
         self._listing: dict[int, _Running] = {}
-        """Listings of destinations, which go on beside the scan, by job."""
+        """Listings of destinations, which run beside the scan, by job."""
         self._attempts: dict[int, int] = {}
-        """Those of a job whose service could not be listed."""
+        """Failed attempts to list the service, by job."""
 
     @property
     def busy(self) -> bool:
-        """Whether something is looked for that somebody still wants."""
+        """Whether a scan runs that is still wanted."""
         with self._lock:
             return any(not one.cancel.cancelled for one in self._running.values())
 
     def start(self, job: Job, shared: SharedProvider) -> None:
-        """Scan a job, unless that is under way already, or others of its instance are to be done first."""
+        """Scan a job, unless its scan is already under way, or enough scans of its instance are."""
         wanted = _Running(job.instance, job.order.kind)
         with self._lock:
             alike = sum((one.instance, one.asks) == (job.instance, wanted.asks) for one in self._running.values())
@@ -88,7 +88,7 @@ class Scans:
         threading.Thread(target=self._run, args=args, name=f"scan-{job.id}", daemon=True).start()
 
     def stop_all_but(self, job_ids: set[int]) -> None:
-        """Have those let go that were cancelled or paused."""
+        """Stop the scans of all other jobs: those were cancelled or paused."""
         with self._lock:
             under_way = (*self._running.items(), *self._listing.items())
         for job_id, running in under_way:
@@ -96,7 +96,7 @@ class Scans:
                 running.cancel.cancel()
 
     def try_at_once(self) -> None:
-        """Whatever made scans fail may be over."""
+        """Reset the attempts: the cause of failed scans may be gone."""
         with self._lock:
             self._attempts.clear()
 
@@ -114,7 +114,7 @@ class Scans:
             _LOG.info("scan of job %d stopped: %s", job.id, error)
         except ProviderError as error:
             self._failed(job, error, lambda: shared.refreshed == refreshed)
-        except Exception as error:  # whatever it was, the job must not be scanned for ever
+        except Exception as error:  # the job must not be scanned for ever
             lacking = shortage(error)
             if lacking:
                 self._failed(job, lacking, lambda: True)
@@ -136,7 +136,7 @@ class Scans:
             self._attempts.pop(job.id, None)
 
     def _scan(self, job: Job, shared: SharedProvider, cancel: CancelToken) -> ErrorInfo | None:
-        """What is otherwise than it was planned."""
+        """Scan a job; returns what differs from its plan."""
         ruled_out = RuledOut()
         planned = self._planned(job, ruled_out)
         if planned is not None:
@@ -151,9 +151,9 @@ class Scans:
             return self._add(job, self._that_fit(job, self._listed_whole(job, provider, cancel)), cancel)
 
     def _listed_whole(self, job: Job, provider: BaseProvider, cancel: CancelToken) -> Iterator[list[NewItem]]:
-        """What a delete or a download stands for. Nothing is deleted or fetched before the listing has come to its end:
-        one that is refused at its last page is refused as a whole. That costs the time of the listing before the first
-        byte (a request for each 1,000 objects, none more than before), and some 300 bytes on disk for each object."""
+        """The objects of a delete or a download. Nothing is deleted or fetched before the listing is complete: if its
+        last page is refused, so is the whole job. The cost: the first byte waits for the listing (the usual request for
+        each 1,000 objects), and each object takes some 300 bytes on disk."""
         walk = scan.walk_tree if job.order.kind is JobKind.DELETE else scan.walk_remote
         with self._worker.journal.look() as db:
             scope = Scope.of(job.order, jobs.place(db, job.place_id))
@@ -172,10 +172,10 @@ class Scans:
             self._findings.drop(token)
 
     def _that_fit(self, job: Job, batches: Iterator[list[NewItem]]) -> Iterator[list[NewItem]]:
-        """A restore that has no room on its disk is not begun."""
+        """Refuse a restore that does not fit on its disk."""
         if job.order.kind is not JobKind.DOWNLOAD:
             return batches
-        with Journal(self._worker.journal.path) as own, own.look() as db:  # the disk is asked, and may not answer
+        with Journal(self._worker.journal.path) as own, own.look() as db:  # the disk may not respond
             share = free_space.Share.of(db, job)
         return batches if share is None else share.taking(batches)
 
@@ -236,14 +236,14 @@ class Scans:
         return self._worker.writer.run(differences.error)
 
     def _wanted(self, job: Job) -> Callable[[scan.TreeEntry], bool]:
-        """Folders with files in them are objects only where such an object keeps their mode."""
+        """Folders with files in them become objects only if the service keeps the mode of such an object."""
         with self._worker.journal.look() as db:
             place = jobs.place(db, job.place_id)
-        can = places.capabilities_of(place)  # loads the service, which may take long: all others look into the journal
+        can = places.capabilities_of(place)  # loading it may take long: outside the read above
         keeps = can is None or can.folder_modes
         return lambda found: keeps or found.kind is not ItemKind.DIRECTORY or found.empty or found.error is not None
 
-    # What stands at the destination of an upload
+    # Existing objects at the destination of an upload
 
     def _uploads(
         self, job: Job, shared: SharedProvider, ruled_out: RuledOut, cancel: CancelToken
@@ -263,7 +263,7 @@ class Scans:
             ]
 
     def _list_destination(self, job: Job, shared: SharedProvider, destination: scan.Destination) -> None:
-        """Beside the scan, which does not wait for it; one for each instance."""
+        """List beside the scan, which does not wait for it; one listing for each instance."""
         listing = _Running(job.instance, job.order.kind)
         with self._lock:
             if any(other.instance == job.instance for other in self._listing.values()):
@@ -273,14 +273,14 @@ class Scans:
         threading.Thread(target=self._learn, args=args, name=f"list-{job.id}", daemon=True).start()
 
     def _learn(self, job: Job, shared: SharedProvider, destination: scan.Destination, cancel: CancelToken) -> None:
-        """Whatever hinders it hinders each item, and is told there."""
+        """An error here also meets each item, and is reported there."""
         prefixes = [f"{job.order.to}{scan.top_name(source)}/" for source in job.order.sources if _is_folder(source)]
         try:
             with shared.used_for(job.place_id, self._environment(job), cancel=cancel) as provider:
                 destination.look(provider, prefixes, cancel, limit=_MOST_LISTED)
             if destination.complete:
-                standing = [key.removeprefix(job.order.to) for key in destination.keys]
-                self._worker.writer.run(lambda tx: jobs.learn_replaced(tx, job.id, standing))
+                replaced = [key.removeprefix(job.order.to) for key in destination.keys]
+                self._worker.writer.run(lambda tx: jobs.learn_replaced(tx, job.id, replaced))
         except ProviderError as error:
             _LOG.info("the destination of job %d cannot be listed: %s", job.id, error)
         except Exception:
@@ -290,7 +290,7 @@ class Scans:
                 self._listing.pop(job.id, None)
 
     def _failed(self, job: Job, error: ProviderError, still_so: Callable[[], bool]) -> None:
-        """`still_so`: no credentials came since the scan began; seen as the hold is written down, as in the runner."""
+        """`still_so`: no credentials came since the scan began, checked as the hold is recorded, as in the runner."""
         _LOG.warning("scan of job %d: %s", job.id, error)
         info = ErrorInfo.of(error)
         if isinstance(error, Authentication):

@@ -1,4 +1,4 @@
-"""Objects that the journal knows and that are not there any more: a listing that came to its end shows which."""
+"""Objects that the journal knows but that no longer exist, found by comparing it with complete listings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from backup.worker.context import WorkerContext
 from providers.contract.objects import RemoteFile
 
 _MOST: Final = 100_000
-"""Rows below one prefix; where there are more, none is compared: they are held in memory."""
+"""Limit of rows below one prefix, as they are held in memory. With more rows nothing is compared."""
 
 
 class Vanished:
-    """What the listings of one job do not have. A listing that has nothing at all shows nothing: a disk may not be
-    mounted."""
+    """Known objects missing from the listings of a job. An empty listing proves nothing: a disk may not be mounted."""
 
     def __init__(self, job: Job, worker: WorkerContext) -> None:
         self._job = job
@@ -27,7 +26,7 @@ class Vanished:
         self._rows: list[objects.Row] = []
 
     def watching(self, walk: Callable[[str], Iterator[RemoteFile]]) -> Callable[[str], Iterator[RemoteFile]]:
-        """The same, and each folder that it comes to the end of is compared with what is known."""
+        """The same walk; compares each folder that it lists to the end with what is known."""
 
         def watched(source: str) -> Iterator[RemoteFile]:
             known = self._known(source)
@@ -42,7 +41,7 @@ class Vanished:
         return watched
 
     def forget(self) -> None:
-        """To be called when all listings of the job have come to their end."""
+        """Call this when all listings of the job are complete."""
         for batch in scan.batches(self._rows, scan.BATCH):
 
             def change(tx: Connection, batch: list[objects.Row] = batch) -> None:
@@ -64,5 +63,5 @@ class Vanished:
 
 
 def _alike(key: str) -> str:
-    """Equal for keys that any service takes for one: too many are held to be there rather than too few."""
+    """Equal for keys that any service treats as one: better to keep too many rows than too few."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).casefold())
