@@ -1,5 +1,5 @@
-"""Names that were stored double-encoded: by a program whose shell's locale was not UTF-8, ours
-before it used UTF-8 mode among them. 'Grüße' then stands there as 'GrÃ¼Ã\\x9fe'."""
+"""Double-encoded names, stored by a program whose shell's locale was not UTF-8 (ours too, before it used UTF-8 mode).
+'Grüße' is then stored as 'GrÃ¼Ã\\x9fe'."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _NAMES_KEPT: Final = 20
 _ENCODINGS: Final = (
     "latin-1", "iso8859-15", "iso8859-2", "iso8859-5", "iso8859-7", "iso8859-9", "koi8-r", "koi8-u", "cp1251",
 )  # fmt: skip
-"""Of locales, one byte a character: those of several bytes do not take any name for text."""
+"""Single-byte encodings of locales. Multi-byte ones do not accept every name."""
 
 
 class Misnamed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look through one instance found. `names`: the first keys, each with what it should have been."""
+    """The result of a look through one instance. `names`: the first keys, each with its correct form."""
 
     names: tuple[tuple[str, str], ...] = ()
     count: int = 0
     complete: bool = True
-    """False when the look ended early."""
+    """False if the look ended early."""
 
 
 def repaired(key: str) -> str | None:
-    """What a key was before some part of it was double-encoded; None for one that is as it should be.
+    """The correct form of a key of which some part is double-encoded; None if the key is correct.
 
-    Each part is judged by itself: a folder may have its name from a command in UTF-8, and what is in it from a worker
+    Each part is judged by itself: a folder may have its name from a command in UTF-8, and its files from a worker
     that was not.
     """
     once = "/".join(map(_repaired_part, key.split("/")))
@@ -41,8 +41,8 @@ def repaired(key: str) -> str | None:
 
 
 def _repaired_part(name: str) -> str:
-    """A name is double-encoded if its characters, as the bytes of some locale, are UTF-8 again: by chance that does
-    not happen to text."""
+    """A name is double-encoded if its characters, as bytes of some locale, are valid UTF-8: text is never so by
+    chance."""
     for encoding in () if name.isascii() else _ENCODINGS:
         try:
             once = _as_bytes(name, encoding).decode("utf-8")
@@ -54,7 +54,7 @@ def _repaired_part(name: str) -> str:
 
 
 def _as_bytes(key: str, encoding: str) -> bytes:
-    """Bytes that an encoding has no sign for are told as control characters, or as surrogates."""
+    """Bytes without a character in the encoding appear as control characters, or as surrogates."""
     return b"".join(_byte(character, encoding) for character in key)
 
 

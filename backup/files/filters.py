@@ -1,13 +1,13 @@
-"""Which entries of a chosen folder go up: patterns, as rclone and gitignore have them.
+"""Filters that choose which entries of a folder are uploaded: patterns as in rclone and gitignore.
 
-A pattern is compared with the path of an entry below the chosen folder, byte by byte, so case counts.
+A pattern is compared byte by byte, so case matters, with the path of an entry below the chosen folder.
 
-    *        any characters but '/'          [a-z] [!a]   one character of a set, or one that is not in it; never '/'
+    *        any characters but '/'          [a-z] [!a]   one character of a set, or one not in it; never '/'
     ?        one character but '/'           {jpg,png}    one of these
     **       any characters, '/' too         \\x           the character x itself
 
-A '/' in front binds a pattern to the top of the chosen folder; without one it may begin at any folder. A '/' at the end
-makes it one for folders only. What matches a folder holds for all that is in it. `**/` is also no folder at all.
+A leading '/' anchors a pattern at the top of the chosen folder; without it a pattern may begin at any folder. With a
+final '/' it matches folders only. A match of a folder includes everything in it. `**/` also matches no folder at all.
 
 What an exclude matches is left out, whatever the includes say. With includes, only what they match is taken.
 """
@@ -33,11 +33,11 @@ _SETS: Final = re.compile(r"\[([!^]?)(\]?[^\]]*)\]", re.DOTALL)
 
 
 class Filter:
-    """The patterns of a selection, ready to be asked. Each answer takes time that grows with the square of the length
-    of a path at most, whatever the patterns are."""
+    """The compiled patterns of a selection. A match takes time at most quadratic in the length of the path, whatever
+    the patterns are."""
 
     def __init__(self, selection: Selection) -> None:
-        """Raises InvalidConfiguration, naming the pattern that is none."""
+        """Raises InvalidConfiguration, naming the pattern that is invalid."""
         if len(selection.include) + len(selection.exclude) > _MOST:
             raise InvalidConfiguration(f"more than {_MOST:,} patterns", field="exclude", hint="Write fewer, with '**'.")
         self._exclude = _compiled("exclude", selection.exclude)
@@ -48,14 +48,14 @@ class Filter:
         return self._exclude is None and self._include is None
 
     def leaves_out(self, path: str, *, folder: bool) -> bool:
-        """Whether an entry is left out; a folder then with all that is in it. `path` is relative to what was chosen."""
+        """Whether an entry is left out, a folder with all that is in it. `path` is relative to what was chosen."""
         text = f"{path}/" if folder else path
         if self._exclude is not None and self._exclude.match(text):
             return True
         return not folder and not self._is_included(text)
 
     def leaves_out_empty(self, path: str) -> bool:
-        """The same for a folder that has nothing in it: includes hold for it too."""
+        """The same for an empty folder: includes apply to it too."""
         return self.leaves_out(path, folder=True) or not self._is_included(f"{path}/")
 
     def _is_included(self, text: str) -> bool:
@@ -63,8 +63,8 @@ class Filter:
 
 
 def patterns_of(line: str) -> tuple[str, ...]:
-    """The patterns of a line that a person typed, with commas between. A comma in {a,b} or [,], or behind a backslash,
-    belongs to its pattern; white space around one does not."""
+    """The patterns of a typed line, separated by commas. A comma in {a,b} or [,], or after a backslash, belongs to its
+    pattern; white space around a pattern does not."""
     found, begin, depth, at = list[str](), 0, 0, 0
     while at < len(line):
         character = line[at]
@@ -110,7 +110,7 @@ def _bodies(field: str, pattern: str) -> Iterator[str]:
 
 
 def _alternatives(pattern: str, refused: _Refused) -> Iterator[str]:
-    """Without `{a,b}`: one pattern for each way to choose."""
+    """The pattern without `{a,b}`: one for each combination of choices."""
     pending, count = [pattern], 0
     while pending:
         one = pending.pop()
@@ -128,7 +128,7 @@ def _alternatives(pattern: str, refused: _Refused) -> Iterator[str]:
 
 
 def _first_group(pattern: str, refused: _Refused) -> tuple[int, int, list[str]] | None:
-    """Where the first innermost `{a,b}` begins and ends, and its choices."""
+    """Begin and end of the first innermost `{a,b}`, and its choices."""
     begin, commas, at = -1, list[int](), 0
     while at < len(pattern):
         character = pattern[at]
@@ -155,13 +155,13 @@ def _first_group(pattern: str, refused: _Refused) -> tuple[int, int, list[str]] 
 
 
 class _Glob:
-    """One pattern without alternatives as a regular expression that never tries in vain what it tried before: between
-    two `*` only the first place where the text fits can matter, and the same holds between two `**`."""
+    """One pattern without alternatives, as a regular expression that never backtracks in vain: between two `*` only the
+    first place where the text fits matters, and so between two `**`."""
 
     def __init__(self, pattern: str, anchored: bool, refused: _Refused) -> None:
         self._refused = refused
         self._stretches: list[tuple[str, list[str]]] = [("" if anchored else "**/", [""])]
-        """Each begins with '', '**' or '**/'; in it, pieces between which there is a '*'."""
+        """Each begins with '', '**' or '**/', followed by pieces joined by '*'."""
         self._read(pattern)
 
     def _read(self, pattern: str) -> None:
@@ -186,7 +186,7 @@ class _Glob:
         return self._stretches[-1][1]
 
     def _begin(self, kind: str) -> None:
-        """What stands for anything takes in what stood for anything before it."""
+        """Begin a stretch; adjacent wildcards merge into one."""
         before, pieces = self._stretches[-1]
         if before and pieces == [""]:
             kind = kind if before == "**/" and kind == "**/" else "**" if before == "**" or kind == "**" else kind
@@ -194,7 +194,7 @@ class _Glob:
         self._stretches.append((kind, [""]))
 
     def _one(self, pattern: str, at: int) -> int:
-        """One character, or a set of which one is meant; where to read on."""
+        """Read one character, or a set for one character; returns the next position."""
         character = pattern[at]
         if character == "\\":
             if at + 1 == len(pattern):

@@ -1,7 +1,7 @@
-"""What of a download has no place on the disk here, seen before the first byte and without writing anything.
+"""Check of a download for objects that do not fit on the local disk, before the first byte and without writing.
 
-The rules are those of the transfer itself (`targets`, `providers.filesystem`), and so are the words. One thing only the
-transfer finds out, since trying it means to write: whether the disk takes names for the same that differ in case.
+The rules and messages are those of the transfer itself (`targets`, `providers.filesystem`). Only the transfer finds out
+whether the disk ignores case in names, since testing it requires writing.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from providers.os_errors import from_os_error
 
 
 class Fitting:
-    """The places of one download, each asked for once."""
+    """The targets of one download, each checked once."""
 
     def __init__(self, root: Path, *, folder: bool) -> None:
-        """`folder`: things go below `root`; else it is the very path of the one object."""
+        """`folder`: objects go below `root`; otherwise `root` is the exact path of the one object."""
         self._root: Final = root
         self._folder: Final = folder
         self._longest: Final = _name_max_bytes(root)
         self._ways: dict[Path, ProviderError | None] = {}
-        """Folders, and what hinders to make or to enter them."""
+        """Folders, each with the obstacle to creating or entering it."""
         self._files: dict[Path, str] = {}
         self._below: dict[Path, str] = {}
-        """Of each folder one of the keys that need it."""
+        """One of the keys that need each folder."""
 
     def target(self, chosen: str, file: RemoteFile, *, as_link: bool = False) -> Path:
-        """Where a download of `chosen` puts one of its objects; `as_link` restores it as a symlink. Raises
-        ProviderError for what cannot be put there."""
+        """The path of one object in a download of `chosen`; `as_link` restores it as a symlink. Raises ProviderError
+        for what cannot be put there."""
         if not self._folder:
-            self._refuse_what_stands(self._root, as_link=as_link)
+            self._refuse_existing(self._root, as_link=as_link)
             return self._root
         name = local_name(file.key, chosen)
         refuse_content_of_a_folder(file)
@@ -49,13 +49,13 @@ class Fitting:
         if way is not None:
             raise way
         if not is_folder:
-            self._refuse_what_stands(target, as_link=as_link)
+            self._refuse_existing(target, as_link=as_link)
             self._files.setdefault(target, file.key)
         self._note_way(target if is_folder else target.parent, file.key)
         return target
 
     def twofold(self) -> dict[str, InvalidName]:
-        """Keys of files that would have to be folders as well, for others to be below them: only one can be here."""
+        """Keys of files whose path is also needed as a folder for other keys: only one of them can exist here."""
         return {
             key: InvalidName(f"'{key}': cannot be a file here and a folder for '{self._below[path]}' as well")
             for path, key in self._files.items()
@@ -68,7 +68,7 @@ class Fitting:
             folder = folder.parent
 
     def _way(self, folder: Path) -> ProviderError | None:
-        """What hinders to make or to enter a folder at or below the root."""
+        """The obstacle to creating or entering a folder at or below the root."""
         if folder == self._root:
             return None
         if folder not in self._ways:
@@ -83,7 +83,7 @@ class Fitting:
             return None
         return beneath.a_link(folder) if stat.S_ISLNK(mode) else beneath.a_file(folder)
 
-    def _refuse_what_stands(self, target: Path, *, as_link: bool) -> None:
+    def _refuse_existing(self, target: Path, *, as_link: bool) -> None:
         if len(os.fsencode(target.name)) > self._longest:
             raise name_too_long(target, self._longest)
         mode = _mode(target)
@@ -103,7 +103,7 @@ def _mode(path: Path) -> int | None:
 
 
 def _name_max_bytes(folder: Path) -> int:
-    """Of the disk that holds `folder`, or will."""
+    """Of the disk that holds `folder`, or will hold it."""
     for place in (folder, *folder.parents):
         try:
             return os.pathconf(place, "PC_NAME_MAX")

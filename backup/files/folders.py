@@ -1,4 +1,4 @@
-"""Folders that are objects of their own: empty ones, and those whose mode or owner is not what a restore would give."""
+"""Folders that are objects: empty ones, and those whose mode or owner differs from what a restore sets by default."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ OnWait = Callable[[float, ProviderError], None]
 def store(
     provider: BaseProvider, facts: os.stat_result, key: str, conflicts: Conflicts, cancel: CancelToken, on_wait: OnWait
 ) -> str:
-    """Keep a folder with its mode, owner and group under a key that ends in '/'; returns why it was left as it stands
-    there, '' when it was not. Raises ProviderError."""
+    """Store a folder with its mode, owner and group under a key that ends in '/'. Returns why an existing one was left
+    as it is, or ''. Raises ProviderError."""
     attributes = Attributes.of(facts)
     why = _stays(provider, key, attributes, conflicts, cancel, on_wait)
     if why:
@@ -54,7 +54,7 @@ def _stays(
         there = provider.retry.run(lambda: provider.stat(key), cancel, on_wait=on_wait).attributes
     except (NotFound, InvalidName):
         return ""
-    if there.mode is None:  # only the files in it have made it
+    if there.mode is None:  # it exists only through the files in it
         return ""
     if conflicts is Conflicts.REFUSE:
         return "a folder of that name is already there"
@@ -70,9 +70,9 @@ class FolderMemory(shut_folders.ShutFolderMemory, Protocol):
 
 
 def make_private(path: Path, beneath: Path, mode: int, memory: FolderMemory, *, opens: bool) -> bool:
-    """Make a folder that nobody else can enter until its own mode is set, those above it with `mode`. True when one is
-    there that was not made here; with `opens` that can be filled then, also if it is shut to its owner. Raises
-    ProviderError."""
+    """Create a folder that only its owner can enter until its mode is set; folders above it get `mode`. Returns True if
+    it existed and was not created by this job. With `opens` such a folder can then be filled, even if it is shut to its
+    owner. Raises ProviderError."""
     with walk.folder(path.parent, beneath, make=True, mode=mode) as at:
         try:
             os.mkdir(path.name, 0o700, dir_fd=at)
@@ -89,7 +89,7 @@ def make_private(path: Path, beneath: Path, mode: int, memory: FolderMemory, *, 
 
 
 def _open_up(at: int, path: Path, memory: FolderMemory) -> None:
-    """A folder that even its owner may not fill (0500) gets its own mode back at the end of the job."""
+    """Make a folder writable that even its owner may not fill (0500); it gets its mode back at the end of the job."""
     with suppress(OSError):
         fd = os.open(path.name, walk.STEP, dir_fd=at)
         try:
@@ -113,12 +113,12 @@ def restore(
     cancel: CancelToken,
     on_wait: OnWait,
 ) -> int:
-    """Give a folder, now that it is filled, the mode that was kept with it (and with `restoring.owner` its owner); one
-    of which none is known the usual one, unless it `was_there` before: that gets back the `mode_before` it was opened.
-    Returns how many values were no metadata. Raises ProviderError."""
+    """Give a filled folder its stored mode (and with `restoring.owner` its owner). Without a stored mode it gets the
+    usual one, but if it `was_there` before, the `mode_before` it was opened. Returns how many stored values were
+    invalid. Raises ProviderError."""
     try:
         kept = provider.retry.run(lambda: provider.stat(key), cancel, on_wait=on_wait).attributes
-    except NotFound:  # removed since it was listed; its files came all the same
+    except NotFound:  # removed since it was listed, but its files were fetched
         kept = Attributes()
     if kept.mode is None and was_there:
         if mode_before is not None:

@@ -1,4 +1,4 @@
-"""Room on the disk that a restore goes to, looked at before the first byte. A disk that does not say has enough."""
+"""Free space on the disk of a restore, checked before the first byte. A disk that does not report it has enough."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _HINT: Final = "Make room there, choose another folder, or fetch less at once."
 
 
 class Room(NamedTuple):
-    """On one disk, for this user."""
+    """Space on one disk, for this user."""
 
     device: int
     free_bytes: int
 
 
 def on_disk_of(folder: Path) -> Room | None:
-    """Where `folder` is or will be made; None where the disk does not say."""
+    """The disk on which `folder` is or will be created; None if it does not report its space."""
     for place in (folder, *folder.parents):
         try:
             found = os.statvfs(place)
@@ -45,7 +45,7 @@ def on_disk_of(folder: Path) -> Room | None:
 
 
 def extra_bytes(size_bytes: int, target: str | os.PathLike[str]) -> int:
-    """How much more the disk holds once `target` has this size: what stands there goes when its successor is whole."""
+    """How much more the disk holds once `target` has this size: an existing file goes when the new one is complete."""
     try:
         found = os.lstat(target)
     except (OSError, ValueError):
@@ -54,8 +54,8 @@ def extra_bytes(size_bytes: int, target: str | os.PathLike[str]) -> int:
 
 
 class Need:
-    """How much a disk must still take: what it will hold more in the end, and until a new file is whole, the old one
-    beside it. That counts for the largest two, since no more large files of a job are fetched at once."""
+    """Space that a download still takes: the growth in the end, plus the old file beside each new one until that is
+    complete. The old files count for the largest two, since no more large files of a job are fetched at once."""
 
     def __init__(self, conflicts: Conflicts = Conflicts.REPLACE) -> None:
         self._conflicts = conflicts
@@ -63,7 +63,7 @@ class Need:
         self._beside_bytes: list[int] = []
 
     def add(self, size_bytes: int, target: str | os.PathLike[str], *, held_bytes: int = 0) -> None:
-        """A file that will be fetched; of it `held_bytes` are on the disk already, in a temporary file."""
+        """Add a file to be fetched. `held_bytes` of it are on the disk already, in a temporary file."""
         if self._left_alone(size_bytes, target):
             return
         growth_bytes = max(0, extra_bytes(size_bytes, target) - held_bytes)
@@ -72,7 +72,7 @@ class Need:
         self._beside_bytes = nlargest(_LARGE_AT_ONCE, (*self._beside_bytes, beside_bytes))
 
     def _left_alone(self, size_bytes: int, target: str | os.PathLike[str]) -> bool:
-        """Whether what stands there is not replaced; of the same size, it is most likely the same file."""
+        """Whether an existing file is not replaced; one of the same size is most likely the same file."""
         if self._conflicts is Conflicts.REPLACE:
             return False
         try:
@@ -87,7 +87,7 @@ class Need:
 
 
 def promised_bytes(db: Connection, device: int, *, but_job: int = 0) -> int:
-    """What other downloads, that are under way or queued, still need on a disk."""
+    """The bytes that other downloads, running or queued, still need on a disk."""
     total = 0
     query = "SELECT id, request FROM jobs WHERE kind = 'download' AND open_items AND id <> ?"
     for row in db.execute(query, (but_job,)).fetchall():
@@ -111,7 +111,7 @@ def _left_bytes(db: Connection, job_id: int, conflicts: Conflicts) -> int:
 
 
 def left_bytes(paths: Paths, folder: Path) -> int | None:
-    """What is free on the disk of `folder`, and not promised; None where it does not say."""
+    """The bytes that are free on the disk of `folder` and not promised; None if it does not report them."""
     disk = on_disk_of(folder)
     if disk is None or not paths.journal_file.exists():
         return None if disk is None else disk.free_bytes
@@ -120,7 +120,7 @@ def left_bytes(paths: Paths, folder: Path) -> int | None:
 
 
 def refuse_too_much(folder: str | Path, needed_bytes: int, free_bytes: int, promised: int = 0) -> None:
-    """Raises QuotaExceeded where more is needed than is free and not `promised` to others."""
+    """Raises QuotaExceeded if more is needed than is free and not `promised` to others."""
     missing = needed_bytes + promised - free_bytes
     if missing <= 0:
         return
@@ -133,7 +133,7 @@ def refuse_too_much(folder: str | Path, needed_bytes: int, free_bytes: int, prom
 
 
 class Share(NamedTuple):
-    """What of a disk a download may fill."""
+    """The part of a disk that a download may fill."""
 
     folder: str
     free_bytes: int
@@ -143,7 +143,7 @@ class Share(NamedTuple):
 
     @classmethod
     def of(cls, db: Connection, job: Job) -> Share | None:
-        """None where the disk does not say. What temporary files of this very job hold already is its own."""
+        """None if the disk does not report its space. The job's own temporary files count as free."""
         disk = on_disk_of(Path(job.order.to))
         if disk is None:
             return None
@@ -153,7 +153,7 @@ class Share(NamedTuple):
         return cls(job.order.to, disk.free_bytes + begun, promised, job.order.conflicts)
 
     def taking(self, batches: Iterable[list[NewItem]]) -> Iterator[list[NewItem]]:
-        """The batches for which there is room. Raises QuotaExceeded before the first that does not fit."""
+        """The batches that fit. Raises QuotaExceeded before the first that does not."""
         need = Need(self.conflicts)
         for batch in batches:
             for item in batch:

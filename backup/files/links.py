@@ -1,4 +1,4 @@
-"""Symlinks as objects, in rclone's format: `name.rclonelink`, whose bytes are what the link leads to.
+"""Symlinks as objects, in rclone's format: `name.rclonelink`, whose content is the target of the link.
 
 Source: https://rclone.org/local/#symlinks-junction-points.
 """
@@ -20,11 +20,11 @@ from providers.remedies import Action, Remedy
 
 SUFFIX: Final = ".rclonelink"
 MOST_BYTES: Final = 4095
-"""A longer path leads nowhere (PATH_MAX)."""
+"""A longer path cannot be a target (PATH_MAX)."""
 
 
 def is_one(key: str) -> bool:
-    """Whether an object may stand for a link: `.rclonelink` alone is no name of one."""
+    """Whether an object may be a stored link; `.rclonelink` alone is not the name of one."""
     return key.endswith(SUFFIX) and not key.removesuffix(SUFFIX).endswith("/") and key != SUFFIX
 
 
@@ -36,8 +36,8 @@ def fetch(
     recall: Callable[[RemoteFile], str],
     known: Callable[[str], bool],
 ) -> tuple[DownloadResult, bytes]:
-    """What a stored link says, proved as any object is (`run_download`). Raises ProviderError; InvalidName for an
-    object that cannot be one."""
+    """The target of a stored link, proved like any object (`run_download`). Raises ProviderError; InvalidName for an
+    object that cannot be a link."""
     if not 0 < found.size_bytes <= MOST_BYTES:
         raise _no_link(found, f"{found.size_bytes} bytes")
     with tempfile.TemporaryDirectory(prefix="homeserver-backup-") as folder:

@@ -11,8 +11,8 @@ from providers.os_errors import from_os_error
 
 
 def entries(folder: Path) -> tuple[LocalEntry, ...]:
-    """The entries of a folder, unsorted. An entry that vanishes meanwhile is left out; one that may not be looked at
-    has size 0."""
+    """The entries of a folder, unsorted. Entries that vanish meanwhile are left out; those that may not be examined
+    have size 0."""
     try:
         with os.scandir(folder) as found:
             return tuple(entry for item in found if (entry := _entry(item)))
@@ -41,6 +41,6 @@ def kind_of(mode: int) -> ItemKind:
 
 
 def resolved(path: str) -> str:
-    """An absolute path with the links above its last name followed, as they are now; a link of that name stays one."""
+    """An absolute path with the links above its last name resolved; if that name is a link, it stays one."""
     folder, name = os.path.split(os.path.abspath(path))
     return os.path.join(os.path.realpath(folder), name)

@@ -1,4 +1,4 @@
-"""Whether two sets of names are the same, told without keeping them."""
+"""A digest that compares two sets of names without keeping them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BYTES: Final = 16
 
 
 class NameDigest:
-    """The sum of the names' digests: the order in which they come is of no account."""
+    """The sum of the names' digests, so that their order does not matter."""
 
     def __init__(self) -> None:
         self._sum = 0

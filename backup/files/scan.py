@@ -1,6 +1,6 @@
-"""What there is to transfer, streamed: local trees and what is below a remote prefix.
+"""Streamed scans of what there is to transfer: local trees, and objects below a remote prefix.
 
-Nothing here leaves what it was given, or holds a whole listing in memory.
+A scan never leaves the chosen paths, and never holds a whole listing in memory.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ def walk_local(
 ) -> Iterator[list[TreeEntry]]:
     """Batches of up to 500 entries: files, empty directories, symlinks and special files, and what cannot be read.
 
-    What vanishes between being seen and being looked at is left out. With `resolved` the folders above `paths` are no
-    symlinks either, as in `Order.resolved`; with `folders` directories that have something in them are told too, where
-    they are `unusual`. Raises Cancelled, and nothing else.
+    Entries that vanish during the scan are left out. With `resolved` the folders above `paths` may not be symlinks
+    either, as in `JobRequest.resolved`. With `folders` non-empty directories are included if they are `unusual`.
+    Raises Cancelled, and nothing else.
     """
     return batches(LocalWalk(selection, cancel or CancelToken(), resolved=resolved, folders=folders).over(paths), BATCH)
 
 
 def upload_prefix(to: str) -> str:
-    """What the keys of an upload to the folder `to` begin with: '' at the top, else `to` with one '/' behind it.
+    """The prefix of the keys of an upload to the folder `to`: '' at the top, else `to` with one final '/'.
 
-    Raises InvalidName for a folder that no service could hold and no disk take back.
+    Raises InvalidName for a folder that no service could hold and no disk could restore.
     """
     folder = to.strip("/")
     if (folder and any(part in _NO_NAMES for part in folder.split("/"))) or "\0" in folder:
@@ -63,9 +63,9 @@ def batches(entries: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def walk_remote(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterator[RemoteFile]:
-    """What a chosen key stands for: the object itself, or with a final '/' everything below that prefix ('/' alone: all
-    there is), the marker that some tools leave for the folder itself included, and what stands there without being an
-    object (`left_out` says why). Raises ProviderError; NotFound when there is nothing."""
+    """The objects under a chosen key: the object itself, or with a final '/' everything below that prefix ('/' alone:
+    everything). Includes the marker that some tools store for the folder itself, and entries that are no objects
+    (`left_out` says why). Raises ProviderError; NotFound if there is nothing."""
     if not key.endswith("/"):
         yield _single(provider, key, cancel)
         return
@@ -78,8 +78,8 @@ def walk_remote(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterat
 
 
 def walk_tree(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterator[RemoteFile]:
-    """As `walk_remote`, for deleting: where folders are real, these too (keys that end in '/'), also empty ones and the
-    chosen one itself."""
+    """Like `walk_remote`, for deletes: where folders are real it includes them (keys that end in '/'), also empty ones
+    and the chosen one itself."""
     if not (key.endswith("/") and provider.capabilities.real_folders):
         yield from walk_remote(provider, key, cancel)
         return
@@ -95,7 +95,7 @@ def walk_tree(provider: BaseProvider, key: str, cancel: CancelToken) -> Iterator
 
 
 class IsAFolder(NotFound):
-    """Folders that were named as files are. `keys`: as they were named."""
+    """Folders that were named like files. `keys`: the names as given."""
 
     def __init__(self, *keys: str) -> None:
         self.keys = keys
@@ -115,7 +115,7 @@ def _single(provider: BaseProvider, key: str, cancel: CancelToken) -> RemoteFile
 
 
 def _is_folder(provider: BaseProvider, key: str, cancel: CancelToken) -> bool:
-    """Also an empty one, where folders are real."""
+    """Whether it is a folder; where folders are real, also an empty one."""
     page = provider.retry.run(lambda: provider.scan(f"{key}/", delimiter="/", limit=1), cancel)
     if not (page.files or page.prefixes or page.left_out) and provider.capabilities.real_folders:
         page = provider.retry.run(lambda: provider.scan_tree(f"{key}/", limit=1), cancel)
@@ -128,7 +128,7 @@ def _nothing_below(provider: BaseProvider, key: str) -> NotFound:
 
 
 def _is_file(provider: BaseProvider, key: str) -> bool:
-    """Whether what was named as a folder is a file; no answer is a no."""
+    """Whether something named as a folder is a file; no answer means no."""
     try:
         provider.stat(key.rstrip("/"))
     except ProviderError:
@@ -137,7 +137,7 @@ def _is_file(provider: BaseProvider, key: str) -> bool:
 
 
 def walk_prefix(provider: BaseProvider, prefix: str, cancel: CancelToken) -> Iterator[RemoteFile]:
-    """Everything below a prefix, page by page, each page retried as the settings say; what is `left_out` too."""
+    """Everything below a prefix, page by page, `left_out` included; each page is retried as the settings say."""
     for page in _pages(lambda token: provider.scan(prefix, token=token), provider, cancel):
         yield from page.files
         yield from page.left_out
@@ -148,15 +148,15 @@ def _pages(scan: Callable[[str | None], Page], provider: BaseProvider, cancel: C
 
 
 class Destination:
-    """What stands in the folders of an upload's destination already, as far as it is known by now, so that not every
-    file needs a question of its own. Safe from any thread."""
+    """Known objects in the destination folders of an upload, so that not every file needs a request. Safe from any
+    thread."""
 
     def __init__(self) -> None:
         self.keys: set[str] = set()
         self.complete = False
 
     def look(self, provider: BaseProvider, prefixes: Iterable[str], cancel: CancelToken, *, limit: int) -> None:
-        """List at most `limit` objects; more than that leave the rest unknown. Raises ProviderError, Cancelled."""
+        """List at most `limit` objects; the rest stays unknown. Raises ProviderError, Cancelled."""
         for prefix in prefixes:
             for file in walk_prefix(provider, prefix, cancel):
                 if file.left_out:
@@ -172,7 +172,7 @@ class Destination:
 
 
 def refuse_twins(names: list[str]) -> None:
-    """Raises InvalidName when two of the chosen would get the same name."""
+    """Raises InvalidName if two of the chosen paths would get the same name."""
     seen: set[str] = set()
     for name in names:
         if name in seen:

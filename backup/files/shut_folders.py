@@ -1,4 +1,4 @@
-"""Folders that are shut even to their owner (0500), and are to be filled: opened for as long as that takes."""
+"""Folders that are shut even to their owner (0500) but have to be filled: opened for as long as that takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from providers.filesystem import beneath as walk
 _OWN: Final = stat.S_IRWXU
 _LOCK: Final = threading.Lock()
 _OPENED: Final[dict[tuple[int, int], list[int]]] = {}
-"""Device and inode of those that are opened now: how often, and the mode that they had."""
+"""Device and inode of the folders that are open now: number of users, and the former mode."""
 
 
 class ShutFolderMemory(Protocol):
@@ -30,8 +30,8 @@ class ShutFolderMemory(Protocol):
 
 @contextmanager
 def opened(folders: Sequence[Path], beneath: Path, memory: ShutFolderMemory) -> Iterator[None]:
-    """Those of `folders` that are shut to their owner, who is this user, are open inside; the last one to leave gives
-    them their mode back. The outermost comes first. Whatever hinders it is told by what cannot be put there."""
+    """Open those of `folders` (outermost first) that are shut to their owner, if that is this user. The last caller to
+    leave gives them their mode back. A folder that cannot be opened is reported by what cannot be put there."""
     with ExitStack() as stack:
         for path in folders:
             with suppress(ProviderError, OSError):
@@ -74,8 +74,8 @@ def _leave(fd: int, key: tuple[int, int], path: Path, memory: ShutFolderMemory) 
 
 
 def give_back(path: Path, mode: int) -> None:
-    """Give an opened folder the `mode` that it had, unless somebody has changed it since. No symlink on the way is
-    followed. Raises ProviderError, OSError."""
+    """Give an opened folder its former `mode` back, unless it was changed since. Follows no symlink on the way. Raises
+    ProviderError, OSError."""
     with walk.folder(path, Path("/")) as fd:
         found = os.fstat(fd)
         if found.st_uid == os.geteuid() and found.st_mode & PERMISSIONS == (mode | _OWN) & PERMISSIONS:
@@ -87,7 +87,7 @@ def is_shut(found: os.stat_result) -> bool:
 
 
 def open_up(fd: int) -> None:
-    """Let its owner fill the folder `fd`, which may be a descriptor that only names it."""
+    """Let its owner fill the folder `fd`, which may be a descriptor opened with O_PATH."""
     found = os.fstat(fd)
     if is_shut(found):
         os.chmod(f"/proc/self/fd/{fd}", stat.S_IMODE(found.st_mode) | _OWN)

@@ -1,4 +1,4 @@
-"""Where a remote object may stand on the local disk: always inside the chosen folder, or nowhere."""
+"""Local targets of remote objects: always inside the chosen folder, or nowhere."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _ESCAPES: Final = frozenset({"", ".", ".."})
 
 
 def chosen_target(to: Path | str, keys: Sequence[str]) -> tuple[Path, bool]:
-    """Where a download of `keys` to what was typed goes: an absolute path, and whether it is the folder to put things
-    into (else it is the very path of the one object).
+    """The target of a download of `keys` to the typed path: an absolute path, and whether it is the folder to put
+    things into (otherwise it is the exact path of the one object).
 
-    It is a folder where the text says so ('/' at its end, '.' or '..' as its last part), where one stands, and for all
-    but a single object. Raises Conflict where a file stands in the way.
+    It is a folder if the text says so (a final '/', or '.' or '..' as its last part), if a folder exists there, and for
+    everything but a single object. Raises Conflict if a file is in the way.
     """
     text = os.fspath(to)
     path = Path(os.path.abspath(text))
@@ -33,7 +33,7 @@ def chosen_target(to: Path | str, keys: Sequence[str]) -> tuple[Path, bool]:
 
 
 def _refuse_file_in_the_way(folder: Path) -> None:
-    """Raises Conflict unless `folder` is one, or can be made."""
+    """Raises Conflict unless `folder` is a folder or can be created."""
     for place in (folder, *folder.parents):
         if os.path.isdir(place):
             return
@@ -47,10 +47,10 @@ def _refuse_file_in_the_way(folder: Path) -> None:
 
 
 def local_name(key: str, chosen: str) -> str:
-    """The path of `key` relative to the target folder when `chosen` was asked for: a folder (`photos/2024/`) keeps its
-    own name, a single object loses the folders above it, and '/' stands for everything.
+    """The path of `key` relative to the target folder when `chosen` was requested. A folder (`photos/2024/`) keeps its
+    own name, a single object loses the folders above it, and '/' is everything.
 
-    Raises InvalidName for a key that no path below the folder can stand for.
+    Raises InvalidName for a key that has no path below the folder.
     """
     above = "" if chosen == "/" else chosen.rstrip("/").rpartition("/")[0]
     name = key.removeprefix(f"{above}/") if above else key
@@ -64,7 +64,7 @@ def local_name(key: str, chosen: str) -> str:
 
 
 def refuse_content_of_a_folder(file: RemoteFile) -> None:
-    """Raises InvalidName for an object whose bytes no folder here could hold."""
+    """Raises InvalidName for an object whose content no local folder could hold."""
     if file.key.endswith("/") and file.size_bytes:
         raise InvalidName(
             f"{file.key}: holds {file.size_bytes} bytes, and is named as a folder, which has no content here",
@@ -75,11 +75,11 @@ def refuse_content_of_a_folder(file: RemoteFile) -> None:
 def prepare(
     root: Path, name: str, *, folder: bool = False, beneath: Path | None = None, mode: int | None = None
 ) -> Path:
-    """Make the folders above `root/name` (and with `folder` that one too), with just this `mode`, by default the usual
+    """Create the folders above `root/name` (with `folder` that one too) with exactly this `mode`, by default the usual
     one of this process; returns the path.
 
-    No symlink below `beneath` is followed: that is `root` itself by default, which may be one. Raises InvalidName when
-    a symlink stands in the way, since it may lead out of `root`, Conflict when a file does, and whatever the disk says.
+    No symlink below `beneath` is followed; by default that is `root`, which may be a symlink itself. Raises InvalidName
+    if a symlink is in the way, since it may lead out of `root`, Conflict if a file is, and errors of the disk.
     """
     top = root if beneath else Path(os.path.realpath(root))
     path = top.joinpath(*name.removesuffix("/").split("/"))
@@ -88,15 +88,15 @@ def prepare(
 
 
 class FoldedNames:
-    """Names that a disk cannot tell apart (macOS, Windows, some network disks). On a disk that tells all apart, no two
-    fold."""
+    """Names that a disk cannot distinguish (macOS, Windows, some network disks). On a disk that distinguishes all names
+    there are no twins."""
 
     def __init__(self, folder: Path, beneath: Path | None = None, mode: int | None = None) -> None:
         self._folds = folds_names(folder, beneath, mode)
         self._seen: dict[str, str] = {}
 
     def twin(self, name: str) -> str | None:
-        """Another name, given before, that is the same file on this disk."""
+        """An earlier name that is the same file on this disk."""
         if not self._folds:
             return None
         first = self._seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
@@ -104,8 +104,8 @@ class FoldedNames:
 
 
 def folds_names(folder: Path, beneath: Path | None = None, mode: int | None = None) -> bool:
-    """Whether the disk that holds `folder`, which is made (with `mode`), takes some different names for the same file.
-    Found out by trying; below `beneath` no symlink is followed."""
+    """Whether the disk of `folder` treats some different names as the same file, tested by creating one. Creates
+    `folder` (with `mode`); below `beneath` no symlink is followed."""
     probe = f".hsb-name-É-{secrets.token_hex(4)}x"
     twins = (probe.swapcase(), unicodedata.normalize("NFD", probe))
     try:
@@ -116,7 +116,7 @@ def folds_names(folder: Path, beneath: Path | None = None, mode: int | None = No
             finally:
                 os.unlink(probe, dir_fd=at)
     except (OSError, ProviderError):
-        return False  # then nothing can be written there either, and each item says why
+        return False  # nothing can be written there, and each item reports why
 
 
 def _is_there(name: str, at: int) -> bool:

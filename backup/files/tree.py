@@ -1,4 +1,4 @@
-"""Local trees, walked by directory descriptor, so that no symlink is followed that is put there meanwhile."""
+"""Local trees, walked by directory descriptor, so that no symlink placed there meanwhile is followed."""
 
 from __future__ import annotations
 
@@ -23,48 +23,47 @@ from providers.filesystem import beneath as walk
 from providers.os_errors import from_os_error, lacks_descriptors
 
 _MOST_LINKS: Final = 32
-"""So many links to folders are followed one inside the other."""
+"""Limit of nested links to folders that are followed."""
 
 
 class TreeEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a local tree. Names may hold surrogates for bytes that are not UTF-8."""
+    """One entry of a local tree. Names may contain surrogates for bytes that are not UTF-8."""
 
     name: str
-    """Relative to the folder that holds what was chosen: begins with the chosen file's or folder's own name; '/'
-    between."""
+    """Relative to the folder that holds what was chosen, so it begins with the chosen name; separated by '/'."""
     path: str
     kind: ItemKind
     size_bytes: int = 0
     mtime_ns: int = 0
     error: ErrorInfo | None = None
-    """Why it cannot be read, or its folder not be listed."""
+    """Why it cannot be read, or its folder cannot be listed."""
     empty: bool = False
-    """A directory with nothing in it."""
+    """An empty directory."""
     unusual: bool = False
-    """Its mode, owner or group is not what a restore would give it anyway. Directories that are neither that nor empty
-    are not told, and those that are not empty only on request."""
+    """Its mode, owner or group differs from what a restore sets by default. Directories that are neither unusual nor
+    empty are not reported, and non-empty ones only on request."""
     stored: bool = False
-    """A symlink that goes up as such, under a name of its own."""
+    """A symlink that is uploaded as such, under its own name."""
     ruled_out: bool = False
-    """The user's rules leave it out, a folder with all that is in it."""
+    """The user's rules leave it out, a folder with everything in it."""
     reason: str = ""
-    """Why a symlink is left out, where that is not a matter of course."""
+    """Why a symlink is left out, unless that is obvious."""
 
 
 def top_name(path: Path | str) -> str:
-    """The name under which something chosen is stored: its own, also for `.` and for a path with a final '/'."""
+    """The name under which a chosen path is stored: its own, also for `.` and for a path with a final '/'."""
     return os.path.basename(os.path.abspath(path)) or "root"
 
 
 class LocalWalk:
-    """What is below the chosen paths: files, empty directories, symlinks and special files, and what cannot be read.
+    """Walk of the chosen paths: files, empty directories, symlinks and special files, and what cannot be read.
 
-    With `resolved` the folders above the paths are no symlinks, as in `Order.resolved`. Raises Cancelled, and nothing
-    else.
+    With `resolved` the folders above the paths may not be symlinks, as in `JobRequest.resolved`. Raises Cancelled, and
+    nothing else.
     """
 
     def __init__(self, selection: Selection, cancel: CancelToken, *, resolved: bool, folders: bool = False) -> None:
-        """Raises InvalidConfiguration for a pattern that is none."""
+        """Raises InvalidConfiguration for an invalid pattern."""
         self.links = selection.links
         self.cancel = cancel
         self.filter = Filter(selection)
@@ -99,14 +98,14 @@ class LocalWalk:
             yield entry(name, str(top), facts)
 
     def rules_out(self, name: str, facts: os.stat_result) -> bool:
-        """Whether an entry below what was chosen is left out by the user's rules."""
+        """Whether the user's rules leave out an entry below what was chosen."""
         folder = stat.S_ISDIR(facts.st_mode)
         if folder and self._stays and facts.st_dev != self._device:
             return True
         return not self.filter.takes_all and self.filter.leaves_out(below_chosen(name), folder=folder)
 
     def link(self, name: str, path: str, facts: os.stat_result, chain: tuple[str, ...]) -> Iterator[TreeEntry]:
-        """What a symlink gives; `chain` are the real folders through which the walk came here."""
+        """The entries for a symlink; `chain` are the real folders through which the walk came here."""
         found = entry(name, path, facts)
         match self.links:
             case Links.SKIP:
@@ -118,7 +117,7 @@ class LocalWalk:
 
     @staticmethod
     def _stored(found: TreeEntry, facts: os.stat_result) -> TreeEntry:
-        """Under a name of its own, which a file may have already."""
+        """Store it under its own name, unless a file already has that name."""
         named = f"{found.name}{links.SUFFIX}"
         if os.path.lexists(f"{found.path}{links.SUFFIX}"):
             taken = Conflict(
@@ -129,7 +128,7 @@ class LocalWalk:
         return msgspec.structs.replace(found, name=named, size_bytes=facts.st_size, stored=True)
 
     def _followed(self, found: TreeEntry, chain: tuple[str, ...]) -> Iterator[TreeEntry]:
-        """What it leads to is named once, and from then on reached by that name without any link."""
+        """Resolve the link once; its target is then read by the real path, without any link."""
         real = os.path.realpath(found.path)
         reason = self._refusal(real, chain)
         try:
@@ -156,7 +155,7 @@ class LocalWalk:
 
 
 def below_chosen(name: str) -> str:
-    """The path below the chosen folder, whose own name comes first in `name`."""
+    """The path below the chosen folder; `name` begins with that folder's own name."""
     return name.partition("/")[2]
 
 
@@ -165,7 +164,7 @@ def _is_in(path: str, folder: str) -> bool:
 
 
 class _Tree:
-    """One folder, and all that is below it. `chain`: the real folders through which links led here."""
+    """One folder, and everything below it. `chain`: the real folders through which links led here."""
 
     def __init__(self, walk: LocalWalk, top: Path, name: str, chain: tuple[str, ...]) -> None:
         self._walk = walk
@@ -175,7 +174,7 @@ class _Tree:
         self._pending: list[tuple[bytes, ...]] = [()]
 
     def found(self, beneath: Path) -> Iterator[TreeEntry]:
-        """Depth first with a stack of its own: a tree may be deeper than Python's."""
+        """Walk depth first with its own stack: a tree may be deeper than Python's stack."""
         try:
             with walk.folder(Path(self._top), beneath) as top:
                 start = os.open(".", walk.DIRECTORY, dir_fd=top)
@@ -233,7 +232,7 @@ class _Tree:
             yield entry(self._named(at), self._path(at), facts)
 
     def _changed(self, way: walk.Way, at: tuple[bytes, ...]) -> list[TreeEntry]:
-        """What has taken the place of a folder since it was seen; nothing if it is a folder still."""
+        """What replaced a folder since it was seen; nothing if it is still a folder."""
         try:
             way.go(at[:-1])
             facts = os.stat(at[-1], dir_fd=way.here(), follow_symlinks=False)
@@ -258,7 +257,7 @@ class _Tree:
 
 
 def entry(name: str, path: str, facts: os.stat_result) -> TreeEntry:
-    """As it was seen."""
+    """The entry as it was seen."""
     kind = local.kind_of(facts.st_mode)
     size_bytes = facts.st_size if kind is ItemKind.FILE else 0
     return TreeEntry(
