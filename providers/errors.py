@@ -20,7 +20,9 @@ No SDK exception leaves a provider, and no message ever holds a secret.
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from typing import Any, ClassVar, Final
 
 from providers.remedies import Action, Remedy
@@ -190,3 +192,86 @@ def from_wire(
     if error.kind != kind:
         error.__dict__["kind"] = kind
     return error
+
+
+_CLASSES: Final[dict[int, type[ProviderError]]] = {
+    errno.ENOENT: NotFound,
+    errno.ENOTDIR: NotFound,
+    errno.EACCES: PermissionDenied,
+    errno.EPERM: PermissionDenied,
+    errno.EROFS: PermissionDenied,
+    errno.ENOSPC: QuotaExceeded,
+    errno.EDQUOT: QuotaExceeded,
+    errno.EFBIG: QuotaExceeded,
+    errno.EEXIST: Conflict,
+    errno.EISDIR: Conflict,
+    errno.ENOTEMPTY: Conflict,
+    errno.ELOOP: InvalidName,
+    errno.ENAMETOOLONG: InvalidName,
+    errno.EILSEQ: InvalidName,
+    errno.EINVAL: InvalidName,
+}
+
+
+_HINTS: Final[dict[type[ProviderError], str]] = {
+    NotFound: "Check the path, and that the disk is mounted.",
+    PermissionDenied: "Give this user access to it, or choose another place.",
+    QuotaExceeded: "Make room on that disk, then retry.",
+    Transient: "Look at the disk's health (dmesg, smartctl), then retry.",
+}
+
+
+NO_DESCRIPTORS: Final = {
+    errno.EMFILE: (
+        "this process has as many files and connections open as it may",
+        "It goes on once some are closed. Raise the limit (ulimit -n; LimitNOFILE= of a unit), or lower "
+        "connection_pool_size.",
+    ),
+    errno.ENFILE: (
+        "this machine has as many files open as it can",
+        "It goes on once some are closed. Raise fs.file-max (sysctl), or end what holds them open (lsof).",
+    ),
+}
+"""Running out of descriptors is no fault of the disk, the file or the service, and it passes."""
+
+
+def lacks_descriptors(error: ProviderError) -> bool:
+    """Whether the operation failed because no more files can be opened."""
+    return error.code in {errno.errorcode[number] for number in NO_DESCRIPTORS}
+
+
+def shortage(error: BaseException) -> Transient | None:
+    """A lack of descriptors among the causes of an error, however deep; None if there is none."""
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:  # causes may form a cycle
+        if isinstance(found, OSError) and found.errno in NO_DESCRIPTORS:
+            return _no_descriptors(found.errno, "")
+        seen.add(id(found))
+        found = found.__cause__ or found.__context__
+    return None
+
+
+def descriptors_exhausted() -> Transient | None:
+    """The error if no file can be opened right now, else None. Libraries hide this cause."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno in NO_DESCRIPTORS:
+            return _no_descriptors(error.errno, "")
+    return None
+
+
+def _no_descriptors(number: int, about: str) -> Transient:
+    message, hint = NO_DESCRIPTORS[number]
+    return Transient(f"{about}{message}", hint=hint, code=errno.errorcode[number])
+
+
+def from_os_error(error: OSError, path: str | os.PathLike[str]) -> ProviderError:
+    """The ProviderError for an OSError about `path`. An unlisted errno is Transient (EIO, EBUSY, ESTALE)."""
+    if error.errno in NO_DESCRIPTORS:
+        return _no_descriptors(error.errno, f"{os.fspath(path)}: ")
+    cls = _CLASSES.get(error.errno or 0, Transient)
+    code = errno.errorcode.get(error.errno or 0, "")
+    reason = error.strerror or type(error).__name__
+    return cls(f"{os.fspath(path)}: {reason}", hint=_HINTS.get(cls, ""), code=code)

@@ -15,8 +15,7 @@ import click
 from backup.cli.remedies import advice
 from backup.system.text import safe
 from providers.contract.report import ErrorInfo
-from providers.errors import ProviderError
-from providers.os_errors import from_os_error
+from providers.errors import ProviderError, from_os_error
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -140,7 +140,7 @@ class Session:
 
     def _start_log(self) -> None:
         from backup.system import logs
-        from providers.os_errors import from_os_error
+        from providers.errors import from_os_error
 
         try:
             logs.set_up(self.paths, "cli", verbose=self.verbose)

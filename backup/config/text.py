@@ -13,7 +13,7 @@ import msgspec
 
 from backup.model.credentials import StoreBackend, StoreSettings
 from providers.contract.report import ErrorInfo
-from providers.os_errors import shortage
+from providers.errors import shortage
 
 VERSION: Final = 1
 _BROKEN_HINT: Final = "Correct it in an editor. Until then nothing is changed, and no storage is used."

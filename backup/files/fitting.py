@@ -15,10 +15,9 @@ from typing import Final
 from backup.files import links
 from backup.files.targets import local_name, refuse_content_of_a_folder
 from providers.contract.objects import RemoteFile
-from providers.errors import InvalidName, ProviderError
+from providers.errors import InvalidName, ProviderError, from_os_error
 from providers.filesystem import beneath
 from providers.filesystem.landing import NAME_MAX_BYTES, name_too_long, no_place_for_a_file, no_place_for_a_link
-from providers.os_errors import from_os_error
 
 
 class Fitting:

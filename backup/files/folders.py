@@ -17,9 +17,8 @@ from providers.contract.cancel import CancelToken
 from providers.contract.digests import digest_of
 from providers.contract.upload import UploadRequest
 from providers.engine.window import MemoryBody
-from providers.errors import InvalidName, NotFound, ProviderError
+from providers.errors import InvalidName, NotFound, ProviderError, from_os_error
 from providers.filesystem import beneath as walk
-from providers.os_errors import from_os_error
 
 OnWait = Callable[[float, ProviderError], None]
 

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from backup.model.transfers import ItemKind, LocalEntry
-from providers.os_errors import from_os_error
+from providers.errors import from_os_error
 
 
 def entries(folder: Path) -> tuple[LocalEntry, ...]:

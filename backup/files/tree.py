@@ -18,9 +18,8 @@ from providers.contract.attributes import Attributes
 from providers.contract.cancel import CancelToken
 from providers.contract.report import ErrorInfo
 from providers.engine import source
-from providers.errors import Conflict, ProviderError
+from providers.errors import Conflict, ProviderError, from_os_error, lacks_descriptors
 from providers.filesystem import beneath as walk
-from providers.os_errors import from_os_error, lacks_descriptors
 
 _MOST_LINKS: Final = 32
 """Limit of nested links to folders that are followed."""

@@ -16,8 +16,7 @@ from backup.credentials.importing.json_file import Imported, ImportFindings
 from backup.instances import editing
 from backup.system.paths import Paths
 from backup.system.private_files import write_private
-from providers.errors import InvalidConfiguration, ProviderError
-from providers.os_errors import from_os_error
+from providers.errors import InvalidConfiguration, ProviderError, from_os_error
 
 
 class ImportSource(StrEnum):

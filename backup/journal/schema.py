@@ -20,9 +20,17 @@ from backup import __version__
 from backup.journal import former_places
 from backup.journal.migrations import MIGRATIONS as MIGRATIONS
 from backup.model.transfers import TRANSITIONS
-from providers.errors import InvalidConfiguration, NotFound, PermissionDenied, ProviderError, QuotaExceeded, Transient
+from providers.errors import (
+    InvalidConfiguration,
+    NotFound,
+    PermissionDenied,
+    ProviderError,
+    QuotaExceeded,
+    Transient,
+    descriptors_exhausted,
+    from_os_error,
+)
 from providers.filesystem.rename import rename_new
-from providers.os_errors import descriptors_exhausted, from_os_error
 
 _BUSY_TIMEOUT_S: Final = 20.0
 

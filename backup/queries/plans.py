@@ -26,8 +26,7 @@ from providers.contract.attributes import UNKNOWN
 from providers.contract.cancel import CancelToken
 from providers.contract.objects import RemoteFile
 from providers.engine.encryption import refuse_encryption
-from providers.errors import InvalidName, NotFound, ProviderError
-from providers.os_errors import from_os_error
+from providers.errors import InvalidName, NotFound, ProviderError, from_os_error
 
 Keep = Callable[[list[Finding]], str]
 """Keeps what was found for the transfer; returns what names it."""

@@ -19,7 +19,7 @@ from backup.queue.environment import without_passwords
 from backup.system.paths import Paths
 from backup.system.private_files import private_folder
 from backup.system.terminal import UTF8_OPTIONS
-from providers.os_errors import from_os_error
+from providers.errors import from_os_error
 
 _START_S: Final = 15.0
 _POLL_S: Final = 0.02

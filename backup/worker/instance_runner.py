@@ -26,8 +26,7 @@ from backup.worker.shared_provider import PlaceChanged, SharedProvider
 from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
 from providers.contract.report import ErrorInfo
-from providers.errors import Cancelled, InvalidConfiguration, ProviderError, Unsupported
-from providers.os_errors import lacks_descriptors
+from providers.errors import Cancelled, InvalidConfiguration, ProviderError, Unsupported, lacks_descriptors
 
 _LOG: Final = logging.getLogger(__name__)
 _POOL_BEFORE_OPENING: Final = 5

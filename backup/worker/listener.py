@@ -21,8 +21,7 @@ from backup.system.paths import Paths
 from backup.worker.progress import ProgressBoard
 from backup.worker.scheduler import Scheduler
 from backup.worker.wakeup import Wakeup
-from providers.errors import PermissionDenied, RateLimited
-from providers.os_errors import from_os_error
+from providers.errors import PermissionDenied, RateLimited, from_os_error
 from providers.secret import Secret
 
 _LOG: Final = logging.getLogger(__name__)

@@ -20,8 +20,7 @@ from backup.worker.items.transfer import PATIENCE_S
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.contract.throttle import Limiter
-from providers.errors import InvalidConfiguration, NotFound, PermissionDenied, Unsupported
-from providers.os_errors import shortage
+from providers.errors import InvalidConfiguration, NotFound, PermissionDenied, Unsupported, shortage
 
 if TYPE_CHECKING:
     from providers.base import BaseProvider

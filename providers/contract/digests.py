@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, Self, TypeVar
 
 from providers.contract.cancel import CancelToken
-from providers.errors import Integrity, ProviderError
-from providers.os_errors import from_os_error
+from providers.errors import Integrity, ProviderError, from_os_error
 
 T = TypeVar("T")
 

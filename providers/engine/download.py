@@ -25,9 +25,8 @@ from providers.engine.encryption import refuse_encryption
 from providers.engine.parallel import run_parts
 from providers.engine.progress import Progress
 from providers.engine.source import Source, opened
-from providers.errors import NO_RANGE, Integrity, ProviderError, Unsupported
+from providers.errors import NO_RANGE, Integrity, ProviderError, Unsupported, from_os_error
 from providers.filesystem.landing import Landing, remove_leftover
-from providers.os_errors import from_os_error
 
 _LOG: Final = logging.getLogger(__name__)
 _MAX_PART_BYTES: Final = 32 * 2**20

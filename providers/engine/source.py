@@ -15,10 +15,9 @@ from providers.contract.attributes import UNKNOWN, Attributes
 from providers.contract.cancel import CancelToken
 from providers.contract.digests import sha256_of
 from providers.contract.upload import SourceIdentity
-from providers.errors import Integrity, InvalidName, ProviderError
+from providers.errors import Integrity, InvalidName, ProviderError, from_os_error
 from providers.filesystem import beneath as walk
 from providers.filesystem.spool import Spool, is_true
-from providers.os_errors import from_os_error
 
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 """Never blocks, even if a pipe has taken the file's place."""

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from providers.contract.attributes import current_umask
-from providers.errors import Conflict, InvalidName, ProviderError
-from providers.os_errors import from_os_error
+from providers.errors import Conflict, InvalidName, ProviderError, from_os_error
 
 _FOLLOW: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 """O_PATH needs no permission to read the directory, only to pass through it."""

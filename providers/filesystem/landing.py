@@ -11,11 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from providers.errors import Conflict, InvalidName, NotFound, ProviderError, QuotaExceeded
+from providers.errors import Conflict, InvalidName, NotFound, ProviderError, QuotaExceeded, from_os_error
 from providers.filesystem import beneath
 from providers.filesystem.rename import is_same_file, rename_new
 from providers.filesystem.writable import make_writable
-from providers.os_errors import from_os_error
 
 TEMP_MARK: Final = ".hsb-part-"
 NAME_MAX_BYTES: Final = 255

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from providers.contract.cancel import CancelToken
-from providers.errors import Integrity
-from providers.os_errors import from_os_error
+from providers.errors import Integrity, from_os_error
 
 MOST_BYTES: Final = 256 * 2**20
 """Upper limit of a copy, whatever the service accepts in one request."""

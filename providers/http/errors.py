@@ -13,9 +13,17 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
-from providers.errors import InvalidConfiguration, ProviderError, Transient, Unsupported, believable_wait_s
+from providers.errors import (
+    NO_DESCRIPTORS,
+    InvalidConfiguration,
+    ProviderError,
+    Transient,
+    Unsupported,
+    believable_wait_s,
+    descriptors_exhausted,
+    from_os_error,
+)
 from providers.http.head import BrokenReplyError
-from providers.os_errors import NO_DESCRIPTORS, descriptors_exhausted, from_os_error
 
 E = TypeVar("E", bound=Exception)
 

@@ -18,9 +18,8 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
-from providers.errors import InvalidConfiguration
+from providers.errors import InvalidConfiguration, descriptors_exhausted
 from providers.http.settings import NetworkSettings
-from providers.os_errors import descriptors_exhausted
 
 CA_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 """Variables that name certificates for every service; the first one set counts."""

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
-from providers.errors import Conflict, InvalidName, NotFound, ProviderError
+from providers.errors import Conflict, InvalidName, NotFound, ProviderError, from_os_error
 from providers.filesystem.beneath import DIRECTORY
-from providers.os_errors import from_os_error
 
 _OURS: Final = re.compile(
     rb"\.homeserver-backup-([0-9a-f]{16})-([0-9a-f]{8,16})-([0-9a-f]{8,16})(?:-([0-9a-f]{1,4}))?\.(?:partial|ledger)"

@@ -24,6 +24,7 @@ from providers.errors import (
     PermissionDenied,
     ProviderError,
     Transient,
+    from_os_error,
 )
 from providers.filesystem.beneath import DIRECTORY
 from providers.local import disk, folder_attributes
@@ -32,7 +33,6 @@ from providers.local.listing import FolderListing, remote_file
 from providers.local.session import CHUNK_BYTES, LocalDirectory, LocalUpload, unfinished
 from providers.local.settings import Settings
 from providers.local.unfinished import all_unfinished, discard
-from providers.os_errors import from_os_error
 from providers.settings import ProviderSettings
 
 _MAX_PATH_BYTES: Final = 4095

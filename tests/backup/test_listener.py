@@ -28,7 +28,7 @@ from backup.worker import listener as listening
 from backup.worker.listener import Listener
 from backup.worker.progress import ProgressBoard
 from backup.worker.wakeup import Wakeup
-from providers import os_errors
+from providers import errors
 from providers.errors import PermissionDenied, Transient
 from providers.http.errors import connection_failure
 from tests.backup.queue_support import wait_until
@@ -182,7 +182,7 @@ def test_it_ends_when_it_is_closed(listener: Listener, paths: Paths) -> None:
 @pytest.fixture
 def exhausted(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if no file could be opened."""
-    failure = os_errors._no_descriptors(errno.EMFILE, "")
+    failure = errors._no_descriptors(errno.EMFILE, "")
     monkeypatch.setattr("providers.http.errors.descriptors_exhausted", lambda: failure)
     monkeypatch.setattr("backup.journal.schema.descriptors_exhausted", lambda: failure)
 
@@ -190,11 +190,11 @@ def exhausted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
 def test_too_many_open_files_are_no_failing_disk(number: int) -> None:
     for error in (
-        os_errors.from_os_error(OSError(number, os.strerror(number)), "/file"),
+        errors.from_os_error(OSError(number, os.strerror(number)), "/file"),
         connection_failure(OSError(number, os.strerror(number)), "host", 443, 5),
     ):
         assert isinstance(error, Transient)
-        assert os_errors.lacks_descriptors(error)
+        assert errors.lacks_descriptors(error)
         assert "disk" not in error.message + error.hint
         assert "open" in error.message
 
@@ -202,9 +202,9 @@ def test_too_many_open_files_are_no_failing_disk(number: int) -> None:
 def test_what_an_error_comes_from_is_found_and_a_circle_of_causes_ends() -> None:
     first, second = ValueError("a"), ValueError("b")
     first.__cause__, second.__cause__ = second, first
-    assert os_errors.shortage(first) is None
+    assert errors.shortage(first) is None
     second.__cause__ = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-    found = os_errors.shortage(first)
+    found = errors.shortage(first)
     assert found is not None
     assert found.code == "EMFILE"
 

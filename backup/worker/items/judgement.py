@@ -15,8 +15,7 @@ from backup.journal import JournalFull
 from backup.journal.records import Ending, Item, Outcome
 from backup.journal.work import LONGEST_WAIT_S
 from providers.contract.report import ErrorInfo
-from providers.errors import Authentication, Cancelled, Integrity, ProviderError, RateLimited
-from providers.os_errors import lacks_descriptors
+from providers.errors import Authentication, Cancelled, Integrity, ProviderError, RateLimited, lacks_descriptors
 
 MAX_FAILURES: Final = 10
 """Attempts, each with the provider's own retries, before an item fails: about 1.5 hours with the waits below."""

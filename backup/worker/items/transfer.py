@@ -45,10 +45,10 @@ from providers.errors import (
     PermissionDenied,
     ProviderError,
     Unsupported,
+    shortage,
 )
 from providers.filesystem import beneath as walk
 from providers.filesystem.landing import Landing
-from providers.os_errors import shortage
 
 _LOG: Final = logging.getLogger(__name__)
 _MTIME_TOLERANCE_S: Final = 0.001

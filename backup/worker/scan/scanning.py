@@ -32,8 +32,7 @@ from providers.base import BaseProvider
 from providers.contract.cancel import CancelToken
 from providers.contract.objects import RemoteFile
 from providers.contract.report import ErrorInfo
-from providers.errors import Authentication, Cancelled, ProviderError, QuotaExceeded
-from providers.os_errors import lacks_descriptors, shortage
+from providers.errors import Authentication, Cancelled, ProviderError, QuotaExceeded, lacks_descriptors, shortage
 
 _LOG: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 2
