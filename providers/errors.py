@@ -217,19 +217,19 @@ _HINTS: Final[dict[type[ProviderError], str]] = {
     NotFound: "Check the path, and that the disk is mounted.",
     PermissionDenied: "Give this user access to it, or choose another place.",
     QuotaExceeded: "Make room on that disk, then retry.",
-    Transient: "Look at the disk's health (dmesg, smartctl), then retry.",
+    Transient: "Check the health of the disk (dmesg, smartctl), then retry.",
 }
 
 
 NO_DESCRIPTORS: Final = {
     errno.EMFILE: (
-        "this process has as many files and connections open as it may",
-        "It goes on once some are closed. Raise the limit (ulimit -n; LimitNOFILE= of a unit), or lower "
+        "this process has reached its limit of open files and connections",
+        "It continues once some are closed. Raise the limit (ulimit -n; LimitNOFILE= of a unit), or lower "
         "connection_pool_size.",
     ),
     errno.ENFILE: (
-        "this machine has as many files open as it can",
-        "It goes on once some are closed. Raise fs.file-max (sysctl), or end what holds them open (lsof).",
+        "this machine has reached its limit of open files",
+        "It continues once some are closed. Raise fs.file-max (sysctl), or stop what holds them open (lsof).",
     ),
 }
 """Running out of descriptors is no fault of the disk, the file or the service, and it passes."""
