@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from backup.config import file
 from backup.core import credential_list
 from backup.core.opened import Opened
 from backup.credentials import CredentialStoreError, choice, selection, slots, unlocking
 from backup.instances import editing, plain_secrets
 from backup.instances.plain_secrets import Adoption
+from backup.instances.values import settings_class
 from backup.model.credentials import (
     CredentialFact,
     MoveProgress,
@@ -20,6 +22,8 @@ from backup.model.credentials import (
     StoreFacts,
     StoreStatus,
 )
+from providers import registry
+from providers.errors import InvalidConfiguration
 from providers.secret import Secret
 
 if TYPE_CHECKING:
@@ -60,8 +64,22 @@ class CredentialStores:
     ) -> None:
         """Keep an instance's credentials in the store (None leaves that half as it is). Raises CredentialStoreError
         and saves nothing when no store can be used. `expires_at` (seconds since 1970): when the service takes them no
-        more, where that is known."""
-        editing.set_credentials(self._paths, self._store, name, username, password, extra or {}, expires_at=expires_at)
+        more, where that is known. An instance that a service's name stands for is made by this."""
+        configuration = file.load(self._paths)
+        service = editing.service_of(configuration, name)
+        cls = settings_class(registry.spec(service))
+        if password is not None and not editing.takes_password(cls):
+            raise InvalidConfiguration(
+                f"{name}: {cls.title or service} takes no credentials", hint="There is nothing to set."
+            )
+        secrets = dict(extra or {}) | ({"password": password} if password is not None else {})
+        instance = editing.as_saved(configuration, name, service, {})
+        with editing.put_back_on_failure(self._store, configuration, instance.credentials_key):
+            editing.store_credentials(
+                self._paths, name, username, secrets, store=self._store, instance=instance, expires_at=expires_at
+            )
+            if name not in configuration.instances:
+                editing.write(self._paths, name, service, {})
         self._opened.changed(name)
 
     def remove(self, name: str) -> bool:

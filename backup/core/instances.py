@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from backup.config import file
 from backup.core.opened import Opened
 from backup.instances import answers, default, describing, editing
-from backup.model.instances import InstanceInfo, ServiceInfo
+from backup.instances.values import parse_values, settings_class
+from backup.model.instances import InstanceInfo, InstanceState, ServiceInfo
+from providers import registry, settings
 from providers.contract.report import ConnectionReport
-from providers.errors import Conflict
+from providers.errors import Conflict, InvalidConfiguration
+from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 if TYPE_CHECKING:
@@ -54,36 +58,54 @@ class Instances:
         name: str,
         service: str,
         values: Mapping[str, str],
-        secrets: Mapping[str, Secret] | None = None,
+        secrets: Mapping[str, Secret] = MappingProxyType({}),
         *,
         enable: bool = False,
         expires_at: float | None = None,
     ) -> InstanceInfo:
         """Create or change an instance from what was typed into a form (unparsed text per field; fields left out stay
-        as they are). Secrets go to the credential store, first; when that fails nothing is saved. `expires_at`: of the
-        secrets, as in `CredentialStores.set`.
+        as they are). Everything is checked before anything is kept. Secrets go to the credential store, first; what
+        was kept is put back when the file fails. `expires_at`: of the secrets, as in `CredentialStores.set`.
 
         Raises InvalidConfiguration naming the field, CredentialStoreError.
         """
-        info = editing.save_instance(
-            self._paths,
-            self._store,
-            name,
-            service,
-            values,
-            secrets or {},
-            enable=enable,
-            expires_at=expires_at,
-        )
+        cls = settings_class(registry.spec(service))
+        parsed = parse_values(cls, values)
+        if enable:
+            parsed["enabled"] = True
+        configuration = file.load(self._paths)
+        instance = editing.as_saved(configuration, name, service, parsed)
+        user_field = editing.user_field(cls)
+        in_store = bool(secrets) or instance.credentials_key in configuration.credentials
+        username = str(parsed[user_field]) if in_store and user_field in parsed else None
+        if not secrets and username is None:
+            editing.write(self._paths, name, service, parsed)
+        else:
+            with editing.put_back_on_failure(self._store, configuration, instance.credentials_key):
+                editing.store_credentials(
+                    self._paths, name, username, secrets, store=self._store, instance=instance, expires_at=expires_at
+                )
+                if username is not None:
+                    parsed[user_field] = ""  # the entry in the store is its one home
+                editing.write(self._paths, name, service, parsed)
         self._opened.changed(name)
-        return info
+        return self.get(name)
 
     def set_setting(self, name: str, key: str, text: str) -> InstanceInfo:
         """Set one setting from text; creates the instance when `name` is a service's name. A secret key is refused:
         those come by `CredentialStores.set`. Raises InvalidConfiguration."""
-        info = editing.set_setting(self._paths, self._store, name, key, text)
-        self._opened.changed(name)
-        return info
+        configuration = file.load(self._paths)
+        if key == "type":
+            settings_class(registry.spec(text))
+            with file.edit(self._paths) as draft:
+                draft.add(name, text)
+            self._opened.changed(name)
+            return self.get(name)
+        service = editing.service_of(configuration, name)
+        if key == "enabled":
+            enabled = bool(settings.parse(settings_class(registry.spec(service)), key, text))
+            return self.set_enabled(name, enabled)
+        return self.save(name, service, {key: text})
 
     def set_bandwidth(self, instance: str, bytes_per_s: int | None) -> None:
         """Change an instance's limit: saved, and taken up by the running worker at once."""
@@ -99,13 +121,29 @@ class Instances:
                 hint="Cancel them first, or wait until they are done.",
                 code="transfers",
             )
-        editing.remove_instance(self._paths, self._store, name)
+        configuration = file.load(self._paths)
+        key = configuration.instance(name).credentials_key
+        shared = any(other.credentials_key == key for other in configuration.instances.values() if other.name != name)
+        if key in configuration.credentials and not shared:
+            self._store.remove(key)
+        with file.edit(self._paths) as draft:
+            draft.remove(name)
 
     def set_enabled(self, name: str, enabled: bool) -> InstanceInfo:
         """Enabling needs a passed check (`record_check`); raises InvalidConfiguration when there was none."""
-        info = editing.set_enabled(self._paths, name, enabled)
+        info = self.get(name)
+        if enabled:
+            if info.problem and not info.usable and info.state is not InstanceState.DISABLED:
+                raise info.problem.error()
+            if not info.check_ok:
+                raise InvalidConfiguration(
+                    f"{name} has not passed a check since its settings were changed",
+                    remedies=(Remedy(Action.CHECK, name),),
+                )
+        with file.edit(self._paths) as draft:
+            draft.set(name, "enabled", enabled)
         self._opened.changed(name)
-        return info
+        return self.get(name)
 
     def record_check(self, name: str, report: ConnectionReport) -> InstanceInfo:
         """Remember the result of a check of the saved settings; a passed one lets the instance be enabled."""
@@ -119,7 +157,7 @@ class Instances:
     def service_of(self, name: str) -> str:
         """The service of an instance, or of one that is yet to be made under a service's name. Raises
         InvalidConfiguration."""
-        return editing.service_of(self._paths, name)
+        return editing.service_of(file.load(self._paths), name)
 
     # Import
 
@@ -152,4 +190,4 @@ class Instances:
         """
         from backup.instances import importing
 
-        return importing.apply(self._paths, self._store, findings, sources, names=names or {}, blank_in=blank_in)
+        return importing.apply(self._paths, self.save, findings, sources, names=names or {}, blank_in=blank_in)

@@ -11,9 +11,7 @@ import msgspec
 from backup.config import file
 from backup.config.file import CheckRecord, Configuration, InstanceConfig, fingerprint
 from backup.credentials import Credentials, CredentialStore
-from backup.instances import describing
-from backup.instances.values import parse_values, settings_class
-from backup.model.instances import InstanceInfo, InstanceState
+from backup.instances.values import settings_class
 from backup.system.paths import Paths
 from providers import registry, settings
 from providers.contract.report import ConnectionReport
@@ -23,113 +21,8 @@ from providers.secret import Secret
 from providers.settings import ProviderSettings
 
 
-def save_instance(
-    paths: Paths,
-    store: CredentialStore,
-    name: str,
-    service: str,
-    values: Mapping[str, str],
-    secrets: Mapping[str, Secret],
-    *,
-    enable: bool = False,
-    expires_at: float | None = None,
-) -> InstanceInfo:
-    """Save settings, and secrets in the store. Everything is checked before anything is kept; what was kept
-    is put back when the file fails."""
-    cls = settings_class(registry.spec(service))
-    parsed = parse_values(cls, values)
-    if enable:
-        parsed["enabled"] = True
-    configuration = file.load(paths)
-    instance = _as_saved(configuration, name, service, parsed)
-    user_field = _user_field(cls)
-    in_store = bool(secrets) or instance.credentials_key in configuration.credentials
-    username = str(parsed[user_field]) if in_store and user_field in parsed else None
-    if not secrets and username is None:
-        _write(paths, name, service, parsed)
-        return describing.describe(paths, name)
-    with _put_back_on_failure(store, configuration, instance.credentials_key):
-        store_credentials(paths, name, username, secrets, store=store, instance=instance, expires_at=expires_at)
-        if username is not None:
-            parsed[user_field] = ""  # the entry in the store is its one home
-        _write(paths, name, service, parsed)
-    return describing.describe(paths, name)
-
-
-def set_setting(paths: Paths, store: CredentialStore, name: str, key: str, text: str) -> InstanceInfo:
-    """Set one setting from text; makes the instance when `name` is a service's name."""
-    configuration = file.load(paths)
-    if key == "type":
-        settings_class(registry.spec(text))
-        with file.edit(paths) as draft:
-            draft.add(name, text)
-        return describing.describe(paths, name)
-    service = _service_of(configuration, name)
-    if key == "enabled":
-        enabled = bool(settings.parse(settings_class(registry.spec(service)), key, text))
-        return set_enabled(paths, name, enabled)
-    return save_instance(paths, store, name, service, {key: text}, {})
-
-
-def set_enabled(paths: Paths, name: str, enabled: bool) -> InstanceInfo:
-    """Enabling needs a passed check of the settings as they are now."""
-    info = describing.describe(paths, name)
-    if enabled:
-        if info.problem and not info.usable and info.state is not InstanceState.DISABLED:
-            raise info.problem.error()
-        if not info.check_ok:
-            raise InvalidConfiguration(
-                f"{name} has not passed a check since its settings were changed",
-                remedies=(Remedy(Action.CHECK, name),),
-            )
-    with file.edit(paths) as draft:
-        draft.set(name, "enabled", enabled)
-    return describing.describe(paths, name)
-
-
-def set_credentials(
-    paths: Paths,
-    store: CredentialStore,
-    name: str,
-    username: str | None,
-    password: Secret | None,
-    extra: Mapping[str, Secret],
-    *,
-    expires_at: float | None = None,
-) -> None:
-    """Add to the credentials in the store. An instance that a service's name stands for is made by this."""
-    configuration = file.load(paths)
-    service = _service_of(configuration, name)
-    cls = settings_class(registry.spec(service))
-    if password is not None and not _takes_password(cls):
-        raise InvalidConfiguration(
-            f"{name}: {cls.title or service} takes no credentials", hint="There is nothing to set."
-        )
-    secrets = dict(extra) | ({"password": password} if password is not None else {})
-    instance = _as_saved(configuration, name, service, {})
-    with _put_back_on_failure(store, configuration, instance.credentials_key):
-        store_credentials(paths, name, username, secrets, store=store, instance=instance, expires_at=expires_at)
-        if name not in configuration.instances:
-            _write(paths, name, service, {})
-
-
-def service_of(paths: Paths, name: str) -> str:
-    """The service of an instance; its own name where it is to be made. Raises InvalidConfiguration."""
-    return _service_of(file.load(paths), name)
-
-
-def remove_instance(paths: Paths, store: CredentialStore, name: str) -> None:
-    """Remove an instance for which nothing is queued. Credentials that another instance uses stay."""
-    configuration = file.load(paths)
-    key = configuration.instance(name).credentials_key
-    shared = any(other.credentials_key == key for other in configuration.instances.values() if other.name != name)
-    if key in configuration.credentials and not shared:
-        store.remove(key)
-    with file.edit(paths) as draft:
-        draft.remove(name)
-
-
-def _write(paths: Paths, name: str, service: str, parsed: Mapping[str, Any]) -> None:
+def write(paths: Paths, name: str, service: str, parsed: Mapping[str, Any]) -> None:
+    """Settings into the file; an instance that is not there is added."""
     with file.edit(paths) as draft:
         draft.add(name, service)
         for key, value in parsed.items():
@@ -137,7 +30,7 @@ def _write(paths: Paths, name: str, service: str, parsed: Mapping[str, Any]) -> 
 
 
 @contextmanager
-def _put_back_on_failure(store: CredentialStore, configuration: Configuration, key: str) -> Iterator[None]:
+def put_back_on_failure(store: CredentialStore, configuration: Configuration, key: str) -> Iterator[None]:
     """Leave the entry as it was found when the block fails, so that file and store go on agreeing."""
     old: Credentials | None = store.get(key) if key in configuration.credentials else None
     try:
@@ -150,7 +43,7 @@ def _put_back_on_failure(store: CredentialStore, configuration: Configuration, k
         raise
 
 
-def _as_saved(configuration: Configuration, name: str, service: str, parsed: Mapping[str, Any]) -> InstanceConfig:
+def as_saved(configuration: Configuration, name: str, service: str, parsed: Mapping[str, Any]) -> InstanceConfig:
     """The instance as the file will have it. Raises InvalidConfiguration when the name stands for another service."""
     there = configuration.instances.get(name)
     if there is None:
@@ -162,7 +55,7 @@ def _as_saved(configuration: Configuration, name: str, service: str, parsed: Map
     return msgspec.structs.replace(there, values={**there.values, **parsed})
 
 
-def _service_of(configuration: Configuration, name: str) -> str:
+def service_of(configuration: Configuration, name: str) -> str:
     """The service of an instance; its own name where it is to be made. Raises InvalidConfiguration."""
     if configuration.problem and not configuration.usable:
         raise configuration.problem.error()
@@ -180,11 +73,11 @@ def _service_of(configuration: Configuration, name: str) -> str:
     return name
 
 
-def _user_field(cls: type[ProviderSettings]) -> str:
+def user_field(cls: type[ProviderSettings]) -> str:
     return (cls.credential_pair or ("username", "password"))[0]
 
 
-def _takes_password(cls: type[ProviderSettings]) -> bool:
+def takes_password(cls: type[ProviderSettings]) -> bool:
     return cls.credential_pair is not None or "password" not in cls.not_applicable
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -10,10 +10,8 @@ from typing import Final
 import msgspec
 
 from backup.config import file as config
-from backup.credentials import CredentialStore
 from backup.credentials.importing import aws, json_file, rclone
 from backup.credentials.importing.json_file import Imported, ImportFindings
-from backup.instances import editing
 from backup.system.paths import Paths
 from backup.system.private_files import write_private
 from providers.errors import InvalidConfiguration, ProviderError, from_os_error
@@ -81,14 +79,15 @@ def _text(path: Path) -> str:
 
 def apply(
     paths: Paths,
-    store: CredentialStore,
+    save: Callable[..., object],
     found: ImportFindings,
     sources: Iterable[str] | None = None,
     *,
     names: Mapping[str, str],
     blank_in: Path | None = None,
 ) -> Applied:
-    """Save what was found as instances, disabled until checked; one that is there already is never changed."""
+    """Save what was found as instances, disabled until checked; one that is there already is never changed. `save`
+    takes name, service, values, secrets, and `expires_at`."""
     wanted = None if sources is None else set(sources)
     chosen = [instance for instance in found.instances if wanted is None or instance.source in wanted]
     if wanted is not None and (unknown := wanted - {instance.source for instance in chosen}):
@@ -97,7 +96,7 @@ def apply(
     moved: list[Imported] = []
     try:
         for instance in chosen:
-            saved.append(_save(paths, store, instance, names.get(instance.source, "")))
+            saved.append(_save(paths, save, instance, names.get(instance.source, "")))
             moved.append(instance)
     except ProviderError as error:
         error.add_note(f"taken over before that: {', '.join(done.name for done in saved) or 'nothing'}")
@@ -107,14 +106,12 @@ def apply(
     return Applied(saved=tuple(saved), blanked=blanked)
 
 
-def _save(paths: Paths, store: CredentialStore, instance: Imported, wanted_name: str) -> Saved:
+def _save(paths: Paths, save: Callable[..., object], instance: Imported, wanted_name: str) -> Saved:
     taken = set(config.load(paths).instances)
     name = wanted_name or _free_name(instance.name, taken)
     if wanted_name and wanted_name in taken:
         raise InvalidConfiguration(f"there is an instance {name!r} already", field="name", hint="Choose another name.")
-    editing.save_instance(
-        paths, store, name, instance.service, instance.values, instance.secrets, expires_at=instance.expires_at
-    )
+    save(name, instance.service, instance.values, instance.secrets, expires_at=instance.expires_at)
     return Saved(source=instance.source, name=name, secrets=tuple(instance.secrets), notes=instance.notes)
 
 
