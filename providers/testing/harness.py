@@ -1,7 +1,7 @@
-"""What the contract suite needs to know of a service, and of one server that speaks for it.
+"""Description of a service, and of one server that implements it, for the contract suite.
 
-To bring a service of your own: write one `Harness`, add it to `tests/contract/harnesses.py`, and the whole suite runs
-over it. Whatever a service cannot do is said in its capabilities and limits, never found out by a skipped test.
+To test a service of your own, write one `Harness` and add it to `tests/contract/harnesses.py`; the whole suite then
+runs over it. Declare in capabilities and limits what the service cannot do; tests are never skipped for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from providers.testing.faults import Fault, Side, When
 from providers.testing.support import FakeTime
 
 FixtureValue = Callable[[str], Any]
-"""`request.getfixturevalue`: how a harness comes by the servers of `tests/servers/fixtures.py`."""
+"""`request.getfixturevalue`: gives a harness access to the servers of `tests/servers/fixtures.py`."""
 
 
 class Operation(Enum):
@@ -45,12 +45,12 @@ ALL = frozenset(Operation)
 
 @dataclass(frozen=True)
 class Wire:
-    """The service's requests as the fault proxy tells them apart. Parts count from 0."""
+    """Predicates by which the fault proxy recognises requests of the service. Parts count from 0."""
 
     begin: When
     send_part: Callable[[int | None], When]
     send_whole: When
-    """An object in one request."""
+    """An object sent in one request."""
     commit: When
     read: When
     listing: When
@@ -58,27 +58,27 @@ class Wire:
 
     @property
     def sends(self) -> When:
-        """Any request that carries content of an object."""
+        """Any request that carries object content."""
         part = self.send_part(None)
         return lambda request: part(request) or self.send_whole(request)
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that is wrong at the service for as long as `inject` lasts, and what the provider has to make of it."""
+    """A fault at the service while `inject` is active, and the error the provider must raise."""
 
     name: str
     expected: type[ProviderError]
     inject: Callable[[Root], AbstractContextManager[object]]
     on: frozenset[Operation] = ALL
     says: str = ""
-    """A pattern that message or hint must match, whatever the case."""
+    """A pattern that message or hint must match, ignoring case."""
 
 
 def answering(
     name: str, expected: type[ProviderError], fault: Fault, *, on: frozenset[Operation] = ALL, says: str = ""
 ) -> Trouble:
-    """Trouble that the service tells of in its answer to each request."""
+    """A fault that the service reports in its answer to each request."""
 
     @contextmanager
     def inject(root: Root) -> Iterator[None]:
@@ -92,13 +92,13 @@ def answering(
 
 
 Answered = tuple[str, type[ProviderError], Fault, str]
-"""A name, what the provider has to make of it, what the service answers, and what the message must say."""
+"""Name, expected error of the provider, answer of the service, and expected text in the message."""
 
 
 def troubles(
     answers: Iterable[Answered], *, on_writing: Iterable[Answered] = (), broken_on: frozenset[Operation] = ALL
 ) -> tuple[Trouble, ...]:
-    """What a service answers, and the three ways in which a connection to any service breaks."""
+    """Error answers of a service, and the three ways a connection can break."""
     return (
         *(answering(name, expected, fault, says=says) for name, expected, fault, says in answers),
         *(answering(name, expected, fault, says=says, on=WRITING) for name, expected, fault, says in on_writing),
@@ -110,77 +110,77 @@ def troubles(
 
 @dataclass(frozen=True)
 class Limits:
-    """What this server does, as far as capabilities do not say it."""
+    """Behaviour of this server that is not in the capabilities."""
 
     part_bytes: int
-    """Smallest part size that the suite may choose."""
+    """Smallest part size that the suite may use."""
     refused_names: frozenset[str] = frozenset()
-    """Ids of `tests/contract/test_names.py` that must be InvalidName here; all others are kept byte for byte."""
+    """Ids in `tests/contract/test_names.py` that must be InvalidName here; all others are kept byte for byte."""
     broken_names: Mapping[str, type[ProviderError]] = field(default_factory=dict)
-    """Names that the server itself trips over without saying why, and what it can be taken for. Never a success."""
+    """Names that make the server fail without a reason, and the acceptable errors. Never a success."""
     proof_of_one: Proof = Proof.MATCHED
     proof_of_parts: Proof = Proof.MATCHED
-    """The rung that an object sent in one request, or in parts, really reaches."""
+    """The proof reached by an object sent in one request, or in parts."""
     learnt: Mapping[str, Any] = field(default_factory=dict)
-    """Capabilities that `learn` finds out to be different on this server."""
+    """Capabilities that `learn` finds to be different on this server."""
     finds_damage_by_part: bool = True
-    """Whether damage on the way up is found part by part; without that, it is found when the whole is there."""
+    """Whether upload damage is found part by part; if not, it is found when the object is complete."""
     lists_unfinished: bool = True
-    """Whether unfinished uploads can be found by their key; without that, one whose token was lost begins anew."""
+    """Whether unfinished uploads can be found by key; if not, one whose token was lost starts again."""
     mtime_step_ns: int = 1
-    """How finely the service keeps a file's own mtime."""
+    """Resolution of the stored mtime."""
     keeps_emptied_folders: bool = False
-    """Whether a folder stays after its last object has gone."""
+    """Whether a folder remains after its last object is gone."""
     keeps_etag: bool = True
-    """Whether the ETag that a commit tells is the one that is told later."""
+    """Whether the ETag reported by a commit is the one reported later."""
     keeps_mtime: bool = True
     """Whether the file's own mtime is kept with the object."""
     shows_whole_alone: bool = True
-    """Whether an object that is on its way up shows only when it is whole; until then the older one stays."""
+    """Whether an object becomes visible only when complete; until then the older one stays."""
     obeys_bandwidth: bool = True
-    """Whether `max_bandwidth` holds it back."""
+    """Whether `max_bandwidth` limits it."""
     tells_missing: type[ProviderError] = NotFound
-    """What is made of a container that is not there."""
+    """The error for a missing container."""
     container_specific: frozenset[str] = frozenset()
-    """Capabilities whose value depends on where the container is, so that no constant can be declared."""
+    """Capabilities that depend on where the container is, so that no constant can be declared."""
 
 
 class Root(Protocol):
-    """A fresh, empty container, and a view of it that does not go through the product."""
+    """A fresh, empty container, and access to it that bypasses the product."""
 
     tmp: Path
-    """Scratch space for sources and targets."""
+    """Scratch folder for sources and targets."""
     proxy: FaultProxy | None
     secrets: tuple[str, ...]
-    """Texts that nothing may ever show."""
+    """Texts that must never be shown."""
 
     @property
     def wired(self) -> FaultProxy:
-        """The proxy; AssertionError where there is none."""
+        """The proxy; AssertionError if there is none."""
 
     def connect(self, *, context: ProviderContext | None = None, **values: Any) -> BaseProvider:
         """Another connection to this container, closed with the root. `values` override settings."""
 
     def ready(self, *, context: ProviderContext | None = None, **values: Any) -> BaseProvider:
-        """A connection that has learnt what the server enforces; the proxy counts from now on."""
+        """A connection that has discovered what the server enforces; the proxy counts from now on."""
 
     def stored(self) -> dict[str, bytes]:
-        """What is visible, read past the product."""
+        """The visible objects, read bypassing the product."""
 
     def plant(self, objects: Mapping[str, bytes]) -> None:
-        """Put objects there, past the product."""
+        """Store objects, bypassing the product."""
 
     def make_folder(self, key: str) -> None:
-        """Make an empty folder, past the product; asked for only where folders are real."""
+        """Make an empty folder, bypassing the product; only called if folders are real."""
 
     def leftovers(self) -> list[str]:
         """Unfinished uploads that the service still holds."""
 
     def expire(self) -> None:
-        """Have the service forget all unfinished uploads."""
+        """Make the service forget all unfinished uploads."""
 
     def other_container(self) -> Mapping[str, str]:
-        """Settings that lead to another empty container."""
+        """Settings of another empty container."""
 
     def damage(self, key: str) -> None:
         """Change one byte of a stored object."""
@@ -195,20 +195,19 @@ class Harness:
     """Its name in the registry."""
     open: Callable[[FixtureValue, Path], AbstractContextManager[Root]]
     capabilities: Capabilities
-    """What a fresh instance must declare."""
+    """The capabilities a fresh instance must declare."""
     limits: Limits
     missing_container: Mapping[str, str] = field(default_factory=dict)
-    """Settings that lead to a container that is not there."""
+    """Settings of a container that does not exist."""
     wrong_credentials: Mapping[str, str] = field(default_factory=dict)
-    """Settings that a server which really checks must refuse; empty where it does not check."""
+    """Settings that a server which checks them must refuse; empty if it does not check."""
     damage_unfinished: Callable[[Root], None] | None = None
-    """Changes a byte of what an unfinished upload has stored so far, where a test can get at it."""
+    """Changes a stored byte of an unfinished upload, if a test can access it."""
     troubles: tuple[Trouble, ...] = ()
     wire: Wire | None = None
-    """None where no network lies between."""
+    """None if no network is involved."""
     to_do: Mapping[str, str] = field(default_factory=dict)
-    """What is not yet written of a service that was just begun. While there is something, the suite says that and no
-    more."""
+    """Missing pieces of a service under development. If there are any, the suite reports only those."""
 
     def applies(self, setting: str) -> bool:
         found = registry.spec(self.service).settings
@@ -216,7 +215,7 @@ class Harness:
         return setting in {item.name for item in settings.describe(found)}
 
     def width(self, connections: int) -> int:
-        """How many parts really go up at once."""
+        """Number of parts that are really sent at once."""
         return connections if self.capabilities.parallel_parts else 1
 
     @property
@@ -227,7 +226,7 @@ class Harness:
 
 @dataclass
 class Connections:
-    """The part of a `Root` that is the same for all: providers of one service, closed at the end."""
+    """The part of a `Root` shared by all: providers of one service, closed at the end."""
 
     service: str
     defaults: Mapping[str, Any]
@@ -235,7 +234,7 @@ class Connections:
     proxy: FaultProxy | None = None
     secrets: tuple[str, ...] = ()
     facts: FactsInMemory = field(default_factory=FactsInMemory)
-    """What one connection has learnt, the next one knows, as in the program."""
+    """Discoveries of one connection are known to the next, as in the program."""
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -244,7 +243,7 @@ class Connections:
         return self.proxy
 
     def connect(self, *, context: ProviderContext | None = None, **values: Any) -> BaseProvider:
-        """Waits between retries take no time, unless the context brings its own sleep."""
+        """Waits between retries take no time, unless the context has its own sleep."""
         made = context or ProviderContext(sleep=FakeTime().sleep)
         provider = registry.load(self.service)({**self.defaults, **values}, context=replace(made, facts=self.facts))
         self._stack.callback(provider.close)
@@ -283,17 +282,17 @@ def obeys_bandwidth(harness: Harness) -> bool:
 
 
 def named_outside() -> tuple[Harness, ...]:
-    """The harness that CONTRACT_HARNESS names, if it does."""
+    """The harness that CONTRACT_HARNESS names, if set."""
     module, _, name = os.environ.get("CONTRACT_HARNESS", "").partition(":")
     return (getattr(importlib.import_module(module), name),) if module else ()
 
 
 def needs(fits: Callable[[Harness], bool]) -> pytest.MarkDecorator:
-    """The test does not apply to a harness that says so of itself, and is not made for it."""
+    """Leaves the test out for harnesses it does not apply to."""
     return pytest.mark.needs.with_args(fits)
 
 
 def only(harnesses: tuple[Harness, ...], fits: Callable[[Harness], object]) -> pytest.MarkDecorator:
-    """Parametrises a test over the harnesses that it can be asked of."""
+    """Parametrises a test over the harnesses it applies to."""
     fitting = [harness for harness in harnesses if fits(harness)]
     return pytest.mark.parametrize("harness", fitting, ids=lambda harness: harness.name)

@@ -1,4 +1,4 @@
-"""Sources, memories and clocks for the contract suite."""
+"""Sources, checkpoints in memory and fake clocks for the contract suite."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from providers.contract.upload import PartReceipt, SavedUpload
 
 @functools.lru_cache(maxsize=32)
 def content(size_bytes: int, seed: int = 1) -> bytes:
-    """Bytes that do not repeat, the same for the same seed."""
+    """Bytes without repetition, reproducible by seed."""
     return random.Random(seed).randbytes(size_bytes)
 
 
 def source(folder: Path, data: bytes, name: str = "source.bin") -> Path:
-    """A file with an mtime that is neither now nor a whole second."""
+    """A file whose mtime is neither now nor a whole second."""
     path = folder / name
     path.write_bytes(data)
     os.utime(path, ns=(1_700_000_000_123_456_000, 1_700_000_000_123_456_000))
@@ -33,7 +33,7 @@ def source(folder: Path, data: bytes, name: str = "source.bin") -> Path:
 
 
 class FakeTime:
-    """A clock that moves only when somebody sleeps; sleeping takes no time, and is remembered."""
+    """A clock that moves only during sleep; sleeping takes no time and is recorded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,7 +52,7 @@ class FakeTime:
 
 
 class Progress:
-    """Remembers each call, and calls `then` with what was done when at least `at` bytes are."""
+    """Records each call, and calls `then` with the bytes done once they reach `at`."""
 
     def __init__(self, at: int | None = None, then: Callable[[int], None] | None = None) -> None:
         self.calls: list[tuple[int, int]] = []
@@ -72,7 +72,7 @@ class Progress:
 
 
 class Memory:
-    """A checkpoint for uploads that keeps everything as the JSON that another process would read."""
+    """An upload checkpoint that stores the JSON another process would read."""
 
     def __init__(self, on_save: Callable[[SavedUpload], None] | None = None) -> None:
         self._lock = threading.Lock()
@@ -81,7 +81,7 @@ class Memory:
         self.receipts: list[PartReceipt] = []
         self.history: list[str] = []
         self.part_sizes: list[int] = []
-        """Of all parts that were ever done, in the order in which they were."""
+        """Of all parts ever completed, in order of completion."""
 
     def load(self) -> SavedUpload | None:
         with self._lock:
@@ -144,5 +144,5 @@ class DownloadMemory:
 
 
 def gone(folder: Path, but: tuple[str, ...] = ()) -> list[str]:
-    """Names in a folder, hidden ones too, except those that may be there."""
+    """Names in a folder, including hidden ones, except those allowed."""
     return sorted(set(os.listdir(folder)) - set(but))

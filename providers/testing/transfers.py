@@ -1,4 +1,4 @@
-"""Running transfers in tests: the suite's only doors are these and BaseProvider's own methods."""
+"""Running transfers in tests, through these functions and the methods of BaseProvider only."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def keys(provider: BaseProvider, prefix: str = "") -> set[str]:
 
 
 class Running(threading.Thread):
-    """A call in a thread of its own."""
+    """A call in its own thread."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         super().__init__(name="running", daemon=True)
@@ -59,14 +59,14 @@ class Running(threading.Thread):
             self._outcome.set_exception(error)
 
     def error(self, timeout_s: float = 20.0) -> BaseException | None:
-        """What it raised; None when it returned. TimeoutError when it does neither in time."""
+        """The exception it raised, or None if it returned. TimeoutError if it does neither in time."""
         return self._outcome.exception(timeout_s)
 
     def result(self, timeout_s: float = 20.0) -> object:
         return self._outcome.result(timeout_s)
 
     def cancelled_within(self, cancel: CancelToken, seconds: float) -> BaseException | None:
-        """Pull `cancel`; what it raised, which must be there within `seconds`."""
+        """Trigger `cancel`; returns the exception raised, which must occur within `seconds`."""
         started = time.monotonic()
         cancel.cancel()
         error = self.error(seconds + 10)

@@ -1,4 +1,4 @@
-"""Backblaze B2 on the SDK's simulator behind HTTP, behind a fault proxy; with a key that is limited to its bucket."""
+"""Backblaze B2: the SDK's simulator over HTTP, behind a fault proxy, with a key limited to its bucket."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ B2 = Harness(
         proof_of_one=Proof.ENFORCED,
         proof_of_parts=Proof.ENFORCED,
         learnt={"enforced_checksums": frozenset({"sha1"}), "repeated_checksums": frozenset()},
-        tells_missing=errors.PermissionDenied,  # the key is one of another bucket
+        tells_missing=errors.PermissionDenied,  # the key belongs to another bucket
     ),
     wrong_credentials={"application_key": "K003ANOTHERKEY-must-not-be-seen"},
     missing_container={"container": "no-such-bucket-anywhere"},

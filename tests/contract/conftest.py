@@ -1,4 +1,4 @@
-"""Every test of this folder that takes `root` or `harness` runs over every registered harness."""
+"""Runs every test in this folder that takes `root` or `harness` over every registered harness."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def root(harness: Harness, request: pytest.FixtureRequest, tmp_path: Path) -> It
 
 @pytest.fixture
 def learnt(root: Root) -> None:
-    """What this server enforces was found out before the test begins: its requests are not counted."""
+    """Discovers what this server enforces before the test begins, so that those requests are not counted."""
     root.ready()

@@ -1,4 +1,4 @@
-"""Google Drive on our own server (which rclone judges), behind a fault proxy."""
+"""Google Drive: our own server (checked with rclone) behind a fault proxy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.servers.drive_store import Item
 
 GRAIN: Final = 256 * 1024
 PART: Final = 2 * GRAIN
-"""The last grain of a file waits for the commit: of a part of two, one is sent before."""
+"""The last grain of a file waits for the commit: of a part of two grains, one is sent before."""
 CONTAINER: Final = "backups/server1"
 FILES: Final = "/drive/v3/files"
 UPLOADS: Final = "/upload/drive/v3/files"
@@ -52,7 +52,7 @@ class DriveRoot(Connections):
         return self.drive.store.walk(self.drive.store.folder(CONTAINER))
 
     def stored(self) -> dict[str, bytes]:
-        """Several files of one name would show as several."""
+        """Several files of one name show as several objects."""
         found: dict[str, bytes] = {}
         for path, item in self._walk():
             found[f"{path} and again {item.id}" if path in found else path] = item.data
@@ -105,13 +105,13 @@ def _opened(fixture: FixtureValue, tmp: Path) -> Iterator[Root]:
 
 
 def _chunk(request: SeenRequest) -> tuple[int, int, int] | None:
-    """First byte, last byte and total of a request that carries content of a session."""
+    """First byte, last byte and total of a request that carries session content."""
     found = _CHUNK.fullmatch(request.headers.get("content-range", ""))
     return (int(found[1]), int(found[2]), int(found[3])) if found and request.method == "PUT" else None
 
 
 def send_part(index: int | None) -> When:
-    """Requests that carry bytes of that part, but for what ends the session, unless that is all there is of it."""
+    """Requests that carry bytes of that part, except the one that ends the session, unless it is the only one."""
 
     def fits(request: SeenRequest) -> bool:
         chunk = _chunk(request)
@@ -140,13 +140,13 @@ def read(request: SeenRequest) -> bool:
 
 
 def listing(request: SeenRequest) -> bool:
-    """A page of a folder; a search for one name is none."""
+    """A request for a page of a folder; not a search for one name."""
     query = request.query.get("q", "")
     return request.method == "GET" and request.path == FILES and not query.startswith("name = ")
 
 
 def remove(request: SeenRequest) -> bool:
-    """Into the bin, or for good."""
+    """A request that moves to the bin or deletes permanently."""
     one = request.path.startswith(f"{FILES}/")
     return one and request.method in ("DELETE", "PATCH")
 

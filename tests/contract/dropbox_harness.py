@@ -1,4 +1,4 @@
-"""Dropbox, on a server of our own that speaks its API, behind a fault proxy."""
+"""Dropbox: our own server that speaks its API, behind a fault proxy."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class DropboxRoot(Connections):
         self._server.store.make_folder(f"/{FOLDER}/{key}", False)
 
     def leftovers(self) -> list[str]:
-        """Sessions that hold bytes and to which more could be added. Dropbox offers no call to remove one: what is
-        closed, or empty, counts against nothing and goes by itself."""
+        """Open sessions that hold bytes. Dropbox has no call to remove one; closed or empty ones count against nothing
+        and disappear by themselves."""
         store = self._server.store
         return [name for name, found in store.sessions.items() if found.data and store.open_to_more(found)]
 

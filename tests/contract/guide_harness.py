@@ -1,14 +1,14 @@
-"""Classes in the style of the guide under those contract tests that apply to them: their capabilities tell which.
+"""Guide-style classes under the contract tests that apply to them according to their capabilities.
 
-A class of your own needs its plug-in installed and one harness, named in an environment variable:
+To test a class of your own, install its plug-in and name one harness in an environment variable:
 
     # my_tests.py
     HARNESS = guide_style("acme", {"container": "suite", "api_key": "..."}, missing_container={"container": "none"})
 
     CONTRACT_HARNESS=my_tests:HARNESS ./tests/run tests/contract -k acme
 
-The container must be empty, and is emptied after each test. Server and objects are seen through the class's own five
-methods, past the adapter.
+The container must be empty, and is emptied after each test. Server and objects are accessed through the five methods
+of the class, bypassing the adapter.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class GuideRoot(Connections):
     elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def _five(self) -> Any:
-        """The class's own object, without the adapter."""
+        """An instance of the class itself, without the adapter."""
         return cast(GuideStyle, self.connect()).five
 
     def stored(self) -> dict[str, bytes]:
@@ -56,11 +56,11 @@ class GuideRoot(Connections):
                 assert five.upload(original, key) is True
 
     def leftovers(self) -> list[str]:
-        """A class that sends a file whole leaves nothing unfinished that could be seen."""
+        """Always empty: a class that sends whole files leaves nothing unfinished."""
         return []
 
     def expire(self) -> None:
-        """There is nothing that could expire."""
+        """Nothing to do: nothing can expire."""
 
     def other_container(self) -> Mapping[str, str]:
         return self.elsewhere
@@ -88,8 +88,8 @@ def guide_style(
 ) -> Harness:
     """The harness of the plug-in `service`.
 
-    `settings` are those of an empty container; `other_container` and `missing_container` override them. Of the names in
-    `tests/contract/test_names.py`, `refused_names` make the class raise InvalidName, `broken_names` something else.
+    `settings` belong to an empty container; `other_container` and `missing_container` override them. Of the names in
+    `tests/contract/test_names.py`, `refused_names` raise InvalidName in the class, `broken_names` another error.
     """
 
     @contextmanager

@@ -1,7 +1,6 @@
-"""The one place where a harness is registered.
+"""Registry of all harnesses.
 
-One more, of a service that is no part of this program, is named as `module:NAME` in the environment variable
-CONTRACT_HARNESS.
+The environment variable CONTRACT_HARNESS adds one for an external service, as `module:NAME`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Local disk. Its troubles are made with real file systems: a tiny tmpfs that is full, or read-only."""
+"""Local disk. Faults are made with real file systems: a tiny tmpfs that is full or read-only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNFINISHED = ".homeserver-backup-"
 @dataclass
 class LocalRoot(Connections):
     folder: Path = field(default_factory=Path)
-    """A symlink to where the objects are, so that a test can put another disk under them."""
+    """A symlink to the folder of the objects, so that a test can put another disk under them."""
 
     def _files(self) -> Iterator[Path]:
         for at, _, names in os.walk(self.folder):
@@ -83,9 +83,9 @@ def _open(fixture: FixtureValue, tmp: Path) -> Iterator[Root]:
 
 
 class _Disk:
-    """A tmpfs in a mount namespace of its own, or, where those are not allowed, mounted as root.
+    """A tmpfs in its own mount namespace, or mounted as root if namespaces are not allowed.
 
-    It is gone with the process that holds it.
+    It disappears with the process that holds it.
     """
 
     def __init__(self, mount_point: Path, size: str) -> None:
@@ -106,7 +106,7 @@ class _Disk:
     def _run(self, command: str) -> str:
         assert self._shell.stdin
         assert self._shell.stdout
-        with contextlib.suppress(BrokenPipeError):  # the shell could not even start; what it said is read below
+        with contextlib.suppress(BrokenPipeError):  # the shell could not start; its output is read below
             self._shell.stdin.write(f"{command} && echo done || echo refused\n")
             self._shell.stdin.flush()
         return self._shell.stdout.readline().strip()
@@ -129,7 +129,7 @@ class _Disk:
 
 @contextmanager
 def _on_disk(root: Root, size: str, prepare: Callable[[_Disk], None]) -> Iterator[None]:
-    """While inside, the container is a small disk that holds what was there before."""
+    """Inside, the container is a small disk with the same content."""
     local = cast(LocalRoot, root)
     before = local.stored()
     home = local.folder.readlink()
@@ -150,7 +150,7 @@ def _point(link: Path, to: Path) -> None:
 
 
 def _full(root: Root) -> Any:
-    """A few blocks are free: a small file can be begun, and cannot be finished."""
+    """A few blocks are free: a small file can be begun but not finished."""
 
     def fill(disk: _Disk) -> None:
         (disk.path / "filler").write_bytes(b"x" * 240 * 1024)

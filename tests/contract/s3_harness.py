@@ -56,7 +56,7 @@ class S3Root(Connections):
 
     def plant(self, objects: Mapping[str, bytes]) -> None:
         first, rest = list(objects.items())[:_FEW], list(objects.items())[_FEW:]
-        for key, data in first:  # rclone trips over two first objects of one folder at once
+        for key, data in first:  # rclone fails on two concurrent first objects of one folder
             self._server.put(self.bucket, key, data)
         with ThreadPoolExecutor(_PLANTERS) as pool:
             list(pool.map(lambda item: self._server.put(self.bucket, *item), rest))

@@ -1,4 +1,4 @@
-"""What is not there is NotFound: never an empty answer, never a success."""
+"""A missing object or container is NotFound: never an empty answer, never a success."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from providers.testing.support import content, gone, source
 from providers.testing.transfers import download, keys, read, upload
 
 
-def test_an_object_that_is_not_there(root):
+def test_a_missing_object_is_not_found(root):
     provider = root.connect()
     for ask in (provider.stat, provider.delete, lambda key: read(provider, key, 0, 10)):
         with pytest.raises(NotFound):
             ask("folder/absent.bin")
 
 
-def test_a_download_of_nothing_leaves_the_target_alone(root):
+def test_a_download_of_a_missing_object_leaves_the_target_untouched(root):
     target = root.tmp / "target.bin"
     target.write_bytes(b"mine")
     with pytest.raises(NotFound):
@@ -52,7 +52,7 @@ def test_a_missing_container_is_never_an_empty_listing(harness, root):
 
 
 @needs(resumes)
-def test_a_session_that_the_service_forgot(harness, root):
+def test_a_session_the_service_forgot_is_not_found(harness, root):
     part = harness.limits.part_bytes
     provider = root.connect()
     session = provider.open_upload(UploadRequest(key="x", size_bytes=3 * part, part_size_bytes=part))

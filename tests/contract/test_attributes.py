@@ -1,4 +1,4 @@
-"""Modes, owners and groups of files: kept with the object, restored as far as they may be."""
+"""Modes, owners and groups of files: stored with the object and restored as far as allowed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_file_comes_back_with_its_mode(root, mode):
 
 @needs(keeps_modes)
 @needs(in_parts)
-def test_so_does_a_file_that_went_up_in_parts(harness, root):
+def test_a_file_sent_in_parts_comes_back_with_its_mode(harness, root):
     provider = root.connect(upload_chunk_size=harness.limits.part_bytes)
     data = content(harness.limits.part_bytes + 1)
     upload(provider, with_mode(root.tmp, data, 0o640), "large")
@@ -64,7 +64,7 @@ def test_so_does_a_file_that_went_up_in_parts(harness, root):
 
 @needs(keeps_modes)
 @needs(resumes)
-def test_so_does_a_file_that_was_resumed(harness, root):
+def test_a_resumed_file_comes_back_with_its_mode(harness, root):
     size = harness.limits.part_bytes
     path = with_mode(root.tmp, content(4 * size), 0o600)
     memory, cancel = Memory(), CancelToken()
@@ -91,7 +91,7 @@ def test_special_bits_come_back_only_with_the_owner(root, special):
 
 @needs(keeps_no_modes)
 @pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)], ids=oct)
-def test_a_file_of_which_no_mode_is_known_gets_the_usual_one(root, umask, expected):
+def test_a_file_without_a_stored_mode_gets_the_usual_one(root, umask, expected):
     root.plant({"key": b"data"})
     os.umask(umask)
     download(root.connect(), "key", root.tmp / "target")
@@ -101,7 +101,7 @@ def test_a_file_of_which_no_mode_is_known_gets_the_usual_one(root, umask, expect
 
 
 @needs(keeps_no_modes)
-def test_without_a_mode_it_is_no_more_readable_than_what_it_replaces(root):
+def test_without_a_mode_it_is_no_more_readable_than_the_file_it_replaces(root):
     root.plant({"key": b"data"})
     download(root.connect(), "key", with_mode(root.tmp, b"older", 0o600, "target"))
     assert mode_of(root.tmp / "target") == 0o600
@@ -110,7 +110,7 @@ def test_without_a_mode_it_is_no_more_readable_than_what_it_replaces(root):
 
 
 @needs(keeps_modes)
-def test_a_file_that_is_replaced_gets_the_mode_of_the_object(root):
+def test_a_replaced_file_gets_the_mode_of_the_object(root):
     provider = root.connect()
     upload(provider, with_mode(root.tmp, b"data", 0o640), "key")
     download(provider, "key", with_mode(root.tmp, b"older", 0o777, "target"))
@@ -119,8 +119,8 @@ def test_a_file_that_is_replaced_gets_the_mode_of_the_object(root):
     assert mode_of(root.tmp / "narrow") == 0o640
 
 
-def test_nobody_else_can_read_a_file_while_it_is_fetched(root):
-    """From its first byte on, and whatever it will be later."""
+def test_only_the_owner_can_read_a_file_while_it_is_fetched(root):
+    """From its first byte on, whatever its final mode."""
     data = content(300_000)
     upload(root.connect(), with_mode(root.tmp, data, 0o666), "key")
     seen: set[int] = set()

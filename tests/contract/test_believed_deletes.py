@@ -1,4 +1,4 @@
-"""An answer with status 200 is a delete only when it is the documented one, and speaks of what was asked."""
+"""An answer with status 200 is a delete only if it is the documented one and names the requested object."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_DELETES = {
 
 
 @WIRED
-def test_an_answer_that_is_no_delete_is_no_success(harness, root):
+def test_an_answer_that_confirms_no_delete_is_no_success(harness, root):
     root.plant({"a": b"1", "b": b"2"})
     provider = root.connect(max_retries=0)
     assert provider.delete("b") is True

@@ -1,4 +1,4 @@
-"""Requests cost money, and time: how many a file needs at each service, and not one more."""
+"""Requests cost money and time: exact counts per file for each service."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SMALL = {
     "dropbox": {"files/get_metadata": 1, "files/upload": 1},
     "google_drive": {"files.list": 2, "files.create": 1},
 }
-"""After the first one, for a file of one request whose name is known to be free. Dropbox is asked for a name in other
-capitals, Drive before and after for another file of that name; both take no money."""
+"""After the first file, for a file sent in one request whose name is known to be free. Dropbox is asked for a name in
+other capitals, Drive before and after for another file of that name; both are free of charge."""
 IN_PARTS = {
     "aws_s3": {
         "ListMultipartUploads": 1,
@@ -48,17 +48,17 @@ IN_PARTS = {
     },
     "google_drive": {"files.list": 2, "files.create": 1, "resumable upload": PARTS + 1},
 }
-"""For a file of three parts over one connection. The first looks for what an earlier process may have begun; the end of
-a file at Drive goes alone, since it makes the file visible."""
+"""For a file of three parts over one connection. The first request looks for an upload that an earlier process began.
+Drive sends the end of a file separately, because it makes the file visible."""
 
 
-def test_every_service_has_its_numbers():
+def test_every_service_has_its_counts():
     assert SMALL.keys() == IN_PARTS.keys() == set(registry.EMBEDDED) - {"local"}
 
 
 @only(HARNESSES, lambda harness: harness.wire)
 @pytest.mark.parametrize("connections", [1, 3])
-def test_small_files_cost_no_request_too_many(harness, root, connections):
+def test_small_files_cost_exactly_the_requests_they_need(harness, root, connections):
     counts: Counter[str] = Counter()
     provider = root.ready(context=ProviderContext(count_call=lambda kind: counts.update([kind])))
     path = source(root.tmp, content(1000))
@@ -70,12 +70,12 @@ def test_small_files_cost_no_request_too_many(harness, root, connections):
 
     with ThreadPoolExecutor(connections) as pool:
         list(pool.map(send, range(FILES)))
-    assert counts.pop("b2_get_upload_url", 0) <= connections  # one a connection, not one a file
+    assert counts.pop("b2_get_upload_url", 0) <= connections  # one per connection, not one per file
     assert counts == {kind: count * FILES for kind, count in SMALL[harness.service].items()}
 
 
 @only(HARNESSES, lambda harness: harness.wire)
-def test_a_file_in_parts_costs_one_request_a_part_and_few_around(harness, root):
+def test_a_file_in_parts_costs_one_request_per_part_and_few_more(harness, root):
     counts: Counter[str] = Counter()
     provider = root.ready(
         context=ProviderContext(count_call=lambda kind: counts.update([kind])), connection_pool_size=1
@@ -88,7 +88,7 @@ def test_a_file_in_parts_costs_one_request_a_part_and_few_around(harness, root):
 
 
 @only(HARNESSES, lambda harness: harness.wire)
-def test_what_is_counted_is_what_the_server_was_asked(harness, root):
+def test_the_counted_requests_are_those_the_server_received(harness, root):
     counts: Counter[str] = Counter()
     provider = root.ready(context=ProviderContext(count_call=lambda kind: counts.update([kind])))
     counts.clear()

@@ -1,4 +1,4 @@
-"""Asked to stop, a transfer stops within a second, also where no byte moves, and is never tried again."""
+"""A cancelled transfer stops within a second, even if no byte moves, and is never retried."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIRED = only(HARNESSES, lambda harness: harness.wire)
 SOON_S = 1.0
 
 
-def test_before_it_begins(root):
+def test_cancel_before_the_start(root):
     cancel = CancelToken()
     cancel.cancel()
     with pytest.raises(Cancelled):
@@ -36,7 +36,7 @@ def test_before_it_begins(root):
 
 @needs(in_parts)
 @pytest.mark.parametrize("width", [1, 4])
-def test_in_the_middle_of_an_upload(harness, root, width):
+def test_cancel_in_the_middle_of_an_upload(harness, root, width):
     part = harness.limits.part_bytes
     cancel = CancelToken()
     pulled = []
@@ -61,7 +61,7 @@ def test_in_the_middle_of_an_upload(harness, root, width):
 @WIRED
 @pytest.mark.parametrize("at", [0, 0.2])
 @pytest.mark.parametrize("width", [1, 3])
-def test_while_parts_stall(harness, root, at, width):
+def test_cancel_while_parts_stall(harness, root, at, width):
     wire = harness.requests
     provider = root.ready(connection_pool_size=width)
     at_byte = int(at * harness.limits.part_bytes)
@@ -76,7 +76,7 @@ def test_while_parts_stall(harness, root, at, width):
 
 
 @WIRED
-def test_while_a_reply_stalls(harness, root):
+def test_cancel_while_a_reply_stalls(harness, root):
     wire = harness.requests
     provider = root.ready()
     path = source(root.tmp, content(2 * harness.limits.part_bytes))
@@ -91,7 +91,7 @@ def test_while_a_reply_stalls(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("at", [None, 0])
-def test_while_a_small_upload_stalls(harness, root, at):
+def test_cancel_while_a_small_upload_stalls(harness, root, at):
     wire = harness.requests
     provider = root.ready()
     rule = root.wired.fault(Fault.stall(Side.REQUEST if at == 0 else Side.RESPONSE, at=at), when=wire.send_whole)
@@ -106,7 +106,7 @@ def test_while_a_small_upload_stalls(harness, root, at):
 
 @WIRED
 @pytest.mark.parametrize("at", [None, 0, 500_000])
-def test_while_a_download_stalls(harness, root, at):
+def test_cancel_while_a_download_stalls(harness, root, at):
     root.plant({"x": content(2_000_000)})
     rule = root.wired.fault(Fault.stall(Side.RESPONSE, at=at), when=harness.requests.read, times=None)
     cancel = CancelToken()
@@ -121,7 +121,7 @@ def test_while_a_download_stalls(harness, root, at):
 
 @WIRED
 @pytest.mark.parametrize("width", [3])
-def test_while_several_ranges_stall(harness, root, width):
+def test_cancel_while_several_ranges_stall(harness, root, width):
     root.plant({"x": content(4 * harness.limits.part_bytes)})
     rule = root.wired.fault(Fault.stall(Side.RESPONSE, at=100_000), when=harness.requests.read, times=None)
     cancel = CancelToken()
@@ -133,8 +133,8 @@ def test_while_several_ranges_stall(harness, root, width):
 
 
 @WIRED
-def test_while_the_very_first_request_stalls(harness, root):
-    """Nothing has been begun: there is no session yet that could be interrupted."""
+def test_cancel_while_the_very_first_request_stalls(harness, root):
+    """Before anything has begun there is no session to interrupt."""
     root.plant({"x": content(1000)})
     path = source(root.tmp, content(1000))
     for call in (
@@ -151,7 +151,7 @@ def test_while_the_very_first_request_stalls(harness, root):
 
 
 @WIRED
-def test_while_waiting_to_try_again(harness, root):
+def test_cancel_while_waiting_for_a_retry(harness, root):
     waits: list[float] = []
     began = threading.Event()
 
@@ -171,7 +171,7 @@ def test_while_waiting_to_try_again(harness, root):
 
 
 @needs(obeys_bandwidth)
-def test_while_the_bandwidth_limit_holds_it_back(harness, root):
+def test_cancel_while_the_bandwidth_limit_delays_it(harness, root):
     data = content(2 * harness.limits.part_bytes)
     cancel = CancelToken()
     moved = threading.Event()
@@ -185,7 +185,7 @@ def test_while_the_bandwidth_limit_holds_it_back(harness, root):
 
 
 @needs(in_parts)
-def test_the_guide_s_operations_stop_by_their_context(harness, root):
+def test_cancelling_the_context_stops_the_guide_s_operations(harness, root):
     context = ProviderContext()
     provider = root.connect(context=context)
     with pytest.raises(Cancelled):

@@ -1,4 +1,4 @@
-"""One provider, several threads."""
+"""One provider used by several threads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_several_uploads_and_downloads_at_once(harness, root):
 
 
 @needs(shows_whole_alone)
-def test_two_writers_of_one_name_leave_one_whole_object(harness, root):
+def test_two_writers_of_one_name_leave_one_complete_object(harness, root):
     part = harness.limits.part_bytes
     versions = [content(2 * part, seed=seed) for seed in (1, 2)]
     paths = [source(root.tmp, data, f"source-{number}") for number, data in enumerate(versions)]

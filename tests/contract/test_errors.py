@@ -1,4 +1,4 @@
-"""Each kind of trouble has its class; nothing of an SDK and no secret comes through."""
+"""Each kind of failure has its error class; no SDK exception and no secret gets through."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def run(operation, harness, root, provider):
 
 
 def assert_safe(root, error):
-    """Neither what is shown nor what is logged of an error gives a secret away, and it is all our own classes."""
+    """Neither the displayed nor the logged error reveals a secret, and all of its classes are ours."""
     assert type(error).__module__ == "providers.errors"
     shown = "".join(traceback.format_exception(error)) + f"{error!r}{error}{error.hint}{error.remedies}{error.code}"
     assert not any(secret in shown for secret in root.secrets)
 
 
 @pytest.mark.parametrize(("harness", "trouble", "operation"), CASES)
-def test_trouble_has_its_class(harness, root, trouble, operation):
+def test_each_failure_has_its_error_class(harness, root, trouble, operation):
     """From the first request on."""
     root.plant({"there": content(1000)})
     provider = root.connect(max_retries=0)
@@ -77,8 +77,8 @@ MIDWAY = [
 
 
 @pytest.mark.parametrize(("harness", "trouble"), MIDWAY)
-def test_trouble_that_comes_in_the_middle(harness, root, trouble):
-    """After the first part; whatever was begun is removed once the service answers again."""
+def test_a_failure_in_the_middle_has_its_error_class(harness, root, trouble):
+    """After the first part; everything begun is removed once the service answers again."""
     part = harness.limits.part_bytes
     provider = root.ready(max_retries=0, connection_pool_size=1)
     stack = []
@@ -105,12 +105,12 @@ def test_trouble_that_comes_in_the_middle(harness, root, trouble):
     result = upload(root.connect(), root.tmp / "source.bin", "new", checkpoint=memory)
     assert root.stored() == {"new": data}
     assert result.sha256
-    if trouble.expected is not NotFound:  # a container that is gone has taken the unfinished upload with it
+    if trouble.expected is not NotFound:  # the unfinished upload is gone with the container
         assert root.leftovers() == []
 
 
 @only(HARNESSES, lambda harness: harness.wrong_credentials)
-def test_a_wrong_secret_at_a_server_that_checks(harness, root):
+def test_a_wrong_secret_is_refused_by_a_server_that_checks(harness, root):
     provider = root.connect(**harness.wrong_credentials)
     for operation in Operation:
         with pytest.raises(Authentication) as caught:
@@ -120,9 +120,9 @@ def test_a_wrong_secret_at_a_server_that_checks(harness, root):
         assert not any(value in shown for value in harness.wrong_credentials.values())
 
 
-def test_the_log_at_its_most_talkative_holds_no_secret(harness, root, paths):
-    """Several SDKs write headers, some of them bodies, to their loggers at DEBUG. Nothing is redacted by name here:
-    these secrets did not come out of the store."""
+def test_the_debug_log_holds_no_secret(harness, root, paths):
+    """Several SDKs log headers, some of them bodies, at DEBUG. Nothing is redacted by name here: these secrets did not
+    come from the credential store."""
     file = logs.set_up(paths, "contract", verbose=True)
     logging.getLogger("providers").debug("it is written")
     provider = root.connect(max_retries=0)
@@ -181,7 +181,7 @@ def test_one_failure_is_retried_and_forgotten(harness, root, when, fault):
 
 @WIRED
 @pytest.mark.parametrize("status", [429, 503])
-def test_the_wait_that_the_service_asks_for_is_kept(harness, root, status):
+def test_a_requested_wait_is_kept(harness, root, status):
     times = FakeTime()
     context = ProviderContext(sleep=times.sleep, uniform=lambda low, high: high)
     provider = root.ready(context=context)
@@ -198,7 +198,7 @@ def test_the_wait_that_the_service_asks_for_is_kept(harness, root, status):
 
 
 @WIRED
-def test_trouble_that_stays_is_tried_as_often_as_the_settings_say(harness, root):
+def test_a_lasting_failure_is_retried_as_often_as_configured(harness, root):
     times = FakeTime()
     context = ProviderContext(sleep=times.sleep, uniform=lambda low, high: high)
     provider = root.ready(context=context, max_retries=4, retry_delay=3)
@@ -240,7 +240,7 @@ def test_a_download_that_stalls_ends_by_its_timeout(harness, root):
 
 @WIRED
 def test_slow_is_not_stalled(harness, root):
-    """`timeout` means that no byte moved for so long, not that the whole took so long."""
+    """`timeout` is the time without a byte moving, not the total time."""
     data = content(250_000)
     root.plant({"x": data})
     provider = root.connect(max_retries=0, timeout=1)
@@ -253,7 +253,7 @@ def test_slow_is_not_stalled(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("at", [0, 1, 99_999])
-def test_a_reply_that_is_cut_short_is_never_a_success(harness, root, at):
+def test_a_truncated_reply_is_never_a_success(harness, root, at):
     data = content(100_000)
     root.plant({"x": data})
     provider = root.connect(max_retries=0)
@@ -281,8 +281,8 @@ NO_LISTINGS: list[str | bytes] = [
 
 
 @WIRED
-def test_a_page_of_a_web_server_is_no_listing(harness, root):
-    """Nor is anything else that the service would not say."""
+def test_a_web_page_is_no_listing(harness, root):
+    """Nor is any other text that is not the service's."""
     provider = root.connect(max_retries=0)
     for page in NO_LISTINGS:
         rule = root.wired.fault(Fault.status(200, page), when=harness.requests.listing, times=None)
@@ -295,15 +295,15 @@ def test_a_page_of_a_web_server_is_no_listing(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("known", [False, True])
-def test_a_service_that_says_yes_and_means_nothing(harness, root, known):
-    """Every request succeeds, and no answer has what it should have: nothing is done, and nothing odd comes through."""
+def test_empty_success_answers_do_nothing(harness, root, known):
+    """Every request succeeds with an empty answer: nothing is done, and no foreign error gets through."""
     root.plant({"there": content(1000)})
     provider = root.ready(max_retries=0) if known else root.connect(max_retries=0)
     for page in ("{}", '"text"', "<a/>", ""):
         rule = root.wired.fault(Fault.status(200, page), times=None)
         for operation in Operation:
             if operation is Operation.DELETE and known:
-                continue  # there are services whose yes to that is all they say
+                continue  # for some services, success is the whole answer
             with pytest.raises(ProviderError) as caught:
                 run(operation, harness, root, provider)
             assert_safe(root, caught.value)
@@ -312,8 +312,8 @@ def test_a_service_that_says_yes_and_means_nothing(harness, root, known):
 
 
 @WIRED
-def test_hostile_words_of_a_server_stay_on_their_line(harness, root):
-    """What the server says may come through, but it does not flood."""
+def test_hostile_text_of_a_server_stays_short_and_on_one_line(harness, root):
+    """The server's text may be shown, but neither long nor on several lines."""
     body = f"<Error><Code>{'A' * 100_000}</Code><Message>{'boo ' * 100_000}\x1b[2J</Message></Error>"
     root.wired.fault(Fault.status(400, body), when=harness.requests.listing, times=None)
     with pytest.raises(ProviderError) as caught:

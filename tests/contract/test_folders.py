@@ -1,4 +1,4 @@
-"""Folders that are there by themselves: named by `scan_tree`, and removed when nothing is in them."""
+"""Real folders: listed by `scan_tree`, and removed when empty."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def has_no_real_folders(harness: Harness) -> bool:
 
 
 def tree(provider: BaseProvider, prefix: str = "", *, limit: int = 1000) -> tuple[set[str], list[str]]:
-    """Keys of files, and folders in the order in which they were told."""
+    """Keys of files, and folders in the order reported."""
     files: set[str] = set()
     folders: list[str] = []
     token = None
@@ -39,7 +39,7 @@ def tree(provider: BaseProvider, prefix: str = "", *, limit: int = 1000) -> tupl
 
 @needs(has_real_folders)
 @pytest.mark.parametrize("limit", [1000, 2, 1])
-def test_every_folder_is_told_once(root, limit):
+def test_every_folder_is_listed_once(root, limit):
     root.plant({"x/a": b"1", "x/y/b": b"2", "top": b"3"})
     for empty in ("x/empty", "x/deep/er/empty"):
         root.make_folder(empty)
@@ -54,7 +54,7 @@ def test_every_folder_is_told_once(root, limit):
 
 
 @needs(has_no_real_folders)
-def test_where_folders_are_not_real_it_is_the_plain_listing(root):
+def test_without_real_folders_it_is_the_plain_listing(root):
     root.plant({"x/a": b"1", "x/y/b": b"2"})
     assert tree(root.connect()) == ({"x/a", "x/y/b"}, [])
 
@@ -71,7 +71,7 @@ def test_an_empty_folder_is_removed(root):
 
 
 @needs(has_real_folders)
-def test_a_folder_with_something_in_it_stays_and_says_what(root):
+def test_a_folder_that_is_not_empty_stays_and_the_error_names_its_content(root):
     root.plant({"x/y/file.txt": b"1"})
     provider = root.connect()
     with pytest.raises(Conflict, match=r"x/y/: is not empty.*'file.txt'"):
@@ -82,7 +82,7 @@ def test_a_folder_with_something_in_it_stays_and_says_what(root):
 
 
 @needs(has_real_folders)
-def test_a_file_is_no_folder_and_a_folder_no_file(root):
+def test_a_file_is_not_a_folder_nor_a_folder_a_file(root):
     root.plant({"file": b"1"})
     root.make_folder("folder")
     provider = root.connect()
@@ -95,7 +95,7 @@ def test_a_file_is_no_folder_and_a_folder_no_file(root):
 
 
 @needs(has_real_folders)
-def test_a_file_can_be_put_where_a_folder_was_removed(root):
+def test_a_file_can_take_the_name_of_a_removed_folder(root):
     root.make_folder("x")
     provider = root.connect()
     provider.remove("x/")
@@ -110,7 +110,7 @@ def keeps_folders_with_modes(harness: Harness) -> bool:
 
 
 def stored_modes(provider: BaseProvider, prefix: str = "") -> dict[str, int]:
-    """Of what a plain listing names as folders."""
+    """Modes of the entries that a plain listing reports as folders."""
     found = {file.key for file in provider.scan(prefix).files if file.key.endswith("/")}
     return {key: stat.S_IMODE(provider.stat(key).attributes.mode or 0) for key in found}
 

@@ -1,4 +1,4 @@
-"""The bodies of the guide's unit tests, for every service: CONTRIBUTING.md lists what is substituted."""
+"""The guide's unit tests, for every service; CONTRIBUTING.md lists the substitutions."""
 
 from __future__ import annotations
 

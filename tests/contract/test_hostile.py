@@ -1,6 +1,6 @@
-"""Servers, and proxies in front of them, that are wrong about how long an object is: nothing is ever restored wrongly.
+"""Servers and proxies that report wrong object sizes: nothing is ever restored wrongly.
 
-Each oddity is an edit of the real server's replies (tests/servers/hostile.py).
+Each oddity edits the replies of the real server (tests/servers/hostile.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OLDER = b"the user's older copy"
 
 
 def any_get(harness: Harness):
-    """Whatever brings bytes of an object; HEAD is none."""
+    """Any request that fetches object bytes; not HEAD."""
     return lambda request: harness.requests.read(request) and request.method != "HEAD"
 
 
@@ -32,12 +32,12 @@ def ranged(edit: Edit) -> Edit:
 
 
 def total(text: str) -> Edit:
-    return ranged(hostile.respelt("Content-Range", lambda told: f"{told.partition('/')[0]}/{text}"))
+    return ranged(hostile.respelt("Content-Range", lambda reported: f"{reported.partition('/')[0]}/{text}"))
 
 
 def shifted(reply: Reply) -> Reply:
-    told, _, whole = reply.header("Content-Range").removeprefix("bytes ").partition("/")
-    first, _, last = told.partition("-")
+    reported, _, whole = reply.header("Content-Range").removeprefix("bytes ").partition("/")
+    first, _, last = reported.partition("-")
     return reply.having("Content-Range", f"bytes {int(first) + 1}-{int(last) + 1}/{whole}")
 
 
@@ -47,14 +47,14 @@ BOASTS = {
     "an unknown total": total("*"),
     "other positions": ranged(shifted),
     "no positions": ranged(hostile.without("Content-Range")),
-    "no range at all": ranged(hostile.respelt("Content-Range", lambda told: "rabbits 0-9/10")),
-    "a range of nothing": ranged(hostile.respelt("Content-Range", lambda told: "bytes */3000")),
+    "no range at all": ranged(hostile.respelt("Content-Range", lambda reported: "rabbits 0-9/10")),
+    "a range of nothing": ranged(hostile.respelt("Content-Range", lambda reported: "bytes */3000")),
 }
 
 
 @WIRED
 @pytest.mark.parametrize("boast", BOASTS)
-def test_a_range_that_is_not_what_was_asked_for_is_never_believed(
+def test_a_range_other_than_the_requested_one_is_never_accepted(
     harness: Harness, root: Root, tmp_path: Path, boast: str
 ) -> None:
     root.plant({"x": content(SIZE)})
@@ -74,7 +74,7 @@ def test_a_range_that_is_not_what_was_asked_for_is_never_believed(
 
 
 def in_json(names: tuple[bytes, ...], size: bytes) -> Edit:
-    """The size in a JSON answer, whatever the service calls it, quoted or not."""
+    """The size in a JSON answer, under any of the services' names, quoted or not."""
 
     def spell(data: bytes) -> bytes:
         for name in names:
@@ -87,7 +87,7 @@ def in_json(names: tuple[bytes, ...], size: bytes) -> Edit:
 
 
 def lies(size: int) -> Edit:
-    """Every way in which a service tells the size of an object, but the one of a GET that brings it."""
+    """Every way a service reports an object size, except the GET that fetches it."""
     json = in_json((b"size", b"contentLength"), b"%d" % size)
 
     def edit(reply: Reply) -> Reply:
@@ -99,10 +99,8 @@ def lies(size: int) -> Edit:
 
 
 @WIRED
-@pytest.mark.parametrize("told", [0, 1000, SIZE + 1])
-def test_a_size_that_is_not_the_object_s_restores_nothing(
-    harness: Harness, root: Root, tmp_path: Path, told: int
-) -> None:
+@pytest.mark.parametrize("reported", [0, 1000, SIZE + 1])
+def test_a_wrong_object_size_restores_nothing(harness: Harness, root: Root, tmp_path: Path, reported: int) -> None:
     root.plant({"x": content(SIZE)})
     target = tmp_path / "target"
     target.write_bytes(OLDER)
@@ -110,9 +108,9 @@ def test_a_size_that_is_not_the_object_s_restores_nothing(
     def tells_size(request: SeenRequest) -> bool:
         return request.method == "HEAD" or not harness.requests.read(request)
 
-    rule = root.wired.fault(hostile.odd(lies(told)), tells_size, times=None)
+    rule = root.wired.fault(hostile.odd(lies(reported)), tells_size, times=None)
     provider = root.connect(max_retries=0)
-    assert provider.stat("x").size_bytes == told
+    assert provider.stat("x").size_bytes == reported
     with pytest.raises(ProviderError) as caught:
         download(provider, "x", target)
     assert rule.hits
@@ -121,8 +119,8 @@ def test_a_size_that_is_not_the_object_s_restores_nothing(
 
 
 @WIRED
-def test_a_head_without_a_length_is_no_empty_object(harness: Harness, root: Root, tmp_path: Path) -> None:
-    """Services that tell sizes in JSON have no such HEAD; nothing changes for them."""
+def test_a_head_without_a_length_is_not_an_empty_object(harness: Harness, root: Root, tmp_path: Path) -> None:
+    """Services that report sizes in JSON have no such HEAD; nothing changes for them."""
     data = content(SIZE)
     root.plant({"x": data, "empty": b""})
     root.wired.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
@@ -133,7 +131,7 @@ def test_a_head_without_a_length_is_no_empty_object(harness: Harness, root: Root
 
 
 @WIRED
-def test_an_empty_object_is_asked_for_before_it_counts_as_fetched(harness: Harness, root: Root, tmp_path: Path) -> None:
+def test_an_empty_object_is_requested_before_it_counts_as_fetched(harness: Harness, root: Root, tmp_path: Path) -> None:
     root.plant({"empty": b""})
     provider = root.connect(max_retries=0)
     root.wired.forget()
@@ -144,10 +142,10 @@ def test_an_empty_object_is_asked_for_before_it_counts_as_fetched(harness: Harne
 
 
 @WIRED
-def test_set_up_finds_a_server_that_is_wrong_about_sizes(harness: Harness, root: Root) -> None:
+def test_the_check_detects_a_server_that_reports_wrong_sizes(harness: Harness, root: Root) -> None:
     def halved(reply: Reply) -> Reply:
-        told = reply.header("Content-Length")
-        return reply.having("Content-Length", "512") if told == "1024" else reply
+        reported = reply.header("Content-Length")
+        return reply.having("Content-Length", "512") if reported == "1024" else reply
 
     json = hostile.body(
         lambda data: (
@@ -179,9 +177,7 @@ STRANGE: dict[str, Edit] = {
 
 @WIRED
 @pytest.mark.parametrize("strange", STRANGE)
-def test_answers_that_are_odd_but_legal_change_nothing(
-    harness: Harness, root: Root, tmp_path: Path, strange: str
-) -> None:
+def test_odd_but_legal_answers_change_nothing(harness: Harness, root: Root, tmp_path: Path, strange: str) -> None:
     data = content(SIZE)
     source = tmp_path / "source"
     source.write_bytes(data)
@@ -198,10 +194,10 @@ def test_answers_that_are_odd_but_legal_change_nothing(
 
 
 @WIRED
-@pytest.mark.parametrize("told", [str(hostile.HUGE_RETRY_AFTER_S), "1e99", "inf", "-5", "soon"])
-def test_a_wait_that_nobody_waits_is_not_believed(harness: Harness, root: Root, told: str) -> None:
+@pytest.mark.parametrize("reported", [str(hostile.HUGE_RETRY_AFTER_S), "1e99", "inf", "-5", "soon"])
+def test_an_absurd_wait_is_not_accepted(harness: Harness, root: Root, reported: str) -> None:
     provider = root.connect(max_retries=0)
-    root.wired.fault(Fault.status(503, headers={"Retry-After": told}), times=None)
+    root.wired.fault(Fault.status(503, headers={"Retry-After": reported}), times=None)
     with pytest.raises(ProviderError) as caught:
         provider.scan()
     assert caught.value.retryable
@@ -210,7 +206,7 @@ def test_a_wait_that_nobody_waits_is_not_believed(harness: Harness, root: Root, 
 
 @WIRED
 @pytest.mark.parametrize("page", ["html", "empty", "other json", "other xml"])
-def test_a_listing_that_is_none_is_never_an_empty_one(harness: Harness, root: Root, page: str) -> None:
+def test_an_answer_that_is_no_listing_is_never_an_empty_one(harness: Harness, root: Root, page: str) -> None:
     bodies = {
         "html": hostile.holding_html(),
         "empty": hostile.holding(""),

@@ -1,4 +1,4 @@
-"""A listing that lies is refused as a whole, in every service: keys from elsewhere, circles, sizes that nothing has."""
+"""A wrong listing is refused as a whole, by every service: foreign keys, circles, impossible sizes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TREE = {"photos/a": b"1", "photos/sub/b": b"22", "other/c": b"333"}
 
 
 def of_json(change):
-    """An edit of each entry of a listing in JSON."""
+    """An edit of each entry of a JSON listing."""
 
     def spell(data):
         found = json.loads(data)
@@ -38,7 +38,7 @@ def of_json(change):
 
 
 def renamed(old, new):
-    """The name `old` becomes `new` wherever a service writes it: as it is, url-encoded, in lower case."""
+    """Replaces the name `old` by `new` in every spelling: plain, URL-encoded, lower case."""
     quoted = [(old, new), (old.replace("/", "%2F"), new.replace("/", "%2F")), (old.lower(), new.lower())]
     return [hostile.replaced(one, other) for one, other in quoted]
 
@@ -56,7 +56,7 @@ FOREIGN = {
 
 
 @WIRED
-def test_a_key_from_elsewhere_is_refused_with_the_whole_listing(harness, root, tmp_path):
+def test_a_foreign_key_refuses_the_whole_listing(harness, root, tmp_path):
     root.plant(TREE)
     provider = root.connect(max_retries=0)
     cancel = CancelToken()
@@ -83,7 +83,7 @@ PREFIXED = ("aws_s3", "backblaze")
 
 
 @only(HARNESSES, lambda harness: harness.service in PREFIXED)
-def test_an_instance_with_a_prefix_sees_nothing_beside_it(harness, root):
+def test_an_instance_with_a_prefix_sees_nothing_outside_it(harness, root):
     root.plant({"own/a": b"1"})
     provider = root.connect(prefix="own", max_retries=0)
     assert keys(provider) == {"a"}
@@ -96,7 +96,7 @@ def test_an_instance_with_a_prefix_sees_nothing_beside_it(harness, root):
 @pytest.mark.parametrize(
     ("stored", "shown"), [("photos/", "PHOTOS/"), ("f\u00e9/", "fe\u0301/"), ("stra\u00dfe/", "Stra\u00dfe/")]
 )
-def test_dropbox_may_spell_a_folder_otherwise(harness, root, stored, shown):
+def test_dropbox_may_spell_a_folder_differently(harness, root, stored, shown):
     root.plant({f"{stored}a": b"1"})
     provider = root.connect(max_retries=0)
 
@@ -111,7 +111,7 @@ def test_dropbox_may_spell_a_folder_otherwise(harness, root, stored, shown):
 
 @only(HARNESSES, lambda harness: harness.service == "dropbox")
 @pytest.mark.parametrize("path", ["/.bashrc", "/Backups/.bashrc", "", "/Backups/photos"])
-def test_in_dropbox_a_file_further_up_or_nowhere_is_refused_too(harness, root, path):
+def test_in_dropbox_a_file_above_the_folder_or_nowhere_is_refused_too(harness, root, path):
     root.plant({"photos/a": b"1"})
 
     def moved(item):
@@ -147,7 +147,7 @@ NO_SIZES_AS_TEXT = ["-5", "NaN", "inf", "1e30", str(10**30), str(2**63), "1.5", 
 
 
 def odd_sizes(service):
-    """As the service would write them."""
+    """Impossible sizes in the service's notation."""
     match service:
         case "aws_s3":
             return NO_SIZES_AS_TEXT
@@ -157,7 +157,7 @@ def odd_sizes(service):
 
 
 @SERVICES
-def test_a_size_that_nothing_has_is_refused(harness, root):
+def test_an_impossible_size_is_refused(harness, root):
     root.plant({"photos/a": b"1"})
     provider = root.connect(max_retries=0)
     pattern, form = SIZES[harness.service]
@@ -187,7 +187,7 @@ ENDLESS = {
 
 
 @SERVICES
-def test_a_continuation_that_comes_back_is_refused(harness, root):
+def test_a_repeated_continuation_token_is_refused(harness, root):
     root.plant({"photos/a": b"1"})
     provider = root.connect(max_retries=0)
     keys(provider)
@@ -238,8 +238,8 @@ def test_containers_in_a_circle_are_refused(harness, root):
 
 
 @only(HARNESSES, lambda harness: harness.service == "google_drive")
-def test_in_drive_a_file_of_another_folder_is_not_taken_for_one_of_ours(harness, root):
-    """Reading, deleting and the decision which of two uploads stays all go by such a listing."""
+def test_in_drive_a_file_of_another_folder_is_not_accepted(harness, root):
+    """Reads, deletes and the choice between two uploads all depend on such a listing."""
     root.plant({"photos/a": b"1"})
     provider = root.connect(max_retries=0)
     provider.stat("photos/a")
@@ -261,7 +261,7 @@ IN_B2 = {
 
 @B2
 @pytest.mark.parametrize("name", IN_B2)
-def test_in_b2_every_list_in_pages_ends(harness, root, name):
+def test_in_b2_every_paged_list_ends(harness, root, name):
     root.plant({"x": b"1"})
     provider = root.connect(max_retries=0, delete_versions=True)
     keys(provider)
@@ -275,7 +275,7 @@ def test_in_b2_every_list_in_pages_ends(harness, root, name):
 
 @B2
 def test_in_b2_unfinished_files_of_others_are_left_alone(harness, root):
-    """Nor does the check of what the server enforces cancel any but its own."""
+    """The check of what the server enforces also cancels only its own."""
     listed = '{"files": [{"fileName": "precious", "fileId": "f"}], "nextFileId": null}'
     root.wired.fault(Fault.status(200, listed), when=b2_requests.call("b2_list_unfinished_large_files"), times=None)
     provider = root.connect(max_retries=0)
@@ -290,14 +290,14 @@ def test_in_b2_unfinished_files_of_others_are_left_alone(harness, root):
 @pytest.mark.parametrize(
     "figure", ["-5", "1e999", "NaN", "true", str(10**400), str(10**4200)], ids=lambda text: text[:6]
 )
-def test_the_room_that_an_account_has_may_be_anything(harness, root, figure):
-    """It is only shown; nothing breaks over it."""
+def test_the_free_space_of_an_account_may_be_any_value(harness, root, figure):
+    """It is only displayed; an odd value breaks nothing."""
     quoted = harness.service == "google_drive"
 
     def respell(data):
-        return re.sub(rb'"(used|allocated|usage|limit)": ?"?\d+"?', lambda name: b'"%b": %b' % (name[1], told), data)
+        return re.sub(rb'"(used|allocated|usage|limit)": ?"?\d+"?', lambda name: b'"%b": %b' % (name[1], written), data)
 
-    told = json.dumps(figure).encode() if quoted else figure.encode()
+    written = json.dumps(figure).encode() if quoted else figure.encode()
     root.wired.fault(
         hostile.odd(hostile.body(respell)),
         times=None,

@@ -1,4 +1,4 @@
-"""Whatever was opened is closed."""
+"""Everything opened is closed."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def use(harness, root):
     provider.close()
 
 
-def test_nothing_stays_open(harness, root):
-    use(harness, root)  # what an SDK keeps for the life of the process is there from now on
+def test_nothing_is_left_open(harness, root):
+    use(harness, root)  # creates what an SDK keeps for the life of the process
     if root.proxy:
         root.proxy.wait_disconnected(5)
     gc.collect()
@@ -60,25 +60,25 @@ def test_nothing_stays_open(harness, root):
     gc.collect()
     if root.proxy:
         root.proxy.wait_disconnected(5)
-    wait_until(lambda: len(os.listdir(FDS)) <= before, 5)  # a server in this process closes its side a little later
+    wait_until(lambda: len(os.listdir(FDS)) <= before, 5)  # a server in this process closes its side later
     assert threads() <= running
 
 
-def test_closing_what_was_never_used(root):
+def test_closing_an_unused_provider_works(root):
     provider = root.connect()
     provider.close()
     provider.close()
     assert root.proxy is None or root.proxy.requests == ()
 
 
-def test_constructing_touches_nothing(harness, root):
+def test_construction_does_no_io(harness, root):
     provider = root.connect(**harness.missing_container)
     assert provider.capabilities
     assert provider.location
     assert root.proxy is None or (root.proxy.requests, root.proxy.open_connections) == ((), 0)
 
 
-def test_a_failing_service_leaves_no_connection(harness, root):
+def test_a_failing_service_leaves_no_open_connection(harness, root):
     if root.proxy is None:
         provider = root.connect(**harness.missing_container)
     else:

@@ -1,4 +1,4 @@
-"""A listing that cannot be read whole still shows what can be read, and nobody takes it for all there is."""
+"""An incomplete listing still shows its readable part, which is never taken for the whole."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TREE = {"d/a": b"1", "d/b": b"22", "d/c": b"333"}
 
 
 def entries_of(service, data):
-    """Where the entries of a listing begin and end."""
+    """Start and end of each entry of a listing."""
     if service == "aws_s3":
         return [found.span() for found in re.finditer(rb"<Contents>.*?</Contents>", data, re.DOTALL)]
     text = data.decode()
@@ -46,13 +46,13 @@ def entries_of(service, data):
 
 
 def cut_off(service, data):
-    """In the middle of the last entry."""
+    """Truncated in the middle of the last entry."""
     begin, end = entries_of(service, data)[-1]
     return data[: (begin + end) // 2]
 
 
 def damaged(service, data):
-    """The last entry but one holds what neither XML nor JSON allows; all around it is whole."""
+    """The last entry but one is invalid XML or JSON; the rest is valid."""
     begin, end = entries_of(service, data)[-2]
     inner = b"<Key><<&\x01</Nothing>" if service == "aws_s3" else b'{"\x01 : }'
     close = b"</Contents>" if service == "aws_s3" else b""
@@ -88,7 +88,7 @@ def breaking(harness, root, how, **more):
 
 @SERVICES
 @pytest.mark.parametrize("how", BROKEN)
-def test_what_can_be_read_is_there_and_is_never_taken_for_all(harness, root, tmp_path, how):
+def test_the_readable_part_is_shown_and_never_taken_for_the_whole(harness, root, tmp_path, how):
     root.plant(TREE)
     provider = root.connect(max_retries=0)
     assert {file.key for file in provider.walk("d/")} == set(TREE)
@@ -124,14 +124,14 @@ UNLIKE: dict[str, list[tuple[str, Any]]] = {
 
 
 @only(HARNESSES, lambda harness: harness.service in UNLIKE)
-def test_an_entry_that_is_described_as_no_entry_is_costs_itself_alone(harness, root):
+def test_an_invalid_entry_costs_only_itself(harness, root):
     root.plant(TREE)
     provider = root.connect(max_retries=0)
     for field, value in UNLIKE[harness.service]:
 
         def spell(data, field=field, value=value):
             for begin, end in entries_of(harness.service, data)[1:2]:
-                entry = {name: told for name, told in json.loads(data[begin:end]).items() if name != field}
+                entry = {name: content for name, content in json.loads(data[begin:end]).items() if name != field}
                 other = entry if value is None else entry | {field: value}
                 data = data[:begin] + json.dumps(other).encode() + data[end:]
             return data
@@ -144,8 +144,8 @@ def test_an_entry_that_is_described_as_no_entry_is_costs_itself_alone(harness, r
 
 
 @SERVICES
-def test_of_an_answer_that_breaks_off_each_time_what_came_is_shown(harness, root, tmp_path):
-    """To all who act it is a broken connection, which is tried again and fails."""
+def test_the_part_before_a_repeated_break_is_shown(harness, root, tmp_path):
+    """To callers that act on it, it is a broken connection: retried, then failed."""
     root.plant(TREE)
     provider = root.connect(max_retries=1, retry_delay=0)
     provider.list_files("d/")
@@ -174,7 +174,7 @@ def test_of_an_answer_that_breaks_off_each_time_what_came_is_shown(harness, root
 
 
 @SERVICES
-def test_of_an_answer_of_which_nothing_can_be_read_the_connection_is_reported(harness, root):
+def test_an_unreadable_answer_is_reported_as_a_broken_connection(harness, root):
     root.plant(TREE)
     provider = root.connect(max_retries=0)
     provider.list_files("d/")
@@ -187,8 +187,8 @@ def test_of_an_answer_of_which_nothing_can_be_read_the_connection_is_reported(ha
 
 
 @only(HARNESSES, lambda harness: harness.service in ("backblaze", "dropbox", "google_drive"))
-def test_an_entry_with_bytes_that_are_no_text_is_left_out_and_missed(harness, root):
-    """S3's are read as the names that they are: tests/providers/test_s3_names.py."""
+def test_an_entry_with_invalid_utf8_is_left_out_and_reported(harness, root):
+    """S3 names are read as they are: tests/providers/test_s3_names.py."""
     root.plant(TREE)
     provider = root.connect(max_retries=0)
 
@@ -205,7 +205,7 @@ def test_an_entry_with_bytes_that_are_no_text_is_left_out_and_missed(harness, ro
 
 @SERVICES
 @pytest.mark.parametrize("how", ["damaged", "no size"])
-def test_beside_an_entry_that_cannot_be_read_single_files_come_and_go(harness, root, tmp_path, how):
+def test_single_files_can_be_transferred_despite_an_unreadable_entry(harness, root, tmp_path, how):
     root.plant(TREE)
     provider = root.connect(max_retries=0)
     broken = breaking(harness, root, how)
@@ -227,8 +227,8 @@ def test_beside_an_entry_that_cannot_be_read_single_files_come_and_go(harness, r
 
 
 @SERVICES
-def test_a_damaged_entry_is_no_reason_to_refuse_the_connection(harness, root):
-    """It is said there, and the other steps are taken."""
+def test_a_damaged_entry_does_not_fail_the_connection_check(harness, root):
+    """The step reports it, and the remaining steps run."""
     root.plant({"a": b"1", "b": b"22", "c": b"333"})
     provider = root.connect(max_retries=0)
     breaking(harness, root, "no size")
@@ -239,8 +239,8 @@ def test_a_damaged_entry_is_no_reason_to_refuse_the_connection(harness, root):
 
 
 @SERVICES
-def test_a_page_that_is_broken_in_one_place_is_gone_on_behind(harness, root):
-    """Whatever names the next page is whole."""
+def test_a_listing_continues_after_a_page_damaged_in_one_place(harness, root):
+    """Everything that names the next page is intact."""
     root.plant({f"d/{number}": b"1" for number in range(6)})
     provider = root.connect(max_retries=0)
     breaking(harness, root, "damaged")
@@ -268,7 +268,7 @@ ASKED = {
 
 
 @SERVICES
-def test_no_answer_that_breaks_off_blames_the_address(harness, root):
+def test_a_truncated_answer_is_not_blamed_on_the_address(harness, root):
     root.plant(TREE)
     root.ready(max_retries=0)
     provider = root.connect(max_retries=0)
@@ -301,7 +301,7 @@ def test_a_foreign_key_refuses_the_readable_part_too(harness, root):
 
 
 @SERVICES
-def test_nothing_readable_is_no_empty_listing(harness, root):
+def test_an_unreadable_listing_is_not_an_empty_one(harness, root):
     root.plant(TREE)
     provider = root.connect(max_retries=0)
     begins = {
@@ -318,8 +318,8 @@ def test_nothing_readable_is_no_empty_listing(harness, root):
 
 
 @SERVICES
-def test_a_name_that_is_no_text_is_left_out_and_missed(harness, root):
-    """Half of a surrogate pair, which JSON can write and no disk can hold. What is listed besides is shown."""
+def test_a_name_that_is_not_text_is_left_out_and_reported(harness, root):
+    """A lone surrogate, which JSON can express and no disk can store. All other entries are shown."""
     root.plant({"d/a": b"1", "d/q.z": b"22", "d/q.zz/c": b"333"})
     provider = root.connect(max_retries=0)
 
@@ -344,8 +344,8 @@ UNKNOWN = {
 
 
 @only(HARNESSES, lambda harness: harness.service in UNKNOWN)
-def test_an_entry_of_a_kind_that_nobody_knows_is_missed(harness, root):
-    """A service may add kinds; to pass over them would leave files out of a restore without a word."""
+def test_an_entry_of_unknown_kind_is_reported(harness, root):
+    """A service may add kinds. Skipping them would silently leave files out of a restore."""
     root.plant(TREE)
     provider = root.connect(max_retries=0)
     known, other = UNKNOWN[harness.service]

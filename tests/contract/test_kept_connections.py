@@ -1,4 +1,4 @@
-"""Connections that were kept from an earlier request, and have died since: the same in every service over HTTP."""
+"""Keep-alive connections that died since the last request, for every HTTP service."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from providers.testing.transfers import download, keys, read, upload
 from tests.contract.harnesses import HARNESSES
 
 WIRED = only(HARNESSES, lambda harness: harness.wire and "moto" not in harness.name)
-"""moto's server keeps no connection."""
+"""moto's server keeps no connections alive."""
 DEATHS = {"reset": Fault.reset(Side.RESPONSE, at=None), "closed": Fault.say(b"")}
-"""How a server ends a connection after the whole request has come."""
+"""Ways a server ends a connection after receiving the whole request."""
 READS_BY_GET = {"aws_s3", "backblaze", "google_drive"}
 STORES_BY_PUT = {"aws_s3"}
-"""In one request; all others store by POST, of which nobody knows whether it took effect."""
+"""Services that store with one PUT; the others use POST, whose effect is unknown if the answer is lost."""
 
 
 def counting(root, **settings):
-    """A connection that has been used, and counts what goes out."""
+    """A used connection that counts requests."""
     counts: Counter[str] = Counter()
     context = ProviderContext(sleep=FakeTime().sleep, count_call=lambda kind: counts.update([kind]))
     return root.ready(context=context, connection_pool_size=1, **settings), counts
 
 
 @WIRED
-def test_what_the_server_closed_meanwhile_is_seen_before_it_is_used(harness, root):
-    """Nothing goes out over it, not even what must not go out twice, and nothing is tried again."""
+def test_a_connection_closed_by_the_server_is_not_used(harness, root):
+    """Nothing is sent over it, not even a request that must not be repeated, and nothing is retried."""
     root.plant({"there": content(1000)})
     provider, counts = counting(root, max_retries=0)
     small, large = source(root.tmp, content(10)), root.tmp / "large"
@@ -59,7 +59,7 @@ def test_what_the_server_closed_meanwhile_is_seen_before_it_is_used(harness, roo
 
 @WIRED
 @pytest.mark.parametrize("death", DEATHS)
-def test_a_read_over_a_connection_that_dies_goes_out_again_where_it_is_a_get(harness, root, death):
+def test_a_read_over_a_dying_connection_is_sent_again_if_it_is_a_get(harness, root, death):
     root.plant({"there": content(1000)})
     provider, counts = counting(root, max_retries=0)
     etag = provider.stat("there").etag
@@ -81,7 +81,7 @@ def test_a_read_over_a_connection_that_dies_goes_out_again_where_it_is_a_get(har
 
 @WIRED
 @pytest.mark.parametrize("death", DEATHS)
-def test_a_read_goes_out_again_only_once(harness, root, death):
+def test_a_read_is_sent_again_only_once(harness, root, death):
     root.plant({"there": content(1000)})
     provider, _ = counting(root, max_retries=0)
     etag = provider.stat("there").etag
@@ -96,7 +96,7 @@ def test_a_read_goes_out_again_only_once(harness, root, death):
 
 @WIRED
 @pytest.mark.parametrize("death", DEATHS)
-def test_what_stores_an_object_goes_out_again_only_where_that_changes_nothing(harness, root, death):
+def test_a_store_request_is_sent_again_only_if_repeating_is_harmless(harness, root, death):
     provider, counts = counting(root, max_retries=0)
     upload(provider, source(root.tmp, content(10)), "first")
     root.wired.wait_idle()
@@ -118,7 +118,7 @@ def test_what_stores_an_object_goes_out_again_only_where_that_changes_nothing(ha
 
 @WIRED
 @pytest.mark.parametrize("death", DEATHS)
-def test_the_loop_stores_it_all_the_same(harness, root, death):
+def test_the_upload_loop_still_stores_it(harness, root, death):
     provider, _ = counting(root, max_retries=1)
     upload(provider, source(root.tmp, content(10)), "first")
     root.wired.fault(DEATHS[death], harness.requests.send_whole)
@@ -128,7 +128,7 @@ def test_the_loop_stores_it_all_the_same(harness, root, death):
 
 @WIRED
 @pytest.mark.parametrize("death", DEATHS)
-def test_what_deletes_goes_out_once(harness, root, death):
+def test_a_delete_request_is_sent_once(harness, root, death):
     root.plant({"there": content(1000), "other": b"1"})
     provider, _ = counting(root, max_retries=0)
     provider.remove("other")

@@ -1,4 +1,4 @@
-"""What was learnt about a server is remembered for a time, and learnt again: servers are updated and reconfigured."""
+"""Discovered facts about a server expire and are discovered again: servers are updated and reconfigured."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.servers.drive_oauth import ACCOUNT
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 SETTINGS = {"google_drive": {"account": ACCOUNT}}
-"""Where something has to be set so that there is something to learn."""
+"""Settings required so that there is something to discover."""
 
 
 class Aging(FactsInMemory):
-    """All that was remembered is older by `age_s`."""
+    """All remembered facts are older by `age_s`."""
 
     age_s = 0.0
 
@@ -31,8 +31,8 @@ class Aging(FactsInMemory):
 @pytest.mark.parametrize(
     ("age_s", "known"), [(0, True), (MAX_AGE_S - 60, True), (MAX_AGE_S + 60, False), (-2 * 86400.0, False)]
 )
-def test_what_was_learnt_has_an_age(harness, root, age_s, known):
-    """A negative age is that of a fact from the future: the clock was put back."""
+def test_a_discovered_fact_expires(harness, root, age_s, known):
+    """A negative age is a fact from the future: the clock was set back."""
     settings = SETTINGS.get(harness.service, {})
     root.facts = Aging()
     root.connect(max_retries=0, **settings).learn()
@@ -50,7 +50,7 @@ def test_what_was_learnt_has_an_age(harness, root, age_s, known):
 
 
 @WIRED
-def test_what_was_learnt_grows_old_in_a_connection_too(harness, root):
+def test_a_discovered_fact_expires_within_a_connection_too(harness, root):
     """A worker lives for months."""
     passed_s = [0.0]
     root.facts = Aging()

@@ -1,4 +1,4 @@
-"""Listings are whole, in pages, in no promised order."""
+"""Listings are complete, paged, and in no promised order."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_sizes_and_times(root):
     assert all(file.stored_at or file.modified_at for file in listed.values())
 
 
-def test_a_token_holds_in_another_connection(root):
+def test_a_token_is_valid_in_another_connection(root):
     root.plant(TREE)
     first = root.connect().scan(limit=2)
     assert first.next_token is not None
@@ -99,7 +99,7 @@ def test_more_than_a_thousand_and_stopping_early(root):
     assert len(page.files) == 1_000
 
 
-def test_what_was_added_or_deleted_shows_at_once(harness, root):
+def test_additions_and_deletions_show_at_once(harness, root):
     provider = root.connect()
     assert keys(provider) == set()
     root.plant({"x/new": b"1"})
@@ -109,7 +109,7 @@ def test_what_was_added_or_deleted_shows_at_once(harness, root):
     assert provider.scan(delimiter="/").prefixes == (("x/",) if harness.limits.keeps_emptied_folders else ())
 
 
-def test_a_folder_named_as_a_file_is_said_to_be_one(root):
+def test_an_upload_to_the_name_of_a_folder_reports_the_folder(root):
     root.plant(TREE)
     provider = root.connect()
     with pytest.raises(IsAFolder, match="'a' is a folder, not a file"):

@@ -1,4 +1,4 @@
-"""The server did its work and its answer was lost: that is found out, neither repeated blindly nor called a failure."""
+"""A lost answer after a completed request is detected: neither repeated blindly nor reported as a failure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WIRED = only(HARNESSES, lambda harness: harness.wire)
 @WIRED
 @pytest.mark.parametrize("only_if_absent", [False, True])
 @pytest.mark.parametrize("remembered", [False, True])
-def test_of_the_commit(harness, root, only_if_absent, remembered):
+def test_lost_reply_to_the_commit(harness, root, only_if_absent, remembered):
     part = harness.limits.part_bytes
     data = content(3 * part)
     wire = harness.requests
@@ -35,8 +35,8 @@ def test_of_the_commit(harness, root, only_if_absent, remembered):
 
 
 @WIRED
-def test_of_the_commit_over_an_older_object(harness, root):
-    """An object that was there before must not be taken for the one that was sent."""
+def test_lost_reply_to_the_commit_over_an_older_object(harness, root):
+    """An object that existed before must not be taken for the one that was sent."""
     part = harness.limits.part_bytes
     root.plant({"x": content(2 * part, seed=2)})
     data = content(2 * part)
@@ -47,8 +47,8 @@ def test_of_the_commit_over_an_older_object(harness, root):
 
 
 @WIRED
-def test_of_a_commit_that_never_arrived_over_the_same_object(harness, root):
-    """What stands there is the same, so nobody can tell; no unfinished upload may stay."""
+def test_lost_commit_over_an_identical_object(harness, root):
+    """The stored object is identical, so the two cannot be told apart; no unfinished upload may remain."""
     data = content(2 * harness.limits.part_bytes)
     upload(root.connect(), source(root.tmp, data), "x")
     root.wired.fault(Fault.reset(at=0), when=harness.requests.commit, times=None)
@@ -59,7 +59,7 @@ def test_of_a_commit_that_never_arrived_over_the_same_object(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("only_if_absent", [False, True])
-def test_of_an_object_in_one_request(harness, root, only_if_absent):
+def test_lost_reply_to_an_object_in_one_request(harness, root, only_if_absent):
     wire = harness.requests
     provider = root.connect()
     data = content(50_000)
@@ -72,7 +72,7 @@ def test_of_an_object_in_one_request(harness, root, only_if_absent):
 
 
 @WIRED
-def test_of_a_part(harness, root):
+def test_lost_reply_to_a_part(harness, root):
     part = harness.limits.part_bytes
     data = content(3 * part)
     rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.send_part(1))
@@ -85,9 +85,9 @@ def test_of_a_part(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("remembered", [False, True])
-def test_of_the_beginning(harness, root, remembered):
-    """The session that nobody knows of must not stay at the service, where it costs money; unless the service lists
-    none: then it is the service's to forget."""
+def test_lost_reply_to_the_begin_request(harness, root, remembered):
+    """The unknown session must not remain at the service, where it costs money, unless the service lists none: then the
+    service itself discards it."""
     part = harness.limits.part_bytes
     data = content(2 * part)
     rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.begin)
@@ -98,7 +98,7 @@ def test_of_the_beginning(harness, root, remembered):
 
 
 @WIRED
-def test_of_a_delete(harness, root):
+def test_lost_reply_to_a_delete(harness, root):
     root.plant({"x": b"1", "y": b"2"})
     provider = root.connect()
     rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.remove)
@@ -108,7 +108,7 @@ def test_of_a_delete(harness, root):
 
 
 @WIRED
-def test_of_whatever_only_reads(harness, root):
+def test_lost_reply_to_a_read(harness, root):
     root.plant({"x": content(1000)})
     provider = root.connect()
     for when in (harness.requests.listing, harness.requests.read):

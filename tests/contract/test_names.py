@@ -1,4 +1,4 @@
-"""Names are kept byte for byte, or refused in words: never changed, never mixed up."""
+"""Names are kept byte for byte or refused with a reason: never changed, never confused."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_name_is_kept_or_refused(harness, root, name):
     if name in harness.limits.refused_names:
         with pytest.raises(InvalidName) as refused:
             upload(provider, path, key)
-        assert key[:150] in refused.value.message  # raw, as everywhere: escaped where it is shown, and only there
+        assert key[:150] in refused.value.message  # raw: names are escaped only where they are shown
         assert root.stored() == {}
         assert root.leftovers() == []
         return
@@ -76,7 +76,7 @@ def test_a_name_is_kept_or_refused(harness, root, name):
 
 
 @pytest.mark.parametrize("name", ["nfd", "signs", "newline", "percent", "bidi"])
-def test_odd_names_go_in_parts_too(harness, root, name):
+def test_odd_names_work_in_parts_too(harness, root, name):
     key, data = NAMES[name], content(harness.limits.part_bytes + 1)
     provider = root.connect()
     path = source(root.tmp, data)
@@ -106,7 +106,7 @@ def test_odd_names_go_in_parts_too(harness, root, name):
     ],
 )
 def test_two_names_that_look_alike_are_two_objects(harness, root, one, other):
-    """Or the second is refused before anything of it is sent; it never takes the place of the first."""
+    """Or the second is refused before any byte is sent; it never replaces the first."""
     provider = root.connect()
     upload(provider, source(root.tmp, b"one", "1"), one)
     refusal = _refusal(harness, one, other)

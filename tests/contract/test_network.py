@@ -1,5 +1,5 @@
-"""The way to a service: an instance's own proxy and certificates, those of the environment of whoever asked, and never
-those of the process that happens to do the work."""
+"""Route to a service: the instance's own proxy and certificates, else those of the user's environment, never those of
+the process that does the work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ADDRESS = {"backblaze": "realm"}
 
 
 def connect(harness, root, environment=None, **values):
-    """A connection to a host that only a proxy can find."""
+    """A connection to a host that only a proxy can resolve."""
     address = {ADDRESS.get(harness.service, "endpoint_url"): f"https://{HOST}"}
     context = ProviderContext(environment=environment or {})
     return root.connect(context=context, **{**address, "max_retries": 0, "timeout": 5, **values})
@@ -29,7 +29,7 @@ def connect(harness, root, environment=None, **values):
 
 @pytest.fixture
 def asked():
-    """A proxy that lets nobody through: its address, and what it was asked, line by line."""
+    """A proxy that refuses everything: its address, and the lines it received."""
     heads: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -69,7 +69,7 @@ def test_the_proxy_setting_is_used_with_the_password_from_the_store(harness, roo
 
 @WIRED
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
-def test_the_environment_of_whoever_asked_counts_and_not_that_of_the_process(harness, root, asked, name, monkeypatch):
+def test_the_environment_of_the_user_counts_not_that_of_the_process(harness, root, asked, name, monkeypatch):
     address, heads = asked
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     with pytest.raises(ProviderError):
@@ -87,7 +87,7 @@ def test_the_environment_of_whoever_asked_counts_and_not_that_of_the_process(har
 
 
 @WIRED
-def test_the_proxy_setting_counts_before_the_environment(harness, root, asked):
+def test_the_proxy_setting_overrides_the_environment(harness, root, asked):
     address, heads = asked
     environment = {"HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "*"}
     with pytest.raises(ProviderError):
@@ -96,7 +96,7 @@ def test_the_proxy_setting_counts_before_the_environment(harness, root, asked):
 
 
 @WIRED
-def test_a_proxy_that_cannot_be_is_refused_by_name_and_never_repeated(harness, root):
+def test_an_invalid_proxy_is_refused_by_setting_and_never_repeated(harness, root):
     for wrong in ("http://u:canary@h:1", "u:canary@h:1", "socks5://h:1", "http://", "http://h:port", "//"):
         with pytest.raises(InvalidConfiguration, match=r"^proxy: ") as caught:
             connect(harness, root, proxy=wrong).list_files()
@@ -106,8 +106,8 @@ def test_a_proxy_that_cannot_be_is_refused_by_name_and_never_repeated(harness, r
 
 @WIRED
 @pytest.mark.parametrize("source", ["ca_bundle", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_certificates_of_ones_own(harness, root, tls, source, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(tls.ca_file))  # of the process: nobody's wish
+def test_own_certificates_are_trusted(harness, root, tls, source, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.ca_file))  # of the process, not requested by the user
     with pytest.raises(InvalidConfiguration, match="not trusted") as caught:
         connect(harness, root, proxy=tls.url).list_files()
     assert "ca_bundle" in caught.value.hint
@@ -116,13 +116,13 @@ def test_certificates_of_ones_own(harness, root, tls, source, monkeypatch):
         ({}, {"ca_bundle": str(tls.ca_file)}) if source == "ca_bundle" else ({source: str(tls.ca_file)}, {})
     )
     provider = connect(harness, root, environment, proxy=tls.url, **settings)
-    with suppress(NotFound):  # a server that takes the first part of a host's name for the bucket
+    with suppress(NotFound):  # a server that takes the first host label for the bucket
         assert provider.list_files() == []
     assert root.wired.requests
 
 
 @WIRED
-def test_certificates_that_cannot_be_read_are_named(harness, root, tls, tmp_path):
+def test_unreadable_certificates_are_named(harness, root, tls, tmp_path):
     absent = str(tmp_path / "absent")
     for source in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         with pytest.raises(InvalidConfiguration, match=rf"{source}: .*{absent}"):

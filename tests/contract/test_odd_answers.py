@@ -1,4 +1,4 @@
-"""Answers that are odd and allowed, and answers that are odd and forbidden: the same in every service over HTTP."""
+"""Odd answers, allowed and forbidden, for every HTTP service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTERIM = HINTS + b"HTTP/1.1 102 Processing\r\n\r\n"
 
 
 def test_interim_answers_change_nothing(harness, root):
-    """Before each answer there are two: were one taken for the answer, every later one would be the one before."""
+    """Two before each answer: if one were taken for the answer, every later answer would be off by one."""
     root.plant({"there": content(1000)})
     provider = root.connect(max_retries=0)
     rule = root.wired.fault(Fault.rewrite(lambda reply: replace(reply, interim=INTERIM)), times=None)
@@ -46,12 +46,12 @@ NO_ANSWERS = {
 }
 
 
-def test_what_is_no_answer_is_no_success(harness, root):
+def test_an_invalid_answer_is_no_success(harness, root):
     root.plant({"there": content(1000)})
     provider = root.connect(max_retries=0)
     for name, answer in NO_ANSWERS.items():
         for operation in Operation:
-            bodiless = name == "half a body"  # to HEAD, that is a good answer
+            bodiless = name == "half a body"  # for HEAD that is a valid answer
             when = (lambda request: request.method != "HEAD") if bodiless else any_request
             rule = root.wired.fault(Fault.say(answer), when=when, times=None)
             with pytest.raises((Transient, Integrity)):
@@ -66,8 +66,8 @@ def test_a_status_outside_200_to_299_is_no_success(harness, root):
     provider = root.connect(max_retries=0)
     body = b'{"id": "a", "access_token": "a", "files": [], "entries": []}'
     for status in (300, 304, 305, 399, 600):
-        told = b"" if status == 304 else body
-        answer = f"HTTP/1.1 {status} Odd\r\nContent-Length: {len(told)}\r\n\r\n".encode() + told
+        sent = b"" if status == 304 else body
+        answer = f"HTTP/1.1 {status} Odd\r\nContent-Length: {len(sent)}\r\n\r\n".encode() + sent
         for operation in Operation:
             rule = root.wired.fault(Fault.say(answer), times=None)
             with pytest.raises(ProviderError):
@@ -76,7 +76,7 @@ def test_a_status_outside_200_to_299_is_no_success(harness, root):
     assert root.stored() == {"there": content(1000)}
 
 
-def test_a_refusal_behind_an_interim_answer_is_a_refusal(harness, root):
+def test_a_refusal_after_an_interim_answer_is_a_refusal(harness, root):
     root.plant({"there": content(1000)})
     provider = root.ready(max_retries=0)
     keys(provider)

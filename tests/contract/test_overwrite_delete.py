@@ -1,4 +1,4 @@
-"""Replacing, not replacing, and deleting."""
+"""Replacing, refusing to replace, and deleting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def sizes(harness):
     return (1_000, harness.limits.part_bytes + 1)
 
 
-def test_the_newer_object_takes_the_place_of_the_older(harness, root):
+def test_the_newer_object_replaces_the_older(harness, root):
     provider = root.connect()
     for size in sizes(harness):
         for seed, replaced in ((1, False), (2, True)):
@@ -22,7 +22,7 @@ def test_the_newer_object_takes_the_place_of_the_older(harness, root):
             assert root.stored()[f"x{size}"] == data
 
 
-def test_what_the_caller_knows_is_not_asked(root):
+def test_a_fact_the_caller_knows_costs_no_request(root):
     provider = root.connect()
     result = upload(provider, source(root.tmp, b"data"), "x", replaces=True)
     assert result.replaced is True
@@ -41,8 +41,8 @@ def test_only_if_absent_never_replaces(harness, root):
     assert root.leftovers() == []
 
 
-def test_the_server_itself_refuses_where_it_says_so(harness, root):
-    """An object that appears after the look and before the commit."""
+def test_the_server_refuses_to_replace_if_it_declares_that(harness, root):
+    """For an object that appears after the check and before the commit."""
     provider = root.ready()
     if not provider.capabilities.conditional_commit:
         assert "conditional_commit" not in harness.limits.learnt
@@ -79,7 +79,7 @@ def test_deleting_twice_is_not_found(root):
         provider.delete("x")
 
 
-def test_deleting_many(root):
+def test_deleting_many_removes_all(root):
     objects = {f"many/{number}": b"x" for number in range(30)}
     root.plant({**objects, "kept": b"1"})
     provider = root.connect()

@@ -1,4 +1,4 @@
-"""The connection check: five steps, the first failure with cause and cure, nothing left behind."""
+"""The connection check: five steps, the first failure with cause and fix, nothing left behind."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def failed_at(report):
     return report.steps[first].name
 
 
-def test_all_is_well(root):
+def test_all_steps_pass(root):
     root.plant({"theirs": content(1000)})
     provider = root.connect()
-    told: list[CheckStep] = []
-    report = provider.probe(told.append)
+    reported: list[CheckStep] = []
+    report = provider.probe(reported.append)
     assert [step.name for step in report.steps] == list(StepName)
     assert [step.state for step in report.steps] == [StepState.OK] * 5
-    assert tuple(told) == report.steps
+    assert tuple(reported) == report.steps
     assert report.ok
     assert report.failure is None
     assert all(step.detail for step in report.steps)
@@ -36,7 +36,7 @@ def test_all_is_well(root):
     assert not any(secret in repr(report) for secret in root.secrets)
 
 
-def test_a_missing_container(harness, root):
+def test_a_missing_container_fails_its_step(harness, root):
     provider = root.connect(**harness.missing_container)
     report = provider.probe()
     assert report.failure is not None
@@ -47,7 +47,7 @@ def test_a_missing_container(harness, root):
 
 
 @only(HARNESSES, lambda harness: harness.wrong_credentials)
-def test_wrong_credentials(harness, root):
+def test_wrong_credentials_fail_authentication(harness, root):
     report = root.connect(**harness.wrong_credentials).probe()
     assert failed_at(report) is StepName.AUTHENTICATE
     assert report.failure is not None
@@ -55,7 +55,7 @@ def test_wrong_credentials(harness, root):
 
 
 @WIRED
-def test_nobody_listens(harness, root):
+def test_a_closed_port_fails_the_first_step(harness, root):
     provider = root.connect(max_retries=0)
     with root.wired.refusing():
         report = provider.probe()
@@ -67,8 +67,8 @@ def test_nobody_listens(harness, root):
 
 @WIRED
 @pytest.mark.parametrize(("when", "step"), [("listing", StepName.LIST), ("send_whole", StepName.WRITE_READ_DELETE)])
-def test_a_right_that_is_missing(harness, root, when, step):
-    """A key that may look at the container but not do all that a backup needs."""
+def test_a_missing_right_fails_its_step(harness, root, when, step):
+    """A key that can read the container but lacks a right that backups need."""
     request = getattr(harness.requests, when)
     rule = root.wired.fault(Fault.status(403), when=request, times=None)
     report = root.connect(max_retries=0).probe()
@@ -80,7 +80,7 @@ def test_a_right_that_is_missing(harness, root, when, step):
 
 @WIRED
 @pytest.mark.parametrize("when", ["read", "remove"])
-def test_what_the_check_wrote_is_removed_also_when_it_fails(harness, root, when):
+def test_the_probe_object_is_removed_even_after_a_failure(harness, root, when):
     root.wired.fault(Fault.status(500), when=getattr(harness.requests, when), times=1)
     report = root.connect(max_retries=0).probe()
     assert not report.ok

@@ -1,4 +1,4 @@
-"""The figures: absolute, never going back, one call at a time, and the whole only when it is proved."""
+"""Progress: absolute, never decreasing, one call at a time, and the total only after the proof."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def assert_sound(calls, total, *, whole=True):
     assert all(0 <= figure <= total for figure in done)
     if whole:
         assert calls[-1] == (total, total)
-        assert total == 0 or done.count(total) == 1, "the whole was told before the end"
+        assert total == 0 or done.count(total) == 1, "the total was reported before the end"
     else:
         assert total not in done
 
 
 @pytest.mark.parametrize("parts", [0, 0.01, 1, 3.5])
 @pytest.mark.parametrize("width", [1, 4])
-def test_up_and_down(harness, root, parts, width):
+def test_progress_of_uploads_and_downloads(harness, root, parts, width):
     total = int(parts * harness.limits.part_bytes)
     provider = root.connect(connection_pool_size=width)
     path = source(root.tmp, content(total))
@@ -42,7 +42,7 @@ def test_up_and_down(harness, root, parts, width):
         assert parts < 3 or not in_parts(harness) or len(progress.calls) > 4, "hardly any figure on the way"
 
 
-def test_the_whole_is_told_when_the_object_is_visible_and_proved(harness, root):
+def test_the_total_is_reported_once_the_object_is_visible_and_proved(harness, root):
     order = []
     data = content(2 * harness.limits.part_bytes)
 
@@ -67,7 +67,7 @@ def test_the_whole_is_told_when_the_object_is_visible_and_proved(harness, root):
 
 
 @WIRED
-def test_a_part_that_is_sent_again_is_not_counted_twice(harness, root):
+def test_a_part_sent_again_is_not_counted_twice(harness, root):
     part = harness.limits.part_bytes
     wire = harness.requests
     root.wired.fault(Fault.reset(at=part // 2), when=wire.send_part(0))
@@ -78,7 +78,7 @@ def test_a_part_that_is_sent_again_is_not_counted_twice(harness, root):
 
 
 @WIRED
-def test_a_failed_upload_never_tells_the_whole(harness, root):
+def test_a_failed_upload_never_reports_the_total(harness, root):
     part = harness.limits.part_bytes
     for when in (harness.requests.send_part(1), harness.requests.commit):
         rule = root.wired.fault(Fault.status(403), when=when, times=None)
@@ -90,8 +90,8 @@ def test_a_failed_upload_never_tells_the_whole(harness, root):
 
 
 @WIRED
-def test_what_stalls_does_not_move(harness, root):
-    """Figures count what has left the file for the wire: no part that was never begun is part of them."""
+def test_stalled_bytes_are_not_counted(harness, root):
+    """Progress counts bytes sent; a part that was never begun is not included."""
     part = harness.limits.part_bytes
     provider = root.connect(connection_pool_size=1, max_retries=0, timeout=1)
     root.wired.fault(Fault.stall(Side.RESPONSE, at=None), when=harness.requests.send_part(1), times=None)

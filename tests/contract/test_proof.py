@@ -1,4 +1,4 @@
-"""Nothing is called done before it is proved: a server that stores or returns other bytes is found out."""
+"""No transfer is done before it is proved: a server that stores or returns other bytes is detected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 
 
-def test_the_rung_that_this_server_really_reaches(harness, root):
+def test_the_proof_that_this_server_reaches(harness, root):
     provider = root.connect()
     small = upload(provider, source(root.tmp, content(1000)), "small")
     parts = upload(provider, source(root.tmp, content(2 * harness.limits.part_bytes + 1)), "parts")
@@ -27,15 +27,15 @@ def test_the_rung_that_this_server_really_reaches(harness, root):
 
 
 @only(HARNESSES, lambda harness: harness.service in ("backblaze", "dropbox"))
-def test_a_checksum_that_was_sent_along_proves_nothing_where_it_was_not_seen_to_be_compared(harness, root, monkeypatch):
-    """What the service tells of it may be what it was told."""
+def test_a_sent_checksum_proves_nothing_unless_the_server_was_seen_to_enforce_it(harness, root, monkeypatch):
+    """The checksum the service reports may be a copy of the one it was sent."""
     monkeypatch.setattr(AgedFact, "recall", lambda self: {"sha1_enforced": False, "content_hash": False})
     provider = root.connect()
     for size in (1000, 2 * harness.limits.part_bytes + 1):
         assert upload(provider, source(root.tmp, content(size)), "x").proof is Proof.READ_BACK
 
 
-def test_the_sha256_is_always_told(harness, root):
+def test_the_sha256_is_always_returned(harness, root):
     for size in (0, 1000, harness.limits.part_bytes + 1):
         data = content(size)
         result = upload(root.connect(), source(root.tmp, data), f"x{size}")
@@ -63,7 +63,7 @@ def test_bytes_damaged_once_on_the_way_up_are_sent_again(harness, root, parts, a
 @WIRED
 @pytest.mark.parametrize("parts", [0.1, 3])
 @pytest.mark.parametrize("remembered", [False, True])
-def test_bytes_damaged_always_on_the_way_up_are_never_a_success(harness, root, parts, remembered):
+def test_bytes_always_damaged_on_the_way_up_are_never_a_success(harness, root, parts, remembered):
     provider = root.connect()
     root.wired.fault(Fault.flip(Side.REQUEST, 10_000), when=harness.requests.sends, times=None)
     progress = Progress()
@@ -93,7 +93,7 @@ def test_bytes_damaged_on_the_way_down_are_never_a_success(harness, root, parts)
     assert target.read_bytes() == data
 
 
-def test_an_object_that_rots_is_found_out_by_what_we_know_of_it(root):
+def test_bit_rot_is_detected_by_the_recorded_checksum(root):
     data = content(20_000)
     provider = root.connect()
     sent = upload(provider, source(root.tmp, data), "x")
@@ -104,7 +104,7 @@ def test_an_object_that_rots_is_found_out_by_what_we_know_of_it(root):
     assert not target.exists()
 
 
-def test_an_object_of_somebody_else_is_proved_too(harness, root):
+def test_an_object_of_another_program_is_proved_too(harness, root):
     data = content(2 * harness.limits.part_bytes)
     root.plant({"x": data})
     result = download(root.connect(), "x", root.tmp / "target")
@@ -113,7 +113,7 @@ def test_an_object_of_somebody_else_is_proved_too(harness, root):
 
 
 @only(HARNESSES, lambda harness: harness.damage_unfinished)
-def test_bytes_that_the_disk_changes_are_found_by_reading_back(harness, root):
+def test_bytes_changed_by_the_disk_are_detected_by_reading_back(harness, root):
     part = harness.limits.part_bytes
     watch = Progress(3 * part, lambda done: harness.damage_unfinished(root))
     with pytest.raises(Integrity):

@@ -1,4 +1,4 @@
-"""Reading a piece of an object."""
+"""Reading part of an object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIZE = 300_000
 SLICES = [(0, 1), (0, SIZE), (SIZE - 1, 1), (100_000, 100_000), (65_535, 2), (0, 0), (SIZE, 0)]
 
 
-def test_any_slice(root):
+def test_any_slice_is_read(root):
     data = content(SIZE)
     root.plant({"x": data})
     provider = root.connect()
@@ -20,7 +20,7 @@ def test_any_slice(root):
         assert read(provider, "x", offset, size) == data[offset : offset + size], (offset, size)
 
 
-def test_a_slice_across_parts(harness, root):
+def test_a_slice_across_parts_is_read(harness, root):
     part = harness.limits.part_bytes
     data = content(2 * part + 10)
     provider = root.connect()

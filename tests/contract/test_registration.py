@@ -1,4 +1,4 @@
-"""No service can miss the suite, and none can declare what it does not keep."""
+"""Every service runs the suite, and declares exactly what it keeps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_service_has_a_harness():
 
 
 @pytest.mark.parametrize("harness", HARNESSES, ids=lambda harness: harness.name)
-def test_nothing_is_left_to_do(harness):
+def test_no_service_is_incomplete(harness):
     lines = [f"{number:>2}. {what}: {words}" for number, (what, words) in enumerate(harness.to_do.items(), 1)]
     if lines:
         head = f"{harness.name} is still to do (take a line out of TO_DO in its provider.py once it is done):"
@@ -27,7 +27,7 @@ def test_nothing_is_left_to_do(harness):
     assert harness.limits.part_bytes >= harness.capabilities.min_part_bytes
 
 
-def test_one_more_can_be_named_from_outside(monkeypatch):
+def test_an_external_harness_can_be_named(monkeypatch):
     monkeypatch.setenv("CONTRACT_HARNESS", "tests.contract.guide_harness:ACME")
     assert named_outside() == (ACME,)
     monkeypatch.delenv("CONTRACT_HARNESS")
@@ -38,14 +38,14 @@ def test_a_fresh_instance_declares_what_the_harness_says(harness, root):
     assert _declared(harness, root.connect().capabilities) == _declared(harness, harness.capabilities)
 
 
-def test_after_an_upload_it_knows_what_this_server_enforces(harness, root):
+def test_an_upload_discovers_what_this_server_enforces(harness, root):
     provider = root.connect()
     upload(provider, source(root.tmp, content(1000)), "first")
     expected = {**_declared(harness, harness.capabilities), **harness.limits.learnt}
     assert _declared(harness, provider.capabilities) == expected
 
 
-def test_what_was_learnt_is_not_asked_again(harness, root):
+def test_discovered_facts_are_not_requested_again(harness, root):
     provider = root.ready()
     again = root.connect(context=provider.context)
     before = len(root.proxy.requests) if root.proxy else 0
@@ -56,7 +56,7 @@ def test_what_was_learnt_is_not_asked_again(harness, root):
     assert root.leftovers() == []
 
 
-def test_the_location_tells_containers_apart_and_no_secret(harness, root):
+def test_the_location_identifies_the_container_and_holds_no_secret(harness, root):
     here = root.connect()
     assert root.connect().location == here.location
     assert root.connect(**harness.missing_container).location != here.location
@@ -75,7 +75,7 @@ def test_the_place_is_the_same_under_another_key(harness, root):
     assert not any(secret in here.place for secret in root.secrets)
 
 
-def test_whose_the_place_is_stays_the_same(root):
+def test_the_account_of_a_place_stays_the_same(root):
     one, other = root.connect().account(), root.connect().account()
     assert one == other
     assert root.connect().same_account(one, other)

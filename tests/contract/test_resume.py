@@ -1,4 +1,4 @@
-"""What the service has is not sent again, and what it has not is never claimed."""
+"""Data the service has is not sent again, and data it lacks is never claimed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PARTS = 4
 
 
 def break_off(root, path, memory, at, **values):
-    """Upload until `at` bytes have moved, then stop as a killed process would, in a connection that is closed."""
+    """Upload until `at` bytes have moved, then stop like a killed process, over a connection that is closed."""
     provider = root.connect(**values)
     cancel = CancelToken()
     with pytest.raises(Cancelled):
@@ -33,7 +33,7 @@ def break_off(root, path, memory, at, **values):
 
 
 @pytest.mark.parametrize("width", [1, 3])
-def test_another_process_goes_on(harness, root, width):
+def test_another_process_resumes(harness, root, width):
     part = harness.limits.part_bytes
     data = content(PARTS * part + 99)
     path = source(root.tmp, data)
@@ -68,7 +68,7 @@ def test_the_intent_is_written_before_anything_is_created(harness, root):
     assert memory.history == ["intent", "token", "part 0", "part 1", "clear"]
 
 
-def test_confirmed_is_what_the_server_has(harness, root):
+def test_confirmed_parts_are_those_the_server_has(harness, root):
     part = harness.limits.part_bytes
     path = source(root.tmp, content(PARTS * part))
     memory = Memory()
@@ -87,7 +87,7 @@ def test_finished_parts_are_not_sent_again(harness, root):
     path = source(root.tmp, data)
     memory = Memory()
     wire = harness.requests
-    # Where a part goes by PUT, it goes out once more when a kept connection dies.
+    # A part sent by PUT is sent once more if a kept connection dies.
     rule = root.wired.fault(Fault.reset(at=part // 2), when=wire.send_part(2), times=2)
     with pytest.raises(Transient):
         upload(root.connect(connection_pool_size=1, max_retries=0), path, "x", checkpoint=memory)
@@ -103,14 +103,14 @@ def test_finished_parts_are_not_sent_again(harness, root):
 
 
 @WIRED
-def test_parts_that_arrived_unnoticed_are_found(harness, root):
-    """The reply to a part is lost with the process: the server has it, our memory has not."""
+def test_parts_whose_reply_was_lost_are_found(harness, root):
+    """The reply to a part is lost with the process: the server has the part, our checkpoint does not."""
     part = harness.limits.part_bytes
     data = content(3 * part)
     path = source(root.tmp, data)
     memory = Memory()
     wire = harness.requests
-    # Where a part goes by PUT, it goes out once more when a kept connection dies.
+    # A part sent by PUT is sent once more if a kept connection dies.
     rule = root.wired.fault(Fault.lost_reply(), when=wire.send_part(1), times=2)
     with pytest.raises(Transient):
         upload(root.connect(connection_pool_size=1, max_retries=0), path, "x", checkpoint=memory)
@@ -123,7 +123,7 @@ def test_parts_that_arrived_unnoticed_are_found(harness, root):
     assert root.stored() == {"x": data}
 
 
-def test_a_session_that_has_expired_begins_anew(harness, root):
+def test_an_expired_session_starts_again(harness, root):
     part = harness.limits.part_bytes
     data = content(PARTS * part)
     path = source(root.tmp, data)
@@ -140,7 +140,7 @@ def test_a_session_that_has_expired_begins_anew(harness, root):
     assert root.leftovers() == []
 
 
-def test_a_file_that_has_changed_begins_anew(harness, root):
+def test_a_changed_file_starts_again(harness, root):
     part = harness.limits.part_bytes
     path = source(root.tmp, content(PARTS * part))
     memory = Memory()
@@ -153,10 +153,10 @@ def test_a_file_that_has_changed_begins_anew(harness, root):
     assert root.leftovers() == []
 
 
-def test_a_token_that_was_lost_is_found_by_its_key(harness, root):
-    """Killed between creating the session and writing its token down.
+def test_a_lost_token_is_found_by_its_key(harness, root):
+    """Killed between creating the session and saving its token.
 
-    Where the service lists no sessions, the lost one is the service's to forget, and the upload begins anew.
+    If the service lists no sessions, it discards the lost one itself, and the upload starts again.
     """
     part = harness.limits.part_bytes
     data = content(PARTS * part)
@@ -173,7 +173,7 @@ def test_a_token_that_was_lost_is_found_by_its_key(harness, root):
     assert bool(root.leftovers()) is not found
 
 
-def test_pending_uploads_are_those_of_just_this_key(harness, root):
+def test_pending_uploads_are_those_of_this_key_only(harness, root):
     part = harness.limits.part_bytes
     path = source(root.tmp, content(PARTS * part))
     memory = Memory()
@@ -186,7 +186,7 @@ def test_pending_uploads_are_those_of_just_this_key(harness, root):
     assert provider.pending_uploads("y") == []
 
 
-def test_what_is_abandoned_leaves_nothing(harness, root):
+def test_an_abandoned_upload_leaves_nothing(harness, root):
     part = harness.limits.part_bytes
     path = source(root.tmp, content(PARTS * part))
     memory = Memory()
@@ -204,7 +204,7 @@ def test_a_small_upload_leaves_nothing_to_resume(root):
     assert root.leftovers() == []
 
 
-def test_a_download_goes_on(harness, root):
+def test_a_download_resumes(harness, root):
     part = harness.limits.part_bytes
     data = content(PARTS * part + 5)
     upload(root.connect(), source(root.tmp, data), "x")
@@ -232,7 +232,7 @@ def test_a_download_goes_on(harness, root):
         assert fetched == len(data) - 2 * part
 
 
-def test_a_download_of_an_object_that_has_changed_begins_anew(harness, root):
+def test_a_download_of_a_changed_object_starts_again(harness, root):
     part = harness.limits.part_bytes
     root.plant({"x": content(3 * part)})
     target = root.tmp / "target.bin"
@@ -250,7 +250,7 @@ def test_a_download_of_an_object_that_has_changed_begins_anew(harness, root):
 
 
 @WIRED
-def test_a_broken_range_is_taken_up_where_it_broke(harness, root):
+def test_a_broken_range_continues_where_it_broke(harness, root):
     part = harness.limits.part_bytes
     data = content(part)
     root.plant({"x": data})
@@ -261,8 +261,8 @@ def test_a_broken_range_is_taken_up_where_it_broke(harness, root):
     assert again.reply_bytes < part
 
 
-def test_a_session_that_another_machine_has_begun_is_neither_adopted_nor_removed(harness, root):
-    """Both have the same key. We were killed before our own token was known, perhaps before anything was asked for."""
+def test_a_session_of_another_machine_is_neither_adopted_nor_removed(harness, root):
+    """Both have the same key. We were killed before we had our token, perhaps before any request was sent."""
     part = harness.limits.part_bytes
     for name in ("a", "b"):
         (root.tmp / name).mkdir()
@@ -285,7 +285,7 @@ def test_a_session_that_another_machine_has_begun_is_neither_adopted_nor_removed
         assert root.leftovers() == []
 
 
-def test_what_never_ended_is_listed_with_age_and_size_and_removed_on_request(harness, root):
+def test_unfinished_uploads_are_listed_with_age_and_size_and_removed_on_request(harness, root):
     part = harness.limits.part_bytes
     path = source(root.tmp, content(PARTS * part))
     memory = Memory()
@@ -304,5 +304,5 @@ def test_what_never_ended_is_listed_with_age_and_size_and_removed_on_request(har
     provider.discard_unfinished(found)
     assert provider.unfinished_uploads() == []
     assert root.leftovers() == []
-    provider.discard_unfinished(found)  # gone already
+    provider.discard_unfinished(found)  # already gone
     assert root.stored() == {"other": b"1"}

@@ -1,4 +1,4 @@
-"""How long a service asks to wait is believed up to an hour, in both forms of Retry-After and in its bodies."""
+"""A wait requested by a service is accepted up to an hour, from both forms of Retry-After and from its bodies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WAITS: list[tuple[str, str, float | None]] = [
 
 
 @SERVICES
-def test_retry_after_is_believed_up_to_an_hour(harness, root):
+def test_retry_after_is_accepted_up_to_an_hour(harness, root):
     provider = root.connect(max_retries=0)
     keys(provider)
     for value, date, expected in WAITS:
@@ -54,7 +54,7 @@ def test_retry_after_is_believed_up_to_an_hour(harness, root):
 
 
 @SERVICES
-def test_retry_after_that_comes_twice_is_bounded(harness, root):
+def test_a_repeated_retry_after_is_bounded(harness, root):
     provider = root.connect(max_retries=0)
     keys(provider)
     for first, second in (("5", "100000000"), ("100000000", "5"), ("inf", "nan")):
@@ -77,10 +77,10 @@ def test_no_wait_of_a_transfer_is_longer_than_an_hour(harness, root):
 
 
 @only(HARNESSES, lambda harness: harness.service == "dropbox")
-def test_what_the_body_of_dropbox_says_is_bounded_too(harness, root):
+def test_the_wait_in_a_dropbox_body_is_bounded_too(harness, root):
     provider = root.connect(max_retries=0)
     keys(provider)
-    told: list[tuple[str, float | None]] = [
+    reported: list[tuple[str, float | None]] = [
         ("5", 5.0),
         ("5.5", 5.5),
         ("1e12", HOUR_S),
@@ -88,8 +88,8 @@ def test_what_the_body_of_dropbox_says_is_bounded_too(harness, root):
         ("Infinity", HOUR_S),
         ("1e999", HOUR_S),
     ]
-    told += [(text, None) for text in ("-5", "NaN", "true", '"5"', '"inf"', "null", "[]", "{}")]
-    for value, expected in told:
+    reported += [(text, None) for text in ("-5", "NaN", "true", '"5"', '"inf"', "null", "[]", "{}")]
+    for value, expected in reported:
         body = '{"error_summary": "too_many_requests/", "error": {"reason": {".tag": "x"}, "retry_after": %s}}' % value  # noqa: UP031
         root.wired.fault(Fault.status(429, body), when=harness.requests.listing)
         with pytest.raises(RateLimited) as caught:
@@ -105,16 +105,16 @@ LASTS = ["-5", "NaN", "Infinity", "1e999", str(10**400), "true", '"x"', "[]", "n
 
 
 @only(HARNESSES, lambda harness: harness.service in ("dropbox", "google_drive"))
-def test_a_token_that_lasts_as_long_as_nothing_does_brings_no_odd_error(harness, root):
-    """It is used, or said to be none."""
+def test_a_token_with_an_absurd_lifetime_causes_no_foreign_error(harness, root):
+    """The token is used, or refused as unusable."""
     root.plant({"x": b"1"})
     path = "/oauth2/token" if harness.service == "dropbox" else "/token"
     seen = set()
     for lasts in LASTS:
 
         def respell(reply, lasts=lasts):
-            told = json.dumps({**json.loads(reply.body), "expires_in": 0})
-            return reply.holding(told.replace('"expires_in": 0', f'"expires_in": {lasts}'))
+            reported = json.dumps({**json.loads(reply.body), "expires_in": 0})
+            return reply.holding(reported.replace('"expires_in": 0', f'"expires_in": {lasts}'))
 
         rule = root.wired.fault(Fault.rewrite(respell), when=lambda request: request.path == path, times=None)
         seen.add(outcome(root.connect(max_retries=0)))

@@ -1,4 +1,4 @@
-"""What goes up comes down: every byte, the mtime, at every size at which something changes."""
+"""Uploads come back complete: every byte and the mtime, at every size where behaviour changes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_round_trip(harness, root, size):
 
 @needs(keeps_mtime)
 def test_the_mtime_is_kept(harness, root):
-    """As finely as the service can, and no more is claimed."""
+    """As precisely as the service can, and not claimed to be more precise."""
     path = source(root.tmp, content(1000))
     provider = root.connect()
     upload(provider, path, "file.bin")
@@ -76,7 +76,7 @@ def test_the_five_operations_of_the_guide(root):
 
 
 @needs(keeps_mtime)
-def test_a_file_of_an_older_time_than_the_epoch(root):
+def test_a_file_from_before_the_epoch(root):
     path = source(root.tmp, b"old")
     os.utime(path, ns=(-5_000_000_000, -5_000_000_000))
     provider = root.connect()

@@ -1,4 +1,4 @@
-"""Each standard setting has an effect."""
+"""Every standard setting has an effect."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def test_max_bandwidth_holds_within_a_tenth_over_ten_seconds(harness, root):
 
 
 @needs(obeys_bandwidth)
-def test_max_bandwidth_for_real(harness, root):
-    """Several connections share the limit, and it can be changed on the way.
+def test_max_bandwidth_in_real_time(harness, root):
+    """Several connections share the limit, and it can be changed during the transfer.
 
-    Of two seconds' worth a quarter of a second may go at once after a pause, and as much again as the last piece.
+    Of two seconds' worth, a quarter of a second may go at once after a pause, and as much again as the last piece.
     """
     slept, verified = [], []
 
@@ -69,7 +69,7 @@ def test_max_bandwidth_for_real(harness, root):
 
 @WIRED
 def test_timeout(harness, root):
-    """Another timeout, another wait."""
+    """A different timeout gives a different wait."""
     root.plant({"x": content(1000)})
     for timeout in (1, 2):
         provider = root.connect(max_retries=0, timeout=timeout)
@@ -90,7 +90,7 @@ def test_connection_pool_size(harness, root, width):
     path = source(root.tmp, content(5 * part))
 
     def at_once(call, requests, count):
-        """Requests wait until as many are under way as the settings say."""
+        """Requests wait until as many are running as the settings say."""
         root.wired.forget()
         rule = root.wired.fault(Fault.stall(), when=requests, times=None)
         running = Running(call)
@@ -170,7 +170,7 @@ def test_encryption_is_refused_and_nothing_is_sent(harness, root):
 
 
 def test_encryption_is_refused_and_nothing_is_fetched(harness, root):
-    """What lies there may be ciphertext; as a file it would be a wrong one, verified."""
+    """The stored object may be ciphertext; as a file it would be wrong but verified."""
     upload(root.connect(), source(root.tmp, content(1000)), "x")
     asked = len(root.proxy.requests) if root.proxy else 0
     provider = root.connect(encryption_enabled=True, encryption_key="k", encryption_salt="s")
@@ -188,7 +188,7 @@ def test_encryption_is_refused_and_nothing_is_fetched(harness, root):
 
 
 def test_container(root):
-    """Two containers, two worlds: what goes into one does not show in the other."""
+    """Two containers are separate: objects in one do not show in the other."""
     other = root.other_container()
     provider = root.connect()
     upload(provider, source(root.tmp, b"1"), "x")
@@ -207,14 +207,14 @@ def test_container(root):
         ("max_bandwidth", 10),
     ],
 )
-def test_a_value_that_cannot_be_is_named(root, name, value):
+def test_an_invalid_value_is_named(root, name, value):
     with pytest.raises(InvalidConfiguration, match=name) as caught:
         root.connect(**{name: value})
     assert caught.value.field == name
 
 
 @needs(obeys_bandwidth)
-def test_progress_moves_in_small_steps_under_a_limit(harness, root):
+def test_progress_moves_in_small_steps_under_a_bandwidth_limit(harness, root):
     times = FakeTime()
     provider = root.connect(
         context=ProviderContext(clock=times.clock, sleep=times.sleep), max_bandwidth=MIB, connection_pool_size=1

@@ -1,4 +1,4 @@
-"""A source that is not the same file from its first byte to its last is never a success."""
+"""A source that changes between its first and last byte is never a success."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def remove(path):
 @needs(in_parts)
 @pytest.mark.parametrize("remembered", [False, True])
 @pytest.mark.parametrize("change", [rewrite, shrink, grow, replace, remove])
-def test_a_file_that_changes_while_it_is_read(harness, root, change, remembered):
+def test_a_file_that_changes_while_it_is_read_fails(harness, root, change, remembered):
     part = harness.limits.part_bytes
     path = source(root.tmp, content(4 * part))
     memory = Memory() if remembered else None
@@ -51,7 +51,7 @@ def test_a_file_that_changes_while_it_is_read(harness, root, change, remembered)
 
 @needs(obeys_bandwidth)
 @pytest.mark.parametrize("change", [rewrite, shrink, grow])
-def test_a_small_file_that_changes_while_it_is_read(root, change):
+def test_a_small_file_that_changes_while_it_is_read_fails(root, change):
     path = source(root.tmp, content(300_000))
     calls = []
 
@@ -65,7 +65,7 @@ def test_a_small_file_that_changes_while_it_is_read(root, change):
     assert root.leftovers() == []
 
 
-def test_sources_that_are_no_regular_files(root):
+def test_only_regular_files_are_uploaded(root):
     provider = root.connect()
     os.mkfifo(root.tmp / "pipe")
     (root.tmp / "folder").mkdir()

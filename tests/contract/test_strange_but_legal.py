@@ -1,8 +1,7 @@
-"""Answers that HTTP and the formats of the services allow, and that hardly anybody gives: they change nothing.
+"""Rare but legal answers change nothing.
 
-A transforming proxy says 203 for 200 (RFC 9110, section 15.3.4), texts have what
-nobody reads around them, types are wrong or
-missing. A 206 that brings less than was asked for (section 15.3.7) is refused.
+A transforming proxy sends 203 instead of 200 (RFC 9110, section 15.3.4), texts have unused surroundings, types are
+wrong or missing. A 206 with less than was requested (section 15.3.7) is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def is_text(reply: Reply) -> bool:
 
 
 def padded(reply: Reply) -> Reply:
-    """XML may have a byte order mark, JSON blanks all around."""
+    """XML may have a byte order mark, JSON surrounding blanks."""
     if not is_text(reply) or not reply.body:
         return reply
     return reply.holding(BOM + reply.body if reply.body.startswith(b"<") else b"\r\n\t " + reply.body + b" \n")
@@ -58,7 +57,7 @@ STRANGE = {
 
 @WIRED
 @pytest.mark.parametrize("strange", STRANGE)
-def test_what_is_strange_and_legal_changes_nothing(harness, root, strange):
+def test_rare_but_legal_answers_change_nothing(harness, root, strange):
     root.plant({"there": content(1000), "d/e": b"2"})
     rule = root.wired.fault(hostile.odd(STRANGE[strange]), lambda seen: seen.method != "HEAD", times=None)
     provider = root.connect(max_retries=0)
@@ -77,18 +76,18 @@ def test_what_is_strange_and_legal_changes_nothing(harness, root, strange):
 
 
 def half(reply: Reply) -> Reply:
-    """A range that ends half-way: of an answer to a whole request, nothing changes."""
-    told = reply.header("Content-Range")
-    if not told or len(reply.body) < 2:
+    """A range that ends half-way; answers to whole requests are unchanged."""
+    content_range = reply.header("Content-Range")
+    if not content_range or len(reply.body) < 2:
         return reply
-    first, total = told.removeprefix("bytes ").partition("-")[0], told.rpartition("/")[2]
+    first, total = content_range.removeprefix("bytes ").partition("-")[0], content_range.rpartition("/")[2]
     body = reply.body[: len(reply.body) // 2]
     return reply.holding(body).having("Content-Range", f"bytes {first}-{int(first) + len(body) - 1}/{total}")
 
 
 @WIRED
-def test_a_range_that_brings_less_than_was_asked_for_restores_nothing(harness, root):
-    """None of the four services does it. What would be asked for again and again has no bound, so it is refused."""
+def test_a_range_shorter_than_requested_restores_nothing(harness, root):
+    """None of the four services does it. Asking for the rest again and again has no bound, so it is refused."""
     root.plant({"x": content(3000)})
     target = root.tmp / "target"
     target.write_bytes(b"an older copy")

@@ -1,4 +1,4 @@
-"""Answers in which something is missing, or of another kind: they end in an error of ours, or cost the entry alone."""
+"""Answers with a missing or unexpected field end in an error of ours, or cost only that entry."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ PLAIN = (
 SERVICES = tuple({harness.service: harness for harness in reversed(HARNESSES) if harness.wire}.values())
 
 
-def changed(told, name, *new):
-    """`told` with every field `name` replaced by `new`, or taken out."""
-    if isinstance(told, list):
-        return [changed(each, name, *new) for each in told]
-    if not isinstance(told, dict):
-        return told
-    kept = {key: changed(value, name, *new) for key, value in told.items() if key != name}
-    return kept | (dict.fromkeys([name], new[0]) if new and name in told else {})
+def changed(parsed, name, *new):
+    """`parsed` with every field `name` replaced by `new`, or removed."""
+    if isinstance(parsed, list):
+        return [changed(each, name, *new) for each in parsed]
+    if not isinstance(parsed, dict):
+        return parsed
+    kept = {key: changed(value, name, *new) for key, value in parsed.items() if key != name}
+    return kept | (dict.fromkeys([name], new[0]) if new and name in parsed else {})
 
 
 def in_json(name, *new):
@@ -72,8 +72,8 @@ def in_json(name, *new):
 
 def in_xml(name, *new):
     element = re.compile(rb"<%b>.*?</%b>|<%b ?/>" % ((name.encode(),) * 3), re.DOTALL)
-    told = b"".join(b"<%b>%b</%b>" % (name.encode(), text, name.encode()) for text in new)
-    return hostile.body(lambda data: element.sub(lambda found: told, data))
+    elements = b"".join(b"<%b>%b</%b>" % (name.encode(), text, name.encode()) for text in new)
+    return hostile.body(lambda data: element.sub(lambda found: elements, data))
 
 
 def edits(service, name):
@@ -90,7 +90,7 @@ CASES = [
 
 @pytest.mark.few(12)
 @pytest.mark.parametrize(("harness", "field"), CASES)
-def test_no_answer_ends_in_an_error_that_is_not_ours(harness, root, field):
+def test_every_odd_answer_ends_in_an_error_of_ours(harness, root, field):
     part = harness.limits.part_bytes
     (root.tmp / "file").write_bytes(bytes(2 * part + 1))
     (root.tmp / "small").write_bytes(b"small")
@@ -138,7 +138,7 @@ LISTED: dict[str, Any] = {
 
 
 def first_upload(service, name, other):
-    """In the first entry of a listing of unfinished uploads, one field is missing (None) or another."""
+    """In the first entry of a listing of unfinished uploads, replaces one field, or removes it (None)."""
 
     def in_files(data):
         found = json.loads(data)
@@ -156,7 +156,7 @@ def first_upload(service, name, other):
 
 
 @only(SERVICES, lambda harness: harness.service in LISTED)
-def test_an_unfinished_upload_that_is_described_as_none_costs_itself_alone(harness, root):
+def test_an_invalid_unfinished_upload_costs_only_itself(harness, root):
     provider = root.ready(max_retries=0)
     part = harness.limits.part_bytes
     for name in ("a", "b", "c"):
@@ -170,8 +170,8 @@ def test_an_unfinished_upload_that_is_described_as_none_costs_itself_alone(harne
 
 
 @only(HARNESSES, lambda harness: harness.service == "backblaze")
-def test_in_b2_what_is_tried_out_ends_in_an_error_of_ours_and_takes_away_its_own(harness, root):
-    """Of a server that takes a wrong SHA-1, and does not say under which id; beside entries that are none."""
+def test_the_b2_checksum_trial_ends_in_an_error_of_ours_and_cleans_up(harness, root):
+    """For a server that accepts a wrong SHA-1 and reports no id for it, among invalid entries."""
     rule = root.wired.fault(Fault.status(200, "{}"), when=b2_requests.upload_file(), times=None)
     with pytest.raises(Integrity, match="not as documented"):
         root.connect(max_retries=0).learn()
@@ -204,8 +204,8 @@ def without_parents(data):
 
 
 @DRIVE
-def test_in_drive_files_that_do_not_name_their_folder_are_listed_in_it(harness, root):
-    """Folders are read together; then each is asked for alone."""
+def test_in_drive_files_without_parents_are_listed_in_the_requested_folder(harness, root):
+    """Folders are read together; after that, each is requested alone."""
     root.plant(TREE)
     rule = root.wired.fault(hostile.odd(hostile.body(without_parents)), harness.requests.listing, times=None)
     provider = root.connect(max_retries=0)
@@ -216,7 +216,7 @@ def test_in_drive_files_that_do_not_name_their_folder_are_listed_in_it(harness, 
 
 
 @DRIVE
-def test_in_drive_a_file_without_a_folder_on_a_later_page_is_missed_aloud(harness, root):
+def test_in_drive_a_file_without_parents_on_a_later_page_is_reported(harness, root):
     root.plant(TREE)
 
     def of_later_pages(request):
@@ -236,7 +236,7 @@ def test_in_drive_a_file_without_a_folder_on_a_later_page_is_missed_aloud(harnes
 
 
 @DRIVE
-def test_in_drive_one_of_several_of_a_name_is_found_by_its_id_without_a_folder(harness, root):
+def test_in_drive_one_of_several_files_of_a_name_is_found_by_id(harness, root):
     root.plant({"x": b"1"})
     folder = root.drive.store.folder(root.defaults["container"])
     second = root.drive.store.create({"name": "x", "parents": [folder]}, b"22").id
@@ -247,7 +247,7 @@ def test_in_drive_one_of_several_of_a_name_is_found_by_its_id_without_a_folder(h
 
 @DRIVE
 @pytest.mark.parametrize("parents", ["abc", 5, [7], [[7]]])
-def test_in_drive_a_file_whose_folders_are_none_costs_itself_alone(harness, root, parents):
+def test_in_drive_a_file_with_invalid_parents_costs_only_itself(harness, root, parents):
     root.plant({"x": b"1", "y": b"22"})
 
     def edit(data):

@@ -1,4 +1,4 @@
-"""Objects of unknown length: they are fetched in one stream to an end that proves it, or refused."""
+"""Objects of unknown length are fetched in one stream to a proven end, or refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WITH_HEADS = only(
     tuple({harness.service: harness for harness in HARNESSES if harness.wire}.values()),
     lambda harness: harness.service in ("aws_s3", "backblaze"),
 )
-"""The others say sizes in JSON, and nowhere else."""
+"""The other services report sizes in JSON only."""
 PART = 256 * 1024
 DATA = content(2 * PART + 77)
 OLDER = b"the user's older copy"
@@ -33,11 +33,11 @@ def gets(harness):
 
 
 def no_total(reply: Reply) -> Reply:
-    return hostile.respelt("Content-Range", lambda told: f"{told.partition('/')[0]}/*")(reply)
+    return hostile.respelt("Content-Range", lambda reported: f"{reported.partition('/')[0]}/*")(reply)
 
 
 def unlengthened(harness, root, *edits):
-    """No answer says how long an object is: no HEAD, no range, no whole object."""
+    """No answer reports an object size: no HEAD, no range, no whole object."""
     root.wired.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
     return root.wired.fault(hostile.odd(no_total, *edits, hostile.chunked()), gets(harness), times=None)
 
@@ -58,10 +58,10 @@ def refused(root, **more):
 
 @SERVICES
 @pytest.mark.parametrize("size", [1, len(DATA)])
-@pytest.mark.parametrize("length", ["told", "not told"])
-def test_ranges_of_an_unknown_total_give_way_to_the_whole_object(harness, root, size, length):
+@pytest.mark.parametrize("length", ["reported", "not reported"])
+def test_ranges_of_unknown_total_are_replaced_by_the_whole_object(harness, root, size, length):
     root.plant({"x": DATA[:size]})
-    edits = [hostile.chunked()] if length == "not told" else []
+    edits = [hostile.chunked()] if length == "not reported" else []
     rule = root.wired.fault(hostile.odd(no_total, *edits), gets(harness), times=None)
     assert fetched(root) == DATA[:size]
     assert rule.hits
@@ -71,7 +71,7 @@ def test_ranges_of_an_unknown_total_give_way_to_the_whole_object(harness, root, 
 
 @WITH_HEADS
 @pytest.mark.parametrize("size", [0, 1, 1000, len(DATA)])
-def test_what_only_the_listing_knows_the_length_of_is_fetched_to_its_end(harness, root, size):
+def test_an_object_sized_only_by_the_listing_is_fetched_to_its_end(harness, root, size):
     root.plant({"x": DATA[:size], "x/y": b"beside it", "xx": b"too"})
     rule = unlengthened(harness, root)
     assert root.connect(max_retries=0).stat("x").size_bytes == size
@@ -82,7 +82,7 @@ def test_what_only_the_listing_knows_the_length_of_is_fetched_to_its_end(harness
 @WITH_HEADS
 @pytest.mark.parametrize("ranges", ["kept", "ignored"])
 def test_each_request_for_a_length_is_counted(harness, root, ranges):
-    """The one for its first byte too, also where all of the object comes, and is broken off."""
+    """Including the request for the first byte, even if the server sends the whole object and is broken off."""
     root.plant({"x": DATA})
     counted: list[str] = []
     provider = root.ready(context=ProviderContext(count_call=counted.append), max_retries=0)
@@ -99,7 +99,7 @@ def test_each_request_for_a_length_is_counted(harness, root, ranges):
 
 
 def whole_object(reply: Reply) -> Reply:
-    """What a server answers that knows no Range."""
+    """The answer of a server that ignores Range."""
     return replace(reply, status=200).holding(DATA).without("Content-Range") if reply.header("Content-Range") else reply
 
 
@@ -117,7 +117,7 @@ def test_without_a_listing_the_length_stays_unknown_and_nothing_is_fetched(harne
 
 
 @WITH_HEADS
-def test_the_listing_of_another_version_says_nothing(harness, root):
+def test_the_listed_size_of_another_version_is_ignored(harness, root):
     root.plant({"x": DATA})
     unlengthened(harness, root)
     etag = root.connect().stat("x").etag
@@ -136,7 +136,7 @@ ENDS = {
 
 @SERVICES
 @pytest.mark.parametrize("end", ENDS)
-def test_an_end_that_is_not_the_object_s_is_no_success(harness, root, end):
+def test_a_wrong_end_is_no_success(harness, root, end):
     root.plant({"x": DATA})
     rule = unlengthened(harness, root, ENDS[end])
     assert refused(root).kind in {"integrity", "transient"}
@@ -144,7 +144,7 @@ def test_an_end_that_is_not_the_object_s_is_no_success(harness, root, end):
 
 
 @SERVICES
-def test_a_stream_of_chunks_without_its_last_one_has_no_end(harness, root):
+def test_a_chunked_stream_without_its_last_chunk_has_no_end(harness, root):
     root.plant({"x": DATA[:1000]})
 
     def endless(reply: Reply) -> Reply:
@@ -155,7 +155,7 @@ def test_a_stream_of_chunks_without_its_last_one_has_no_end(harness, root):
 
 
 @WITH_HEADS
-def test_an_empty_object_is_one_only_where_its_end_was_seen(harness, root):
+def test_an_object_is_empty_only_if_its_end_was_seen(harness, root):
     """An answer that just stops proves nothing."""
     root.plant({"x": b""})
     root.wired.fault(hostile.odd(hostile.without("Content-Length")), hostile.heads, times=None)
@@ -165,7 +165,7 @@ def test_an_empty_object_is_one_only_where_its_end_was_seen(harness, root):
 
 
 @SERVICES
-def test_a_part_for_itself_needs_a_total(harness, root):
+def test_a_single_part_needs_a_total(harness, root):
     root.plant({"x": DATA})
     root.wired.fault(hostile.odd(no_total), gets(harness), times=None)
     with pytest.raises(Unsupported) as caught:
@@ -174,8 +174,8 @@ def test_a_part_for_itself_needs_a_total(harness, root):
 
 
 @SERVICES
-def test_a_range_that_nobody_asked_for_is_refused(harness, root):
-    """To a request for the whole object too."""
+def test_a_range_that_was_not_requested_is_refused(harness, root):
+    """Even in answer to a request for the whole object."""
 
     def ranged(reply: Reply) -> Reply:
         return replace(reply, status=206).having("Content-Range", f"bytes 0-{len(reply.body) - 1}/*")

@@ -1,6 +1,6 @@
-"""Limits that a service sets to how much is stored, moved or asked for: what is queued waits, or says until when.
+"""Service limits on storage, traffic or requests: queued work waits, or the error names the time.
 
-None of them may look like a missing right, which would have people change keys and roles that are in order.
+None of them may look like a missing right, or users would change keys and roles that are correct.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def item(failures: int) -> Item:
 
 
 @only(HARNESSES, lambda harness: harness.service in LIMITS)
-def test_a_limit_of_the_service_is_waited_for_or_named(harness, root):
+def test_a_service_limit_is_waited_out_or_named(harness, root):
     root.plant({"there": content(1000)})
     provider = root.ready(max_retries=0)
     provider.stat("there")

@@ -1,4 +1,4 @@
-"""Nothing shows under its final name before it is whole."""
+"""Nothing is visible under its final name before it is complete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from providers.testing.transfers import download, keys, upload
 
 
 @needs(shows_whole_alone)
-def test_an_upload_shows_when_it_is_whole(harness, root):
+def test_an_upload_shows_when_it_is_complete(harness, root):
     part = harness.limits.part_bytes
     provider = root.connect()
     seen = []
@@ -24,7 +24,7 @@ def test_an_upload_shows_when_it_is_whole(harness, root):
 
 
 @needs(shows_whole_alone)
-def test_the_older_object_stays_until_then(harness, root):
+def test_the_older_object_stays_until_the_new_one_is_complete(harness, root):
     part = harness.limits.part_bytes
     root.plant({"x": b"older"})
     seen = []
@@ -70,7 +70,7 @@ def test_an_aborted_session_leaves_nothing(harness, root):
     assert root.leftovers() == []
 
 
-def test_a_download_shows_when_it_is_whole(harness, root):
+def test_a_download_shows_when_it_is_complete(harness, root):
     part = harness.limits.part_bytes
     data = content(3 * part)
     root.plant({"x": data})
@@ -85,7 +85,7 @@ def test_a_download_shows_when_it_is_whole(harness, root):
     assert gone(root.tmp, but=("target.bin",)) == []
 
 
-def test_a_cancelled_download_leaves_the_target_and_nothing_else(harness, root):
+def test_a_cancelled_download_leaves_only_the_untouched_target(harness, root):
     part = harness.limits.part_bytes
     root.plant({"x": content(3 * part)})
     target = root.tmp / "target.bin"

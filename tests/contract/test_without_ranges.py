@@ -1,4 +1,4 @@
-"""Servers that ignore Range give large objects all the same, in one stream; a proxy that compresses is named."""
+"""Servers that ignore Range still deliver large objects, in one stream; a compressing proxy is named."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATA = content(3 * PART + 77)
 
 
 def ignoring_ranges(harness, data=DATA, *edits):
-    """Whatever range is asked for, the answer is 200 and the whole object."""
+    """The answer is always 200 with the whole object, whatever range was requested."""
 
     def whole(reply):
         if not 200 <= reply.status < 300:
@@ -46,10 +46,10 @@ def fetched(root, **more):
 
 
 @SERVICES
-@pytest.mark.parametrize("length", ["told", "not told"])
+@pytest.mark.parametrize("length", ["reported", "not reported"])
 def test_a_large_object_comes_in_one_stream(harness, root, length):
     root.plant({"x": DATA})
-    edits = [hostile.chunked()] if length == "not told" else []
+    edits = [hostile.chunked()] if length == "not reported" else []
     root.wired.fault(ignoring_ranges(harness, DATA, *edits), when=gets(harness), times=None)
     result, got = fetched(root)
     assert got == DATA
@@ -59,7 +59,7 @@ def test_a_large_object_comes_in_one_stream(harness, root, length):
 
 
 @SERVICES
-def test_a_stream_that_breaks_begins_again_and_passes_over_what_is_there(harness, root):
+def test_a_broken_stream_starts_again_and_skips_the_bytes_it_has(harness, root):
     root.plant({"x": DATA})
     root.wired.fault(ignoring_ranges(harness), when=gets(harness), times=None)
     memory = DownloadMemory()
@@ -81,7 +81,7 @@ def test_a_stream_that_breaks_begins_again_and_passes_over_what_is_there(harness
 
 
 @SERVICES
-def test_what_is_not_the_object_is_no_success_in_one_stream_either(harness, root):
+def test_wrong_bytes_in_one_stream_are_no_success_either(harness, root):
     root.plant({"x": DATA})
     for other in (DATA + b"x", DATA[:-1], b"", bytes([DATA[0] ^ 1]) + DATA[1:]):
         (root.tmp / "target").write_bytes(b"older")
@@ -93,7 +93,7 @@ def test_what_is_not_the_object_is_no_success_in_one_stream_either(harness, root
 
 
 @SERVICES
-def test_a_part_alone_is_not_taken_out_of_the_whole(harness, root):
+def test_a_single_part_is_not_cut_out_of_the_whole_object(harness, root):
     """It would cost the whole object for each part."""
     root.plant({"x": DATA})
     root.wired.fault(ignoring_ranges(harness), when=gets(harness), times=None)
@@ -105,7 +105,7 @@ def test_a_part_alone_is_not_taken_out_of_the_whole(harness, root):
 
 
 @only(HARNESSES, lambda harness: harness.service == "aws_s3")
-def test_an_object_of_parts_is_compared_part_by_part_in_one_stream(harness, root):
+def test_a_multipart_object_in_one_stream_is_compared_part_by_part(harness, root):
     part = harness.limits.part_bytes
     data = content(2 * part + 3)
     upload(root.connect(), source(root.tmp, data), "x")
@@ -123,10 +123,10 @@ def compressed(reply):
 
 
 @SERVICES
-@pytest.mark.parametrize("length", ["told", "not told"])
+@pytest.mark.parametrize("length", ["reported", "not reported"])
 def test_a_proxy_that_compresses_objects_is_named(harness, root, length):
     root.plant({"x": bytes(300_000)})
-    edits = [compressed, *([hostile.chunked()] if length == "not told" else [])]
+    edits = [compressed, *([hostile.chunked()] if length == "not reported" else [])]
     root.wired.fault(hostile.odd(*edits), when=gets(harness), times=None)
     with pytest.raises(Unsupported, match=r"compressed \(gzip\)") as caught:
         fetched(root)
@@ -144,7 +144,7 @@ def test_a_proxy_that_compresses_answers_is_named(harness, root):
 
 
 @SERVICES
-def test_compression_is_refused_beforehand(harness, root):
+def test_requests_refuse_compression(harness, root):
     root.plant({"x": b"1"})
     rule = root.wired.fault(Fault.delay(0), times=None)
     fetched(root)
@@ -156,7 +156,7 @@ def test_compression_is_refused_beforehand(harness, root):
 
 @only(HARNESSES, lambda harness: harness.service == "aws_s3")
 def test_an_object_may_be_stored_compressed(harness, root):
-    """Then its Content-Encoding is part of its metadata, and its bytes are what they are."""
+    """Its Content-Encoding is then part of its metadata, and its bytes are stored as they are."""
     data = gzip.compress(json.dumps(list(range(100_000))).encode(), mtime=0)
     root.plant({"x": data})
     root.wired.fault(hostile.odd(hostile.having("Content-Encoding", "gzip")), when=gets(harness), times=None)
