@@ -1,4 +1,4 @@
-"""Whether a worker runs, and if it does not answer, why: asked of its lock and of the system, not of the worker."""
+"""Presence of a worker, and why it does not answer: read from its lock and the system, without asking the worker."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from providers.errors import ProviderError
 _POLL_S: Final = 0.02
 _STOPPED_POLL_S: Final = 0.2
 _NOTE_BYTES: Final = 64
-"""Of the lock file: written whole as the worker begins, so that it can be changed on a full disk."""
+"""Size of the note in the lock file: written in full at the start, so that it can be changed on a full disk."""
 
 
 class WorkerState(StrEnum):
     NONE = "none"
     RUNNING = "running"
-    """It holds the lock, and nothing speaks against its being at work."""
+    """It holds the lock, and nothing suggests that it is not at work."""
     STOPPED = "stopped"
-    """Somebody has stopped it by a signal (SIGSTOP, Ctrl-Z, a debugger)."""
+    """It was stopped by a signal (SIGSTOP, Ctrl-Z, a debugger)."""
     WAITS_FOR_ROOM = "waits_for_room"
     """The disk of the state folder is full."""
 
@@ -40,21 +40,21 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerSilent(ProviderError):
-    """A worker holds the lock and does not carry out what is queued: that is kept until it does."""
+    """A worker holds the lock but does not run what is queued. The queue is kept until it does."""
 
     kind = "worker"
 
 
 def announce(lock: int, state: WorkerState = WorkerState.RUNNING) -> None:
-    """Whoever holds the lock says who it is, and how it gets on."""
+    """Write process id and state of the lock's holder into the lock file."""
     note = f"{os.getpid()} {state.value}".encode().ljust(_NOTE_BYTES)
-    with suppress(OSError):  # then it is known a little less
+    with suppress(OSError):  # the note is optional
         os.pwrite(lock, note, 0)
 
 
 @contextmanager
 def lock_if_free(paths: Paths) -> Iterator[bool]:
-    """Whether no worker runs; while inside, none can start."""
+    """Whether no worker runs; none can start inside the block."""
     private_folder(paths.state_dir)
     lock = os.open(paths.worker_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -64,7 +64,7 @@ def lock_if_free(paths: Paths) -> Iterator[bool]:
 
 
 def wait_until_gone(paths: Paths, timeout_s: float) -> bool:
-    """Whether no worker runs any more within `timeout_s`."""
+    """Whether the worker is gone within `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
         with lock_if_free(paths) as free:
@@ -96,18 +96,18 @@ def _taken(lock: int) -> bool:
 
 
 def is_stopped(paths: Paths) -> bool:
-    """Whether the worker at work was stopped by a signal: asking it would only cost the wait."""
+    """Whether the worker was stopped by a signal: a request to it would only time out."""
     return look(paths).state is WorkerState.STOPPED
 
 
 def is_awaited(paths: Paths) -> bool:
-    """Whether a process waits for a stopped worker, see `outlast_stop`."""
+    """Whether a process waits for a stopped worker (`outlast_stop`)."""
     with _waiting(paths) as mine:
         return not mine
 
 
 def outlast_stop(paths: Paths, patience_s: float) -> bool:
-    """Wait until the worker at work is no longer stopped, or gone. False when another process waits already, or after
+    """Wait until the worker is no longer stopped, or gone. False if another process already waits, or after
     `patience_s`."""
     deadline = time.monotonic() + patience_s
     with _waiting(paths) as mine:
@@ -120,7 +120,7 @@ def outlast_stop(paths: Paths, patience_s: float) -> bool:
 
 @contextmanager
 def _waiting(paths: Paths) -> Iterator[bool]:
-    """Whether nobody else waits; while inside, nobody else does."""
+    """Whether no other process waits; none can begin to inside the block."""
     lock = os.open(paths.successor_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         yield _taken(lock)
@@ -129,7 +129,7 @@ def _waiting(paths: Paths) -> Iterator[bool]:
 
 
 def trouble(paths: Paths) -> WorkerSilent | None:
-    """Why the worker at work does nothing; None where nothing is known to be wrong."""
+    """Why the worker does nothing; None if nothing is known to be wrong."""
     found = look(paths)
     match found.state:
         case WorkerState.STOPPED:

@@ -1,7 +1,7 @@
-"""What a process and the worker at work tell each other of their builds, and how one worker makes way for another.
+"""The handshake between a process and the worker about their builds, and the replacement of one worker by another.
 
-A worker is taken over (parked, then replaced) only where its own files were replaced, or where whoever starts one
-brings a newer version of the journal. Otherwise two builds work together: two checkouts may share a state folder.
+A worker is taken over (parked, then replaced) only if its own files were replaced, or if the process that starts one
+has a newer version of the journal. Otherwise two builds work together: two checkouts may share a state folder.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _PARK_S: Final = 10.0
 
 
 def is_serving(paths: Paths) -> bool:
-    """Whether a worker answers that is not about to leave; it then looks into the journal. One that cannot go on beside
-    this build is asked to leave."""
+    """Whether a worker answers that is not about to leave; this also makes it read the journal. A worker that cannot
+    work together with this build is asked to leave."""
     if presence.is_stopped(paths):
         return False
     try:
@@ -57,14 +57,14 @@ def _wake(client: Client) -> Any:
 
 
 def _makes_way(answer: Any) -> bool:
-    """A worker of a version without this handshake tells nothing of itself."""
+    """A worker of a version without this handshake reports nothing about itself."""
     if not isinstance(answer, dict) or not answer.get("build"):
         return True
     return bool(answer.get("replaced")) or int(answer.get("journal_version", 0)) < len(schema.MIGRATIONS)
 
 
 def _stop(paths: Paths, client: Client) -> None:
-    """Have it park what is under way and leave. What opens the vault is taken over, for the next one."""
+    """Make it park what is under way and leave. The vault's key is taken over for the next one."""
     _LOG.info("the worker at work is of another build, and makes way")
     try:
         handed = client.call("handover", timeout_s=_ANSWER_S)
@@ -72,24 +72,24 @@ def _stop(paths: Paths, client: Client) -> None:
             unlocking.accept(paths, Secret(str(handed["key"])))
     except ProviderError as error:
         if presence.is_stopped(paths):
-            raise  # told to leave now, it would take along what opens the vault
+            raise  # if it left now, the vault's key would be lost with it
         _LOG.warning("what opens the vault cannot be taken over: %s", error)
     try:
         client.call("stop", timeout_s=_ANSWER_S)
     except ProviderError:
-        pid = presence.look(paths).pid  # it cannot even be told so any more
+        pid = presence.look(paths).pid  # it does not respond at all
         if pid:
             with suppress(OSError):
                 os.kill(pid, signal.SIGTERM)
 
 
 def park(paths: Paths, *, timeout_s: float = _PARK_S) -> bool:
-    """Have whatever worker runs park and leave; whether there was one. Raises ProviderError when it does not."""
+    """Make the running worker park and leave; returns whether one ran. Raises ProviderError if it does not leave."""
     with presence.lock_if_free(paths) as free:
         if free:
             return False
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:  # asked again: it may just have begun
+    while time.monotonic() < deadline:  # repeated: it may just have started
         with suppress(ConnectionLost, TimedOut), Client.connect(paths.worker_socket, timeout_s=_ANSWER_S) as client:
             _stop(paths, client)
         if presence.wait_until_gone(paths, 1.0):
@@ -100,8 +100,8 @@ def park(paths: Paths, *, timeout_s: float = _PARK_S) -> bool:
 
 
 def open_journal(paths: Paths) -> tuple[Journal, bool]:
-    """The journal, brought to this version, and whether a worker of an older one was parked for that: it would go on
-    with tables that it does not know. Raises ProviderError."""
+    """The journal, migrated to this version, and whether a worker of an older version was parked for that: it would
+    continue with tables that it does not know. Raises ProviderError."""
     private_folder(paths.state_dir)
     parked = schema.is_older(paths.journal_file) and park(paths)
     return Journal(paths.journal_file), parked

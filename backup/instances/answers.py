@@ -1,7 +1,7 @@
-"""What each service said last: a note beside the journal, written by whoever asked, so that an instance is not called
-ready while its service refuses it. No secret in it.
+"""The last answer of each service: a note beside the journal, written by every process that asks, so that an instance
+is not called ready while its service refuses it. It contains no secret.
 
-A service that gave no answer (a line that is down, a rate limit) has said nothing: nothing is noted.
+If a service gave no answer (the connection is down, a rate limit), nothing is noted.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ _LOCK_S: Final = 1.0
 _PERHAPS_OF_ALL: Final = frozenset({NotFound.kind, PermissionDenied.kind})
 """Errors of one object, or of all of them."""
 _PROVED_BY_A_LOOK: Final = frozenset({Authentication.kind, NotFound.kind})
-"""Once a look succeeds, the key is accepted and the container is there."""
+"""Once a look succeeds, the key is accepted and the container exists."""
 Unusable = Callable[[], ProviderError | None]
 _lock: Final = threading.Lock()
-_told: dict[tuple[Path, str], tuple[float, str, int]] = {}
-"""What this process noted last of each instance: a transfer of many files says the same thing many times."""
+_last_notes: dict[tuple[Path, str], tuple[float, str, int]] = {}
+"""The last note of this process for each instance: a transfer of many files repeats the same answer many times."""
 
 
 class AnswerSource(StrEnum):
     LOOK = "look"
     TRANSFER = "transfer"
-    """It wrote something: it proves more than a look."""
+    """It wrote something, which proves more than a look."""
 
 
 class LastAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """`fingerprint` is that of the settings it was asked with (`backup.config.fingerprint`)."""
+    """`fingerprint` is of the settings in use when the service answered (`backup.config.fingerprint`)."""
 
     at: float
     fingerprint: str
@@ -54,7 +54,7 @@ class LastAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def latest(paths: Paths) -> dict[str, LastAnswer]:
-    """By instance. Never raises: a note that cannot be read is no note."""
+    """The last answers by instance. Never raises: an unreadable note counts as none."""
     try:
         return msgspec.json.decode(_file(paths).read_bytes(), type=dict[str, LastAnswer])
     except (OSError, msgspec.DecodeError):
@@ -62,7 +62,7 @@ def latest(paths: Paths) -> dict[str, LastAnswer]:
 
 
 def version(paths: Paths) -> int:
-    """Another number whenever something was noted."""
+    """A number that changes whenever something is noted."""
     return _changed_at(_file(paths))
 
 
@@ -74,9 +74,9 @@ def _known_sound() -> ProviderError | None:
 def noted(
     paths: Paths, instance: str, *, listed: str | None = None, unusable: Unusable = _known_sound
 ) -> Iterator[None]:
-    """Note how a look at the service ends. `listed` is the prefix of a listing: only there is what is missing the
-    container, and only at the top is a lack of rights about the instance as a whole; elsewhere it may be about one
-    name, unless `unusable` (`Storage.unusable`) says that it is about all."""
+    """Note how a look at the service ends. `listed` is the prefix of a listing. Only in a listing does NotFound mean
+    the container, and only at the top does PermissionDenied concern the whole instance. Elsewhere either may concern
+    one name, unless `unusable` (`Storage.unusable`) says that it concerns all."""
     refusals: tuple[type[ProviderError], ...] = (Authentication,)
     if listed is not None:
         refusals = (Authentication, NotFound) if listed else (Authentication, NotFound, PermissionDenied)
@@ -93,13 +93,13 @@ def noted(
 
 
 def note(paths: Paths, instance: str, source: AnswerSource, error: ErrorInfo | None = None) -> None:
-    """Note an answer; the same one at most once a minute. One that cannot be kept is left out. A look that succeeds
-    says nothing of a write that was refused."""
-    now, said, settings = time.time(), f"{source}{error}", _changed_at(paths.config_file)
-    before = _told.get((paths.state_dir, instance))
-    if before and before[1:] == (said, settings) and abs(now - before[0]) < _NOT_OFTENER_THAN_S:
+    """Note an answer, the same one at most once a minute. If it cannot be written it is dropped. A successful look does
+    not cancel the refusal of a write."""
+    now, text, settings = time.time(), f"{source}{error}", _changed_at(paths.config_file)
+    before = _last_notes.get((paths.state_dir, instance))
+    if before and before[1:] == (text, settings) and abs(now - before[0]) < _NOT_OFTENER_THAN_S:
         return
-    _told[paths.state_dir, instance] = (now, said, settings)
+    _last_notes[paths.state_dir, instance] = (now, text, settings)
     file = _file(paths)
     try:
         configuration = config.load(paths)
@@ -119,7 +119,7 @@ def note(paths: Paths, instance: str, source: AnswerSource, error: ErrorInfo | N
 
 
 def note_outcomes(paths: Paths, instance: str, outcomes: Iterable[Outcome], unusable: Unusable = _known_sound) -> None:
-    """What transfers have heard of the service. `unusable` as in `noted`."""
+    """Note the service's answers to transfers. `unusable` as in `noted`."""
     for outcome in outcomes:
         if outcome.error and outcome.error.kind == Authentication.kind:
             note(paths, instance, AnswerSource.TRANSFER, outcome.error)
@@ -132,8 +132,8 @@ def note_outcomes(paths: Paths, instance: str, outcomes: Iterable[Outcome], unus
 
 
 def refusal(answer: LastAnswer | None, check: config.CheckRecord | None, fingerprint: str) -> ErrorInfo | None:
-    """Why the service refused when it was last asked, by a check or otherwise; None where it did not. What was asked
-    with other settings does not count."""
+    """Why the service refused the last request, of a check or otherwise; None if it did not. Answers to requests with
+    other settings do not count."""
     if answer is not None and answer.fingerprint != fingerprint:
         answer = None
     failed = _failure(check) if check and not check.ok else None
@@ -160,7 +160,7 @@ def _failure(check: config.CheckRecord) -> ErrorInfo:
 
 
 def _reached_writing(check: config.CheckRecord | None) -> bool:
-    """Whether all that a look proves had passed already."""
+    """Whether the check had passed everything that a look proves."""
     return bool(check and check.steps and check.steps[-1].error)
 
 

@@ -1,4 +1,4 @@
-"""Which instance a command means that names none, and which one the console opens first."""
+"""The default instance: used by a command that names none, and opened first by the console."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _REMEDIES = (Remedy(Action.NAME_PROVIDER), Remedy(Action.CHOOSE_DEFAULT))
 
 
 def default_provider(paths: Paths) -> str:
-    """The setting `default_provider`; else the only enabled instance besides `local`; else `local`, as long as nothing
-    else was ever set up on this machine.
+    """The setting `default_provider`; else the only enabled instance other than `local`; else `local`, if nothing else
+    was ever set up on this machine.
 
-    Raises InvalidConfiguration when that leaves a choice, or the configuration cannot be used: a copy that silently
-    goes to the same disk is worse than a question. Raises ProviderError when only the journal could tell, and cannot
-    be read.
+    Raises InvalidConfiguration if that leaves a choice, or if the configuration is unusable: a copy that silently goes
+    to the same disk is worse than a question. Raises ProviderError if the answer needs the journal and it cannot be
+    read.
     """
     configuration = file.load(paths)
     if configuration.problem and not configuration.usable:
@@ -36,7 +36,7 @@ def default_provider(paths: Paths) -> str:
 
 
 def choose(infos: Sequence[InstanceInfo], setting: str, *, only_local: bool) -> str:
-    """The rule itself. `only_local`: nothing besides the embedded storage was ever set up."""
+    """The rule itself. `only_local`: nothing but the embedded storage was ever set up."""
     names = [info.name for info in infos]
     if setting:
         if setting not in names:
@@ -64,7 +64,7 @@ def choose(infos: Sequence[InstanceInfo], setting: str, *, only_local: bool) -> 
 
 
 def mark_default(paths: Paths, infos: tuple[InstanceInfo, ...]) -> tuple[InstanceInfo, ...]:
-    """`infos`, the default one marked; none where the rule leaves a choice."""
+    """`infos` with the default one marked; none is marked if the rule leaves a choice."""
     try:
         name = default_provider(paths)
     except ProviderError:
@@ -73,7 +73,7 @@ def mark_default(paths: Paths, infos: tuple[InstanceInfo, ...]) -> tuple[Instanc
 
 
 def _only_local(paths: Paths, configuration: Configuration) -> bool:
-    """What the configuration says, and whether transfers ever went elsewhere: the file may be edited by hand."""
+    """By the configuration, and by whether transfers ever went elsewhere: the file may have been edited by hand."""
     if not configuration.only_local:
         return False
     if not paths.journal_file.exists():

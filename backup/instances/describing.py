@@ -1,6 +1,6 @@
-"""Instances: the configuration, the credentials and the services put together.
+"""Descriptions of instances, combined from the configuration, the credentials and the services.
 
-What begins with `describe` loads no SDK and asks no keyring.
+Functions that begin with `describe` load no SDK and access no keyring.
 """
 
 from __future__ import annotations
@@ -23,14 +23,9 @@ from providers.registry import ServiceSpec
 from providers.secret import MASK, Secret
 from providers.settings import ProviderSettings, SettingField
 
-# Using one
-
-
-# Changing one
-
 
 def current_check(configuration: Configuration, name: str) -> CheckRecord | None:
-    """The last check, or None when there was none since settings or credentials changed."""
+    """The last check, or None if there was none since settings or credentials changed."""
     record = configuration.checks.get(name)
     instance = configuration.instances.get(name)
     if record is None or instance is None or record.fingerprint != fingerprint(configuration, instance):
@@ -38,11 +33,8 @@ def current_check(configuration: Configuration, name: str) -> CheckRecord | None
     return record
 
 
-# Describing them
-
-
 def describe_services() -> tuple[ServiceInfo, ...]:
-    """Every service the program knows, the unavailable ones with their reason."""
+    """Every service the program knows; unavailable ones have the reason."""
     return tuple(_describe_service(spec) for spec in registry.specs())
 
 
@@ -61,18 +53,18 @@ def _describe_service(spec: ServiceSpec) -> ServiceInfo:
 
 
 def describe_all(paths: Paths) -> tuple[InstanceInfo, ...]:
-    """Every instance, the embedded `local` first. Never raises for what the file says: each tells its own problem."""
+    """Every instance, the embedded `local` first. Never raises for the file's content: each reports its own problem."""
     configuration = file.load(paths)
     specs = {spec.name: spec for spec in registry.specs()}
-    said = answers.latest(paths)
+    latest = answers.latest(paths)
     return tuple(
-        _describe(configuration, instance, specs, said.get(instance.name))
+        _describe(configuration, instance, specs, latest.get(instance.name))
         for instance in configuration.instances.values()
     )
 
 
 def describe(paths: Paths, name: str) -> InstanceInfo:
-    """One instance. Raises InvalidConfiguration when there is none of that name."""
+    """One instance. Raises InvalidConfiguration if there is none of that name."""
     found = next((info for info in describe_all(paths) if info.name == name), None)
     if found is None:
         file.load(paths).instance(name)
@@ -110,7 +102,7 @@ def _describe(
 def _state(
     configuration: Configuration, instance: InstanceConfig, spec: ServiceSpec | None
 ) -> tuple[InstanceState, ErrorInfo | None, dict[str, Any]]:
-    """State, why it is so, and the settings in force."""
+    """State, its reason, and the settings in force."""
     raw = {key: MASK if isinstance(value, Secret) else value for key, value in instance.values.items()}
     if configuration.problem and not configuration.usable:
         return InstanceState.INVALID, configuration.problem, raw
@@ -134,7 +126,7 @@ def _state(
 
 
 def _with_noted(configuration: Configuration, instance: InstanceConfig, cls: type[ProviderSettings]) -> dict[str, Any]:
-    """The settings with MASK in place of each secret that the keyring is noted to hold."""
+    """The settings with MASK in place of each secret that the keyring holds according to the configuration."""
     record = configuration.credentials.get(instance.credentials_key)
     if record is None:
         return dict(instance.values)

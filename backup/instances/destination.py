@@ -1,4 +1,4 @@
-"""Where an instance's objects go, as far as the configuration tells: fixed when something is queued."""
+"""The destination of an instance as far as the configuration determines it, fixed when a job is queued."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ _BEHAVIOUR: Final = frozenset(
         "ca_bundle", "proxy", "profile",
     }
 )  # fmt: skip
-"""Settings that say how, or as whom, but not where. Keys are rotated, and a wrong region corrected, while items
-wait."""
+"""Settings that do not change the destination. Keys may be rotated, and a wrong region corrected, while items wait."""
 
 
 def location_of(place: Destination) -> str:
-    """`Storage.place` of settings that were noted when something was queued; '' when their service cannot be
-    loaded, or will not be made of them alone."""
+    """`Storage.place` for settings recorded when a job was queued; '' if their service cannot be loaded, or needs more
+    than these."""
     try:
         return registry.load(place.type)(json.loads(place.settings)).place
     except Exception as error:  # a plug-in may do anything there
@@ -36,7 +35,7 @@ def location_of(place: Destination) -> str:
 
 
 def capabilities_of(place: Destination) -> Capabilities | None:
-    """What the service of a place declares before it is asked anything; None when it cannot be loaded."""
+    """The capabilities that a service declares before any connection; None if it cannot be loaded."""
     try:
         return registry.load(place.type)(json.loads(place.settings)).capabilities
     except Exception as error:  # a plug-in may do anything there
@@ -45,13 +44,13 @@ def capabilities_of(place: Destination) -> Capabilities | None:
 
 
 def same_settings(paths: Paths, place: Destination) -> bool:
-    """Whether the instance is configured just as it was when something was queued."""
+    """Whether the instance is configured as it was when the job was queued."""
     now = place_of(paths, place.instance)
     return (now.type, now.container, now.settings) == (place.type, place.container, place.settings)
 
 
 def place_of(paths: Paths, instance: str) -> Destination:
-    """Loads no SDK. Raises InvalidConfiguration when there is no such instance."""
+    """Loads no SDK. Raises InvalidConfiguration if there is no such instance."""
     found = file.load(paths).instance(instance)
     described = registry.spec(found.type).settings
     user = described.credential_pair[0] if described and described.credential_pair else "username"

@@ -1,4 +1,4 @@
-"""Setting an instance up: what was typed becomes settings in the file and secrets in the store, both or neither."""
+"""Set-up of instances: typed values become settings in the file and secrets in the store, both or neither."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write(paths: Paths, name: str, service: str, parsed: Mapping[str, Any]) -> N
 
 @contextmanager
 def put_back_on_failure(store: CredentialStore, configuration: Configuration, key: str) -> Iterator[None]:
-    """Leave the entry as it was found when the block fails, so that file and store go on agreeing."""
+    """Restore the entry if the block fails, so that file and store still agree."""
     old: Credentials | None = store.get(key) if key in configuration.credentials else None
     try:
         yield
@@ -44,7 +44,7 @@ def put_back_on_failure(store: CredentialStore, configuration: Configuration, ke
 
 
 def as_saved(configuration: Configuration, name: str, service: str, parsed: Mapping[str, Any]) -> InstanceConfig:
-    """The instance as the file will have it. Raises InvalidConfiguration when the name stands for another service."""
+    """The instance as the file will have it. Raises InvalidConfiguration if the name belongs to another service."""
     there = configuration.instances.get(name)
     if there is None:
         return InstanceConfig(name=name, type=service, values=dict(parsed))
@@ -56,7 +56,7 @@ def as_saved(configuration: Configuration, name: str, service: str, parsed: Mapp
 
 
 def service_of(configuration: Configuration, name: str) -> str:
-    """The service of an instance; its own name where it is to be made. Raises InvalidConfiguration."""
+    """The service of an instance, or `name` itself if it is a service's name. Raises InvalidConfiguration."""
     if configuration.problem and not configuration.usable:
         raise configuration.problem.error()
     there = configuration.instances.get(name)
@@ -91,13 +91,14 @@ def store_credentials(
     instance: InstanceConfig | None = None,
     expires_at: float | None = None,
 ) -> None:
-    """Add to what the keyring holds for an instance. `secrets` are by setting, under the service's own names or the
-    guide's; an empty Secret removes that one, a `username` of None leaves it as it is. `instance`:
-    as it is about to be saved, where the file does not have it yet. `expires_at`: of these secrets; a note of an end
-    stays while no secret is changed.
+    """Add to the stored credentials of an instance.
 
-    Raises InvalidConfiguration for a secret that the service does not have, and CredentialStoreError; then nothing was
-    changed.
+    `secrets` are by setting, under the service's names or the guide's. An empty Secret removes one; a `username` of
+    None leaves it unchanged. `instance`: as it is about to be saved, if the file does not have it yet. `expires_at`:
+    the expiry of these secrets; a recorded expiry stays while no secret changes.
+
+    Raises InvalidConfiguration for a secret that the service does not have, and CredentialStoreError. In both cases
+    nothing was changed.
     """
     configuration = file.load(paths)
     instance = instance or configuration.instance(name)
@@ -127,13 +128,13 @@ def store_credentials(
 
 
 def remove_credentials(paths: Paths, name: str, *, store: CredentialStore | None = None) -> bool:
-    """Delete what the keyring holds for an instance. False when there was nothing. Raises CredentialStoreError."""
+    """Delete the stored credentials of an instance. False if there were none. Raises CredentialStoreError."""
     instance = file.load(paths).instance(name)
     return (store or CredentialStore(paths)).remove(instance.credentials_key)
 
 
 def record_check(paths: Paths, name: str, report: ConnectionReport) -> None:
-    """Remember when the saved settings were checked, and with which result, step by step."""
+    """Record when the saved settings were checked, and the result of each step."""
     with file.edit(paths) as draft:
         configuration = draft.configuration
         settings = fingerprint(configuration, configuration.instance(name))

@@ -1,4 +1,4 @@
-"""Taking instances over from elsewhere: reading what is there, and saving what the user wants of it."""
+"""Import of instances from other programs: reads what is there, and saves what the user selects."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from providers.errors import InvalidConfiguration, ProviderError, from_os_error
 
 class ImportSource(StrEnum):
     EARLIER_JSON = "json"
-    """The guide's structure, as earlier programs of this family wrote it."""
+    """The guide's structure, as written by earlier programs of this family."""
     AWS = "aws"
     RCLONE = "rclone"
 
 
 MOST_BYTES: Final = 16 * 2**20
-"""More than any such file has: another one was named by mistake."""
+"""No such file is larger: a wrong file was named."""
 USUAL_FILES: Final = {ImportSource.AWS: "~/.aws/credentials"}
 
 
@@ -41,11 +41,11 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
     saved: tuple[Saved, ...]
     blanked: bool = False
-    """The secrets of these are no longer in the file that they came from."""
+    """The secrets of these were removed from the file that they came from."""
 
 
 def findings(source: ImportSource, text: str, config_text: str = "") -> ImportFindings:
-    """What could be taken over from a text. Raises InvalidConfiguration."""
+    """What could be imported from a text. Raises InvalidConfiguration."""
     match source:
         case ImportSource.EARLIER_JSON:
             return json_file.from_earlier_json(text)
@@ -56,7 +56,7 @@ def findings(source: ImportSource, text: str, config_text: str = "") -> ImportFi
 
 
 def findings_in(source: ImportSource, path: Path) -> ImportFindings:
-    """The same of a file. Raises NotFound, PermissionDenied too."""
+    """What could be imported from a file. Raises NotFound and PermissionDenied too."""
     place = path.expanduser()
     beside = place.with_name("config")
     config_text = _text(beside) if source is ImportSource.AWS and beside.exists() else ""
@@ -124,7 +124,7 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _blank(path: Path, moved: Iterable[Imported]) -> bool:
-    """Read anew, so that what somebody wrote there since is kept."""
+    """Read the file again, so that later changes to it are kept."""
     try:
         text = path.read_text("utf-8")
         write_private(path, json_file.without_secrets(text, moved).encode())

@@ -1,4 +1,4 @@
-"""Opening an instance: its settings and its credentials become a provider."""
+"""Opening of instances: settings and credentials become a provider."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 def open_provider(paths: Paths, name: str, *, context: ProviderContext | None = None) -> BaseProvider:
-    """The provider of a saved instance, settings and credentials merged. Loads the service's SDK; reaches no network.
+    """The provider of a saved instance, with settings and credentials merged. Loads the service's SDK; uses no network.
 
-    The keyring is asked only when the configuration notes credentials for it. What the service gives in exchange for a
-    secret (a refreshed token) is kept in the same entry. Raises InvalidConfiguration, CredentialStoreError (also when
-    the service needs credentials and there are none), Unsupported.
+    The keyring is accessed only if the configuration lists credentials for it. A new secret from the service (a
+    refreshed token) is kept in the same entry. Raises InvalidConfiguration, CredentialStoreError (also if required
+    credentials are missing), Unsupported.
     """
     configuration = file.load(paths)
     instance = configuration.instance(name)
@@ -45,7 +45,7 @@ def open_provider(paths: Paths, name: str, *, context: ProviderContext | None = 
 
 
 def _close_to_others(folder: Path) -> None:
-    """What the embedded storage stands in: names of files say enough. Where that fails the provider says why."""
+    """Make the folder of the embedded storage private: file names reveal much. The provider reports failures."""
     with contextlib.suppress(OSError):
         private_folder(folder)
 
@@ -53,7 +53,7 @@ def _close_to_others(folder: Path) -> None:
 def _refuse_without_credentials(
     cls: type[ProviderSettings], instance: InstanceConfig, values: Mapping[str, Any]
 ) -> None:
-    """A missing credential is waited for, as one that cannot be read is; a missing setting is a mistake."""
+    """A missing credential is waited for, like one that cannot be read; a missing setting is a mistake."""
     secret = {field.name for field in settings.describe(cls) if field.secret}
     pair = set(cls.credential_pair or ())
     missing = [name for name in settings.missing(cls, settings.load(cls, values)) if name in secret | pair]
@@ -83,7 +83,7 @@ def open_draft(
     instance: str = "",
     context: ProviderContext | None = None,
 ) -> BaseProvider:
-    """A provider from what a form holds. What it leaves out, secrets too, comes from the saved `instance`.
+    """A provider with the values of a form. What the form leaves out, secrets too, comes from the saved `instance`.
 
     Raises as `open_provider` does.
     """
@@ -97,7 +97,7 @@ def open_draft(
 def draft_settings(
     paths: Paths, service: str, values: Mapping[str, str], secrets: Mapping[str, Secret], *, instance: str = ""
 ) -> dict[str, Any]:
-    """What a form holds over what the saved `instance` has, secrets included. Raises as `open_provider` does."""
+    """The values of a form merged over the saved `instance`, secrets included. Raises as `open_provider` does."""
     configuration = file.load(paths)
     cls = settings_class(registry.spec(service))
     saved = configuration.instances.get(instance)

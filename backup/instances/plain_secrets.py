@@ -1,4 +1,4 @@
-"""Moving secrets that somebody wrote into the configuration file to where they belong."""
+"""Plain secrets: moves secrets from the configuration file to the credential store."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from providers.settings import ProviderSettings
 
 
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of secrets in the file, each as `<instance>.<setting>`: the user is told both."""
+    """Secrets found in the config file, as `<instance>.<setting>`: those moved to the store, and those left behind."""
 
     moved: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
-    """Still in the file, in plain text: `problem` says why."""
+    """Still in the file, in plain text; `problem` is the reason."""
     problem: ErrorInfo | None = None
 
 
 def adopt_secrets(paths: Paths, store: CredentialStore | None = None) -> Adoption:
-    """Move every secret in the file to the credential store, then take it out of the file. Called as a program starts.
+    """Move every secret in the file to the credential store, then remove it from the file. Called at program start.
 
-    Never raises a ProviderError. A secret leaves the file only once the store has been read back with it, and only if
-    it is still the same there; what cannot be moved stays. Without secrets in the file no keyring is asked.
+    Never raises a ProviderError. A secret is removed from the file only after the store returned it on reading back,
+    and only if the file still has the same value; what cannot be moved stays. Without secrets in the file no keyring is
+    used.
     """
     moved: list[str] = []
     left: list[str] = []
@@ -46,7 +47,7 @@ def adopt_secrets(paths: Paths, store: CredentialStore | None = None) -> Adoptio
 
 
 def secrets_in_file(paths: Paths) -> tuple[str, ...]:
-    """Secrets that stand in the configuration file in plain text, each as `<instance>.<setting>`."""
+    """Secrets in plain text in the configuration file, as `<instance>.<setting>`."""
     return tuple(f"{name}.{key}" for name, found in _secrets_in_file(paths).items() for key in found)
 
 
@@ -68,7 +69,7 @@ def _secrets_in_file(paths: Paths) -> dict[str, dict[str, Secret]]:
 
 
 def _is_secret(cls: type[ProviderSettings] | None, key: str) -> bool:
-    """By the service's own description of the setting; by its name where the service knows no such setting."""
+    """By the service's description of the setting, or by its name if the service has no such setting."""
     known = {field.name: field.secret for field in settings.describe(cls)} if cls else {}
     return known.get(key, file.looks_secret(key))
 

@@ -1,4 +1,4 @@
-"""Open providers that are shared: by the questions to an instance, and by the transfers of a worker."""
+"""Open providers that are shared by the queries to an instance, and by the transfers of a worker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from providers.base import BaseProvider
 
 PATIENCE_S: Final = 20.0
-"""Longest `timeout` while somebody waits for an answer; transfers keep the instance's own."""
+"""Longest `timeout` while a user waits for an answer; transfers keep the instance's own."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -36,7 +36,7 @@ class _Pooled:
     provider: BaseProvider | None = None
     users: int = 0
     retired: bool = False
-    """Replaced: closed by its last user."""
+    """Replaced: its last user closes it."""
 
     def close(self) -> None:
         if self.provider:
@@ -44,10 +44,10 @@ class _Pooled:
 
 
 class ProviderPool(Generic[K]):
-    """Open providers, each shared by all who use it under the same key. Safe from any thread.
+    """Open providers, each shared by all users of the same key. Safe from any thread.
 
-    The first use opens a provider. After a change of the configuration file or `refresh`, the next use opens another;
-    the old one is closed when its last user leaves it.
+    The first use opens a provider. After a change of the configuration file or `refresh`, the next use opens another,
+    and the last user of the old one closes it.
     """
 
     def __init__(self, paths: Paths, open_provider: Callable[[K], BaseProvider]) -> None:
@@ -60,7 +60,7 @@ class ProviderPool(Generic[K]):
 
     @contextmanager
     def use(self, key: K) -> Iterator[BaseProvider]:
-        """The provider, for as long as it is used. Raises what opening it raises."""
+        """The provider, for the duration of its use. Raises what opening it raises."""
         pooled = self._enter(key)
         try:
             with pooled.lock:
@@ -79,7 +79,7 @@ class ProviderPool(Generic[K]):
         self.refreshed += 1
 
     def close_unused(self) -> None:
-        """Close what nobody uses now."""
+        """Close what is not in use."""
         with self._lock:
             keys = [key for key, pooled in self._pooled.items() if not pooled.users]
             unused = [self._pooled.pop(key) for key in keys]
@@ -96,7 +96,7 @@ class ProviderPool(Generic[K]):
             pooled.close()
 
     def _signature(self) -> object:
-        """Setting credentials writes the configuration file too, so its version stands for both."""
+        """Setting credentials also writes the configuration file, so its version covers both."""
         try:
             found = os.stat(self._config_file)
         except OSError:
@@ -120,7 +120,7 @@ class ProviderPool(Generic[K]):
 
 
 class OpenProviders:
-    """Providers for questions that somebody waits for: their `timeout` is PATIENCE_S at most. Safe from any thread."""
+    """Providers for queries that a user waits for: their `timeout` is PATIENCE_S at most. Safe from any thread."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
@@ -132,7 +132,7 @@ class OpenProviders:
         return self._pool.use(instance)
 
     def fresh(self, instance: str, cancel: CancelToken) -> BaseProvider:
-        """A provider of one's own, stopped by `cancel`; the caller closes it."""
+        """A separate provider, stopped by `cancel`; the caller closes it."""
         return _impatient(opening.open_provider(self._paths, instance, context=self._context(instance, cancel)))
 
     def draft(
@@ -143,17 +143,17 @@ class OpenProviders:
         cancel: CancelToken,
         instance: str,
     ) -> BaseProvider:
-        """A provider of settings that are not saved; the caller closes it."""
+        """A provider for unsaved settings; the caller closes it."""
         context = self._context(instance or service, cancel)
         return _impatient(opening.open_draft(self._paths, service, values, secrets, instance=instance, context=context))
 
     def retire_all(self) -> None:
-        """Have the next question open each again; those in use are closed once their questions are answered."""
+        """Make the next query open each provider again; those in use are closed once their queries are answered."""
         self._pool.refresh()
         self._pool.close_unused()
 
     def close(self) -> None:
-        """Close all, also those in use: their calls fail. Requests that were counted are written down."""
+        """Close all, also those in use: their calls fail. Counted requests are written to the journal."""
         self._pool.close()
         self._calls.write()
 
@@ -166,7 +166,7 @@ class OpenProviders:
 
 
 def _impatient(provider: BaseProvider) -> BaseProvider:
-    """The same provider, with a `timeout` that fits somebody who is waiting. Constructing one reaches no network."""
+    """The same provider with a `timeout` short enough for a waiting user. Constructing one uses no network."""
     if provider.settings.timeout <= PATIENCE_S:
         return provider
     settings = msgspec.structs.replace(provider.settings, timeout=PATIENCE_S)

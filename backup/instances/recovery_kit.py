@@ -1,5 +1,4 @@
-"""The recovery kit of this machine: what `backup.credentials.recovery_kit` prints, put together from configuration and
-store."""
+"""The recovery kit of this machine: configuration and store combined for `backup.credentials.recovery_kit`."""
 
 from __future__ import annotations
 
@@ -23,13 +22,13 @@ from providers.errors import InvalidConfiguration
 from providers.secret import Secret
 
 _NOT_NEEDED: Final = frozenset({"enabled", "credentials_key"})
-"""Said of this machine alone. Whatever else was set is printed: who sets the instance up again wants it as it was."""
+"""These concern this machine alone. All other settings are printed, to set the instance up again as it was."""
 
 
 def kit(
     paths: Paths, store: CredentialStore, names: Sequence[str] = (), *, columns: int = 80, dark_background: bool = False
 ) -> Secret:
-    """One printable page with all that is needed to read the backups on another machine, secrets in clear."""
+    """One printable page with everything needed to read the backups on another machine, secrets in clear text."""
     configuration = file.load(paths)
     wanted = names or [name for name in configuration.instances if name != file.EMBEDDED]
     parts = [_part(configuration, store, name) for name in wanted or [file.EMBEDDED]]
@@ -44,7 +43,7 @@ def kit(
 
 
 def _part(configuration: Configuration, store: CredentialStore, name: str) -> KitInstance:
-    """An instance whose service is not to be had here any more is printed as it was kept: the page may be its last
+    """An instance whose service is no longer available here is printed as it was stored: the page may be its last
     copy."""
     instance = configuration.instance(name)
     entry = store.get(instance.credentials_key) if instance.credentials_key in configuration.credentials else None
@@ -85,7 +84,7 @@ def _as_kept(instance: InstanceConfig, entry: Credentials | None) -> KitInstance
 
 
 def _vault(paths: Paths) -> VaultInfo | None:
-    """What opens the vault, where that is the store in use."""
+    """What opens the vault, if the vault is the store in use."""
     if selection.kind_of(selection.choose(paths)) is not StoreBackend.VAULT:
         return None
     return VaultFile(vault_path(paths)).describe()

@@ -1,4 +1,4 @@
-"""Requests to services, counted where they are sent: they may cost money."""
+"""Counts of requests to services, which may cost money, taken where the requests are sent."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from providers.errors import ProviderError
 
 _LOG: Final = logging.getLogger(__name__)
 _LINGER_S: Final = 1.0
-"""How long counts may gather before they are written down: one commit for a burst of questions."""
+"""How long counts are collected before they are written: one commit for a burst of queries."""
 NO_ITEM: Final = 0
 
 _ITEMS: ContextVar[int | Mapping[str, int]] = ContextVar("items that requests are sent for", default=NO_ITEM)
 
 
 class sent_for:
-    """While inside, requests of this thread, and of the parts that it begins, belong to an item; or to one of several,
-    by key: a request that serves them all together belongs to none."""
+    """Attributes requests of this thread, and of the parts it starts, to an item; or to one of several, by key. A
+    request that serves several at once belongs to none."""
 
     __slots__ = ("_items", "_reset")
 
@@ -48,7 +48,7 @@ def _item_now() -> int:
 
 
 class CallCounts:
-    """Counted in memory, by item, until they are written down. Safe from any thread."""
+    """Counts in memory, by item, until they are written. Safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -71,20 +71,20 @@ class CallCounts:
         return bool(self._counts)
 
     def take(self) -> work.Calls:
-        """What was counted since it was last taken."""
+        """The counts since the last call."""
         with self._lock:
             taken, self._counts = self._counts, {}
         return taken
 
     def write(self, tx: Connection, now: float) -> None:
-        """Write it down. What a commit that fails has taken is lost, and nothing else."""
+        """Write the counts. If the commit fails they are lost, and nothing else is."""
         if self._counts:
             work.count_calls(tx, day_of(now), self.take())
 
 
 class CallsOnDisk:
-    """Counts of a process that has no worker's writer: written into the journal's file a moment after they came.
-    Counts that cannot be written down are lost, and nothing else."""
+    """Counts of a process without the worker's batch writer: written to the journal a moment later. Counts that cannot
+    be written are lost, and nothing else is."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
@@ -108,7 +108,7 @@ class CallsOnDisk:
         return count_and_write
 
     def write(self) -> None:
-        """Write down what was counted so far; on disk when it returns, whoever wrote it."""
+        """Write the counts so far. They are on disk when it returns, whichever thread wrote them."""
         with self._writing:
             with self._lock:
                 later, self._later = self._later, None

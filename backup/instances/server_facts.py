@@ -1,4 +1,4 @@
-"""What was learnt about servers, remembered across processes."""
+"""Facts discovered about servers, remembered across processes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class FactsOnDisk:
-    """`providers.contract.context.Facts` in the journal's file. A fact that cannot be written down is only learnt
-    again.
+    """`providers.contract.context.Facts` in the journal file. A fact that cannot be written is discovered again.
 
-    Without a `journal` of the process's own it is opened for each fact alone, so that nothing is left open, however
-    the one who asked ends.
+    Without a `journal` the file is opened for each fact alone, so that nothing stays open, however the process ends.
     """
 
     def __init__(self, paths: Paths, journal: Journal | None = None) -> None:

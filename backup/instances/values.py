@@ -1,4 +1,4 @@
-"""Values of settings: what was typed, and what the credential store adds."""
+"""Values of settings: typed ones, and those from the credential store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from providers.settings import FieldKind, ProviderSettings
 def with_credentials(
     cls: type[ProviderSettings], values: Mapping[str, Any], credentials: Credentials | None
 ) -> dict[str, Any]:
-    """Settings as a provider takes them: the pair under the service's own names; the keyring wins over the file."""
+    """Settings for a provider: the credential pair under the service's names; the keyring wins over the file."""
     merged = dict(values)
     if credentials is None:
         return merged
@@ -30,9 +30,9 @@ def with_credentials(
 
 
 def parse_values(cls: type[ProviderSettings], texts: Mapping[str, str]) -> dict[str, Any]:
-    """What was typed, as checked values. An empty text means the default, except where text itself is wanted.
+    """Typed texts as checked values. An empty text means the default, except for settings that are text.
 
-    Raises InvalidConfiguration naming the field; a secret among them is refused: those come as Secrets.
+    Raises InvalidConfiguration naming the field, also for a secret: secrets are passed as Secret.
     """
     values: dict[str, Any] = {}
     for name, text in texts.items():

@@ -1,4 +1,4 @@
-"""What is said about stores and credentials: plain data that both front ends draw. No secret is ever in it."""
+"""Stores and credentials as plain data for both front ends. It never contains a secret."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StoreState(StrEnum):
 
 
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Where secrets are kept and whether they can be read now."""
+    """The place where secrets are kept, and whether they can be read now."""
 
     state: StoreState
     backend: str
@@ -30,7 +30,7 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreBackend(StrEnum):
-    """Where secrets can be kept. The values stand in the configuration file."""
+    """Kinds of credential store. The values are used in the configuration file."""
 
     SECRET_SERVICE = "secret_service"
     VAULT = "vault"
@@ -45,35 +45,35 @@ TITLES: Final = {
     StoreBackend.CREDENTIAL_MANAGER: "Windows Credential Manager",
 }
 OPENED_BY_LOGIN: Final = frozenset({StoreBackend.KEYCHAIN, StoreBackend.CREDENTIAL_MANAGER})
-"""Stores of the system that are always there, and that nothing here unlocks, creates or locks."""
+"""Stores of the system that always exist, and that this program does not unlock, create or lock."""
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`credential_store` in the configuration file: the user's choice, and how the vault opens by itself."""
+    """`credential_store` in the configuration file: the user's choice, and how the vault is opened unattended."""
 
     backend: StoreBackend | None = None
-    """None: nothing was chosen yet. The first credential that is kept makes it final."""
+    """None: not chosen yet. Storing the first credential makes the choice final."""
     key_file: str = ""
     password_command: tuple[str, ...] = ()
     left_in: StoreBackend | None = None
-    """Credentials were moved away from here, and their copies in it still wait to be deleted."""
+    """The store that credentials were moved from, if their copies there are still to be deleted."""
 
 
 class StoreChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """A store that this machine could use. `detail` says what is wrong with it, `hint` and `remedies` what helps."""
+    """A store that this machine could use. `detail` says what is wrong with it, `hint` and `remedies` how to fix it."""
 
     backend: StoreBackend
     title: str
     state: StoreState
-    """NO_COLLECTION: it is there, but empty: `create_store` makes it (the vault, or the session's default keyring)."""
+    """NO_COLLECTION: it exists but is empty; `create_store` creates the vault, or the session's default keyring."""
     detail: str = ""
     hint: str = ""
     remedies: tuple[Remedy, ...] = ()
     path: str = ""
     in_use: bool = False
-    """What `store_status` speaks of."""
+    """It is the store that `store_status` describes."""
     pinned: bool = False
-    """The user's choice, in the configuration; otherwise it was found."""
+    """Chosen by the user in the configuration; otherwise it was detected."""
     recommended: bool = False
 
     @property
@@ -93,7 +93,7 @@ class YesNo(StrEnum):
 
 
 class StoreFact(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of what a person wants to know of a store: `question` ('survives a reboot'), the answer, and why."""
+    """One line of information about a store: `question` ('survives a reboot'), the answer, and the reason."""
 
     question: str
     answer: YesNo
@@ -104,20 +104,20 @@ class StoreFact(msgspec.Struct, frozen=True, kw_only=True):
 class CredentialState(StrEnum):
     SET = "set"
     MISSING = "missing"
-    """Its service needs one, and none is kept."""
+    """Its service needs one, and none is stored."""
     EXPIRING = "expiring"
     """Within a week."""
     EXPIRED = "expired"
     REFUSED = "refused"
-    """The service did not accept it when it was last asked."""
+    """The service rejected it the last time."""
 
 
 class CredentialFact(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry, or one that is wanted and not there. Moments are in seconds since 1970."""
+    """One entry, or one that is needed but missing. Times are in seconds since 1970."""
 
     key: str
     instances: tuple[str, ...]
-    """Who uses it."""
+    """Its users."""
     state: CredentialState
     username: str = ""
     fields: tuple[str, ...] = ()
@@ -136,11 +136,11 @@ class SlotFact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the screen of credentials says."""
+    """Everything that the credentials screen shows."""
 
     status: StoreStatus
     backend: StoreBackend | None
-    """None where no store is chosen and none is ready."""
+    """None if no store is chosen and none is ready."""
     title: str
     path: str
     pinned: bool
@@ -148,9 +148,9 @@ class StoreFacts(msgspec.Struct, frozen=True, kw_only=True):
     credentials: tuple[CredentialFact, ...]
     slots: tuple[SlotFact, ...] = ()
     left_in: StoreBackend | None = None
-    """A move that was not finished: copies are still in there (`remove_copies`)."""
+    """Of an unfinished move: copies are still in this store (`remove_copies`)."""
     worker_unlocked: bool | None = None
-    """Whether the worker at work has what it needs to read credentials; None when none runs."""
+    """Whether the worker has what it needs to read credentials; None if none runs."""
 
 
 class MoveStep(StrEnum):
@@ -161,7 +161,7 @@ class MoveStep(StrEnum):
 
 
 class MoveProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """`done` of `total` credentials in this step; `key` is the one at hand."""
+    """`done` of `total` credentials in this step; `key` is the current one."""
 
     step: MoveStep
     key: str
@@ -170,8 +170,8 @@ class MoveProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MoveResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`moved` are the credentials that now live in `to`; `deleted` the copies that were removed from `source`. With
-    `copies_left` nothing was deleted there yet: `remove_copies` does it, now or later."""
+    """`moved` are the credentials now stored in `to`, `deleted` the copies removed from `source`. With `copies_left`
+    nothing was deleted there yet; `remove_copies` does that, now or later."""
 
     source: StoreBackend
     to: StoreBackend

@@ -1,4 +1,4 @@
-"""Jobs, items, plans and the queue: plain data that front ends draw and processes exchange."""
+"""Jobs, items, plans and the queue: plain data that front ends show and processes exchange."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from providers.contract.report import ErrorInfo
 from providers.errors import Cancelled
 
 BROKEN_SHOWN_S: Final = 24 * 3600.0
-"""How long a job that broke off is pointed out without being asked for: it cannot be tried again, just queued again."""
+"""How long a job that broke off is shown without being asked for: it cannot be retried, only queued again."""
 
 
 class JobKind(StrEnum):
@@ -32,7 +32,7 @@ class ItemState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     WAITING = "waiting"
-    """Goes on by itself: at `wait_until`, or once what `error` names is there (credentials, network)."""
+    """Continues by itself: at `wait_until`, or once what `error` names is available (credentials, network)."""
     PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
@@ -72,38 +72,38 @@ TRANSITIONS: Final[dict[ItemState, frozenset[ItemState]]] = {
     ItemState.DONE: frozenset(),
     ItemState.SKIPPED: frozenset(),
 }
-"""The one state machine of an item: what may follow what. QUEUED after RUNNING is a worker that died or was stopped."""
+"""The only state machine of an item. QUEUED follows RUNNING when a worker died or was stopped."""
 
 FINAL_STATES: Final = frozenset({ItemState.DONE, ItemState.FAILED, ItemState.CANCELLED, ItemState.SKIPPED})
 
 
 class Conflicts(StrEnum):
-    """What to do where something of that name is already there."""
+    """What to do if the name already exists."""
 
     REPLACE = "replace"
     SKIP_UNCHANGED = "skip_unchanged"
-    """Leave alone what has the same size and mtime (and checksum where one is at hand); replace the rest."""
+    """Leave alone what has the same size and mtime (and checksum, if one is available); replace the rest."""
     REFUSE = "refuse"
 
 
 class Links(StrEnum):
-    """What becomes of symlinks in local folders that go up."""
+    """What to do with symlinks in uploaded folders."""
 
     SKIP = "skip"
     """Left out, and counted."""
     FOLLOW = "follow"
-    """What a link leads to is stored in its place, as long as it lies in what was chosen. One that leads out of that,
-    nowhere, or back to a folder that holds it is left out, and counted."""
+    """The target of a link is stored in its place if it lies within what was chosen. A link that leads out of that,
+    leads nowhere, or leads back to a folder that contains it is left out, and counted."""
     STORE = "store"
-    """The link itself, as an object that rclone reads too (`backup.files.links`)."""
+    """The link itself, as an object that rclone can read (`backup.files.links`)."""
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries of the chosen local folders go up, and how. Kept with the job."""
+    """Which entries of the chosen local folders are uploaded, and how. Stored with the job."""
 
     links: Links = Links.SKIP
     include: tuple[str, ...] = ()
-    """Patterns (`backup.files.filters`): with any, only what they match goes up."""
+    """Patterns (`backup.files.filters`): if there are any, only what they match is uploaded."""
     exclude: tuple[str, ...] = ()
     """Patterns of what is left out, whatever `include` says."""
     one_file_system: bool = False
@@ -131,7 +131,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     rate_bytes_per_s: float = 0.0
     left_s: float | None = None
     wait_until: float | None = None
-    """When it goes on by itself: that of a queued one, where its instance stands still until then."""
+    """When it continues by itself; of a queued item, when its instance does."""
     error: ErrorInfo | None = None
     """Why it failed, waits, was paused or skipped."""
     proof: Proof | None = None
@@ -139,15 +139,15 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     replaced: bool | None = None
     attempts: int = 0
     verifying: bool = False
-    """All bytes moved; the proof is under way."""
+    """All bytes were moved; the proof is under way."""
     elapsed_s: float = 0.0
     finished_at: float | None = None
     calls: dict[str, int] = {}
-    """Requests to the service that were sent for it, by kind, in all attempts. While it runs they come in late."""
+    """Requests sent to the service for it, by kind, in all attempts. While it runs they are counted with a delay."""
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing the user asked for. Counters are kept by the journal, never summed at a look."""
+    """One request of the user. The journal keeps the counters; no query sums over items."""
 
     id: int
     kind: JobKind
@@ -158,35 +158,34 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     scanning: bool
     counts: dict[ItemState, int]
     size_bytes: int
-    """What moves: nothing of deletes, and of what was cancelled or skipped."""
+    """Bytes to move, without deletes and without what was cancelled or skipped."""
     done_bytes: int
     listed_bytes: int = 0
-    """All that the job was asked for, whatever became of it."""
+    """All bytes that the job was asked for, whatever happened to them."""
     grown_bytes: int = 0
-    """What its files had more, when they were moved, than when they were planned."""
+    """Bytes that its files had gained between planning and moving."""
     shrunk_bytes: int = 0
-    """Likewise fewer: a file that shrank is not made up for by another that grew."""
+    """Bytes that its files had lost: growth of one file does not offset another that shrank."""
     skipped_symlinks: int = 0
     skipped_special: int = 0
     ruled_out: int = 0
-    """Left out by the user's rules; a folder counts as one, and what is in it is not looked at."""
+    """Left out by the user's rules; a folder counts as one, since its content is not examined."""
     read_twice: int = 0
-    """Downloads of which the service has no checksum, nor our history: two readings were equal."""
+    """Downloads without a checksum at the service or in our history: two readings were equal."""
     ignored_metadata: int = 0
-    """Modes and ids that were stored with files and are none: they were left aside."""
+    """Invalid modes and ids that were stored with files; they were ignored."""
     error: ErrorInfo | None = None
-    """Why the scan stopped short, or what is not as it was planned."""
+    """Why the scan stopped short, or what differs from the plan."""
     broke_at: float | None = None
-    """When it did, or was seen not to be."""
+    """When the scan stopped short, or the difference was found."""
     paused: bool = False
-    """What it stands for is looked for no further until it is resumed."""
+    """Its scan does not continue until it is resumed."""
     held: ErrorInfo | None = None
-    """Why nothing of it begins until somebody helps: credentials to unlock or to set. Once they are there it goes on by
-    itself."""
+    """Why nothing of it begins until the user helps: credentials to unlock or to set. It then continues by itself."""
     wait_until: float | None = None
-    """When it goes on by itself, where its instance stands still, or what it stands for could not be listed."""
+    """When it continues by itself, if its instance is held or its objects could not be listed."""
     waits_for: ErrorInfo | None = None
-    """Why, until then."""
+    """The reason for that wait."""
 
     @property
     def broken(self) -> bool:
@@ -199,24 +198,24 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailedSince(msgspec.Struct, frozen=True, kw_only=True):
-    """What ended badly since a moment, whichever command asked for it."""
+    """What ended badly since a given time, whichever command queued it."""
 
     since: float
     items: int = 0
-    """That have failed. What was cancelled was the user's wish."""
+    """Failed items. Cancelled ones do not count, as the user wanted that."""
     broken_jobs: int = 0
-    """Jobs whose scan has stopped short since then: no item stands for what they lack."""
+    """Jobs whose scan stopped short since then: what they lack has no items."""
     jobs: tuple[int, ...] = ()
-    """Those of these items, and jobs whose scan has stopped short since then, whenever they were queued."""
+    """The jobs of these items, and jobs whose scan stopped short since then, whenever they were queued."""
     known_from: float | None = None
-    """Set if `since` reaches back further than finished items are kept: failures before this moment may be missing, of
-    jobs that were queued before `since`. None: everything is known."""
+    """Set if finished items are not kept back to `since`: earlier failures than this, of jobs queued before `since`,
+    may be missing. None: everything is known."""
     forgotten: int = 0
-    """Failed items of such jobs that were pruned: whether they failed before `since` or after it is not known."""
+    """Failed items of such jobs that were pruned: whether they failed before or after `since` is unknown."""
 
 
 class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):
-    """What the one-line strip shows. `size_bytes` and `done_bytes` are of jobs that are not finished."""
+    """Numbers of the one-line strip. `size_bytes` and `done_bytes` are of unfinished jobs."""
 
     uploading: int = 0
     downloading: int = 0
@@ -226,8 +225,8 @@ class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):
     paused: int = 0
     failed: int = 0
     broken_jobs: int = 0
-    """Jobs whose scan stopped short within BROKEN_SHOWN_S, and not by the user's wish. No item stands for what is
-    missing."""
+    """Jobs whose scan stopped short within BROKEN_SHOWN_S, except those that the user cancelled. What they lack has no
+    items."""
     verified: int = 0
     size_bytes: int = 0
     done_bytes: int = 0
@@ -236,7 +235,7 @@ class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):
     scanning: bool = False
     worker_alive: bool = False
     worker_trouble: ErrorInfo | None = None
-    """Why a worker that runs carries nothing out: it was stopped, or waits for room."""
+    """Why a running worker does nothing: it was stopped, or waits for space."""
 
     @property
     def active(self) -> int:
@@ -248,20 +247,19 @@ class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The queue at one moment: running items first, then waiting, paused, queued, then what ended, newest first."""
+    """The queue at one moment: running items first, then waiting, paused, queued, then ended ones, newest first."""
 
     totals: QueueTotals
     jobs: tuple[JobView, ...]
     items: tuple[ItemView, ...]
     item_count: int
-    """All there are; `items` is a window of them."""
+    """The number of all items; `items` is a window of them."""
     notice: str = ""
-    """What whoever looks on for long should know: that the program was replaced meanwhile, or that the worker is
-    another build."""
+    """For front ends that stay open: the program was replaced meanwhile, or the worker is of another build."""
 
 
 class LocalEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a local folder. `name` may hold surrogates for bytes that are not UTF-8."""
+    """One entry of a local folder. `name` may contain surrogates for bytes that are not UTF-8."""
 
     name: str
     kind: ItemKind
@@ -270,7 +268,7 @@ class LocalEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a confirmation says before anything starts."""
+    """The facts that a confirmation shows before anything starts."""
 
     kind: JobKind
     instance: str
@@ -286,62 +284,63 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
     replaced_names: tuple[str, ...] = ()
     """The first few of them."""
     clashes: int = 0
-    """Files whose name the service cannot tell from another one: they will be refused, before anything is sent."""
+    """Files whose names the service cannot distinguish from another: they will be refused before anything is sent."""
     clashing_names: tuple[str, ...] = ()
     """The first few of them."""
     unstorable: int = 0
-    """Files and empty folders that the service, or for a download the disk here, cannot hold under their names: they
-    will fail, each by itself. Not counted among the files and folders."""
+    """Files and empty folders that the service (or the local disk of a download) cannot hold under their names: each
+    will fail by itself. Not counted among the files and folders."""
     unstorable_folders: int = 0
     """Of these, the folders."""
     unstorable_names: tuple[str, ...] = ()
     unstorable_why: str = ""
-    """Of the first of them."""
+    """The reason for the first of them."""
     unreadable: int = 0
-    """Files and folders of an upload that cannot be read: they will fail, each by itself."""
+    """Files and folders of an upload that cannot be read: each will fail by itself."""
     unreadable_names: tuple[str, ...] = ()
     """The first few of them."""
     unreadable_why: str = ""
-    """Of the first of them."""
+    """The reason for the first of them."""
     modes_lost: int = 0
-    """Files and folders of an upload with another mode or owner than a restore gives anyway, and no room for it
-    there."""
+    """Files and folders of an upload with a mode or owner that a restore would not set by default, and that the service
+    cannot store."""
     owned: int = 0
-    """Files of a download that have another owner or group, or setuid, setgid or sticky; as far as a listing tells."""
+    """Files of a download with another owner or group, or with setuid, setgid or sticky, as far as a listing
+    reports."""
     perhaps_owned: bool = False
-    """Of some files of a download the listing does not tell it, though they may keep it."""
+    """The listing does not report this for some files of a download, though they may have it."""
     restores_owner: bool = False
-    """These get them; else they are left aside."""
+    """These files get their owner and group back; otherwise both are ignored."""
     ignored_metadata: int = 0
-    """Modes and ids that are none, likewise."""
+    """Invalid modes and ids; they are ignored."""
     removes_folders: bool = False
-    """`folders` are counted to be deleted themselves; else it says in how many the files are."""
+    """`folders` counts folders to delete; otherwise the folders that contain the files."""
     deletion: Deletion | None = None
-    """What deleting means there, where this is a plan to delete."""
+    """What deleting means at the service, if this is a plan to delete."""
     needs_bytes: int = 0
-    """Room that a download takes on its disk at its fullest: a new file is beside the old one until it is whole."""
+    """Peak disk space of a download: a new file lies beside the old one until it is complete."""
     free_bytes: int | None = None
-    """What is free on that disk, and not promised to other downloads; None: it does not say."""
+    """Free bytes on that disk that are not promised to other downloads; None: unknown."""
     complete: bool = True
-    """False when counting was cut off; the numbers are then at least so many."""
+    """False if counting was cut off: the numbers are then minimums."""
     refuses: int = 0
-    """Files that will be refused, since something is there already and nothing is to be replaced."""
+    """Files that will be refused, since the name exists and nothing is to be replaced."""
     refused_names: tuple[str, ...] = ()
     """The first few of them."""
     ruled_out: int = 0
     """Left out by the user's rules; a folder counts as one."""
     skipped_folders: int = 0
-    """Empty folders, where the service keeps none."""
+    """Empty folders, if the service cannot store them."""
     left_out: int = 0
-    """Of what stands at the service: things that have no bytes (Drive's own documents, shortcuts)."""
+    """Entries at the service that have no bytes (Drive's own documents, shortcuts)."""
     left_out_names: tuple[str, ...] = ()
     """The first few of them."""
     unknown: bool = False
     """Nothing could be counted: the service did not answer."""
     found: str = ""
-    """Names what was found, for whoever queues this plan: the transfer then looks for nothing again."""
+    """Id of what was found, for the job that is queued from this plan: its scan then need not search again."""
     files_digest: str = ""
-    """Stands for the keys of all files that were counted, in any order (`backup.files.name_digest`)."""
+    """A digest of the keys of all counted files, independent of order (`backup.files.name_digest`)."""
 
     @property
     def lacks_room(self) -> bool:
@@ -349,7 +348,7 @@ class TransferPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def moves_nothing(self) -> bool:
-        """Whether all that was chosen is of kinds that are left out."""
+        """Whether everything chosen is of kinds that are left out."""
         return self.complete and not (self.files or self.folders or self.unreadable or self.unstorable)
 
 
@@ -364,11 +363,11 @@ class LiveItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker knows beyond the journal."""
+    """The worker's state that the journal does not have."""
 
     version: int = 0
-    """Another one after each change."""
+    """Differs after each change."""
     rate_bytes_per_s: float = 0.0
     items: tuple[LiveItem, ...] = ()
     build: str = ""
-    """Which build of the program the worker is."""
+    """The build of the worker's program."""

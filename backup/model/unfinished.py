@@ -1,4 +1,4 @@
-"""Unfinished uploads at a service, and what each still needs."""
+"""Unfinished uploads at a service, and the items that still need them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from providers.contract.upload import PendingUpload, SavedUpload
 
 
 class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
-    """An unfinished upload at a service, and what we know of it."""
+    """An unfinished upload at a service, with what is known of it here."""
 
     upload: PendingUpload
     age_s: float | None
-    """None where the service does not tell when it was begun: such a one is never old enough."""
+    """None if the service does not report when it began: such an upload never counts as old enough."""
     needed_by: int | None
-    """The item of ours that goes on with it."""
+    """Our item that will resume it."""
 
 
 class Needed(msgspec.Struct, frozen=True, kw_only=True):
-    """An upload that one of our items has begun and goes on with. `token` as in `SavedUpload`."""
+    """An upload that one of our items has begun and will resume. `token` as in `SavedUpload`."""
 
     item: int
     instance: str
@@ -30,7 +30,7 @@ class Needed(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, begun: Iterable[tuple[int, str, SavedUpload]]) -> list[Needed]:
-        """Of what `Queue.begun_uploads` says."""
+        """From the result of `Queue.begun_uploads`."""
         return [
             cls(item=item, instance=instance, key=saved.request.key, token=saved.token)
             for item, instance, saved in begun
