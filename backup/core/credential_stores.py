@@ -64,7 +64,8 @@ class CredentialStores:
     ) -> None:
         """Keep an instance's credentials in the store (None leaves that half as it is). Raises CredentialStoreError
         and saves nothing when no store can be used. `expires_at` (seconds since 1970): when the service takes them no
-        more, where that is known. An instance that a service's name stands for is made by this."""
+        more, where that is known. Where `name` is a service's, the
+        instance is made."""
         configuration = file.load(self._paths)
         service = editing.service_of(configuration, name)
         cls = settings_class(registry.spec(service))
@@ -104,8 +105,7 @@ class CredentialStores:
         return self.status()
 
     def chosen(self) -> StoreBackend:
-        """The store that the four methods below mean when they are not told: the one in use, else the one recommended
-        here."""
+        """The store that the methods below mean where none is named: the one in use, else the one recommended here."""
         return choice.chosen(self._paths)
 
     # Opening. A passphrase that is wrong, an interface that is missing, a prompt that was dismissed: each raises a

@@ -186,7 +186,7 @@ class Instances:
         An instance that is there already is never changed: the found one gets a free name (or what `names` says).
 
         `blank_in`: the earlier JSON file, in which the secrets that were saved are then made empty; ask before. Raises
-        CredentialStoreError, InvalidConfiguration; what was saved before it stays and is told in the error's notes.
+        CredentialStoreError, InvalidConfiguration; what was saved before it stays, and the error's notes name it.
         """
         from backup.instances import importing
 
