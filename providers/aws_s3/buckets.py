@@ -1,4 +1,4 @@
-"""Buckets: which there are, whether one can be used, and new ones."""
+"""Buckets: list, check, create."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from providers.http.connections import Calls
 
 
 def names(wire: S3Client) -> list[str]:
-    """Those that the keys see, page by page where the service has that many. Raises ProviderError."""
+    """Names of all buckets that the keys may list. Raises ProviderError."""
     found: list[str] = []
     query: dict[str, str] = {}
     trail = Trail()
@@ -27,8 +27,8 @@ def names(wire: S3Client) -> list[str]:
 
 
 def look(wire: S3Client, prefix: str) -> None:
-    """Whether the bucket can be listed. Raises ProviderError: NotFound only where S3 itself says so, not the web
-    page that answers in its place."""
+    """Check that the bucket can be listed. Raises ProviderError: NotFound only if S3 itself answered so, and not a
+    web page in its place."""
     query = {"list-type": "2", "max-keys": "1", "prefix": prefix}
     try:
         wire.ask(S3Request("ListObjectsV2", "GET", query=query), Calls()).xml("ListBucketResult")
@@ -43,7 +43,7 @@ def look(wire: S3Client, prefix: str) -> None:
 
 
 def create(wire: S3Client, name: str) -> None:
-    """Nothing happens where it is ours already. Raises ProviderError: Conflict when somebody else has it."""
+    """Does nothing if the bucket is already ours. Raises ProviderError: Conflict if another account owns it."""
     region = wire.endpoint.region
     body = b""
     if region != "us-east-1":

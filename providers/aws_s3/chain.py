@@ -1,7 +1,7 @@
-"""botocore's chain of credentials (profile, SSO, assumed role, role of the machine) as it is for whoever asked.
+"""botocore's credential chain (profile, SSO, assumed role, instance role) in the environment of the caller.
 
-botocore itself looks into the environment of this process, which may be a worker that another command started. Here
-every variable comes from `Network.environment`. Imports botocore, so it is imported only where the chain is asked.
+botocore reads the environment of this process, which may be a worker that another command started. Here every
+variable comes from `Network.environment`. Imports botocore, so import this module only to ask the chain.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _WEB_IDENTITY: Final = {
     "role_session_name": "AWS_ROLE_SESSION_NAME",
     "role_arn": "AWS_ROLE_ARN",
 }
-"""What the profile calls it, and the environment."""
+"""Name in the profile -> variable in the environment."""
 _AWS_ITSELF: Final = "sts.amazonaws.com"
-"""Which proxy leads to AWS itself."""
+"""Host name used to choose the proxy for AWS itself."""
 
 
 class AskersSession(Session):  # type: ignore[misc]
-    """A session that takes its variables from whoever asked: files, region, endpoints, certificates and the proxy."""
+    """A session that takes all variables from the caller: files, region, endpoints, certificates and the proxy."""
 
     def __init__(self, profile: str, network: Network) -> None:
         """`profile` may be ''."""
@@ -57,12 +57,12 @@ class AskersSession(Session):  # type: ignore[misc]
         self.set_default_client_config(Config(proxies={"https": proxy.url} if proxy else {}))
 
     def create_client(self, service_name: str, *args: Any, **more: Any) -> Any:
-        """As botocore's, with the endpoint and the certificates of whoever asked."""
+        """As in botocore, but with the caller's endpoint and certificates."""
         if not more.get("endpoint_url") and not self.get_config_variable("ignore_configured_endpoint_urls"):
             more["endpoint_url"] = ConfiguredEndpointProvider(
                 self.full_config, self.get_scoped_config(), service_name, environ=self.told
             ).provide()
-        own = Config(ignore_configured_endpoint_urls=True)  # else botocore would look for one in this process's
+        own = Config(ignore_configured_endpoint_urls=True)  # else botocore would read this process's environment
         more["config"] = more["config"].merge(own) if more.get("config") else own
         if more.get("verify") is None:
             more["verify"] = self._ca_path or self.get_config_variable("ca_bundle") or True
@@ -70,13 +70,13 @@ class AskersSession(Session):  # type: ignore[misc]
 
 
 def credentials(session: AskersSession, profile: str) -> Any:
-    """What the chain finds, None for nothing. Raises what botocore raises."""
+    """Credentials found by the chain, or None. Raises botocore's exceptions."""
     _tell_providers(session, profile)
     return session.get_credentials()
 
 
 def _tell_providers(session: AskersSession, profile: str) -> None:
-    """The parts of the chain that look into the environment on their own."""
+    """Redirect the parts of the chain that read the process environment directly."""
     told = session.told
     named = {} if profile else {key: told[name] for key, name in _WEB_IDENTITY.items() if name in told}
 
@@ -104,10 +104,10 @@ def _tell_providers(session: AskersSession, profile: str) -> None:
     )
     machine = chain.get_provider("iam-role")._role_fetcher
     machine._disabled = told.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
-    machine._session = URLLib3Session(timeout=machine._timeout)  # of this machine itself: no proxy leads there
+    machine._session = URLLib3Session(timeout=machine._timeout)  # link-local address: never through a proxy
 
 
 def _for_programs(told: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a `credential_process`: this one, with AWS's variables of whoever asked."""
+    """The environment for a `credential_process`: this process's, with the caller's AWS variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return kept | {name: value for name, value in told.items() if name.startswith("AWS_")}

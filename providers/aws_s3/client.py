@@ -1,4 +1,4 @@
-"""One signed S3 request at a time: sent as it is read, answered or turned into a ProviderError. Never retries."""
+"""Single signed S3 requests: streams the body, returns the answer or raises a ProviderError. Never retries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a bucket is served. `url` has no bucket in it; `virtual` puts the bucket in front of the host name."""
+    """Address of a bucket. `url` does not contain the bucket; with `virtual` it is put in front of the host name."""
 
     url: str
     region: str
@@ -34,24 +34,24 @@ class Endpoint:
 @dataclass(frozen=True)
 class S3Request:
     kind: str
-    """S3's name of the operation: 'PutObject'."""
+    """S3's name for the operation, for example 'PutObject'."""
     method: str
     key: str | None = None
-    """The whole key, prefix included; None asks about the bucket."""
+    """The whole key, including the prefix. None: the request is about the bucket."""
     bucket: str | None = None
-    """None: the instance's own; '' asks about the service."""
+    """None: the provider's own bucket. '': the request is about the service."""
     query: Mapping[str, str] | None = None
     headers: Mapping[str, str] | None = None
     body: bytes | PartBody = b""
     sha256: str = ""
-    """Of the body. Empty: computed for bytes, left unsigned for what is streamed."""
+    """SHA-256 of the body. Empty: computed for bytes, left unsigned for a streamed body."""
     signed: bool = True
     accepts: frozenset[int] = frozenset()
-    """Statuses outside 200-299 that are answers, no errors."""
+    """Statuses outside 200-299 that do not raise."""
 
 
 class S3Client:
-    """Usable from several threads. Everything raises ProviderError."""
+    """May be used from several threads. Every method raises ProviderError."""
 
     def __init__(
         self,
@@ -70,15 +70,16 @@ class S3Client:
         self._now = now
         self._count_call = count_call
         self._places: dict[str, tuple[Pool, str]] = {}
-        """Where each bucket is asked for, and the path that stands before its keys."""
+
+    """Per bucket: the connection pool, and the path in front of its keys."""
 
     def close(self) -> None:
         for pool, _ in self._places.values():
             pool.close()
 
     def ask(self, request: S3Request, calls: Calls) -> S3Reply:
-        """The whole answer of a request that succeeds. Raises the error that the service tells otherwise, also inside
-        an answer that begins with 200, as S3 does where it had to answer before it was through."""
+        """Send the request and return the whole answer. Also raises an error sent with status 200, as S3 does when it
+        had to start answering before it was done."""
         answer = self.open(request, calls)
         reply = S3Reply(answer.status, answer.headers, answer.rest())
         if reply.tells_error:
@@ -86,7 +87,7 @@ class S3Client:
         return reply
 
     def open(self, request: S3Request, calls: Calls) -> HttpAnswer:
-        """An answer whose body is still to be read; close it."""
+        """Send the request and return the answer with its body still unread. The caller closes it."""
         keys = self._keys() if request.signed else None
         pool, path = self._address(request)
         query = encoded_query(request.query) if request.query else ""
@@ -113,7 +114,7 @@ class S3Client:
         return Where(self.endpoint.url, bucket, self.endpoint.region, keys.access_key if keys else "")
 
     def _address(self, request: S3Request) -> tuple[Pool, str]:
-        """Where a request goes, and the encoded path that it asks for."""
+        """Connection pool and encoded path for a request."""
         bucket = self.endpoint.bucket if request.bucket is None else request.bucket
         known = self._places.get(bucket)
         if known is None:
@@ -133,7 +134,7 @@ class S3Client:
 
 
 def _is_repeatable(request: S3Request) -> bool:
-    """An unconditional PUT of the same part or object changes nothing when it comes twice."""
+    """True if sending twice is harmless: an unconditional PUT of the same part or object."""
     conditional = {"if-none-match", "if-match"} & (request.headers or {}).keys()
     return request.kind in ("PutObject", "UploadPart") and not conditional
 
@@ -145,18 +146,18 @@ def _digest(request: S3Request) -> str:
 
 
 def may_refuse_a_header(error: ProviderError) -> bool:
-    """Whether an error may mean a header or parameter that the server does not know: 501, or as many say, 400."""
+    """True if the server may have rejected an unknown header or parameter: 501, or 400 as many servers answer."""
     return type(error) is ProviderError or (isinstance(error, Unsupported) and error.code in ("", "NotImplemented"))
 
 
 class Extra:
-    """Headers or parameters of one kind. Left out once a server was seen to answer only without them."""
+    """Optional headers or parameters. Omitted once a server has accepted a request only without them."""
 
     def __init__(self) -> None:
         self.understood = True
 
     def ask(self, fields: Mapping[str, str], call: Callable[[Mapping[str, str]], T]) -> T:
-        """`call` with the fields, or without them where they are refused. Raises ProviderError."""
+        """`call` with the fields; if they are refused, again without them. Raises ProviderError."""
         if not self.understood or not fields:
             return call({})
         try:

@@ -1,4 +1,4 @@
-"""Who signs: the keys of the form, or what AWS's own chain finds. botocore is loaded only for the chain."""
+"""Access keys: from the settings, or from AWS's credential chain. Loads botocore only for the chain."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _SET_CREDENTIALS: Final = (Remedy(Action.SET_CREDENTIALS),)
 
 
 class KeySource:
-    """Keys are looked up when they are first needed, which may ask the network (role of the machine, SSO), and
-    renewed by botocore when they are about to expire."""
+    """Looks keys up on first use, possibly over the network (instance role, SSO). botocore renews them before they
+    expire."""
 
     def __init__(self, settings: Settings, network: Network) -> None:
         self._settings = settings
@@ -40,17 +40,17 @@ class KeySource:
 
     @property
     def described(self) -> str:
-        """Whose keys they are, without asking for them."""
+        """Name of the key source for messages. Looks nothing up."""
         if self._settings.access_key:
             return self._settings.access_key
         return f"profile {self._settings.profile}" if self._settings.profile else "AWS chain"
 
     def __call__(self) -> Keys:
-        """Raises Authentication when there are none."""
+        """Raises Authentication if there are no keys."""
         return self._own or self._from_chain()
 
     def region(self) -> str:
-        """What the profile or the environment says; '' when they say nothing. Reads files, not the network."""
+        """Region from the environment or the profile, or ''. Reads files, not the network."""
         if self._own and not self._settings.profile:
             return ""
         told = next((self._environment[name] for name in REGIONS if self._environment.get(name)), "")
@@ -77,10 +77,10 @@ class KeySource:
         return AskersSession(self._profile, self._network)
 
     def _from_environment(self) -> Keys | None:
-        """Keys that whoever asked has in the environment; None where there are none, or a profile counts first.
+        """Keys from the caller's environment. None if there are none, or if a profile takes precedence.
 
-        They are secrets, and do not travel with a job: a process that works for others knows which they were, and may
-        have the same itself.
+        Keys are secrets and are not stored with a job. The worker knows only the access key id, and may have the
+        same keys in its own environment.
         """
         told = self._environment
         access_key = told.get("AWS_ACCESS_KEY_ID")
@@ -98,7 +98,7 @@ class KeySource:
         return Keys(access_key, Secret(secret), Secret(token) if token else None)
 
     def _meant(self, error: Exception) -> ProviderError:
-        """botocore's errors, the plain ones included that it lets through; what they say may hold no secret of ours."""
+        """Translates errors of botocore, and plain ones that it lets through. The text must not contain our secrets."""
         from botocore.exceptions import (
             ClientError,
             ConfigParseError,
@@ -159,14 +159,14 @@ class KeySource:
                         remedies=_SET_CREDENTIALS,
                     )
                 frozen = self._chain.get_frozen_credentials()
-            except (BotoCoreError, ClientError, OSError, RuntimeError) as error:  # the last: renewed, and expired
+            except (BotoCoreError, ClientError, OSError, RuntimeError) as error:  # RuntimeError: still expired
                 raise self._meant(error) from error
         token = Secret(frozen.token) if frozen.token else None
         return Keys(frozen.access_key, Secret(frozen.secret_key), token)
 
 
 def _refused(response: Mapping[str, Any]) -> ProviderError:
-    """What AWS's service for credentials means that answers with an error; botocore has tried it again already."""
+    """Translates an error answer of STS or SSO. botocore has already retried it."""
     code = str(response.get("Error", {}).get("Code", ""))[:100]
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status in (408, 429) or status >= 500 or code.startswith("Throttl"):

@@ -1,4 +1,4 @@
-"""What a server was seen to do. Servers that speak S3 differ in what they check; here each is tried, once."""
+"""Discovery: tests once, with probe objects, which checks an S3 server enforces. Servers differ in this."""
 
 from __future__ import annotations
 
@@ -29,29 +29,28 @@ from providers.errors import Conflict, Integrity, NotFound, ProviderError
 from providers.http.connections import Calls
 
 _LONGEST_S: Final = 3600.0
-"""A probe noted so long ago is over, whoever has the process's number now."""
+"""A probe noted longer ago than this is over, even if its process id exists (it may have been reused)."""
 _LOG: Final = logging.getLogger(__name__)
 _SIGNS: Final = "a+b"
-"""With the blank before it: what is written otherwise in a listing that is url-encoded, and is no danger in one that is
-not."""
+"""With the blank in front: characters that a url-encoded listing spells differently and a plain one can carry."""
 ENCODED: Final = {"encoding-type": "url"}
 _BODY: Final = b"homeserver-backup asks what this server checks\n"
 
 
 class KeySpelling(StrEnum):
-    """How a server writes keys in a listing that was asked for with encoding-type=url."""
+    """Spelling of keys in a listing requested with encoding-type=url."""
 
     UNKNOWN = "unknown"
-    """As each listing says of itself."""
+    """Each listing says so itself."""
     AS_THEY_ARE = "as they are"
     FORM = "form"
-    """As in forms: '+' for a blank."""
+    """As in HTML forms: '+' means a blank."""
     PERCENT = "percent"
-    """'+' for itself."""
+    """Percent-encoded; '+' means itself."""
 
     @classmethod
     def seen(cls, key: str, listed: Collection[str]) -> KeySpelling | None:
-        """How `key`, which holds a blank and a '+', stands among the keys of a listing; None when it does not."""
+        """The spelling under which `key`, which contains a blank and a '+', is in a listing; None if it is missing."""
         return next((each for each in cls if each is not cls.UNKNOWN and key in map(each.read, listed)), None)
 
     def read(self, text: str) -> str:
@@ -61,32 +60,32 @@ class KeySpelling(StrEnum):
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The defaults hold until `learn` has looked: nothing is believed to be enforced."""
+    """Facts about a server. The defaults apply before `learn` and assume that the server enforces nothing."""
 
     takes_md5: bool = True
-    """A right Content-MD5 is no reason to refuse an object."""
+    """An object with a correct Content-MD5 is accepted."""
     md5_enforced: bool = False
     """A wrong Content-MD5 is refused."""
     sha256_enforced: bool = False
     """A wrong x-amz-content-sha256 is refused."""
     checksum_enforced: bool = False
-    """A wrong x-amz-checksum-sha256 is refused, and a right one is told back."""
+    """A wrong x-amz-checksum-sha256 is refused, and a correct one is returned in the answer."""
     conditional: bool = False
-    """If-None-Match is honoured, by a single upload and by the completion of a multipart one."""
+    """If-None-Match is honoured by PutObject and by CompleteMultipartUpload."""
     etag_is_md5: bool = True
     etag_repeats_md5: bool = False
-    """The ETag is what Content-MD5 said, whatever was sent with it."""
+    """The ETag repeats Content-MD5, whatever the body was."""
     composite_is_md5: bool = True
     """The ETag of a multipart upload is the MD5 of its parts' MD5s."""
     versioned: bool = False
     listed_keys: KeySpelling = KeySpelling.UNKNOWN
-    """Only keys that are url-encoded can stand in a listing whatever they hold."""
+    """Only a url-encoded listing can carry every key."""
     keeps_folders: bool = True
-    """An object whose key ends in '/' stays what it is; some servers make a file of it."""
+    """An object whose key ends in '/' stays a folder; some servers turn it into a file."""
 
     @property
     def repeated_checksums(self) -> frozenset[str]:
-        """Of which an answer may only repeat what was sent."""
+        """Checksums that an answer may merely repeat from the request."""
         sha256 = not (self.checksum_enforced or self.sha256_enforced)
         return frozenset(name for name, yes in (("md5", self.etag_repeats_md5), ("sha256", sha256)) if yes)
 
@@ -95,7 +94,7 @@ NOTHING_KNOWN: Final = ServerFacts()
 
 
 def try_out(wire: S3Client, prefix: str, probes: Probes) -> ServerFacts:
-    """Try a server out on one random key below `prefix`, and remove it again. Raises ProviderError if it cannot."""
+    """Test a server with one random key below `prefix` and delete it afterwards. Raises ProviderError on failure."""
     key = f"{prefix}{PROBE_PREFIX}learn {_SIGNS}-{secrets.token_hex(8)}"
     with probes.noted(key):
         learner = _Learner(wire, key)
@@ -107,7 +106,7 @@ def try_out(wire: S3Client, prefix: str, probes: Probes) -> ServerFacts:
 
 
 def sweep(wire: S3Client, probes: Probes) -> None:
-    """Remove what try-outs have left whose process was killed; what cannot be removed now is left for the next time."""
+    """Delete the probe objects of killed processes. Those that cannot be deleted now are kept for the next time."""
     for key in probes.left_over():
         learner = _Learner(wire, key)
         learner.remove()
@@ -122,7 +121,7 @@ class _Learner:
         self._key = key
         self._folder = f"{key}-folder/"
         self.clean = False
-        """Nothing of the key is left at the service."""
+        """True once nothing of the probe is left at the service."""
         self._md5 = hashlib.md5(_BODY, usedforsecurity=False).digest()
         self._sha256 = hashlib.sha256(_BODY).digest()
 
@@ -136,7 +135,7 @@ class _Learner:
         return found
 
     def remove(self) -> None:
-        """Whatever a try-out that was broken off has left. Raises nothing: `clean` tells."""
+        """Delete what an interrupted probe left behind. Does not raise: `clean` has the result."""
         aborted = self._abort_unfinished()
         self.clean = self._delete_all() and aborted
 
@@ -182,14 +181,13 @@ class _Learner:
             return None
 
     def _etag(self) -> str:
-        """Of what stands there now."""
+        """MD5 from the ETag of the object that is now under the key."""
         return etags.parse(
             self._wire.ask(S3Request("HeadObject", "HEAD", self._key), self._calls).headers.get("etag", "")
         ).md5
 
     def _refuses(self, headers: dict[str, str], how: type[ProviderError], sha256: str = "") -> bool:
-        """Whether it says no, and for the reason asked for. Saying that it does not know such a header is no such
-        reason."""
+        """True if the server refuses with an error of type `how`. Not knowing the header does not count."""
         try:
             self._put(headers, sha256)
         except ProviderError as error:
@@ -198,7 +196,7 @@ class _Learner:
         return False
 
     def _multipart(self, conditional: bool) -> tuple[bool, str]:
-        """Whether completing over an existing object under a condition is refused, and the ETag of one part."""
+        """Whether a conditional completion over an existing object is refused, and the ETag of a one-part upload."""
         upload_id = begin_multipart(self._wire, self._key, {}, self._calls)
         query = {"partNumber": "1", "uploadId": upload_id}
         sent = self._wire.ask(S3Request("UploadPart", "PUT", self._key, query=query, body=_BODY), self._calls)
@@ -224,7 +222,7 @@ class _Learner:
         return self._wire.ask(request, self._calls)
 
     def _listed(self) -> tuple[KeySpelling, bool]:
-        """How keys are written in a listing, and whether a folder was seen to stand in it as what it is."""
+        """The spelling of keys in a listing, and whether the listing shows a folder as a folder."""
         try:
             self._wire.ask(S3Request("PutObject", "PUT", self._folder), self._calls)
         except ProviderError as error:
@@ -252,12 +250,12 @@ class _Learner:
         try:
             answer = self._wire.ask(S3Request("GetBucketVersioning", "GET", query={"versioning": ""}), self._calls)
             return answer.xml("VersioningConfiguration").findtext("Status") in {"Enabled", "Suspended"}
-        except ProviderError as error:  # needs a right of its own, which a key for backups may well lack
+        except ProviderError as error:  # needs a permission of its own, which backup keys may lack
             _LOG.info("whether the bucket keeps versions is not known: %s", error)
             return False
 
     def _abort_unfinished(self) -> bool:
-        """Also an upload whose id was in an answer that never came."""
+        """Also aborts an upload whose id was lost with its answer."""
         query = {"uploads": "", "prefix": self._key}
         try:
             found = self._wire.ask(S3Request("ListMultipartUploads", "GET", query=query), self._calls).xml(
@@ -265,8 +263,8 @@ class _Learner:
             )
         except ProviderError as error:
             _LOG.info("unfinished uploads of the probe are not known: %s", error)
-            return isinstance(error, NotFound)  # what rclone says where there are none
-        uploads = [item for item in found.iterfind("Upload") if item.findtext("Key") == self._key]  # no other's
+            return isinstance(error, NotFound)  # rclone's answer if there are none
+        uploads = [item for item in found.iterfind("Upload") if item.findtext("Key") == self._key]  # no other key
         ids = [item.findtext("UploadId") or "" for item in uploads]
         requests = [S3Request("AbortMultipartUpload", "DELETE", self._key, query={"uploadId": id}) for id in ids]
         failed = [request for request in requests if not self._quietly(request)]
@@ -284,7 +282,7 @@ class _Learner:
 
 
 def _raise_if_unrelated(error: ProviderError) -> None:
-    """What says nothing about the header that was tried: trouble with the network, the key, the bucket."""
+    """Re-raise errors that do not concern the tested header: network, keys, bucket."""
     if not (isinstance(error, Conflict | Integrity) or type(error) is ProviderError or error.kind == "unsupported"):
         raise error
 
@@ -294,7 +292,7 @@ def _base64(digest: bytes) -> str:
 
 
 def recalled(fact: dict[str, object] | None) -> ServerFacts | None:
-    """The remembered facts; None when there are none that this version can read."""
+    """The remembered facts; None if there are none, or if this version cannot read them."""
     try:
         return None if fact is None else msgspec.convert(fact, ServerFacts)
     except msgspec.ValidationError:
@@ -311,10 +309,10 @@ class _Notes(msgspec.Struct, frozen=True):
 
 
 class Probes:
-    """Keys of probe objects of one bucket."""
+    """Notes of the probe objects in one bucket."""
 
     _under_way: ClassVar[set[str]] = set()
-    """Of all instances of this process."""
+    """Keys of all instances in this process."""
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, facts: Facts, bucket: str, now: Callable[[], float]) -> None:
@@ -324,7 +322,7 @@ class Probes:
 
     @contextmanager
     def noted(self, key: str) -> Iterator[None]:
-        """While inside, the key counts as in use; it stays noted until it is forgotten."""
+        """The key counts as in use inside the context, and stays noted until it is forgotten."""
         with self._lock:
             self._under_way.add(key)
             self._write({**self._read(), key: _Note(os.getpid(), self._now())})
@@ -339,7 +337,7 @@ class Probes:
             self._write({known: note for known, note in self._read().items() if known != key})
 
     def left_over(self) -> list[str]:
-        """Keys whose try-out was broken off."""
+        """Keys of interrupted probes."""
         with self._lock:
             return [key for key, note in self._read().items() if key not in self._under_way and self._is_over(note)]
 

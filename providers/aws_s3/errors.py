@@ -1,4 +1,4 @@
-"""What S3 answers, and what its errors mean in the terms of `providers.errors`."""
+"""S3 replies, and their translation into the errors of `providers.errors`."""
 
 from __future__ import annotations
 
@@ -70,12 +70,11 @@ _SPELT_ALSO: Final = {
     "InitiateMultipartUploadResult": "InitiateMultipartUpload",
     "ListPartsResult": "ListPartsResponse",
 }
-"""Roots as they are documented, and as other servers name them: the first those built on gofakes3 (rclone), the second
-moto."""
+"""Documented root elements -> names used by other servers: gofakes3 (rclone) for the first, moto for the second."""
 _MAX_TEXT: Final = 400
 _MAX_CODE: Final = 100
 _ERROR_WITHIN: Final = 1024
-"""The tag of an error stands at the beginning of a body, behind a declaration and perhaps a comment."""
+"""An error's tag is at the start of the body, after a declaration and perhaps a comment."""
 _WITH_WORDS: Final[dict[str, tuple[str, str]]] = {
     "InvalidObjectState": (
         "this object is archived; have it restored first",
@@ -87,7 +86,7 @@ _WITH_WORDS: Final[dict[str, tuple[str, str]]] = {
         "To restore it takes minutes to 48 hours; download it again then.",
     ),
 }
-"""Codes whose own words do not say what to do."""
+"""Codes whose own message does not say what to do."""
 _KMS_HINT: Final = (
     "The bucket encrypts with a key of KMS: see that it is enabled, in this region, and that these credentials may use "
     "it (kms:GenerateDataKey to store, kms:Decrypt to fetch)."
@@ -96,7 +95,7 @@ _SKEW_HINT: Final = "Set the clock of this machine (timedatectl set-ntp true); t
 _SIZE_HINT: Final = "Set a smaller upload_chunk_size; what stands before the service (a proxy) may limit requests too."
 _LACK_HINT: Final = "This server lacks a function of S3 that is needed here: look for an update, or choose another."
 _CAP: Final = re.compile(r"\bcap exceeded\b", re.IGNORECASE)
-"""Backblaze says so over S3, with the code of a missing right: no right is missing."""
+"""Backblaze's S3 API reports a reached cap with the code for a missing permission."""
 _CAP_HINT: Final = "Raise the cap in the console (Backblaze: Caps & Alerts); a daily cap ends at midnight GMT."
 _REGION: Final = re.compile(r"[A-Za-z0-9-]{1,63}")
 _REGION_IN_TEXT: Final = re.compile(r"expecting '([a-z0-9-]+)'")
@@ -105,15 +104,15 @@ _REGION_IN_HOST: Final = re.compile(r"\.s3[.-]([a-z0-9-]+)\.amazonaws\.com")
 
 @dataclass(frozen=True)
 class S3Reply:
-    """A whole answer. Header names are lower-case."""
+    """A complete answer. Header names are lower-case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
 
     def xml(self, root: str) -> ElementTree.Element:
-        """The body as XML without namespaces, whose outermost element is `root`: what is documented for the call.
-        Raises InvalidConfiguration when what answered is not S3."""
+        """The body as XML without namespaces. `root` is the documented root element of the call.
+        Raises InvalidConfiguration if the answer is not from S3, Integrity if its XML is broken."""
         found = parsed(self.body)
         if found is None and mended_xml.begins_as(self.body, root):
             raise errors.Integrity(
@@ -125,7 +124,7 @@ class S3Reply:
         return found
 
     def listing(self, root: str) -> tuple[ElementTree.Element, list[ProviderError]]:
-        """As `xml`, of a listing; where it cannot be parsed, what can be read of it, and why that is not all."""
+        """As `xml`, for a listing. If it cannot be parsed: the readable part, and the error that cut it short."""
         try:
             return self.xml(root), []
         except errors.Integrity as error:
@@ -133,7 +132,7 @@ class S3Reply:
 
     @property
     def tells_error(self) -> bool:
-        """Whether the body is an error, whatever the status says."""
+        """True if the body is an error, whatever the status."""
         if self.body.lstrip()[:1] != b"<" or b"Error" not in self.body[:_ERROR_WITHIN]:
             return False
         found = parsed(self.body)
@@ -142,7 +141,7 @@ class S3Reply:
 
 @dataclass(frozen=True)
 class Where:
-    """What an error message names. No secrets."""
+    """The request's target as named in error messages. Contains no secrets."""
 
     endpoint: str
     bucket: str
@@ -153,7 +152,7 @@ class Where:
 def parsed(body: bytes) -> ElementTree.Element | None:
     try:
         root = ElementTree.fromstring(body)
-    except (ElementTree.ParseError, LookupError, ValueError):  # the latter two: encodings that nobody knows
+    except (ElementTree.ParseError, LookupError, ValueError):  # the last two: unknown encodings
         return mended_xml.parsed(body)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
@@ -170,7 +169,7 @@ def not_s3(reply: S3Reply) -> ProviderError:
 
 
 def failure(reply: S3Reply, where: Where, now_s: float) -> ProviderError:
-    """The error that a reply of status 300 and above tells."""
+    """Translates a reply with status 300 or above."""
     root = parsed(reply.body) if reply.body else None
     code = (root.findtext("Code") or "").strip()[:_MAX_CODE] if root is not None else ""
     text = " ".join((root.findtext("Message") or "").split())[:_MAX_TEXT] if root is not None else ""
@@ -200,7 +199,7 @@ def failure(reply: S3Reply, where: Where, now_s: float) -> ProviderError:
 
 
 def of_code(code: str) -> type[ProviderError]:
-    """The class of an error that comes as a mere code, inside an answer that is no failure."""
+    """Error class for a code inside a successful answer."""
     return _BY_CODE.get(code, ProviderError)
 
 
@@ -227,7 +226,7 @@ def _made(cls: type[ProviderError], told: str, code: str, reply: S3Reply, where:
 
 
 def _rights_hint(bucket: str) -> str:
-    """The service does not tell which of the two it is."""
+    """Hint for both causes: the service does not say which one applies."""
     return (
         f"Give these keys the right to list, read, write and delete in {bucket}; keys that were made for another "
         "bucket need that one as container."

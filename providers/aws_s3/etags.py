@@ -1,7 +1,7 @@
-"""ETags in all the forms in which servers and proxies write them.
+"""ETags, in every form that servers and proxies write.
 
-RFC 9110, section 8.8.3: a quoted text, `W/` before it when it is weak. Seen besides: without quotes, quoted twice, in
-capitals, with blanks around it, and none at all.
+RFC 9110, section 8.8.3: a quoted string, preceded by `W/` if weak. Seen in practice too: unquoted, quoted twice,
+upper-case, surrounded by blanks, and missing.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ _WEAK: Final = ("W/", "w/")
 
 @dataclass(frozen=True)
 class ETag:
-    """What an ETag means. Two of equal `text` are the same version."""
+    """A parsed ETag. Two with equal `text` mean the same version."""
 
     text: str
-    """Without quotes; what has the form of an MD5, also of a multipart one, in lower case. '' for none."""
+    """Without quotes; lower-case if it has the form of an MD5 or a multipart MD5. '' if missing."""
     weak: bool
-    """Something in between has changed how the object is sent: not to be used as a condition, and no checksum."""
+    """A proxy changed the encoding of the body: the ETag is neither a valid condition nor a checksum."""
 
     @property
     def md5(self) -> str:
-        """'' for what has not the form of an MD5."""
+        """The MD5, or '' if the ETag does not have the form of one."""
         return self.text if _MD5.fullmatch(self.text) and "-" not in self.text and not self.weak else ""
 
     @property
@@ -35,7 +35,7 @@ class ETag:
 
 
 def parse(told: str) -> ETag:
-    """What a header or an element says."""
+    """Parses the value of a header or XML element."""
     text = told.strip()
     weak = text.startswith(_WEAK)
     if weak:
@@ -47,11 +47,11 @@ def parse(told: str) -> ETag:
 
 
 def may_be_same(one: str, other: str) -> bool:
-    """Whether two are of the same version, or that cannot be told because one is missing."""
+    """False only if both ETags are known and differ."""
     first, second = parse(one).text, parse(other).text
     return not first or not second or first == second
 
 
 def condition(text: str) -> str:
-    """What If-Match compares with."""
+    """The value for If-Match."""
     return f'"{text}"'

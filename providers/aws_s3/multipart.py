@@ -1,4 +1,4 @@
-"""What the answers to the calls of a multipart upload have to say before they are believed."""
+"""Calls of a multipart upload, and the checks of their answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_SHOWN: Final = 200
 
 
 def begin_multipart(wire: S3Client, key: str, headers: Mapping[str, str], calls: Calls) -> str:
-    """The id of a new upload of just this key. Raises ProviderError."""
+    """Start an upload of this key and return its id. Raises ProviderError."""
     request = S3Request("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
     root = wire.ask(request, calls).xml("InitiateMultipartUploadResult")
     refuse_another(root, {"Bucket": wire.endpoint.bucket, "Key": key})
@@ -26,8 +26,8 @@ def begin_multipart(wire: S3Client, key: str, headers: Mapping[str, str], calls:
 
 
 def refuse_another(root: Element, ours: Mapping[str, str]) -> None:
-    """Raises Integrity when an answer speaks of something else than what was asked; what it leaves out is no
-    contradiction (Ceph, Garage and others leave some out)."""
+    """Raises Integrity if the answer names another bucket, key or upload than the request. Missing names are accepted:
+    Ceph, Garage and others omit some."""
     for name, wanted in ours.items():
         told = root.findtext(name)
         if told and told != wanted:
@@ -35,7 +35,7 @@ def refuse_another(root: Element, ours: Mapping[str, str]) -> None:
 
 
 def part_tag(headers: Mapping[str, str], what: str) -> str:
-    """The ETag of a part, as the completion has to repeat it. Raises Unsupported where there is none."""
+    """The ETag of a part in the form that the completion must repeat. Raises Unsupported if it is missing."""
     told = headers.get("etag", "").strip()
     etag = etags.parse(told)
     if not etag.text:

@@ -1,4 +1,4 @@
-"""Objects as S3 describes them: headers and listings to RemoteFile, and back."""
+"""Objects: conversion between S3's headers and listings and RemoteFile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_MTIME_S: Final = 2**62 / 1e9
 
 
 def checked_key(prefix: str, key: str) -> str:
-    """The whole key. Raises InvalidName for what S3 cannot hold, or what no other program could fetch again."""
+    """The whole key. Raises InvalidName for names that S3 cannot hold or other programs could not download."""
     try:
         size = len((prefix + key).encode())
     except UnicodeEncodeError:
@@ -40,7 +40,7 @@ def checked_key(prefix: str, key: str) -> str:
 
 
 def checked_new_key(prefix: str, key: str) -> str:
-    """As `checked_key`, and also nothing that could not be put back on a disk."""
+    """As `checked_key`; also refuses names that could not be restored to a disk."""
     if key.startswith("/") or "//" in key:
         raise InvalidName(f"'{key}': a name must be relative, without empty parts")
     return checked_key(prefix, key)
@@ -51,7 +51,7 @@ def base64_of(hex_digest: str) -> str:
 
 
 def hex_of(base64_digest: str) -> str:
-    """'' for what is no base64. A composite ('…-3') keeps its number."""
+    """'' for invalid base64. A composite checksum ('…-3') keeps its part count."""
     digest, dash, count = base64_digest.partition("-")
     try:
         return base64.b64decode(digest, validate=True).hex() + dash + count
@@ -60,8 +60,8 @@ def hex_of(base64_digest: str) -> str:
 
 
 def metadata_headers(request: UploadRequest) -> dict[str, str]:
-    """Our metadata: `mtime` (seconds with a fraction, as text), `mode`, `uid` and `gid` as rclone writes them, and
-    `sha256` where it is known."""
+    """Our metadata: `mtime` (seconds with a fraction, as text), `mode`, `uid` and `gid` in rclone's format, and
+    `sha256` if known."""
     headers = {"content-type": "application/octet-stream"}
     if request.mtime_ns is not None:
         headers[f"{_META}mtime"] = f"{Decimal(request.mtime_ns).scaleb(-9):f}"
@@ -72,8 +72,8 @@ def metadata_headers(request: UploadRequest) -> dict[str, str]:
 
 
 def checksums_of(headers: Mapping[str, str], facts: ServerFacts) -> dict[str, str]:
-    """What the service computed itself. An ETag is an MD5 only by its form, where the server was not seen to do
-    otherwise, and where the object is not encrypted with a key of KMS or of the customer."""
+    """Checksums computed by the service. An ETag counts as an MD5 if it has the form of one, unless the server was seen
+    to do otherwise or the object is encrypted with a KMS or customer key."""
     found: dict[str, str] = {}
     etag = etags.parse(headers.get("etag", ""))
     encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256" or any(
@@ -91,7 +91,7 @@ def checksums_of(headers: Mapping[str, str], facts: ServerFacts) -> dict[str, st
 
 
 def from_headers(key: str, headers: Mapping[str, str], facts: ServerFacts, size_bytes: int) -> RemoteFile:
-    """An object as HEAD describes it, but for its size, which HEAD may leave out."""
+    """An object from its HEAD headers. The size comes separately because HEAD may omit it."""
     stored_at = http_date(headers.get("last-modified", ""))
     mtime_ns = _mtime_ns(headers.get("x-amz-meta-mtime", ""))
     recorded = headers.get("x-amz-meta-sha256", "").lower()
@@ -115,7 +115,7 @@ def _attributes(key: str, headers: Mapping[str, str]) -> Attributes:
 
 
 def just_stored(request: UploadRequest, headers: Mapping[str, str], facts: ServerFacts) -> RemoteFile:
-    """An object as the reply that stored it describes it."""
+    """An object from the reply to the request that stored it."""
     return RemoteFile(
         key=request.key,
         size_bytes=request.size_bytes,
@@ -136,8 +136,8 @@ def page(
     spelling: KeySpelling = KeySpelling.UNKNOWN,
     troubles: Iterable[ProviderError] = (),
 ) -> Page:
-    """A ListObjectsV2 answer; the instance's prefix is taken off the keys. `troubles`: what of it cannot be parsed.
-    Raises IncompleteListing where there are some, or where an object in it is none."""
+    """A ListObjectsV2 answer, with the provider's prefix removed from the keys. `troubles`: parse errors so far.
+    Raises IncompleteListing if there are any, or if an entry is invalid."""
     troubles = list(troubles)
     if spelling is KeySpelling.UNKNOWN:
         url_encoded = (root.findtext("EncodingType") or "").strip().lower() == "url"
@@ -173,18 +173,18 @@ def page(
 
 
 def told_truncated(root: Element) -> set[str]:
-    """What a listing says of whether there is more: {"false"} for its end, in whatever letters."""
+    """The listing's IsTruncated values in lower case; {"false"} means that this is the last page."""
     return {(item.text or "").strip().lower() for item in root.iterfind("IsTruncated")}
 
 
 def goes_on(root: Element, marker: str) -> bool:
-    """Whether a listing that continues behind `marker` has another page. Nothing said means no: some servers always
-    tell a marker."""
+    """Whether a listing that continues after `marker` has another page. A missing IsTruncated means no: some servers
+    always send a marker."""
     return bool(marker) and not told_truncated(root) <= {"false", ""}
 
 
 def _listed(item: Element, key: str) -> RemoteFile:
-    """Raises Integrity for a size that nothing has."""
+    """Raises Integrity for an impossible size."""
     stored_at = iso_date(item.findtext("LastModified") or "")
     return RemoteFile(
         key=key,
@@ -196,23 +196,23 @@ def _listed(item: Element, key: str) -> RemoteFile:
 
 
 def number(text: str | None, default: int = 0) -> int:
-    """A count that a server wrote; `default` for what is none."""
+    """A number sent by a server; `default` if it is invalid."""
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 20 else default
 
 
 def _mtime_ns(text: str) -> int | None:
-    """None for what is no time of a file, whoever wrote it there."""
+    """None if it is not a valid mtime: other programs write this metadata too."""
     if not text.isascii() or "_" in text:
         return None
     try:
         seconds = Decimal(text)
         return int(seconds.scaleb(9)) if seconds.is_finite() and abs(seconds) < _MAX_MTIME_S else None
-    except ArithmeticError:  # no number, or one with an exponent that none can have
+    except ArithmeticError:  # not a number, or an impossible exponent
         return None
 
 
 def iso_date(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):  # the latter two: years that the clock's library does not know
+    except (ValueError, OverflowError, OSError):  # the last two: years out of the C library's range
         return None

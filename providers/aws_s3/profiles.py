@@ -1,4 +1,4 @@
-"""Profiles of AWS's files, as far as they are read without the SDK."""
+"""AWS profiles, read without the SDK as far as this program needs them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Mapping
 from typing import Final
 
 REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
-"""Variables; the first that is set counts."""
+"""Environment variables, in order of precedence."""
 CONFIG_FILE: Final = "~/.aws/config"
 CREDENTIALS_FILE: Final = "~/.aws/credentials"
 
 
 def named_profile(profile: str, environment: Mapping[str, str]) -> str:
-    """`profile` is that of the settings, which counts first. Empty: none is named."""
+    """The name of the profile; '' for none. `profile` comes from the settings and takes precedence."""
     return profile or environment.get("AWS_DEFAULT_PROFILE") or environment.get("AWS_PROFILE") or ""
 
 
 def credential_source(profile: str, environment: Mapping[str, str]) -> str:
-    """Where a profile has the keys for its role from: 'Environment', 'EcsContainer', 'Ec2InstanceMetadata'. Empty
-    where it does not say, or where the files cannot be read: whoever uses it is told why.
+    """The profile's source of keys for its role: 'Environment', 'EcsContainer', 'Ec2InstanceMetadata'. Empty if it
+    names none, or if the files cannot be read: their later use reports the error.
 
     https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-role.html
     """
@@ -39,7 +39,7 @@ def credential_source(profile: str, environment: Mapping[str, str]) -> str:
 
 
 def _sections(path: str, *, of_config: bool = False) -> dict[str, dict[str, str]]:
-    """By the name of the profile."""
+    """Sections by profile name."""
     parser = configparser.RawConfigParser(default_section="", strict=False)
     try:
         with open(os.path.expanduser(path), encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The S3 service: AWS and whatever else speaks its language."""
+"""The S3 service: AWS and S3-compatible servers."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ _SINGLE_BYTES: Final = 8 * _MIB
 
 
 class S3Provider(BaseProvider):
-    """Keeps objects in a bucket, below an optional prefix.
+    """Stores objects in a bucket, optionally below a prefix.
 
-    Small objects go in one request, others part by part; which checksums and conditions the server enforces is tried
-    out once and remembered. mtime is kept as rclone keeps it (metadata `mtime`), the SHA-256 as metadata `sha256`
-    where it is known beforehand. Listings carry no metadata, so `modified_at` there is the time of storing; `stat`
-    tells the file's own. Deleting cannot tell whether there was an object.
+    Small objects take one request, larger ones a multipart upload. The checksums and conditions that the server
+    enforces are tested once and remembered. The mtime is stored as rclone does (metadata `mtime`), and the SHA-256 as
+    metadata `sha256` if known in advance. Listings carry no metadata: `modified_at` is the time of storing there, and
+    the file's own time in `stat`. A delete does not report whether the object existed.
     """
 
     name: ClassVar[str] = "aws_s3"
@@ -78,7 +78,7 @@ class S3Provider(BaseProvider):
         self._fact = AgedFact(self.context, self._facts_key)
         self._facts: ServerFacts | None = None
         self._facts_of: dict[str, Any] | None = None
-        """What they were read from."""
+        """The remembered value that `_facts` was converted from."""
         self._can: tuple[ServerFacts, Capabilities] | None = None
         self._probes = Probes(self.context.facts, self._facts_key, self.context.now)
         self._tolerance = Tolerance()
@@ -86,7 +86,7 @@ class S3Provider(BaseProvider):
         self._swept = False
         self._bucket_seen = False
         self._perhaps_removed: set[str] = set()
-        """Keys whose removal was asked for in a request that got no answer."""
+        """Keys with a delete request that got no answer."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -126,7 +126,7 @@ class S3Provider(BaseProvider):
 
     @property
     def place(self) -> str:
-        """Without the region, which may be corrected: on AWS a name of a bucket means one bucket everywhere."""
+        """Without the region, which the user may correct: on AWS a bucket name is unique across regions."""
         where = aws_partition(self._endpoint_url, self._own.region) or normal_address(self._endpoint_url)
         return f"aws_s3 {where} bucket={self._own.container} prefix={self._prefix}"
 
@@ -191,7 +191,7 @@ class S3Provider(BaseProvider):
                 lambda more: self._wire.ask(S3Request("ListObjectsV2", "GET", query={**query, **more}), Calls()),
             )
         except UnicodeEncodeError:
-            return Page()  # no key of S3 holds such bytes
+            return Page()  # S3 keys are Unicode
         root, troubles = reply.listing("ListBucketResult")
         self._bucket_seen = True
         return objects.page(root, self._prefix, self._known_facts().listed_keys, troubles)
@@ -218,13 +218,13 @@ class S3Provider(BaseProvider):
         except ProviderError as error:
             raise self._explained(error, key) from error
         if "etag" not in reply.headers and "html" in reply.headers.get("content-type", ""):
-            raise not_s3(reply)  # a portal's page, given for any name
+            raise not_s3(reply)  # a login portal answers every name with its page
         if "etag" not in reply.headers and not self._bucket_seen:
-            self._look_at_bucket()  # what says yes to everything lists nothing as S3 does
+            self._look_at_bucket()  # a server that is not S3 fails to list
         return reply
 
     def _explained(self, error: ProviderError, key: str) -> ProviderError:
-        """HEAD has no body to say why. What is wrong with key or bucket shows when the bucket is asked."""
+        """The cause of a failed HEAD, which has no body. Errors of key or bucket show up in a listing of the bucket."""
         if error.code or isinstance(error, Conflict) or error.retryable:
             return error
         if isinstance(error, NotFound) and self._bucket_seen:
@@ -235,7 +235,7 @@ class S3Provider(BaseProvider):
             return reason
         if isinstance(error, NotFound):
             return NotFound(f"{key}: there is no such object", code="NoSuchKey")
-        if type(error) is ProviderError:  # the bucket is well, so it is the name that the server cannot take
+        if type(error) is ProviderError:  # the bucket is fine, so the server rejects the name
             return InvalidName(f"'{key}': {error.message}")
         return error
 
@@ -249,7 +249,7 @@ class S3Provider(BaseProvider):
         self._new_key(key)
 
     def _new_key(self, key: str) -> str:
-        """The whole key. Raises InvalidName, also for what this server was seen to be unable to list."""
+        """The whole key. Raises InvalidName, also for names that this server was seen not to list."""
         whole = objects.checked_new_key(self._prefix, key)
         if self._known_facts().listed_keys is KeySpelling.AS_THEY_ARE and not fits_xml(whole):
             raise InvalidName(
@@ -294,7 +294,7 @@ class S3Provider(BaseProvider):
         self._perhaps_removed.add(key)
         try:
             reply = self._wire.ask(S3Request("DeleteObject", "DELETE", whole), Calls())
-            if reply.body.strip():  # the documented answer has no body: something else may have answered
+            if reply.body.strip():  # S3's answer has no body: this may not be S3
                 self._see_that_it_is_gone(whole, key, reply)
         except ProviderError as error:
             if error.retryable:
@@ -329,7 +329,7 @@ class S3Provider(BaseProvider):
         return failed
 
     def _removed_singly(self, keys: list[str]) -> dict[str, ProviderError]:
-        """What a batch cannot carry, or left open: a server that says nothing of a key may have deleted it."""
+        """Keys that a batch cannot carry or whose result is unknown: the server may have deleted them."""
         self._perhaps_removed.update(keys)
         failed = super().remove_many(keys)
         self._perhaps_removed.difference_update(keys)
@@ -361,7 +361,7 @@ class S3Provider(BaseProvider):
         return f"{wire.endpoint.url} answers" + (f" ({server})" if server else "")
 
     def check_authentication(self) -> str:
-        with suppress(PermissionDenied, NotFound):  # who is known, but may not, or not there: the next step tells
+        with suppress(PermissionDenied, NotFound):  # the keys are valid; the next step reports the rest
             self._look_at_bucket()
         return f"signed in with {self._keys.described}"
 

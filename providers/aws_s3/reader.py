@@ -1,4 +1,4 @@
-"""A range of an object on its way down."""
+"""Ranged reads of an object."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ WITH_CHECKSUMS: Final = {"x-amz-checksum-mode": "ENABLED"}
 
 
 class Tolerance:
-    """What a server understands, as far as that was seen."""
+    """Request features that the server has been seen to support."""
 
     def __init__(self) -> None:
         self.conditions = True
-        """If-Match."""
+        """If-Match is supported."""
         self.ranges = Extra()
 
 
 class ObjectRange(HttpRange):
-    """GetObject, of just the version that was looked at: by If-Match, and by the ETag of the answer (servers exist that
-    ignore the one, and some compare it with an ETag in a form of their own)."""
+    """GetObject of one version, ensured by If-Match and by the answer's ETag: some servers ignore the condition, and
+    some compare it with an ETag in another form."""
 
     def __init__(
         self, wire: S3Client, whole: str, key: str, offset: int, size_bytes: int, etag: str, tolerance: Tolerance
@@ -47,7 +47,7 @@ class ObjectRange(HttpRange):
         yield from self._content(answer)
 
     def _open(self) -> HttpAnswer:
-        """By the condition, as long as the server understands ours; else the ETag of the answer decides alone."""
+        """Uses If-Match while the server supports it; otherwise checks only the answer's ETag."""
         if not self._etag:
             return self._asked({})
         refused = False
@@ -63,7 +63,7 @@ class ObjectRange(HttpRange):
         return answer
 
     def _asked(self, condition: dict[str, str]) -> HttpAnswer:
-        """Where ranges are refused, the whole object comes."""
+        """Send GetObject; without the range header if the server refuses it, so the whole object comes."""
 
         def ask(more: Mapping[str, str]) -> HttpAnswer:
             return self._wire.open(
@@ -93,23 +93,23 @@ class ObjectRange(HttpRange):
 
 
 def size_of(wire: S3Client, whole: str, key: str, head: Mapping[str, str]) -> int | None:
-    """By the HEAD; where a proxy has dropped the length from it, by the answer to a GET: the total behind a range of
-    one byte, or a length. None where none of them tells it.
+    """The size from the HEAD. If a proxy dropped it there, from a GET: the total of a one-byte range, or the content
+    length. None if all of them lack it.
 
-    Raises Conflict when another object stands there by then.
+    Raises Conflict if the object has been replaced meanwhile.
     """
     told = content_length(head)
     if told is not None:
         return told
     answer = _asked(wire, whole, key, head, {"range": FIRST_BYTE})
     size_bytes = whole_size(answer.status, answer.headers)
-    if size_bytes is None:  # moto refuses that range of an empty object without a word about its size
+    if size_bytes is None:  # moto refuses this range of an empty object and omits its size
         size_bytes = content_length(_asked(wire, whole, key, head, {}).headers)
     return size_bytes
 
 
 def _asked(wire: S3Client, whole: str, key: str, head: Mapping[str, str], headers: Mapping[str, str]) -> HttpAnswer:
-    """The head of the answer to a GET, whose body is broken off."""
+    """Status and headers of a GET. The body is not read."""
     accepts = frozenset({416}) if headers else frozenset()
     answer = wire.open(S3Request("GetObject", "GET", whole, headers=headers, accepts=accepts), Calls())
     answer.close()
@@ -119,7 +119,7 @@ def _asked(wire: S3Client, whole: str, key: str, head: Mapping[str, str], header
 
 
 def part_size_of(wire: S3Client, whole: str, found: RemoteFile) -> int | None:
-    """Length of the first part; None where the server does not tell (it then answers for the whole object)."""
+    """Size of the first part; None if the server ignores partNumber and answers for the whole object."""
     if any(value.endswith("-1") for value in found.checksums.values()):
         return found.size_bytes
     request = S3Request("HeadObject", "HEAD", whole, query={"partNumber": "1"}, headers=WITH_CHECKSUMS)

@@ -1,4 +1,4 @@
-"""Many objects deleted in one request, each of them accounted for."""
+"""Batch deletion with a result for each object."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ BATCH: Final = 1000
 
 
 def remove_batch(wire: S3Client, keys: Iterable[str]) -> Mapping[str, ProviderError | None]:
-    """By whole key, what the server says of it: an error, or None for deleted. A key of which it says nothing, or both,
-    is left out: nobody knows.
+    """The result by whole key: an error, or None for deleted. Keys with no result or with both are left out: their
+    state is unknown.
 
-    Raises ProviderError; Unsupported for names that such a request cannot carry, and Integrity when the server speaks
-    of objects that it was not asked about: then nothing of its answer is believed.
+    Raises ProviderError; Unsupported for names that such a request cannot carry, and Integrity if the answer names
+    objects that were not in the request: then the whole answer is rejected.
     """
     asked = list(keys)
     if any(not fits_xml(key) for key in asked):
@@ -52,5 +52,5 @@ def _failure(item: Element) -> ProviderError:
 
 
 def fits_xml(text: str) -> bool:
-    """Whether XML 1.0 can hold it unchanged."""
+    """True if XML 1.0 can carry the text unchanged."""
     return all((char >= " " and char not in "\ufffe\uffff") or char in "\t\n" for char in text)

@@ -91,8 +91,8 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
     ] = ""
 
     def secrets_in(self, environment: Mapping[str, str]) -> tuple[str, ...]:
-        """As the chain looks: keys in the environment count unless the form has a key or a profile, the role of a
-        container only where nothing else is named; a profile may name either as its source."""
+        """Follows the chain's order: keys in the environment count unless the settings have a key or a profile; the
+        container role only if nothing else is named. A profile may name either as its source."""
 
         def told(*names: str) -> tuple[str, ...]:
             return tuple(name for name in names if environment.get(name))
@@ -114,7 +114,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
 
 
 def normal_prefix(prefix: str) -> str:
-    """Without a leading '/', with one at the end; '' for none. Raises InvalidConfiguration."""
+    """The prefix without a leading '/' and with a trailing one; '' for none. Raises InvalidConfiguration."""
     trimmed = prefix.strip("/")
     if any(part in ("", ".", "..") for part in trimmed.split("/")) and trimmed:
         raise InvalidConfiguration(f"prefix: {prefix!r} has an empty part, '.' or '..'", field="prefix")
@@ -122,6 +122,6 @@ def normal_prefix(prefix: str) -> str:
 
 
 def aws_url(region: str) -> str:
-    """AWS's own endpoint of a region, without a bucket."""
+    """AWS's regional endpoint, without a bucket."""
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     return f"https://s3.{region}.{domain}"

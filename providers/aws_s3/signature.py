@@ -1,8 +1,7 @@
 """AWS Signature Version 4 for S3, in the Authorization header.
 
-Source: Amazon S3 API Reference, "Authenticating Requests: Using the Authorization Header". Written out here because
-the payload's digest is known before the body is read, and so that the body is read once; a test holds it against
-botocore's.
+Source: Amazon S3 API Reference, "Authenticating Requests: Using the Authorization Header". Written out here so that
+the body is read only once, with its digest known beforehand. A test compares it with botocore.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True)
 class Keys:
-    """Who signs."""
+    """Access keys for signing."""
 
     access_key: str
     secret_key: Secret
@@ -32,7 +31,7 @@ class Keys:
 
 
 def encoded_path(path: str) -> str:
-    """A path as it is sent and signed. Raises UnicodeEncodeError for a name that is not Unicode."""
+    """A path in the form that is sent and signed. Raises UnicodeEncodeError for a name that is not Unicode."""
     return quote(path, safe="/-_.~")
 
 
@@ -44,7 +43,7 @@ def encoded_query(query: Mapping[str, str]) -> str:
 def sign(
     keys: Keys, region: str, now_s: float, method: str, path: str, query: str, headers: dict[str, str], sha256: str
 ) -> None:
-    """Add what proves who asks to `headers` (lower-case names, with `host`); `path` and `query` are encoded."""
+    """Add the signature to `headers` (lower-case names, with `host`). `path` and `query` are already encoded."""
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_s))
     headers["x-amz-date"] = moment
     headers["x-amz-content-sha256"] = sha256

@@ -1,4 +1,4 @@
-"""Unfinished multipart uploads: found, measured and aborted."""
+"""Unfinished multipart uploads: list, measure, abort."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def listed(wire: S3Client, prefix: str, below: str) -> list[PendingUpload]:
-    """Of all whole keys that begin with `below`, which itself begins with the instance's `prefix`."""
+    """Unfinished uploads of all whole keys that begin with `below`, which begins with the provider's `prefix`."""
     found: list[PendingUpload] = []
     trail = Trail()
     query = {"uploads": "", "prefix": below}
@@ -30,7 +30,7 @@ def listed(wire: S3Client, prefix: str, below: str) -> list[PendingUpload]:
                 "ListMultipartUploadsResult"
             )
         except NotFound as error:
-            if error.code != "NoSuchUpload":  # what rclone says where there are none
+            if error.code != "NoSuchUpload":  # rclone's answer if there are none
                 raise
             return found
         uploads = list(root.iterfind("Upload"))
@@ -49,7 +49,7 @@ def listed(wire: S3Client, prefix: str, below: str) -> list[PendingUpload]:
 
 
 def held_bytes(wire: S3Client, key: str, token: Mapping[str, object]) -> int | None:
-    """What an unfinished upload holds; None when it is gone meanwhile, or the service does not tell."""
+    """Bytes stored by an unfinished upload; None if it no longer exists or the service does not report them."""
     held, marker, trail = 0, "", Trail()
     while True:
         query = {"uploadId": str(token["upload_id"]), "max-parts": "1000"}
@@ -76,7 +76,7 @@ def _pending(key: str, upload_id: str, begun: str, item: Element) -> PendingUplo
 
 
 def abort(wire: S3Client, key: str, token: Mapping[str, object]) -> None:
-    """Remove one and all its parts; one that is gone already is fine."""
+    """Abort an upload and delete its parts. Succeeds if it is already gone."""
     request = S3Request("AbortMultipartUpload", "DELETE", key, query={"uploadId": str(token["upload_id"])})
     with suppress(NotFound):
         reply = wire.ask(request, Calls())

@@ -1,4 +1,4 @@
-"""Objects on their way up: in one request, or part by part."""
+"""Uploads: in one request, or as a multipart upload."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _checksum_headers(digests: Mapping[str, str], facts: ServerFacts) -> dict[st
 
 
 class S3SingleUpload(OneRequestUpload):
-    """One request. Its own reply tells the checksum, so that the proof needs no other."""
+    """One PutObject. Its reply carries the checksum, so the proof needs no further request."""
 
     def __init__(
         self, wire: S3Client, key: str, request: UploadRequest, facts: ServerFacts, look: Callable[[], RemoteFile]
@@ -62,7 +62,7 @@ class S3SingleUpload(OneRequestUpload):
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=self._stored.etag, digests=dict(known))
 
     def _stored_unanswered(self, conflict: Conflict, known: Mapping[str, str]) -> RemoteFile:
-        """What stands there may be what we sent, in a request whose answer was lost; raises `conflict` if it is not."""
+        """The object found may be ours, sent in a request whose answer was lost. Raises `conflict` if it is not."""
         if not self._unanswered:
             raise conflict
         found = self._look()
@@ -74,8 +74,8 @@ class S3SingleUpload(OneRequestUpload):
 
 
 class MultipartUpload(UploadSession):
-    """UploadPart for each part, with Content-MD5 and where it is enforced SHA-256; CompleteMultipartUpload at the
-    end."""
+    """UploadPart for each part, with Content-MD5 and, if the server enforces it, SHA-256; then
+    CompleteMultipartUpload."""
 
     def __init__(
         self, wire: S3Client, key: str, request: UploadRequest, facts: ServerFacts, token: dict[str, Any] | None
@@ -123,7 +123,7 @@ class MultipartUpload(UploadSession):
             trail = trail.step(marker, brought=bool(parts))
 
     def _receipt(self, item: Element) -> PartReceipt | None:
-        """A part that the server holds; None for one that is not a part of this file."""
+        """A part that the server holds; None if it does not match a part of this file."""
         index = objects.number(item.findtext("PartNumber")) - 1
         size_bytes = objects.number(item.findtext("Size"), -1)
         if not 0 <= index < self.request.part_count or size_bytes != self.request.part(index).size_bytes:
