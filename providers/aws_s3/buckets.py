@@ -36,7 +36,7 @@ def look(wire: S3Client, prefix: str) -> None:
         if error.code:
             raise
         raise InvalidConfiguration(
-            f"endpoint_url: something answers there, but not as S3 does: {error.message}",
+            f"endpoint_url: the server there does not answer like S3: {error.message}",
             field="endpoint_url",
             hint="Check address and port, and any proxy in between.",
         ) from None
@@ -54,18 +54,18 @@ def create(wire: S3Client, name: str) -> None:
     except Conflict as error:
         if error.code != "BucketAlreadyOwnedByYou" and not _may_list(wire, name):
             raise Conflict(
-                f"the bucket {name} exists already, and is not yours", hint="Choose another name.", code=error.code
+                f"the bucket {name} already exists and is not yours", hint="Choose another name.", code=error.code
             ) from None
     except PermissionDenied as error:
         raise PermissionDenied(
             f"these keys may not create the bucket {name} ({error.code or 'refused'})",
-            hint=f"Create {name} in the service's own console, or give keys with the right s3:CreateBucket. Keys that "
-            "were made for another bucket need that one as container.",
+            hint=f"Create {name} in the service's console, or use keys with the permission s3:CreateBucket. If the "
+            "keys are limited to another bucket, set container to that bucket.",
             code=error.code,
         ) from None
     except InvalidConfiguration as error:
         if error.field == "container":
-            raise InvalidName(f"{name!r} is not a valid name of a bucket") from None
+            raise InvalidName(f"{name!r} is not a valid bucket name") from None
         raise
 
 

@@ -90,7 +90,7 @@ class KeySource:
         secret = found.get("AWS_SECRET_ACCESS_KEY")
         if not secret or found.get("AWS_ACCESS_KEY_ID") != access_key:
             raise Authentication(
-                f"the key {access_key} was in the environment (AWS_ACCESS_KEY_ID), and its secret is not here",
+                f"the key {access_key} was in the environment (AWS_ACCESS_KEY_ID), but its secret is not here",
                 hint="Secrets of the environment do not reach the worker. Name a profile, or keep the key.",
                 remedies=_SET_CREDENTIALS,
             )
@@ -115,21 +115,21 @@ class KeySource:
             )
         if isinstance(error, SSLError):
             return InvalidConfiguration(
-                f"{self._network.ca_source}: the certificate of AWS's service for credentials is not trusted",
-                hint="Check the clock of this machine; if a proxy opens TLS, add its CA to ca_bundle.",
+                f"{self._network.ca_source}: the certificate of AWS's credential service is not trusted",
+                hint="Check this machine's clock; if a proxy intercepts TLS, add its CA to ca_bundle.",
                 field="ca_bundle" if self._network.ca_source == "ca_bundle" else "",
             )
         if isinstance(error, (ConnectionError, HTTPClientError)):  # some of these are an OSError as well
             return Transient(
-                f"AWS's service for credentials (STS or SSO) cannot be reached: {type(error).__name__}",
-                hint="Check the network and the proxy; AWS_ENDPOINT_URL and the profile may name another address.",
+                f"AWS's credential service (STS or SSO) cannot be reached: {type(error).__name__}",
+                hint="Check network and proxy, and any address set by AWS_ENDPOINT_URL or the profile.",
                 code="CONNECTION",
             )
         if isinstance(error, ClientError):
             return _refused(error.response)
         if isinstance(error, (ConfigParseError, OSError)):
             return InvalidConfiguration(
-                f"the files of the AWS chain cannot be read: {error}",
+                f"the AWS configuration files cannot be read: {error}",
                 field="profile",
                 hint="Repair ~/.aws/config and ~/.aws/credentials, or keep a key.",
                 remedies=_SET_CREDENTIALS,
@@ -170,9 +170,9 @@ def _refused(response: Mapping[str, Any]) -> ProviderError:
     code = str(response.get("Error", {}).get("Code", ""))[:100]
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status in (408, 429) or status >= 500 or code.startswith("Throttl"):
-        return Transient(f"AWS's service for credentials (STS or SSO) answers {status} ({code})", code=code)
+        return Transient(f"AWS's credential service (STS or SSO) answered {status} ({code})", code=code)
     return Authentication(
-        f"AWS's service for credentials (STS or SSO) gives none: {code}",
-        hint="See that the role of the profile may be assumed with these keys, and that they are still good.",
+        f"AWS's credential service (STS or SSO) gave no credentials: {code}",
+        hint="Check that these keys may assume the role of the profile, and that they are still valid.",
         code=code,
     )

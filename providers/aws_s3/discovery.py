@@ -237,7 +237,7 @@ class _Learner:
         except ProviderError as error:
             if error.retryable:
                 raise
-            _LOG.info("how the server lists names is not known: %s", error)
+            _LOG.info("cannot tell how the server spells names in listings: %s", error)
             return KeySpelling.UNKNOWN, False
         listed = [item.findtext("Key") or "" for item in root.iterfind("Contents")]
         spelling = KeySpelling.seen(self._key, listed)
@@ -251,7 +251,7 @@ class _Learner:
             answer = self._wire.ask(S3Request("GetBucketVersioning", "GET", query={"versioning": ""}), self._calls)
             return answer.xml("VersioningConfiguration").findtext("Status") in {"Enabled", "Suspended"}
         except ProviderError as error:  # needs a permission of its own, which backup keys may lack
-            _LOG.info("whether the bucket keeps versions is not known: %s", error)
+            _LOG.info("cannot tell whether the bucket keeps versions: %s", error)
             return False
 
     def _abort_unfinished(self) -> bool:
@@ -262,7 +262,7 @@ class _Learner:
                 "ListMultipartUploadsResult"
             )
         except ProviderError as error:
-            _LOG.info("unfinished uploads of the probe are not known: %s", error)
+            _LOG.info("cannot list unfinished uploads of the probe: %s", error)
             return isinstance(error, NotFound)  # rclone's answer if there are none
         uploads = [item for item in found.iterfind("Upload") if item.findtext("Key") == self._key]  # no other key
         ids = [item.findtext("UploadId") or "" for item in uploads]

@@ -77,26 +77,26 @@ _ERROR_WITHIN: Final = 1024
 """An error's tag is at the start of the body, after a declaration and perhaps a comment."""
 _WITH_WORDS: Final[dict[str, tuple[str, str]]] = {
     "InvalidObjectState": (
-        "this object is archived; have it restored first",
-        "Restore it in the service's console or by `aws s3api restore-object`, which takes minutes to 48 hours; then "
-        "download it again.",
+        "this object is archived; restore it first",
+        "Restore it in the service's console or with `aws s3api restore-object`, which takes minutes to 48 hours; "
+        "then download it again.",
     ),
     "RestoreAlreadyInProgress": (
-        "this object is archived, and is being restored at this moment",
-        "To restore it takes minutes to 48 hours; download it again then.",
+        "this object is archived and is being restored now",
+        "Restoring takes minutes to 48 hours. Download it again afterwards.",
     ),
 }
 """Codes whose own message does not say what to do."""
 _KMS_HINT: Final = (
-    "The bucket encrypts with a key of KMS: see that it is enabled, in this region, and that these credentials may use "
-    "it (kms:GenerateDataKey to store, kms:Decrypt to fetch)."
+    "The bucket is encrypted with a KMS key: check that it is enabled, in this region, and usable by these credentials "
+    "(kms:GenerateDataKey to upload, kms:Decrypt to download)."
 )
-_SKEW_HINT: Final = "Set the clock of this machine (timedatectl set-ntp true); the credentials may well be right."
-_SIZE_HINT: Final = "Set a smaller upload_chunk_size; what stands before the service (a proxy) may limit requests too."
-_LACK_HINT: Final = "This server lacks a function of S3 that is needed here: look for an update, or choose another."
+_SKEW_HINT: Final = "Set this machine's clock (timedatectl set-ntp true); the credentials may be valid."
+_SIZE_HINT: Final = "Set a smaller upload_chunk_size; a proxy in front of the service may limit requests too."
+_LACK_HINT: Final = "This server lacks an S3 function that is needed here: update it, or choose another."
 _CAP: Final = re.compile(r"\bcap exceeded\b", re.IGNORECASE)
 """Backblaze's S3 API reports a reached cap with the code for a missing permission."""
-_CAP_HINT: Final = "Raise the cap in the console (Backblaze: Caps & Alerts); a daily cap ends at midnight GMT."
+_CAP_HINT: Final = "Raise the cap in the console (Backblaze: Caps & Alerts); a daily cap is reset at midnight GMT."
 _REGION: Final = re.compile(r"[A-Za-z0-9-]{1,63}")
 _REGION_IN_TEXT: Final = re.compile(r"expecting '([a-z0-9-]+)'")
 _REGION_IN_HOST: Final = re.compile(r"\.s3[.-]([a-z0-9-]+)\.amazonaws\.com")
@@ -116,8 +116,8 @@ class S3Reply:
         found = parsed(self.body)
         if found is None and mended_xml.begins_as(self.body, root):
             raise errors.Integrity(
-                f"the server's answer ({root}) is no XML: it broke off, or a name in it is not encoded",
-                hint="Look for a name with '<' or control characters, rename it with another program, then try again.",
+                f"the server's answer ({root}) is not valid XML: it is cut short, or a name in it is not encoded",
+                hint="Look for a name with '<' or control characters, rename it with another program, and retry.",
             )
         if found is None or found.tag not in (root, _SPELT_ALSO.get(root)):
             raise not_s3(self)
@@ -162,7 +162,7 @@ def parsed(body: bytes) -> ElementTree.Element | None:
 def not_s3(reply: S3Reply) -> ProviderError:
     kind = reply.headers.get("content-type", "no content type").partition(";")[0]
     return InvalidConfiguration(
-        f"endpoint_url: something answers there, but not as S3 does (HTTP {reply.status}, {kind})",
+        f"endpoint_url: the server there does not answer like S3 (HTTP {reply.status}, {kind})",
         field="endpoint_url",
         hint="Check address and port: this may be a web page, a login portal or the service's console.",
     )
@@ -220,7 +220,7 @@ def _made(cls: type[ProviderError], told: str, code: str, reply: S3Reply, where:
     if cls is errors.Unsupported:
         too_large = code == "EntityTooLarge" or reply.status == 413
         return cls(
-            f"{where.endpoint} does not take this: {told}", hint=_SIZE_HINT if too_large else _LACK_HINT, code=code
+            f"{where.endpoint} does not support this: {told}", hint=_SIZE_HINT if too_large else _LACK_HINT, code=code
         )
     return cls(f"{where.endpoint} answers: {told}", code=code)
 
@@ -228,8 +228,8 @@ def _made(cls: type[ProviderError], told: str, code: str, reply: S3Reply, where:
 def _rights_hint(bucket: str) -> str:
     """Hint for both causes: the service does not say which one applies."""
     return (
-        f"Give these keys the right to list, read, write and delete in {bucket}; keys that were made for another "
-        "bucket need that one as container."
+        f"Give these keys permission to list, read, write and delete in {bucket}. If they are limited to another "
+        "bucket, set container to that bucket."
     )
 
 
@@ -237,7 +237,7 @@ def _configuration(
     reply: S3Reply, root: ElementTree.Element | None, code: str, told: str, where: Where
 ) -> ProviderError | None:
     if code == "InvalidBucketName":
-        return InvalidConfiguration(f"container: {where.bucket!r} is not a valid name of a bucket", field="container")
+        return InvalidConfiguration(f"container: {where.bucket!r} is not a valid bucket name", field="container")
     moved = code in {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IncorrectEndpoint"}
     if not (moved or code == "IllegalLocationConstraintException" or reply.status in (301, 302, 307, 308)):
         return None
@@ -273,7 +273,7 @@ def _skew(reply: S3Reply, root: ElementTree.Element | None, now_s: float) -> str
     except ValueError:
         server = http_date(reply.headers.get("date", ""))
     if server is None:
-        return "the clock of this machine and that of the service are too far apart"
+        return "the clocks of this machine and of the service are too far apart"
     minutes = round(abs(now_s - server) / 60)
     side = "ahead of" if now_s > server else "behind"
     return f"the clock of this machine is {minutes // 60} h {minutes % 60} min {side} that of the service"

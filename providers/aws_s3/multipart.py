@@ -21,7 +21,7 @@ def begin_multipart(wire: S3Client, key: str, headers: Mapping[str, str], calls:
     refuse_another(root, {"Bucket": wire.endpoint.bucket, "Key": key})
     found = (root.findtext("UploadId") or "").strip()
     if not found:
-        raise Integrity(f"{key}: the service began an upload without giving it an id")
+        raise Integrity(f"{key}: the service started an upload without an id")
     return found
 
 
@@ -31,7 +31,7 @@ def refuse_another(root: Element, ours: Mapping[str, str]) -> None:
     for name, wanted in ours.items():
         told = root.findtext(name)
         if told and told != wanted:
-            raise Integrity(f"{wanted}: the service answers for another {name}: {told[:_MAX_SHOWN]!r}")
+            raise Integrity(f"{wanted}: the service answered for another {name}: {told[:_MAX_SHOWN]!r}")
 
 
 def part_tag(headers: Mapping[str, str], what: str) -> str:
@@ -45,7 +45,7 @@ def part_tag(headers: Mapping[str, str], what: str) -> str:
 
 def no_etag(what: str) -> Unsupported:
     return Unsupported(
-        f"{what}: the service tells no ETag, as every S3 service does: versions cannot be told apart",
+        f"{what}: the service sends no ETag, so versions cannot be told apart",
         hint="A proxy may drop the header: use the service's own address, or choose another service.",
         code="no_etag",
     )

@@ -31,11 +31,11 @@ def checked_key(prefix: str, key: str) -> str:
     try:
         size = len((prefix + key).encode())
     except UnicodeEncodeError:
-        raise InvalidName(f"'{key}': S3 takes names in Unicode only; this one holds other bytes") from None
+        raise InvalidName(f"'{key}': S3 names must be Unicode; this one contains other bytes") from None
     if not key or size > MAX_KEY_BYTES:
-        raise InvalidName(f"'{key}': a name has 1 to {MAX_KEY_BYTES} bytes, with prefix {size}")
+        raise InvalidName(f"'{key}': a name may have 1 to {MAX_KEY_BYTES} bytes; with the prefix, this one has {size}")
     if "\0" in key or any(part in (".", "..") for part in key.split("/")):
-        raise InvalidName(f"'{key}': a name holds no NUL, and no part of it is '.' or '..'")
+        raise InvalidName(f"'{key}': a name must not contain NUL, and no part of it may be '.' or '..'")
     return prefix + key
 
 
@@ -150,7 +150,7 @@ def page(
     for item in root.iterfind("Contents"):
         keys, sizes = ({each.text for each in item.iterfind(tag)} for tag in ("Key", "Size"))
         if len(keys) != 1 or len(sizes) != 1:
-            troubles.append(Integrity("the server's listing has an object without key or size, or with two of them"))
+            troubles.append(Integrity("an object in the server's listing has no key or size, or more than one"))
             continue
         key = name(keys.pop())
         try:
@@ -159,7 +159,7 @@ def page(
             troubles.append(error)
     folders = [item.findtext("Prefix") for item in root.iterfind("CommonPrefixes")]
     if None in folders:
-        troubles.append(Integrity("the server's listing has a folder without a name"))
+        troubles.append(Integrity("a folder in the server's listing has no name"))
     truncated = told_truncated(root)
     token = None if truncated == {"false"} else root.findtext("NextContinuationToken") or None
     if token is None and not troubles and not truncated <= {"false", ""}:

@@ -134,7 +134,7 @@ class S3Provider(BaseProvider):
     def _wire(self) -> S3Client:
         if self._opened is None:
             if not self._own.container:
-                raise InvalidConfiguration("container: the name of the bucket is missing", field="container")
+                raise InvalidConfiguration("container: the bucket name is missing", field="container")
             region = self._own.region or self._keys.region() or "us-east-1"
             url = self._endpoint_url or aws_url(region)
             virtual = self._own.addressing_style == "virtual" or (
@@ -253,7 +253,7 @@ class S3Provider(BaseProvider):
         whole = objects.checked_new_key(self._prefix, key)
         if self._known_facts().listed_keys is KeySpelling.AS_THEY_ARE and not fits_xml(whole):
             raise InvalidName(
-                f"'{key}': this server cannot list a name with such control characters; the whole folder would be lost",
+                f"'{key}': this server cannot list such control characters; the whole folder would become unlistable",
                 hint="Rename the file, or use a service that encodes names in listings (encoding-type=url).",
             )
         return whole
@@ -261,7 +261,7 @@ class S3Provider(BaseProvider):
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
         key = self._new_key(request.key)
         if request.key.endswith("/") and request.size_bytes:
-            raise InvalidName(f"'{request.key}': only an empty directory may end in '/'")
+            raise InvalidName(f"'{request.key}': only the name of an empty directory may end in '/'")
         facts = self._known_facts()
         if token is None and request.part_count == 1 and request.size_bytes <= _SINGLE_BYTES:
             return S3SingleUpload(self._wire, key, request, facts, lambda: self.stat(request.key))
@@ -290,7 +290,7 @@ class S3Provider(BaseProvider):
             if key not in self._perhaps_removed or error.code == "NoSuchBucket":
                 raise
         except PermissionDenied:
-            _LOG.debug("these keys may not look; DELETE itself does not tell whether there was an object")
+            _LOG.debug("these keys may not HEAD; a DELETE does not report whether the object existed")
         self._perhaps_removed.add(key)
         try:
             reply = self._wire.ask(S3Request("DeleteObject", "DELETE", whole), Calls())
@@ -357,7 +357,7 @@ class S3Provider(BaseProvider):
         except ProviderError as error:
             if error.retryable:
                 raise
-            _LOG.debug("without a signature, a refusal is what S3 answers: %s", error)
+            _LOG.debug("S3 refuses an unsigned request, as expected: %s", error)
         return f"{wire.endpoint.url} answers" + (f" ({server})" if server else "")
 
     def check_authentication(self) -> str:

@@ -26,7 +26,7 @@ def remove_batch(wire: S3Client, keys: Iterable[str]) -> Mapping[str, ProviderEr
     """
     asked = list(keys)
     if any(not fits_xml(key) for key in asked):
-        raise Unsupported("a name that XML cannot hold")
+        raise Unsupported("XML cannot carry this name")
     items = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in asked)
     body = f"<Delete><Quiet>false</Quiet>{items}</Delete>".encode()
     md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
@@ -39,8 +39,8 @@ def remove_batch(wire: S3Client, keys: Iterable[str]) -> Mapping[str, ProviderEr
     if strange:
         shown = ", ".join(repr(key[:100]) for key in sorted(strange)[:3])
         raise Integrity(
-            f"the server says that it deleted what it was not asked to: {shown}",
-            hint="Look what is still listed before anything else is deleted.",
+            f"the server reports deleting objects that were not in the request: {shown}",
+            hint="Check what is still listed before deleting anything else.",
         )
     told: dict[str, ProviderError | None] = dict.fromkeys(deleted) | failed
     return {key: told[key] for key in asked if (key in deleted) != (key in failed)}

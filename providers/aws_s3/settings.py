@@ -13,7 +13,7 @@ from providers.settings import holds_password, setting
 
 
 class Settings(NetworkSettings, kw_only=True, frozen=True):
-    """Amazon S3, and every service that speaks its language: MinIO, R2, Wasabi, Garage, Ceph."""
+    """Amazon S3 and compatible services: MinIO, R2, Wasabi, Garage, Ceph."""
 
     title: ClassVar[str] = "AWS S3"
     container_word: ClassVar[str] = "bucket"
@@ -47,7 +47,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Region",
-            "Where the bucket lives. Empty: what the profile says, else us-east-1; most other services take any.",
+            "Region of the bucket. Empty: the profile's, else us-east-1; most compatible services accept any.",
             placeholder="us-east-1",
         ),
     ] = ""
@@ -55,7 +55,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Access key id",
-            "Empty: the AWS chain is asked (profile, environment, role of the machine).",
+            "Empty: use the AWS chain (profile, environment, instance role).",
             placeholder="AKIA…",
         ),
     ] = ""
@@ -63,13 +63,13 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         Secret | None, setting("Session token", "Only for temporary credentials.", advanced=True)
     ] = None
     profile: Annotated[
-        str, setting("Profile", "Section of ~/.aws/config to take credentials and region from.", advanced=True)
+        str, setting("Profile", "Profile in ~/.aws/config that provides credentials and region.", advanced=True)
     ] = ""
     endpoint_url: Annotated[
         str,
         setting(
             "Endpoint",
-            "Address of a service other than AWS. Empty: AWS.",
+            "Address of a compatible service. Empty: AWS.",
             placeholder="https://s3.example.net",
         ),
     ] = ""
@@ -77,7 +77,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         Literal["auto", "path", "virtual"],
         setting(
             "Addressing",
-            "Bucket in the path or in the host name; auto: path for an own endpoint, host name for AWS.",
+            "Bucket in the path or in the host name; auto: path with a custom endpoint, host name on AWS.",
             advanced=True,
         ),
     ] = "auto"
@@ -85,7 +85,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Prefix",
-            "Folder inside the bucket below which everything is kept; the rest of the bucket is not seen.",
+            "Folder in the bucket that holds everything; the rest of the bucket is ignored.",
             placeholder="server1/",
         ),
     ] = ""

@@ -92,7 +92,7 @@ class MultipartUpload(UploadSession):
             self._with_sha256 = token.get("checksum") == "sha256"
             self._upload_id = str(token.get("upload_id", ""))
             if not self._upload_id:
-                raise InvalidName(f"'{request.key}': the saved upload is not one of S3")
+                raise InvalidName(f"'{request.key}': the saved upload is not an S3 upload")
 
     @property
     def token(self) -> dict[str, Any] | None:

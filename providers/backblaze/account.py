@@ -156,7 +156,7 @@ class Account:
         """Raises NotFound when the key sees no such bucket."""
         if not self._bucket_id:
             if not self.bucket:
-                raise InvalidConfiguration("container: the name of the bucket is missing", field="container")
+                raise InvalidConfiguration("container: the bucket name is missing", field="container")
             self._bucket_id = self._find(self.bucket)
         return self._bucket_id
 
@@ -172,7 +172,7 @@ class Account:
                 found = [str(bucket["bucketId"]) for bucket in answer["buckets"] if bucket["bucketName"] == name]
         if not found:
             raise NotFound(
-                f"the bucket {name} is not there: this account has no such bucket",
+                f"the bucket {name} does not exist in this account",
                 hint="Check the name in container, or create the bucket.",
                 code="bad_bucket_id",
             )
@@ -195,7 +195,7 @@ class Account:
             if _CREATES not in allowed.capabilities:
                 raise PermissionDenied(
                     f"this key may not create buckets: it lacks {_CREATES}",
-                    hint=f"Create {name} in the B2 console, or give a key that has {_CREATES}.",
+                    hint=f"Create {name} in the B2 console, or use a key that has {_CREATES}.",
                     code="unauthorized",
                 )
             session.create_bucket(session.account_info.get_account_id(), name, "allPrivate")
@@ -241,7 +241,7 @@ def _limited(allowed: Allowed, name: str) -> PermissionDenied:
     """The key is good, for something else: whether the bucket exists it cannot know."""
     names = allowed.bucket_names
     return PermissionDenied(
-        f"this key is limited to {names}, and may not use {name}",
-        hint=f"Set container to {names}, or give a key that is for {name}, or for all buckets.",
+        f"this key is limited to {names} and may not use {name}",
+        hint=f"Set container to {names}, or use a key for {name} or for all buckets.",
         code="limited",
     )

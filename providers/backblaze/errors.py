@@ -55,16 +55,16 @@ _BY_WORDS: Final[list[tuple[re.Pattern[str], type[ProviderError]]]] = [
     (re.compile(r"too (large|big)|exceeds", re.IGNORECASE), errors.Unsupported),
 ]
 _HINTS: Final[dict[type[ProviderError], str]] = {
-    errors.Unsupported: "Set a smaller upload_chunk_size; a proxy in between may have a limit of its own.",
+    errors.Unsupported: "Set a smaller upload_chunk_size; a proxy in between may have its own limit.",
     errors.QuotaExceeded: "Raise the cap in the B2 console under Caps & Alerts, or delete what is no longer needed.",
-    errors.PermissionDenied: "Make a key for this bucket with the rights to list, read, write and delete files.",
+    errors.PermissionDenied: "Make a key for this bucket with permission to list, read, write and delete files.",
 }
 
 
 _HINTS_BY_CODE: Final[dict[str, str]] = {
-    "download_cap_exceeded": "The daily cap for downloads is used up: raise it in the B2 console under Caps & "
+    "download_cap_exceeded": "The daily download cap is used up: raise it in the B2 console under Caps & "
     "Alerts, or retry after midnight GMT.",
-    "transaction_cap_exceeded": "The daily cap for requests is used up: raise it in the B2 console under Caps & "
+    "transaction_cap_exceeded": "The daily transaction cap is used up: raise it in the B2 console under Caps & "
     "Alerts, or retry after midnight GMT.",
     "bad_bucket_id": "Check the name in container, or create the bucket.",
 }
@@ -101,7 +101,7 @@ def _made(cls: type[ProviderError], words: str, code: str, headers: Mapping[str,
     if cls is RateLimited:
         return RateLimited(f"{host} asks to slow down: {words}", code=code, retry_after_s=retry_after_s(headers))
     if cls is errors.ProviderError:
-        hint = "Look at the words of the service; the log has the request."
+        hint = "See the service's message; the log has the request."
     return cls(f"{host} answers: {words}", hint=hint, code=code)
 
 
@@ -118,7 +118,7 @@ def from_sdk(error: B2Error) -> ProviderError:
     if isinstance(error, NoJson):
         return broken_json.failure(error.body) or not_b2(200, {})
     if isinstance(error, InvalidAuthToken):
-        return refused_key("the service gives out tokens and refuses them", str(error.code or ""))
+        return refused_key("the service issues tokens and then refuses them", str(error.code or ""))
     if isinstance(error, Unauthorized):
         text = str(error.message)[:_MAX_TEXT]
         return errors.PermissionDenied(
@@ -126,7 +126,7 @@ def from_sdk(error: B2Error) -> ProviderError:
         )
     if isinstance(error, UnusableFileName):
         return errors.InvalidName(str(error)[:_MAX_TEXT])
-    return ProviderError(f"the SDK fails: {type(error).__name__}", hint="Look into the log.", code=type(error).__name__)
+    return ProviderError(f"the SDK failed: {type(error).__name__}", hint="See the log.", code=type(error).__name__)
 
 
 @contextmanager
@@ -141,8 +141,8 @@ def as_documented() -> Iterator[None]:
 
 def undocumented() -> ProviderError:
     return errors.Integrity(
-        "B2's answer is not as documented: something in it is missing, or of another kind",
-        hint="Look for a proxy in between; the log has the details.",
+        "B2's answer is not as documented: a field is missing or has the wrong type",
+        hint="Check for a proxy in between; the log has the details.",
         code="undocumented",
     )
 
@@ -158,7 +158,7 @@ class NoJson(B2Error):  # type: ignore[misc]
 def not_b2(status: int, headers: Mapping[str, str]) -> ProviderError:
     kind = headers.get("content-type", "no content type").partition(";")[0][:_MAX_CODE]
     return InvalidConfiguration(
-        f"realm: something answers there, but not as B2 does (HTTP {status}, {kind})",
+        f"realm: the server there does not answer like B2 (HTTP {status}, {kind})",
         field="realm",
-        hint="Leave realm empty for Backblaze; an S3 endpoint belongs to a service of type aws_s3.",
+        hint="Leave realm empty for Backblaze; an S3 endpoint needs a provider of type aws_s3.",
     )

@@ -38,16 +38,16 @@ def checked_name(prefix: str, key: str) -> str:
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
-        raise InvalidName(f"'{key}': B2 takes names in Unicode only; this one holds other bytes") from None
+        raise InvalidName(f"'{key}': B2 names must be Unicode; this one contains other bytes") from None
     if not key or size > MAX_NAME_BYTES:
-        raise InvalidName(f"'{key}': a name has 1 to {MAX_NAME_BYTES} bytes, with prefix {size}")
+        raise InvalidName(f"'{key}': a name may have 1 to {MAX_NAME_BYTES} bytes; with the prefix, this one has {size}")
     if _FORBIDDEN.search(key):
-        raise InvalidName(f"'{key}': B2 takes no control characters and no backslash in a name")
+        raise InvalidName(f"'{key}': B2 names must not contain control characters or backslashes")
     segments = key.split("/")
     if any(segment in ("", ".", "..") for segment in segments):
-        raise InvalidName(f"'{key}': a name is relative, without empty parts, '.' and '..', and does not end in '/'")
+        raise InvalidName(f"'{key}': a name must be relative, have no empty, '.' or '..' parts, and not end in '/'")
     if any(len(segment.encode()) > MAX_SEGMENT_BYTES for segment in name.split("/")):
-        raise InvalidName(f"'{key}': B2 takes at most {MAX_SEGMENT_BYTES} bytes between two '/'")
+        raise InvalidName(f"'{key}': B2 allows at most {MAX_SEGMENT_BYTES} bytes between two '/'")
     return name
 
 
@@ -71,7 +71,7 @@ def from_json(found: Mapping[str, Any], prefix: str) -> RemoteFile:
     """A file version as the API's answers describe it. Raises Integrity for what no file has."""
     name, size_bytes, info = found.get("fileName"), found.get("contentLength"), found.get("fileInfo")
     if not isinstance(name, str) or size_bytes is None:
-        raise Integrity(f"{name!r}: B2's answer tells no name or no size of a file")
+        raise Integrity(f"{name!r}: B2's answer gives no name or no size for a file")
     return _remote(
         without_base(name, prefix),
         size_from_json(name, size_bytes),
@@ -125,7 +125,7 @@ def page(answer: Mapping[str, Any], prefix: str, troubles: Iterable[ProviderErro
     folders: list[str] = []
     for item in listed:
         if not isinstance(item, dict) or not isinstance(item.get("fileName"), str) or "action" not in item:
-            troubles.append(Integrity("B2's listing has a file without a name, or without saying what it is"))
+            troubles.append(Integrity("a file in B2's listing has no name or no kind"))
             continue
         name = without_base(item["fileName"], prefix)
         if item["action"] == "folder":
@@ -137,7 +137,7 @@ def page(answer: Mapping[str, Any], prefix: str, troubles: Iterable[ProviderErro
                 troubles.append(error)
         elif item["action"] not in _NO_FILES:
             kind = str(item["action"])[:100]
-            troubles.append(Integrity(f"B2's listing has an entry of a kind that is not known: '{kind}'"))
+            troubles.append(Integrity(f"an entry in B2's listing has an unknown kind: '{kind}'"))
     return whole(Page(files=tuple(files), prefixes=tuple(folders), next_token=answer.get("nextFileName")), troubles)
 
 

@@ -118,9 +118,9 @@ class BackblazeProvider(BaseProvider):
     @property
     def deletion(self) -> Deletion:
         if self._own.delete_versions:
-            return Deletion(words="gone for good, with every older version", for_good=True)
+            return Deletion(words="deleted for good, with every older version", for_good=True)
         return Deletion(
-            words="hidden: all versions stay in the bucket, and cost; delete_versions removes them too", for_good=False
+            words="hidden: all versions stay in the bucket and are billed; delete_versions removes them", for_good=False
         )
 
     # What the service enforces
@@ -266,12 +266,12 @@ class BackblazeProvider(BaseProvider):
         except Conflict as error:
             if name not in self.containers():
                 raise Conflict(
-                    f"the bucket {name} exists already, and is not yours", hint="Choose another name.", code=error.code
+                    f"the bucket {name} already exists and is not yours", hint="Choose another name.", code=error.code
                 ) from None
         except ProviderError as error:
             if type(error) is ProviderError and error.code in ("bad_json", "bad_request"):
                 raise InvalidName(
-                    f"{name!r} is not a valid name of a bucket",
+                    f"{name!r} is not a valid bucket name",
                     hint="A name has 6 to 63 letters, digits and '-', and does not begin with 'b2-'.",
                 ) from None
             raise
@@ -297,7 +297,7 @@ class BackblazeProvider(BaseProvider):
         if missing:
             raise PermissionDenied(
                 f"the application key lacks {', '.join(missing)}",
-                hint="Make a key for this bucket that may read and write.",
+                hint="Make a key for this bucket with read and write access.",
                 code="unauthorized",
             )
         limit = allowed.name_prefix or ""

@@ -42,7 +42,7 @@ _CLASSES: Final = {
 
 
 class Settings(NetworkSettings, kw_only=True, frozen=True):
-    """Backblaze B2 by its native API: cheap storage, uploads free of charge, older versions kept."""
+    """Backblaze B2 through its native API: cheap storage, free uploads, older versions kept."""
 
     title: ClassVar[str] = "Backblaze B2"
     container_word: ClassVar[str] = "bucket"
@@ -62,7 +62,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Application key id",
-            "Of a key limited to this bucket: B2 console, Application Keys.",
+            "Id of a key limited to this bucket (B2 console, Application Keys).",
             placeholder="0031a2b3c4d5e6f0000000001",
             required=True,
         ),
@@ -74,7 +74,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Prefix",
-            "Folder inside the bucket below which everything is kept; the rest of the bucket is not seen.",
+            "Folder in the bucket that holds everything; the rest of the bucket is ignored.",
             placeholder="server1/",
         ),
     ] = ""
@@ -82,14 +82,14 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         bool,
         setting(
             "Delete older versions",
-            "Off: deleting hides a file, its versions stay and cost. On: deleting removes every version for good.",
+            "Off: deleting hides a file; its versions stay and are billed. On: deleting removes all versions.",
         ),
     ] = False
     hash_first: Annotated[
         bool,
         setting(
             "Hash first",
-            "Read a large file once before it is sent, so that its SHA-1 and SHA-256 are kept with it.",
+            "Read a large file once before uploading, to store its SHA-1 and SHA-256 with it.",
             advanced=True,
         ),
     ] = True
@@ -97,7 +97,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Realm",
-            "Where keys are accepted. Empty: Backblaze's own (api.backblazeb2.com).",
+            "Server that accepts the keys. Empty: Backblaze's own (api.backblazeb2.com).",
             placeholder="https://api.backblazeb2.com",
             advanced=True,
         ),

@@ -114,7 +114,7 @@ class LargeUpload(UploadSession):
         self._calls = Calls()
         self._file_id = self._begin(name) if token is None else str(token.get("file_id", ""))
         if not self._file_id:
-            raise InvalidName(f"'{request.key}': the saved upload is not one of B2")
+            raise InvalidName(f"'{request.key}': the saved upload is not a B2 upload")
 
     @property
     def token(self) -> dict[str, Any] | None:

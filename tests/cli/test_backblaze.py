@@ -65,7 +65,7 @@ def test_the_whole_path_with_a_limited_key(
     assert cli("set-config", "backblaze", "delete_versions", "true").code == 0
     assert program("upload", str(tmp_path / "file.bin"), "--to", "x", "--provider", "backblaze").code == 0
     removed = cli("delete", "x/file.bin", "--provider", "backblaze", "--yes")
-    assert "gone for good, with every older version" in removed.out
+    assert "deleted for good, with every older version" in removed.out
     assert b2_server.versions(bucket, "x/file.bin") == []
     assert stop_worker(paths)  # it writes its counts down as it leaves
     arrived = Counter(name_of_call(request.path) for request in proxy.requests)

@@ -97,7 +97,7 @@ def test_an_archived_object_is_named_as_such(harness, root):
     root.plant({"there": content(1000)})
     provider = root.ready(max_retries=0)
     root.wired.fault(s3_errors.invalid_object_state(), harness.requests.read, times=None)
-    with pytest.raises(Unsupported, match="archived; have it restored first") as caught:
+    with pytest.raises(Unsupported, match="archived; restore it first") as caught:
         run(DOWN, harness, root, provider)
     assert "restore-object" in caught.value.hint
     assert judge(caught.value, item(failures=0), CHANCES).ending is Ending.FAILED

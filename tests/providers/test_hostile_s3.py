@@ -262,8 +262,8 @@ def test_retry_after_is_believed_within_bounds(value, status):
 @pytest.mark.parametrize(
     ("code", "says"),
     [
-        ("InvalidObjectState", "archived; have it restored first"),
-        ("RestoreAlreadyInProgress", "is being restored at this moment"),
+        ("InvalidObjectState", "archived; restore it first"),
+        ("RestoreAlreadyInProgress", "is being restored now"),
         ("KMS.DisabledException", "KMS.DisabledException"),
         ("KMS.NotFoundException", "KMS.NotFoundException"),
     ],

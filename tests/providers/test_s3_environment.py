@@ -307,7 +307,7 @@ def test_an_untrusted_service_for_credentials_is_named_as_such(travelled: dict[s
     made = Authority(tmp_path, "127.0.0.1", names=("localhost",))
     with RawServer(assumed, tls=made.serving()) as server:
         role_of_the_job(tmp_path, f"endpoint_url = https://localhost:{server.port}")
-        with pytest.raises(InvalidConfiguration, match="certificate of AWS's service for credentials is not trusted"):
+        with pytest.raises(InvalidConfiguration, match="certificate of AWS's credential service is not trusted"):
             provider({**travelled, "AWS_MAX_ATTEMPTS": "1"})._keys()
 
 

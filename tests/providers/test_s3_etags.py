@@ -181,7 +181,7 @@ def test_a_part_without_an_etag_is_told_before_the_completion():
     with stub(answer) as server:
         request = UploadRequest(key="x", size_bytes=20 << 20, part_size_bytes=10 << 20)
         session = server.provider().open_upload(request)
-        with pytest.raises(Unsupported, match="part 1: the service tells no ETag"):
+        with pytest.raises(Unsupported, match="part 1: the service sends no ETag"):
             session.send(request.part(0), MemoryBody(), {})
 
 

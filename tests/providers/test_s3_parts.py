@@ -118,7 +118,7 @@ def test_a_web_page_is_not_s3():
     error = failure(400, b"<!DOCTYPE html><html><body>Hello</body></html>", content_type="text/html; charset=utf-8")
     assert isinstance(error, errors.InvalidConfiguration)
     assert error.field == "endpoint_url"
-    assert "not as S3 does (HTTP 400, text/html)" in error.message
+    assert "does not answer like S3 (HTTP 400, text/html)" in error.message
     assert type(failure(502, b"<html>bad gateway</html>")) is errors.Transient
 
 

@@ -168,7 +168,7 @@ def test_a_web_page_instead_of_s3(status):
     if status == 200:
         assert failure is not None
         assert (failure.kind, failure.code) == ("configuration", "endpoint_url")
-        assert "not as S3 does" in failure.message
+        assert "does not answer like S3" in failure.message
     else:
         assert failure is not None
 
