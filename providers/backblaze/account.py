@@ -1,4 +1,4 @@
-"""One application key at work: its tokens, upload URLs and bucket, all in memory."""
+"""B2 account of one application key: its tokens, upload URLs and bucket id, all in memory."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _CREATES: Final = "writeBuckets"
 class AllowedBucket(msgspec.Struct, frozen=True):
     id: str
     name: str | None = None
-    """None for a bucket that is gone."""
+    """None for a deleted bucket."""
 
 
 class Allowed(msgspec.Struct, frozen=True):
-    """What a key is limited to."""
+    """Restrictions of a key."""
 
     capabilities: frozenset[str]
     buckets: tuple[AllowedBucket, ...] | None = None
-    """None: all."""
+    """None: all buckets."""
     name_prefix: str | None = msgspec.field(name="namePrefix", default=None)
     """None: all names."""
 
@@ -55,7 +55,7 @@ class _RawApi(B2RawHTTPApi):  # type: ignore[misc]
 
 
 class _Session(B2Session):  # type: ignore[misc]
-    """The SDK's session: renews tokens, keeps one upload URL a connection and drops those that failed."""
+    """The SDK's session: renews tokens, keeps one upload URL per connection and drops those that failed."""
 
     def __init__(self, transport: Transport) -> None:
         self.B2HTTP_CLASS = lambda config: transport
@@ -67,7 +67,7 @@ class _Session(B2Session):  # type: ignore[misc]
 
 
 class Account:
-    """What a key may see. Signs in at the first call; every method raises ProviderError."""
+    """Access to B2 with one key. Signs in on the first call; every method raises ProviderError."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Account:
 
     @contextmanager
     def session(self, calls: Calls | None = None) -> Iterator[Any]:
-        """The SDK's session, signed in. What it raises leaves as ProviderError; its requests belong to `calls`."""
+        """The SDK's session, signed in. Its errors are raised as ProviderError; its requests belong to `calls`."""
         try:
             with errors.as_documented(), self.transport.within(calls or Calls()):
                 self._sign_in()
@@ -141,7 +141,7 @@ class Account:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """The lock; whoever waits for it can be cancelled."""
+        """Holds the lock. Waiting for it can be cancelled."""
         token = active_token()
         while not self._lock.acquire(timeout=_LOOK_S):
             if token is not None:
@@ -153,7 +153,7 @@ class Account:
 
     @property
     def bucket_id(self) -> str:
-        """Raises NotFound when the key sees no such bucket."""
+        """Raises NotFound if the key sees no such bucket."""
         if not self._bucket_id:
             if not self.bucket:
                 raise InvalidConfiguration("container: the bucket name is missing", field="container")
@@ -179,7 +179,7 @@ class Account:
         return found[0]
 
     def bucket_names(self) -> list[str]:
-        """The buckets that the key sees; no call for a key that is limited to some."""
+        """Buckets that the key sees. No call for a key limited to some buckets."""
         with self.session() as session:
             if limited_to := self.allowed.buckets:
                 return [bucket.name for bucket in limited_to if bucket.name]
@@ -187,7 +187,7 @@ class Account:
             return [str(bucket["bucketName"]) for bucket in answer["buckets"]]
 
     def create_bucket(self, name: str) -> None:
-        """Raises PermissionDenied, and asks for nothing, where the key says that it may not."""
+        """Raises PermissionDenied, without a request, if the key lacks the capability."""
         with self.session() as session:
             allowed = self.allowed
             if allowed.buckets:
@@ -209,7 +209,7 @@ class Account:
         return found
 
     def open(self, name: str, span: tuple[int, int] | None, calls: Calls) -> HttpAnswer:
-        """The bytes of a file from the first of `span` to its last, as they arrive; all of them for None. Close it."""
+        """Bytes of a file as they arrive: the inclusive range `span`, or all for None. The caller closes the answer."""
         with self.session(calls) as session:
             url = session.get_download_url_by_name(self.bucket, name)
             with session.download_file_from_url(url, range_=span) as response:
@@ -217,8 +217,8 @@ class Account:
                 return answer
 
     def size_of(self, name: str, key: str, head: Mapping[str, str]) -> int | None:
-        """The length of a file by its HEAD; where something has dropped it from there, by the answer to a GET. None
-        when neither tells it."""
+        """The size of a file from its HEAD; if a proxy dropped it there, from the answer to a GET. None if neither
+        has it."""
         told = content_length(head)
         if told is not None:
             return told
@@ -226,7 +226,7 @@ class Account:
             answer = self.open(name, (0, 0), Calls())
             answer.close()
             size_bytes = whole_size(answer.status, answer.headers)
-        except Integrity:  # no byte stands there at all
+        except Integrity:  # the file is empty
             size_bytes = None
         if size_bytes is None:
             answer = self.open(name, None, Calls())
@@ -238,7 +238,7 @@ class Account:
 
 
 def _limited(allowed: Allowed, name: str) -> PermissionDenied:
-    """The key is good, for something else: whether the bucket exists it cannot know."""
+    """The key is valid for other buckets; it cannot tell whether this one exists."""
     names = allowed.bucket_names
     return PermissionDenied(
         f"this key is limited to {names} and may not use {name}",

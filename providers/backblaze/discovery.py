@@ -1,4 +1,4 @@
-"""Seeing that the service refuses a wrong SHA-1: what makes a proof by it more than a belief."""
+"""Discovery: tests whether B2 refuses a wrong SHA-1, which a proof by SHA-1 relies on."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class _Body(io.BytesIO):
 
 
 class Learner:
-    """Tries a file in one request and a large file, under one random name below `prefix`; nothing stays there."""
+    """Probes with a single-request file and a large file under one random name below `prefix`, and deletes both."""
 
     def __init__(self, account: Account, prefix: str) -> None:
         self._account = account
         self._name = f"{prefix}{PROBE_PREFIX}learn-{secrets.token_hex(8)}"
         self._stored: list[str] = []
-        """Ids of what was taken although it should not have been."""
+        """Ids of files that the service should have refused."""
 
     def sha1_enforced(self) -> bool:
-        """Whether a wrong SHA-1 was refused, and for that reason, of a file, of a part, and in the list of parts.
+        """True if a wrong SHA-1 was refused for a file, for a part, and in the list of parts.
 
-        Raises ProviderError when it cannot be tried.
+        Raises ProviderError if the test cannot be carried out.
         """
         try:
             return self._file_refused() and self._parts_refused()
@@ -79,7 +79,7 @@ class Learner:
         return False
 
     def _remove_all(self) -> None:
-        """Also what was begun or stored by a request whose answer was lost."""
+        """Also removes what a request started or stored whose answer was lost."""
         try:
             with self._account.session() as session:
                 bucket_id = self._account.bucket_id

@@ -1,4 +1,4 @@
-"""What B2's errors mean in the terms of `providers.errors`.
+"""Translation of B2's errors into those of `providers.errors`.
 
 Statuses and codes: Backblaze B2 documentation, "Native API, error handling" and the pages of the calls.
 """
@@ -71,7 +71,7 @@ _HINTS_BY_CODE: Final[dict[str, str]] = {
 
 
 def failure(status: int, headers: Mapping[str, str], body: bytes, call: str, host: str) -> Exception:
-    """The error that a reply tells: one of ours, or for 401 the SDK's own, which it answers by a fresh token."""
+    """Translates an error reply. Some 401s become the SDK's own exception, so that it fetches a new token."""
     told = json_object(body)
     code = str((told or {}).get("code") or "")[:_MAX_CODE]
     text = " ".join(str((told or {}).get("message") or "").split())[:_MAX_TEXT].rstrip(".")
@@ -114,7 +114,7 @@ def refused_key(words: str, code: str) -> errors.Authentication:
 
 
 def from_sdk(error: B2Error) -> ProviderError:
-    """What the SDK itself raised: 401 after the token was renewed, or a name it refuses to send."""
+    """Translates errors of the SDK itself: 401 even with a new token, or a name that it refuses to send."""
     if isinstance(error, NoJson):
         return broken_json.failure(error.body) or not_b2(200, {})
     if isinstance(error, InvalidAuthToken):
@@ -131,8 +131,7 @@ def from_sdk(error: B2Error) -> ProviderError:
 
 @contextmanager
 def as_documented() -> Iterator[None]:
-    """Around what reads an answer, here or in the SDK: one that lacks what it should hold, or holds something of
-    another kind, is Integrity."""
+    """For code that reads an answer, here or in the SDK: a missing field or a wrong type raises Integrity."""
     try:
         yield
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -148,7 +147,7 @@ def undocumented() -> ProviderError:
 
 
 class NoJson(B2Error):  # type: ignore[misc]
-    """An answer that cannot be parsed. `body` is what came: a listing may be readable in part."""
+    """An answer that is not valid JSON. `body` is kept because a listing may be partly readable."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Files as B2 describes them: names, file information and listings to RemoteFile, and back."""
+"""Files: conversion between B2's names, file information and listings and RemoteFile."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _HEADER: Final = "x-bz-info-"
 _MILLIS: Final = "src_last_modified_millis"
 _NANOS: Final = "mtime_ns"
 SESSION: Final = "upload_session"
-"""Of a large file: tells an unfinished one of ours from another machine's."""
+"""Marks a large file: distinguishes our unfinished uploads from those of other machines."""
 _NO_FILES: Final = ("hide", "start")
 _MAX_MILLIS: Final = 10**15
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 def checked_name(prefix: str, key: str) -> str:
-    """The whole file name. Raises InvalidName for what B2 cannot hold (its documentation, "Files", file names), or
-    what could not be put back on a disk."""
+    """The whole file name. Raises InvalidName for names that B2 cannot hold (its documentation, "Files", file names) or
+    that could not be restored to a disk."""
     name = prefix + key
     try:
         size = len(name.encode())
@@ -52,8 +52,8 @@ def checked_name(prefix: str, key: str) -> str:
 
 
 def file_info(request: UploadRequest) -> dict[str, str]:
-    """What is kept with the file. The mtime is in milliseconds as rclone keeps it, and exactly beside it; mode and
-    owner have the names and forms of rclone's metadata, although its B2 backend keeps none."""
+    """File information to store: the mtime in milliseconds as rclone does, and also exactly; mode and owner in
+    rclone's metadata format, although its B2 backend stores none."""
     info = request.attributes.as_metadata()
     if request.mtime_ns is not None:
         info[_MILLIS] = str(_millis(request.mtime_ns))
@@ -68,7 +68,7 @@ def file_info(request: UploadRequest) -> dict[str, str]:
 
 
 def from_json(found: Mapping[str, Any], prefix: str) -> RemoteFile:
-    """A file version as the API's answers describe it. Raises Integrity for what no file has."""
+    """A file version from an API answer. Raises Integrity for impossible values."""
     name, size_bytes, info = found.get("fileName"), found.get("contentLength"), found.get("fileInfo")
     if not isinstance(name, str) or size_bytes is None:
         raise Integrity(f"{name!r}: B2's answer gives no name or no size for a file")
@@ -83,8 +83,8 @@ def from_json(found: Mapping[str, Any], prefix: str) -> RemoteFile:
 
 
 def from_headers(headers: Mapping[str, str], key: str, size_bytes: int) -> RemoteFile:
-    """A file as the headers of a download describe it, but for its length, which may be missing there; their names are
-    lower-case, their values encoded."""
+    """A file from the headers of a download (lower-case names, encoded values). The length comes separately because
+    it may be missing there."""
     info = {name.removeprefix(_HEADER): unquote(value) for name, value in headers.items() if name.startswith(_HEADER)}
     return _remote(
         key,
@@ -117,8 +117,8 @@ def _remote(
 
 
 def page(answer: Mapping[str, Any], prefix: str, troubles: Iterable[ProviderError] = ()) -> Page:
-    """An answer of b2_list_file_names; the instance's prefix is taken off the names. `troubles`: what of it cannot be
-    parsed. Raises IncompleteListing where there are some, or where a file in it is none."""
+    """A b2_list_file_names answer, with the provider's prefix removed from the names. `troubles`: parse errors so
+    far. Raises IncompleteListing if there are any, or if an entry is invalid."""
     listed: Iterable[Mapping[str, Any]] = answer["files"]
     troubles = list(troubles)
     files: list[RemoteFile] = []
@@ -142,8 +142,8 @@ def page(answer: Mapping[str, Any], prefix: str, troubles: Iterable[ProviderErro
 
 
 def pending(item: object, prefix: str, below: str) -> PendingUpload | None:
-    """An entry of b2_list_unfinished_large_files, whose name must begin with `below`, which itself begins with the
-    instance's `prefix`. None for one without a name or an id: nothing can be done with it. Raises Integrity."""
+    """An entry of b2_list_unfinished_large_files. Its name must begin with `below`, which begins with the provider's
+    `prefix`. None for an unusable entry without a name or an id. Raises Integrity."""
     found = item if isinstance(item, dict) else {}
     name, file_id, info = found.get("fileName"), found.get("fileId"), found.get("fileInfo")
     if not (isinstance(name, str) and isinstance(file_id, str) and name and file_id):
@@ -164,7 +164,7 @@ def _digest(info: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str:
 
 
 def _mtime_ns(info: Mapping[str, Any]) -> int | None:
-    """Exactly, unless another program has changed the milliseconds since."""
+    """Exact, unless another program has changed the milliseconds since."""
     millis, nanos = _integer(info.get(_MILLIS)), _integer(info.get(_NANOS))
     if nanos is not None and millis in (None, _millis(nanos)):
         return nanos
@@ -172,12 +172,12 @@ def _mtime_ns(info: Mapping[str, Any]) -> int | None:
 
 
 def _millis(nanos: int) -> int:
-    """Cut towards zero, as rclone does it."""
+    """Rounded towards zero, as in rclone."""
     return nanos // 1_000_000 if nanos >= 0 else -(-nanos // 1_000_000)
 
 
 def _integer(text: object) -> int | None:
-    """File information is whatever somebody wrote there: a plain number of a length that a time can have, or none."""
+    """None unless it is a plain number of plausible length: other programs write file information too."""
     return int(str(text)) if _INTEGER.fullmatch(str(text)) else None
 
 

@@ -1,4 +1,4 @@
-"""The Backblaze B2 service, by its native API."""
+"""The Backblaze B2 service, through its native API."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ _NEEDED: Final = ("listFiles", "readFiles", "writeFiles")
 
 
 class BackblazeProvider(BaseProvider):
-    """Keeps files in a bucket of Backblaze B2, below an optional prefix, by the native API.
+    """Stores files in a Backblaze B2 bucket, optionally below a prefix, through the native API.
 
-    Files of one part go in one request, others part by part in parallel. Each carries its SHA-1, which the service
-    compares with what arrives; mtime is kept as rclone keeps it (`src_last_modified_millis`), the SHA-256 as `sha256`,
-    the SHA-1 of a large file as `large_file_sha1` where the file was read beforehand. Replacing a file keeps the older
-    version; deleting hides it, or with `delete_versions` removes all versions. The service cannot store 'only if
-    nothing is there', and no empty directories.
+    Single-part files take one request, larger ones are sent in parallel parts. Each request carries its SHA-1, which
+    the service checks. The mtime is stored as rclone does (`src_last_modified_millis`), the SHA-256 as `sha256`, and
+    the SHA-1 of a large file as `large_file_sha1` if the file was hashed beforehand. Replacing a file keeps the older
+    version; deleting hides it or, with `delete_versions`, removes all versions. The service supports neither
+    conditional writes nor empty directories.
     """
 
     name: ClassVar[str] = "backblaze"
@@ -78,7 +78,7 @@ class BackblazeProvider(BaseProvider):
         )
         self._fact = AgedFact(self.context, self._facts_key)
         self._perhaps_removed: set[str] = set()
-        """Keys whose removal was asked for in a request that got no answer."""
+        """Keys with a delete request that got no answer."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -112,7 +112,7 @@ class BackblazeProvider(BaseProvider):
         return f"backblaze {normal_address(self._account.realm)} bucket={self._own.container} prefix={self._prefix}"
 
     def account(self) -> str:
-        """The account's id, which comes with signing in."""
+        """The account id from signing in."""
         return self._account.account_id
 
     @property
@@ -143,7 +143,7 @@ class BackblazeProvider(BaseProvider):
         try:
             whole = (self._prefix + prefix).encode().decode()
         except UnicodeEncodeError:
-            return Page()  # no name of B2 holds such bytes
+            return Page()  # B2 names are Unicode
         asked = {"bucketId": self._account.bucket_id, "prefix": whole, "maxFileCount": max(1, min(limit, 1000))}
         if delimiter:
             asked["delimiter"] = delimiter
@@ -165,7 +165,7 @@ class BackblazeProvider(BaseProvider):
 
     def stat(self, key: str) -> RemoteFile:
         name = objects.checked_name(self._prefix, key)
-        self._account.bucket_id  # noqa: B018 - a bucket that is not there is told apart from a file
+        self._account.bucket_id  # noqa: B018 - reports a missing bucket, not a missing file
         try:
             head = self._account.head(name)
             size_bytes = self._account.size_of(name, key, head)
@@ -181,7 +181,7 @@ class BackblazeProvider(BaseProvider):
             raise
 
     def _tell_why(self, name: str, key: str) -> None:
-        """HEAD has no body to say why it was refused; GET has. Raises."""
+        """Reports the reason by a GET, since a HEAD answer has no body. Raises."""
         with closing(FileRange(self._account, name, key, 0, 1, "")) as reader:
             next(iter(reader))
 
@@ -216,7 +216,7 @@ class BackblazeProvider(BaseProvider):
                 raise not_deleted(upload.key)
 
     def _unfinished(self, below: str) -> list[PendingUpload]:
-        """Of all names that begin with `below`, which itself begins with the prefix."""
+        """Unfinished uploads of all names that begin with `below`, which begins with the prefix."""
         found: list[PendingUpload] = []
         start: str | None = None
         trail = Trail()
@@ -248,7 +248,7 @@ class BackblazeProvider(BaseProvider):
         if key.startswith(PROBE_PREFIX):
             try:
                 removal.delete_all(self._account, name)
-            except PermissionDenied:  # a key that may add but not delete: its probe can only be hidden
+            except PermissionDenied:  # an append-only key can only hide its probe
                 removal.hide(self._account, name)
         elif self._own.delete_versions:
             removal.delete_all(self._account, name)

@@ -1,4 +1,4 @@
-"""A range of a file on its way down."""
+"""Ranged reads of a file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FileRange(HttpRange):
         yield from self._content(answer)
 
     def _check(self, headers: Mapping[str, str]) -> None:
-        """Downloads by name give the newest version; another one than was looked at is a conflict."""
+        """A download by name returns the newest version. Raises Conflict if that is not the expected one."""
         if self._etag and headers.get("x-bz-file-id", self._etag) != self._etag:
             raise Conflict(f"{self._key}: changed since it was looked at")
 

@@ -1,4 +1,4 @@
-"""Taking files away: hidden, or every version for good."""
+"""Deletion of files: hiding them, or removing every version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VERSIONS_A_PAGE: Final = 1000
 
 
 def hide(account: Account, name: str) -> None:
-    """The file is listed no more; its versions stay. Raises NotFound when it is not listed now."""
+    """Hide the file from listings; its versions stay. Raises NotFound if it is not listed."""
     with account.session() as session:
         answer = session.hide_file(account.bucket_id, name)
     if not tells(answer, fileName=name, action="hide"):
@@ -22,8 +22,8 @@ def hide(account: Account, name: str) -> None:
 
 
 def delete_all(account: Account, name: str) -> None:
-    """Every version and hide marker, the newest last, so that none older ever shows. Raises NotFound when the file
-    is not listed now."""
+    """Delete every version and hide marker, the newest last, so that no older one becomes visible. Raises NotFound if
+    the file is not listed."""
     versions = _versions(account, name)
     if not versions or versions[0]["action"] != "upload":
         raise NotFound(f"{name}: there is no such object", code="file_not_present")
@@ -41,7 +41,7 @@ def delete_version(account: Account, file_id: str, name: str) -> None:
 
 
 def tells(answer: object, **expected: str) -> bool:
-    """Whether an answer is the documented one, about what was asked for."""
+    """True if the answer has the documented form and matches the request."""
     return isinstance(answer, dict) and all(answer.get(name) == value for name, value in expected.items())
 
 

@@ -1,8 +1,8 @@
-"""The SDK's HTTP layer over connections that a second thread can break off at once.
+"""HTTP layer for the SDK, over connections that another thread can interrupt at once.
 
-The SDK builds every request and reads every answer; what it leaves to `requests` (sockets, timeouts, streaming a body)
-is done here instead: with `requests` a stalled call cannot be interrupted, and `timeout` does not hold while sending.
-Its retries, which sleep for up to 64 s, have no part in this.
+The SDK builds every request and reads every answer. This module replaces `requests` (sockets, timeouts, streaming),
+which cannot interrupt a stalled call and does not apply `timeout` while sending. The SDK's own retries, which sleep for
+up to 64 s, are not used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DOWNLOAD: Final = "b2_download_file_by_name"
 
 
 class Transport(B2Http):  # type: ignore[misc]
-    """One request at a time per thread, any number of threads. Raises ProviderError, or for 401 the SDK's own."""
+    """One request at a time per thread, any number of threads. Raises ProviderError, or for 401 the SDK's error."""
 
     def __init__(self, *, network: Network, timeout_s: float, count_call: Callable[[str], None]) -> None:
         super().__init__(B2HttpApiConfig(install_clock_skew_hook=False))
@@ -46,7 +46,7 @@ class Transport(B2Http):  # type: ignore[misc]
 
     @contextmanager
     def within(self, calls: Calls) -> Iterator[None]:
-        """Requests that this thread makes inside belong to `calls`, which can interrupt them."""
+        """Requests of this thread inside the context belong to `calls`, which can interrupt them."""
         before = getattr(self._here, "calls", None)
         self._here.calls = calls
         try:
@@ -66,13 +66,13 @@ class Transport(B2Http):  # type: ignore[misc]
         stream: bool = False,
         _timeout: float | None = None,
     ) -> RawResponse:
-        """One attempt, whatever `try_count` says. `params` repeats a JSON body, as the SDK does it."""
-        if not _is_address(url):  # of those that the service itself names
+        """Sends the request once; ignores `try_count`. `params` repeats a JSON body, as in the SDK."""
+        if not _is_address(url):  # an address sent by the service
             raise errors.not_b2(200, {})
         call_name = name_of_call(urlsplit(url).path)
         response = self._open(method, url, headers, data, call_name)
         if 200 <= response.status_code < 300:
-            if method == "HEAD":  # the SDK takes the headers and never closes
+            if method == "HEAD":  # the SDK reads the headers and never closes it
                 response.close()
             return response
         body = response.content
@@ -81,18 +81,18 @@ class Transport(B2Http):  # type: ignore[misc]
         raise with_status(failure, response.status_code)
 
     def request_content_return_json(self, *args: Any, **kwargs: Any) -> Any:
-        """As the SDK's, but what is no JSON is told as such."""
+        """As in the SDK, but raises NoJson for invalid JSON."""
         try:
             return super().request_content_return_json(*args, **kwargs)
         except json.JSONDecodeError as error:
             raise errors.NoJson(error.doc.encode()) from None
         except UnicodeDecodeError as error:
             raise errors.NoJson(error.object) from None
-        except RecursionError:  # nested without end
+        except RecursionError:  # nested too deeply
             raise errors.NoJson(b"") from None
 
     def answer(self, url: str) -> tuple[int, bytes]:
-        """Status and body of a plain GET, whatever the status."""
+        """Status and body of a plain GET, without raising for error statuses."""
         response = self._open("GET", url, {}, None, errors.AUTHORIZE)
         return response.status_code, response.content
 
@@ -128,14 +128,14 @@ def _is_address(url: str) -> bool:
 
 
 def name_of_call(path: str) -> str:
-    """B2's name of the API call that a path is."""
+    """B2's name for the API call with this path."""
     if path.startswith("/file/"):
         return DOWNLOAD
     return next((segment for segment in path.split("/") if segment.startswith("b2_")), "other")
 
 
 class RawResponse:
-    """An answer in the shape that the SDK knows from `requests`."""
+    """An answer with the interface that the SDK expects from `requests`."""
 
     def __init__(self, answer: HttpAnswer, url: str) -> None:
         self.answer = answer

@@ -1,4 +1,4 @@
-"""Files on their way up: in one request, or part by part."""
+"""Uploads: in one request, or as a large file."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PARTS_A_PAGE = 1000
 
 
 def same_sha1(answer: Mapping[str, Any], digests: Mapping[str, str], what: str) -> None:
-    """Raises Integrity when the service tells another SHA-1 than ours."""
+    """Raises Integrity if the service reports another SHA-1 than ours."""
     agree({"sha1": str(answer.get("contentSha1"))}, digests, what)
 
 
 def held_bytes(account: Account, token: Mapping[str, Any]) -> int | None:
-    """What an unfinished large file holds; None when it is gone meanwhile, or the service does not tell."""
+    """Bytes stored by an unfinished large file; None if it no longer exists or the service does not report them."""
     held, start, trail = 0, 1, Trail()
     while True:
         try:
@@ -40,7 +40,7 @@ def held_bytes(account: Account, token: Mapping[str, Any]) -> int | None:
 
 
 class SmallUpload(OneRequestUpload):
-    """b2_upload_file with the SHA-1 in front, which the service compares with what arrives."""
+    """b2_upload_file. The SHA-1 is sent first, and the service checks it."""
 
     def __init__(
         self, account: Account, name: str, request: UploadRequest, prefix: str, look: Callable[[], RemoteFile]
@@ -76,7 +76,7 @@ class SmallUpload(OneRequestUpload):
         return objects.from_json(answer, self._prefix)
 
     def _stored_unanswered(self, digests: Mapping[str, str]) -> RemoteFile | None:
-        """What was sent in a request whose answer was lost; sending it again would store a second version."""
+        """The file sent by a request whose answer was lost: sending it again would store a second version."""
         if not self._unanswered:
             return None
         try:
@@ -88,13 +88,13 @@ class SmallUpload(OneRequestUpload):
 
 
 class LargeUpload(UploadSession):
-    """b2_upload_part for each part, several at once, each with its SHA-1 in front; b2_finish_large_file at the end.
+    """b2_upload_part for each part, in parallel and each with its SHA-1; then b2_finish_large_file.
 
-    The service never tells a SHA-1 of the whole. It compares each part with the SHA-1 sent with it, and in
-    b2_finish_large_file the list of all with what it holds: a file that was finished consists of just these parts. That
-    is reported as 'sha1-composite' where `enforced`: where `learn` has seen that a wrong part and a wrong list are
-    refused. Elsewhere it would be our own list held against itself. (Asking for the list by b2_list_parts before would
-    compare the same figures once more, at a price.)
+    The service never reports a SHA-1 of the whole file. It checks each part against its SHA-1, and
+    b2_finish_large_file checks the list of all SHA-1s against the stored parts: a finished file consists of exactly
+    these parts. This is reported as 'sha1-composite' if `enforced`, that is if `learn` saw that a wrong part and a
+    wrong list are refused. Otherwise it would only repeat our own list. (Calling b2_list_parts first would compare the
+    same values again, at a cost.)
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class LargeUpload(UploadSession):
             trail = trail.step(str(start), brought=bool(answer["parts"]))
 
     def _receipt(self, item: Mapping[str, Any]) -> PartReceipt | None:
-        """A part that the service holds; None for one that is not a part of this file."""
+        """A part that the service holds; None if it does not match a part of this file."""
         index, size_bytes = int(item["partNumber"]) - 1, int(item["contentLength"])
         if not 0 <= index < self.request.part_count or size_bytes != self.request.part(index).size_bytes:
             return None
@@ -179,7 +179,7 @@ class LargeUpload(UploadSession):
         )
 
     def _finished_unanswered(self, error: ProviderError) -> Mapping[str, Any]:
-        """The file, if an earlier call finished it whose answer was lost: nobody else knows this id."""
+        """The file, if an earlier call finished it but its answer was lost. Only this session has the id."""
         try:
             with self._account.session(self._calls) as session:
                 found: Mapping[str, Any] = session.get_file_info_by_id(self._file_id)
@@ -199,7 +199,7 @@ class LargeUpload(UploadSession):
             self._drop_upload_urls()
 
     def _drop_upload_urls(self) -> None:
-        """They serve this file only."""
+        """Upload URLs of parts are valid for this file only."""
         with self._account.session(self._calls) as session:
             session.account_info.clear_large_file_upload_urls(self._file_id)
 

@@ -1,8 +1,8 @@
-"""One request to Dropbox at a time: sent as it is read, answered or turned into a ProviderError. Never retries, but for
-the one repetition after a new access token.
+"""Single Dropbox requests: streams the body, returns the answer or raises a ProviderError. Retries only once, with a
+new access token after a 401.
 
-Spoken directly, without Dropbox's SDK: that one cannot be interrupted, reads a whole request into memory before it
-moves, and retries on its own. Source: https://www.dropbox.com/developers/documentation/http/documentation
+Does not use Dropbox's SDK, which cannot be interrupted, reads a whole request into memory before sending, and retries
+on its own. Source: https://www.dropbox.com/developers/documentation/http/documentation
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ TOKEN_ROUTE: Final = "oauth2/token"
 @dataclass(frozen=True)
 class DropboxRequest:
     route: str
-    """Dropbox's name of the operation: 'files/get_metadata'."""
+    """Dropbox's name for the operation, for example 'files/get_metadata'."""
     arguments: Mapping[str, Any] | None = None
     body: bytes | PartBody | None = None
-    """Content of an upload; None for what is asked by JSON alone."""
+    """Content of an upload; None for a JSON request."""
     body_bytes: int = 0
     content: bool = False
-    """Goes to the content host, with its arguments in a header."""
+    """Sent to the content host, with the arguments in a header."""
     headers: Mapping[str, str] = field(default_factory=dict)
     signed: bool = True
     accepts: frozenset[int] = frozenset()
-    """Statuses beside success with which the caller can do something."""
+    """Error statuses that the caller handles itself."""
     about: str = ""
-    """What error messages name: the key, mostly."""
+    """Subject for error messages, usually the key."""
 
 
 class DropboxClient:
-    """Usable from several threads. Everything raises ProviderError."""
+    """May be used from several threads. Every method raises ProviderError."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class DropboxClient:
         count_call: Callable[[str], None],
         access_token: Secret | None = None,
     ) -> None:
-        """`access_token` is one to begin with, just made by somebody else."""
+        """`access_token`: an existing token to start with."""
         self._timeout_s = timeout_s
         self._count_call = count_call
         self._api = Pool(endpoint_url or API, network, timeout_s=timeout_s)
@@ -77,11 +77,11 @@ class DropboxClient:
         self._content.close()
 
     def ask(self, request: DropboxRequest, calls: Calls) -> DropboxReply:
-        """The whole answer of a request that succeeds, or has a status that it accepts."""
+        """Send the request and return the whole answer. Raises for statuses other than success and `accepts`."""
         return _read(self.open(request, calls))
 
     def ask_for_token(self, form: Mapping[str, str], calls: Calls) -> DropboxReply:
-        """A request to the token endpoint, refusals included."""
+        """Send a form to the token endpoint. Returns refusals instead of raising."""
         body = urlencode(form).encode("ascii")
         request = DropboxRequest(
             TOKEN_ROUTE, body=body, body_bytes=len(body), signed=False, accepts=frozenset({400, 401, 403, 404})
@@ -89,7 +89,7 @@ class DropboxClient:
         return self.ask(request, calls)
 
     def open(self, request: DropboxRequest, calls: Calls) -> HttpAnswer:
-        """An answer whose body is still to be read; close it."""
+        """Send the request and return the answer with its body still unread. The caller closes it."""
         if not request.signed:
             return self._judged(request, self._send(request, None, calls))
         token = self._tokens.access(calls)
@@ -120,7 +120,7 @@ class DropboxClient:
 
 
 def _framed(request: DropboxRequest) -> tuple[dict[str, str], bytes | PartBody, int]:
-    """Headers, body and its length. A request without arguments has no body at all, or Dropbox refuses it."""
+    """Headers, body and body length. Dropbox refuses a body in a request without arguments."""
     headers = dict(request.headers)
     if request.route == TOKEN_ROUTE:
         headers["content-type"] = "application/x-www-form-urlencoded"
@@ -136,7 +136,7 @@ def _framed(request: DropboxRequest) -> tuple[dict[str, str], bytes | PartBody, 
 
 
 def _header_json(arguments: Mapping[str, Any] | None) -> str:
-    """JSON that is safe in a header: ASCII, and no DEL."""
+    """JSON that is safe in a header: ASCII without DEL."""
     return json.dumps(arguments or {}).replace("\x7f", "\\u007f")
 
 

@@ -1,4 +1,4 @@
-"""What Dropbox answers, and what its errors mean in the terms of `providers.errors`.
+"""Dropbox replies, and their translation into the errors of `providers.errors`.
 
 Source: https://www.dropbox.com/developers/documentation/http/documentation#error-handling
 """
@@ -62,14 +62,14 @@ _NOT_DROPBOX_HINT: Final = "Perhaps a login portal or a proxy stands between; en
 
 @dataclass(frozen=True)
 class DropboxReply:
-    """A whole answer. Header names are lower-case."""
+    """A complete answer. Header names are lower-case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises Integrity for a damaged one, InvalidConfiguration when what answered is not
+        """The body as a JSON object. Raises Integrity if it is damaged, InvalidConfiguration if the answer is not from
         Dropbox."""
         found = json_object(self.body)
         if found is None:
@@ -78,12 +78,12 @@ class DropboxReply:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The error's tags from the outside in: ('path', 'conflict', 'file')."""
+        """The error's tags from outermost to innermost, for example ('path', 'conflict', 'file')."""
         return tuple(_tags((json_object(self.body) or {}).get("error")))
 
 
 def _tags(error: object) -> Iterator[str]:
-    """Tagged unions are nested under the name of their tag, or, in UploadWriteFailed, under `reason`."""
+    """Tagged unions are nested under the name of their tag or, in UploadWriteFailed, under `reason`."""
     for _ in range(8):
         if isinstance(error, str):
             yield clean(error, 100)
@@ -99,7 +99,7 @@ def _tags(error: object) -> Iterator[str]:
 
 
 def clean(text: str, limit: int = _MAX_WORDS) -> str:
-    """A server's words on one line, and not too many."""
+    """A server's message on one line, shortened."""
     words = "".join(char if char.isprintable() else " " for char in text[: 4 * limit])
     return " ".join(words.split())[:limit]
 
@@ -114,14 +114,14 @@ def not_dropbox(reply: DropboxReply) -> ProviderError:
 
 
 def no_dropbox_there(error: ProviderError) -> ProviderError:
-    """What an address means that does not even know what Dropbox answers to everybody."""
+    """For an address that fails even the request that Dropbox answers for everyone."""
     return InvalidConfiguration(
         f"something answers, but not as Dropbox does: {error.message}", field="endpoint_url", hint=_NOT_DROPBOX_HINT
     )
 
 
 def failure(reply: DropboxReply, about: str) -> ProviderError:
-    """The error that a reply of status 300 and above tells; `about` says what was asked for."""
+    """Translates a reply with status 300 or above. `about` is the subject of the request."""
     tags = reply.tags
     found = json_object(reply.body)
     summary = clean(str((found or {}).get("error_summary") or "")).rstrip("./ ")
@@ -161,7 +161,7 @@ def _missing_scope(reply: DropboxReply, told: str) -> str:
 
 
 def _wait_s(reply: DropboxReply) -> float | None:
-    """Retry-After, or what the body of a 429 says."""
+    """Seconds from Retry-After, or from the body of a 429."""
     error = (json_object(reply.body) or {}).get("error")
     told = error.get("retry_after") if isinstance(error, dict) else None
     in_header = retry_after_s(reply.headers)

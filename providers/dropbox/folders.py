@@ -1,4 +1,4 @@
-"""The container and the folders in it: whether they are there, and how they are spelt."""
+"""Folders: existence and spelling of the container and the folders below it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_LOOKED: Final = 1000
 
 
 def container_path(container: str) -> str:
-    """The folder's path, '' for the root. Raises InvalidConfiguration."""
+    """Path of the container, '' for the root. Raises InvalidConfiguration."""
     trimmed = container.strip("/")
     if not trimmed:
         return ""
@@ -31,7 +31,7 @@ def container_path(container: str) -> str:
 
 
 class DropboxFolders:
-    """What is known of the folders of one container. Usable from several threads."""
+    """Cached facts about the folders of one container. May be used from several threads."""
 
     def __init__(self, wire: Callable[[], DropboxClient], root: str, clock: Callable[[], float]) -> None:
         self._wire = wire
@@ -40,16 +40,16 @@ class DropboxFolders:
         self._lock = threading.Lock()
         self._container_seen = not root
         self._spelt: dict[str, str] = {}
-        """Folders below the container, folded path to spelling of the last part; those we are about to make too."""
+        """Folders below the container: folded path -> spelling of the last part. Includes folders about to be made."""
         self._looked: dict[str, float] = {}
-        """Keys that were found, at that moment, to stand there spelt so, or not at all: no upload need look again."""
+        """Keys checked at that time: absent, or spelt exactly so. Their upload need not check again."""
         self._under_way: weakref.WeakValueDictionary[str, UploadSession] = weakref.WeakValueDictionary()
 
     def path(self, parts: Sequence[str]) -> str:
         return "/".join([self.root, *parts])
 
     def metadata(self, path: str, about: str) -> Mapping[str, Any] | None:
-        """What stands at a path, whatever it is; None when nothing does."""
+        """The entry at a path, of any kind; None if there is none."""
         request = DropboxRequest("files/get_metadata", {"path": path}, accepts=frozenset({409}), about=about)
         reply = self._wire().ask(request, Calls())
         if reply.status != 409:
@@ -59,7 +59,7 @@ class DropboxFolders:
         raise failure(reply, about)
 
     def require_container(self) -> None:
-        """Raises NotFound when the container is not there: an upload would silently make it."""
+        """Raises NotFound if the container does not exist: an upload would create it silently."""
         if self._container_seen:
             return
         found = self.metadata(self.root, self.root)
@@ -83,7 +83,7 @@ class DropboxFolders:
                 del self._looked[next(iter(self._looked))]
 
     def claim(self, key: str, parts: Sequence[str], make: Callable[[], UploadSession]) -> UploadSession:
-        """A session for a key of which no other spelling stands there, or is on its way up. Raises Conflict."""
+        """A session for a key. Raises Conflict if another spelling exists or is being uploaded."""
         self._refuse_lookalikes(key, parts)
         place = "/".join(folded(part) for part in parts)
         with self._lock:
@@ -98,7 +98,7 @@ class DropboxFolders:
     def _refuse_lookalikes(self, key: str, parts: Sequence[str]) -> None:
         for depth in range(1, len(parts)):
             if not self._folder_fits(key, parts[:depth]):
-                return  # a folder that is not there yet holds nothing
+                return  # a missing folder holds nothing
         with self._lock:
             looked_at = self._looked.pop(key, None)
         if looked_at is not None and self._clock() - looked_at < _LOOK_HOLDS_S:
@@ -112,7 +112,7 @@ class DropboxFolders:
             raise lookalike(key, name_of(found))
 
     def _folder_fits(self, key: str, parts: Sequence[str]) -> bool:
-        """Whether the folder is there, spelt so; False when nothing is there. Raises Conflict for anything else."""
+        """True if the folder exists with this spelling; False if nothing exists. Raises Conflict for anything else."""
         place = "/".join(folded(part) for part in parts)
         with self._lock:
             known = self._spelt.get(place)

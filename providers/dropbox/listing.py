@@ -1,4 +1,4 @@
-"""Pages of a folder, or of everything below it."""
+"""Listings of a folder, or of everything below it, page by page."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from providers.http.errors import json_object
 
 _KINDS: Final = ("file", "folder", "deleted")
 _MAX_ENTRIES: Final = 2000
-"""As many as Dropbox gives in one answer."""
+"""Maximum number of entries in one answer."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a listing stands: in the answer that `cursor` gives ('' the first), after `skip` of its entries.
+    """Position in a listing: the answer to `cursor` ('' for the first), after `skip` of its entries.
 
-    Dropbox takes `limit` as an approximate number, so that an answer may have to be taken in two.
+    Dropbox treats `limit` as approximate, so one answer may have to be split into two pages.
     """
 
     cursor: str = ""
@@ -59,12 +59,12 @@ def page(
     *,
     tree: bool = False,
 ) -> Page:
-    """What `Storage.scan` promises, with `tree` `scan_tree`. Asks only for the folder in which the prefix ends."""
+    """Implements `Storage.scan`, and with `tree` `scan_tree`. Requests only the folder in which the prefix ends."""
     folder, _, _ = prefix.rpartition("/")
     try:
         parts = checked_key(folder) if folder else []
     except InvalidName:
-        return Page()  # no name of Dropbox begins so
+        return Page()  # no Dropbox name begins like this
     place, trail = _Place.parse(token), Trail()
     shown = _Shown(prefix, bool(delimiter) or tree, max(1, limit))
     while True:
@@ -92,7 +92,7 @@ def page(
 
 
 class _Shown:
-    """A page as it fills. It also ends when too much was read that does not belong to it."""
+    """A page being filled. It is also full after too many entries that do not belong to it."""
 
     def __init__(self, prefix: str, folded: bool, limit: int) -> None:
         self.limit = limit
@@ -103,7 +103,7 @@ class _Shown:
         self._prefixes: dict[str, None] = {}
         self._passed_over = 0
         self.troubles: list[ProviderError] = []
-        """What could not be read."""
+        """Errors for unreadable entries."""
 
     @property
     def full(self) -> bool:
@@ -144,7 +144,7 @@ class _Shown:
 
 
 def first_in(wire: DropboxClient, folders: DropboxFolders, parts: Sequence[str]) -> str | None:
-    """The name of something that is in a folder; None when it is empty, or not there."""
+    """The name of any entry in a folder; None if it is empty or missing."""
     cursor, trail = "", Trail()
     while True:
         reply = _ask(wire, folders, parts, cursor, recursive=False, limit=1)
@@ -168,8 +168,8 @@ def _ask(
     limit: int,
     troubles: list[ProviderError] | None = None,
 ) -> dict[str, Any] | None:
-    """One answer; None when the folder is not there. What cannot be read of it goes to `troubles`; without them it
-    raises. Raises NotFound when it is the container."""
+    """One answer; None if the folder does not exist. Parse errors are added to `troubles`, or raised without it.
+    Raises NotFound if the container does not exist."""
     about = "listing"
     if cursor:
         request = DropboxRequest(
@@ -212,7 +212,7 @@ def _is_described(item: object) -> bool:
 
 
 def entries_of(reply: DropboxReply) -> list[dict[str, Any]]:
-    """What an answer of files/list_folder lists. Raises InvalidConfiguration for an answer that is none."""
+    """Entries of a files/list_folder answer. Raises InvalidConfiguration for any other answer."""
     entries = reply.json().get("entries")
     if not isinstance(entries, list) or not all(isinstance(item, dict) and ".tag" in item for item in entries):
         raise not_dropbox(reply)  # never an empty listing
@@ -222,10 +222,10 @@ def entries_of(reply: DropboxReply) -> list[dict[str, Any]]:
 def _below(
     folder: str, path: str, entries: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
-    """Each entry with its key. None for the folder itself, and for what was removed while the listing went on.
+    """Each entry with its key. None for the folder itself, and for entries deleted during the listing.
 
-    Of a path as Dropbox displays it, only the end is surely spelt right: the folder's own part is taken as it was
-    asked for, once it was seen to be the same folder. Raises Integrity for what stands elsewhere.
+    Only the last part of a path that Dropbox displays is reliably spelt. So the folder's part is compared with the
+    requested folder and then taken from the request. Raises Integrity for an entry elsewhere.
     """
     depth = path.count("/") + 1
     for metadata in entries:

@@ -1,10 +1,10 @@
-"""Keys and Dropbox paths, with rclone's encoding, so that either program finds what the other one wrote.
+"""Keys and Dropbox paths, in rclone's encoding, so that either program finds the other's files.
 
-Dropbox takes no backslash, no DEL and no blank at the end of a name, and no bytes that are not UTF-8. They become
-look-alikes (＼ ␡ ␠, ‛ with two hex digits); a name that has such a character itself gets a ‛ before it. A ‛ is doubled
-where it would otherwise be taken for that one, and nowhere else: so each name that Dropbox can hold is the name of just
-one key, and whatever is listed can be fetched.
-Source: https://rclone.org/overview/#encoding, the default of its dropbox backend, and what rclone does with each name.
+Dropbox accepts no backslash, no DEL, no blank at the end of a name, and only UTF-8. Such characters become look-alikes
+(＼ ␡ ␠, ‛ with two hex digits). A name that already contains a look-alike gets a ‛ in front of it. A ‛ is doubled only
+where it would otherwise be read as such an escape. So every name that Dropbox can hold belongs to exactly one key, and
+every listed file can be downloaded.
+Source: https://rclone.org/overview/#encoding, the default of its dropbox backend, and rclone's behaviour on each name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ENCODED: Final = re.compile(rf"({_QUOTE}*)(?:({_SIGNS})|({_HEX}))")
 
 
 def encode_name(name: str) -> str:
-    """One part of a key as Dropbox keeps it."""
+    """One part of a key as stored by Dropbox."""
 
     def encoded(found: re.Match[str]) -> str:
         quotes, char, sign = found.groups()
@@ -42,7 +42,7 @@ def encode_name(name: str) -> str:
 
 
 def decode_name(name: str) -> str:
-    """What `encode_name` made of it; any other name as it is."""
+    """Reverses `encode_name`; returns other names unchanged."""
 
     def decoded(found: re.Match[str]) -> str:
         quotes, sign, pair = found.groups()
@@ -55,7 +55,7 @@ def decode_name(name: str) -> str:
 
 
 def checked_key(key: str) -> list[str]:
-    """The parts of a key, encoded. Raises InvalidName for what Dropbox cannot hold, or no disk could take back."""
+    """The parts of a key, encoded. Raises InvalidName for keys that Dropbox or a disk cannot hold."""
     parts = key.split("/")
     if not key or len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
         raise InvalidName(f"{_shown(key)}: a name has 1 to {MAX_KEY_BYTES} bytes")
@@ -68,7 +68,7 @@ def checked_key(key: str) -> list[str]:
 
 
 def checked_new_key(key: str) -> list[str]:
-    """As `checked_key`; also refuses what Dropbox would store under another name than the one it was given."""
+    """As `checked_key`; also refuses keys that Dropbox would store under another name."""
     encoded = checked_key(key)
     leaf = encoded[-1].lower()
     if leaf in _RESERVED or leaf.startswith(("~$", ".~")) or (leaf.startswith("~") and leaf.endswith(".tmp")):
@@ -89,10 +89,10 @@ def _shown(key: str) -> str:
 
 
 def folded(name: str) -> str:
-    """Equal for names between which Dropbox makes no difference."""
+    """Equal for names that Dropbox treats as the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).lower())
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two encoded names are the same name, spelt alike."""
+    """True if two encoded names are the same name in the same spelling."""
     return one == other or unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)

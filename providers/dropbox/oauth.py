@@ -1,6 +1,6 @@
-"""Authorising with Dropbox: open an address in any browser, bring back the code that the page shows.
+"""OAuth with Dropbox: the user opens an address in any browser and pastes the code that the page shows.
 
-The flow without redirect and with PKCE: no secret of the app is needed, and nothing listens here. Source:
+Uses PKCE without a redirect: no app secret is needed, and no port is opened. Source:
 https://www.dropbox.com/developers/documentation/http/documentation#oauth2-authorize
 """
 
@@ -27,7 +27,7 @@ from providers.secret import Secret
 _LOG: Final = logging.getLogger(__name__)
 _TITLE: Final = "Dropbox"
 SCOPES: Final = ("account_info.read", "files.content.read", "files.content.write", "files.metadata.read")
-"""What a backup needs, and nothing else that the app may be allowed."""
+"""Exactly the permissions that a backup needs."""
 
 METHODS: Final = (
     Method(
@@ -40,7 +40,7 @@ METHODS: Final = (
 
 
 def open_flow(config: Mapping[str, Any], method: str, *, context: ProviderContext) -> AuthorizationFlow:
-    """A flow for an instance's settings, of which `app_key` is needed. Raises InvalidConfiguration."""
+    """A flow for a provider's settings; `app_key` is required. Raises InvalidConfiguration."""
     own = settings.load(Settings, config)
     if not own.app_key:
         raise InvalidConfiguration(
@@ -50,7 +50,7 @@ def open_flow(config: Mapping[str, Any], method: str, *, context: ProviderContex
 
 
 class CodeFlow(AuthorizationFlow):
-    """Holds the PKCE verifier of the newest `begin`; each can be finished once."""
+    """Holds the PKCE verifier of the latest `begin`, which can be finished once."""
 
     def __init__(self, own: Settings, context: ProviderContext) -> None:
         self._own = own
@@ -127,7 +127,7 @@ class CodeFlow(AuthorizationFlow):
             )
 
     def _give_back(self, wire: DropboxClient) -> None:
-        """What was granted and is not wanted does not stay: neither here nor there."""
+        """Revokes an unwanted authorisation, so that it exists neither here nor at Dropbox."""
         try:
             wire.ask(DropboxRequest("auth/token/revoke"), Calls())
         except ProviderError as error:

@@ -1,4 +1,4 @@
-"""Files as Dropbox describes them, and as it wants them described."""
+"""Files: conversion between Dropbox's metadata and RemoteFile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECOND_NS: Final = 1_000_000_000
 
 
 def remote_file(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
-    """A `FileMetadata`. Raises Transient when it is none."""
+    """Converts a `FileMetadata`. Raises Transient if it is not one."""
     size, rev = metadata.get("size"), metadata.get("rev")
     if size is None or not isinstance(rev, str):
         raise Transient(f"'{key}': Dropbox's answer describes no file")
@@ -35,13 +35,13 @@ def remote_file(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
 
 
 def left_out(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
-    """A document of Dropbox's own editors or of a partner's, and why it is no object."""
+    """A document of Dropbox's or a partner's editor, with the reason why it is not an object."""
     what = "a document of Dropbox Paper or another editor: it has no bytes"
     return RemoteFile(key=key, size_bytes=0, id=str(metadata.get("id", "")), left_out=what)
 
 
 def has_bytes(metadata: Mapping[str, Any]) -> bool:
-    """`is_downloadable` of FileMetadata: false for what can only be exported (`/files/export`)."""
+    """`is_downloadable` of FileMetadata: false for files that can only be exported (`/files/export`)."""
     return metadata.get("is_downloadable") is not False
 
 
@@ -53,7 +53,7 @@ def _time_s(text: object) -> float | None:
 
 
 def client_modified(mtime_ns: int) -> str | None:
-    """The mtime as rclone's dropbox backend sends it, to the nearest second; None outside the years 1 to 9999."""
+    """The mtime to the nearest second, as rclone's dropbox backend sends it; None outside the years 1 to 9999."""
     seconds = (2 * mtime_ns + _SECOND_NS) // (2 * _SECOND_NS)
     try:
         moment = datetime.fromtimestamp(seconds, UTC)
@@ -63,7 +63,7 @@ def client_modified(mtime_ns: int) -> str | None:
 
 
 def commit_info(request: UploadRequest, path: str) -> dict[str, Any]:
-    """`CommitInfo`: what is to be stored, where and over what."""
+    """`CommitInfo`: the target path, the conflict mode and the mtime of an upload."""
     info: dict[str, Any] = {
         "path": path,
         "mode": "add" if request.only_if_absent else "overwrite",
@@ -78,7 +78,7 @@ def commit_info(request: UploadRequest, path: str) -> dict[str, Any]:
 
 
 def name_of(metadata: Mapping[str, Any]) -> str:
-    """The last part of the path, spelt as Dropbox keeps it; only this part is always spelt right."""
+    """The last part of the path. Only this part is always spelt as Dropbox stores it."""
     return str(metadata.get("name", ""))
 
 
@@ -87,7 +87,7 @@ def is_file(metadata: Mapping[str, Any]) -> bool:
 
 
 def just_stored(key: str, leaf: str, metadata: Mapping[str, Any]) -> RemoteFile:
-    """What an upload answers. Conflict when it went to a name that is spelt differently."""
+    """The answer to an upload. Raises Conflict if it was stored under another spelling."""
     name = name_of(metadata)
     if not same(name, leaf):
         raise lookalike(key, name)

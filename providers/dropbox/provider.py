@@ -48,12 +48,12 @@ _ASIDE_PREFIX: Final = ".homeserver-backup-removed-"
 
 
 class DropboxProvider(BaseProvider):
-    """Keeps files in a folder of a Dropbox.
+    """Stores files in a Dropbox folder.
 
-    Small files go in one request, others through an upload session, part after part; each request carries the content
-    hash of its bytes. mtime is kept as rclone keeps it (client_modified, whole seconds), names are encoded as rclone
-    does. Names that differ only in case are one file to Dropbox: the second one is refused before anything is sent.
-    An older version of what is replaced or deleted stays for 30 days or longer, as the account's plan says.
+    Small files take one request, larger ones an upload session with one part after another. Each request carries the
+    content hash of its bytes. The mtime is stored as rclone does (client_modified, whole seconds), and names use
+    rclone's encoding. Dropbox ignores case in names: a second name that differs only in case is refused before anything
+    is sent. Replaced and deleted versions are kept for 30 days or longer, depending on the account's plan.
     """
 
     name: ClassVar[str] = "dropbox"
@@ -68,7 +68,7 @@ class DropboxProvider(BaseProvider):
         self._opened: DropboxClient | None = None
         self._fact = AgedFact(self.context, self._facts_key)
         self._perhaps_removed: set[str] = set()
-        """Keys whose removal was asked for in a request that got no answer."""
+        """Keys with a delete request that got no answer."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -101,8 +101,8 @@ class DropboxProvider(BaseProvider):
         return f"dropbox {where} folder={folded(self._folders.root) or '/'}"
 
     def account(self) -> str:
-        """Whose Dropbox, by which app (it may have a folder of its own), in which root; and the folder's id, which is
-        the same whichever app asks."""
+        """Identifies account, app (which may have its own folder), root namespace, and the folder by its id, which is
+        the same for every app."""
         told = self._wire.ask(DropboxRequest("users/get_current_account", about="account"), Calls()).json()
         account_id, root = str(told.get("account_id") or ""), told.get("root_info")
         if self._own.account_id and account_id and account_id != self._own.account_id:
@@ -113,7 +113,7 @@ class DropboxProvider(BaseProvider):
         return f"{account_id} app={self._own.app_key} root={root_id or ''} folder={folder_id or ''}"
 
     def same_account(self, one: str, other: str) -> bool:
-        """The same account, and in it the same folder: known by its id, else by app and root together."""
+        """True for the same account and folder. The folder is compared by id, else by app and root together."""
         if not one or not other:
             return True
         then, now = (dict(item.partition("=")[::2] for item in f"id={text}".split(" ")) for text in (one, other))
@@ -151,11 +151,11 @@ class DropboxProvider(BaseProvider):
         return (self._fact.recall() or {}).get("content_hash") is True
 
     def _known_to_compute(self) -> bool:
-        """Whether the hash that it tells is of what it holds, and no echo of the one that was sent."""
+        """True if the reported hash is computed from the stored bytes and not copied from the request."""
         return self._known_to_enforce() or (self._fact.recall() or {}).get("computed") is True
 
     def learn(self) -> None:
-        """Whether a wrong content hash is refused, or at least not repeated; one request, once for all accounts."""
+        """Test whether a wrong content hash is refused, or at least not repeated. One request for all accounts."""
         if self._fact.recall() is not None:
             return
         self._folders.require_container()
@@ -165,7 +165,7 @@ class DropboxProvider(BaseProvider):
         enforced = computed = True
         try:
             told = self._wire.ask(request, Calls()).json().get("content_hash")
-        except Integrity:  # refused: that is the answer
+        except Integrity:  # refused, as hoped
             pass
         else:
             enforced, computed = False, told == digest_of(DROPBOX_HASH, _PROBE)
@@ -186,7 +186,7 @@ class DropboxProvider(BaseProvider):
         return remote_file(key, self._metadata(key))
 
     def _metadata(self, key: str) -> Mapping[str, Any]:
-        """Of a file spelt just so. NotFound for anything else; a file spelt otherwise is named."""
+        """Metadata of a file with exactly this spelling. Raises NotFound otherwise, naming a file spelt differently."""
         parts = checked_key(key)
         found = self._folders.metadata(self._folders.path(parts), key)
         if found is None or (is_file(found) and same(name_of(found), parts[-1])):
@@ -229,8 +229,7 @@ class DropboxProvider(BaseProvider):
         )
 
     def remove(self, key: str) -> None:
-        """Two requests: `files/delete_v2` alone would also take a folder with all that is in it, or another
-        spelling."""
+        """Two requests: `files/delete_v2` alone would also delete a folder with its contents, or another spelling."""
         if key.endswith("/"):
             self._remove_folder(key)
             return
@@ -251,9 +250,9 @@ class DropboxProvider(BaseProvider):
         self._perhaps_removed.discard(key)
 
     def _remove_folder(self, key: str) -> None:
-        """Dropbox has no call that takes an empty folder alone. So an empty one is renamed first: what came into it
-        before is then seen, and what comes later stands in a folder of its own. The name is always the same for a key:
-        after a lost answer or a kill, the next try goes on there."""
+        """Dropbox cannot delete a folder only if it is empty. So an empty folder is first renamed and checked again: a
+        file that arrived before is then seen, and one that arrives later is in a folder of its own. The temporary name
+        depends only on the key, so the next attempt after a lost answer or a kill continues there."""
         parts = checked_key(key.removesuffix("/"))
         aside = [*parts[:-1], f"{_ASIDE_PREFIX}{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()[:16]}"]
         if self._is_folder(key, parts):
@@ -274,13 +273,13 @@ class DropboxProvider(BaseProvider):
         return found is not None and not is_file(found) and same(name_of(found), parts[-1])
 
     def _require_empty(self, key: str, parts: Sequence[str]) -> None:
-        """Or not there. Raises Conflict."""
+        """Raises Conflict if the folder has contents. A missing folder is fine."""
         inside = listing.first_in(self._wire, self._folders, parts)
         if inside is not None:
             raise not_empty(key, inside)
 
     def _renamed_back(self, key: str, aside: Sequence[str], parts: Sequence[str]) -> str:
-        """The folder's key after that: it stays aside where another one has its name by now."""
+        """Undo the renaming and return the folder's key: still the temporary one if its old name is taken by now."""
         try:
             self._rename(key, aside, parts)
         except Conflict:
@@ -288,7 +287,7 @@ class DropboxProvider(BaseProvider):
         return key
 
     def _rename(self, key: str, parts: Sequence[str], to: Sequence[str]) -> bool:
-        """False for a folder that Dropbox does not move: a shared one."""
+        """False for a shared folder, which Dropbox does not move."""
         arguments = {"from_path": self._folders.path(parts), "to_path": self._folders.path(to)}
         reply = self._wire.ask(DropboxRequest("files/move_v2", arguments, accepts=frozenset({409}), about=key), Calls())
         if reply.status != 409:
@@ -298,7 +297,7 @@ class DropboxProvider(BaseProvider):
         raise failure(reply, key)
 
     def _delete(self, key: str, path: str, rev: str) -> None:
-        """With `rev`, only just that version."""
+        """With `rev`, deletes only that version."""
         arguments = {"path": path, "parent_rev": rev} if rev else {"path": path}
         request = DropboxRequest("files/delete_v2", arguments, accepts=frozenset({409}), about=key)
         reply = self._wire.ask(request, Calls())
@@ -339,7 +338,7 @@ class DropboxProvider(BaseProvider):
                 raise Conflict(f"{name}: a file of that name is already there", hint="Choose another name.") from None
 
     def check_reach(self) -> str:
-        accepted = frozenset({400, 401})  # what Dropbox says to somebody who does not say who he is
+        accepted = frozenset({400, 401})  # Dropbox's answer to an unsigned request
         try:
             reply = self._wire.ask(DropboxRequest("check/user", {"query": ""}, signed=False, accepts=accepted), Calls())
         except (NotFound, PermissionDenied) as error:
@@ -369,7 +368,7 @@ class DropboxProvider(BaseProvider):
 
 
 def signed_in(wire: DropboxClient) -> tuple[str, str]:
-    """Id of the account, and whose it is for a person to recognise."""
+    """The account id, and a name by which a person recognises the account."""
     told = wire.ask(DropboxRequest("users/get_current_account", about="account"), Calls()).json()
     name = told.get("name")
     shown = name.get("display_name") if isinstance(name, dict) else ""

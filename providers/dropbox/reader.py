@@ -1,4 +1,4 @@
-"""A range of a file on its way down."""
+"""Ranged reads of a file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FileRange(HttpRange):
         return self._wire.open(request, self._calls)
 
     def _check(self, answer: HttpAnswer) -> None:
-        """That what comes is of the very file that was meant; its metadata stand in a header."""
+        """Checks that the answer is for the expected version. Its metadata come in a header."""
         if answer.status == 416:
             raise Integrity(f"{self._key}: the file ends before byte {self._offset}", code="416")
         told = json_object(answer.headers.get("dropbox-api-result", "").encode("latin-1")) or {}

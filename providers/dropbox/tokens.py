@@ -1,4 +1,4 @@
-"""The access token: made from the refresh token when one is needed, kept in memory only."""
+"""Access tokens: made from the refresh token on demand, kept in memory only."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 _LONGEST_S: Final = 86_400.0
-"""No longer is a token believed to be good; Dropbox gives four hours."""
+"""Limit for a token's lifetime, whatever the server says; Dropbox's last four hours."""
 _BROUGHT_ALONG_S: Final = 600.0
 _AUTHORIZE: Final = (Remedy(Action.AUTHORIZE),)
 
 
 class DropboxTokens:
-    """Usable from several threads: one refreshes, the others wait for it."""
+    """May be used from several threads: one refreshes while the others wait."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class DropboxTokens:
         clock: Callable[[], float],
         access: Secret | None = None,
     ) -> None:
-        """`ask(form, calls)` posts a form to the token endpoint; a refusal is an answer too."""
+        """`ask(form, calls)` posts a form to the token endpoint and returns refusals instead of raising."""
         self._app_key = app_key
         self._refresh_token = refresh_token
         self._ask = ask
@@ -77,7 +77,7 @@ class DropboxTokens:
 
 
 def access_of(told: dict[str, Any]) -> tuple[Secret, float]:
-    """The access token in an answer of the token endpoint, and for how many seconds it is good."""
+    """The access token in a token endpoint's answer, and its lifetime in seconds."""
     token, lasts_s = told.get("access_token"), seconds_from_json(told.get("expires_in"), _LONGEST_S)
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
         raise Transient("Dropbox's token endpoint gave no token")
@@ -85,7 +85,7 @@ def access_of(told: dict[str, Any]) -> tuple[Secret, float]:
 
 
 def refused(reply: DropboxReply) -> ProviderError:
-    """What a refusal of the token endpoint means (RFC 6749, 5.2)."""
+    """Translates a refusal by the token endpoint (RFC 6749, 5.2)."""
     found = json_object(reply.body) or {}
     told = found.get("error")
     code = clean(told, 60) if isinstance(told, str) else ""

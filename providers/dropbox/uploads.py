@@ -1,4 +1,4 @@
-"""Files on their way up: in one request, or in an upload session."""
+"""Uploads: in one request, or in an upload session."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REFUSED: Final = frozenset({409})
 
 
 class SingleUpload(OneRequestUpload):
-    """files/upload: one request, whose answer tells the hash."""
+    """files/upload: one request. Its answer carries the content hash."""
 
     def __init__(self, wire: DropboxClient, path: str, request: UploadRequest, look: Callable[[], RemoteFile]) -> None:
         super().__init__(request)
@@ -46,7 +46,7 @@ class SingleUpload(OneRequestUpload):
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=self._stored.etag, digests=dict(digests))
 
     def _stored_unanswered(self, conflict: Conflict, digests: Mapping[str, str]) -> RemoteFile:
-        """What stands there may be what we sent, in a request whose answer was lost; raises `conflict` if it is not."""
+        """The file found may be ours, sent in a request whose answer was lost. Raises `conflict` if it is not."""
         if not self._unanswered:
             raise conflict
         found = self._look()
@@ -57,10 +57,10 @@ class SingleUpload(OneRequestUpload):
 
 
 class SessionUpload(UploadSession):
-    """files/upload_session: parts one after the other, each with its content hash; kept by Dropbox for seven days.
+    """files/upload_session: parts in order, each with its content hash. Dropbox keeps a session for seven days.
 
-    Dropbox lists no sessions and has no call to remove one. `abort` closes it, so that nothing can be added; what it
-    holds counts against no quota and goes after the seven days.
+    Dropbox can neither list nor delete sessions. `abort` closes the session, so that nothing can be added. Its data
+    counts against no quota and expires after the seven days.
     """
 
     def __init__(self, wire: DropboxClient, path: str, request: UploadRequest, token: dict[str, Any] | None) -> None:
@@ -69,7 +69,7 @@ class SessionUpload(UploadSession):
         self._path = path
         self._calls = Calls()
         self._offset = 0
-        """Where the session ends, as far as we know."""
+        """End of the session's data, as far as known."""
         if token is None:
             self._session_id = self._begin()
         else:
@@ -93,7 +93,7 @@ class SessionUpload(UploadSession):
     def _append(
         self, offset: int, body: bytes | PartBody, size: int, *, digest: str = "", close: bool = False
     ) -> int | None:
-        """None when it was taken; the offset at which the session really is when that is another one."""
+        """None if the data was accepted; otherwise the session's actual offset."""
         arguments: dict[str, Any] = {"cursor": {"session_id": self._session_id, "offset": offset}, "close": close}
         if digest:
             arguments["content_hash"] = digest
@@ -121,7 +121,7 @@ class SessionUpload(UploadSession):
         return offset
 
     def confirmed(self) -> Sequence[PartReceipt]:
-        """Appends nothing at the beginning: the refusal tells how far the session has come."""
+        """Appends nothing at offset 0: the refusal reports how much the session holds."""
         held = self._append(0, b"", 0) or 0
         if held > self.request.size_bytes:
             raise self._strayed(held)
@@ -135,7 +135,7 @@ class SessionUpload(UploadSession):
     def send(self, part: Part, body: PartBody, digests: Mapping[str, str]) -> PartReceipt:
         end = part.offset + part.size_bytes
         at = self._append(part.offset, body, part.size_bytes, digest=digests.get(DROPBOX_HASH, ""))
-        if at is not None and part.offset < at < end:  # a part of it came, the proof of the whole covers it
+        if at is not None and part.offset < at < end:  # partly received; the proof of the whole covers it
             body.seek(at - part.offset)
             at = self._append(at, body, end - at)
         if at is not None and at != end:
