@@ -1,6 +1,6 @@
-"""One request to Google at a time: sent as it is read, answered or turned into a ProviderError.
+"""Single Google requests: streams the body, returns the answer or raises a ProviderError.
 
-Never retries, with one exception: an access token that is refused is renewed, and the request sent once more.
+Never retries, with one exception: if the access token is refused, it is renewed and the request sent once more.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _GOOGLE: Final = ".googleapis.com"
 @dataclass(frozen=True)
 class DriveRequest:
     kind: str
-    """Drive's name of the operation: 'files.list'."""
+    """Drive's name for the operation, for example 'files.list'."""
     method: str
     address: str
-    """A path of the API, or a whole address (an upload session)."""
+    """A path of the API, or a complete address (an upload session)."""
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | PartBody = b""
     authorized: bool = True
     accepts: frozenset[int] = frozenset()
-    """Statuses of 300 and above that are answers, no errors."""
+    """Statuses of 300 and above that do not raise."""
 
 
 def as_json(value: object) -> bytes:
@@ -48,7 +48,7 @@ def as_json(value: object) -> bytes:
 
 
 class DriveClient:
-    """Usable from several threads. Everything raises ProviderError."""
+    """May be used from several threads. Every method raises ProviderError."""
 
     def __init__(self, api_url: str, *, network: Network, timeout_s: float, count_call: Callable[[str], None]) -> None:
         self.api_url = api_url
@@ -58,7 +58,7 @@ class DriveClient:
         self._lock = threading.Lock()
         self._pools: dict[str, Pool] = {}
         self.token: Callable[[str], str] = _no_token
-        """An access token other than the one given."""
+        """Returns an access token other than the given one."""
 
     def close(self) -> None:
         with self._lock:
@@ -67,7 +67,7 @@ class DriveClient:
             pool.close()
 
     def ask(self, request: DriveRequest, calls: Calls | None = None) -> DriveReply:
-        """The whole answer of a request that succeeds. Raises the error that the service tells otherwise."""
+        """Send the request and return the whole answer. Raises for an error status that is not in `accepts`."""
         answer = self.open(request, calls or Calls())
         return DriveReply(answer.status, answer.headers, answer.rest())
 
@@ -75,7 +75,7 @@ class DriveClient:
         return self.ask(request, calls).json()
 
     def open(self, request: DriveRequest, calls: Calls) -> HttpAnswer:
-        """An answer whose body is still to be read; close it."""
+        """Send the request and return the answer with its body still unread. The caller closes it."""
         if not request.authorized:
             return self._once(request, "", calls)
         token = self.token("")
@@ -102,7 +102,7 @@ class DriveClient:
         raise with_status(failure, answer.status)
 
     def trusted(self, address: str) -> bool:
-        """Whether an address that the service names may get our bytes and our token."""
+        """True if an address sent by the service may receive file contents and the access token."""
         if not address.isascii() or not address.isprintable():
             return False
         parts, own = urlsplit(address), urlsplit(self.api_url)

@@ -1,4 +1,4 @@
-"""What Google answers, and what its errors mean in the terms of `providers.errors`.
+"""Google's replies, and their translation into the errors of `providers.errors`.
 
 Sources: Drive API "Resolve errors", and RFC 6749 section 5.2 for the token endpoint.
 """
@@ -125,14 +125,14 @@ _GRANT_HINT: Final = (
 
 @dataclass(frozen=True)
 class DriveReply:
-    """A whole answer. Header names are lower-case."""
+    """A complete answer. Header names are lower-case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
 
     def json(self) -> dict[str, Any]:
-        """The body as an object. Raises Integrity for a damaged one, InvalidConfiguration when what answered is not
+        """The body as a JSON object. Raises Integrity if it is damaged, InvalidConfiguration if the answer is not from
         Google."""
         found = json_object(self.body)
         if found is None:
@@ -150,7 +150,7 @@ def not_drive(reply: DriveReply) -> ProviderError:
 
 
 def no_drive_there(error: ProviderError) -> ProviderError:
-    """What an address means that does not even know what Google answers to everybody."""
+    """For an address that fails even the request that Google answers for everyone."""
     return InvalidConfiguration(
         f"endpoint_url: something answers there, but not as Google Drive does: {error.message}",
         field="endpoint_url",
@@ -159,7 +159,7 @@ def no_drive_there(error: ProviderError) -> ProviderError:
 
 
 def no_shared_drive(drive_id: str, error: ProviderError) -> ProviderError:
-    """Google says the same of a drive that is not there and of one that the account may not see."""
+    """Google does not distinguish a missing drive from one that the account may not see."""
     return InvalidConfiguration(
         f"shared_drive_id: the shared drive {drive_id} is not there, or not for this account: {error.message}",
         field="shared_drive_id",
@@ -168,7 +168,7 @@ def no_shared_drive(drive_id: str, error: ProviderError) -> ProviderError:
 
 
 def failure(reply: DriveReply) -> ProviderError:
-    """The error that a reply of status 300 and above tells."""
+    """Translates a reply with status 300 or above."""
     found = json_object(reply.body) if reply.body else {}
     told = (found or {}).get("error")
     if isinstance(told, str):
@@ -198,7 +198,7 @@ def failure(reply: DriveReply) -> ProviderError:
 
 
 def _reason(details: Mapping[str, Any]) -> str:
-    """`errors[0].reason`; newer answers have it in `details`, in capitals."""
+    """`errors[0].reason`; newer answers have it in upper case in `details`."""
     for group in ("errors", "details"):
         items = details.get(group)
         for item in items if isinstance(items, list) else []:
@@ -214,7 +214,7 @@ def _clean(text: str, longest: int) -> str:
 
 
 def oauth_failure(error: str, description: str, reply: DriveReply) -> ProviderError:
-    """What the token endpoint says (RFC 6749): each cause with its own words and cure."""
+    """Translates an error of the token endpoint (RFC 6749), with a fix for each cause."""
     code = _clean(error, _LONGEST_CODE)
     told = _clean(description, _LONGEST_TEXT).rstrip(".")
     words = f"{told} ({code})" if told else code

@@ -1,4 +1,4 @@
-"""A folder as an object of its own: made where it is missing, and described with what is kept of it."""
+"""Upload of a folder as an object: created if missing, with its attributes as metadata."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from providers.google_drive.folders import Drive, DriveFolders, Path
 
 
 def fullest(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of folders of one name, which are one folder here: the one that is an object, else the oldest."""
+    """Of several folders with one name, which count as one: the one stored as an object, else the oldest."""
     return next((item for item in items if objects.folder_object("", item)), items[0])
 
 
 class FolderUpload(UploadSession):
-    """There is nothing to send."""
+    """Stores a folder; there is no content to send."""
 
     def __init__(
         self, drive: Drive, folders: DriveFolders, container: Path, path: Path, request: UploadRequest
@@ -55,4 +55,4 @@ class FolderUpload(UploadSession):
         """Nothing was created before the commit."""
 
     def interrupt(self) -> None:
-        """Calls heed the token of whoever acts."""
+        """Requests are cancelled through the active token."""

@@ -1,5 +1,5 @@
-"""Folders as paths. Drive knows folders by id only, and lets several have one name: those are taken as one folder,
-whose content is that of all; what is new goes into the oldest."""
+"""Folders as paths. Drive identifies folders by id and allows several with one name: these count as one folder with the
+content of all, and new files go into the oldest."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from providers.google_drive.errors import not_drive
 
 FILES: Final = "/drive/v3/files"
 NO_FOLDER: Final = "noFolder"
-"""`code` of the NotFound that means the container."""
+"""`code` of a NotFound that refers to the container."""
 _KEPT_S: Final = 60.0
-"""How long a folder's id is believed without asking: another program may move it, or put it into the bin."""
+"""Lifetime of a cached folder id: another program may move the folder or put it into the bin."""
 _IDS_AT_ONCE: Final = 100
 _LOOK_S: Final = 0.1
 
@@ -29,7 +29,7 @@ Path = tuple[str, ...]
 
 
 class Drive:
-    """One drive: My Drive, or a shared one; what its queries have in common."""
+    """My Drive or a shared drive, with the query parameters that this requires."""
 
     def __init__(self, connection: DriveClient, shared_drive_id: str) -> None:
         self.wire = connection
@@ -49,8 +49,8 @@ class Drive:
         troubles: list[ProviderError] | None = None,
         in_bin: bool = False,
     ) -> dict[str, Any]:
-        """One page of files.list: of what stands in these folders, that for which `query` is true. What cannot be read
-        of it goes to `troubles`; without them it raises. Raises Integrity for an answer with anything else in it."""
+        """One page of files.list: the items in these folders that match `query`. Parse errors are added to `troubles`,
+        or raised without it. Raises Integrity if the answer contains items of other folders."""
         below = objects.below(folder_ids, in_bin=in_bin)
         asked = {
             "q": f"{query} and {below}" if query else below,
@@ -72,7 +72,7 @@ class Drive:
         return answer
 
     def first_in(self, folder_ids: Sequence[str]) -> dict[str, Any] | None:
-        """Something that stands in these folders; None when they are empty. A page may be empty and not the last."""
+        """Any item in these folders; None if they are empty. A page may be empty without being the last."""
         page, trail = "", Trail()
         while True:
             answer = self.find(folder_ids, page=page, limit=1)
@@ -97,10 +97,10 @@ class Drive:
             trail = trail.step(page, brought=bool(items))
 
     def named(self, folder_ids: Sequence[str], shown: str, *, folders: bool) -> list[dict[str, Any]]:
-        """All files (or folders) that a segment of a key may mean, oldest first.
+        """All files (or folders) that a segment of a key may refer to, oldest first.
 
-        Drive compares names less strictly than we do, so the answer is looked through. Raises Conflict when a file
-        is really called like another one with its id.
+        Drive compares names loosely, so the answer is filtered. Raises Conflict if a file's real name equals the
+        'name [id=…]' form of another one.
         """
         query = f"name = {objects.quoted(shown)}"
         fits = objects.is_folder if folders else objects.has_bytes
@@ -113,7 +113,7 @@ class Drive:
         return sorted(found, key=lambda item: (str(item.get("createdTime")), str(item["id"])))
 
     def _by_id(self, folder_ids: Sequence[str], shown: str) -> dict[str, Any] | None:
-        """The file whose id the segment carries, if it stands in one of these folders under that name."""
+        """The file with the id in the segment, if it is in one of these folders under that name."""
         try:
             item = self.get(objects.split_id(shown))
         except NotFound:
@@ -121,7 +121,7 @@ class Drive:
         name, parents = item["name"], objects.parents_of(item)
         if objects.segment(name, item["id"], ambiguous=True) != shown or item.get("trashed"):
             return None
-        if not parents:  # Google need not repeat them: what is listed in a folder is in it
+        if not parents:  # Google may omit them; the listing of the folder decides
             listed = self.find_all(folder_ids, f"name = {objects.quoted(name)}")
             return next((other for other in listed if other["id"] == item["id"]), None)
         return item if "root" in folder_ids or any(parent in folder_ids for parent in parents) else None
@@ -132,7 +132,7 @@ class Drive:
         return objects.described(self.wire.ask_json(DriveRequest("files.get", "GET", f"{FILES}/{file_id}", query)))
 
     def describe(self, file_id: str, metadata: dict[str, Any]) -> dict[str, Any]:
-        """Change what is kept with a file or folder; returns it as it is now."""
+        """Update the metadata of a file or folder and return its new state."""
         query = {"fields": objects.FIELDS, "supportsAllDrives": "true"}
         headers = {"content-type": JSON_TYPE}
         request = DriveRequest("files.update", "PATCH", f"{FILES}/{file_id}", query, headers, as_json(metadata))
@@ -144,25 +144,25 @@ class Drive:
             raise not_deleted(file_id)
 
     def trash_empty(self, folder_id: str) -> dict[str, Any] | None:
-        """Put a folder that was seen to be empty into the bin. If something went along that came meanwhile, the folder
-        is taken back, and that is returned."""
+        """Put an empty folder into the bin. If an item had arrived meanwhile, the folder is restored, and that item is
+        returned."""
         self.trash(folder_id)
         for item in self.find_all([folder_id], in_bin=True):
-            if item.get("explicitlyTrashed") is False:  # in the bin only because its folder is
+            if item.get("explicitlyTrashed") is False:  # only because its folder was put there
                 self.describe(folder_id, {"trashed": False})
                 return item
         return None
 
     def delete(self, file_id: str) -> None:
-        """For good."""
+        """Delete permanently."""
         reply = self.wire.ask(
             DriveRequest("files.delete", "DELETE", f"{FILES}/{file_id}", {"supportsAllDrives": "true"})
         )
-        if reply.body.strip():  # the documented answer has no body: something else has answered
+        if reply.body.strip():  # Google's answer has no body
             raise not_drive(reply)
 
     def new_id(self) -> str:
-        """An id for something that is to be created: a repeated request with it cannot create a second one."""
+        """A pre-generated id for a new file or folder: repeating the request with it cannot create a second one."""
         with self._lock:
             if self._fresh_ids:
                 return self._fresh_ids.pop()
@@ -182,7 +182,7 @@ class _Known:
 
 
 class DriveFolders:
-    """Paths below the top of a drive to ids, remembered for a minute; created on demand, by one thread at a time."""
+    """Maps paths below the root of a drive to ids, cached for a minute. Creates folders, in one thread at a time."""
 
     def __init__(self, drive: Drive, clock: Callable[[], float]) -> None:
         self._drive = drive
@@ -191,10 +191,10 @@ class DriveFolders:
         self._creating = threading.Lock()
         self._known: dict[Path, _Known] = {}
         self._begun: dict[tuple[str, str], str] = {}
-        """Ids of folders whose creation was asked for and not answered, by parent and name."""
+        """Ids of folders whose creation got no answer, by parent and name."""
 
     def ids(self, path: Path, *, fresh: bool = False) -> tuple[str, ...]:
-        """The ids of all folders that this path means, oldest first; () when there is none."""
+        """Ids of all folders at this path, oldest first; () if there is none."""
         if not path:
             return (self._drive.root_id,)
         known = None if fresh else self._recall(path)
@@ -207,7 +207,7 @@ class DriveFolders:
         return self._remember(path, tuple(str(item["id"]) for item in found))
 
     def ensure(self, path: Path, container: Path) -> str:
-        """The id of the folder for what is new, created with its parents below `container` where it is missing."""
+        """The id of the folder for new files. Creates missing folders below `container`."""
         found = self.ids(path)
         if found:
             return found[0]
@@ -228,7 +228,7 @@ class DriveFolders:
         return self._create(self._create_below(path[:-1], container), path)
 
     def create(self, path: Path) -> str:
-        """Create the whole path where it is missing: a container."""
+        """Create all missing folders of a path, for a new container."""
         with self._one_creator():
             self.forget()
             return self._create_below(path, ())
@@ -246,7 +246,7 @@ class DriveFolders:
             self._drive.wire.ask(request)
         except Conflict as error:
             if error.code not in ("fileIdInUse", ""):
-                raise  # else it is ours: the answer to an earlier attempt was lost
+                raise  # otherwise ours, from an attempt whose answer was lost
         except NotFound:
             self.forget()
             raise
@@ -272,7 +272,7 @@ class DriveFolders:
 
     @contextmanager
     def _one_creator(self) -> Iterator[None]:
-        """Waiting for another thread's creation can be cancelled."""
+        """Only one thread creates folders. Waiting for it can be cancelled."""
         while not self._creating.acquire(timeout=_LOOK_S):
             token = active_token()
             if token is not None:
@@ -284,7 +284,7 @@ class DriveFolders:
 
 
 def container_path(container: str) -> Path:
-    """The setting `container` as a path: '/' is the top of the drive. Raises InvalidConfiguration."""
+    """The setting `container` as a path; '/' is the root of the drive. Raises InvalidConfiguration."""
     if not container:
         raise InvalidConfiguration(
             "container: the folder of the drive is missing", field="container", hint="Set it; '/' is the whole drive."

@@ -1,4 +1,4 @@
-"""Pages of a listing, folder by folder. Where a walk stands is all in its token, so that another process can go on."""
+"""Listings, folder by folder. The page token holds the complete state, so another process can continue."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from providers.google_drive import objects
 from providers.google_drive.folders import Drive
 
 _FOLDERS_AT_ONCE: Final = 50
-"""Folders in one query: more would make it too long."""
+"""Maximum number of folders in one query, which would get too long otherwise."""
 _REQUESTS_A_PAGE: Final = 8
 
 
 class _Entry(msgspec.Struct, array_like=True):
-    """What was found and not yet told."""
+    """An entry found but not yet returned."""
 
     path: str
-    """The folder's, with '/' at the end; '' at the top."""
+    """Path of its folder, with '/' at the end; '' for the root."""
     name: str
     id: str
     file: RemoteFile | None = None
     """None for a folder."""
     ambiguous: bool = False
     own: RemoteFile | None = None
-    """A folder that is an object of its own."""
+    """A folder that is itself an object."""
 
     @property
     def shown(self) -> str:
-        """Folders of one name are one folder, so only a name that cannot be part of a path gets its id."""
+        """The segment shown. Folders with one name are one folder, so they get an id only if the name needs one."""
         return objects.segment(self.name, self.id, ambiguous=self.ambiguous and self.file is not None)
 
 
 class _Frame(msgspec.Struct, array_like=True):
-    """Folders that are read together, and how far."""
+    """Folders that are read together, and the position in them."""
 
     folders: list[tuple[str, str]]
     """Id and path."""
     page: str = ""
     held: list[_Entry] = []
-    """The last entries of the page before: more of the same name may follow on the next one."""
+    """Last entries of the previous page: the next page may have more with the same name."""
     trail: Trail = Trail()
 
     @property
@@ -55,23 +55,23 @@ class _Frame(msgspec.Struct, array_like=True):
 
 class _Walk(msgspec.Struct, array_like=True):
     frames: list[_Frame]
-    """A stack; the top is read next."""
+    """A stack; the last frame is read next."""
     ready: list[_Entry] = []
-    """Entries that did not fit on the page before."""
+    """Entries that did not fit on the previous page."""
 
 
 class DriveListing:
-    """One listing of what starts with `prefix`, where `folder_ids` are those of the prefix's folder."""
+    """A listing of keys that start with `prefix`. `folder_ids` are those of the prefix's folder."""
 
     def __init__(self, drive: Drive, prefix: str, *, fold: bool, tree: bool = False) -> None:
-        """`fold` names folders and leaves out what is in them, `tree` names them beside it."""
+        """`fold` returns folders without their contents, `tree` returns them as well as their contents."""
         self._drive = drive
         self._base = prefix[: prefix.rfind("/") + 1]
         self._start = prefix[len(self._base) :]
         self._fold = fold
         self._tree = tree
         self._troubles: list[ProviderError] = []
-        """What could not be read."""
+        """Errors for unreadable entries."""
 
     def first(self, folder_ids: Iterable[str]) -> str:
         """The token of the first page."""
@@ -84,7 +84,7 @@ class DriveListing:
 
     @property
     def _names_own(self) -> bool:
-        """Whether the folder that was asked for is listed, where it is an object."""
+        """True if the listed folder itself is returned when it is an object."""
         return bool(self._base) and not (self._start or self._fold or self._tree)
 
     def _own(self, folder_ids: Iterable[str]) -> RemoteFile | None:
@@ -92,8 +92,8 @@ class DriveListing:
         return next(filter(None, found), None)
 
     def page(self, token: str, limit: int) -> Page:
-        """At most `limit` entries. Fewer than that, or none, do not mean the end: a page costs a bounded number of
-        requests, however many empty folders there are."""
+        """At most `limit` entries. Fewer, or none, do not mean the end: a page costs a bounded number of requests,
+        even with many empty folders."""
         try:
             walk = msgspec.json.decode(token, type=_Walk)
         except msgspec.DecodeError:
@@ -172,7 +172,7 @@ class DriveListing:
                 yield _Entry(path, name, file_id, objects.left_out(path + name, item))
 
     def _could_be(self, name: str, file_id: str) -> bool:
-        """A prefix may be that of a name as it is shown."""
+        """The prefix may match the name in its 'name [id=…]' form."""
         return objects.segment(name, file_id, ambiguous=True).startswith(self._start)
 
 
@@ -181,7 +181,7 @@ def _text(walk: _Walk) -> str:
 
 
 def _told_apart(entries: list[_Entry]) -> list[_Entry]:
-    """Marks files of one name in one folder. What several queries found of one path stands in one list here."""
+    """Marks files that share a name in one folder. `entries` holds the results of all queries for a path."""
     counts: dict[tuple[str, str], int] = {}
     for entry in entries:
         if entry.file is not None:
@@ -192,7 +192,7 @@ def _told_apart(entries: list[_Entry]) -> list[_Entry]:
 
 
 def _once(entries: list[_Entry]) -> Iterator[_Entry]:
-    """Folders of one name only once, as the object that one of them may be."""
+    """Folders with one name only once, preferring one that is an object."""
     seen: set[tuple[str, str]] = set()
     for entry in sorted(entries, key=lambda entry: entry.own is None):
         key = (entry.path, entry.shown)
@@ -204,7 +204,7 @@ def _once(entries: list[_Entry]) -> Iterator[_Entry]:
 
 
 def _last_of_one_name(entries: list[_Entry]) -> list[_Entry]:
-    """The end of a page that is sorted by name, as Drive sorts: it may not tell upper from lower case."""
+    """Entries at the end of a page that share the last name. Ignores case, because Drive's sorting may."""
     if not entries:
         return []
     last = entries[-1].name.casefold()
@@ -220,7 +220,7 @@ def _by_path(folders: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
 
 
 def _batches(folders: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    """Folders to read together; those of one path are never apart, so that their files can be told apart."""
+    """Folders to read together. Folders of one path stay in one batch, to detect equal names among their files."""
     batch: list[tuple[str, str]] = []
     for same in _by_path(folders):
         if batch and len(batch) + len(same) > _FOLDERS_AT_ONCE:

@@ -1,4 +1,4 @@
-"""The one request of a browser that brings an authorisation back to this machine, and the way there through ssh."""
+"""Loopback redirect: receives the browser's request with the authorisation, possibly through an ssh tunnel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_REQUEST: Final = 16 * 1024
 
 
 def tunnel(port: int, environment: Mapping[str, str]) -> str:
-    """The command that leads `port` of the machine with the browser to this one, as far as this one knows its name."""
+    """The ssh command that forwards `port` from the browser's machine to this one, as far as its host name is known."""
     told = environment.get("SSH_CONNECTION", "").split()
     host, ssh_port = (told[2], told[3]) if len(told) == 4 else (socket.gethostname(), "22")
     way = "" if ssh_port == "22" else f"-p {shlex.quote(ssh_port)} "
@@ -22,7 +22,7 @@ def tunnel(port: int, environment: Mapping[str, str]) -> str:
 
 
 def request_target(connection: socket.socket) -> str:
-    """The path of a GET request; '' for anything else. Never waits long for a client that says nothing."""
+    """The path of a GET request; '' for anything else. Waits only briefly for a silent client."""
     connection.settimeout(_REQUEST_S)
     head = b""
     with suppress(OSError):

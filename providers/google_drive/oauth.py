@@ -1,8 +1,8 @@
-"""Authorising with Google in a browser, also where the server has none.
+"""OAuth with Google in any browser, also for a server without one.
 
-Three ways, all with an OAuth client of one's own: bring back the address at which the browser ends; let it reach this
-machine through `ssh -L`; or type a code on another device. Sources: "OAuth 2.0 for iOS & Desktop Apps", "OAuth 2.0
-for TV and Limited-Input Device Applications".
+Three methods, all with the user's own OAuth client: paste the address at which the browser ends; let the browser reach
+this machine through `ssh -L`; or type a code on another device. Sources: "OAuth 2.0 for iOS & Desktop Apps", "OAuth
+2.0 for TV and Limited-Input Device Applications".
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TITLE: Final = "Google Drive"
 _ACCOUNTS_URL: Final = "https://accounts.google.com"
 _OAUTH_URL: Final = "https://oauth2.googleapis.com"
 _DEAD_END: Final = "http://127.0.0.1:1/"
-"""Where nothing listens and nothing may: browsers do not even try, and show the whole address."""
+"""A port that browsers refuse to open, so they show the whole address."""
 _ANSWERS: Final = frozenset(range(400, 500)) - {408, 429}
 _DAY_S: Final = 86_400
 _SLOWER_S: Final = 5.0
@@ -66,7 +66,7 @@ METHODS: Final = (
 
 
 def open_flow(config: Mapping[str, Any], method: str, *, context: ProviderContext) -> AuthorizationFlow:
-    """A flow for an instance's settings: client_id and client_secret are needed. Raises InvalidConfiguration."""
+    """A flow for a provider's settings; client_id and client_secret are required. Raises InvalidConfiguration."""
     own = settings.load(Settings, config)
     for name in ("client_id", "client_secret"):
         if not getattr(own, name):
@@ -83,7 +83,7 @@ def open_flow(config: Mapping[str, Any], method: str, *, context: ProviderContex
 
 
 class _Google:
-    """The endpoints that all ways share, and what becomes of their answer."""
+    """The endpoints used by all methods, and the handling of their answers."""
 
     def __init__(self, own: Settings, context: ProviderContext) -> None:
         endpoint = checked_endpoint(own.endpoint_url)
@@ -100,7 +100,7 @@ class _Google:
         )
 
     def ask(self, path: str, **form: str) -> errors.DriveReply:
-        """What the endpoint says, refusals included. Raises ProviderError for everything else."""
+        """Post a form and return the answer, including refusals. Raises ProviderError for everything else."""
         secret = self.own.client_secret
         form |= {"client_id": self.own.client_id}
         if path == "/token":
@@ -119,8 +119,8 @@ class _Google:
         )
 
     def grant(self, told: Mapping[str, Any]) -> Grant:
-        """What a token answer allows. Raises Authentication for another account, or less than is needed; what is not
-        wanted does not stay allowed."""
+        """The grant in a token answer. Raises Authentication for another account or a missing permission, and then
+        revokes the authorisation."""
         refresh_token = Secret(str(told.get("refresh_token") or ""))
         try:
             if not refresh_token:
@@ -168,7 +168,7 @@ class _Google:
 
 
 def _lasts_s(told: Mapping[str, Any]) -> int:
-    """Seconds until the authorisation itself ends; 0 where it has no end."""
+    """Seconds until the authorisation itself expires; 0 if it does not."""
     return int(seconds_from_json(told.get("refresh_token_expires_in"), _LONGEST_GRANT_S) or 0)
 
 
@@ -184,7 +184,7 @@ def _warnings(told: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 class AddressFlow(AuthorizationFlow):
-    """The browser ends at an address of this very machine, which it cannot load; the address holds the code."""
+    """The browser ends at an address of its own machine, which it cannot load. The address contains the code."""
 
     def __init__(self, google: _Google) -> None:
         self._google = google
@@ -204,7 +204,7 @@ class AddressFlow(AuthorizationFlow):
         )
 
     def _begun(self) -> str:
-        """A fresh address to open."""
+        """A new address to open."""
         self._pkce, self._state = Pkce(), authorization.new_state()
         query = {
             "client_id": self._google.own.client_id,
@@ -244,7 +244,7 @@ class AddressFlow(AuthorizationFlow):
 
 
 class LoopbackFlow(AddressFlow):
-    """The browser reaches this machine through an ssh tunnel. The address can be pasted here too."""
+    """The browser reaches this machine through an ssh tunnel. Pasting the address works too."""
 
     def __init__(self, google: _Google) -> None:
         super().__init__(google)
@@ -268,7 +268,7 @@ class LoopbackFlow(AddressFlow):
         )
 
     def poll(self) -> Grant | None:
-        """Answers whatever has come to the port; ends with the request that carries our state."""
+        """Answers all waiting requests. Finishes with the one that carries our state."""
         listener = self._listener
         if listener is None:
             raise Authentication(f"{_TITLE}: nothing was begun, or it was finished before", hint="Begin anew.")
@@ -294,7 +294,7 @@ class LoopbackFlow(AddressFlow):
 
 
 class DeviceFlow(AuthorizationFlow):
-    """A short code, typed on any device. Google allows it with the access drive.file only."""
+    """The user types a short code on any device. Google allows this only for the scope drive.file."""
 
     def __init__(self, google: _Google) -> None:
         self._google = google
@@ -337,7 +337,7 @@ class DeviceFlow(AuthorizationFlow):
         raise Unsupported("nothing is pasted here: the code is typed on the page")
 
     def poll(self) -> Grant | None:
-        """Asked too early, it does not ask Google."""
+        """Does nothing before the next interval has passed."""
         if not self._device_code:
             raise Authentication(f"{_TITLE}: nothing was begun, or it was finished before", hint="Begin anew.")
         if self._google.context.clock() < self._next_at:

@@ -1,4 +1,4 @@
-"""Names and files as Drive has them: keys to names, answers to RemoteFile, and our metadata."""
+"""Names and files: conversion between keys and Drive names, Drive items and RemoteFile, and our metadata."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from providers.http.errors import json_object
 FOLDER_TYPE: Final = "application/vnd.google-apps.folder"
 SHORTCUT_TYPE: Final = "application/vnd.google-apps.shortcut"
 GOOGLE_TYPES: Final = "application/vnd.google-apps."
-"""What begins so has no bytes: documents of Google's editors, shortcuts, folders."""
+"""MIME types with this prefix have no bytes: documents of Google's editors, shortcuts, folders."""
 FIELDS: Final = (
     "id,name,mimeType,size,md5Checksum,sha256Checksum,modifiedTime,createdTime,headRevisionId,appProperties,properties,"
     "parents,trashed,explicitlyTrashed"
@@ -32,7 +32,8 @@ _SHOWN: Final = {"/": "\N{FULLWIDTH SOLIDUS}", "\0": "\N{SYMBOL FOR NULL}"}
 
 
 def checked_key(key: str) -> list[str]:
-    """The key's segments. Raises InvalidName for what Drive cannot hold, or what could not be put back on a disk."""
+    """The segments of a key. Raises InvalidName for names that Drive cannot hold or that could not be restored to a
+    disk."""
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
@@ -46,9 +47,8 @@ def checked_key(key: str) -> list[str]:
 
 
 def segment(name: str, file_id: str, *, ambiguous: bool = False) -> str:
-    """How a name is shown in a key: as it is; with the id behind it where the name alone does not address the file.
-
-    That is so for each of several files of one name in one folder, and for names that cannot be part of a path.
+    """A name as shown in a key. The id is appended if the name alone does not identify the file: if several files in
+    one folder share the name, or if the name cannot be part of a path.
     """
     shown = "".join(_SHOWN.get(char, char) for char in name)
     if ambiguous or shown != name or name in ("", ".", ".."):
@@ -57,13 +57,13 @@ def segment(name: str, file_id: str, *, ambiguous: bool = False) -> str:
 
 
 def split_id(shown: str) -> str:
-    """The id in a segment that carries one, else ''."""
+    """The id in a segment that contains one, else ''."""
     found = _WITH_ID.fullmatch(shown)
     return found[2] if found else ""
 
 
 def quoted(text: str) -> str:
-    """A string of Drive's query language."""
+    """A string literal in Drive's query language."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
@@ -77,21 +77,21 @@ def has_bytes(item: Mapping[str, Any]) -> bool:
 
 
 def left_out(key: str, item: Mapping[str, Any]) -> RemoteFile:
-    """A document of Google's own editors, or a shortcut: what is listed of it, and why it is no object."""
+    """A document of Google's editors, or a shortcut, with the reason why it is not an object."""
     shortcut = item.get("mimeType") == SHORTCUT_TYPE
     what = "a shortcut: it has no content of its own" if shortcut else "a document of Google's editors: it has no bytes"
     return RemoteFile(key=key, size_bytes=0, id=str(item["id"]), left_out=what)
 
 
 def below(folder_ids: Iterable[str], *, in_bin: bool = False) -> str:
-    """The query for what stands in any of these folders, the bin left out; or for what is in the bin of it."""
+    """A query for items in any of these folders, outside the bin or in it."""
     within = " or ".join(f"{quoted(item)} in parents" for item in folder_ids)
     return f"({within}) and trashed = {'true' if in_bin else 'false'}"
 
 
 def readable(reply: DriveReply, troubles: list[ProviderError]) -> dict[str, Any]:
-    """An answer of files.list without what cannot be read of it, which goes to `troubles`. Raises InvalidConfiguration
-    when what answered is not Google."""
+    """A files.list answer without its unreadable parts, whose errors are added to `troubles`. Raises
+    InvalidConfiguration if the answer is not from Google."""
     answer = json_object(reply.body)
     if answer is None:
         answer = broken_json.readable(reply.body, "files")
@@ -116,19 +116,19 @@ def _is_described(item: object) -> bool:
 
 
 def described(item: dict[str, Any]) -> dict[str, Any]:
-    """The same. Raises Integrity for what lacks what every file and folder has: an id and a name, both texts."""
+    """Returns the item. Raises Integrity if its id or name is missing or not a text."""
     if not _is_described(item):
         raise Integrity("Google's answer describes no file: it has no id or no name")
     return item
 
 
 def parents_of(item: Mapping[str, Any]) -> list[str]:
-    """The ids of the folders that an item says it is in; [] where it does not say, as Google allows."""
+    """Ids of the item's folders; [] if Google omits them, as it may."""
     return item.get("parents") or []
 
 
 def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The files of a listing. Raises Integrity for an answer that is none."""
+    """The files of a listing. Raises Integrity if the answer is not a listing."""
     found = answer.get("files")
     if not isinstance(found, list):
         raise Integrity("Google's listing has no files in it, not even an empty list")
@@ -136,8 +136,8 @@ def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def refuse_foreign(items: Iterable[Mapping[str, Any]], folder_ids: Iterable[str]) -> None:
-    """Raises Integrity when a listing of folders has something that stands in another one. The top of My Drive is
-    asked for by another name than items have it by, and what was shared may have no folder at all."""
+    """Raises Integrity if a listing contains an item of another folder. Items at the root of My Drive are not checked:
+    they carry an id other than 'root', and shared ones may have no folder."""
     asked = set(folder_ids)
     for item in items:
         parents = parents_of(item)
@@ -149,8 +149,8 @@ def refuse_foreign(items: Iterable[Mapping[str, Any]], folder_ids: Iterable[str]
 
 
 def metadata(request: UploadRequest) -> dict[str, Any]:
-    """modifiedTime is the file's mtime, as rclone keeps it (to the millisecond); appProperties have it to the
-    nanosecond, and the SHA-256 where it is known. Mode and owner are properties, where rclone keeps its metadata."""
+    """modifiedTime is the file's mtime in milliseconds, as in rclone; appProperties hold it in nanoseconds, and the
+    SHA-256 if known. Mode and owner are properties, where rclone keeps its metadata."""
     properties = {"by": _MADE_BY}
     found: dict[str, Any] = {"appProperties": properties}
     if request.mtime_ns is not None:
@@ -178,7 +178,7 @@ def rfc3339(time_ns: int) -> str:
 
 
 def time_ns(text: object) -> int | None:
-    """RFC 3339 as nanoseconds; None for what is none."""
+    """RFC 3339 as nanoseconds; None if invalid."""
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError:
@@ -189,7 +189,7 @@ def time_ns(text: object) -> int | None:
 
 
 def remote_file(key: str, item: Mapping[str, Any]) -> RemoteFile:
-    """A file as Drive describes it. Raises Integrity when the answer lacks what every file has."""
+    """A file from Drive's metadata. Raises Integrity if a required field is missing."""
     try:
         size_bytes = size_from_text(key, item["size"])
         file_id = str(item["id"])
@@ -219,14 +219,14 @@ def remote_file(key: str, item: Mapping[str, Any]) -> RemoteFile:
 
 
 def folder_object(key: str, item: Mapping[str, Any]) -> RemoteFile | None:
-    """A folder that was stored as such, here or by rclone, with its mode; None for one that only holds others."""
+    """A folder stored as an object by this program, or with its mode by rclone; None for any other folder."""
     found = folder(key, item)
     stored = made_by_us(item) or found.attributes.mode is not None
     return found if stored and not item.get("trashed") else None
 
 
 def folder(key: str, item: Mapping[str, Any]) -> RemoteFile:
-    """A folder, with what was kept with it."""
+    """A folder with its stored metadata."""
     own_ns, _ = _own(item, time_ns(item.get("modifiedTime")))
     stored = time_ns(item.get("createdTime"))
     return RemoteFile(
@@ -241,8 +241,8 @@ def folder(key: str, item: Mapping[str, Any]) -> RemoteFile:
 
 
 def _own(item: Mapping[str, Any], kept_ns: int | None) -> tuple[int | None, str]:
-    """mtime and SHA-256 as we recorded them, as long as modifiedTime still agrees: another program that changes the
-    file leaves our properties standing."""
+    """Our recorded mtime and SHA-256, valid only while modifiedTime agrees: other programs change the file and leave
+    our properties as they are."""
     properties = _properties(item)
     try:
         own_ns = int(properties["mtime_ns"])
@@ -255,7 +255,7 @@ def _own(item: Mapping[str, Any], kept_ns: int | None) -> tuple[int | None, str]
 
 
 def ambiguous(key: str, items: Iterable[Mapping[str, Any]]) -> ProviderError:
-    """Several files of one name: whoever means one says which."""
+    """Error for a key that several files share: the caller must choose one by id."""
     ids = ", ".join(sorted(str(item["id"]) for item in items))
     return Conflict(
         f"{key}: there are several files of that name, with the ids {ids}",

@@ -1,4 +1,4 @@
-"""The Google Drive service, over its REST interface (v3)."""
+"""The Google Drive service, through its REST API (v3)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from providers.settings import ProviderSettings
 
 _LOG: Final = logging.getLogger(__name__)
 _SINGLE_BYTES: Final = 4 << 20
-"""Google takes up to 5 MB in one request."""
+"""Google accepts up to 5 MB in one request."""
 _MAX_OBJECT_BYTES: Final = 5 * 2**40
 _CAPABILITIES: Final = Capabilities(
     parallel_parts=False,
@@ -62,7 +62,7 @@ _CAPABILITIES: Final = Capabilities(
     keeps_old_versions=True,
 )
 _LOOK_HOLDS_S: Final = 5.0
-"""How long what `stat` saw may decide whether an upload makes a new file."""
+"""How long a result of `stat` may decide whether an upload creates a new file."""
 _REMEMBERED: Final = 4096
 _ABOUT: Final = "/drive/v3/about"
 
@@ -70,19 +70,19 @@ _ABOUT: Final = "/drive/v3/about"
 @dataclass(frozen=True)
 class _Seen:
     file_id: str
-    """'' for a file that was not there."""
+    """'' for a missing file."""
     etag: str
     size_bytes: int
     at: float
 
 
 class GoogleDriveProvider(BaseProvider):
-    """Keeps files in a folder of My Drive or of a shared drive.
+    """Stores files in a folder of My Drive or of a shared drive.
 
-    Drive addresses files by id, and lets several have one name. A key is the path of a file; where several files have
-    it, each is listed as 'name [id=…]', the plain key is a Conflict that lists the ids, and nothing is picked. Folders
-    of one name are one folder. Small files go in one request, others over a resumable session, one request at a time.
-    mtime is kept as rclone keeps it (modifiedTime), the SHA-256 in appProperties; Google's own SHA-256 is the proof.
+    Drive identifies files by id and allows several with one name. A key is the path of a file. If several files share
+    it, each is listed as 'name [id=…]', and the plain key raises a Conflict that lists the ids. Folders with one name
+    count as one folder. Small files take one request, larger ones a resumable session with one request at a time. The
+    mtime is stored as rclone does (modifiedTime), the SHA-256 in appProperties. Google's own SHA-256 is the proof.
     """
 
     name: ClassVar[str] = "google_drive"
@@ -106,7 +106,7 @@ class GoogleDriveProvider(BaseProvider):
         self._lock = threading.Lock()
         self._seen: dict[str, _Seen] = {}
         self._perhaps_removed: set[str] = set()
-        """Keys whose removal was asked for in a request that got no answer."""
+        """Keys with a delete request that got no answer."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -131,7 +131,7 @@ class GoogleDriveProvider(BaseProvider):
         return f"google_drive{where}: {drive} folder={self._own.container.strip('/')}"
 
     def account(self) -> str:
-        """The address of who is signed in, for My Drive; a shared drive is the same for all its members."""
+        """E-mail address of the account, for My Drive; '' for a shared drive, which is the same for all members."""
         return "" if self._own.shared_drive_id else _account(self._about()).casefold()
 
     @property
@@ -155,7 +155,7 @@ class GoogleDriveProvider(BaseProvider):
         return listing.page(token, limit)
 
     def _folder_ids(self, prefix: str) -> tuple[str, ...]:
-        """Of the folder that a prefix is in; () when there is none. The container itself must be there."""
+        """Ids of the folder that a prefix is in; () if it is missing. Raises NotFound if the container is missing."""
         container = self._container
         above = prefix.rpartition("/")[0]
         try:
@@ -175,7 +175,7 @@ class GoogleDriveProvider(BaseProvider):
         return found
 
     def _folder_items(self, key: str) -> list[dict[str, Any]]:
-        """All folders that a key means. Raises NotFound."""
+        """All folders with this key. Raises NotFound."""
         path = self._container + tuple(objects.checked_key(key.removesuffix("/")))
         found = self._folders.ids(path, fresh=True)
         if not found:
@@ -183,7 +183,7 @@ class GoogleDriveProvider(BaseProvider):
         return [self._drive.get(folder_id) for folder_id in found]
 
     def _item(self, key: str) -> dict[str, Any]:
-        """The one file of that key. Raises NotFound, and Conflict when there are several."""
+        """The only file with this key. Raises NotFound, or Conflict if there are several."""
         *above, last = objects.checked_key(key)
         container = self._container
         folder_ids = self._folders.ids(container + tuple(above))
@@ -221,8 +221,8 @@ class GoogleDriveProvider(BaseProvider):
         return FileRange(self._wire, find, key, offset, size_bytes, flagged_too=self._own.acknowledge_abuse)
 
     def _id_of_version(self, key: str, etag: str, whole_bytes: int) -> str:
-        """The file's id. With `etag` the file is looked at first: Drive has no condition on downloads. Of what is read
-        whole right after it was looked at, the checksum tells the same."""
+        """The file's id. With `etag`, the version is checked first, since Drive has no conditional downloads. A file
+        read whole right after `stat` is not checked again: its checksum shows a change."""
         seen = self._recall(key) if etag else None
         if seen is None or not seen.file_id:
             item = self._item(key)
@@ -259,7 +259,7 @@ class GoogleDriveProvider(BaseProvider):
         return ResumableUpload(self._drive, target, request, None)
 
     def _target(self, key: str, folder: Path, name: str) -> Target:
-        """The file whose content is replaced, or an id for a new one."""
+        """The file whose content is replaced, or a new id."""
         with self._lock:
             seen = self._seen.pop(key, None)
         if seen is None or self.context.clock() - seen.at > _LOOK_HOLDS_S:
@@ -347,7 +347,7 @@ class GoogleDriveProvider(BaseProvider):
         return f"folder {'/'.join(container) or '/'} in {drive}"
 
     def learn(self) -> None:
-        """Nothing has to be tried out. Where an account is named, it is seen once that the token is really its."""
+        """Drive needs no probes. If an account is configured, check once that the token belongs to it."""
         if not self._own.account:
             return
         fact = AgedFact(self.context, f"google_drive account {self.location}")
@@ -356,7 +356,7 @@ class GoogleDriveProvider(BaseProvider):
             fact.remember({"account": self._own.account})
 
     def _about(self) -> dict[str, Any]:
-        """Who is authorised. Raises Authentication when it is another account than the settings name."""
+        """The authorised user. Raises Authentication if it is not the account in the settings."""
         query = {"fields": "user(emailAddress,displayName),storageQuota(limit,usage)"}
         about = self._wire.ask_json(DriveRequest("about.get", "GET", _ABOUT, query))
         if not isinstance(about.get("user"), dict):

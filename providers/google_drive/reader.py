@@ -1,4 +1,4 @@
-"""A range of a file on its way down."""
+"""Ranged reads of a file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from providers.http.request import HttpAnswer
 
 
 class FileRange(HttpRange):
-    """The requests go out when iteration begins. `find` gives the file's id, and raises Conflict when the file is not
-    any more the one that is meant."""
+    """Sends its requests when iteration begins. `find` returns the file's id, and raises Conflict if the file is no
+    longer the expected version."""
 
     def __init__(
         self, wire: DriveClient, find: Callable[[], str], key: str, offset: int, size_bytes: int, *, flagged_too: bool

@@ -1,4 +1,4 @@
-"""Files and folders taken away: into the bin, or for good."""
+"""Deletion of files and folders: into the bin, or permanently."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def remove_folder(drive: Drive, folders: DriveFolders, path: Path, key: str) -> None:
-    """All folders of that path, only if nothing is in them, not even a document that is never listed here. Raises
-    NotFound, and Conflict for a folder with something in it.
+    """Remove all folders at a path if they are empty, even of documents that are never listed here. Raises NotFound,
+    and Conflict if a folder has contents.
 
-    Google has no call that takes an empty folder alone: so this looks before and after, and the folder goes into
-    the bin, whatever settings say. What other programs put there and the access drive.file hides can be taken back.
+    Google cannot delete a folder only if it is empty. So this checks before and after, and the folder goes into the
+    bin whatever the settings say: contents that drive.file hides from this program can then be restored.
     """
     folder_ids = folders.ids(path, fresh=True)
     if not folder_ids:
@@ -34,8 +34,8 @@ def remove_folder(drive: Drive, folders: DriveFolders, path: Path, key: str) -> 
 
 
 def remove_file(drive: Drive, key: str, file_id: str, *, use_trash: bool) -> None:
-    """Into the bin with `use_trash`, else for good; what a check has made is worth nothing, and always goes for good,
-    where that is allowed."""
+    """Into the bin with `use_trash`, otherwise permanently. Probe objects are always deleted permanently if that is
+    allowed."""
     probe = key.rpartition("/")[2].startswith(PROBE_PREFIX)
     if use_trash and not probe:
         drive.trash(file_id)

@@ -1,4 +1,4 @@
-"""Access tokens: made by google-auth from a refresh token or a service account's key, kept in memory only."""
+"""Access tokens: made by google-auth from a refresh token or a service account key, kept in memory only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCOPE_PREFIX: Final = "https://www.googleapis.com/auth/"
 
 
 class DriveTokens:
-    """Renewed by one thread at a time; the others wait for it, and can be cancelled while they do."""
+    """Renews tokens in one thread at a time. The others wait, and can be cancelled meanwhile."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class DriveTokens:
 
     @property
     def described(self) -> str:
-        """Whose tokens they are, without asking for one."""
+        """Owner of the tokens for messages. Requests nothing."""
         if self._account is not None:
             return str(self._account["client_email"])
         return self._settings.account or self._settings.client_id or "nobody"
@@ -66,8 +66,8 @@ class DriveTokens:
             token = str(made.token)
             if not token.isascii() or not token.isprintable():
                 raise RefreshError("that is no token")  # type: ignore[no-untyped-call]
-        except (GoogleAuthError, OverflowError, TypeError, ValueError):  # the others: it lasts as long as nothing does
-            # What it holds may be the whole answer, so it does not even become a cause.
+        except (GoogleAuthError, OverflowError, TypeError, ValueError):  # the others: an invalid lifetime
+            # The error may contain the whole answer, so it is not kept as the cause.
             raise InvalidConfiguration(
                 "endpoint_url: what answers there gives no access token, as Google would",
                 field="endpoint_url",
@@ -77,7 +77,7 @@ class DriveTokens:
         return Secret(token), _lifetime_s(made.expiry)
 
     def _keep_rotated(self, refresh_token: str | None) -> None:
-        """Google keeps a refresh token as it is; should it give a new one, the old one may end."""
+        """Saves a new refresh token. Google does not rotate them now, but if it did, the old one might expire."""
         old = self._settings.refresh_token
         if self._account is None and old and refresh_token and refresh_token != old.reveal():
             self._save_secret(old, Secret(refresh_token))
@@ -110,7 +110,7 @@ def _check_cancelled() -> None:
 
 
 def _service_account(key: Secret | None) -> dict[str, Any] | None:
-    """The key file as an object. Raises InvalidConfiguration that repeats nothing of it."""
+    """The key file as an object. Raises InvalidConfiguration without quoting any of it."""
     if not key:
         return None
     try:
@@ -130,7 +130,7 @@ def _service_account(key: Secret | None) -> dict[str, Any] | None:
 def _service_credentials(account: Mapping[str, Any], token_url: str) -> ServiceCredentials:
     from google.oauth2.service_account import Credentials
 
-    # The file's own token_uri is not asked: an assertion goes to Google, whatever a file says.
+    # The file's own token_uri is ignored: an assertion goes only to Google.
     info = {**account, "token_uri": token_url}
     try:
         made: ServiceCredentials = Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
@@ -146,23 +146,23 @@ def _service_credentials(account: Mapping[str, Any], token_url: str) -> ServiceC
 
 
 def _lifetime_s(expiry: datetime.datetime | None) -> float:
-    """google-auth counts in naive UTC."""
+    """Seconds until expiry. google-auth uses naive UTC."""
     if expiry is None:
         return 3600.0
     return (expiry.replace(tzinfo=datetime.UTC) - datetime.datetime.now(datetime.UTC)).total_seconds()
 
 
 class _Response:
-    """As much of google.auth.transport.Response as is used."""
+    """The part of google.auth.transport.Response that google-auth uses."""
 
     def __init__(self, reply: DriveReply) -> None:
-        self.status = 200  # google-auth knows no other success (203, of a transforming proxy); an error has been raised
+        self.status = 200  # google-auth rejects other successes (203 from a proxy); errors were raised before
         self.headers = reply.headers
         self.data = reply.body
 
 
 def _transport(connection: DriveClient) -> Any:
-    """google-auth's requests over our connections. Failures are ours at once: so it never waits and tries again."""
+    """A google-auth transport over our connections. Raises failures as our errors, so google-auth never retries."""
 
     def send(
         url: str,
@@ -173,7 +173,7 @@ def _transport(connection: DriveClient) -> Any:
     ) -> _Response:
         request = DriveRequest("token", method, url, headers=headers or {}, body=body or b"", authorized=False)
         reply = connection.ask(request)
-        reply.json()  # google-auth stumbles over a web page
+        reply.json()  # google-auth mishandles a web page
         return _Response(reply)
 
     return send

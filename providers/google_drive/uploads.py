@@ -1,4 +1,4 @@
-"""Files on their way up: in one request, or over a resumable session.
+"""Uploads: in one request, or in a resumable session.
 
 Source: Drive API, "Upload file data" (multipart and resumable uploads).
 """
@@ -24,7 +24,7 @@ from providers.http.connections import Calls
 
 UPLOADS: Final = "/upload/drive/v3/files"
 GRAIN_BYTES: Final = 256 * 1024
-"""Every request of a session but the last carries a multiple of this."""
+"""Every request of a session except the last carries a multiple of this."""
 _CONTENT_TYPE: Final = "application/octet-stream"
 _RECEIVED: Final = re.compile(r"bytes=0-([0-9]{1,19})")
 _GONE: Final = frozenset({404, 410})
@@ -33,7 +33,7 @@ _ABORTED: Final = frozenset({499})
 
 @dataclass(frozen=True)
 class Target:
-    """Where a file goes: a new one (`file_id` was given by Google beforehand), or the content of one that is there."""
+    """Destination of a file: a new one with a pre-generated `file_id`, or an existing one whose content is replaced."""
 
     folder_id: str
     name: str
@@ -42,7 +42,7 @@ class Target:
 
 
 class _Session(UploadSession):
-    """What both kinds of upload share: which file it is, and how it is told apart from others of its name."""
+    """Common part of both kinds of upload: the target, and the handling of other files with its name."""
 
     def __init__(self, drive: Drive, target: Target, request: UploadRequest) -> None:
         self.request = request
@@ -51,10 +51,10 @@ class _Session(UploadSession):
         self._target = target
         self._calls = Calls()
         self._stored: dict[str, Any] | None = None
-        """The file as Google described it when it was whole."""
+        """The file in Google's last answer, once complete."""
 
     def _metadata(self, *, again: bool = False) -> dict[str, Any]:
-        """`again`: the file is there already, by an earlier attempt of ours."""
+        """`again`: an earlier attempt of ours has already created the file."""
         found = objects.metadata(self.request)
         if self._target.is_new and not again:
             found |= {"id": self._target.file_id, "name": self._target.name, "parents": [self._target.folder_id]}
@@ -83,8 +83,8 @@ class _Session(UploadSession):
         return objects.remote_file(self.request.key, self._stored)
 
     def _settle(self) -> None:
-        """Two uploads of one new name at the same time have made two files. Both sides come to the same decision
-        which one stays: as if the other had been replaced by it. Files of other programs are left alone."""
+        """Two simultaneous uploads of a new name have created two files. Both sides keep the same one, as if it had
+        replaced the other. Files of other programs are left alone."""
         query = f"name = {objects.quoted(self._target.name)}"
         found = [
             item
@@ -105,8 +105,8 @@ class _Session(UploadSession):
                 self._drive.trash(str(item["id"]))
 
     def discard(self) -> None:
-        """A new file that is not what was sent is removed. Of one that was there before, Google keeps the content it
-        had as an older version."""
+        """Delete a new file that differs from what was sent. If a file was replaced, Google keeps its previous content
+        as an older version."""
         if self._target.is_new:
             with suppress(NotFound):
                 self._drive.delete(self._target.file_id)
@@ -116,7 +116,7 @@ class _Session(UploadSession):
 
 
 class SingleUpload(_Session):
-    """Metadata and content in one request, whose answer tells the checksums."""
+    """Metadata and content in one request. Its answer carries the checksums."""
 
     def __init__(self, drive: Drive, target: Target, request: UploadRequest) -> None:
         super().__init__(drive, target, request)
@@ -148,7 +148,7 @@ class SingleUpload(_Session):
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, digests=dict(digests))
 
     def _stored_unanswered(self, conflict: Conflict) -> dict[str, Any]:
-        """The id is in use: by the file that we sent, in a request whose answer was lost."""
+        """The id is taken by the file that we sent, in a request whose answer was lost."""
         if not (self._perhaps_there and self._target.is_new):
             raise conflict
         return self._drive.get(self._target.file_id)
@@ -162,13 +162,13 @@ class SingleUpload(_Session):
         return self._described()
 
     def abort(self) -> None:
-        """An attempt that got no answer, or came through damaged, may have made the file."""
+        """An attempt without an answer, or with a damaged one, may have created the file."""
         if self._perhaps_there or (self._is_there and self._stored is None):
             self.discard()
 
 
 class _Related:
-    """Metadata and content as one multipart body; the content is read in place."""
+    """Metadata and content as one multipart body. The content is not copied."""
 
     def __init__(self, metadata: bytes, content: PartBody, boundary: str) -> None:
         mark = f"--{boundary}".encode()
@@ -197,7 +197,7 @@ class _Related:
         return self._head.tell() + self._content.tell() + self._tail.tell()
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Back to the start: all that a request that is sent again needs."""
+        """Only back to the start, as needed to send a request again."""
         if offset or whence:
             raise io.UnsupportedOperation("only to the start")
         for piece in (self._head, self._content, self._tail):
@@ -206,15 +206,15 @@ class _Related:
 
 
 class ResumableUpload(_Session):
-    """A session that takes the file in order and tells how much it has.
+    """A session that receives the file in order and reports how much it has.
 
-    Google makes the file visible with the last byte. So the last 1 to 262,144 bytes wait in memory for `commit`.
+    Google makes the file visible with the last byte, so the last 1 to 262,144 bytes are held back until `commit`.
     """
 
     def __init__(self, drive: Drive, target: Target, request: UploadRequest, token: dict[str, Any] | None) -> None:
         super().__init__(drive, target, request)
         self._received: int | None = None
-        """How many bytes Google has; None when that must be asked."""
+        """Number of bytes that Google has; None if it must be asked."""
         self._tail = b""
         if token is None:
             self._address = self._begin()
@@ -269,7 +269,7 @@ class ResumableUpload(_Session):
         self._put("resumable status", f"bytes */{self.request.size_bytes}", b"")
 
     def _put(self, kind: str, content_range: str, body: bytes | PartBody) -> None:
-        """One request to the session; afterwards `_received` or `_stored` is what Google says."""
+        """Send one request to the session, then set `_received` or `_stored` from the answer."""
         self._received = None
         headers = {"content-range": content_range}
         request = DriveRequest(kind, "PUT", self._address, headers=headers, body=body, accepts=frozenset({308, *_GONE}))
@@ -333,7 +333,7 @@ class ResumableUpload(_Session):
 
 
 class _Limited:
-    """The next `size` bytes of a body, wherever it stands."""
+    """The next `size` bytes of a body, from its current position."""
 
     def __init__(self, body: PartBody, size: int) -> None:
         self._body = body
