@@ -83,7 +83,7 @@ _WITH_WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "RestoreAlreadyInProgress": (
         "this object is archived and is being restored now",
-        "Restoring takes minutes to 48 hours. Download it again afterwards.",
+        "The restore takes minutes to 48 hours. Download it again afterwards.",
     ),
 }
 """Codes whose own message does not say what to do."""

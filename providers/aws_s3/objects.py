@@ -150,7 +150,7 @@ def page(
     for item in root.iterfind("Contents"):
         keys, sizes = ({each.text for each in item.iterfind(tag)} for tag in ("Key", "Size"))
         if len(keys) != 1 or len(sizes) != 1:
-            troubles.append(Integrity("an object in the server's listing has no key or size, or more than one"))
+            troubles.append(Integrity("an object in the server's listing has no key or size, or two of them"))
             continue
         key = name(keys.pop())
         try:

@@ -44,20 +44,20 @@ _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
     507: errors.QuotaExceeded,
 }
 _HINTS: Final[dict[type[ProviderError], str]] = {
-    errors.PermissionDenied: "See that the app's permissions are ticked, and that nobody restricted the account.",
-    errors.QuotaExceeded: "Make room in this Dropbox, or get more, then retry: what was sent is kept for 7 days.",
+    errors.PermissionDenied: "Check that the app's permissions are ticked and that the account is not restricted.",
+    errors.QuotaExceeded: "Free space in this Dropbox, or get more, then retry: sent parts are kept for 7 days.",
     errors.Unsupported: "Store it under another name, in smaller pieces, or in another service.",
-    ProviderError: "Try again later; if it stays, look at https://status.dropbox.com.",
+    ProviderError: "Try again later; if it persists, see https://status.dropbox.com.",
 }
 _HINTS_BY_TAG: Final[dict[str, str]] = {
-    "restricted_content": "Dropbox gives this file to nobody, mostly over a copyright claim; its support says why.",
-    "unsupported_file": "It is a document of Dropbox's own (Paper) without bytes: export it at dropbox.com.",
-    "locked": "Somebody has locked this file: it can be changed once it is unlocked at dropbox.com.",
-    "upload_traffic_limit_reached": "The traffic of this account is used up; that ends with the day or the month.",
+    "restricted_content": "Dropbox blocks this file, mostly over a copyright claim; ask its support.",
+    "unsupported_file": "It is a Dropbox Paper document, which has no bytes: export it at dropbox.com.",
+    "locked": "This file is locked: unlock it at dropbox.com to change it.",
+    "upload_traffic_limit_reached": "This account has reached its traffic limit, which is reset daily or monthly.",
 }
 _SCOPE: Final = re.compile(r"required scope '([a-z_.]+)'")
 _MAX_WORDS: Final = 300
-_NOT_DROPBOX_HINT: Final = "Perhaps a login portal or a proxy stands between; endpoint_url is empty for Dropbox itself."
+_NOT_DROPBOX_HINT: Final = "Look for a login portal or proxy in between; leave endpoint_url empty for Dropbox itself."
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def clean(text: str, limit: int = _MAX_WORDS) -> str:
 def not_dropbox(reply: DropboxReply) -> ProviderError:
     kind = clean(reply.headers.get("content-type", "no content type").partition(";")[0], 60)
     return InvalidConfiguration(
-        f"something answers, but not as Dropbox does (HTTP {reply.status}, {kind})",
+        f"the server there does not answer like Dropbox (HTTP {reply.status}, {kind})",
         field="endpoint_url",
         hint=_NOT_DROPBOX_HINT,
     )
@@ -116,7 +116,7 @@ def not_dropbox(reply: DropboxReply) -> ProviderError:
 def no_dropbox_there(error: ProviderError) -> ProviderError:
     """For an address that fails even the request that Dropbox answers for everyone."""
     return InvalidConfiguration(
-        f"something answers, but not as Dropbox does: {error.message}", field="endpoint_url", hint=_NOT_DROPBOX_HINT
+        f"the server there does not answer like Dropbox: {error.message}", field="endpoint_url", hint=_NOT_DROPBOX_HINT
     )
 
 

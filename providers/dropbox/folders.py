@@ -70,7 +70,7 @@ class DropboxFolders:
     def missing(self) -> NotFound:
         return NotFound(
             f"the folder {self.root} does not exist in this Dropbox",
-            hint="Check container, or create the folder; an app with a folder of its own sees only what is in it.",
+            hint="Check container, or create the folder; an app with an app folder sees only that.",
             code="not_found",
         )
 
@@ -107,7 +107,7 @@ class DropboxFolders:
         if found is None:
             return
         if not is_file(found):
-            raise Conflict(f"'{key}': a folder of that name is already there", code="folder")
+            raise Conflict(f"'{key}': a folder of that name already exists", code="folder")
         if not same(name_of(found), parts[-1]):
             raise lookalike(key, name_of(found))
 
@@ -120,7 +120,7 @@ class DropboxFolders:
             return True
         found = self.metadata(self.path(parts), key)
         if found is not None and is_file(found):
-            raise Conflict(f"'{key}': {'/'.join(parts)} is a file, and holds no others", code="file_ancestor")
+            raise Conflict(f"'{key}': {'/'.join(parts)} is a file and cannot contain others", code="file_ancestor")
         name = name_of(found) if found is not None else known or parts[-1]
         if not same(name, parts[-1]):
             raise lookalike(key, name)

@@ -42,7 +42,7 @@ class _Place:
             cursor, skip = json.loads(token)
             return cls(str(cursor), int(skip))
         except (ValueError, TypeError):
-            raise Conflict("this listing cannot be continued: its token is not ours", code="token") from None
+            raise Conflict("this listing cannot be continued: its token is invalid", code="token") from None
 
     @property
     def token(self) -> str:
@@ -113,7 +113,7 @@ class _Shown:
     def take(self, key: str | None, metadata: Mapping[str, Any]) -> None:
         if metadata.get(".tag") not in _KINDS:
             kind = str(metadata.get(".tag"))[:100]
-            self.troubles.append(Integrity(f"Dropbox's listing has an entry of a kind that is not known: '{kind}'"))
+            self.troubles.append(Integrity(f"an entry in Dropbox's listing has an unknown kind: '{kind}'"))
         if key is None or not key.startswith(self._prefix):
             self._passed_over += 1
         elif is_file(metadata) and not has_bytes(metadata):
@@ -182,7 +182,7 @@ def _ask(
     if reply.status != 409:
         return _listing(reply, troubles)
     if "reset" in reply.tags:
-        raise Conflict("Dropbox has forgotten how far this listing had come", hint="List again.", code="reset")
+        raise Conflict("Dropbox has lost the position of this listing", hint="List again.", code="reset")
     if "path" in reply.tags and ("not_found" in reply.tags or "not_folder" in reply.tags):
         if not parts:
             raise folders.missing()
@@ -201,7 +201,7 @@ def _listing(reply: DropboxReply, troubles: list[ProviderError] | None) -> dict[
         return reply.json() | {"entries": entries_of(reply)}
     described = [item for item in entries if _is_described(item)]
     if len(described) < len(entries):
-        troubles.append(Integrity("Dropbox's listing has an entry without a name, or without saying what it is"))
+        troubles.append(Integrity("an entry in Dropbox's listing has no name or no kind"))
     return answer | {"entries": described}
 
 

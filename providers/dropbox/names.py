@@ -58,9 +58,9 @@ def checked_key(key: str) -> list[str]:
     """The parts of a key, encoded. Raises InvalidName for keys that Dropbox or a disk cannot hold."""
     parts = key.split("/")
     if not key or len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
-        raise InvalidName(f"{_shown(key)}: a name has 1 to {MAX_KEY_BYTES} bytes")
+        raise InvalidName(f"{_shown(key)}: a name may have 1 to {MAX_KEY_BYTES} bytes")
     if "\0" in key or any(part in ("", ".", "..") for part in parts):
-        raise InvalidName(f"{_shown(key)}: a name holds no NUL, and no part of it is empty, '.' or '..'")
+        raise InvalidName(f"{_shown(key)}: a name must not contain NUL, and no part of it may be empty, '.' or '..'")
     encoded = [encode_name(part) for part in parts]
     if any(len(part) > MAX_NAME_CHARS for part in encoded):
         raise InvalidName(f"{_shown(key)}: no part of a name may be longer than {MAX_NAME_CHARS} characters")
@@ -73,13 +73,13 @@ def checked_new_key(key: str) -> list[str]:
     leaf = encoded[-1].lower()
     if leaf in _RESERVED or leaf.startswith(("~$", ".~")) or (leaf.startswith("~") and leaf.endswith(".tmp")):
         raise InvalidName(
-            f"{_shown(key)}: Dropbox keeps no file of that name",
-            hint="Leave it out, or rename it; desktop.ini, Thumbs.db, .DS_Store and Office's temporary files are such.",
+            f"{_shown(key)}: Dropbox does not store files of that name",
+            hint="Leave it out or rename it; so with desktop.ini, Thumbs.db, .DS_Store and Office's temporary files.",
         )
     if not unicodedata.is_normalized("NFC", key):
         raise InvalidName(
-            f"{_shown(key)}: has letters with separate accents (NFD), which Dropbox stores as one (NFC)",
-            hint="Rename the file (convmv -f utf8 -t utf8 --nfc), or keep it in another service.",
+            f"{_shown(key)}: has letters with separate accents (NFD), which Dropbox would change to NFC",
+            hint="Rename the file (convmv -f utf8 -t utf8 --nfc), or store it in another service.",
         )
     return encoded
 

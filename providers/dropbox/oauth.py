@@ -44,7 +44,7 @@ def open_flow(config: Mapping[str, Any], method: str, *, context: ProviderContex
     own = settings.load(Settings, config)
     if not own.app_key:
         raise InvalidConfiguration(
-            "app_key: the key of the app is missing", field="app_key", hint="Copy it from the Dropbox App Console."
+            "app_key: the app key is missing", field="app_key", hint="Copy it from the Dropbox App Console."
         )
     return CodeFlow(own, context)
 
@@ -75,21 +75,21 @@ class CodeFlow(AuthorizationFlow):
         return Authorization(
             address=f"{self._endpoint_url or WEB}/oauth2/authorize?{urlencode(query)}",
             answer=Answer.CODE,
-            instructions="Sign in to Dropbox, choose Allow, and bring back the code that the page shows.",
+            instructions="Sign in to Dropbox, choose Allow, and paste the code that the page shows.",
             state=self._state,
         )
 
     def finish(self, pasted: str) -> Grant:
         pkce = self._pkce
         if pkce is None:
-            raise Authentication("Dropbox: nothing was begun, or it was finished before", hint="Begin anew.")
+            raise Authentication("Dropbox: no authorisation is in progress", hint="Start again.")
         code = authorization.code_from(pasted, title=_TITLE, state=self._state)
         told = self._exchange(code, pkce)
         self._pkce = None
         access, _ = access_of(told)
         refresh = told.get("refresh_token")
         if not isinstance(refresh, str) or not refresh:
-            raise Authentication("Dropbox gave no lasting authorisation (refresh token)", hint="Begin anew.")
+            raise Authentication("Dropbox gave no lasting authorisation (refresh token)", hint="Start again.")
         wire = self._wire(access)
         try:
             self._check_scopes(str(told.get("scope", "")))
@@ -121,8 +121,8 @@ class CodeFlow(AuthorizationFlow):
         if missing:
             names = ", ".join(missing)
             raise PermissionDenied(
-                f"Dropbox: the app may not do what a backup needs: {names}",
-                hint=f"Tick {names} in the app's Permissions tab, submit, then begin anew.",
+                f"Dropbox: the app lacks permissions that a backup needs: {names}",
+                hint=f"Tick {names} in the app's Permissions tab, submit, then start again.",
                 code="missing_scope",
             )
 
@@ -131,7 +131,7 @@ class CodeFlow(AuthorizationFlow):
         try:
             wire.ask(DropboxRequest("auth/token/revoke"), Calls())
         except ProviderError as error:
-            _LOG.warning("an authorisation that is not used could not be given back: %s", error)
+            _LOG.warning("an unused authorisation could not be revoked: %s", error)
 
     def _wire(self, access: Secret | None) -> DropboxClient:
         wire = DropboxClient(

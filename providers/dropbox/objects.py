@@ -19,7 +19,7 @@ def remote_file(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
     """Converts a `FileMetadata`. Raises Transient if it is not one."""
     size, rev = metadata.get("size"), metadata.get("rev")
     if size is None or not isinstance(rev, str):
-        raise Transient(f"'{key}': Dropbox's answer describes no file")
+        raise Transient(f"'{key}': Dropbox's answer does not describe a file")
     client, server = _time_s(metadata.get("client_modified")), _time_s(metadata.get("server_modified"))
     told = metadata.get("content_hash")
     return RemoteFile(
@@ -96,7 +96,7 @@ def just_stored(key: str, leaf: str, metadata: Mapping[str, Any]) -> RemoteFile:
 
 def lookalike(key: str, name: str) -> Conflict:
     return Conflict(
-        f"'{key}': '{decode_name(name)}' is already there, and Dropbox does not tell the two apart",
-        hint="Rename one of the two; names that differ only in upper and lower case cannot stand side by side.",
+        f"'{key}': '{decode_name(name)}' already exists, and Dropbox does not tell the two apart",
+        hint="Rename one of the two; names that differ only in case cannot exist side by side.",
         code="case_conflict",
     )

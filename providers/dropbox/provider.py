@@ -224,7 +224,7 @@ class DropboxProvider(BaseProvider):
 
     def unfinished_uploads(self) -> list[PendingUpload]:
         raise Unsupported(
-            "Dropbox lists no unfinished uploads: it removes them by itself after seven days",
+            "Dropbox lists no unfinished uploads: it removes them itself after seven days",
             hint="There is nothing to do.",
         )
 
@@ -307,7 +307,7 @@ class DropboxProvider(BaseProvider):
                 raise not_deleted(key)
             return
         if "conflict" in reply.tags:
-            raise Conflict(f"{key}: changed since it was looked at, and was not deleted", code=reply.tags[-1])
+            raise Conflict(f"{key}: changed since it was looked at; it was not deleted", code=reply.tags[-1])
         raise failure(reply, key)
 
     # Folders and checks
@@ -335,7 +335,7 @@ class DropboxProvider(BaseProvider):
         except Conflict:
             found = self._folders.metadata(path, name)
             if found is None or is_file(found):
-                raise Conflict(f"{name}: a file of that name is already there", hint="Choose another name.") from None
+                raise Conflict(f"{name}: a file of that name already exists", hint="Choose another name.") from None
 
     def check_reach(self) -> str:
         accepted = frozenset({400, 401})  # Dropbox's answer to an unsigned request

@@ -32,7 +32,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         int,
         setting(
             "Part size",
-            "Size of one request of a large upload; a broken one is sent again.",
+            "Size of one request in a large upload; a failed one is sent again.",
             unit="bytes",
             advanced=True,
             ge=65536,
@@ -43,20 +43,20 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "App key",
-            "From the page of your app in the Dropbox App Console. It is no secret.",
+            "From your app's page in the Dropbox App Console. Not a secret.",
             placeholder="a1b2c3d4e5f6g7h",
             required=True,
         ),
     ] = ""
     refresh_token: Annotated[
         Secret | None,
-        setting("Refresh token", "Comes from authorising in a browser; lasts until you take the access away."),
+        setting("Refresh token", "Set by authorising in a browser; valid until you revoke the access."),
     ] = None
     account_id: Annotated[
         str,
         setting(
             "Account",
-            "Comes from authorising in a browser: another account than this one is refused.",
+            "Set by authorising in a browser; any other account is refused.",
             placeholder="dbid:…",
             advanced=True,
         ),
@@ -65,7 +65,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Endpoint",
-            "One address that stands for all hosts of Dropbox, for tests. Empty: Dropbox.",
+            "One address that replaces all Dropbox hosts, for tests. Empty: Dropbox.",
             placeholder="https://…",
             advanced=True,
         ),

@@ -57,7 +57,7 @@ class DropboxTokens:
 
     def _refresh(self, calls: Calls) -> tuple[Secret, float]:
         if not self._app_key:
-            raise InvalidConfiguration("app_key: the key of the app is missing", field="app_key")
+            raise InvalidConfiguration("app_key: the app key is missing", field="app_key")
         if not self._refresh_token:
             raise Authentication("Dropbox: this instance is not authorised yet", remedies=_AUTHORIZE)
         form = {
@@ -92,8 +92,8 @@ def refused(reply: DropboxReply) -> ProviderError:
     words = clean(str(found.get("error_description") or code), 200)
     if code == "invalid_grant":
         return Authentication(
-            f"Dropbox does not accept this authorisation any more: {words}",
-            hint="It was taken away, or belongs to another app key.",
+            f"Dropbox no longer accepts this authorisation: {words}",
+            hint="It was revoked, or belongs to another app key.",
             remedies=_AUTHORIZE,
             code="invalid_grant",
         )
@@ -102,5 +102,5 @@ def refused(reply: DropboxReply) -> ProviderError:
             f"Dropbox does not know this app key: {words}", hint="Check app_key in the App Console.", code=code
         )
     if code and reply.status < 429:
-        return Authentication(f"Dropbox does not authorise: {words}", remedies=_AUTHORIZE, code=code)
+        return Authentication(f"Dropbox refused the authorisation: {words}", remedies=_AUTHORIZE, code=code)
     return failure(reply, "authorisation")

@@ -75,7 +75,7 @@ class SessionUpload(UploadSession):
         else:
             self._session_id = str(token.get("session_id") or "")
             if not self._session_id:
-                raise InvalidName(f"'{request.key}': the saved upload is not one of Dropbox")
+                raise InvalidName(f"'{request.key}': the saved upload is not a Dropbox upload")
 
     @property
     def token(self) -> dict[str, Any] | None:
@@ -87,7 +87,7 @@ class SessionUpload(UploadSession):
         )
         found = self._wire.ask(request, self._calls).json().get("session_id")
         if not isinstance(found, str) or not found:
-            raise Integrity(f"{self.request.key}: Dropbox began an upload without giving it an id")
+            raise Integrity(f"{self.request.key}: Dropbox started an upload without an id")
         return found
 
     def _append(
@@ -143,7 +143,7 @@ class SessionUpload(UploadSession):
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, digests=dict(digests))
 
     def _strayed(self, at: int) -> NotFound:
-        return NotFound(f"{self.request.key}: the upload session stands at byte {at}, which is not where it was left")
+        return NotFound(f"{self.request.key}: the upload session is at byte {at}, which is not where it was left")
 
     def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
         arguments = {

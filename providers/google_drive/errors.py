@@ -82,22 +82,22 @@ _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
     503: errors.RateLimited,
 }
 _ROLE_HINT: Final = (
-    "This account may look, but not do this there: have its role in the folder or shared drive raised to Content "
-    "manager, or set container and shared_drive_id to where it may."
+    "This account has read access only: have its role in the folder or shared drive raised to Content "
+    "manager, or set container and shared_drive_id to a place where it may write."
 )
 _HINTS: Final[dict[str, str]] = {
-    "userRateLimitExceeded": "It goes on by itself. Google takes about 750 GB a day from an account.",
-    "sharingRateLimitExceeded": "It goes on by itself; Google may take about a day to allow more.",
-    "downloadQuotaExceeded": "Google lets this file be downloaded no more for now; that ends after about a "
+    "userRateLimitExceeded": "It continues by itself. Google accepts about 750 GB a day from an account.",
+    "sharingRateLimitExceeded": "It continues by itself; Google may take about a day to allow more.",
+    "downloadQuotaExceeded": "Google has reached its download limit for this file, which ends after about a "
     "day. No right is missing. A copy of the file in Drive can be fetched at once.",
-    "uploadQuotaExceeded": "Google takes no more from this account for now (750 GB a day); that ends after about a "
+    "uploadQuotaExceeded": "This account has reached Google's upload limit (750 GB a day), which ends after about a "
     "day.",
-    "cannotDownloadFile": "Its owner does not allow downloads: ask for that, or for a copy.",
-    "abusiveContentRestriction": "Google has flagged this file, and only its owner can have that looked at.",
+    "cannotDownloadFile": "Its owner does not allow downloads: ask the owner to, or for a copy.",
+    "abusiveContentRestriction": "Google has flagged this file; only its owner can ask for a review.",
     "fileNotDownloadable": "Documents of Google's editors have no bytes: export them in Drive.",
-    "dailyLimitExceeded": "The Cloud project has used up its requests of today; they are back at midnight (Pacific).",
+    "dailyLimitExceeded": "The Cloud project has used up its daily requests; they are reset at midnight (Pacific).",
     "storageQuotaExceeded": "Empty the bin of the drive, or get more storage, then retry.",
-    "appNotAuthorizedToFile": "With the access drive.file only what this program made can be used: see scope.",
+    "appNotAuthorizedToFile": "With drive.file, only files made by this program can be used: see scope.",
     "insufficientFilePermissions": _ROLE_HINT,
     "insufficientParentPermissions": _ROLE_HINT,
     "accessNotConfigured": "Switch on the Google Drive API in the Cloud project of this client.",
@@ -114,9 +114,7 @@ _REMEDIES: Final[dict[str, tuple[Remedy, ...]]] = {
     "insufficientPermissions": _AUTHORIZE,
 }
 _NOT_DRIVE_HINT: Final = "Check endpoint_url and the network: this may be a web page or a login portal."
-_NO_STORAGE_HINT: Final = (
-    "A service account has no storage of its own: let it into a shared drive, and set shared_drive_id."
-)
+_NO_STORAGE_HINT: Final = "A service account has no storage: add it to a shared drive, and set shared_drive_id."
 _GRANT_HINT: Final = (
     "If it ended after seven days, the consent screen of the client is still in 'Testing': publish it (Google Auth "
     "Platform, Audience, Publish app); its tokens then do not expire."
@@ -143,7 +141,7 @@ class DriveReply:
 def not_drive(reply: DriveReply) -> ProviderError:
     kind = reply.headers.get("content-type", "no content type").partition(";")[0][:_LONGEST_CODE]
     return InvalidConfiguration(
-        f"endpoint_url: something answers there, but not as Google Drive does (HTTP {reply.status}, {kind})",
+        f"endpoint_url: the server there does not answer like Google Drive (HTTP {reply.status}, {kind})",
         field="endpoint_url",
         hint=_NOT_DRIVE_HINT,
     )
@@ -152,7 +150,7 @@ def not_drive(reply: DriveReply) -> ProviderError:
 def no_drive_there(error: ProviderError) -> ProviderError:
     """For an address that fails even the request that Google answers for everyone."""
     return InvalidConfiguration(
-        f"endpoint_url: something answers there, but not as Google Drive does: {error.message}",
+        f"endpoint_url: the server there does not answer like Google Drive: {error.message}",
         field="endpoint_url",
         hint=_NOT_DRIVE_HINT,
     )
@@ -161,9 +159,9 @@ def no_drive_there(error: ProviderError) -> ProviderError:
 def no_shared_drive(drive_id: str, error: ProviderError) -> ProviderError:
     """Google does not distinguish a missing drive from one that the account may not see."""
     return InvalidConfiguration(
-        f"shared_drive_id: the shared drive {drive_id} is not there, or not for this account: {error.message}",
+        f"shared_drive_id: the shared drive {drive_id} does not exist, or this account may not use it: {error.message}",
         field="shared_drive_id",
-        hint="Check the id (it stands in the drive's address), and that this account is a member of the drive.",
+        hint="Check the id (the end of the drive's address), and that this account is a member of the drive.",
     )
 
 
@@ -193,7 +191,7 @@ def failure(reply: DriveReply) -> ProviderError:
     if cls is errors.Authentication:
         return cls(f"Google did not accept the access token: {words}", remedies=_AUTHORIZE, code=reason)
     if not (hint or cls.cure or cls.remedies):
-        hint = "Look at the words of the service, then retry."
+        hint = "See the service's message, then retry."
     return cls(f"Google answers: {words}", hint=hint, remedies=remedies, code=reason)
 
 
@@ -222,7 +220,7 @@ def oauth_failure(error: str, description: str, reply: DriveReply) -> ProviderEr
         hint = _grant_hint(told)
         remedies = _AUTHORIZE if hint is _GRANT_HINT else ()
         return errors.Authentication(
-            f"the refresh token is not valid any more: {words}", hint=hint, remedies=remedies, code=code
+            f"the refresh token is no longer valid: {words}", hint=hint, remedies=remedies, code=code
         )
     if code in {"invalid_client", "unauthorized_client", "deleted_client", "disabled_client"}:
         return errors.Authentication(
@@ -232,7 +230,7 @@ def oauth_failure(error: str, description: str, reply: DriveReply) -> ProviderEr
         )
     if code == "invalid_scope":
         return errors.Authentication(
-            f"this client may not ask for that access: {words}", remedies=_AUTHORIZE, code=code
+            f"this client may not request this access: {words}", remedies=_AUTHORIZE, code=code
         )
     if code in {"rate_limit_exceeded", "slow_down"} or reply.status == 429:
         return RateLimited(f"Google asks to slow down: {words}", code=code, retry_after_s=retry_after_s(reply.headers))
@@ -245,7 +243,7 @@ def oauth_failure(error: str, description: str, reply: DriveReply) -> ProviderEr
 def _grant_hint(told: str) -> str:
     lower = told.lower()
     if "jwt" in lower or "iat" in lower:
-        return "Set the clock of this machine (timedatectl set-ntp true), and check the key of the service account."
+        return "Set this machine's clock (timedatectl set-ntp true), and check the service account's key."
     if "account not found" in lower or "email" in lower:
         return "The service account is gone or disabled: make a new key in the Cloud console."
     return _GRANT_HINT

@@ -24,7 +24,7 @@ class FolderUpload(UploadSession):
         self, drive: Drive, folders: DriveFolders, container: Path, path: Path, request: UploadRequest
     ) -> None:
         if request.size_bytes:
-            raise InvalidName(f"'{request.key}': only an empty folder may end in '/'")
+            raise InvalidName(f"'{request.key}': only the name of an empty folder may end in '/'")
         self.request = request
         self._drive = drive
         self._folders = folders
@@ -44,7 +44,7 @@ class FolderUpload(UploadSession):
     def commit(self, receipts: Sequence[PartReceipt]) -> RemoteFile:
         there = self._folders.ids(self._path, fresh=True)
         if there and self.request.only_if_absent:
-            raise Conflict(f"{self.request.key}: a folder of that name is already there")
+            raise Conflict(f"{self.request.key}: a folder of that name already exists")
         if there:
             folder_id = str(fullest([self._drive.get(folder_id) for folder_id in there])["id"])
         else:

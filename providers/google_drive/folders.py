@@ -236,7 +236,7 @@ class DriveFolders:
     def _create(self, parent_id: str, path: Path) -> str:
         name = path[-1]
         if objects.split_id(name):
-            raise InvalidName(f"'{name}': a name that ends in an id means a folder that is there, and it is not")
+            raise InvalidName(f"'{name}': a name that ends in an id must be that of an existing folder")
         file_id = self._begun.get((parent_id, name)) or self._drive.new_id()
         self._begun[parent_id, name] = file_id
         body = as_json({"id": file_id, "name": name, "mimeType": objects.FOLDER_TYPE, "parents": [parent_id]})
@@ -287,7 +287,7 @@ def container_path(container: str) -> Path:
     """The setting `container` as a path; '/' is the root of the drive. Raises InvalidConfiguration."""
     if not container:
         raise InvalidConfiguration(
-            "container: the folder of the drive is missing", field="container", hint="Set it; '/' is the whole drive."
+            "container: the folder is missing", field="container", hint="Set it; '/' is the whole drive."
         )
     trimmed = container.strip("/")
     try:
@@ -298,7 +298,7 @@ def container_path(container: str) -> Path:
 
 def no_folder(path: Path) -> NotFound:
     return NotFound(
-        f"the folder {'/'.join(path)} is not there, or is not to be seen with this access",
-        hint="Create it from here (set-up does): with drive.file, a folder made in the browser stays hidden.",
+        f"the folder {'/'.join(path)} does not exist, or is not visible with this access",
+        hint="Create it from here (set-up does): with drive.file, a folder made in the browser is not visible.",
         code=NO_FOLDER,
     )

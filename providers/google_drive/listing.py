@@ -97,7 +97,7 @@ class DriveListing:
         try:
             walk = msgspec.json.decode(token, type=_Walk)
         except msgspec.DecodeError:
-            raise InvalidName("that is not a page of this listing") from None
+            raise InvalidName("the page token is invalid") from None
         requests = 0
         while walk.frames and len(walk.ready) < limit and requests < _REQUESTS_A_PAGE:
             walk.ready += self._read_on(walk, limit)

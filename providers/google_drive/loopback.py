@@ -36,7 +36,7 @@ def request_target(connection: socket.socket) -> str:
 
 
 def respond(connection: socket.socket, *, ours: bool) -> None:
-    text = "The answer has arrived. Go back to the backup console." if ours else "Nothing is expected here."
+    text = "Authorisation received. Go back to the backup console." if ours else "No authorisation is expected here."
     body = f"<!doctype html><meta charset=utf-8><title>HOMESERVER Backup</title><p>{text}</p>".encode()
     status = "200 OK" if ours else "404 Not Found"
     head = (

@@ -47,19 +47,19 @@ METHODS: Final = (
     Method(
         name="address",
         title="Paste an address",
-        help="Open an address in any browser, on any machine, and paste the one at which it ends.",
+        help="Open an address in any browser, on any machine, and paste the address it ends on.",
         answer=Answer.ADDRESS,
     ),
     Method(
         name="loopback",
         title="Through ssh",
-        help="Run one ssh command where the browser is; nothing is to be pasted.",
+        help="Run one ssh command on the browser's machine; nothing to paste.",
         answer=Answer.NOTHING,
     ),
     Method(
         name="device",
         title="On another device",
-        help="Type a short code on a phone; needs a client of the type 'TVs and Limited Input devices'.",
+        help="Type a short code on a phone; needs an OAuth client of the type 'TVs and Limited Input devices'.",
         answer=Answer.NOTHING,
     ),
 )
@@ -126,12 +126,12 @@ class _Google:
             if not refresh_token:
                 raise Authentication(
                     f"{_TITLE} gave no lasting authorisation (refresh token)",
-                    hint="Remove the program's access at myaccount.google.com/permissions, then begin anew.",
+                    hint="Remove the program's access at myaccount.google.com/permissions, then start again.",
                 )
             if self.scope not in str(told.get("scope", "")).split():
                 raise Authentication(
                     f"{_TITLE}: access to files was not allowed",
-                    hint="Begin anew, and leave the box for access to Google Drive ticked.",
+                    hint="Start again, and leave the box for access to Google Drive ticked.",
                     code="missing_scope",
                 )
             account = self._account(str(told.get("access_token", "")))
@@ -154,14 +154,14 @@ class _Google:
         account = str(user.get("emailAddress") or "") if isinstance(user, dict) else ""
         expected = self.own.account
         if expected and account.casefold() != expected.casefold():
-            raise authorization.wrong_account(_TITLE, expected, account or "somebody whom Google does not name")
+            raise authorization.wrong_account(_TITLE, expected, account or "an account that Google does not name")
         return account
 
     def _give_back(self, token: Secret) -> None:
         try:
             self.ask("/revoke", token=token.reveal())
         except ProviderError as error:
-            _LOG.warning("an authorisation that is not used could not be given back: %s", error)
+            _LOG.warning("an unused authorisation could not be revoked: %s", error)
 
     def close(self) -> None:
         self._wire.close()
@@ -178,8 +178,8 @@ def _warnings(told: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     days = max(1, round(lasts_s / _DAY_S))
     return (
-        f"This authorisation ends after {days} days, because the consent screen of the client is in 'Testing'. Publish "
-        "it (Google Auth Platform, Audience, Publish app) and authorise again: backups would stop otherwise.",
+        f"This authorisation ends after {days} days, because the client's consent screen is in 'Testing'. Publish "
+        "it (Google Auth Platform, Audience, Publish app) and authorise again, or backups will stop.",
     )
 
 
@@ -197,8 +197,8 @@ class AddressFlow(AuthorizationFlow):
             address=self._begun(),
             answer=Answer.ADDRESS,
             instructions=(
-                "Sign in and allow access. The browser then ends at a page that cannot be loaded: that is meant. "
-                "Bring back its whole address."
+                "Sign in and allow access. The browser then ends on a page that cannot be loaded, as intended. "
+                "Paste its whole address."
             ),
             state=self._state,
         )
@@ -224,7 +224,7 @@ class AddressFlow(AuthorizationFlow):
     def finish(self, pasted: str) -> Grant:
         pkce = self._pkce
         if pkce is None:
-            raise Authentication(f"{_TITLE}: nothing was begun, or it was finished before", hint="Begin anew.")
+            raise Authentication(f"{_TITLE}: no authorisation is in progress", hint="Start again.")
         code = authorization.code_from(pasted, title=_TITLE, state=self._state)
         reply = self._google.ask(
             "/token",
@@ -260,7 +260,7 @@ class LoopbackFlow(AddressFlow):
             answer=Answer.NOTHING,
             instructions=(
                 "Run the command on the machine with the browser (not needed if that is this one), then open the "
-                "address and allow access. Without the tunnel, paste the address at which the browser ends."
+                "address and allow access. Without the tunnel, paste the address that the browser ends on."
             ),
             state=self._state,
             command=tunnel(port, os.environ),
@@ -271,7 +271,7 @@ class LoopbackFlow(AddressFlow):
         """Answers all waiting requests. Finishes with the one that carries our state."""
         listener = self._listener
         if listener is None:
-            raise Authentication(f"{_TITLE}: nothing was begun, or it was finished before", hint="Begin anew.")
+            raise Authentication(f"{_TITLE}: no authorisation is in progress", hint="Start again.")
         while select.select([listener], [], [], 0)[0]:
             connection, _ = listener.accept()
             with connection:
@@ -305,7 +305,7 @@ class DeviceFlow(AuthorizationFlow):
     def begin(self) -> Authorization:
         if self._google.own.scope != "drive.file":
             raise InvalidConfiguration(
-                "scope: on another device Google allows drive.file only",
+                "scope: with this method, Google allows only drive.file",
                 field="scope",
                 hint="Set scope to drive.file, or paste an address.",
             )
@@ -313,7 +313,7 @@ class DeviceFlow(AuthorizationFlow):
         if reply.status >= 400:
             error = errors.failure(reply)
             if error.code in ("invalid_client", "unauthorized_client"):
-                error.hint = "For this way the client must be of the type 'TVs and Limited Input devices'."
+                error.hint = "For this method the OAuth client must be of the type 'TVs and Limited Input devices'."
             raise error
         told = reply.json()
         try:
@@ -334,12 +334,12 @@ class DeviceFlow(AuthorizationFlow):
         )
 
     def finish(self, pasted: str) -> Grant:
-        raise Unsupported("nothing is pasted here: the code is typed on the page")
+        raise Unsupported("nothing to paste here: type the code on the page")
 
     def poll(self) -> Grant | None:
         """Does nothing before the next interval has passed."""
         if not self._device_code:
-            raise Authentication(f"{_TITLE}: nothing was begun, or it was finished before", hint="Begin anew.")
+            raise Authentication(f"{_TITLE}: no authorisation is in progress", hint="Start again.")
         if self._google.context.clock() < self._next_at:
             return None
         reply = self._google.ask(

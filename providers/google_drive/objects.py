@@ -37,9 +37,9 @@ def checked_key(key: str) -> list[str]:
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
-        raise InvalidName(f"'{key}': Drive takes names in Unicode only; this one holds other bytes") from None
+        raise InvalidName(f"'{key}': Drive names must be Unicode; this one contains other bytes") from None
     if not key or size > MAX_KEY_BYTES:
-        raise InvalidName(f"'{key}': a name has 1 to {MAX_KEY_BYTES} bytes, this one {size}")
+        raise InvalidName(f"'{key}': a name may have 1 to {MAX_KEY_BYTES} bytes; this one has {size}")
     segments = key.split("/")
     if "\0" in key or any(part in ("", ".", "..") for part in segments):
         raise InvalidName(f"'{key}': a name must be relative, without NUL, and without empty, '.' or '..' parts")
@@ -103,7 +103,7 @@ def readable(reply: DriveReply, troubles: list[ProviderError]) -> dict[str, Any]
         return answer
     readable_items = [item for item in items if _is_described(item)]
     if len(readable_items) < len(items):
-        troubles.append(Integrity("Google's listing has a file without id or name"))
+        troubles.append(Integrity("a file in Google's listing has no id or no name"))
     return answer | {"files": readable_items}
 
 
@@ -118,7 +118,7 @@ def _is_described(item: object) -> bool:
 def described(item: dict[str, Any]) -> dict[str, Any]:
     """Returns the item. Raises Integrity if its id or name is missing or not a text."""
     if not _is_described(item):
-        raise Integrity("Google's answer describes no file: it has no id or no name")
+        raise Integrity("Google's answer does not describe a file: it has no id or no name")
     return item
 
 
@@ -131,7 +131,7 @@ def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The files of a listing. Raises Integrity if the answer is not a listing."""
     found = answer.get("files")
     if not isinstance(found, list):
-        raise Integrity("Google's listing has no files in it, not even an empty list")
+        raise Integrity("Google's answer is not a listing: it has no list of files")
     return [described(item) for item in found]
 
 
@@ -194,7 +194,7 @@ def remote_file(key: str, item: Mapping[str, Any]) -> RemoteFile:
         size_bytes = size_from_text(key, item["size"])
         file_id = str(item["id"])
     except KeyError:
-        raise Integrity(f"{key}: Google's answer tells no size or no id") from None
+        raise Integrity(f"{key}: Google's answer has no size or no id") from None
     kept = time_ns(item.get("modifiedTime"))
     own_ns, sha256 = _own(item, kept)
     stored = time_ns(item.get("createdTime"))
@@ -258,7 +258,7 @@ def ambiguous(key: str, items: Iterable[Mapping[str, Any]]) -> ProviderError:
     """Error for a key that several files share: the caller must choose one by id."""
     ids = ", ".join(sorted(str(item["id"]) for item in items))
     return Conflict(
-        f"{key}: there are several files of that name, with the ids {ids}",
-        hint="Name one by the key that the listing shows ('name [id=…]'), or rename them in Drive.",
+        f"{key}: several files have that name, with the ids {ids}",
+        hint="Use the key from the listing ('name [id=…]'), or rename them in Drive.",
         code="ambiguous",
     )

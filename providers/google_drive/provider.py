@@ -115,8 +115,8 @@ class GoogleDriveProvider(BaseProvider):
     @property
     def deletion(self) -> Deletion:
         if self._own.use_trash:
-            return Deletion(words="into the bin: can be taken back for 30 days, and counts until then", for_good=False)
-        return Deletion(words="gone for good, with every older version", for_good=True)
+            return Deletion(words="into the bin: restorable for 30 days, uses storage until then", for_good=False)
+        return Deletion(words="deleted for good, with every older version", for_good=True)
 
     @property
     def location(self) -> str:
@@ -237,7 +237,7 @@ class GoogleDriveProvider(BaseProvider):
         if etag and objects.remote_file(key, item).etag != etag:
             raise Conflict(f"{key}: changed since it was looked at")
         if item.get("trashed"):
-            raise NotFound(f"{key}: it is in the bin")
+            raise NotFound(f"{key}: the file is in the bin")
         return str(item["id"])
 
     # Writing
@@ -273,13 +273,13 @@ class GoogleDriveProvider(BaseProvider):
         if file_id:
             return Target("", name, file_id, is_new=False)
         if objects.split_id(name):
-            raise InvalidName(f"'{key}': a name that ends in an id means a file that is there, and it is not")
+            raise InvalidName(f"'{key}': a name that ends in an id must be that of an existing file")
         folder_id = self._folders.ensure(folder, self._container)
         return Target(folder_id, name, self._drive.new_id(), is_new=True)
 
     def unfinished_uploads(self) -> list[PendingUpload]:
         raise Unsupported(
-            "Google Drive lists no unfinished uploads: it removes them by itself after a week",
+            "Google Drive lists no unfinished uploads: it removes them itself after a week",
             hint="There is nothing to do.",
         )
 
@@ -321,7 +321,7 @@ class GoogleDriveProvider(BaseProvider):
         try:
             self._wire.ask_json(request)
         except (Authentication, PermissionDenied) as error:
-            _LOG.debug("without a token, a refusal is what Google answers: %s", error)
+            _LOG.debug("Google refuses a request without a token, as expected: %s", error)
         except NotFound as error:
             raise no_drive_there(error) from None
         return f"{self._api_url} answers"
@@ -361,7 +361,7 @@ class GoogleDriveProvider(BaseProvider):
         about = self._wire.ask_json(DriveRequest("about.get", "GET", _ABOUT, query))
         if not isinstance(about.get("user"), dict):
             raise InvalidConfiguration(
-                "endpoint_url: what answers there does not say who is authorised, as Google would",
+                "endpoint_url: the server there does not name the authorised account, as Google does",
                 field="endpoint_url",
             )
         expected, got = self._own.account, _account(about)

@@ -45,5 +45,5 @@ def remove_file(drive: Drive, key: str, file_id: str, *, use_trash: bool) -> Non
     except PermissionDenied:
         if not probe:
             raise
-        _LOG.debug("on a shared drive only managers delete for good: the probe goes into the bin")
+        _LOG.debug("only managers of a shared drive may delete for good: the probe goes into the bin")
         drive.trash(file_id)

@@ -10,7 +10,7 @@ from providers.settings import setting
 
 
 class Settings(NetworkSettings, kw_only=True, frozen=True):
-    """Google Drive, your own or a shared one; it sees only the files that it made."""
+    """Google Drive, your own or a shared one; sees only files that this program made."""
 
     title: ClassVar[str] = "Google Drive"
     container_word: ClassVar[str] = "folder"
@@ -25,7 +25,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Folder",
-            "Folder of the drive that holds the copies, as a path; '/' means the top of the drive.",
+            "Path of the folder that holds the copies; '/' is the root of the drive.",
             placeholder="homeserver-backups",
             required=True,
         ),
@@ -34,19 +34,19 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Client id",
-            "Of the OAuth client that you made in the Google Cloud console.",
+            "Id of the OAuth client that you made in the Google Cloud console.",
             placeholder="….apps.googleusercontent.com",
         ),
     ] = ""
     refresh_token: Annotated[
-        Secret | None, setting("Refresh token", "Comes from authorising in a browser; nothing to type.")
+        Secret | None, setting("Refresh token", "Set by authorising in a browser; nothing to type.")
     ] = None
     client_secret: Annotated[Secret | None, setting("Client secret", "The secret that goes with the client id.")] = None
     service_account_json: Annotated[
         Secret | None,
         setting(
             "Service account key",
-            "The whole JSON key file of a service account, in place of client and token; for shared drives.",
+            "JSON key file of a service account, instead of client and token; for shared drives.",
             advanced=True,
         ),
     ] = None
@@ -62,7 +62,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         str,
         setting(
             "Google account",
-            "E-mail address that this belongs to; any other account is refused. Filled in by authorising.",
+            "E-mail address of the account; any other is refused. Set by authorising.",
             placeholder="you@gmail.com",
         ),
     ] = ""
@@ -70,7 +70,7 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         Literal["drive.file", "drive"],
         setting(
             "Access",
-            "What authorising asks for: drive.file sees just what this program made; drive sees the whole drive.",
+            "Scope to authorise. drive.file: only files made by this program; drive: the whole drive.",
             advanced=True,
         ),
     ] = "drive.file"
@@ -78,19 +78,19 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         bool,
         setting(
             "Delete to the bin",
-            "Deleted files can be taken back for 30 days, and count against the storage until then.",
+            "Deleted files can be restored for 30 days, and use storage until then.",
             advanced=True,
         ),
     ] = True
     acknowledge_abuse: Annotated[
         bool,
-        setting("Fetch flagged files", "Download also what Google has flagged as harmful.", advanced=True),
+        setting("Fetch flagged files", "Also download files that Google has flagged as harmful.", advanced=True),
     ] = False
     endpoint_url: Annotated[
         str,
         setting(
             "Endpoint",
-            "Address of a gateway that speaks for Google, or of a test server. Empty: Google.",
+            "Address of a gateway to Google, or of a test server. Empty: Google.",
             placeholder="https://drive-gateway.example.net",
             advanced=True,
         ),

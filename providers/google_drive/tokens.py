@@ -65,11 +65,11 @@ class DriveTokens:
             made.refresh(_transport(self._wire))  # type: ignore[no-untyped-call]
             token = str(made.token)
             if not token.isascii() or not token.isprintable():
-                raise RefreshError("that is no token")  # type: ignore[no-untyped-call]
+                raise RefreshError("not a token")  # type: ignore[no-untyped-call]
         except (GoogleAuthError, OverflowError, TypeError, ValueError):  # the others: an invalid lifetime
             # The error may contain the whole answer, so it is not kept as the cause.
             raise InvalidConfiguration(
-                "endpoint_url: what answers there gives no access token, as Google would",
+                "endpoint_url: the server there gives no access token, as Google does",
                 field="endpoint_url",
                 hint="Check endpoint_url and the network: this may be a web page or a login portal.",
             ) from None
@@ -120,9 +120,9 @@ def _service_account(key: Secret | None) -> dict[str, Any] | None:
     wanted = ("client_email", "private_key")
     if not isinstance(found, dict) or found.get("type") != "service_account" or not all(map(found.get, wanted)):
         raise InvalidConfiguration(
-            "service_account_json: not the JSON key of a service account",
+            "service_account_json: not a service account's JSON key",
             field="service_account_json",
-            hint="Paste the whole file that the Cloud console gave (IAM, Service accounts, Keys, Add key, JSON).",
+            hint="Paste the whole file from the Cloud console (IAM, Service accounts, Keys, Add key, JSON).",
         )
     return found
 

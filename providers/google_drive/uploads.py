@@ -77,7 +77,7 @@ class _Session(UploadSession):
         if self._stored is None:
             raise NotFound(f"{self.request.key}: nothing was sent")
         if self._stored.get("trashed"):
-            raise Conflict(f"{self.request.key}: its folder was put into the bin meanwhile, and the file with it")
+            raise Conflict(f"{self.request.key}: its folder was put into the bin during the upload")
         if self._target.is_new:
             self._settle()
         return objects.remote_file(self.request.key, self._stored)
@@ -98,7 +98,7 @@ class _Session(UploadSession):
         if self.request.only_if_absent:
             if in_order[0]["id"] != mine:
                 self._drive.trash(mine)
-                raise Conflict(f"{self.request.key}: something of that name was stored meanwhile")
+                raise Conflict(f"{self.request.key}: a file of that name was stored meanwhile")
             return
         for item in in_order[:-1]:
             with suppress(NotFound):
@@ -222,7 +222,7 @@ class ResumableUpload(_Session):
         else:
             self._address = str(token.get("session", ""))
             if not self._wire.trusted(self._address):
-                raise InvalidName(f"'{request.key}': the saved upload is not one of Google Drive")
+                raise InvalidName(f"'{request.key}': the saved upload is not a Google Drive upload")
 
     @staticmethod
     def target_of(token: Mapping[str, Any]) -> Target:
@@ -252,7 +252,7 @@ class ResumableUpload(_Session):
         reply = self._wire.ask(self._request("resumable", headers, as_json(self._metadata())), self._calls)
         address = reply.headers.get("location", "")
         if not self._wire.trusted(address):
-            raise Integrity(f"{self.request.key}: Google began an upload without saying where it goes on")
+            raise Integrity(f"{self.request.key}: Google started an upload without a session address")
         return address
 
     def confirmed(self) -> Sequence[PartReceipt]:
@@ -275,7 +275,7 @@ class ResumableUpload(_Session):
         request = DriveRequest(kind, "PUT", self._address, headers=headers, body=body, accepts=frozenset({308, *_GONE}))
         reply = self._wire.ask(request, self._calls)
         if reply.status in _GONE:
-            raise NotFound(f"{self.request.key}: Google has forgotten this upload", code="session")
+            raise NotFound(f"{self.request.key}: Google no longer knows this upload", code="session")
         if reply.status == 308:
             self._received = self._told(reply)
         else:
@@ -306,7 +306,7 @@ class ResumableUpload(_Session):
             content_range = f"bytes {at}-{end - 1}/{self.request.size_bytes}"
             self._put("resumable upload", content_range, _Limited(body, end - at))
             if self._stored is None and (self._received or 0) <= at:
-                raise Transient(f"{self.request.key}: Google took nothing of what was sent", code="no progress")
+                raise Transient(f"{self.request.key}: Google accepted none of the data sent", code="no progress")
 
     def _read_tail(self, offset: int, body: PartBody) -> bytes:
         body.seek(offset)
@@ -324,7 +324,7 @@ class ResumableUpload(_Session):
                 raise NotFound(f"{self.request.key}: Google has lost what it had confirmed", code="session")
             self._put("resumable upload", f"bytes {self._tail_start}-{size - 1}/{size}", self._tail)
         if self._stored is None:
-            raise Transient(f"{self.request.key}: Google has not taken the end of the file", code="no progress")
+            raise Transient(f"{self.request.key}: Google has not accepted the end of the file", code="no progress")
         return self._described()
 
     def abort(self) -> None:

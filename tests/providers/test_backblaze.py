@@ -101,7 +101,7 @@ def test_a_key_for_the_whole_account(root):
     assert "made-by-the-wizard" in provider.containers()
     with pytest.raises(InvalidName):
         provider.create_container("no such name!")
-    with pytest.raises(NotFound, match="no such bucket"):
+    with pytest.raises(NotFound, match="does not exist"):
         root.connect(application_key_id=key.key_id, application_key=key.key, container="nowhere").list_files()
 
 
@@ -412,7 +412,7 @@ def test_a_key_of_another_bucket_is_called_that_and_creates_nothing(root):
 def test_a_key_that_may_create_no_bucket_says_what_it_lacks(root):
     key = root.b2.new_key(capabilities=("listBuckets", "listFiles", "readFiles", "writeFiles", "deleteFiles"))
     provider = root.connect(application_key_id=key.key_id, application_key=key.key, container="new-one")
-    with pytest.raises(NotFound, match="no such bucket"):
+    with pytest.raises(NotFound, match="does not exist"):
         provider.check_container()
     with pytest.raises(PermissionDenied, match="lacks writeBuckets"):
         provider.create_container("new-one")
