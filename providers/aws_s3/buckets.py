@@ -26,7 +26,7 @@ def names(wire: S3Client) -> list[str]:
         query = {"continuation-token": token}
 
 
-def look(wire: S3Client, prefix: str) -> None:
+def check(wire: S3Client, prefix: str) -> None:
     """Check that the bucket can be listed. Raises ProviderError: NotFound only if S3 itself answered so, and not a
     web page in its place."""
     query = {"list-type": "2", "max-keys": "1", "prefix": prefix}

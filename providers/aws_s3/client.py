@@ -82,7 +82,7 @@ class S3Client:
         had to start answering before it was done."""
         answer = self.open(request, calls)
         reply = S3Reply(answer.status, answer.headers, answer.rest())
-        if reply.tells_error:
+        if reply.is_error:
             raise with_status(errors.failure(replace(reply, status=500), self._where(request, None), self._now()), 500)
         return reply
 
@@ -145,7 +145,7 @@ def _digest(request: S3Request) -> str:
     return hashlib.sha256(request.body).hexdigest() if isinstance(request.body, bytes) else UNSIGNED_PAYLOAD
 
 
-def may_refuse_a_header(error: ProviderError) -> bool:
+def may_refuse_header(error: ProviderError) -> bool:
     """True if the server may have rejected an unknown header or parameter: 501, or 400 as many servers answer."""
     return type(error) is ProviderError or (isinstance(error, Unsupported) and error.code in ("", "NotImplemented"))
 
@@ -163,7 +163,7 @@ class Extra:
         try:
             return call(fields)
         except ProviderError as error:
-            if not may_refuse_a_header(error):
+            if not may_refuse_header(error):
                 raise
         answer = call({})
         self.understood = False

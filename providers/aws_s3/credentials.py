@@ -15,7 +15,7 @@ from providers.remedies import Action, Remedy
 from providers.secret import Secret
 
 if TYPE_CHECKING:
-    from providers.aws_s3.chain import AskersSession
+    from providers.aws_s3.chain import CallerSession
     from providers.aws_s3.settings import Settings
 
 _SET_CREDENTIALS: Final = (Remedy(Action.SET_CREDENTIALS),)
@@ -53,15 +53,15 @@ class KeySource:
         """Region from the environment or the profile, or ''. Reads files, not the network."""
         if self._own and not self._settings.profile:
             return ""
-        told = next((self._environment[name] for name in REGIONS if self._environment.get(name)), "")
-        if told:
-            return told
+        region = next((self._environment[name] for name in REGIONS if self._environment.get(name)), "")
+        if region:
+            return region
         from botocore.exceptions import BotoCoreError
 
         try:
             return str(self._session().get_scoped_config().get("region") or "")
         except (BotoCoreError, OSError) as error:
-            raise self._meant(error) from error
+            raise self._translated(error) from error
 
     @property
     def _environment(self) -> Mapping[str, str]:
@@ -71,10 +71,10 @@ class KeySource:
     def _profile(self) -> str:
         return named_profile(self._settings.profile, self._environment)
 
-    def _session(self) -> AskersSession:
-        from providers.aws_s3.chain import AskersSession
+    def _session(self) -> CallerSession:
+        from providers.aws_s3.chain import CallerSession
 
-        return AskersSession(self._profile, self._network)
+        return CallerSession(self._profile, self._network)
 
     def _from_environment(self) -> Keys | None:
         """Keys from the caller's environment. None if there are none, or if a profile takes precedence.
@@ -82,11 +82,11 @@ class KeySource:
         Keys are secrets and are not stored with a job. The worker knows only the access key id, and may have the
         same keys in its own environment.
         """
-        told = self._environment
-        access_key = told.get("AWS_ACCESS_KEY_ID")
+        environment = self._environment
+        access_key = environment.get("AWS_ACCESS_KEY_ID")
         if not access_key or self._settings.profile:
             return None
-        found: Mapping[str, str] = told if told.get("AWS_SECRET_ACCESS_KEY") else os.environ
+        found: Mapping[str, str] = environment if environment.get("AWS_SECRET_ACCESS_KEY") else os.environ
         secret = found.get("AWS_SECRET_ACCESS_KEY")
         if not secret or found.get("AWS_ACCESS_KEY_ID") != access_key:
             raise Authentication(
@@ -97,7 +97,7 @@ class KeySource:
         token = found.get("AWS_SESSION_TOKEN") or found.get("AWS_SECURITY_TOKEN")
         return Keys(access_key, Secret(secret), Secret(token) if token else None)
 
-    def _meant(self, error: Exception) -> ProviderError:
+    def _translated(self, error: Exception) -> ProviderError:
         """Translates errors of botocore, and plain ones that it lets through. The text must not contain our secrets."""
         from botocore.exceptions import (
             ClientError,
@@ -160,7 +160,7 @@ class KeySource:
                     )
                 frozen = self._chain.get_frozen_credentials()
             except (BotoCoreError, ClientError, OSError, RuntimeError) as error:  # RuntimeError: still expired
-                raise self._meant(error) from error
+                raise self._translated(error) from error
         token = Secret(frozen.token) if frozen.token else None
         return Keys(frozen.access_key, Secret(frozen.secret_key), token)
 

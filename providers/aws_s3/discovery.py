@@ -154,13 +154,13 @@ class _Learner:
         spelling, folders = self._listed()
         md5_enforced = with_md5 is not None and self._refuses({"content-md5": _base64(wrong[:16])}, Integrity)
         repeated = not md5_enforced and self._etag() == wrong[:16].hex()
-        told = bool(checked and checked.headers.get("x-amz-checksum-sha256") == _base64(self._sha256))
+        returned = bool(checked and checked.headers.get("x-amz-checksum-sha256") == _base64(self._sha256))
         return ServerFacts(
             takes_md5=with_md5 is not None,
             md5_enforced=md5_enforced,
             etag_repeats_md5=repeated,
             sha256_enforced=self._refuses({}, Integrity, sha256=EMPTY_SHA256),
-            checksum_enforced=told and self._refuses({"x-amz-checksum-sha256": _base64(wrong)}, Integrity),
+            checksum_enforced=returned and self._refuses({"x-amz-checksum-sha256": _base64(wrong)}, Integrity),
             conditional=conditional and completed,
             etag_is_md5=etags.parse(plain.headers.get("etag", "")).md5 == self._md5.hex(),
             composite_is_md5=composite_etag == composite("md5", [self._md5.hex()]),

@@ -66,7 +66,7 @@ _BY_STATUS: Final[dict[int, type[ProviderError]]] = {
     503: errors.RateLimited,
     507: errors.QuotaExceeded,
 }
-_SPELT_ALSO: Final = {
+_OTHER_ROOTS: Final = {
     "InitiateMultipartUploadResult": "InitiateMultipartUpload",
     "ListPartsResult": "ListPartsResponse",
 }
@@ -75,7 +75,7 @@ _MAX_TEXT: Final = 400
 _MAX_CODE: Final = 100
 _ERROR_WITHIN: Final = 1024
 """An error's tag is at the start of the body, after a declaration and perhaps a comment."""
-_WITH_WORDS: Final[dict[str, tuple[str, str]]] = {
+_OWN_MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "InvalidObjectState": (
         "this object is archived; restore it first",
         "Restore it in the service's console or with `aws s3api restore-object`, which takes minutes to 48 hours; "
@@ -119,7 +119,7 @@ class S3Reply:
                 f"the server's answer ({root}) is not valid XML: it is cut short, or a name in it is not encoded",
                 hint="Look for a name with '<' or control characters, rename it with another program, and retry.",
             )
-        if found is None or found.tag not in (root, _SPELT_ALSO.get(root)):
+        if found is None or found.tag not in (root, _OTHER_ROOTS.get(root)):
             raise not_s3(self)
         return found
 
@@ -131,7 +131,7 @@ class S3Reply:
             return mended_xml.readable(self.body, root, parsed), [error]
 
     @property
-    def tells_error(self) -> bool:
+    def is_error(self) -> bool:
         """True if the body is an error, whatever the status."""
         if self.body.lstrip()[:1] != b"<" or b"Error" not in self.body[:_ERROR_WITHIN]:
             return False
@@ -173,7 +173,7 @@ def failure(reply: S3Reply, where: Where, now_s: float) -> ProviderError:
     root = parsed(reply.body) if reply.body else None
     code = (root.findtext("Code") or "").strip()[:_MAX_CODE] if root is not None else ""
     text = " ".join((root.findtext("Message") or "").split())[:_MAX_TEXT] if root is not None else ""
-    told = f"{text.rstrip('.')} ({code})" if text and code else code or f"HTTP {reply.status}"
+    words = f"{text.rstrip('.')} ({code})" if text and code else code or f"HTTP {reply.status}"
     if code == "RequestTimeTooSkewed":
         return errors.Authentication(_skew(reply, root, now_s), hint=_SKEW_HINT, code=code)
     if code == "NoSuchBucket":
@@ -182,20 +182,20 @@ def failure(reply: S3Reply, where: Where, now_s: float) -> ProviderError:
             hint="Check the name in container, or create the bucket.",
             code=code,
         )
-    if code in _WITH_WORDS:
-        words, hint = _WITH_WORDS[code]
+    if code in _OWN_MESSAGES:
+        words, hint = _OWN_MESSAGES[code]
         return _BY_CODE[code](f"{words} ({code})", hint=hint, code=code)
     if reply.status < 500 and (code.startswith("KMS.") or ("kms:" in text and code == "AccessDenied")):
-        return errors.PermissionDenied(f"not allowed in bucket {where.bucket}: {told}", hint=_KMS_HINT, code=code)
+        return errors.PermissionDenied(f"not allowed in bucket {where.bucket}: {words}", hint=_KMS_HINT, code=code)
     if code == "AccessDenied" and _CAP.search(text):
-        return errors.QuotaExceeded(f"{where.endpoint} answers: {told}", hint=_CAP_HINT, code=code)
-    configuration = _configuration(reply, root, code, told, where)
+        return errors.QuotaExceeded(f"{where.endpoint} answers: {words}", hint=_CAP_HINT, code=code)
+    configuration = _configuration(reply, root, code, words, where)
     if configuration is not None:
         return configuration
     cls = _BY_CODE.get(code) or _BY_STATUS.get(reply.status)
     if cls is None and reply.body and root is None and reply.status < 500:
         return not_s3(reply)
-    return _made(cls or (errors.Transient if reply.status >= 500 else ProviderError), told, code, reply, where)
+    return _error(cls or (errors.Transient if reply.status >= 500 else ProviderError), words, code, reply, where)
 
 
 def of_code(code: str) -> type[ProviderError]:
@@ -203,10 +203,10 @@ def of_code(code: str) -> type[ProviderError]:
     return _BY_CODE.get(code, ProviderError)
 
 
-def _made(cls: type[ProviderError], told: str, code: str, reply: S3Reply, where: Where) -> ProviderError:
+def _error(cls: type[ProviderError], words: str, code: str, reply: S3Reply, where: Where) -> ProviderError:
     if cls is RateLimited:
         seconds = retry_after_s(reply.headers)
-        return RateLimited(f"{where.endpoint} asks to slow down: {told}", code=code, retry_after_s=seconds)
+        return RateLimited(f"{where.endpoint} asks to slow down: {words}", code=code, retry_after_s=seconds)
     if cls is errors.Authentication:
         hint = {
             "InvalidAccessKeyId": "Check access_key: this service does not know it.",
@@ -214,15 +214,15 @@ def _made(cls: type[ProviderError], told: str, code: str, reply: S3Reply, where:
             "ExpiredToken": "The temporary credentials have expired: fetch new ones.",
         }.get(code, "")
         name = f" {where.access_key}" if where.access_key else ""
-        return cls(f"the access key{name} was not accepted: {told}", hint=hint, code=code)
+        return cls(f"the access key{name} was not accepted: {words}", hint=hint, code=code)
     if cls is errors.PermissionDenied:
-        return cls(f"not allowed in bucket {where.bucket}: {told}", hint=_rights_hint(where.bucket), code=code)
+        return cls(f"not allowed in bucket {where.bucket}: {words}", hint=_rights_hint(where.bucket), code=code)
     if cls is errors.Unsupported:
         too_large = code == "EntityTooLarge" or reply.status == 413
         return cls(
-            f"{where.endpoint} does not support this: {told}", hint=_SIZE_HINT if too_large else _LACK_HINT, code=code
+            f"{where.endpoint} does not support this: {words}", hint=_SIZE_HINT if too_large else _LACK_HINT, code=code
         )
-    return cls(f"{where.endpoint} answers: {told}", code=code)
+    return cls(f"{where.endpoint} answers: {words}", code=code)
 
 
 def _rights_hint(bucket: str) -> str:
@@ -234,7 +234,7 @@ def _rights_hint(bucket: str) -> str:
 
 
 def _configuration(
-    reply: S3Reply, root: ElementTree.Element | None, code: str, told: str, where: Where
+    reply: S3Reply, root: ElementTree.Element | None, code: str, words: str, where: Where
 ) -> ProviderError | None:
     if code == "InvalidBucketName":
         return InvalidConfiguration(f"container: {where.bucket!r} is not a valid bucket name", field="container")
@@ -244,7 +244,7 @@ def _configuration(
     region = _right_region(reply, root)
     if not region:
         return InvalidConfiguration(
-            f"region: {where.endpoint} does not serve this from {where.region}: {told}",
+            f"region: {where.endpoint} does not serve this from {where.region}: {words}",
             field="region" if root is not None else "endpoint_url",
             hint="Check region and endpoint_url.",
         )
@@ -256,13 +256,13 @@ def _configuration(
 
 
 def _right_region(reply: S3Reply, root: ElementTree.Element | None) -> str:
-    said = [reply.headers.get("x-amz-bucket-region", "")]
+    regions = [reply.headers.get("x-amz-bucket-region", "")]
     if root is not None:
         in_text = _REGION_IN_TEXT.search(root.findtext("Message") or "")
         in_host = _REGION_IN_HOST.search(root.findtext("Endpoint") or "")
         found = in_text or in_host
-        said += [root.findtext("Region") or "", found[1] if found else ""]
-    return next((name for name in said if _REGION.fullmatch(name)), "")
+        regions += [root.findtext("Region") or "", found[1] if found else ""]
+    return next((name for name in regions if _REGION.fullmatch(name)), "")
 
 
 def _skew(reply: S3Reply, root: ElementTree.Element | None, now_s: float) -> str:

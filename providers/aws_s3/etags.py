@@ -34,9 +34,9 @@ class ETag:
         return self.text if _MD5.fullmatch(self.text) and "-" in self.text and not self.weak else ""
 
 
-def parse(told: str) -> ETag:
+def parse(value: str) -> ETag:
     """Parses the value of a header or XML element."""
-    text = told.strip()
+    text = value.strip()
     weak = text.startswith(_WEAK)
     if weak:
         text = text[2:].strip()

@@ -29,18 +29,18 @@ def refuse_another(root: Element, ours: Mapping[str, str]) -> None:
     """Raises Integrity if the answer names another bucket, key or upload than the request. Missing names are accepted:
     Ceph, Garage and others omit some."""
     for name, wanted in ours.items():
-        told = root.findtext(name)
-        if told and told != wanted:
-            raise Integrity(f"{wanted}: the service answered for another {name}: {told[:_MAX_SHOWN]!r}")
+        named = root.findtext(name)
+        if named and named != wanted:
+            raise Integrity(f"{wanted}: the service answered for another {name}: {named[:_MAX_SHOWN]!r}")
 
 
 def part_tag(headers: Mapping[str, str], what: str) -> str:
     """The ETag of a part in the form that the completion must repeat. Raises Unsupported if it is missing."""
-    told = headers.get("etag", "").strip()
-    etag = etags.parse(told)
+    header = headers.get("etag", "").strip()
+    etag = etags.parse(header)
     if not etag.text:
         raise no_etag(what)
-    return etags.condition(etag.text) if etag.weak else told
+    return etags.condition(etag.text) if etag.weak else header
 
 
 def no_etag(what: str) -> Unsupported:

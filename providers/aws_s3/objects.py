@@ -110,8 +110,8 @@ def from_headers(key: str, headers: Mapping[str, str], facts: ServerFacts, size_
 
 
 def _attributes(key: str, headers: Mapping[str, str]) -> Attributes:
-    told = {name: headers[_META + name] for name in ("mode", "uid", "gid") if _META + name in headers}
-    return Attributes.parse(told, folder=key.endswith("/"))
+    metadata = {name: headers[_META + name] for name in ("mode", "uid", "gid") if _META + name in headers}
+    return Attributes.parse(metadata, folder=key.endswith("/"))
 
 
 def just_stored(request: UploadRequest, headers: Mapping[str, str], facts: ServerFacts) -> RemoteFile:
@@ -160,7 +160,7 @@ def page(
     folders = [item.findtext("Prefix") for item in root.iterfind("CommonPrefixes")]
     if None in folders:
         troubles.append(Integrity("a folder in the server's listing has no name"))
-    truncated = told_truncated(root)
+    truncated = truncation_of(root)
     token = None if truncated == {"false"} else root.findtext("NextContinuationToken") or None
     if token is None and not troubles and not truncated <= {"false", ""}:
         raise Unsupported("this server cannot page through a listing (ListObjectsV2)")
@@ -172,7 +172,7 @@ def page(
     return whole(listed, troubles)
 
 
-def told_truncated(root: Element) -> set[str]:
+def truncation_of(root: Element) -> set[str]:
     """The listing's IsTruncated values in lower case; {"false"} means that this is the last page."""
     return {(item.text or "").strip().lower() for item in root.iterfind("IsTruncated")}
 
@@ -180,7 +180,7 @@ def told_truncated(root: Element) -> set[str]:
 def goes_on(root: Element, marker: str) -> bool:
     """Whether a listing that continues after `marker` has another page. A missing IsTruncated means no: some servers
     always send a marker."""
-    return bool(marker) and not told_truncated(root) <= {"false", ""}
+    return bool(marker) and not truncation_of(root) <= {"false", ""}
 
 
 def _listed(item: Element, key: str) -> RemoteFile:

@@ -47,5 +47,5 @@ def _sections(path: str, *, of_config: bool = False) -> dict[str, dict[str, str]
         words = {name: shlex.split(name) if of_config else [name] for name in parser.sections()}
     except (configparser.Error, OSError, ValueError):
         return {}
-    named = {name: said[-1] for name, said in words.items() if said and (len(said) == 1 or said[0] == "profile")}
+    named = {name: parts[-1] for name, parts in words.items() if parts and (len(parts) == 1 or parts[0] == "profile")}
     return {profile: dict(parser.items(name)) for name, profile in named.items()}

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, cast
 import msgspec
 
 from providers.aws_s3 import buckets, etags, objects, unfinished
-from providers.aws_s3.client import Endpoint, Extra, S3Client, S3Request, may_refuse_a_header
+from providers.aws_s3.client import Endpoint, Extra, S3Client, S3Request, may_refuse_header
 from providers.aws_s3.credentials import KeySource
 from providers.aws_s3.discovery import (
     ENCODED,
@@ -220,7 +220,7 @@ class S3Provider(BaseProvider):
         if "etag" not in reply.headers and "html" in reply.headers.get("content-type", ""):
             raise not_s3(reply)  # a login portal answers every name with its page
         if "etag" not in reply.headers and not self._bucket_seen:
-            self._look_at_bucket()  # a server that is not S3 fails to list
+            self._check_bucket()  # a server that is not S3 fails to list
         return reply
 
     def _explained(self, error: ProviderError, key: str) -> ProviderError:
@@ -230,7 +230,7 @@ class S3Provider(BaseProvider):
         if isinstance(error, NotFound) and self._bucket_seen:
             return NotFound(f"{key}: there is no such object", code="NoSuchKey")
         try:
-            self._look_at_bucket()
+            self._check_bucket()
         except ProviderError as reason:
             return reason
         if isinstance(error, NotFound):
@@ -295,7 +295,7 @@ class S3Provider(BaseProvider):
         try:
             reply = self._wire.ask(S3Request("DeleteObject", "DELETE", whole), Calls())
             if reply.body.strip():  # S3's answer has no body: this may not be S3
-                self._see_that_it_is_gone(whole, key, reply)
+                self._check_gone(whole, key, reply)
         except ProviderError as error:
             if error.retryable:
                 raise
@@ -303,7 +303,7 @@ class S3Provider(BaseProvider):
             raise
         self._perhaps_removed.discard(key)
 
-    def _see_that_it_is_gone(self, whole: str, key: str, reply: S3Reply) -> None:
+    def _check_gone(self, whole: str, key: str, reply: S3Reply) -> None:
         try:
             self._head(whole, key)
         except NotFound:
@@ -320,12 +320,12 @@ class S3Provider(BaseProvider):
                 except InvalidName as error:
                     failed[key] = error
             try:
-                told = remove_batch(self._wire, batch)
+                results = remove_batch(self._wire, batch)
             except ProviderError as error:
-                alone = isinstance(error, Unsupported) or may_refuse_a_header(error)
-                told = {} if alone else dict.fromkeys(batch, error)
-            failed |= {batch[whole]: error for whole, error in told.items() if error}
-            failed |= self._removed_singly([key for whole, key in batch.items() if whole not in told])
+                alone = isinstance(error, Unsupported) or may_refuse_header(error)
+                results = {} if alone else dict.fromkeys(batch, error)
+            failed |= {batch[whole]: error for whole, error in results.items() if error}
+            failed |= self._removed_singly([key for whole, key in batch.items() if whole not in results])
         return failed
 
     def _removed_singly(self, keys: list[str]) -> dict[str, ProviderError]:
@@ -362,16 +362,16 @@ class S3Provider(BaseProvider):
 
     def check_authentication(self) -> str:
         with suppress(PermissionDenied, NotFound):  # the keys are valid; the next step reports the rest
-            self._look_at_bucket()
+            self._check_bucket()
         return f"signed in with {self._keys.described}"
 
     def check_container(self) -> str:
-        self._look_at_bucket()
+        self._check_bucket()
         endpoint = self._wire.endpoint
         return f"bucket {endpoint.bucket} in {endpoint.region}"
 
-    def _look_at_bucket(self) -> None:
-        buckets.look(self._wire, self._prefix)
+    def _check_bucket(self) -> None:
+        buckets.check(self._wire, self._prefix)
         self._bucket_seen = True
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from providers.aws_s3 import etags
-from providers.aws_s3.client import Extra, S3Client, S3Request, may_refuse_a_header
+from providers.aws_s3.client import Extra, S3Client, S3Request, may_refuse_header
 from providers.contract.objects import RemoteFile
 from providers.errors import Conflict, Integrity, NotFound, ProviderError
 from providers.http.connections import Calls
@@ -42,7 +42,7 @@ class ObjectRange(HttpRange):
         try:
             answer = self._opened(self._open)
         except ProviderError as error:
-            raise self._meant(error) from error
+            raise self._translated(error) from error
         self._check_range(answer)
         yield from self._content(answer)
 
@@ -55,7 +55,7 @@ class ObjectRange(HttpRange):
             try:
                 return self._compared(self._asked({"if-match": etags.condition(self._etag)}), required=False)
             except ProviderError as error:
-                if not (isinstance(error, Conflict) or may_refuse_a_header(error)):
+                if not (isinstance(error, Conflict) or may_refuse_header(error)):
                     raise
                 refused = True
         answer = self._compared(self._asked({}), required=True)
@@ -73,8 +73,8 @@ class ObjectRange(HttpRange):
         return self._tolerance.ranges.ask(self._range_header, ask)
 
     def _compared(self, answer: HttpAnswer, *, required: bool) -> HttpAnswer:
-        told = answer.headers.get("etag", "")
-        if not etags.may_be_same(told, self._etag) or (required and not etags.parse(told).text):
+        found = answer.headers.get("etag", "")
+        if not etags.may_be_same(found, self._etag) or (required and not etags.parse(found).text):
             answer.close()
             raise self._changed()
         return answer
@@ -82,7 +82,7 @@ class ObjectRange(HttpRange):
     def _changed(self, code: str = "") -> Conflict:
         return Conflict(f"{self._key}: changed since it was looked at", code=code)
 
-    def _meant(self, error: ProviderError) -> ProviderError:
+    def _translated(self, error: ProviderError) -> ProviderError:
         if isinstance(error, Conflict):
             return self._changed(error.code)
         if error.code == "InvalidRange":
@@ -98,9 +98,9 @@ def size_of(wire: S3Client, whole: str, key: str, head: Mapping[str, str]) -> in
 
     Raises Conflict if the object has been replaced meanwhile.
     """
-    told = content_length(head)
-    if told is not None:
-        return told
+    length = content_length(head)
+    if length is not None:
+        return length
     answer = _asked(wire, whole, key, head, {"range": FIRST_BYTE})
     size_bytes = whole_size(answer.status, answer.headers)
     if size_bytes is None:  # moto refuses this range of an empty object and omits its size

@@ -42,8 +42,8 @@ def remove_batch(wire: S3Client, keys: Iterable[str]) -> Mapping[str, ProviderEr
             f"the server reports deleting objects that were not in the request: {shown}",
             hint="Check what is still listed before deleting anything else.",
         )
-    told: dict[str, ProviderError | None] = dict.fromkeys(deleted) | failed
-    return {key: told[key] for key in asked if (key in deleted) != (key in failed)}
+    results: dict[str, ProviderError | None] = dict.fromkeys(deleted) | failed
+    return {key: results[key] for key in asked if (key in deleted) != (key in failed)}
 
 
 def _failure(item: Element) -> ProviderError:

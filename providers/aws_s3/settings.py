@@ -94,22 +94,22 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         """Follows the chain's order: keys in the environment count unless the settings have a key or a profile; the
         container role only if nothing else is named. A profile may name either as its source."""
 
-        def told(*names: str) -> tuple[str, ...]:
+        def set_in(*names: str) -> tuple[str, ...]:
             return tuple(name for name in names if environment.get(name))
 
         if self.access_key:
             return ()
         named = named_profile(self.profile, environment)
         source = credential_source(named or "default", environment)
-        keys = told("AWS_ACCESS_KEY_ID"), told("AWS_SECRET_ACCESS_KEY")
+        keys = set_in("AWS_ACCESS_KEY_ID"), set_in("AWS_SECRET_ACCESS_KEY")
         if all(keys) and (not self.profile or source == "Environment"):
-            return (*keys[0], *keys[1], *told("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"))
-        relative = told("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
-        full = () if relative else told("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-        of_something_else = source != "EcsContainer" and bool(named or told("AWS_WEB_IDENTITY_TOKEN_FILE"))
+            return (*keys[0], *keys[1], *set_in("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"))
+        relative = set_in("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+        full = () if relative else set_in("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+        of_something_else = source != "EcsContainer" and bool(named or set_in("AWS_WEB_IDENTITY_TOKEN_FILE"))
         if of_something_else or not (relative or full):
             return ()
-        token = () if told("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else told("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+        token = () if set_in("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else set_in("AWS_CONTAINER_AUTHORIZATION_TOKEN")
         return token + tuple(name for name in full if holds_password(environment[name]))
 
 

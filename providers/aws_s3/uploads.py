@@ -148,8 +148,8 @@ class MultipartUpload(UploadSession):
             sha256=digests.get("sha256", UNSIGNED_PAYLOAD),
         )
         reply = self._wire.ask(request, self._calls)
-        told = objects.checksums_of(reply.headers, facts)
-        agree(told, digests, f"{self.request.key}, part {part.index + 1}")
+        stored = objects.checksums_of(reply.headers, facts)
+        agree(stored, digests, f"{self.request.key}, part {part.index + 1}")
         tag = part_tag(reply.headers, f"{self.request.key}, part {part.index + 1}")
         return PartReceipt(index=part.index, size_bytes=part.size_bytes, tag=tag, digests=dict(digests))
 
@@ -170,12 +170,12 @@ class MultipartUpload(UploadSession):
         reply = self._wire.ask(request, self._calls)
         root = reply.xml("CompleteMultipartUploadResult")
         refuse_another(root, {"Bucket": self._wire.endpoint.bucket, "Key": self._key})
-        told = {
+        headers_of_object = {
             **reply.headers,
             "etag": root.findtext("ETag") or reply.headers.get("etag", ""),
             "x-amz-checksum-sha256": root.findtext("ChecksumSHA256") or "",
         }
-        return objects.just_stored(self.request, told, self._facts)
+        return objects.just_stored(self.request, headers_of_object, self._facts)
 
     def _part_xml(self, receipt: PartReceipt) -> str:
         sha256 = receipt.digests.get("sha256")

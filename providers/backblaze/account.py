@@ -131,7 +131,7 @@ class Account:
             raise InvalidConfiguration(
                 f"{missing}: is missing", field=missing, remedies=(Remedy(Action.SET_CREDENTIALS),)
             )
-        with self._alone():
+        with self._locked():
             if not self._signed_in:
                 try:
                     self._session.authorize_account(self.realm, self._key_id, self._key.reveal())
@@ -140,7 +140,7 @@ class Account:
                 self._signed_in = True
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """Holds the lock. Waiting for it can be cancelled."""
         token = active_token()
         while not self._lock.acquire(timeout=_LOOK_S):
@@ -219,9 +219,9 @@ class Account:
     def size_of(self, name: str, key: str, head: Mapping[str, str]) -> int | None:
         """The size of a file from its HEAD; if a proxy dropped it there, from the answer to a GET. None if neither
         has it."""
-        told = content_length(head)
-        if told is not None:
-            return told
+        length = content_length(head)
+        if length is not None:
+            return length
         try:
             answer = self.open(name, (0, 0), Calls())
             answer.close()

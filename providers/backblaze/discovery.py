@@ -85,7 +85,7 @@ class Learner:
                 bucket_id = self._account.bucket_id
                 unfinished = session.list_unfinished_large_files(bucket_id, prefix=self._name)
                 for item in unfinished["files"]:
-                    if removal.tells(item, fileName=self._name) and item.get("fileId"):  # no other's
+                    if removal.confirms(item, fileName=self._name) and item.get("fileId"):  # no other's
                         session.cancel_large_file(item["fileId"])
                 for file_id in self._stored:
                     session.delete_file_version(file_id, self._name)

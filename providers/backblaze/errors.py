@@ -72,9 +72,9 @@ _HINTS_BY_CODE: Final[dict[str, str]] = {
 
 def failure(status: int, headers: Mapping[str, str], body: bytes, call: str, host: str) -> Exception:
     """Translates an error reply. Some 401s become the SDK's own exception, so that it fetches a new token."""
-    told = json_object(body)
-    code = str((told or {}).get("code") or "")[:_MAX_CODE]
-    text = " ".join(str((told or {}).get("message") or "").split())[:_MAX_TEXT].rstrip(".")
+    found = json_object(body)
+    code = str((found or {}).get("code") or "")[:_MAX_CODE]
+    text = " ".join(str((found or {}).get("message") or "").split())[:_MAX_TEXT].rstrip(".")
     if status == 401 and call == AUTHORIZE:
         return refused_key(text or f"HTTP {status}", code)
     if status == 401 and code in _RENEW:
@@ -82,10 +82,10 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, call: str, hos
     if status == 401 and code not in _BY_CODE:
         return cast(Exception, Unauthorized(text, code))
     cls = _class(status, code, text)
-    if cls is None and body and told is None and status < 500:
+    if cls is None and body and found is None and status < 500:
         return not_b2(status, headers)
     words = f"{text} ({code})" if text and code else code or f"HTTP {status}"
-    return _made(cls or (Transient if status >= 500 else ProviderError), words, code, headers, host)
+    return _error(cls or (Transient if status >= 500 else ProviderError), words, code, headers, host)
 
 
 def _class(status: int, code: str, text: str) -> type[ProviderError] | None:
@@ -96,7 +96,7 @@ def _class(status: int, code: str, text: str) -> type[ProviderError] | None:
     return _BY_CODE.get(code) or _BY_STATUS.get(status)
 
 
-def _made(cls: type[ProviderError], words: str, code: str, headers: Mapping[str, str], host: str) -> ProviderError:
+def _error(cls: type[ProviderError], words: str, code: str, headers: Mapping[str, str], host: str) -> ProviderError:
     hint = _HINTS_BY_CODE.get(code) or _HINTS.get(cls, "")
     if cls is RateLimited:
         return RateLimited(f"{host} asks to slow down: {words}", code=code, retry_after_s=retry_after_s(headers))

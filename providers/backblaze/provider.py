@@ -177,10 +177,10 @@ class BackblazeProvider(BaseProvider):
                 raise
             if isinstance(error, NotFound):
                 raise NotFound(f"{key}: there is no such object", code="not_found") from None
-            self._tell_why(name, key)
+            self._raise_reason(name, key)
             raise
 
-    def _tell_why(self, name: str, key: str) -> None:
+    def _raise_reason(self, name: str, key: str) -> None:
         """Reports the reason by a GET, since a HEAD answer has no body. Raises."""
         with closing(FileRange(self._account, name, key, 0, 1, "")) as reader:
             next(iter(reader))
@@ -212,7 +212,7 @@ class BackblazeProvider(BaseProvider):
     def discard_unfinished(self, upload: PendingUpload) -> None:
         file_id = str(upload.token["file_id"])
         with suppress(NotFound), self._account.session() as session:
-            if not removal.tells(session.cancel_large_file(file_id), fileId=file_id):
+            if not removal.confirms(session.cancel_large_file(file_id), fileId=file_id):
                 raise not_deleted(upload.key)
 
     def _unfinished(self, below: str) -> list[PendingUpload]:

@@ -22,7 +22,7 @@ class FileRange(HttpRange):
         try:
             answer = self._opened(lambda: self._account.open(self._name, self._span_bytes, self._calls))
         except ProviderError as error:
-            raise self._meant(error) from error
+            raise self._translated(error) from error
         self._check(answer.headers)
         self._check_range(answer)
         yield from self._content(answer)
@@ -32,7 +32,7 @@ class FileRange(HttpRange):
         if self._etag and headers.get("x-bz-file-id", self._etag) != self._etag:
             raise Conflict(f"{self._key}: changed since it was looked at")
 
-    def _meant(self, error: ProviderError) -> ProviderError:
+    def _translated(self, error: ProviderError) -> ProviderError:
         if isinstance(error, Integrity):
             return Integrity(f"{self._key}: the object ends before byte {self._offset}", code=error.code)
         if isinstance(error, NotFound) and error.code != "bad_bucket_id":

@@ -17,7 +17,7 @@ def hide(account: Account, name: str) -> None:
     """Hide the file from listings; its versions stay. Raises NotFound if it is not listed."""
     with account.session() as session:
         answer = session.hide_file(account.bucket_id, name)
-    if not tells(answer, fileName=name, action="hide"):
+    if not confirms(answer, fileName=name, action="hide"):
         raise not_deleted(name)
 
 
@@ -36,11 +36,11 @@ def delete_all(account: Account, name: str) -> None:
 def delete_version(account: Account, file_id: str, name: str) -> None:
     with account.session() as session:
         answer = session.delete_file_version(file_id, name)
-    if not tells(answer, fileName=name, fileId=file_id):
+    if not confirms(answer, fileName=name, fileId=file_id):
         raise not_deleted(name)
 
 
-def tells(answer: object, **expected: str) -> bool:
+def confirms(answer: object, **expected: str) -> bool:
     """True if the answer has the documented form and matches the request."""
     return isinstance(answer, dict) and all(answer.get(name) == value for name, value in expected.items())
 

@@ -91,20 +91,20 @@ class DropboxClient:
     def open(self, request: DropboxRequest, calls: Calls) -> HttpAnswer:
         """Send the request and return the answer with its body still unread. The caller closes it."""
         if not request.signed:
-            return self._judged(request, self._send(request, None, calls))
+            return self._checked(request, self._send(request, None, calls))
         token = self._tokens.access(calls)
         answer = self._send(request, token, calls)
         if answer.status != 401:
-            return self._judged(request, answer)
+            return self._checked(request, answer)
         reply = _read(answer)
         if "missing_scope" in reply.tags:
             raise with_status(errors.failure(reply, request.about or request.route), reply.status)
         token = self._tokens.access(calls, instead_of=token)
         if request.body is not None and not isinstance(request.body, bytes):
             request.body.seek(len(request.body) - request.body_bytes)
-        return self._judged(request, self._send(request, token, calls))
+        return self._checked(request, self._send(request, token, calls))
 
-    def _judged(self, request: DropboxRequest, answer: HttpAnswer) -> HttpAnswer:
+    def _checked(self, request: DropboxRequest, answer: HttpAnswer) -> HttpAnswer:
         if 200 <= answer.status < 300 or answer.status in request.accepts:
             return answer
         raise with_status(errors.failure(_read(answer), request.about or request.route), answer.status)

@@ -125,9 +125,9 @@ def failure(reply: DropboxReply, about: str) -> ProviderError:
     tags = reply.tags
     found = json_object(reply.body)
     summary = clean(str((found or {}).get("error_summary") or "")).rstrip("./ ")
-    told = summary or (clean(reply.body.decode("utf-8", "replace")) if found is None and _plain(reply) else "")
-    told = told or f"HTTP {reply.status}"
-    scope = _missing_scope(reply, told)
+    words = summary or (clean(reply.body.decode("utf-8", "replace")) if found is None and _plain(reply) else "")
+    words = words or f"HTTP {reply.status}"
+    scope = _missing_scope(reply, words)
     if scope:
         return errors.PermissionDenied(
             f"the app may not do this: it lacks the permission {scope}",
@@ -140,29 +140,29 @@ def failure(reply: DropboxReply, about: str) -> ProviderError:
         cls = ProviderError
     code = tags[-1] if tags else ""
     if cls is RateLimited:
-        return RateLimited(f"Dropbox asks to slow down: {told}", code=code, retry_after_s=_wait_s(reply))
+        return RateLimited(f"Dropbox asks to slow down: {words}", code=code, retry_after_s=_wait_s(reply))
     if 300 <= reply.status < 400:
         return not_dropbox(reply)
     hint = next((_HINTS_BY_TAG[tag] for tag in tags if tag in _HINTS_BY_TAG), _HINTS.get(cls, ""))
     remedies = (Remedy(Action.AUTHORIZE),) if cls is errors.Authentication and not hint else ()
-    return cls(f"{about}: Dropbox answers {told}", hint=hint, remedies=remedies, code=code)
+    return cls(f"{about}: Dropbox answers {words}", hint=hint, remedies=remedies, code=code)
 
 
 def _plain(reply: DropboxReply) -> bool:
     return reply.headers.get("content-type", "").startswith("text/plain")
 
 
-def _missing_scope(reply: DropboxReply, told: str) -> str:
+def _missing_scope(reply: DropboxReply, words: str) -> str:
     if "missing_scope" in reply.tags:
         error = (json_object(reply.body) or {}).get("error")
         return clean(str(error.get("required_scope", "")) if isinstance(error, dict) else "", 60) or "that it needs"
-    found = _SCOPE.search(told) if reply.status == 400 else None
+    found = _SCOPE.search(words) if reply.status == 400 else None
     return found[1] if found else ""
 
 
 def _wait_s(reply: DropboxReply) -> float | None:
     """Seconds from Retry-After, or from the body of a 429."""
     error = (json_object(reply.body) or {}).get("error")
-    told = error.get("retry_after") if isinstance(error, dict) else None
+    in_body = error.get("retry_after") if isinstance(error, dict) else None
     in_header = retry_after_s(reply.headers)
-    return seconds_from_json(told, LONGEST_WAIT_S) if in_header is None else in_header
+    return seconds_from_json(in_body, LONGEST_WAIT_S) if in_header is None else in_header

@@ -19,8 +19,8 @@ MAX_KEY_BYTES: Final = 4096
 MAX_NAME_CHARS: Final = 255
 _QUOTE: Final = "\u201b"
 _BLANK: Final = "\u2420"
-_STAND_IN: Final = {"\\": "\uff3c", "\x7f": "\u2421", " ": _BLANK}
-_STANDS_FOR: Final = {sign: char for char, sign in _STAND_IN.items()}
+_LOOK_ALIKES: Final = {"\\": "\uff3c", "\x7f": "\u2421", " ": _BLANK}
+_ORIGINALS: Final = {sign: char for char, sign in _LOOK_ALIKES.items()}
 _RESERVED: Final = frozenset({"desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbox", ".dropbox.attr"})
 """Source: https://help.dropbox.com/organize/file-names, files that are never synced."""
 _SIGNS: Final = "[\uff3c\u2421]|\u2420\\Z"
@@ -35,7 +35,7 @@ def encode_name(name: str) -> str:
     def encoded(found: re.Match[str]) -> str:
         quotes, char, sign = found.groups()
         if char:
-            return quotes * 2 + (_STAND_IN.get(char) or f"{_QUOTE}{ord(char) & 0xFF:02X}")
+            return quotes * 2 + (_LOOK_ALIKES.get(char) or f"{_QUOTE}{ord(char) & 0xFF:02X}")
         return f"{quotes * 2}{_QUOTE}{sign}" if sign else quotes * 2
 
     return _ENCODES.sub(encoded, name)
@@ -48,7 +48,7 @@ def decode_name(name: str) -> str:
         quotes, sign, pair = found.groups()
         half, quoted = divmod(len(quotes), 2)
         if sign:
-            return _QUOTE * half + (sign if quoted else _STANDS_FOR[sign])
+            return _QUOTE * half + (sign if quoted else _ORIGINALS[sign])
         return _QUOTE * half + (chr(0xDC00 | int(pair, 16)) if quoted else pair)
 
     return _ENCODED.sub(decoded, name)

@@ -84,20 +84,20 @@ class CodeFlow(AuthorizationFlow):
         if pkce is None:
             raise Authentication("Dropbox: no authorisation is in progress", hint="Start again.")
         code = authorization.code_from(pasted, title=_TITLE, state=self._state)
-        told = self._exchange(code, pkce)
+        answer = self._exchange(code, pkce)
         self._pkce = None
-        access, _ = access_of(told)
-        refresh = told.get("refresh_token")
+        access, _ = access_of(answer)
+        refresh = answer.get("refresh_token")
         if not isinstance(refresh, str) or not refresh:
             raise Authentication("Dropbox gave no lasting authorisation (refresh token)", hint="Start again.")
         wire = self._wire(access)
         try:
-            self._check_scopes(str(told.get("scope", "")))
+            self._check_scopes(str(answer.get("scope", "")))
             account_id, account = signed_in(wire)
             if self._own.account_id and account_id != self._own.account_id:
                 raise authorization.wrong_account(_TITLE, self._own.account_id, f"{account} ({account_id})")
         except ProviderError:
-            self._give_back(wire)
+            self._revoke(wire)
             raise
         return Grant(secrets={"refresh_token": Secret(refresh)}, values={"account_id": account_id}, account=account)
 
@@ -126,7 +126,7 @@ class CodeFlow(AuthorizationFlow):
                 code="missing_scope",
             )
 
-    def _give_back(self, wire: DropboxClient) -> None:
+    def _revoke(self, wire: DropboxClient) -> None:
         """Revokes an unwanted authorisation, so that it exists neither here nor at Dropbox."""
         try:
             wire.ask(DropboxRequest("auth/token/revoke"), Calls())

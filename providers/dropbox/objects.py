@@ -21,7 +21,7 @@ def remote_file(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
     if size is None or not isinstance(rev, str):
         raise Transient(f"'{key}': Dropbox's answer does not describe a file")
     client, server = _time_s(metadata.get("client_modified")), _time_s(metadata.get("server_modified"))
-    told = metadata.get("content_hash")
+    content_hash = metadata.get("content_hash")
     return RemoteFile(
         key=key,
         size_bytes=size_from_json(key, size),
@@ -30,7 +30,7 @@ def remote_file(key: str, metadata: Mapping[str, Any]) -> RemoteFile:
         stored_at=server,
         etag=rev,
         id=str(metadata.get("id", "")),
-        checksums={DROPBOX_HASH: told.lower()} if isinstance(told, str) else {},
+        checksums={DROPBOX_HASH: content_hash.lower()} if isinstance(content_hash, str) else {},
     )
 
 

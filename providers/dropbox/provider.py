@@ -103,8 +103,8 @@ class DropboxProvider(BaseProvider):
     def account(self) -> str:
         """Identifies account, app (which may have its own folder), root namespace, and the folder by its id, which is
         the same for every app."""
-        told = self._wire.ask(DropboxRequest("users/get_current_account", about="account"), Calls()).json()
-        account_id, root = str(told.get("account_id") or ""), told.get("root_info")
+        account = self._wire.ask(DropboxRequest("users/get_current_account", about="account"), Calls()).json()
+        account_id, root = str(account.get("account_id") or ""), account.get("root_info")
         if self._own.account_id and account_id and account_id != self._own.account_id:
             raise wrong_account("Dropbox", self._own.account_id, account_id)
         root_id = root.get("root_namespace_id") if isinstance(root, dict) else ""
@@ -164,11 +164,11 @@ class DropboxProvider(BaseProvider):
         request = DropboxRequest("files/upload", arguments, _PROBE, len(_PROBE), content=True, about=key)
         enforced = computed = True
         try:
-            told = self._wire.ask(request, Calls()).json().get("content_hash")
+            reported = self._wire.ask(request, Calls()).json().get("content_hash")
         except Integrity:  # refused, as hoped
             pass
         else:
-            enforced, computed = False, told == digest_of(DROPBOX_HASH, _PROBE)
+            enforced, computed = False, reported == digest_of(DROPBOX_HASH, _PROBE)
             self._delete(key, self._folders.path([key]), "")
         self._fact.remember({"content_hash": enforced, "computed": computed})
 
@@ -354,8 +354,8 @@ class DropboxProvider(BaseProvider):
 
     def check_container(self) -> str:
         self._folders.require_container()
-        told = self._wire.ask(DropboxRequest("users/get_space_usage"), Calls()).json()
-        used, allocation = told.get("used"), told.get("allocation")
+        space = self._wire.ask(DropboxRequest("users/get_space_usage"), Calls()).json()
+        used, allocation = space.get("used"), space.get("allocation")
         allocated = allocation.get("allocated") if isinstance(allocation, dict) else None
         room = ""
         if is_size(used) and is_size(allocated):
@@ -369,7 +369,7 @@ class DropboxProvider(BaseProvider):
 
 def signed_in(wire: DropboxClient) -> tuple[str, str]:
     """The account id, and a name by which a person recognises the account."""
-    told = wire.ask(DropboxRequest("users/get_current_account", about="account"), Calls()).json()
-    name = told.get("name")
+    account = wire.ask(DropboxRequest("users/get_current_account", about="account"), Calls()).json()
+    name = account.get("name")
     shown = name.get("display_name") if isinstance(name, dict) else ""
-    return str(told.get("account_id", "")), " ".join(str(text) for text in (shown, told.get("email")) if text)
+    return str(account.get("account_id", "")), " ".join(str(text) for text in (shown, account.get("email")) if text)

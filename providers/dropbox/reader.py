@@ -42,12 +42,12 @@ class FileRange(HttpRange):
         """Checks that the answer is for the expected version. Its metadata come in a header."""
         if answer.status == 416:
             raise Integrity(f"{self._key}: the file ends before byte {self._offset}", code="416")
-        told = json_object(answer.headers.get("dropbox-api-result", "").encode("latin-1")) or {}
-        if self._etag and told.get("rev") != self._etag:
+        metadata = json_object(answer.headers.get("dropbox-api-result", "").encode("latin-1")) or {}
+        if self._etag and metadata.get("rev") != self._etag:
             raise Conflict(f"{self._key}: changed since it was looked at")
-        if told and not same(name_of(told), self._path.rpartition("/")[2]):
-            raise NotFound(f"{self._key}: there is no such file, only '{name_of(told)}'")
-        size = told.get("size")
+        if metadata and not same(name_of(metadata), self._path.rpartition("/")[2]):
+            raise NotFound(f"{self._key}: there is no such file, only '{name_of(metadata)}'")
+        size = metadata.get("size")
         if isinstance(size, int) and size < self._offset + self._size:
             raise Integrity(f"{self._key}: the file ends at byte {size}, earlier than it should")
         self._check_range(answer)

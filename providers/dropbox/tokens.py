@@ -15,7 +15,7 @@ from providers.secret import Secret
 
 _LONGEST_S: Final = 86_400.0
 """Limit for a token's lifetime, whatever the server says; Dropbox's last four hours."""
-_BROUGHT_ALONG_S: Final = 600.0
+_GIVEN_TOKEN_S: Final = 600.0
 _AUTHORIZE: Final = (Remedy(Action.AUTHORIZE),)
 
 
@@ -37,7 +37,7 @@ class DropboxTokens:
         self._refresh_token = refresh_token
         self._ask = ask
         self._save = save
-        self._token = AccessToken(clock=clock, first=access, first_lasts_s=_BROUGHT_ALONG_S)
+        self._token = AccessToken(clock=clock, first=access, first_lasts_s=_GIVEN_TOKEN_S)
 
     def access(self, calls: Calls, *, instead_of: Secret | None = None) -> Secret:
         """A token that is valid now, and not `instead_of`, which the service has refused.
@@ -76,9 +76,9 @@ class DropboxTokens:
         return access_of(told)
 
 
-def access_of(told: dict[str, Any]) -> tuple[Secret, float]:
+def access_of(answer: dict[str, Any]) -> tuple[Secret, float]:
     """The access token in a token endpoint's answer, and its lifetime in seconds."""
-    token, lasts_s = told.get("access_token"), seconds_from_json(told.get("expires_in"), _LONGEST_S)
+    token, lasts_s = answer.get("access_token"), seconds_from_json(answer.get("expires_in"), _LONGEST_S)
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
         raise Transient("Dropbox's token endpoint gave no token")
     return Secret(token), lasts_s or 0.0
@@ -87,8 +87,8 @@ def access_of(told: dict[str, Any]) -> tuple[Secret, float]:
 def refused(reply: DropboxReply) -> ProviderError:
     """Translates a refusal by the token endpoint (RFC 6749, 5.2)."""
     found = json_object(reply.body) or {}
-    told = found.get("error")
-    code = clean(told, 60) if isinstance(told, str) else ""
+    error = found.get("error")
+    code = clean(error, 60) if isinstance(error, str) else ""
     words = clean(str(found.get("error_description") or code), 200)
     if code == "invalid_grant":
         return Authentication(

@@ -86,10 +86,10 @@ _ROLE_HINT: Final = (
     "manager, or set container and shared_drive_id to a place where it may write."
 )
 _HINTS: Final[dict[str, str]] = {
-    "userRateLimitExceeded": "It continues by itself. Google accepts about 750 GB a day from an account.",
-    "sharingRateLimitExceeded": "It continues by itself; Google may take about a day to allow more.",
-    "downloadQuotaExceeded": "Google has reached its download limit for this file, which ends after about a "
-    "day. No right is missing. A copy of the file in Drive can be fetched at once.",
+    "userRateLimitExceeded": "It goes on by itself. Google accepts about 750 GB a day from an account.",
+    "sharingRateLimitExceeded": "It goes on by itself; Google may take about a day to allow more.",
+    "downloadQuotaExceeded": "This file has reached Google's download limit, which ends after about a "
+    "day. No permission is missing. A copy made in Drive can be downloaded now.",
     "uploadQuotaExceeded": "This account has reached Google's upload limit (750 GB a day), which ends after about a "
     "day.",
     "cannotDownloadFile": "Its owner does not allow downloads: ask the owner to, or for a copy.",
@@ -168,10 +168,10 @@ def no_shared_drive(drive_id: str, error: ProviderError) -> ProviderError:
 def failure(reply: DriveReply) -> ProviderError:
     """Translates a reply with status 300 or above."""
     found = json_object(reply.body) if reply.body else {}
-    told = (found or {}).get("error")
-    if isinstance(told, str):
-        return oauth_failure(told, str((found or {}).get("error_description", "")), reply)
-    details = told if isinstance(told, dict) else {}
+    error = (found or {}).get("error")
+    if isinstance(error, str):
+        return oauth_failure(error, str((found or {}).get("error_description", "")), reply)
+    details = error if isinstance(error, dict) else {}
     reason, text = _reason(details), _clean(str(details.get("message", "")), _LONGEST_TEXT)
     cls = _BY_REASON.get(reason) or _BY_STATUS.get(reply.status)
     if cls is None:
@@ -214,10 +214,10 @@ def _clean(text: str, longest: int) -> str:
 def oauth_failure(error: str, description: str, reply: DriveReply) -> ProviderError:
     """Translates an error of the token endpoint (RFC 6749), with a fix for each cause."""
     code = _clean(error, _LONGEST_CODE)
-    told = _clean(description, _LONGEST_TEXT).rstrip(".")
-    words = f"{told} ({code})" if told else code
+    text = _clean(description, _LONGEST_TEXT).rstrip(".")
+    words = f"{text} ({code})" if text else code
     if code == "invalid_grant":
-        hint = _grant_hint(told)
+        hint = _grant_hint(text)
         remedies = _AUTHORIZE if hint is _GRANT_HINT else ()
         return errors.Authentication(
             f"the refresh token is no longer valid: {words}", hint=hint, remedies=remedies, code=code
@@ -240,8 +240,8 @@ def oauth_failure(error: str, description: str, reply: DriveReply) -> ProviderEr
     return cls(f"Google answers: {words}", remedies=_AUTHORIZE, code=code)
 
 
-def _grant_hint(told: str) -> str:
-    lower = told.lower()
+def _grant_hint(text: str) -> str:
+    lower = text.lower()
     if "jwt" in lower or "iat" in lower:
         return "Set this machine's clock (timedatectl set-ntp true), and check the service account's key."
     if "account not found" in lower or "email" in lower:

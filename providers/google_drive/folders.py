@@ -105,11 +105,11 @@ class Drive:
         query = f"name = {objects.quoted(shown)}"
         fits = objects.is_folder if folders else objects.has_bytes
         found = [item for item in self.find_all(folder_ids, query) if item.get("name") == shown and fits(item)]
-        meant = self._by_id(folder_ids, shown) if objects.split_id(shown) else None
-        if meant is not None and fits(meant):
+        by_id = self._by_id(folder_ids, shown) if objects.split_id(shown) else None
+        if by_id is not None and fits(by_id):
             if found:
-                raise objects.ambiguous(shown, [*found, meant])
-            return [meant]
+                raise objects.ambiguous(shown, [*found, by_id])
+            return [by_id]
         return sorted(found, key=lambda item: (str(item.get("createdTime")), str(item["id"])))
 
     def _by_id(self, folder_ids: Sequence[str], shown: str) -> dict[str, Any] | None:
@@ -139,8 +139,8 @@ class Drive:
         return objects.described(self.wire.ask_json(request))
 
     def trash(self, file_id: str) -> None:
-        told = self.describe(file_id, {"trashed": True})
-        if (told.get("id"), told.get("trashed")) != (file_id, True):
+        item = self.describe(file_id, {"trashed": True})
+        if (item.get("id"), item.get("trashed")) != (file_id, True):
             raise not_deleted(file_id)
 
     def trash_empty(self, folder_id: str) -> dict[str, Any] | None:

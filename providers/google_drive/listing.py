@@ -102,11 +102,11 @@ class DriveListing:
         while walk.frames and len(walk.ready) < limit and requests < _REQUESTS_A_PAGE:
             walk.ready += self._read_on(walk, limit)
             requests += 1
-        told, walk.ready = walk.ready[:limit], walk.ready[limit:]
-        named = [file for entry in told if (file := self._object(entry)) is not None]
+        shown, walk.ready = walk.ready[:limit], walk.ready[limit:]
+        named = [file for entry in shown if (file := self._object(entry)) is not None]
         files = [file for file in named if not file.left_out]
         left_out = [file for file in named if file.left_out]
-        folders = [entry for entry in told if entry.file is None and (self._fold or self._tree)]
+        folders = [entry for entry in shown if entry.file is None and (self._fold or self._tree)]
         prefixes = [f"{entry.path}{entry.shown}/" for entry in folders]
         more = bool(walk.ready or walk.frames)
         page = Page(
@@ -130,7 +130,7 @@ class DriveListing:
         found = frame.held + list(self._entries(frame, items))
         page = str(answer.get("nextPageToken") or "")
         held = _last_of_one_name(found) if page else []
-        decided = _told_apart(found[: len(found) - len(held)])
+        decided = _marked_ambiguous(found[: len(found) - len(held)])
         if page:
             walk.frames.append(_Frame(frame.folders, page, held, frame.trail.step(page, brought=bool(items))))
         if not self._fold:
@@ -180,7 +180,7 @@ def _text(walk: _Walk) -> str:
     return msgspec.json.encode(walk).decode()
 
 
-def _told_apart(entries: list[_Entry]) -> list[_Entry]:
+def _marked_ambiguous(entries: list[_Entry]) -> list[_Entry]:
     """Marks files that share a name in one folder. `entries` holds the results of all queries for a path."""
     counts: dict[tuple[str, str], int] = {}
     for entry in entries:

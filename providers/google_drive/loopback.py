@@ -15,8 +15,8 @@ _LONGEST_REQUEST: Final = 16 * 1024
 
 def tunnel(port: int, environment: Mapping[str, str]) -> str:
     """The ssh command that forwards `port` from the browser's machine to this one, as far as its host name is known."""
-    told = environment.get("SSH_CONNECTION", "").split()
-    host, ssh_port = (told[2], told[3]) if len(told) == 4 else (socket.gethostname(), "22")
+    connection = environment.get("SSH_CONNECTION", "").split()
+    host, ssh_port = (connection[2], connection[3]) if len(connection) == 4 else (socket.gethostname(), "22")
     way = "" if ssh_port == "22" else f"-p {shlex.quote(ssh_port)} "
     return f"ssh -N -L {port}:127.0.0.1:{port} {way}{shlex.quote(f'{getpass.getuser()}@{host}')}"
 

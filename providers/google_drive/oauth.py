@@ -118,32 +118,32 @@ class _Google:
             )
         )
 
-    def grant(self, told: Mapping[str, Any]) -> Grant:
+    def grant(self, answer: Mapping[str, Any]) -> Grant:
         """The grant in a token answer. Raises Authentication for another account or a missing permission, and then
         revokes the authorisation."""
-        refresh_token = Secret(str(told.get("refresh_token") or ""))
+        refresh_token = Secret(str(answer.get("refresh_token") or ""))
         try:
             if not refresh_token:
                 raise Authentication(
                     f"{_TITLE} gave no lasting authorisation (refresh token)",
                     hint="Remove the program's access at myaccount.google.com/permissions, then start again.",
                 )
-            if self.scope not in str(told.get("scope", "")).split():
+            if self.scope not in str(answer.get("scope", "")).split():
                 raise Authentication(
                     f"{_TITLE}: access to files was not allowed",
                     hint="Start again, and leave the box for access to Google Drive ticked.",
                     code="missing_scope",
                 )
-            account = self._account(str(told.get("access_token", "")))
+            account = self._account(str(answer.get("access_token", "")))
         except ProviderError:
-            self._give_back(refresh_token or Secret(str(told.get("access_token", ""))))
+            self._revoke(refresh_token or Secret(str(answer.get("access_token", ""))))
             raise
         return Grant(
             secrets={"refresh_token": refresh_token},
             values={"account": account},
             account=account,
-            warnings=_warnings(told),
-            expires_at=self.context.now() + lasts_s if (lasts_s := _lasts_s(told)) else None,
+            warnings=_warnings(answer),
+            expires_at=self.context.now() + lasts_s if (lasts_s := _lasts_s(answer)) else None,
         )
 
     def _account(self, access_token: str) -> str:
@@ -157,7 +157,7 @@ class _Google:
             raise authorization.wrong_account(_TITLE, expected, account or "an account that Google does not name")
         return account
 
-    def _give_back(self, token: Secret) -> None:
+    def _revoke(self, token: Secret) -> None:
         try:
             self.ask("/revoke", token=token.reveal())
         except ProviderError as error:
@@ -167,13 +167,13 @@ class _Google:
         self._wire.close()
 
 
-def _lasts_s(told: Mapping[str, Any]) -> int:
+def _lasts_s(answer: Mapping[str, Any]) -> int:
     """Seconds until the authorisation itself expires; 0 if it does not."""
-    return int(seconds_from_json(told.get("refresh_token_expires_in"), _LONGEST_GRANT_S) or 0)
+    return int(seconds_from_json(answer.get("refresh_token_expires_in"), _LONGEST_GRANT_S) or 0)
 
 
-def _warnings(told: Mapping[str, Any]) -> tuple[str, ...]:
-    lasts_s = _lasts_s(told)
+def _warnings(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    lasts_s = _lasts_s(answer)
     if not lasts_s:
         return ()
     days = max(1, round(lasts_s / _DAY_S))
@@ -315,14 +315,14 @@ class DeviceFlow(AuthorizationFlow):
             if error.code in ("invalid_client", "unauthorized_client"):
                 error.hint = "For this method the OAuth client must be of the type 'TVs and Limited Input devices'."
             raise error
-        told = reply.json()
+        answer = reply.json()
         try:
-            self._device_code = Secret(str(told["device_code"]))
-            address, user_code = str(told["verification_url"]), str(told["user_code"])
+            self._device_code = Secret(str(answer["device_code"]))
+            address, user_code = str(answer["verification_url"]), str(answer["user_code"])
         except KeyError:
             raise errors.not_drive(reply) from None
-        self._interval_s = seconds_from_json(told.get("interval"), _LONGEST_INTERVAL_S) or _SLOWER_S
-        lasts_s = seconds_from_json(told.get("expires_in"), _DAY_S) or _CODE_LASTS_S
+        self._interval_s = seconds_from_json(answer.get("interval"), _LONGEST_INTERVAL_S) or _SLOWER_S
+        lasts_s = seconds_from_json(answer.get("expires_in"), _DAY_S) or _CODE_LASTS_S
         self._next_at = self._google.context.clock() + self._interval_s
         return Authorization(
             address=address,

@@ -39,11 +39,11 @@ class FileRange(HttpRange):
         try:
             answer = self._opened(ask)
         except ProviderError as error:
-            raise self._meant(error) from error
+            raise self._translated(error) from error
         self._check_range(answer)
         yield from self._content(answer)
 
-    def _meant(self, error: ProviderError) -> ProviderError:
+    def _translated(self, error: ProviderError) -> ProviderError:
         if error.code == "requestedRangeNotSatisfiable" or (isinstance(error, Integrity) and not error.code):
             return Integrity(f"{self._key}: the file ends before byte {self._offset}", code=error.code)
         if isinstance(error, NotFound):

@@ -277,11 +277,11 @@ class ResumableUpload(_Session):
         if reply.status in _GONE:
             raise NotFound(f"{self.request.key}: Google no longer knows this upload", code="session")
         if reply.status == 308:
-            self._received = self._told(reply)
+            self._received = self._received_bytes(reply)
         else:
             self._stored = reply.json()
 
-    def _told(self, reply: DriveReply) -> int:
+    def _received_bytes(self, reply: DriveReply) -> int:
         found = _RECEIVED.fullmatch(reply.headers.get("range", ""))
         return int(found[1]) + 1 if found else 0
 
