@@ -68,12 +68,12 @@ class DropboxTokens:
         reply = self._ask(form, calls)
         if not 200 <= reply.status < 300:
             raise refused(reply)
-        told = reply.json()
-        newer = told.get("refresh_token")
+        answer = reply.json()
+        newer = answer.get("refresh_token")
         if isinstance(newer, str) and newer and newer != self._refresh_token.reveal():
             self._save(self._refresh_token, Secret(newer))
             self._refresh_token = Secret(newer)
-        return access_of(told)
+        return access_of(answer)
 
 
 def access_of(answer: dict[str, Any]) -> tuple[Secret, float]:
