@@ -116,7 +116,7 @@ class S3Reply:
         found = parsed(self.body)
         if found is None and mended_xml.begins_as(self.body, root):
             raise errors.Integrity(
-                f"the server's answer ({root}) is not valid XML: it is cut short, or a name in it is not encoded",
+                f"the server's answer ({root}) is not valid XML: it breaks off, or a name in it is not encoded",
                 hint="Look for a name with '<' or control characters, rename it with another program, and retry.",
             )
         if found is None or found.tag not in (root, _OTHER_ROOTS.get(root)):

@@ -99,7 +99,7 @@ def test_a_mistyped_code_may_be_pasted_again(server, flow):
 def test_a_code_is_good_once(server, flow):
     code = server.allow(flow.begin().address)
     flow.finish(code)
-    with pytest.raises(Authentication, match="finished before"):
+    with pytest.raises(Authentication, match="in progress"):
         flow.finish(code)
 
 

@@ -142,7 +142,7 @@ def test_a_code_that_was_used_or_is_another_s(server, flow_of):
     flow = flow_of()
     ended = browse(flow.begin().address)
     flow.finish(ended)
-    with pytest.raises(Authentication, match="begun"):
+    with pytest.raises(Authentication, match="in progress"):
         flow.finish(ended)
     stolen = flow_of()
     stolen.begin()
@@ -232,7 +232,7 @@ def test_whoever_else_calls_is_answered_and_ignored(server, flow_of):
     for path in ("favicon.ico", "?code=evil&state=evil", "?error=access_denied"):
         assert polled(flow, f"{redirect}{path}") is None
     assert polled(flow, browse(step.address)).account == ACCOUNT
-    with pytest.raises(Authentication, match="begun"):
+    with pytest.raises(Authentication, match="in progress"):
         flow.poll()
 
 
@@ -285,7 +285,7 @@ def test_a_code_on_another_device(server, times, flow_of):
     grant = flow.poll()
     assert grant.account == ACCOUNT
     pass_on(server, times, grant)
-    with pytest.raises(Authentication, match="begun"):
+    with pytest.raises(Authentication, match="in progress"):
         flow.poll()
 
 
