@@ -101,7 +101,7 @@ _HINTS: Final[dict[str, str]] = {
     "insufficientFilePermissions": _ROLE_HINT,
     "insufficientParentPermissions": _ROLE_HINT,
     "accessNotConfigured": "Switch on the Google Drive API in the Cloud project of this client.",
-    "insufficientPermissions": "The token allows too little: leave all boxes ticked this time.",
+    "insufficientPermissions": "The token lacks permissions: leave all boxes ticked this time.",
     "cannotDownloadAbusiveFile": "Google has flagged this file. If you trust it, set acknowledge_abuse.",
     "numChildrenInNonRootLimitExceeded": "A folder holds at most 500,000 items: spread the files over more folders.",
     "teamDriveFileLimitExceeded": "A shared drive holds at most 500,000 items: remove some, or use another one.",

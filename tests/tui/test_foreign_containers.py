@@ -70,7 +70,7 @@ def test_keys_of_another_bucket_are_offered_the_buckets_that_they_see() -> None:
     report = checked("aws_s3", lambda *_: error(403, "AccessDenied"))
     assert report.failure is not None
     assert report.failure.kind == "permission"
-    assert "made for another bucket need that one as container" in report.failure.hint
+    assert "limited to another bucket, set container to that bucket" in report.failure.hint
     assert offers(report) == {"choose"}
 
 
