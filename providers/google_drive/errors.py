@@ -86,8 +86,8 @@ _ROLE_HINT: Final = (
     "manager, or set container and shared_drive_id to a place where it may write."
 )
 _HINTS: Final[dict[str, str]] = {
-    "userRateLimitExceeded": "It goes on by itself. Google accepts about 750 GB a day from an account.",
-    "sharingRateLimitExceeded": "It goes on by itself; Google may take about a day to allow more.",
+    "userRateLimitExceeded": "It continues by itself. Google accepts about 750 GB a day from an account.",
+    "sharingRateLimitExceeded": "It continues by itself; Google may take about a day to allow more.",
     "downloadQuotaExceeded": "This file has reached Google's download limit, which ends after about a "
     "day. No permission is missing. A copy made in Drive can be downloaded now.",
     "uploadQuotaExceeded": "This account has reached Google's upload limit (750 GB a day), which ends after about a "
