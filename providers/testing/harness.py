@@ -15,8 +15,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-import pytest
-
 from providers import registry, settings
 from providers.base import BaseProvider
 from providers.contract.capabilities import Capabilities, Proof
@@ -261,38 +259,7 @@ class Connections:
         self._stack.close()
 
 
-def in_parts(harness: Harness) -> bool:
-    return harness.capabilities.max_parts != 1
-
-
-def resumes(harness: Harness) -> bool:
-    return harness.capabilities.resumable_uploads
-
-
-def keeps_mtime(harness: Harness) -> bool:
-    return harness.limits.keeps_mtime
-
-
-def shows_whole_alone(harness: Harness) -> bool:
-    return harness.limits.shows_whole_alone
-
-
-def obeys_bandwidth(harness: Harness) -> bool:
-    return harness.limits.obeys_bandwidth
-
-
 def named_outside() -> tuple[Harness, ...]:
     """The harness that CONTRACT_HARNESS names, if set."""
     module, _, name = os.environ.get("CONTRACT_HARNESS", "").partition(":")
     return (getattr(importlib.import_module(module), name),) if module else ()
-
-
-def needs(fits: Callable[[Harness], bool]) -> pytest.MarkDecorator:
-    """Leaves the test out for harnesses it does not apply to."""
-    return pytest.mark.needs.with_args(fits)
-
-
-def only(harnesses: tuple[Harness, ...], fits: Callable[[Harness], object]) -> pytest.MarkDecorator:
-    """Parametrises a test over the harnesses it applies to."""
-    fitting = [harness for harness in harnesses if fits(harness)]
-    return pytest.mark.parametrize("harness", fitting, ids=lambda harness: harness.name)

@@ -5,6 +5,10 @@ The environment variable CONTRACT_HARNESS adds one for an external service, as `
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from providers.testing.harness import Harness, named_outside
 from tests.contract.b2_harness import B2
 from tests.contract.drive_harness import DRIVE
@@ -15,3 +19,9 @@ from tests.contract.s3_harness import MOTO, RCLONE
 
 HARNESSES: tuple[Harness, ...] = (LOCAL, RCLONE, MOTO, B2, DROPBOX, DRIVE, ACME)
 HARNESSES += named_outside()
+
+
+def only(harnesses: tuple[Harness, ...], fits: Callable[[Harness], object]) -> pytest.MarkDecorator:
+    """Parametrises a test over the harnesses it applies to."""
+    fitting = [harness for harness in harnesses if fits(harness)]
+    return pytest.mark.parametrize("harness", fitting, ids=lambda harness: harness.name)

@@ -6,7 +6,7 @@ import pytest
 
 from providers.contract.upload import UploadRequest
 from providers.errors import NotFound, ProviderError
-from providers.testing.harness import needs, resumes
+from providers.testing.needs import needs, resumes
 from providers.testing.support import content, gone, source
 from providers.testing.transfers import download, keys, read, upload
 

@@ -11,7 +11,8 @@ import pytest
 from providers.contract.attributes import Attributes, Restoring
 from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled
-from providers.testing.harness import Harness, in_parts, needs, resumes
+from providers.testing.harness import Harness
+from providers.testing.needs import in_parts, needs, resumes
 from providers.testing.support import Memory, Progress, content, source
 from providers.testing.transfers import download, upload
 

@@ -6,8 +6,7 @@ import pytest
 
 from providers.errors import ProviderError
 from providers.testing.faults import Fault
-from providers.testing.harness import only
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 NO_DELETES = {

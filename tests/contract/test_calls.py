@@ -11,9 +11,8 @@ from providers import registry
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.engine.upload import run_upload
-from providers.testing.harness import only
 from providers.testing.support import content, source
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 
 FILES = 12
 PARTS = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from providers.errors import Conflict
-from providers.testing.harness import needs, shows_whole_alone
+from providers.testing.needs import needs, shows_whole_alone
 from providers.testing.support import content, gone, source
 from providers.testing.transfers import download, keys, upload
 

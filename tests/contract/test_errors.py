@@ -13,10 +13,10 @@ from backup.system import logs
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, NotFound, ProviderError, RateLimited, Transient
 from providers.testing.faults import Fault, Side
-from providers.testing.harness import Operation, only
+from providers.testing.harness import Operation
 from providers.testing.support import FakeTime, Memory, Progress, content, gone, source
 from providers.testing.transfers import download, keys, upload
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 CASES = [

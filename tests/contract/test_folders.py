@@ -11,7 +11,8 @@ from providers.contract.attributes import Attributes
 from providers.contract.upload import UploadRequest
 from providers.engine.window import MemoryBody
 from providers.errors import Conflict, NotFound
-from providers.testing.harness import Harness, needs
+from providers.testing.harness import Harness
+from providers.testing.needs import needs
 from providers.testing.transfers import keys
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from providers.errors import LONGEST_WAIT_S, ProviderError
 from providers.testing.faults import Edit, Fault, Reply, SeenRequest
-from providers.testing.harness import Harness, Root, only
+from providers.testing.harness import Harness, Root
 from providers.testing.support import content
 from providers.testing.transfers import download, read
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 from tests.servers import hostile
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)

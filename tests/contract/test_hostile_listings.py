@@ -13,9 +13,8 @@ from providers.contract.cancel import CancelToken
 from providers.contract.upload import UploadRequest
 from providers.errors import Integrity, ProviderError
 from providers.testing.faults import Fault
-from providers.testing.harness import only
 from providers.testing.transfers import keys
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 from tests.servers import b2_requests, hostile
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)

@@ -17,9 +17,8 @@ from backup.queries.page_to_show import page_to_show
 from providers.contract.cancel import CancelToken
 from providers.contract.report import StepName, StepState
 from providers.errors import IncompleteListing, Integrity, ProviderError, Transient
-from providers.testing.harness import only
 from providers.testing.transfers import download, upload
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 from tests.servers import hostile
 
 SERVICES = only(

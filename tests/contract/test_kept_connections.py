@@ -9,10 +9,9 @@ import pytest
 from providers.contract.context import ProviderContext
 from providers.errors import Transient
 from providers.testing.faults import Fault, Side
-from providers.testing.harness import only
 from providers.testing.support import FakeTime, content, source
 from providers.testing.transfers import download, keys, read, upload
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 
 WIRED = only(HARNESSES, lambda harness: harness.wire and "moto" not in harness.name)
 """moto's server keeps no connections alive."""

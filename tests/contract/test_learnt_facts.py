@@ -8,8 +8,7 @@ import pytest
 
 from providers.contract.aged_facts import MAX_AGE_S
 from providers.contract.context import FactsInMemory, ProviderContext
-from providers.testing.harness import only
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 from tests.servers.drive_oauth import ACCOUNT
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from providers.testing.faults import Fault
-from providers.testing.harness import only
 from providers.testing.support import Memory, content, source
 from providers.testing.transfers import download, keys, upload
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 
 pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)

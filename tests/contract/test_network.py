@@ -11,8 +11,7 @@ import pytest
 
 from providers.contract.context import ProviderContext
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
-from providers.testing.harness import only
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 from tests.servers.connect_proxy import ConnectProxy
 
 HOST = "storage.test"

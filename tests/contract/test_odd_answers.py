@@ -8,10 +8,10 @@ import pytest
 
 from providers.errors import Integrity, PermissionDenied, ProviderError, Transient
 from providers.testing.faults import Fault, any_request
-from providers.testing.harness import Operation, only
+from providers.testing.harness import Operation
 from providers.testing.support import content, gone, source
 from providers.testing.transfers import download, keys, upload
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 from tests.contract.test_errors import run
 
 pytestmark = only(HARNESSES, lambda harness: harness.wire)

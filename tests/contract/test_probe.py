@@ -6,9 +6,8 @@ import pytest
 
 from providers.contract.report import CheckStep, StepName, StepState
 from providers.testing.faults import Fault
-from providers.testing.harness import only
 from providers.testing.support import content
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
 

@@ -6,10 +6,10 @@ import pytest
 
 from providers.errors import ProviderError
 from providers.testing.faults import Fault, Side
-from providers.testing.harness import in_parts, only
+from providers.testing.needs import in_parts
 from providers.testing.support import Progress, content, source
 from providers.testing.transfers import download, upload
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 
 pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)

@@ -10,10 +10,9 @@ from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Proof
 from providers.errors import Integrity
 from providers.testing.faults import Fault, Side
-from providers.testing.harness import only
 from providers.testing.support import Memory, Progress, content, gone, source
 from providers.testing.transfers import download, upload
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 
 pytestmark = pytest.mark.usefixtures("learnt")
 WIRED = only(HARNESSES, lambda harness: harness.wire)

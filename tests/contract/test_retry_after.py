@@ -9,10 +9,9 @@ import pytest
 from providers.contract.context import ProviderContext
 from providers.errors import ProviderError, RateLimited
 from providers.testing.faults import Fault
-from providers.testing.harness import only
 from providers.testing.support import FakeTime, content, source
 from providers.testing.transfers import keys, upload
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 
 SERVICES = only(
     tuple({harness.service: harness for harness in HARNESSES if harness.wire}.values()), lambda harness: True

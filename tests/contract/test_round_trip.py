@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from providers.testing.harness import keeps_mtime, needs
+from providers.testing.needs import keeps_mtime, needs
 from providers.testing.support import content, source
 from providers.testing.transfers import download, upload
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from providers.errors import Integrity, InvalidName, NotFound
-from providers.testing.harness import in_parts, needs, obeys_bandwidth
+from providers.testing.needs import in_parts, needs, obeys_bandwidth
 from providers.testing.support import Memory, Progress, content, source
 from providers.testing.transfers import upload
 

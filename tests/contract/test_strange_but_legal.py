@@ -12,10 +12,9 @@ import pytest
 
 from providers.errors import Integrity
 from providers.testing.faults import Edit, Reply
-from providers.testing.harness import only
 from providers.testing.support import content, source
 from providers.testing.transfers import download, keys, read, upload
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 from tests.servers import hostile
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)

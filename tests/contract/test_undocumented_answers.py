@@ -13,9 +13,8 @@ import pytest
 from providers.contract.upload import UploadRequest
 from providers.errors import IncompleteListing, Integrity, ProviderError, Transient
 from providers.testing.faults import Fault, Side
-from providers.testing.harness import only
 from providers.testing.transfers import keys
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 from tests.servers import b2_requests, hostile
 
 JSON = {

@@ -9,10 +9,9 @@ import pytest
 from providers.contract.context import ProviderContext
 from providers.errors import Integrity, ProviderError, Unsupported
 from providers.testing.faults import Fault, Reply
-from providers.testing.harness import only
 from providers.testing.support import content
 from providers.testing.transfers import download, keys, read
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 from tests.servers import hostile
 
 SERVICES = only(

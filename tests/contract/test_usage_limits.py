@@ -11,9 +11,9 @@ from backup.journal.records import Ending, Item
 from backup.model.transfers import ItemKind, JobKind
 from backup.worker.items.judgement import MAX_FAILURES, Chances, judge
 from providers.errors import ProviderError, Unsupported
-from providers.testing.harness import Operation, only
+from providers.testing.harness import Operation
 from providers.testing.support import content, gone
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 from tests.contract.test_errors import run
 from tests.servers import b2_errors, drive_errors, dropbox_errors, s3_errors
 

@@ -6,7 +6,7 @@ import pytest
 
 from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled
-from providers.testing.harness import needs, shows_whole_alone
+from providers.testing.needs import needs, shows_whole_alone
 from providers.testing.support import Memory, Progress, content, gone, source
 from providers.testing.transfers import download, keys, upload
 

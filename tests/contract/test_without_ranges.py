@@ -11,10 +11,9 @@ import pytest
 
 from providers.errors import ProviderError, Transient, Unsupported
 from providers.testing.faults import Action, Fault
-from providers.testing.harness import only
 from providers.testing.support import DownloadMemory, content, source
 from providers.testing.transfers import download, keys, read, upload
-from tests.contract.harnesses import HARNESSES
+from tests.contract.harnesses import HARNESSES, only
 from tests.servers import hostile
 
 SERVICES = only(
