@@ -15,6 +15,8 @@ from providers.contract.download import DownloadResult
 from providers.contract.upload import UploadResult
 from providers.engine.download import run_download
 from providers.engine.upload import run_upload
+from providers.testing.harness import Harness, Operation, Root
+from providers.testing.support import content, source
 
 T = TypeVar("T")
 
@@ -73,3 +75,17 @@ class Running(threading.Thread):
         elapsed_s = time.monotonic() - started
         assert elapsed_s <= seconds, f"took {elapsed_s:.2f} s to stop"
         return error
+
+
+def run(operation: Operation, harness: Harness, root: Root, provider: BaseProvider) -> None:
+    match operation:
+        case Operation.UPLOAD:
+            upload(provider, source(root.tmp, content(30_000)), "new")
+        case Operation.UPLOAD_PARTS:
+            upload(provider, source(root.tmp, content(2 * harness.limits.part_bytes)), "new")
+        case Operation.DOWNLOAD:
+            download(provider, "there", root.tmp / "target")
+        case Operation.LIST:
+            keys(provider)
+        case Operation.DELETE:
+            provider.delete("there")

@@ -15,7 +15,7 @@ from providers.errors import Authentication, NotFound, ProviderError, RateLimite
 from providers.testing.faults import Fault, Side
 from providers.testing.harness import Operation
 from providers.testing.support import FakeTime, Memory, Progress, content, gone, source
-from providers.testing.transfers import download, keys, upload
+from providers.testing.transfers import download, keys, run, upload
 from tests.contract.harnesses import HARNESSES, only
 
 WIRED = only(HARNESSES, lambda harness: harness.wire)
@@ -25,20 +25,6 @@ CASES = [
     for trouble in harness.troubles
     for operation in sorted(trouble.on, key=lambda item: item.value)
 ]
-
-
-def run(operation, harness, root, provider):
-    match operation:
-        case Operation.UPLOAD:
-            upload(provider, source(root.tmp, content(30_000)), "new")
-        case Operation.UPLOAD_PARTS:
-            upload(provider, source(root.tmp, content(2 * harness.limits.part_bytes)), "new")
-        case Operation.DOWNLOAD:
-            download(provider, "there", root.tmp / "target")
-        case Operation.LIST:
-            keys(provider)
-        case Operation.DELETE:
-            provider.delete("there")
 
 
 def assert_safe(root, error):

@@ -10,9 +10,8 @@ from providers.errors import Integrity, PermissionDenied, ProviderError, Transie
 from providers.testing.faults import Fault, any_request
 from providers.testing.harness import Operation
 from providers.testing.support import content, gone, source
-from providers.testing.transfers import download, keys, upload
+from providers.testing.transfers import download, keys, run, upload
 from tests.contract.harnesses import HARNESSES, only
-from tests.contract.test_errors import run
 
 pytestmark = only(HARNESSES, lambda harness: harness.wire)
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"

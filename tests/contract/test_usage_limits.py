@@ -13,8 +13,8 @@ from backup.worker.items.judgement import MAX_FAILURES, Chances, judge
 from providers.errors import ProviderError, Unsupported
 from providers.testing.harness import Operation
 from providers.testing.support import content, gone
+from providers.testing.transfers import run
 from tests.contract.harnesses import HARNESSES, only
-from tests.contract.test_errors import run
 from tests.servers import b2_errors, drive_errors, dropbox_errors, s3_errors
 
 CHANCES = Chances(now=lambda: 1000.0)
