@@ -6,9 +6,8 @@ import pytest
 
 from providers.errors import ProviderError
 from providers.testing.faults import Fault
-from tests.contract.harnesses import HARNESSES, only
+from providers.testing.needs import WIRED
 
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 NO_DELETES = {
     "a page": "<!DOCTYPE html><html><body>Sign in</body></html>",
     "an error behind a mark": "\ufeff<Error><Code>AccessDenied</Code></Error>",

@@ -11,8 +11,8 @@ from providers import registry
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.engine.upload import run_upload
+from providers.testing.needs import WIRED
 from providers.testing.support import content, source
-from tests.contract.harnesses import HARNESSES, only
 
 FILES = 12
 PARTS = 3
@@ -55,7 +55,7 @@ def test_every_service_has_its_counts():
     assert SMALL.keys() == IN_PARTS.keys() == set(registry.EMBEDDED) - {"local"}
 
 
-@only(HARNESSES, lambda harness: harness.wire)
+@WIRED
 @pytest.mark.parametrize("connections", [1, 3])
 def test_small_files_cost_exactly_the_requests_they_need(harness, root, connections):
     counts: Counter[str] = Counter()
@@ -73,7 +73,7 @@ def test_small_files_cost_exactly_the_requests_they_need(harness, root, connecti
     assert counts == {kind: count * FILES for kind, count in SMALL[harness.service].items()}
 
 
-@only(HARNESSES, lambda harness: harness.wire)
+@WIRED
 def test_a_file_in_parts_costs_one_request_per_part_and_few_more(harness, root):
     counts: Counter[str] = Counter()
     provider = root.ready(
@@ -86,7 +86,7 @@ def test_a_file_in_parts_costs_one_request_per_part_and_few_more(harness, root):
     assert counts == IN_PARTS[harness.service]
 
 
-@only(HARNESSES, lambda harness: harness.wire)
+@WIRED
 def test_the_counted_requests_are_those_the_server_received(harness, root):
     counts: Counter[str] = Counter()
     provider = root.ready(context=ProviderContext(count_call=lambda kind: counts.update([kind])))

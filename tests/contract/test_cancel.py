@@ -13,12 +13,10 @@ from providers.contract.context import ProviderContext
 from providers.contract.throttle import cancellable_sleep
 from providers.errors import Cancelled
 from providers.testing.faults import Fault, Side, any_request
-from providers.testing.needs import in_parts, needs, obeys_bandwidth
+from providers.testing.needs import WIRED, in_parts, needs, obeys_bandwidth
 from providers.testing.support import Memory, Progress, content, gone, source
 from providers.testing.transfers import Running, download, upload
-from tests.contract.harnesses import HARNESSES, only
 
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 SOON_S = 1.0
 
 

@@ -14,17 +14,9 @@ from providers.contract.context import ProviderContext
 from providers.errors import Authentication, NotFound, ProviderError, RateLimited, Transient
 from providers.testing.faults import Fault, Side
 from providers.testing.harness import Operation
+from providers.testing.needs import WIRED, cases, checks_credentials, needs
 from providers.testing.support import FakeTime, Memory, Progress, content, gone, source
 from providers.testing.transfers import download, keys, run, upload
-from tests.contract.harnesses import HARNESSES, only
-
-WIRED = only(HARNESSES, lambda harness: harness.wire)
-CASES = [
-    pytest.param(harness, trouble, operation, id=f"{harness.name}-{trouble.name}-{operation.value}")
-    for harness in HARNESSES
-    for trouble in harness.troubles
-    for operation in sorted(trouble.on, key=lambda item: item.value)
-]
 
 
 def assert_safe(root, error):
@@ -34,7 +26,13 @@ def assert_safe(root, error):
     assert not any(secret in shown for secret in root.secrets)
 
 
-@pytest.mark.parametrize(("harness", "trouble", "operation"), CASES)
+def every_trouble(harness):
+    for trouble in harness.troubles:
+        for operation in sorted(trouble.on, key=lambda item: item.value):
+            yield f"{trouble.name}-{operation.value}", (trouble, operation)
+
+
+@cases(("trouble", "operation"), every_trouble)
 def test_each_failure_has_its_error_class(harness, root, trouble, operation):
     """From the first request on."""
     root.plant({"there": content(1000)})
@@ -53,16 +51,12 @@ def test_each_failure_has_its_error_class(harness, root, trouble, operation):
     assert root.leftovers() == []
 
 
-MIDWAY = [
-    pytest.param(harness, trouble, id=f"{harness.name}-{trouble.name}")
-    for harness in HARNESSES
-    if harness.wire
-    for trouble in harness.troubles
-    if Operation.UPLOAD_PARTS in trouble.on
-]
+def troubles_of_parts(harness):
+    return [(trouble.name, (trouble,)) for trouble in harness.troubles if Operation.UPLOAD_PARTS in trouble.on]
 
 
-@pytest.mark.parametrize(("harness", "trouble"), MIDWAY)
+@WIRED
+@cases(("trouble",), troubles_of_parts)
 def test_a_failure_in_the_middle_has_its_error_class(harness, root, trouble):
     """After the first part; everything begun is removed once the service answers again."""
     part = harness.limits.part_bytes
@@ -95,7 +89,7 @@ def test_a_failure_in_the_middle_has_its_error_class(harness, root, trouble):
         assert root.leftovers() == []
 
 
-@only(HARNESSES, lambda harness: harness.wrong_credentials)
+@needs(checks_credentials)
 def test_a_wrong_secret_is_refused_by_a_server_that_checks(harness, root):
     provider = root.connect(**harness.wrong_credentials)
     for operation in Operation:

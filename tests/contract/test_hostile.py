@@ -12,12 +12,11 @@ import pytest
 from providers.errors import LONGEST_WAIT_S, ProviderError
 from providers.testing.faults import Edit, Fault, Reply, SeenRequest
 from providers.testing.harness import Harness, Root
+from providers.testing.needs import WIRED
 from providers.testing.support import content
 from providers.testing.transfers import download, read
-from tests.contract.harnesses import HARNESSES, only
 from tests.servers import hostile
 
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 SIZE = 3000
 OLDER = b"the user's older copy"
 

@@ -13,11 +13,11 @@ from providers.contract.cancel import CancelToken
 from providers.contract.upload import UploadRequest
 from providers.errors import Integrity, ProviderError
 from providers.testing.faults import Fault
+from providers.testing.needs import WIRED
 from providers.testing.transfers import keys
 from tests.contract.harnesses import HARNESSES, only
 from tests.servers import b2_requests, hostile
 
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 SERVICES = only(
     tuple({harness.service: harness for harness in reversed(HARNESSES) if harness.wire}.values()), lambda harness: True
 )

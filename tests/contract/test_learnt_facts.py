@@ -8,10 +8,9 @@ import pytest
 
 from providers.contract.aged_facts import MAX_AGE_S
 from providers.contract.context import FactsInMemory, ProviderContext
-from tests.contract.harnesses import HARNESSES, only
+from providers.testing.needs import WIRED
 from tests.servers.drive_oauth import ACCOUNT
 
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 SETTINGS = {"google_drive": {"account": ACCOUNT}}
 """Settings required so that there is something to discover."""
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from providers.testing.faults import Fault
+from providers.testing.needs import WIRED
 from providers.testing.support import Memory, content, source
 from providers.testing.transfers import download, keys, upload
-from tests.contract.harnesses import HARNESSES, only
 
 pytestmark = pytest.mark.usefixtures("learnt")
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 
 
 @WIRED

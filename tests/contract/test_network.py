@@ -11,11 +11,10 @@ import pytest
 
 from providers.contract.context import ProviderContext
 from providers.errors import InvalidConfiguration, NotFound, ProviderError
-from tests.contract.harnesses import HARNESSES, only
+from providers.testing.needs import WIRED
 from tests.servers.connect_proxy import ConnectProxy
 
 HOST = "storage.test"
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 ADDRESS = {"backblaze": "realm"}
 
 

@@ -9,11 +9,11 @@ import pytest
 from providers.errors import Integrity, PermissionDenied, ProviderError, Transient
 from providers.testing.faults import Fault, any_request
 from providers.testing.harness import Operation
+from providers.testing.needs import WIRED
 from providers.testing.support import content, gone, source
 from providers.testing.transfers import download, keys, run, upload
-from tests.contract.harnesses import HARNESSES, only
 
-pytestmark = only(HARNESSES, lambda harness: harness.wire)
+pytestmark = WIRED
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
 INTERIM = HINTS + b"HTTP/1.1 102 Processing\r\n\r\n"
 

@@ -6,10 +6,8 @@ import pytest
 
 from providers.contract.report import CheckStep, StepName, StepState
 from providers.testing.faults import Fault
+from providers.testing.needs import WIRED, checks_credentials, needs
 from providers.testing.support import content
-from tests.contract.harnesses import HARNESSES, only
-
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 
 
 def failed_at(report):
@@ -45,7 +43,7 @@ def test_a_missing_container_fails_its_step(harness, root):
     assert provider.test_connection() is False
 
 
-@only(HARNESSES, lambda harness: harness.wrong_credentials)
+@needs(checks_credentials)
 def test_wrong_credentials_fail_authentication(harness, root):
     report = root.connect(**harness.wrong_credentials).probe()
     assert failed_at(report) is StepName.AUTHENTICATE

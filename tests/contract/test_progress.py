@@ -6,13 +6,11 @@ import pytest
 
 from providers.errors import ProviderError
 from providers.testing.faults import Fault, Side
-from providers.testing.needs import in_parts
+from providers.testing.needs import WIRED, in_parts
 from providers.testing.support import Progress, content, source
 from providers.testing.transfers import download, upload
-from tests.contract.harnesses import HARNESSES, only
 
 pytestmark = pytest.mark.usefixtures("learnt")
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 
 
 def assert_sound(calls, total, *, whole=True):

@@ -10,12 +10,12 @@ from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Proof
 from providers.errors import Integrity
 from providers.testing.faults import Fault, Side
+from providers.testing.needs import WIRED, can_damage_unfinished, needs
 from providers.testing.support import Memory, Progress, content, gone, source
 from providers.testing.transfers import download, upload
 from tests.contract.harnesses import HARNESSES, only
 
 pytestmark = pytest.mark.usefixtures("learnt")
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 
 
 def test_the_proof_that_this_server_reaches(harness, root):
@@ -111,7 +111,7 @@ def test_an_object_of_another_program_is_proved_too(harness, root):
     assert (root.tmp / "target").read_bytes() == data
 
 
-@only(HARNESSES, lambda harness: harness.damage_unfinished)
+@needs(can_damage_unfinished)
 def test_bytes_changed_by_the_disk_are_detected_by_reading_back(harness, root):
     part = harness.limits.part_bytes
     watch = Progress(3 * part, lambda done: harness.damage_unfinished(root))

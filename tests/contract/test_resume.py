@@ -11,13 +11,11 @@ from providers.contract.cancel import CancelToken
 from providers.engine.unfinished import abandon
 from providers.errors import Cancelled, NotFound, Transient, Unsupported
 from providers.testing.faults import Fault, Side
-from providers.testing.needs import needs, resumes
+from providers.testing.needs import WIRED, needs, resumes
 from providers.testing.support import DownloadMemory, Memory, Progress, content, gone, source
 from providers.testing.transfers import download, upload
-from tests.contract.harnesses import HARNESSES, only
 
 pytestmark = [pytest.mark.usefixtures("learnt"), needs(resumes)]
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 PARTS = 4
 
 

@@ -9,13 +9,11 @@ import pytest
 from providers.contract.context import ProviderContext
 from providers.errors import ProviderError, RateLimited
 from providers.testing.faults import Fault
+from providers.testing.needs import WIRED
 from providers.testing.support import FakeTime, content, source
 from providers.testing.transfers import keys, upload
 from tests.contract.harnesses import HARNESSES, only
 
-SERVICES = only(
-    tuple({harness.service: harness for harness in HARNESSES if harness.wire}.values()), lambda harness: True
-)
 DATE = "Fri, 27 Nov 2026 10:00:00 GMT"
 HOUR_S = 3600.0
 WAITS: list[tuple[str, str, float | None]] = [
@@ -39,7 +37,7 @@ WAITS: list[tuple[str, str, float | None]] = [
 ]  # fmt: skip
 
 
-@SERVICES
+@WIRED
 def test_retry_after_is_accepted_up_to_an_hour(harness, root):
     provider = root.connect(max_retries=0)
     keys(provider)
@@ -52,7 +50,7 @@ def test_retry_after_is_accepted_up_to_an_hour(harness, root):
             assert caught.value.retry_after_s == expected, (value, date)
 
 
-@SERVICES
+@WIRED
 def test_a_repeated_retry_after_is_bounded(harness, root):
     provider = root.connect(max_retries=0)
     keys(provider)
@@ -65,7 +63,7 @@ def test_a_repeated_retry_after_is_bounded(harness, root):
         assert told_s is None or 0 <= told_s <= HOUR_S
 
 
-@SERVICES
+@WIRED
 def test_no_wait_of_a_transfer_is_longer_than_an_hour(harness, root):
     times = FakeTime()
     provider = root.ready(context=ProviderContext(sleep=times.sleep))

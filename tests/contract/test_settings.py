@@ -10,13 +10,11 @@ from providers.contract.context import ProviderContext
 from providers.contract.throttle import cancellable_sleep
 from providers.errors import InvalidConfiguration, NotFound, RateLimited, Transient, Unsupported
 from providers.testing.faults import Fault, Side
-from providers.testing.needs import in_parts, needs, obeys_bandwidth
+from providers.testing.needs import WIRED, in_parts, needs, obeys_bandwidth
 from providers.testing.support import FakeTime, Memory, Progress, content, source
 from providers.testing.transfers import Running, download, read, upload
-from tests.contract.harnesses import HARNESSES, only
 
 pytestmark = pytest.mark.usefixtures("learnt")
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 MIB = 1 << 20
 
 

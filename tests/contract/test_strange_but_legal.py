@@ -12,12 +12,11 @@ import pytest
 
 from providers.errors import Integrity
 from providers.testing.faults import Edit, Reply
+from providers.testing.needs import WIRED
 from providers.testing.support import content, source
 from providers.testing.transfers import download, keys, read, upload
-from tests.contract.harnesses import HARNESSES, only
 from tests.servers import hostile
 
-WIRED = only(HARNESSES, lambda harness: harness.wire)
 BOM = b"\xef\xbb\xbf"
 OTHERS = {200: 203, 201: 203, 204: 202}
 
