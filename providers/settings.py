@@ -40,6 +40,9 @@ def setting(
     required: bool = False,
     advanced: bool = False,
     path: bool = False,
+    place: bool = True,
+    checked: bool = True,
+    portable: bool = True,
     ge: float | None = None,
     le: float | None = None,
 ) -> msgspec.Meta:
@@ -47,6 +50,11 @@ def setting(
 
     `advanced` fields are folded away in forms. `unit='bytes'` accepts sizes such as `64MiB`. A relative `path` is made
     absolute when typed, because other processes run in other folders.
+
+    `place`: says where objects are kept, so queued work waits if it changes. Off for what says how, or as whom: keys
+    are rotated, and a wrong region is corrected, while items wait. `checked`: a connection check depends on it, so a
+    change asks for a new one. `portable`: belongs on the recovery kit, because it holds on another machine too. A
+    service that declares a field of its base class again keeps what is off there.
     """
     extra = {
         "label": label,
@@ -56,6 +64,9 @@ def setting(
         "required": required,
         "advanced": advanced,
         "path": path,
+        "place": place,
+        "checked": checked,
+        "portable": portable,
     }
     return msgspec.Meta(ge=ge, le=le, extra=extra)
 
@@ -102,29 +113,56 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
     themselves."""
 
     enabled: Annotated[
-        bool, setting("Enabled", "Used for transfers. Enabled once a check has passed.", advanced=True)
+        bool,
+        setting(
+            "Enabled",
+            "Used for transfers. Enabled once a check has passed.",
+            place=False,
+            checked=False,
+            portable=False,
+            advanced=True,
+        ),
     ] = False
     credentials_key: Annotated[
         str,
-        setting("Credentials key", "Name of the keyring entry; empty for the instance's name.", advanced=True),
+        setting(
+            "Credentials key",
+            "Name of the keyring entry; empty for the instance's name.",
+            place=False,
+            portable=False,
+            advanced=True,
+        ),
     ] = ""
     container: Annotated[
         str, setting("Container", "Where the objects are stored.", placeholder="homeserver-backups")
     ] = ""
-    container_type: Annotated[str, setting("Container type", "The service's word for it.", advanced=True)] = "bucket"
-    username: Annotated[str, setting("Username", "Account name or key id.")] = ""
+    container_type: Annotated[
+        str, setting("Container type", "The service's word for it.", place=False, advanced=True)
+    ] = "bucket"
+    username: Annotated[str, setting("Username", "Account name or key id.", place=False)] = ""
     password: Annotated[Secret | None, setting("Password", "The secret for that username.")] = None
     api_key: Annotated[Secret | None, setting("API key", "Key for the service's API.")] = None
     secret_key: Annotated[Secret | None, setting("Secret key", "The secret half of the API key.")] = None
-    region: Annotated[str, setting("Region", "Region of the container.")] = ""
+    region: Annotated[str, setting("Region", "Region of the container.", place=False)] = ""
     max_retries: Annotated[
-        int, setting("Retries", "How many times a failed request is retried.", advanced=True, ge=0, le=20)
+        int,
+        setting(
+            "Retries",
+            "How many times a failed request is retried.",
+            place=False,
+            checked=False,
+            advanced=True,
+            ge=0,
+            le=20,
+        ),
     ] = 3
     retry_delay: Annotated[
         float,
         setting(
             "Retry delay",
             "Longest wait before the first retry; doubles each time.",
+            place=False,
+            checked=False,
             unit="s",
             advanced=True,
             ge=0,
@@ -133,23 +171,51 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
     ] = 1.0
     timeout: Annotated[
         float,
-        setting("Timeout", "Give up after this long without a byte moving.", unit="s", advanced=True, ge=1, le=3600),
+        setting(
+            "Timeout",
+            "Give up after this long without a byte moving.",
+            place=False,
+            checked=False,
+            unit="s",
+            advanced=True,
+            ge=1,
+            le=3600,
+        ),
     ] = 300
     max_bandwidth: Annotated[
         Annotated[int, msgspec.Meta(ge=1024)] | None,
-        setting("Bandwidth limit", "Upload and download together; empty for no limit.", unit="bytes/s", advanced=True),
+        setting(
+            "Bandwidth limit",
+            "Upload and download together; empty for no limit.",
+            place=False,
+            checked=False,
+            unit="bytes/s",
+            advanced=True,
+        ),
     ] = None
     upload_chunk_size: Annotated[
         int,
         setting(
-            "Part size", "Size of one part of a large upload.", unit="bytes", advanced=True, ge=65536, le=5 * 2**30
+            "Part size",
+            "Size of one part of a large upload.",
+            place=False,
+            checked=False,
+            unit="bytes",
+            advanced=True,
+            ge=65536,
+            le=5 * 2**30,
         ),
     ] = 104857600
-    encryption_enabled: Annotated[bool, setting("Encryption", "Encrypt before upload.", advanced=True)] = False
+    encryption_enabled: Annotated[bool, setting("Encryption", "Encrypt before upload.", place=False, advanced=True)] = (
+        False
+    )
     encryption_key: Annotated[Secret | None, setting("Encryption key", "Encryption passphrase.", advanced=True)] = None
     encryption_salt: Annotated[Secret | None, setting("Encryption salt", "Second passphrase.", advanced=True)] = None
     connection_pool_size: Annotated[
-        int, setting("Connections", "Number of concurrent requests.", advanced=True, ge=1, le=64)
+        int,
+        setting(
+            "Connections", "Number of concurrent requests.", place=False, checked=False, advanced=True, ge=1, le=64
+        ),
     ] = 5
 
 
@@ -213,6 +279,17 @@ def _describe_field(name: str, hint: Any, default: Any) -> SettingField:
         choices=choices,
         minimum=limits["ge"], maximum=limits["le"],
     )  # fmt: skip
+
+
+@cache
+def without(cls: type[ProviderSettings], flag: Literal["place", "checked", "portable"]) -> frozenset[str]:
+    """Names of the fields whose `flag` is off (see `setting`), whether they apply to the service or not."""
+    found: set[str] = set()
+    for base in (each for each in cls.__mro__ if issubclass(each, ProviderSettings)):
+        for name, hint in get_type_hints(base, include_extras=True).items():
+            extras = (item.extra or {} for item in getattr(hint, "__metadata__", ()))
+            found |= {name for extra in extras if not extra.get(flag, True)}
+    return frozenset(found)
 
 
 def field(cls: type[ProviderSettings], name: str) -> SettingField:

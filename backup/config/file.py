@@ -33,10 +33,11 @@ from backup.config.text import ConfigDocument
 from backup.model.credentials import StoreBackend, StoreSettings
 from backup.system.paths import Paths
 from backup.system.private_files import exclusive_lock, private_folder, write_private
+from providers import registry, settings
 from providers.contract.report import CheckStep, ErrorInfo
 from providers.errors import InvalidConfiguration
 from providers.secret import Secret
-from providers.settings import holds_password
+from providers.settings import ProviderSettings, holds_password
 
 EMBEDDED: Final = "local"
 DEFAULT_PROVIDER: Final = "default_provider"
@@ -48,11 +49,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SECRET_NAME: Final = re.compile(
     r"password|passphrase|secret|token|^api_key$|^application_key$|^encryption_(key|salt)$"
 )
-
-_NOT_CHECKED: Final = frozenset(
-    {"enabled", "max_retries", "retry_delay", "timeout", "max_bandwidth", "upload_chunk_size", "connection_pool_size"}
-)
-"""Settings that no connection check depends on: changing one asks for no new check."""
 
 
 class InstanceConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,15 +125,24 @@ def looks_secret(key: str) -> bool:
 
 def fingerprint(configuration: Configuration, instance: InstanceConfig) -> str:
     """Changes whenever a setting changes on which a check depends, or the credentials do. No secret goes into it."""
+    unchecked = settings.without(_settings_of(instance), "checked")
     plain = {
         key: value
         for key, value in instance.values.items()
-        if key not in _NOT_CHECKED and not isinstance(value, Secret) and value not in (None, "")
+        if key not in unchecked and not isinstance(value, Secret) and value not in (None, "")
     }
     key = instance.credentials_key
     revision = configuration.credentials[key].revision if key in configuration.credentials else ""
     text = json.dumps([instance.type, plain, key, revision], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _settings_of(instance: InstanceConfig) -> type[ProviderSettings]:
+    """The standard ones if the service is not installed any more."""
+    try:
+        return registry.spec(instance.type).settings or ProviderSettings
+    except InvalidConfiguration:
+        return ProviderSettings
 
 
 def load(paths: Paths) -> Configuration:

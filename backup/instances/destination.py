@@ -9,19 +9,12 @@ from typing import Final
 from backup.config import file
 from backup.journal.records import Destination
 from backup.system.paths import Paths
-from providers import registry
+from providers import registry, settings
 from providers.contract.capabilities import Capabilities
 from providers.secret import Secret
+from providers.settings import ProviderSettings
 
 _LOG: Final = logging.getLogger(__name__)
-_BEHAVIOUR: Final = frozenset(
-    {
-        "type", "enabled", "credentials_key", "container_type", "username", "region", "max_retries", "retry_delay",
-        "timeout", "max_bandwidth", "upload_chunk_size", "encryption_enabled", "connection_pool_size",
-        "ca_bundle", "proxy", "profile",
-    }
-)  # fmt: skip
-"""Settings that do not change the destination. Keys may be rotated, and a wrong region corrected, while items wait."""
 
 
 def location_of(place: Destination) -> str:
@@ -52,16 +45,12 @@ def same_settings(paths: Paths, place: Destination) -> bool:
 def place_of(paths: Paths, instance: str) -> Destination:
     """Loads no SDK. Raises InvalidConfiguration if there is no such instance."""
     found = file.load(paths).instance(instance)
-    described = registry.spec(found.type).settings
-    user = described.credential_pair[0] if described and described.credential_pair else "username"
+    cls = registry.spec(found.type).settings or ProviderSettings
+    elsewhere = settings.without(cls, "place") | set((cls.credential_pair or ())[:1])
     deciding = {
         name: value
         for name, value in found.values.items()
-        if value
-        and name not in _BEHAVIOUR
-        and name != user
-        and not isinstance(value, Secret)
-        and not file.looks_secret(name)
+        if value and name not in elsewhere and not isinstance(value, Secret) and not file.looks_secret(name)
     }
     return Destination(
         instance=instance,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Sequence
-from typing import Final
 
 from backup.config import file
 from backup.config.file import Configuration, InstanceConfig
@@ -20,9 +19,7 @@ from backup.system.paths import Paths
 from providers import registry, settings
 from providers.errors import InvalidConfiguration
 from providers.secret import Secret
-
-_NOT_NEEDED: Final = frozenset({"enabled", "credentials_key"})
-"""These concern this machine alone. All other settings are printed, to set the instance up again as it was."""
+from providers.settings import ProviderSettings
 
 
 def kit(
@@ -55,6 +52,7 @@ def _part(configuration: Configuration, store: CredentialStore, name: str) -> Ki
     except InvalidConfiguration:
         return _as_kept(instance, entry)
     fields = settings.describe(spec.settings)
+    of_this_machine = settings.without(spec.settings, "portable")
     return KitInstance(
         name=name,
         service=instance.type,
@@ -63,7 +61,7 @@ def _part(configuration: Configuration, store: CredentialStore, name: str) -> Ki
             field.name: value
             for field in fields
             if not field.secret
-            and field.name not in _NOT_NEEDED
+            and field.name not in of_this_machine
             and ((value := getattr(merged, field.name)) != field.default or not field.advanced)
         },
         secrets={field.name: value for field in fields if field.secret and (value := getattr(merged, field.name))},
@@ -73,7 +71,8 @@ def _part(configuration: Configuration, store: CredentialStore, name: str) -> Ki
 def _as_kept(instance: InstanceConfig, entry: Credentials | None) -> KitInstance:
     known = entry or Credentials()
     pair = {"password": known.password} if known.password else {}
-    values = {key: value for key, value in instance.values.items() if key not in _NOT_NEEDED}
+    of_this_machine = settings.without(ProviderSettings, "portable")
+    values = {key: value for key, value in instance.values.items() if key not in of_this_machine}
     return KitInstance(
         name=instance.name,
         service=instance.type,

@@ -63,7 +63,10 @@ class Settings(NetworkSettings, kw_only=True, frozen=True):
         Secret | None, setting("Session token", "Only for temporary credentials.", advanced=True)
     ] = None
     profile: Annotated[
-        str, setting("Profile", "Profile in ~/.aws/config that provides credentials and region.", advanced=True)
+        str,
+        setting(
+            "Profile", "Profile in ~/.aws/config that provides credentials and region.", place=False, advanced=True
+        ),
     ] = ""
     endpoint_url: Annotated[
         str,

@@ -25,6 +25,7 @@ class NetworkSettings(ProviderSettings, kw_only=True, frozen=True):
         setting(
             "CA certificates",
             "File or folder of trusted certificates (PEM). Empty: from the environment, else the system's.",
+            place=False,
             placeholder="/etc/ssl/my-ca.pem",
             advanced=True,
             path=True,
@@ -35,6 +36,7 @@ class NetworkSettings(ProviderSettings, kw_only=True, frozen=True):
         setting(
             "Proxy",
             "Address of the HTTP proxy for all requests. Empty: from the environment, if set.",
+            place=False,
             placeholder="http://user@proxy.example.net:3128",
             advanced=True,
         ),

@@ -6,14 +6,14 @@ concerns instances (`enabled`, `credentials_key`) in `tests/backup/test_instance
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
 from providers import registry, settings
 from providers.errors import InvalidConfiguration
 from providers.secret import Secret
-from providers.settings import STANDARD_FIELDS, ProviderSettings
+from providers.settings import STANDARD_FIELDS, ProviderSettings, setting
 
 GUIDE: dict[str, Any] = {
     "enabled": False, "credentials_key": "new_provider", "container": "homeserver-backups", "container_type": "bucket",
@@ -95,3 +95,28 @@ def test_how_to_get_there_is_set_where_a_network_lies_between(service: str) -> N
             assert caught.value.field == name
             with pytest.raises(InvalidConfiguration, match="no effect"):
                 settings.load(cls, {name: "/x"})
+
+
+HOW = {"max_retries", "retry_delay", "timeout", "max_bandwidth", "upload_chunk_size", "connection_pool_size"}
+STANDARD_ELSEWHERE = {"enabled", "credentials_key", "container_type", "username", "region", "encryption_enabled"} | HOW
+
+
+@pytest.mark.parametrize("service", registry.EMBEDDED)
+def test_each_setting_says_whether_place_check_and_recovery_kit_depend_on_it(service: str) -> None:
+    """What is kept in journals and configurations was computed so, and has to be found again."""
+    cls = settings_of(service)
+    of_the_way = set() if service == "local" else {"ca_bundle", "proxy"}
+    of_the_way |= {"profile"} if service == "aws_s3" else set()
+    assert settings.without(cls, "place") == STANDARD_ELSEWHERE | of_the_way
+    assert settings.without(cls, "checked") == HOW | {"enabled"}
+    assert settings.without(cls, "portable") == {"enabled", "credentials_key"}
+
+
+def test_a_plug_in_says_it_of_its_own_settings_and_inherits_the_rest() -> None:
+    class Acme(ProviderSettings, kw_only=True, frozen=True):
+        region: Annotated[str, setting("Region", "Described again.")] = "x"
+        shelf: Annotated[str, setting("Shelf", "Where.")] = ""
+        pace: Annotated[int, setting("Pace", "How fast.", place=False, checked=False)] = 1
+
+    assert settings.without(Acme, "place") == STANDARD_ELSEWHERE | {"pace"}
+    assert settings.without(Acme, "checked") == HOW | {"enabled", "pace"}
