@@ -260,6 +260,7 @@ def states(cli: Cli) -> set[str]:
     }
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("lose", [unmounted, another_thing])
 @pytest.mark.parametrize(
     "ask",

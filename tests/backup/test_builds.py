@@ -60,6 +60,7 @@ def begin_worker(bench: Workbench, checkout: Path) -> int:
     return int(wait_until(lambda: bench.pid() or 0))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGKILL, None])
 def test_what_was_queued_beside_a_stopped_worker_goes_on_when_that_one_leaves(
     bench: Workbench, checkout: Path, tmp_path: Path, told: signal.Signals | None

@@ -98,6 +98,7 @@ INNER_DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("damage", INNER_DAMAGES)
 def test_whatever_is_damaged_inside_status_works_and_names_it(
     cli: Cli,  # noqa: F811

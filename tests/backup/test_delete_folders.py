@@ -125,6 +125,7 @@ def service(request: pytest.FixtureRequest, bench: Workbench) -> Iterator[Servic
         yield opened
 
 
+@pytest.mark.few(2)
 def test_the_folder_goes_with_all_that_is_in_it(service: Service) -> None:
     for key in ("x/a", "x/y/b", "x/y/z/c", "kept/d"):
         service.put(key)
@@ -139,6 +140,7 @@ def test_the_folder_goes_with_all_that_is_in_it(service: Service) -> None:
     assert job.error is None
 
 
+@pytest.mark.few(2)
 def test_an_empty_folder_can_be_deleted(service: Service) -> None:
     service.make_folder("x")
     service.put("kept")
@@ -148,6 +150,7 @@ def test_an_empty_folder_can_be_deleted(service: Service) -> None:
     assert service.paths() == {"kept"}
 
 
+@pytest.mark.few(2)
 def test_everything_but_the_container(service: Service) -> None:
     service.put("x/a")
     service.make_folder("empty")
@@ -210,6 +213,7 @@ def test_it_goes_on_after_a_kill(service: Service) -> None:
     assert job.counts[ItemState.DONE] == 6
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("service", REAL, indirect=True)
 def test_killed_after_each_delete_before_its_answer_it_still_deletes_all(service: Service) -> None:
     """A real worker, and kill -9: of every file and every folder the service knows that it is gone, and nobody else."""

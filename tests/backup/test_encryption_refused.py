@@ -35,6 +35,7 @@ def provider() -> MemoryProvider:
     return MemoryProvider(store, encryption_enabled=True)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("kind", [JobKind.UPLOAD, JobKind.DOWNLOAD])
 @pytest.mark.parametrize("what", [ItemKind.FILE, ItemKind.DIRECTORY])
 @pytest.mark.parametrize("conflicts", list(Conflicts))

@@ -87,6 +87,7 @@ def instance(request: pytest.FixtureRequest, bench: Workbench) -> Iterator[str]:
     yield "s3"
 
 
+@pytest.mark.few(2)
 def test_a_tree_comes_back_with_the_modes_of_its_folders(
     bench: Workbench, instance: str, home: Path, tmp_path: Path
 ) -> None:

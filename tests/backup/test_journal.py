@@ -508,6 +508,7 @@ def test_downloads_that_an_earlier_version_called_read_back_were_read_twice(tmp_
         assert [views.job(db, number).read_twice for number in (1, 2)] == [1, 0]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("version", range(1, len(schema.MIGRATIONS)))
 def test_a_journal_of_an_older_version_keeps_its_queue(tmp_path: Path, version: int) -> None:
     path = tmp_path / "j"

@@ -82,6 +82,7 @@ def ended_whole(bench: Workbench, job: JobView, root: Root, source: Path) -> Non
     assert root.leftovers() == []
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("harness", REMOTE, ids=lambda harness: harness.service)
 def test_cut_at_sixty_percent_it_goes_on_in_a_new_process_and_sends_nothing_again(
     bench: Workbench, harness: Harness, source: Path, tmp_path: Path

@@ -274,6 +274,7 @@ def test_rclone_reads_what_we_store_and_we_restore_what_it_stores(
         assert os.readlink(tmp_path / "restored" / "d" / "link") == target
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("selection", "files", "links"),
     [

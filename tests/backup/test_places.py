@@ -159,6 +159,7 @@ def outcome(bench: Any, job_id: int) -> Any:
     return bench.only_item(job)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("account", "state"),
     [

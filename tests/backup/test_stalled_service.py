@@ -159,6 +159,7 @@ def stalling_b2(bench: Workbench, server: B2Server, when: When) -> Iterator[Call
         stall.release()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("at", ["its_module", "name_lookup", "token", "bucket_look"])
 def test_opening_a_provider_that_stalls_holds_up_no_other_instance(
     bench: Workbench, folder: Path, tmp_path: Path, at: str, request: pytest.FixtureRequest

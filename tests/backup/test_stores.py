@@ -402,6 +402,7 @@ class Interrupted(BaseException):
     pass
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("at", range(8))
 def test_interrupted_at_any_moment_nothing_is_lost_and_it_goes_on(
     core: Core, moved_from_keyring: Paths, at: int

@@ -79,6 +79,7 @@ def test_two_objects_that_would_be_one_file_are_not_taken_for_one(cli: Cli, path
     assert "'x/f' and 'b/x/f'" in down.err or "'b/x/f' and 'x/f'" in down.err
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("planned", "there"), [(3, 2), (2, 3)])
 @pytest.mark.parametrize("verb", ["upload", "download", "delete"])
 def test_what_came_or_went_since_the_plan_is_said(
@@ -112,6 +113,7 @@ def test_what_came_or_went_since_the_plan_is_said(
     assert f"{planned} files planned" in done.json()["job"]["error"]["message"]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("verb", ["upload", "download", "delete"])
 def test_other_names_in_the_same_number_are_said_too(
     cli: Cli, paths: Paths, tmp_path: Path, verb: str, monkeypatch: pytest.MonkeyPatch
@@ -311,6 +313,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
     return between
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("looks_again", [False, True])
 @pytest.mark.parametrize(("before", "after", "code"), [(3, 8, 0), (8, 3, ExitCode.CONFLICT), (8, 0, ExitCode.CONFLICT)])
 def test_a_file_with_more_bytes_than_planned_is_said_and_one_with_fewer_is_not_as_planned(
@@ -340,6 +343,7 @@ def test_a_file_with_more_bytes_than_planned_is_said_and_one_with_fewer_is_not_a
     assert cli("transfers", "list", "--since", "1h").code == ExitCode.FAILED_SINCE
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("looks_again", [False, True])
 @pytest.mark.parametrize(("before", "after"), [(3, 8), (8, 3)])
 def test_a_download_of_another_size_is_not_as_planned(

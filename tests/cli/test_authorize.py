@@ -133,6 +133,7 @@ def test_through_the_tunnel(cli: Cli, drive: DriveServer, at_the_address: Browse
     assert re.search(r"^    ssh -N -L (\d+):127\.0\.0\.1:\1 ", result.err, re.MULTILINE)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("decision", "code", "word"), [("allow", 0, ""), ("deny", 5, "denied"), ("expire", 5, "expired")]
 )

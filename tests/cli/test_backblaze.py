@@ -33,6 +33,7 @@ def proxy(b2_server: B2Server) -> Iterator[FaultProxy]:
         yield opened
 
 
+@pytest.mark.full
 def test_the_whole_path_with_a_limited_key(
     program: Cli,
     cli: Cli,
@@ -83,6 +84,7 @@ def test_the_whole_path_with_a_limited_key(
     assert all(NEVER_SHOWN not in text and "K003wrong" not in text for text in places)
 
 
+@pytest.mark.full
 def test_a_final_slash_means_a_folder_up_and_down(
     cli: Cli, paths: Paths, b2_server: B2Server, secret_service: SecretService, tmp_path: Path
 ):

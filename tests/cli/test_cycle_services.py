@@ -53,6 +53,7 @@ def configured(
         yield list(request.param)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("configured", [[name] for name in registry.EMBEDDED], indirect=True, ids=registry.EMBEDDED)
 def test_cycle(program: Cli, configured: list[str]):
     result = program("test-cycle", "--provider", configured[0], "--size", "6MB", "--json")

@@ -142,6 +142,7 @@ def test_cut_midway_it_leaves_nothing(cli: Cli, rclone_s3: S3Server, rclone_prox
     assert left(rclone_s3, s3) == (set(), [])
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_on_a_stalled_connection_it_leaves_nothing(
     rclone_s3: S3Server, rclone_proxy: FaultProxy, s3: str, number: signal.Signals
@@ -162,6 +163,7 @@ def test_interrupted_on_a_stalled_connection_it_leaves_nothing(
     assert left(rclone_s3, s3) == (set(), [])
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("verb", ["test-cycle --provider s3", "test-providers s3"])
 def test_interrupted_while_nothing_answers_it_ends_and_names_what_may_be_left(
     rclone_proxy: FaultProxy, s3: str, cli: Cli, verb: str

@@ -34,6 +34,7 @@ def stored(paths: Paths) -> Path:
     return folder
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("to", ["NEW/", "NEW//", "NEW/.", "NEW/deep/", "./NEW/", "NEW/x/.."])
 def test_a_final_slash_makes_a_folder(cli: Cli, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str):
     monkeypatch.chdir(tmp_path)
@@ -43,6 +44,7 @@ def test_a_final_slash_makes_a_folder(cli: Cli, stored: Path, tmp_path: Path, mo
         assert Path(os.path.abspath(to), key).read_bytes() == content
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("to", [".", "..", "./", "../", "../here"])
 def test_the_folder_one_stands_in_is_a_folder(
     cli: Cli, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str

@@ -24,6 +24,7 @@ def _worker_stopped(paths: Paths) -> Iterator[None]:
         assert stop_worker(paths)
 
 
+@pytest.mark.full
 def test_the_whole_path_with_a_keyring_and_no_secret_anywhere(
     program: Cli, cli: Cli, paths: Paths, secret_service: SecretService, tmp_path: Path
 ):

@@ -70,6 +70,7 @@ def test_of_files(cli: Cli, tmp_path: Path) -> None:
         tame(result)
 
 
+@pytest.mark.few(2)
 def test_of_files_that_are_refused(cli: Cli, tmp_path: Path, name: str) -> None:
     here, back = tmp_path / name, str(tmp_path / "back")
     here.write_bytes(b"content")
@@ -99,6 +100,7 @@ def test_of_unfinished_uploads(cli: Cli, paths: Paths, name: str) -> None:
     assert not left.exists()
 
 
+@pytest.mark.few(2)
 def test_of_providers_and_of_what_is_typed(cli: Cli, paths: Paths, tmp_path: Path, name: str) -> None:
     name = name.encode("utf-8", "backslashreplace").decode()  # a file of JSON cannot hold other bytes
     instance: dict[str, Any] = {"type": "local", "enabled": True, "container": str(tmp_path / f"gone {name}")}

@@ -178,6 +178,7 @@ def on_terminal(command: list[str], environment: Mapping[str, str]) -> tuple[int
     return process.wait(timeout=60), written
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("verb", [["list"], ["list-providers"], ["transfers"], ["upload", NAME], ["--help"]])
 @pytest.mark.parametrize("kind", ["latin1", "ascii"])
 def test_a_terminal_is_sent_what_it_can_show(
@@ -198,6 +199,7 @@ def test_a_terminal_is_sent_what_it_can_show(
         assert "ü".encode() not in written
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "verb", [["list"], ["list", "--json"], ["--help"], ["--version"], ["list-providers"], ["upload"]]
 )

@@ -35,6 +35,7 @@ def loaded_by(*argv: str) -> set[str]:
     return set(modules)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("verb", ["upload", "test-cycle", "list", "transfers"])
 def test_help_of_a_verb_loads_no_sdk(verb: str):
     assert not loaded_by(verb, "--help") & {"textual", "boto3", "botocore", "b2sdk", "google", "keyring"}

@@ -37,6 +37,7 @@ def run(checkout: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.full
 def test_it_passes_lint_and_fails_the_suite_with_a_list(cli: Cli, checkout: Path):
     result = cli("new-provider", "acme_cloud", "--checkout", str(checkout), "--json")
     assert result.code == 0, result.err

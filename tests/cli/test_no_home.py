@@ -37,6 +37,7 @@ def start(module: str, *arguments: str, cwd: Path, **environment: str) -> subpro
     )  # fmt: skip
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
@@ -53,6 +54,7 @@ def test_each_entry_point_says_it_in_one_line(tmp_path: Path, module: str, argum
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["upload", "--help"], ["transfers", "list", "-h"], ["credentials", "lock", "--help"]]
 )

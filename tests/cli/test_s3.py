@@ -130,6 +130,7 @@ def test_a_server_that_stalls(cli: Cli, bucket: str, rclone_proxy: FaultProxy):
     assert failures(cli).code == ExitCode.NETWORK
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("fault", "code", "word"),
     [
@@ -199,6 +200,7 @@ def test_a_key_that_is_revoked_midway_ends_the_following_not_the_transfer(
     assert "is not finished" in result.err
 
 
+@pytest.mark.full
 def test_a_final_slash_means_a_folder_up_and_down(cli: Cli, bucket: str, rclone_s3: S3Server, tmp_path: Path):
     (tmp_path / "dir").mkdir()
     (tmp_path / "dir" / "a").write_bytes(b"alpha")

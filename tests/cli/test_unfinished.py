@@ -193,6 +193,7 @@ def test_what_ends_while_they_are_listed_is_no_failure(cli: Cli, paths: Paths, m
     assert not folder.exists()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("status", [403, 404, 405, 501])
 def test_an_upload_whose_parts_a_service_does_not_list_is_one_of_unknown_size(
     cli: Cli, paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None, status: int

@@ -55,6 +55,7 @@ def troubles_of_parts(harness):
     return [(trouble.name, (trouble,)) for trouble in harness.troubles if Operation.UPLOAD_PARTS in trouble.on]
 
 
+@pytest.mark.few(8)
 @WIRED
 @cases(("trouble",), troubles_of_parts)
 def test_a_failure_in_the_middle_has_its_error_class(harness, root, trouble):
@@ -120,6 +121,7 @@ def test_the_debug_log_holds_no_secret(harness, root, paths):
     assert re.findall(r"(?:bearer |signature=|authorization\W+)\w{8,}.*", text, re.IGNORECASE) == []
 
 
+@pytest.mark.few(3)
 @WIRED
 @pytest.mark.parametrize("when", ["begin", "part", "commit", "whole", "read", "listing", "remove"])
 @pytest.mark.parametrize(

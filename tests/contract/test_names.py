@@ -48,6 +48,7 @@ NAMES = {
 }
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", NAMES.keys())
 def test_a_name_is_kept_or_refused(harness, root, name):
     key, data = NAMES[name], content(100)

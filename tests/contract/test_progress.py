@@ -26,6 +26,7 @@ def assert_sound(calls, total, *, whole=True):
         assert total not in done
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("parts", [0, 0.01, 1, 3.5])
 @pytest.mark.parametrize("width", [1, 4])
 def test_progress_of_uploads_and_downloads(harness, root, parts, width):

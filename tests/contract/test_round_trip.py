@@ -21,6 +21,7 @@ SIZES = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
 def test_round_trip(harness, root, size):
     data = content(size(harness.limits.part_bytes))

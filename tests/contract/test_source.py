@@ -35,6 +35,7 @@ def remove(path):
     path.unlink()
 
 
+@pytest.mark.few(3)
 @needs(in_parts)
 @pytest.mark.parametrize("remembered", [False, True])
 @pytest.mark.parametrize("change", [rewrite, shrink, grow, replace, remove])

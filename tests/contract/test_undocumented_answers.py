@@ -87,7 +87,7 @@ CASES = [
 ]
 
 
-@pytest.mark.few(12)
+@pytest.mark.few(6)
 @pytest.mark.parametrize(("harness", "field"), CASES)
 def test_every_odd_answer_ends_in_an_error_of_ours(harness, root, field):
     part = harness.limits.part_bytes

@@ -159,6 +159,7 @@ def test_a_token_that_has_run_out_is_renewed_once(root, counted, calls):
     assert counted.stat("x").size_bytes == 1
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "at", ["b2_get_upload_url", "b2_upload_file", "b2_start_large_file", "b2_upload_part", "b2_finish_large_file",
            "b2_list_file_names", "b2_hide_file", "b2_download_file_by_name"],

@@ -32,6 +32,7 @@ def connect(store: MemoryStore) -> MemoryProvider:
     return MemoryProvider(store, context=context, upload_chunk_size=PART, connection_pool_size=3)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("parts", [1, 17])
 @pytest.mark.parametrize("error", ENDINGS, ids=repr)
 @pytest.mark.parametrize("resumable", [True, False])

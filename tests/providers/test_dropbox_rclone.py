@@ -123,6 +123,7 @@ def test_large_files_both_ways(server, rclone, provider, tmp_path):
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes() == data
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("nanoseconds", [0, 499_999_999, 500_000_000, 999_999_999])
 def test_both_keep_the_same_mtime(rclone, provider, tmp_path, nanoseconds):
     """Else each would send all the files again that the other one sent."""
@@ -136,6 +137,7 @@ def test_both_keep_the_same_mtime(rclone, provider, tmp_path, nanoseconds):
 STAND_INS = {"stand-ins": "AC／DC ␀/．/．．/a␠b/c＼d␡/e␠"}
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", sorted(set(NAMES | STAND_INS) - {"nfd", "long segment"}))
 def test_names_mean_the_same_to_both(server, rclone, provider, tmp_path, name):
     key = (NAMES | STAND_INS)[name]

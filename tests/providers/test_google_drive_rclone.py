@@ -162,6 +162,7 @@ def test_what_rclone_overwrites_is_not_taken_for_ours(rclone, provider, tmp_path
     assert (tmp_path / "target").read_bytes() == b"theirs, and longer"
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"long segment"}))
 def test_names_mean_the_same_to_both(rclone, provider, tmp_path, name):
     key = NAMES[name]

@@ -103,6 +103,7 @@ MAY_FAIL = {
 """The others have no say in whether an object is the right one."""
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("on", ["HEAD", "GET"])
 @pytest.mark.parametrize("header", READ_HEADERS)
 def test_a_download_is_right_or_refused_whatever_a_header_says(header, on, tmp_path):

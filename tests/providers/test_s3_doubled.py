@@ -73,6 +73,7 @@ def connected(answer: Twice) -> Iterator[S3Provider]:
 TWICE = (("REAL", "REAL"), ("REAL", ""), ("", "REAL"), ("REAL", "7"), ("7", "REAL"), ("REAL", HUGE))
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("header", [*READ_HEADERS, *ALSO_READ])
 def test_a_header_that_comes_twice_is_right_or_refused(header: str, tmp_path: Path) -> None:
     target = tmp_path / "target"

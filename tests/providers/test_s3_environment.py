@@ -198,6 +198,7 @@ def role_of_the_job(tmp_path: Path, *lines: str) -> None:
     (tmp_path / "job.keys").write_text("[base]\naws_access_key_id = BASE\naws_secret_access_key = S\n")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("by_process", "by_job", "in_files"),
     [

@@ -127,6 +127,7 @@ OPTIONAL = ("content-md5", "x-amz-checksum-sha256", "x-amz-checksum-mode", "if-m
 REFUSALS = {"400": (400, "InvalidArgument"), "400 without words": (400, ""), "501": (501, "NotImplemented")}
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("refusal", REFUSALS)
 @pytest.mark.parametrize("name", OPTIONAL)
 def test_what_a_request_can_do_without_may_be_refused(name: str, refusal: str, tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_rclone_checks_the_signature_made_for_the_proxy(rclone_s3, rclone_proxy)
         s3.list_buckets()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("answer", "code"),
     [

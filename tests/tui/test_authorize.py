@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from textual.widgets import Button, Input
 
 from backup.core.core import Core
@@ -45,6 +46,7 @@ async def bring_back(pilot: Any, text: str) -> None:
     await pilot.press("enter")
 
 
+@pytest.mark.full
 async def test_dropbox_from_form_to_browse(paths: Paths, secret_service: SecretService) -> None:
     with DropboxServer() as server:
         async with console(paths) as pilot:

@@ -176,6 +176,7 @@ ANSWERS: list[tuple[str, str, dict[str, Any], tuple[str, ...], tuple[Any, ...]]]
 ]  # fmt: skip
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("verb", "key", "then", "words", "answers"), ANSWERS)
 async def test_what_is_answered_is_counted_again_before_it_can_start(
     core: StandInCore,
@@ -339,6 +340,7 @@ CAUSES: list[tuple[ProviderError, str]] = [
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("cause", "words"), CAUSES)
 async def test_each_cause_has_its_own_screen_and_stays_until_it_is_dealt_with(
     core: StandInCore, cause: ProviderError, words: str
@@ -494,6 +496,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_hostile_names_are_shown_escaped_and_used_raw(name: str, core: StandInCore) -> None:
     questions = StandInQuestions()

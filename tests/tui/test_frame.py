@@ -33,6 +33,7 @@ async def test_the_frame_shows_host_store_services_and_modes() -> None:
         assert second.split() == ["1", "Providers", "2", "Browse", "3", "Transfers", "4", "Activity", "5", "Settings"]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("key", "mode"), list(MODES.items()))
 async def test_digits_switch_modes(key: str, mode: str) -> None:
     app = console()

@@ -64,6 +64,7 @@ async def look(pilot: Any, downs: int, path: Path | None) -> None:
     await pilot.press("enter")
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("blanks", [True, False])
 async def test_an_earlier_file_is_taken_over_and_emptied_only_when_that_is_said(
     vault: Paths, tmp_path: Path, blanks: bool

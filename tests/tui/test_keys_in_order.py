@@ -54,6 +54,7 @@ def burst(app: KeysInOrder, text: str) -> None:
         app.post_message(events.Key(key, character))
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("typed", "name"),
     [

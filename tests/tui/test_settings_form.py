@@ -131,6 +131,7 @@ async def test_complains_on_leaving_a_field_and_forgives_while_typing() -> None:
         assert not app.row("timeout").has_class("-invalid")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", ["", "-x", "with space", "ä", "a" * 65, "taken"])
 async def test_a_name_that_cannot_be_is_refused_at_its_field(name: str) -> None:
     app = FormApp("local", name=name, taken={"taken"})
@@ -248,6 +249,7 @@ async def test_no_message_of_a_secret_input_holds_its_text(caplog: pytest.LogCap
         assert field.filled
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("key", ["ctrl+c", "ctrl+x", "super+c"])
 async def test_copying_and_cutting_give_nothing_to_the_clipboard(key: str) -> None:
     app = SecretApp()

@@ -151,6 +151,7 @@ async def test_a_broken_configuration_is_said_and_left_alone(paths: Paths, text:
         assert paths.config_file.read_text() == text
 
 
+@pytest.mark.full
 async def test_b2_with_a_key_that_knows_one_bucket_alone(
     paths: Paths, b2_server: B2Server, secret_service: SecretService
 ) -> None:

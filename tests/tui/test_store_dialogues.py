@@ -175,6 +175,7 @@ async def test_secrets_left_in_the_file_move_once_the_store_is_open() -> None:
 # The session's keyring
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [
@@ -364,6 +365,7 @@ async def test_an_error_of_a_move_stays_in_the_dialogue() -> None:
 # What is typed stays out of sight
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("state", "keys"), [(LOCKED, "u"), (NONE, "u"), (READY, "p")])
 async def test_what_is_typed_into_a_dialogue_is_in_no_picture_and_no_clipboard(state: StoreState, keys: str) -> None:
     canary = "canary-typed-into-a-dialogue"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from backup.core.core import Core
 from backup.queries.client import QuestionsClient
 from backup.system.paths import Paths
@@ -17,6 +19,7 @@ from tests.tui.standin import screen_text, until
 from tui.app import BackupConsole
 
 
+@pytest.mark.full
 async def test_two_s3_instances_stand_side_by_side(paths: Paths, rclone_s3: S3Server, moto_s3: S3Server) -> None:
     write_aws_credentials()
     servers = {"aws_s3": (rclone_s3, rclone_s3.new_bucket()), "nas": (moto_s3, moto_s3.new_bucket())}

@@ -49,6 +49,7 @@ async def opened(pilot: Any) -> None:
     await until(pilot, lambda: isinstance(pilot.app.screen, UnfinishedScreen))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("size", [(80, 24), (140, 42)])
 async def test_they_are_listed_with_age_size_and_whose_they_are(
     questions: ScriptedQuestions, size: tuple[int, int]
