@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Final
 
-from backup.scaffold import templates as texts
+from providers import settings
 from providers.errors import Conflict, InvalidName, Unsupported
+from providers.settings import ProviderSettings, SettingField
 
 _OURS: Final = ("from providers.", "from tests.")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
@@ -37,14 +39,38 @@ def write(checkout: Path, name: str) -> list[Path]:
         project: _layered(project.read_text(), name),
     }
     words = {"name": name, "title": name.replace("_", " ").title(), "cls": name.title().replace("_", "")}
-    words |= {"harness": name.upper()}
-    made = {folder / file: Template(text).substitute(words) for file, text in texts.FILES.items()}
-    made[folder / "README.md"] = texts.readme(name, words["title"])
-    made[harness] = Template(texts.HARNESS).substitute(words)
+    words |= {"harness": name.upper(), "table": _table()}
+    made = {folder / "__init__.py": ""}
+    made |= {folder / file: _filled(file, words) for file in ("settings.py", "provider.py", "README.md")}
+    made[harness] = _filled("harness.py", words)
     folder.mkdir()
     for path, text in {**made, **changed}.items():
         path.write_text(_sorted_imports(text) if path in made else text)
     return [*made, *changed]
+
+
+def _filled(name: str, words: dict[str, str]) -> str:
+    """The template of a file, with `$name`, `$title`, `$cls`, `$harness` and `$table` replaced."""
+    template = resources.files(__package__) / "templates" / f"{name}.template"
+    return Template(template.read_text(encoding="utf-8")).substitute(words)
+
+
+def _table() -> str:
+    """The standard settings, as a README lists them."""
+    fields = settings.describe(ProviderSettings)
+    rows = [f"| `{field.name}` | {field.label} | {_default(field)} | {field.help} |" for field in fields]
+    return "\n".join(["| Setting | Label | Default | Meaning |", "|---|---|---|---|", *rows])
+
+
+def _default(field: SettingField) -> str:
+    if field.required:
+        return "**required**"
+    if field.default is None:
+        return "none"
+    if field.default == "":
+        return "empty"
+    text = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    return f"`{text}`" + (f" {field.unit}" if field.unit else "")
 
 
 def _registered(text: str, name: str) -> str:

@@ -22,12 +22,11 @@ from tui import remedies as keys
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SHELL: Final = {
-    "backup/scaffold/templates.py",
     "backup/credentials/unattended/units.py",
     "backup/credentials/unattended/setup.py",
     "backup/queue/logind.py",
 }
-"""For a README, a unit or another program: there the words are typed or run, and meant."""
+"""For a unit or another program: there the words are typed or run, and meant."""
 COMMANDS: Final = dict(json_runs.commands(program))
 PHRASES: Final = {name for name in COMMANDS if " " in name or "-" in name}
 FLAGS: Final = {

@@ -1,4 +1,4 @@
-"""What `pip install .` gives: both commands, stylesheets, READMEs and the license, no tests."""
+"""What `pip install .` gives: both commands, stylesheets, READMEs, templates, the license, no tests."""
 
 from __future__ import annotations
 
@@ -73,6 +73,8 @@ def test_all_that_is_needed_is_in_it(wheel: Path):
     assert in_tree("*.py") <= names
     assert in_tree("*.tcss") <= names
     assert in_tree("README.md") <= names
+    assert len(in_tree("*.template")) == 4
+    assert in_tree("*.template") <= names
     assert {name for name in names if name.endswith(".tcss")}
 
 
