@@ -12,11 +12,11 @@ from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.engine.upload import run_upload
 from providers.testing.needs import WIRED
+from providers.testing.suite.service.test_calls import *  # noqa: F403
+from providers.testing.suite.service.test_calls import PARTS
 from providers.testing.support import content, source
 
 FILES = 12
-PARTS = 3
-
 SMALL = {
     "aws_s3": {"PutObject": 1},
     "backblaze": {"b2_upload_file": 1},
@@ -84,17 +84,3 @@ def test_a_file_in_parts_costs_one_request_per_part_and_few_more(harness, root):
     counts.clear()
     run_upload(provider, path, "large", cancel=CancelToken(), replaces=False)
     assert counts == IN_PARTS[harness.service]
-
-
-@WIRED
-def test_the_counted_requests_are_those_the_server_received(harness, root):
-    counts: Counter[str] = Counter()
-    provider = root.ready(context=ProviderContext(count_call=lambda kind: counts.update([kind])))
-    counts.clear()
-    for size in (1000, PARTS * harness.limits.part_bytes):
-        run_upload(provider, source(root.tmp, content(size)), f"f{size}", cancel=CancelToken())
-    provider.download("f1000", root.tmp / "back")
-    assert {file["name"] for file in provider.list_files()} == {"f1000", f"f{PARTS * harness.limits.part_bytes}"}
-    provider.remove("f1000")
-    root.wired.wait_idle()
-    assert sum(counts.values()) == root.wired.count()

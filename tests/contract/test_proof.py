@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
-import pytest
-
 from providers.contract.aged_facts import AgedFact
 from providers.contract.capabilities import Proof
-from providers.errors import Integrity
-from providers.testing.faults import Fault, Side
-from providers.testing.needs import WIRED, can_damage_unfinished, needs
-from providers.testing.support import Memory, Progress, content, gone, source
-from providers.testing.transfers import download, upload
+from providers.testing.suite.transfers.test_proof import *  # noqa: F403
+from providers.testing.support import content, source
+from providers.testing.transfers import upload
 from tests.contract.harnesses import HARNESSES, only
-
-pytestmark = pytest.mark.usefixtures("learnt")
-
-
-def test_the_proof_that_this_server_reaches(harness, root):
-    provider = root.connect()
-    small = upload(provider, source(root.tmp, content(1000)), "small")
-    parts = upload(provider, source(root.tmp, content(2 * harness.limits.part_bytes + 1)), "parts")
-    assert (small.proof, parts.proof) == (harness.limits.proof_of_one, harness.limits.proof_of_parts)
 
 
 @only(HARNESSES, lambda harness: harness.service in ("backblaze", "dropbox"))
@@ -32,88 +17,3 @@ def test_a_sent_checksum_proves_nothing_unless_the_server_was_seen_to_enforce_it
     provider = root.connect()
     for size in (1000, 2 * harness.limits.part_bytes + 1):
         assert upload(provider, source(root.tmp, content(size)), "x").proof is Proof.READ_BACK
-
-
-def test_the_sha256_is_always_returned(harness, root):
-    for size in (0, 1000, harness.limits.part_bytes + 1):
-        data = content(size)
-        result = upload(root.connect(), source(root.tmp, data), f"x{size}")
-        assert result.sha256 == hashlib.sha256(data).hexdigest()
-        assert download(root.connect(), f"x{size}", root.tmp / "target").sha256 == result.sha256
-
-
-@WIRED
-@pytest.mark.parametrize("parts", [0.1, 3])
-@pytest.mark.parametrize("at", [0, 100_000])
-def test_bytes_damaged_once_on_the_way_up_are_sent_again(harness, root, parts, at):
-    data = content(int(parts * harness.limits.part_bytes))
-    provider = root.connect()
-    rule = root.wired.fault(Fault.flip(Side.REQUEST, at), when=harness.requests.sends)
-    if parts > 1 and not harness.limits.finds_damage_by_part:
-        with pytest.raises(Integrity):
-            upload(provider, source(root.tmp, data), "x")
-        assert root.stored() == {}
-    upload(provider, source(root.tmp, data), "x")
-    assert rule.hits == 1
-    assert root.stored() == {"x": data}
-    assert root.leftovers() == []
-
-
-@WIRED
-@pytest.mark.parametrize("parts", [0.1, 3])
-@pytest.mark.parametrize("remembered", [False, True])
-def test_bytes_always_damaged_on_the_way_up_are_never_a_success(harness, root, parts, remembered):
-    provider = root.connect()
-    root.wired.fault(Fault.flip(Side.REQUEST, 10_000), when=harness.requests.sends, times=None)
-    progress = Progress()
-    data = content(int(parts * harness.limits.part_bytes))
-    with pytest.raises(Integrity):
-        upload(provider, source(root.tmp, data), "x", progress=progress, checkpoint=Memory() if remembered else None)
-    assert progress.calls[-1] != (len(data), len(data))
-    assert parts < 1 or root.stored() == {}
-    assert root.leftovers() == []
-
-
-@WIRED
-@pytest.mark.parametrize("parts", [0.1, 3])
-def test_bytes_damaged_on_the_way_down_are_never_a_success(harness, root, parts):
-    data = content(int(parts * harness.limits.part_bytes))
-    provider = root.connect()
-    upload(provider, source(root.tmp, data), "x")
-    target = root.tmp / "target"
-    target.write_bytes(b"older")
-    rule = root.wired.fault(Fault.flip(Side.RESPONSE, 10_000), when=harness.requests.read, times=None)
-    with pytest.raises(Integrity):
-        download(provider, "x", target)
-    assert target.read_bytes() == b"older"
-    assert gone(root.tmp, but=("target", "source.bin")) == []
-    rule.release()
-    download(provider, "x", target)
-    assert target.read_bytes() == data
-
-
-def test_bit_rot_is_detected_by_the_recorded_checksum(root):
-    data = content(20_000)
-    provider = root.connect()
-    sent = upload(provider, source(root.tmp, data), "x")
-    root.damage("x")
-    target = root.tmp / "target"
-    with pytest.raises(Integrity):
-        download(root.connect(), "x", target, expected_sha256=sent.sha256)
-    assert not target.exists()
-
-
-def test_an_object_of_another_program_is_proved_too(harness, root):
-    data = content(2 * harness.limits.part_bytes)
-    root.plant({"x": data})
-    result = download(root.connect(), "x", root.tmp / "target")
-    assert result.proof is not None
-    assert (root.tmp / "target").read_bytes() == data
-
-
-@needs(can_damage_unfinished)
-def test_bytes_changed_by_the_disk_are_detected_by_reading_back(harness, root):
-    part = harness.limits.part_bytes
-    watch = Progress(3 * part, lambda done: harness.damage_unfinished(root))
-    with pytest.raises(Integrity):
-        upload(root.connect(connection_pool_size=1), source(root.tmp, content(4 * part)), "x", progress=watch)

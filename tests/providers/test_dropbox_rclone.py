@@ -14,9 +14,9 @@ import pytest
 from providers import registry
 from providers.base import BaseProvider
 from providers.contract.context import ProviderContext
+from providers.testing.suite.objects.test_names import NAMES
 from providers.testing.support import content, source
 from providers.testing.transfers import download, keys, upload
-from tests.contract.test_names import NAMES
 from tests.servers.connect_proxy import ConnectProxy
 from tests.servers.dropbox_server import APP_KEY, REFRESH_TOKEN, DropboxServer
 from tests.servers.process import program

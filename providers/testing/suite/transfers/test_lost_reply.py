@@ -1,0 +1,116 @@
+"""A lost answer after a completed request is detected: neither repeated blindly nor reported as a failure."""
+
+from __future__ import annotations
+
+import pytest
+
+from providers.testing.faults import Fault
+from providers.testing.needs import WIRED
+from providers.testing.support import Memory, content, source
+from providers.testing.transfers import download, keys, upload
+
+pytestmark = pytest.mark.usefixtures("learnt")
+
+
+@WIRED
+@pytest.mark.parametrize("only_if_absent", [False, True])
+@pytest.mark.parametrize("remembered", [False, True])
+def test_lost_reply_to_the_commit(harness, root, only_if_absent, remembered):
+    part = harness.limits.part_bytes
+    data = content(3 * part)
+    wire = harness.requests
+    rule = root.wired.fault(Fault.lost_reply(), when=wire.commit)
+    memory = Memory() if remembered else None
+    result = upload(root.connect(), source(root.tmp, data), "x", only_if_absent=only_if_absent, checkpoint=memory)
+    assert rule.hits == 1
+    assert result.remote.size_bytes == len(data)
+    assert result.replaced is False
+    assert root.stored() == {"x": data}
+    assert root.wired.count(wire.send_part(None)) == 3
+    assert root.wired.count(wire.begin) == 1
+    assert root.leftovers() == []
+    assert memory is None or memory.load() is None
+
+
+@WIRED
+def test_lost_reply_to_the_commit_over_an_older_object(harness, root):
+    """An object that existed before must not be taken for the one that was sent."""
+    part = harness.limits.part_bytes
+    root.plant({"x": content(2 * part, seed=2)})
+    data = content(2 * part)
+    root.wired.fault(Fault.reset(at=0), when=harness.requests.commit)
+    result = upload(root.connect(), source(root.tmp, data), "x")
+    assert root.stored() == {"x": data}
+    assert result.replaced is True
+
+
+@WIRED
+def test_lost_commit_over_an_identical_object(harness, root):
+    """The stored object is identical, so the two cannot be told apart; no unfinished upload may remain."""
+    data = content(2 * harness.limits.part_bytes)
+    upload(root.connect(), source(root.tmp, data), "x")
+    root.wired.fault(Fault.reset(at=0), when=harness.requests.commit, times=None)
+    upload(root.connect(max_retries=1), source(root.tmp, data), "x")
+    assert root.stored() == {"x": data}
+    assert root.leftovers() == []
+
+
+@WIRED
+@pytest.mark.parametrize("only_if_absent", [False, True])
+def test_lost_reply_to_an_object_in_one_request(harness, root, only_if_absent):
+    wire = harness.requests
+    provider = root.connect()
+    data = content(50_000)
+    root.wired.forget()
+    rule = root.wired.fault(Fault.lost_reply(), when=wire.send_whole)
+    upload(provider, source(root.tmp, data), "x", only_if_absent=only_if_absent)
+    assert rule.hits == 1
+    assert root.stored() == {"x": data}
+    assert root.wired.count(wire.send_whole) <= 2
+
+
+@WIRED
+def test_lost_reply_to_a_part(harness, root):
+    part = harness.limits.part_bytes
+    data = content(3 * part)
+    rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.send_part(1))
+    upload(root.connect(), source(root.tmp, data), "x")
+    assert rule.hits == 1
+    assert root.stored() == {"x": data}
+    assert root.wired.count(harness.requests.send_part(1)) <= 2
+    assert root.wired.count(harness.requests.send_part(None)) <= 4
+
+
+@WIRED
+@pytest.mark.parametrize("remembered", [False, True])
+def test_lost_reply_to_the_begin_request(harness, root, remembered):
+    """The unknown session must not remain at the service, where it costs money, unless the service lists none: then the
+    service itself discards it."""
+    part = harness.limits.part_bytes
+    data = content(2 * part)
+    rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.begin)
+    upload(root.connect(), source(root.tmp, data), "x", checkpoint=Memory() if remembered else None)
+    assert rule.hits == 1
+    assert root.stored() == {"x": data}
+    assert len(root.leftovers()) <= (0 if harness.limits.lists_unfinished else 1)
+
+
+@WIRED
+def test_lost_reply_to_a_delete(harness, root):
+    root.plant({"x": b"1", "y": b"2"})
+    provider = root.connect()
+    rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.remove)
+    assert provider.delete("x") is True
+    assert rule.hits == 1
+    assert set(root.stored()) == {"y"}
+
+
+@WIRED
+def test_lost_reply_to_a_read(harness, root):
+    root.plant({"x": content(1000)})
+    provider = root.connect()
+    for when in (harness.requests.listing, harness.requests.read):
+        rule = root.wired.fault(Fault.lost_reply(), when=when)
+        assert keys(provider) == {"x"}
+        download(provider, "x", root.tmp / "target")
+        assert rule.hits == 1
