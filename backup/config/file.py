@@ -9,10 +9,9 @@
      "local_fallback": false,
      "credential_store": {"backend": "vault", "key_file": "/path", "password_command": ["pass", "show", "backup"]}}
 
-`type` is by default the instance's name. `local_fallback` is false from the first time that anything besides
-`local` was set up: a command then means the local disk only if it says so. `checks` and `credentials` are the program's
-own notes; no secret is in them.
-Keys that this version does not know are kept. Nothing here asks the keyring.
+`type` defaults to the instance's name. `local_fallback` becomes false for good once anything but `local` was set up: a
+command then uses the local disk only if it names it. `checks` and `credentials` are records of the program, without
+secrets. Keys that this version does not know are kept. This module never accesses the keyring.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from providers.settings import ProviderSettings, holds_password
 EMBEDDED: Final = "local"
 DEFAULT_PROVIDER: Final = "default_provider"
 HISTORY_DAYS: Final = "history_days"
-"""The settings of no instance; so no instance has these names."""
+"""Settings of the program; instances cannot have these names."""
 DEFAULT_HISTORY_DAYS: Final = 90
 MOST_HISTORY_DAYS: Final = 36_500
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -52,7 +51,7 @@ _SECRET_NAME: Final = re.compile(
 
 
 class InstanceConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file says of one instance. `values` has no `type`, and its secrets are Secrets; keys may be unknown."""
+    """An instance in the file. `values` has no `type`, and its secrets are Secrets; it may contain unknown keys."""
 
     name: str
     type: str
@@ -60,35 +59,35 @@ class InstanceConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def credentials_key(self) -> str:
-        """The entry in the keyring: the setting of that name, else the instance's own name."""
+        """The entry in the keyring: the setting of this name, else the instance's name."""
         return str(self.values.get("credentials_key") or self.name)
 
 
 class CheckRecord(msgspec.Struct, frozen=True):
-    """The last connection check of an instance, and of which settings (`fingerprint`)."""
+    """The last connection check of an instance, and the settings it checked (`fingerprint`)."""
 
     at: float
     ok: bool
     fingerprint: str
     steps: tuple[CheckStep, ...] = ()
-    """As they were told; messages of servers among them, never a secret."""
+    """As reported, including messages of servers, but never a secret."""
 
 
 class CredentialsRecord(msgspec.Struct, frozen=True):
-    """That the keyring holds an entry, with which secret fields. `revision` changes whenever the entry does."""
+    """A keyring entry with the names of its secret fields. `revision` changes whenever the entry does."""
 
     username: str = ""
     fields: tuple[str, ...] = ()
     revision: str = ""
     expires_at: float | None = None
-    """Seconds since 1970, where the user or the service said so."""
+    """Seconds since 1970, if the user or the service gave an expiry."""
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration at one moment.
 
-    With a `problem` it is read-only. If it is not `usable` either (the file is broken), `instances` holds only the
-    embedded `local`, and none may be used: the file may well say that it lives elsewhere.
+    With a `problem` it is read-only. If it is not `usable` either (the file is broken), `instances` has only the
+    embedded `local`, which may not be used: the file may give it another location.
     """
 
     path: Path
@@ -97,18 +96,18 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     credentials: dict[str, CredentialsRecord]
     store: StoreSettings = StoreSettings()
     default_provider: str = ""
+    """As in the file, even if there is no such instance."""
     history_days: int = DEFAULT_HISTORY_DAYS
-    """How long finished items stay in the journal. What proves stored objects stays for as long as they do."""
-    """The setting; whether there is such an instance is not looked at."""
+    """How long finished items stay in the journal. What proves a stored object is kept as long as the object."""
     only_local: bool = True
-    """As far as the file says, nothing besides the embedded `local` was ever set up."""
+    """By the file, nothing but the embedded `local` was ever set up."""
     exists: bool = True
-    """The file is there."""
+    """The file exists."""
     problem: ErrorInfo | None = None
     usable: bool = True
 
     def instance(self, name: str) -> InstanceConfig:
-        """Raises InvalidConfiguration when there is none of that name, or the file is broken."""
+        """Raises InvalidConfiguration if there is none of that name, or the file is broken."""
         if self.problem and not self.usable:
             raise self.problem.error()
         found = self.instances.get(name)
@@ -124,7 +123,7 @@ def looks_secret(key: str) -> bool:
 
 
 def fingerprint(configuration: Configuration, instance: InstanceConfig) -> str:
-    """Changes whenever a setting changes on which a check depends, or the credentials do. No secret goes into it."""
+    """Changes with every setting that affects a check, and with the credentials. Contains no secret."""
     unchecked = settings.without(_settings_of(instance), "checked")
     plain = {
         key: value
@@ -146,17 +145,18 @@ def _settings_of(instance: InstanceConfig) -> type[ProviderSettings]:
 
 
 def load(paths: Paths) -> Configuration:
-    """Read the file; none is an empty configuration. Never raises: what is wrong with it is the answer's `problem`."""
+    """Read the file; a missing one is an empty configuration. Never raises: errors are in its `problem`."""
     document = config_text.read(paths.config_file)
     return _configuration(document, paths)
 
 
 @contextmanager
 def edit(paths: Paths) -> Iterator[ConfigDraft]:
-    """Read, change and write the file as one step that no other process comes between.
+    """Read, change and write the file as one step, exclusive among processes.
 
-    Written on leaving, unless nothing was changed or the block raised. Not reentrant. Raises InvalidConfiguration and
-    leaves the file alone when it is broken or of a newer version, Conflict when another process held it for 10 s.
+    Writes at the end of the block, unless nothing changed or the block raised. Not reentrant. Raises
+    InvalidConfiguration and leaves the file alone if it is broken or of a newer version, Conflict if another process
+    held it for 10 s.
     """
     with _disk_errors(paths):
         private_folder(paths.config_dir)
@@ -175,7 +175,7 @@ def edit(paths: Paths) -> Iterator[ConfigDraft]:
 
 
 def _remember_others(before: dict[str, Any], tree: dict[str, Any]) -> None:
-    """Note for good that something besides `local` was set up, also when it is removed now."""
+    """Record for good that something other than `local` was set up, even if it is being removed."""
     if not (_is_only_local(before) and _is_only_local(tree)):
         tree["local_fallback"] = False
 
@@ -200,7 +200,7 @@ def _disk_errors(paths: Paths) -> Iterator[None]:
 
 
 class ConfigDraft:
-    """The configuration inside `edit`: changes are seen at once by its own readers, on disk after the block."""
+    """The configuration inside `edit`: its own readers see changes at once, the disk has them after the block."""
 
     def __init__(self, tree: dict[str, Any], paths: Paths) -> None:
         self._tree = tree
@@ -211,7 +211,8 @@ class ConfigDraft:
         return _configuration(ConfigDocument(path=self._paths.config_file, tree=self._tree), self._paths)
 
     def add(self, name: str, service: str) -> None:
-        """Have an instance of `service`. Raises InvalidConfiguration when `name` is no name, or taken by another."""
+        """Add an instance of `service`. Raises InvalidConfiguration if `name` is invalid, or taken by another
+        service."""
         if not _NAME.fullmatch(name) or name == DEFAULT_PROVIDER:
             raise InvalidConfiguration(
                 f"name: {name!r} cannot name an instance",
@@ -227,7 +228,7 @@ class ConfigDraft:
             raise InvalidConfiguration(problem, field="name", hint="Choose another name.")
 
     def set(self, name: str, key: str, value: object) -> None:
-        """Set one setting to JSON data. An instance that is not there yet is made, of the service of that name."""
+        """Set one setting to JSON data. Creates a missing instance, of the service of that name."""
         if isinstance(value, Secret):
             raise TypeError(f"{key}: a Secret goes to the credential store, not into a file")
         json.dumps(value)
@@ -236,16 +237,16 @@ class ConfigDraft:
         self._section("providers")[name][key] = value
 
     def unset(self, name: str, key: str) -> None:
-        """Have the default again."""
+        """Reset a setting to its default."""
         self._section("providers").get(name, {}).pop(key, None)
 
     def plain_values(self, name: str) -> Mapping[str, Any]:
-        """What the file says of an instance word for word, secrets in clear: for moving them out, and nothing else."""
+        """The instance exactly as in the file, secrets in clear text; only for moving them out."""
         found: Mapping[str, Any] = self._section("providers").get(name, {})
         return found
 
     def remove(self, name: str) -> bool:
-        """Forget an instance and its check; the embedded `local` has its defaults again. False when there was none."""
+        """Forget an instance and its check; the embedded `local` gets its defaults back. False if there was none."""
         self._section("checks").pop(name, None)
         return self._section("providers").pop(name, None) is not None
 
@@ -255,17 +256,17 @@ class ConfigDraft:
     def index_credentials(
         self, key: str, username: str, fields: tuple[str, ...], *, expires_at: float | None = None
     ) -> None:
-        """Note that the store now holds an entry `key`, with these secret fields."""
+        """Record that the store now holds an entry `key` with these secret fields."""
         record = {"username": username, "fields": sorted(fields), "revision": secrets.token_hex(8)}
         self._section("credentials")[key] = record | ({} if expires_at is None else {"expires_at": expires_at})
 
     def forget_credentials(self, key: str) -> bool:
-        """Note that the keyring holds no entry `key`. False when it was not noted."""
+        """Record that the keyring holds no entry `key`. False if none was recorded."""
         return self._section("credentials").pop(key, None) is not None
 
     def set_default_provider(self, name: str) -> None:
-        """The instance that is meant where none is named; '' for none. Raises InvalidConfiguration when there is none
-        of that name."""
+        """Set the instance that is used when none is named; '' for none. Raises InvalidConfiguration for an unknown
+        one."""
         if name and name not in self.configuration.instances:
             known = ", ".join(self.configuration.instances)
             raise InvalidConfiguration(
@@ -278,8 +279,8 @@ class ConfigDraft:
             self._tree["default_provider"] = name
 
     def set_history_days(self, text: str) -> None:
-        """How long finished transfers are kept; '' for the default. Raises InvalidConfiguration for what is no number
-        of days."""
+        """Set how long finished transfers are kept; '' for the default. Raises InvalidConfiguration for an invalid
+        number of days."""
         self._tree.pop(HISTORY_DAYS, None)
         if not text:
             return
@@ -292,12 +293,12 @@ class ConfigDraft:
         self._tree[HISTORY_DAYS] = int(text)
 
     def choose_store(self, backend: StoreBackend | None, *, left_in: StoreBackend | None = None) -> None:
-        """Make `backend` the place where credentials are kept; `left_in` still holds copies of them."""
+        """Make `backend` the credential store; `left_in` still holds copies of the credentials."""
         self._set_store("backend", backend.value if backend else None)
         self._set_store("left_in", left_in.value if left_in else None)
 
     def open_store_with(self, *, key_file: str = "", password_command: Sequence[str] = ()) -> None:
-        """What opens the vault where nobody is there to type its passphrase; without arguments nothing does."""
+        """Set what opens the vault when no user can type its passphrase; without arguments nothing does."""
         self._set_store("key_file", key_file or None)
         self._set_store("password_command", list(password_command) or None)
 
@@ -346,7 +347,7 @@ def _is_secret(key: str, value: str) -> bool:
 
 
 def _with_embedded(instances: dict[str, InstanceConfig], paths: Paths) -> dict[str, InstanceConfig]:
-    """`local` first; without any configuration it is enabled, in the program's own data folder, which it may create."""
+    """`local` first. If not configured it is enabled, in the program's own data folder, which it may create."""
     local = instances.get(EMBEDDED) or InstanceConfig(name=EMBEDDED, type=EMBEDDED, values={})
     if local.type == EMBEDDED:
         defaults: dict[str, Any] = {"enabled": True}

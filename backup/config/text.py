@@ -1,4 +1,4 @@
-"""The configuration file as text: reading it with the line of what is wrong, migrating it, writing it."""
+"""The configuration file as text: read (errors give their line), migrated and written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ConfigDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Broken(Exception):
-    """What is wrong, and at which line and column (from 1) where that is known."""
+    """The problem, with line and column (from 1) if known."""
 
     def __init__(self, problem: str, line: int = 0, column: int = 0) -> None:
         super().__init__(problem)
@@ -40,8 +40,7 @@ class _Broken(Exception):
 
 
 def read(path: Path) -> ConfigDocument:
-    """Never raises. No file is an empty document; an empty file is a damaged one: whatever made it empty has lost what
-    was there."""
+    """Never raises. A missing file is an empty document; an empty file is damaged, since its content was lost."""
     try:
         text = _text(path)
         if text is None:
@@ -72,7 +71,7 @@ def _newer(path: Path, tree: dict[str, Any], version: int, text: str) -> ConfigD
 
 
 def write(tree: dict[str, Any]) -> bytes:
-    """The text of a document. Names that are not UTF-8 (a folder's, say) are escaped, and come back as they were."""
+    """The text of a document. Names that are not UTF-8 (of a folder, say) are escaped, and read back unchanged."""
     try:
         return (json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     except UnicodeEncodeError:
@@ -92,7 +91,7 @@ def _problem(path: Path, error: _Broken) -> ErrorInfo:
 
 
 def _text(path: Path) -> str | None:
-    """None where there is no file. A link to nothing is a fault: its disk may be away."""
+    """None if there is no file. A dangling link is an error: its disk may not be mounted."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
@@ -198,7 +197,7 @@ def _expect(value: object, kind: type | tuple[type, ...], what: str, path: list[
 
 
 def line_of(text: str, path: Sequence[str]) -> int:
-    """The line (from 1) of the key that `path` leads to, as far as it can be followed; 0 where it begins nowhere."""
+    """The line (from 1) of the key at `path`, or of the last part that was found; 0 if none was."""
     at = 0
     for key in path:
         found = text.find(json.dumps(key, ensure_ascii=False), at)
@@ -208,7 +207,7 @@ def line_of(text: str, path: Sequence[str]) -> int:
 
 
 def _from_0(tree: dict[str, Any]) -> dict[str, Any]:
-    """Format 0 had no version, and (as in the guide's sample) the instances at the top."""
+    """Format 0 had no version, and its instances at the top level, as in the guide's sample."""
     if "providers" in tree:
         return tree
     instances = {key: value for key, value in tree.items() if isinstance(value, dict)}
@@ -217,4 +216,4 @@ def _from_0(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 MIGRATIONS: Final[tuple[Callable[[dict[str, Any]], dict[str, Any]], ...]] = (_from_0,)
-"""MIGRATIONS[n] makes format n + 1 of format n; on disk with the next change."""
+"""MIGRATIONS[n] turns format n into n + 1; the next change writes it to disk."""

@@ -22,7 +22,7 @@ from providers.settings import ProviderSettings
 
 
 def write(paths: Paths, name: str, service: str, parsed: Mapping[str, Any]) -> None:
-    """Settings into the file; an instance that is not there is added."""
+    """Write settings to the file; adds a missing instance."""
     with file.edit(paths) as draft:
         draft.add(name, service)
         for key, value in parsed.items():

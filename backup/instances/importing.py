@@ -86,7 +86,7 @@ def apply(
     names: Mapping[str, str],
     blank_in: Path | None = None,
 ) -> Applied:
-    """Save what was found as instances, disabled until checked; one that is there already is never changed. `save`
+    """Save what was found as instances, disabled until checked. Existing instances are never changed. `save`
     takes name, service, values, secrets, and `expires_at`."""
     wanted = None if sources is None else set(sources)
     chosen = [instance for instance in found.instances if wanted is None or instance.source in wanted]

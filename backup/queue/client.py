@@ -1,7 +1,7 @@
-"""The queue as front ends use it: the journal, the worker's socket, and starting a worker where there is work.
+"""The queue for front ends: the journal, the worker's socket, and the start of a worker when there is work.
 
-What the user wants is written into the journal first; the worker is then told to look. So nothing depends on the socket
-being there: without a worker, or with one that just leaves, the next one finds it.
+A request of the user is first written to the journal; then the worker is woken. So nothing depends on the socket: if no
+worker runs, or one is just leaving, the next one finds the request.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ Control = Callable[..., int]
 
 
 class Queue:
-    """Any thread may use it. Nothing here loads a storage SDK, or waits long: at most for a worker to start."""
+    """Any thread may use it. It loads no storage SDK, and waits at most for a worker to start."""
 
     def __init__(self, paths: Paths, *, worker_arguments: Sequence[str] = ()) -> None:
         self._paths = paths
         self._worker_arguments = tuple(worker_arguments)
         self._link = WorkerLink(paths)
         self.trouble: ErrorInfo | None = None
-        """Why nobody carries out what was recorded last: a worker that was stopped, or waits for room, or does not
-        answer. It does so once it can."""
+        """Why the last recorded request is not being carried out: the worker is stopped, waits for space, or does not
+        answer. The worker continues once it can."""
 
     @cached_property
     def _journal(self) -> Journal:
@@ -74,7 +74,7 @@ class Queue:
         return journal
 
     def close(self) -> None:
-        """Close the journal and the connection to the worker, which goes on."""
+        """Close the journal and the connection to the worker, which keeps running."""
         self._link.close()
         if "_journal" in self.__dict__:
             self._journal.close()
@@ -91,8 +91,8 @@ class Queue:
         selection: Selection = EVERYTHING,
         plan: TransferPlan | None = None,
     ) -> JobView:
-        """Queue files and whole folders below the remote prefix `to`. A folder keeps its own name below `to`. What the
-        `plan` of just this has found is not looked for again; likewise below.
+        """Queue files and whole folders below the remote prefix `to`. A folder keeps its own name below `to`. With the
+        `plan` of the same request, the scan does not search again; the same holds for the methods below.
 
         Raises InvalidConfiguration (disabled, incomplete, unknown instance; encryption_enabled), NotFound, and
         InvalidName for a `to` with '..' in it.
@@ -122,12 +122,11 @@ class Queue:
         links: bool = False,
         plan: TransferPlan | None = None,
     ) -> JobView:
-        """Queue objects, and (keys ending in '/') everything below a prefix, into the folder `to`; a single key goes to
-        that very path, unless `to` is a folder or says so (text with a final '/'). Raises Conflict where a file stands
-        in the way.
+        """Queue objects, and everything below a prefix (keys ending in '/'), into the folder `to`. A single key goes to
+        the exact path `to`, unless that is a folder or ends in '/'. Raises Conflict if a file is in the way.
 
-        Files get the permission bits that were kept with them; with `owner` also owner, group, setuid, setgid and
-        sticky. With `links`, what is stored as a symlink (`Links.STORE`) becomes one again."""
+        Files get their stored permission bits back; with `owner` also owner, group, setuid, setgid and sticky. With
+        `links`, objects stored as symlinks (`Links.STORE`) become symlinks again."""
         refuse_unusable(self._paths, instance, JobKind.DOWNLOAD)
         target, folder = chosen_target(to, keys)
         names = [key.rstrip("/").rpartition("/")[2] for key in keys]
@@ -146,7 +145,7 @@ class Queue:
         return self._add(instance, order, names, str(target), plan)
 
     def queue_delete(self, instance: str, keys: Sequence[str], *, plan: TransferPlan | None = None) -> JobView:
-        """Queue objects, and (keys ending in '/') everything below a prefix, for deletion."""
+        """Queue objects, and everything below a prefix (keys ending in '/'), for deletion."""
         refuse_unusable(self._paths, instance, JobKind.DELETE)
         order = JobRequest(kind=JobKind.DELETE, sources=tuple(keys))
         return self._add(instance, order, list(keys), instance, plan)
@@ -172,19 +171,19 @@ class Queue:
                 tx, order, place, title=title, destination=destination, now=time.time(), variables=variables
             )
             if jobs.environments_open(tx, instance) > 1:
-                work.let_go(tx, instance)  # what held up jobs of another environment may not concern this one
+                work.let_go(tx, instance)  # the hold may concern only jobs of another environment
         self._try_worker()
         return self.job(job_id)
 
-    # Looking
+    # Reading
 
     def snapshot(self, *, offset: int = 0, limit: int = 200, job_id: int | None = None) -> QueueSnapshot:
-        """The queue now, live progress of the worker included."""
+        """The queue now, with the worker's live progress."""
         return self._snapshot(self._live(), offset=offset, limit=limit, job_id=job_id)
 
     def _snapshot(self, live: LiveState | None, *, offset: int, limit: int, job_id: int | None) -> QueueSnapshot:
         silent = presence.trouble(self._paths)
-        live = None if silent else live  # what it said last, it said before
+        live = None if silent else live  # its last report is outdated
         if live is None:
             self._settle()
         with self._journal.look() as db:
@@ -209,71 +208,71 @@ class Queue:
             return views.item_ids(db, job_id)
 
     def failed_since(self, since: float) -> FailedSince:
-        """What has failed since a moment (seconds since 1970)."""
+        """What failed since a given time (seconds since 1970)."""
         kept_from = time.time() - file.load(self._paths).history_days * pruning.DAY_S
         with self._journal.look() as db:
             return views.failed_since(db, since, kept_from=kept_from)
 
     def events(self, item_id: int) -> list[Event]:
-        """What happened to an item, oldest first."""
+        """The events of an item, oldest first."""
         with self._journal.look() as db:
             return items.events(db, item_id)
 
     def begun_uploads(self) -> list[tuple[int, str, SavedUpload]]:
-        """What uploads of ours have begun and still need: item, instance, and what was saved."""
+        """Uploads that have begun and still need what they left at the service: item, instance, and saved state."""
         if not self._paths.journal_file.exists():
             return []
         with self._journal.look() as db:
             return checkpoints.begun_uploads(db)
 
     def open_jobs(self, instance: str) -> int:
-        """How many jobs of an instance are not finished."""
+        """The number of unfinished jobs of an instance."""
         with self._journal.look() as db:
             return jobs.open_jobs(db, instance)
 
     def calls(self, instance: str) -> dict[str, int]:
-        """Requests that transfers have sent to an instance's service, by kind."""
+        """Requests sent by transfers to an instance's service, by kind."""
         with self._journal.look() as db:
             return work.calls(db, instance)
 
     def all_calls(self) -> dict[str, dict[str, int]]:
-        """Requests that transfers have sent, by instance and kind: they may cost money."""
+        """Requests sent by transfers, by instance and kind: they may cost money."""
         with self._journal.look() as db:
             return work.all_calls(db)
 
     def follow(
         self, on_change: Callable[[QueueSnapshot], None], *, stop: Callable[[], bool], interval_s: float = 0.25
     ) -> None:
-        """Call `on_change` whenever the queue changed, at most every `interval_s`, until `stop()`; blocks the calling
-        thread. Fed by the worker's socket while one runs, by the journal's version otherwise; survives workers coming
-        and going."""
+        """Call `on_change` after each change of the queue, at most every `interval_s`, until `stop()`. Blocks the
+        calling thread. Uses the worker's socket while one runs, else the journal's revision; workers may come and
+        go."""
         pause = threading.Event()
         notice = BuildNotice()
         with Feed(self._paths) as feed:
-            told: tuple[int, int, bool, str, WorkerState] | None = None
+            sent: tuple[int, int, bool, str, WorkerState] | None = None
             while not stop():
                 live = feed.live
-                said = notice.of(live.build if live else "")
+                message = notice.of(live.build if live else "")
                 state = presence.look(self._paths).state
-                now = (self._journal.revision(), live.version if live else 0, live is not None, said, state)
-                if now != told:
-                    told = now
+                now = (self._journal.revision(), live.version if live else 0, live is not None, message, state)
+                if now != sent:
+                    sent = now
                     found = self._snapshot(live, offset=0, limit=200, job_id=None)
-                    on_change(msgspec.structs.replace(found, notice=said))
+                    on_change(msgspec.structs.replace(found, notice=message))
                 pause.wait(interval_s)
 
     # Controls
 
     def pause(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
-        """Pause items, and jobs with all that they stand for, found or not; how many items that were (where a job has
-        none yet: how many jobs). A running item keeps what it has sent. Likewise the three below."""
+        """Pause items, and whole jobs, scanned or not. Returns the number of items that changed (for a job without
+        items: of jobs). A running item keeps what it has sent. The same holds for the three methods below."""
         return self._control(controls.pause, item_ids, jobs)
 
     def resume(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
         return self._control(controls.resume, item_ids, jobs, refused="nothing was resumed")
 
     def cancel(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
-        """Takes effect within a second; unfinished upload sessions are removed at the service by the worker."""
+        """Takes effect within a second. The worker removes unfinished upload sessions at the service."""
         return self._control(controls.cancel, item_ids, jobs)
 
     def retry(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
@@ -281,7 +280,7 @@ class Queue:
         return self._control(controls.retry, item_ids, jobs, refused="nothing was tried again")
 
     def _control(self, control: Control, item_ids: Iterable[int], job_ids: Iterable[int], *, refused: str = "") -> int:
-        """With `refused`, what is chosen goes on in the environment of now; else it says what did not happen."""
+        """With `refused` (the text if it fails), the items continue in the current environment."""
         if not self._worker_alive():
             self._settle()
         chosen, whole = list(item_ids), list(job_ids)
@@ -297,7 +296,7 @@ class Queue:
     def _let_go(
         self, item_ids: list[int], job_ids: list[int], refused: str
     ) -> dict[str, tuple[set[int], dict[str, str]]]:
-        """By instance these jobs and those of these items, and what the environment of now says."""
+        """The given jobs and the jobs of the given items, by instance, with the current environment."""
         with self._journal.look() as db:
             found = views.jobs_by_instance(db, item_ids, job_ids)
         known = file.load(self._paths).instances
@@ -310,11 +309,11 @@ class Queue:
         }
 
     def set_bandwidth(self, instance: str, bytes_per_s: int | None) -> None:
-        """The worker's half of `Instances.set_bandwidth`: the limit of what is under way. Saving it is the caller's."""
+        """The worker's half of `Instances.set_bandwidth`: limit what is under way. The caller saves the setting."""
         self._ask("set_bandwidth", {"instance": instance, "bytes_per_s": bytes_per_s})
 
     def credentials_changed(self, instance: str | None = None) -> None:
-        """Settings or credentials of an instance (None: of all) changed: what waited for them goes on."""
+        """Settings or credentials of an instance (None: of all) changed: resume what waited for them."""
         self._hand_over(unlocking.handover(self._paths))
         with recording(self._paths, self._journal) as tx:
             work.release(tx, instance, now=time.time())
@@ -324,8 +323,8 @@ class Queue:
     # The worker
 
     def ensure_worker(self) -> bool:
-        """Start the worker if there is work and none runs; True when one runs afterwards. It is given what opens the
-        vault, where this process has it. Raises WorkerSilent."""
+        """Start the worker if there is work and none runs; True if one runs afterwards. Hands over the vault's key if
+        this process has it. Raises WorkerSilent."""
         return self._start_worker(self._journal)
 
     def _start_worker(self, journal: Journal) -> bool:
@@ -333,14 +332,14 @@ class Queue:
             needed = work.has_work(db)
         if not needed:
             return self._worker_alive()
-        takeover.is_serving(self._paths)  # one that makes way hands over what opens the vault
+        takeover.is_serving(self._paths)  # a worker that makes way hands over the vault's key
         key = unlocking.handover(self._paths)
         start_worker.ensure(self._paths, (*self._worker_arguments, *(["--await-key"] if key else [])))
         self._hand_over(key)
         return True
 
     def _try_worker(self) -> None:
-        """What the user wants is recorded: that nobody carries it out yet is no failure of that, and told beside it."""
+        """The request is recorded. If no worker can run it yet, that is reported separately, not as a failure."""
         self.trouble = None
         try:
             if unlocking.handover(self._paths) or not takeover.is_serving(self._paths):
@@ -350,26 +349,26 @@ class Queue:
             self.trouble = ErrorInfo.of(error)
 
     def _hand_over(self, key: Secret | None) -> None:
-        """Revealed here alone, for a socket that only this user's processes can reach."""
+        """The only place that reveals the key, to a socket that only this user's processes can reach."""
         if key:
             self._ask("unlock", {"key": key.reveal()})
 
     def key_of_worker(self) -> Secret | None:
-        """What opens the vault, from the worker at work; None when there is none, or it does not have it."""
+        """The vault's key from the worker; None if none runs, or it does not have the key."""
         found = self._ask("handover")
         return Secret(str(found.get("key", ""))) if isinstance(found, dict) else None
 
     def lock_store(self) -> None:
-        """Have the worker forget what opens the vault."""
+        """Make the worker forget the vault's key."""
         self._ask("lock")
 
     def worker_unlocked(self) -> bool | None:
-        """Whether the worker has what opens the vault; None when none runs."""
+        """Whether the worker has the vault's key; None if none runs."""
         found = self._ask("status")
         return bool(found.get("unlocked")) if isinstance(found, dict) else None
 
     def worker_status(self) -> dict[str, Any] | None:
-        """Its pid, start and busy instances; None when none runs."""
+        """The worker's pid, start time and busy instances; None if none runs."""
         found = self._ask("status")
         return found if isinstance(found, dict) else None
 
@@ -384,9 +383,9 @@ class Queue:
         return self._link.ask(method, params)
 
     def _settle(self) -> None:
-        """After a worker that died, or a clock that was set: the journal as the next worker would see it. What was
-        under way is queued again, and nothing waits for longer than a worker waits."""
-        journal = self._journal  # opened before the lock is held: whoever brings it up to date looks for a worker
+        """After a worker that died, or a clock that was set: put the journal into the state that the next worker would
+        see. What was under way is queued again, and no wait exceeds the longest wait."""
+        journal = self._journal  # opened before taking the lock: a migration looks for a worker
         with presence.lock_if_free(self._paths) as free:
             if not free:
                 return

@@ -1,7 +1,7 @@
-"""What of a command's environment travels with the job that it queues.
+"""The part of a command's environment that is stored with the job it queues.
 
-The worker may have been started by another command, from another shell. What a job was checked for, proxies,
-certificates and profiles, it is carried out with: the variables stand in the journal. Secrets do not.
+The worker may have been started by another command, from another shell. A job runs with the proxies, certificates and
+profiles that it was checked with: the journal holds these variables, but no secrets.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _FILES: Final = frozenset(
     | {"AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"}
     | {"AWS_CREDENTIAL_FILE", "BOTO_CONFIG"}
 )
-"""Paths: made absolute, since the worker stands in another folder."""
+"""Paths: made absolute, since the worker runs in another folder."""
 _LISTS: Final = frozenset({"SSL_CERT_DIR"})
-"""Of several paths; in one of a single file a ':' is part of its name."""
+"""Variables with several paths; in others a ':' is part of a file's name."""
 _ADDRESS: Final = re.compile(r"_(PROXY|URI|ENDPOINT(_URL\w*)?)$", re.IGNORECASE)
-"""How the names of variables end that may hold a password."""
+"""Endings of variable names whose values may contain a password."""
 
 
 def travelling(
@@ -39,25 +39,25 @@ def travelling(
     *,
     refused: str = "nothing was queued",
 ) -> dict[str, str]:
-    """The variables that have an effect on an instance of this service; without `environment` those of this process.
+    """The variables that affect an instance of this service; without `environment` those of this process.
 
-    Raises InvalidConfiguration when a secret would have to travel: the password of a proxy, keys in the environment.
-    `refused` says what did not happen then.
+    Raises InvalidConfiguration if they contain a secret: the password of a proxy, or keys. `refused` then says what did
+    not happen.
     """
     found = file.load(paths).instance(instance)
     cls = registry.spec(found.type).settings
     if cls is None or not issubclass(cls, NetworkSettings):
         return {}
-    told = os.environ if environment is None else environment
+    variables = os.environ if environment is None else environment
     loaded = settings.load(cls, found.values)
-    _refuse_password(instance, Network(loaded, told), refused)
-    _refuse_keys(instance, loaded.secrets_in(told), refused)
-    named = (name for name in cls.variables if name in told and not _has_password(name, told[name]))
-    return {name: _absolute(name, told[name]) for name in named}
+    _refuse_password(instance, Network(loaded, variables), refused)
+    _refuse_keys(instance, loaded.secrets_in(variables), refused)
+    named = (name for name in cls.variables if name in variables and not _has_password(name, variables[name]))
+    return {name: _absolute(name, variables[name]) for name in named}
 
 
 def without_passwords(environment: Mapping[str, str]) -> dict[str, str]:
-    """For the worker, which has no use for what no job may bring."""
+    """The environment for the worker, without passwords: jobs do not use those either."""
     secret = {name for name in NetworkSettings.variables if holds_password(environment.get(name, ""))}
     return {name: value for name, value in environment.items() if name not in secret}
 

@@ -1,4 +1,4 @@
-"""The worker's live progress beside the journal's truth: subscribing to it, and laying it over a snapshot."""
+"""Live progress of the worker: a subscription to it, and its merge with the journal's state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ _AGAIN_S: Final = 0.3
 
 
 class Feed:
-    """Keeps `live` up to date from a thread, whichever worker runs; None while none does. Use it as a context."""
+    """Keeps `live` up to date from a thread, whichever worker runs; None while none does. Use it as a context
+    manager."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
@@ -71,7 +72,7 @@ class Feed:
 
 
 def merge(snapshot: QueueSnapshot, stored: Iterable[ItemView], live: LiveState | None) -> QueueSnapshot:
-    """The snapshot with what the worker says of running items; `stored` is what the journal says of those."""
+    """The snapshot with the worker's state of running items; `stored` is the journal's state of those."""
     if live is None:
         return snapshot
     moving = {item.id: item for item in live.items}
@@ -92,7 +93,7 @@ def merge(snapshot: QueueSnapshot, stored: Iterable[ItemView], live: LiveState |
 
 
 def _counted(totals: QueueTotals, under_way: Counter[JobKind]) -> QueueTotals:
-    """What the worker has claimed ahead, so that no connection waits, is still queued to whoever looks."""
+    """Show what the worker has only claimed ahead, so that no connection waits, as still queued."""
     uploading = min(totals.uploading, max(1, under_way[JobKind.UPLOAD]))
     downloading = min(totals.downloading, max(1, under_way[JobKind.DOWNLOAD]))
     ahead = totals.uploading - uploading + totals.downloading - downloading
@@ -123,8 +124,8 @@ def _job(job: JobView, ahead_bytes: int, under_way: int) -> JobView:
 
 
 def with_live(item: ItemView, live: LiveItem | None, worker: LiveState | None) -> ItemView:
-    """An item with its live progress; a bar never goes back behind what the journal knows to be safe. One that the
-    worker has only claimed ahead is still queued."""
+    """An item with its live progress. A progress bar never falls below what the journal knows to be safe. An item that
+    the worker has only claimed ahead is still queued."""
     if live is None:
         claimed = worker is not None and item.state is ItemState.RUNNING and item.job_kind is not JobKind.DELETE
         return msgspec.structs.replace(item, state=ItemState.QUEUED) if claimed else item

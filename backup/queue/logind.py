@@ -1,4 +1,4 @@
-"""Whether logging out ends this user's processes, and how to get out of that."""
+"""Detection of logout ending this user's processes, and the way to avoid that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 ESCAPE: Final = ("systemd-run", "--user", "--scope", "--collect", "--quiet", "--")
-"""Put before a command: it then runs in a scope of the user's own service manager, outside the session."""
+"""Prefix for a command: it then runs in a scope of the user's own service manager, outside the session."""
 _CONFIGURATION: Final = tuple(
     Path(folder) for folder in ("/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd")
 )
@@ -19,7 +19,7 @@ _ENV_BUS: Final = "XDG_RUNTIME_DIR"
 
 
 def kills_after_logout() -> bool:
-    """Whether logind would end a process of this session at logout, and `ESCAPE` is there to prevent it."""
+    """Whether logind would end a process of this session at logout, and `ESCAPE` is available to prevent it."""
     return (
         in_session(Path("/proc/self/cgroup"))
         and kills_user_processes(_CONFIGURATION)
@@ -29,7 +29,7 @@ def kills_after_logout() -> bool:
 
 
 def survives_logout() -> tuple[bool, str]:
-    """Whether a transfer goes on after the last logout on this machine, and why or what to do."""
+    """Whether transfers survive the last logout on this machine, and why or how to achieve it."""
     if not in_session(Path("/proc/self/cgroup")) or not kills_user_processes(_CONFIGURATION):
         return True, "logging out ends no processes here"
     if lingers():
@@ -46,7 +46,7 @@ def in_session(cgroup: Path) -> bool:
 
 
 def kills_user_processes(folders: Iterable[Path]) -> bool:
-    """`KillUserProcesses` of logind.conf and its drop-ins, as systemd reads them: the last one counts."""
+    """`KillUserProcesses` of logind.conf and its drop-ins, as systemd reads them: the last one wins."""
     kills = False
     for file in _files(folders):
         parser = configparser.ConfigParser(strict=False, interpolation=None, allow_no_value=True)

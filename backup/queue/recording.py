@@ -1,4 +1,4 @@
-"""Writing what the user wants into the journal, which the worker writes into too."""
+"""Records requests of the user in the journal, which the worker writes to as well."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from providers.remedies import Action, Remedy
 
 @contextmanager
 def recording(paths: Paths, journal: Journal) -> Iterator[Connection]:
-    """`Journal.transaction`, for front ends. A worker that is stopped in the middle of one keeps everybody from
-    writing: the ProviderError says so, and nothing was recorded."""
+    """`Journal.transaction` for front ends. A worker that is stopped during a transaction blocks all writers: the
+    ProviderError then says so, and nothing was recorded."""
     try:
         with journal.transaction() as tx:
             yield tx
@@ -36,7 +36,7 @@ def recording(paths: Paths, journal: Journal) -> Iterator[Connection]:
 
 
 def refuse_unusable(paths: Paths, instance: str, kind: JobKind) -> None:
-    """Raises InvalidConfiguration, or the instance's own problem, where a job of that kind cannot be queued."""
+    """Raises InvalidConfiguration, or the instance's own problem, if a job of that kind cannot be queued."""
     info = describing.describe(paths, instance)
     if not info.usable:
         if info.problem:

@@ -1,4 +1,4 @@
-"""How other processes find the worker, and start one. Imports no provider: screens use it."""
+"""Detection and start of the worker by other processes. Imports no provider, since screens use it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _POLL_S: Final = 0.02
 
 
 def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _START_S) -> None:
-    """Have a worker run that has seen everything that is in the journal now.
+    """Make sure that a worker runs and has seen everything that is now in the journal.
 
-    Where the one at work is about to leave, or has to make way, a new one waits for its lock; likewise where it is
-    stopped: if it leaves once it goes on, what is queued does not depend on another command. Raises WorkerSilent when
-    the one at work does not answer, or none can be started.
+    If the current one is about to leave, or has to make way, a new one waits for its lock. The same holds if it is
+    stopped: if it leaves once it continues, the queue does not depend on another command. Raises WorkerSilent if the
+    current one does not answer, or none can be started.
     """
     deadline = time.monotonic() + timeout_s
     process: subprocess.Popen[bytes] | None = None
@@ -44,7 +44,7 @@ def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _S
             process = launch(paths, arguments)
         elif process.poll() == 0:
             if not left_behind(paths):
-                return  # it was quick, and has left already
+                return  # it has already finished
             process = None
         elif process.returncode is not None:
             raise WorkerSilent(
@@ -57,13 +57,13 @@ def ensure(paths: Paths, arguments: Sequence[str] = (), *, timeout_s: float = _S
 
 
 def left_behind(paths: Paths) -> bool:
-    """Whether there is something that a worker could do."""
+    """Whether there is work for a worker."""
     with Journal(paths.journal_file) as journal, journal.look() as db:
         return work.is_busy(db)
 
 
 def launch(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    """A worker that waits for the lock. Raises WorkerSilent."""
+    """Start a worker that waits for the lock. Raises WorkerSilent."""
     try:
         process = _begin(paths, arguments)
     except OSError as error:
@@ -97,7 +97,7 @@ def _begin(paths: Paths, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _environment(paths: Paths) -> dict[str, str]:
-    """Ours, with the folder that holds this package (the worker starts elsewhere), without passwords."""
+    """This process's environment without passwords, plus this package's folder: the worker starts in another one."""
     environment = without_passwords(paths.environment())
     here = str(Path(__file__).parents[2])
     known = environment.get("PYTHONPATH", "").split(os.pathsep)

@@ -1,4 +1,4 @@
-"""One kept connection to whichever worker runs."""
+"""One persistent connection to whichever worker runs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class WorkerLink:
         self._client: Client | None = None
 
     def ask(self, method: str, params: dict[str, Any] | None = None) -> Any:
-        """The worker's answer; None when there is none of it. A worker that is stopped is not asked."""
-        for _ in range(2):  # a connection to a worker that has left since tells so only when it is used
+        """The worker's answer; None if there is none. A stopped worker is not asked."""
+        for _ in range(2):  # only use shows that the worker of a connection has left
             client = None if presence.is_stopped(self._paths) else self._connected()
             if client is None:
                 return None
@@ -37,7 +37,7 @@ class WorkerLink:
         return None
 
     def close(self) -> None:
-        """The worker goes on."""
+        """Close the connection; the worker keeps running."""
         with self._lock:
             client, self._client = self._client, None
         if client:

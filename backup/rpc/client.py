@@ -1,4 +1,4 @@
-"""The asking end."""
+"""The client end of the message framing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LOST: Final = RpcResponse(-1)
 
 
 class Client:
-    """Asks over one connection; may be used from several threads at once."""
+    """Sends requests over one connection; may be used from several threads at once."""
 
     def __init__(self, reader: Readable, writer: Writable, *, close: Callable[[], None] | None = None) -> None:
         self._reader = reader
@@ -50,13 +50,12 @@ class Client:
 
     @classmethod
     def connect(cls, path: Path, *, timeout_s: float = 3.0) -> Client:
-        """Connect to a Unix socket. Raises ConnectionLost when nobody listens there, or somebody else's process
-        does."""
+        """Connect to a Unix socket. Raises ConnectionLost if no process of this user listens there."""
         return cls.over(sockets.connect(path, timeout_s))
 
     @classmethod
     def over(cls, sock: socket.socket) -> Client:
-        """Ask over a connected socket, which is the client's from now on. No send takes longer than 10 s."""
+        """Use a connected socket, which the client then owns. No send takes longer than 10 s."""
         sockets.bound_sends(sock)
         reader = sock.makefile("rb")
 
@@ -64,7 +63,7 @@ class Client:
             try:
                 sock.shutdown(socket.SHUT_RDWR)
             except OSError:
-                return  # the other end was faster
+                return  # the other end closed it first
             finally:
                 sock.close()
 
@@ -72,7 +71,7 @@ class Client:
 
     @property
     def lost(self) -> bool:
-        """Whether the connection has ended; no call will succeed any more."""
+        """Whether the connection has ended; no further call will succeed."""
         return self._lost
 
     def call(
@@ -86,10 +85,10 @@ class Client:
         event_type: Any = Any,
         cancel: CancelToken | None = None,
     ) -> Any:
-        """Ask and wait for the answer, at most `timeout_s` in all (`math.inf` for a subscription).
+        """Send a request and wait for the reply, at most `timeout_s` in all (`math.inf` for a subscription).
 
-        `on_event` gets each event in the calling thread. Raises what the other side raised, TimedOut, ConnectionLost,
-        or Cancelled as soon as `cancel` is set; a question that is given up is taken back.
+        `on_event` gets each event in the calling thread. Raises the error of the other side, TimedOut, ConnectionLost,
+        or Cancelled as soon as `cancel` is set. A request that is given up is cancelled on the other side.
         """
         answers: queue.SimpleQueue[RpcResponse] = queue.SimpleQueue()
         with self._lock:
@@ -132,7 +131,7 @@ class Client:
         try:
             self._send(RpcRequest(0, CANCEL, {"id": request_id}))
         except ConnectionLost:
-            return  # then it ends there too
+            return  # its end cancels the request there too
 
     def _send(self, request: RpcRequest) -> None:
         line = encode(request)

@@ -1,4 +1,4 @@
-"""Messages and their bytes: what both ends agree on."""
+"""Messages and their encoding, shared by both ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CANCEL: Final = "$cancel"
 
 
 class ConnectionLost(Transient):
-    """The process at the other end is gone, or speaks nonsense."""
+    """The process at the other end is gone, or sends invalid messages."""
 
     kind = "connection_lost"
     cure = "It is started again when it is needed; ask again."
@@ -53,7 +53,7 @@ class RpcRequest(msgspec.Struct):
 
 
 class RpcResponse(msgspec.Struct):
-    """Just one of the three is set. An event is not the end of its request, the other two are."""
+    """Exactly one of the three is set. An event does not end its request; the other two do."""
 
     id: int
     result: Any | UnsetType = UNSET
@@ -62,7 +62,7 @@ class RpcResponse(msgspec.Struct):
 
 
 def encode(message: RpcRequest | RpcResponse) -> bytes:
-    """One line. Raises ConnectionLost when it would be too long, TypeError for a value that is no data (a Secret)."""
+    """One line. Raises ConnectionLost if it is too long, TypeError for a value that is not plain data (a Secret)."""
     line = pack(message)
     if len(line) >= MAX_LINE_BYTES:
         raise ConnectionLost(f"a message of {len(line)} bytes is too long to send")
@@ -70,7 +70,7 @@ def encode(message: RpcRequest | RpcResponse) -> bytes:
 
 
 def decode(line: bytes, kind: type[T]) -> T:
-    """Raises ConnectionLost for anything that is no message of that kind."""
+    """Raises ConnectionLost for anything that is not a message of that kind."""
     try:
         return unpack(line, kind)
     except (ValueError, RecursionError) as error:
@@ -78,7 +78,7 @@ def decode(line: bytes, kind: type[T]) -> T:
 
 
 def convert(value: Any, kind: Any) -> Any:
-    """Plain data to the type the caller expects. Raises ConnectionLost when it does not fit."""
+    """Convert plain data to the type the caller expects. Raises ConnectionLost if it does not fit."""
     try:
         return msgspec.convert(value, kind, str_keys=True)
     except msgspec.ValidationError as error:
@@ -86,7 +86,7 @@ def convert(value: Any, kind: Any) -> Any:
 
 
 def read_line(stream: Readable) -> bytes:
-    """The next line, empty at the end. Raises ConnectionLost when it is too long or the connection broke."""
+    """The next line, empty at the end. Raises ConnectionLost if it is too long or the connection broke."""
     try:
         line = stream.readline(MAX_LINE_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -97,8 +97,7 @@ def read_line(stream: Readable) -> bytes:
 
 
 def write_all(writer: Writable, line: bytes) -> None:
-    """Write a whole line, also where `write` may take only a part (raw sockets and pipes). Raises OSError,
-    ValueError."""
+    """Write a whole line, even if `write` may take only a part (raw sockets and pipes). Raises OSError, ValueError."""
     rest = memoryview(line)
     while rest:
         count = writer.write(rest)
@@ -109,15 +108,15 @@ def write_all(writer: Writable, line: bytes) -> None:
 
 
 def unwrap(response: RpcResponse, kind: Any) -> Any:
-    """The result of a final response, or its error raised."""
+    """Return the result of a final response, or raise its error."""
     if response.error is not UNSET:
         raise response.error.error()
     return convert(None if response.result is UNSET else response.result, kind)
 
 
 def error_of(error: BaseException) -> ErrorInfo:
-    """What crosses for an exception of a handler. The text of one that is not ours stays in the log: it may hold
-    anything."""
+    """The ErrorInfo sent for an exception of a handler. The text of an unexpected exception may contain anything, so it
+    only goes to the log."""
     if isinstance(error, ProviderError):
         return ErrorInfo.of(error)
     return ErrorInfo("provider", f"internal error ({type(error).__name__})", "The log file has the details.")

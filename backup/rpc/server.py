@@ -1,4 +1,4 @@
-"""The answering end."""
+"""The server end of the message framing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class RpcCall:
-    """One request under way, as its handler sees it. `cancel` is set when the asker takes it back or goes away."""
+    """One request under way, for its handler. `cancel` is set when the client cancels it or disconnects."""
 
     def __init__(self, request: RpcRequest, send: Callable[[RpcResponse], None]) -> None:
         self.id = request.id
@@ -38,12 +38,11 @@ class RpcCall:
         self._send = send
 
     def arguments(self, kind: type[Any]) -> Any:
-        """The parameters as a typed struct. Raises ConnectionLost when they do not fit."""
+        """The parameters as a typed struct. Raises ConnectionLost if they do not fit."""
         return convert(self.params, kind)
 
     def event(self, value: Any) -> None:
-        """Send something ahead of the reply. Raises ConnectionLost when nobody listens any more; may block on a slow
-        reader."""
+        """Send an event before the reply. Raises ConnectionLost if the client is gone; may block on a slow reader."""
         self._send(RpcResponse(self.id, event=value))
 
 
@@ -51,16 +50,16 @@ Handler = Callable[[RpcCall], Any]
 
 
 class Server:
-    """Answers requests, each in a thread of its own. A handler returns plain data or msgspec structs, or raises."""
+    """Answers requests, each in its own thread. A handler returns plain data or msgspec structs, or raises."""
 
     def __init__(self, handlers: Mapping[str, Handler], *, max_calls: int = 64) -> None:
-        """`max_calls`: how many requests of one connection may be under way; more are refused with RateLimited."""
+        """`max_calls`: limit of concurrent requests of one connection; further ones are refused with RateLimited."""
         self._handlers = handlers
         self._max_calls = max_calls
 
     def serve(self, reader: Readable, writer: Writable) -> None:
-        """Answer one connection until it ends; then cancel what is still under way. Never raises for what the other
-        end does.
+        """Answer one connection until it ends, then cancel what is still under way. Never raises for what the client
+        does.
 
         `writer` is unbuffered or is flushed here; a write that fails or times out ends the connection.
         """
@@ -124,7 +123,7 @@ class _Connection:
             return RpcResponse(call.id, result=handler(call))
         except ProviderError as error:
             return RpcResponse(call.id, error=error_of(error))
-        except Exception as error:  # a process boundary: whatever it is, the asker gets an answer
+        except Exception as error:  # a process boundary: the client gets an answer in any case
             _LOG.exception("handler of %s failed", call.method)
             return RpcResponse(call.id, error=error_of(error))
 
@@ -140,5 +139,5 @@ class _Connection:
             try:
                 write_all(self._writer, line)
             except (OSError, ValueError) as error:
-                self._broken = True  # half a line may be out: nothing can follow it
+                self._broken = True  # half a line may be sent: nothing can follow it
                 raise ConnectionLost("the other process is gone") from error

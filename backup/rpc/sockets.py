@@ -1,4 +1,4 @@
-"""Unix sockets that only this user's processes can talk over, at paths of any length."""
+"""Unix sockets that only this user's processes can use, at paths of any length."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _SEND_TIMEOUT_S: Final = 10
 
 
 def listen(path: Path, backlog: int = 128) -> socket.socket:
-    """A listening socket at `path`, readable by its owner only; a stale one is replaced (whoever calls holds the
-    lock)."""
+    """A listening socket at `path` that only its owner can use. Replaces a stale one: the caller must hold the lock."""
     path.unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -41,7 +40,7 @@ def listen(path: Path, backlog: int = 128) -> socket.socket:
 
 
 def connect(path: Path, timeout_s: float) -> socket.socket:
-    """A connection to the socket at `path`. Raises ConnectionLost when nobody of ours listens there."""
+    """A connection to the socket at `path`. Raises ConnectionLost if no process of this user listens there."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout_s)
@@ -59,15 +58,15 @@ def connect(path: Path, timeout_s: float) -> socket.socket:
 
 
 def check_peer(sock: socket.socket) -> None:
-    """Raises PermissionDenied when the process at the other end belongs to another user (root excepted)."""
+    """Raises PermissionDenied if the peer process belongs to another user (root excepted)."""
     _, uid = peer(sock)
     if uid not in (os.getuid(), 0):
         raise PermissionDenied(f"a process of user {uid} is at the other end of the socket")
 
 
 def peer(sock: socket.socket) -> tuple[int, int]:
-    """Process and user at the other end; (0, this user) where the system does not tell: there the socket's mode 0600
-    has to do (macOS)."""
+    """Process and user of the peer; (0, this user) if the system does not report them (macOS): there the socket's mode
+    0600 has to suffice."""
     if not hasattr(socket, "SO_PEERCRED"):
         return 0, os.getuid()
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
@@ -76,17 +75,17 @@ def peer(sock: socket.socket) -> tuple[int, int]:
 
 
 def bound_sends(sock: socket.socket) -> None:
-    """A reader that reads nothing makes a send fail after 10 s, while reads may wait for ever."""
+    """Make a send fail after 10 s if the peer does not read; reads may wait for ever."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_TIMEOUT_S, 0))
 
 
 class Lines:
-    """The lines that come over a socket, for `Server.serve`: whoever says nothing, or never ends what he says, is let
-    go of. Raises OSError then."""
+    """Lines received over a socket, for `Server.serve`. Raises OSError for a peer that sends nothing, or never ends its
+    line."""
 
     def __init__(self, sock: socket.socket, *, longest_bytes: int, patience_s: float) -> None:
-        """`patience_s`: for the first line, and for every line from its first byte on. Between lines there is no hurry:
-        a connection may be kept for later."""
+        """`patience_s`: limit for the first line, and for every line from its first byte on. There is no limit between
+        lines: a connection may be kept for later."""
         self._sock = sock
         self._longest_bytes = longest_bytes
         self._patience_s = patience_s
@@ -117,12 +116,12 @@ class Lines:
         return self._sock.recv(64 * 1024)
 
     def close(self) -> None:
-        """The socket is its owner's."""
+        """The socket belongs to the caller."""
 
 
 @contextmanager
 def _reachable(path: Path) -> Iterator[str]:
-    """An address for `path` that fits: through a descriptor of its folder where the path itself is too long."""
+    """An address for `path` that fits: through a descriptor of its folder if the path itself is too long."""
     if len(os.fsencode(path)) <= _MAX_PATH_BYTES:
         yield str(path)
         return

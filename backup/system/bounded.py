@@ -1,4 +1,4 @@
-"""Calls into keyrings, which may hang."""
+"""Calls with a time limit, for keyrings, which may hang."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class _Call(Generic[T]):
 
 
 def bounded(function: Callable[[], T], timeout_s: float) -> T:
-    """The function's result or its error. Raises TimeoutError after `timeout_s`, and leaves the call to a daemon thread
-    that keeps nobody from exiting."""
+    """The function's result or error. Raises TimeoutError after `timeout_s`, and leaves the call to a daemon thread
+    that does not delay the exit."""
     call = _Call(function)
     thread = threading.Thread(target=call.run, name="keyring", daemon=True)
     thread.start()

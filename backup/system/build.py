@@ -1,7 +1,7 @@
-"""Which build of the program a process runs, and whether its files were replaced since it began.
+"""The build of the program that a process runs, and detection of replaced files.
 
-Modules are loaded when they are first needed: a process whose files were replaced (`git pull`, `pip install --upgrade`,
-a new environment) would run two builds at once.
+Modules are loaded when first needed: a process whose files were replaced (`git pull`, `pip install --upgrade`, a new
+environment) would run two builds at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PACKAGES: Final = ("backup", "providers")
-"""What the worker is made of; the console's own files do not matter to it."""
+"""The packages of the worker; the console's own files do not matter to it."""
 
 
 _LOOK_S: Final = 10.0
@@ -27,21 +27,21 @@ _LOOK_S: Final = 10.0
 @dataclass(frozen=True)
 class Build:
     id: str
-    """The same for the same files, wherever they are."""
+    """Equal for equal files, wherever they are."""
     files: tuple[tuple[str, int, int, int], ...]
-    """Each by its name, size, time and inode: quick to compare."""
+    """Name, size, time and inode of each file: quick to compare."""
     environment: tuple[int, int]
     """The folder of the Python environment."""
 
 
 @functools.cache
 def current() -> Build:
-    """Of this process: called early, before somebody can replace the files. Reads them all, once; about 10 ms."""
+    """The build of this process: called early, before files can be replaced. Reads them all, once; about 10 ms."""
     return Build(_digest(), _files(), _environment())
 
 
 def replaced() -> bool:
-    """Whether the files that this process was begun with are others by now, or gone. Times alone do not count."""
+    """Whether the files that this process started with changed or are gone. A change of times alone does not count."""
     begun = current()
     try:
         if _environment() != begun.environment:
@@ -75,17 +75,17 @@ def _environment() -> tuple[int, int]:
 
 
 class BuildNotice:
-    """What somebody who looks on for long should know of builds. Asked often, looked up every ten seconds."""
+    """Notice about builds for front ends that stay open. May be called often; checks every ten seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """From now on; called early, as `current` is."""
+        """Compares with the files of now; called early, like `current`."""
         self._own = current().id
         self._clock = clock
         self._replaced = False
         self._next = clock() + _LOOK_S
 
     def of(self, worker: str) -> str:
-        """`worker`: the build of the worker at work, '' where none is known. '' when there is nothing to say."""
+        """The notice, or ''. `worker`: the build of the worker, '' if unknown."""
         if not self._replaced and self._clock() >= self._next:
             self._next = self._clock() + _LOOK_S
             self._replaced = replaced()

@@ -1,4 +1,4 @@
-"""Keeping the memory of a process that handles secrets to itself."""
+"""Protection of the memory of processes that handle secrets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def harden_process() -> None:
-    """No core dump of this process, and (on Linux) no reading of its memory and environment by others of the same user.
+    """Disable core dumps, and (on Linux) reading of this process's memory and environment by others of the same user.
 
     Root can still do both. A child that executes a program is dumpable again, but inherits the core limit of 0.
     """
@@ -22,6 +22,6 @@ def harden_process() -> None:
 
 
 def is_hardened() -> bool:
-    """Whether that holds for this process."""
+    """Whether this process is protected in this way."""
     no_core = resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
     return no_core and sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 0

@@ -21,15 +21,15 @@ OLD_FILES: Final = 3
 _TALKATIVE: Final = (
     *("asyncio", "b2sdk", "boto3", "botocore", "google", "jeepney", "keyring", "obstore", "s3transfer", "urllib3"),
 )
-"""They would log requests with their headers, or flood; WARNING and above are kept."""
+"""These would log requests with their headers, or flood the log; WARNING and above are kept."""
 
 _current: logging.Handler | None = None
 
 
 def set_up(paths: Paths, process: str, *, verbose: bool = False) -> Path:
-    """Log to `logs_dir/<process>.log` from now on: INFO and above, with `verbose` DEBUG too. Returns the file.
+    """Log to `logs_dir/<process>.log`: INFO and above, with `verbose` DEBUG too. Returns the file.
 
-    Called again, it replaces what it set up before. Nothing goes to stderr. Raises OSError when it cannot be opened.
+    Calling it again replaces the earlier set-up. Nothing goes to stderr. Raises OSError if the file cannot be opened.
     """
     global _current
     close()
@@ -57,7 +57,7 @@ def close() -> None:
 
 
 class _Formatter(logging.Formatter):
-    """Redacts the finished text, traceback included; what came from outside cannot forge lines or steer a terminal."""
+    """Redacts the finished text, traceback included; outside text cannot forge lines or control a terminal."""
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -93,7 +93,7 @@ class _PrivateRotatingFile(RotatingFileHandler):
             os.close(descriptor)
 
     def _follow(self) -> bool:
-        """Go on in the new file when another process has rotated the one that is open. True when it had."""
+        """Continue in the new file if another process rotated the open one. True if it did."""
         if self.stream is None:
             return False
         try:
@@ -108,4 +108,4 @@ class _PrivateRotatingFile(RotatingFileHandler):
         return True
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """A full disk must not draw tracebacks over the console: the line is lost, the program goes on."""
+        """A full disk must not print tracebacks over the console: the line is lost, the program continues."""

@@ -1,4 +1,4 @@
-"""Typed data as JSON bytes and back, lone surrogates included: they stand for the bytes of names that are not UTF-8."""
+"""Typed data as JSON bytes and back. Keeps lone surrogates, which represent bytes of names that are not UTF-8."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 def pack(value: Any) -> bytes:
-    """JSON. Text with lone surrogates, which msgspec refuses, goes the slow way, escaped. Raises TypeError for a value
-    that is no data (a Secret)."""
+    """JSON. Text with lone surrogates, which msgspec refuses, takes a slower path, escaped. Raises TypeError for a
+    value that is not plain data (a Secret)."""
     try:
         return msgspec.json.encode(value, enc_hook=_plain)
     except UnicodeEncodeError:
@@ -27,7 +27,7 @@ def _plain(value: Any) -> Any:
 
 
 def unpack(data: bytes, kind: type[T]) -> T:
-    """Raises ValueError (msgspec's errors are such) for anything that is not a `kind`."""
+    """Raises ValueError (msgspec's errors derive from it) for anything that is not a `kind`."""
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError:

@@ -1,4 +1,4 @@
-"""Every place on disk that the program reads or writes, and nothing else knows them."""
+"""All paths on disk that the program reads or writes. No other module defines one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ APP_NAME: Final = "homeserver-backup"
 
 @dataclass(frozen=True)
 class Paths:
-    """`config_dir` holds what the user decided, `state_dir` what the program remembers, `data_dir` the embedded local
+    """`config_dir` holds the user's decisions, `state_dir` the program's records, `data_dir` the embedded local
     storage.
 
     `Paths.default()` follows the platform (on Linux XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_DATA_HOME).
@@ -28,7 +28,7 @@ class Paths:
 
     @classmethod
     def default(cls) -> Paths:
-        """Raises InvalidConfiguration where there is no home folder to put them in."""
+        """Raises InvalidConfiguration if there is no home folder for them."""
         try:
             return cls(
                 config_dir=Path(platformdirs.user_config_dir(APP_NAME, appauthor=False)),
@@ -43,7 +43,7 @@ class Paths:
 
     @classmethod
     def of_process(cls) -> Paths:
-        """`default`, for a process that has nobody to raise to: it ends with one line on stderr."""
+        """`default`, for a process without a caller to raise to: it ends with one line on stderr."""
         try:
             return cls.default()
         except InvalidConfiguration as error:
@@ -55,7 +55,7 @@ class Paths:
 
     @property
     def config_lock(self) -> Path:
-        """Held by whoever reads, changes and writes the configuration."""
+        """Held while the configuration is read, changed and written."""
         return self.config_dir / "config.lock"
 
     @property
@@ -68,12 +68,12 @@ class Paths:
 
     @property
     def successor_lock(self) -> Path:
-        """Held by the one process that waits for a stopped worker, to take its place or see it go on."""
+        """Held by the one process that waits for a stopped worker, to replace it or see it continue."""
         return self.state_dir / "successor.lock"
 
     @property
     def worker_socket(self) -> Path:
-        """Relative to the state folder where the absolute path is too long for a Unix socket (107 bytes on Linux)."""
+        """Reached through a descriptor of its folder if the path is too long for a Unix socket (107 bytes on Linux)."""
         return self.state_dir / "worker.sock"
 
     @property
@@ -82,16 +82,16 @@ class Paths:
 
     @property
     def plans_dir(self) -> Path:
-        """What plans have found, until their jobs take it up (`backup.queries.findings`)."""
+        """The findings of plans, until their jobs use them (`backup.queries.findings`)."""
         return self.state_dir / "plans"
 
     @property
     def local_storage(self) -> Path:
-        """Where the embedded local provider keeps objects until the user names a better disk."""
+        """The folder of the embedded local provider until the user names a better disk."""
         return self.data_dir / "storage"
 
     def environment(self) -> dict[str, str]:
-        """The variables that make a child process find the same places."""
+        """The variables that make a child process use the same paths."""
         return {
             **os.environ,
             "XDG_CONFIG_HOME": str(self.config_dir.parent),

@@ -1,4 +1,4 @@
-"""Writing small files that must not be lost, half written, or read by others."""
+"""Writes of small files that must not be lost, half written, or readable by others."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _POLL_S: Final = 0.02
 
 
 def private_folder(path: Path) -> None:
-    """Make `path` a folder that only its owner can enter (0700), also when it was there with wider rights."""
+    """Make `path` a folder that only its owner can enter (0700), even if it existed with wider permissions."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_mode & 0o077:
         path.chmod(0o700)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, readable by its owner only (0600).
+    """Replace the content of `path` by `data`, readable by its owner only (0600).
 
-    Whoever reads sees the old content or the new one; after a power cut too. Where `path` is a symlink, the file that
-    it points to is replaced. Raises OSError, and then the old content stands.
+    Readers see the old or the new content, even after a power cut. If `path` is a symlink, its target is replaced.
+    After an OSError the old content is unchanged.
     """
     target = Path(os.path.realpath(path))
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -53,9 +53,9 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def exclusive_lock(path: Path, what: str, *, timeout_s: float = 10.0) -> Iterator[None]:
-    """While inside, no other thread or process is inside with the same `path`; the lock goes with its process.
+    """Exclude all other threads and processes from blocks with the same `path`. The lock ends with its process.
 
-    Not reentrant. Raises Conflict, naming `what`, when somebody else held it for `timeout_s`.
+    Not reentrant. Raises Conflict, naming `what`, if it was held elsewhere for `timeout_s`.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

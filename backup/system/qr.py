@@ -1,14 +1,14 @@
-"""A QR code in characters: two modules a character, one above the other."""
+"""QR codes as text: two modules per character, one above the other."""
 
 from __future__ import annotations
 
 _QUIET = 2
-"""Light modules around it. The standard asks for four; phones read two, and a terminal has little room."""
+"""Light modules around it. The standard asks for four; phones read two, and a terminal has little space."""
 
 
 def rows(text: str, *, dark_background: bool = True) -> tuple[str, ...]:
-    """`text` as lines of equal width. The blocks are its light modules, to be drawn white on black whatever the theme
-    is; without `dark_background`, as on paper, the dark ones. Raises segno.DataOverflowError beyond 2,953 bytes."""
+    """`text` as lines of equal width. The blocks are the light modules, to be drawn white on black in every theme;
+    without `dark_background`, as on paper, the dark ones. Raises segno.DataOverflowError beyond 2,953 bytes."""
     import segno
 
     code = segno.make_qr(text, error="l", boost_error=False)

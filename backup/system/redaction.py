@@ -1,4 +1,4 @@
-"""Blackening secrets in text that is about to be written down."""
+"""Redaction of secrets in text that is about to be logged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 from providers.secret import MASK, Secret
 
 _SHORTEST: Final = 4
-"""Shorter texts are no secrets worth the name, and blackening them would blacken half the log."""
+"""Shorter texts are hardly secrets, and redacting them would redact half the log."""
 
 _PATTERNS: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
@@ -25,14 +25,14 @@ _PATTERNS: Final = tuple(
         r"(?P<keep>)\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b",
     )
 )
-"""What gives a secret away by the words around it. Access key ids of AWS are blackened too: half of a pair."""
+"""Secrets recognised by the words around them. Access key ids of AWS are redacted too: half of a pair."""
 
 _lock = threading.Lock()
 _hidden: frozenset[str] = frozenset()
 
 
 def hide(*secrets: Secret) -> None:
-    """Have `redact` blacken these secrets from now on, also as a URL or JSON would write them."""
+    """Make `redact` hide these secrets from now on, also in their URL and JSON forms."""
     global _hidden
     forms = {form for secret in secrets for form in _forms(secret.reveal())}
     with _lock:
@@ -46,7 +46,7 @@ def _forms(text: str) -> set[str]:
 
 
 def redact(text: str) -> str:
-    """`text` without the secrets that this process has handled, nor what looks like one."""
+    """`text` without the secrets that this process has handled, and without anything that looks like one."""
     for form in sorted(_hidden, key=len, reverse=True):
         text = text.replace(form, MASK)
     for pattern in _PATTERNS:

@@ -1,5 +1,5 @@
-"""Names are bytes, whatever the locale of the shell: this program runs in Python's UTF-8 mode, where each byte of a
-name comes through. What the terminal can show is another question, and the locale answers it."""
+"""Terminal encoding. The program runs in Python's UTF-8 mode, where each byte of a name is kept, whatever the shell's
+locale is. The locale only decides what the terminal can show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Final
 from backup.system import text
 
 UTF8_OPTIONS: Final = ("-X", "utf8")
-"""For every Python that we start."""
+"""For every Python process that the program starts."""
 _TRIED: Final = "HOMESERVER_BACKUP_UTF8"
 _ERRORS: Final = "homeserver-backup-terminal"
 _LONGEST_LINE: Final = 4096
@@ -36,20 +36,20 @@ _DRAWN: Final[dict[str, str]] = {
     "✔": "+",
     "‖": '"',
 }
-"""Signs of our own, each as one cell of ASCII."""
+"""Our own symbols, each as one ASCII character."""
 
 
 def ensure_utf8_mode() -> None:
-    """Begin again in UTF-8 mode where the interpreter was started without (a locale that is not UTF-8, PYTHONUTF8=0).
+    """Restart in UTF-8 mode if the interpreter was started without it (a locale that is not UTF-8, PYTHONUTF8=0).
 
-    Arguments keep their bytes, and open descriptors, the interpreter's options and the environment stay. Never more
-    than once: a Python that cannot do it goes on as it is.
+    Arguments keep their bytes; open descriptors, the interpreter's options and the environment are kept. Restarts at
+    most once: a Python that does not support it continues as it is.
     """
     if os.environ.pop(_TRIED, None) or sys.flags.utf8_mode or not sys.executable:
         return
     program = sys.orig_argv[1:]
     if not program or program[0] == "-":
-        return  # a program from standard input is read already
+        return  # a program from standard input has already been read
     arguments = _argument_bytes()[1:]
     os.environ[_TRIED] = "1"
     try:
@@ -59,16 +59,16 @@ def ensure_utf8_mode() -> None:
 
 
 def _argument_bytes() -> list[bytes]:
-    """The command line, byte by byte where the system tells: not every locale gives back what it decoded."""
+    """The command line as bytes if the system reports it: not every locale can encode what it decoded."""
     try:
-        told = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
+        words = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
     except OSError:
-        told = []
-    return told if len(told) == len(sys.orig_argv) else [os.fsencode(word) for word in sys.orig_argv]
+        words = []
+    return words if len(words) == len(sys.orig_argv) else [os.fsencode(word) for word in sys.orig_argv]
 
 
 def terminal_encoding() -> str:
-    """Python's name of what the terminal takes and gives, as the locale says."""
+    """Python's name of the terminal's encoding, from the locale."""
     try:
         return codecs.lookup(locale.getencoding()).name
     except LookupError:
@@ -76,8 +76,8 @@ def terminal_encoding() -> str:
 
 
 def set_up_streams() -> None:
-    """Let no text fail to be written: terminals get what they can show, files and pipes get UTF-8. Descriptors that
-    were closed lead nowhere."""
+    """Make every text writable: terminals get what they can show, files and pipes get UTF-8. Closed descriptors are
+    opened to /dev/null."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -99,23 +99,23 @@ def set_up_streams() -> None:
 
 
 class OutputFailed(OSError):
-    """Standard output takes no more."""
+    """Standard output cannot be written to."""
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output whose failures are told from those of any other file."""
+    """Standard output that distinguishes its failures from those of any other file."""
 
     def write(self, text: str, /) -> int:
-        with _telling_apart():
+        with _as_output_failure():
             return super().write(text)
 
     def flush(self) -> None:
-        with _telling_apart():
+        with _as_output_failure():
             super().flush()
 
 
 @contextlib.contextmanager
-def _telling_apart() -> Iterator[None]:
+def _as_output_failure() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -125,7 +125,7 @@ def _telling_apart() -> Iterator[None]:
 
 
 def _drawn(error: UnicodeError) -> tuple[str, int]:
-    """What cannot be encoded: signs of our own as one cell of ASCII, anything else escaped, as names were before."""
+    """Replace what cannot be encoded: our own symbols by one ASCII character each, anything else by escapes."""
     assert isinstance(error, UnicodeEncodeError)
     return "".join(_ascii(sign) for sign in error.object[error.start : error.end]), error.end
 
@@ -135,8 +135,8 @@ def _ascii(sign: str) -> str:
 
 
 def hidden_line(prompt: str) -> str:
-    """A line typed on the controlling terminal, not shown, in the terminal's own encoding. Raises OSError where there
-    is no terminal, EOFError when the line was ended without anything."""
+    """A line typed on the controlling terminal without echo, in the terminal's encoding. Raises OSError if there is no
+    terminal, EOFError if the input ended without a line."""
     terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         before = termios.tcgetattr(terminal)

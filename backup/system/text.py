@@ -1,4 +1,4 @@
-"""Text that came from outside, made fit for a terminal; and numbers, made fit for people."""
+"""Text from outside made safe for a terminal, and numbers made readable."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Final
 
 _JOINER: Final = "\u200d"
 _FILLERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u3164\uffa0\u2800")
-"""They are drawn as nothing, and are no control or format characters to Unicode."""
+"""They are drawn as nothing, but Unicode does not class them as control or format characters."""
 _VISIBLE_FORMATS: Final = frozenset(
     "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 )
-"""Signs that are drawn (they enclose a number), though Unicode files them with the invisible ones."""
+"""They are drawn (they enclose a number), though Unicode classes them with the invisible ones."""
 _ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _MAYBE_UNSAFE: Final = re.compile(r"[^\x20-\x7e]")
@@ -27,11 +27,11 @@ _BYTE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def safe(text: str) -> str:
-    """`text` with everything escaped that acts on a terminal, reorders or hides: C0, C1, DEL, bidirectional and
-    zero-width characters (a joiner between emoji stays), line and paragraph separators, surrogates (bytes that are not
+    """`text` with everything escaped that controls a terminal, reorders or hides: C0, C1, DEL, bidirectional and
+    zero-width characters (except a joiner between emoji), line and paragraph separators, surrogates (bytes that are not
     UTF-8: `\\xff`).
 
-    For display only; operations keep the raw text. The result is printable, one line, and encodes as UTF-8; what the
+    For display only; operations keep the raw text. The result is printable, one line, and encodes as UTF-8. What the
     terminal of this process cannot show (`limit_to`) is escaped too.
     """
     if not _MAYBE_UNSAFE.search(text):
@@ -40,7 +40,7 @@ def safe(text: str) -> str:
 
 
 def limit_to(encoding: str) -> None:
-    """From now on `safe` escapes whatever `encoding` has no sign for; 'utf-8' has all."""
+    """Make `safe` escape every character that `encoding` lacks; 'utf-8' has all."""
     global _encoding
     _encoding = encoding
 
@@ -67,7 +67,7 @@ def _is_safe(text: str, index: int) -> bool:
 
 
 def _is_emoji(text: str, index: int) -> bool:
-    """Also a variation selector or a skin tone, which stand between an emoji and a joiner."""
+    """Whether it is an emoji, or a variation selector or skin tone between an emoji and a joiner."""
     if not 0 <= index < len(text):
         return False
     character = text[index]
@@ -87,7 +87,7 @@ def escaped(character: str) -> str:
 
 
 def shell_quoted(argument: str) -> str:
-    """As an argument that a shell hands over as it was; what acts on a terminal is written as $'...' (bash, zsh)."""
+    """An argument that a shell passes on unchanged; what controls a terminal is written as $'...' (bash, zsh)."""
     if safe(argument) == argument:
         return shlex.quote(argument)
     data = argument.encode("utf-8", "surrogateescape")
@@ -108,7 +108,7 @@ def size(count_bytes: float) -> str:
 
 
 def sizes_apart(one_bytes: int, other_bytes: int) -> tuple[str, str]:
-    """Two different sizes in words that are different too: to the byte where `size` would round them to the same."""
+    """Two different sizes as different texts: in bytes if `size` would round them to the same."""
     if size(one_bytes) != size(other_bytes):
         return size(one_bytes), size(other_bytes)
     return f"{one_bytes:,} B", f"{other_bytes:,} B"
@@ -135,7 +135,7 @@ def clock(seconds: float) -> str:
 
 
 def age(seconds: float | None) -> str:
-    """'9 d', '36:00:00'; '-' where it is not known."""
+    """'9 d', '36:00:00'; '-' if unknown."""
     if seconds is None:
         return "-"
     return f"{seconds / _DAY_S:.0f} d" if seconds >= 2 * _DAY_S else clock(seconds)
@@ -147,7 +147,7 @@ def done_of(done_bytes: float, size_bytes: float) -> str:
 
 
 def when(timestamp_s: float | None) -> str:
-    """Local time to the minute, '-' for none and for times that no calendar has (a service may claim any)."""
+    """Local time to the minute, '-' for None and for times outside the calendar (a service may claim any)."""
     if timestamp_s is None:
         return "-"
     try:
@@ -167,7 +167,7 @@ def count(number: int, one: str = "", many: str = "") -> str:
 
 
 def listed(names: Sequence[str], *, limit: int = 3, of: int = 0) -> str:
-    """The first few, escaped, and how many more; `of` where `names` are themselves only the first of so many."""
+    """The first few names, escaped, and the number of others; `of` is the total if `names` is itself cut."""
     shown, number = ", ".join(safe(name) for name in names[:limit]), max(of, len(names))
     more = number - min(limit, len(names))
     return f"{shown} and {more:,} more" if shown and more else shown
