@@ -13,9 +13,9 @@ from backup.model.credentials import StoreBackend, StoreFacts, StoreState
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from screens.modals.confirm import ConfirmScreen
-from screens.modals.credentials.change_passphrase import ChangePassphrase
 from screens.modals.credentials.import_found import import_providers
 from screens.modals.credentials.move import MoveCredentials
+from screens.modals.credentials.new_passphrase_dialogs import ChangePassphrase
 from screens.modals.credentials.open_store import choose_store, open_store
 from screens.modals.credentials.recovery_kit import WARNING, RecoveryKit
 from screens.modals.credentials.secret_dialog import Ended

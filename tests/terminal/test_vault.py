@@ -128,7 +128,7 @@ app = console(service, ScriptedQuestions())
 def crash(secret):
     in_a_local = secret.reveal()
     raise SystemError("the vault broke: " + str(len(in_a_local)))
-from screens.modals.credentials.unlock import UnlockStore
+from screens.modals.credentials.passphrase_dialogs import UnlockStore
 def act(self):
     crash(self.field.take())
 UnlockStore._unlock = act

@@ -14,8 +14,8 @@ from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.credentials.choose_store import ChooseStore
 from screens.modals.credentials.move import MoveCredentials
 from screens.modals.credentials.new_passphrase_dialogs import CreateStore
+from screens.modals.credentials.passphrase_dialogs import UnlockStore
 from screens.modals.credentials.secret_dialog import Ended
-from screens.modals.credentials.unlock import UnlockStore
 from screens.modals.problem import ProblemScreen
 from tui.bridge import bridge_of
 from tui.text import count

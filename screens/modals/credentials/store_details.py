@@ -17,9 +17,10 @@ from backup.model.credentials import SlotFact, StoreFacts
 from providers.errors import ProviderError
 from screens.modals.asking import AskingDialog
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
+from screens.modals.credentials.new_passphrase_dialogs import AddPassphrase
 from screens.modals.credentials.open_store import open_store
+from screens.modals.credentials.passphrase_dialogs import RenewKey
 from screens.modals.credentials.secret_dialog import Ended
-from screens.modals.credentials.vault_ways import AddPassphrase, RenewKey
 from tui.bridge import bridge_of
 from tui.rows.credentials import store_in_full
 from tui.text import safe, when

@@ -1,4 +1,4 @@
-"""Another passphrase for the vault, and a new data key for it: for one more person, and after a theft."""
+"""Unlocking the credential store with what is typed here: no prompt of a desktop, which nobody would see over SSH."""
 
 from __future__ import annotations
 
@@ -11,40 +11,48 @@ from textual.getters import query_one
 from textual.widgets import Input, Label
 
 from backup.credentials.vault_file.errors import SlotRefused
+from backup.model.credentials import StoreBackend, StoreChoice
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.credentials.secret_dialog import Ended, SecretDialog
 from tui.bridge import bridge_of
 from tui.text import safe
 from tui.theme import Tone
-from tui.widgets.new_passphrase import NewPassphrase
 from tui.widgets.secret_input import SecretInput
 
-LABEL = "another passphrase"
 
+class UnlockStore(SecretDialog):
+    ACT: ClassVar[str] = "Unlock"
+    field = query_one("#passphrase", SecretInput)
 
-class AddPassphrase(SecretDialog):
-    ACT: ClassVar[str] = "Add it"
-    passphrase = query_one(NewPassphrase)
-
-    def __init__(self) -> None:
-        about = "It opens this vault too: for somebody else, or an envelope in a safe. It can be taken away again."
-        super().__init__("Another passphrase for the vault", about, offers_other=False)
+    def __init__(self, store: StoreChoice) -> None:
+        if store.backend is StoreBackend.VAULT:
+            title = "Unlock the vault"
+            about = f"{safe(store.path)}\nIt stays open until the console is left; the worker keeps it while it works."
+        else:
+            title = "Unlock the keyring"
+            about = f"{safe(store.title)}\nIt stays open for all your programs until you log out or lock it."
+        super().__init__(title, about)
+        self._backend = store.backend
+        self._label = "Passphrase" if store.backend is StoreBackend.VAULT else "Its password"
 
     def compose_fields(self) -> ComposeResult:
-        yield NewPassphrase()
+        with Horizontal(classes="field"):
+            yield Label(self._label)
+            yield SecretInput(id="passphrase", compact=True)
 
     def focus_field(self) -> None:
-        self.passphrase.focus_first()
+        self.field.focus()
 
+    @on(Input.Submitted)
     def act(self) -> None:
-        self.passphrase.enter()
+        if self.field.filled:
+            self._unlock()
+        else:
+            self.ask_for(f"{self._label}: type it, then ↵.")
 
-    @on(NewPassphrase.Chosen)
     @work(exclusive=True)
-    async def _add(self) -> None:
-        if await self.attempt(
-            "Adding it…", bridge_of(self).core.credentials.add_passphrase, self.passphrase.take(), LABEL
-        ):
+    async def _unlock(self) -> None:
+        if await self.attempt("Opening it…", bridge_of(self).core.credentials.unlock, self.field.take(), self._backend):
             self.dismiss(Ended.DONE)
 
 
