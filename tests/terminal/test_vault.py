@@ -122,7 +122,7 @@ import sys
 from tests.tui.scripted import ScriptedQuestions
 from tests.tui.scripted_store import StoreScript
 from tests.tui.standin import console
-from backup.model.transfers import StoreState
+from backup.model.credentials import StoreState
 service = StoreScript(vault=StoreState.LOCKED)
 app = console(service, ScriptedQuestions())
 def crash(secret):
