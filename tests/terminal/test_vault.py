@@ -131,7 +131,7 @@ def crash(secret):
 from screens.modals.credentials.passphrase_dialogs import UnlockStore
 def act(self):
     crash(self.field.take())
-UnlockStore._unlock = act
+UnlockStore.submit = act
 app.run()
 sys.exit(app.return_code)
 """

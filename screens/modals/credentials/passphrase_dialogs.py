@@ -1,10 +1,10 @@
-"""Unlocking the credential store with what is typed here: no prompt of a desktop, which nobody would see over SSH."""
+"""Dialogues that ask for a passphrase that exists: no prompt of a desktop, which would stay unseen over SSH."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.getters import query_one
@@ -13,16 +13,37 @@ from textual.widgets import Input, Label
 from backup.credentials.vault_file.errors import SlotRefused
 from backup.model.credentials import StoreBackend, StoreChoice
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
-from screens.modals.credentials.secret_dialog import Ended, SecretDialog
+from screens.modals.credentials.secret_dialog import SecretDialog
 from tui.bridge import bridge_of
 from tui.text import safe
 from tui.theme import Tone
 from tui.widgets.secret_input import SecretInput
 
 
-class UnlockStore(SecretDialog):
-    ACT: ClassVar[str] = "Unlock"
+class PassphraseDialog(SecretDialog):
+    """A subclass sends what `field` takes."""
+
+    label = "Passphrase"
     field = query_one("#passphrase", SecretInput)
+
+    def compose_fields(self) -> ComposeResult:
+        with Horizontal(classes="field"):
+            yield Label(self.label)
+            yield SecretInput(id="passphrase", compact=True)
+
+    def focus_field(self) -> None:
+        self.field.focus()
+
+    @on(Input.Submitted)
+    def act(self) -> None:
+        if self.field.filled:
+            self.submit()
+        else:
+            self.ask_for(f"{self.label}: type it, then ↵.")
+
+
+class UnlockStore(PassphraseDialog):
+    ACT: ClassVar[str] = "Unlock"
 
     def __init__(self, store: StoreChoice) -> None:
         if store.backend is StoreBackend.VAULT:
@@ -31,36 +52,19 @@ class UnlockStore(SecretDialog):
         else:
             title = "Unlock the keyring"
             about = f"{safe(store.title)}\nIt stays open for all your programs until you log out or lock it."
+            self.label = "Its password"
         super().__init__(title, about)
         self._backend = store.backend
-        self._label = "Passphrase" if store.backend is StoreBackend.VAULT else "Its password"
 
-    def compose_fields(self) -> ComposeResult:
-        with Horizontal(classes="field"):
-            yield Label(self._label)
-            yield SecretInput(id="passphrase", compact=True)
-
-    def focus_field(self) -> None:
-        self.field.focus()
-
-    @on(Input.Submitted)
-    def act(self) -> None:
-        if self.field.filled:
-            self._unlock()
-        else:
-            self.ask_for(f"{self._label}: type it, then ↵.")
-
-    @work(exclusive=True)
-    async def _unlock(self) -> None:
-        if await self.attempt("Opening it…", bridge_of(self).core.credentials.unlock, self.field.take(), self._backend):
-            self.dismiss(Ended.DONE)
+    async def send(self) -> bool:
+        unlock = bridge_of(self).core.credentials.unlock
+        return await self.attempt("Opening it…", unlock, self.field.take(), self._backend)
 
 
-class RenewKey(SecretDialog):
-    """Whoever renews the key shows that he may: the passphrase is asked for though the vault is open."""
+class RenewKey(PassphraseDialog):
+    """Asks for the passphrase although the vault is open: only someone who knows it may renew the key."""
 
     ACT: ClassVar[str] = "Renew it"
-    field = query_one("#passphrase", SecretInput)
 
     def __init__(self) -> None:
         about = (
@@ -69,29 +73,12 @@ class RenewKey(SecretDialog):
         )
         super().__init__("A new key for the vault", about, offers_other=False)
 
-    def compose_fields(self) -> ComposeResult:
-        with Horizontal(classes="field"):
-            yield Label("Passphrase")
-            yield SecretInput(id="passphrase", compact=True)
-
-    def focus_field(self) -> None:
-        self.field.focus()
-
-    @on(Input.Submitted)
-    def act(self) -> None:
-        if self.field.filled:
-            self._renew()
-        else:
-            self.ask_for("Passphrase: type it, then ↵.")
-
-    @work(exclusive=True)
-    async def _renew(self) -> None:
+    async def send(self) -> bool:
         renew, passphrase = bridge_of(self).core.credentials.renew_key, self.field.take()
         done = await self.attempt("Encrypting anew…", renew, passphrase)
         if not done and isinstance(self.refusal, SlotRefused) and await self._asked_to_drop(self.refusal):
             done = await self.attempt("Encrypting anew…", renew, passphrase, drop_others=True)
-        if done:
-            self.dismiss(Ended.DONE)
+        return done
 
     async def _asked_to_drop(self, refusal: SlotRefused) -> bool:
         facts = [

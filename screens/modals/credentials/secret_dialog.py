@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -27,7 +27,7 @@ class Ended(StrEnum):
 
 
 class SecretDialog(AskingDialog[Ended]):
-    """A subclass names TITLE, ACT and its fields, and calls `attempt` with what the service is to do."""
+    """A subclass is a title, a text, what its button says (ACT), its fields, and `send`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "later", "later")]
     ACT: ClassVar[str]
@@ -60,6 +60,15 @@ class SecretDialog(AskingDialog[Ended]):
     def act(self) -> None:
         """The button was pressed: as Enter in the last field."""
         raise NotImplementedError
+
+    async def send(self) -> bool:
+        """`attempt` what the dialogue is for with what was typed. True once it is done."""
+        raise NotImplementedError
+
+    @work(exclusive=True)
+    async def submit(self) -> None:
+        if await self.send():
+            self.dismiss(Ended.DONE)
 
     def action_later(self) -> None:
         """Not while the store is at it: it would go on unseen."""
