@@ -1,4 +1,4 @@
-"""A storage service in memory, for tests of the part loops: it fails on demand, and counts what reaches it."""
+"""A storage service in memory for tests of the part loops. It fails on demand and counts its calls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MemorySettings(ProviderSettings, kw_only=True, frozen=True):
 
 
 class MemoryStore:
-    """What outlives a connection: objects, unfinished sessions, and a record of every call."""
+    """State that outlives a connection: objects, unfinished sessions, and a record of every call."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -145,7 +145,7 @@ class MemoryReader(RangeReader):
         self._interrupted.set()
 
     def close(self) -> None:
-        """Holds nothing."""
+        """Nothing to close."""
 
 
 class MemorySession(UploadSession):
@@ -205,7 +205,7 @@ class MemorySession(UploadSession):
 
 
 class KeptCheckpoint:
-    """A checkpoint that survives because the test holds it; encoded, as on disk."""
+    """A checkpoint kept by the test, encoded as on disk."""
 
     def __init__(self, saved_type: type[Any]) -> None:
         self._type = saved_type
@@ -231,7 +231,7 @@ class KeptCheckpoint:
 
 
 def failing(call: str, error: ProviderError, *, at: Any = None, times: int = 1) -> Callable[[str, Any], None]:
-    """Trouble for MemoryStore: the first `times` calls of `call` (about `at`) raise `error`."""
+    """A fault for MemoryStore: the first `times` calls of `call` (about `at`) raise `error`."""
     left = [times]
 
     def trouble(name: str, about: Any) -> None:

@@ -1,4 +1,4 @@
-"""A server that answers just what a test tells it to, for what no real S3 server does on demand."""
+"""A server with scripted answers, for behaviour that no real S3 server shows on demand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 class Stub:
-    """`answer(method, path, headers, body)` decides; `seen` keeps what was asked."""
+    """`answer(method, path, headers, body)` decides; `seen` records the requests."""
 
     def __init__(self, answer: Callable[..., Answer], tls: Any = None) -> None:
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []

@@ -1,4 +1,4 @@
-"""What services and other programs say of modes and owners, and what becomes of it on this disk."""
+"""Modes and owners from services and other programs, applied to this disk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILE = stat.S_IFREG
         ("100000", FILE),
     ],
 )
-def test_modes_as_rclone_takes_them(text, mode):
+def test_modes_are_parsed_as_by_rclone(text, mode):
     assert Attributes.parse({"mode": text}) == Attributes(mode=mode)
 
 
@@ -40,7 +40,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
-def test_what_is_no_mode_of_a_file_is_ignored_and_counted(text):
+def test_an_invalid_mode_is_ignored_and_counted(text):
     assert Attributes.parse({"mode": text, "uid": "5"}) == Attributes(uid=5, ignored=1)
 
 
@@ -49,7 +49,7 @@ def test_what_is_no_mode_of_a_file_is_ignored_and_counted(text):
     ["", "-1", "+1", " 1", "1 ", "0x0", "1.0", "1_0", "4294967295", "4294967296", "9" * 30, "\u0665", "root", "1\n"],
     ids=ascii,
 )
-def test_what_is_no_id_is_ignored_and_counted(text):
+def test_an_invalid_id_is_ignored_and_counted(text):
     assert Attributes.parse({"uid": text, "gid": text}) == Attributes(ignored=2)
     assert Attributes.parse({"mode": "100600", "uid": "0", "gid": text}) == Attributes(
         mode=FILE | 0o600, uid=0, ignored=1
@@ -57,7 +57,7 @@ def test_what_is_no_id_is_ignored_and_counted(text):
 
 
 @pytest.mark.parametrize("value", [33188, 0o100600, True, None, ["100600"], {"mode": "100600"}, 1.5], ids=repr)
-def test_what_is_no_text_is_none_either(value):
+def test_a_value_that_is_not_text_is_ignored(value):
     assert Attributes.parse({"mode": value}) == Attributes(ignored=0 if value is None else 1)
 
 
@@ -66,7 +66,7 @@ def test_a_folder_has_the_mode_of_a_folder():
     assert Attributes.parse({"mode": "100700"}, folder=True) == Attributes(ignored=1)
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_written_attributes_are_read_back(tmp_path):
     path = tmp_path / "file"
     path.touch(0o640)
     found = Attributes.of(path.stat())
@@ -76,7 +76,7 @@ def test_what_is_written_is_read_again(tmp_path):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What is done to a file, in order; nobody need be root for it."""
+    """Records the calls on a file, in order, without needing root."""
     done: list[tuple[object, ...]] = []
     monkeypatch.setattr(os, "fchown", lambda fd, uid, gid: done.append(("chown", uid, gid)))
     monkeypatch.setattr(os, "fchmod", lambda fd, mode: done.append(("chmod", mode)))
@@ -94,12 +94,12 @@ PROGRAM = Attributes(mode=FILE | 0o6755, uid=12345, gid=23456)
 
 
 def test_the_owner_comes_before_the_mode(calls, fd):
-    """The other way round chown would take setuid away again."""
+    """In the other order, chown would clear setuid again."""
     Restoring(owner=True).apply(fd, PROGRAM)
     assert calls == [("chown", 12345, 23456), ("chmod", 0o6755)]
 
 
-def test_by_default_nothing_but_the_nine_bits(calls, fd):
+def test_by_default_only_the_nine_permission_bits_are_set(calls, fd):
     Restoring().apply(fd, PROGRAM)
     assert calls == [("chmod", 0o755)]
 
@@ -107,13 +107,13 @@ def test_by_default_nothing_but_the_nine_bits(calls, fd):
 @pytest.mark.parametrize(
     ("known", "mode"), [({"uid": 12345}, 0o4755), ({"gid": 23456}, 0o2755), ({}, 0o755)], ids=["uid", "gid", "neither"]
 )
-def test_setuid_and_setgid_are_for_the_owner_that_they_were_meant_for(calls, fd, known, mode):
-    """A program of root's whose uid was garbled must not become a setuid program of whoever restores it."""
+def test_setuid_and_setgid_are_kept_only_for_their_owner(calls, fd, known, mode):
+    """A setuid program of root's with a damaged uid must not become one of the restoring user."""
     Restoring(owner=True).apply(fd, Attributes(mode=FILE | 0o6755, **known))
     assert calls[-1] == ("chmod", mode)
 
 
-def test_who_may_not_give_files_away_is_told_how_to_go_on(monkeypatch, fd):
+def test_without_the_right_to_chown_the_error_says_what_to_do(monkeypatch, fd):
     def refuse(fd, uid, gid):
         raise PermissionError(1, "Operation not permitted")
 
@@ -125,7 +125,7 @@ def test_who_may_not_give_files_away_is_told_how_to_go_on(monkeypatch, fd):
     Restoring(owner=True).apply(fd, Attributes.of(os.fstat(fd)))
 
 
-def test_a_disk_without_modes_is_no_obstacle(monkeypatch, fd):
+def test_a_disk_without_modes_is_accepted(monkeypatch, fd):
     def refuse(fd, mode):
         raise PermissionError(1, "Operation not permitted")
 
@@ -134,8 +134,8 @@ def test_a_disk_without_modes_is_no_obstacle(monkeypatch, fd):
     attributes.keep(fd, Attributes.of(os.fstat(fd)))
 
 
-def test_a_copy_of_another_users_program_is_no_program_of_ours(monkeypatch, fd):
-    """Kept in a folder by a user who may not give files away: without special bits, and readable for a restore."""
+def test_a_copy_of_another_users_program_loses_its_special_bits(monkeypatch, fd):
+    """Stored in a folder by a user who may not change owners: without special bits, and readable for a restore."""
 
     def refuse(fd, uid, gid):
         raise PermissionError(1, "Operation not permitted")
@@ -145,7 +145,7 @@ def test_a_copy_of_another_users_program_is_no_program_of_ours(monkeypatch, fd):
     assert stat.S_IMODE(os.fstat(fd).st_mode) == 0o440
 
 
-def test_the_umask_is_read_without_being_touched(monkeypatch):
+def test_the_umask_is_read_without_changing_it(monkeypatch):
     before = os.umask(0o027)
     try:
         monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("it was touched"))
@@ -155,7 +155,7 @@ def test_the_umask_is_read_without_being_touched(monkeypatch):
         os.umask(before)
 
 
-def test_without_proc_it_is_asked_and_put_back(monkeypatch, tmp_path):
+def test_without_proc_the_umask_is_read_and_restored(monkeypatch, tmp_path):
     monkeypatch.setattr(attributes, "Path", lambda name: tmp_path / "nothing")
     before = os.umask(0o027)
     try:

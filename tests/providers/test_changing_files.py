@@ -1,4 +1,4 @@
-"""Files that change while they are read, or whose size is not true: never stored torn, never stored short."""
+"""Files that change while they are read, or report a wrong size: never stored torn, never stored short."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def send(store: MemoryStore, path: Path, **more: Any) -> UploadResult:
 
 
 def rewritten(path: Path) -> None:
-    """Other bytes at the beginning, the same size, and the mtime put back: as VeraCrypt and `rsync --inplace -t` do."""
+    """Other bytes at the start, same size, mtime reset: as VeraCrypt and `rsync --inplace -t` do."""
     before = path.stat()
     with path.open("r+b") as file:
         file.write(b"other")
@@ -51,7 +51,7 @@ def linked(path: Path) -> None:
 
 
 def on_the_way(store: MemoryStore, *acts: Callable[[Path], None], path: Path) -> None:
-    """The acts happen once, when the last part has been sent."""
+    """Runs the acts once, after the last part has been sent."""
     left = list(acts)
 
     def trouble(call: str, about: object) -> None:
@@ -75,7 +75,7 @@ def chmod(path: Path) -> None:
 
 
 @pytest.mark.parametrize("acts", [(rewritten,), (rewritten, chmod), (chmod, rewritten)])
-def test_an_mtime_that_is_put_back_hides_nothing(
+def test_a_reset_mtime_hides_no_change(
     store: MemoryStore, path: Path, acts: tuple[Callable[[Path], None], ...]
 ) -> None:
     on_the_way(store, *acts, path=path)
@@ -85,7 +85,7 @@ def test_an_mtime_that_is_put_back_hides_nothing(
 
 
 @pytest.mark.parametrize("acts", [(chmod,), (linked,), (chmod, linked)])
-def test_a_new_mode_or_link_has_the_file_read_again_and_is_no_change(
+def test_a_new_mode_or_link_causes_a_second_read_and_is_no_change(
     store: MemoryStore, path: Path, acts: tuple[Callable[[Path], None], ...]
 ) -> None:
     on_the_way(store, *acts, path=path)
@@ -93,7 +93,7 @@ def test_a_new_mode_or_link_has_the_file_read_again_and_is_no_change(
     assert store.objects["k"] == path.read_bytes()
 
 
-def test_a_change_during_the_second_reading_is_seen(
+def test_a_change_during_the_second_read_is_detected(
     store: MemoryStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_the_way(store, chmod, path=path)
@@ -109,7 +109,7 @@ def test_a_change_during_the_second_reading_is_seen(
 
 
 def mapped(path: Path) -> None:
-    """Written to through memory, and nothing of it is saved yet."""
+    """Written through a memory map and not yet synced."""
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
         memory[0] ^= 1
 
@@ -121,7 +121,7 @@ def cut_and_refilled(path: Path) -> None:
 
 
 def replaced_under_its_name(path: Path) -> None:
-    """By a file of the same size and times."""
+    """By a file with the same size and times."""
     before, other = path.stat(), path.with_name("other")
     other.write_bytes(os.urandom(before.st_size))
     os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -129,7 +129,7 @@ def replaced_under_its_name(path: Path) -> None:
 
 
 @pytest.mark.parametrize("act", [mapped, cut_and_refilled, replaced_under_its_name])
-def test_other_bytes_of_the_same_size(store: MemoryStore, path: Path, act: Callable[[Path], None]) -> None:
+def test_other_bytes_of_the_same_size_are_detected(store: MemoryStore, path: Path, act: Callable[[Path], None]) -> None:
     on_the_way(store, act, path=path)
     with pytest.raises(Integrity, match="changed while it was read"):
         send(store, path)
@@ -142,15 +142,15 @@ def grows(path: Path) -> None:
 
 
 @pytest.mark.parametrize("act", [lambda path: os.truncate(path, 3), grows])
-def test_a_file_that_shrinks_or_grows(store: MemoryStore, path: Path, act: Callable[[Path], None]) -> None:
+def test_a_file_that_shrinks_or_grows_is_detected(store: MemoryStore, path: Path, act: Callable[[Path], None]) -> None:
     on_the_way(store, act, path=path)
     with pytest.raises(Integrity, match="changed while it was read"):
         send(store, path)
     assert not store.objects
 
 
-def test_a_new_mode_between_two_runs_costs_no_part(store: MemoryStore, tmp_path: Path) -> None:
-    """A ctime is no identity: a session goes on although it has changed."""
+def test_a_new_mode_between_two_runs_sends_no_part_again(store: MemoryStore, tmp_path: Path) -> None:
+    """A ctime is no identity: a session resumes even though it has changed."""
     path = tmp_path / "file"
     path.write_bytes(os.urandom(4 * PART))
     checkpoint = KeptCheckpoint(SavedUpload)
@@ -164,33 +164,33 @@ def test_a_new_mode_between_two_runs_costs_no_part(store: MemoryStore, tmp_path:
     assert store.count("open") == 0
 
 
-# Sizes that are not true
+# Wrong sizes
 
 
 @pytest.fixture
 def lies(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int], None]:
-    """Has the system tell another size of a file, as a FUSE file system may."""
+    """Makes the system report a wrong size for a file, as a FUSE file system may."""
 
     def lie(path: Path, size: int) -> None:
         inode = path.stat().st_ino
         for name in ("fstat", "stat"):
             real = getattr(os, name)
 
-            def told(*args: Any, real: Any = real, **more: Any) -> os.stat_result:
+            def lied(*args: Any, real: Any = real, **more: Any) -> os.stat_result:
                 found: os.stat_result = real(*args, **more)
                 if found.st_ino != inode:
                     return found
                 fields = {field: getattr(found, field) for field in dir(found) if field.startswith("st_")}
                 return os.stat_result((*found[:6], size, *found[7:]), fields | {"st_size": size})
 
-            monkeypatch.setattr(os, name, told)
+            monkeypatch.setattr(os, name, lied)
 
     return lie
 
 
 @pytest.mark.parametrize("says", [0, 4096, 1, 3 * PART])
 @pytest.mark.parametrize("holds", [5, PART + 1, 0])
-def test_what_a_file_holds_is_stored_whatever_its_size_says(
+def test_the_whole_content_is_stored_whatever_the_reported_size(
     store: MemoryStore, tmp_path: Path, lies: Callable[[Path, int], None], says: int, holds: int
 ) -> None:
     data = os.urandom(holds)
@@ -205,7 +205,7 @@ def test_what_a_file_holds_is_stored_whatever_its_size_says(
 
 
 @pytest.mark.parametrize("name", ["/proc/version", "/proc/self/limits", "/proc/filesystems"])
-def test_what_proc_tells_is_stored(tmp_path: Path, name: str) -> None:
+def test_files_of_proc_are_stored(tmp_path: Path, name: str) -> None:
     path = Path(name)
     assert path.stat().st_size == 0
     (tmp_path / "store").mkdir()
@@ -214,7 +214,7 @@ def test_what_proc_tells_is_stored(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "store" / "k").read_bytes() == path.read_bytes() != b""
 
 
-def test_a_file_without_end_is_bounded_by_what_goes_in_one_request(
+def test_an_endless_file_is_limited_to_the_size_of_one_request(
     store: MemoryStore, tmp_path: Path, lies: Callable[[Path, int], None]
 ) -> None:
     path = tmp_path / "file"
@@ -227,7 +227,7 @@ def test_a_file_without_end_is_bounded_by_what_goes_in_one_request(
     assert not store.objects
 
 
-def test_what_was_begun_of_a_file_that_then_has_no_end_is_given_up(
+def test_the_upload_of_a_file_that_became_endless_is_abandoned(
     store: MemoryStore, tmp_path: Path, lies: Callable[[Path, int], None]
 ) -> None:
     path = tmp_path / "file"
@@ -248,7 +248,7 @@ def test_what_was_begun_of_a_file_that_then_has_no_end_is_given_up(
 
 @pytest.fixture
 def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Reads that never come back (a network file system that is gone), until the test ends."""
+    """Reads that block until the test ends, as on a network file system that is gone."""
     released = threading.Event()
 
     def read(fd: int, size: int) -> bytes:
@@ -260,7 +260,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 
 
 def waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that says that more may come, as /proc/kmsg does."""
+    """A file that announces more data, as /proc/kmsg does."""
 
     def read(fd: int, size: int) -> bytes:
         raise BlockingIOError
@@ -269,7 +269,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("how", ["hangs", "waits"])
-def test_a_file_that_does_not_end_in_time(
+def test_a_file_that_does_not_end_in_time_fails(
     store: MemoryStore,
     tmp_path: Path,
     lies: Callable[[Path, int], None],

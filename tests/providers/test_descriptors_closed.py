@@ -1,4 +1,4 @@
-"""A worker moves a hundred thousand files: none of them may leave a descriptor open, however it ends."""
+"""A worker moves a hundred thousand files: none may leave a descriptor open, however its transfer ends."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from providers.errors import Integrity, NotFound, PermissionDenied, ProviderErro
 from tests.providers.memory import KeptCheckpoint, MemoryProvider, MemoryStore, failing
 
 PART = 64 * 1024
-"""Seventeen are more than what is hashed at once."""
+"""Seventeen parts are more than is hashed at once."""
 ENDINGS: list[ProviderError | None] = [None, PermissionDenied("revoked"), Integrity("other bytes"), NotFound("gone")]
 
 
 def open_descriptors() -> int:
-    """Compared with `<=`: what an earlier test left to the garbage collector may be closed meanwhile."""
+    """Compare with `<=`: leftovers of an earlier test may be garbage-collected meanwhile."""
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -36,7 +36,7 @@ def connect(store: MemoryStore) -> MemoryProvider:
 @pytest.mark.parametrize("parts", [1, 17])
 @pytest.mark.parametrize("error", ENDINGS, ids=repr)
 @pytest.mark.parametrize("resumable", [True, False])
-def test_a_download_closes_what_it_opened(
+def test_a_download_closes_its_descriptors(
     tmp_path: Path, parts: int, error: ProviderError | None, resumable: bool
 ) -> None:
     store = MemoryStore()
@@ -54,7 +54,7 @@ def test_a_download_closes_what_it_opened(
 @pytest.mark.parametrize("parts", [1, 17])
 @pytest.mark.parametrize("error", ENDINGS, ids=repr)
 @pytest.mark.parametrize("resumable", [True, False])
-def test_an_upload_closes_what_it_opened(
+def test_an_upload_closes_its_descriptors(
     tmp_path: Path, parts: int, error: ProviderError | None, resumable: bool
 ) -> None:
     store = MemoryStore()

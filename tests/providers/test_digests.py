@@ -1,4 +1,4 @@
-"""Digests that are made beside the sending: what is asked for, and what becomes of a hasher that is left."""
+"""Digests computed during an upload, and the end of an abandoned hasher."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def test_a_file_of_one_part_has_the_digests_of_its_part(file: int) -> None:
 
 
 @pytest.mark.timeout(20)
-def test_a_hasher_that_is_left_early_ends(file: int) -> None:
-    """It waits until parts that it is ahead of were sent, which nobody does any more."""
+def test_an_abandoned_hasher_ends(file: int) -> None:
+    """It waits for parts to be sent, which no longer happens."""
     with AheadHasher(file, [100] * 10, ("md5",), CancelToken(), lead_parts=1) as hasher:
         assert hasher.part(0) == {"md5": hashlib.md5(CONTENT[:100]).hexdigest()}
     assert not [thread for thread in threading.enumerate() if thread.name == "hasher"]
 
 
 @pytest.mark.timeout(20)
-def test_it_runs_ahead_by_what_was_allowed_and_no_more(file: int) -> None:
+def test_a_hasher_runs_ahead_no_further_than_allowed(file: int) -> None:
     asked: list[int] = []
     second = threading.Event()
 
@@ -63,5 +63,5 @@ def test_it_runs_ahead_by_what_was_allowed_and_no_more(file: int) -> None:
 @pytest.mark.parametrize(
     "parts", [(), ({"md5": "0" * 32}, {}), ({}, {"md5": "0" * 32})], ids=["no part", "second lacks", "first lacks"]
 )
-def test_no_composite_is_made_of_parts_of_which_one_is_not_known(parts: tuple[dict[str, str], ...]) -> None:
+def test_a_missing_part_digest_gives_no_composite(parts: tuple[dict[str, str], ...]) -> None:
     assert LocalDigests(10, {"sha256": "0" * 64}, parts).value("md5-composite") is None

@@ -1,4 +1,4 @@
-"""What a download forgets, keeps and goes on with."""
+"""Ends of a download: cleared, kept, or resumed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def reads(store: MemoryStore) -> list[int]:
 
 
 @pytest.mark.parametrize("parts", [0, 1, 5])
-def test_what_is_done_is_forgotten(store: MemoryStore, tmp_path: Path, parts: int) -> None:
+def test_a_finished_download_clears_its_checkpoint(store: MemoryStore, tmp_path: Path, parts: int) -> None:
     store.objects["k"] = os.urandom(parts * PART)
     checkpoint = KeptCheckpoint(SavedDownload)
     fetch(store, tmp_path / "out", checkpoint=checkpoint)
@@ -57,7 +57,7 @@ def test_what_is_done_is_forgotten(store: MemoryStore, tmp_path: Path, parts: in
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_parts_that_are_on_disk_count_as_done(store: MemoryStore, tmp_path: Path) -> None:
+def test_parts_on_disk_count_as_done(store: MemoryStore, tmp_path: Path) -> None:
     checkpoint = begun(store, tmp_path / "out")
     done: list[int] = []
     at_read: list[int] = []
@@ -66,7 +66,7 @@ def test_parts_that_are_on_disk_count_as_done(store: MemoryStore, tmp_path: Path
     assert at_read == [3 * PART, 4 * PART]
 
 
-def test_a_temporary_file_that_is_gone_is_begun_again(store: MemoryStore, tmp_path: Path) -> None:
+def test_a_missing_temporary_file_starts_again(store: MemoryStore, tmp_path: Path) -> None:
     checkpoint = begun(store, tmp_path / "out")
     (tmp_path / checkpoint.load().temp_name).unlink()
     fetch(store, tmp_path / "out", checkpoint=checkpoint)
@@ -75,7 +75,7 @@ def test_a_temporary_file_that_is_gone_is_begun_again(store: MemoryStore, tmp_pa
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_bytes_that_changed_on_disk_meanwhile_are_noticed(store: MemoryStore, tmp_path: Path) -> None:
+def test_bytes_changed_on_disk_meanwhile_are_detected(store: MemoryStore, tmp_path: Path) -> None:
     checkpoint = begun(store, tmp_path / "out")
     with (tmp_path / checkpoint.load().temp_name).open("r+b") as file:
         file.write(b"x" * 100)
@@ -85,7 +85,7 @@ def test_bytes_that_changed_on_disk_meanwhile_are_noticed(store: MemoryStore, tm
     assert checkpoint.load() is None
 
 
-def test_a_part_is_remembered_only_when_it_is_on_disk(
+def test_a_part_is_recorded_only_once_it_is_on_disk(
     store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened: list[str] = []
@@ -107,7 +107,7 @@ def test_a_part_is_remembered_only_when_it_is_on_disk(
 
 
 @pytest.mark.parametrize("parts", [1, 5])
-def test_whoever_cancels_hears_of_that_and_not_of_what_broke_with_it(
+def test_a_cancelled_download_reports_the_cancellation_not_its_consequences(
     store: MemoryStore, tmp_path: Path, parts: int
 ) -> None:
     store.objects["k"] = os.urandom(parts * PART)
@@ -124,7 +124,7 @@ def test_whoever_cancels_hears_of_that_and_not_of_what_broke_with_it(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_file_that_appears_keeps_its_place_and_what_came_is_not_lost(store: MemoryStore, tmp_path: Path) -> None:
+def test_a_file_that_appears_is_not_replaced_and_the_fetched_bytes_are_kept(store: MemoryStore, tmp_path: Path) -> None:
     """Once it is moved away, nothing is fetched again."""
     checkpoint = KeptCheckpoint(SavedDownload)
 
@@ -144,7 +144,7 @@ def test_a_file_that_appears_keeps_its_place_and_what_came_is_not_lost(store: Me
     assert (tmp_path / "out").read_bytes() == store.objects["k"]
 
 
-def test_what_is_discarded_is_discarded_once(store: MemoryStore, tmp_path: Path) -> None:
+def test_a_download_is_discarded_once(store: MemoryStore, tmp_path: Path) -> None:
     checkpoint = begun(store, tmp_path / "out")
     for _ in range(2):
         discard(tmp_path / "out", checkpoint)

@@ -1,4 +1,4 @@
-"""The download loop: temporary file, proof, rename; what it resumes and what it leaves behind."""
+"""The download loop: temporary file, proof, rename, resuming, leftovers."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def test_resume_fetches_no_finished_part_again(store: MemoryStore, tmp_path: Pat
     assert left_over(tmp_path) == ["out"]
 
 
-def test_what_was_appended_to_the_temporary_file_does_not_get_into_the_finished_one(
-    store: MemoryStore, tmp_path: Path
-) -> None:
+def test_bytes_appended_to_the_temporary_file_are_not_in_the_finished_one(store: MemoryStore, tmp_path: Path) -> None:
     store.objects["k"] = os.urandom(2 * PART)
     checkpoint = KeptCheckpoint(SavedDownload)
     store.trouble = failing("read", PermissionDenied("revoked"), at=(PART, PART))
@@ -82,7 +80,7 @@ def test_what_was_appended_to_the_temporary_file_does_not_get_into_the_finished_
     assert (tmp_path / "out").read_bytes() == store.objects["k"]
 
 
-def test_a_broken_connection_is_taken_up_at_its_byte(store: MemoryStore, tmp_path: Path) -> None:
+def test_a_broken_connection_continues_at_its_byte(store: MemoryStore, tmp_path: Path) -> None:
     store.objects["k"] = os.urandom(2**20)
     store.trouble = failing("chunk", Transient("reset"), at=2**19)
     provider = MemoryProvider(store, context=ProviderContext(sleep=lambda *_: None), upload_chunk_size=2**20)
@@ -91,7 +89,7 @@ def test_a_broken_connection_is_taken_up_at_its_byte(store: MemoryStore, tmp_pat
     assert (tmp_path / "out").read_bytes() == store.objects["k"]
 
 
-def test_an_object_that_changed_between_attempts_is_fetched_anew(store: MemoryStore, tmp_path: Path) -> None:
+def test_an_object_that_changed_between_attempts_is_fetched_again(store: MemoryStore, tmp_path: Path) -> None:
     store.objects["k"] = os.urandom(3 * PART)
     checkpoint = KeptCheckpoint(SavedDownload)
     store.trouble = failing("read", PermissionDenied("revoked"), at=(2 * PART, PART))
@@ -114,7 +112,7 @@ def test_wrong_bytes_leave_the_target_untouched(store: MemoryStore, tmp_path: Pa
     assert left_over(tmp_path) == ["out"]
 
 
-def test_what_proves_it(store: MemoryStore, tmp_path: Path) -> None:
+def test_each_kind_of_proof_is_reported(store: MemoryStore, tmp_path: Path) -> None:
     store.objects["k"] = os.urandom(3 * PART)
     digest = hashlib.sha256(store.objects["k"]).hexdigest()
     known = run_download(connect(store), "k", tmp_path / "a", cancel=CancelToken(), expected_sha256=digest)
@@ -126,7 +124,7 @@ def test_what_proves_it(store: MemoryStore, tmp_path: Path) -> None:
     assert sum(about[1] for call, about in store.calls if call == "read") == 2 * 3 * PART
 
 
-def test_cancel_keeps_what_has_arrived_until_it_is_discarded(store: MemoryStore, tmp_path: Path) -> None:
+def test_cancel_keeps_the_fetched_bytes_until_they_are_discarded(store: MemoryStore, tmp_path: Path) -> None:
     store.objects["k"] = os.urandom(6 * PART)
     cancel = CancelToken()
     checkpoint = KeptCheckpoint(SavedDownload)
@@ -150,7 +148,7 @@ def test_without_a_checkpoint_a_failure_leaves_nothing(store: MemoryStore, tmp_p
     assert left_over(tmp_path) == []
 
 
-def test_never_over_a_folder_a_link_or_without_leave(store: MemoryStore, tmp_path: Path) -> None:
+def test_a_download_never_replaces_a_folder_a_link_or_an_unconfirmed_file(store: MemoryStore, tmp_path: Path) -> None:
     store.objects["k"] = b"data"
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"older")
@@ -163,7 +161,7 @@ def test_never_over_a_folder_a_link_or_without_leave(store: MemoryStore, tmp_pat
     assert (tmp_path / "file").read_bytes() == b"older"
 
 
-def test_an_absent_object_and_an_absent_folder(store: MemoryStore, tmp_path: Path) -> None:
+def test_a_missing_object_and_a_missing_folder_are_not_found(store: MemoryStore, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         run_download(connect(store), "nothing", tmp_path / "out", cancel=CancelToken())
     store.objects["k"] = b"data"
@@ -179,7 +177,7 @@ def test_a_long_name_still_finds_room_for_its_temporary_file(store: MemoryStore,
 
 
 class Killed(KeptCheckpoint):
-    """The process ends between the rename and the end of the item: what is cleared never reaches the disk."""
+    """The process ends between the rename and the end of the item: the cleared checkpoint never reaches the disk."""
 
     def clear(self) -> None:
         """Nothing reaches the disk any more."""
@@ -187,7 +185,7 @@ class Killed(KeptCheckpoint):
 
 @pytest.mark.parametrize("size", [100, 5 * PART + 7])
 @pytest.mark.parametrize("replace", [True, False])
-def test_killed_right_after_the_rename_it_fetches_nothing_again(
+def test_after_a_kill_right_after_the_rename_nothing_is_fetched_again(
     store: MemoryStore, tmp_path: Path, size: int, replace: bool
 ) -> None:
     store.objects["k"] = os.urandom(size)
@@ -214,7 +212,7 @@ def test_killed_right_after_the_rename_it_fetches_nothing_again(
     assert left_over(tmp_path) == ["out"]
 
 
-def test_what_stands_there_and_is_not_the_object_is_not_taken_for_it(store: MemoryStore, tmp_path: Path) -> None:
+def test_another_file_of_that_name_is_not_taken_for_the_object(store: MemoryStore, tmp_path: Path) -> None:
     store.objects["k"] = os.urandom(PART)
     checkpoint = Killed(SavedDownload)
     run_download(connect(store), "k", tmp_path / "out", cancel=CancelToken(), checkpoint=checkpoint)
@@ -225,7 +223,7 @@ def test_what_stands_there_and_is_not_the_object_is_not_taken_for_it(store: Memo
     assert (tmp_path / "out").read_bytes() == store.objects["k"]
 
 
-def test_what_history_knows_of_the_object_must_be_what_comes(store: MemoryStore, tmp_path: Path) -> None:
+def test_the_fetched_bytes_must_match_the_history(store: MemoryStore, tmp_path: Path) -> None:
     store.objects["k"] = b"as it was"
     etag = connect(store).stat("k").etag
     known = {etag: hashlib.sha256(b"as it was").hexdigest()}

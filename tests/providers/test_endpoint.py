@@ -1,4 +1,4 @@
-"""An address that would carry a key or a token over an open network is refused before anything is sent."""
+"""An address that would send a key or token unencrypted is refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIELDS = {"backblaze": "realm", "dropbox": "endpoint_url", "google_drive": "endp
      "https://x:0", "https://x?y", "no address"],
 )  # fmt: skip
 @pytest.mark.parametrize("service", FIELDS)
-def test_an_endpoint_that_would_give_secrets_away_is_refused(service, url):
+def test_an_endpoint_that_would_expose_secrets_is_refused(service, url):
     with pytest.raises(InvalidConfiguration) as caught:
         registry.load(service)({"container": "c", FIELDS[service]: url})
     assert caught.value.field == FIELDS[service]
@@ -25,11 +25,11 @@ def test_an_endpoint_that_would_give_secrets_away_is_refused(service, url):
 
 @pytest.mark.parametrize("service", FIELDS)
 @pytest.mark.parametrize("url", ["https://example.net:8443/", "http://127.0.0.1:8080", "http://localhost:8080/", ""])
-def test_others_are_taken(service, url):
+def test_safe_endpoints_are_accepted(service, url):
     provider = registry.load(service)({"container": "c", FIELDS[service]: url})
     assert url.rstrip("/") in provider.location
 
 
-def test_without_a_realm_it_is_backblaze_s_own():
+def test_the_default_realm_is_backblaze_s_own():
     provider = registry.load("backblaze")({"container": "c"})
     assert provider.location.startswith("backblaze https://api.backblazeb2.com bucket=c")

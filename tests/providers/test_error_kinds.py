@@ -1,4 +1,4 @@
-"""An error is the same in every process, whatever that has imported."""
+"""An error is the same in every process, whatever modules are imported there."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from providers.errors import (
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_kind_of_which_the_class_was_never_imported_stays() -> None:
+def test_the_kind_of_a_class_that_is_not_imported_is_kept() -> None:
     code = (
         "from providers.errors import ProviderError, from_wire\n"
         "from providers.contract.report import ErrorInfo\n"
@@ -45,7 +45,7 @@ def test_a_kind_of_which_the_class_was_never_imported_stays() -> None:
     assert done.stdout == "credential_store credential_store locked unlock it\n"
 
 
-def test_it_stays_on_the_way_through_several_processes() -> None:
+def test_the_kind_is_kept_across_several_processes() -> None:
     error = from_wire("of-a-plug-in", "what", hint="how", code="c")
     again = pickle.loads(pickle.dumps(error))
     assert (again.kind, again.message, again.hint, again.code) == ("of-a-plug-in", "what", "how", "c")
@@ -53,7 +53,7 @@ def test_it_stays_on_the_way_through_several_processes() -> None:
     assert ProviderError.kind == "provider"
 
 
-def test_nothing_of_an_error_is_lost_when_it_is_pickled() -> None:
+def test_pickling_loses_nothing_of_an_error() -> None:
     error = InvalidConfiguration("region: wrong", field="region", hint="Set it.")
     error.add_note("the upload failed")
     again = pickle.loads(pickle.dumps(error))
@@ -62,7 +62,7 @@ def test_nothing_of_an_error_is_lost_when_it_is_pickled() -> None:
     assert (later.retry_after_s, later.retryable) == (7.0, True)
 
 
-def test_known_kinds_come_back_as_their_class() -> None:
+def test_known_kinds_are_restored_as_their_class() -> None:
     assert type(from_wire("credential_store", "x")) is CredentialStoreError
     configuration = from_wire("configuration", "x", code="region")
     assert isinstance(configuration, InvalidConfiguration)
@@ -100,20 +100,20 @@ class _NoAdvice(NotFound):
         (IsAFolder("a"), NotFound),
     ],
 )
-def test_what_plug_ins_and_subclasses_raise_comes_back_as_it_was(
+def test_errors_of_plug_ins_and_subclasses_are_restored_unchanged(
     error: ProviderError, back_as: type[ProviderError]
 ) -> None:
-    """Whatever their constructors take, and whoever borrows the kind of another class."""
-    told = ErrorInfo.of(error)
-    again = told.error()
+    """Whatever their constructors take, and even if they reuse the kind of another class."""
+    info = ErrorInfo.of(error)
+    again = info.error()
     assert type(again) is back_as
-    assert ErrorInfo.of(again) == told
+    assert ErrorInfo.of(again) == info
     assert (str(again), again.retryable) == (str(error), back_as.retryable)
     pickled = pickle.loads(pickle.dumps(error))
-    assert (type(pickled), ErrorInfo.of(pickled)) == (type(error), told)
+    assert (type(pickled), ErrorInfo.of(pickled)) == (type(error), info)
 
 
-def test_every_error_of_this_program_comes_back_with_its_kind() -> None:
+def test_every_error_of_this_program_is_restored_with_its_kind() -> None:
     for package in (providers, backup):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):

@@ -1,6 +1,6 @@
-"""The code of the owner's guide, run: its class filled in for a real service, and the bodies of its unit tests.
+"""The code of the owner's guide, executed: its class completed for a real service, and its unit tests.
 
-What had to be substituted stands in CONTRIBUTING.md ("The guide's own code").
+CONTRIBUTING.md lists the substitutions ("The guide's own code").
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class NewProvider(BaseProvider):
 
 @pytest.fixture
 def NewProvider(moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The guide's class, in a module with its source at hand, and a server that has its bucket."""
+    """The guide's class, in a module with its source, and a server with its bucket."""
     moto_s3.admin.create_bucket(Bucket="test-bucket")
     module = types.ModuleType("new_provider")
     module.__dict__["ENDPOINT"] = moto_s3.url
@@ -169,8 +169,8 @@ def test_upload_download_cycle(provider, tmp_path):
     assert download_path.read_text() == 'test content'  # fmt: skip
 
 
-def test_more_is_promised_of_it_than_it_keeps_by_itself(provider, tmp_path: Path):
-    """The five keep the contract although the class does not: no False, no success that was not looked at."""
+def test_the_adapter_keeps_promises_the_class_does_not(provider, tmp_path: Path):
+    """The five methods keep the contract although the class does not: no False, no unverified success."""
     with pytest.raises(NotFound):
         provider.delete("nothing")
     with pytest.raises(NotFound):
@@ -183,15 +183,15 @@ def test_more_is_promised_of_it_than_it_keeps_by_itself(provider, tmp_path: Path
         provider.upload(file, "file")
 
 
-def test_a_connection_that_does_not_work_is_no_empty_listing(NewProvider):
+def test_a_failing_connection_is_not_an_empty_listing(NewProvider):
     gone = NewProvider({"api_key": "k", "secret_key": "s", "bucket_name": "no-such-bucket", "max_retries": 0})
     assert gone.test_connection() is False
     with pytest.raises(Exception, match="list_files failed"):
         gone.list_files()
 
 
-def test_every_standard_setting_is_offered_that_it_does_not_declare_as_unused(NewProvider):
-    """Nothing is guessed from its source: what a class reads in its own way is never refused."""
+def test_every_standard_setting_not_declared_unused_is_offered(NewProvider):
+    """Nothing is guessed from its source: a setting the class reads in any way is never refused."""
     offered = {field.name for field in settings.describe(settings_of(NewProvider))}
     assert {"api_key", "secret_key", "container", "region", "max_bandwidth", "upload_chunk_size"} <= offered
     given = {"api_key": "k", "secret_key": "s", "bucket_name": "b", "max_bandwidth": 1_000_000, "region": "eu"}
@@ -205,15 +205,15 @@ def plug_in(**attributes: Any) -> type:
     return type("Declaring", (), {"__init__": lambda self, config: None, **five, **attributes})
 
 
-def test_what_it_declares_as_unused_is_hidden_and_refused() -> None:
+def test_a_setting_declared_unused_is_hidden_and_refused() -> None:
     made: Any = adapted(plug_in(not_applicable=("max_bandwidth", "region")), "declaring")
     assert {"max_bandwidth", "region"}.isdisjoint(field.name for field in settings.describe(made.Settings))
     with pytest.raises(InvalidConfiguration, match="max_bandwidth: has no effect"):
         made({"container": "c", "max_bandwidth": 1})
 
 
-def test_a_setting_that_is_read_by_a_computed_name_is_taken() -> None:
-    """What the search of its source refused, though the class reads it."""
+def test_a_setting_read_by_a_computed_name_is_accepted() -> None:
+    """A search of its source would have refused this setting, although the class reads it."""
 
     class Computed:
         def __init__(self, config: dict[str, Any]) -> None:
@@ -224,7 +224,7 @@ def test_a_setting_that_is_read_by_a_computed_name_is_taken() -> None:
     assert adapted(Computed, "computed")({"container": "c", "max_bandwidth": 5000}).five.limit == 5000  # type: ignore[attr-defined]
 
 
-def test_its_pair_is_declared_or_follows_from_what_it_cannot_use() -> None:
+def test_the_credential_pair_is_declared_or_derived_from_unused_settings() -> None:
     assert settings_of(plug_in()).credential_pair is None
     assert settings_of(plug_in(credential_pair=("api_key", "secret_key"))).credential_pair == ("api_key", "secret_key")
     keys = settings_of(plug_in(not_applicable={"username", "password"}))
@@ -234,6 +234,6 @@ def test_its_pair_is_declared_or_follows_from_what_it_cannot_use() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"not_applicable": ["max_bandwith"]}, {"not_applicable": "region"}, {"credential_pair": ["a", "b"]}]
 )
-def test_a_declaration_with_a_slip_is_named(wrong: dict[str, Any]) -> None:
+def test_a_wrong_declaration_is_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfiguration, match=next(iter(wrong))):
         settings_of(plug_in(**wrong))

@@ -1,4 +1,4 @@
-"""What a class in the guide's style declares of its settings: taken as it is meant, or refused with words that help."""
+"""Declared settings of a guide-style class: accepted, or refused with a helpful message."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def offered(**attributes: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("names", [("region",), ["region"], {"region"}, frozenset({"region"})])
-def test_what_it_cannot_use_is_not_offered_and_all_else_is(names: Any) -> None:
+def test_only_settings_declared_unused_are_not_offered(names: Any) -> None:
     assert offered() - offered(not_applicable=names) == {"region"}
 
 
-def test_what_its_credentials_are_called_is_always_offered() -> None:
+def test_the_declared_credential_names_are_always_offered() -> None:
     pair = ("api_key", "secret_key")
     assert set(pair) <= offered(credential_pair=pair, not_applicable={"username", "password", "api_key"})
     assert settings_of(declaring(credential_pair=list(pair))).credential_pair == pair
 
 
 @pytest.mark.parametrize(
-    ("attributes", "said"),
+    ("attributes", "expected"),
     [
         ({"not_applicable": "region"}, "not_applicable must be a collection of names"),
         ({"not_applicable": 5}, "not_applicable must be a collection of names"),
@@ -46,6 +46,6 @@ def test_what_its_credentials_are_called_is_always_offered() -> None:
         ({"credential_pair": ("user", "password")}, "user is none"),
     ],
 )
-def test_a_declaration_that_cannot_be_meant_is_refused_by_name(attributes: dict[str, Any], said: str) -> None:
-    with pytest.raises(InvalidConfiguration, match=f"Acme.*{said}"):
+def test_an_invalid_declaration_is_refused_by_name(attributes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InvalidConfiguration, match=f"Acme.*{expected}"):
         settings_of(declaring(**attributes))

@@ -1,4 +1,4 @@
-"""A class that knows just the guide's five methods, as a plug-in: proved, listed, used from every side."""
+"""A plug-in class with only the guide's five methods: verified, listed and used in every way."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write(path: Path, size: int = 100_000) -> Path:
     return path
 
 
-def test_it_is_listed_and_says_what_it_can(acme: Path, provider):
+def test_the_class_is_listed_with_its_capabilities(acme: Path, provider):
     assert [spec.name for spec in registry.specs()] == [*registry.EMBEDDED, "acme"]
     assert provider.name == "acme"
     assert provider.five.attempts == 0
@@ -36,13 +36,13 @@ def test_it_is_listed_and_says_what_it_can(acme: Path, provider):
     assert provider.config["api_key"] == ""
 
 
-def test_the_guide_s_own_cycle(acme: Path, provider, tmp_path: Path):
+def test_the_upload_and_download_cycle_of_the_guide_works(acme: Path, provider, tmp_path: Path):
     source = write(tmp_path / "file")
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     assert provider.test_connection() is True
-    assert provider.upload(source, "a/file", lambda done, total: told.append((done, total))) is True
-    assert (told[0], told[-1]) == ((0, 100_000), (100_000, 100_000))
-    assert told == sorted(set(told))
+    assert provider.upload(source, "a/file", lambda done, total: calls.append((done, total))) is True
+    assert (calls[0], calls[-1]) == ((0, 100_000), (100_000, 100_000))
+    assert calls == sorted(set(calls))
     assert provider.download("a/file", tmp_path / "back") is True
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
     assert [item["name"] for item in provider.list_files("a/")] == ["a/file"]
@@ -50,30 +50,30 @@ def test_the_guide_s_own_cycle(acme: Path, provider, tmp_path: Path):
 
 
 @pytest.mark.parametrize("size", [0, 1, 3_000_000])
-def test_the_loops_prove_it_by_reading_back(acme: Path, provider, tmp_path: Path, size: int):
+def test_the_loops_prove_an_upload_by_reading_it_back(acme: Path, provider, tmp_path: Path, size: int):
     source = write(tmp_path / "file", size)
-    told: list[tuple[int, int]] = []
-    result = run_upload(provider, source, "x/y", progress=lambda *at: told.append(at), cancel=CancelToken())
+    calls: list[tuple[int, int]] = []
+    result = run_upload(provider, source, "x/y", progress=lambda *at: calls.append(at), cancel=CancelToken())
     assert result.proof is Proof.READ_BACK
-    assert (told[0], told[-1]) == ((0, size), (size, size))
-    assert told == sorted(told)
+    assert (calls[0], calls[-1]) == ((0, size), (size, size))
+    assert calls == sorted(calls)
     fetched = run_download(provider, "x/y", tmp_path / "back", cancel=CancelToken(), expected_sha256=result.sha256)
     assert fetched.sha256 == result.sha256
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
 
 
-def test_its_false_is_an_error(acme: Path, provider, tmp_path: Path):
+def test_false_from_the_class_is_an_error(acme: Path, provider, tmp_path: Path):
     with pytest.raises(ProviderError, match="upload of acme failed without a reason"):
         run_upload(provider, write(tmp_path / "file"), "refused", cancel=CancelToken())
     assert not list(acme.iterdir())
 
 
-def test_its_true_is_not_believed(acme: Path, provider, tmp_path: Path):
+def test_true_from_the_class_is_not_trusted(acme: Path, provider, tmp_path: Path):
     with pytest.raises(Integrity):
         run_upload(provider, write(tmp_path / "file"), "damaged", cancel=CancelToken())
 
 
-def test_what_is_not_there(acme: Path, provider, tmp_path: Path):
+def test_a_missing_object_is_not_found(acme: Path, provider, tmp_path: Path):
     with pytest.raises(NotFound):
         provider.stat("nothing")
     with pytest.raises(NotFound):
@@ -82,7 +82,7 @@ def test_what_is_not_there(acme: Path, provider, tmp_path: Path):
         run_download(provider, "nothing", tmp_path / "back", cancel=CancelToken())
 
 
-def test_its_list_has_pages_and_folders(acme: Path, provider):
+def test_the_listing_has_pages_and_folders(acme: Path, provider):
     for number in range(1205):
         (acme / f"{number:04}").write_bytes(b"1")
     (acme / "sub").mkdir()
@@ -99,14 +99,14 @@ def test_all_five_steps_of_the_check_pass(acme: Path, provider):
     assert not list(acme.iterdir())
 
 
-def test_a_connection_that_does_not_work(acme: Path, provider):
+def test_a_failing_connection_is_reported(acme: Path, provider):
     acme.rmdir()
     failure = provider.probe().failure
     assert failure is not None
     assert "test_connection" in failure.message
 
 
-def test_a_class_without_a_base_will_do(monkeypatch: pytest.MonkeyPatch):
+def test_a_class_without_a_base_class_is_accepted(monkeypatch: pytest.MonkeyPatch):
     from providers.base import adapted
     from providers.guide.adapter import is_guide_style
 

@@ -1,5 +1,5 @@
-"""For every header and element that the S3 service reads: missing, doubled, spelt otherwise, empty, huge. Whatever the
-answer, an operation gives the right result or a ProviderError in words; never a wrong result, never a crash."""
+"""Every header and element that the S3 service reads: missing, doubled, misspelt, empty, huge. The result is always
+right or a ProviderError with a clear message; never a wrong result, never a crash."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 HUGE = "9" * 60_000
 Headers = dict[str, str]
 Spell = Callable[[str], str | None]
-"""What becomes of a value; None: it is left out."""
+"""Replaces a value; None removes it."""
 
 VALUES: Mapping[str, Spell] = {
     "missing": lambda value: None,
@@ -43,7 +43,7 @@ VALUES: Mapping[str, Spell] = {
 
 
 class OneObject:
-    """A server that holds DATA as `x` and tells one header of it, or one element of a listing, in its own way."""
+    """A server that holds DATA as `x` and alters one header of it, or one element of a listing."""
 
     def __init__(self, name: str = "", spell: Spell = lambda value: value, on: str = "") -> None:
         self.name = name
@@ -80,7 +80,7 @@ class OneObject:
 
 
 def outcome(act: Callable[[], Any]) -> str:
-    """'right', or the kind of error; whatever it raises else is a crash."""
+    """'right', or the kind of the error; any other exception is a crash."""
     try:
         act()
     except ProviderError as trouble:
@@ -100,13 +100,13 @@ MAY_FAIL = {
     "x-amz-meta-sha256": {"integrity"},
     "x-amz-checksum-sha256": {"integrity"},
 }
-"""The others have no say in whether an object is the right one."""
+"""The other headers do not affect which object is fetched."""
 
 
 @pytest.mark.few(4)
 @pytest.mark.parametrize("on", ["HEAD", "GET"])
 @pytest.mark.parametrize("header", READ_HEADERS)
-def test_a_download_is_right_or_refused_whatever_a_header_says(header, on, tmp_path):
+def test_a_download_is_right_or_refused_with_any_header(header, on, tmp_path):
     target = tmp_path / "target"
     odd = OneObject(header, on=on)
     with stub(odd) as server:
@@ -115,12 +115,12 @@ def test_a_download_is_right_or_refused_whatever_a_header_says(header, on, tmp_p
             target.write_bytes(b"an older copy")
             kind = outcome(lambda: download(provider, "x", target))
             assert target.read_bytes() == (DATA if kind == "right" else b"an older copy"), value
-            too_long = value == "huge" and kind == "transient"  # a header line longer than any
+            too_long = value == "huge" and kind == "transient"  # longer than any header line
             assert too_long or kind == "right" or kind in MAY_FAIL.get(header, set()), (value, kind)
 
 
 @pytest.mark.parametrize("header", ["ETag", "x-amz-checksum-sha256", "x-amz-server-side-encryption"])
-def test_an_upload_is_proved_or_refused_whatever_a_header_says(header, tmp_path):
+def test_an_upload_is_proved_or_refused_with_any_header(header, tmp_path):
     (tmp_path / "source").write_bytes(DATA)
     odd = OneObject(header)
     with stub(odd) as server:
@@ -147,7 +147,7 @@ def listing(element: str, spell: Spell, times: int = 1) -> bytes:
 
 
 @pytest.mark.parametrize("element", ELEMENTS)
-def test_a_listing_is_right_or_refused_whatever_an_element_says(element):
+def test_a_listing_is_right_or_refused_with_any_element(element):
     bodies = {value: listing(element, spell) for value, spell in VALUES.items()}
     bodies["doubled"] = listing(element, lambda told: told, 2)
     body = b""
@@ -165,8 +165,8 @@ ROOTS = ("", "<Error><Code>AccessDenied</Code></Error>", "<Other/>", "<html><bod
 
 
 @pytest.mark.parametrize("body", ROOTS)
-def test_every_call_wants_the_documented_root(body):
-    """None of them takes another answer with status 200 for a success."""
+def test_every_call_requires_the_documented_root(body):
+    """None of them accepts another answer with status 200."""
 
     def answer(method, path, headers, content):
         if method == "HEAD":
@@ -208,7 +208,7 @@ PART_ELEMENTS = ("PartNumber", "Size", "ETag", "ChecksumSHA256", "Key", "UploadI
 
 
 @pytest.mark.parametrize("element", PART_ELEMENTS)
-def test_parts_that_a_server_lists_oddly_are_sent_again_and_never_believed(element):
+def test_oddly_listed_parts_are_sent_again_and_never_trusted(element):
     request = UploadRequest(key="x", size_bytes=20 << 20, part_size_bytes=10 << 20)
     body = b""
     with stub(lambda *_: (200, {}, body)) as server:
@@ -223,8 +223,8 @@ def test_parts_that_a_server_lists_oddly_are_sent_again_and_never_believed(eleme
 
 @pytest.mark.parametrize("status", [400, 403, 405, 501])
 @pytest.mark.parametrize("code", ["NotImplemented", "InvalidArgument", "InvalidRequest", ""])
-def test_a_header_that_a_server_refuses_in_its_own_way_is_no_fact_and_no_failure(status, code):
-    """Conditions and checksums that a server does not know: 501 is documented, many say 400."""
+def test_a_header_refused_in_an_unusual_way_is_no_fact_and_no_failure(status, code):
+    """Conditions and checksums the server does not know: 501 is documented, many send 400."""
 
     def answer(method, path, headers, body):
         if headers.keys() & {"if-none-match", "x-amz-checksum-sha256", "content-md5"} and method == "PUT":
@@ -252,7 +252,7 @@ def test_a_header_that_a_server_refuses_in_its_own_way_is_no_fact_and_no_failure
     "value", ["1e9", "inf", "-1", "99999999999999999999", "100000000", "soon", "", "Thu, 01 Jan 9999 00:00:00 GMT"]
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_believed_within_bounds(value, status):
+def test_retry_after_is_accepted_within_bounds(value, status):
     told = {"Retry-After": value, "Date": "Sun, 22 Nov 2026 10:00:00 GMT"}
     with stub(lambda *_: (status, told, b"")) as server, pytest.raises(ProviderError) as caught:
         server.provider(max_retries=0).scan()
@@ -269,7 +269,7 @@ def test_retry_after_is_believed_within_bounds(value, status):
         ("KMS.NotFoundException", "KMS.NotFoundException"),
     ],
 )
-def test_an_object_that_cannot_be_had_now_is_told_with_the_way_to_it(code, says, tmp_path):
+def test_an_inaccessible_object_is_reported_with_the_way_to_it(code, says, tmp_path):
     def answer(method, path, headers, body):
         if method == "HEAD":
             return 200, {"ETag": '"e"', "Content-Length": "100"}, b""
@@ -282,12 +282,12 @@ def test_an_object_that_cannot_be_had_now_is_told_with_the_way_to_it(code, says,
     assert not caught.value.retryable
 
 
-def test_an_answer_that_is_not_there_is_not_found_and_nothing_else():
+def test_a_missing_answer_is_not_found():
     with stub(lambda *_: error(404, "NoSuchKey")) as server, pytest.raises(NotFound):
         read(server.provider(max_retries=0), "x", 0, 1)
 
 
-def test_a_length_is_a_plain_number_or_none():
+def test_a_length_is_a_plain_number_or_unknown():
     told = {"": None, "5": 5, "0": 0, "+5": None, "5 ": 5, "-5": None, "5, 5": None, "٥": None, "1" * 30: None}
     assert {text: content_length({"content-length": text}) for text in told} == told
 

@@ -1,4 +1,4 @@
-"""What is made of answers that HTTP forbids, or that come out of step: never another request's, never a success."""
+"""Forbidden or out-of-step HTTP answers: never taken for another request's answer, never a success."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def etag_of(body):
 
 
 @pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints", "199"])
-def test_interim_answers_are_passed_over(status):
+def test_interim_answers_are_skipped(status):
     interim = f"HTTP/1.1 {status}\r\nLink: x\r\n\r\n".encode() * 3
     with RawServer(lambda asked: interim + reply(listing(f"k{asked.turn}"))) as server:
         provider = s3(server)
@@ -74,7 +74,7 @@ def test_interim_answers_are_passed_over(status):
         assert server.connections == 1
 
 
-def test_a_refusal_behind_early_hints_is_a_refusal():
+def test_a_refusal_after_early_hints_is_a_refusal():
     with RawServer(lambda asked: HINTS + (reply(b"", 'ETag: "e"') if asked.method == "HEAD" else DENIED)) as server:
         provider = s3(server)
         with pytest.raises(PermissionDenied):
@@ -82,7 +82,7 @@ def test_a_refusal_behind_early_hints_is_a_refusal():
 
 
 @pytest.mark.parametrize("answer", [HINTS * 10_000, HINTS * 33 + reply(listing("k"))], ids=["no end", "too many"])
-def test_interim_answers_are_bounded(answer):
+def test_the_number_of_interim_answers_is_limited(answer):
     with RawServer(lambda asked: Said(answer, close=True)) as server:
         provider = s3(server)
         with pytest.raises(Transient, match="interim answers"):
@@ -101,7 +101,7 @@ def test_another_protocol_is_refused(before):
 
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_an_interim_answer_while_a_body_is_sent_does_not_end_it(pieces):
-    """A server may say 102 or 103 before it has all; a final answer at that moment is an error."""
+    """A server may send 102 or 103 before it has the whole body; a final answer at that moment is an error."""
     data = bytes(range(256)) * (4 << 12)
     with RawServer(
         lambda asked: reply(b"", etag_of(asked.body)),
@@ -114,7 +114,7 @@ def test_an_interim_answer_while_a_body_is_sent_does_not_end_it(pieces):
         assert [len(asked.body) for asked in server.seen] == [len(data)]
 
 
-# Answers that leave open where they end
+# Answers without a clear end
 
 CUT = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 
@@ -155,7 +155,7 @@ CODINGS = [
 
 
 @pytest.mark.parametrize("lines", LENGTHS, ids=lambda lines: ascii(" | ".join(lines))[:40])
-def test_a_length_that_is_not_one_number_is_a_broken_reply(lines):
+def test_a_length_that_is_not_a_single_number_is_a_broken_reply(lines):
     with (
         RawServer(lambda asked: Said(framed(*lines), close=True)) as server,
         pytest.raises(Transient, match="broke off, or"),
@@ -164,7 +164,7 @@ def test_a_length_that_is_not_one_number_is_a_broken_reply(lines):
 
 
 @pytest.mark.parametrize("lines", CODINGS, ids=lambda lines: ascii(" | ".join(lines)))
-def test_a_coding_that_leaves_the_end_open_is_a_broken_reply(lines):
+def test_a_transfer_coding_without_a_clear_end_is_a_broken_reply(lines):
     answer = framed(*lines, body=CHUNKED)
     with RawServer(lambda asked: Said(answer, close=True)) as server, pytest.raises(Transient, match="broke off, or"):
         s3(server).scan()
@@ -196,14 +196,14 @@ HEADS = {
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_what_is_no_answer_is_a_broken_reply(name):
+def test_an_invalid_answer_is_a_broken_reply(name):
     with RawServer(lambda asked: Said(HEADS[name], close=True)) as server, pytest.raises(Transient) as caught:
         s3(server).scan()
     assert caught.value.code in ("CONNECTION", "TRUNCATED")
     assert "nonsense" not in caught.value.message
 
 
-def test_two_hundred_headers_are_taken():
+def test_two_hundred_headers_are_accepted():
     answer = framed(*(f"X-{number}: x" for number in range(199)), f"Content-Length: {N}")
     with RawServer(lambda asked: answer) as server:
         provider = s3(server)
@@ -225,14 +225,14 @@ GOOD = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_http_allows_is_taken_and_the_connection_kept(name):
+def test_a_valid_answer_is_accepted_and_the_connection_kept(name):
     with RawServer(lambda asked: GOOD[name]) as server:
         provider = s3(server)
         assert [provider.scan().files for _ in range(2)] == [(), ()]
         assert server.connections == 1
 
 
-# Bodies that end early
+# Truncated bodies
 
 
 @pytest.mark.parametrize(
@@ -246,17 +246,17 @@ def test_what_http_allows_is_taken_and_the_connection_kept(name):
     ],
     ids=["one byte short", "cut", "in a chunk", "without a last chunk", "without a trailer"],
 )  # fmt: skip
-def test_a_short_body_is_no_answer_even_if_it_can_be_read(answer):
+def test_a_truncated_body_is_refused_even_if_it_can_be_parsed(answer):
     with RawServer(lambda asked: Said(answer, close=True)) as server, pytest.raises(Transient):
         s3(server).scan()
     assert len(server.seen) == 1, "only a kept connection that died is worth another request"
 
 
-# Connections that were kept
+# Kept connections
 
 
-def test_a_connection_with_something_on_it_is_not_used_again():
-    """An answer that nobody asked for would be taken for the next one."""
+def test_a_connection_with_unrequested_data_is_not_reused():
+    """Unrequested data would be taken for the next answer."""
     with RawServer(lambda asked: reply(listing(f"c{asked.connection}t{asked.turn}"))) as server:
         provider = s3(server)
         assert listed(provider) == ["c0t0"]
@@ -266,13 +266,13 @@ def test_a_connection_with_something_on_it_is_not_used_again():
 
 
 @pytest.mark.parametrize("extra", [reply(listing("forged")), b"\r\n", b"H"], ids=["an answer", "a line", "a byte"])
-def test_an_answer_with_something_behind_it_ends_its_connection(extra):
+def test_an_answer_followed_by_more_data_ends_its_connection(extra):
     with RawServer(lambda asked: reply(listing(f"c{asked.connection}t{asked.turn}")) + extra) as server:
         provider = s3(server)
         assert [listed(provider), listed(provider)] == [["c0t0"], ["c1t0"]]
 
 
-def test_a_connection_that_the_server_has_closed_is_not_used_again():
+def test_a_connection_closed_by_the_server_is_not_reused():
     counted: list[str] = []
     with RawServer(lambda asked: reply(listing("k"))) as server:
         provider = s3(server, counted=counted)
@@ -284,7 +284,7 @@ def test_a_connection_that_the_server_has_closed_is_not_used_again():
 
 
 def wait_readable(provider):
-    """Until what was sent to the idle connections has arrived."""
+    """Waits until the data sent to the idle connections has arrived."""
     ((pool, _),) = provider._wire._places.values()
     deadline = time.monotonic() + 5
     while not all(connection.readable() for connection in pool._idle):
@@ -292,8 +292,8 @@ def wait_readable(provider):
         threading.Event().wait(0.001)
 
 
-def test_a_connection_that_was_answered_early_is_not_used_again():
-    """The rest of the body is still to come, and the server may read it as a request."""
+def test_a_connection_answered_early_is_not_reused():
+    """The rest of the body is still unsent, and the server might read it as a request."""
     data = b"x" * (4 << 20)
     refusal = reply(b"<Error><Code>EntityTooLarge</Code></Error>", status="413 Too Large")
     answers = itertools.count()
@@ -312,7 +312,7 @@ def test_a_connection_that_was_answered_early_is_not_used_again():
 
 
 def dying(on):
-    """Answers every request but those that `on` picks on a connection that was used before; there it hangs up."""
+    """Answers all requests except those that `on` selects on a used connection; there it hangs up."""
 
     def answer(asked):
         if asked.turn and on(asked):
@@ -324,7 +324,7 @@ def dying(on):
     return answer
 
 
-def test_what_reads_goes_out_again_when_a_kept_connection_dies():
+def test_a_read_is_sent_again_when_a_kept_connection_dies():
     counted: list[str] = []
     with RawServer(dying(lambda asked: True)) as server:
         provider = s3(server, counted=counted, max_retries=0)
@@ -334,7 +334,7 @@ def test_what_reads_goes_out_again_when_a_kept_connection_dies():
         assert len(server.seen) == len(counted) == 11, "each request that went out is counted"
 
 
-def test_an_object_goes_out_again_when_a_kept_connection_dies():
+def test_an_object_is_sent_again_when_a_kept_connection_dies():
     data = b"x" * 300_000
     counted: list[str] = []
     with RawServer(dying(lambda asked: asked.method == "PUT")) as server:
@@ -345,8 +345,8 @@ def test_an_object_goes_out_again_when_a_kept_connection_dies():
         assert counted == ["ListObjectsV2", "PutObject", "PutObject"]
 
 
-def test_it_goes_out_again_over_a_new_connection():
-    """Others that were kept are as old, and as likely to be dead."""
+def test_a_request_is_sent_again_over_a_new_connection():
+    """Other kept connections are as old, and as likely to be dead."""
     both = threading.Barrier(2, timeout=5)
 
     def answer(asked):
@@ -367,7 +367,7 @@ def test_it_goes_out_again_over_a_new_connection():
         assert server.connections == 3
 
 
-def test_it_goes_out_again_only_once():
+def test_a_request_is_sent_again_only_once():
     with RawServer(lambda asked: Said(b"", close=True) if server.seen[1:] else reply(listing("k"))) as server:
         provider = s3(server)
         listed(provider)
@@ -394,8 +394,8 @@ CHANGING = {
 
 
 @pytest.mark.parametrize("act", CHANGING)
-def test_what_changes_something_goes_out_once(act):
-    """Whether it took effect is not known: the loop asks what is there before it sends anything again."""
+def test_a_request_that_changes_something_is_sent_once(act):
+    """Whether it took effect is unknown: the loop checks before it sends anything again."""
     with RawServer(dying(lambda asked: asked.method in ("DELETE", "PUT", "POST"))) as server:
         provider = s3(server)
         provider._facts = ServerFacts(conditional=True)
@@ -406,14 +406,14 @@ def test_what_changes_something_goes_out_once(act):
         assert len(changing) == 1
 
 
-def test_a_new_connection_that_dies_is_the_loop_s_affair():
+def test_the_loop_handles_a_new_connection_that_dies():
     with RawServer(lambda asked: Said(b"", close=True)) as server:
         with pytest.raises(Transient):
             s3(server).scan()
         assert len(server.seen) == 1
 
 
-def test_a_kept_connection_that_is_slow_is_not_dead():
+def test_a_slow_kept_connection_is_not_dead():
     with RawServer(lambda asked: reply(listing("k")) if not asked.turn else b"") as server:
         provider = s3(server, timeout=1)
         listed(provider)
@@ -422,7 +422,7 @@ def test_a_kept_connection_that_is_slow_is_not_dead():
         assert len(server.seen) == 2
 
 
-# Statuses that are no success
+# Unsuccessful statuses
 
 
 @pytest.mark.parametrize("status", [300, 301, 304, 305, 308, 399, 600, 999])

@@ -1,5 +1,5 @@
-"""The end of a download: on disk before it has its name, never over another file on any kind of disk, and nothing of it
-left after a failure."""
+"""The end of a download: on disk before it has its name, never over another file on any kind of disk, no leftovers
+after a failure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("replace", [True, False])
-def test_bytes_and_mode_are_on_disk_before_the_name_and_the_name_before_it_is_done(
+def test_bytes_and_mode_are_synced_before_the_rename_and_the_name_before_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replace: bool
 ) -> None:
     happened: list[str] = []
@@ -80,7 +80,7 @@ def test_bytes_and_mode_are_on_disk_before_the_name_and_the_name_before_it_is_do
 
 
 @pytest.mark.parametrize("replace", [True, False])
-def test_the_folder_of_a_restored_link_is_on_disk(
+def test_the_folder_of_a_restored_link_is_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replace: bool
 ) -> None:
     if replace:
@@ -98,7 +98,7 @@ def test_the_folder_of_a_restored_link_is_on_disk(
 
 
 @pytest.mark.parametrize("older", [True, False])
-def test_whether_a_restored_link_replaced_another_is_said(tmp_path: Path, older: bool) -> None:
+def test_restoring_a_link_reports_whether_it_replaced_another(tmp_path: Path, older: bool) -> None:
     if older:
         (tmp_path / "link").symlink_to("elsewhere")
     with Landing.opened(tmp_path / "link", tmp_path) as landing:
@@ -106,7 +106,7 @@ def test_whether_a_restored_link_replaced_another_is_said(tmp_path: Path, older:
         assert landing.link_text() == b"there"
 
 
-def test_only_an_empty_file_is_taken_for_a_reserved_name(tmp_path: Path) -> None:
+def test_only_an_empty_file_counts_as_a_reserved_name(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"theirs")
     with Landing.opened(tmp_path / "out", tmp_path) as landing:
         landing.remove_reservation()
@@ -117,7 +117,7 @@ def test_only_an_empty_file_is_taken_for_a_reserved_name(tmp_path: Path) -> None
 
 
 def no_such_call(errors: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that answers these calls with these errors."""
+    """A file system that fails these calls with these errors."""
 
     def fails(code: int) -> Callable[..., None]:
         def call(*args: Any, **kwargs: Any) -> None:
@@ -139,7 +139,7 @@ DISKS = {
 
 
 @pytest.mark.parametrize("disk", DISKS)
-def test_without_leave_to_replace_on_every_kind_of_disk(
+def test_without_replace_nothing_is_overwritten_on_any_kind_of_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: str
 ) -> None:
     no_such_call(DISKS[disk], monkeypatch)
@@ -151,7 +151,7 @@ def test_without_leave_to_replace_on_every_kind_of_disk(
 
 
 @pytest.mark.parametrize("disk", DISKS)
-def test_a_file_that_appears_while_the_bytes_come_is_not_replaced(
+def test_a_file_that_appears_during_the_download_is_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: str
 ) -> None:
     no_such_call(DISKS[disk], monkeypatch)
@@ -169,14 +169,14 @@ def test_a_file_that_appears_while_the_bytes_come_is_not_replaced(
     assert names(tmp_path) == ["out"]
 
 
-def test_a_rename_that_fails_takes_the_reserved_name_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_rename_removes_the_reserved_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     no_such_call(DISKS["has neither"] | {"replace": errno.EIO}, monkeypatch)
     with pytest.raises(ProviderError):
         fetch(tmp_path / "out", replace=False)
     assert names(tmp_path) == []
 
 
-def test_killed_while_the_name_was_reserved_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_killed_while_the_name_was_reserved_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     no_such_call(DISKS["has neither"], monkeypatch)
     store = MemoryStore()
     store.objects["k"] = DATA
@@ -200,9 +200,7 @@ def test_killed_while_the_name_was_reserved_it_goes_on(tmp_path: Path, monkeypat
     assert names(tmp_path) == ["out"]
 
 
-def test_killed_between_the_link_and_the_end_of_the_temporary_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_killed_between_link_and_unlink_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     no_such_call(DISKS["has links"], monkeypatch)
     store = MemoryStore()
     store.objects["k"] = DATA
@@ -236,8 +234,8 @@ class _Tells(MemoryProvider):
         if form:
             parts = [data[at : at + 1000] for at in range(0, len(data), 1000)]
             value = composite(algorithm, [digest_of(algorithm, part) for part in parts])
-        told = {self.kind: value}
-        return msgspec.structs.replace(bare, checksums=told, part_size_bytes=1000 if form else None)
+        listed = {self.kind: value}
+        return msgspec.structs.replace(bare, checksums=listed, part_size_bytes=1000 if form else None)
 
 
 KINDS = [
@@ -247,7 +245,9 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_after_the_rename_it_is_not_fetched_again_whatever_the_service_tells(tmp_path: Path, kind: str) -> None:
+def test_after_a_kill_after_the_rename_nothing_is_fetched_again_whatever_the_checksum(
+    tmp_path: Path, kind: str
+) -> None:
     store = MemoryStore()
     store.objects["k"] = DATA
     provider = connect(store, type("Tells", (_Tells,), {"kind": kind}))
@@ -259,7 +259,7 @@ def test_killed_after_the_rename_it_is_not_fetched_again_whatever_the_service_te
 
 
 class _Silent(MemoryProvider):
-    """Tells no checksum at all, and like some plug-ins no ETag either."""
+    """Reports no checksum and, like some plug-ins, no ETag."""
 
     etags = True
 
@@ -268,7 +268,7 @@ class _Silent(MemoryProvider):
         return bare if self.etags else msgspec.structs.replace(bare, etag="")
 
 
-def test_two_equal_readings_are_called_just_that_and_survive_a_kill(tmp_path: Path) -> None:
+def test_two_equal_reads_are_reported_as_such_and_survive_a_kill(tmp_path: Path) -> None:
     store = MemoryStore()
     store.objects["k"] = DATA
     provider = connect(store, _Silent)
@@ -283,7 +283,7 @@ def test_two_equal_readings_are_called_just_that_and_survive_a_kill(tmp_path: Pa
 
 
 @pytest.mark.parametrize("etags", [True, False])
-def test_what_we_have_stored_ourselves_is_proof_without_a_second_reading(tmp_path: Path, etags: bool) -> None:
+def test_a_match_with_our_own_history_needs_no_second_read(tmp_path: Path, etags: bool) -> None:
     store = MemoryStore()
     store.objects["k"] = DATA
     provider = connect(store, _Silent)
@@ -295,10 +295,10 @@ def test_what_we_have_stored_ourselves_is_proof_without_a_second_reading(tmp_pat
     assert fetch(tmp_path / "other", provider, known=lambda sha256: False).proof is Proof.READ_TWICE
 
 
-def test_killed_when_the_file_had_its_final_mode_already_it_goes_on(
+def test_a_download_killed_after_the_final_mode_was_set_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mode that forbids even its owner to write; root would not notice."""
+    """A mode that forbids writing even to its owner; root would not notice."""
     store = MemoryStore()
     store.objects["k"] = DATA
     checkpoint = KeptCheckpoint(SavedDownload)
@@ -324,7 +324,7 @@ def test_killed_when_the_file_had_its_final_mode_already_it_goes_on(
 # Nothing left
 
 
-def test_integrity_leaves_no_temporary_file_and_no_memory_of_it(tmp_path: Path) -> None:
+def test_an_integrity_error_leaves_no_temporary_file_and_no_checkpoint(tmp_path: Path) -> None:
     checkpoint = KeptCheckpoint(SavedDownload)
     with pytest.raises(Integrity):
         fetch(tmp_path / "out", checkpoint=checkpoint, expected_sha256="00" * 32)
@@ -332,7 +332,7 @@ def test_integrity_leaves_no_temporary_file_and_no_memory_of_it(tmp_path: Path) 
     assert checkpoint.load() is None
 
 
-def test_nor_when_it_shows_before_the_first_byte(tmp_path: Path) -> None:
+def test_an_integrity_error_before_the_first_byte_leaves_nothing(tmp_path: Path) -> None:
     store = MemoryStore()
     store.objects["k"] = DATA
     checkpoint = KeptCheckpoint(SavedDownload)
@@ -351,17 +351,17 @@ def test_nor_when_it_shows_before_the_first_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["n" * 256, "ü" * 128, "n" * 5000])
-def test_a_name_longer_than_the_disk_takes(tmp_path: Path, name: str) -> None:
+def test_a_name_longer_than_the_disk_allows(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidName, match="255 bytes") as refused:
         fetch(tmp_path / name)
     assert refused.value.hint
     assert names(tmp_path) == []
 
 
-def test_a_disk_with_shorter_names_still_has_room_for_the_temporary_one(
+def test_on_a_disk_with_short_names_the_temporary_name_still_fits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """eCryptfs takes 143 bytes."""
+    """eCryptfs allows 143 bytes."""
     opened: list[str] = []
     real = os.open
 
@@ -378,6 +378,6 @@ def test_a_disk_with_shorter_names_still_has_room_for_the_temporary_one(
         fetch(tmp_path / ("n" * 144))
 
 
-def test_a_folder_with_a_path_that_is_too_long(tmp_path: Path) -> None:
+def test_a_folder_path_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(InvalidName):
         fetch(tmp_path.joinpath(*["n" * 200] * 30) / "out")

@@ -1,4 +1,4 @@
-"""The folder that a download ends in: held open while it is needed, and asked what names it takes."""
+"""The target folder of a download: kept open while needed, and asked for its name limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from providers.filesystem.landing import TEMP_MARK, Landing, remove_leftover
 
 
 def open_descriptors() -> int:
-    """Compared with `<=`: what an earlier test left to the garbage collector may be closed meanwhile."""
+    """Compare with `<=`: leftovers of an earlier test may be garbage-collected meanwhile."""
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -31,9 +31,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     assert open_descriptors() <= before
 
 
-def test_where_the_disk_does_not_say_how_long_a_name_may_be_it_has_255_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_reported_limit_names_have_255_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(*_: Any) -> int:
         raise OSError(errno.EINVAL, "Invalid argument")
 
@@ -45,7 +43,7 @@ def test_where_the_disk_does_not_say_how_long_a_name_may_be_it_has_255_bytes(
 
 
 @pytest.mark.parametrize("name", ["a" + "ü" * 110, "ü" * 127])
-def test_a_name_is_cut_between_letters(tmp_path: Path, name: str) -> None:
+def test_a_name_is_cut_between_characters(tmp_path: Path, name: str) -> None:
     with Landing.opened(tmp_path / name, None) as landing:
         temp = landing.temporary_name()
     start, mark, _ = temp.partition(TEMP_MARK)
@@ -54,7 +52,7 @@ def test_a_name_is_cut_between_letters(tmp_path: Path, name: str) -> None:
     assert len(os.fsencode(start)) in (200, 201)
 
 
-def test_the_disk_is_asked_how_long_a_name_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_disk_is_asked_for_its_name_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fpathconf", lambda fd, name: {"PC_NAME_MAX": 143}[name])
     with pytest.raises(InvalidName, match="143 bytes"), Landing.opened(tmp_path / ("n" * 144), None):
         pytest.fail("a name that does not fit")
@@ -81,7 +79,7 @@ def test_a_link_that_cannot_be_put_in_place_leaves_nothing(
 
 
 def test_every_temporary_file_is_hidden_and_known_by_its_name(tmp_path: Path) -> None:
-    """Versions to come look for it too."""
+    """Later versions look for it too."""
     assert TEMP_MARK == ".hsb-part-"
     with Landing.opened(tmp_path / "photo.jpg", None) as landing:
         names = {landing.temporary_name() for _ in range(50)}
@@ -94,11 +92,11 @@ def test_every_temporary_file_is_hidden_and_known_by_its_name(tmp_path: Path) ->
     [
         (1000, 10, 40_960, True, True),  # to the last byte
         (1000, 10, 40_961, True, False),
-        (0, 0, 40_961, True, True),  # a file system that does not say
-        (1000, 0, 40_961, False, True),  # begun before: its room is taken already
+        (0, 0, 40_961, True, True),  # a file system that reports nothing
+        (1000, 0, 40_961, False, True),  # begun before: its space is already allocated
     ],
 )
-def test_room_is_asked_for_once_and_believed_to_the_byte(
+def test_free_space_is_checked_once_and_to_the_byte(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     blocks: int,
@@ -121,8 +119,8 @@ def test_room_is_asked_for_once_and_believed_to_the_byte(
     assert (tmp_path / "temp").exists() is fits
 
 
-def test_a_temporary_file_is_its_owners_and_never_anybodys_link_or_file(tmp_path: Path) -> None:
-    """Whoever else may write to the folder could lay one there."""
+def test_a_temporary_file_is_private_and_never_an_existing_link_or_file(tmp_path: Path) -> None:
+    """Other users of the folder could put one there."""
     (tmp_path / "theirs").write_bytes(b"theirs")
     (tmp_path / "link").symlink_to("theirs")
     with Landing.opened(tmp_path / "out", None) as landing:
@@ -139,7 +137,7 @@ def test_a_temporary_file_is_its_owners_and_never_anybodys_link_or_file(tmp_path
     assert (tmp_path / "theirs").read_bytes() == b"theirs"
 
 
-def test_a_leftover_is_removed_once_and_its_folder_may_be_gone(tmp_path: Path) -> None:
+def test_a_leftover_is_removed_once_even_if_its_folder_is_gone(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "temp").touch()
     for _ in range(2):
@@ -154,9 +152,7 @@ def test_a_leftover_is_removed_once_and_its_folder_may_be_gone(tmp_path: Path) -
 
 @pytest.mark.parametrize("replace", [True, False])
 @pytest.mark.parametrize("fate", ["moved", "gone", "another one in its place"])
-def test_nothing_is_put_into_a_folder_that_is_not_where_the_user_is_told(
-    tmp_path: Path, fate: str, replace: bool
-) -> None:
+def test_nothing_is_put_into_a_folder_that_was_moved(tmp_path: Path, fate: str, replace: bool) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     with Landing.opened(folder / "out", tmp_path) as landing:
@@ -177,7 +173,7 @@ def test_nothing_is_put_into_a_folder_that_is_not_where_the_user_is_told(
 
 @pytest.mark.parametrize("older", [True, False])
 @pytest.mark.parametrize("mtime_ns", [1_600_000_000_123_456_789, None])
-def test_a_restored_link_has_its_own_mtime_and_where_it_leads_keeps_its(
+def test_a_restored_link_has_its_own_mtime_and_its_target_keeps_its_own(
     tmp_path: Path, older: bool, mtime_ns: int | None
 ) -> None:
     (tmp_path / "there").touch()
@@ -194,7 +190,7 @@ def test_a_restored_link_has_its_own_mtime_and_where_it_leads_keeps_its(
 
 @pytest.mark.parametrize("older", ["file", "empty file", "folder", "link"])
 @pytest.mark.parametrize("replace", [True, False])
-def test_a_restored_link_replaces_nothing_but_a_link(tmp_path: Path, older: str, replace: bool) -> None:
+def test_a_restored_link_replaces_only_a_link(tmp_path: Path, older: str, replace: bool) -> None:
     place = tmp_path / "link"
     if older == "link":
         place.symlink_to("elsewhere")

@@ -1,4 +1,4 @@
-"""What every listing passes through: what lies below a prefix, what goes in a circle, and what a file can be."""
+"""The checks of every listing: keys below the prefix, circles, possible files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.providers.s3_stub import error, stub
 
 
 class Lister(MemoryProvider):
-    """Lists what a test says, page by page: `pages(token)`."""
+    """Lists what the test returns, page by page: `pages(token)`."""
 
     def __init__(self, pages: Any) -> None:
         super().__init__(MemoryStore(), context=ProviderContext(sleep=lambda seconds, cancel: None))
@@ -40,7 +40,7 @@ class Lister(MemoryProvider):
 
 
 class Folding(Lister):
-    """Takes names for the same as Dropbox does."""
+    """Treats names as equal by Dropbox's rule."""
 
     folded = DropboxProvider.folded
 
@@ -54,7 +54,7 @@ def lister(*keys: Any, folders: tuple[Any, ...] = (), kind: type[Lister] = Liste
 
 
 def consumed(listing: Any) -> None:
-    """To its end, where it is a walk."""
+    """Reads a walk to its end."""
     if not isinstance(listing, Page):
         list(listing)
 
@@ -67,7 +67,7 @@ def consumed(listing: Any) -> None:
     [".bashrc", ".ssh/authorized_keys", "photo", "photos", "PHOTOS/a", "./photos/a", "/photos/a", "\\photos/a", "",
      " photos/a", "../photos/a", "photos\0/a", "fotos/a", 5, None, b"photos/a"],
 )  # fmt: skip
-def test_a_key_that_is_not_below_the_prefix_is_refused(key):
+def test_a_key_outside_the_prefix_is_refused(key):
     provider = lister("photos/fine", key)
     for act in (
         lambda: provider.scan("photos/"),
@@ -83,23 +83,23 @@ def test_a_key_that_is_not_below_the_prefix_is_refused(key):
 @pytest.mark.parametrize(
     "key", ["photos/", "photos/a", "photos/a/b", "photos/..", "photos//", "photos/\udcff", "photos/\n"]
 )
-def test_a_key_that_is_below_the_prefix_is_taken_byte_for_byte(key):
-    """Also the marker that some tools leave for the folder itself. What of it may be written is decided elsewhere."""
+def test_a_key_below_the_prefix_is_kept_byte_for_byte(key):
+    """Includes the marker that some tools leave for the folder itself; other code decides what may be written."""
     assert lister(key).list_files("photos/")[0]["name"] == key
 
 
-def test_a_prefix_is_text():
+def test_a_prefix_is_text_not_a_folder():
     assert [file.key for file in lister("photos/a", "photos2/b").walk("photos")] == ["photos/a", "photos2/b"]
 
 
-def test_without_a_prefix_everything_is_below_but_nothing():
+def test_without_a_prefix_every_key_fits_except_the_empty_one():
     assert lister("a", "b/c").scan().files
     with pytest.raises(Integrity):
         lister("").scan()
 
 
 @pytest.mark.parametrize("key", ["Photos/a", "PHOTOS/É", "photos/e\u0301"])
-def test_the_service_s_own_rule_of_equality_counts(key):
+def test_the_service_s_own_rule_of_equality_applies(key):
     assert [file.key for file in lister(key, kind=Folding).walk("pHotos/")] == [key]
     with pytest.raises(Integrity):
         lister("photo/a", kind=Folding).scan("pHotos/")
@@ -115,32 +115,32 @@ def test_accents_are_one_letter_to_dropbox_and_two_to_others():
     "folder",
     ["photos/", "photos/a", "photos/a/b/", "other/", "photos", "", "/", "photos/a//", "PHOTOS/a/", None],
 )
-def test_a_folder_that_cannot_be_one_here_is_refused(folder):
-    """The folder that was asked for, for one, would be opened again and again."""
+def test_a_folder_that_is_impossible_here_is_refused(folder):
+    """The requested folder, for example, would be opened again and again."""
     with pytest.raises(Integrity):
         lister(folders=("photos/fine/", folder)).scan("photos/", delimiter="/")
 
 
 @pytest.mark.parametrize(("prefix", "folder"), [("", "a/"), ("a", "a/"), ("a", "ab/"), ("a/", "a/b/"), ("a/", "a//")])
-def test_a_folder_ends_with_the_first_delimiter_behind_the_prefix(prefix, folder):
+def test_a_folder_ends_with_the_first_delimiter_after_the_prefix(prefix, folder):
     assert lister(folders=(folder,)).scan(prefix, delimiter="/").prefixes == (folder,)
 
 
-def test_folders_that_nobody_asked_for_are_refused():
-    """What is below them would be missing, and nobody would know."""
+def test_folders_that_were_not_requested_are_refused():
+    """Their content would silently be missing."""
     with pytest.raises(Integrity):
         lister(folders=("a/",)).scan("")
 
 
 @pytest.mark.parametrize(("prefix", "key"), [("", "a/b"), ("a/", "a/b/c"), ("a", "a/b"), ("", "a/b/")])
-def test_a_file_of_a_deeper_folder_is_refused_where_folders_were_asked_for(prefix, key):
+def test_a_file_of_a_deeper_folder_is_refused_with_a_delimiter(prefix, key):
     with pytest.raises(Integrity) as caught:
         lister(key).scan(prefix, delimiter="/")
     assert caught.value.code == "not_folded"
 
 
 @pytest.mark.parametrize(("prefix", "key"), [("a/", "a/"), ("", "b/"), ("a/", "a/b/")])
-def test_the_marker_of_a_folder_may_stand_among_the_files(prefix, key):
+def test_the_marker_of_a_folder_may_be_among_the_files(prefix, key):
     assert [file.key for file in lister(key).scan(prefix, delimiter="/").files] == [key]
 
 
@@ -158,7 +158,7 @@ def test_a_container_without_a_usable_name_is_refused(name):
         Lister(lambda token: ["one", name]).containers()
 
 
-def test_a_subclass_of_a_service_is_checked_too():
+def test_a_subclass_of_a_provider_is_checked_too():
     class Further(Lister):
         def scan(self, prefix: str = "", **how: Any) -> Page:
             return files("elsewhere") if prefix == "own" else super().scan(prefix, **how)
@@ -187,8 +187,8 @@ def test_a_circle_of_tokens_is_found_after_few_rounds(tail, length):
     assert len(provider.asked) <= 4 * (tail + length) + 2
 
 
-def test_a_circle_is_found_by_whoever_asks_page_by_page():
-    """Each page may be asked of another connection, in another process: all that is known is in the token."""
+def test_a_circle_is_found_across_single_page_requests():
+    """Pages may be requested over another connection, in another process: the token holds all state."""
     pages = circle(3, 4)
 
     def on(token):
@@ -198,7 +198,7 @@ def test_a_circle_is_found_by_whoever_asks_page_by_page():
         on(None)
 
 
-def test_the_same_files_under_ever_new_tokens_are_a_circle():
+def test_the_same_files_under_new_tokens_are_a_circle():
     numbers = itertools.count()
     provider = Lister(lambda token: files(f"f{next(numbers) % 3}", token=f"t{next(numbers)}"))
     with pytest.raises(Integrity, match="circle"):
@@ -206,12 +206,12 @@ def test_the_same_files_under_ever_new_tokens_are_a_circle():
     assert len(provider.asked) < 20
 
 
-def test_an_end_comes_however_many_pages_there_are():
+def test_a_long_listing_reaches_its_end():
     pages = Lister(lambda token: files(f"f{token}", token=str(int(token or 0) + 1) if token != "700" else None))
     assert len(list(pages.walk())) == 701
 
 
-def test_empty_pages_are_no_end_and_have_one():
+def test_empty_pages_do_not_end_a_listing_but_are_limited():
     onward: dict[str | None, str] = {
         None: "0",
         **{str(number): str(number + 1) for number in range(MAX_IDLE_PAGES * 3)},
@@ -225,7 +225,7 @@ def test_empty_pages_are_no_end_and_have_one():
 
 
 @pytest.mark.parametrize("token", [5, True, b"t", ["t"]])
-def test_a_token_that_is_no_text_is_refused(token):
+def test_a_token_that_is_not_text_is_refused(token):
     with pytest.raises(Integrity):
         Lister(lambda at: files("a", token=token)).scan()
 
@@ -233,7 +233,7 @@ def test_a_token_that_is_no_text_is_refused(token):
 @pytest.mark.parametrize(
     "token", ["", "page:", "page:[]", 'page:["x",1]', "\udcff", "\u00e9\n", "page:[[1,2,3,4,5],6,7]"]
 )
-def test_a_token_of_the_service_comes_back_as_it_was(token):
+def test_the_service_gets_its_token_back_unchanged(token):
     provider = Lister(lambda at: files("a", token=token) if at is None else files("b"))
     assert [file.key for file in provider.walk()] == ["a", "b"]
     assert provider.asked == [None, token]
@@ -241,7 +241,7 @@ def test_a_token_of_the_service_comes_back_as_it_was(token):
     assert provider.asked[-1] == token
 
 
-def test_the_trail_takes_little_room():
+def test_the_trail_is_small():
     trail = Trail()
     for number in range(5000):
         trail = trail.step(str(number), brought=True)
@@ -254,18 +254,18 @@ def test_the_trail_takes_little_room():
 @pytest.mark.parametrize(
     "size", [-5, -1, 10**30, MAX_SIZE_BYTES + 1, True, False, 5.0, math.nan, math.inf, "5", None, []]
 )
-def test_a_size_that_nothing_has_makes_no_file(size):
+def test_an_impossible_size_makes_no_file(size):
     with pytest.raises(Integrity, match="size"):
         RemoteFile(key="x", size_bytes=size)
 
 
 @pytest.mark.parametrize("size", [0, 1, 5 * 2**40, MAX_SIZE_BYTES])
-def test_a_size_is_a_number_of_bytes(size):
+def test_a_possible_size_makes_a_file(size):
     assert RemoteFile(key="x", size_bytes=size).size_bytes == size
 
 
 @pytest.mark.parametrize("at", [math.nan, math.inf, -math.inf, 1e300, -1e300, 1e12])
-def test_a_time_that_no_calendar_has_is_left_out(at):
+def test_an_impossible_time_is_dropped(at):
     file = RemoteFile(key="x", size_bytes=1, modified_at=at, stored_at=at, mtime_ns=10**30)
     assert (file.modified_at, file.stored_at, file.mtime_ns) == (None, None, None)
 
@@ -305,7 +305,7 @@ def test_a_guide_style_class_that_lists_other_keys_is_refused():
 
 
 @pytest.mark.parametrize("size", [-5, 10**30, True, math.nan, "5", 5.5])
-def test_a_guide_style_class_gives_sizes(size):
+def test_a_guide_style_class_must_return_sizes(size):
     with pytest.raises(Integrity, match="size"):
         guide(lambda prefix, limit: [{"name": "a", "size": size}]).list_files()
 
@@ -336,7 +336,7 @@ def uploads(*keys: str, more: str = "") -> bytes:
 AGAIN = "<IsTruncated>true</IsTruncated><NextKeyMarker>x</NextKeyMarker><NextUploadIdMarker>1</NextUploadIdMarker>"
 
 
-def test_s3_unfinished_uploads_below_the_key_are_passed_over_and_others_refused():
+def test_s3_unfinished_uploads_below_the_key_are_skipped_and_others_refused():
     with stub(lambda *_: (200, {}, uploads("p/x", "p/x2", "p/x/y"))) as server:
         assert [found.key for found in server.provider(prefix="p").pending_uploads("x")] == ["x"]
     with stub(lambda *_: (200, {}, uploads("p/x", "q/x"))) as server, pytest.raises(Integrity):
@@ -364,8 +364,8 @@ def test_s3_parts_in_a_circle_are_refused():
         assert len(server.seen) <= 3
 
 
-def test_s3_a_try_out_aborts_no_upload_but_its_own():
-    """A server that ignores the prefix lists those of everybody."""
+def test_s3_discovery_aborts_only_its_own_upload():
+    """A server that ignores the prefix lists everyone's."""
 
     def answer(method: str, path: str, headers: Any, body: bytes) -> Any:
         if method == "GET":

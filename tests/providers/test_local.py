@@ -1,4 +1,4 @@
-"""What is peculiar to a folder as storage: containment, durability, resuming, names."""
+"""Local storage: containment, durability, resuming, names."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def everything(root):
 
 
 @pytest.mark.parametrize("key", ["..", "../x", "a/../../x", "/etc/x", "a//b", "a/./b", "", "/", "x\0y", "\ud800"])
-def test_names_that_would_leave_or_are_none(provider, root, key):
+def test_names_that_leave_the_folder_or_are_invalid_are_refused(provider, root, key):
     with pytest.raises(InvalidName):
         store(provider, key)
     for call in (provider.stat, provider.remove, lambda key: provider.read_range(key, 0, 1)):
@@ -98,14 +98,14 @@ def test_names_that_would_leave_or_are_none(provider, root, key):
 
 
 @pytest.mark.parametrize("prefix", ["../", "/../", "/", "a/../b", "a//", "./"])
-def test_a_prefix_that_no_name_can_have_is_no_empty_listing(provider, root, prefix):
+def test_an_impossible_prefix_is_not_an_empty_listing(provider, root, prefix):
     store(provider, "a/b")
     with pytest.raises(InvalidName):
         provider.scan(prefix)
     assert provider.scan("..").files == ()
 
 
-def test_the_names_of_unfinished_uploads_are_ours(provider, root):
+def test_the_names_of_unfinished_uploads_are_reserved(provider, root):
     begin(provider, "x", b"data")
     (hidden,) = os.listdir(root)
     for key in (hidden, f"{hidden}/x"):
@@ -135,8 +135,8 @@ def test_a_symlinked_parent_is_never_followed(provider, root, tmp_path, deep):
     assert everything(outside) == ["secret"]
 
 
-def test_a_symlink_that_appears_while_the_path_is_walked(provider, root, tmp_path, monkeypatch):
-    """The directory is swapped for a symlink right before it is opened: no check beforehand would see it."""
+def test_a_symlink_planted_during_the_walk_is_not_followed(provider, root, tmp_path, monkeypatch):
+    """The directory is replaced by a symlink right before it is opened, after any earlier check."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (root / "a").mkdir()
@@ -154,7 +154,7 @@ def test_a_symlink_that_appears_while_the_path_is_walked(provider, root, tmp_pat
     assert everything(outside) == []
 
 
-def test_a_symlink_swapped_back_and_forth_never_lets_anything_out(provider, root, tmp_path):
+def test_a_symlink_swapped_back_and_forth_never_leads_out(provider, root, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     stop = threading.Event()
@@ -194,7 +194,7 @@ def pages_left_out(provider, limit):
             return
 
 
-def test_symlinks_and_special_files_are_no_objects(provider, root, tmp_path):
+def test_symlinks_and_special_files_are_not_objects(provider, root, tmp_path):
     (tmp_path / "secret").write_text("s")
     (root / "link").symlink_to(tmp_path / "secret")
     os.mkfifo(root / "pipe")
@@ -223,7 +223,7 @@ def test_nothing_is_visible_before_the_commit(provider, root):
     assert remote == provider.stat("a/b")
 
 
-def test_the_file_is_on_disk_before_it_has_its_name_and_the_name_after(provider, root, monkeypatch):
+def test_the_file_is_synced_before_the_rename_and_its_folder_after(provider, root, monkeypatch):
     did = []
     fsync, replace = os.fsync, os.replace
 
@@ -244,7 +244,7 @@ def test_the_file_is_on_disk_before_it_has_its_name_and_the_name_after(provider,
 
 
 def synced(monkeypatch):
-    """What is brought to disk: which file or folder, its mode and its mtime at that moment, and what stands in it."""
+    """Records each fsync: file or folder, its mode and mtime at that moment, and its content."""
     found, fsync = [], os.fsync
 
     def sync(fd):
@@ -257,7 +257,7 @@ def synced(monkeypatch):
     return found
 
 
-def test_a_stored_folder_is_on_disk_with_its_attributes_and_its_name(provider, root, monkeypatch):
+def test_a_stored_folder_is_synced_with_its_attributes_and_its_name(provider, root, monkeypatch):
     kept = Attributes(mode=stat.S_IFDIR | 0o750, uid=os.getuid(), gid=os.getgid())
     request = UploadRequest(key="folder/", size_bytes=0, part_size_bytes=1, attributes=kept)
     session = provider.open_upload(request)
@@ -270,7 +270,7 @@ def test_a_stored_folder_is_on_disk_with_its_attributes_and_its_name(provider, r
 
 
 @pytest.mark.parametrize("part_bytes", [100, 250])
-def test_a_file_is_on_disk_with_its_mode_and_mtime_before_its_name(provider, root, monkeypatch, part_bytes):
+def test_a_file_is_synced_with_its_mode_and_mtime_before_the_rename(provider, root, monkeypatch, part_bytes):
     kept = Attributes(mode=stat.S_IFREG | 0o640, uid=os.getuid(), gid=os.getgid())
     request = UploadRequest(
         key="x", size_bytes=250, part_size_bytes=part_bytes, mtime_ns=1_600_000_000_000_000_000, attributes=kept
@@ -288,8 +288,8 @@ def test_a_file_is_on_disk_with_its_mode_and_mtime_before_its_name(provider, roo
     assert [names for path, *_, names in found if path == str(root)] == [["x"]]
 
 
-def test_a_file_that_nobody_may_write_is_written_again_after_a_failed_try(monkeypatch):
-    """It has its mode before it is on disk."""
+def test_a_read_only_file_is_written_again_after_a_failed_attempt(monkeypatch):
+    """It gets its mode before it is on disk."""
     request = UploadRequest(key="x", size_bytes=1, part_size_bytes=1, attributes=Attributes(mode=stat.S_IFREG | 0o400))
 
     def broken(fd):
@@ -309,7 +309,7 @@ def test_a_file_that_nobody_may_write_is_written_again_after_a_failed_try(monkey
     as_an_ordinary_user(act)
 
 
-def test_a_part_is_on_disk_before_it_counts(provider, monkeypatch):
+def test_a_part_is_synced_before_it_counts(provider, monkeypatch):
     data = b"x" * 250
     session = begin(provider, "x", data)
 
@@ -325,14 +325,14 @@ def test_a_part_is_on_disk_before_it_counts(provider, monkeypatch):
     assert [receipt.index for receipt in session.confirmed()] == [0]
 
 
-def test_another_process_goes_on_with_what_is_whole(provider, root):
+def test_another_process_resumes_with_the_complete_parts(provider, root):
     data = os.urandom(450)
     session = begin(provider, "d/x", data)
     for index in (0, 3):
         send(session, data, index)
     part = session.request.part(1)
     with pytest.raises(Integrity):
-        session.send(part, Body(data[100:150]), {"sha256": "00"})  # ends early: half a part is no part
+        session.send(part, Body(data[100:150]), {"sha256": "00"})  # ends early: half a part does not count
 
     other = LocalProvider({"container": str(root)})
     resumed = other.open_upload(session.request, token=session.token)
@@ -357,7 +357,7 @@ def test_a_part_that_the_disk_lost_is_not_confirmed(provider, root):
     assert [receipt.index for receipt in session.confirmed()] == [0, 2]
 
 
-def test_a_session_that_is_gone_is_not_found(provider, root):
+def test_a_missing_session_is_not_found(provider, root):
     data = b"x" * 250
     session = begin(provider, "x", data)
     session.abort()
@@ -413,14 +413,14 @@ def test_only_if_absent_never_replaces(provider, root, monkeypatch, hard_links):
     assert os.listdir(root) == ["x"]
 
 
-def test_mtime_to_the_nanosecond_and_private_modes(provider, root):
+def test_the_mtime_is_kept_to_the_nanosecond_and_modes_are_private(provider, root):
     remote = store(provider, "d/x", mtime_ns=1_600_000_000_123_456_789)
     assert (root / "d/x").stat().st_mtime_ns == remote.mtime_ns == 1_600_000_000_123_456_789
     assert (root / "d/x").stat().st_mode & 0o777 == 0o600
     assert (root / "d").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_goes_with_its_last_object(provider, root):
+def test_a_folder_is_removed_with_its_last_object(provider, root):
     store(provider, "a/b/x")
     store(provider, "a/y")
     provider.remove("a/b/x")
@@ -439,7 +439,7 @@ def test_an_empty_directory_is_an_object(provider, root):
     assert everything(root) == []
 
 
-def test_a_file_where_a_folder_is_and_the_other_way_round(provider):
+def test_a_file_in_place_of_a_folder_and_vice_versa_is_a_conflict(provider):
     store(provider, "a")
     with pytest.raises(Conflict, match="is a file"):
         store(provider, "a/b")
@@ -460,7 +460,7 @@ def test_names_that_are_not_utf8_survive(provider, root):
     assert os.listdir(root) == []
 
 
-def test_pages_join_up_also_for_another_connection(provider, root):
+def test_pages_continue_over_another_connection(provider, root):
     keys = {f"{folder}{name}" for folder in ("", "a/", "a-b/", "a/b/") for name in ("x", "y", "0")}
     for key in keys:
         store(provider, key)
@@ -474,7 +474,7 @@ def test_pages_join_up_also_for_another_connection(provider, root):
                 found += [file.key for file in page.files]
                 token = page.next_token
                 if fresh:
-                    provider.close()  # forgets the walk that waits
+                    provider.close()  # drops the waiting walk
                 if token is None:
                     break
             assert sorted(found) == sorted(wanted)
@@ -515,8 +515,8 @@ def test_a_changed_object_is_a_conflict_and_a_short_one_an_integrity_error(provi
         provider.read_range("x", 0, 3, etag=remote.etag)
 
 
-def test_the_proof_reads_what_is_on_the_disk(provider, root, tmp_path, monkeypatch):
-    """A file whose bytes went bad between commit and proof is never a success."""
+def test_the_proof_reads_the_disk(provider, root, tmp_path, monkeypatch):
+    """A file whose bytes are damaged between commit and proof is never a success."""
     source = tmp_path / "source"
     source.write_bytes(b"x" * 1000)
 
@@ -530,7 +530,7 @@ def test_the_proof_reads_what_is_on_the_disk(provider, root, tmp_path, monkeypat
         run_upload(provider, source, "x", cancel=CancelToken())
 
 
-def test_a_missing_folder_is_made_only_when_it_may_be(tmp_path):
+def test_a_missing_folder_is_created_only_if_allowed(tmp_path):
     there = tmp_path / "not" / "mounted"
     for call in (lambda p: p.scan(), lambda p: store(p, "x"), lambda p: p.check_reach()):
         with pytest.raises(NotFound, match="is not there"):
@@ -549,7 +549,7 @@ def test_the_folder_must_be_absolute(container):
     assert caught.value.field == "container"
 
 
-def test_the_check_says_free_space_and_warns_of_the_same_disk(provider, root, monkeypatch):
+def test_the_check_reports_free_space_and_warns_of_the_same_disk(provider, root, monkeypatch):
     monkeypatch.setenv("HOME", str(root))
     assert "WARNING: on the same disk" in provider.check_container()
     monkeypatch.setenv("HOME", "/proc")
@@ -568,7 +568,7 @@ def test_a_file_that_cannot_fit_is_refused_before_anything_is_written(provider, 
     huge = tmp_path / "huge"
     free = shutil.disk_usage(root).free
     with huge.open("wb") as file:
-        file.truncate(free + 2**30)  # sparse: it takes no room itself
+        file.truncate(free + 2**30)  # sparse: it takes no space itself
     with pytest.raises(QuotaExceeded, match="no space"):
         run_upload(provider, huge, "huge", cancel=CancelToken())
     assert list(root.iterdir()) == []
@@ -591,7 +591,7 @@ while token is not None:
     token = page.next_token
 print(json.dumps([whole, paged]))
 """
-"""In a process of its own: the limit is on the highest number of a descriptor, and depends on what others left open."""
+"""In its own process: the limit applies to the highest descriptor number, so it depends on leftovers of other tests."""
 
 
 def test_folders_deeper_than_the_stack_and_the_table_of_open_files(provider, root, tmp_path):
@@ -613,7 +613,7 @@ def test_folders_deeper_than_the_stack_and_the_table_of_open_files(provider, roo
         folder.rmdir()
 
 
-def test_trouble_of_a_disk_is_retried_as_the_settings_say(root, tmp_path, monkeypatch):
+def test_disk_errors_are_retried_as_configured(root, tmp_path, monkeypatch):
     times = FakeTime()
     context = ProviderContext(sleep=times.sleep, uniform=lambda low, high: high)
     provider = LocalProvider({"container": str(root), "max_retries": 3, "retry_delay": 4}, context=context)
@@ -636,8 +636,8 @@ def test_trouble_of_a_disk_is_retried_as_the_settings_say(root, tmp_path, monkey
 
 
 @pytest.mark.parametrize("width", [1, 3])
-def test_as_many_parts_at_once_as_connections(root, tmp_path, monkeypatch, width):
-    """Up and down: that many wait for each other, and never one more."""
+def test_as_many_parts_run_at_once_as_connections(root, tmp_path, monkeypatch, width):
+    """Uploads and downloads: exactly that many wait for each other, never one more."""
     provider = LocalProvider({"container": str(root), "upload_chunk_size": 65536, "connection_pool_size": width})
     path = tmp_path / "source"
     path.write_bytes(os.urandom(6 * 65536))
@@ -665,7 +665,7 @@ def test_as_many_parts_at_once_as_connections(root, tmp_path, monkeypatch, width
     most = 0
     with monkeypatch.context() as patched:
         real, part = provider.read_range, meeting(provider.read_range)
-        whole = 6 * 65536  # that is the proof, which reads in one piece
+        whole = 6 * 65536  # the proof, which reads the whole object at once
         patched.setattr(
             provider, "read_range", lambda *args, **more: (real if args[2] == whole else part)(*args, **more)
         )
@@ -674,10 +674,10 @@ def test_as_many_parts_at_once_as_connections(root, tmp_path, monkeypatch, width
     assert (tmp_path / "target").read_bytes() == path.read_bytes()
 
 
-# Folders that an upload made, and those that it did not
+# Folders made by an upload, and others
 
 
-def test_an_upload_that_is_given_up_takes_along_just_the_folders_that_it_made(provider, root):
+def test_an_abandoned_upload_removes_only_the_folders_it_made(provider, root):
     provider.open_upload(UploadRequest(key="kept/", size_bytes=0, part_size_bytes=1)).commit([])
     (root / "theirs").mkdir()
     for key in ("kept/x", "theirs/x", "kept/new/x", "new/deeper/x"):
@@ -685,7 +685,7 @@ def test_an_upload_that_is_given_up_takes_along_just_the_folders_that_it_made(pr
         assert everything(root) == ["kept", "theirs"]
 
 
-def test_also_in_another_process(provider, root):
+def test_another_process_removes_those_folders_too(provider, root):
     (root / "theirs").mkdir()
     session = begin(provider, "theirs/new/deeper/x", b"data")
     other = LocalProvider({"container": str(root)})
@@ -695,7 +695,7 @@ def test_also_in_another_process(provider, root):
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_several_in_one_new_folder_take_it_along_whoever_goes_last(provider, root, order, elsewhere):
+def test_the_last_of_several_uploads_removes_their_new_folder(provider, root, order, elsewhere):
     sessions = [begin(provider, f"new/{name}", b"data") for name in "abc"]
     if elsewhere:
         other = LocalProvider({"container": str(root)})
@@ -705,14 +705,14 @@ def test_several_in_one_new_folder_take_it_along_whoever_goes_last(provider, roo
     assert everything(root) == []
 
 
-def test_a_folder_that_was_stored_meanwhile_stays(provider, root):
+def test_a_folder_stored_meanwhile_stays(provider, root):
     session = begin(provider, "new/x", b"data")
     provider.open_upload(UploadRequest(key="new/", size_bytes=0, part_size_bytes=1)).commit([])
     session.abort()
     assert everything(root) == ["new"]
 
 
-def test_a_folder_made_for_an_object_that_is_gone_is_somebody_elses_when_it_is_there_again(provider, root):
+def test_a_folder_recreated_by_someone_else_is_not_removed(provider, root):
     store(provider, "new/x")
     provider.remove("new/x")
     (root / "new").mkdir()
@@ -720,7 +720,7 @@ def test_a_folder_made_for_an_object_that_is_gone_is_somebody_elses_when_it_is_t
     assert everything(root) == ["new"]
 
 
-def test_killed_while_an_empty_file_kept_the_name_it_goes_on(provider, root, monkeypatch):
+def test_an_upload_killed_while_the_name_was_reserved_resumes(provider, root, monkeypatch):
     """exFAT and some network shares have neither RENAME_NOREPLACE nor hard links."""
 
     def refused(*args, **kwargs):

@@ -1,4 +1,4 @@
-"""What uploads in one request have in common, whatever the service."""
+"""Uploads in one request, shared by all services."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from providers.http.one_request import OneRequestUpload, agree
 
 
 class Session(OneRequestUpload):
-    """Has a request under way, over a real connection."""
+    """Has a running request over a real connection."""
 
     def __init__(self) -> None:
         super().__init__(UploadRequest(key="k", size_bytes=1, part_size_bytes=1))
@@ -24,7 +24,7 @@ class Session(OneRequestUpload):
         raise NotImplementedError
 
 
-def test_it_is_whole_or_not_there() -> None:
+def test_an_upload_is_complete_or_absent() -> None:
     session = Session()
     with session.ours, session.theirs:
         assert session.token is None
@@ -33,7 +33,7 @@ def test_it_is_whole_or_not_there() -> None:
             session.commit([])
 
 
-def test_an_interruption_ends_its_request() -> None:
+def test_an_interruption_ends_the_request() -> None:
     session = Session()
     with session.ours, session.theirs:
         session.theirs.settimeout(5)
@@ -42,7 +42,7 @@ def test_an_interruption_ends_its_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "fits"),
+    ("reported", "fits"),
     [
         ({"md5": "aa"}, True),
         ({"md5": "bb"}, False),
@@ -51,10 +51,10 @@ def test_an_interruption_ends_its_request() -> None:
         ({"md5": "aa", "crc": "b"}, True),
     ],
 )
-def test_a_checksum_that_the_service_tells_must_be_ours(told: dict[str, str], fits: bool) -> None:
+def test_a_reported_checksum_must_match_ours(reported: dict[str, str], fits: bool) -> None:
     sent = {"md5": "aa"}
     if fits:
-        agree(told, sent, "k")
+        agree(reported, sent, "k")
         return
     with pytest.raises(Integrity, match="md5 at the service is bb, of what was sent aa"):
-        agree(told, sent, "k")
+        agree(reported, sent, "k")

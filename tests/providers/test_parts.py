@@ -1,4 +1,4 @@
-"""The small parts of the core: limiter, retry, settings, secrets, errors, windows, capabilities."""
+"""Small parts of the core: limiter, retry, settings, secrets, errors, windows, capabilities."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CANARY = "canary-7f3a"
 
 
 class Clock:
-    """Time that moves only when somebody sleeps."""
+    """A clock that moves only during sleep."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -59,8 +59,8 @@ def test_the_limiter_holds_its_rate_within_ten_percent_over_ten_seconds(rate: in
     assert 0.9 * rate * 10 <= moved <= 1.1 * rate * 10 + 2 * grain
 
 
-def test_the_limiter_holds_its_rate_within_ten_percent_for_real() -> None:
-    """Three threads share it. Never faster; as slow as a busy machine makes it, but not each of three times."""
+def test_the_limiter_holds_its_rate_in_real_time() -> None:
+    """Three threads share it. Never faster; slower on a busy machine, but within bounds in one of three runs."""
     rate, seconds, spans = 4 * 2**20, 2, list[float]()
     while len(spans) < 3 and not (spans and spans[-1] <= 1.1 * seconds):
         limiter, cancel = Limiter(rate), CancelToken()
@@ -72,7 +72,7 @@ def test_the_limiter_holds_its_rate_within_ten_percent_for_real() -> None:
     assert 0.9 * seconds <= min(spans) <= 1.1 * seconds
 
 
-def test_a_pause_earns_no_more_than_a_quarter_second() -> None:
+def test_a_pause_allows_a_burst_of_at_most_a_quarter_second() -> None:
     clock = Clock()
     limiter = Limiter(1000, clock=clock, sleep=clock.sleep)
     clock.now = 100.0
@@ -131,12 +131,12 @@ def test_part_sizes_keep_to_the_limits(size: int, wanted: int) -> None:
     assert part * 10_000 >= size
 
 
-def test_part_sizes_are_multiples_where_a_service_asks() -> None:
+def test_part_sizes_are_multiples_if_the_service_requires_it() -> None:
     drive = Capabilities(part_multiple_bytes=256 * 1024)
     assert drive.part_size_bytes(10**9, 300_000) == 512 * 1024
 
 
-def test_a_secret_shows_itself_nowhere() -> None:
+def test_a_secret_is_shown_nowhere() -> None:
     secret = Secret(CANARY)
     shown = [repr(secret), str(secret), f"{secret}", f"{secret:>20}", repr({"a": secret}), "%s" % (secret,)]  # noqa: UP031
     assert not any(CANARY in text for text in shown)
@@ -180,7 +180,7 @@ def test_errors_cross_a_process_boundary() -> None:
         ("container", "  photos ", "photos"),
     ],
 )
-def test_what_a_person_types_becomes_a_value(name: str, text: str, value: object) -> None:
+def test_typed_text_becomes_a_value(name: str, text: str, value: object) -> None:
     assert settings.parse(MemorySettings, name, text) == value
 
 
@@ -209,7 +209,7 @@ def test_username_and_password_map_onto_a_services_own_pair(tmp_path: Path) -> N
     assert (loaded.access_key, loaded.secret_key) == ("AKIA", Secret(CANARY))
 
 
-def test_the_guides_whole_structure_is_taken() -> None:
+def test_the_guides_whole_structure_is_accepted() -> None:
     guide = {
         "enabled": False, "credentials_key": "new_provider", "container": "homeserver-backups",
         "container_type": "bucket", "username": "", "password": "", "api_key": "", "secret_key": "",
@@ -224,10 +224,10 @@ def test_the_guides_whole_structure_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "believed"),
+    ("requested", "believed"),
     [(7, 7.0), (0, 0.0), (1e12, 3600.0), (float("inf"), 3600.0), (float("nan"), None), (-1.0, None), (None, None)],
 )
-def test_no_error_asks_for_more_than_an_hour(told: float | None, believed: float | None) -> None:
-    """Whoever makes it: a plug-in's errors come this way too."""
-    assert RateLimited("slow", retry_after_s=told).retry_after_s == believed
-    assert pickle.loads(pickle.dumps(Transient("x", retry_after_s=told))).retry_after_s == believed
+def test_no_error_requests_a_wait_of_more_than_an_hour(requested: float | None, believed: float | None) -> None:
+    """Whoever creates it: errors of a plug-in pass through here too."""
+    assert RateLimited("slow", retry_after_s=requested).retry_after_s == believed
+    assert pickle.loads(pickle.dumps(Transient("x", retry_after_s=requested))).retry_after_s == believed

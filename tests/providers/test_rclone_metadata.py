@@ -1,4 +1,4 @@
-"""rclone as the judge of modes and owners: with `-M` it reads ours, and we read what it wrote."""
+"""Modes and owners checked with rclone: with `-M` it reads ours, and we read what it wrote."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def local(folder: Path) -> BaseProvider:
 
 
 def files(folder: Path) -> dict[str, int]:
-    """Files with modes that tell them apart, one of them large."""
+    """Files with distinct modes, one of them large."""
     modes = {"key": 0o600, "group": 0o640, "program": 0o755, "large": 0o604}
     for name, mode in modes.items():
         source(folder, content(9 * MIB if name == "large" else 100), name).chmod(mode)
@@ -82,7 +82,7 @@ def modes_in(folder: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
 
 
-def test_s3_rclone_reads_ours(rclone, s3, bucket, tmp_path):
+def test_s3_rclone_reads_our_modes(rclone, s3, bucket, tmp_path):
     (tmp_path / "up").mkdir()
     modes = files(tmp_path / "up")
     for name in modes:
@@ -92,7 +92,7 @@ def test_s3_rclone_reads_ours(rclone, s3, bucket, tmp_path):
     assert (tmp_path / "down" / "large").read_bytes() == (tmp_path / "up" / "large").read_bytes()
 
 
-def test_s3_we_read_rclones(rclone, s3, bucket, tmp_path):
+def test_s3_modes_written_by_rclone_are_read(rclone, s3, bucket, tmp_path):
     (tmp_path / "up").mkdir()
     modes = files(tmp_path / "up")
     rclone("copy", tmp_path / "up", f"s:{bucket}")
@@ -102,7 +102,7 @@ def test_s3_we_read_rclones(rclone, s3, bucket, tmp_path):
         assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == mode
 
 
-def test_local_both_ways(rclone, tmp_path):
+def test_local_modes_are_exchanged_with_rclone(rclone, tmp_path):
     for folder in ("up", "ours", "theirs", "back"):
         (tmp_path / folder).mkdir()
     modes = files(tmp_path / "up")

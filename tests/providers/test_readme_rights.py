@@ -1,4 +1,4 @@
-"""What the READMEs say must be granted is what the code asks for; what they quote, the program says."""
+"""The rights that the READMEs list match the code, and the messages they quote exist in the program."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ B2_NEEDS = {
 """Backblaze: https://www.backblaze.com/docs/cloud-storage-application-key-capabilities"""
 
 SERVICES_OWN = ("Sha1 did not match data received", "Service Accounts do not have storage quota")
-"""What is shown in the service's own words."""
+"""Messages in the service's own words."""
 
 
 def readme(service: str) -> str:
@@ -58,10 +58,10 @@ def readme(service: str) -> str:
 
 
 def texts(service: str) -> str:
-    """All texts in the code that speaks for a service, each hole in them as `…`."""
+    """All texts in the code that concerns a service."""
     found: list[str] = []
     of_all = [path for path in FOLDER.rglob("*.py") if not (path.parent / "README.md").exists()]
-    queueing = FOLDER.parent / "backup/queue/environment.py"  # refuses what would need secrets of the environment
+    queueing = FOLDER.parent / "backup/queue/environment.py"  # refuses jobs that need secrets from the environment
     for path in [*of_all, *(FOLDER / service).glob("*.py"), queueing]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -87,29 +87,29 @@ def test_the_s3_policy_allows_what_the_code_calls_and_no_more():
     assert on_objects == {action for action in on_bucket | on_objects if action.endswith(("Object", "Upload", "Parts"))}
 
 
-def test_the_b2_key_may_do_what_is_needed():
+def test_the_b2_key_has_the_required_capabilities():
     command = re.search(r"b2 key create --bucket \S+ \S+ (\S+)", readme("backblaze"))
     assert command
     setting_up = {"b2_authorize_account", "b2_create_bucket"}
     assert {B2_NEEDS[call] for call in B2Settings.price_classes.keys() - setting_up} == set(command[1].split(","))
 
 
-def test_the_dropbox_permissions_are_those_that_are_asked_for():
+def test_the_dropbox_permissions_are_those_requested():
     step = re.search(r"^2\. Tab \*\*Permissions\*\*.*?^3\. ", readme("dropbox"), re.DOTALL | re.MULTILINE)
     assert step
     assert set(re.findall(r"`(\w+\.\w+(?:\.\w+)?)`", step[0])) == set(SCOPES)
 
 
 @pytest.mark.parametrize("service", registry.EMBEDDED)
-def test_messages_in_troubleshooting_are_those_of_the_program(service):
-    """Between the holes (`…`) each quoted message stands in the code, or is the system's; a code in brackets is the
+def test_messages_quoted_in_troubleshooting_exist_in_the_program(service):
+    """Each piece of a quoted message between `…` is in the code or is a system message; a code in brackets is the
     service's own."""
     section = readme(service).partition("## Troubleshooting")[2].partition("\n## ")[0]
-    said = texts(service) + "\n".join(map(os.strerror, errno.errorcode)) + "".join(SERVICES_OWN)
+    code_texts = texts(service) + "\n".join(map(os.strerror, errno.errorcode)) + "".join(SERVICES_OWN)
     missing: list[str] = []
     rows = [line for line in section.splitlines() if line.startswith("| `")]
     for quoted in (quote for row in rows for quote in re.findall(r"`([^`]+)`", row.split(" | ")[0])):
         pieces = [piece.strip(" :,") for piece in re.split(r"…|\(\w+\)", quoted)]
-        missing += [piece for piece in pieces if len(piece) > 3 and piece not in said]
+        missing += [piece for piece in pieces if len(piece) > 3 and piece not in code_texts]
     assert len(rows) > 4
     assert missing == []

@@ -1,4 +1,4 @@
-"""The settings tables in the README files are those of the code."""
+"""The settings tables in the READMEs match the code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def default(field):
 
 
 @pytest.mark.parametrize("service", registry.EMBEDDED)
-def test_the_settings_table_is_true(service):
+def test_the_settings_table_matches_the_code(service):
     cls = registry.spec(service).settings
     assert cls is not None
     wanted = [(field.name, field.label, default(field), field.help) for field in settings.describe(cls)]
@@ -40,19 +40,19 @@ def test_the_settings_table_is_true(service):
 
 
 @pytest.mark.parametrize("service", registry.EMBEDDED)
-def test_the_guide_s_sections_are_there(service):
+def test_the_guide_s_sections_exist(service):
     titles = re.findall(r"^## (.+)$", readme(service), re.MULTILINE)
     assert [title for title in titles if title in SECTIONS] == SECTIONS
 
 
 @pytest.mark.parametrize("service", registry.EMBEDDED)
-def test_every_setting_that_is_refused_is_named(service):
+def test_every_refused_setting_is_named(service):
     cls = registry.spec(service).settings
     assert cls is not None
     assert all(f"`{name}`" in readme(service) for name in cls.not_applicable)
 
 
-def test_the_classes_of_b2_s_price_list_are_those_that_status_counts():
+def test_b2_s_price_classes_match_those_that_status_counts():
     cls = registry.spec("backblaze").settings
     assert cls is not None
     rows = re.findall(r"^\| ([ABC]) \| .+? \| (.+) \|$", readme("backblaze"), re.MULTILINE)
@@ -60,8 +60,8 @@ def test_the_classes_of_b2_s_price_list_are_those_that_status_counts():
 
 
 @pytest.mark.parametrize("service", registry.EMBEDDED)
-def test_every_setting_can_be_drawn(service):
-    """What a form, the command line and the tables need of each: a label, a sentence, a unit, limits that are kept."""
+def test_every_setting_can_be_displayed(service):
+    """Each has what a form, the command line and the tables need: a label, a sentence, a unit, working limits."""
     cls = registry.spec(service).settings
     assert cls is not None
     for field in settings.describe(cls):

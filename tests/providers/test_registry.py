@@ -1,4 +1,4 @@
-"""Services that cannot be loaded are listed with the reason, and take nothing else down."""
+"""Services that fail to load are listed with the reason and do not affect the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from providers.errors import InvalidConfiguration, Unsupported
 
 @pytest.fixture
 def plug_ins(tmp_path, monkeypatch):
-    """Registers entry points over modules that the test writes."""
+    """Registers entry points for modules that the test writes."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def register(entry_points, **modules):
@@ -66,14 +66,14 @@ def test_providers_is_a_lazy_mapping():
         registry.PROVIDERS["acme"]
 
 
-def test_an_unknown_service_is_named_with_the_known_ones():
+def test_the_error_for_an_unknown_service_lists_the_known_ones():
     with pytest.raises(InvalidConfiguration) as caught:
         registry.load("acme")
     assert caught.value.field == "type"
     assert "aws_s3" in caught.value.hint
 
 
-def test_a_missing_sdk_makes_just_that_service_unavailable(monkeypatch):
+def test_a_missing_sdk_makes_only_that_service_unavailable(monkeypatch):
     monkeypatch.setitem(sys.modules, "botocore", None)
     monkeypatch.setattr(registry, "_failures", {})
     found = registry.spec("aws_s3")
@@ -104,7 +104,7 @@ def test_a_package_is_described_without_loading_its_provider(plug_ins):
     assert registry.load("local").name == "local"
 
 
-def test_a_service_that_cannot_even_be_described_is_listed(plug_ins):
+def test_a_service_that_cannot_be_described_is_listed(plug_ins):
     plug_ins(
         {"acme": "acme_broken", "zeta": "no.such.module:Provider"},
         acme_broken____init__="",
@@ -118,7 +118,7 @@ def test_a_service_that_cannot_even_be_described_is_listed(plug_ins):
         registry.load("zeta")
 
 
-def test_a_class_in_the_style_of_the_guide_needs_no_settings(plug_ins):
+def test_a_guide_style_class_needs_no_settings(plug_ins):
     plug_ins(
         {"acme": "acme_guide:AcmeProvider"},
         acme_guide="""
@@ -133,14 +133,14 @@ def test_a_class_in_the_style_of_the_guide_needs_no_settings(plug_ins):
     assert registry.load("acme").__name__ == "AcmeProvider"
 
 
-def test_what_is_no_provider_is_refused(plug_ins):
+def test_an_object_that_is_not_a_provider_is_refused(plug_ins):
     plug_ins({"acme": "acme_thing:thing"}, acme_thing="thing = 3")
     with pytest.raises(Unsupported, match="not a BaseProvider"):
         registry.load("acme")
     assert "not a BaseProvider" in registry.spec("acme").unavailable
 
 
-def test_a_plug_in_cannot_take_the_place_of_one_of_ours(monkeypatch):
+def test_a_plug_in_cannot_replace_a_built_in_service(monkeypatch):
     mine = metadata.EntryPoint("local", "acme:Evil", registry.ENTRY_POINT_GROUP)
     odd = metadata.EntryPoint("No Name", "acme:Evil", registry.ENTRY_POINT_GROUP)
     monkeypatch.setattr(metadata, "entry_points", lambda *, group: [mine, odd])

@@ -1,7 +1,7 @@
-"""The guide's standard structure in each of our services: what applies is taken, what does not is hidden and refused.
+"""The guide's standard settings in each of our services: applicable ones work, others are hidden and refused.
 
-That a setting has its effect is shown in `tests/contract/test_settings.py`, for every service over its server; what
-concerns instances (`enabled`, `credentials_key`) in `tests/backup/test_instances.py`.
+`tests/contract/test_settings.py` shows the effect of each setting, for every service over its server;
+`tests/backup/test_instances.py` covers those of instances (`enabled`, `credentials_key`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ OTHER: dict[str, Any] = {
     "timeout": 60.0, "max_bandwidth": 100_000, "upload_chunk_size": 8 << 20, "encryption_enabled": True,
     "encryption_key": "e", "encryption_salt": "t", "connection_pool_size": 9,
 }  # fmt: skip
-"""Each standard setting with a value that is not its default."""
+"""Each standard setting with a value other than its default."""
 NOWHERE = {"container_type", "username", "password", "api_key"}
-"""None of our services has a use for them; username and password stand for the service's own pair."""
+"""Not used by any of our services; username and password are replaced by the service's own pair."""
 APPLIES = {
     "local": set(STANDARD_FIELDS) - NOWHERE - {"secret_key", "region", "timeout"},
     "aws_s3": set(STANDARD_FIELDS) - NOWHERE,
@@ -45,14 +45,14 @@ def settings_of(service: str) -> type[ProviderSettings]:
     return found
 
 
-def test_every_standard_setting_and_every_service_is_here() -> None:
+def test_every_standard_setting_and_every_service_is_covered() -> None:
     assert set(GUIDE) == set(OTHER) == set(STANDARD_FIELDS)
     assert set(APPLIES) == set(registry.EMBEDDED)
 
 
 @pytest.mark.parametrize("service", registry.EMBEDDED)
 @pytest.mark.parametrize("name", STANDARD_FIELDS)
-def test_what_applies_is_taken_and_the_rest_is_hidden_and_refused(service: str, name: str) -> None:
+def test_applicable_settings_work_and_others_are_hidden_and_refused(service: str, name: str) -> None:
     cls, value = settings_of(service), OTHER[name]
     shown = {item.name for item in settings.describe(cls)}
     assert (name in shown) is (name in APPLIES[service])
@@ -81,8 +81,8 @@ def test_the_guide_s_whole_structure_may_be_pasted(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", registry.EMBEDDED)
-def test_how_to_get_there_is_set_where_a_network_lies_between(service: str) -> None:
-    """What each does is shown in `tests/contract/test_network.py`, and of `profile` in `test_s3_environment.py`."""
+def test_network_services_have_the_network_settings(service: str) -> None:
+    """Their effect is shown in `tests/contract/test_network.py`, that of `profile` in `test_s3_environment.py`."""
     cls = settings_of(service)
     shown = {item.name for item in settings.describe(cls)}
     offered = {"ca_bundle", "proxy", "proxy_password"} if service != "local" else set()

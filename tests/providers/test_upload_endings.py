@@ -1,4 +1,4 @@
-"""What an upload leaves behind, keeps for a later call, and says of what stood there before."""
+"""Ends of an upload: what is removed, kept for a later call, and reported of an older object."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def connect(store: MemoryStore, kind: type[MemoryProvider] = MemoryProvider, **c
     ],
 )
 @pytest.mark.parametrize("resumable", [True, False])
-def test_only_what_may_go_on_keeps_its_session(
+def test_only_a_resumable_upload_keeps_its_session(
     store: MemoryStore, path: Path, error: ProviderError, goes_on: bool, resumable: bool
 ) -> None:
     checkpoint = KeptCheckpoint(SavedUpload) if resumable else None
@@ -74,9 +74,7 @@ def test_only_what_may_go_on_keeps_its_session(
         assert (checkpoint.load() is not None) is kept
 
 
-def test_a_cancelled_upload_that_cannot_go_on_is_removed_although_it_was_cancelled(
-    store: MemoryStore, path: Path
-) -> None:
+def test_a_cancelled_upload_that_cannot_resume_is_removed(store: MemoryStore, path: Path) -> None:
     cancel = CancelToken()
     store.trouble = lambda call, about: cancel.cancel() if (call, about) == ("send", 1) else None
     with pytest.raises(Cancelled):
@@ -84,7 +82,7 @@ def test_a_cancelled_upload_that_cannot_go_on_is_removed_although_it_was_cancell
     assert not store.sessions
 
 
-def test_what_cannot_be_removed_now_is_remembered(store: MemoryStore, path: Path) -> None:
+def test_an_upload_that_cannot_be_removed_is_remembered(store: MemoryStore, path: Path) -> None:
     checkpoint = KeptCheckpoint(SavedUpload)
 
     def refuses(call: str, about: Any) -> None:
@@ -100,7 +98,7 @@ def test_what_cannot_be_removed_now_is_remembered(store: MemoryStore, path: Path
 
 
 class _Replaces(MemoryProvider):
-    """Does not see itself to what must not be replaced."""
+    """Does not itself enforce only-if-absent."""
 
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
         return super().open_upload(msgspec.structs.replace(request, only_if_absent=False), token=token)
@@ -108,7 +106,7 @@ class _Replaces(MemoryProvider):
 
 @pytest.mark.parametrize("parts", [2, 3])
 @pytest.mark.parametrize("resumable", [True, False])
-def test_what_appears_while_the_bytes_go_up_is_not_replaced(
+def test_an_object_that_appears_during_the_upload_is_not_replaced(
     store: MemoryStore, path: Path, resumable: bool, parts: int
 ) -> None:
     os.truncate(path, parts * PART)
@@ -127,7 +125,7 @@ def test_what_appears_while_the_bytes_go_up_is_not_replaced(
     assert not store.sessions
 
 
-def test_a_name_that_the_service_refuses_is_known_before_the_first_request(store: MemoryStore, path: Path) -> None:
+def test_a_name_the_service_refuses_costs_no_request(store: MemoryStore, path: Path) -> None:
     provider = connect(store)
 
     def refuse(key: str) -> None:
@@ -140,9 +138,7 @@ def test_a_name_that_the_service_refuses_is_known_before_the_first_request(store
 
 
 @pytest.mark.parametrize("beneath", [True, False])
-def test_of_a_link_only_where_it_leads_is_stored_and_only_on_request(
-    store: MemoryStore, path: Path, beneath: bool
-) -> None:
+def test_a_link_is_stored_as_its_target_text_and_only_on_request(store: MemoryStore, path: Path, beneath: bool) -> None:
     link = path.with_name("link")
     link.symlink_to(path)
     below = path.parent if beneath else None
@@ -156,7 +152,7 @@ def test_of_a_link_only_where_it_leads_is_stored_and_only_on_request(
 
 @pytest.mark.parametrize("conditional", [True, False])
 @pytest.mark.parametrize("only_if_absent", [True, False])
-def test_an_older_listing_is_relied_on_only_where_nothing_can_be_lost_by_it(
+def test_an_older_listing_is_used_only_if_nothing_can_be_lost(
     store: MemoryStore, path: Path, conditional: bool, only_if_absent: bool
 ) -> None:
     store.objects["k"] = b"theirs"
@@ -178,10 +174,10 @@ def test_an_older_listing_is_relied_on_only_where_nothing_can_be_lost_by_it(
 
 
 @pytest.mark.parametrize("size_bytes", [PART, 3 * PART])
-def test_the_same_bytes_that_somebody_else_stored_are_a_conflict_too(
+def test_identical_bytes_stored_by_someone_else_are_a_conflict_too(
     store: MemoryStore, path: Path, size_bytes: int
 ) -> None:
-    """Nobody said that an earlier attempt may have got as far as that."""
+    """No earlier attempt is known that could have stored it."""
     os.truncate(path, size_bytes)
     store.objects["k"] = path.read_bytes()
     with pytest.raises(Conflict):
@@ -189,7 +185,7 @@ def test_the_same_bytes_that_somebody_else_stored_are_a_conflict_too(
 
 
 class _Discards(MemoryProvider):
-    """Every session can take back what it has made."""
+    """Every session can remove the object it created."""
 
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
         session = super().open_upload(request, token=token)
@@ -198,7 +194,7 @@ class _Discards(MemoryProvider):
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_what_was_stored_and_is_not_the_file_is_taken_back(store: MemoryStore, path: Path, refused: bool) -> None:
+def test_a_damaged_stored_object_is_removed(store: MemoryStore, path: Path, refused: bool) -> None:
     checkpoint = KeptCheckpoint(SavedUpload)
     store.checksums = False
 
@@ -216,7 +212,7 @@ def test_what_was_stored_and_is_not_the_file_is_taken_back(store: MemoryStore, p
     assert checkpoint.load() is None
 
 
-def test_a_session_that_arrives_after_its_answer_was_lost_is_removed_in_the_end(store: MemoryStore, path: Path) -> None:
+def test_a_session_created_late_after_a_lost_answer_is_removed(store: MemoryStore, path: Path) -> None:
     def late(call: str, about: Any) -> None:
         if call == "open" and store.count("open") == 1:
             raise Transient("the answer was lost")
@@ -238,7 +234,7 @@ def test_a_session_that_is_lost_twice_is_reported(store: MemoryStore, path: Path
 
 
 @pytest.mark.parametrize(("more_bytes", "taken"), [(0, True), (1, False)])
-def test_the_largest_object_that_a_service_takes(store: MemoryStore, path: Path, more_bytes: int, taken: bool) -> None:
+def test_the_largest_object_a_service_accepts(store: MemoryStore, path: Path, more_bytes: int, taken: bool) -> None:
     provider = connect(store, max_object_bytes=3 * PART - more_bytes)
     if taken:
         run_upload(provider, path, "k", cancel=CancelToken())
@@ -249,7 +245,7 @@ def test_the_largest_object_that_a_service_takes(store: MemoryStore, path: Path,
 
 
 class _Keeps(MemoryProvider):
-    """Keeps what was known of the object when it was begun."""
+    """Keeps what was known of the object when the upload began."""
 
     begun: UploadRequest
 
@@ -262,7 +258,7 @@ class _Keeps(MemoryProvider):
     ("single_put_bytes", "digests_first", "known"),
     [(0, False, False), (PART - 1, False, False), (PART, False, True), (0, True, True)],
 )
-def test_the_digest_of_the_whole_goes_along_where_the_object_cannot_have_it_later(
+def test_the_whole_digest_is_sent_first_if_it_cannot_be_added_later(
     store: MemoryStore, tmp_path: Path, single_put_bytes: int, digests_first: bool, known: bool
 ) -> None:
     path = tmp_path / "file"
@@ -274,15 +270,15 @@ def test_the_digest_of_the_whole_goes_along_where_the_object_cannot_have_it_late
     assert provider.begun.mtime_ns == path.stat().st_mtime_ns == result.mtime_ns
 
 
-def test_what_was_not_found_before_there_was_a_session_is_asked_for_once(store: MemoryStore, path: Path) -> None:
-    """It is the container, not the session, that is gone."""
+def test_not_found_before_a_session_exists_is_not_retried(store: MemoryStore, path: Path) -> None:
+    """The container is missing, not the session."""
     store.trouble = failing("open", NotFound("no such bucket"), times=99)
     with pytest.raises(NotFound, match="no such bucket"):
         run_upload(connect(store), path, "k", cancel=CancelToken())
     assert store.count("open") == 1
 
 
-def test_what_the_server_can_do_is_learnt_before_anything_is_sent(store: MemoryStore, path: Path) -> None:
+def test_server_features_are_discovered_before_anything_is_sent(store: MemoryStore, path: Path) -> None:
     provider = connect(store)
     store.trouble = failing("learn", Transient("reset"))
     provider.learn = lambda: store.called("learn")  # type: ignore[method-assign]
@@ -290,7 +286,7 @@ def test_what_the_server_can_do_is_learnt_before_anything_is_sent(store: MemoryS
     assert [call for call, _ in store.calls[:3]] == ["learn", "learn", "stat"]
 
 
-def test_a_session_of_another_key_is_not_gone_on_with(store: MemoryStore, path: Path) -> None:
+def test_a_session_of_another_key_is_not_continued(store: MemoryStore, path: Path) -> None:
     checkpoint = KeptCheckpoint(SavedUpload)
     store.trouble = failing("send", PermissionDenied("revoked"), at=2)
     with pytest.raises(PermissionDenied):
@@ -311,7 +307,7 @@ class _KeepsSessions(MemoryProvider):
 
 
 @pytest.mark.parametrize("during", ["confirmed", "send", "commit"])
-def test_cancel_interrupts_whatever_call_is_under_way(store: MemoryStore, path: Path, during: str) -> None:
+def test_cancel_interrupts_any_running_call(store: MemoryStore, path: Path, during: str) -> None:
     checkpoint = KeptCheckpoint(SavedUpload)
     store.trouble = failing("send", PermissionDenied("revoked"), at=2)
     with pytest.raises(PermissionDenied):
@@ -338,11 +334,11 @@ def test_cancel_interrupts_whatever_call_is_under_way(store: MemoryStore, path: 
 @pytest.mark.parametrize(
     ("size_bytes", "requests"),
     [
-        (PART, ["stat", "open", "send", "commit", "read"]),  # in one request: no session that could be begun twice
+        (PART, ["stat", "open", "send", "commit", "read"]),  # in one request: no session could be begun twice
         (2 * PART, ["stat", "pending", "open", "send", "send", "commit", "read"]),
     ],
 )
-def test_an_upload_costs_just_these_requests(
+def test_an_upload_costs_exactly_these_requests(
     store: MemoryStore, path: Path, size_bytes: int, requests: list[str], resumable: bool
 ) -> None:
     os.truncate(path, size_bytes)
@@ -353,9 +349,7 @@ def test_an_upload_costs_just_these_requests(
 
 
 @pytest.mark.parametrize("replaces", [None, False])
-def test_what_was_stored_where_nothing_was_has_replaced_nothing(
-    store: MemoryStore, path: Path, replaces: bool | None
-) -> None:
+def test_a_new_object_is_reported_as_replacing_nothing(store: MemoryStore, path: Path, replaces: bool | None) -> None:
     result = run_upload(connect(store), path, "k", cancel=CancelToken(), only_if_absent=True, replaces=replaces)
     assert result.replaced is False
     result = run_upload(connect(store), path, "k", cancel=CancelToken())

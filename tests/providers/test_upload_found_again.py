@@ -1,4 +1,4 @@
-"""What an earlier attempt had stored already: found again, compared, and not sent twice."""
+"""Objects stored by an earlier attempt: found, compared, and not sent twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("theirs", [False, True])
-def test_killed_after_the_commit_it_sends_nothing_again_if_it_is_the_file(
+def test_after_a_kill_after_the_commit_the_same_file_is_not_sent_again(
     store: MemoryStore, path: Path, theirs: bool
 ) -> None:
     checkpoint = KeptCheckpoint(SavedUpload)
@@ -46,15 +46,13 @@ def test_killed_after_the_commit_it_sends_nothing_again_if_it_is_the_file(
     assert store.objects["k"] == path.read_bytes()
     assert store.count("send") == (3 if theirs else 0)
     assert result.resumed_bytes == (0 if theirs else 3 * PART)
-    assert result.proof is (Proof.MATCHED if theirs else Proof.READ_BACK)  # nothing else is known of it
-    assert result.replaced is (True if theirs else None)  # that process knew it, and did not say
+    assert result.proof is (Proof.MATCHED if theirs else Proof.READ_BACK)  # nothing else is known about it
+    assert result.replaced is (True if theirs else None)  # only that process knew
     assert verified
     assert checkpoint.load() is None
 
 
-def test_a_file_that_is_written_to_while_it_is_compared_with_what_is_stored_is_no_success(
-    store: MemoryStore, path: Path
-) -> None:
+def test_a_file_written_during_the_comparison_is_no_success(store: MemoryStore, path: Path) -> None:
     os.truncate(path, PART)
     store.objects["k"] = path.read_bytes()
     store.trouble = lambda call, about: os.utime(path, (5, 5)) if call == "stat" else None
@@ -69,7 +67,7 @@ def test_a_file_that_is_written_to_while_it_is_compared_with_what_is_stored_is_n
         )
 
 
-def test_what_an_earlier_attempt_stored_has_replaced_nothing(store: MemoryStore, path: Path) -> None:
+def test_an_object_of_an_earlier_attempt_counts_as_replacing_nothing(store: MemoryStore, path: Path) -> None:
     os.truncate(path, PART)
     store.objects["k"] = path.read_bytes()
     result = run_upload(

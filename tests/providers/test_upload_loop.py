@@ -1,4 +1,4 @@
-"""The part loop: what it sends, resumes, repeats, proves and leaves behind."""
+"""The part loop: sending, resuming, retrying, proving, leftovers."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_resume_sends_no_finished_part_again(store: MemoryStore, tmp_path: Path)
     assert checkpoint.load() is None
 
 
-def test_an_expired_session_starts_anew(store: MemoryStore, tmp_path: Path) -> None:
+def test_an_expired_session_starts_again(store: MemoryStore, tmp_path: Path) -> None:
     path = a_file(tmp_path, 3 * PART)
     checkpoint = KeptCheckpoint(SavedUpload)
     store.trouble = failing("send", PermissionDenied("revoked"), at=2)
@@ -113,7 +113,7 @@ def test_a_changed_file_abandons_the_old_session(store: MemoryStore, tmp_path: P
     assert not store.sessions
 
 
-def test_bytes_changed_behind_an_unchanged_mtime_are_sent_again(store: MemoryStore, tmp_path: Path) -> None:
+def test_bytes_changed_under_an_unchanged_mtime_are_sent_again(store: MemoryStore, tmp_path: Path) -> None:
     path = a_file(tmp_path, 3 * PART)
     checkpoint = KeptCheckpoint(SavedUpload)
     store.trouble = failing("send", PermissionDenied("revoked"), at=2)
@@ -129,7 +129,7 @@ def test_bytes_changed_behind_an_unchanged_mtime_are_sent_again(store: MemorySto
     assert store.objects["k"] == path.read_bytes()
 
 
-def test_a_session_whose_token_was_lost_is_adopted_and_a_strangers_is_not(store: MemoryStore, tmp_path: Path) -> None:
+def test_a_session_with_a_lost_token_is_adopted_and_another_client_s_is_not(store: MemoryStore, tmp_path: Path) -> None:
     path = a_file(tmp_path, 2 * PART)
     checkpoint = KeptCheckpoint(SavedUpload)
     store.now = 5000.0
@@ -160,17 +160,15 @@ def test_a_session_whose_token_was_lost_is_adopted_and_a_strangers_is_not(store:
 
 
 @pytest.mark.parametrize("arrival", ["pending", "send"])
-def test_what_a_killed_process_asked_for_is_removed_although_it_arrives_late(
-    store: MemoryStore, tmp_path: Path, arrival: str
-) -> None:
-    """The request to begin was on its way when the process died, and reaches the service after our first look."""
+def test_a_late_session_of_a_killed_process_is_removed(store: MemoryStore, tmp_path: Path, arrival: str) -> None:
+    """The begin request was under way when the process died, and reaches the service after our first check."""
     path = a_file(tmp_path, 2 * PART)
     checkpoint = KeptCheckpoint(SavedUpload)
     store.now = 5000.0
     connect(store).open_upload(msgspec.convert({"key": "k", "size_bytes": 1, "part_size_bytes": 1}, UploadRequest))
 
     class Died(BaseException):
-        """The process ends while the request is on its way."""
+        """The process ends while the request is under way."""
 
     def dies(name: str, about: Any) -> None:
         if name == "open":
@@ -190,7 +188,7 @@ def test_what_a_killed_process_asked_for_is_removed_although_it_arrives_late(
     store.trouble = arrives
     run_upload(connect(store), path, "k", cancel=CancelToken(), checkpoint=checkpoint)
     assert "late" in store.started
-    assert set(store.sessions) == {"session-0"}  # a stranger's
+    assert set(store.sessions) == {"session-0"}  # another client's
     assert store.objects["k"] == path.read_bytes()
 
 
@@ -206,7 +204,7 @@ def test_retries_double_with_jitter_and_then_give_up(store: MemoryStore, tmp_pat
 
 
 @pytest.mark.parametrize("error", [Transient("reply lost"), Conflict("409")])
-def test_a_lost_reply_to_the_commit_is_found_out(store: MemoryStore, tmp_path: Path, error: Any) -> None:
+def test_a_lost_reply_to_the_commit_is_detected(store: MemoryStore, tmp_path: Path, error: Any) -> None:
     path = a_file(tmp_path, 10)
     store.trouble = failing("committed", error)
     result = run_upload(connect(store), path, "k", cancel=CancelToken())
@@ -215,7 +213,9 @@ def test_a_lost_reply_to_the_commit_is_found_out(store: MemoryStore, tmp_path: P
     assert result.proof is Proof.MATCHED
 
 
-def test_wrong_bytes_at_the_service_are_integrity_and_say_what_was_replaced(store: MemoryStore, tmp_path: Path) -> None:
+def test_wrong_bytes_at_the_service_are_integrity_and_report_what_was_replaced(
+    store: MemoryStore, tmp_path: Path
+) -> None:
     path = a_file(tmp_path, 100)
     store.objects["k"] = b"older"
     store.checksums = False
@@ -236,7 +236,7 @@ def test_without_checksums_the_object_is_read_back(store: MemoryStore, tmp_path:
     assert store.count("read") == 1
 
 
-def test_reading_back_goes_on_at_the_byte_where_the_connection_broke(store: MemoryStore, tmp_path: Path) -> None:
+def test_reading_back_continues_at_the_byte_where_the_connection_broke(store: MemoryStore, tmp_path: Path) -> None:
     store.checksums = False
     size = 4 * PART
     store.trouble = failing("chunk", Transient("reset"), at=2 * PART)
@@ -244,8 +244,10 @@ def test_reading_back_goes_on_at_the_byte_where_the_connection_broke(store: Memo
     assert [about for call, about in store.calls if call == "read"] == [(0, size), (2 * PART, size - 2 * PART)]
 
 
-def test_reading_back_asks_for_an_empty_object_too_and_takes_a_whole_answer(store: MemoryStore, tmp_path: Path) -> None:
-    """A server that ignores ranges begins again from the first byte after a break."""
+def test_reading_back_requests_an_empty_object_too_and_accepts_a_whole_answer(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    """A server that ignores ranges starts again from the first byte after a break."""
     store.checksums = False
     provider = connect(store)
     readers: list[RangeReader] = []
@@ -313,10 +315,10 @@ def test_only_if_absent_replaces_nothing(store: MemoryStore, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("known", [None, False])
-def test_what_came_while_parts_were_sent_is_seen_before_the_commit(
+def test_an_object_that_appears_while_parts_are_sent_is_seen_before_the_commit(
     store: MemoryStore, tmp_path: Path, known: bool | None
 ) -> None:
-    """The service would replace it: the loop asks again what is there, whatever was known before."""
+    """The service would replace it: the loop checks again, whatever was known before."""
 
     def another_machine(call: str, about: Any) -> None:
         if (call, about) == ("sent", 2):
@@ -332,7 +334,7 @@ def test_what_came_while_parts_were_sent_is_seen_before_the_commit(
     assert asked == ["stat", "open", *["sent"] * 3, "stat"]
 
 
-def test_encryption_switched_on_sends_nothing(store: MemoryStore, tmp_path: Path) -> None:
+def test_with_encryption_enabled_nothing_is_sent(store: MemoryStore, tmp_path: Path) -> None:
     provider = connect(store, encryption_enabled=True)
     with pytest.raises(Unsupported, match="encryption_enabled"):
         run_upload(provider, a_file(tmp_path, 10), "k", cancel=CancelToken())
@@ -344,7 +346,7 @@ def test_a_missing_file_names_itself(store: MemoryStore, tmp_path: Path) -> None
         run_upload(connect(store), tmp_path / "absent", "k", cancel=CancelToken())
 
 
-def test_as_many_parts_at_once_as_connections_and_never_more(store: MemoryStore, tmp_path: Path) -> None:
+def test_as_many_parts_run_at_once_as_connections_and_never_more(store: MemoryStore, tmp_path: Path) -> None:
     lock = threading.Lock()
     three_at_once = threading.Event()
     now, most = 0, 0
@@ -368,7 +370,7 @@ def test_as_many_parts_at_once_as_connections_and_never_more(store: MemoryStore,
 
 
 @pytest.mark.parametrize("theirs", [None, b"another of 19 bytes"])
-def test_what_an_earlier_attempt_stored_is_found_and_what_is_somebody_elses_is_a_conflict(
+def test_an_object_of_an_earlier_attempt_is_found_and_another_client_s_is_a_conflict(
     store: MemoryStore, tmp_path: Path, theirs: bytes | None
 ) -> None:
     path = tmp_path / "file"
@@ -378,7 +380,7 @@ def test_what_an_earlier_attempt_stored_is_found_and_what_is_somebody_elses_is_a
     store.objects["k"] = theirs or path.read_bytes()
 
     def upload() -> UploadResult:
-        # `replaces`: a listing made before the first attempt saw nothing there
+        # `replaces`: a listing before the first attempt found nothing
         return run_upload(
             provider, path, "k", cancel=CancelToken(), only_if_absent=True, replaces=False, perhaps_stored=True
         )
@@ -393,8 +395,8 @@ def test_what_an_earlier_attempt_stored_is_found_and_what_is_somebody_elses_is_a
         assert store.count("send") == 0
 
 
-def test_an_empty_session_that_nobody_can_tell_apart_is_not_adopted(store: MemoryStore, tmp_path: Path) -> None:
-    """It may be another machine's, and carry the metadata of another file; the service has no room for whose it is."""
+def test_an_empty_session_of_unknown_origin_is_not_adopted(store: MemoryStore, tmp_path: Path) -> None:
+    """It may be another machine's, with the metadata of another file; the service cannot store a session id."""
     path = a_file(tmp_path, 2 * PART)
     checkpoint = KeptCheckpoint(SavedUpload)
     store.now = 5000.0

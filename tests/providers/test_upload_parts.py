@@ -1,4 +1,4 @@
-"""Which parts of an upload are sent again after a stop, in what order, and what is reported meanwhile."""
+"""Parts sent again after a stop, their order, and the progress reported meanwhile."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PART = 64 * 1024
 
 
 class _Service(MemoryProvider):
-    """Says `told` of every part that it holds: some tell no digest, or one of another kind than we send."""
+    """Reports `known_digests` for every part it holds: some services report none, or another kind than we send."""
 
-    told: Mapping[str, str] | None = None
+    known_digests: Mapping[str, str] | None = None
     shorter_by_bytes = 0
 
     def open_upload(self, request: UploadRequest, *, token: dict[str, Any] | None = None) -> UploadSession:
@@ -36,7 +36,7 @@ class _Service(MemoryProvider):
                 msgspec.structs.replace(
                     receipt,
                     size_bytes=receipt.size_bytes - self.shorter_by_bytes,
-                    digests=receipt.digests if self.told is None else dict(self.told),
+                    digests=receipt.digests if self.known_digests is None else dict(self.known_digests),
                 )
                 for receipt in real()
             ]
@@ -68,26 +68,26 @@ def sent(store: MemoryStore) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("parallel", "told", "receipts_kept", "sent_again"),
+    ("parallel", "known_digests", "receipts_kept", "sent_again"),
     [
-        (True, {}, True, [3, 4]),  # our own receipts tell what was sent
-        (True, {}, False, [0, 1, 2, 3, 4]),  # nobody knows what these parts hold
+        (True, {}, True, [3, 4]),  # our own receipts show what was sent
+        (True, {}, False, [0, 1, 2, 3, 4]),  # the content of these parts is unknown
         (True, {"crc32c": "another kind"}, True, [0, 1, 2, 3, 4]),
         (True, {"md5": "of other bytes"}, True, [0, 1, 2, 3, 4]),
-        (False, {}, False, [3, 4]),  # the proof of the whole decides
+        (False, {}, False, [3, 4]),  # the proof of the whole object decides
         (False, {"crc32c": "another kind"}, True, [0, 1, 2, 3, 4]),
         (False, {"md5": "of other bytes"}, True, [0, 1, 2, 3, 4]),
     ],
 )
-def test_only_a_part_that_is_known_to_be_this_one_is_not_sent_again(
-    tmp_path: Path, parallel: bool, told: dict[str, str], receipts_kept: bool, sent_again: list[int]
+def test_only_a_part_known_to_be_identical_is_not_sent_again(
+    tmp_path: Path, parallel: bool, known_digests: dict[str, str], receipts_kept: bool, sent_again: list[int]
 ) -> None:
     store, path = MemoryStore(), tmp_path / "file"
     checkpoint = begun(store, path, parallel=parallel)
     if not receipts_kept:
         checkpoint.save(msgspec.structs.replace(checkpoint.load(), receipts=()))
     provider = connect(store, parallel=parallel)
-    provider.told = told
+    provider.known_digests = known_digests
     result = run_upload(provider, path, "k", cancel=CancelToken(), checkpoint=checkpoint)
     assert sent(store) == sent_again
     assert result.resumed_bytes == (5 - len(sent_again)) * PART
@@ -106,7 +106,7 @@ def test_a_part_of_another_size_is_sent_again(tmp_path: Path, parallel: bool) ->
     assert store.objects["k"] == path.read_bytes()
 
 
-def test_receipts_of_our_own_find_a_file_that_changed_behind_its_mtime(tmp_path: Path) -> None:
+def test_our_own_receipts_detect_a_file_that_changed_under_its_mtime(tmp_path: Path) -> None:
     store, path = MemoryStore(), tmp_path / "file"
     checkpoint = begun(store, path)
     before = path.stat()
@@ -115,13 +115,13 @@ def test_receipts_of_our_own_find_a_file_that_changed_behind_its_mtime(tmp_path:
         file.write(b"x" * 100)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     provider = connect(store)
-    provider.told = {}
+    provider.known_digests = {}
     run_upload(provider, path, "k", cancel=CancelToken(), checkpoint=checkpoint)
     assert sent(store) == [1, 3, 4]
     assert store.objects["k"] == path.read_bytes()
 
 
-def test_a_service_that_takes_parts_in_order_gets_one_at_a_time(tmp_path: Path) -> None:
+def test_a_serial_service_gets_one_part_at_a_time(tmp_path: Path) -> None:
     store, path = MemoryStore(), tmp_path / "file"
     path.write_bytes(os.urandom(6 * PART))
     lock, now, order, most = threading.Lock(), 0, list[int](), 0
@@ -141,7 +141,7 @@ def test_a_service_that_takes_parts_in_order_gets_one_at_a_time(tmp_path: Path) 
     assert order == [0, 1, 2, 3, 4, 5]
 
 
-def test_parts_that_the_service_has_count_as_done(tmp_path: Path) -> None:
+def test_parts_the_service_has_count_as_done(tmp_path: Path) -> None:
     store, path = MemoryStore(), tmp_path / "file"
     checkpoint = begun(store, path)
     done: list[int] = []
@@ -155,7 +155,7 @@ def test_parts_that_the_service_has_count_as_done(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [Transient("reset"), PermissionDenied("revoked"), NotFound("no such session")])
-def test_whoever_cancels_hears_of_that_and_not_of_what_broke_with_it(tmp_path: Path, error: Exception) -> None:
+def test_a_cancelled_upload_reports_the_cancellation_not_its_consequences(tmp_path: Path, error: Exception) -> None:
     store, path, cancel = MemoryStore(), tmp_path / "file", CancelToken()
     path.write_bytes(os.urandom(3 * PART))
     checkpoint = KeptCheckpoint(SavedUpload)
@@ -172,7 +172,7 @@ def test_whoever_cancels_hears_of_that_and_not_of_what_broke_with_it(tmp_path: P
     assert checkpoint.load() is not None
 
 
-def test_a_part_that_arrived_damaged_is_sent_again(tmp_path: Path) -> None:
+def test_a_damaged_part_is_sent_again(tmp_path: Path) -> None:
     store, path = MemoryStore(), tmp_path / "file"
     path.write_bytes(os.urandom(3 * PART))
     store.trouble = failing("send", Integrity("the service received other bytes"), at=1)
@@ -181,7 +181,7 @@ def test_a_part_that_arrived_damaged_is_sent_again(tmp_path: Path) -> None:
     assert store.objects["k"] == path.read_bytes()
 
 
-def test_a_part_is_not_sent_again_where_it_is_the_file_that_changed(tmp_path: Path) -> None:
+def test_a_part_is_not_sent_again_if_the_file_has_changed(tmp_path: Path) -> None:
     store, path = MemoryStore(), tmp_path / "file"
     path.write_bytes(os.urandom(3 * PART))
 
@@ -198,8 +198,8 @@ def test_a_part_is_not_sent_again_where_it_is_the_file_that_changed(tmp_path: Pa
     assert not store.sessions
 
 
-def test_a_session_that_is_lost_over_damage_again_and_again_is_reported_as_damage(tmp_path: Path) -> None:
-    """Some services throw the session away with the damaged part; "no such session" explains nothing."""
+def test_a_session_lost_repeatedly_over_damage_is_reported_as_damage(tmp_path: Path) -> None:
+    """Some services discard the session with the damaged part; "no such session" explains nothing."""
     store, path = MemoryStore(), tmp_path / "file"
     path.write_bytes(os.urandom(3 * PART))
 
@@ -217,7 +217,7 @@ def test_a_session_that_is_lost_over_damage_again_and_again_is_reported_as_damag
 
 
 class _TellsSessions(MemoryProvider):
-    """Keeps with each session whose it is, as B2 does."""
+    """Stores the owner of each session, as B2 does."""
 
     tells_sessions: ClassVar[bool] = True
     whose: dict[str, str]
@@ -236,9 +236,7 @@ class _TellsSessions(MemoryProvider):
 
 
 @pytest.mark.parametrize("lost", ["with the process", "with the answer"])
-def test_a_session_whose_token_was_lost_is_gone_on_with_where_the_service_says_whose_it_is(
-    tmp_path: Path, lost: str
-) -> None:
+def test_a_session_with_a_lost_token_resumes_if_the_service_reports_its_owner(tmp_path: Path, lost: str) -> None:
     store, path = MemoryStore(), tmp_path / "file"
     path.write_bytes(os.urandom(3 * PART))
     provider = _TellsSessions(store, context=ProviderContext(sleep=lambda *_: None), upload_chunk_size=PART)

@@ -1,4 +1,4 @@
-"""TLS and proxies on the way to a service: who is let in, who is believed, and who is never asked."""
+"""TLS and proxies on the way to a service: which servers are trusted, which proxies are used."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def connect():
 
 
 class Authority:
-    """A certificate, its key, and what it can sign; its own issuer where none is given."""
+    """A certificate with its key, and what it can sign; self-signed without an issuer."""
 
     def __init__(self, folder, common_name, issuer=None, *, names=(), ca=False, valid_from=-1, valid_to=1):
         self.key = ec.generate_private_key(ec.SECP256R1())
@@ -70,7 +70,7 @@ class Authority:
         self.path.write_bytes(self.pem)
 
     def serving(self):
-        """A server's context."""
+        """A server's TLS context."""
         private = self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -82,7 +82,7 @@ class Authority:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """A server's context by what is the matter with its certificate, and a file to trust it by."""
+    """Server contexts by certificate defect, and a file to trust them by."""
     folder = tmp_path_factory.mktemp("tls")
     ours, anothers = (Authority(folder, "127.0.0.1", names=names) for names in ((NAME, "localhost"), ("another.test",)))
     root = Authority(folder, "root", ca=True)
@@ -120,8 +120,8 @@ REFUSED = {
 @pytest.mark.parametrize("way", ["straight", "through a proxy"])
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_server_that_cannot_be_trusted_is_refused_by_name(connect, certificates, service, what, way):
-    """In a tunnel it is the service, and not the proxy, that is named. Nothing is sent to either."""
+def test_an_untrusted_server_is_refused_by_name(connect, certificates, service, what, way):
+    """In a tunnel, the service is named and not the proxy. Nothing is sent to either."""
     tls, path = certificates[what]
     with (
         RawServer(lambda asked: LISTING, tls=tls) as server,
@@ -142,8 +142,8 @@ def test_a_server_that_cannot_be_trusted_is_refused_by_name(connect, certificate
     assert error.field == SERVICES[service]
 
 
-def test_a_server_that_chooses_an_old_version_itself_is_refused(connect):
-    """Others refuse ours."""
+def test_a_server_that_selects_an_old_version_is_refused(connect):
+    """Other servers refuse our versions."""
     hello = b"\x03\x02" + bytes(32) + b"\x00" + b"\xc0\x13" + b"\x00"
     handshake = b"\x02" + len(hello).to_bytes(3, "big") + hello
     answer = b"\x16\x03\x02" + len(handshake).to_bytes(2, "big") + handshake
@@ -158,8 +158,8 @@ def test_a_server_that_chooses_an_old_version_itself_is_refused(connect):
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_certificate_for_another_name_is_refused(connect, certificates, service):
-    """Also one that is trusted, and whose common name (which nobody reads any more) would fit."""
+def test_a_certificate_for_another_name_is_not_accepted(connect, certificates, service):
+    """Even a trusted one whose common name (no longer used) would match."""
     tls, path = certificates["another's"]
     with RawServer(lambda asked: LISTING, tls=tls) as server:
         provider = connect(service, f"https://127.0.0.1:{server.port}", ca_bundle=path)
@@ -169,7 +169,7 @@ def test_a_certificate_for_another_name_is_refused(connect, certificates, servic
         assert server.seen == [], "nothing was sent"
 
 
-def test_a_certificate_for_the_right_name_is_taken(connect, certificates):
+def test_a_certificate_for_the_right_name_is_accepted(connect, certificates):
     tls, path = certificates["ours"]
     with RawServer(lambda asked: LISTING, tls=tls) as server:
         assert connect("aws_s3", f"https://localhost:{server.port}", ca_bundle=path).list_files() == []
@@ -179,7 +179,7 @@ def test_a_certificate_for_the_right_name_is_taken(connect, certificates):
 
 
 class Relay:
-    """A proxy that answers CONNECT with just `head`, and then passes everything on to `port`."""
+    """A proxy that answers CONNECT with exactly `head`, and then relays everything to `port`."""
 
     def __init__(self, head, port):
         self.heads = []
@@ -231,7 +231,7 @@ class Relay:
         b"HTTP/1.1 204 No Content\r\n\r\n",
     ],
 )
-def test_a_tunnel_begins_right_behind_the_proxy_s_answer(connect, certificates, head):
+def test_a_tunnel_begins_right_after_the_proxy_s_answer(connect, certificates, head):
     tls, path = certificates["ours"]
     with RawServer(lambda asked: LISTING, tls=tls) as server, Relay(head, server.port) as proxy:
         provider = connect("aws_s3", f"https://{NAME}:9443", proxy=proxy.url, ca_bundle=path)
@@ -256,8 +256,8 @@ REFUSALS = [
     ("service", "answer"),
     [*((service, REFUSALS[0]) for service in SERVICES), *(("aws_s3", answer) for answer in REFUSALS[1:])],
 )
-def test_a_proxy_that_refuses_gets_nothing_more(connect, service, answer):
-    """Neither TLS nor a request goes to it, and it is the proxy that the message names."""
+def test_a_refusing_proxy_gets_nothing_more(connect, service, answer):
+    """Neither TLS nor a request goes to it, and the message names the proxy."""
     with RawServer(lambda asked: Said(answer, close=True)) as proxy:
         with pytest.raises(Transient) as caught:
             connect(service, f"https://{NAME}", proxy=proxy.url).list_files()
@@ -272,8 +272,8 @@ WANTS_PASSWORD = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length:
 
 @pytest.mark.parametrize("url", [f"https://{NAME}", f"http://{NAME}"])
 @pytest.mark.parametrize("by", ["setting", "environment"])
-def test_a_proxy_that_wants_a_password_is_asked_once(connect, url, by):
-    """No waiting gives one: whoever runs this has to."""
+def test_a_proxy_that_requires_a_password_is_asked_once(connect, url, by):
+    """Waiting provides no password: the user has to."""
     with RawServer(lambda asked: Said(WANTS_PASSWORD)) as proxy:
         environment = {"http_proxy": proxy.url, "https_proxy": proxy.url}
         how = {"proxy": proxy.url} if by == "setting" else {"environment": environment}
@@ -293,7 +293,7 @@ def test_a_proxy_that_wants_a_password_is_asked_once(connect, url, by):
     ["localhost", "LOCALHOST", "localhost.", "app.localhost", "127.0.0.1", "127.0.0.2", "127.255.255.254", "127.1",
      "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::1%lo", "0.0.0.0", "::", "ip6-localhost", "localhost.localdomain"],
 )  # fmt: skip
-def test_this_machine_is_known_by_all_its_names(host):
+def test_all_names_of_this_machine_are_recognised(host):
     assert is_loopback(host)
     environment = {"http_proxy": "http://proxy.test:3128", "HTTPS_PROXY": "http://proxy.test:3128"}
     network = Network(NetworkSettings(), environment)
@@ -307,7 +307,7 @@ def test_this_machine_is_known_by_all_its_names(host):
     ["storage.test", "localhost.storage.test", "notlocalhost", "128.0.0.1", "10.0.0.1", "192.168.1.1", "::2", "fe80::1",
      "127.0.0.1.storage.test", "::ffff:10.0.0.1", "", "1.127.0.0"],
 )  # fmt: skip
-def test_other_machines_are_asked_through_the_proxy(host):
+def test_other_machines_are_reached_through_the_proxy(host):
     assert not is_loopback(host)
     network = Network(NetworkSettings(), {"HTTP_PROXY": "http://proxy.test:3128"})
     authority = f"[{host}]:9000" if ":" in host else f"{host}:9000"
@@ -315,7 +315,7 @@ def test_other_machines_are_asked_through_the_proxy(host):
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_a_server_on_this_machine_is_not_asked_for_through_the_environment_s_proxy(connect, host):
+def test_a_server_on_this_machine_bypasses_the_environment_s_proxy(connect, host):
     with RawServer(lambda asked: LISTING) as server, RawServer(lambda asked: LISTING) as proxy:
         environment = {"http_proxy": proxy.url, "HTTP_PROXY": proxy.url, "no_proxy": ""}
         assert connect("aws_s3", f"http://{host}:{server.port}", environment).list_files() == []
@@ -324,8 +324,8 @@ def test_a_server_on_this_machine_is_not_asked_for_through_the_environment_s_pro
         assert len(proxy.seen) == 1
 
 
-def test_the_proxy_setting_is_one_s_own_decision(connect):
-    """Whoever names a proxy for just this instance means it."""
+def test_the_proxy_setting_applies_even_to_this_machine(connect):
+    """The user who sets a proxy for this instance wants it used."""
     with RawServer(lambda asked: LISTING) as proxy:
         assert connect("aws_s3", "http://localhost:1", proxy=proxy.url).list_files() == []
         assert proxy.seen[0].path.startswith("http://localhost:1/bucket")
@@ -333,7 +333,7 @@ def test_the_proxy_setting_is_one_s_own_decision(connect):
 
 @pytest.mark.parametrize("service", ["backblaze", "dropbox", "google_drive"])
 @pytest.mark.parametrize("host", ["127.0.0.2", "[::1]", "localhost", "app.localhost"])
-def test_plain_http_is_for_this_machine_alone(service, host):
+def test_plain_http_is_allowed_only_for_this_machine(service, host):
     config = {"container": "c", **CREDENTIALS[service]}
     assert registry.load(service)({**config, SERVICES[service]: f"http://{host}:9000"})
     with pytest.raises(ProviderError):
