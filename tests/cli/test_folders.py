@@ -75,7 +75,7 @@ def test_a_file_where_a_folder_is_needed_stays_as_it_is(
     refused = cli("download", *keys, "--to", f"{tmp_path}/{to}")
     assert refused.code == ExitCode.CONFLICT
     assert f"{tmp_path / in_the_way}: a " in refused.err
-    assert "stands where a folder is needed" in refused.err
+    assert "is where a folder is needed" in refused.err
     assert (tmp_path / "file").read_bytes() == b"mine"
     assert "no transfers" in cli("transfers").out
 

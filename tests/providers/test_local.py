@@ -533,7 +533,7 @@ def test_the_proof_reads_the_disk(provider, root, tmp_path, monkeypatch):
 def test_a_missing_folder_is_created_only_if_allowed(tmp_path):
     there = tmp_path / "not" / "mounted"
     for call in (lambda p: p.scan(), lambda p: store(p, "x"), lambda p: p.check_reach()):
-        with pytest.raises(NotFound, match="is not there"):
+        with pytest.raises(NotFound, match="does not exist"):
             call(LocalProvider({"container": str(there)}))
     assert not there.exists()
     provider = LocalProvider({"container": str(there), "create_folder": True})

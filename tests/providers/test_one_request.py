@@ -56,5 +56,5 @@ def test_a_reported_checksum_must_match_ours(reported: dict[str, str], fits: boo
     if fits:
         agree(reported, sent, "k")
         return
-    with pytest.raises(Integrity, match="md5 at the service is bb, of what was sent aa"):
+    with pytest.raises(Integrity, match="md5 is bb at the service, aa for the sent bytes"):
         agree(reported, sent, "k")

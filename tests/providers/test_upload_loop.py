@@ -225,7 +225,7 @@ def test_wrong_bytes_at_the_service_are_integrity_and_report_what_was_replaced(
             store.objects["k"] = b"x" * 100
 
     store.trouble = corrupt
-    with pytest.raises(Integrity, match=r"(?s)gives back.*has been replaced"):
+    with pytest.raises(Integrity, match=r"(?s)read back.*has been replaced"):
         run_upload(connect(store), path, "k", cancel=CancelToken())
 
 
