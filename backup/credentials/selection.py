@@ -89,7 +89,7 @@ def make(paths: Paths, kind: StoreBackend) -> KeyringBackend:
 
                 return WinVaultKeyring()  # type: ignore[no-untyped-call]
             case StoreBackend.SECRET_SERVICE:
-                from backup.credentials.secret_service import SecretServiceKeyring
+                from backup.credentials.secret_service.backend import SecretServiceKeyring
 
                 return SecretServiceKeyring()  # type: ignore[no-untyped-call]
     except (ImportError, RuntimeError) as error:
@@ -125,7 +125,7 @@ def refuse_unsafe(backend: KeyringBackend) -> None:
 def kind_of(backend: KeyringBackend) -> StoreBackend | None:
     return {
         "backup.credentials.vault": StoreBackend.VAULT,
-        "backup.credentials.secret_service": StoreBackend.SECRET_SERVICE,
+        "backup.credentials.secret_service.backend": StoreBackend.SECRET_SERVICE,
         "keyring.backends.macOS": StoreBackend.KEYCHAIN,
         "keyring.backends.Windows": StoreBackend.CREDENTIAL_MANAGER,
     }.get(type(backend).__module__)

@@ -116,7 +116,7 @@ def unlock(paths: Paths, passphrase: Secret, kind: StoreBackend, *, timeout_s: f
 
             VaultKeyring(vault_path(paths)).unlock(passphrase)
         case StoreBackend.SECRET_SERVICE:
-            from backup.credentials import collection
+            from backup.credentials.secret_service import collection
 
             collection.unlock_default(passphrase, timeout_s=timeout_s)
         case StoreBackend.KEYCHAIN | StoreBackend.CREDENTIAL_MANAGER:
@@ -133,7 +133,7 @@ def create(
         case StoreBackend.VAULT:
             _vault(paths, cost).create(passphrase, label="passphrase")
         case StoreBackend.SECRET_SERVICE:
-            from backup.credentials import collection
+            from backup.credentials.secret_service import collection
 
             collection.create_default(passphrase, timeout_s=timeout_s)
         case StoreBackend.KEYCHAIN | StoreBackend.CREDENTIAL_MANAGER:
@@ -150,7 +150,7 @@ def lock(paths: Paths, kind: StoreBackend) -> None:
         case StoreBackend.VAULT:
             unlocked_here(vault_path(paths)).lock()
         case StoreBackend.SECRET_SERVICE:
-            from backup.credentials import collection
+            from backup.credentials.secret_service import collection
 
             collection.lock_default()
         case StoreBackend.KEYCHAIN | StoreBackend.CREDENTIAL_MANAGER:

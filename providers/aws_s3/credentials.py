@@ -7,8 +7,8 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from providers.aws_s3.client import Keys
 from providers.aws_s3.profiles import REGIONS, named_profile
-from providers.aws_s3.signature import Keys
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
 from providers.http.network import Network
 from providers.remedies import Action, Remedy

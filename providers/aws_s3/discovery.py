@@ -18,10 +18,9 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from providers.aws_s3 import etags
-from providers.aws_s3.client import Extra, S3Client, S3Request
+from providers.aws_s3.client import EMPTY_SHA256, Extra, S3Client, S3Request
 from providers.aws_s3.errors import S3Reply
 from providers.aws_s3.multipart import begin_multipart, part_tag
-from providers.aws_s3.signature import EMPTY_SHA256
 from providers.contract.context import Facts
 from providers.contract.digests import composite
 from providers.contract.report import PROBE_PREFIX

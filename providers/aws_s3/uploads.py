@@ -8,10 +8,9 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from providers.aws_s3 import objects
-from providers.aws_s3.client import S3Client, S3Request
+from providers.aws_s3.client import UNSIGNED_PAYLOAD, S3Client, S3Request
 from providers.aws_s3.discovery import ServerFacts
 from providers.aws_s3.multipart import begin_multipart, part_tag, refuse_another
-from providers.aws_s3.signature import UNSIGNED_PAYLOAD
 from providers.contract.listing import Trail
 from providers.contract.objects import RemoteFile
 from providers.contract.upload import Part, PartBody, PartReceipt, UploadRequest, UploadSession

@@ -11,8 +11,8 @@ from jeepney import HeaderFields, MessageType, new_error, new_method_return
 from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import Proxy, open_dbus_connection
 
-from backup.credentials import collection
-from backup.credentials.secret_service import SecretServiceKeyring
+from backup.credentials.secret_service import collection
+from backup.credentials.secret_service.backend import SecretServiceKeyring
 from providers.secret import Secret
 from tests.credentials_fixture import SecretService
 

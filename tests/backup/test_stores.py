@@ -16,7 +16,7 @@ from backup.core import credential_list
 from backup.core.core import Core
 from backup.credentials import Credentials, CredentialStore, CredentialStoreError, last_used, selection, unlocking
 from backup.credentials import choice as store_choice
-from backup.credentials.collection import CollectionError, WrongKeyringPassword
+from backup.credentials.secret_service.collection import CollectionError, WrongKeyringPassword
 from backup.credentials.vault import VaultKeyring, unlocked_here, vault_path
 from backup.credentials.vault_file.errors import VaultExists, VaultLocked, VaultMissing, WrongPassphrase
 from backup.credentials.vault_file.file import VaultFile

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from providers.aws_s3.client import Keys
 from providers.aws_s3.provider import S3Provider
-from providers.aws_s3.signature import Keys
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
 from providers.secret import Secret

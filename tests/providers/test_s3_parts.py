@@ -16,10 +16,10 @@ from botocore.credentials import Credentials
 from providers import errors
 from providers.aws_s3 import errors as replies
 from providers.aws_s3 import objects
+from providers.aws_s3.client import EMPTY_SHA256, Keys, encoded_path, encoded_query, sign
 from providers.aws_s3.discovery import ServerFacts
 from providers.aws_s3.errors import S3Reply, Where
 from providers.aws_s3.provider import S3Provider
-from providers.aws_s3.signature import EMPTY_SHA256, Keys, encoded_path, encoded_query, sign
 from providers.contract.upload import UploadRequest
 from providers.http import errors as http_errors
 from providers.secret import Secret

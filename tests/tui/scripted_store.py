@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from backup.credentials.collection import WrongKeyringPassword
+from backup.credentials.secret_service.collection import WrongKeyringPassword
 from backup.credentials.vault_file.errors import WrongPassphrase
 from backup.model.credentials import (
     TITLES,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backup.credentials.collection import Dismissed, NotOffered
+from backup.credentials.secret_service.collection import Dismissed, NotOffered
 from backup.instances.plain_secrets import Adoption
 from backup.model.credentials import MoveProgress, MoveStep, StoreBackend, StoreState
 from backup.model.transfers import ItemState

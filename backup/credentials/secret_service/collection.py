@@ -20,7 +20,7 @@ from secretstorage.exceptions import ItemNotFoundException, PromptDismissedExcep
 from secretstorage.util import DBusAddressWrapper, format_secret, open_session
 
 from backup.credentials.errors import CredentialStoreError
-from backup.credentials.secret_service import connect
+from backup.credentials.secret_service.backend import connect
 from backup.model.credentials import StoreState
 from backup.system.bounded import bounded
 from providers.remedies import Remedy
