@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from backup.config import file
 from backup.config.file import Configuration
 from backup.credentials import CredentialStore, last_used, slots
-from backup.credentials.facts import told
+from backup.credentials.facts import store_facts
 from backup.credentials.vault_file.unlocked import vault_path
 from backup.instances import describing
 from backup.model.credentials import (
@@ -86,7 +86,7 @@ def facts(paths: Paths, store: CredentialStore, queue: Queue) -> StoreFacts:
         title=TITLES[kind] if kind else "no store yet",
         path=str(vault_path(paths)) if kind is StoreBackend.VAULT else "",
         pinned=configuration.store.backend is not None,
-        facts=told(kind, configuration.store),
+        facts=store_facts(kind, configuration.store),
         credentials=credentials(paths, configuration),
         slots=slots.slots(paths) if kind is StoreBackend.VAULT and status.state is not StoreState.NO_COLLECTION else (),
         left_in=configuration.store.left_in,

@@ -1,134 +1,83 @@
-"""What a person wants to know of the store in use, said plainly: where, for how long, for whom."""
+"""What a person wants to know of the store in use: where, for how long, for whom."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from backup.credentials import unlocking
-from backup.model.credentials import (
-    StoreBackend,
-    StoreFact,
-    StoreSettings,
-    YesNo,
-)
+from backup.model.credentials import StoreBackend, StoreFact, StoreSettings, YesNo
 from providers.remedies import Action, Remedy
 
-_NO_ROOT: Final = StoreFact(
-    question="protects against root",
-    answer=YesNo.NO,
-    why="root reads the memory of every process; no store on this machine changes that",
+QUESTIONS: Final = (
+    "survives a reboot",
+    "works for scheduled jobs",
+    "protects against stolen files",
+    "protects against other processes of yours",
+    "protects against root",
 )
 
 
-def told(kind: StoreBackend | None, settings: StoreSettings) -> tuple[StoreFact, ...]:
-    """The questions of the screen with their answers, for one kind of store."""
-    match kind:
-        case StoreBackend.VAULT:
-            return _of_vault(settings)
-        case StoreBackend.SECRET_SERVICE:
-            return _of_secret_service()
-        case StoreBackend.KEYCHAIN:
-            return _of_keychain()
-        case StoreBackend.CREDENTIAL_MANAGER:
-            return _of_credential_manager()
-        case None:
-            return ()
+class _Answer(NamedTuple):
+    answer: YesNo
+    why: str
+    remedies: tuple[Remedy, ...] = ()
 
 
-def _of_vault(settings: StoreSettings) -> tuple[StoreFact, ...]:
-    alone = settings.key_file or settings.password_command or unlocking.systemd_gave_key()
-    means = "a key file" if settings.key_file else "password_command" if settings.password_command else "systemd"
-    return (
-        StoreFact(
-            question="survives a reboot",
-            answer=YesNo.YES,
-            why=f"the file does; {means} opens it again"
-            if alone
-            else "the file does; it is locked until unlocked again",
+_SET_UP_UNATTENDED: Final = Remedy(Action.SET_UP_UNATTENDED)
+_ROOT: Final = _Answer(YesNo.NO, "root reads the memory of every process; no store on this machine changes that")
+_ANSWERS: Final[dict[StoreBackend, tuple[_Answer, ...]]] = {
+    StoreBackend.SECRET_SERVICE: (
+        _Answer(YesNo.PARTLY, "what is in it does; it is locked until you log in on a desktop, or unlock it here"),
+        _Answer(
+            YesNo.PARTLY,
+            "only while your session (or linger) keeps the keyring running and unlocked; a vault needs neither",
         ),
-        StoreFact(
-            question="works for scheduled jobs",
-            answer=YesNo.YES if alone else YesNo.PARTLY,
-            why=f"opened by {means}" if alone else "while a worker that was given the key is at work",
-            remedies=() if alone else (Remedy(Action.SET_UP_UNATTENDED),),
-        ),
-        StoreFact(
-            question="protects against stolen files",
-            answer=YesNo.PARTLY if settings.key_file else YesNo.YES,
-            why="as long as the key file is not among them"
-            if settings.key_file
-            else "it is encrypted (XChaCha20-Poly1305); as strong as its passphrase (argon2id)",
-        ),
-        StoreFact(
-            question="protects against other processes of yours",
-            answer=YesNo.NO,
-            why="one that runs as you can watch what you type, or ask the worker for the key while it has it",
-        ),
-        _NO_ROOT,
+        _Answer(YesNo.YES, "the keyring's files are encrypted with its password; without one they are not"),
+        _Answer(YesNo.NO, "while it is unlocked every program of your session may ask it"),
+        _ROOT,
+    ),
+    StoreBackend.KEYCHAIN: (
+        _Answer(YesNo.YES, "your log-in unlocks it"),
+        _Answer(YesNo.PARTLY, "launchd agents of yours can use it while you are logged in"),
+        _Answer(YesNo.YES, "it is encrypted with your password"),
+        _Answer(YesNo.PARTLY, "macOS asks before another program reads an entry"),
+        _ROOT,
+    ),
+    StoreBackend.CREDENTIAL_MANAGER: (
+        _Answer(YesNo.YES, "your log-in opens it"),
+        _Answer(YesNo.PARTLY, "tasks that run as you can use it; those that run without your password stored cannot"),
+        _Answer(YesNo.YES, "it is encrypted with your log-in's password (DPAPI)"),
+        _Answer(YesNo.NO, "every program that runs as you may read it"),
+        _ROOT,
+    ),
+}
+
+
+def store_facts(kind: StoreBackend | None, settings: StoreSettings) -> tuple[StoreFact, ...]:
+    """The QUESTIONS with the answers of one kind of store; empty while no store is chosen."""
+    if kind is None:
+        return ()
+    answers = _of_vault(settings) if kind is StoreBackend.VAULT else _ANSWERS[kind]
+    return tuple(
+        StoreFact(question=question, answer=answer, why=why, remedies=remedies)
+        for question, (answer, why, remedies) in zip(QUESTIONS, answers, strict=True)
     )
 
 
-def _of_secret_service() -> tuple[StoreFact, ...]:
-    return (
-        StoreFact(
-            question="survives a reboot",
-            answer=YesNo.PARTLY,
-            why="what is in it does; it is locked until you log in on a desktop, or unlock it here",
-        ),
-        StoreFact(
-            question="works for scheduled jobs",
-            answer=YesNo.PARTLY,
-            why="only while your session (or linger) keeps the keyring running and unlocked; a vault needs neither",
-        ),
-        StoreFact(
-            question="protects against stolen files",
-            answer=YesNo.YES,
-            why="the keyring's files are encrypted with its password; without one they are not",
-        ),
-        StoreFact(
-            question="protects against other processes of yours",
-            answer=YesNo.NO,
-            why="while it is unlocked every program of your session may ask it",
-        ),
-        _NO_ROOT,
-    )
-
-
-def _of_keychain() -> tuple[StoreFact, ...]:
-    return (
-        StoreFact(question="survives a reboot", answer=YesNo.YES, why="your log-in unlocks it"),
-        StoreFact(
-            question="works for scheduled jobs",
-            answer=YesNo.PARTLY,
-            why="launchd agents of yours can use it while you are logged in",
-        ),
-        StoreFact(question="protects against stolen files", answer=YesNo.YES, why="it is encrypted with your password"),
-        StoreFact(
-            question="protects against other processes of yours",
-            answer=YesNo.PARTLY,
-            why="macOS asks before another program reads an entry",
-        ),
-        _NO_ROOT,
-    )
-
-
-def _of_credential_manager() -> tuple[StoreFact, ...]:
-    return (
-        StoreFact(question="survives a reboot", answer=YesNo.YES, why="your log-in opens it"),
-        StoreFact(
-            question="works for scheduled jobs",
-            answer=YesNo.PARTLY,
-            why="tasks that run as you can use it; those that run without your password stored cannot",
-        ),
-        StoreFact(
-            question="protects against stolen files",
-            answer=YesNo.YES,
-            why="it is encrypted with your log-in's password (DPAPI)",
-        ),
-        StoreFact(
-            question="protects against other processes of yours",
-            answer=YesNo.NO,
-            why="every program that runs as you may read it",
-        ),
-        _NO_ROOT,
-    )
+def _of_vault(settings: StoreSettings) -> tuple[_Answer, ...]:
+    """They depend on what opens the vault for jobs that nobody watches."""
+    if settings.key_file:
+        opener = "a key file"
+    elif settings.password_command:
+        opener = "password_command"
+    else:
+        opener = "systemd" if unlocking.systemd_gave_key() else ""
+    reboot = f"{opener} opens it again" if opener else "it is locked until unlocked again"
+    jobs = _Answer(YesNo.PARTLY, "while a worker that was given the key is at work", (_SET_UP_UNATTENDED,))
+    files = _Answer(YesNo.YES, "it is encrypted (XChaCha20-Poly1305); as strong as its passphrase (argon2id)")
+    if opener:
+        jobs = _Answer(YesNo.YES, f"opened by {opener}")
+    if settings.key_file:
+        files = _Answer(YesNo.PARTLY, "as long as the key file is not among them")
+    yours = "one that runs as you can watch what you type, or ask the worker for the key while it has it"
+    return _Answer(YesNo.YES, f"the file does; {reboot}"), jobs, files, _Answer(YesNo.NO, yours), _ROOT

@@ -217,7 +217,7 @@ def test_the_native_store_is_used_on_macos_and_windows(
     assert selection.backends_here(platform) == (kind, StoreBackend.VAULT)
     (used,) = [choice for choice in store_choice.choices(paths, platform=platform) if choice.in_use]
     assert (used.backend, used.state) == (kind, StoreState.READY)
-    assert [fact.question for fact in facts.told(kind, StoreSettings())]
+    assert [fact.question for fact in facts.store_facts(kind, StoreSettings())]
     store = CredentialStore(paths, backend=lambda: backend)
     store.set("offsite", SOME)
     assert (store.get("offsite"), file.load(paths).store.backend) == (SOME, kind)
