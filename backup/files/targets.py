@@ -40,7 +40,7 @@ def _refuse_file_in_the_way(folder: Path) -> None:
         if os.path.lexists(place):
             what = "a link that leads to no folder" if os.path.islink(place) else "a file"
             raise Conflict(
-                f"{place}: {what} stands where a folder is needed",
+                f"{place}: {what} is where a folder is needed",
                 hint="A single file may also be given its own new path.",
                 remedies=(Remedy(Action.CHOOSE_FOLDER),),
             )
