@@ -49,11 +49,11 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
     def parse(cls, metadata: Mapping[str, Any], *, folder: bool = False) -> Attributes:
         """From an object's metadata, written by any program. An invalid mode or id, or a mode with another file type
         than expected, is ignored and counted."""
-        told = {name: metadata[name] for name in ("mode", "uid", "gid") if metadata.get(name) is not None}
-        mode = _mode(told.get("mode"), stat.S_IFDIR if folder else stat.S_IFREG)
-        uid, gid = _id(told.get("uid")), _id(told.get("gid"))
+        given = {name: metadata[name] for name in ("mode", "uid", "gid") if metadata.get(name) is not None}
+        mode = _mode(given.get("mode"), stat.S_IFDIR if folder else stat.S_IFREG)
+        uid, gid = _id(given.get("uid")), _id(given.get("gid"))
         known = sum(value is not None for value in (mode, uid, gid))
-        return cls(mode=mode, uid=uid, gid=gid, ignored=len(told) - known)
+        return cls(mode=mode, uid=uid, gid=gid, ignored=len(given) - known)
 
     def as_metadata(self) -> dict[str, str]:
         """The metadata to store with the object."""

@@ -183,8 +183,8 @@ class HasherAtOnce:
                 part = _hash(self._fd, 0, self._size, self._algorithms, list(whole.values()), self._cancel.check)
             except OSError as error:
                 raise from_os_error(error, "source") from None
-            told = {name: digest.hexdigest() for name, digest in whole.items()}
-            self._found = LocalDigests(self._size, told, (part,))
+            digests_of_whole = {name: digest.hexdigest() for name, digest in whole.items()}
+            self._found = LocalDigests(self._size, digests_of_whole, (part,))
         return self._found
 
 

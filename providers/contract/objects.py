@@ -73,9 +73,9 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def is_size(told: object) -> TypeGuard[int]:
+def is_size(value: object) -> TypeGuard[int]:
     """Whether a value is a possible number of bytes."""
-    return isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= MAX_SIZE_BYTES
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SIZE_BYTES
 
 
 def _is_time(seconds: float | None) -> bool:
@@ -83,22 +83,22 @@ def _is_time(seconds: float | None) -> bool:
     return seconds is None or (math.isfinite(seconds) and first <= seconds <= last)
 
 
-def size_from_text(key: str, told: object) -> int:
+def size_from_text(key: str, value: object) -> int:
     """A size that a service writes as text. Raises Integrity unless it is a plain number."""
-    if not isinstance(told, str) or not _DIGITS.fullmatch(told):
-        raise no_size(key, told)
-    return int(told)
+    if not isinstance(value, str) or not _DIGITS.fullmatch(value):
+        raise no_size(key, value)
+    return int(value)
 
 
-def size_from_json(key: str, told: object) -> int:
+def size_from_json(key: str, value: object) -> int:
     """A size that a service gives as a JSON number. Raises Integrity for anything else."""
-    if told.__class__ is not int:
-        raise no_size(key, told)
-    return told
+    if value.__class__ is not int:
+        raise no_size(key, value)
+    return value
 
 
-def no_size(key: str, told: object) -> Integrity:
-    shown = repr(told)[:60] if not isinstance(told, int) or abs(told) < 10**60 else "a number of more than 60 digits"
+def no_size(key: str, value: object) -> Integrity:
+    shown = repr(value)[:60] if not isinstance(value, int) or abs(value) < 10**60 else "a number of more than 60 digits"
     return Integrity(
         f"{key[:200]}: the service reports an impossible size: {shown}",
         hint="Nothing was done with it. Check for a proxy in between, or a server update.",

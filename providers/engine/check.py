@@ -55,8 +55,8 @@ def _list(provider: Storage) -> str:
     except IncompleteListing as error:  # one damaged entry says nothing about the connection
         page = error.page
     count = len(page.files) + len(page.prefixes)
-    told = f"first page, {count:,} {'entry' if count == 1 else 'entries'}"
-    return f"{told}; incomplete: {page.unread}" if page.unread else told
+    summary = f"first page, {count:,} {'entry' if count == 1 else 'entries'}"
+    return f"{summary}; incomplete: {page.unread}" if page.unread else summary
 
 
 def _write_read_delete(provider: Storage) -> str:

@@ -148,9 +148,9 @@ class _Download:
                 local = self._fetch(fd, remote, saved, report)
             if on_verify:
                 on_verify()
-            rung = self._prove(remote, saved, local)
-            older = landing.standing()
-            self._dress(fd, remote, older)
+            reached = self._prove(remote, saved, local)
+            older = landing.existing()
+            self._apply_metadata(fd, remote, older)
             landing.put_in_place(fd, temp, replace=self.replace, reserving=lambda: self._note(saved, reserves=True))
         except BaseException:
             if not self._checkpoint:
@@ -161,7 +161,7 @@ class _Download:
             os.close(fd)
         resumed = sum(self._size(saved, index) for index in saved.done)
         return DownloadResult(
-            remote=remote, sha256=local.sha256, proof=rung, replaced=older is not None, resumed_bytes=resumed
+            remote=remote, sha256=local.sha256, proof=reached, replaced=older is not None, resumed_bytes=resumed
         )
 
     # Before the first byte
@@ -173,8 +173,8 @@ class _Download:
         if saved is None or not self._is_of(saved, remote):
             return None
         linked = landing.linked(saved.temp_name)
-        standing = landing.standing()
-        if standing is None or not stat.S_ISREG(standing.st_mode) or (landing.has(saved.temp_name) and not linked):
+        existing = landing.existing()
+        if existing is None or not stat.S_ISREG(existing.st_mode) or (landing.has(saved.temp_name) and not linked):
             return None
         try:
             with opened(self._target, beneath=self.beneath) as file:
@@ -183,17 +183,17 @@ class _Download:
             _LOG.info("%s cannot be compared (%s); it is fetched", self._target, error)
             return None
         try:
-            rung = self._compared(remote, local)
+            reached = self._compared(remote, local)
         except Integrity:
             return None
-        if rung is None and saved.proved_sha256 == local.sha256:
-            rung = Proof.READ_TWICE
-        if rung is None:
+        if reached is None and saved.proved_sha256 == local.sha256:
+            reached = Proof.READ_TWICE
+        if reached is None:
             return None
         if linked:
             landing.remove(saved.temp_name)
         return DownloadResult(
-            remote=remote, sha256=local.sha256, proof=rung, replaced=saved.replaces, resumed_bytes=remote.size_bytes
+            remote=remote, sha256=local.sha256, proof=reached, replaced=saved.replaces, resumed_bytes=remote.size_bytes
         )
 
     def _hashed(self, file: Source, remote: RemoteFile) -> LocalDigests:
@@ -210,7 +210,7 @@ class _Download:
         usable = saved is not None and self._is_of(saved, remote) and landing.has(saved.temp_name)
         if saved and usable and saved.reserves:
             landing.remove_reservation()
-        landing.refuse_what_stands_there(replace=self.replace)
+        landing.refuse_existing(replace=self.replace)
         if saved and self._checkpoint:
             if usable:
                 return saved
@@ -224,7 +224,7 @@ class _Download:
             size_bytes=remote.size_bytes,
             part_size_bytes=self._aligned(remote, wanted),
             temp_name=landing.temporary_name(),
-            replaces=landing.standing() is not None,
+            replaces=landing.existing() is not None,
         )
         self._note(fresh)
         return fresh
@@ -271,8 +271,8 @@ class _Download:
         """Algorithms beyond SHA-256 that this object can be compared by: over its parts, and over the whole."""
         if self._expected(remote):
             return [], []
-        told = remote.checksums.keys() | ({"sha1"} if remote.recorded_sha1 else set())
-        kinds = [kind for kind in proof.STRONG_FIRST if kind in told]
+        reported = remote.checksums.keys() | ({"sha1"} if remote.recorded_sha1 else set())
+        kinds = [kind for kind in proof.STRONG_FIRST if kind in reported]
         whole = [kind for kind in kinds if not kind.endswith(proof.COMPOSITE)]
         parts = [kind.removesuffix(proof.COMPOSITE) for kind in kinds if kind.endswith(proof.COMPOSITE)]
         return (parts if remote.part_size_bytes else []), whole
@@ -363,15 +363,15 @@ class _Download:
         return Proof.MATCHED if self.known and self.known(local.sha256) else None
 
     def _prove(self, remote: RemoteFile, saved: SavedDownload, local: LocalDigests) -> Proof:
-        rung = self._compared(remote, local)
-        if rung is None:
+        reached = self._compared(remote, local)
+        if reached is None:
             if proof.read_digest(self._provider, remote, self._cancel) != local.sha256:
                 raise Integrity(f"{self._key}: two readings of the object differ")
-            rung = Proof.READ_TWICE
+            reached = Proof.READ_TWICE
             self._note(saved, proved_sha256=local.sha256)  # after a kill, nothing else would show it
-        return rung
+        return reached
 
-    def _dress(self, fd: int, remote: RemoteFile, older: os.stat_result | None) -> None:
+    def _apply_metadata(self, fd: int, remote: RemoteFile, older: os.stat_result | None) -> None:
         """Set size, times, owner and mode of the finished file before it gets its name."""
         try:
             if os.fstat(fd).st_size != remote.size_bytes:  # bytes past the end were never compared

@@ -62,7 +62,7 @@ def prove_upload(provider: Storage, remote: RemoteFile, local: LocalDigests, can
     """Prove a stored object; returns the proof reached. Raises Integrity, or the errors of reading back."""
     agreed = compare_stored(provider, remote, local)
     if agreed:
-        return _rung(provider.capabilities, agreed)
+        return _reached(provider.capabilities, agreed)
     if read_digest(provider, remote, cancel) != local.sha256:
         raise Integrity(f"{remote.key}: the object read back is not what was sent")
     return Proof.READ_BACK
@@ -73,7 +73,7 @@ def compare_stored(provider: Storage, remote: RemoteFile, local: LocalDigests) -
     return compare(remote, local, unproving=provider.capabilities.repeated_checksums)
 
 
-def _rung(capabilities: Capabilities, agreed: str) -> Proof:
+def _reached(capabilities: Capabilities, agreed: str) -> Proof:
     return Proof.ENFORCED if agreed.partition("-")[0] in capabilities.enforced_checksums else Proof.MATCHED
 
 

@@ -165,7 +165,7 @@ class _Upload:
                 if earlier is not None:
                     return earlier
             if saved is None:
-                self._look_before_writing()
+                self._check_existing()
             session = self._open(request, saved)
             try:
                 stack.enter_context(self._cancel.calling(session.interrupt))
@@ -228,7 +228,7 @@ class _Upload:
             whole_algorithms=can.whole_digests,
         )
 
-    def _look_before_writing(self) -> None:
+    def _check_existing(self) -> None:
         """The caller's knowledge may be outdated: it is not relied on if nothing may be replaced and the server does
         not enforce that."""
         relied_on = not self.only_if_absent or self._provider.capabilities.conditional_commit
@@ -285,7 +285,7 @@ class _Upload:
         local = hasher.finish()
         self._refuse_a_changed_file(request, local)
         if self.only_if_absent and request.part_count > 1:
-            self._look_before_writing()  # check again: sending took a while
+            self._check_existing()  # check again: sending took a while
         if self._on_verify:
             self._on_verify()
         remote = self._retrying(lambda: stored.commit(self._provider, session, receipts, local, self._cancel))
@@ -295,13 +295,13 @@ class _Upload:
         if self.only_if_absent:
             self.replaces = False
         try:
-            rung = stored.prove(
+            reached = stored.prove(
                 self._provider, remote, local, self._cancel, replaced=self.replaces, on_failure=self._forget
             )
         except Integrity:
             self._discard(session)
             raise
-        return self._result(remote, local, rung, resumed_bytes)
+        return self._result(remote, local, reached, resumed_bytes)
 
     def _discard(self, session: UploadSession) -> None:
         try:
@@ -338,13 +338,13 @@ class _Upload:
         self._refuse_a_changed_file(request, local)
         if self._on_verify:
             self._on_verify()
-        rung = stored.proved(self._provider, remote, local, self._cancel)
-        if rung is None:
+        reached = stored.proved(self._provider, remote, local, self._cancel)
+        if reached is None:
             return None
         self._committed = True
         if self.only_if_absent:
             self.replaces = False
-        return self._result(remote, local, rung, request.size_bytes)
+        return self._result(remote, local, reached, request.size_bytes)
 
     def _refuse_a_changed_file(self, request: UploadRequest, local: LocalDigests) -> None:
         self._file.refuse_a_change(local.sha256, self._cancel)
@@ -354,14 +354,14 @@ class _Upload:
                 hint="Upload it again when nothing writes to it.",
             )
 
-    def _result(self, remote: RemoteFile, local: LocalDigests, rung: Proof, resumed_bytes: int) -> UploadResult:
+    def _result(self, remote: RemoteFile, local: LocalDigests, reached: Proof, resumed_bytes: int) -> UploadResult:
         """After the proof. Only now is the checkpoint cleared: until here, another process could resume."""
         self._forget()
         self._progress.finish()
         return UploadResult(
             remote=remote,
             sha256=local.sha256,
-            proof=rung,
+            proof=reached,
             replaced=self.replaces,
             resumed_bytes=resumed_bytes,
             mtime_ns=self._source.mtime_ns,

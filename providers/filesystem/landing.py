@@ -79,7 +79,7 @@ class Landing:
         except (OSError, ValueError):
             return NAME_MAX_BYTES
 
-    def standing(self) -> os.stat_result | None:
+    def existing(self) -> os.stat_result | None:
         """The existing file of the target's name."""
         return self._found(self.target.name)
 
@@ -96,9 +96,9 @@ class Landing:
         except OSError as error:
             raise from_os_error(error, self.target) from None
 
-    def refuse_what_stands_there(self, *, replace: bool) -> None:
+    def refuse_existing(self, *, replace: bool) -> None:
         """InvalidName for anything a file may not replace; without `replace`, Conflict for a file."""
-        found = self.standing()
+        found = self.existing()
         if found is None:
             return
         if not stat.S_ISREG(found.st_mode):
@@ -162,7 +162,7 @@ class Landing:
 
     def remove_reservation(self) -> None:
         """Remove the empty file with which an earlier, killed attempt reserved the name."""
-        found = self.standing()
+        found = self.existing()
         if found is not None and stat.S_ISREG(found.st_mode) and found.st_size == 0:
             self.remove(self.target.name)
 
@@ -177,7 +177,7 @@ class Landing:
         """Create a symlink to `text`, with its own mtime; returns whether it replaced another link. Raises Conflict for
         any other file or folder of that name."""
         self._refuse_a_moved_folder()
-        older = self.standing()
+        older = self.existing()
         if older is not None and not (replace and stat.S_ISLNK(older.st_mode)):
             raise no_place_for_a_link(self.target)
         temp, name = os.fsencode(self.temporary_name()), os.fsencode(self.target.name)

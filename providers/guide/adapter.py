@@ -296,9 +296,9 @@ def _remote_file(service: str, item: Any) -> RemoteFile:
     raise ProviderError(f"{service}: list_files returned an entry without name (text) and size (a number of bytes)")
 
 
-def _is_number(told: object) -> bool:
+def _is_number(value: object) -> bool:
     """Whether it is a number that fits a float."""
-    return isinstance(told, float) or (isinstance(told, int) and abs(told) < _MAX_TIME_S)
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < _MAX_TIME_S)
 
 
 class _Session(UploadSession):

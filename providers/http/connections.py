@@ -278,11 +278,11 @@ def _tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy) -> None:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
     sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
     with sock.makefile("rb", buffering=0) as file:  # bytes after the head belong to TLS
-        told = read_head(cast(BinaryIO, file))
-    if told.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
+        answer = read_head(cast(BinaryIO, file))
+    if answer.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
         raise ProxyWantsPasswordError
-    if not 200 <= told.status < 300:
-        raise ProxyRefusedError(f"the proxy {proxy.host}:{proxy.port} answers {told.status} {told.reason}")
+    if not 200 <= answer.status < 300:
+        raise ProxyRefusedError(f"the proxy {proxy.host}:{proxy.port} answers {answer.status} {answer.reason}")
 
 
 class ProxyWantsPasswordError(ConnectionError):

@@ -35,7 +35,7 @@ _OWN_CA: Final = (
     "If the certificate or its CA is your own, or that of a TLS-inspecting proxy, add it to the system's store or {ca}."
 )
 _NO_ISSUER: Final = f"Have the server send its whole chain, with the intermediate certificate. {_OWN_CA}"
-_CERTIFICATE_CURES: Final = {
+_CERTIFICATE_FIXES: Final = {
     9: "Check the clock of this machine.",
     10: "Check the clock of this machine; if it is right, the server needs a new certificate.",
     20: _NO_ISSUER,
@@ -70,7 +70,7 @@ def connection_failure(
         return InvalidConfiguration(
             f"{setting}: the certificate of {at} is not trusted: {error.verify_message}",
             field=setting,
-            hint=_CERTIFICATE_CURES.get(error.verify_code, _OWN_CA).format(setting=setting, ca=ca or "ca_bundle"),
+            hint=_CERTIFICATE_FIXES.get(error.verify_code, _OWN_CA).format(setting=setting, ca=ca or "ca_bundle"),
         )
     if isinstance(error, ssl.SSLError) and error.reason in _OLD_TLS:
         return InvalidConfiguration(
@@ -143,11 +143,11 @@ def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.ti
     return believable_wait_s(max(0.0, until - (now() if sent is None else sent)))
 
 
-def seconds_from_json(told: object, longest_s: float) -> float | None:
+def seconds_from_json(value: object, longest_s: float) -> float | None:
     """A duration in seconds from JSON, at most `longest_s`; None if it is no duration."""
-    if isinstance(told, bool) or not isinstance(told, (int, float)) or not told >= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
         return None
-    return float(min(told, longest_s))
+    return float(min(value, longest_s))
 
 
 def http_date(value: str) -> float | None:

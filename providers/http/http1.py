@@ -83,19 +83,19 @@ class HttpResponse:
         self._sock = connection.sock
         self._file = cast(BinaryIO, connection.sock.makefile("rb"))
         try:
-            told = read_head(self._file)
+            answer = read_head(self._file)
         except BaseException:
             self._file.close()
             raise
-        self.status = told.status
-        self.headers = told.headers
-        no_body = method == "HEAD" or told.status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED)
-        self._chunked = told.chunked and not no_body
-        self._left = 0 if no_body or told.chunked else told.length
+        self.status = answer.status
+        self.headers = answer.headers
+        no_body = method == "HEAD" or answer.status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED)
+        self._chunked = answer.chunked and not no_body
+        self._left = 0 if no_body or answer.chunked else answer.length
         """Bytes left of the body or of the current chunk; None: until the server hangs up."""
         self.ended = self._left == 0 and not self._chunked
         """The body was read to its end."""
-        self.will_close = told.closes or (self._left is None and not self._chunked)
+        self.will_close = answer.closes or (self._left is None and not self._chunked)
 
     @property
     def left_bytes(self) -> int | None:

@@ -1,6 +1,6 @@
-"""Listings that are no XML, since a key in them holds what XML does not allow, and the server did not encode it.
+"""Repair of XML listings that are malformed because the server did not encode a key with forbidden characters.
 
-One such key must not hide the folder that it is in: its characters are read as what they are.
+One such key must not hide its folder: its characters are read as they are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ROOTS: Final = frozenset(
     {"ListBucketResult", "ListMultipartUploadsResult", "ListPartsResult", "DeleteResult", "Error"}
     | {"InitiateMultipartUploadResult", "InitiateMultipartUpload", "CompleteMultipartUploadResult"}
 )
-"""Of answers in which keys stand."""
+"""Root elements of answers that contain keys."""
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\udc80-\udcff\ufffe\uffff]")
 _REFERENCE: Final = re.compile("&#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
 _NAMES: Final = re.compile(
@@ -24,24 +24,24 @@ _NAMES: Final = re.compile(
     "(?=</(?P=tag)>)",
     re.DOTALL,
 )
-"""What stands between these tags is a name; a '<' in it is one of its characters. No name holds the end of one entry
-and the beginning of the next."""
+"""The text between these tags is a name; a '<' in it is part of the name. No name spans the end of one entry and the
+start of the next."""
 _ENTRY: Final = re.compile(rb"<(Contents|CommonPrefixes)>")
 _ENTRY_WHOLE: Final = re.compile(rb"<(Contents|CommonPrefixes)>.*?(?:</\1>|\Z)", re.DOTALL)
 _LONE: Final = re.compile("&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);)")
 _STAND_IN: Final = 0xF0000
-"""Plane 15 is for private use: nobody has names there. What stands in for a character is it, moved to there."""
+"""Plane 15 is for private use, so names do not contain it. A stand-in is the character moved to that plane."""
 _MOVED: Final = re.compile("[\U000f0000-\U000fffff]")
 
 
 def begins_as(body: bytes, root: str) -> bool:
-    """Whether a body, well-formed or not, is meant to be such an answer."""
+    """Whether a body, well-formed or not, has this root element."""
     found = _ROOT.match(body[:1000])
     return found is not None and found[1].decode("ascii") == root
 
 
 def parsed(body: bytes) -> ElementTree.Element | None:
-    """Of an answer of S3 that is not well-formed, with namespaces taken off; None where it cannot be mended."""
+    """The root of a malformed S3 answer, without namespaces; None if it cannot be repaired."""
     if not any(begins_as(body, root) for root in _ROOTS):
         return None
     text = body.decode("utf-8", "surrogateescape")
@@ -73,8 +73,8 @@ def readable(body: bytes, root: str, parse: Callable[[bytes], ElementTree.Elemen
             found.extend(entry if entry is not None else ())
     around = _ENTRY_WHOLE.sub(b"", body)
     for name in (b"IsTruncated", b"NextContinuationToken", b"EncodingType"):
-        if told := re.search(b"<%b>([^<]*)</%b>" % (name, name), around):
-            ElementTree.SubElement(found, name.decode()).text = unescape(told[1].decode("utf-8", "replace"))
+        if field := re.search(b"<%b>([^<]*)</%b>" % (name, name), around):
+            ElementTree.SubElement(found, name.decode()).text = unescape(field[1].decode("utf-8", "replace"))
     return found
 
 
@@ -87,6 +87,6 @@ def _moved(code: int) -> str:
 
 
 def _referred(found: re.Match[str]) -> str:
-    """A reference to a character that XML does not allow, as a stand-in; any other as it is."""
+    """A stand-in for a reference to a character that XML forbids; other references unchanged."""
     code = int(found[1], 16) if found[1] else int(found[2])
     return _moved(code) if code <= 0xFFFF and (_FORBIDDEN.match(chr(code)) or 0xD800 <= code < 0xE000) else found[0]

@@ -41,8 +41,8 @@ class OneRequestUpload(UploadSession):
         self._calls.interrupt()
 
 
-def agree(told: Mapping[str, str], sent: Mapping[str, str], what: str) -> None:
+def agree(reported: Mapping[str, str], sent: Mapping[str, str], what: str) -> None:
     """Raises Integrity if a checksum reported by the service differs from that of the sent bytes."""
-    for kind in told.keys() & sent.keys():
-        if told[kind] != sent[kind]:
-            raise Integrity(f"{what}: {kind} is {told[kind]} at the service, {sent[kind]} for the sent bytes")
+    for kind in reported.keys() & sent.keys():
+        if reported[kind] != sent[kind]:
+            raise Integrity(f"{what}: {kind} is {reported[kind]} at the service, {sent[kind]} for the sent bytes")

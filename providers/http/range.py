@@ -39,17 +39,17 @@ def content_range(headers: Mapping[str, str]) -> ContentRange | None:
 
 def content_length(headers: Mapping[str, str]) -> int | None:
     """None if there is no valid Content-Length, which is not the same as 0."""
-    told = headers.get("content-length", "").strip()
-    return int(told) if _LENGTH.fullmatch(told) else None
+    reported = headers.get("content-length", "").strip()
+    return int(reported) if _LENGTH.fullmatch(reported) else None
 
 
 def whole_size(status: int, headers: Mapping[str, str]) -> int | None:
     """The object size from the answer to a GET of `FIRST_BYTE`, or None."""
-    told = content_range(headers)
-    if told is not None and status in (200, 206):  # rclone sends 200 instead of 206
-        return (told.total or None) if (told.first, told.last) == (0, 0) else None
-    if told is not None and status == 416:
-        return 0 if (told.first, told.total) == (None, 0) else None
+    reported = content_range(headers)
+    if reported is not None and status in (200, 206):  # rclone sends 200 instead of 206
+        return (reported.total or None) if (reported.first, reported.last) == (0, 0) else None
+    if reported is not None and status == 416:
+        return 0 if (reported.first, reported.total) == (None, 0) else None
     length = content_length(headers) if status == 200 and "content-range" not in headers else None
     return None if length == 1 else length  # perhaps the requested byte with its Content-Range dropped
 
@@ -92,8 +92,8 @@ class HttpRange(RangeReader):
         """The answer. If a range reports no object length (a total of `*`), it proves no end; if all of the object is
         wanted, it is requested again as a whole, because that ends where the object ends."""
         answer = self._answer = ask()
-        told = content_range(answer.headers)
-        if self.takes_whole and self._span_bytes and told and told.first is not None and told.total is None:
+        reported = content_range(answer.headers)
+        if self.takes_whole and self._span_bytes and reported and reported.first is not None and reported.total is None:
             answer.close()
             self._asks_whole = True
             answer = self._answer = ask()
@@ -150,25 +150,25 @@ class HttpRange(RangeReader):
             raise Integrity(f"{self._key}: the answer holds {length} bytes of the object, but {end} were expected")
 
     def _check_positions(self, answer: HttpAnswer) -> None:
-        told, length = content_range(answer.headers), content_length(answer.headers)
-        if told and told.first is not None and told.total is None and not self._asks_whole:
+        reported, length = content_range(answer.headers), content_length(answer.headers)
+        if reported and reported.first is not None and reported.total is None and not self._asks_whole:
             raise Unsupported(f"{self._key}: the answer does not report the object's size", code=NO_RANGE)
-        if told is None or told.first is None or told.last is None or told.total is None:
+        if reported is None or reported.first is None or reported.last is None or reported.total is None:
             raise Unsupported(
                 f"{self._key}: the answer does not say which bytes it holds (Content-Range)",
                 hint="Look for a proxy in front of the service, and use the service's own address.",
             )
         end = self._offset + self._size
-        if told.last < end - 1 and told.total < end:
-            raise Integrity(f"{self._key}: the object ends at byte {told.total}, earlier than it should")
-        if (told.first, told.last) != (self._offset, end - 1) or told.total <= told.last:
+        if reported.last < end - 1 and reported.total < end:
+            raise Integrity(f"{self._key}: the object ends at byte {reported.total}, earlier than it should")
+        if (reported.first, reported.last) != (self._offset, end - 1) or reported.total <= reported.last:
             raise Integrity(
                 f"{self._key}: bytes {self._offset}-{end - 1} were requested, but "
-                f"{told.first}-{told.last} of {told.total} arrived"
+                f"{reported.first}-{reported.last} of {reported.total} arrived"
             )
         if length is not None and length != self._size:
             raise Integrity(f"{self._key}: {self._size} bytes were requested, but {length} arrived")
-        self.total_bytes = told.total
+        self.total_bytes = reported.total
 
     def interrupt(self) -> None:
         self._calls.interrupt()

@@ -27,7 +27,7 @@ def read(fd: int) -> Attributes:
         return UNKNOWN
     try:
         value = os.getxattr(fd, NAME)
-        told = json.loads(value) if len(value) <= _MAX_BYTES else None
+        parsed = json.loads(value) if len(value) <= _MAX_BYTES else None
     except (OSError, ValueError, RecursionError):
         return UNKNOWN
-    return Attributes.parse(told, folder=True) if isinstance(told, dict) else UNKNOWN
+    return Attributes.parse(parsed, folder=True) if isinstance(parsed, dict) else UNKNOWN

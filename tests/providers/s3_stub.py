@@ -47,15 +47,15 @@ class Stub:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 headers = {key.lower(): value for key, value in self.headers.items()}
                 stub.seen.append((self.command, self.path, headers, body))
-                status, told, content = answer(self.command, self.path, headers, body)
+                status, fields, content = answer(self.command, self.path, headers, body)
                 self.send_response(status)
-                told = {"Content-Length": str(len(content)), **told}
-                for key, value in told.items():
+                fields = {"Content-Length": str(len(content)), **fields}
+                for key, value in fields.items():
                     self.send_header(key, value)
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(content)
-                if told["Content-Length"] != str(len(content)) and self.command != "HEAD":
+                if fields["Content-Length"] != str(len(content)) and self.command != "HEAD":
                     self.close_connection = True
 
             def log_message(self, *args: object) -> None:

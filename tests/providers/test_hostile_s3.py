@@ -50,17 +50,17 @@ class OneObject:
         self.spell = spell
         self.on = on
 
-    def headers(self, method: str, told: Headers) -> Headers:
+    def headers(self, method: str, fields: Headers) -> Headers:
         if not self.name or (self.on and method not in self.on.split()):
-            return told
-        value = self.spell(told.get(self.name, "0"))
-        rest = {name: known for name, known in told.items() if name != self.name}
+            return fields
+        value = self.spell(fields.get(self.name, "0"))
+        rest = {name: known for name, known in fields.items() if name != self.name}
         return rest if value is None else {**rest, self.name: value}
 
     def __call__(self, method: str, path: str, asked: Headers, body: bytes) -> Answer:
         if "list-type" in path:
             return 200, {}, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
-        told = {
+        fields = {
             "ETag": f'"{MD5}"',
             "Last-Modified": "Sun, 22 Nov 2026 10:00:00 GMT",
             "x-amz-meta-mtime": "1700000000.5",
@@ -71,12 +71,12 @@ class OneObject:
         if method == "GET" and "range" in asked:
             first, last = (int(text) for text in asked["range"].removeprefix("bytes=").split("-"))
             status, content = 206, DATA[first : last + 1]
-            told["Content-Range"] = f"bytes {first}-{first + len(content) - 1}/{len(DATA)}"
+            fields["Content-Range"] = f"bytes {first}-{first + len(content) - 1}/{len(DATA)}"
         if method == "PUT":
-            told["ETag"] = f'"{hashlib.md5(body).hexdigest()}"'
+            fields["ETag"] = f'"{hashlib.md5(body).hexdigest()}"'
             content = b""
-        told["Content-Length"] = str(len(content))
-        return status, self.headers(method, told), content
+        fields["Content-Length"] = str(len(content))
+        return status, self.headers(method, fields), content
 
 
 def outcome(act: Callable[[], Any]) -> str:
@@ -135,21 +135,26 @@ ELEMENTS = ("Key", "Size", "ETag", "LastModified", "IsTruncated", "NextContinuat
 
 
 def listing(element: str, spell: Spell, times: int = 1) -> bytes:
-    def told(name: str, value: str) -> str:
+    def tagged(name: str, value: str) -> str:
         text = spell(value) if name == element else value
         shown = (text or "").replace("&", "&amp;").replace("<", "&lt;").replace("\xff\xfe", "ÿþ")
         return "" if text is None else f"<{name}>{shown}</{name}>" * (times if name == element else 1)
 
-    item = told("Key", "d/a") + told("Size", "3") + told("ETag", '"e"') + told("LastModified", "2026-11-22T10:00:00Z")
-    ends = told("IsTruncated", "false") + told("NextContinuationToken", "t") + told("EncodingType", "url")
-    folders = f"<CommonPrefixes>{told('Prefix', 'd/f/')}</CommonPrefixes>"
+    item = (
+        tagged("Key", "d/a")
+        + tagged("Size", "3")
+        + tagged("ETag", '"e"')
+        + tagged("LastModified", "2026-11-22T10:00:00Z")
+    )
+    ends = tagged("IsTruncated", "false") + tagged("NextContinuationToken", "t") + tagged("EncodingType", "url")
+    folders = f"<CommonPrefixes>{tagged('Prefix', 'd/f/')}</CommonPrefixes>"
     return f"<ListBucketResult>{ends}<Contents>{item}</Contents>{folders}</ListBucketResult>".encode()
 
 
 @pytest.mark.parametrize("element", ELEMENTS)
 def test_a_listing_is_right_or_refused_with_any_element(element):
     bodies = {value: listing(element, spell) for value, spell in VALUES.items()}
-    bodies["doubled"] = listing(element, lambda told: told, 2)
+    bodies["doubled"] = listing(element, lambda value: value, 2)
     body = b""
     with stub(lambda *_: (200, {}, body)) as server:
         provider = server.provider(max_retries=0)
@@ -253,8 +258,8 @@ def test_a_header_refused_in_an_unusual_way_is_no_fact_and_no_failure(status, co
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_accepted_within_bounds(value, status):
-    told = {"Retry-After": value, "Date": "Sun, 22 Nov 2026 10:00:00 GMT"}
-    with stub(lambda *_: (status, told, b"")) as server, pytest.raises(ProviderError) as caught:
+    fields = {"Retry-After": value, "Date": "Sun, 22 Nov 2026 10:00:00 GMT"}
+    with stub(lambda *_: (status, fields, b"")) as server, pytest.raises(ProviderError) as caught:
         server.provider(max_retries=0).scan()
     assert caught.value.kind == "rate_limited"
     assert caught.value.retry_after_s is None or 0 <= caught.value.retry_after_s <= LONGEST_WAIT_S
@@ -288,8 +293,8 @@ def test_a_missing_answer_is_not_found():
 
 
 def test_a_length_is_a_plain_number_or_unknown():
-    told = {"": None, "5": 5, "0": 0, "+5": None, "5 ": 5, "-5": None, "5, 5": None, "٥": None, "1" * 30: None}
-    assert {text: content_length({"content-length": text}) for text in told} == told
+    lengths = {"": None, "5": 5, "0": 0, "+5": None, "5 ": 5, "-5": None, "5, 5": None, "٥": None, "1" * 30: None}
+    assert {text: content_length({"content-length": text}) for text in lengths} == lengths
 
 
 def test_a_part_is_sent_with_what_it_needs():
