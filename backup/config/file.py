@@ -224,7 +224,7 @@ class ConfigDraft:
         if there is None:
             instances[name] = {} if service == name else {"type": service}
         elif there.get("type", name) != service:
-            problem = f"name: {name!r} is already there, for {there.get('type', name)}"
+            problem = f"name: {name!r} already exists, for {there.get('type', name)}"
             raise InvalidConfiguration(problem, field="name", hint="Choose another name.")
 
     def set(self, name: str, key: str, value: object) -> None:

@@ -135,12 +135,12 @@ def _parse(text: str) -> dict[str, Any]:
     if twice:
         first = text.find(json.dumps(twice[0]))
         second = text.find(json.dumps(twice[0]), first + 1)
-        raise _Broken(f"{twice[0]!r} stands twice in one object", text.count("\n", 0, max(second, 0)) + 1)
+        raise _Broken(f"{twice[0]!r} appears twice in one object", text.count("\n", 0, max(second, 0)) + 1)
     return tree
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise _Broken(f"{name} is not a number of JSON")
+    raise _Broken(f"{name} is not a JSON number")
 
 
 def _version(tree: dict[str, Any], text: str) -> int:

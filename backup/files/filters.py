@@ -118,13 +118,13 @@ def _alternatives(pattern: str, refused: _Refused) -> Iterator[str]:
         if group is None:
             count += 1
             if count > _MOST_ALTERNATIVES:
-                raise refused(f"stands for more than {_MOST_ALTERNATIVES} others")
+                raise refused(f"expands to more than {_MOST_ALTERNATIVES} patterns")
             yield one
             continue
         begin, end, choices = group
         pending += [one[:begin] + choice + one[end:] for choice in reversed(choices)]
         if len(pending) > _MOST_ALTERNATIVES:
-            raise refused(f"stands for more than {_MOST_ALTERNATIVES} others")
+            raise refused(f"expands to more than {_MOST_ALTERNATIVES} patterns")
 
 
 def _first_group(pattern: str, refused: _Refused) -> tuple[int, int, list[str]] | None:
@@ -198,7 +198,7 @@ class _Glob:
         character = pattern[at]
         if character == "\\":
             if at + 1 == len(pattern):
-                raise self._refused("ends in a '\\' that stands before nothing")
+                raise self._refused("ends in a '\\' with nothing after it")
             self._pieces[-1] += re.escape(pattern[at + 1])
             return at + 2
         if character == "?":
@@ -218,7 +218,7 @@ class _Glob:
         try:
             re.compile(f"[{escaped}]")
         except re.error:
-            raise self._refused(f"has a set that is none: [{inside}]") from None
+            raise self._refused(f"has an invalid set: [{inside}]") from None
         return f"(?!/)[{'^' if negated else ''}{escaped}]"
 
     @property

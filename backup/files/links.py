@@ -51,6 +51,6 @@ def fetch(
 
 def _no_link(found: RemoteFile, what: str) -> InvalidName:
     return InvalidName(
-        f"{found.key}: {what} cannot be where a link leads",
+        f"{found.key}: {what} cannot be the target of a link",
         remedies=(Remedy(Action.RESTORE_WITHOUT_LINKS),),
     )

@@ -50,8 +50,8 @@ def upload_prefix(to: str) -> str:
     folder = to.strip("/")
     if (folder and any(part in _NO_NAMES for part in folder.split("/"))) or "\0" in folder:
         raise InvalidName(
-            f"'{to}': a folder at the provider has no empty parts, no '.' and '..' and no NUL in its name",
-            hint="Name it from the top, like photos/2024; leave it out for the top itself.",
+            f"'{to}': a folder at the provider cannot have empty parts, '.', '..' or NUL in its name",
+            hint="Give the full path, such as photos/2024, or omit it for the top level.",
         )
     return f"{folder}/" if folder else ""
 
@@ -176,5 +176,5 @@ def refuse_twins(names: list[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise InvalidName(f"two of the chosen have the same name: '{name}'", hint="Queue them one after the other.")
+            raise InvalidName(f"two selected paths share the name '{name}'", hint="Queue them one after the other.")
         seen.add(name)

@@ -38,7 +38,7 @@ def _refuse_file_in_the_way(folder: Path) -> None:
         if os.path.isdir(place):
             return
         if os.path.lexists(place):
-            what = "a link that leads to no folder" if os.path.islink(place) else "a file"
+            what = "a link that does not lead to a folder" if os.path.islink(place) else "a file"
             raise Conflict(
                 f"{place}: {what} is where a folder is needed",
                 hint="A single file may also be given its own new path.",

@@ -135,13 +135,13 @@ def trouble(paths: Paths) -> WorkerSilent | None:
         case WorkerState.STOPPED:
             return WorkerSilent(
                 f"the worker (process {found.pid}) was stopped by a signal",
-                hint=f"Let it go on: kill -CONT {found.pid}",
+                hint=f"Resume it: kill -CONT {found.pid}",
                 code=found.state.value,
             )
         case WorkerState.WAITS_FOR_ROOM:
             return WorkerSilent(
                 f"the worker waits for room on the disk of {paths.state_dir}",
-                hint="Make room there; it goes on by itself.",
+                hint="Free some space there; it continues by itself.",
                 code=found.state.value,
             )
     return None

@@ -52,7 +52,7 @@ def _wake(client: Client) -> Any:
     except (ConnectionLost, TimedOut):
         raise
     except ProviderError as error:
-        _LOG.warning("the worker at work is broken: %s", error)
+        _LOG.warning("the running worker is broken: %s", error)
         return None
 
 
@@ -65,7 +65,7 @@ def _makes_way(answer: Any) -> bool:
 
 def _stop(paths: Paths, client: Client) -> None:
     """Make it park what is under way and leave. The vault's key is taken over for the next one."""
-    _LOG.info("the worker at work is of another build, and makes way")
+    _LOG.info("the running worker is of another build, and makes way")
     try:
         handed = client.call("handover", timeout_s=_ANSWER_S)
         if isinstance(handed, dict) and handed.get("key"):
@@ -73,7 +73,7 @@ def _stop(paths: Paths, client: Client) -> None:
     except ProviderError as error:
         if presence.is_stopped(paths):
             raise  # if it left now, the vault's key would be lost with it
-        _LOG.warning("what opens the vault cannot be taken over: %s", error)
+        _LOG.warning("the vault's key cannot be taken over: %s", error)
     try:
         client.call("stop", timeout_s=_ANSWER_S)
     except ProviderError:
@@ -95,7 +95,7 @@ def park(paths: Paths, *, timeout_s: float = _PARK_S) -> bool:
         if presence.wait_until_gone(paths, 1.0):
             return True
     raise presence.trouble(paths) or WorkerSilent(
-        "the worker at work does not leave", hint=f"{paths.logs_dir / 'worker.log'} may say why."
+        "the running worker does not stop", hint=f"{paths.logs_dir / 'worker.log'} may say why."
     )
 
 

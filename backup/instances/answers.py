@@ -156,7 +156,7 @@ def _outweighs(kept: LastAnswer | None, answer: LastAnswer) -> bool:
 
 def _failure(check: config.CheckRecord) -> ErrorInfo:
     found = next((step.error for step in check.steps if step.error), None)
-    return found or ErrorInfo("provider", "the last check failed", "Check again: it says why.")
+    return found or ErrorInfo("provider", "the last check failed", "Check again to see why.")
 
 
 def _reached_writing(check: config.CheckRecord | None) -> bool:

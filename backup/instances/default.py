@@ -57,7 +57,7 @@ def choose(infos: Sequence[InstanceInfo], setting: str, *, only_local: bool) -> 
     others = [name for name in names if name != EMBEDDED]
     which = f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} not enabled" if others else "none is set up now"
     raise InvalidConfiguration(
-        f"no provider is the default: another one than local storage was set up here, and {which}",
+        f"there is no default provider: more than local storage was set up here, and {which}",
         hint=f"Local storage is called {EMBEDDED}.",
         remedies=_REMEDIES,
     )

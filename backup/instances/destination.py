@@ -23,7 +23,7 @@ def location_of(place: Destination) -> str:
     try:
         return registry.load(place.type)(json.loads(place.settings)).place
     except Exception as error:  # a plug-in may do anything there
-        _LOG.info("where %s pointed cannot be told: %s", place.instance, type(error).__name__)
+        _LOG.info("the former destination of %s is unknown: %s", place.instance, type(error).__name__)
         return ""
 
 
@@ -32,7 +32,7 @@ def capabilities_of(place: Destination) -> Capabilities | None:
     try:
         return registry.load(place.type)(json.loads(place.settings)).capabilities
     except Exception as error:  # a plug-in may do anything there
-        _LOG.info("what %s can do is not known: %s", place.instance, type(error).__name__)
+        _LOG.info("the capabilities of %s are unknown: %s", place.instance, type(error).__name__)
         return None
 
 

@@ -50,7 +50,7 @@ def as_saved(configuration: Configuration, name: str, service: str, parsed: Mapp
         return InstanceConfig(name=name, type=service, values=dict(parsed))
     if there.type != service:
         raise InvalidConfiguration(
-            f"{name} is already there, for {there.type}", field="name", hint="Choose another name."
+            f"{name} already exists, for {there.type}", field="name", hint="Choose another name."
         )
     return msgspec.structs.replace(there, values={**there.values, **parsed})
 
@@ -114,7 +114,7 @@ def store_credentials(
         elif settings.field(cls, key).secret:
             extra[key] = secret
         else:
-            raise InvalidConfiguration(f"{key}: is no secret", field=key)
+            raise InvalidConfiguration(f"{key}: is not a secret", field=key)
     new = Credentials(
         username=old.username if username is None else username,
         password=password,

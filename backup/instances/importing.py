@@ -99,7 +99,7 @@ def apply(
             saved.append(_save(paths, save, instance, names.get(instance.source, "")))
             moved.append(instance)
     except ProviderError as error:
-        error.add_note(f"taken over before that: {', '.join(done.name for done in saved) or 'nothing'}")
+        error.add_note(f"imported before that: {', '.join(done.name for done in saved) or 'nothing'}")
         raise
     finally:
         blanked = _blank(blank_in.expanduser(), moved) if blank_in and moved else False

@@ -76,7 +76,7 @@ def _as_kept(instance: InstanceConfig, entry: Credentials | None) -> KitInstance
     return KitInstance(
         name=instance.name,
         service=instance.type,
-        title=f"{instance.type}, as it was kept",
+        title=f"{instance.type}, as stored",
         settings=values | ({"username": known.username} if known.username else {}),
         secrets={**pair, **known.extra},
     )

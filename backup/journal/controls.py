@@ -28,7 +28,7 @@ def resume(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, n
 
 def cancel(tx: Connection, item_ids: Sequence[int], job_ids: Sequence[int], *, now: float) -> int:
     """What an item left at the service is queued for clean-up in the same transaction."""
-    stopped = ErrorInfo.of(Cancelled("cancelled before everything was found that it stands for"))
+    stopped = ErrorInfo.of(Cancelled("cancelled before its scan was complete"))
     scans = sum([jobs.scan_broke(tx, job_id, stopped, now=now) for job_id in _whole(tx, item_ids, job_ids)])
     ids = [*item_ids, *_items(tx, job_ids)]
     return items.cancel(tx, ids, now=now) or scans

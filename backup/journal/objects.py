@@ -74,8 +74,8 @@ def known_sha256(db: Connection, place_id: int, key: str, *, etag: str, size_byt
         return ""
     if row["size_bytes"] != size_bytes:
         raise Integrity(
-            f"{key}: the service says {size_bytes} bytes, and this very version had {row['size_bytes']} when it was "
-            "stored or fetched before",
+            f"{key}: the service reports {size_bytes} bytes, but this same version had {row['size_bytes']} when it was "
+            "stored or fetched",
             hint="Check for a proxy or cache in front of the service; nothing from it was used.",
         )
     return str(row["sha256"])

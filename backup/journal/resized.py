@@ -12,7 +12,7 @@ from backup.system.text import sizes_apart
 from providers.contract.report import ErrorInfo
 from providers.errors import Conflict
 
-HINT: Final = "Look at what is there now, and run it again."
+HINT: Final = "Check what is there now, then run it again."
 _MOVED: Final = {JobKind.UPLOAD: "when it was read", JobKind.DOWNLOAD: "when it was fetched"}
 
 

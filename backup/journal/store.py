@@ -61,7 +61,7 @@ class Journal:
             try:
                 yield self._reader
             except (ValueError, msgspec.MsgspecError) as error:
-                raise damaged(self.path, f"it holds what nothing here has written ({type(error).__name__})") from error
+                raise damaged(self.path, f"it contains foreign data ({type(error).__name__})") from error
             finally:
                 self._reader.execute("ROLLBACK")
 

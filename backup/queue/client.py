@@ -277,7 +277,7 @@ class Queue:
 
     def retry(self, item_ids: Iterable[int], jobs: Iterable[int] = ()) -> int:
         """Queue failed and cancelled items again."""
-        return self._control(controls.retry, item_ids, jobs, refused="nothing was tried again")
+        return self._control(controls.retry, item_ids, jobs, refused="nothing was retried")
 
     def _control(self, control: Control, item_ids: Iterable[int], job_ids: Iterable[int], *, refused: str = "") -> int:
         """With `refused` (the text if it fails), the items continue in the current environment."""

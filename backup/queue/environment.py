@@ -73,7 +73,7 @@ def _refuse_password(instance: str, network: Network, refused: str) -> None:
     raise InvalidConfiguration(
         f"{variable} holds a password, which is not written into the queue: {refused}",
         field="proxy",
-        hint="Set it for good, the password by itself.",
+        hint="Save it in the settings, with the password separate.",
         remedies=(
             Remedy(Action.SET_SETTING, instance, "proxy", "http://user@host:port"),
             Remedy(Action.SET_CREDENTIALS, instance, "proxy_password"),
@@ -87,7 +87,7 @@ def _refuse_keys(instance: str, names: tuple[str, ...], refused: str) -> None:
     raise InvalidConfiguration(
         f"{instance} would be used with secrets of this environment ({', '.join(names)}), which are not written into"
         f" the queue: {refused}",
-        hint="Keep a key for good, or name a profile. Where something else than these variables is meant, unset them.",
+        hint="Save a key, or name a profile. If you do not want to use these variables, unset them.",
         remedies=(Remedy(Action.SET_CREDENTIALS, instance), Remedy(Action.SET_SETTING, instance, "profile", "NAME")),
     )
 

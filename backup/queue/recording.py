@@ -28,9 +28,9 @@ def recording(paths: Paths, journal: Journal) -> Iterator[Connection]:
         if error.code != "busy" or found.state is not presence.WorkerState.STOPPED:
             raise
         raise ProviderError(
-            f"nothing was recorded: the worker (process {found.pid}) was stopped by a signal while it writes into the "
-            "journal, and nobody else can",
-            hint=f"Let it go on: kill -CONT {found.pid}; then try again.",
+            f"nothing was recorded: the worker (process {found.pid}) was stopped by a signal while writing to the "
+            "journal, which blocks all other writers",
+            hint=f"Resume it: kill -CONT {found.pid}; then try again.",
             code=found.state.value,
         ) from error
 

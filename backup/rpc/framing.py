@@ -22,14 +22,14 @@ class ConnectionLost(Transient):
     """The process at the other end is gone, or sends invalid messages."""
 
     kind = "connection_lost"
-    cure = "It is started again when it is needed; ask again."
+    cure = "It restarts when needed; try again."
 
 
 class TimedOut(Transient):
     """The other end did not answer in time."""
 
     kind = "timed_out"
-    cure = "Ask again; if that repeats, look into the log."
+    cure = "Try again; if it repeats, check the log."
 
 
 class Readable(Protocol):
@@ -74,7 +74,7 @@ def decode(line: bytes, kind: type[T]) -> T:
     try:
         return unpack(line, kind)
     except (ValueError, RecursionError) as error:
-        raise ConnectionLost("the other process sent something that is no message") from error
+        raise ConnectionLost("the other process sent an invalid message") from error
 
 
 def convert(value: Any, kind: Any) -> Any:
@@ -82,7 +82,7 @@ def convert(value: Any, kind: Any) -> Any:
     try:
         return msgspec.convert(value, kind, str_keys=True)
     except msgspec.ValidationError as error:
-        raise ConnectionLost(f"the other process answered in another form: {error}") from error
+        raise ConnectionLost(f"the other process sent an unexpected answer: {error}") from error
 
 
 def read_line(stream: Readable) -> bytes:
@@ -102,7 +102,7 @@ def write_all(writer: Writable, line: bytes) -> None:
     while rest:
         count = writer.write(rest)
         if not count:
-            raise BlockingIOError("nobody reads")
+            raise BlockingIOError("the other end does not read")
         rest = rest[count:]
     writer.flush()
 

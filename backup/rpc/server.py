@@ -96,7 +96,7 @@ class _Connection:
             if not full:
                 self._calls[request.id] = call
         if full:
-            self._send(RpcResponse(request.id, error=error_of(RateLimited("too many questions at once"))))
+            self._send(RpcResponse(request.id, error=error_of(RateLimited("too many requests at once"))))
             return
         threading.Thread(target=self._answer, args=(call,), name=f"rpc-{request.method}", daemon=True).start()
 
@@ -119,7 +119,7 @@ class _Connection:
         try:
             handler = self._handlers.get(call.method)
             if handler is None:
-                raise Unsupported(f"no such question: {call.method}")
+                raise Unsupported(f"no such method: {call.method}")
             return RpcResponse(call.id, result=handler(call))
         except ProviderError as error:
             return RpcResponse(call.id, error=error_of(error))

@@ -96,7 +96,7 @@ class Lines:
         deadline = None if self._answered and not self._pending else time.monotonic() + self._patience_s
         while (end := self._pending.find(b"\n")) < 0:
             if len(self._pending) > self._longest_bytes:
-                raise OSError(errno.EMSGSIZE, "a question is too long")
+                raise OSError(errno.EMSGSIZE, "a request is too long")
             data = self._receive(deadline)
             if not data:
                 return b""
@@ -112,7 +112,7 @@ class Lines:
         poll.register(self._sock, select.POLLIN)
         left_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
         if not poll.poll(left_ms):
-            raise TimeoutError("nothing more came")
+            raise TimeoutError("no more data in time")
         return self._sock.recv(64 * 1024)
 
     def close(self) -> None:

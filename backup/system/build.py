@@ -90,7 +90,7 @@ class BuildNotice:
             self._next = self._clock() + _LOOK_S
             self._replaced = replaced()
         if self._replaced:
-            return "This program was replaced while it runs (an update). Leave it, and start it again."
+            return "This program was updated while running. Quit it and start it again."
         if worker and worker != self._own:
-            return "The worker is another build of this program (another folder, or an update). They work together."
+            return "The worker runs another build of this program (another folder, or an update). Both work together."
         return ""

@@ -23,7 +23,7 @@ def pack(value: Any) -> bytes:
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"{type(value).__name__} is no data")
+    raise TypeError(f"{type(value).__name__} is not plain data")
 
 
 def unpack(data: bytes, kind: type[T]) -> T:

@@ -54,10 +54,10 @@ _ROOM_PATIENCE_S: Final = 7 * 24 * 3600.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    about = "Carry out what is queued, then leave."
+    about = "Run what is queued, then exit."
     parser = argparse.ArgumentParser(prog="python -m backup.worker", description=about)
-    parser.add_argument("--linger", type=float, default=5.0, metavar="SECONDS", help="stay so long with nothing to do")
-    parser.add_argument("--await-key", action="store_true", help="somebody is about to hand over what opens the vault")
+    parser.add_argument("--linger", type=float, default=5.0, metavar="SECONDS", help="how long to stay when idle")
+    parser.add_argument("--await-key", action="store_true", help="wait briefly for the vault's key")
     parser.add_argument("--verbose", action="store_true", help="log more")
     options = parser.parse_args(arguments)
     paths = Paths.of_process()
@@ -78,13 +78,13 @@ def main(arguments: list[str] | None = None) -> int:
             try:
                 return work_off(paths, linger_s=options.linger, key_within_s=key_within_s)
             except JournalFull as error:
-                _LOG.error("everything stands still until there is room: %s", error)
+                _LOG.error("all work waits for free disk space: %s", error)
             presence.announce(lock, WorkerState.WAITS_FOR_ROOM)
             _wait_for_room(paths)
             presence.announce(lock)
             key_within_s = 0.0  # this process still has the key
     except ProviderError as error:
-        _LOG.error("the worker cannot go on: %s %s", error, error.hint)
+        _LOG.error("the worker cannot continue: %s %s", error, error.hint)
         return 1
 
 
@@ -135,7 +135,7 @@ def _take(lock: int, paths: Paths) -> bool:
             if takeover.is_serving(paths):
                 return False
             if time.monotonic() > deadline:
-                _LOG.error("another worker holds the lock, and answers nothing")
+                _LOG.error("another worker holds the lock, and does not answer")
                 return False
             time.sleep(0.02)
 
@@ -182,7 +182,7 @@ def work_off(paths: Paths, *, linger_s: float, key_within_s: float = 0.0) -> int
     _LOG.info("at work")
     try:
         if key_within_s and not listener.got_key.wait(key_within_s):
-            _LOG.warning("nobody has handed over what opens the vault")
+            _LOG.warning("the vault's key was not handed over")
         scheduler.run()
         if scheduler.outdated:
             _have_successor(paths, scheduler, linger_s)
@@ -200,7 +200,7 @@ def _have_successor(paths: Paths, scheduler: Scheduler, linger_s: float) -> None
     try:
         start_worker.launch(paths, ("--linger", str(linger_s)))
     except ProviderError as error:
-        _LOG.error("nobody goes on until the next command: %s", error)
+        _LOG.error("no worker runs until the next command: %s", error)
         return
     deadline = time.monotonic() + _SUCCESSOR_PATIENCE_S
     while unlocking.is_open(paths) and not scheduler.leaving:

@@ -340,7 +340,7 @@ class InstanceRunner:
 
         if not self._worker.writer.run(change):
             return
-        _LOG.warning("the queue of %s stands still: %s", self.instance, held.error.message)
+        _LOG.warning("the queue of %s is held: %s", self.instance, held.error.message)
         with self._lock:
             waiting = [Outcome(item_id=item.id, ending=Ending.STOPPED) for item in self._ready]
             self._ready.clear()

@@ -131,7 +131,7 @@ class Listener:
                 connection, _ = self._socket.accept()
             except OSError as error:
                 if not (self._closed.is_set() or troubled):
-                    _LOG.warning("nobody can connect just now: %s", from_os_error(error, self._path))
+                    _LOG.warning("cannot accept connections: %s", from_os_error(error, self._path))
                 troubled = True
                 self._closed.wait(_AGAIN_S)
                 continue
@@ -139,7 +139,7 @@ class Listener:
             try:
                 threading.Thread(target=self._serve, args=(connection,), name="connection", daemon=True).start()
             except RuntimeError as error:  # no room for another thread
-                _LOG.warning("a connection was let go: %s", error)
+                _LOG.warning("a connection was dropped: %s", error)
                 connection.close()
 
     def _serve(self, connection: socket.socket) -> None:
@@ -165,9 +165,7 @@ class Listener:
         with self._lock:
             of_process = sum(other == pid for other in self._connections.values())
             if len(self._connections) >= _MOST_CONNECTIONS or (pid and of_process >= _MOST_OF_A_PROCESS):
-                raise RateLimited(
-                    f"process {pid} has {of_process} connections, {len(self._connections)} there are in all"
-                )
+                raise RateLimited(f"process {pid} has {of_process} connections, of {len(self._connections)} in all")
             self._connections[connection] = pid
 
     # Handlers

@@ -121,7 +121,7 @@ class Scheduler:
     def _round(self) -> None:
         step_s = self._worker.clock.step_s()
         if step_s:
-            _LOG.warning("the system's clock was set by %.0f s; what waits goes by the time that has passed", step_s)
+            _LOG.warning("the system's clock was set by %.0f s; waits follow the time that really passed", step_s)
             self._worker.writer.run(lambda tx: work.move_waits(tx, step_s))
         now = self._worker.chances.now()
         wishes, wanted_scans, to_scan, cleanups, ready = self._look(now)
@@ -145,7 +145,7 @@ class Scheduler:
         Transfers under way already have what they need."""
         begins = instances if self._idle_since is not None else instances - self._runners.keys()
         if begins and build.replaced():
-            _LOG.warning("the files of this worker were replaced: another one goes on")
+            _LOG.warning("the files of this worker were replaced: another one takes over")
             self.outdated = self._stopping = True  # not `leaving` yet: the successor first takes the vault's key over
         return self.outdated
 

@@ -189,7 +189,7 @@ def test_a_worker_whose_files_were_replaced_takes_nothing_on_and_another_one_goe
     wait_until(lambda: bench.queue.job(job_id).finished)
     assert bench.queue.job(job_id).counts[ItemState.DONE] == 1
     wait_until(lambda: bench.pid() not in (None, pid))
-    assert "another one goes on" in bench.log()
+    assert "another one takes over" in bench.log()
     assert bench.queue.worker_unlocked()
 
 
@@ -318,12 +318,12 @@ def test_whoever_looks_on_is_told_of_an_update_and_of_another_build(monkeypatch:
     notice = build.BuildNotice(lambda: now[0])
     own = build.current().id
     assert [notice.of(""), notice.of(own)] == ["", ""]
-    assert "The worker is another build" in notice.of("other")
+    assert "The worker runs another build" in notice.of("other")
     changed[0] = True
     assert notice.of(own) == ""
     now[0] = 11.0
-    assert "Leave it, and start it again" in notice.of(own)
-    assert "Leave it, and start it again" in notice.of("other")
+    assert "Quit it and start it again" in notice.of(own)
+    assert "Quit it and start it again" in notice.of("other")
 
 
 def test_a_console_over_a_worker_of_another_build_says_so(bench: Workbench, checkout: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_newer_version_is_read_but_not_written(paths: Paths):
         ('{"version": 1,\n"providers": {\n"m": {\n"type": 7}}}', "line 4", "providers.m.type: must be text"),
         ('{"version": 1,\n"checks": {\n"m": {"at": "x"}}}', "line 3", "checks.m.at"),
         ('{"version": 1, "credentials": {\n"m": {\n"fields": [1]}}}', "line 3", "credentials.m.fields"),
-        ('{"version": 1,\n"providers": {},\n"providers": {}}', "line 3", "stands twice"),
+        ('{"version": 1,\n"providers": {},\n"providers": {}}', "line 3", "appears twice"),
         ('{"version": NaN}', "", "NaN"),
         ("[" * 100_000, "", ""),
     ],
@@ -261,7 +261,7 @@ def test_a_name_that_is_taken_by_another_service_is_refused(paths: Paths):
     with file.edit(paths) as draft:
         draft.add("offsite", "aws_s3")
         draft.add("offsite", "aws_s3")
-        with pytest.raises(InvalidConfiguration, match="already there, for aws_s3"):
+        with pytest.raises(InvalidConfiguration, match="already exists, for aws_s3"):
             draft.add("offsite", "local")
 
 

@@ -141,7 +141,7 @@ def test_a_profile_travels_and_keys_of_the_environment_queue_nothing(
 
 
 @pytest.mark.few(2)
-@pytest.mark.parametrize(("verb", "refused"), [("resume", "nothing was resumed"), ("retry", "nothing was tried again")])
+@pytest.mark.parametrize(("verb", "refused"), [("resume", "nothing was resumed"), ("retry", "nothing was retried")])
 @pytest.mark.parametrize("secret", [{"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "canary"}, WITH_PASSWORD])
 def test_going_on_with_secrets_of_the_environment_is_refused_in_its_own_words(
     bench: Workbench,

@@ -32,7 +32,7 @@ def test_a_download_outlives_a_state_folder_without_room(bench: Workbench, tmp_p
     assert pid is not None
     log = bench.paths.journal_file.with_name(f"{bench.paths.journal_file.name}-wal")
     limit_files(pid, max(SIZE, log.stat().st_size))
-    wait_until(lambda: "stands still until there is room" in bench.log())
+    wait_until(lambda: "waits for free disk space" in bench.log())
     wait_until(lambda: bench.pid() is None)
     assert Path(f"/proc/{pid}").exists()
     assert presence.look(bench.paths) == Presence(state=WorkerState.WAITS_FOR_ROOM, pid=pid)

@@ -109,7 +109,7 @@ def test_half_a_pair_may_be_changed(paths: Paths, secret_service: SecretService)
 
 def test_what_is_no_secret_of_the_service_is_refused(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
-    with pytest.raises(InvalidConfiguration, match="region: is no secret"):
+    with pytest.raises(InvalidConfiguration, match="region: is not a secret"):
         editing.store_credentials(paths, "aws_s3", None, {"region": Secret("x")})
     with pytest.raises(InvalidConfiguration, match="no effect"):
         editing.store_credentials(paths, "aws_s3", None, {"api_key": Secret("x")})

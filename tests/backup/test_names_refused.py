@@ -108,7 +108,7 @@ def test_a_name_on_which_only_a_healthy_service_fails_is_given_up() -> None:
     found = stubborn.explained(fault, again(2), healthy, CancelToken())
     assert type(found) is ProviderError
     assert not found.retryable
-    assert "dir/x: the service fails on this name each time" in found.message
+    assert "dir/x: the service fails on this name every time" in found.message
     assert healthy.store.objects == {}, "the probe was left"
 
 

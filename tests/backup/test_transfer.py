@@ -146,7 +146,7 @@ def test_history_is_of_one_place_and_one_object(journal: Journal, provider: Memo
                 (here, "", 7),
             ]
         }
-        with pytest.raises(Integrity, match="8 bytes, and this very version had 7"):
+        with pytest.raises(Integrity, match="8 bytes, but this same version had 7"):
             items.known_sha256(tx, here, "x", etag=done.etag, size_bytes=8)
     assert known.pop((here, done.etag, 7)) == done.sha256
     assert set(known.values()) == {""}

@@ -132,7 +132,7 @@ def test_who_has_the_key_starts_a_worker_that_never_waits_for_it(vaulted: Vaulte
     vaulted.core.credentials.unlock(PASSPHRASE)
     job = vaulted.upload("first")
     vaulted.bench.finish(job)
-    assert "stands still" not in vaulted.bench.log()
+    assert "is held" not in vaulted.bench.log()
     (item,) = vaulted.bench.items(job)
     assert item.attempts == 1
 

@@ -353,7 +353,7 @@ def test_empty_folders_are_left_out_where_the_server_would_make_files_of_them(
     assert (done.counts[ItemState.DONE], done.counts[ItemState.SKIPPED]) == (1, 1)
     (skipped,) = [item for item in bench.items(done) if item.state is ItemState.SKIPPED]
     assert skipped.error is not None
-    assert skipped.error.message == "this service keeps no empty folders"
+    assert skipped.error.message == "this service cannot store empty folders"
     assert rclone_s3.keys(bucket) == {"tree/file"}
     (tmp_path / "tree" / "empty" / "later").write_bytes(b"later")
     done = bench.finish(bench.queue.queue_upload("cloud", [tmp_path / "tree"]))

@@ -51,7 +51,7 @@ def test_a_key_that_is_listed_twice_is_said_to_be(cli: Cli, repeating: str, tmp_
     done = cli(verb, "d/", *arguments)
     assert done.code == ExitCode.CONFLICT, (done.out, done.err)
     assert "is not as it was planned" in done.err
-    assert "1 name listed more than once, and taken once: d/a" in done.err
+    assert "1 name listed more than once, used once: d/a" in done.err
     if verb == "download":
         assert sorted(path.name for path in (tmp_path / "back/d").iterdir()) == ["a", "b"]
         document = cli("download", "d/", "--to", str(tmp_path / "again"), "--json")
@@ -203,7 +203,7 @@ def test_an_interrupted_scan_is_no_difference(paths: Paths, tmp_path: Path):
         again.add(tx, items[2:], now=2.0)
         error = again.error(tx)
     assert error is not None
-    assert "1 name listed more than once, and taken once: d/c" in error.message
+    assert "1 name listed more than once, used once: d/c" in error.message
 
 
 def test_names_that_are_refused_make_no_difference_to_the_plan(cli: Cli, tmp_path: Path):

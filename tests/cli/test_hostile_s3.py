@@ -162,5 +162,5 @@ def test_a_version_that_we_stored_with_another_size_is_not_restored(
     moto_proxy.fault(hostile.odd(short, unsigned), get_object(), times=None)
     result = cli("download", "--provider", "s3", "f", "--to", str(target))
     assert result.code == ExitCode.INTEGRITY, result.err
-    assert "the service says 1000 bytes, and this very version had 5000" in result.err
+    assert "the service reports 1000 bytes, but this same version had 5000" in result.err
     assert target.read_bytes() == b"an older copy"

@@ -76,7 +76,7 @@ def test_what_is_queued_beside_a_stopped_worker_is_queued_and_not_failed(
 
 def test_controls_are_recorded_and_status_names_the_stopped_worker(cli: Cli, bench: Workbench, stopped: int) -> None:
     shown = cli("status")
-    assert f"the worker (process {stopped}) was stopped by a signal. Let it go on: kill -CONT {stopped}" in shown.out
+    assert f"the worker (process {stopped}) was stopped by a signal. Resume it: kill -CONT {stopped}" in shown.out
     told = cli("status", "--json").json()["worker"]
     assert (told["alive"], told["state"], told["pid"]) == (False, "stopped", stopped)
     paused = cli("transfers", "pause", "1", "--json")

@@ -164,7 +164,7 @@ def test_a_folder_that_no_service_can_hold_is_refused_before_anything_is_queued(
     result = cli("upload", str(tmp_path / "good"), "--to", to, "--detach")
     assert result.code == ExitCode.UNSUPPORTED
     assert f"why:  '{to}': a folder at the provider" in result.err
-    assert "cure: Name it from the top" in result.err
+    assert "cure: Give the full path" in result.err
     assert "no transfers" in cli("transfers").out
 
 

@@ -63,7 +63,7 @@ def judge(error: ProviderError, item: Item, chances: Chances) -> Outcome:
         until = chances.now() + backoff_s(item.failures, error, chances)
         return Outcome(item_id=item.id, ending=Ending.WAITING, error=info, wait_until=until, counts_as_failure=True)
     if slowed:  # its hint says that it goes on by itself
-        info = msgspec.structs.replace(info, hint="The service has asked for that for more than a day: retry it later.")
+        info = msgspec.structs.replace(info, hint="The service has asked to slow down for over a day: retry later.")
     return Outcome(item_id=item.id, ending=Ending.FAILED, error=info, counts_as_failure=True)
 
 

@@ -34,11 +34,11 @@ def explained(error: ProviderError, item: Item, provider: BaseProvider, cancel: 
     except Conflict as conflict:
         return conflict
     except ProviderError as trouble:
-        _LOG.info("the service is not well at all: %s", trouble)
+        _LOG.info("the service fails its check too: %s", trouble)
         return error
     return ProviderError(
-        f"{item.key}: the service fails on this name each time, and not on another: {error.message}",
-        hint="Rename it, or look into the log of the service.",
+        f"{item.key}: the service fails on this name every time, but not on another: {error.message}",
+        hint="Rename it, or check the service's log.",
         remedies=(Remedy(Action.RETRY),),
         code=error.code,
     )
@@ -53,8 +53,8 @@ def _refuse_file_above(provider: BaseProvider, key: str) -> None:
         except NotFound:
             continue
         raise Conflict(
-            f"{key}: '{folder}' is stored as a file, so that nothing can be stored below it",
-            hint=f"Delete '{folder}' at the service if it is of no use (it may be what was made of an empty folder).",
+            f"{key}: '{folder}' is stored as a file, so nothing can be stored below it",
+            hint=f"Delete '{folder}' at the service if it is not needed (some servers store empty folders as files).",
             remedies=(Remedy(Action.RETRY),),
         )
 

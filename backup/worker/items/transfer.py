@@ -91,7 +91,7 @@ class Transfer:
             if lacking:
                 outcome = judge(lacking, self.item, self.chances)
             else:
-                _LOG.exception("item %d (%s) failed in an unforeseen way", self.item.id, self.item.name)
+                _LOG.exception("item %d (%s) failed unexpectedly", self.item.id, self.item.name)
                 outcome = Outcome(item_id=self.item.id, ending=Ending.FAILED, error=unforeseen(error))
         if outcome.ending is Ending.FAILED and self.item.job_kind is JobKind.DOWNLOAD:
             self._leave_nothing()
@@ -164,7 +164,7 @@ class Transfer:
 
     def _upload_directory(self) -> Outcome:
         if not self.provider.capabilities.empty_directories:
-            return self._skipped("this service keeps no empty folders")
+            return self._skipped("this service cannot store empty folders")
         with walk.folder(Path(self.item.local_path), self._scanned_in) as found:
             facts = os.fstat(found)
         key, conflicts = f"{self.item.key}/", self.job.order.conflicts
@@ -286,14 +286,14 @@ class Transfer:
         try:
             self.provider.check_container()
         except ProviderError as error:
-            _LOG.info("item %d: whether its object is there cannot be told: %s", self.item.id, error)
+            _LOG.info("item %d: cannot determine whether its object exists: %s", self.item.id, error)
             return False
         try:
             self.provider.stat(self.item.key)
         except NotFound:
             return True
         except ProviderError as error:
-            _LOG.info("item %d: whether its object is there cannot be told: %s", self.item.id, error)
+            _LOG.info("item %d: cannot determine whether its object exists: %s", self.item.id, error)
         return False
 
     def _leave_nothing(self) -> None:

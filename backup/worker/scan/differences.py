@@ -57,10 +57,10 @@ class Differences:
     def _names(self) -> Iterable[str]:
         if self._twice:
             names = listed(list(self._twice))
-            yield f"{count(self._twice.total(), 'name')} listed more than once, and taken once: {names}"
+            yield f"{count(self._twice.total(), 'name')} listed more than once, used once: {names}"
         if self._one_file:
             names = listed([f"'{first}' and '{second}'" for first, second in self._one_file.values()])
-            yield f"these would be one file here, so only the first of them is taken: {names}"
+            yield f"these would be the same file here, so only the first is used: {names}"
 
     def _number(self, tx: Connection) -> Iterable[str]:
         planned = self._job.order.planned
@@ -72,7 +72,7 @@ class Differences:
             yield f"{least}{count(planned.files, 'file')} planned, {found:,} found when it began"
         elif planned.complete and planned.digest and planned.digest != self._digest(tx):
             files = count(planned.files, "file")
-            yield f"{files} planned, and as many found when it began, but not the same: names came and went meanwhile"
+            yield f"{files} planned, and as many found when it began, but not the same: names were added and removed"
         elif planned.size_bytes is not None and self._job.order.kind is not JobKind.DELETE:
             words = resized.note_found(tx, self._job.id, planned.size_bytes, complete=planned.complete)
             if words:

@@ -94,7 +94,7 @@ def download_items(job: Job, walk: Walk, memory: stored_folders.FolderMemory) ->
                 targets.refuse_content_of_a_folder(file)
                 twin = folded.twin(name.removesuffix("/"))
                 if twin is not None:
-                    raise InvalidName(f"'{file.key}': this disk cannot tell it from '{twin}'")
+                    raise InvalidName(f"'{file.key}': this disk cannot distinguish it from '{twin}'")
             except InvalidName as error:
                 yield msgspec.structs.replace(
                     _item(file, file.key, "", False), state=ItemState.FAILED, error=ErrorInfo.of(error)

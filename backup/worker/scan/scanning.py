@@ -142,7 +142,7 @@ class Scans:
             try:
                 return self._add(job, self._that_fit(job, planned), cancel, ruled_out)
             except (OSError, ValueError) as error:  # what was added already is left alone
-                _LOG.warning("what was planned for job %d cannot be read: %s", job.id, error)
+                _LOG.warning("the plan of job %d cannot be read: %s", job.id, error)
                 ruled_out = RuledOut()
         if job.order.kind is JobKind.UPLOAD:
             return self._add(job, self._uploads(job, shared, ruled_out, cancel), cancel, ruled_out)
@@ -160,7 +160,7 @@ class Scans:
         token = self._findings.keep(scope, listed)
         try:
             if not self._findings.claim(token):
-                raise QuotaExceeded("what was listed cannot be written down", hint="Make room, then try again.")
+                raise QuotaExceeded("the listing cannot be saved", hint="Make room, then try again.")
 
             def of_source(key: str) -> Iterator[RemoteFile]:
                 for batch in self._findings.load(token, scope) or ():
