@@ -21,6 +21,7 @@ _MARKS = (
     "needs(fits): the test runs only over harnesses that fit (providers/testing/needs.py)",
     "cases(names, of): the test runs over each case of each harness (providers/testing/needs.py)",
     "applies_to_none: no harness fits; the test is deselected",
+    "few(n): a shorter run may take n of its sets of parameters",
 )
 
 

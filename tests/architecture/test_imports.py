@@ -36,10 +36,19 @@ def loaded_by(statement: str) -> set[str]:
         "import backup.instances.describing, backup.credentials, backup.system.logs",
         "import providers.base, providers.registry",
         "from providers import registry; registry.specs()",
+        "import providers.testing",
+        "import providers.testing.harness, providers.testing.support, providers.testing.transfers",
+        "import providers.testing.guide_style, providers.testing.fault_proxy",
     ],
 )
 def test_the_core_loads_no_screen_no_sdk_and_no_keyring(statement: str):
     assert loaded_by(statement) & (SCREEN | SDKS | KEYRING) == set()
+
+
+def test_the_contract_suite_is_described_and_served_without_pytest():
+    described = "import providers.testing, providers.testing.harness, providers.testing.fault_proxy"
+    assert "pytest" not in loaded_by(described)
+    assert "pytest" in loaded_by("import providers.testing.plugin")
 
 
 def test_the_process_that_draws_loads_no_sdk():
