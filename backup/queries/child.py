@@ -18,7 +18,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 PING_EVERY_S: Final = 3.0
 PING_LIMIT_S: Final = 5.0
-_START_LIMIT_S: Final = 30.0
+_START_LIMIT_S: Final = 30
 _LEAVE_LIMIT_S: Final = 2.0
 
 
@@ -34,7 +34,7 @@ class Child:
         self, argv: Sequence[str], environment: Mapping[str, str], *, ping_every_s: float, ping_limit_s: float
     ) -> None:
         ours, theirs = socket.socketpair()
-        self.client = Client.over(ours)
+        self.client = Client.over(ours, send_limit_s=_START_LIMIT_S)
         self._ping_every_s = ping_every_s
         self._ping_limit_s = ping_limit_s
         self._lock = threading.Lock()

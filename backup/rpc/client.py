@@ -54,9 +54,10 @@ class Client:
         return cls.over(sockets.connect(path, timeout_s))
 
     @classmethod
-    def over(cls, sock: socket.socket) -> Client:
-        """Use a connected socket, which the client then owns. No send takes longer than 10 s."""
-        sockets.bound_sends(sock)
+    def over(cls, sock: socket.socket, *, send_limit_s: int = sockets.SEND_LIMIT_S) -> Client:
+        """Use a connected socket, which the client then owns. A send that makes no progress for `send_limit_s` ends the
+        connection."""
+        sockets.bound_sends(sock, send_limit_s)
         reader = sock.makefile("rb")
 
         def close() -> None:

@@ -18,7 +18,8 @@ from backup.rpc.framing import ConnectionLost
 from providers.errors import InvalidConfiguration, PermissionDenied
 
 _MAX_PATH_BYTES: Final = 107 if sys.platform == "linux" else 103
-_SEND_TIMEOUT_S: Final = 10
+SEND_LIMIT_S: Final = 10
+"""How long a reader may read nothing before a send fails."""
 
 
 def listen(path: Path, backlog: int = 128) -> socket.socket:
@@ -74,9 +75,9 @@ def peer(sock: socket.socket) -> tuple[int, int]:
     return pid, uid
 
 
-def bound_sends(sock: socket.socket) -> None:
-    """Make a send fail after 10 s if the peer does not read; reads may wait for ever."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_TIMEOUT_S, 0))
+def bound_sends(sock: socket.socket, limit_s: int = SEND_LIMIT_S) -> None:
+    """Make a send fail after `limit_s` if the peer does not read; reads may wait for ever."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", limit_s, 0))
 
 
 class Lines:

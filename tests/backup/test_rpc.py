@@ -232,10 +232,9 @@ def test_a_client_asks_a_child_several_things_at_once() -> None:
         assert client.lost
 
 
-def test_a_send_that_nobody_reads_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "_SEND_TIMEOUT_S", 1)
+def test_a_send_that_nobody_reads_ends_in_time() -> None:
     ours, theirs = socket.socketpair()
-    with theirs, Client.over(ours) as client:
+    with theirs, Client.over(ours, send_limit_s=1) as client:
         with pytest.raises(ConnectionLost):
             client.call("echo", {"name": "x" * 10_000_000}, timeout_s=30)
         assert client.lost
