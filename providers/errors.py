@@ -36,11 +36,11 @@ LONGEST_WAIT_S: Final = 3600.0
 class ProviderError(Exception):
     """A storage operation failed.
 
-    `message` says what happened and why, `hint` how to fix it, and `remedies` what this program offers for that, which
-    each front end words itself. `code` is the service's own code (`AccessDenied`, `ENOSPC`) or empty. `kind` is a
-    stable identifier for logs, JSON and exit codes.
+    `message` says what happened and why, `hint` how to fix it. `remedies` are the fixes this program offers; each front
+    end words them itself. `code` is the service's own code (`AccessDenied`, `ENOSPC`) or empty. `kind` is a stable
+    identifier for logs, JSON and exit codes.
 
-    Raised with neither hint nor remedies, an error has the `cure` and the remedies of its class.
+    Without a hint or remedies of its own, an error has the `cure` and the remedies of its class.
     """
 
     kind: ClassVar[str] = "provider"
@@ -74,11 +74,11 @@ class ProviderError(Exception):
         return (_without_constructor, (type(self), self.message), dict(vars(self)))
 
 
-def believable_wait_s(told_s: float | None) -> float | None:
+def believable_wait_s(asked_s: float | None) -> float | None:
     """The wait that a service asked for, at most `LONGEST_WAIT_S`; None if it is no usable number."""
-    if told_s is None or math.isnan(told_s) or told_s < 0:
+    if asked_s is None or math.isnan(asked_s) or asked_s < 0:
         return None
-    return float(min(told_s, LONGEST_WAIT_S))
+    return float(min(asked_s, LONGEST_WAIT_S))
 
 
 class Authentication(ProviderError):
@@ -180,8 +180,8 @@ def _without_constructor(cls: type[ProviderError], message: str) -> ProviderErro
 def from_wire(
     kind: str, message: str, *, hint: str = "", code: str = "", remedies: tuple[Remedy, ...] = ()
 ) -> ProviderError:
-    """Rebuild an error that crossed a process boundary as these. If the module of its class is not imported, it is a
-    plain ProviderError with this `kind`."""
+    """Rebuild an error from the fields that crossed a process boundary. If the module of its class is not imported, it
+    is a plain ProviderError with this `kind`."""
     error = _without_constructor(_classes().get(kind, ProviderError), message)
     error.hint = hint
     error.remedies = remedies

@@ -1,4 +1,4 @@
-"""What a person can do about an error, as data: each front end has its own keys or verbs for it."""
+"""Fixes for an error, as data: each front end words them with its own keys or verbs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Action(StrEnum):
-    """What to do. The comment names the arguments of `Remedy` that are used, where there are some."""
+    """The fix. Comments name the arguments of `Remedy` that it uses, if any."""
 
     SET_CREDENTIALS = "set_credentials"  # instance, setting
     REMOVE_CREDENTIALS = "remove_credentials"  # instance
@@ -35,7 +35,7 @@ class Action(StrEnum):
     CHOOSE_FOLDER = "choose_folder"
     READ_ABOUT_PATTERNS = "read_about_patterns"
     UNKNOWN = "unknown"
-    """What another version of the program wrote, and this one does not know."""
+    """Written by another version of the program, and unknown to this one."""
 
     @classmethod
     def _missing_(cls, value: object) -> Action:
@@ -43,8 +43,8 @@ class Action(StrEnum):
 
 
 class Remedy(msgspec.Struct, frozen=True):
-    """One thing to do, with its arguments; an empty one is not known. It crosses processes and is kept in the journal
-    and in the configuration."""
+    """One fix with its arguments; empty if unknown. It crosses processes, and is stored in the journal and in the
+    configuration."""
 
     action: Action
     instance: str = ""
@@ -53,7 +53,7 @@ class Remedy(msgspec.Struct, frozen=True):
 
 
 class Advised(Protocol):
-    """An error, a status or a finding: `hint` is advice that is the same in every front end."""
+    """An error, a status or a finding. `hint` is advice that is the same in every front end."""
 
     @property
     def hint(self) -> str: ...

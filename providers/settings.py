@@ -51,10 +51,10 @@ def setting(
     `advanced` fields are folded away in forms. `unit='bytes'` accepts sizes such as `64MiB`. A relative `path` is made
     absolute when typed, because other processes run in other folders.
 
-    `place`: says where objects are kept, so queued work waits if it changes. Off for what says how, or as whom: keys
-    are rotated, and a wrong region is corrected, while items wait. `checked`: a connection check depends on it, so a
-    change asks for a new one. `portable`: belongs on the recovery kit, because it holds on another machine too. A
-    service that declares a field of its base class again keeps what is off there.
+    `place`: determines where objects are stored, so queued work waits if it changes. False for settings about how, or
+    as whom: keys are rotated and regions corrected while items wait. `checked`: a connection check depends on it, so a
+    change requires a new one. `portable`: belongs on the recovery kit, because it is valid on other machines too. A
+    service that redeclares a field of its base class keeps the flags that are off there.
     """
     extra = {
         "label": label,

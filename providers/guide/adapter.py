@@ -261,10 +261,10 @@ class GuideStyle(Operations):
 
     def _agreed(self, method: str, call: Callable[[], object], key: str, cancel: CancelToken) -> None:
         try:
-            said = self._asked(method, call)
+            result = self._asked(method, call)
         finally:
             cancel.check()  # a class that catches everything turns our Cancelled into False
-        if said is not True:
+        if result is not True:
             raise _refused(self.name, method, key)
 
     def _asked(self, method: str, call: Callable[[], T]) -> T:

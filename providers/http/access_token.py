@@ -1,4 +1,4 @@
-"""An access token that expires: kept in memory only, and renewed when it is needed."""
+"""An access token that expires: kept in memory only and renewed when needed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Final
 from providers.secret import Secret
 
 _EARLY_S: Final = 60.0
-"""A token is renewed this long before it expires: it must outlive the requests under way."""
+"""A token is renewed this long before it expires, because it must outlive running requests."""
 _LOOK_S: Final = 0.1
 
 
 class AccessToken:
-    """Safe from any thread: one thread renews the token, the others wait for it."""
+    """Safe to use from any thread: one thread renews the token while the others wait for it."""
 
     def __init__(self, *, clock: Callable[[], float], first: Secret | None = None, first_lasts_s: float = 0.0) -> None:
-        """`first` is used until `first_lasts_s` are over."""
+        """`first` is used for `first_lasts_s` seconds."""
         self._clock = clock
         self._lock = threading.Lock()
         self._token = first
@@ -26,10 +26,10 @@ class AccessToken:
     def get(
         self, renew: Callable[[], tuple[Secret, float]], check: Callable[[], None], *, stale: Secret | None = None
     ) -> Secret:
-        """A token that is valid now, and not `stale`, which the service has refused.
+        """A token that is valid now and differs from `stale`, which the service has refused.
 
-        `renew` returns a token and its lifetime in seconds; `check` is called while another thread renews the token.
-        Raises what these two raise.
+        `renew` returns a token and its lifetime in seconds; `check` is called while another thread renews. Raises the
+        errors of these two.
         """
         while not self._lock.acquire(timeout=_LOOK_S):
             check()

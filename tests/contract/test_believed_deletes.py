@@ -10,8 +10,8 @@ from providers.testing.needs import WIRED
 
 NO_DELETES = {
     "a page": "<!DOCTYPE html><html><body>Sign in</body></html>",
-    "an error behind a mark": "\ufeff<Error><Code>AccessDenied</Code></Error>",
-    "an error in a frame": "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>",
+    "an error after a byte order mark": "\ufeff<Error><Code>AccessDenied</Code></Error>",
+    "a nested error": "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>",
     "an error in capitals": "<ERROR><Code>AccessDenied</Code></ERROR>",
     "another root": "<Other/>",
     "text": "OK",

@@ -71,7 +71,7 @@ def with_size(service, size):
 BROKEN = {
     "cut off": lambda service: lambda data: cut_off(service, data),
     "damaged": lambda service: lambda data: damaged(service, data),
-    "a size that nothing has": lambda service: with_size(service, b"-5"),
+    "an impossible size": lambda service: with_size(service, b"-5"),
     "no size": lambda service: with_size(service, b"" if service == "aws_s3" else b"null"),
 }
 
@@ -96,7 +96,7 @@ def test_the_readable_part_is_shown_and_never_taken_for_the_whole(harness, root,
     with pytest.raises(IncompleteListing) as caught:
         provider.scan("d/", delimiter="/")
     read = {file.key: file.size_bytes for file in caught.value.page.files}
-    assert len(read) == 2, "one entry is lost, and no other"
+    assert len(read) == 2, "only one entry is lost"
     assert all(TREE[key] and size == len(TREE[key]) for key, size in read.items())
     assert caught.value.page.next_token is None
     for act in (
@@ -165,7 +165,7 @@ def test_the_part_before_a_repeated_break_is_shown(harness, root, tmp_path):
             act()
     tried = rule.hits
     shown = page_to_show(provider, scan, CancelToken())
-    assert rule.hits >= tried + 3, "twice as the settings say, and once more"
+    assert rule.hits >= tried + 3, "two rounds with the configured retries, then one more"
     assert len(shown.files) == 2
     assert re.search("broke off|truncated", shown.unread)
     rule.release()
@@ -218,7 +218,7 @@ def test_single_files_can_be_transferred_despite_an_unreadable_entry(harness, ro
     (local / "a").write_bytes(b"new")
     (local / "new").write_bytes(b"new")
     plan = plans.upload(provider, "x", [local], "", Conflicts.REPLACE, CancelToken())
-    assert (plan.files, plan.replaces, plan.complete) == (2, 1, True), "what is not listed is asked for by name"
+    assert (plan.files, plan.replaces, plan.complete) == (2, 1, True), "an unlisted object is requested by name"
     upload(provider, local / "new", "d/new")
     provider.delete(readable)
     assert broken.hits

@@ -75,7 +75,7 @@ def test_a_read_over_a_dying_connection_is_sent_again_if_it_is_a_get(harness, ro
             read(provider, "there", 0, 1000, etag=etag)
     assert rule.hits == 1
     assert root.wired.count(reads) == (2 if harness.service in READS_BY_GET else 1)
-    assert sum(counts.values()) == root.wired.count(), "each that went out is counted"
+    assert sum(counts.values()) == root.wired.count(), "each request sent is counted"
 
 
 @WIRED

@@ -41,7 +41,7 @@ def test_a_discovered_fact_expires(harness, root, age_s, known):
     provider = root.connect(max_retries=0, **settings)
     declared = provider.capabilities
     differing = {name: value for name, value in harness.limits.learnt.items() if getattr(declared, name) != value}
-    assert bool(differing) is (bool(harness.limits.learnt) and not known), "what has no use any more is not believed"
+    assert bool(differing) is (bool(harness.limits.learnt) and not known), "an expired fact is not used"
     provider.learn()
     assert (root.wired.count() == 0) is known
     assert all(getattr(provider.capabilities, name) == value for name, value in harness.limits.learnt.items())

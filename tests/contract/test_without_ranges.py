@@ -54,7 +54,7 @@ def test_a_large_object_comes_in_one_stream(harness, root, length):
     assert got == DATA
     assert result.sha256 == hashlib.sha256(DATA).hexdigest()
     whole = [request for request in root.wired.requests if gets(harness)(request)]
-    assert len(whole) <= 8, "the parts that were begun at once, and then the one stream"
+    assert len(whole) <= 8, "the parts begun at once, then one stream"
 
 
 @SERVICES

@@ -249,7 +249,7 @@ def test_a_valid_answer_is_accepted_and_the_connection_kept(name):
 def test_a_truncated_body_is_refused_even_if_it_can_be_parsed(answer):
     with RawServer(lambda asked: Said(answer, close=True)) as server, pytest.raises(Transient):
         s3(server).scan()
-    assert len(server.seen) == 1, "only a kept connection that died is worth another request"
+    assert len(server.seen) == 1, "only a dead kept connection justifies another request"
 
 
 # Kept connections
@@ -331,7 +331,7 @@ def test_a_read_is_sent_again_when_a_kept_connection_dies():
         for _ in range(3):
             assert listed(provider) == ["k"]
             assert provider.stat("x").etag == "e"
-        assert len(server.seen) == len(counted) == 11, "each request that went out is counted"
+        assert len(server.seen) == len(counted) == 11, "each request sent is counted"
 
 
 def test_an_object_is_sent_again_when_a_kept_connection_dies():

@@ -537,7 +537,7 @@ def test_a_missing_folder_is_created_only_if_allowed(tmp_path):
             call(LocalProvider({"container": str(there)}))
     assert not there.exists()
     provider = LocalProvider({"container": str(there), "create_folder": True})
-    assert not there.exists(), "constructing one writes nothing"
+    assert not there.exists(), "construction writes nothing"
     store(provider, "x")
     assert (there / "x").read_bytes() == b"data"
 
