@@ -45,7 +45,6 @@ class ActivityScreen(ModeScreen):
     table = query_one(LineTable)
     pane = query_one("#history", Vertical)
     lower = query_one("#ended", VerticalScroll)
-    problem = query_one(Problem)
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,9 +72,7 @@ class ActivityScreen(ModeScreen):
         if action == "retry":
             item = self._item
             return item is not None and item.state in (ItemState.FAILED, ItemState.CANCELLED)
-        if action == "dismiss_problem":
-            return self.is_mounted and self.problem.there
-        return True
+        return super().check_action(action, parameters)
 
     @property
     def _item(self) -> ItemView | None:
@@ -108,8 +105,7 @@ class ActivityScreen(ModeScreen):
                     await self.bridge.call(self.bridge.core.queue.snapshot, offset=offset, limit=_WINDOW_ROWS)
                 )
         except ProviderError as error:
-            self.problem.show(error)
-            self.refresh_bindings()
+            self.complain(error)
         finally:
             self._loading = False
         self._show(windows)
@@ -148,11 +144,6 @@ class ActivityScreen(ModeScreen):
         try:
             await self.bridge.call(self.bridge.core.queue.retry, [item.id])
         except ProviderError as error:
-            self.problem.show(error)
-            self.refresh_bindings()
+            self.complain(error)
         else:
             self.notify(f"{safe(item.name)} is queued again.", markup=False)
-
-    def action_dismiss_problem(self) -> None:
-        self.problem.dismiss()
-        self.refresh_bindings()

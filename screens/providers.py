@@ -77,18 +77,16 @@ class ProvidersScreen(ModeScreen):
                 return info is not None and info.usable
             case "credentials":
                 return info is not None and info.has_credentials is not None
-            case "dismiss_problem":
-                return self.is_mounted and self.detail.problem.there
             case "stop_check":
-                return bool(self._checking) and not self.detail.problem.there
-        return True
+                return bool(self._checking) and not self.problem.there
+        return super().check_action(action, parameters)
 
     # Drawing
 
     def instances_changed(self) -> None:
         self.listing.show(self.bridge.instances, self.bridge.services)
         if self.bridge.problem is not None:
-            self.detail.problem.show(self.bridge.problem)
+            self.problem.show(self.bridge.problem)
         self._draw_detail()
 
     @on(events.Resize)
@@ -117,7 +115,7 @@ class ProvidersScreen(ModeScreen):
         if info is None:
             self.action_set_up(self.listing.service)
         elif info.state is InstanceState.UNAVAILABLE and info.problem:
-            self._complain(info.problem)
+            self.complain(info.problem)
         else:
             self._open_set_up(SetupScreen(info))
 
@@ -141,7 +139,7 @@ class ProvidersScreen(ModeScreen):
             self._browse(info.name)
         elif info is not None:
             cure = "e enables it, once t has passed." if info.state is InstanceState.DISABLED else "↵ edits it."
-            self._complain(info.problem or ErrorInfo("configuration", f"{info.name} is {info.state.value}.", cure))
+            self.complain(info.problem or ErrorInfo("configuration", f"{info.name} is {info.state.value}.", cure))
 
     def _browse(self, name: str) -> None:
         self.app.switch_mode(Mode.BROWSE)
@@ -167,7 +165,7 @@ class ProvidersScreen(ModeScreen):
     @work
     async def action_set_enabled(self, enabled: bool) -> None:
         if info := self.selected:
-            await self._change(self.bridge.core.instances.set_enabled, info.name, enabled)
+            await self.change(self.bridge.core.instances.set_enabled, info.name, enabled)
 
     @work
     async def action_remove(self) -> None:
@@ -182,24 +180,7 @@ class ProvidersScreen(ModeScreen):
         question = Question(f"Remove {safe(info.name)}?", facts, [Choice("Remove", True)], danger=True)
         if await self.app.push_screen_wait(ConfirmScreen(question)):
             self._reports.pop(info.name, None)
-            await self._change(self.bridge.core.instances.remove, info.name)
-
-    async def _change(self, method: object, *arguments: object) -> None:
-        try:
-            await self.bridge.call(method, *arguments)  # type: ignore[arg-type]
-        except ProviderError as error:
-            self._complain(error)
-        else:
-            self.detail.problem.dismiss()
-            self.bridge.instances_changed()
-
-    def _complain(self, error: ProviderError | ErrorInfo) -> None:
-        self.detail.problem.show(error)
-        self.refresh_bindings()
-
-    def action_dismiss_problem(self) -> None:
-        self.detail.problem.dismiss()
-        self.refresh_bindings()
+            await self.change(self.bridge.core.instances.remove, info.name)
 
     # Checking
 

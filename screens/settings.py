@@ -18,7 +18,7 @@ from backup.model.instances import InstanceInfo
 from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from providers.settings import parse_text
-from screens.modals.setting import HISTORY_FIELD, LIMIT_FIELD, HistoryScreen, LimitScreen
+from screens.modals.setting import HISTORY_FIELD, HistoryScreen, change_limit, limit_of
 from tui.rows.stores import line, store_words
 from tui.text import count, fit, rate, safe
 from tui.theme import STYLES, THEMES, Tone
@@ -50,7 +50,6 @@ class SettingsScreen(ModeScreen):
         Binding("escape", "dismiss_problem", "dismiss"),
     ]
     limits = query_one("#limits", OptionList)
-    problem = query_one(Problem)
 
     def compose_body(self) -> ComposeResult:
         with VerticalScroll(can_focus=False, id="settings"):
@@ -75,9 +74,6 @@ class SettingsScreen(ModeScreen):
         self._show_places()
         self._ask_places()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self.is_mounted and self.problem.there if action == "dismiss_problem" else True
-
     def instances_changed(self) -> None:
         bridge = self.bridge
         asking = Content.styled("asking…", STYLES[Tone.GOING])
@@ -88,7 +84,7 @@ class SettingsScreen(ModeScreen):
         if bridge.instances:
             self.limits.highlighted = min(kept, len(bridge.instances) - 1)
         if bridge.problem is not None:
-            self._complain(bridge.problem)
+            self.complain(bridge.problem)
 
     @work(exclusive=True, group="places")
     async def _ask_places(self) -> None:
@@ -96,10 +92,10 @@ class SettingsScreen(ModeScreen):
             self._history_days = await self.bridge.call(self.bridge.core.history_days)
             status: dict[str, Any] = await self.bridge.call(self.bridge.core.status)
         except ProviderError as error:
-            self._complain(error)
+            self.complain(error)
             return
         if problem := status.get("problem"):
-            self._complain(ErrorInfo(**problem))
+            self.complain(ErrorInfo(**problem))
         places = status["paths"]
         version = line("version", str(status["version"]), Tone.MUTED)
         self._places = (*(line(label, str(places[key])) for label, key in _PLACES), version)
@@ -125,15 +121,10 @@ class SettingsScreen(ModeScreen):
         info = self.bridge.instance(event.option_id or "")
         if info is None:
             return
-        typed = await self.app.push_screen_wait(LimitScreen(info.name, limit_of(info)))
-        if typed is None:
-            return
         try:
-            await self.bridge.call(self.bridge.core.instances.set_bandwidth, info.name, parse_text(LIMIT_FIELD, typed))
+            await change_limit(self, info)
         except ProviderError as error:
-            self._complain(error)
-        else:
-            self.bridge.instances_changed()
+            self.complain(error)
 
     # History
 
@@ -149,7 +140,7 @@ class SettingsScreen(ModeScreen):
         try:
             self._history_days = await self.bridge.call(self.bridge.core.set_history_days, text)
         except ProviderError as error:
-            self._complain(error)
+            self.complain(error)
         else:
             self._show_places()
 
@@ -160,19 +151,6 @@ class SettingsScreen(ModeScreen):
         at = names.index(self.app.theme) if self.app.theme in names else -1
         self.app.theme = names[(at + 1) % len(names)]
         self._show_places()
-
-    def _complain(self, error: ProviderError | ErrorInfo) -> None:
-        self.problem.show(error)
-        self.refresh_bindings()
-
-    def action_dismiss_problem(self) -> None:
-        self.problem.dismiss()
-        self.refresh_bindings()
-
-
-def limit_of(info: InstanceInfo) -> int | None:
-    limit = info.settings.get("max_bandwidth")
-    return limit if isinstance(limit, int) else None
 
 
 def _limit_line(info: InstanceInfo) -> Content:

@@ -17,10 +17,9 @@ from textual.getters import query_one
 
 from backup.model.transfers import BROKEN_SHOWN_S, FINAL_STATES, ItemState, ItemView, QueueSnapshot
 from providers.errors import ProviderError
-from providers.settings import parse_text
 from screens.modals.confirm import ConfirmScreen
 from screens.modals.item import ItemScreen
-from screens.modals.setting import LIMIT_FIELD, LimitScreen
+from screens.modals.setting import change_limit
 from screens.modals.transfer_questions import cancel_question
 from tui.remedies import advice
 from tui.rows.transfers import COLUMNS, WIDE_COLUMNS, TransferRows, facts
@@ -58,7 +57,6 @@ class TransfersScreen(ModeScreen):
     pane = query_one("#transfers", Vertical)
     lower = query_one("#details", Vertical)
     details = query_one(ItemDetails)
-    problem = query_one(Problem)
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +136,7 @@ class TransfersScreen(ModeScreen):
         try:
             snapshot = await self.bridge.call(self.bridge.core.queue.snapshot, offset=offset, limit=_WINDOW_ROWS)
         except ProviderError as error:
-            self._complain(error)
+            self._warn(error)
             return
         finally:
             self._asked = None
@@ -166,7 +164,7 @@ class TransfersScreen(ModeScreen):
         try:
             whole = await self.bridge.call(self.bridge.core.queue.item_ids, item.job_id)
         except ProviderError as error:
-            self._complain(error)
+            self._warn(error)
         else:
             self._select(self._rows.marked | set(whole))
 
@@ -226,25 +224,19 @@ class TransfersScreen(ModeScreen):
         if info is None:
             self.notify("There is no transfer whose limit could change.", severity="warning")
             return
-        current = info.settings.get("max_bandwidth")
-        typed = await self.app.push_screen_wait(LimitScreen(info.name, current if isinstance(current, int) else None))
-        if typed is None:
-            return
         try:
-            await self.bridge.call(self.bridge.core.instances.set_bandwidth, info.name, parse_text(LIMIT_FIELD, typed))
+            await change_limit(self, info)
         except ProviderError as error:
-            self._complain(error)
-        else:
-            self.bridge.instances_changed()
+            self._warn(error)
 
-    def _complain(self, error: ProviderError) -> None:
+    def _warn(self, error: ProviderError) -> None:
         self.notify(f"{safe(error.message)} {safe(advice(error))}", severity="error", timeout=30, markup=False)
 
     async def _act(self, function: Callable[[Iterable[int]], int], ids: list[int], words: str) -> None:
         try:
             number = await self.bridge.call(function, ids)
         except ProviderError as error:
-            self._complain(error)
+            self._warn(error)
             return
         self._select(set())
         self.warn_of_worker()

@@ -10,12 +10,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.getters import query_one
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from backup.config.file import DEFAULT_HISTORY_DAYS, HISTORY_DAYS, MOST_HISTORY_DAYS
-from providers.settings import FieldKind, SettingField
+from backup.model.instances import InstanceInfo
+from providers.settings import FieldKind, SettingField, parse_text
+from tui.bridge import bridge_of
 from tui.text import safe
 from tui.widgets.field_row import FieldRow
 
@@ -67,6 +70,20 @@ class LimitScreen(SettingScreen):
     def __init__(self, instance: str, bytes_per_s: int | None) -> None:
         words = "Up and down together; transfers under way take it up at once."
         super().__init__(f"Bandwidth of {safe(instance)}", LIMIT_FIELD, bytes_per_s, words)
+
+
+def limit_of(info: InstanceInfo) -> int | None:
+    limit = info.settings.get("max_bandwidth")
+    return limit if isinstance(limit, int) else None
+
+
+async def change_limit(node: DOMNode, info: InstanceInfo) -> None:
+    """Ask for the limit of an instance, and set it. Awaited in a worker. Raises ProviderError."""
+    typed = await node.app.push_screen_wait(LimitScreen(info.name, limit_of(info)))
+    if typed is not None:
+        bridge = bridge_of(node)
+        await bridge.call(bridge.core.instances.set_bandwidth, info.name, parse_text(LIMIT_FIELD, typed))
+        bridge.instances_changed()
 
 
 class HistoryScreen(SettingScreen):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -13,11 +14,14 @@ from textual.screen import Screen
 
 from backup.model.credentials import StoreState
 from backup.model.transfers import QueueSnapshot
+from providers.contract.report import ErrorInfo
+from providers.errors import ProviderError
 from tui.bridge import Bridge, InstancesChanged, QueueChanged, bridge_of
 from tui.remedies import advice
 from tui.rows.stores import store_noun
 from tui.text import safe
 from tui.widgets.bars import KeyBar, Mode, ModeBar, TitleBar
+from tui.widgets.problem import Problem
 from tui.widgets.transfer_strip import TransferStrip
 
 
@@ -37,6 +41,8 @@ class ModeScreen(Screen[None]):
     """
     title_bar = query_one(TitleBar)
     strip = query_one(TransferStrip)
+    problem = query_one(Problem)
+    """In modes that have one; `complain` shows it, and the action `dismiss_problem` hides it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,6 +76,27 @@ class ModeScreen(Screen[None]):
         if silent is not None:
             told = f"Recorded, but not under way yet: {safe(silent.message)}. {safe(advice(silent))}"
             self.notify(told, severity="warning", timeout=30, markup=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "dismiss_problem" or (self.is_mounted and self.problem.there)
+
+    def complain(self, error: ProviderError | ErrorInfo) -> None:
+        self.problem.show(error)
+        self.refresh_bindings()
+
+    def action_dismiss_problem(self) -> None:
+        self.problem.dismiss()
+        self.refresh_bindings()
+
+    async def change(self, method: Callable[..., object], *arguments: Any) -> None:
+        """Let the core change instances or credentials. An error is shown, and an earlier one is gone on success."""
+        try:
+            await self.bridge.call(method, *arguments)
+        except ProviderError as error:
+            self.complain(error)
+        else:
+            self.problem.dismiss()
+            self.bridge.instances_changed()
 
     @on(QueueChanged)
     def _show_queue(self, event: QueueChanged) -> None:
