@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from collections.abc import Awaitable
+from typing import ClassVar, Final
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -13,27 +14,39 @@ from textual.content import Content
 from textual.getters import query_one
 from textual.widgets import Static
 
-from backup.model.credentials import CredentialFact, CredentialState
+from backup.model.credentials import CredentialFact, CredentialState, StoreBackend, StoreFacts, StoreState
 from backup.model.instances import InstanceInfo
 from backup.queries.questions import Probe
+from providers.contract.report import ErrorInfo
 from providers.errors import ProviderError
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
+from screens.modals.credentials.import_found import import_providers
+from screens.modals.credentials.move import MoveCredentials
+from screens.modals.credentials.new_passphrase_dialogs import ChangePassphrase
+from screens.modals.credentials.open_store import choose_store, open_store
+from screens.modals.credentials.recovery_kit import WARNING, show_recovery_kit
 from screens.modals.credentials.replace import ReplaceCredentials
-from screens.store import STORE_BINDINGS, StoreScreen
+from screens.modals.credentials.secret_dialog import Ended
+from screens.modals.credentials.store_details import StoreDetails
+from screens.modals.credentials.unattended_done import set_up_jobs
 from tui.rows.credentials import COLUMNS, CredentialRows, store_content
 from tui.text import count, safe
 from tui.theme import Tone
 from tui.widgets.bars import Mode
 from tui.widgets.line_table import LineTable
+from tui.widgets.mode_screen import ModeScreen
 from tui.widgets.problem import Problem
 
 _NO_CREDENTIALS = (
     "No credentials are kept, and none are missing.",
     "1, then s sets a service up. i imports what is set up elsewhere.",
 )
+_NEEDS_VAULT: Final = ErrorInfo(
+    "unsupported", "only the vault opens for jobs without you", "s takes credentials to the vault."
+)
 
 
-class CredentialsScreen(StoreScreen):
+class CredentialsScreen(ModeScreen):
     """Stands over the mode Settings; Esc goes back to it."""
 
     MODE = Mode.SETTINGS
@@ -43,13 +56,23 @@ class CredentialsScreen(StoreScreen):
         Binding("r", "replace", "replace"),
         Binding("t", "test", "test"),
         Binding("delete", "delete", "delete"),
-        *STORE_BINDINGS,
+        Binding("s", "choose", "store"),
+        Binding("m", "finish_move", "finish the move"),
+        Binding("i", "import", "import"),
+        Binding("j", "jobs", "jobs"),
+        Binding("k", "kit", "kit"),
+        Binding("p", "passphrase", "passphrase"),
+        Binding("l", "lock", "lock"),
+        Binding("w", "details", "store in full"),
+        Binding("escape", "dismiss_problem", "dismiss"),
+        Binding("escape", "back", "back"),
     ]
     table = query_one(LineTable)
 
     def __init__(self) -> None:
         super().__init__()
         self._rows = CredentialRows((), 0.0)
+        self._facts: StoreFacts | None = None
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="store", classes="pane") as store:
@@ -62,8 +85,14 @@ class CredentialsScreen(StoreScreen):
             yield LineTable(COLUMNS)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        fact = self._chosen
+        fact, store = self._chosen, self._facts
         match action:
+            case "lock":
+                return self._ready
+            case "passphrase":
+                return store is not None and store.backend is StoreBackend.VAULT and self._ready
+            case "finish_move":
+                return store is not None and store.left_in is not None
             case "replace" | "test":
                 return fact is not None and bool(fact.instances)
             case "delete":
@@ -73,6 +102,14 @@ class CredentialsScreen(StoreScreen):
     @property
     def _chosen(self) -> CredentialFact | None:
         return self._rows.credential(self.table.cursor) if self.is_mounted else None
+
+    @property
+    def _ready(self) -> bool:
+        return self._facts is not None and self._facts.status.state is StoreState.READY
+
+    async def _opened(self) -> bool:
+        """Whether the store is ready, after the user was asked to open it where it is not."""
+        return self._ready or await open_store(self)
 
     # Drawing
 
@@ -84,7 +121,7 @@ class CredentialsScreen(StoreScreen):
         try:
             self._facts = await self.bridge.call(self.bridge.core.credentials.facts)
         except ProviderError as error:
-            self._complain(error)
+            self.complain(error)
         else:
             self._draw()
 
@@ -129,11 +166,11 @@ class CredentialsScreen(StoreScreen):
             report = await self.bridge.ask(Probe(info.name))
             await self.bridge.call(self.bridge.core.instances.record_check, info.name, report)
         except ProviderError as error:
-            self._complain(error)
+            self.complain(error)
         else:
             failed = next((step.error for step in report.steps if step.error), None)
             if failed is not None:
-                self._complain(failed)
+                self.complain(failed)
             else:
                 self.notify(f"{safe(info.name)}: all five steps passed.", markup=False)
             self.bridge.instances_changed()
@@ -154,8 +191,59 @@ class CredentialsScreen(StoreScreen):
         question = Question(f"Delete {safe(fact.key)}?", facts, [Choice("Delete", True)], danger=True)
         if await self.app.push_screen_wait(ConfirmScreen(question)) and await self._opened():
             name = fact.instances[0] if fact.instances else fact.key
-            await self._do(self.bridge.core.credentials.remove, name)
+            await self.change(self.bridge.core.credentials.remove, name)
 
     def _instance(self) -> InstanceInfo | None:
         fact = self._chosen
         return self.bridge.instance(fact.instances[0]) if fact and fact.instances else None
+
+    # The store
+
+    @work(group="act", exclusive=True)
+    async def action_choose(self) -> None:
+        await choose_store(self)
+
+    @work(group="act")
+    async def action_finish_move(self) -> None:
+        store = self._facts
+        if store is not None and store.left_in is not None and store.backend is not None:
+            await self.app.push_screen_wait(MoveCredentials(store.left_in, store.backend, leftovers=True))
+
+    @work(group="act")
+    async def action_details(self) -> None:
+        if self._facts is not None:
+            await self.app.push_screen_wait(StoreDetails(self._facts))
+
+    @work(group="act")
+    async def action_import(self) -> None:
+        await import_providers(self)
+
+    @work(group="act")
+    async def action_jobs(self) -> None:
+        if self._facts is not None and self._facts.backend is not StoreBackend.VAULT:
+            self.complain(_NEEDS_VAULT)
+        else:
+            await self._run(set_up_jobs(self))
+
+    @work(group="act")
+    async def action_kit(self) -> None:
+        if await self.app.push_screen_wait(ConfirmScreen(WARNING)) and await self._opened():
+            await self._run(show_recovery_kit(self))
+
+    @work(group="act")
+    async def action_passphrase(self) -> None:
+        if await self.app.push_screen_wait(ChangePassphrase()) is Ended.DONE:
+            self.notify("The vault opens with the new passphrase from now on.")
+
+    @work(group="act")
+    async def action_lock(self) -> None:
+        await self.change(self.bridge.core.credentials.lock)
+
+    async def _run(self, dialogue: Awaitable[None]) -> None:
+        try:
+            await dialogue
+        except ProviderError as error:
+            self.complain(error)
+
+    def action_back(self) -> None:
+        self.app.pop_screen()

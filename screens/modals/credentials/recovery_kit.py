@@ -11,12 +11,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from providers.secret import Secret
 from screens.modals.confirm import Choice, Fact, Question
 from screens.modals.qr_code import too_large
+from tui.bridge import bridge_of
 from tui.theme import STYLES, Tone
 from tui.widgets.bars import KeyBar
 
@@ -31,9 +33,15 @@ WARNING = Question(
     [Choice("Show it", True)],
     danger=True,
 )
-
-
 _BLOCKS = frozenset(" ▀▄█")
+
+
+async def show_recovery_kit(node: DOMNode) -> None:
+    """With QR codes as large as the terminal has room for. Awaited in a worker. Raises ProviderError."""
+    bridge, app = bridge_of(node), node.app
+    make, dark = bridge.core.credentials.recovery_kit, app.current_theme.dark
+    kit = await bridge.call(make, columns=app.size.width - 1, dark_background=dark)
+    await app.push_screen_wait(RecoveryKit(kit))
 
 
 class RecoveryKit(ModalScreen[None]):
