@@ -17,20 +17,20 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Reset(Exception):
-    """Both connections are to be reset (RST, not FIN)."""
+    """Reset both connections (RST, not FIN)."""
 
 
 class Hangup(Exception):
-    """Both connections are to be closed in good order."""
+    """Close both connections with a FIN."""
 
 
 @dataclass
 class Exchange:
-    """Forwards one request untouched and its reply back, except for what `rule` does to it."""
+    """Forwards one request and its reply unchanged, except for the fault of `rule`."""
 
     client: Stream
     connect: Callable[[], Stream]
-    """The connection to the server, made on first use."""
+    """Connects to the server on first use."""
     head: RequestHead
     seen: SeenRequest
     rule: Rule | None
@@ -39,7 +39,7 @@ class Exchange:
     timeout_s: float
 
     def run(self) -> bool:
-        """True when both connections can carry another request. Raises Reset, Hangup or Gone."""
+        """True if both connections can carry another request. Raises Reset, Hangup or Gone."""
         match self._action():
             case Action.REFUSE:
                 raise Reset
@@ -84,7 +84,7 @@ class Exchange:
     # Request.
 
     def _send_request(self, server: Stream) -> ResponseHead | None:
-        """Send it whole; or the reply's head, when the server answers before it has all."""
+        """Send the whole request. Returns the reply's head if the server answers early."""
         server.send(self.head.raw)
         if self.head.expects_continue:
             early = self._await_continue(server)
@@ -107,7 +107,7 @@ class Exchange:
         return self._early_reply(server) if ready is server else None
 
     def _early_reply(self, server: Stream) -> ResponseHead | None:
-        """A final reply that is already there; interim ones are passed on."""
+        """A final reply that has already arrived; interim ones are passed on."""
         while wait_readable([server], timeout_s=0):
             head = ResponseHead.parse(server.read_head() or b"HTTP/1.1 000 gone\r\n\r\n")
             if not head.status:
@@ -146,8 +146,8 @@ class Exchange:
     def _rewritten(self, head: ResponseHead, body: bytes) -> bool:
         edit = self._fault().edit
         assert edit is not None
-        told = Reply(head.status, head.pairs, body).without("Transfer-Encoding")
-        changed = edit(told if self.head.method == "HEAD" else told.having("Content-Length", str(len(body))))
+        reply = Reply(head.status, head.pairs, body).without("Transfer-Encoding")
+        changed = edit(reply if self.head.method == "HEAD" else reply.having("Content-Length", str(len(body))))
         self._note(status=changed.status)
         lines = "".join(f"{name}: {value}\r\n" for name, value in changed.headers)
         start = f"HTTP/1.1 {changed.status} {head.reason}\r\n{lines}\r\n".encode("latin-1")
@@ -172,7 +172,7 @@ class Exchange:
         return True
 
     def _take_request(self) -> None:
-        """Read it whole; the server gets nothing of it."""
+        """Read the whole request without forwarding it."""
         if self.head.expects_continue:
             self.client.send(_CONTINUE)
         for piece in pieces(self.client, self.head.body, self.head.headers):
@@ -185,7 +185,7 @@ class Exchange:
             self._strike()
 
     def _pump(self, body: Iterable[Piece], sink: Stream, side: Side) -> Iterable[None]:
-        """Pass a body on; a step before each piece of content."""
+        """Forward a body; yields before each piece of content."""
         fault = self.rule.fault if self.rule and self.rule.fault.side is side else None
         at = fault.at if fault else None
         passed = 0
@@ -206,7 +206,7 @@ class Exchange:
             self._strike()
 
     def _struck(self, fault: Fault, data: bytes, passed: int, at: int, sink: Stream, side: Side) -> bytes:
-        """Do what is to be done at byte `at`; returns what is left to send of `data`, from that byte on."""
+        """Apply the fault at byte `at`. Returns the rest of `data` to send from that byte on."""
         before, rest = data[: at - passed], data[at - passed :]
         self._send_paced(before, sink, side, None)
         if fault.action is Action.FLIP:

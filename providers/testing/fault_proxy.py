@@ -1,4 +1,4 @@
-"""A proxy in front of an HTTP server that counts every request and makes chosen ones go wrong.
+"""A proxy in front of an HTTP server that counts all requests and makes selected ones fail.
 
     with FaultProxy(server_port) as proxy:
         rule = proxy.fault(Fault.status(503, retry_after_s=2), when=put_part(2), times=1)
@@ -6,7 +6,7 @@
         proxy.wait_for(lambda seen: len(seen) == 3)
         assert proxy.count(put_part(2)) == 2
 
-Requests pass untouched, with their Host header, so that signatures made for the proxy's own host and port stay valid.
+Requests are forwarded unchanged, with their Host header, so signatures for the proxy's host and port remain valid.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class FaultProxy:
-    """Listens on a free loopback port; one thread a connection. Use it as a context manager."""
+    """Listens on a free loopback port, one thread per connection. Use it as a context manager."""
 
     def __init__(self, upstream_port: int, *, timeout_s: float = 30.0) -> None:
         self._upstream_port = upstream_port
@@ -55,7 +55,7 @@ class FaultProxy:
         self.close()
 
     def close(self) -> None:
-        """End every connection, held ones too, and wait for the threads."""
+        """End all connections, including stalled ones, and wait for the threads."""
         self._closing.set()
         self._stop_listening(self._listener)
         self.cut_connections()
@@ -67,9 +67,9 @@ class FaultProxy:
     # Faults.
 
     def fault(self, fault: Fault, when: When = any_request, *, times: int | None = 1, skip: int = 0) -> Rule:
-        """From now on, make the next `times` requests that match go wrong, after `skip` good ones; None: all of them.
+        """Make the next `times` matching requests fail, after `skip` good ones. `times` None: all of them.
 
-        Rules are tried newest first, and one rule acts on a request.
+        Newer rules are tried first; only one rule applies to a request.
         """
         rule = Rule(fault, when, skip=skip, times=times, changed=self._changed)
         with self._changed:
@@ -77,7 +77,7 @@ class FaultProxy:
         return rule
 
     def clear_faults(self) -> None:
-        """Forget all rules, and let go of what they hold."""
+        """Remove all rules, and release stalled requests."""
         with self._changed:
             rules, self._rules = self._rules, []
         for rule in rules:
@@ -85,7 +85,7 @@ class FaultProxy:
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:
-        """While inside, nobody listens: connections are refused, and those that were open are cut."""
+        """Inside the context, connections are refused; open ones are cut."""
         keep = _bound(self.port)
         self._stop_listening(self._listener)
         self.cut_connections()
@@ -106,13 +106,13 @@ class FaultProxy:
 
     @property
     def requests(self) -> tuple[SeenRequest, ...]:
-        """All requests in order of arrival, those under way too."""
+        """All requests in order of arrival, including those in progress."""
         with self._changed:
             return tuple(self._seen)
 
     @property
     def open_connections(self) -> int:
-        """Connections from clients at this moment."""
+        """Number of current client connections."""
         with self._changed:
             return len(self._clients)
 
@@ -120,23 +120,23 @@ class FaultProxy:
         return sum(1 for request in self.requests if when(request))
 
     def body_bytes(self, when: When = any_request) -> int:
-        """Content that clients have sent in matching requests."""
+        """Number of content bytes sent by clients in matching requests."""
         return sum(request.body_bytes for request in self.requests if when(request))
 
     def forget(self) -> None:
-        """Start counting anew."""
+        """Reset the counts."""
         with self._changed:
             self._seen = [request for request in self._seen if not request.done]
 
     def peak_parallel(self, when: When = any_request) -> int:
-        """The most matching requests that were under way at one moment."""
+        """Largest number of matching requests in progress at the same time."""
         now = time.monotonic()
         chosen = [request for request in self.requests if when(request)]
         spans = [(one.started_at, (one.replied_at or one.ended_at or now) if one.done else now) for one in chosen]
         return max((sum(1 for begin, end in spans if begin <= at < end) for at, _ in spans), default=0)
 
     def wait_for(self, reached: Callable[[tuple[SeenRequest, ...]], T], timeout_s: float = 10.0) -> T:
-        """Until `reached(requests)` is true; returns what it returned. AssertionError after `timeout_s`."""
+        """Wait until `reached(requests)` is true and return its result. AssertionError after `timeout_s`."""
         with self._changed:
             if self._changed.wait_for(lambda: reached(tuple(self._seen)), timeout_s):
                 return reached(tuple(self._seen))
@@ -144,11 +144,11 @@ class FaultProxy:
         raise AssertionError(f"not seen within {timeout_s:g} s; seen: {seen or 'nothing'}")
 
     def wait_idle(self, timeout_s: float = 10.0) -> None:
-        """Until no request is under way."""
+        """Wait until no request is in progress."""
         self.wait_for(lambda seen: all(request.done for request in seen), timeout_s)
 
     def wait_disconnected(self, timeout_s: float = 10.0) -> None:
-        """Until no client is connected."""
+        """Wait until no client is connected."""
         self.wait_for(lambda _: not self._clients, timeout_s)
 
     # Connections.
@@ -199,7 +199,7 @@ class FaultProxy:
         upstream: list[Stream] = []
         reset = False
         try:
-            with contextlib.suppress(Gone, Hangup):  # both ends are closed below, in good order
+            with contextlib.suppress(Gone, Hangup):  # both ends are closed below with a FIN
                 stream = Stream(client, self._timeout_s)
                 while raw := stream.read_head():
                     if not self._exchange(stream, upstream, RequestHead.parse(raw)):
@@ -249,7 +249,7 @@ class FaultProxy:
 
 
 def _bound(port: int) -> socket.socket:
-    """A socket that holds a port; until it listens, connections are refused."""
+    """A socket that reserves a port. Connections are refused until it listens."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -258,7 +258,7 @@ def _bound(port: int) -> socket.socket:
 
 
 def _finish_writing(sock: socket.socket) -> None:
-    """FIN, and read what still comes for a moment: closing with unread bytes would turn the end into a reset."""
+    """Send FIN and briefly read the rest: closing with unread bytes would cause a reset."""
     sock.shutdown(socket.SHUT_WR)
     sock.settimeout(0.2)
     while sock.recv(1 << 20):

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and a server, as values."""
+"""Faults between a client and a server, as values."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ class Side(Enum):
 
 class Action(Enum):
     REFUSE = "refuse"
-    """The connection is reset before anything reaches the server."""
+    """Reset the connection before anything reaches the server."""
     ANSWER = "answer"
-    """The proxy answers; the server never learns of the request."""
+    """The proxy answers; the server does not see the request."""
     RESET = "reset"
     CUT = "cut"
-    """The connection ends in good order, too early."""
+    """Close the connection with a FIN, too early."""
     STALL = "stall"
-    """Nothing moves until released."""
+    """No byte moves until released."""
     FLIP = "flip"
-    """One byte arrives changed."""
+    """Change one byte."""
     SLOW = "slow"
     DELAY = "delay"
     LOSE_REPLY = "lose reply"
-    """The server does its work; the client sees a reset."""
+    """The server processes the request; the client sees a reset."""
     REWRITE = "rewrite"
-    """The server's reply reaches the client altered."""
+    """The client receives a changed reply."""
     SAY = "say"
-    """The proxy answers with just these bytes, and hangs up; the server never learns of the request."""
+    """The proxy sends these bytes and hangs up; the server does not see the request."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole reply of the server. What is changed in it is sent just so, whether it makes sense or not."""
+    """A complete reply of the server. Edits are sent as they are, even if they make no sense."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
     interim: bytes = b""
-    """What goes out before it: heads of 1xx."""
+    """Heads of interim replies (1xx) to send first."""
 
     def header(self, name: str) -> str:
         return next((value for known, value in self.headers if known.lower() == name.lower()), "")
@@ -53,11 +53,11 @@ class Reply:
         return replace(self, headers=tuple(item for item in self.headers if item[0].lower() not in gone))
 
     def having(self, name: str, *values: str) -> Reply:
-        """With this header in place of any other of the name; several values make several headers."""
+        """The reply with this header in place of others of that name; several values give several headers."""
         return replace(self, headers=(*self.without(name).headers, *((name, value) for value in values)))
 
     def holding(self, body: bytes | str) -> Reply:
-        """With this body, and the length of it."""
+        """The reply with this body and its length."""
         data = body.encode() if isinstance(body, str) else body
         return replace(self, body=data).having("Content-Length", str(len(data)))
 
@@ -67,9 +67,9 @@ Edit = Callable[[Reply], Reply]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong. Built by its class methods; byte positions count the body's content from 0.
+    """A single fault, built by the class methods. Byte positions count the body's content from 0.
 
-    `at=None` means before the head of that side is passed on.
+    `at=None` means before the head of that side is forwarded.
     """
 
     action: Action
@@ -83,7 +83,7 @@ class Fault:
     delay_s: float = 0.0
     edit: Edit | None = None
     together_bytes: int | None = None
-    """Content that all requests of the rule may carry, before each that carries more is reset."""
+    """Total content of all matching requests, after which every request with more content is reset."""
 
     @classmethod
     def refuse(cls) -> Fault:
@@ -99,7 +99,7 @@ class Fault:
         retry_after_s: float | None = None,
         early: bool = False,
     ) -> Fault:
-        """Answer with `status` after reading the whole request; `early`: without waiting for its body, then hang up."""
+        """Answer with `status` after reading the whole request. `early`: without waiting for its body, then hang up."""
         data = body.encode() if isinstance(body, str) else body
         extra = dict(headers or {})
         if retry_after_s is not None:
@@ -114,13 +114,13 @@ class Fault:
 
     @classmethod
     def cut_line(cls, after_bytes: int) -> Fault:
-        """The line goes once requests have carried so much together: all of them are reset, and later ones too."""
+        """Cut the line once requests have carried this many bytes in total: all of them and later ones are reset."""
         no_byte_of_its_own = -1
         return cls(Action.RESET, at=no_byte_of_its_own, together_bytes=after_bytes)
 
     @classmethod
     def truncate(cls, at: int) -> Fault:
-        """The reply's body ends after `at` bytes, and the connection in good order."""
+        """End the reply's body after `at` bytes, with a FIN."""
         return cls(Action.CUT, Side.RESPONSE, at)
 
     @classmethod
@@ -149,32 +149,32 @@ class Fault:
 
     @classmethod
     def rewrite(cls, edit: Edit) -> Fault:
-        """Pass on what `edit` makes of the server's reply; its body is read whole before."""
+        """Forward the server's reply changed by `edit`. The whole body is read first."""
         return cls(Action.REWRITE, edit=edit)
 
 
 @dataclass
 class SeenRequest:
-    """One request as the proxy saw it. Grows while it is under way."""
+    """One request seen by the proxy. Updated while in progress."""
 
     index: int
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    """Names in lower case."""
+    """Lower-case names."""
     started_at: float
     body_bytes: int = 0
-    """Content that arrived from the client so far."""
+    """Content received from the client so far."""
     declared_bytes: int | None = None
     forwarded: bool = False
-    """The whole request reached the server."""
+    """The server received the whole request."""
     status: int | None = None
-    """What the client was answered, or would have been (lost reply)."""
+    """Status sent to the client, or that would have been sent (lost reply)."""
     reply_bytes: int = 0
     fault: Action | None = None
     replied_at: float | None = None
-    """When the last of the reply so far was about to be passed on: the client may go on from then."""
+    """Time just before the latest bytes of the reply were forwarded: from then on the client may continue."""
     ended_at: float | None = None
 
     @property
@@ -183,7 +183,7 @@ class SeenRequest:
 
     @property
     def ok(self) -> bool:
-        """The server took it, whatever the client learnt of that."""
+        """The server accepted it, whether or not the client received the answer."""
         return self.forwarded and self.status is not None and 200 <= self.status < 300
 
 
@@ -195,7 +195,7 @@ def any_request(request: SeenRequest) -> bool:
 
 
 class Rule:
-    """A fault that waits for its requests. `fault` is None for a rule that only counts."""
+    """A fault and the requests that it applies to. `fault` is None for a rule that only counts."""
 
     def __init__(self, fault: Fault, when: When, *, skip: int, times: int | None, changed: threading.Condition) -> None:
         self.fault = fault
@@ -205,13 +205,13 @@ class Rule:
         self._changed = changed
         self.released = threading.Event()
         self.hits = 0
-        """How many requests it has met."""
+        """Number of requests it has applied to."""
         self.carried_bytes = 0
         self.holding = 0
-        """How many requests it holds stalled at this moment."""
+        """Number of requests currently stalled by it."""
 
     def meets(self, request: SeenRequest) -> bool:
-        """Whether this request is one of its own; counts it. Called under the proxy's lock."""
+        """True if it applies to this request, which it then counts. Called with the proxy's lock held."""
         if self._left == 0 or not self._when(request):
             return False
         if self._skip:
@@ -224,7 +224,7 @@ class Rule:
         return True
 
     def carry(self, count_bytes: int) -> int:
-        """How many of these bytes of content may pass."""
+        """How many of these content bytes may be forwarded."""
         limit = self.fault.together_bytes
         if limit is None:
             return count_bytes
@@ -239,7 +239,7 @@ class Rule:
             self._changed.notify_all()
 
     def release(self) -> None:
-        """Let stalled requests go on, and let no more be met."""
+        """Let stalled requests continue, and apply to no more requests."""
         with self._changed:
             self._left = 0
         self.released.set()
@@ -248,11 +248,11 @@ class Rule:
         self._wait(lambda: self.hits >= count, f"{count} hit(s)", timeout_s)
 
     def wait_held(self, count: int = 1, timeout_s: float = 30.0) -> None:
-        """Until `count` requests are stalled by this rule at once."""
+        """Wait until `count` requests are stalled by this rule at the same time."""
         self._wait(lambda: self.holding >= count, f"{count} held", timeout_s)
 
     def wait_let_go(self, timeout_s: float = 30.0) -> None:
-        """Until none is stalled by this rule any more: released, or the client hung up."""
+        """Wait until this rule stalls no request: released, or the client hung up."""
         self._wait(lambda: self.holding == 0, "none held", timeout_s)
 
     def _wait(self, reached: Callable[[], bool], what: str, timeout_s: float) -> None:

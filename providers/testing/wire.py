@@ -1,4 +1,4 @@
-"""Reading HTTP/1.1 from a socket without changing a byte of it."""
+"""Reading of HTTP/1.1 from a socket, preserving every byte."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _GONE: Final = _RDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Gone(Exception):
-    """The other side of a connection went away, or was silent for too long."""
+    """The other side of a connection left, or was silent for too long."""
 
 
 class Stream:
-    """A socket with what was read ahead of need."""
+    """A socket with a read-ahead buffer."""
 
     def __init__(self, sock: socket.socket, timeout_s: float) -> None:
         self.sock = sock
@@ -33,7 +33,7 @@ class Stream:
         return bool(self._ahead)
 
     def read(self, limit: int = BLOCK, *, watch: Stream | None = None) -> bytes:
-        """Up to `limit` bytes, b'' at the end. Gone when `watch` hangs up meanwhile."""
+        """Up to `limit` bytes, b'' at the end. Raises Gone if `watch` hangs up meanwhile."""
         if self._ahead:
             data, self._ahead = self._ahead[:limit], self._ahead[limit:]
             return data
@@ -51,7 +51,7 @@ class Stream:
         return self._read_until(b"\n", watch)
 
     def read_head(self, watch: Stream | None = None) -> bytes:
-        """Everything up to and with the empty line; b'' when the connection ends before its first byte."""
+        """All bytes up to and including the empty line; b'' if the connection ends before its first byte."""
         return self._read_until(b"\r\n\r\n", watch)
 
     def _read_until(self, mark: bytes, watch: Stream | None) -> bytes:
@@ -76,7 +76,7 @@ class Stream:
             raise Gone(str(error)) from error
 
     def hung_up(self) -> bool:
-        """Whether the other side is gone, also while unread bytes wait."""
+        """True if the other side has left, even with unread bytes."""
         poll = select.poll()
         try:
             poll.register(self.sock, _RDHUP)
@@ -86,7 +86,7 @@ class Stream:
 
 
 def wait_readable(streams: list[Stream], *, watch: Stream | None = None, timeout_s: float) -> Stream | None:
-    """The first of `streams` with something to read, or ended; None after `timeout_s`. Gone when `watch` hangs up."""
+    """The first of `streams` with data or at its end; None after `timeout_s`. Raises Gone if `watch` hangs up."""
     for stream in streams:
         if stream.has_ahead:
             return stream
@@ -116,7 +116,7 @@ class RequestHead:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
-    """Names in lower case."""
+    """Lower-case names."""
 
     @classmethod
     def parse(cls, raw: bytes) -> RequestHead:
@@ -153,7 +153,7 @@ class ResponseHead:
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """The headers as they stand there, repeated ones too."""
+        """The headers in their original form, including repeated ones."""
         lines = self.raw.decode("latin-1").split("\r\n")[1:]
         split = (line.partition(":") for line in lines if line)
         return tuple((name.strip(), value.strip()) for name, _, value in split)
@@ -164,9 +164,9 @@ class ResponseHead:
         return Framing.of(self.headers, otherwise=Framing.UNTIL_CLOSE)
 
     def ends_connection(self, method: str) -> bool:
-        said = self.headers.get("connection", "").lower()
-        old = self.version == "HTTP/1.0" and said != "keep-alive"
-        return said == "close" or old or self.body(method) is Framing.UNTIL_CLOSE
+        connection = self.headers.get("connection", "").lower()
+        old = self.version == "HTTP/1.0" and connection != "keep-alive"
+        return connection == "close" or old or self.body(method) is Framing.UNTIL_CLOSE
 
 
 def _split(raw: bytes) -> tuple[str, dict[str, str]]:
@@ -176,7 +176,7 @@ def _split(raw: bytes) -> tuple[str, dict[str, str]]:
 
 
 class Framing(Enum):
-    """How the end of a body is told."""
+    """How the end of a body is marked."""
 
     NONE = "none"
     LENGTH = "length"
@@ -192,14 +192,14 @@ class Framing(Enum):
 
 @dataclass(frozen=True)
 class Piece:
-    """Raw bytes of a body: content, or the framing of chunks between it."""
+    """Raw bytes of a body: content, or chunk framing."""
 
     raw: bytes
     is_content: bool = True
 
 
 def pieces(stream: Stream, framing: Framing, headers: dict[str, str], watch: Stream | None = None) -> Iterator[Piece]:
-    """The body piece by piece, as it arrives. Gone when it ends early."""
+    """The body piece by piece, as it arrives. Raises Gone if it ends early."""
     match framing:
         case Framing.NONE:
             return

@@ -1,4 +1,4 @@
-"""A running B2 server, with a view of it that does not go through the product."""
+"""A running B2 server, and direct access to it that bypasses the product."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ class B2Server:
         return f"http://127.0.0.1:{self.port}"
 
     def new_bucket(self) -> tuple[str, Key]:
-        """A fresh bucket, and a key that is limited to it."""
-        told = self._ask("new_bucket")
-        return told["bucket"], Key(told["key_id"], told["key"])
+        """A new bucket, and a key limited to it."""
+        made = self._ask("new_bucket")
+        return made["bucket"], Key(made["key_id"], made["key"])
 
     def master(self) -> Key:
         return Key(**self._ask("master"))
 
     def new_key(self, bucket: str = "", *, capabilities: tuple[str, ...] = (), prefix: str = "") -> Key:
-        """A key limited as said; without `bucket` it is good for all."""
+        """A key with these limits; without `bucket` it is valid for all."""
         return Key(**self._ask("key", bucket=bucket, capabilities=list(capabilities), prefix=prefix))
 
     def expire_tokens(self) -> None:
-        """Every token that was given out is worth nothing from now on, as after a day; upload URLs too."""
+        """Invalidate all issued tokens and upload URLs, as happens after a day."""
         self._ask("expire_tokens")
 
     def plant(self, bucket: str, objects: Mapping[str, bytes]) -> None:
@@ -62,16 +62,16 @@ class B2Server:
         )
 
     def plant_many(self, bucket: str, prefix: str, count: int) -> None:
-        """`count` objects of one byte whose names are `prefix` and a number."""
+        """`count` objects of one byte, named `prefix` plus a number."""
         self._ask("plant", bucket=bucket, prefix=prefix, count=count)
 
     def versions(self, bucket: str, name: str = "") -> list[Version]:
-        """Every version, newest first within a name; of one name, if it is given."""
+        """All versions, newest first within a name; only those of `name` if given."""
         found = [Version(*item) for item in self._ask("versions", bucket=bucket)["versions"]]
         return [version for version in found if name in ("", version.name)]
 
     def objects(self, bucket: str) -> dict[str, bytes]:
-        """Everything that is visible in a bucket."""
+        """All visible objects of a bucket."""
         visible: dict[str, str] = {}
         for version in self.versions(bucket):
             if version.action != "start":
@@ -85,7 +85,7 @@ class B2Server:
         self._ask("forget_uploads", bucket=bucket)
 
     def damage(self, bucket: str, name: str) -> None:
-        """Change the first byte of the stored object, and nothing that is known of it."""
+        """Change the first byte of the stored object, but none of its metadata."""
         self._ask("damage", bucket=bucket, name=name)
 
     def _content(self, bucket: str, name: str) -> bytes:
@@ -102,7 +102,7 @@ class B2Server:
 
 @contextlib.contextmanager
 def b2_server(folder: Path) -> Iterator[B2Server]:
-    """A server that keeps everything in memory; its log is in `folder`."""
+    """A server that keeps all data in memory and its log in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, str(Path(__file__).with_name("b2_server.py"))]
     with server(

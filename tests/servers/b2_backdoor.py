@@ -1,4 +1,4 @@
-"""What tests need of the B2 server beyond the API: buckets, keys, a view past the product, damage."""
+"""Functions that tests need of the B2 server beyond the API: buckets, keys, direct access, damage."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def _new_bucket(service: Service, args: Json) -> Json:
         sim = service.sim
         number = next(sim.bucket_id_counter)
         name = f"test-bucket-{number}"
-        told = sim.authorize_account("", sim.account_id, sim.key_id_to_key[sim.account_id].key)
-        sim.create_bucket(sim.API_URL, told["authorizationToken"], sim.account_id, name, "allPrivate")
+        authorization = sim.authorize_account("", sim.account_id, sim.key_id_to_key[sim.account_id].key)
+        sim.create_bucket(sim.API_URL, authorization["authorizationToken"], sim.account_id, name, "allPrivate")
         return {"bucket": name, **_key(service, {"bucket": name})}
 
 

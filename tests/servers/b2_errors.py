@@ -1,4 +1,4 @@
-"""What B2 answers when something is wrong, as faults for the proxy.
+"""Error answers of B2, as faults for the proxy.
 
 Statuses and codes: Backblaze B2 documentation, "Native API, error handling" and the pages of the calls.
 """
@@ -26,7 +26,7 @@ def bad_auth_token() -> Fault:
 
 
 def unauthorized() -> Fault:
-    """The key lacks a right; b2_authorize_account says so of a key that it does not know."""
+    """A capability is missing; b2_authorize_account also answers so for an unknown key."""
     return b2_error(401, "unauthorized", "Not authorized to call this")
 
 
@@ -67,7 +67,7 @@ def precondition_failed() -> Fault:
 
 
 def payload_too_large() -> Fault:
-    """What a web server in front of the service says."""
+    """Answer of a web server in front of the service."""
     return Fault.status(413, HTML_PAGE, headers={"Content-Type": "text/html"})
 
 
@@ -80,7 +80,7 @@ def too_many_requests(retry_after_s: float | None = None) -> Fault:
 
 
 def service_unavailable(retry_after_s: float | None = None) -> Fault:
-    """What an upload URL says when its pod is busy: ask for another one."""
+    """Answer of an upload URL whose pod is busy: request another one."""
     return b2_error(503, "service_unavailable", "no tomes available", retry_after_s=retry_after_s)
 
 
@@ -97,5 +97,5 @@ def bad_gateway() -> Fault:
 
 
 def portal() -> Fault:
-    """A login portal answers in place of the service."""
+    """A login portal answers instead of the service."""
     return Fault.status(400, HTML_PAGE, headers={"Content-Type": "text/html"})

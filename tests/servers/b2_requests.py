@@ -1,4 +1,4 @@
-"""Telling the requests of B2's native API apart, as `when` for the fault proxy."""
+"""Predicates for requests of B2's native API, as `when` for the fault proxy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from providers.testing.faults import When
 
 
 def call(*names: str) -> When:
-    """Calls by their name: 'b2_hide_file'."""
+    """Calls by name, for example 'b2_hide_file'."""
     return lambda request: bool(set(names) & set(request.path.split("/")))
 
 
@@ -41,6 +41,6 @@ def remove() -> When:
 
 
 def after_sign_in() -> When:
-    """Whatever needs a token."""
+    """All requests that need a token."""
     sign_in = call("b2_authorize_account")
     return lambda request: not sign_in(request)

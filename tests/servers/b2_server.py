@@ -1,10 +1,10 @@
-"""Backblaze B2 over HTTP: the SDK's simulator behind a small threaded server, run as a process of its own.
+"""Backblaze B2 over HTTP: the SDK's simulator behind a small threaded server, run as a separate process.
 
     python tests/servers/b2_server.py        prints `listening on http://127.0.0.1:PORT`
 
-It speaks the native API in the versions that b2sdk (v4) and rclone (v1) use. Addresses in its answers come from each
-request's Host header, so that a client that came through a proxy stays behind it. An upload URL serves one request at
-a time and is worth nothing after a failure. What tests need beyond the API is below /test/.
+It implements the native API in the versions used by b2sdk (v4) and rclone (v1). Addresses in its answers come from
+the request's Host header, so a client behind a proxy stays behind it. An upload URL serves one request at a time and
+becomes invalid after a failure. Functions for tests that are not part of the API are below /test/.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = 1 << 16
     service: Service
     _unread = 0
-    """Bytes of the request that nobody has read: the connection cannot go on after it."""
+    """Unread bytes of the request body: if there are any, the connection cannot be kept."""
 
     def do_POST(self) -> None:
         self._answering(self._post)
@@ -38,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: requests are counted by the fault proxy."""
+        """Silent: the fault proxy counts requests."""
 
     def _answering(self, act: Callable[[str, Json, bytes], None]) -> None:
         url = urlsplit(self.path)

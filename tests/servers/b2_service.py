@@ -1,4 +1,4 @@
-"""The account behind the B2 server: which call does what, and which upload URLs are good."""
+"""The account behind the B2 server: implements the calls, and keeps track of valid upload URLs."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def _refusal(error: Exception) -> Refused:
     for kind, status, code in _BY_CLASS:
         if isinstance(error, kind):
             mismatch = isinstance(error, sdk.FileSha1Mismatch | sdk.PartSha1Mismatch)
-            said = getattr(error, "code", None)
-            return Refused(status, said or code, _SHA1_MISMATCH if mismatch else str(error))
+            own_code = getattr(error, "code", None)
+            return Refused(status, own_code or code, _SHA1_MISMATCH if mismatch else str(error))
     raise error
 
 
 class Service:
-    """The account, and which upload URLs are good. Every use of the simulator holds the lock."""
+    """The account and its valid upload URLs. Every use of the simulator holds the lock."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.sim = Simulator()
         self.uploads: dict[str, str] = {}
-        """The path of an upload URL to the simulator's URL, which is also its token."""
+        """Path of an upload URL -> the simulator's URL, which is also its token."""
         self.busy: set[str] = set()
         self._numbers = itertools.count()
 
@@ -89,16 +89,16 @@ class Service:
             key_id, key = "", ""
         with self.lock:
             try:
-                told = self.sim.authorize_account("", key_id, key)
+                authorization = self.sim.authorize_account("", key_id, key)
             except sdk.InvalidAuthToken as error:
                 raise Refused(401, "unauthorized", str(error)) from error
-        api = told["apiInfo"]["storageApi"] | {"apiUrl": base, "downloadUrl": base, "s3ApiUrl": f"{base}/s3"}
+        api = authorization["apiInfo"]["storageApi"] | {"apiUrl": base, "downloadUrl": base, "s3ApiUrl": f"{base}/s3"}
         if version >= 4:
-            return told | {"apiInfo": told["apiInfo"] | {"storageApi": api}}
+            return authorization | {"apiInfo": authorization["apiInfo"] | {"storageApi": api}}
         allowed = dict(api["allowed"])
         (bucket, *_) = allowed.pop("buckets") or [{"id": None, "name": None}]
         allowed |= {"bucketId": bucket["id"], "bucketName": bucket["name"]}
-        return told | {**api, "allowed": allowed, "minimumPartSize": api["recommendedPartSize"]}
+        return authorization | {**api, "allowed": allowed, "minimumPartSize": api["recommendedPartSize"]}
 
     def call(self, name: str, token: str, args: Json, base: str) -> Json:
         handler: Callable[..., Json] | None = getattr(self, f"_{name.removeprefix('b2_')}", None)
@@ -234,7 +234,7 @@ class Service:
 
     @contextmanager
     def upload_url(self, path: str, token: str) -> Iterator[str]:
-        """While inside, the URL serves this request alone; it is gone when the request fails."""
+        """Inside the context, the URL serves only this request; a failure invalidates it."""
         with self.lock:
             url = self.uploads.get(path)
             if url is None or token != url:
@@ -271,7 +271,7 @@ class Service:
                 return answer
 
     def content(self, path: str, query: Json, token: str) -> Any:
-        """The stored object that a download path names."""
+        """The stored object at a download path."""
         with self.lock:
             if "fileId" in query:
                 file_id = query["fileId"][0]
@@ -298,7 +298,7 @@ def _check_info(info: Json) -> None:
 
 
 def _sized(answer: Json) -> Json:
-    """v1 of the API also has `size`, which rclone reads."""
+    """v1 of the API also has `size`, which rclone uses."""
     return {**answer, "files": [{**file, "size": file["contentLength"]} for file in answer["files"]]}
 
 

@@ -1,4 +1,4 @@
-"""The SDK's own RawSimulator, made as strict as the service where it is lax, and able to hold more than 200 objects."""
+"""The SDK's RawSimulator, made as strict as the service where it is lax, and able to hold more than 200 objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_SEGMENT_BYTES: Final = 250
 MAX_INFO_KEYS: Final = 10
 LIMITED_CAPABILITIES: Final = ("listBuckets", "listFiles", "readFiles", "writeFiles", "deleteFiles")
 NEVER_SHOWN: Final = "never-shown"
-"""Part of every token and key that this server gives out."""
+"""Part of every token and key that this server issues."""
 
 
 class File(FileSimulator):  # type: ignore[misc]
@@ -54,7 +54,7 @@ class Bucket(BucketSimulator):  # type: ignore[misc]
         return data
 
     def newest(self) -> Iterator[Any]:
-        """The newest version of each name, in order; unfinished large files are none."""
+        """The newest version of each name, in order, without unfinished large files."""
         before = None
         for name, file_id in sorted(self.file_name_and_id_to_file):
             found = self.file_name_and_id_to_file[name, file_id]
@@ -95,7 +95,7 @@ class Bucket(BucketSimulator):  # type: ignore[misc]
 
 
 class Simulator(RawSimulator):  # type: ignore[misc]
-    """One account. `request` holds the bucket that the request under way in this thread is about."""
+    """One account. `request` holds the bucket of this thread's current request."""
 
     BUCKET_SIMULATOR_CLASS = Bucket
     MIN_PART_SIZE = MIN_PART_BYTES
@@ -111,7 +111,7 @@ class Simulator(RawSimulator):  # type: ignore[misc]
     def new_key(
         self, name: str, capabilities: list[str], key_id: str = "", buckets: list[str] | None = None, prefix: str = ""
     ) -> tuple[str, str]:
-        """(key id, key) of a fresh application key."""
+        """(key id, key) of a new application key."""
         key_id = key_id or f"0030a1b2c3d4e5f{len(self.key_id_to_key):010}"
         key = f"K003{NEVER_SHOWN}{base64.b32encode(secrets.token_bytes(10)).decode()}"
         limited = (
@@ -145,7 +145,7 @@ class Simulator(RawSimulator):  # type: ignore[misc]
         self._assert_account_auth(self.API_URL, token, self.account_id, capability, bucket_id, name)
 
     def assert_prefix(self, token: str, name: str) -> None:
-        """RawSimulator looks at a key's prefix when listing only."""
+        """RawSimulator checks a key's prefix only for listings."""
         prefix = self.auth_token_to_key[token].name_prefix_or_none
         if prefix and not name.startswith(prefix):
             raise Unauthorized("", "unauthorized")
@@ -155,7 +155,7 @@ class Simulator(RawSimulator):  # type: ignore[misc]
         return found
 
     def active_upload(self, file_id: str) -> Any:
-        """The unfinished large file of that id."""
+        """The unfinished large file with this id."""
         bucket = self.bucket_id_to_bucket.get(self.file_id_to_bucket_id.get(file_id, ""))
         found = bucket.file_id_to_file.get(file_id) if bucket else None
         if found is None or found.action != "start":
@@ -163,7 +163,7 @@ class Simulator(RawSimulator):  # type: ignore[misc]
         return found
 
     def add(self, bucket: Bucket, name: str, data: bytes) -> None:
-        """Put an object there, past the API."""
+        """Store an object without using the API."""
         sse = bucket.default_server_side_encryption
         file = File(
             self.account_id, bucket, bucket._next_file_id(), "upload", name, "application/octet-stream",

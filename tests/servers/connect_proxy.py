@@ -1,10 +1,10 @@
-"""An HTTPS proxy (CONNECT) that ends TLS itself, so that a client with fixed host names talks to servers of ours.
+"""An HTTPS proxy (CONNECT) that terminates TLS, so that a client with fixed host names talks to our test servers.
 
     with ConnectProxy({"api.example.com": server.port}, tmp_path) as proxy:
         run(environment={"HTTPS_PROXY": proxy.url}, arguments=["--ca-cert", str(proxy.ca_file)])
 
-The certificate is made at the start, for just these hosts, by an authority whose key never leaves this process; a host
-that is not in the table is refused, so that no test reaches the network.
+At the start, an authority whose key never leaves this process issues a certificate for these hosts. Any other host is
+refused, so that no test reaches the network.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ConnectProxy:
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://{HOST}:{self.port}"
         self.refused: list[str] = []
-        """Hosts that somebody asked for and that are not in the table."""
+        """Requested hosts that are not in the table."""
 
     def __enter__(self) -> Self:
         self._spawn(self._accept)
@@ -95,7 +95,7 @@ class ConnectProxy:
         sock.close()
 
     def _serve(self, client: socket.socket) -> None:
-        """One tunnel: the head, the handshake, then bytes in both directions until either side ends."""
+        """Serve one tunnel: CONNECT, the handshake, then bytes in both directions until either side ends."""
         inner: ssl.SSLSocket | None = None
         server: socket.socket | None = None
         try:
@@ -113,7 +113,7 @@ class ConnectProxy:
             self._remember(server)
             _relay(inner, server, self._timeout_s)
         except (OSError, ValueError):
-            return  # a client that does not trust the certificate, or leaves early, has said all it has to say
+            return  # the client does not trust the certificate, or left early
         finally:
             for sock in (inner, server, client):
                 if sock is not None:
@@ -134,7 +134,7 @@ def _asked_host(client: socket.socket) -> str:
 
 
 def _relay(inner: ssl.SSLSocket, server: socket.socket, timeout_s: float) -> None:
-    """Bytes in both directions until either side ends. One thread: an SSL object must not be used by two at once."""
+    """Bytes in both directions until either side ends. Single-threaded: an SSL object is not thread-safe."""
     inner.setblocking(False)
     while True:
         ready = [inner] if inner.pending() else select.select([inner, server], [], [], timeout_s)[0]

@@ -1,4 +1,4 @@
-"""What Google Drive answers when something is wrong, as faults for the proxy.
+"""Error answers of Google Drive, as faults for the proxy.
 
 Texts and reasons: Drive API, "Resolve errors"; RFC 6749 for the token endpoint.
 """
@@ -59,7 +59,7 @@ def api_switched_off() -> Fault:
 
 
 def scope_insufficient() -> Fault:
-    """As newer answers put it."""
+    """In the form of newer answers."""
     body = {
         "error": {
             "code": 403,

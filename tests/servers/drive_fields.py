@@ -1,4 +1,4 @@
-"""Which fields of an answer are told: `fields=nextPageToken,files(id,name)`."""
+"""Field masks of answers: `fields=nextPageToken,files(id,name)`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def masked(answer: Mapping[str, Any], fields: str) -> dict[str, Any]:
-    """Only the fields that were asked for: 'nextPageToken,files(id,name)'."""
+    """Only the requested fields, for example 'nextPageToken,files(id,name)'."""
     wanted = _mask(fields)
     return dict(answer) if "*" in wanted else _pick(answer, wanted)
 

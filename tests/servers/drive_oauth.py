@@ -30,7 +30,7 @@ _SEVEN_DAYS_S: Final = 604_799
 
 
 class Denied(Exception):
-    """An answer of RFC 6749: {'error': ...}."""
+    """An error answer by RFC 6749: {'error': ...}."""
 
     def __init__(self, status: int, error: str, description: str = "") -> None:
         super().__init__(error)
@@ -40,7 +40,7 @@ class Denied(Exception):
 
 @dataclass
 class _Pending:
-    """A code that was given out, or a device that waits."""
+    """An issued code, or a waiting device."""
 
     scope: str
     challenge: str = ""
@@ -52,24 +52,24 @@ class _Pending:
 
 @dataclass
 class Authority:
-    """Who may do what. `decide` is what the person in the browser does."""
+    """State of all grants. `decide` acts as the person in the browser."""
 
     now: Callable[[], float] = time.time
     account: str = ACCOUNT
     token_life_s: int = 3599
     in_testing: bool = False
-    """The consent screen is in testing: grants end after seven days."""
+    """The consent screen is in testing: grants expire after seven days."""
     granted_scope: str | None = None
-    """What the person leaves ticked; None: all that was asked for."""
+    """Scopes that the person leaves ticked; None: all requested ones."""
     interval_s: int = 5
     denies: bool = False
     service_accounts: dict[str, rsa.RSAPublicKey] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
-    """Access tokens that are good."""
+    """Valid access tokens."""
     refresh_tokens: set[str] = field(default_factory=lambda: {REFRESH_TOKEN})
     revoked: list[str] = field(default_factory=list)
     refreshes: int = 0
-    """How many access tokens were made."""
+    """Number of issued access tokens."""
     _codes: dict[str, _Pending] = field(default_factory=dict)
     _devices: dict[str, _Pending] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -77,7 +77,7 @@ class Authority:
     # The browser
 
     def consent(self, query: Mapping[str, str]) -> str:
-        """What the browser is sent to after the person has decided. Denied where the page would show an error."""
+        """Redirect address after the person has decided. Raises Denied if the page would show an error."""
         if query.get("client_id") != CLIENT_ID or query.get("response_type") != "code":
             raise Denied(400, "invalid_request")
         redirect = query.get("redirect_uri", "")
@@ -111,7 +111,7 @@ class Authority:
         }
 
     def decide(self, user_code: str, decision: str) -> None:
-        """`allow`, `deny` or `expire` on the page of the device flow."""
+        """Choose `allow`, `deny` or `expire` on the page of the device flow."""
         (pending,) = [item for item in self._devices.values() if item.user_code == user_code]
         pending.decision = decision
 
@@ -179,19 +179,19 @@ class Authority:
     def _assertion(self, assertion: str) -> dict[str, Any]:
         try:
             head, claims, signature = assertion.split(".")
-            told = json.loads(_decoded(claims))
-            key = self.service_accounts[told["iss"]]
+            claimed = json.loads(_decoded(claims))
+            key = self.service_accounts[claimed["iss"]]
         except (ValueError, KeyError):
             raise Denied(400, "invalid_grant", "Invalid grant: account not found") from None
         try:
             key.verify(_decoded(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256())
         except InvalidSignature:
             raise Denied(400, "invalid_grant", "Invalid JWT Signature.") from None
-        if abs(self.now() - told["iat"]) > 600:
+        if abs(self.now() - claimed["iat"]) > 600:
             raise Denied(
                 400, "invalid_grant", "Invalid JWT: Token must be a short-lived token and in a reasonable timeframe."
             )
-        return self._access(told["scope"])
+        return self._access(claimed["scope"])
 
     def _access(self, scope: str) -> dict[str, Any]:
         self.refreshes += 1

@@ -1,4 +1,4 @@
-"""Google Drive's search language, as far as clients use it: `name = 'x' and ('id' in parents or ...) and not ...`.
+"""Google Drive's query language, as far as clients use it: `name = 'x' and ('id' in parents or ...) and not ...`.
 
 Source: Drive API, "Search query terms and operators".
 """
@@ -15,11 +15,11 @@ _TOKEN = re.compile(r"\s*(?:'((?:[^'\\]|\\.)*)'|([()])|(!=|<=|>=|=|<|>)|([A-Za-z
 
 
 class BadQuery(Exception):
-    """The server answers 400."""
+    """Answered with status 400."""
 
 
 def parse(text: str, aliases: Mapping[str, str]) -> Test:
-    """What a query selects. `aliases` are other words for ids ('root')."""
+    """The predicate for a query. `aliases` maps other words to ids ('root')."""
     if not text.strip():
         return lambda item: True
     return _Parser(text, aliases).whole()
@@ -91,7 +91,7 @@ class _Parser:
             case "trashed" | "starred" | "sharedWithMe", "=" | "!=":
                 wanted = (value == "true") == (operator == "=")
                 return lambda item: bool(item.get(field, False)) is wanted
-            case "name", "=" | "!=":  # Drive does not tell upper from lower case here
+            case "name", "=" | "!=":  # Drive ignores case here
                 return lambda item: (item["name"].casefold() == value.casefold()) is (operator == "=")
             case "name", "contains":
                 return lambda item: item["name"].casefold().startswith(value.casefold())

@@ -1,9 +1,9 @@
-"""Google Drive for tests: the part of its REST interface (v3) that backup programs use, OAuth endpoints included.
+"""Google Drive for tests: the part of its REST API (v3) that backup programs use, including OAuth.
 
     with DriveServer() as server:
         provider = registry.load("google_drive")({"endpoint_url": server.url, ...})
 
-rclone judges it (tests/providers/test_google_drive_rclone.py). Sources: Drive API v3 reference, "Upload file data",
+Checked with rclone (tests/providers/test_google_drive_rclone.py). Sources: Drive API v3 reference, "Upload file data",
 "Search for files and folders", "Resolve errors".
 """
 
@@ -38,7 +38,7 @@ class DriveServer:
         self.store = Store()
         self.authority = Authority()
         self.flagged: set[str] = set()
-        """Ids of files that Google holds to be harmful."""
+        """Ids of files that Google considers harmful."""
         self.ids_given_at_once: list[int] = []
         self._http = _Listener(("127.0.0.1", 0), _Handler)
         self._http.drive = self
@@ -65,7 +65,7 @@ class _Listener(ThreadingHTTPServer):
         super().process_request_thread(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that leaves early is no news."""
+        """Ignores clients that leave early."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._oauth()
             return
         if self._path == _UPLOADS and "upload_id" in self._query:
-            self._session(self._query["upload_id"])  # its address is all that is needed
+            self._session(self._query["upload_id"])  # the address suffices
             return
         self._authenticate()
         method = self.command
@@ -161,12 +161,12 @@ class _Handler(BaseHTTPRequestHandler):
         if "fields" not in self._query:
             raise invalid("The 'fields' parameter is required for this method.")
         used = sum(len(item.data) for _, item in self._store.walk("0ARootOfMyDriveUk9PVA"))
-        told = {
+        about = {
             "kind": "drive#about",
             "user": {"emailAddress": self._drive.authority.account, "displayName": "Backup", "permissionId": "0123"},
             "storageQuota": {"limit": "16106127360", "usage": str(used), "usageInDrive": str(used)},
         }
-        self._told(told)
+        self._send_fields(about)
 
     # Files
 
@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             int(self._query.get("pageSize", "100")),
             self._query.get("pageToken", ""),
         )
-        self._told(page, "nextPageToken,files(kind,id,name,mimeType)")
+        self._send_fields(page, "nextPageToken,files(kind,id,name,mimeType)")
 
     def _generate_ids(self) -> None:
         count = int(self._query.get("count", "10"))
@@ -245,7 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise invalid("Unknown uploadType.")
 
     def _related(self) -> tuple[dict[str, Any], bytes]:
-        """Both parts of a multipart/related body, byte for byte (no reader of mail is to touch the content)."""
+        """Both parts of a multipart/related body, byte for byte (an email parser would change the content)."""
         found = _BOUNDARY.search(self.headers.get("Content-Type") or "")
         mark = f"\r\n--{found[1]}".encode() if found else b""
         before, *parts = (b"\r\n" + self._body()).split(mark) if mark else [b"?"]
@@ -273,11 +273,11 @@ class _Handler(BaseHTTPRequestHandler):
             raise invalid("Failed to parse Content-Range header.")
         if session.done is not None:
             self._skip()
-            self._told(session.done)
+            self._send_fields(session.done)
             return
         if found and found[1] is None:
             if session.total == 0:
-                self._told(self._store.finish(session))
+                self._send_fields(self._store.finish(session))
             else:
                 self._so_far(session)
             return
@@ -302,10 +302,10 @@ class _Handler(BaseHTTPRequestHandler):
             del chunk[len(chunk) // GRAIN * GRAIN :]
             raise
         finally:
-            if number == session.requests:  # else the client has gone on without this one
+            if number == session.requests:  # otherwise a newer request has replaced this one
                 session.received += chunk
         if is_last:
-            self._told(self._store.finish(session))
+            self._send_fields(self._store.finish(session))
         else:
             self._so_far(session)
 
@@ -316,7 +316,7 @@ class _Handler(BaseHTTPRequestHandler):
     # Bodies
 
     def _read(self, size: int) -> bytes:
-        """The next of the request's body; EOFError when the client leaves before its end."""
+        """The next bytes of the request's body. Raises EOFError if the client leaves too early."""
         wanted = min(size, self._left)
         data = self.rfile.read(wanted) if wanted else b""
         if len(data) < wanted:
@@ -345,9 +345,9 @@ class _Handler(BaseHTTPRequestHandler):
         return _object(self._body() or b"{}")
 
     def _described(self, item: Any) -> None:
-        self._told(self._store.described(item), "kind,id,name,mimeType")
+        self._send_fields(self._store.described(item), "kind,id,name,mimeType")
 
-    def _told(self, answer: Mapping[str, Any], default: str = "*") -> None:
+    def _send_fields(self, answer: Mapping[str, Any], default: str = "*") -> None:
         self._answer(200, masked(answer, self._query.get("fields", default)))
 
     def _answer(self, status: int, answer: Mapping[str, Any]) -> None:

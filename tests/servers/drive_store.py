@@ -1,4 +1,4 @@
-"""What a Drive holds: files by id, upload sessions, ids given out beforehand; with the limits that Google enforces."""
+"""State of a Drive: files by id, upload sessions, pre-generated ids; enforces Google's limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOLDER: Final = "application/vnd.google-apps.folder"
 GRAIN: Final = 256 * 1024
 _MAX_PROPERTY_BYTES: Final = 124
 _PROPERTIES = ("appProperties", "properties")
-"""What other programs see of a file stands in the second."""
+"""Other programs can see the second."""
 _MAX_PROPERTIES: Final = 30
 
 
@@ -66,12 +66,12 @@ class Session:
     total: int | None
     received: bytearray = field(default_factory=bytearray)
     requests: int = 0
-    """How many have brought content so far."""
+    """Number of requests with content so far."""
     done: dict[str, Any] | None = None
 
 
 class Store:
-    """Usable from several threads."""
+    """May be used from several threads."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
@@ -93,7 +93,7 @@ class Store:
             return found
 
     def _time(self) -> str:
-        """Created and modified times are in milliseconds."""
+        """Created and modified times, in milliseconds."""
         return _milliseconds(datetime.fromtimestamp(self._now(), UTC).isoformat())
 
     # Looking
@@ -110,7 +110,7 @@ class Store:
         return {"kind": "drive#file", **item.facts, **bin_}
 
     def _in_bin(self, item: Item) -> bool:
-        """A file is in the bin with any folder that it is in."""
+        """A file is in the bin if any folder above it is."""
         with self._lock:
             parents = [self._items[parent] for parent in item.facts["parents"] if parent in self._items]
             return bool(item.facts["trashed"]) or any(self._in_bin(parent) for parent in parents)
@@ -136,7 +136,7 @@ class Store:
         return page
 
     def children(self, folder_id: str) -> list[Item]:
-        """What stands in a folder, the bin left out."""
+        """Items in a folder, without those in the bin."""
         with self._lock:
             return [
                 item
@@ -145,7 +145,7 @@ class Store:
             ]
 
     def walk(self, folder_id: str, path: str = "") -> Iterator[tuple[str, Item]]:
-        """All files below a folder with their paths, the bin left out; several of one name come several times."""
+        """All files below a folder with their paths, without those in the bin. Equal names occur several times."""
         with self._lock:
             children = [item for item in self._items.values() if folder_id in item.facts["parents"]]
         for item in children:
@@ -157,7 +157,7 @@ class Store:
                 yield f"{path}{item.facts['name']}", item
 
     def folder(self, path: str) -> str:
-        """The id of a folder by its path from the top, made where it is missing."""
+        """The id of a folder by its path from the root; created if missing."""
         at = ROOT
         for name in path.split("/"):
             with self._lock:
@@ -246,7 +246,7 @@ class Store:
             del self._items[item.id]
 
     def damage(self, item: Item) -> None:
-        """Change the first byte behind everybody's back."""
+        """Change the first byte without changing the metadata."""
         item.data = bytes([item.data[0] ^ 0xFF]) + item.data[1:]
 
     def _set_content(self, item: Item, data: bytes) -> None:
@@ -304,7 +304,7 @@ class Store:
         return found
 
     def finish(self, session: Session) -> dict[str, Any]:
-        """The session is answered with its file from now on."""
+        """From now on, the session is answered with its file."""
         with self._lock:
             data = bytes(session.received)
             item = (
@@ -326,7 +326,7 @@ class Store:
             return [session for session in self._sessions.values() if session.done is None]
 
     def expire(self) -> None:
-        """All sessions that are not finished have become too old."""
+        """Let all unfinished sessions expire."""
         with self._lock:
             for session in self.unfinished():
                 del self._sessions[session.upload_id]
@@ -334,7 +334,7 @@ class Store:
 
 
 def _milliseconds(text: str) -> str:
-    """Times are kept in UTC and no finer."""
+    """A time in UTC, cut to milliseconds."""
     moment = datetime.fromisoformat(text).astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
 
@@ -356,12 +356,12 @@ def _sort_key(item: Mapping[str, Any], order: str) -> list[Any]:
 
 
 def _token(key: list[Any], query: str, order: str) -> str:
-    told = json.dumps([key, hashlib.sha256(f"{query}\0{order}".encode()).hexdigest()])
-    return "~!!~" + base64.urlsafe_b64encode(told.encode()).decode()
+    content = json.dumps([key, hashlib.sha256(f"{query}\0{order}".encode()).hexdigest()])
+    return "~!!~" + base64.urlsafe_b64encode(content.encode()).decode()
 
 
 def _cursor(token: str, query: str, order: str) -> list[Any] | None:
-    """Where a page begins. A token belongs to one query."""
+    """Start of the next page. A token is valid for one query."""
     if not token:
         return None
     try:

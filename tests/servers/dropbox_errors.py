@@ -1,4 +1,4 @@
-"""What Dropbox answers when something is wrong, as faults for the proxy.
+"""Error answers of Dropbox, as faults for the proxy.
 
 Source: https://www.dropbox.com/developers/documentation/http/documentation#error-handling, and the unions of its API
 specification (UploadError, LookupError, AuthError, AccessError, RateLimitError).
@@ -14,7 +14,7 @@ _JSON = {"Content-Type": "application/json"}
 
 
 def refused(*tags: str, status: int = 409, retry_after_s: float | None = None, **fields: object) -> Fault:
-    """A tagged union: refused('path', 'insufficient_space')."""
+    """A tagged union, for example refused('path', 'insufficient_space')."""
     error: dict[str, object] = {".tag": tags[-1], **fields}
     for tag in reversed(tags[:-1]):
         error = {".tag": tag, tag: error}
@@ -35,7 +35,7 @@ def missing_scope(scope: str = "files.content.write") -> Fault:
 
 
 def app_lacks_scope(scope: str = "files.content.write") -> Fault:
-    """What an app without the permission is told, as plain text."""
+    """Plain-text answer to an app without the permission."""
     words = (
         'Error in call to API function "files/upload": Your app (ID: 1234567) is not permitted to access this endpoint '
         f"because it does not have the required scope '{scope}'. The owner of the app can enable the scope for the app "
@@ -55,7 +55,7 @@ def too_many_requests(retry_after_s: float = 7) -> Fault:
 
 
 def too_many_write_operations() -> Fault:
-    """Also said with 409, by finish."""
+    """`finish` also answers this with 409."""
     return refused("too_many_write_operations")
 
 

@@ -1,4 +1,4 @@
-"""The HTTP under the small Dropbox: connections that are kept, bodies with a length or in chunks."""
+"""HTTP of the small Dropbox: kept connections, and bodies with a length or in chunks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HttpServer(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, answering: Callable[[str, Message, bytes], Answer]) -> None:
-        """`answering(path, headers, body)` is called in the thread of the connection."""
+        """`answering(path, headers, body)` is called in the connection's thread."""
         self.answering = answering
         self._open: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -48,7 +48,7 @@ class HttpServer(http.server.ThreadingHTTPServer):
             self._open.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone is no error of the server."""
+        """A client that leaves early is not an error."""
 
     def end_connections(self) -> None:
         for sock in list(self._open):
@@ -86,4 +86,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return found
 
     def log_message(self, format: str, *args: object) -> None:
-        """Tests look at `calls`."""
+        """Silent: tests use `calls`."""

@@ -1,4 +1,4 @@
-"""Telling the requests of the Dropbox API apart, as `when` for the fault proxy."""
+"""Predicates for requests of the Dropbox API, as `when` for the fault proxy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from providers.testing.faults import SeenRequest, When
 
 _TRIALS = ".homeserver-backup-probe-learn-"
-"""The provider tries out on a file of this name what Dropbox enforces; no test of a transfer means that."""
+"""Prefix of the probe by which the provider tests what Dropbox enforces; not counted as a transfer."""
 
 
 def route(*names: str) -> When:
@@ -17,7 +17,7 @@ def route(*names: str) -> When:
 
 
 def arguments(request: SeenRequest) -> dict[str, Any]:
-    """Of a request with content; {} for others."""
+    """Arguments of a request with content; {} for others."""
     found: dict[str, Any] = json.loads(request.headers.get("dropbox-api-arg", "{}"))
     return found
 
@@ -28,7 +28,7 @@ def upload(request: SeenRequest) -> bool:
 
 
 def append(part_bytes: int, index: int | None = None) -> When:
-    """A part of an upload session, counted from 0; not what asks for the offset, or closes the session."""
+    """A part of an upload session, counted from 0; not a request for the offset or one that closes the session."""
 
     def when(request: SeenRequest) -> bool:
         if request.path != "/2/files/upload_session/append_v2" or not request.declared_bytes:

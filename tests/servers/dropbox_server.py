@@ -1,11 +1,11 @@
-"""A small Dropbox: the HTTP API, its token endpoint and what its authorisation page would do, in memory.
+"""A small Dropbox in memory: the HTTP API, its token endpoint and the actions of its authorisation page.
 
     with DropboxServer() as server:
         code = server.allow(address)          # what the person does in the browser
         ...
         assert server.files() == {"/backups/x": b"..."}
 
-Judged by rclone (tests/providers/test_dropbox_rclone.py).
+Checked with rclone (tests/providers/test_dropbox_rclone.py).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _CONTENT: Final = {"files/upload", "files/download"}
 
 @dataclass
 class _Grant:
-    """What one authorisation allows."""
+    """Permissions of one authorisation."""
 
     account_id: str
     email: str
@@ -61,11 +61,11 @@ class _Access:
 
 
 class NoAccess(Exception):
-    """A 401."""
+    """Answered with status 401."""
 
 
 class DropboxServer:
-    """Listens on a free loopback port, for all of Dropbox's hosts. Use it as a context manager."""
+    """Listens on a free loopback port, for all Dropbox hosts. Use it as a context manager."""
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
         self.now = now
@@ -100,7 +100,7 @@ class DropboxServer:
     def allow(
         self, address: str, *, email: str = EMAIL, account_id: str = ACCOUNT_ID, app_scopes: tuple[str, ...] = SCOPES
     ) -> str:
-        """Open the address and allow: the code that the page shows. AssertionError for what the page would refuse."""
+        """Open the address and allow. Returns the code that the page shows. AssertionError if the page would refuse."""
         parts = urlsplit(address)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         assert parts.path == "/oauth2/authorize"
@@ -119,7 +119,7 @@ class DropboxServer:
         return code
 
     def revoke(self, refresh_token: str = REFRESH_TOKEN) -> None:
-        """The person takes the access away."""
+        """The person revokes the access."""
         with self._lock:
             self._grants.pop(refresh_token, None)
             self._access = {name: item for name, item in self._access.items() if item.refresh_token != refresh_token}
@@ -135,7 +135,7 @@ class DropboxServer:
                 grant.scopes = tuple(item for item in grant.scopes if item != scope)
 
     def access_token(self) -> str:
-        """One that is good for long, as another program would bring it along."""
+        """A long-lived token, as another program would bring it."""
         with self._lock:
             return self._new_access(self._grants[REFRESH_TOKEN], REFRESH_TOKEN, 10**9)
 
@@ -179,9 +179,9 @@ class DropboxServer:
         refresh_token = f"refresh-{secrets.token_urlsafe(24)}"
         self._grants[refresh_token] = grant
         access = self._new_access(grant, refresh_token, self.token_lasts_s)
-        told = {"access_token": access, "token_type": "bearer", "expires_in": self.token_lasts_s}
-        told |= {"refresh_token": refresh_token, "scope": " ".join(grant.scopes)}
-        return Answer.json({**told, "account_id": grant.account_id, "uid": "12345"})
+        tokens = {"access_token": access, "token_type": "bearer", "expires_in": self.token_lasts_s}
+        tokens |= {"refresh_token": refresh_token, "scope": " ".join(grant.scopes)}
+        return Answer.json({**tokens, "account_id": grant.account_id, "uid": "12345"})
 
     def _new_access(self, grant: _Grant, refresh_token: str, lasts_s: float) -> str:
         name = f"sl.test-{next(self._numbers)}"
@@ -189,12 +189,12 @@ class DropboxServer:
         return name
 
     def _who(self, headers: Any, route: str) -> _Access:
-        said = headers.get("Authorization")
-        if said is None:
+        header = headers.get("Authorization")
+        if header is None:
             words = 'Must provide HTTP header "Authorization" or URL parameter "authorization".'
             raise BadInput(f'Error in call to API function "{route}": {words}')
         with self._lock:
-            found = self._access.get(str(said).removeprefix("Bearer "))
+            found = self._access.get(str(header).removeprefix("Bearer "))
         if found is None:
             raise NoAccess("invalid_access_token")
         if found.good_until <= self.now():
@@ -239,12 +239,12 @@ class DropboxServer:
         return Answer.json(handler(self, arguments or {}, access))
 
     def _content(self, route: str, headers: Any, body: bytes) -> Answer:
-        said = headers.get("Dropbox-API-Arg", "")
-        try:  # documented as ASCII with escapes; bare UTF-8, as rclone sends it, is taken as well
-            arguments = json.loads(said.encode("latin-1").decode("utf-8"))
+        header = headers.get("Dropbox-API-Arg", "")
+        try:  # documented as escaped ASCII; rclone's bare UTF-8 is accepted too
+            arguments = json.loads(header.encode("latin-1").decode("utf-8"))
         except ValueError:
             raise BadInput('HTTP header "Dropbox-API-Arg": could not decode input as JSON') from None
-        if "\x7f" in said:
+        if "\x7f" in header:
             raise BadInput('HTTP header "Dropbox-API-Arg": not safe in a header')
         if route == "files/download":
             return self._download(arguments, headers)
@@ -252,8 +252,8 @@ class DropboxServer:
             raise BadInput(f'Bad HTTP "Content-Type" header: "{headers.get("Content-Type")}"')
         if len(body) > MAX_REQUEST:
             raise Refused("payload_too_large")
-        told = arguments.get("content_hash")
-        if told is not None and self.enforces_hash and told != content_hash(body):
+        digest = arguments.get("content_hash")
+        if digest is not None and self.enforces_hash and digest != content_hash(body):
             raise Refused("content_hash_mismatch")
         store = self.store
         match route:
@@ -276,15 +276,15 @@ class DropboxServer:
             if node.data is None:
                 raise Refused("path", "not_file")
             data, metadata = node.data, node.metadata()
-        told = {"Dropbox-API-Result": json.dumps(metadata), "Content-Type": "application/octet-stream"}
+        reply_headers = {"Dropbox-API-Result": json.dumps(metadata), "Content-Type": "application/octet-stream"}
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("Range", ""))
         if not found:
-            return Answer(200, data, told)
+            return Answer(200, data, reply_headers)
         first, last = int(found[1]), min(int(found[2] or len(data) - 1), len(data) - 1)
         if first >= len(data):
             return Answer(416, b"", {"Content-Range": f"bytes */{len(data)}"})
-        told["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-        return Answer(206, data[first : last + 1], told)
+        reply_headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+        return Answer(206, data[first : last + 1], reply_headers)
 
     # RPC
 

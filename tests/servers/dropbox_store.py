@@ -1,4 +1,4 @@
-"""What a Dropbox holds, and what it refuses: the rules of the documentation without the HTTP.
+"""State and rules of a Dropbox according to the documentation, without HTTP.
 
 Source: https://www.dropbox.com/developers/documentation/http/documentation; hash: the content hash's own page.
 """
@@ -22,7 +22,7 @@ DISALLOWED: Final = {"desktop.ini", "thumbs.db", ".ds_store", "icon\r", ".dropbo
 
 
 class Refused(Exception):
-    """A 409: a tagged union as a path of tags, the last one with its fields."""
+    """A 409 answer: a tagged union as a path of tags, the last one with its fields."""
 
     def __init__(self, *tags: str, **fields: object) -> None:
         super().__init__("/".join(tags))
@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 class BadInput(Exception):
-    """A 400 with plain text."""
+    """A 400 answer with plain text."""
 
 
 def content_hash(data: bytes) -> str:
@@ -44,7 +44,7 @@ def content_hash(data: bytes) -> str:
 @dataclass
 class Node:
     display: str
-    """Its whole path, spelt as it was made."""
+    """The complete path in its original spelling."""
     id: str
     data: bytes | None = None
     """None for a folder."""
@@ -52,7 +52,7 @@ class Node:
     client_modified: str = ""
     server_modified: str = ""
     is_downloadable: bool = True
-    """False for a document of Paper or of a partner's editor."""
+    """False for a document of Paper or a partner's editor."""
 
     @property
     def name(self) -> str:
@@ -91,7 +91,7 @@ def fold(path: str) -> str:
 
 
 class Store:
-    """One account. Every method takes the lock; times come from `now`."""
+    """One account. Every method takes the lock. `now` gives the time."""
 
     def __init__(self, now: Callable[[], float], quota_bytes: int = 2 << 40) -> None:
         self.now = now
@@ -102,12 +102,12 @@ class Store:
         self._cursors: dict[str, list[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
         self.overshoot = 1
-        """By how many entries an answer may exceed the limit: Dropbox calls it approximate."""
+        """Number of entries by which an answer may exceed the limit: Dropbox calls it approximate."""
 
     # Paths
 
     def place(self, path: object, *union: str) -> str:
-        """The folded path, '' for the root; also of an `id:`. Raises what a malformed one is answered with."""
+        """The folded path, '' for the root; accepts `id:` too. Raises the documented error for a malformed one."""
         if not isinstance(path, str):
             raise BadInput("path: expected string")
         if path.startswith("id:"):
@@ -139,7 +139,7 @@ class Store:
                 yield node
 
     def _make_parents(self, display: str, *union: str) -> str:
-        """The spelling of the folder in which `display` goes."""
+        """The spelling of the folder of `display`."""
         parent = display.rpartition("/")[0]
         if not parent:
             return ""
@@ -158,7 +158,7 @@ class Store:
     # Writing
 
     def write(self, commit: dict[str, Any], data: bytes, *union: str, **fields: object) -> dict[str, Any]:
-        """`CommitInfo` in full; `union` are the tags around a WriteError."""
+        """Stores a complete `CommitInfo`. `union`: the tags around a WriteError."""
         with self.lock:
             path = commit.get("path")
             if path in ("", None):
@@ -199,15 +199,15 @@ class Store:
         self, path: str, place: str, there: Node | None, data: bytes, commit: dict[str, Any], union: tuple[str, ...]
     ) -> Node:
         moment = datetime.fromtimestamp(self.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        told = commit.get("client_modified") or moment
-        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", str(told)):
+        modified = commit.get("client_modified") or moment
+        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", str(modified)):
             raise BadInput("client_modified: did not match format %Y-%m-%dT%H:%M:%SZ")
         if there is None:
             name = unicodedata.normalize("NFC", path.rpartition("/")[2])
             there = Node(f"{self._make_parents(path, *union)}/{name}", self._id())
         elif there.data == data:
-            return there  # no new version: Dropbox keeps the old one, its time too
-        there.data, there.client_modified, there.server_modified = data, str(told), moment
+            return there  # no new version: Dropbox keeps the old one and its time
+        there.data, there.client_modified, there.server_modified = data, str(modified), moment
         there.rev = f"{next(self._numbers):015x}"
         self.nodes[place] = there
         return there
@@ -276,7 +276,7 @@ class Store:
             return self._page(waiting[1:], int(waiting[0]["limit"]))
 
     def _page(self, entries: list[dict[str, Any]], limit: int) -> dict[str, Any]:
-        """A cursor may be asked again: it always stands at the same place."""
+        """A cursor can be used again: its position never changes."""
         size = limit + self.overshoot
         cursor = f"cursor-{next(self._numbers)}"
         self._cursors[cursor] = [{"limit": limit}, *entries[size:]]
@@ -295,7 +295,7 @@ class Store:
             return name
 
     def session(self, cursor: object, *union: str) -> Session:
-        """The session, standing at the cursor's offset. Refused otherwise."""
+        """The session, if its length equals the cursor's offset. Raises Refused otherwise."""
         if not isinstance(cursor, dict):
             raise BadInput("cursor: missing")
         found = self.sessions.get(str(cursor.get("session_id")))

@@ -1,4 +1,4 @@
-"""Servers for tests: one of each a pytest process, started on first use."""
+"""Test servers as fixtures: one of each per pytest process, started on first use."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def b2_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[B2Server]:
 
 @pytest.fixture
 def rclone_proxy(rclone_s3: S3Server) -> Iterator[FaultProxy]:
-    """A fault proxy of the test's own in front of rclone's S3."""
+    """A fault proxy in front of rclone's S3, for this test only."""
     with FaultProxy(rclone_s3.port) as proxy:
         yield proxy
 

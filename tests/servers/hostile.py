@@ -1,6 +1,6 @@
-"""Answers that are odd but legal, or that a broken server and a proxy in front of it really give.
+"""Odd but legal answers, and answers that broken servers and proxies actually give.
 
-Each is an edit of a real server's reply, so that it can stand before any of the test servers:
+Each is an edit of a real server's reply, so it works in front of any test server:
 
     with FaultProxy(server.port) as proxy:
         proxy.fault(odd(without("Content-Length")), heads, times=None)
@@ -15,7 +15,7 @@ from providers.testing.faults import Edit, Fault, Reply, SeenRequest
 
 
 def odd(*edits: Edit) -> Fault:
-    """The server's reply, changed by each edit in turn."""
+    """The server's reply, after each edit in turn."""
 
     def all_of_them(reply: Reply) -> Reply:
         for edit in edits:
@@ -37,7 +37,7 @@ def gets(request: SeenRequest) -> bool:
 
 
 def interim(status: int = 103, count: int = 1, headers: str = "Link: </style.css>; rel=preload\r\n") -> Edit:
-    """So many replies 1xx before the real one."""
+    """`count` interim replies (1xx) before the real one."""
     head = f"HTTP/1.1 {status} Early\r\n{headers}\r\n".encode()
     return lambda reply: replace(reply, interim=head * count)
 
@@ -60,12 +60,12 @@ def doubled(name: str) -> Edit:
 
 
 def respelt(name: str, spell: Callable[[str], str]) -> Edit:
-    """The header with its value spelt otherwise; where it is missing, it stays so."""
+    """The header with its value spelt differently. A missing header stays missing."""
     return lambda reply: reply.having(name, spell(reply.header(name))) if reply.header(name) else reply
 
 
 def chunked() -> Edit:
-    """The body in chunks, so that no length is told beforehand."""
+    """The body in chunks, without a length in advance."""
 
     def edit(reply: Reply) -> Reply:
         body = b"%x\r\n%b\r\n" % (len(reply.body), reply.body) if reply.body else b""
@@ -82,7 +82,7 @@ def body(spell: Callable[[bytes], bytes]) -> Edit:
 
 
 def replaced(old: str, new: str) -> Edit:
-    """Text of the body, each time that it occurs."""
+    """Replaces all occurrences of a text in the body."""
     return body(lambda data: data.replace(old.encode(), new.encode()))
 
 

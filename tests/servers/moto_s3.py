@@ -1,4 +1,4 @@
-"""moto's S3: honours conditions, CRC64NVME and versions; checks no signature."""
+"""moto's S3: supports conditions, CRC64NVME and versions; does not check signatures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.servers.s3_server import S3Server
 
 @contextlib.contextmanager
 def moto_s3(folder: Path) -> Iterator[S3Server]:
-    """A server that keeps everything in memory."""
+    """A server that keeps all data in memory."""
     folder.mkdir(parents=True, exist_ok=True)
     argv = [program("moto_server"), "-H", "127.0.0.1", "-p", "0"]
     environment = {"PYTHONUNBUFFERED": "1"}

@@ -1,4 +1,4 @@
-"""Starting a real server for tests, and ending it."""
+"""Starting and ending real servers for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOK_S = 0.02
 
 
 def program(name: str) -> str:
-    """Path of a program that stands beside this Python."""
+    """Path of a program installed next to this Python."""
     found = Path(sys.executable).parent / name
     assert found.exists(), f"{name} is not installed in the test environment"
     return str(found)
@@ -26,9 +26,9 @@ def program(name: str) -> str:
 
 @contextlib.contextmanager
 def server(argv: Sequence[str], *, says: str, log: Path, environment: Mapping[str, str] | None = None) -> Iterator[int]:
-    """Run a server that picks a free port itself and prints it; yields the port once it takes connections.
+    """Run a server that picks and prints a free port. Yields the port once it accepts connections.
 
-    `says` is a pattern whose group 1 is the port. AssertionError with its last words when it does not start.
+    `says` is a pattern whose group 1 is the port. AssertionError with the server's last output if it does not start.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -61,7 +61,7 @@ def _await_port(process: subprocess.Popen[bytes], says: re.Pattern[str], log: Pa
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, and end it."""
+    """Terminate it, by force if necessary."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:

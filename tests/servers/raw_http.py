@@ -1,4 +1,4 @@
-"""A server whose answers are written byte by byte: for what no HTTP library would ever send.
+"""A server whose answers are written byte by byte, for answers that no HTTP library would send.
 
 with RawServer(lambda asked: Said(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")) as server:
     ...
@@ -34,14 +34,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """The answer to one request; b'' says nothing. `close` hangs up after it."""
+    """The answer to one request; b'' sends nothing. `close` hangs up afterwards."""
 
     data: bytes
     close: bool = False
 
 
 def reply(body: bytes = b"", *head: str, status: str = "200 OK") -> bytes:
-    """An answer in good order."""
+    """A correct answer."""
     lines = "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *head))
     return f"{lines}\r\n".encode("latin-1") + body
 
@@ -58,8 +58,8 @@ class RawServer:
         early: Callable[[Mapping[str, str]], bytes] | None = None,
         before_answer: bytes = b"",
     ) -> None:
-        """`on_connect` is sent before anything was asked, `early(headers)` before the body of a request is read,
-        `before_answer` once it was."""
+        """`on_connect` is sent before any request, `early(headers)` before the request's body is read,
+        `before_answer` afterwards."""
         self._answer = answer
         self._tls = tls
         self._on_connect = on_connect
@@ -92,14 +92,14 @@ class RawServer:
             assert not thread.is_alive(), "a thread of the server did not end"
 
     def push(self, data: bytes) -> None:
-        """Send something to every open connection that nobody has asked for."""
+        """Send data on every open connection without a request."""
         with self._lock:
             sockets = list(self._sockets)
         for sock in sockets:
             sock.sendall(data)
 
     def hang_up(self) -> None:
-        """Close every open connection in good order."""
+        """Close every open connection with a FIN."""
         with self._lock:
             sockets = list(self._sockets)
         for sock in sockets:
@@ -137,10 +137,10 @@ class RawServer:
                 turn = 0
                 while (asked := self._read(file, sock, number, turn)) is not None:
                     self.seen.append(asked)
-                    said = self._answer(asked)
-                    said = Said(said) if isinstance(said, bytes) else said
-                    sock.sendall(self._before_answer + said.data)
-                    if said.close:
+                    answer = self._answer(asked)
+                    answer = Said(answer) if isinstance(answer, bytes) else answer
+                    sock.sendall(self._before_answer + answer.data)
+                    if answer.close:
                         return
                     turn += 1
         except OSError:

@@ -1,4 +1,4 @@
-"""rclone as the independent judge: of our own servers, and of what the product stores."""
+"""rclone as an independent check of our own servers and of the data that the product stores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.servers.process import program
 
 @dataclass(frozen=True)
 class Rclone:
-    """Runs rclone with one remote that is made of `settings` alone; no configuration of the user is read."""
+    """Runs rclone with one remote, made only of `settings`. Reads no configuration of the user."""
 
     remote: str
     settings: Mapping[str, str]
@@ -24,7 +24,7 @@ class Rclone:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, *args: str, fails: bool = False) -> str:
-        """What it says on stdout. AssertionError with its complaint when it fails, or does not where it must."""
+        """Output of the command. AssertionError with its messages if it fails, or, with `fails`, if it succeeds."""
         settings = {
             f"RCLONE_CONFIG_{self.remote.upper()}_{name.upper()}": value for name, value in self.settings.items()
         }
@@ -43,6 +43,6 @@ class Rclone:
         return f"{self.remote}:{path}"
 
     def listed(self, path: str, *flags: str) -> dict[str, Any]:
-        """Entries below `path` by name, as `rclone lsjson` tells them."""
+        """Entries below `path` by name, from `rclone lsjson`."""
         found = json.loads(self.run("lsjson", "-R", "--hash", *flags, self.path(path)))
         return {item["Path"]: item for item in found}

@@ -12,7 +12,7 @@ from tests.servers.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 @contextlib.contextmanager
 def rclone_s3(folder: Path) -> Iterator[S3Server]:
-    """A server over `folder`/data that accepts ACCESS_KEY with SECRET_KEY only."""
+    """A server over `folder`/data that accepts only ACCESS_KEY with SECRET_KEY."""
     data = folder / "data"
     data.mkdir(parents=True)
     argv = [

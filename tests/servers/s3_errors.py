@@ -1,7 +1,7 @@
-"""What S3 and services like it answer when something is wrong, as faults for the proxy.
+"""Error answers of S3 and compatible services, as faults for the proxy.
 
-Texts and statuses: Amazon S3 API Reference, Error responses. QuotaExceeded is the word of Ceph RGW and of several
-compatible services; the HTML page is what a proxy or a wrong port answers.
+Texts and statuses: Amazon S3 API Reference, Error responses. QuotaExceeded is used by Ceph RGW and several compatible
+services; the HTML page is the answer of a proxy or a wrong port.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def entity_too_large() -> Fault:
 
 
 def payload_too_large() -> Fault:
-    """What a web server in front of the service says."""
+    """Answer of a web server in front of the service."""
     return Fault.status(413, HTML_PAGE, headers={"Content-Type": "text/html"})
 
 
@@ -132,7 +132,7 @@ def bad_gateway() -> Fault:
 
 
 def permanent_redirect(region: str = "eu-central-1", bucket: str = "bucket") -> Fault:
-    """The bucket lives in another region; also told by the header."""
+    """The bucket is in another region; a header names it too."""
     return s3_error(
         301,
         "PermanentRedirect",
@@ -157,7 +157,7 @@ def quota_exceeded() -> Fault:
 
 
 def cap_exceeded() -> Fault:
-    """As Backblaze says it over S3: with the code of a missing right."""
+    """Backblaze's S3 API reports a reached cap with the code for a missing permission."""
     words = "Cannot upload files, storage cap exceeded. See the Caps & Alerts page to increase your cap."
     return s3_error(403, "AccessDenied", words)
 
@@ -172,5 +172,5 @@ def bad_digest() -> Fault:
 
 
 def html_page(status: int = 200) -> Fault:
-    """Something that is not S3 answers."""
+    """Answer of a server that is not S3."""
     return Fault.status(status, HTML_PAGE, headers={"Content-Type": "text/html"})

@@ -1,4 +1,4 @@
-"""Telling the requests of the S3 API apart, as `when` for the fault proxy. Path-style addressing: /bucket/key."""
+"""Predicates for requests of the S3 API, as `when` for the fault proxy. Path-style addressing: /bucket/key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _key(request: SeenRequest) -> str:
 
 
 _TRIALS = ".homeserver-backup-probe-learn-"
-"""The provider tries out on objects of this name what a server enforces; no test of a transfer means those."""
+"""Prefix of the probes by which the provider tests what a server enforces; not counted as a transfer."""
 
 
 def _object(method: str, *, having: tuple[str, ...] = (), key: str | None = None) -> When:
@@ -72,7 +72,7 @@ def delete_object(key: str | None = None) -> When:
 
 
 def list_objects() -> When:
-    """A listing of objects; not the listing of unfinished uploads."""
+    """A listing of objects, not of unfinished uploads."""
 
     def when(request: SeenRequest) -> bool:
         in_bucket = bool(request.path.strip("/")) and not _key(request)
@@ -86,5 +86,5 @@ def any_of(*whens: When) -> When:
 
 
 def writes(request: SeenRequest) -> bool:
-    """Whatever could leave something at the service."""
+    """All requests that may change something at the service."""
     return request.method in {"PUT", "POST"}

@@ -1,4 +1,4 @@
-"""An S3 server under test, with a view of it that does not go through the product."""
+"""A running S3 server, and direct access to it that bypasses the product."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class S3Server:
-    """A running server. `admin` is a plain client straight to it, past any proxy."""
+    """A running server. `admin` is a plain client that bypasses any proxy."""
 
     name: str
     port: int
@@ -34,13 +34,13 @@ class S3Server:
         return f"http://127.0.0.1:{self.port}"
 
     def new_bucket(self) -> str:
-        """A fresh, empty bucket of its own."""
+        """A new, empty bucket."""
         bucket = f"test-{os.getpid()}-{next(_numbers)}"
         self.admin.create_bucket(Bucket=bucket)
         return bucket
 
     def objects(self, bucket: str) -> dict[str, bytes]:
-        """Everything that is visible in a bucket."""
+        """All visible objects of a bucket."""
         pages = self.admin.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return {key: self.admin.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
@@ -53,17 +53,17 @@ class S3Server:
         self.admin.put_object(Bucket=bucket, Key=key, Body=data)
 
     def damage(self, bucket: str, key: str) -> None:
-        """Change the first byte, and keep the metadata."""
+        """Change the first byte, but not the metadata."""
         found = self.admin.get_object(Bucket=bucket, Key=key)
         data = found["Body"].read()
         changed = bytes([data[0] ^ 0xFF]) + data[1:]
         self.admin.put_object(Bucket=bucket, Key=key, Body=changed, Metadata=found["Metadata"])
 
     def unfinished_uploads(self, bucket: str) -> list[tuple[str, str]]:
-        """(key, upload id) of what was begun and neither completed nor aborted."""
+        """(key, upload id) of unfinished uploads."""
         try:
             answer = self.admin.list_multipart_uploads(Bucket=bucket)
-        except self.admin.exceptions.NoSuchUpload:  # what rclone says of a bucket that never had one
+        except self.admin.exceptions.NoSuchUpload:  # rclone's answer for a bucket that never had one
             return []
         return [(item["Key"], item["UploadId"]) for item in answer.get("Uploads", [])]
 

@@ -1,4 +1,4 @@
-"""rclone's own b2 backend judges the server: what it refuses, or reads otherwise than it wrote, is a fault of ours."""
+"""The B2 server, checked with rclone's own b2 backend: any difference is a fault of the server."""
 
 from __future__ import annotations
 

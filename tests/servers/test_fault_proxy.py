@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 
 class Echo(BaseHTTPRequestHandler):
-    """PUT keeps a body, GET gives it back, POST answers in chunks."""
+    """PUT stores a body, GET returns it, POST answers in chunks."""
 
     protocol_version = "HTTP/1.1"
     kept: bytes = b""
@@ -60,14 +60,14 @@ class Echo(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
+        """Silent."""
 
 
 class QuietServer(ThreadingHTTPServer):
     daemon_threads = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Connections that break are the point of these tests."""
+        """Broken connections are expected here."""
 
 
 @pytest.fixture

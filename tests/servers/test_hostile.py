@@ -1,4 +1,4 @@
-"""The oddities that stand in front of test servers, seen by a client that shows everything."""
+"""The odd answers of test servers, seen by a client that shows every byte."""
 
 from __future__ import annotations
 

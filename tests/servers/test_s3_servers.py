@@ -1,4 +1,4 @@
-"""The real S3 servers behind the fault proxy, as a plain boto3 client sees them."""
+"""The real S3 servers behind the fault proxy, used by a plain boto3 client."""
 
 from __future__ import annotations
 
