@@ -131,7 +131,7 @@ def failure(reply: DropboxReply, about: str) -> ProviderError:
     if scope:
         return errors.PermissionDenied(
             f"the app may not do this: it lacks the permission {scope}",
-            hint=f"Tick {scope} in the app's Permissions tab, submit, then authorise this instance anew.",
+            hint=f"Tick {scope} in the app's Permissions tab, submit, then authorise again.",
             code="missing_scope",
         )
     cls = next((_BY_TAG[tag] for tag in tags if tag in _BY_TAG), None) if reply.status == 409 else None

@@ -171,7 +171,7 @@ def test_another_account(cli: Cli, paths: Paths, drive: DriveServer, pasting: Br
     assert "refresh_token" not in paths.config_file.read_text()
 
 
-def test_the_answer_to_another_question(cli: Cli, drive: DriveServer, pasting: Browser):
+def test_the_answer_to_another_authorisation(cli: Cli, drive: DriveServer, pasting: Browser):
     pasting(lambda url: re.sub(r"state=[^&]+", "state=other", browse(url)))
     result = cli("authorize", "google_drive")
     assert result.code == ExitCode.AUTHENTICATION

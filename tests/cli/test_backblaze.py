@@ -68,15 +68,15 @@ def test_the_whole_path_with_a_limited_key(
     removed = cli("delete", "x/file.bin", "--provider", "backblaze", "--yes")
     assert "deleted for good, with every older version" in removed.out
     assert b2_server.versions(bucket, "x/file.bin") == []
-    assert stop_worker(paths)  # it writes its counts down as it leaves
+    assert stop_worker(paths)  # it records its counts at exit
     arrived = Counter(name_of_call(request.path) for request in proxy.requests)
-    told = cli("status", "--json").json()
-    assert told["calls"] == {"backblaze": arrived}  # the checks' and the worker's, every one
-    assert sum(told["call_classes"]["backblaze"].values()) == arrived.total()
-    assert told["call_classes"]["backblaze"]["B"] == arrived["b2_download_file_by_name"]
+    status = cli("status", "--json").json()
+    assert status["calls"] == {"backblaze": arrived}  # those of the checks and of the worker
+    assert sum(status["call_classes"]["backblaze"].values()) == arrived.total()
+    assert status["call_classes"]["backblaze"]["B"] == arrived["b2_download_file_by_name"]
     item = next(item for item in cli("transfers", "list", "--json").json()["items"] if item["job_id"] == 1)
     assert item["calls"].pop("b2_upload_file") == 1
-    assert set(item["calls"]) == {"b2_get_upload_url"}  # the plan looked for what stands there, in another process
+    assert set(item["calls"]) == {"b2_get_upload_url"}  # another process made the plan
     assert "b2_upload_file" in cli("status").out
     assert "all of class A" in cli("status").out
     places = [file.read_text() for file in [paths.config_file, *paths.logs_dir.iterdir()] if file.is_file()]
@@ -100,7 +100,7 @@ def test_a_final_slash_means_a_folder_up_and_down(
     assert cli("upload", f"{tmp_path}/dir/a/", *b2).code == ExitCode.NOT_FOUND
     assert cli("upload", f"{tmp_path}/dir/", *b2, "--to", "x/").code == 0
     assert b2_server.objects(bucket) == {"x/dir/a": b"alpha"}
-    for _ in range(2):  # the second time the file is there already
+    for _ in range(2):  # the second time the file exists
         assert cli("download", "x/dir/a", *b2, "--to", f"{tmp_path}/NEW/").code == 0
         assert (tmp_path / "NEW" / "a").read_bytes() == b"alpha"
     assert cli("download", "x/dir", *b2, "--to", f"{tmp_path}/OTHER").code == ExitCode.NOT_FOUND

@@ -1,4 +1,4 @@
-"""Google Drive from the command line: set up with a real keyring, proved, used; no secret anywhere."""
+"""Google Drive from the command line: setup with a real keyring, check and use, without exposing a secret."""
 
 from __future__ import annotations
 

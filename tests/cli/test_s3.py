@@ -1,4 +1,4 @@
-"""S3 from the command line: set up with a real keyring, whole path, and every way it goes wrong told apart."""
+"""S3 from the command line: setup with a real keyring, all verbs, and a distinct message for each failure."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_the_whole_path_with_a_keyring_and_no_secret_anywhere(
     assert SECRET_KEY.encode() not in paths.journal_file.read_bytes()
 
 
-def test_two_instances_at_two_endpoints_stand_side_by_side(
+def test_two_providers_at_two_endpoints_do_not_affect_each_other(
     cli: Cli, paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None, tmp_path: Path
 ):
-    """One worker, one name at both: what is done at one does not touch the other, also when that is away."""
+    """One worker, the same key at both: work at one does not affect the other, even if that is down."""
     buckets = {"here": rclone_s3.new_bucket(), "there": rclone_s3.new_bucket()}
     ports = {"here": rclone_s3.port, "there": rclone_proxy.port}
     write_config(
@@ -82,7 +82,7 @@ def test_two_instances_at_two_endpoints_stand_side_by_side(
 
 @pytest.fixture
 def bucket(paths: Paths, rclone_s3: S3Server, rclone_proxy: FaultProxy, aws_credentials: None) -> str:
-    """An instance `s3` behind the fault proxy; its bucket."""
+    """A provider `s3` behind the fault proxy; returns its bucket."""
     name = rclone_s3.new_bucket()
     write_config(paths, s3=s3_instance(rclone_s3, name, port=rclone_proxy.port, timeout=1))
     return name
@@ -95,7 +95,7 @@ def closed_port() -> int:
 
 
 def failures(cli: Cli) -> Result:
-    """A listing that fails; the check fails with the same exit code, at a step, with the cause and cure."""
+    """A failing listing. The check fails with the same exit code, at a step, with cause and fix."""
     listed, checked = cli("list", "--provider", "s3"), cli("test-providers", "s3")
     assert listed.code == checked.code, listed.err + checked.err
     assert "failed" in checked.out
@@ -141,7 +141,7 @@ def test_a_server_that_stalls(cli: Cli, bucket: str, rclone_proxy: FaultProxy):
         (s3_errors.slow_down(), ExitCode.NETWORK, "SlowDown"),
     ],
 )
-def test_what_the_service_answers_is_told_apart(
+def test_each_error_of_the_service_has_its_exit_code(
     cli: Cli, bucket: str, rclone_proxy: FaultProxy, fault: Fault, code: ExitCode, word: str
 ):
     rclone_proxy.fault(fault, any_request, times=None)
@@ -150,7 +150,7 @@ def test_what_the_service_answers_is_told_apart(
     assert word in result.err
 
 
-def test_the_causes_have_different_words(
+def test_each_cause_has_its_own_message(
     cli: Cli, paths: Paths, bucket: str, rclone_s3: S3Server, rclone_proxy: FaultProxy
 ):
     def cause() -> tuple[str, str]:
@@ -186,7 +186,7 @@ def test_a_followed_upload_to_a_refusing_server_queues_nothing(
     assert "does not answer now" in detached.err
 
 
-def test_a_key_that_is_revoked_midway_ends_the_following_not_the_transfer(
+def test_a_key_revoked_midway_ends_the_following_but_not_the_transfer(
     cli: Cli, bucket: str, rclone_proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("backup.cli.follow._STUCK_AFTER_S", 0.5)
@@ -207,7 +207,7 @@ def test_a_final_slash_means_a_folder_up_and_down(cli: Cli, bucket: str, rclone_
     assert cli("upload", f"{tmp_path}/dir/a/", "--provider", "s3").code == ExitCode.NOT_FOUND
     assert cli("upload", f"{tmp_path}/dir/", "--provider", "s3", "--to", "x/").code == 0
     assert rclone_s3.objects(bucket) == {"x/dir/a": b"alpha"}
-    for _ in range(2):  # the second time the file is there already
+    for _ in range(2):  # the second time the file exists
         assert cli("download", "x/dir/a", "--provider", "s3", "--to", f"{tmp_path}/NEW/").code == 0
         assert (tmp_path / "NEW" / "a").read_bytes() == b"alpha"
     assert cli("download", "x/dir", "--provider", "s3", "--to", f"{tmp_path}/OTHER").code == ExitCode.NOT_FOUND

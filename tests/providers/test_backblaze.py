@@ -1,4 +1,4 @@
-"""What is peculiar to Backblaze B2."""
+"""Behaviour specific to Backblaze B2."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def calls():
 
 @pytest.fixture
 def counted(root, calls):
-    """A connection that has learnt what the service enforces; its calls are counted from now on."""
+    """A connection that has already tested what the service enforces. Its calls are counted from now on."""
     provider = root.connect(context=ProviderContext(count_call=lambda kind: calls.update([kind])))
     provider.learn()
     calls.clear()
@@ -68,7 +68,7 @@ def test_username_and_password_are_the_key(root):
 
 
 @pytest.mark.parametrize("missing", ["application_key_id", "application_key"])
-def test_a_key_that_is_not_there_is_named(root, missing):
+def test_a_missing_key_is_named(root, missing):
     provider = root.connect(**{missing: ""})
     with pytest.raises(InvalidConfiguration, match=missing) as caught:
         provider.list_files()
@@ -106,7 +106,7 @@ def test_a_key_for_the_whole_account(root):
 
 
 @pytest.mark.parametrize("lacking", ["listFiles", "readFiles", "writeFiles"])
-def test_a_right_that_the_key_lacks_is_named_by_the_check(root, lacking):
+def test_a_missing_capability_is_named_by_the_check(root, lacking):
     rights = tuple(right for right in LIMITED_CAPABILITIES if right != lacking)
     key = root.b2.new_key(root.bucket, capabilities=rights)
     report = root.connect(application_key_id=key.key_id, application_key=key.key).probe()
@@ -116,7 +116,7 @@ def test_a_right_that_the_key_lacks_is_named_by_the_check(root, lacking):
     assert [step.name for step in report.steps if step.error] == [StepName.CONTAINER]
 
 
-def test_a_key_that_may_not_delete_is_enough(root):
+def test_a_key_without_delete_capability_is_enough(root):
     rights = tuple(right for right in LIMITED_CAPABILITIES if right != "deleteFiles")
     key = root.b2.new_key(root.bucket, capabilities=rights)
     pair = {"application_key_id": key.key_id, "application_key": key.key}
@@ -147,7 +147,7 @@ def test_a_key_that_is_limited_to_a_prefix(root):
     assert download(provider, "folder/x1000", root.tmp / "target").proof is Proof.MATCHED
 
 
-def test_a_token_that_has_run_out_is_renewed_once(root, counted, calls):
+def test_an_expired_token_is_renewed_once(root, counted, calls):
     upload(counted, source(root.tmp, b"1"), "x")
     root.b2.expire_tokens()
     calls.clear()
@@ -164,8 +164,8 @@ def test_a_token_that_has_run_out_is_renewed_once(root, counted, calls):
     "at", ["b2_get_upload_url", "b2_upload_file", "b2_start_large_file", "b2_upload_part", "b2_finish_large_file",
            "b2_list_file_names", "b2_hide_file", "b2_download_file_by_name"],
 )  # fmt: skip
-def test_one_401_is_answered_by_one_new_token(root, counted, calls, at):
-    """Whatever it meets, and without a retry of ours."""
+def test_one_401_leads_to_one_new_token(root, counted, calls, at):
+    """For any call, and without a retry of ours."""
     root.plant({"there": b"1"})
     rule = root.wired.fault(b2_errors.expired_auth_token(), when=lambda request: name_of_call(request.path) == at)
     provider = root.connect(context=counted.context, max_retries=0)
@@ -208,7 +208,7 @@ def test_deleting_can_remove_every_version(root, count):
         provider.delete("x")
 
 
-def test_no_older_version_shows_while_all_are_removed(root):
+def test_no_older_version_becomes_visible_while_all_are_removed(root):
     provider = root.connect(delete_versions=True, max_retries=0)
     for seed in range(3):
         upload(provider, source(root.tmp, content(100, seed)), "x")
@@ -242,20 +242,20 @@ def test_a_lost_reply_to_the_end_of_a_large_file_reads_nothing_back(root, counte
 # Costs
 
 
-def test_a_small_file_costs_a_look_and_an_upload(root, counted, calls):
+def test_a_small_file_costs_a_check_and_an_upload(root, counted, calls):
     path = source(root.tmp, b"small")
     for number in range(20):
         upload(counted, path, f"x{number}")
     assert calls == {"b2_download_file_by_name": 20, "b2_upload_file": 20, "b2_get_upload_url": 1}
 
 
-def test_an_upload_url_serves_a_connection(root, counted, calls):
+def test_an_upload_url_is_reused_by_its_connection(root, counted, calls):
     size = 12 * MIN_PART_BYTES
     upload(counted, source(root.tmp, content(size)), "x", connections=3)
     assert calls["b2_upload_part"] == 12
     assert calls["b2_get_upload_part_url"] <= 3
-    told = {"b2_start_large_file", "b2_list_unfinished_large_files", "b2_finish_large_file", "b2_download_file_by_name"}
-    assert {kind: calls[kind] for kind in told} == dict.fromkeys(told, 1)
+    once = {"b2_start_large_file", "b2_list_unfinished_large_files", "b2_finish_large_file", "b2_download_file_by_name"}
+    assert {kind: calls[kind] for kind in once} == dict.fromkeys(once, 1)
 
 
 def test_after_a_failure_an_upload_url_is_not_used_again(root, counted, calls):
@@ -313,8 +313,8 @@ def test_hash_first_can_be_switched_off(root):
     assert known.proof is Proof.MATCHED
 
 
-def test_without_seen_enforcement_our_own_list_proves_nothing(root, monkeypatch):
-    """A large file is then read back: the composite would be compared with itself."""
+def test_without_enforcement_our_own_list_proves_nothing(root, monkeypatch):
+    """A large file is then read back: its composite checksum would be compared with itself."""
     monkeypatch.setattr(Learner, "sha1_enforced", lambda self: False)
     path = source(root.tmp, content(2 * MIN_PART_BYTES + 5))
     assert upload(root.connect(), path, "x").proof is Proof.READ_BACK
@@ -328,7 +328,7 @@ def test_without_seen_enforcement_our_own_list_proves_nothing(root, monkeypatch)
 
 
 @pytest.mark.parametrize("size", [0, 1000, 2 * MIN_PART_BYTES + 5])
-def test_rclone_reads_what_was_stored(root, rclone, size):
+def test_rclone_reads_our_files(root, rclone, size):
     data = content(size)
     (root.tmp / "src").mkdir()
     path = source(root.tmp / "src", data)
@@ -344,7 +344,7 @@ def test_rclone_reads_what_was_stored(root, rclone, size):
 
 
 @pytest.mark.parametrize("size", [0, 1000, 2 * MIN_PART_BYTES + 5])
-def test_what_rclone_stored_is_read(root, rclone, counted, calls, size):
+def test_files_stored_by_rclone_are_read(root, rclone, counted, calls, size):
     data = content(size)
     path = source(root.tmp, data)
     rclone.run("copyto", str(path), rclone.path(f"{root.bucket}/x.bin"))
@@ -352,11 +352,11 @@ def test_what_rclone_stored_is_read(root, rclone, counted, calls, size):
     assert result.proof is Proof.MATCHED
     assert (root.tmp / "target").read_bytes() == data
     assert (root.tmp / "target").stat().st_mtime_ns == MTIME_NS // 1_000_000 * 1_000_000
-    assert calls["b2_download_file_by_name"] == 1 + max(1, -(-size // MIN_PART_BYTES))  # an empty one too
+    assert calls["b2_download_file_by_name"] == 1 + max(1, -(-size // MIN_PART_BYTES))  # at least one
 
 
-def test_what_rclone_knows_of_a_large_file_finds_damage(root, rclone):
-    """Nothing but `large_file_sha1` tells it."""
+def test_the_sha1_recorded_by_rclone_reveals_damage_to_a_large_file(root, rclone):
+    """Only `large_file_sha1` reveals it."""
     path = source(root.tmp, content(2 * MIN_PART_BYTES + 5))
     rclone.run("copyto", str(path), rclone.path(f"{root.bucket}/x.bin"))
     assert [version.sha1 for version in root.b2.versions(root.bucket)] == ["none"]
@@ -366,7 +366,7 @@ def test_what_rclone_knows_of_a_large_file_finds_damage(root, rclone):
     assert not (root.tmp / "target").exists()
 
 
-def test_rclone_s_touch_is_believed(root, rclone):
+def test_an_mtime_set_by_rclone_touch_is_used(root, rclone):
     provider = root.connect()
     upload(provider, source(root.tmp, b"1"), "x")
     rclone.run("touch", "--timestamp", "2020-09-13T12:26:40", rclone.path(f"{root.bucket}/x"))
@@ -391,14 +391,14 @@ def test_nothing_logs_a_key_or_a_token(root, caplog):
 @pytest.mark.parametrize(
     "realm", ["http://[::1", "https://u:pw@b2.test", "b2.test", "https://b2.test:port", "ftp://b2"]
 )
-def test_a_realm_that_is_no_address_is_named_without_its_password(realm):
+def test_an_invalid_realm_is_named_without_its_password(realm):
     with pytest.raises(InvalidConfiguration, match="realm") as caught:
         registry.load("backblaze")({"container": "c", "realm": realm})
     assert caught.value.field == "realm"
     assert "pw" not in caught.value.message
 
 
-def test_a_key_of_another_bucket_is_called_that_and_creates_nothing(root):
+def test_a_key_of_another_bucket_is_reported_and_creates_nothing(root):
     other = root.b2.new_bucket()[0]
     report = root.connect(container=other).probe()
     failed = next(step for step in report.steps if step.error)
@@ -410,7 +410,7 @@ def test_a_key_of_another_bucket_is_called_that_and_creates_nothing(root):
             root.connect(container=name).create_container(name)
 
 
-def test_a_key_that_may_create_no_bucket_says_what_it_lacks(root):
+def test_a_key_that_may_not_create_buckets_is_reported_with_the_missing_capability(root):
     key = root.b2.new_key(capabilities=("listBuckets", "listFiles", "readFiles", "writeFiles", "deleteFiles"))
     provider = root.connect(application_key_id=key.key_id, application_key=key.key, container="new-one")
     with pytest.raises(NotFound, match="does not exist"):
@@ -420,19 +420,19 @@ def test_a_key_that_may_create_no_bucket_says_what_it_lacks(root):
 
 
 @pytest.mark.parametrize(
-    "told", ["9" * 400, "9" * 5000, "9" * 20, "-" + "9" * 400, "1_000", "\u0661", " 12 ", "1e3", "0x10", "", "NaN"]
+    "value", ["9" * 400, "9" * 5000, "9" * 20, "-" + "9" * 400, "1_000", "\u0661", " 12 ", "1e3", "0x10", "", "NaN"]
 )
-def test_a_time_in_the_information_of_a_file_may_be_anything(told):
-    """Who may write into a bucket writes there what he likes; that must not hide the folder that the file is in."""
+def test_an_invalid_time_in_file_information_is_ignored(value):
+    """Others may write anything into a bucket; that must not hide the folder of the file."""
     for name in ("src_last_modified_millis", "mtime_ns"):
-        info = {"fileName": "a", "contentLength": 1, "action": "upload", "fileInfo": {name: told}, "fileId": "f"}
+        info = {"fileName": "a", "contentLength": 1, "action": "upload", "fileInfo": {name: value}, "fileId": "f"}
         (found,) = objects.page({"files": [info | {"uploadTimestamp": 5000}], "nextFileName": None}, "").files
         assert (found.mtime_ns, found.modified_at) == (None, 5.0)
-        assert objects.from_headers({f"x-bz-info-{name}": told}, "a", 1).mtime_ns is None
+        assert objects.from_headers({f"x-bz-info-{name}": value}, "a", 1).mtime_ns is None
 
 
 @pytest.mark.parametrize("information", [5, "x", None, [], ["a"]])
-def test_information_that_is_none_costs_the_file_nothing_else(information):
+def test_invalid_file_information_affects_nothing_else(information):
     listed = {"fileName": "a", "contentLength": 1, "action": "upload", "fileInfo": information, "uploadTimestamp": 5000}
     (found,) = objects.page({"files": [listed], "nextFileName": None}, "").files
     assert (found.key, found.size_bytes, found.modified_at) == ("a", 1, 5.0)

@@ -1,4 +1,4 @@
-"""What is peculiar to Dropbox: names without case, sessions that only tell an offset, tokens that run out."""
+"""Behaviour specific to Dropbox: case-insensitive names, sessions that report only an offset, expiring tokens."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def server(root):
 
 @contextmanager
 def calls(server):
-    """The requests made inside."""
+    """Counts the requests made inside the context."""
     made: list[str] = []
     before = len(server.calls)
     yield made
@@ -83,8 +83,8 @@ def test_a_name_that_differs_in_case_is_refused_before_anything_is_sent(root, se
     assert root.stored() == {"Photos/Cat.jpg": b"cat"}
 
 
-def test_spellings_that_clash_are_told_before_a_transfer_starts(root, server, provider):
-    """Among the files chosen, with what stands in the destination, and with what stands in a folder of it."""
+def test_clashing_spellings_are_reported_before_a_transfer_starts(root, server, provider):
+    """Among the chosen files, with existing files at the destination, and with files in a folder there."""
     root.plant({"to/README": b"1", "to/photos/Cat.jpg": b"2", "to/same": b"3"})
     photos = root.tmp / "photos"
     photos.mkdir()
@@ -99,8 +99,8 @@ def test_spellings_that_clash_are_told_before_a_transfer_starts(root, server, pr
     assert not {call for call in made if "upload" in call}
 
 
-def test_two_spellings_on_their_way_up_at_once(root, provider):
-    """Neither is there yet when the other one looks."""
+def test_two_spellings_uploaded_at_the_same_time(root, provider):
+    """Neither exists yet when the other is checked."""
     paths = [source(root.tmp, content(2 * PART, seed), f"source{seed}") for seed in (1, 2)]
     refused = []
 
@@ -145,7 +145,7 @@ def test_another_spelling_is_neither_read_nor_described_nor_deleted(root, provid
 
 
 @pytest.mark.parametrize("name", ["desktop.ini", "Thumbs.db", ".DS_Store", "~$letter.docx"])
-def test_names_that_dropbox_does_not_keep(root, provider, name):
+def test_names_that_dropbox_does_not_store(root, provider, name):
     with pytest.raises(InvalidName):
         upload(provider, source(root.tmp, b"1"), f"folder/{name}")
 
@@ -178,7 +178,7 @@ def test_names_are_encoded_as_rclone_does(name, encoded):
     assert decode_name(encoded) == name
 
 
-def test_each_name_is_the_name_of_one_key_and_each_key_has_one_name():
+def test_names_and_keys_correspond_one_to_one():
     for letters in (
         letters for size in range(1, 5) for letters in itertools.product("‛＼␡␠ \\F9\udc9f／", repeat=size)
     ):
@@ -188,7 +188,7 @@ def test_each_name_is_the_name_of_one_key_and_each_key_has_one_name():
             assert encode_name(decode_name(name)) == name, "Dropbox can hold it"
 
 
-def test_names_from_other_programs_are_listed_apart_fetched_and_deleted(root, server, provider):
+def test_names_from_other_programs_are_listed_fetched_and_deleted(root, server, provider):
     names = ("AC／DC", "‛Hello", "Hello", "‛69", "‛‛69", "x‛", "a␀b", "a␠b", "．", "‛90", "a＼b", "end␠", "‛‛end␠")
     for name in names:
         server.put(f"/Backups/d/{name}", name.encode())
@@ -201,7 +201,7 @@ def test_names_from_other_programs_are_listed_apart_fetched_and_deleted(root, se
     assert root.stored() == {}
 
 
-def test_bytes_that_are_not_utf_8_come_back(root, provider):
+def test_names_that_are_not_utf_8_are_restored(root, provider):
     key = os.fsdecode(b"folder/\xff\xfe name")
     upload(provider, source(root.tmp, b"1"), key)
     assert keys(provider) == {key}
@@ -225,7 +225,7 @@ def test_the_content_hash_by_its_definition(size):
 
 
 @pytest.mark.parametrize(
-    ("mtime_ns", "told"),
+    ("mtime_ns", "expected"),
     [
         (0, "1970-01-01T00:00:00Z"),
         (1_700_000_000_499_999_999, "2023-11-14T22:13:20Z"),
@@ -235,11 +235,11 @@ def test_the_content_hash_by_its_definition(size):
         (2**63 * 1000, None),
     ],
 )
-def test_mtime_to_the_second(mtime_ns, told):
-    assert client_modified(mtime_ns) == told
+def test_mtime_to_the_second(mtime_ns, expected):
+    assert client_modified(mtime_ns) == expected
 
 
-def test_a_server_that_does_not_check_the_hash_is_not_said_to(root, server):
+def test_a_server_that_does_not_check_the_hash_is_not_trusted_to(root, server):
     server.enforces_hash = False
     provider = root.connect()
     result = upload(provider, source(root.tmp, content(1000)), "x")
@@ -251,7 +251,7 @@ def test_a_server_that_does_not_check_the_hash_is_not_said_to(root, server):
 # Sessions
 
 
-def test_cut_at_60_percent_and_resumed_without_sending_again(root):
+def test_an_upload_cut_at_60_percent_resumes_without_sending_again(root):
     part = 4 * MIB
     data = content(15 * part + 17)
     path = source(root.tmp, data)
@@ -271,7 +271,7 @@ def test_cut_at_60_percent_and_resumed_without_sending_again(root):
 
 
 def test_requests_are_of_4_mib_unless_set_otherwise(root):
-    """So that progress moves, and no more than that lies in memory."""
+    """So that progress is shown, and memory use is limited."""
     progress = Progress()
     provider = root.connect(upload_chunk_size=Settings().upload_chunk_size)
     upload(provider, source(root.tmp, content(9 * MIB)), "x", progress=progress)
@@ -281,8 +281,8 @@ def test_requests_are_of_4_mib_unless_set_otherwise(root):
     assert max(later - earlier for earlier, later in itertools.pairwise(done)) <= MIB
 
 
-def test_a_limit_of_requests_that_stays_comes_to_an_end(root):
-    """The SDK of Dropbox would try for ever; here the settings say how often, and Retry-After how long."""
+def test_retries_at_a_lasting_rate_limit_end(root):
+    """Dropbox's SDK would retry forever. Here the settings limit the retries, and Retry-After sets the delay."""
     times = FakeTime()
     provider = root.ready(context=ProviderContext(sleep=times.sleep), max_retries=2)
     root.wired.fault(dropbox_errors.too_many_requests(300), times=None)
@@ -292,8 +292,8 @@ def test_a_limit_of_requests_that_stays_comes_to_an_end(root):
     assert times.slept == [300, 300]
 
 
-def test_a_part_of_which_the_server_kept_a_piece(root, server):
-    """The refusal tells the offset; just the rest is sent."""
+def test_a_partly_received_part_is_completed(root, server):
+    """The refusal reports the offset; only the rest is sent."""
     data = content(3 * PART)
     path = source(root.tmp, data)
     memory = Memory()
@@ -317,7 +317,7 @@ def test_a_part_of_which_the_server_kept_a_piece(root, server):
     assert sum(request.body_bytes for request in taken) == len(data) - half
 
 
-def test_somebody_else_s_bytes_in_the_session_are_found_out(root, server):
+def test_foreign_bytes_in_the_session_are_detected(root, server):
     data = content(3 * PART)
     path = source(root.tmp, data)
     memory = Memory()
@@ -360,7 +360,7 @@ def test_the_same_bytes_over_themselves_are_a_conflict_when_nothing_may_be_there
 # Tokens
 
 
-def test_an_access_token_that_runs_out_is_renewed_in_the_middle_of_an_upload(root, server, provider):
+def test_an_expired_access_token_is_renewed_during_an_upload(root, server, provider):
     data = content(3 * PART)
     watch = Progress(PART, lambda done: server.expire_access_tokens())
     with calls(server) as made:
@@ -369,7 +369,7 @@ def test_an_access_token_that_runs_out_is_renewed_in_the_middle_of_an_upload(roo
     assert made.count("oauth2/token") == 1
 
 
-def test_one_401_is_answered_by_one_new_token(root, server, provider):
+def test_one_401_leads_to_one_new_token(root, server, provider):
     for fault in (dropbox_errors.invalid_access_token(), dropbox_errors.expired_access_token(), Fault.status(401)):
         root.wired.fault(fault, when=dropbox_requests.upload)
         with calls(server) as made:
@@ -394,7 +394,7 @@ def test_many_threads_need_one_token(root, server):
     assert made.count("oauth2/token") == 1
 
 
-def test_a_token_is_renewed_before_it_runs_out(root, server):
+def test_a_token_is_renewed_before_it_expires(root, server):
     times = FakeTime()
     provider = root.connect(context=ProviderContext(clock=times.clock, sleep=times.sleep))
     root.plant({"x": b"1"})
@@ -408,7 +408,7 @@ def test_a_token_is_renewed_before_it_runs_out(root, server):
     assert made.count("oauth2/token") == 2
 
 
-def test_access_that_was_taken_away(root, server, provider):
+def test_revoked_access(root, server, provider):
     server.revoke()
     with pytest.raises(Authentication, match="no longer accepts") as caught:
         provider.stat("x")
@@ -427,7 +427,7 @@ def test_never_authorised(root, server):
     assert set(server.calls[before:]) == {"oauth2/token"}
 
 
-def test_a_permission_that_is_taken_away_is_named(root, server, provider):
+def test_a_revoked_permission_is_named(root, server, provider):
     server.lose_scope("files.content.write")
     with pytest.raises(PermissionDenied, match=r"files\.content\.write"):
         upload(provider, source(root.tmp, b"1"), "x")
@@ -448,9 +448,9 @@ def test_a_new_refresh_token_is_saved_by_compare_and_swap(root, server):
         return True
 
     context = ProviderContext(save_secret=save)
-    told = '{"access_token": "%s", "expires_in": 14400, "refresh_token": "newer"}' % server.access_token()  # noqa: UP031
+    answer = '{"access_token": "%s", "expires_in": 14400, "refresh_token": "newer"}' % server.access_token()  # noqa: UP031
     root.plant({"x": b"1"})
-    root.wired.fault(Fault.status(200, told), when=dropbox_requests.refresh)
+    root.wired.fault(Fault.status(200, answer), when=dropbox_requests.refresh)
     assert root.connect(context=context).stat("x").size_bytes == 1
     assert saved == [(REFRESH_TOKEN, "newer")]
 
@@ -458,7 +458,7 @@ def test_a_new_refresh_token_is_saved_by_compare_and_swap(root, server):
 # Requests
 
 
-def test_how_many_requests_a_file_costs(root, server, provider):
+def test_the_number_of_requests_per_file(root, server, provider):
     small, large = source(root.tmp, content(1000), "small"), source(root.tmp, content(4 * PART), "large")
     upload(provider, small, "folder/first")
     for replaces in (None, False):
@@ -483,7 +483,7 @@ def test_every_request_is_counted(root, server):
     assert counted == made
 
 
-def test_a_prefix_asks_only_for_its_folder(root, server, provider):
+def test_a_prefix_requests_only_its_folder(root, server, provider):
     root.plant({f"big/{number}": b"x" for number in range(50)} | {"a/one": b"1", "a/other/deep": b"2"})
     with calls(server) as made:
         assert {file.key for file in provider.scan("a/o", delimiter="/").files} == {"a/one"}
@@ -493,7 +493,7 @@ def test_a_prefix_asks_only_for_its_folder(root, server, provider):
     assert all(request.reply_bytes < 2000 for request in asked)
 
 
-def test_a_listing_that_dropbox_forgot(root, server, provider):
+def test_a_listing_whose_cursor_dropbox_has_lost(root, server, provider):
     root.plant({f"x{number}": b"1" for number in range(9)})
     token = provider.scan(limit=2).next_token
     token = provider.scan(token=token, limit=2).next_token
@@ -505,7 +505,7 @@ def test_a_listing_that_dropbox_forgot(root, server, provider):
         provider.scan(token="not one of ours")
 
 
-def test_a_page_that_holds_mostly_what_is_not_asked_for_ends(root, server, provider):
+def test_a_page_of_mostly_other_entries_ends(root, server, provider):
     root.plant({f"many/a{number:04}": b"x" for number in range(2_500)} | {"many/z": b"1"})
     page = provider.scan("many/z")
     assert page.next_token is not None
@@ -553,7 +553,7 @@ def test_the_whole_dropbox_as_container(root, server):
     assert set(server.files()) == {"/x"}
 
 
-def test_a_missing_folder_is_not_made_by_an_upload(root, server):
+def test_an_upload_does_not_create_a_missing_container(root, server):
     with pytest.raises(NotFound, match="does not exist"):
         upload(root.connect(container="Missing/below"), source(root.tmp, b"1"), "x")
     assert "/missing" not in server.store.nodes
@@ -562,7 +562,7 @@ def test_a_missing_folder_is_not_made_by_an_upload(root, server):
 # Settings
 
 
-def test_the_guide_s_pair_and_whole_structure():
+def test_the_standard_pair_and_structure_of_settings():
     guide = {
         "enabled": False, "credentials_key": "dropbox", "container": "homeserver-backups", "container_type": "bucket",
         "username": APP_KEY, "password": "token", "api_key": "", "secret_key": "", "region": "", "max_retries": 3,
@@ -573,7 +573,7 @@ def test_the_guide_s_pair_and_whole_structure():
     assert own.refresh_token == Secret("token")
 
 
-def test_where_objects_go(root):
+def test_the_location_of_objects(root):
     assert root.connect().location.endswith(f"app={APP_KEY} account={ACCOUNT_ID} folder=/backups")
     assert root.connect(container="backups").location == root.connect(container="/Backups/").location
     assert root.connect(account_id="dbid:other").location != root.connect().location
@@ -587,8 +587,8 @@ LOOKS = ("files/get_metadata", "files/list_folder", "files/move_v2", "files/list
 
 
 @pytest.mark.parametrize("nth", range(1, len(LOOKS) + 1))
-def test_a_file_that_comes_while_its_folder_is_deleted_stays_and_is_named(root, server, provider, nth):
-    """Just before each of the requests of a deletion, by its path."""
+def test_a_file_that_arrives_while_its_folder_is_deleted_stays_and_is_named(root, server, provider, nth):
+    """Just before each request of the deletion, by path."""
     root.make_folder("x/f")
     made = []
 
@@ -609,7 +609,7 @@ def test_a_file_that_comes_while_its_folder_is_deleted_stays_and_is_named(root, 
 @pytest.mark.parametrize(
     ("lost", "again"), [("files/move_v2", contextlib.nullcontext()), ("files/delete_v2", pytest.raises(NotFound))]
 )
-def test_a_deleted_folder_whose_answer_was_lost_is_gone_once_it_is_tried_again(root, server, provider, lost, again):
+def test_a_folder_deletion_whose_answer_was_lost_succeeds_on_retry(root, server, provider, lost, again):
     root.make_folder("x/f")
     root.wired.fault(Fault.lost_reply(), when=dropbox_requests.route(lost))
     with pytest.raises(Transient):
@@ -619,7 +619,7 @@ def test_a_deleted_folder_whose_answer_was_lost_is_gone_once_it_is_tried_again(r
     assert sorted(server.store.nodes) == ["/backups", "/backups/x"]
 
 
-def test_a_folder_that_another_one_has_replaced_meanwhile_stays_aside_and_is_named(root, server, provider):
+def test_a_renamed_folder_whose_name_is_taken_stays_renamed_and_is_named(root, server, provider):
     root.make_folder("x/f")
     moves = []
 
@@ -643,8 +643,8 @@ def test_a_shared_folder_that_cannot_be_renamed_is_deleted_where_it_is(root, ser
     assert sorted(server.store.nodes) == ["/backups", "/backups/x"]
 
 
-def test_documents_without_bytes_are_listed_apart(root, server, provider, tmp_path):
-    """Dropbox says `is_downloadable: false` of documents of Paper and of partners' editors."""
+def test_documents_without_bytes_are_listed_separately(root, server, provider, tmp_path):
+    """Dropbox reports `is_downloadable: false` for Paper documents and those of partners' editors."""
     root.plant({"d/file": b"content", "d/notes.paper": b""})
     server.store.nodes["/backups/d/notes.paper"].is_downloadable = False
     for delimiter in ("", "/"):

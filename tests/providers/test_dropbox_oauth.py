@@ -1,4 +1,4 @@
-"""Authorising with Dropbox: what begins, what ends well, and each of the ways in which it ends otherwise."""
+"""OAuth with Dropbox: begin, success, and every way to fail."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def flow(server):
         yield flow
 
 
-def test_a_code_becomes_credentials_with_which_the_service_works(server, flow):
+def test_a_code_becomes_working_credentials(server, flow):
     step = flow.begin()
     grant = flow.finish(f"  {server.allow(step.address)}\n")
     assert EMAIL in grant.account
@@ -51,7 +51,7 @@ def test_a_code_becomes_credentials_with_which_the_service_works(server, flow):
     provider.close()
 
 
-def test_what_is_shown_holds_no_secret(server, flow):
+def test_instructions_contain_no_secret(server, flow):
     step = flow.begin()
     query = {name: values[0] for name, values in parse_qs(urlsplit(step.address).query).items()}
     assert step.answer is Answer.CODE
@@ -68,7 +68,7 @@ def test_the_address_is_dropbox_s_own_without_an_endpoint():
         assert flow.begin().address.startswith("https://www.dropbox.com/oauth2/authorize?client_id=testappkey12345&")
 
 
-def test_each_begin_is_fresh_and_voids_the_one_before(server, flow):
+def test_each_begin_invalidates_the_previous_one(server, flow):
     first, second = flow.begin(), flow.begin()
     assert first.address != second.address
     assert first.state != second.state
@@ -78,7 +78,7 @@ def test_each_begin_is_fresh_and_voids_the_one_before(server, flow):
     assert flow.finish(server.allow(flow.begin().address)).account
 
 
-def test_a_code_that_came_too_late(server, flow, clock):
+def test_an_expired_code(server, flow, clock):
     code = server.allow(flow.begin().address)
     clock.at += server.code_lasts_s + 1
     with pytest.raises(Authentication, match="expired") as caught:
@@ -96,7 +96,7 @@ def test_a_mistyped_code_may_be_pasted_again(server, flow):
     assert flow.finish(code).account
 
 
-def test_a_code_is_good_once(server, flow):
+def test_a_code_works_once(server, flow):
     code = server.allow(flow.begin().address)
     flow.finish(code)
     with pytest.raises(Authentication, match="in progress"):
@@ -117,7 +117,7 @@ def test_the_answer_to_another_authorisation(flow):
     assert caught.value.code == authorization.STATE_MISMATCH
 
 
-def test_another_account_is_refused_and_its_grant_given_back(server):
+def test_another_account_is_refused_and_its_grant_revoked(server):
     config = {"app_key": APP_KEY, "endpoint_url": server.url, "account_id": "dbid:mine"}
     with oauth.open_flow("dropbox", config) as flow:
         code = server.allow(flow.begin().address, email="other@example.com", account_id="dbid:other")
@@ -128,21 +128,21 @@ def test_another_account_is_refused_and_its_grant_given_back(server):
     assert list(server._grants) == ["TESTREFRESHTOKEN-must-never-be-shown"]
 
 
-def test_an_app_without_the_permissions_is_told_which(server, flow):
+def test_missing_permissions_of_the_app_are_named(server, flow):
     code = server.allow(flow.begin().address, app_scopes=("account_info.read", "files.metadata.read"))
     with pytest.raises(PermissionDenied, match=r"files\.content\.read, files\.content\.write") as caught:
         flow.finish(code)
     assert "Permissions tab" in caught.value.hint
 
 
-def test_an_app_key_that_nobody_knows(server):
+def test_an_unknown_app_key(server):
     with oauth.open_flow("dropbox", {"app_key": "wrong", "endpoint_url": server.url}) as flow:
         flow.begin()
         with pytest.raises(Authentication, match="app key"):
             flow.finish("code")
 
 
-def test_nobody_answers():
+def test_an_unreachable_server():
     with DropboxServer() as server:
         url = server.url
     with oauth.open_flow("dropbox", {"app_key": APP_KEY, "endpoint_url": url}) as flow:
@@ -157,7 +157,7 @@ def test_without_an_app_key_nothing_begins():
     assert caught.value.field == "app_key"
 
 
-def test_methods_are_known_by_service():
+def test_each_service_lists_its_methods():
     assert [method.name for method in oauth.methods("dropbox")] == ["code"]
     assert oauth.methods("local") == ()
     assert oauth.methods("no_such_service") == ()
@@ -172,5 +172,5 @@ def test_methods_are_known_by_service():
 @pytest.mark.parametrize(
     "pasted", ["abc", " abc\n", "https://x/?code=abc&state=s", "http://localhost:1/?state=s&code=abc"]
 )
-def test_the_code_in_what_is_pasted(pasted):
+def test_the_code_is_found_in_pasted_text(pasted):
     assert authorization.code_from(pasted, title="X", state="s") == Secret("abc")

@@ -1,4 +1,4 @@
-"""rclone as the judge: it takes our server for Dropbox, reads what we wrote, and writes what we read."""
+"""rclone as a check: it accepts our server as Dropbox, reads our files, and writes files that we read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def server() -> Iterator[DropboxServer]:
 
 @pytest.fixture
 def rclone(server: DropboxServer, tmp_path: Path) -> Iterator[Rclone]:
-    """Runs rclone with the remote `d:`, whose only way to a network ends at our server."""
+    """Runs rclone with the remote `d:`, which can reach only our server."""
     token = {"access_token": server.access_token(), "token_type": "bearer", "expiry": "2099-01-01T00:00:00Z"}
     (tmp_path / "tls").mkdir()
     with ConnectProxy(dict.fromkeys(HOSTS, server.port), tmp_path / "tls") as proxy:
@@ -84,8 +84,8 @@ def planted(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("batch", ["off", "sync"])
-def test_what_rclone_writes_we_read(server, rclone, provider, tmp_path, batch):
-    """Copy and check, with single commits and with the batches that rclone makes by default."""
+def test_we_read_files_written_by_rclone(server, rclone, provider, tmp_path, batch):
+    """Copy and check, with single commits and with rclone's default batches."""
     files = planted(tmp_path / "up")
     rclone("copy", tmp_path / "up", "d:Backups", "--dropbox-batch-mode", batch)
     rclone("check", tmp_path / "up", "d:Backups", "--one-way")
@@ -96,7 +96,7 @@ def test_what_rclone_writes_we_read(server, rclone, provider, tmp_path, batch):
         assert provider.stat(name).mtime_ns == 1_700_000_000_000_000_000
 
 
-def test_what_we_write_rclone_reads(rclone, provider, tmp_path):
+def test_rclone_reads_files_written_by_us(rclone, provider, tmp_path):
     files = planted(tmp_path / "up")
     for name in files:
         upload(provider, tmp_path / "up" / name, name)
@@ -125,8 +125,8 @@ def test_large_files_both_ways(server, rclone, provider, tmp_path):
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize("nanoseconds", [0, 499_999_999, 500_000_000, 999_999_999])
-def test_both_keep_the_same_mtime(rclone, provider, tmp_path, nanoseconds):
-    """Else each would send all the files again that the other one sent."""
+def test_both_store_the_same_mtime(rclone, provider, tmp_path, nanoseconds):
+    """Otherwise each would send the other's files again."""
     path = source(tmp_path, b"x")
     os.utime(path, ns=(1_700_000_001_000_000_000 + nanoseconds,) * 2)
     upload(provider, path, "ours")
@@ -139,7 +139,7 @@ STAND_INS = {"stand-ins": "AC／DC ␀/．/．．/a␠b/c＼d␡/e␠"}
 
 @pytest.mark.few(4)
 @pytest.mark.parametrize("name", sorted(set(NAMES | STAND_INS) - {"nfd", "long segment"}))
-def test_names_mean_the_same_to_both(server, rclone, provider, tmp_path, name):
+def test_both_use_the_same_names(server, rclone, provider, tmp_path, name):
     key = (NAMES | STAND_INS)[name]
     if not key or "\0" in key or key.startswith("/") or ".." in key.split("/") or "." in key.split("/") or "//" in key:
         assert key not in keys(provider)

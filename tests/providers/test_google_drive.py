@@ -1,4 +1,4 @@
-"""What is peculiar to Google Drive: ids, names that several files have, sessions, tokens, shared drives."""
+"""Behaviour specific to Google Drive: ids, equal names, sessions, tokens, shared drives."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def proxy(server: DriveServer) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def connect(proxy: FaultProxy) -> Iterator[Any]:
-    """Another connection; `values` override settings, None leaves one out."""
+    """Opens another connection. `values` override settings; None omits one."""
     opened: list[BaseProvider] = []
 
     def open_one(context: ProviderContext | None = None, **values: Any) -> BaseProvider:
@@ -83,7 +83,7 @@ def connect(proxy: FaultProxy) -> Iterator[Any]:
 
 
 def put(server: DriveServer, path: str, data: bytes = b"x", **facts: Any) -> str:
-    """A new file at `path`, whatever is there already; its id."""
+    """Create a new file at `path`, whatever exists there, and return its id."""
     folder, _, name = f"Backups/{path}".rpartition("/")
     return server.store.create({"name": name, "parents": [server.store.folder(folder)], **facts}, data).id
 
@@ -92,9 +92,8 @@ def stored(server: DriveServer) -> list[tuple[str, bytes]]:
     return sorted((path, item.data) for path, item in server.store.walk(server.store.folder("Backups")))
 
 
-def test_what_we_know_of_a_file_is_kept_in_app_properties(server, connect, tmp_path):
-    """And of it in what other programs see just mode and owner, where rclone looks for them: no description, no name
-    of ours."""
+def test_our_metadata_is_stored_in_app_properties(server, connect, tmp_path):
+    """Other programs see only mode and owner, where rclone looks for them: no description, and no name of ours."""
     path = source(tmp_path, b"content")
     result = upload(connect(), path, "x")
     ((_, item),) = server.store.walk(server.store.folder("Backups"))
@@ -118,7 +117,7 @@ def test_files_of_one_name_are_listed_as_two(server, connect):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
-def test_they_are_told_apart_also_across_pages(server, connect, limit):
+def test_equal_names_are_detected_across_pages(server, connect, limit):
     ids = [put(server, "x") for _ in range(3)]
     put(server, "w")
     put(server, "X")
@@ -133,7 +132,7 @@ def test_they_are_told_apart_also_across_pages(server, connect, limit):
     assert sorted(found) == sorted(["w", "X", *(f"x [id={one}]" for one in ids)])
 
 
-def test_a_name_that_several_have_is_a_conflict_that_lists_the_ids(server, connect, tmp_path):
+def test_an_ambiguous_name_is_a_conflict_that_lists_the_ids(server, connect, tmp_path):
     one, two = put(server, "x", b"one"), put(server, "x", b"two")
     provider = connect()
     for ask in (
@@ -151,7 +150,7 @@ def test_a_name_that_several_have_is_a_conflict_that_lists_the_ids(server, conne
     assert stored(server) == [("x", b"one"), ("x", b"two")]
 
 
-def test_each_is_meant_by_its_key(server, connect, tmp_path):
+def test_each_of_several_files_is_addressed_by_its_key(server, connect, tmp_path):
     one, two = put(server, "x", b"one"), put(server, "x", b"two")
     provider = connect()
     download(provider, f"x [id={two}]", tmp_path / "target")
@@ -163,7 +162,7 @@ def test_each_is_meant_by_its_key(server, connect, tmp_path):
     assert keys(provider) == {"x"}
 
 
-def test_an_id_with_another_name_or_elsewhere_means_nothing(server, connect, tmp_path):
+def test_an_id_with_another_name_or_folder_is_not_found(server, connect, tmp_path):
     one, other = put(server, "x"), put(server, "elsewhere/x")
     provider = connect()
     for key in (f"y [id={one}]", f"x [id={other}]", "x [id=1NoSuchIdAnywhere]"):
@@ -174,14 +173,14 @@ def test_an_id_with_another_name_or_elsewhere_means_nothing(server, connect, tmp
     assert len(stored(server)) == 2
 
 
-def test_a_file_really_called_so_does_not_stand_in_for_another(server, connect):
+def test_a_file_whose_name_contains_an_id_is_not_confused_with_another(server, connect):
     one = put(server, "x")
     put(server, f"x [id={one}]", b"hostile")
     with pytest.raises(Conflict):
         connect().stat(f"x [id={one}]")
 
 
-def test_names_that_cannot_be_a_path_are_shown_with_their_id(server, connect, tmp_path):
+def test_names_that_cannot_be_in_a_path_are_shown_with_their_id(server, connect, tmp_path):
     folder = server.store.folder("Backups")
     ids = [server.store.create({"name": name, "parents": [folder]}, b"x").id for name in ("a/b", "..", ".", "")]
     shown = {f"a\uff0fb [id={ids[0]}]", f".. [id={ids[1]}]", f". [id={ids[2]}]", f" [id={ids[3]}]"}
@@ -194,7 +193,7 @@ def test_names_that_cannot_be_a_path_are_shown_with_their_id(server, connect, tm
     assert stored(server) == []
 
 
-def test_of_folders_of_one_name_the_one_that_was_stored_is_the_object(server, connect):
+def test_of_folders_with_one_name_the_stored_one_is_the_object(server, connect):
     put(server, "x/a")
     top = server.store.folder("Backups")
     kept = {"properties": {"mode": "40700"}, "mimeType": "application/vnd.google-apps.folder"}
@@ -208,7 +207,7 @@ def test_of_folders_of_one_name_the_one_that_was_stored_is_the_object(server, co
     assert {file.key for file in provider.scan("x/").files} == {"x/a"}
 
 
-def test_folders_of_one_name_are_one(server, connect, tmp_path):
+def test_folders_with_one_name_count_as_one(server, connect, tmp_path):
     at = server.store.folder("Backups")
     kind = "application/vnd.google-apps.folder"
     folders = [server.store.create({"name": "f", "mimeType": kind, "parents": [at]}).id for _ in range(2)]
@@ -239,7 +238,7 @@ def test_documents_of_google_are_left_out(server, connect):
 # Creating
 
 
-def test_folders_are_made_once_however_many_ask(server, connect, tmp_path):
+def test_concurrent_uploads_create_a_folder_once(server, connect, tmp_path):
     provider = connect()
     paths = [source(tmp_path, b"x", f"source-{number}") for number in range(12)]
     with ThreadPoolExecutor(12) as pool:
@@ -251,7 +250,7 @@ def test_folders_are_made_once_however_many_ask(server, connect, tmp_path):
 
 
 @pytest.mark.parametrize("when", ["folder", "file"])
-def test_a_lost_reply_to_a_creation_makes_no_second_one(server, proxy, connect, tmp_path, when):
+def test_a_lost_reply_to_a_creation_creates_no_second_file(server, proxy, connect, tmp_path, when):
     def created(request):
         return request.method == "POST" and (
             request.path == "/drive/v3/files" if when == "folder" else send_whole(request)
@@ -265,7 +264,7 @@ def test_a_lost_reply_to_a_creation_makes_no_second_one(server, proxy, connect, 
     assert len(page["files"]) == 1
 
 
-def test_two_that_make_the_same_file_at_once_leave_one(server, connect, tmp_path):
+def test_two_concurrent_uploads_of_one_name_leave_one_file(server, connect, tmp_path):
     barrier = threading.Barrier(2)
     providers = [connect(), connect()]
     paths = [source(tmp_path, data, name) for name, data in (("1", b"one"), ("2", b"other"))]
@@ -293,8 +292,8 @@ def test_overwriting_keeps_the_id(server, connect, tmp_path):
     assert len(stored(server)) == 1
 
 
-def test_what_is_asked_for_one_small_file(server, proxy, connect, tmp_path):
-    """A look for the name, the file itself, and a look whether another made the same; ids come by the hundred."""
+def test_the_requests_of_one_small_file(server, proxy, connect, tmp_path):
+    """A lookup of the name, the file, and a check for a concurrent upload; ids are fetched a hundred at a time."""
     counted: Counter[str] = Counter()
     context = ProviderContext(count_call=lambda kind: counted.update([kind]))
     provider = connect(context)
@@ -311,8 +310,8 @@ def test_what_is_asked_for_one_small_file(server, proxy, connect, tmp_path):
 # Sessions
 
 
-def test_an_upload_cut_at_60_percent_goes_on_in_another_connection(server, proxy, connect, tmp_path):
-    """With no finished byte sent again, beyond the last chunk."""
+def test_an_upload_cut_at_60_percent_continues_in_another_connection(server, proxy, connect, tmp_path):
+    """No confirmed byte is sent again, except in the last chunk."""
     chunk, size = 2 * MIB, 50 * MIB
     path = tmp_path / "large"
     block = content(MIB)
@@ -340,7 +339,7 @@ def test_an_upload_cut_at_60_percent_goes_on_in_another_connection(server, proxy
     assert connect().stat("large").checksums["sha256"] == result.sha256
 
 
-def test_a_part_that_came_half_goes_on_in_its_middle(server, proxy, connect, tmp_path):
+def test_a_partly_received_part_continues_in_its_middle(server, proxy, connect, tmp_path):
     data = content(3 * MIB)
     rule = proxy.fault(Fault.reset(at=3 * GRAIN - 10), when=lambda request: "0-" in _range(request))
     upload(connect(), source(tmp_path, data), "x")
@@ -356,7 +355,7 @@ def _range(request):
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_a_session_that_google_forgot_begins_anew(server, proxy, connect, tmp_path, status):
+def test_an_upload_restarts_if_google_has_lost_its_session(server, proxy, connect, tmp_path, status):
     data = content(3 * MIB)
     proxy.fault(Fault.status(status), when=lambda request: _range(request).startswith(f"bytes {MIB}-"))
     upload(connect(), source(tmp_path, data), "x", checkpoint=Memory())
@@ -364,7 +363,7 @@ def test_a_session_that_google_forgot_begins_anew(server, proxy, connect, tmp_pa
     assert proxy.count(begin) == 2
 
 
-def test_the_file_shows_only_at_the_end(server, proxy, connect, tmp_path):
+def test_a_file_becomes_visible_only_at_the_end(server, proxy, connect, tmp_path):
     data = content(2 * MIB)
     seen = []
     upload(connect(), source(tmp_path, data), "x", on_verify=lambda: seen.append(stored(server)))
@@ -372,8 +371,8 @@ def test_the_file_shows_only_at_the_end(server, proxy, connect, tmp_path):
     assert [request.body_bytes for request in proxy.requests if commit(request)] == [GRAIN]
 
 
-def test_a_session_elsewhere_is_not_trusted(server, proxy, connect, tmp_path):
-    """An address that the service names gets our bytes only when it is the service's."""
+def test_a_session_at_a_foreign_address_is_not_trusted(server, proxy, connect, tmp_path):
+    """Bytes are sent only to addresses that belong to the service."""
     proxy.fault(Fault.status(200, headers={"Location": "https://evil.example/upload"}), when=begin, times=None)
     with pytest.raises(Integrity):
         upload(connect(), source(tmp_path, content(2 * MIB)), "x")
@@ -382,7 +381,7 @@ def test_a_session_elsewhere_is_not_trusted(server, proxy, connect, tmp_path):
         connect().open_upload(UploadRequest(key="x", size_bytes=10, part_size_bytes=10), token=token)
 
 
-def test_a_damaged_overwrite_is_told_and_keeps_the_file(server, proxy, connect, tmp_path):
+def test_a_damaged_overwrite_is_reported_and_keeps_the_file(server, proxy, connect, tmp_path):
     put(server, "x", b"older")
     proxy.fault(Fault.flip(Side.REQUEST, 100), when=lambda request: _range(request).startswith("bytes 0-"))
     with pytest.raises(Integrity, match="has been replaced"):
@@ -393,7 +392,7 @@ def test_a_damaged_overwrite_is_told_and_keeps_the_file(server, proxy, connect, 
 # Deleting
 
 
-def test_deleted_files_go_to_the_bin_or_for_good(server, connect):
+def test_files_are_deleted_to_the_bin_or_permanently(server, connect):
     one, two = put(server, "one"), put(server, "two")
     connect().delete("one")
     assert server.store.item(one).facts["trashed"] is True
@@ -403,8 +402,8 @@ def test_deleted_files_go_to_the_bin_or_for_good(server, connect):
 
 
 @pytest.mark.parametrize("scope", ["drive", "drive.file"])
-def test_a_folder_goes_to_the_bin_whatever_settings_say(server, connect, tmp_path, scope):
-    """Google has no call that takes it only if it is empty: what came in at that moment can be taken back."""
+def test_a_folder_always_goes_to_the_bin(server, connect, tmp_path, scope):
+    """Google cannot delete a folder only if it is empty: a file that arrives at that moment can be restored."""
     provider = connect(use_trash=False, scope=scope)
     upload(provider, source(tmp_path, b"1"), "f/one")
     provider.remove("f/one")
@@ -414,8 +413,8 @@ def test_a_folder_goes_to_the_bin_whatever_settings_say(server, connect, tmp_pat
 
 
 @pytest.mark.parametrize("use_trash", [True, False])
-def test_a_folder_that_a_file_came_into_at_that_moment_stays_and_says_so(server, proxy, connect, tmp_path, use_trash):
-    """Between the look and the deletion; what was deleted itself stays in the bin, and keeps no folder."""
+def test_a_folder_stays_if_a_file_arrives_during_its_deletion(server, proxy, connect, tmp_path, use_trash):
+    """Between check and deletion. The deleted files stay in the bin and do not keep a folder."""
     provider = connect(use_trash=use_trash)
     for name in ("f/one", "f/two"):
         upload(provider, source(tmp_path, b"1"), name)
@@ -444,13 +443,13 @@ def test_a_check_leaves_nothing_in_the_bin(server, connect):
     assert ACCOUNT in report.steps[1].detail
 
 
-def test_a_check_without_the_right_to_delete_for_good(server, proxy, connect):
+def test_a_check_without_permission_to_delete_permanently(server, proxy, connect):
     proxy.fault(drive_errors.insufficient_permissions(), when=lambda request: request.method == "DELETE", times=None)
     assert connect().probe().failure is None
     assert len(server.store.page("trashed = true", "", 10, "")["files"]) == 1
 
 
-def test_a_folder_in_the_bin_takes_no_new_files(server, connect, tmp_path):
+def test_a_folder_in_the_bin_gets_no_new_files(server, connect, tmp_path):
     provider = connect()
     upload(provider, source(tmp_path, b"1"), "f/one")
     server.store.update(server.store.folder("Backups/f"), {"trashed": True})
@@ -483,7 +482,7 @@ def test_a_refused_access_token_is_renewed_once(server, proxy, connect, tmp_path
 
 
 @pytest.mark.parametrize("size", [100_000, 3 * MIB])
-def test_a_token_that_ends_in_the_middle_of_an_upload(server, proxy, connect, tmp_path, size):
+def test_a_token_that_expires_during_an_upload(server, proxy, connect, tmp_path, size):
     def sends(request):
         return send_whole(request) or _range(request).startswith(f"bytes {MIB}-")
 
@@ -494,7 +493,7 @@ def test_a_token_that_ends_in_the_middle_of_an_upload(server, proxy, connect, tm
     assert stored(server) == [("x", data)]
 
 
-def test_a_token_is_renewed_before_it_ends(server, connect):
+def test_a_token_is_renewed_before_it_expires(server, connect):
     times = FakeTime()
     provider = connect(ProviderContext(clock=times.clock, sleep=times.sleep))
     keys(provider)
@@ -511,7 +510,7 @@ def test_many_threads_renew_once(server, connect):
     assert server.authority.refreshes == 1
 
 
-def test_a_rotated_refresh_token_is_kept(server, proxy, connect):
+def test_a_rotated_refresh_token_is_saved(server, proxy, connect):
     saved = []
 
     def save(old, new):
@@ -529,7 +528,7 @@ def test_a_rotated_refresh_token_is_kept(server, proxy, connect):
 
 
 @pytest.mark.parametrize("token", ["two\nlines", "caf\u00e9", None])
-def test_what_is_no_access_token(proxy, connect, token):
+def test_an_invalid_access_token(proxy, connect, token):
     body = json.dumps({"access_token": token, "expires_in": 3599} if token else {"hello": "world"})
     proxy.fault(Fault.status(200, body, headers={"Content-Type": "application/json"}), times=None)
     with pytest.raises(InvalidConfiguration, match="no access token"):
@@ -597,7 +596,7 @@ def test_a_service_account_on_a_shared_drive(server, proxy, connect, tmp_path, k
     assert "backup@project" in provider.location
 
 
-def test_a_service_account_that_google_does_not_know(server, connect, key):
+def test_an_unknown_service_account(server, connect, key):
     with pytest.raises(Authentication):
         keys(connect(service_account_json=key_file(key)))
 
@@ -605,13 +604,13 @@ def test_a_service_account_that_google_does_not_know(server, connect, key):
 @pytest.mark.parametrize(
     "text", ["no json", "[]", '{"type": "authorized_user"}', '{"type": "external_account", "token_url": "x"}']
 )
-def test_what_is_no_key_of_a_service_account(connect, text):
+def test_an_invalid_service_account_key(connect, text):
     with pytest.raises(InvalidConfiguration, match="service_account_json") as caught:
         connect(service_account_json=text)
     assert text not in str(caught.value)
 
 
-def test_a_private_key_that_cannot_be_read(connect, key):
+def test_an_unreadable_private_key(connect, key):
     with pytest.raises(InvalidConfiguration, match="private key"):
         keys(connect(service_account_json=key_file(key, private_key="secret nonsense")))
 
@@ -619,14 +618,14 @@ def test_a_private_key_that_cannot_be_read(connect, key):
 # Containers
 
 
-def test_the_top_of_the_drive(server, connect, tmp_path):
+def test_the_root_of_the_drive(server, connect, tmp_path):
     provider = connect(container="/")
     upload(provider, source(tmp_path, b"1"), "Backups/x")
     assert keys(provider, "Backups/") == {"Backups/x"}
     assert stored(server) == [("x", b"1")]
 
 
-def test_a_container_is_made_with_its_parents(server, connect):
+def test_a_container_is_created_with_its_parents(server, connect):
     provider = connect(container="one/two")
     with pytest.raises(NotFound):
         provider.check_container()
@@ -637,7 +636,7 @@ def test_a_container_is_made_with_its_parents(server, connect):
 
 
 @pytest.mark.parametrize("container", ["", "a//b", "a/../b"])
-def test_a_container_that_cannot_be(connect, container):
+def test_an_invalid_container(connect, container):
     with pytest.raises(InvalidConfiguration, match="container"):
         keys(connect(container=container))
 

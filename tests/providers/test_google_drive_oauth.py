@@ -1,4 +1,4 @@
-"""Authorising with Google: three ways, each of their ends, and nothing that stays behind."""
+"""OAuth with Google: three methods, every outcome of each, and no leftovers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def flow_of(server: DriveServer, times: FakeTime) -> Iterator[Any]:
 
 
 def browse(address: str) -> str:
-    """What a browser does: open the address, decide, and be sent on; returns where to."""
+    """Acts as the browser: opens the address, decides, and returns the redirect address."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(parts.netloc, timeout=5)
     connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path)
@@ -68,7 +68,7 @@ def query_of(address: str) -> dict[str, str]:
 
 
 def pass_on(server: DriveServer, times: FakeTime, grant: authorization.Grant) -> None:
-    """What was granted works."""
+    """The grant works."""
     values = {"endpoint_url": server.url, "container": "Backups", "client_id": CLIENT_ID}
     secrets = {"client_secret": CLIENT_SECRET, "refresh_token": grant.secrets["refresh_token"]}
     provider = registry.load("google_drive")({**values, **secrets, **grant.values})
@@ -79,7 +79,7 @@ def pass_on(server: DriveServer, times: FakeTime, grant: authorization.Grant) ->
         provider.close()
 
 
-def test_the_ways():
+def test_the_methods():
     assert [(method.name, method.answer) for method in oauth.methods("google_drive")] == [
         ("address", Answer.ADDRESS),
         ("loopback", Answer.NOTHING),
@@ -101,7 +101,7 @@ def test_pasting_the_address_at_which_the_browser_ends(server, times, flow_of):
     pass_on(server, times, grant)
 
 
-def test_nothing_secret_is_shown(server, flow_of):
+def test_instructions_contain_no_secret(server, flow_of):
     for method in ("address", "loopback", "device"):
         step = flow_of(method).begin()
         assert CLIENT_SECRET not in repr(step)
@@ -111,11 +111,11 @@ def test_nothing_secret_is_shown(server, flow_of):
     assert grant.secrets["refresh_token"].reveal() not in repr(grant)
 
 
-def test_the_whole_drive_when_that_is_set(flow_of):
+def test_the_scope_of_the_whole_drive_if_set(flow_of):
     assert query_of(flow_of(scope="drive").begin().address)["scope"] == "https://www.googleapis.com/auth/drive"
 
 
-def test_the_code_alone_will_do(server, flow_of):
+def test_the_code_alone_is_accepted(server, flow_of):
     flow = flow_of()
     code = query_of(browse(flow.begin().address))["code"]
     assert flow.finish(code).account == ACCOUNT
@@ -129,7 +129,7 @@ def test_denied(server, flow_of):
     assert caught.value.code == authorization.DENIED
 
 
-def test_the_answer_to_another_question(server, flow_of):
+def test_the_answer_to_another_authorisation(server, flow_of):
     flow = flow_of()
     older = browse(flow.begin().address)
     flow.begin()
@@ -138,7 +138,7 @@ def test_the_answer_to_another_question(server, flow_of):
     assert caught.value.code == authorization.STATE_MISMATCH
 
 
-def test_a_code_that_was_used_or_is_another_s(server, flow_of):
+def test_a_used_or_foreign_code(server, flow_of):
     flow = flow_of()
     ended = browse(flow.begin().address)
     flow.finish(ended)
@@ -146,7 +146,7 @@ def test_a_code_that_was_used_or_is_another_s(server, flow_of):
         flow.finish(ended)
     stolen = flow_of()
     stolen.begin()
-    with pytest.raises(Authentication) as caught:  # the verifier is another one
+    with pytest.raises(Authentication) as caught:  # another verifier
         stolen.finish(query_of(browse(flow.begin().address))["code"])
     assert caught.value.code == authorization.EXPIRED
 
@@ -162,7 +162,7 @@ def test_another_account(server, flow_of):
     assert len(server.authority.revoked) == 1, "what is not wanted stays allowed"
 
 
-def test_a_box_that_was_not_ticked(server, flow_of):
+def test_a_permission_that_was_not_granted(server, flow_of):
     server.authority.granted_scope = "openid email"
     flow = flow_of()
     with pytest.raises(Authentication, match="not allowed") as caught:
@@ -171,7 +171,7 @@ def test_a_box_that_was_not_ticked(server, flow_of):
     assert len(server.authority.revoked) == 1
 
 
-def test_a_consent_screen_in_testing_is_warned_of(server, flow_of):
+def test_a_consent_screen_in_testing_causes_a_warning(server, flow_of):
     server.authority.in_testing = True
     flow = flow_of()
     (warning,) = flow.finish(browse(flow.begin().address)).warnings
@@ -180,7 +180,7 @@ def test_a_consent_screen_in_testing_is_warned_of(server, flow_of):
 
 
 @pytest.mark.parametrize("pasted", ["", "two words", "http://127.0.0.1:1/?state=x"])
-def test_what_is_no_answer(flow_of, pasted):
+def test_an_invalid_answer(flow_of, pasted):
     flow = flow_of()
     flow.begin()
     with pytest.raises(Authentication):
@@ -215,7 +215,7 @@ def test_the_browser_reaches_the_loopback(server, times, flow_of):
 
 
 def polled(flow: Any, address: str) -> Any:
-    """Send a request to the loopback, and have the flow answer it."""
+    """Send a request to the loopback, and let the flow answer it."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(parts.netloc, timeout=5)
     try:
@@ -225,7 +225,7 @@ def polled(flow: Any, address: str) -> Any:
         connection.close()
 
 
-def test_whoever_else_calls_is_answered_and_ignored(server, flow_of):
+def test_other_requests_to_the_loopback_are_answered_and_ignored(server, flow_of):
     flow = flow_of("loopback")
     step = flow.begin()
     redirect = query_of(step.address)["redirect_uri"]
@@ -259,13 +259,13 @@ def test_nothing_listens_after_closing(flow_of):
 
 
 @pytest.mark.parametrize(
-    ("told", "ending"),
+    ("connection", "ending"),
     [("10.0.0.9 50000 10.0.0.2 22", "@10.0.0.2"), ("10.0.0.9 50000 10.0.0.2 2222", "@10.0.0.2"), ("", "")],
 )
-def test_the_tunnel_names_this_machine_as_it_was_reached(told, ending):
-    command = tunnel(5000, {"SSH_CONNECTION": told})
+def test_the_tunnel_names_this_machine_as_it_was_reached(connection, ending):
+    command = tunnel(5000, {"SSH_CONNECTION": connection})
     assert command.endswith(ending)
-    assert ("-p 2222 " in command) is ("2222" in told)
+    assert ("-p 2222 " in command) is ("2222" in connection)
 
 
 # On another device
@@ -294,7 +294,7 @@ def wait(times: FakeTime, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(("decision", "code"), [("deny", authorization.DENIED), ("expire", authorization.EXPIRED)])
-def test_other_ends_on_the_device(server, times, flow_of, decision, code):
+def test_other_outcomes_on_the_device(server, times, flow_of, decision, code):
     flow = flow_of("device")
     server.authority.decide(flow.begin().user_code, decision)
     wait(times, 5)
@@ -303,7 +303,7 @@ def test_other_ends_on_the_device(server, times, flow_of, decision, code):
     assert caught.value.code == code
 
 
-def test_asked_to_slow_down(server, times, flow_of):
+def test_slow_down_lengthens_the_polling_interval(server, times, flow_of):
     flow = flow_of("device")
     step = flow.begin()
     wait(times, 5)
@@ -318,7 +318,7 @@ def test_asked_to_slow_down(server, times, flow_of):
     assert flow.poll().account == ACCOUNT
 
 
-def test_what_the_device_way_does_not_take(flow_of):
+def test_the_limits_of_the_device_method(flow_of):
     with pytest.raises(InvalidConfiguration, match="scope"):
         flow_of("device", scope="drive").begin()
     with pytest.raises(Unsupported):

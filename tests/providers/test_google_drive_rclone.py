@@ -1,4 +1,4 @@
-"""rclone as the judge: it takes our server for Google Drive, reads what we wrote, and writes what we read."""
+"""rclone as a check: it accepts our server as Google Drive, reads our files, and writes files that we read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def proxy(server: DriveServer, tmp_path: Path) -> Iterator[ConnectProxy]:
 
 @pytest.fixture
 def rclone(proxy: ConnectProxy, tmp_path: Path) -> Rclone:
-    """Runs rclone with the remote `d:`, whose only way to a network ends at our server."""
+    """Runs rclone with the remote `d:`, which can reach only our server."""
     token = {"access_token": "rclone's-token", "token_type": "Bearer", "expiry": "2099-01-01T00:00:00Z"}
     environment = {
         "PATH": os.environ["PATH"],
@@ -100,7 +100,7 @@ def planted(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def test_what_rclone_writes_we_read(rclone, provider, tmp_path):
+def test_we_read_files_written_by_rclone(rclone, provider, tmp_path):
     files = planted(tmp_path / "up")
     rclone("copy", tmp_path / "up", "d:Backups")
     rclone("check", tmp_path / "up", "d:Backups", "--one-way")
@@ -111,7 +111,7 @@ def test_what_rclone_writes_we_read(rclone, provider, tmp_path):
         assert provider.stat(name).mtime_ns == 1_700_000_000_123_000_000
 
 
-def test_what_we_write_rclone_reads(rclone, provider, tmp_path):
+def test_rclone_reads_files_written_by_us(rclone, provider, tmp_path):
     files = planted(tmp_path / "up")
     for name in files:
         upload(provider, tmp_path / "up" / name, name)
@@ -125,8 +125,8 @@ def test_what_we_write_rclone_reads(rclone, provider, tmp_path):
     }
 
 
-def test_neither_sends_again_what_the_other_one_sent(server, rclone, provider, tmp_path):
-    """Both agree on "unchanged": size and modified time."""
+def test_neither_program_sends_the_other_s_files_again(server, rclone, provider, tmp_path):
+    """Both use size and modification time to detect changes."""
     planted(tmp_path / "up")
     for name in planted(tmp_path / "up"):
         upload(provider, tmp_path / "up" / name, name)
@@ -150,8 +150,8 @@ def test_large_files_both_ways(server, rclone, provider, tmp_path):
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes() == data
 
 
-def test_what_rclone_overwrites_is_not_taken_for_ours(rclone, provider, tmp_path):
-    """Our SHA-256 in the metadata stays when another program changes the content; it is not believed then."""
+def test_a_file_overwritten_by_rclone_does_not_count_as_ours(rclone, provider, tmp_path):
+    """Our SHA-256 stays in the metadata when another program changes the content, but is no longer used."""
     upload(provider, source(tmp_path, b"ours"), "x")
     other = tmp_path / "other"
     other.write_bytes(b"theirs, and longer")
@@ -164,7 +164,7 @@ def test_what_rclone_overwrites_is_not_taken_for_ours(rclone, provider, tmp_path
 
 @pytest.mark.few(4)
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"long segment"}))
-def test_names_mean_the_same_to_both(rclone, provider, tmp_path, name):
+def test_both_use_the_same_names(rclone, provider, tmp_path, name):
     key = NAMES[name]
     if not key or "\0" in key or key.startswith("/") or ".." in key.split("/") or "." in key.split("/") or "//" in key:
         assert key not in keys(provider)
@@ -208,8 +208,8 @@ def test_rclone_about(server, rclone):
     assert json.loads(rclone("about", "--json", "d:"))["used"] == 5
 
 
-def test_the_addresses_of_google(proxy, tmp_path, monkeypatch):
-    """Without an endpoint of one's own: the real host names, over TLS and the proxy of the environment."""
+def test_the_real_addresses_of_google(proxy, tmp_path, monkeypatch):
+    """Without an endpoint setting: the real host names, over TLS and the proxy from the environment."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("SSL_CERT_FILE", str(proxy.ca_file))
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -228,7 +228,7 @@ def test_the_addresses_of_google(proxy, tmp_path, monkeypatch):
 
 
 def test_modes_both_ways(rclone, provider, tmp_path):
-    """`-M`: Drive's properties are where rclone keeps mode and owner."""
+    """`rclone -M` keeps mode and owner in Drive's properties."""
     (tmp_path / "up").mkdir()
     path = source(tmp_path / "up", b"a key", "ours")
     path.chmod(0o640)

@@ -1,4 +1,4 @@
-"""A batch delete counts only the objects of which the server says that they are gone."""
+"""A batch delete counts only objects that the server reports as deleted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FAILURE = "<Error><Code>InternalError</Code><Message>We are sorry</Message></Err
 
 
 def removing(reply: str, *, there: frozenset[str] = frozenset({"a", "b"}), status: int = 200):
-    """What becomes of a and b when the batch is answered so, and what was then deleted one by one."""
+    """The results for a and b after this answer to the batch, and the keys then deleted one by one."""
     left = set(there)
     singly = []
 
@@ -34,7 +34,7 @@ def removing(reply: str, *, there: frozenset[str] = frozenset({"a", "b"}), statu
     return {key: each.kind for key, each in failed.items()}, singly
 
 
-def test_all_accounted_for():
+def test_a_result_for_each_key():
     assert removing(f"<DeleteResult>{ALL}</DeleteResult>") == ({}, [])
 
 
@@ -55,7 +55,7 @@ def test_all_accounted_for():
         ),
     ],
 )
-def test_an_answer_that_is_not_of_this_request_deletes_nothing(reply, kinds):
+def test_an_answer_to_another_request_is_rejected(reply, kinds):
     assert removing(reply) == (kinds, [])
 
 
@@ -68,16 +68,16 @@ def test_an_answer_that_is_not_of_this_request_deletes_nothing(reply, kinds):
         f"{ALL}<Error><Key>b</Key><Code>AccessDenied</Code><Message>No</Message></Error>",
     ],
 )
-def test_what_the_answer_leaves_open_is_deleted_by_itself(reply):
-    """A key that is missing, or both deleted and failed."""
+def test_keys_without_a_result_are_deleted_one_by_one(reply):
+    """A key that is missing from the answer, or both deleted and failed."""
     assert removing(f"<DeleteResult>{reply}</DeleteResult>") == ({}, ["b"])
 
 
-def test_what_the_answer_leaves_open_and_is_gone_was_deleted():
+def test_a_missing_object_without_a_result_counts_as_deleted():
     assert removing("<DeleteResult></DeleteResult>", there=frozenset()) == ({}, ["a", "b"])
 
 
-def test_a_single_delete_that_is_answered_with_an_error_is_none():
+def test_a_single_delete_answered_with_an_error_is_a_failure():
     def answer(method, path, headers, body):
         return (200, {"ETag": '"e"'}, b"") if method == "HEAD" else error(200, "AccessDenied")
 

@@ -1,4 +1,4 @@
-"""Headers and elements that come twice, and the rest of those that the S3 adapter reads: right, or refused."""
+"""Repeated headers and elements, and all others that the S3 adapter reads: handled correctly, or refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LISTING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult
 
 
 class Twice:
-    """DATA as `x`, with one header of the answers to `on` as several lines."""
+    """DATA as `x`. One header of the answers to `on` is sent as several lines."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -44,14 +44,14 @@ class Twice:
 
     def __call__(self, asked: Asked) -> bytes:
         if "list-type" in asked.path:
-            status, told, body = 200, {"Content-Length": str(len(LISTING))}, LISTING
+            status, headers, body = 200, {"Content-Length": str(len(LISTING))}, LISTING
         else:
-            status, told, body = OneObject()(asked.method, asked.path, dict(asked.headers), asked.body)
+            status, headers, body = OneObject()(asked.method, asked.path, dict(asked.headers), asked.body)
         if asked.method == "HEAD":
             body = b""
-        lines = [(name, value) for name, value in told.items() if asked.method != self.on or name != self.name]
+        lines = [(name, value) for name, value in headers.items() if asked.method != self.on or name != self.name]
         if asked.method == self.on and "list-type" not in asked.path:
-            real = told.get(self.name, "0")
+            real = headers.get(self.name, "0")
             lines += [(self.name, line.replace("REAL", real)) for line in self.lines]
         head = "".join(f"{name}: {value}\r\n" for name, value in lines)
         return f"HTTP/1.1 {status} Fine\r\n{head}\r\n".encode("latin-1", "replace") + body
@@ -75,7 +75,7 @@ TWICE = (("REAL", "REAL"), ("REAL", ""), ("", "REAL"), ("REAL", "7"), ("7", "REA
 
 @pytest.mark.few(4)
 @pytest.mark.parametrize("header", [*READ_HEADERS, *ALSO_READ])
-def test_a_header_that_comes_twice_is_right_or_refused(header: str, tmp_path: Path) -> None:
+def test_a_repeated_header_is_handled_or_refused(header: str, tmp_path: Path) -> None:
     target = tmp_path / "target"
     odd = Twice(header)
     with connected(odd) as provider:
@@ -89,7 +89,7 @@ def test_a_header_that_comes_twice_is_right_or_refused(header: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("header", ALSO_READ[:4])
-def test_a_download_is_right_whatever_mode_owner_and_coding_are_said(header: str, tmp_path: Path) -> None:
+def test_odd_mode_owner_and_coding_headers_do_not_affect_a_download(header: str, tmp_path: Path) -> None:
     target = tmp_path / "target"
     odd = Twice(header)
     with connected(odd) as provider:
@@ -118,8 +118,8 @@ def listing(*names: str, head: str = "") -> bytes:
 
 
 @pytest.mark.parametrize("head", MORE.values(), ids=MORE)
-def test_a_listing_that_names_a_next_page_goes_on(head: str) -> None:
-    """Half a listing would be half a restore, with nothing said of the rest."""
+def test_a_listing_that_names_a_next_page_continues(head: str) -> None:
+    """Half a listing would silently lead to half a restore."""
 
     def answer(method: str, path: str, *_: object) -> tuple[int, dict[str, str], bytes]:
         second = "continuation-token" in path
@@ -130,7 +130,7 @@ def test_a_listing_that_names_a_next_page_goes_on(head: str) -> None:
 
 
 @pytest.mark.parametrize("head", ["<IsTruncated>true</IsTruncated>", "<IsTruncated>1</IsTruncated>"])
-def test_a_listing_that_cannot_go_on_is_refused(head: str) -> None:
+def test_a_listing_that_cannot_continue_is_refused(head: str) -> None:
     with stub(lambda *_: (200, {}, listing("a", head=head))) as server, pytest.raises(ProviderError):
         keys(server.provider(max_retries=0))
 
@@ -145,7 +145,7 @@ def test_an_object_with_two_names_or_sizes_is_refused(doubled: str) -> None:
 
 
 def spelt(form: str) -> dict[str, str]:
-    """Bodies in which one element is told in every way: `form` has ELEMENT where it stands."""
+    """Bodies with one element in every variant: `form` contains ELEMENT in its place."""
     found = {
         "missing": "",
         "empty": "<E/>",
@@ -211,8 +211,8 @@ SAYS: Mapping[str, tuple[str, str, str, object]] = {
 
 
 @pytest.mark.parametrize("name", SAYS)
-def test_an_element_is_read_right_or_the_answer_is_refused(name: str) -> None:
-    """Whatever it says: an error of ours, in bounded time and few words, or an answer that means what it says."""
+def test_an_element_is_read_correctly_or_the_answer_is_refused(name: str) -> None:
+    """For any content: one of our errors, in bounded time and length, or an answer that means what it says."""
     form, element, real, act = SAYS[name]
     body = ""
 
@@ -233,8 +233,8 @@ def test_an_element_is_read_right_or_the_answer_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["true", "TRUE", " True ", "1"])
-def test_what_is_unfinished_is_listed_to_its_end_however_the_server_says_that_there_is_more(word: str) -> None:
-    """Else an upload would be said not to be there, and a part to hold less than it does."""
+def test_unfinished_uploads_are_listed_to_the_end_for_every_spelling_of_truncated(word: str) -> None:
+    """Otherwise an upload would seem missing, or seem to hold less than it does."""
     more = f"<IsTruncated>{word}</IsTruncated>"
 
     def answer(method: str, path: str, *_: object) -> tuple[int, dict[str, str], bytes]:
@@ -259,7 +259,7 @@ ERROR_ELEMENTS = ("Code", "Message", "Region", "Endpoint", "ServerTime")
 
 @pytest.mark.parametrize("element", ERROR_ELEMENTS)
 @pytest.mark.parametrize("code", ["AccessDenied", "RequestTimeTooSkewed", "PermanentRedirect"])
-def test_an_error_is_an_error_whatever_its_elements_say(element: str, code: str) -> None:
+def test_an_error_is_recognised_whatever_its_elements_contain(element: str, code: str) -> None:
     value = code if element == "Code" else "eu-west-1"
     known = "" if element == "Code" else f"<Code>{code}</Code>"
     body = ""

@@ -1,4 +1,4 @@
-"""The AWS chain of whoever asked: variables that travelled with a job count, those of the process at work do not."""
+"""The AWS chain uses the variables that came with a job, not those of the current process."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ DISABLED = "AWS_EC2_METADATA_DISABLED"
 
 @pytest.fixture
 def travelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What a job brings; the process has another profile, other files and keys of its own. Neither asks for the role of
-    the machine."""
+    """The job's variables. The process has another profile, other files and its own keys. Neither uses the instance
+    role."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv(DISABLED, "true")
@@ -47,7 +47,7 @@ def provider(environment: dict[str, str], **values: str) -> S3Provider:
     return S3Provider({"container": "b", **values}, context=ProviderContext(environment=environment))
 
 
-def test_profile_files_and_region_are_the_job_s(travelled: dict[str, str]) -> None:
+def test_profile_files_and_region_come_from_the_job(travelled: dict[str, str]) -> None:
     made = provider(travelled)
     assert made._keys().access_key == "KEY-OF-job"
     assert made._wire.endpoint.region == "of-job"
@@ -56,7 +56,7 @@ def test_profile_files_and_region_are_the_job_s(travelled: dict[str, str]) -> No
     assert provider({**travelled, "AWS_REGION": "r"}, region="set")._wire.endpoint.region == "set"
 
 
-def test_the_setting_counts_before_the_variable(travelled: dict[str, str]) -> None:
+def test_the_setting_takes_precedence_over_the_variable(travelled: dict[str, str]) -> None:
     made = provider({**travelled, "AWS_ACCESS_KEY_ID": "K", "AWS_SECRET_ACCESS_KEY": "S"}, profile="set")
     assert made._keys().access_key.startswith("KEY-OF-set")
     assert made._wire.endpoint.region == "of-set"
@@ -98,11 +98,11 @@ ASSUMED = f"""<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.co
 
 
 def roles(asked: Asked) -> bytes:
-    """AWS's service for tokens, and the one for containers."""
+    """Answers of STS and of the container credentials endpoint."""
     return reply(ASSUMED.encode() if asked.method == "POST" else json.dumps(GIVEN).encode())
 
 
-def test_a_role_that_a_token_file_opens_is_the_job_s(
+def test_a_web_identity_role_comes_from_the_job(
     travelled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_PROFILE")
@@ -112,34 +112,34 @@ def test_a_role_that_a_token_file_opens_is_the_job_s(
     role = "arn:aws:iam::000000000000:role/of-the-job"
     with RawServer(roles) as server:
         (tmp_path / "job.config").write_text(f"[default]\nendpoint_url = http://127.0.0.1:{server.port}\n")
-        told = {name: value for name, value in travelled.items() if name != "AWS_PROFILE"}
+        variables = {name: value for name, value in travelled.items() if name != "AWS_PROFILE"}
         named = {"AWS_ROLE_ARN": role, "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"), "AWS_REGION": "r-1"}
-        made = provider({**told, **named, "AWS_ROLE_SESSION_NAME": "night"})
+        made = provider({**variables, **named, "AWS_ROLE_SESSION_NAME": "night"})
         assert made._keys() == Keys("KEY-OF-ROLE", Secret("S"), Secret("T"))
         (asked,) = server.seen
     assert b"of-the-job" in asked.body
     assert b"TOKEN-OF-JOB" in asked.body
     assert b"RoleSessionName=night" in asked.body
-    with pytest.raises(Authentication, match="AWS chain"):  # and those of the process are nobody's
-        provider(told)._keys()
+    with pytest.raises(Authentication, match="AWS chain"):  # those of the process are not used
+        provider(variables)._keys()
 
 
-def test_the_role_of_a_container_is_the_job_s(
+def test_a_container_role_comes_from_the_job(
     travelled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_PROFILE")
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/of-the-process")
     (tmp_path / "token").write_text("TOKEN-OF-JOB")
-    told = {name: value for name, value in travelled.items() if name != "AWS_PROFILE"}
+    variables = {name: value for name, value in travelled.items() if name != "AWS_PROFILE"}
     with RawServer(roles) as server:
         address = f"http://127.0.0.1:{server.port}/of-the-job"
         named = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": address}
         token = {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp_path / "token")}
-        assert provider({**told, **named, **token})._keys() == Keys("KEY-OF-ROLE", Secret("S"), Secret("T"))
+        assert provider({**variables, **named, **token})._keys() == Keys("KEY-OF-ROLE", Secret("S"), Secret("T"))
         (asked,) = server.seen
     assert (asked.path, asked.headers["authorization"]) == ("/of-the-job", "TOKEN-OF-JOB")
     with pytest.raises(Authentication, match="AWS chain"):
-        provider(told)._keys()
+        provider(variables)._keys()
 
 
 def test_a_role_whose_profile_names_the_environment_takes_no_keys_of_the_process(
@@ -157,10 +157,10 @@ def test_a_role_whose_profile_names_the_environment_takes_no_keys_of_the_process
         assert server.seen == []
 
 
-def test_whether_the_machine_s_role_may_be_used_is_the_job_s(
+def test_the_job_decides_whether_the_instance_role_may_be_used(
     travelled: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process has the variable that forbids it, and another time the job."""
+    """The variable that disables it is set in the process, and then in the job."""
 
     def metadata(asked: Asked) -> bytes:
         if asked.path.endswith("/token"):
@@ -168,15 +168,15 @@ def test_whether_the_machine_s_role_may_be_used_is_the_job_s(
         given = {**GIVEN, "Code": "Success"}
         return reply(json.dumps(given).encode() if asked.path.endswith("/my-role") else b"my-role")
 
-    told = {name: value for name, value in travelled.items() if name not in ("AWS_PROFILE", DISABLED)}
+    variables = {name: value for name, value in travelled.items() if name not in ("AWS_PROFILE", DISABLED)}
     monkeypatch.delenv("AWS_PROFILE")
     with RawServer(metadata) as server:
-        told["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = f"http://127.0.0.1:{server.port}"
-        assert provider(told)._keys() == Keys("KEY-OF-ROLE", Secret("S"), Secret("T"))
+        variables["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = f"http://127.0.0.1:{server.port}"
+        assert provider(variables)._keys() == Keys("KEY-OF-ROLE", Secret("S"), Secret("T"))
         before = len(server.seen)
         monkeypatch.delenv(DISABLED)
         with pytest.raises(Authentication, match="AWS chain"):
-            provider({**told, DISABLED: "True"})._keys()
+            provider({**variables, DISABLED: "True"})._keys()
         assert len(server.seen) == before
 
 
@@ -185,7 +185,7 @@ OF_ROLE = Keys("KEY-OF-ROLE", Secret("S"), Secret("T"))
 
 
 def assumed(asked: Asked) -> bytes:
-    """AWS's service for tokens, and the one that a sign-on gives a role at."""
+    """Answers of STS and of the SSO portal."""
     if asked.method == "POST":
         return reply(ASSUMED.replace("WithWebIdentity", "").encode())
     role = {"accessKeyId": "KEY-OF-ROLE", "secretAccessKey": "S", "sessionToken": "T", "expiration": 4102444800000}
@@ -209,7 +209,7 @@ def role_of_the_job(tmp_path: Path, *lines: str) -> None:
         ({"AWS_MAX_ATTEMPTS": "none"}, {"AWS_ENDPOINT_URL_STS": "right"}, "wrong"),
     ],
 )
-def test_a_role_is_assumed_where_the_job_says(
+def test_a_role_is_assumed_at_the_job_s_endpoint(
     travelled: dict[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -222,13 +222,13 @@ def test_a_role_is_assumed_where_the_job_says(
         for name, value in by_process.items():
             monkeypatch.setenv(name, urls.get(value, value))
         role_of_the_job(tmp_path, *([f"endpoint_url = {urls[in_files]}"] if in_files else []))
-        told = {name: urls[value] for name, value in by_job.items()}
-        assert provider({**travelled, **told})._keys() == OF_ROLE
+        variables = {name: urls[value] for name, value in by_job.items()}
+        assert provider({**travelled, **variables})._keys() == OF_ROLE
         assert len(right.seen) == 1
         assert wrong.connections == 0
 
 
-def test_endpoints_that_the_job_has_ignored_are_ignored(travelled: dict[str, str], tmp_path: Path) -> None:
+def test_configured_endpoints_are_ignored_if_the_job_says_so(travelled: dict[str, str], tmp_path: Path) -> None:
     with RawServer(assumed) as server:
         role_of_the_job(tmp_path, f"endpoint_url = {server.url}")
         nowhere = {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "HTTPS_PROXY": "http://127.0.0.1:1"}
@@ -237,7 +237,7 @@ def test_endpoints_that_the_job_has_ignored_are_ignored(travelled: dict[str, str
         assert server.connections == 0
 
 
-def test_a_sign_on_is_asked_where_the_job_says(
+def test_sso_uses_the_job_s_endpoint(
     travelled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from botocore.credentials import SSOProvider
@@ -258,12 +258,12 @@ def test_a_sign_on_is_asked_where_the_job_says(
 
 
 @pytest.mark.parametrize("through_role", [False, True])
-def test_a_program_that_gives_keys_sees_the_variables_of_the_job(
+def test_a_credential_process_gets_the_job_s_variables(
     travelled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, through_role: bool
 ) -> None:
     program = tmp_path / "keys.sh"
-    told = '{\\"Version\\": 1, \\"AccessKeyId\\": \\"$AWS_REGION-$AWS_PROFILE\\", \\"SecretAccessKey\\": \\"S\\"}'
-    program.write_text(f'#!/bin/sh\necho "{told}"\n')
+    keys = '{\\"Version\\": 1, \\"AccessKeyId\\": \\"$AWS_REGION-$AWS_PROFILE\\", \\"SecretAccessKey\\": \\"S\\"}'
+    program.write_text(f'#!/bin/sh\necho "{keys}"\n')
     program.chmod(0o700)
     monkeypatch.setenv("AWS_REGION", "of-the-process")
     with RawServer(assumed) as server:
@@ -280,20 +280,20 @@ def test_a_program_that_gives_keys_sees_the_variables_of_the_job(
             assert found.access_key == "r-1-job"
 
 
-def test_no_proxy_leads_to_the_role_of_the_machine(travelled: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {name: value for name, value in travelled.items() if name not in ("AWS_PROFILE", DISABLED)}
+def test_no_proxy_is_used_for_the_instance_role(travelled: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {name: value for name, value in travelled.items() if name not in ("AWS_PROFILE", DISABLED)}
     with RawServer(lambda asked: reply(b"{}")) as metadata, RawServer(lambda asked: reply(b"{}")) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         with pytest.raises(Authentication, match="AWS chain"):
-            provider({**told, "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.url, "HTTP_PROXY": proxy.url})._keys()
+            provider({**variables, "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.url, "HTTP_PROXY": proxy.url})._keys()
         assert metadata.seen
         assert proxy.connections == 0
 
 
-def test_certificates_are_those_of_the_job(
+def test_certificates_come_from_the_job(
     travelled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the job names none, neither do the variables of the process."""
+    """If the job sets none, the process's variables are not used either."""
     role_of_the_job(tmp_path)
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
         monkeypatch.setenv(name, str(tmp_path / "not-there.pem"))
@@ -304,7 +304,7 @@ def test_certificates_are_those_of_the_job(
     assert theirs.create_client("sts")._endpoint.http_session._verify == str(tmp_path / "own.pem")
 
 
-def test_an_untrusted_service_for_credentials_is_named_as_such(travelled: dict[str, str], tmp_path: Path) -> None:
+def test_an_untrusted_credential_service_is_reported(travelled: dict[str, str], tmp_path: Path) -> None:
     made = Authority(tmp_path, "127.0.0.1", names=("localhost",))
     with RawServer(assumed, tls=made.serving()) as server:
         role_of_the_job(tmp_path, f"endpoint_url = https://localhost:{server.port}")
@@ -316,11 +316,11 @@ def test_an_untrusted_service_for_credentials_is_named_as_such(travelled: dict[s
     ("status", "code", "expected"),
     [(403, "AccessDenied", Authentication), (503, "ServiceUnavailable", Transient), (400, "Throttling", Transient)],
 )
-def test_a_role_that_is_refused_is_an_error_of_ours(
+def test_a_refused_role_is_one_of_our_errors(
     travelled: dict[str, str], tmp_path: Path, status: int, code: str, expected: type[ProviderError]
 ) -> None:
-    said = f"<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>".encode()
-    with RawServer(lambda asked: reply(said, status=f"{status} No")) as server:
+    body = f"<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>".encode()
+    with RawServer(lambda asked: reply(body, status=f"{status} No")) as server:
         role_of_the_job(tmp_path, f"endpoint_url = {server.url}")
         with pytest.raises(expected, match=code):
             provider({**travelled, "AWS_MAX_ATTEMPTS": "1"})._keys()

@@ -1,4 +1,4 @@
-"""ETags in all the forms that servers and proxies give them."""
+"""ETags in every form that servers and proxies send."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FORMS = {
 
 
 class Store:
-    """One object whose ETag is always given in one form, and compared literally with If-Match."""
+    """One object. Its ETag is always sent in one form, and compared literally with If-Match."""
 
     def __init__(self, form: str, *, conditional: bool = True) -> None:
         self.form = form
@@ -44,11 +44,11 @@ class Store:
         self.data: bytes | None = DATA
 
     def __call__(self, method, path, headers, body):
-        told = {"ETag": self.form} if self.form else {}
+        sent = {"ETag": self.form} if self.form else {}
         if method == "PUT":
             self.data = body
         if method in ("PUT", "DELETE"):
-            return 200 if method == "PUT" else 204, told, b""
+            return 200 if method == "PUT" else 204, sent, b""
         if self.data is None:
             return error(404, "NoSuchKey")
         wanted = headers.get("if-match")
@@ -56,13 +56,13 @@ class Store:
             return error(412, "PreconditionFailed")
         if "range" in headers:
             first, last = (int(text) for text in headers["range"].removeprefix("bytes=").split("-"))
-            told |= {"Content-Range": f"bytes {first}-{last}/{len(self.data)}"}
-            return 206, told, self.data[first : last + 1]
-        return 200, told, self.data
+            sent |= {"Content-Range": f"bytes {first}-{last}/{len(self.data)}"}
+            return 206, sent, self.data[first : last + 1]
+        return 200, sent, self.data
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_was_stored_can_be_fetched_whatever_form_its_etag_has(tmp_path, form):
+def test_a_stored_object_can_be_fetched_with_any_form_of_etag(tmp_path, form):
     (tmp_path / "source").write_bytes(DATA)
     with stub(Store(FORMS[form])) as server:
         provider = server.provider(max_retries=0)
@@ -77,9 +77,9 @@ def test_what_was_stored_can_be_fetched_whatever_form_its_etag_has(tmp_path, for
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if "weak" in form])
-def test_of_a_weak_etag_everything_is_read_back(tmp_path, form):
-    """It promises that the content means the same, not that its bytes are the same (RFC 9110, 8.8.1): whatever stands
-    in it proves nothing."""
+def test_an_object_with_a_weak_etag_is_read_back(tmp_path, form):
+    """It promises that the content means the same, not that its bytes are equal (RFC 9110, 8.8.1): its value proves
+    nothing."""
     (tmp_path / "source").write_bytes(DATA)
     store = Store(FORMS[form])
     with stub(store) as server:
@@ -92,15 +92,15 @@ def test_of_a_weak_etag_everything_is_read_back(tmp_path, form):
         assert upload(provider, tmp_path / "source", "y", replaces=False).proof is Proof.MATCHED
 
 
-def test_what_a_weak_etag_goes_with_is_compared(tmp_path):
-    """The server keeps other bytes than it was sent, and says the MD5 of those that it was sent."""
+def test_damage_to_an_object_with_a_weak_etag_is_detected(tmp_path):
+    """The server stores other bytes than it received, and reports the MD5 of those received."""
 
     class Damaging(Store):
         def __call__(self, method, path, headers, body):
-            told = super().__call__(method, path, headers, body)
+            sent = super().__call__(method, path, headers, body)
             if method == "PUT":
                 self.data = body[:-1] + b"X"
-            return told
+            return sent
 
     (tmp_path / "source").write_bytes(DATA)
     with stub(Damaging(FORMS["weak"])) as server:
@@ -112,7 +112,7 @@ def test_what_a_weak_etag_goes_with_is_compared(tmp_path):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("conditional", [True, False])
-def test_another_version_is_a_conflict_whatever_form_its_etag_has(form, conditional):
+def test_another_version_is_a_conflict_with_any_form_of_etag(form, conditional):
     store = Store(FORMS[form], conditional=conditional)
     with stub(store) as server:
         provider = server.provider(max_retries=0)
@@ -124,7 +124,7 @@ def test_another_version_is_a_conflict_whatever_form_its_etag_has(form, conditio
 
 
 @pytest.mark.parametrize(
-    ("told", "text", "md5", "composite"),
+    ("value", "text", "md5", "composite"),
     [
         (f'"{MD5}"', MD5, MD5, ""),
         (f'"{MD5.upper()}"', MD5, MD5, ""),
@@ -140,19 +140,19 @@ def test_another_version_is_a_conflict_whatever_form_its_etag_has(form, conditio
         ("x" * 100_000, "x" * 100_000, "", ""),
     ],
 )
-def test_what_an_etag_means(told, text, md5, composite):
-    found = etags.parse(told)
+def test_parsing_of_etags(value, text, md5, composite):
+    found = etags.parse(value)
     assert (found.text, found.md5, found.composite) == (text, md5, composite)
 
 
-def test_a_weak_etag_is_no_checksum():
+def test_a_weak_etag_is_not_a_checksum():
     assert objects.checksums_of({"etag": f'W/"{MD5}"'}, ServerFacts()) == {}
     assert objects.checksums_of({"etag": f'"{MD5.upper()}"'}, ServerFacts()) == {"md5": MD5}
 
 
-def test_a_service_without_etags_is_told_at_set_up_and_nothing_is_left_there():
+def test_a_service_without_etags_is_reported_at_setup_and_nothing_is_left_there():
     class Bare(Store):
-        """Everything that a check asks, without an ETag anywhere."""
+        """Answers everything that a check needs, without any ETag."""
 
         def __call__(self, method, path, headers, body):
             if method == "DELETE":
@@ -172,7 +172,7 @@ def test_a_service_without_etags_is_told_at_set_up_and_nothing_is_left_there():
     assert store.data is None, "the probe was left behind"
 
 
-def test_a_part_without_an_etag_is_told_before_the_completion():
+def test_a_part_without_an_etag_is_reported_before_the_completion():
     def answer(method, path, headers, body):
         if method == "POST":
             return 200, {}, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
@@ -186,7 +186,7 @@ def test_a_part_without_an_etag_is_told_before_the_completion():
 
 
 @pytest.mark.parametrize(
-    "told",
+    "elements",
     [
         "<Bucket>other</Bucket><Key>x</Key>",
         "<Bucket>bucket</Bucket><Key>y</Key>",
@@ -194,9 +194,9 @@ def test_a_part_without_an_etag_is_told_before_the_completion():
         "<Bucket>bucket</Bucket><Key>x</Key><UploadId></UploadId>",
     ],
 )
-def test_an_upload_that_was_begun_of_something_else_is_not_ours(told):
-    upload_id = "" if "UploadId" in told else "<UploadId>u</UploadId>"
-    body = f"<InitiateMultipartUploadResult>{told}{upload_id}</InitiateMultipartUploadResult>".encode()
+def test_an_upload_started_for_something_else_is_rejected(elements):
+    upload_id = "" if "UploadId" in elements else "<UploadId>u</UploadId>"
+    body = f"<InitiateMultipartUploadResult>{elements}{upload_id}</InitiateMultipartUploadResult>".encode()
     with stub(lambda *_: (200, {}, body)) as server, pytest.raises(ProviderError) as caught:
         server.provider().open_upload(UploadRequest(key="x", size_bytes=20 << 20, part_size_bytes=10 << 20))
     assert caught.value.kind == "integrity"

@@ -1,4 +1,4 @@
-"""Servers whose listings cannot hold every name: found out at set-up, and read as far as they can be."""
+"""Servers whose listings cannot hold every name: detected at setup, and read as far as possible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.providers.s3_stub import error, stub
 
 
 class Small:
-    """A small S3 in memory, that lists keys as `spell` writes them."""
+    """A small S3 in memory that lists keys in the form given by `spell`."""
 
     def __init__(self, spell=lambda key: key, *, says_url: bool = True, drops_slash: bool = False) -> None:
         self.spell = spell
@@ -49,13 +49,17 @@ class Small:
             return 200, {}, b"<VersioningConfiguration/>"
         if "uploads" in query:
             return 200, {}, b"<ListMultipartUploadsResult/>"
-        said = "<EncodingType>url</EncodingType>" if self.says_url else ""
+        encoding = "<EncodingType>url</EncodingType>" if self.says_url else ""
         items = "".join(
             f"<Contents><Key>{self.spell(key)}</Key><Size>{len(data)}</Size></Contents>"
             for key, data in self.objects.items()
             if key.startswith(prefix)
         )
-        return 200, {}, f"<ListBucketResult>{said}{items}<IsTruncated>false</IsTruncated></ListBucketResult>".encode()
+        return (
+            200,
+            {},
+            f"<ListBucketResult>{encoding}{items}<IsTruncated>false</IsTruncated></ListBucketResult>".encode(),
+        )
 
 
 SERVERS = {
@@ -68,7 +72,7 @@ SERVERS = {
 
 @pytest.mark.parametrize("says_url", [True, False])
 @pytest.mark.parametrize("server", SERVERS)
-def test_how_keys_are_listed_is_seen_at_set_up_whatever_the_listing_says_of_itself(server, says_url):
+def test_the_spelling_of_listed_keys_is_tested_at_setup(server, says_url):
     spell, expected = SERVERS[server]
     small = Small(spell, says_url=says_url)
     with stub(small) as running:
@@ -87,7 +91,7 @@ def test_how_keys_are_listed_is_seen_at_set_up_whatever_the_listing_says_of_itse
 
 
 @pytest.mark.parametrize("keeps", [True, False])
-def test_whether_empty_folders_stay_folders_is_seen_at_set_up(keeps):
+def test_support_for_empty_folders_is_tested_at_setup(keeps):
     small = Small(quote_plus, drops_slash=not keeps)
     with stub(small) as running:
         provider = running.provider()
@@ -97,7 +101,7 @@ def test_whether_empty_folders_stay_folders_is_seen_at_set_up(keeps):
 
 
 class Unlisted(Small):
-    """Whoever has the keys may store and fetch, and not list; or what is stored is not listed at once."""
+    """The keys may store and fetch, but not list; or listings lag behind."""
 
     def __init__(self, refusal=None, **how) -> None:
         super().__init__(quote_plus, **how)
@@ -113,8 +117,8 @@ class Unlisted(Small):
 @pytest.mark.parametrize(
     "refusal", [(403, "AccessDenied"), (400, "InvalidRequest"), (501, "NotImplemented"), None], ids=str
 )
-def test_where_a_folder_was_not_seen_to_stay_one_none_is_stored(refusal, drops_slash):
-    """An unknown is not a yes: a server may make a file of it, and then nothing can be put into the folder."""
+def test_folders_are_stored_only_if_they_were_seen_to_stay_folders(refusal, drops_slash):
+    """Unknown does not mean yes: a server may turn it into a file, and then nothing can be put into the folder."""
     small = Unlisted(refusal, drops_slash=drops_slash)
     with stub(small) as running:
         provider = running.provider()
@@ -138,17 +142,17 @@ MENDED = {
 
 
 @pytest.mark.parametrize("case", MENDED)
-def test_a_listing_with_a_name_that_xml_forbids_is_read_all_the_same(case):
-    told, key = MENDED[case]
+def test_a_listing_with_a_name_that_xml_forbids_is_read(case):
+    element, key = MENDED[case]
     body = (
-        f"<?xml version='1.0' encoding='UTF-8'?><ListBucketResult xmlns='x'><Contents>{told}<Size>1</Size></Contents>"
+        f"<?xml version='1.0' encoding='UTF-8'?><ListBucketResult xmlns='x'><Contents>{element}<Size>1</Size></Contents>"
         "<Contents><Key>d/good</Key><Size>2</Size></Contents><IsTruncated>false</IsTruncated></ListBucketResult>"
     ).encode()
     with stub(lambda *_: (200, {}, body)) as running:
         assert [file.key for file in running.provider().scan("d/").files] == [key, "d/good"]
 
 
-def test_bytes_that_are_no_text_are_kept_as_such():
+def test_bytes_that_are_not_text_are_kept():
     body = b"<ListBucketResult><Contents><Key>caf\xe9</Key><Size>1</Size></Contents></ListBucketResult>"
     with stub(lambda *_: (200, {}, body)) as running:
         assert [file.key for file in running.provider().scan().files] == ["caf\udce9"]
@@ -164,7 +168,7 @@ def test_a_listing_that_cannot_be_read_does_not_blame_the_address(body):
     assert "endpoint_url" not in caught.value.message + caught.value.hint
 
 
-def test_what_was_learnt_of_a_server_has_an_age_and_is_learnt_again():
+def test_facts_about_a_server_expire_and_are_tested_again():
     small, facts, now = Small(quote_plus), FactsInMemory(), [1_000_000.0]
     with stub(small) as running:
 
@@ -188,12 +192,12 @@ def test_what_was_learnt_of_a_server_has_an_age_and_is_learnt_again():
         assert small.tried > 0
         assert first._known_facts().listed_keys is KeySpelling.AS_THEY_ARE
         small.tried = 0
-        now[0] -= MAX_AGE_S  # a clock that was put back: the fact is of the future
+        now[0] -= MAX_AGE_S  # the clock was set back: the fact is from the future
         connected().learn()
         assert small.tried > 0
 
 
-def test_facts_from_before_they_had_an_age_are_learnt_again():
+def test_facts_without_an_age_are_tested_again():
     small, facts = Small(quote_plus), FactsInMemory()
     with stub(small) as running:
         provider = running.provider(context=ProviderContext(facts=facts))

@@ -1,4 +1,4 @@
-"""What a server refuses that it could have ignored, and what it repeats instead of computing it."""
+"""Optional features that a server refuses instead of ignoring, and checksums that it repeats without computing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def tag(data: bytes) -> str:
 
 
 class SmallS3:
-    """Keeps objects, and understands as much as is needed here."""
+    """Stores objects, and implements as much of S3 as needed here."""
 
     def __init__(self) -> None:
         self.stored: dict[str, tuple[bytes, dict[str, str]]] = {}
@@ -36,7 +36,7 @@ class SmallS3:
     def kept(self, key: str, body: bytes) -> bytes:
         return body
 
-    def told(self, headers: Mapping[str, str], kept: bytes) -> dict[str, str]:
+    def returned(self, headers: Mapping[str, str], kept: bytes) -> dict[str, str]:
         return {"ETag": f'"{tag(kept)}"'}
 
     def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -59,13 +59,13 @@ class SmallS3:
 
     def _put(self, key: str, query: str, headers: Mapping[str, str], body: bytes) -> Answer:
         kept = self.kept(key, body)
-        told = self.told(headers, kept)
+        sent = self.returned(headers, kept)
         number = re.search(r"partNumber=(\d+)", query)
         if number:
             self.parts[int(number[1])] = kept
         else:
-            self.stored[key] = kept, told
-        return 200, told, b""
+            self.stored[key] = kept, sent
+        return 200, sent, b""
 
     def _post(self, key: str, query: str) -> Answer:
         if query == "delete=":
@@ -98,17 +98,17 @@ class SmallS3:
     def _get(self, method: str, key: str, headers: Mapping[str, str]) -> Answer:
         if key not in self.stored:
             return error(404, "NoSuchKey")
-        data, told = self.stored[key]
+        data, sent = self.stored[key]
         span = re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("range", ""))
         if method == "HEAD" or span is None:
-            return 200, {**told, "Content-Length": str(len(data))}, data
+            return 200, {**sent, "Content-Length": str(len(data))}, data
         part = data[int(span[1]) : int(span[2]) + 1]
         where = f"bytes {span[1]}-{int(span[1]) + len(part) - 1}/{len(data)}"
-        return 206, {**told, "Content-Range": where}, part
+        return 206, {**sent, "Content-Range": where}, part
 
 
 class Picky(SmallS3):
-    """Refuses a header, or a parameter, of just this name."""
+    """Refuses one header or parameter."""
 
     def __init__(self, name: str, status: int, code: str) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ REFUSALS = {"400": (400, "InvalidArgument"), "400 without words": (400, ""), "50
 @pytest.mark.few(4)
 @pytest.mark.parametrize("refusal", REFUSALS)
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_what_a_request_can_do_without_may_be_refused(name: str, refusal: str, tmp_path: Path) -> None:
+def test_optional_headers_and_parameters_may_be_refused(name: str, refusal: str, tmp_path: Path) -> None:
     server = Picky(name, *REFUSALS[refusal])
     small, large = b"a" * 100, b"b" * (9 * MIB)
     (tmp_path / "small").write_bytes(small)
@@ -147,7 +147,7 @@ def test_what_a_request_can_do_without_may_be_refused(name: str, refusal: str, t
     assert server.stored == {}
 
 
-def test_a_refused_header_is_not_sent_again_and_again(tmp_path: Path) -> None:
+def test_a_refused_header_is_not_sent_again(tmp_path: Path) -> None:
     server = Picky("if-match", 501, "NotImplemented")
     (tmp_path / "file").write_bytes(b"abc")
     with stub(server) as running:
@@ -159,7 +159,7 @@ def test_a_refused_header_is_not_sent_again_and_again(tmp_path: Path) -> None:
 
 
 class Echo(SmallS3):
-    """Loses a byte of what it stores (but of probes), and repeats what it was told of it."""
+    """Loses a byte of every object except probes, and repeats the checksums that it received."""
 
     def __init__(self, repeats: str) -> None:
         super().__init__()
@@ -168,14 +168,14 @@ class Echo(SmallS3):
     def kept(self, key: str, body: bytes) -> bytes:
         return body if "probe" in key or not body else body[:-1] + b"?"
 
-    def told(self, headers: Mapping[str, str], kept: bytes) -> dict[str, str]:
+    def returned(self, headers: Mapping[str, str], kept: bytes) -> dict[str, str]:
         md5, sha256 = headers.get("content-md5"), headers.get("x-amz-content-sha256", "")
         if self.repeats == "content-md5":
             return {"ETag": f'"{base64.b64decode(md5).hex() if md5 else tag(kept)}"'}
-        told = {"ETag": '"opaque"'}
+        sent = {"ETag": '"opaque"'}
         if re.fullmatch("[0-9a-f]{64}", sha256):
-            told["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
-        return told
+            sent["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
+        return sent
 
 
 @pytest.mark.parametrize("size", [100, 9 * MIB])

@@ -1,4 +1,4 @@
-"""The pieces of the S3 service that need no server: signature, errors, headers, names, settings."""
+"""Parts of the S3 service that need no server: signature, errors, headers, names, settings."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_each_code_has_its_class(status, code, expected):
         (507, errors.QuotaExceeded),
     ],
 )
-def test_a_status_without_words_has_one_too(status, expected):
+def test_a_status_without_a_body_has_its_class(status, expected):
     assert type(failure(status)) is expected
 
 
@@ -123,10 +123,11 @@ def test_a_web_page_is_not_s3():
 
 
 @pytest.mark.parametrize(
-    ("told", "minutes"), [("2026-11-18T10:16:40Z", "0 h 50 min ahead of"), ("2026-11-18T13:11:40Z", "2 h 5 min behind")]
+    ("server_time", "minutes"),
+    [("2026-11-18T10:16:40Z", "0 h 50 min ahead of"), ("2026-11-18T13:11:40Z", "2 h 5 min behind")],
 )
-def test_a_skewed_clock_is_told_by_how_much(told, minutes):
-    error = failure(403, xml("RequestTimeTooSkewed", ServerTime=told))
+def test_a_skewed_clock_is_reported_with_its_difference(server_time, minutes):
+    error = failure(403, xml("RequestTimeTooSkewed", ServerTime=server_time))
     assert isinstance(error, errors.Authentication)
     assert minutes in error.message
     assert "timedatectl" in error.hint
@@ -141,7 +142,7 @@ def test_a_skewed_clock_is_told_by_how_much(told, minutes):
         (301, b"", {"x_amz_bucket_region": "eu-west-1"}),
     ],
 )
-def test_a_wrong_region_is_told_with_the_right_one(status, body, headers):
+def test_a_wrong_region_is_reported_with_the_right_one(status, body, headers):
     error = failure(status, body, **headers)
     assert isinstance(error, errors.InvalidConfiguration)
     assert error.field == "region"
@@ -179,14 +180,14 @@ def certificate_error():
         (certificate_error(), errors.InvalidConfiguration, "is not trusted: self-signed certificate"),
     ],
 )
-def test_each_broken_connection_has_its_words_and_cure(trouble, expected, words):
+def test_each_broken_connection_has_its_message_and_hint(trouble, expected, words):
     error = http_errors.connection_failure(trouble, "s3.example.net", 443, 30)
     assert type(error) is expected
     assert words in error.message
     assert error.hint
 
 
-def test_an_etag_is_an_md5_only_where_it_is_one():
+def test_only_etags_in_md5_form_count_as_md5():
     md5 = "0" * 31 + "f"
     assert objects.checksums_of({"etag": f'"{md5}"'}, FACTS) == {"md5": md5}
     assert objects.checksums_of({"etag": f'"{md5}-12"'}, FACTS) == {"md5-composite": f"{md5}-12"}
@@ -204,15 +205,15 @@ def test_an_etag_is_an_md5_only_where_it_is_one():
 
 def test_checksums_in_base64_become_hex():
     digest = "ab" * 32
-    told = objects.base64_of(digest)
-    assert objects.checksums_of({"x-amz-checksum-sha256": told}, FACTS) == {"sha256": digest}
-    assert objects.checksums_of({"x-amz-checksum-sha256": f"{told}-3"}, FACTS) == {"sha256-composite": f"{digest}-3"}
-    for wrong in ("***", f"*{told}", told[:-2], f"{told}{told}", f"{told}-", f"{told}-x"):
+    encoded = objects.base64_of(digest)
+    assert objects.checksums_of({"x-amz-checksum-sha256": encoded}, FACTS) == {"sha256": digest}
+    assert objects.checksums_of({"x-amz-checksum-sha256": f"{encoded}-3"}, FACTS) == {"sha256-composite": f"{digest}-3"}
+    for wrong in ("***", f"*{encoded}", encoded[:-2], f"{encoded}{encoded}", f"{encoded}-", f"{encoded}-x"):
         assert objects.checksums_of({"x-amz-checksum-sha256": wrong}, FACTS) == {}
 
 
 @pytest.mark.parametrize("mtime_ns", [0, 1, 1_700_000_000_123_456_789, -1_500_000_000])
-def test_mtime_goes_there_and_back(mtime_ns):
+def test_an_mtime_survives_the_round_trip(mtime_ns):
     request = UploadRequest(key="x", size_bytes=1, part_size_bytes=1, mtime_ns=mtime_ns)
     headers = objects.metadata_headers(request)
     assert objects.from_headers("x", headers, FACTS, 1).mtime_ns == mtime_ns
@@ -222,7 +223,7 @@ def test_mtime_goes_there_and_back(mtime_ns):
 @pytest.mark.parametrize(
     "text", ["yesterday", "NaN", "sNaN", "1e999999", "1e999999999", "-1e999999999", "9" * 5000, "1_0", "Infinity", ""]
 )
-def test_an_odd_mtime_of_somebody_else_is_left_out(text):
+def test_an_invalid_mtime_of_another_program_is_ignored(text):
     assert objects.from_headers("x", {"x-amz-meta-mtime": text}, FACTS, 1).mtime_ns is None
 
 
@@ -232,14 +233,14 @@ def test_names_that_s3_cannot_hold(key):
         objects.checked_key("", key)
 
 
-def test_the_prefix_counts():
+def test_the_prefix_counts_towards_the_length_of_a_name():
     assert objects.checked_key("p/", "x" * 1022)
     with pytest.raises(errors.InvalidName):
         objects.checked_key("p/", "x" * 1023)
 
 
 @pytest.mark.parametrize("key", ["/a", "a//b", "//"])
-def test_names_that_could_not_be_put_back_are_not_made_but_read(key):
+def test_names_that_cannot_be_restored_are_read_but_not_created(key):
     with pytest.raises(errors.InvalidName):
         objects.checked_new_key("", key)
     assert objects.checked_key("", key) == key
@@ -298,19 +299,19 @@ def test_wrong_settings_are_named(values, field):
         ({"endpoint_url": "https://s3.example.net", "addressing_style": "virtual"}, "https://s3.example.net", True),
     ],
 )
-def test_where_a_bucket_is_looked_for(values, url, virtual):
+def test_the_address_of_a_bucket(values, url, virtual):
     endpoint = make(**values)._wire.endpoint
     assert (endpoint.url, endpoint.virtual) == (url, virtual)
 
 
-def test_the_location_tells_instances_apart_without_a_secret():
+def test_the_location_distinguishes_providers_and_contains_no_secret():
     one = make(secret_key="S3CR3T", prefix="/a/").location
     assert one == "aws_s3 AWS default region bucket=bucket prefix=a/ id=KEYID"
     assert one != make(prefix="b").location
     assert make(endpoint_url="http://a:1").location != make(endpoint_url="http://b:1").location
 
 
-def test_username_and_password_are_its_pair():
+def test_username_and_password_set_the_credential_pair():
     provider = S3Provider({"container": "bucket", "username": "KEYID", "password": "S3CR3T"})
     assert provider._keys() == Keys("KEYID", Secret("S3CR3T"))
     assert "S3CR3T" not in repr(provider._keys())
@@ -347,27 +348,27 @@ def test_no_keys_anywhere(aws_files):
         S3Provider({"container": "bucket"}).scan()
 
 
-def test_a_profile_that_is_not_there(aws_files):
+def test_a_missing_profile(aws_files):
     with pytest.raises(errors.InvalidConfiguration) as caught:
         S3Provider({"container": "bucket", "profile": "nobody"}).scan()
     assert caught.value.field == "profile"
 
 
 @pytest.mark.parametrize("values", [{"profile": "backup"}, {}])
-def test_files_of_the_chain_that_nobody_can_read(aws_files, tmp_path, values):
+def test_unreadable_files_of_the_chain(aws_files, tmp_path, values):
     (tmp_path / "config").write_text("[profile backup\nregion=")
     with pytest.raises(errors.InvalidConfiguration, match="cannot be read") as caught:
         S3Provider({"container": "bucket", **values}).scan()
     assert caught.value.field == "profile"
 
 
-def test_credentials_that_are_renewed_and_have_run_out_already(aws_files, tmp_path):
-    told = {
+def test_credentials_that_are_still_expired_after_renewal(aws_files, tmp_path):
+    keys = {
         "Version": 1, "AccessKeyId": "OLDKEY", "SecretAccessKey": "S3CR3T", "SessionToken": "T0KEN",
         "Expiration": "2020-01-01T00:00:00Z",
     }  # fmt: skip
-    (tmp_path / "told.json").write_text(json.dumps(told))
-    (tmp_path / "config").write_text(f"[profile backup]\ncredential_process = cat {tmp_path / 'told.json'}\n")
+    (tmp_path / "keys.json").write_text(json.dumps(keys))
+    (tmp_path / "config").write_text(f"[profile backup]\ncredential_process = cat {tmp_path / 'keys.json'}\n")
     (tmp_path / "credentials").unlink()
     with pytest.raises(errors.Authentication, match="gave no credentials") as caught:
         S3Provider({"container": "bucket", "profile": "backup"}).scan()

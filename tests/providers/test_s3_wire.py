@@ -1,4 +1,4 @@
-"""What the S3 service makes of servers and networks that misbehave, and how little it asks of those that do not."""
+"""The S3 service against misbehaving servers and networks, and its few requests to good ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SOON_S = 1.0
 
 
 class Body(io.BytesIO):
-    """Counts what is read of it."""
+    """Counts the bytes read from it."""
 
     def __init__(self, data):
         super().__init__(data)
@@ -90,7 +90,7 @@ def test_a_small_object_is_one_request_read_once_with_its_digests():
     assert remote.checksums == {"md5": hashlib.md5(data).hexdigest()}
 
 
-def test_connections_are_used_again_and_dead_ones_are_not():
+def test_live_connections_are_reused_and_dead_ones_are_not():
     with stub(lambda *_: (200, {}, EMPTY_LIST)) as server:
         provider = server.provider()
         for _ in range(5):
@@ -111,13 +111,13 @@ def test_an_etag_that_is_not_ours_is_an_integrity_error():
 
 
 def test_under_kms_the_etag_proves_nothing():
-    told = {"ETag": '"' + "0" * 32 + '"', "x-amz-server-side-encryption": "aws:kms"}
-    with stub(lambda *_: (200, told, b"")) as server:
+    headers = {"ETag": '"' + "0" * 32 + '"', "x-amz-server-side-encryption": "aws:kms"}
+    with stub(lambda *_: (200, headers, b"")) as server:
         remote, _ = send_one(server.provider(), b"data")
     assert remote.checksums == {}
 
 
-def test_a_completion_that_fails_after_it_said_200_is_no_success():
+def test_a_completion_that_fails_after_status_200_is_not_a_success():
     def answer(method, path, headers, body):
         return (
             error(200, "InternalError")
@@ -148,7 +148,7 @@ def test_a_body_that_ends_early_is_transient_and_a_short_object_an_integrity_err
             reader.close()
 
 
-def test_a_server_that_ignores_ranges_or_conditions_is_found_out():
+def test_a_server_that_ignores_ranges_or_conditions_is_detected():
     with stub(lambda *_: (200, {"ETag": '"new"'}, b"0123456789")) as server:
         provider = server.provider()
         for expected, range_ in ((Unsupported, (5, 2, "")), (Unsupported, (0, 2, "")), (Conflict, (0, 10, "old"))):
@@ -229,22 +229,22 @@ def test_virtual_host_style_puts_the_bucket_into_the_name(monkeypatch):
     assert second.startswith("/base/bucket?")
 
 
-def test_the_region_is_what_a_request_is_signed_for():
+def test_a_request_is_signed_for_the_region():
     with stub(lambda *_: (200, {}, EMPTY_LIST)) as server:
         server.provider(region="eu-central-1").scan()
         assert "/eu-central-1/s3/aws4_request" in server.seen[0][2]["authorization"]
 
 
 @pytest.mark.parametrize("values", [{"endpoint_url": "http://a..b"}, {"endpoint_url": f"http://{'a' * 64}.test"}])
-def test_what_cannot_be_the_name_of_a_host_is_not_found(values):
-    """Python's own error for these is no OSError."""
+def test_an_invalid_host_name_is_not_found(values):
+    """Python's own error for these is not an OSError."""
     with stub(lambda *_: (200, {}, EMPTY_LIST)) as server:
         with pytest.raises(Transient, match="cannot be resolved") as caught:
             server.provider(**values).scan()
         assert caught.value.code == "DNS"
 
 
-def test_an_answer_of_a_length_that_nothing_has():
+def test_an_answer_with_an_impossible_length():
     with (
         stub(lambda *_: (200, {"Content-Length": "9" * 5000}, EMPTY_LIST)) as server,
         pytest.raises(Transient, match="broke off, or does not speak HTTP"),
@@ -252,7 +252,7 @@ def test_an_answer_of_a_length_that_nothing_has():
         server.provider().scan()
 
 
-def test_a_proxy_s_address_that_is_none_is_named_without_its_password(monkeypatch):
+def test_an_invalid_proxy_address_is_named_without_its_password(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://user:pw@proxy.test:port")
     with stub(lambda *_: (200, {}, EMPTY_LIST)) as server:
         with pytest.raises(InvalidConfiguration, match="HTTP_PROXY") as caught:
@@ -274,7 +274,7 @@ def test_the_environment_s_proxy_is_used(monkeypatch):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A certificate of nobody's for 127.0.0.1."""
+    """An untrusted certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)
@@ -297,7 +297,7 @@ def certificate(tmp_path_factory):
     return path
 
 
-def test_tls_is_checked_and_a_ca_of_one_s_own_can_be_named(certificate, monkeypatch):
+def test_tls_is_checked_and_a_private_ca_can_be_set(certificate, monkeypatch):
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     data = os.urandom(1_000_000)
@@ -314,7 +314,7 @@ def test_tls_is_checked_and_a_ca_of_one_s_own_can_be_named(certificate, monkeypa
         provider.close()
 
 
-def test_a_file_of_certificates_that_cannot_be_read_is_named(monkeypatch, tmp_path):
+def test_an_unreadable_certificate_file_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "absent.pem"))
     with (
         stub(lambda *_: (200, {}, EMPTY_LIST)) as server,
@@ -333,7 +333,7 @@ def test_https_to_a_plain_port():
 
 @pytest.fixture
 def mute():
-    """Accepts connections, and neither reads nor answers."""
+    """Accepts connections, but neither reads nor answers."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(10)
     taken = []
@@ -363,7 +363,7 @@ def mute_provider(port, **values):
 
 
 def failing_after(act, wait, interrupt):
-    """The error of `act`, which `interrupt` breaks off, and how long that took."""
+    """The error of `act` after `interrupt`, and how long that took."""
     caught = []
 
     def run():
@@ -384,7 +384,7 @@ def failing_after(act, wait, interrupt):
 def test_an_upload_that_stalls_is_interrupted_at_once_and_can_be_used_again(mute):
     port, arrived = mute
     provider = mute_provider(port)
-    data = os.urandom(8 << 20)  # more than the buffers of both sides hold
+    data = os.urandom(8 << 20)  # more than both sides' buffers
     request = UploadRequest(key="x", size_bytes=len(data), part_size_bytes=8 << 20)
     session = provider.open_upload(request)
     trouble, elapsed_s = failing_after(
@@ -403,7 +403,7 @@ def test_a_download_that_stalls_before_its_first_byte_is_interrupted_at_once(mut
     assert elapsed_s < SOON_S
 
 
-def test_a_call_of_no_session_is_broken_off_by_the_active_token(mute):
+def test_a_call_without_a_session_is_interrupted_by_the_active_token(mute):
     port, arrived = mute
     provider = mute_provider(port)
     token = CancelToken()
@@ -417,7 +417,7 @@ def test_a_call_of_no_session_is_broken_off_by_the_active_token(mute):
     assert elapsed_s < SOON_S
 
 
-def test_a_connection_that_is_not_yet_made_is_interrupted_too():
+def test_a_connection_that_is_not_yet_established_is_interrupted():
     """A full backlog: the SYN is never answered."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -445,7 +445,7 @@ def test_a_connection_that_is_not_yet_made_is_interrupted_too():
 
 
 @pytest.mark.parametrize("size", [10, 8 << 20])
-def test_timeout_is_how_long_no_byte_moved(mute, size):
+def test_timeout_limits_the_time_without_a_byte_moving(mute, size):
     port, _ = mute
     provider = mute_provider(port, timeout=1)
     began = time.monotonic()
@@ -454,8 +454,8 @@ def test_timeout_is_how_long_no_byte_moved(mute, size):
     assert 0.9 < time.monotonic() - began < 3
 
 
-def test_parts_under_way_cost_no_memory(rclone_s3, tmp_path):
-    """Five at once, up and down, take less than half of one of them."""
+def test_parts_in_progress_use_little_memory(rclone_s3, tmp_path):
+    """Five at once, up and down, take less than half the size of one."""
     part, size = 8 << 20, 40 << 20
     path = tmp_path / "source"
     with path.open("wb") as file:
@@ -478,7 +478,7 @@ def test_parts_under_way_cost_no_memory(rclone_s3, tmp_path):
     assert filecmp.cmp(path, tmp_path / "target", shallow=False)
 
 
-def test_facts_are_learnt_once_and_remembered(rclone_s3):
+def test_facts_are_tested_once_and_remembered(rclone_s3):
     facts = FactsInMemory()
     calls: list[str] = []
     bucket = rclone_s3.new_bucket()
@@ -526,7 +526,7 @@ def test_a_small_upload_costs_one_request(rclone_s3, tmp_path):
     provider.close()
 
 
-def test_what_one_server_enforces_is_not_believed_of_another(moto_s3):
+def test_facts_of_one_server_are_not_applied_to_another(moto_s3):
     with stub(stored) as server:
         provider = server.provider(endpoint_url=f"http://127.0.0.1:{moto_s3.port}", container=moto_s3.new_bucket())
     provider.learn()
@@ -535,17 +535,17 @@ def test_what_one_server_enforces_is_not_believed_of_another(moto_s3):
     provider.close()
 
 
-def test_a_server_that_enforces_sha256_is_sent_it_and_told_back():
+def test_a_server_that_enforces_sha256_receives_and_returns_it():
     def answer(method, path, headers, body):
         real = base64.b64encode(hashlib.sha256(body).digest()).decode()
-        told = headers.get("x-amz-checksum-sha256", real)
-        if told != real:
+        checksum = headers.get("x-amz-checksum-sha256", real)
+        if checksum != real:
             return error(400, "BadDigest")
         if path.endswith("?uploads="):
             return 200, {}, b"<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>"
         if method == "POST":
             return 200, {}, b"<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
-        return 200, {"ETag": '"opaque"', "x-amz-checksum-sha256": told}, b""
+        return 200, {"ETag": '"opaque"', "x-amz-checksum-sha256": checksum}, b""
 
     with stub(answer) as server:
         provider = server.provider()
@@ -558,7 +558,7 @@ def test_a_server_that_enforces_sha256_is_sent_it_and_told_back():
         assert remote.checksums == {"sha256": hashlib.sha256(b"data").hexdigest()}
 
 
-def test_trouble_while_learning_is_not_taken_for_a_fact():
+def test_an_error_during_a_probe_is_not_a_fact():
     def answer(method, path, headers, body):
         if headers.get("content-md5"):
             return error(503, "SlowDown")
@@ -579,7 +579,7 @@ def test_trouble_while_learning_is_not_taken_for_a_fact():
         assert server.seen[-1][0] == "DELETE", "the trial is left behind"
 
 
-def test_deleting_many_tells_the_failures_by_key():
+def test_a_batch_delete_reports_failures_by_key():
     def answer(method, path, headers, body):
         assert b"<Key>p/a&amp;b</Key>" in body
         return (
@@ -594,7 +594,7 @@ def test_deleting_many_tells_the_failures_by_key():
     assert {key: error.kind for key, error in failed.items()} == {"a&b": "permission", "..": "name"}
 
 
-def test_of_many_deleted_what_the_service_was_too_busy_for_may_be_tried_again():
+def test_keys_that_the_service_was_too_busy_to_delete_may_be_retried():
     answers = "".join(
         f"<Error><Key>{code}</Key><Code>{code}</Code><Message>Later</Message></Error>"
         for code in ("SlowDown", "InternalError", "Strange")
@@ -608,13 +608,13 @@ def test_of_many_deleted_what_the_service_was_too_busy_for_may_be_tried_again():
     }  # fmt: skip
 
 
-def test_a_name_that_xml_cannot_hold_is_deleted_on_its_own():
+def test_a_name_that_xml_cannot_carry_is_deleted_separately():
     with stub(lambda method, *_: (200 if method == "HEAD" else 204, {"ETag": "x"}, b"")) as server:
         assert server.provider().remove_many(["a\x01b"]) == {}
         assert [(method, path) for method, path, *_ in server.seen][-1] == ("DELETE", "/bucket/a%01b")
 
 
-def test_a_bucket_of_somebody_else_is_a_conflict_and_one_s_own_is_not():
+def test_another_account_s_bucket_is_a_conflict_and_our_own_is_not():
     def answer(method, path, headers, body):
         if method == "PUT":
             return error(409, "BucketAlreadyExists")
@@ -630,7 +630,7 @@ def test_a_bucket_of_somebody_else_is_a_conflict_and_one_s_own_is_not():
         assert b"<LocationConstraint>eu-west-1</LocationConstraint>" in server.seen[-2][3]
 
 
-def test_a_key_that_may_not_look_may_still_delete():
+def test_a_key_that_may_not_head_may_still_delete():
     def answer(method, path, headers, body):
         return (204, {}, b"") if method == "DELETE" else error(403, "AccessDenied")
 

@@ -289,7 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
         if session.total is not None and total != session.total:
             raise invalid("The total size is not the one that was announced.")
         if first != len(session.received) or last - first + 1 != self._left:
-            raise Refused(503, "backendError", "Invalid request. The range does not begin where the upload stands.")
+            raise Refused(503, "backendError", "Invalid request. The range does not begin where the upload is.")
         is_last = total is not None and last + 1 == total
         if not is_last and self._left % GRAIN:
             raise invalid(f"The chunk is no multiple of {GRAIN} bytes.")

@@ -78,7 +78,7 @@ def test_folders_move_and_delete(b2_server, bucket, rclone, tree):
     rclone.run("cleanup", rclone.path(name))
 
 
-def test_a_large_file_is_copied_by_its_parts(b2_server, bucket, rclone):
+def test_a_large_file_is_copied_in_parts(b2_server, bucket, rclone):
     name, _ = bucket
     data = content(3 * MIN_PART_BYTES + 1)
     b2_server.plant(name, {"x": data})

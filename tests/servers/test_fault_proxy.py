@@ -109,7 +109,7 @@ def ask(
         raise
 
 
-def test_requests_pass_untouched_over_one_kept_connection(echo, proxy, client):
+def test_requests_are_forwarded_unchanged_over_one_kept_connection(echo, proxy, client):
     body = bytes(range(256)) * 4096
     assert ask(client, "PUT", "/a%20b?x=1&flag=", body) == (200, b"")
     assert ask(client, "GET") == (200, body)
@@ -127,7 +127,7 @@ def test_requests_pass_untouched_over_one_kept_connection(echo, proxy, client):
     assert proxy.open_connections == 1
 
 
-def test_a_line_that_goes_after_so_many_bytes_takes_all_requests_with_it(echo, proxy, client):
+def test_a_line_cut_after_some_bytes_resets_all_requests(echo, proxy, client):
     rule = proxy.fault(Fault.cut_line(MIB * 3 // 2), lambda request: request.method == "PUT", times=None)
     assert ask(client, "PUT", body=b"a" * MIB) == (200, b"")
     for _ in range(2):
@@ -156,7 +156,7 @@ def test_a_chunked_request_body_is_counted_by_its_content(proxy):
     assert proxy.requests[0].body_bytes == 5
 
 
-def test_a_chosen_status_meets_the_nth_match_so_many_times(echo, proxy, client):
+def test_a_chosen_status_answers_the_nth_match_a_number_of_times(echo, proxy, client):
     rule = proxy.fault(
         Fault.status(503, "<busy/>", retry_after_s=2), when=lambda request: request.method == "PUT", skip=1, times=2
     )
@@ -215,7 +215,7 @@ def test_reset_in_a_request_and_in_a_reply(echo, proxy, client):
     assert proxy.requests[1].reply_bytes == 1000
 
 
-def test_truncation_ends_in_good_order(echo, proxy, client):
+def test_truncation_ends_with_a_fin(echo, proxy, client):
     echo.kept = b"x" * 1000
     proxy.fault(Fault.truncate(at=600))
     with pytest.raises(http.client.IncompleteRead) as caught:
@@ -241,7 +241,7 @@ def test_a_lost_reply_was_still_served(echo, proxy, client):
     assert proxy.requests[0].fault is Action.LOSE_REPLY
 
 
-def test_a_stalled_request_goes_on_when_released(echo, proxy):
+def test_a_stalled_request_continues_when_released(echo, proxy):
     rule = proxy.fault(Fault.stall(at=3))
     with socket.create_connection(("127.0.0.1", proxy.port), 10) as raw:
         raw.sendall(b"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabcdef")
@@ -288,7 +288,7 @@ def test_delay_and_parallel_requests(proxy):
     assert proxy.count(lambda request: request.status == 200) == 4
 
 
-def test_waiting_in_vain_says_what_was_seen(proxy, client):
+def test_a_wait_that_times_out_reports_the_seen_requests(proxy, client):
     ask(client, "GET", "/seen")
     with pytest.raises(AssertionError, match="GET /seen -> 200"):
         proxy.wait_for(lambda seen: len(seen) == 2, timeout_s=0.05)

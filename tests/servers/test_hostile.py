@@ -29,7 +29,7 @@ def answered(server: Stub, edit: Edit, method: str = "GET") -> bytes:
         return found
 
 
-def test_a_header_is_dropped_doubled_and_spelt_otherwise(server: Stub) -> None:
+def test_a_header_is_dropped_doubled_and_respelt(server: Stub) -> None:
     assert b"Content-Length" not in answered(server, hostile.without("Content-Length"), "HEAD")
     assert answered(server, hostile.doubled("ETag")).count(b'ETag: "e"') == 2
     assert b'ETag: W/"e"' in answered(server, hostile.respelt("ETag", lambda etag: f"W/{etag}"))
@@ -43,7 +43,7 @@ def test_interim_replies_come_first(server: Stub) -> None:
     assert found.endswith(b"\r\n\r\n<Root>body</Root>")
 
 
-def test_a_body_is_changed_with_its_length_or_told_in_chunks(server: Stub) -> None:
+def test_a_body_is_changed_with_its_length_or_sent_in_chunks(server: Stub) -> None:
     found = answered(server, hostile.replaced("Root", "Other"))
     assert b"Content-Length: 19" in found
     assert found.endswith(b"<Other>body</Other>")
