@@ -143,9 +143,9 @@ MENDED = {
 
 @pytest.mark.parametrize("case", MENDED)
 def test_a_listing_with_a_name_that_xml_forbids_is_read(case):
-    element, key = MENDED[case]
+    entry, key = MENDED[case]
     body = (
-        f"<?xml version='1.0' encoding='UTF-8'?><ListBucketResult xmlns='x'><Contents>{element}<Size>1</Size></Contents>"
+        f"<?xml version='1.0' encoding='UTF-8'?><ListBucketResult xmlns='x'><Contents>{entry}<Size>1</Size></Contents>"
         "<Contents><Key>d/good</Key><Size>2</Size></Contents><IsTruncated>false</IsTruncated></ListBucketResult>"
     ).encode()
     with stub(lambda *_: (200, {}, body)) as running:
