@@ -40,7 +40,7 @@ class Storage(ABC):
         without progress, is Integrity.
     11. No text for people (location, details, errors) holds a secret.
 
-    The contract suite (`tests/contract`) checks these for every service.
+    The contract suite (`providers.testing`) checks these for every service.
     """
 
     name: ClassVar[str]

@@ -27,7 +27,7 @@ HOST: Final = "127.0.0.1"
 THREAD_NAME: Final = "fault-proxy"
 _RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class FaultProxy:
@@ -135,7 +135,7 @@ class FaultProxy:
         spans = [(one.started_at, (one.replied_at or one.ended_at or now) if one.done else now) for one in chosen]
         return max((sum(1 for begin, end in spans if begin <= at < end) for at, _ in spans), default=0)
 
-    def wait_for(self, reached: Callable[[tuple[SeenRequest, ...]], T], timeout_s: float = 10.0) -> T:
+    def wait_for(self, reached: Callable[[tuple[SeenRequest, ...]], _T], timeout_s: float = 10.0) -> _T:
         """Wait until `reached(requests)` is true and return its result. AssertionError after `timeout_s`."""
         with self._changed:
             if self._changed.wait_for(lambda: reached(tuple(self._seen)), timeout_s):

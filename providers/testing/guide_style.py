@@ -1,4 +1,17 @@
-"""A harness for a class in the style of the guide: its capabilities choose the tests that apply."""
+"""The harness of a class in the style of the guide. Its capabilities choose the contract tests that apply.
+
+    # acme_harness.py
+    HARNESS = guide_style(
+        "acme",
+        {"container": "suite", "api_key": "..."},
+        other_container={"container": "other"},
+        missing_container={"container": "none"},
+    )
+
+The class is installed as the plug-in `acme`; `providers.testing` has the command that runs the suite. The container
+must be empty, and is emptied after each test. Server and objects are accessed through the five methods of the class,
+bypassing the adapter.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +91,8 @@ def guide_style(
     """The harness of the plug-in `service`.
 
     `settings` belong to an empty container; `other_container` and `missing_container` override them. Of the names in
-    `tests/contract/test_names.py`, `refused_names` raise InvalidName in the class, `broken_names` another error.
+    `providers/testing/suite/objects/test_names.py`, `refused_names` raise InvalidName in the class, `broken_names`
+    another error.
     """
 
     @contextmanager

@@ -1,7 +1,7 @@
 """Description of a service, and of one server that implements it, for the contract suite.
 
-To test a service of your own, write one `Harness` and add it to `tests/contract/harnesses.py`; the whole suite then
-runs over it. Declare in capabilities and limits what the service cannot do; tests are never skipped for it.
+To test a service of your own, write one `Harness` (`providers.testing` has an example). Declare in capabilities and
+limits what the service cannot do; tests are never skipped for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from providers.testing.faults import Fault, Side, When
 from providers.testing.support import FakeTime
 
 FixtureValue = Callable[[str], Any]
-"""`request.getfixturevalue`: gives a harness access to the servers of `tests/servers/fixtures.py`."""
+"""`request.getfixturevalue`: gives a harness access to fixtures, such as a server that all tests share."""
 
 
 class Operation(Enum):
@@ -113,7 +113,8 @@ class Limits:
     part_bytes: int
     """Smallest part size that the suite may use."""
     refused_names: frozenset[str] = frozenset()
-    """Ids in `tests/contract/test_names.py` that must be InvalidName here; all others are kept byte for byte."""
+    """Ids in `providers/testing/suite/objects/test_names.py` that must be InvalidName here; all others are kept byte
+    for byte."""
     broken_names: Mapping[str, type[ProviderError]] = field(default_factory=dict)
     """Names that make the server fail without a reason, and the acceptable errors. Never a success."""
     proof_of_one: Proof = Proof.MATCHED

@@ -42,6 +42,7 @@ PLUG_IN_MODULES: Final = (
     "providers.settings",
     "providers.secret",
     *(f"providers.contract.{path.stem}" for path in sorted((ROOT / "providers/contract").glob("[!_]*.py"))),
+    *(f"providers.testing.{name}" for name in ("fault_proxy", "faults", "fixtures", "guide_style", "harness")),
 )
 
 

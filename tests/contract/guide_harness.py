@@ -1,15 +1,4 @@
-"""Guide-style classes under the contract tests that apply to them according to their capabilities.
-
-To test a class of your own, install its plug-in and name one harness in an environment variable:
-
-    # my_tests.py
-    HARNESS = guide_style("acme", {"container": "suite", "api_key": "..."}, missing_container={"container": "none"})
-
-    CONTRACT_HARNESS=my_tests:HARNESS ./tests/run tests/contract -k acme
-
-The container must be empty, and is emptied after each test. Server and objects are accessed through the five methods
-of the class, bypassing the adapter.
-"""
+"""A class in the style of the guide under the contract tests that apply to it."""
 
 from __future__ import annotations
 
