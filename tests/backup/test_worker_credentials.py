@@ -43,7 +43,7 @@ class Vaulted:
         self.paths = paths
         self.bench = bench
         self.core = Core(paths)
-        self.core.__dict__["_queue"] = bench.queue
+        self.core._opened.queue = bench.queue  # whose workers have the arguments of the bench
         self.server = server
         self.bucket = server.new_bucket()
         VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE, label="mine")
@@ -73,7 +73,7 @@ class Vaulted:
     def linger(self) -> None:
         """Workers stay from now on when they have nothing to do: for what has to meet the same one again."""
         self.bench.queue.close()
-        self.bench.queue = self.core.__dict__["_queue"] = Workbench(self.paths, linger_s=60).queue
+        self.bench.queue = self.core._opened.queue = Workbench(self.paths, linger_s=60).queue
 
     def is_held(self, job: JobView) -> bool:
         return self.core.queue.job(job.id).held is not None
@@ -151,7 +151,7 @@ def test_a_later_process_takes_the_key_from_a_worker_that_has_it(vaulted: Vaulte
     """So that a passphrase is typed once; and not from one that was told to forget it, or whose key was renewed."""
     vaulted.bench.queue.close()
     lingering = Workbench(paths, linger_s=60)
-    vaulted.bench.queue = vaulted.core.__dict__["_queue"] = lingering.queue
+    vaulted.bench.queue = vaulted.core._opened.queue = lingering.queue
     vaulted.core.credentials.unlock(PASSPHRASE)
     lingering.finish(vaulted.upload("first"))
     asked: list[int] = []
@@ -190,7 +190,7 @@ with socket.socket(socket.AF_UNIX) as sock:
 def test_a_process_of_another_user_gets_no_key_even_where_it_reaches_the_socket(vaulted: Vaulted, paths: Paths) -> None:
     vaulted.bench.queue.close()
     lingering = Workbench(paths, linger_s=60)
-    vaulted.bench.queue = vaulted.core.__dict__["_queue"] = lingering.queue
+    vaulted.bench.queue = vaulted.core._opened.queue = lingering.queue
     vaulted.core.credentials.unlock(PASSPHRASE)
     lingering.finish(vaulted.upload("first"))
     assert paths.worker_socket.stat().st_mode & 0o777 == 0o600
