@@ -178,7 +178,7 @@ class Root(Protocol):
     def expire(self) -> None:
         """Make the service forget all unfinished uploads."""
 
-    def other_container(self) -> Mapping[str, str]:
+    def other_container(self) -> Mapping[str, Any]:
         """Settings of another empty container."""
 
     def damage(self, key: str) -> None:
@@ -196,9 +196,9 @@ class Harness:
     capabilities: Capabilities
     """The capabilities a fresh instance must declare."""
     limits: Limits
-    missing_container: Mapping[str, str] = field(default_factory=dict)
+    missing_container: Mapping[str, Any] = field(default_factory=dict)
     """Settings of a container that does not exist."""
-    wrong_credentials: Mapping[str, str] = field(default_factory=dict)
+    wrong_credentials: Mapping[str, Any] = field(default_factory=dict)
     """Settings that a server which checks them must refuse; empty if it does not check."""
     damage_unfinished: Callable[[Root], None] | None = None
     """Changes a stored byte of an unfinished upload, if a test can access it."""

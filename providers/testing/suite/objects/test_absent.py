@@ -6,19 +6,20 @@ import pytest
 
 from providers.contract.upload import UploadRequest
 from providers.errors import NotFound, ProviderError
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import needs, resumes
 from providers.testing.support import content, gone, source
 from providers.testing.transfers import download, keys, read, upload
 
 
-def test_a_missing_object_is_not_found(root):
+def test_a_missing_object_is_not_found(root: Root) -> None:
     provider = root.connect()
     for ask in (provider.stat, provider.delete, lambda key: read(provider, key, 0, 10)):
         with pytest.raises(NotFound):
             ask("folder/absent.bin")
 
 
-def test_a_download_of_a_missing_object_leaves_the_target_untouched(root):
+def test_a_download_of_a_missing_object_leaves_the_target_untouched(root: Root) -> None:
     target = root.tmp / "target.bin"
     target.write_bytes(b"mine")
     with pytest.raises(NotFound):
@@ -27,7 +28,7 @@ def test_a_download_of_a_missing_object_leaves_the_target_untouched(root):
     assert gone(root.tmp, but=("target.bin",)) == []
 
 
-def test_a_prefix_with_nothing_below_it_is_an_empty_page(root):
+def test_a_prefix_with_nothing_below_it_is_an_empty_page(root: Root) -> None:
     provider = root.connect()
     page = provider.scan("no/such/folder/")
     assert (page.files, page.prefixes, page.next_token) == ((), (), None)
@@ -35,7 +36,7 @@ def test_a_prefix_with_nothing_below_it_is_an_empty_page(root):
     assert keys(provider) == set()
 
 
-def test_a_missing_container_is_never_an_empty_listing(harness, root):
+def test_a_missing_container_is_never_an_empty_listing(harness: Harness, root: Root) -> None:
     provider = root.connect(**harness.missing_container)
     path = source(root.tmp, content(1000))
     for ask in (
@@ -52,7 +53,7 @@ def test_a_missing_container_is_never_an_empty_listing(harness, root):
 
 
 @needs(resumes)
-def test_a_session_the_service_forgot_is_not_found(harness, root):
+def test_a_session_the_service_forgot_is_not_found(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     provider = root.connect()
     session = provider.open_upload(UploadRequest(key="x", size_bytes=3 * part, part_size_bytes=part))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from providers.contract.upload import UploadResult
 from providers.errors import Conflict
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import needs, shows_whole_alone
 from providers.testing.support import content, gone, source
 from providers.testing.transfers import download, keys, upload
 
 
-def test_several_uploads_and_downloads_at_once(harness, root):
+def test_several_uploads_and_downloads_at_once(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     provider = root.connect()
     files = {
@@ -33,13 +35,13 @@ def test_several_uploads_and_downloads_at_once(harness, root):
 
 
 @needs(shows_whole_alone)
-def test_two_writers_of_one_name_leave_one_complete_object(harness, root):
+def test_two_writers_of_one_name_leave_one_complete_object(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     versions = [content(2 * part, seed=seed) for seed in (1, 2)]
     paths = [source(root.tmp, data, f"source-{number}") for number, data in enumerate(versions)]
     providers = [root.connect() for _ in versions]
 
-    def write(number):
+    def write(number: int) -> UploadResult | None:
         try:
             return upload(providers[number], paths[number], "x", only_if_absent=harness.capabilities.conditional_commit)
         except Conflict:
@@ -54,7 +56,7 @@ def test_two_writers_of_one_name_leave_one_complete_object(harness, root):
         assert sum(result is not None for result in results) == 1
 
 
-def test_deleting_and_listing_at_once(root):
+def test_deleting_and_listing_at_once(root: Root) -> None:
     objects = {f"x/{number:03}": b"1" for number in range(60)}
     root.plant(objects)
     provider = root.connect()

@@ -11,7 +11,7 @@ from providers.contract.attributes import Attributes
 from providers.contract.upload import UploadRequest
 from providers.engine.window import MemoryBody
 from providers.errors import Conflict, NotFound
-from providers.testing.harness import Harness
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import needs
 from providers.testing.transfers import keys
 
@@ -40,7 +40,7 @@ def tree(provider: BaseProvider, prefix: str = "", *, limit: int = 1000) -> tupl
 
 @needs(has_real_folders)
 @pytest.mark.parametrize("limit", [1000, 2, 1])
-def test_every_folder_is_listed_once(root, limit):
+def test_every_folder_is_listed_once(root: Root, limit: int) -> None:
     root.plant({"x/a": b"1", "x/y/b": b"2", "top": b"3"})
     for empty in ("x/empty", "x/deep/er/empty"):
         root.make_folder(empty)
@@ -55,13 +55,13 @@ def test_every_folder_is_listed_once(root, limit):
 
 
 @needs(has_no_real_folders)
-def test_without_real_folders_it_is_the_plain_listing(root):
+def test_without_real_folders_it_is_the_plain_listing(root: Root) -> None:
     root.plant({"x/a": b"1", "x/y/b": b"2"})
     assert tree(root.connect()) == ({"x/a", "x/y/b"}, [])
 
 
 @needs(has_real_folders)
-def test_an_empty_folder_is_removed(root):
+def test_an_empty_folder_is_removed(root: Root) -> None:
     root.make_folder("x/empty")
     provider = root.connect()
     provider.remove("x/empty/")
@@ -72,7 +72,7 @@ def test_an_empty_folder_is_removed(root):
 
 
 @needs(has_real_folders)
-def test_a_folder_that_is_not_empty_stays_and_the_error_names_its_content(root):
+def test_a_folder_that_is_not_empty_stays_and_the_error_names_its_content(root: Root) -> None:
     root.plant({"x/y/file.txt": b"1"})
     provider = root.connect()
     with pytest.raises(Conflict, match=r"x/y/: is not empty.*'file.txt'"):
@@ -83,7 +83,7 @@ def test_a_folder_that_is_not_empty_stays_and_the_error_names_its_content(root):
 
 
 @needs(has_real_folders)
-def test_a_file_is_not_a_folder_nor_a_folder_a_file(root):
+def test_a_file_is_not_a_folder_nor_a_folder_a_file(root: Root) -> None:
     root.plant({"file": b"1"})
     root.make_folder("folder")
     provider = root.connect()
@@ -96,7 +96,7 @@ def test_a_file_is_not_a_folder_nor_a_folder_a_file(root):
 
 
 @needs(has_real_folders)
-def test_a_file_can_take_the_name_of_a_removed_folder(root):
+def test_a_file_can_take_the_name_of_a_removed_folder(root: Root) -> None:
     root.make_folder("x")
     provider = root.connect()
     provider.remove("x/")
@@ -117,7 +117,7 @@ def stored_modes(provider: BaseProvider, prefix: str = "") -> dict[str, int]:
 
 
 @needs(keeps_folders_with_modes)
-def test_a_stored_folder_keeps_its_mode_and_is_listed(root):
+def test_a_stored_folder_keeps_its_mode_and_is_listed(root: Root) -> None:
     root.plant({"x/y/file": b"1", "plain/file": b"2"})
     provider = root.connect()
     for key, mode in (("x/y/", 0o700), ("new/one/", 0o2750), ("x/y/", 0o711)):

@@ -6,7 +6,8 @@ import unicodedata
 
 import pytest
 
-from providers.errors import Conflict, InvalidName
+from providers.errors import Conflict, InvalidName, ProviderError
+from providers.testing.harness import Harness, Root
 from providers.testing.support import content, source
 from providers.testing.transfers import download, keys, upload
 
@@ -50,7 +51,7 @@ NAMES = {
 
 @pytest.mark.few(4)
 @pytest.mark.parametrize("name", NAMES.keys())
-def test_a_name_is_kept_or_refused(harness, root, name):
+def test_a_name_is_kept_or_refused(harness: Harness, root: Root, name: str) -> None:
     key, data = NAMES[name], content(100)
     provider = root.connect()
     path = source(root.tmp, data)
@@ -77,7 +78,7 @@ def test_a_name_is_kept_or_refused(harness, root, name):
 
 
 @pytest.mark.parametrize("name", ["nfd", "signs", "newline", "percent", "bidi"])
-def test_odd_names_work_in_parts_too(harness, root, name):
+def test_odd_names_work_in_parts_too(harness: Harness, root: Root, name: str) -> None:
     key, data = NAMES[name], content(harness.limits.part_bytes + 1)
     provider = root.connect()
     path = source(root.tmp, data)
@@ -106,7 +107,7 @@ def test_odd_names_work_in_parts_too(harness, root, name):
         ("x ", "x"),
     ],
 )
-def test_two_names_that_look_alike_are_two_objects(harness, root, one, other):
+def test_two_names_that_look_alike_are_two_objects(harness: Harness, root: Root, one: str, other: str) -> None:
     """Or the second is refused before any byte is sent; it never replaces the first."""
     provider = root.connect()
     upload(provider, source(root.tmp, b"one", "1"), one)
@@ -124,7 +125,7 @@ def test_two_names_that_look_alike_are_two_objects(harness, root, one, other):
     assert root.stored() == {other: b"other"}
 
 
-def _refusal(harness, one, other):
+def _refusal(harness: Harness, one: str, other: str) -> type[ProviderError] | None:
     refused = {NAMES[name] for name in harness.limits.refused_names}
     if other in refused:
         return InvalidName
@@ -132,7 +133,7 @@ def _refusal(harness, one, other):
     return Conflict if same and not harness.capabilities.case_sensitive else None
 
 
-def test_a_name_longer_than_declared_is_refused_before_anything_is_sent(root):
+def test_a_name_longer_than_declared_is_refused_before_anything_is_sent(root: Root) -> None:
     provider = root.connect()
     limit = provider.capabilities.max_key_bytes
     key = "/".join(["k" * 200] * (limit // 100))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 
 from providers.errors import Conflict, NotFound
+from providers.testing.harness import Harness, Root
 from providers.testing.support import content, source
 from providers.testing.transfers import keys, upload
 
 
-def sizes(harness):
+def sizes(harness: Harness) -> tuple[int, int]:
     return (1_000, harness.limits.part_bytes + 1)
 
 
-def test_the_newer_object_replaces_the_older(harness, root):
+def test_the_newer_object_replaces_the_older(harness: Harness, root: Root) -> None:
     provider = root.connect()
     for size in sizes(harness):
         for seed, replaced in ((1, False), (2, True)):
@@ -22,14 +23,14 @@ def test_the_newer_object_replaces_the_older(harness, root):
             assert root.stored()[f"x{size}"] == data
 
 
-def test_a_fact_the_caller_knows_costs_no_request(root):
+def test_a_fact_the_caller_knows_costs_no_request(root: Root) -> None:
     provider = root.connect()
     result = upload(provider, source(root.tmp, b"data"), "x", replaces=True)
     assert result.replaced is True
     assert root.stored() == {"x": b"data"}
 
 
-def test_only_if_absent_never_replaces(harness, root):
+def test_only_if_absent_never_replaces(harness: Harness, root: Root) -> None:
     provider = root.connect()
     for size in sizes(harness):
         key = f"x{size}"
@@ -41,7 +42,7 @@ def test_only_if_absent_never_replaces(harness, root):
     assert root.leftovers() == []
 
 
-def test_the_server_refuses_to_replace_if_it_declares_that(harness, root):
+def test_the_server_refuses_to_replace_if_it_declares_that(harness: Harness, root: Root) -> None:
     """For an object that appears after the check and before the commit."""
     provider = root.ready()
     if not provider.capabilities.conditional_commit:
@@ -49,13 +50,13 @@ def test_the_server_refuses_to_replace_if_it_declares_that(harness, root):
         return
     one, parts = sizes(harness)
 
-    def appear(done, total):
+    def appear(done: int, total: int) -> None:
         root.plant({"one": b"theirs"})
 
     with pytest.raises(Conflict):
         upload(provider, source(root.tmp, content(one)), "one", only_if_absent=True, progress=appear)
 
-    def appear_late():
+    def appear_late() -> None:
         root.plant({"parts": b"theirs"})
 
     with pytest.raises(Conflict):
@@ -64,14 +65,14 @@ def test_the_server_refuses_to_replace_if_it_declares_that(harness, root):
     assert root.leftovers() == []
 
 
-def test_deleting_one_leaves_the_others(root):
+def test_deleting_one_leaves_the_others(root: Root) -> None:
     root.plant({"a/x": b"1", "a/xy": b"2", "a/x.d/z": b"3", "b": b"4"})
     before = keys(root.connect())
     root.connect().delete("a/x")
     assert keys(root.connect()) == before - {"a/x"}
 
 
-def test_deleting_twice_is_not_found(root):
+def test_deleting_twice_is_not_found(root: Root) -> None:
     root.plant({"x": b"1"})
     provider = root.connect()
     assert provider.delete("x") is True
@@ -79,7 +80,7 @@ def test_deleting_twice_is_not_found(root):
         provider.delete("x")
 
 
-def test_deleting_many_removes_all(root):
+def test_deleting_many_removes_all(root: Root) -> None:
     objects = {f"many/{number}": b"x" for number in range(30)}
     root.plant({**objects, "kept": b"1"})
     provider = root.connect()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 
 import pytest
 
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import keeps_mtime, needs
 from providers.testing.support import content, source
 from providers.testing.transfers import download, upload
@@ -23,7 +25,7 @@ SIZES = {
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
-def test_round_trip(harness, root, size):
+def test_round_trip(harness: Harness, root: Root, size: Callable[[int], int]) -> None:
     data = content(size(harness.limits.part_bytes))
     path = source(root.tmp, data)
     provider = root.connect()
@@ -49,7 +51,7 @@ def test_round_trip(harness, root, size):
 
 
 @needs(keeps_mtime)
-def test_the_mtime_is_kept(harness, root):
+def test_the_mtime_is_kept(harness: Harness, root: Root) -> None:
     """As precisely as the service can, and not claimed to be more precise."""
     path = source(root.tmp, content(1000))
     provider = root.connect()
@@ -61,7 +63,7 @@ def test_the_mtime_is_kept(harness, root):
     assert (root.tmp / "target.bin").stat().st_mtime_ns == mtime_ns
 
 
-def test_the_five_operations_of_the_guide(root):
+def test_the_five_operations_of_the_guide(root: Root) -> None:
     data = content(100_000)
     path = source(root.tmp, data)
     provider = root.connect()
@@ -77,7 +79,7 @@ def test_the_five_operations_of_the_guide(root):
 
 
 @needs(keeps_mtime)
-def test_a_file_from_before_the_epoch(root):
+def test_a_file_from_before_the_epoch(root: Root) -> None:
     path = source(root.tmp, b"old")
     os.utime(path, ns=(-5_000_000_000, -5_000_000_000))
     provider = root.connect()

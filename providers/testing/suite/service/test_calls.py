@@ -7,6 +7,7 @@ from collections import Counter
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.engine.upload import run_upload
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import WIRED
 from providers.testing.support import content, source
 
@@ -14,7 +15,7 @@ PARTS = 3
 
 
 @WIRED
-def test_the_counted_requests_are_those_the_server_received(harness, root):
+def test_the_counted_requests_are_those_the_server_received(harness: Harness, root: Root) -> None:
     counts: Counter[str] = Counter()
     provider = root.ready(context=ProviderContext(count_call=lambda kind: counts.update([kind])))
     counts.clear()

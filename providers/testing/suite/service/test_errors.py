@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Iterator
 
 import pytest
 
 from providers.contract.context import ProviderContext
 from providers.errors import Authentication, NotFound, ProviderError, RateLimited, Transient
 from providers.testing.faults import Fault, Side
-from providers.testing.harness import Operation
-from providers.testing.needs import WIRED, cases, checks_credentials, needs
+from providers.testing.harness import Harness, Operation, Root, Trouble
+from providers.testing.needs import WIRED, Case, cases, checks_credentials, needs
 from providers.testing.support import FakeTime, Memory, Progress, content, gone, source
 from providers.testing.transfers import download, keys, run, upload
 
 
-def assert_safe(root, error):
+def assert_safe(root: Root, error: ProviderError) -> None:
     """Neither the displayed nor the logged error reveals a secret, and all of its classes are ours."""
     assert type(error).__module__ == "providers.errors"
     shown = "".join(traceback.format_exception(error)) + f"{error!r}{error}{error.hint}{error.remedies}{error.code}"
     assert not any(secret in shown for secret in root.secrets)
 
 
-def every_trouble(harness):
+def every_trouble(harness: Harness) -> Iterator[Case]:
     for trouble in harness.troubles:
         for operation in sorted(trouble.on, key=lambda item: item.value):
             yield f"{trouble.name}-{operation.value}", (trouble, operation)
 
 
 @cases(("trouble", "operation"), every_trouble)
-def test_each_failure_has_its_error_class(harness, root, trouble, operation):
+def test_each_failure_has_its_error_class(harness: Harness, root: Root, trouble: Trouble, operation: Operation) -> None:
     """From the first request on."""
     root.plant({"there": content(1000)})
     provider = root.connect(max_retries=0)
@@ -48,20 +49,20 @@ def test_each_failure_has_its_error_class(harness, root, trouble, operation):
     assert root.leftovers() == []
 
 
-def troubles_of_parts(harness):
+def troubles_of_parts(harness: Harness) -> list[Case]:
     return [(trouble.name, (trouble,)) for trouble in harness.troubles if Operation.UPLOAD_PARTS in trouble.on]
 
 
 @pytest.mark.few(8)
 @WIRED
 @cases(("trouble",), troubles_of_parts)
-def test_a_failure_in_the_middle_has_its_error_class(harness, root, trouble):
+def test_a_failure_in_the_middle_has_its_error_class(harness: Harness, root: Root, trouble: Trouble) -> None:
     """After the first part; everything begun is removed once the service answers again."""
     part = harness.limits.part_bytes
     provider = root.ready(max_retries=0, connection_pool_size=1)
     stack = []
 
-    def begin(sent):
+    def begin(sent: int) -> None:
         inside = trouble.inject(root)
         inside.__enter__()
         stack.append(inside)
@@ -88,7 +89,7 @@ def test_a_failure_in_the_middle_has_its_error_class(harness, root, trouble):
 
 
 @needs(checks_credentials)
-def test_a_wrong_secret_is_refused_by_a_server_that_checks(harness, root):
+def test_a_wrong_secret_is_refused_by_a_server_that_checks(harness: Harness, root: Root) -> None:
     provider = root.connect(**harness.wrong_credentials)
     for operation in Operation:
         with pytest.raises(Authentication) as caught:
@@ -106,7 +107,7 @@ def test_a_wrong_secret_is_refused_by_a_server_that_checks(harness, root):
     [Fault.reset(), Fault.reset(Side.RESPONSE, at=None), Fault.status(503), Fault.status(500)],
     ids=["reset in the request", "reset before the reply", "503", "500"],
 )
-def test_one_failure_is_retried_and_forgotten(harness, root, when, fault):
+def test_one_failure_is_retried_and_forgotten(harness: Harness, root: Root, when: str, fault: Fault) -> None:
     part = harness.limits.part_bytes
     wire = harness.requests
     root.plant({"there": b"1", "y": b"1"})
@@ -140,7 +141,7 @@ def test_one_failure_is_retried_and_forgotten(harness, root, when, fault):
 
 @WIRED
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_requested_wait_is_kept(harness, root, status):
+def test_a_requested_wait_is_kept(harness: Harness, root: Root, status: int) -> None:
     times = FakeTime()
     context = ProviderContext(sleep=times.sleep, uniform=lambda low, high: high)
     provider = root.ready(context=context)
@@ -157,7 +158,7 @@ def test_a_requested_wait_is_kept(harness, root, status):
 
 
 @WIRED
-def test_a_lasting_failure_is_retried_as_often_as_configured(harness, root):
+def test_a_lasting_failure_is_retried_as_often_as_configured(harness: Harness, root: Root) -> None:
     times = FakeTime()
     context = ProviderContext(sleep=times.sleep, uniform=lambda low, high: high)
     provider = root.ready(context=context, max_retries=4, retry_delay=3)
@@ -171,7 +172,7 @@ def test_a_lasting_failure_is_retried_as_often_as_configured(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("side", list(Side))
-def test_a_stall_ends_by_its_timeout(harness, root, side):
+def test_a_stall_ends_by_its_timeout(harness: Harness, root: Root, side: Side) -> None:
     provider = root.ready(max_retries=0, timeout=1)
     wire = harness.requests
     path = source(root.tmp, content(harness.limits.part_bytes * 2))
@@ -186,7 +187,7 @@ def test_a_stall_ends_by_its_timeout(harness, root, side):
 
 
 @WIRED
-def test_a_download_that_stalls_ends_by_its_timeout(harness, root):
+def test_a_download_that_stalls_ends_by_its_timeout(harness: Harness, root: Root) -> None:
     root.plant({"x": content(1_000_000)})
     provider = root.connect(max_retries=0, timeout=1)
     root.wired.fault(Fault.stall(Side.RESPONSE, at=100_000), when=harness.requests.read, times=None)
@@ -198,7 +199,7 @@ def test_a_download_that_stalls_ends_by_its_timeout(harness, root):
 
 
 @WIRED
-def test_slow_is_not_stalled(harness, root):
+def test_slow_is_not_stalled(harness: Harness, root: Root) -> None:
     """`timeout` is the time without a byte moving, not the total time."""
     data = content(250_000)
     root.plant({"x": data})
@@ -212,7 +213,7 @@ def test_slow_is_not_stalled(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("at", [0, 1, 99_999])
-def test_a_truncated_reply_is_never_a_success(harness, root, at):
+def test_a_truncated_reply_is_never_a_success(harness: Harness, root: Root, at: int) -> None:
     data = content(100_000)
     root.plant({"x": data})
     provider = root.connect(max_retries=0)
@@ -240,7 +241,7 @@ NO_LISTINGS: list[str | bytes] = [
 
 
 @WIRED
-def test_a_web_page_is_no_listing(harness, root):
+def test_a_web_page_is_no_listing(harness: Harness, root: Root) -> None:
     """Nor is any other text that is not the service's."""
     provider = root.connect(max_retries=0)
     for page in NO_LISTINGS:
@@ -254,7 +255,7 @@ def test_a_web_page_is_no_listing(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("known", [False, True])
-def test_empty_success_answers_do_nothing(harness, root, known):
+def test_empty_success_answers_do_nothing(harness: Harness, root: Root, known: bool) -> None:
     """Every request succeeds with an empty answer: nothing is done, and no foreign error gets through."""
     root.plant({"there": content(1000)})
     provider = root.ready(max_retries=0) if known else root.connect(max_retries=0)
@@ -271,7 +272,7 @@ def test_empty_success_answers_do_nothing(harness, root, known):
 
 
 @WIRED
-def test_hostile_text_of_a_server_stays_short_and_on_one_line(harness, root):
+def test_hostile_text_of_a_server_stays_short_and_on_one_line(harness: Harness, root: Root) -> None:
     """The server's text may be shown, but neither long nor on several lines."""
     body = f"<Error><Code>{'A' * 100_000}</Code><Message>{'boo ' * 100_000}\x1b[2J</Message></Error>"
     root.wired.fault(Fault.status(400, body), when=harness.requests.listing, times=None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from providers.registry import PROVIDERS
+from providers.testing.harness import Harness, Root
 
 
-def test_provider_initialization(harness, root):
+def test_provider_initialization(harness: Harness, root: Root) -> None:
     """Test provider initialization with valid config."""
     provider = root.connect()
     assert isinstance(provider, PROVIDERS[harness.service])
@@ -13,7 +14,7 @@ def test_provider_initialization(harness, root):
     assert provider.test_connection() == True  # noqa: E712 - the guide's own words
 
 
-def test_upload_download_cycle(root):
+def test_upload_download_cycle(root: Root) -> None:
     """Test complete upload/download cycle."""
     provider = root.connect()
     # Create test file

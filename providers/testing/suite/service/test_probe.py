@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from providers.contract.report import CheckStep, StepName, StepState
+from providers.contract.report import CheckStep, ConnectionReport, StepName, StepState
 from providers.testing.faults import Fault
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import WIRED, checks_credentials, needs
 from providers.testing.support import content
 
 
-def failed_at(report):
+def failed_at(report: ConnectionReport) -> StepName:
     states = [step.state for step in report.steps]
     first = states.index(StepState.FAILED)
     assert states == [StepState.OK] * first + [StepState.FAILED] + [StepState.NOT_RUN] * (4 - first)
     return report.steps[first].name
 
 
-def test_all_steps_pass(root):
+def test_all_steps_pass(root: Root) -> None:
     root.plant({"theirs": content(1000)})
     provider = root.connect()
     reported: list[CheckStep] = []
@@ -33,7 +34,7 @@ def test_all_steps_pass(root):
     assert not any(secret in repr(report) for secret in root.secrets)
 
 
-def test_a_missing_container_fails_its_step(harness, root):
+def test_a_missing_container_fails_its_step(harness: Harness, root: Root) -> None:
     provider = root.connect(**harness.missing_container)
     report = provider.probe()
     assert report.failure is not None
@@ -44,7 +45,7 @@ def test_a_missing_container_fails_its_step(harness, root):
 
 
 @needs(checks_credentials)
-def test_wrong_credentials_fail_authentication(harness, root):
+def test_wrong_credentials_fail_authentication(harness: Harness, root: Root) -> None:
     report = root.connect(**harness.wrong_credentials).probe()
     assert failed_at(report) is StepName.AUTHENTICATE
     assert report.failure is not None
@@ -52,7 +53,7 @@ def test_wrong_credentials_fail_authentication(harness, root):
 
 
 @WIRED
-def test_a_closed_port_fails_the_first_step(harness, root):
+def test_a_closed_port_fails_the_first_step(harness: Harness, root: Root) -> None:
     provider = root.connect(max_retries=0)
     with root.wired.refusing():
         report = provider.probe()
@@ -64,7 +65,7 @@ def test_a_closed_port_fails_the_first_step(harness, root):
 
 @WIRED
 @pytest.mark.parametrize(("when", "step"), [("listing", StepName.LIST), ("send_whole", StepName.WRITE_READ_DELETE)])
-def test_a_missing_right_fails_its_step(harness, root, when, step):
+def test_a_missing_right_fails_its_step(harness: Harness, root: Root, when: str, step: StepName) -> None:
     """A key that can read the container but lacks a right that backups need."""
     request = getattr(harness.requests, when)
     rule = root.wired.fault(Fault.status(403), when=request, times=None)
@@ -77,7 +78,7 @@ def test_a_missing_right_fails_its_step(harness, root, when, step):
 
 @WIRED
 @pytest.mark.parametrize("when", ["read", "remove"])
-def test_the_probe_object_is_removed_even_after_a_failure(harness, root, when):
+def test_the_probe_object_is_removed_even_after_a_failure(harness: Harness, root: Root, when: str) -> None:
     root.wired.fault(Fault.status(500), when=getattr(harness.requests, when), times=1)
     report = root.connect(max_retries=0).probe()
     assert not report.ok

@@ -7,6 +7,7 @@ import pytest
 from providers.contract.context import ProviderContext
 from providers.errors import RateLimited
 from providers.testing.faults import Fault
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import WIRED
 from providers.testing.support import FakeTime, content, source
 from providers.testing.transfers import keys, upload
@@ -35,7 +36,7 @@ WAITS: list[tuple[str, str, float | None]] = [
 
 
 @WIRED
-def test_retry_after_is_accepted_up_to_an_hour(harness, root):
+def test_retry_after_is_accepted_up_to_an_hour(harness: Harness, root: Root) -> None:
     provider = root.connect(max_retries=0)
     keys(provider)
     for value, date, expected in WAITS:
@@ -48,7 +49,7 @@ def test_retry_after_is_accepted_up_to_an_hour(harness, root):
 
 
 @WIRED
-def test_a_repeated_retry_after_is_bounded(harness, root):
+def test_a_repeated_retry_after_is_bounded(harness: Harness, root: Root) -> None:
     provider = root.connect(max_retries=0)
     keys(provider)
     for first, second in (("5", "100000000"), ("100000000", "5"), ("inf", "nan")):
@@ -61,7 +62,7 @@ def test_a_repeated_retry_after_is_bounded(harness, root):
 
 
 @WIRED
-def test_no_wait_of_a_transfer_is_longer_than_an_hour(harness, root):
+def test_no_wait_of_a_transfer_is_longer_than_an_hour(harness: Harness, root: Root) -> None:
     times = FakeTime()
     provider = root.ready(context=ProviderContext(sleep=times.sleep))
     root.wired.fault(Fault.status(503, headers={"Retry-After": "100000000"}), when=harness.requests.send_whole, times=2)

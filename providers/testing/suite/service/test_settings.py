@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.contract.throttle import cancellable_sleep
 from providers.errors import InvalidConfiguration, NotFound, RateLimited, Transient, Unsupported
-from providers.testing.faults import Fault, Side
+from providers.testing.faults import Fault, Side, When
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import WIRED, in_parts, needs, obeys_bandwidth
 from providers.testing.support import FakeTime, Memory, Progress, content, source
 from providers.testing.transfers import Running, download, read, upload
@@ -19,7 +23,7 @@ MIB = 1 << 20
 
 
 @needs(obeys_bandwidth)
-def test_max_bandwidth_holds_within_a_tenth_over_ten_seconds(harness, root):
+def test_max_bandwidth_holds_within_a_tenth_over_ten_seconds(harness: Harness, root: Root) -> None:
     times = FakeTime()
     context = ProviderContext(clock=times.clock, sleep=times.sleep)
     rate = MIB
@@ -37,14 +41,14 @@ def test_max_bandwidth_holds_within_a_tenth_over_ten_seconds(harness, root):
 
 
 @needs(obeys_bandwidth)
-def test_max_bandwidth_in_real_time(harness, root):
+def test_max_bandwidth_in_real_time(harness: Harness, root: Root) -> None:
     """Several connections share the limit, and it can be changed during the transfer.
 
     Of two seconds' worth, a quarter of a second may go at once after a pause, and as much again as the last piece.
     """
     slept, verified = [], []
 
-    def sleep(seconds, cancel):
+    def sleep(seconds: float, cancel: CancelToken) -> None:
         slept.append(seconds)
         cancellable_sleep(seconds, cancel)
 
@@ -53,7 +57,7 @@ def test_max_bandwidth_in_real_time(harness, root):
     path = source(root.tmp, content(2 * rate))
     began = time.monotonic()
 
-    def verify():
+    def verify() -> None:
         verified.append(time.monotonic())
         provider.limiter.rate_bytes_per_s = None
 
@@ -66,7 +70,7 @@ def test_max_bandwidth_in_real_time(harness, root):
 
 
 @WIRED
-def test_timeout(harness, root):
+def test_timeout(harness: Harness, root: Root) -> None:
     """A different timeout gives a different wait."""
     root.plant({"x": content(1000)})
     for timeout in (1, 2):
@@ -81,13 +85,13 @@ def test_timeout(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("width", [1, 3])
-def test_connection_pool_size(harness, root, width):
+def test_connection_pool_size(harness: Harness, root: Root, width: int) -> None:
     wire = harness.requests
     part = harness.limits.part_bytes
     provider = root.connect(connection_pool_size=width)
     path = source(root.tmp, content(5 * part))
 
-    def at_once(call, requests, count):
+    def at_once(call: Callable[[], object], requests: When, count: int) -> None:
         """Requests wait until as many are running as the settings say."""
         root.wired.forget()
         rule = root.wired.fault(Fault.stall(), when=requests, times=None)
@@ -107,7 +111,7 @@ def test_connection_pool_size(harness, root, width):
 
 
 @needs(in_parts)
-def test_upload_chunk_size_as_the_checkpoint_sees_it(harness, root):
+def test_upload_chunk_size_as_the_checkpoint_sees_it(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     for wanted in (part, part + 4096, 2 * part):
         memory = Memory()
@@ -119,7 +123,7 @@ def test_upload_chunk_size_as_the_checkpoint_sees_it(harness, root):
 
 
 @WIRED
-def test_upload_chunk_size_as_the_server_sees_it(harness, root):
+def test_upload_chunk_size_as_the_server_sees_it(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     wanted = part + 123_456
     provider = root.connect(upload_chunk_size=wanted)
@@ -131,7 +135,7 @@ def test_upload_chunk_size_as_the_server_sees_it(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("retries", [0, 1, 3])
-def test_max_retries(harness, root, retries):
+def test_max_retries(harness: Harness, root: Root, retries: int) -> None:
     root.plant({"x": b"1"})
     provider = root.connect(max_retries=retries)
     root.wired.fault(Fault.status(503), when=harness.requests.listing, times=None)
@@ -141,10 +145,10 @@ def test_max_retries(harness, root, retries):
 
 
 @WIRED
-def test_retry_delay_doubles_with_full_jitter(harness, root):
+def test_retry_delay_doubles_with_full_jitter(harness: Harness, root: Root) -> None:
     times, spans = FakeTime(), []
 
-    def uniform(low, high):
+    def uniform(low: float, high: float) -> float:
         spans.append((low, high))
         return high / 2
 
@@ -156,7 +160,7 @@ def test_retry_delay_doubles_with_full_jitter(harness, root):
     assert times.slept == [high / 2 for _, high in spans]
 
 
-def test_encryption_is_refused_and_nothing_is_sent(harness, root):
+def test_encryption_is_refused_and_nothing_is_sent(harness: Harness, root: Root) -> None:
     provider = root.connect(encryption_enabled=True, encryption_key="k", encryption_salt="s")
     path = source(root.tmp, content(1000))
     for call in (lambda: provider.upload(path, "x"), lambda: upload(provider, path, "x", checkpoint=Memory())):
@@ -167,7 +171,7 @@ def test_encryption_is_refused_and_nothing_is_sent(harness, root):
     assert root.proxy is None or root.proxy.requests == ()
 
 
-def test_encryption_is_refused_and_nothing_is_fetched(harness, root):
+def test_encryption_is_refused_and_nothing_is_fetched(harness: Harness, root: Root) -> None:
     """The stored object may be ciphertext; as a file it would be wrong but verified."""
     upload(root.connect(), source(root.tmp, content(1000)), "x")
     asked = len(root.proxy.requests) if root.proxy else 0
@@ -185,7 +189,7 @@ def test_encryption_is_refused_and_nothing_is_fetched(harness, root):
     assert root.proxy is None or len(root.proxy.requests) == asked
 
 
-def test_container(root):
+def test_container(root: Root) -> None:
     """Two containers are separate: objects in one do not show in the other."""
     other = root.other_container()
     provider = root.connect()
@@ -205,14 +209,14 @@ def test_container(root):
         ("max_bandwidth", 10),
     ],
 )
-def test_an_invalid_value_is_named(root, name, value):
+def test_an_invalid_value_is_named(root: Root, name: str, value: Any) -> None:
     with pytest.raises(InvalidConfiguration, match=name) as caught:
         root.connect(**{name: value})
     assert caught.value.field == name
 
 
 @needs(obeys_bandwidth)
-def test_progress_moves_in_small_steps_under_a_bandwidth_limit(harness, root):
+def test_progress_moves_in_small_steps_under_a_bandwidth_limit(harness: Harness, root: Root) -> None:
     times = FakeTime()
     provider = root.connect(
         context=ProviderContext(clock=times.clock, sleep=times.sleep), max_bandwidth=MIB, connection_pool_size=1

@@ -11,8 +11,9 @@ import pytest
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
 from providers.contract.throttle import cancellable_sleep
-from providers.errors import Cancelled
+from providers.errors import Cancelled, ProviderError
 from providers.testing.faults import Fault, Side, any_request
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import WIRED, in_parts, needs, obeys_bandwidth
 from providers.testing.support import Memory, Progress, content, gone, source
 from providers.testing.transfers import Running, download, upload
@@ -20,7 +21,7 @@ from providers.testing.transfers import Running, download, upload
 SOON_S = 1.0
 
 
-def test_cancel_before_the_start(root):
+def test_cancel_before_the_start(root: Root) -> None:
     cancel = CancelToken()
     cancel.cancel()
     with pytest.raises(Cancelled):
@@ -34,12 +35,12 @@ def test_cancel_before_the_start(root):
 
 @needs(in_parts)
 @pytest.mark.parametrize("width", [1, 4])
-def test_cancel_in_the_middle_of_an_upload(harness, root, width):
+def test_cancel_in_the_middle_of_an_upload(harness: Harness, root: Root, width: int) -> None:
     part = harness.limits.part_bytes
     cancel = CancelToken()
     pulled = []
 
-    def pull(done):
+    def pull(done: int) -> None:
         pulled.append(time.monotonic())
         cancel.cancel()
 
@@ -59,7 +60,7 @@ def test_cancel_in_the_middle_of_an_upload(harness, root, width):
 @WIRED
 @pytest.mark.parametrize("at", [0, 0.2])
 @pytest.mark.parametrize("width", [1, 3])
-def test_cancel_while_parts_stall(harness, root, at, width):
+def test_cancel_while_parts_stall(harness: Harness, root: Root, at: float, width: int) -> None:
     wire = harness.requests
     provider = root.ready(connection_pool_size=width)
     at_byte = int(at * harness.limits.part_bytes)
@@ -74,7 +75,7 @@ def test_cancel_while_parts_stall(harness, root, at, width):
 
 
 @WIRED
-def test_cancel_while_a_reply_stalls(harness, root):
+def test_cancel_while_a_reply_stalls(harness: Harness, root: Root) -> None:
     wire = harness.requests
     provider = root.ready()
     path = source(root.tmp, content(2 * harness.limits.part_bytes))
@@ -89,7 +90,7 @@ def test_cancel_while_a_reply_stalls(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("at", [None, 0])
-def test_cancel_while_a_small_upload_stalls(harness, root, at):
+def test_cancel_while_a_small_upload_stalls(harness: Harness, root: Root, at: int | None) -> None:
     wire = harness.requests
     provider = root.ready()
     rule = root.wired.fault(Fault.stall(Side.REQUEST if at == 0 else Side.RESPONSE, at=at), when=wire.send_whole)
@@ -104,7 +105,7 @@ def test_cancel_while_a_small_upload_stalls(harness, root, at):
 
 @WIRED
 @pytest.mark.parametrize("at", [None, 0, 500_000])
-def test_cancel_while_a_download_stalls(harness, root, at):
+def test_cancel_while_a_download_stalls(harness: Harness, root: Root, at: int | None) -> None:
     root.plant({"x": content(2_000_000)})
     rule = root.wired.fault(Fault.stall(Side.RESPONSE, at=at), when=harness.requests.read, times=None)
     cancel = CancelToken()
@@ -119,7 +120,7 @@ def test_cancel_while_a_download_stalls(harness, root, at):
 
 @WIRED
 @pytest.mark.parametrize("width", [3])
-def test_cancel_while_several_ranges_stall(harness, root, width):
+def test_cancel_while_several_ranges_stall(harness: Harness, root: Root, width: int) -> None:
     root.plant({"x": content(4 * harness.limits.part_bytes)})
     rule = root.wired.fault(Fault.stall(Side.RESPONSE, at=100_000), when=harness.requests.read, times=None)
     cancel = CancelToken()
@@ -131,7 +132,7 @@ def test_cancel_while_several_ranges_stall(harness, root, width):
 
 
 @WIRED
-def test_cancel_while_the_very_first_request_stalls(harness, root):
+def test_cancel_while_the_very_first_request_stalls(harness: Harness, root: Root) -> None:
     """Before anything has begun there is no session to interrupt."""
     root.plant({"x": content(1000)})
     path = source(root.tmp, content(1000))
@@ -149,11 +150,11 @@ def test_cancel_while_the_very_first_request_stalls(harness, root):
 
 
 @WIRED
-def test_cancel_while_waiting_for_a_retry(harness, root):
+def test_cancel_while_waiting_for_a_retry(harness: Harness, root: Root) -> None:
     waits: list[float] = []
     began = threading.Event()
 
-    def waiting(seconds, error):
+    def waiting(seconds: float, error: ProviderError) -> None:
         waits.append(seconds)
         began.set()
 
@@ -169,7 +170,7 @@ def test_cancel_while_waiting_for_a_retry(harness, root):
 
 
 @needs(obeys_bandwidth)
-def test_cancel_while_the_bandwidth_limit_delays_it(harness, root):
+def test_cancel_while_the_bandwidth_limit_delays_it(harness: Harness, root: Root) -> None:
     data = content(2 * harness.limits.part_bytes)
     cancel = CancelToken()
     moved = threading.Event()
@@ -183,7 +184,7 @@ def test_cancel_while_the_bandwidth_limit_delays_it(harness, root):
 
 
 @needs(in_parts)
-def test_cancelling_the_context_stops_the_guide_s_operations(harness, root):
+def test_cancelling_the_context_stops_the_guide_s_operations(harness: Harness, root: Root) -> None:
     context = ProviderContext()
     provider = root.connect(context=context)
     with pytest.raises(Cancelled):

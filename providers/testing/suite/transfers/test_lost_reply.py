@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from providers.testing.faults import Fault
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import WIRED
 from providers.testing.support import Memory, content, source
 from providers.testing.transfers import download, keys, upload
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("learnt")
 @WIRED
 @pytest.mark.parametrize("only_if_absent", [False, True])
 @pytest.mark.parametrize("remembered", [False, True])
-def test_lost_reply_to_the_commit(harness, root, only_if_absent, remembered):
+def test_lost_reply_to_the_commit(harness: Harness, root: Root, only_if_absent: bool, remembered: bool) -> None:
     part = harness.limits.part_bytes
     data = content(3 * part)
     wire = harness.requests
@@ -33,7 +34,7 @@ def test_lost_reply_to_the_commit(harness, root, only_if_absent, remembered):
 
 
 @WIRED
-def test_lost_reply_to_the_commit_over_an_older_object(harness, root):
+def test_lost_reply_to_the_commit_over_an_older_object(harness: Harness, root: Root) -> None:
     """An object that existed before must not be taken for the one that was sent."""
     part = harness.limits.part_bytes
     root.plant({"x": content(2 * part, seed=2)})
@@ -45,7 +46,7 @@ def test_lost_reply_to_the_commit_over_an_older_object(harness, root):
 
 
 @WIRED
-def test_lost_commit_over_an_identical_object(harness, root):
+def test_lost_commit_over_an_identical_object(harness: Harness, root: Root) -> None:
     """The stored object is identical, so the two cannot be told apart; no unfinished upload may remain."""
     data = content(2 * harness.limits.part_bytes)
     upload(root.connect(), source(root.tmp, data), "x")
@@ -57,7 +58,7 @@ def test_lost_commit_over_an_identical_object(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("only_if_absent", [False, True])
-def test_lost_reply_to_an_object_in_one_request(harness, root, only_if_absent):
+def test_lost_reply_to_an_object_in_one_request(harness: Harness, root: Root, only_if_absent: bool) -> None:
     wire = harness.requests
     provider = root.connect()
     data = content(50_000)
@@ -70,7 +71,7 @@ def test_lost_reply_to_an_object_in_one_request(harness, root, only_if_absent):
 
 
 @WIRED
-def test_lost_reply_to_a_part(harness, root):
+def test_lost_reply_to_a_part(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     data = content(3 * part)
     rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.send_part(1))
@@ -83,7 +84,7 @@ def test_lost_reply_to_a_part(harness, root):
 
 @WIRED
 @pytest.mark.parametrize("remembered", [False, True])
-def test_lost_reply_to_the_begin_request(harness, root, remembered):
+def test_lost_reply_to_the_begin_request(harness: Harness, root: Root, remembered: bool) -> None:
     """The unknown session must not remain at the service, where it costs money, unless the service lists none: then the
     service itself discards it."""
     part = harness.limits.part_bytes
@@ -96,7 +97,7 @@ def test_lost_reply_to_the_begin_request(harness, root, remembered):
 
 
 @WIRED
-def test_lost_reply_to_a_delete(harness, root):
+def test_lost_reply_to_a_delete(harness: Harness, root: Root) -> None:
     root.plant({"x": b"1", "y": b"2"})
     provider = root.connect()
     rule = root.wired.fault(Fault.lost_reply(), when=harness.requests.remove)
@@ -106,7 +107,7 @@ def test_lost_reply_to_a_delete(harness, root):
 
 
 @WIRED
-def test_lost_reply_to_a_read(harness, root):
+def test_lost_reply_to_a_read(harness: Harness, root: Root) -> None:
     root.plant({"x": content(1000)})
     provider = root.connect()
     for when in (harness.requests.listing, harness.requests.read):

@@ -6,6 +6,7 @@ import pytest
 
 from providers.errors import ProviderError
 from providers.testing.faults import Fault, Side
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import WIRED, in_parts
 from providers.testing.support import Progress, content, source
 from providers.testing.transfers import download, upload
@@ -13,7 +14,7 @@ from providers.testing.transfers import download, upload
 pytestmark = pytest.mark.usefixtures("learnt")
 
 
-def assert_sound(calls, total, *, whole=True):
+def assert_sound(calls: list[tuple[int, int]], total: int, *, whole: bool = True) -> None:
     done = [figure for figure, _ in calls]
     assert calls[0] == (0, total)
     assert {of for _, of in calls} == {total}
@@ -29,7 +30,7 @@ def assert_sound(calls, total, *, whole=True):
 @pytest.mark.few(2)
 @pytest.mark.parametrize("parts", [0, 0.01, 1, 3.5])
 @pytest.mark.parametrize("width", [1, 4])
-def test_progress_of_uploads_and_downloads(harness, root, parts, width):
+def test_progress_of_uploads_and_downloads(harness: Harness, root: Root, parts: float, width: int) -> None:
     total = int(parts * harness.limits.part_bytes)
     provider = root.connect(connection_pool_size=width)
     path = source(root.tmp, content(total))
@@ -41,11 +42,11 @@ def test_progress_of_uploads_and_downloads(harness, root, parts, width):
         assert parts < 3 or not in_parts(harness) or len(progress.calls) > 4, "hardly any figure on the way"
 
 
-def test_the_total_is_reported_once_the_object_is_visible_and_proved(harness, root):
+def test_the_total_is_reported_once_the_object_is_visible_and_proved(harness: Harness, root: Root) -> None:
     order = []
     data = content(2 * harness.limits.part_bytes)
 
-    def watch(done, total):
+    def watch(done: int, total: int) -> None:
         if done == total:
             order.append(("whole", root.stored() == {"x": data}))
 
@@ -66,7 +67,7 @@ def test_the_total_is_reported_once_the_object_is_visible_and_proved(harness, ro
 
 
 @WIRED
-def test_a_part_sent_again_is_not_counted_twice(harness, root):
+def test_a_part_sent_again_is_not_counted_twice(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     wire = harness.requests
     root.wired.fault(Fault.reset(at=part // 2), when=wire.send_part(0))
@@ -77,7 +78,7 @@ def test_a_part_sent_again_is_not_counted_twice(harness, root):
 
 
 @WIRED
-def test_a_failed_upload_never_reports_the_total(harness, root):
+def test_a_failed_upload_never_reports_the_total(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     for when in (harness.requests.send_part(1), harness.requests.commit):
         rule = root.wired.fault(Fault.status(403), when=when, times=None)
@@ -89,7 +90,7 @@ def test_a_failed_upload_never_reports_the_total(harness, root):
 
 
 @WIRED
-def test_stalled_bytes_are_not_counted(harness, root):
+def test_stalled_bytes_are_not_counted(harness: Harness, root: Root) -> None:
     """Progress counts bytes sent; a part that was never begun is not included."""
     part = harness.limits.part_bytes
     provider = root.connect(connection_pool_size=1, max_retries=0, timeout=1)
@@ -102,11 +103,11 @@ def test_stalled_bytes_are_not_counted(harness, root):
     assert progress.calls[-1][0] <= sent
 
 
-def test_a_callback_that_fails_stops_the_transfer(harness, root):
+def test_a_callback_that_fails_stops_the_transfer(harness: Harness, root: Root) -> None:
     class Odd(Exception):
         pass
 
-    def watch(done, total):
+    def watch(done: int, total: int) -> None:
         if done:
             raise Odd
 

@@ -8,6 +8,7 @@ import pytest
 
 from providers.errors import Integrity
 from providers.testing.faults import Fault, Side
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import WIRED, can_damage_unfinished, needs
 from providers.testing.support import Memory, Progress, content, gone, source
 from providers.testing.transfers import download, upload
@@ -15,14 +16,14 @@ from providers.testing.transfers import download, upload
 pytestmark = pytest.mark.usefixtures("learnt")
 
 
-def test_the_proof_that_this_server_reaches(harness, root):
+def test_the_proof_that_this_server_reaches(harness: Harness, root: Root) -> None:
     provider = root.connect()
     small = upload(provider, source(root.tmp, content(1000)), "small")
     parts = upload(provider, source(root.tmp, content(2 * harness.limits.part_bytes + 1)), "parts")
     assert (small.proof, parts.proof) == (harness.limits.proof_of_one, harness.limits.proof_of_parts)
 
 
-def test_the_sha256_is_always_returned(harness, root):
+def test_the_sha256_is_always_returned(harness: Harness, root: Root) -> None:
     for size in (0, 1000, harness.limits.part_bytes + 1):
         data = content(size)
         result = upload(root.connect(), source(root.tmp, data), f"x{size}")
@@ -33,7 +34,7 @@ def test_the_sha256_is_always_returned(harness, root):
 @WIRED
 @pytest.mark.parametrize("parts", [0.1, 3])
 @pytest.mark.parametrize("at", [0, 100_000])
-def test_bytes_damaged_once_on_the_way_up_are_sent_again(harness, root, parts, at):
+def test_bytes_damaged_once_on_the_way_up_are_sent_again(harness: Harness, root: Root, parts: float, at: int) -> None:
     data = content(int(parts * harness.limits.part_bytes))
     provider = root.connect()
     rule = root.wired.fault(Fault.flip(Side.REQUEST, at), when=harness.requests.sends)
@@ -50,7 +51,9 @@ def test_bytes_damaged_once_on_the_way_up_are_sent_again(harness, root, parts, a
 @WIRED
 @pytest.mark.parametrize("parts", [0.1, 3])
 @pytest.mark.parametrize("remembered", [False, True])
-def test_bytes_always_damaged_on_the_way_up_are_never_a_success(harness, root, parts, remembered):
+def test_bytes_always_damaged_on_the_way_up_are_never_a_success(
+    harness: Harness, root: Root, parts: float, remembered: bool
+) -> None:
     provider = root.connect()
     root.wired.fault(Fault.flip(Side.REQUEST, 10_000), when=harness.requests.sends, times=None)
     progress = Progress()
@@ -64,7 +67,7 @@ def test_bytes_always_damaged_on_the_way_up_are_never_a_success(harness, root, p
 
 @WIRED
 @pytest.mark.parametrize("parts", [0.1, 3])
-def test_bytes_damaged_on_the_way_down_are_never_a_success(harness, root, parts):
+def test_bytes_damaged_on_the_way_down_are_never_a_success(harness: Harness, root: Root, parts: float) -> None:
     data = content(int(parts * harness.limits.part_bytes))
     provider = root.connect()
     upload(provider, source(root.tmp, data), "x")
@@ -80,7 +83,7 @@ def test_bytes_damaged_on_the_way_down_are_never_a_success(harness, root, parts)
     assert target.read_bytes() == data
 
 
-def test_bit_rot_is_detected_by_the_recorded_checksum(root):
+def test_bit_rot_is_detected_by_the_recorded_checksum(root: Root) -> None:
     data = content(20_000)
     provider = root.connect()
     sent = upload(provider, source(root.tmp, data), "x")
@@ -91,7 +94,7 @@ def test_bit_rot_is_detected_by_the_recorded_checksum(root):
     assert not target.exists()
 
 
-def test_an_object_of_another_program_is_proved_too(harness, root):
+def test_an_object_of_another_program_is_proved_too(harness: Harness, root: Root) -> None:
     data = content(2 * harness.limits.part_bytes)
     root.plant({"x": data})
     result = download(root.connect(), "x", root.tmp / "target")
@@ -100,8 +103,10 @@ def test_an_object_of_another_program_is_proved_too(harness, root):
 
 
 @needs(can_damage_unfinished)
-def test_bytes_changed_by_the_disk_are_detected_by_reading_back(harness, root):
+def test_bytes_changed_by_the_disk_are_detected_by_reading_back(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
-    watch = Progress(3 * part, lambda done: harness.damage_unfinished(root))
+    damage = harness.damage_unfinished
+    assert damage is not None
+    watch = Progress(3 * part, lambda done: damage(root))
     with pytest.raises(Integrity):
         upload(root.connect(connection_pool_size=1), source(root.tmp, content(4 * part)), "x", progress=watch)

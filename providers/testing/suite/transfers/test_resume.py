@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from providers.contract.cancel import CancelToken
+from providers.contract.upload import SavedUpload
 from providers.engine.unfinished import abandon
 from providers.errors import Cancelled, NotFound, Transient, Unsupported
 from providers.testing.faults import Fault, Side
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import WIRED, needs, resumes
 from providers.testing.support import DownloadMemory, Memory, Progress, content, gone, source
 from providers.testing.transfers import download, upload
@@ -19,7 +23,7 @@ pytestmark = [pytest.mark.usefixtures("learnt"), needs(resumes)]
 PARTS = 4
 
 
-def break_off(root, path, memory, at, **values):
+def break_off(root: Root, path: Path, memory: Memory, at: int, **values: Any) -> None:
     """Upload until `at` bytes have moved, then stop like a killed process, over a connection that is closed."""
     provider = root.connect(**values)
     cancel = CancelToken()
@@ -31,7 +35,7 @@ def break_off(root, path, memory, at, **values):
 
 
 @pytest.mark.parametrize("width", [1, 3])
-def test_another_process_resumes(harness, root, width):
+def test_another_process_resumes(harness: Harness, root: Root, width: int) -> None:
     part = harness.limits.part_bytes
     data = content(PARTS * part + 99)
     path = source(root.tmp, data)
@@ -52,11 +56,11 @@ def test_another_process_resumes(harness, root, width):
         assert done == {0, 1}
 
 
-def test_the_intent_is_written_before_anything_is_created(harness, root):
+def test_the_intent_is_written_before_anything_is_created(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     before = []
 
-    def look(saved):
+    def look(saved: SavedUpload) -> None:
         if saved.token is None:
             before.append((root.leftovers(), root.stored()))
 
@@ -66,7 +70,7 @@ def test_the_intent_is_written_before_anything_is_created(harness, root):
     assert memory.history == ["intent", "token", "part 0", "part 1", "clear"]
 
 
-def test_confirmed_parts_are_those_the_server_has(harness, root):
+def test_confirmed_parts_are_those_the_server_has(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     path = source(root.tmp, content(PARTS * part))
     memory = Memory()
@@ -79,7 +83,7 @@ def test_confirmed_parts_are_those_the_server_has(harness, root):
 
 
 @WIRED
-def test_finished_parts_are_not_sent_again(harness, root):
+def test_finished_parts_are_not_sent_again(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     data = content(PARTS * part)
     path = source(root.tmp, data)
@@ -101,7 +105,7 @@ def test_finished_parts_are_not_sent_again(harness, root):
 
 
 @WIRED
-def test_parts_whose_reply_was_lost_are_found(harness, root):
+def test_parts_whose_reply_was_lost_are_found(harness: Harness, root: Root) -> None:
     """The reply to a part is lost with the process: the server has the part, our checkpoint does not."""
     part = harness.limits.part_bytes
     data = content(3 * part)
@@ -121,7 +125,7 @@ def test_parts_whose_reply_was_lost_are_found(harness, root):
     assert root.stored() == {"x": data}
 
 
-def test_an_expired_session_starts_again(harness, root):
+def test_an_expired_session_starts_again(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     data = content(PARTS * part)
     path = source(root.tmp, data)
@@ -138,7 +142,7 @@ def test_an_expired_session_starts_again(harness, root):
     assert root.leftovers() == []
 
 
-def test_a_changed_file_starts_again(harness, root):
+def test_a_changed_file_starts_again(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     path = source(root.tmp, content(PARTS * part))
     memory = Memory()
@@ -151,7 +155,7 @@ def test_a_changed_file_starts_again(harness, root):
     assert root.leftovers() == []
 
 
-def test_a_lost_token_is_found_by_its_key(harness, root):
+def test_a_lost_token_is_found_by_its_key(harness: Harness, root: Root) -> None:
     """Killed between creating the session and saving its token.
 
     If the service lists no sessions, it discards the lost one itself, and the upload starts again.
@@ -171,7 +175,7 @@ def test_a_lost_token_is_found_by_its_key(harness, root):
     assert bool(root.leftovers()) is not found
 
 
-def test_pending_uploads_are_those_of_this_key_only(harness, root):
+def test_pending_uploads_are_those_of_this_key_only(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     path = source(root.tmp, content(PARTS * part))
     memory = Memory()
@@ -184,7 +188,7 @@ def test_pending_uploads_are_those_of_this_key_only(harness, root):
     assert provider.pending_uploads("y") == []
 
 
-def test_an_abandoned_upload_leaves_nothing(harness, root):
+def test_an_abandoned_upload_leaves_nothing(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     path = source(root.tmp, content(PARTS * part))
     memory = Memory()
@@ -195,14 +199,14 @@ def test_an_abandoned_upload_leaves_nothing(harness, root):
     assert root.stored() == {}
 
 
-def test_a_small_upload_leaves_nothing_to_resume(root):
+def test_a_small_upload_leaves_nothing_to_resume(root: Root) -> None:
     memory = Memory()
     upload(root.connect(), source(root.tmp, content(1000)), "x", checkpoint=memory)
     assert memory.load() is None
     assert root.leftovers() == []
 
 
-def test_a_download_resumes(harness, root):
+def test_a_download_resumes(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     data = content(PARTS * part + 5)
     upload(root.connect(), source(root.tmp, data), "x")
@@ -230,7 +234,7 @@ def test_a_download_resumes(harness, root):
         assert fetched == len(data) - 2 * part
 
 
-def test_a_download_of_a_changed_object_starts_again(harness, root):
+def test_a_download_of_a_changed_object_starts_again(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     root.plant({"x": content(3 * part)})
     target = root.tmp / "target.bin"
@@ -248,7 +252,7 @@ def test_a_download_of_a_changed_object_starts_again(harness, root):
 
 
 @WIRED
-def test_a_broken_range_continues_where_it_broke(harness, root):
+def test_a_broken_range_continues_where_it_broke(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     data = content(part)
     root.plant({"x": data})
@@ -259,7 +263,7 @@ def test_a_broken_range_continues_where_it_broke(harness, root):
     assert again.reply_bytes < part
 
 
-def test_a_session_of_another_machine_is_neither_adopted_nor_removed(harness, root):
+def test_a_session_of_another_machine_is_neither_adopted_nor_removed(harness: Harness, root: Root) -> None:
     """Both have the same key. We were killed before we had our token, perhaps before any request was sent."""
     part = harness.limits.part_bytes
     for name in ("a", "b"):
@@ -283,7 +287,7 @@ def test_a_session_of_another_machine_is_neither_adopted_nor_removed(harness, ro
         assert root.leftovers() == []
 
 
-def test_unfinished_uploads_are_listed_with_age_and_size_and_removed_on_request(harness, root):
+def test_unfinished_uploads_are_listed_with_age_and_size_and_removed_on_request(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     path = source(root.tmp, content(PARTS * part))
     memory = Memory()

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from providers.errors import Integrity, InvalidName, NotFound
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import in_parts, needs, obeys_bandwidth
 from providers.testing.support import Memory, Progress, content, source
 from providers.testing.transfers import upload
 
 
-def rewrite(path):
+def rewrite(path: Path) -> None:
     path.write_bytes(content(path.stat().st_size, seed=9))
 
 
-def shrink(path):
+def shrink(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-def grow(path):
+def grow(path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"one more line in the log")
 
 
-def replace(path):
+def replace(path: Path) -> None:
     other = path.with_name("other")
     other.write_bytes(content(path.stat().st_size, seed=9))
     os.replace(other, path)
 
 
-def remove(path):
+def remove(path: Path) -> None:
     path.unlink()
 
 
@@ -39,7 +42,9 @@ def remove(path):
 @needs(in_parts)
 @pytest.mark.parametrize("remembered", [False, True])
 @pytest.mark.parametrize("change", [rewrite, shrink, grow, replace, remove])
-def test_a_file_that_changes_while_it_is_read_fails(harness, root, change, remembered):
+def test_a_file_that_changes_while_it_is_read_fails(
+    harness: Harness, root: Root, change: Callable[[Path], None], remembered: bool
+) -> None:
     part = harness.limits.part_bytes
     path = source(root.tmp, content(4 * part))
     memory = Memory() if remembered else None
@@ -52,11 +57,11 @@ def test_a_file_that_changes_while_it_is_read_fails(harness, root, change, remem
 
 @needs(obeys_bandwidth)
 @pytest.mark.parametrize("change", [rewrite, shrink, grow])
-def test_a_small_file_that_changes_while_it_is_read_fails(root, change):
+def test_a_small_file_that_changes_while_it_is_read_fails(root: Root, change: Callable[[Path], None]) -> None:
     path = source(root.tmp, content(300_000))
     calls = []
 
-    def watch(done, total):
+    def watch(done: int, total: int) -> None:
         calls.append(done)
         if len(calls) == 2:
             change(path)
@@ -66,7 +71,7 @@ def test_a_small_file_that_changes_while_it_is_read_fails(root, change):
     assert root.leftovers() == []
 
 
-def test_only_regular_files_are_uploaded(root):
+def test_only_regular_files_are_uploaded(root: Root) -> None:
     provider = root.connect()
     os.mkfifo(root.tmp / "pipe")
     (root.tmp / "folder").mkdir()

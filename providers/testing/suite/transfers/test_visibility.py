@@ -6,13 +6,14 @@ import pytest
 
 from providers.contract.cancel import CancelToken
 from providers.errors import Cancelled
+from providers.testing.harness import Harness, Root
 from providers.testing.needs import needs, shows_whole_alone
 from providers.testing.support import Memory, Progress, content, gone, source
 from providers.testing.transfers import download, keys, upload
 
 
 @needs(shows_whole_alone)
-def test_an_upload_shows_when_it_is_complete(harness, root):
+def test_an_upload_shows_when_it_is_complete(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     provider = root.connect()
     seen = []
@@ -24,7 +25,7 @@ def test_an_upload_shows_when_it_is_complete(harness, root):
 
 
 @needs(shows_whole_alone)
-def test_the_older_object_stays_until_the_new_one_is_complete(harness, root):
+def test_the_older_object_stays_until_the_new_one_is_complete(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     root.plant({"x": b"older"})
     seen = []
@@ -37,7 +38,7 @@ def test_the_older_object_stays_until_the_new_one_is_complete(harness, root):
 
 @needs(shows_whole_alone)
 @pytest.mark.parametrize("remembered", [False, True])
-def test_a_cancelled_upload_shows_nothing(harness, root, remembered):
+def test_a_cancelled_upload_shows_nothing(harness: Harness, root: Root, remembered: bool) -> None:
     part = harness.limits.part_bytes
     cancel = CancelToken()
     root.plant({"x": b"older"})
@@ -53,7 +54,7 @@ def test_a_cancelled_upload_shows_nothing(harness, root, remembered):
 
 
 @needs(shows_whole_alone)
-def test_an_aborted_session_leaves_nothing(harness, root):
+def test_an_aborted_session_leaves_nothing(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     cancel = CancelToken()
     memory = Memory()
@@ -70,7 +71,7 @@ def test_an_aborted_session_leaves_nothing(harness, root):
     assert root.leftovers() == []
 
 
-def test_a_download_shows_when_it_is_complete(harness, root):
+def test_a_download_shows_when_it_is_complete(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     data = content(3 * part)
     root.plant({"x": data})
@@ -85,7 +86,7 @@ def test_a_download_shows_when_it_is_complete(harness, root):
     assert gone(root.tmp, but=("target.bin",)) == []
 
 
-def test_a_cancelled_download_leaves_only_the_untouched_target(harness, root):
+def test_a_cancelled_download_leaves_only_the_untouched_target(harness: Harness, root: Root) -> None:
     part = harness.limits.part_bytes
     root.plant({"x": content(3 * part)})
     target = root.tmp / "target.bin"
