@@ -171,7 +171,7 @@ def expired(title: str) -> Authentication:
 
 def wrong_account(title: str, expected: str, got: str) -> Authentication:
     return Authentication(
-        f"{title}: authorised by {got}, but this instance belongs to {expected}",
+        f"{title}: authorised by {got}, but this provider belongs to {expected}",
         hint="Sign out in the browser and start again with the right account, or set up another instance.",
         code=WRONG_ACCOUNT,
     )

@@ -59,7 +59,7 @@ class DropboxTokens:
         if not self._app_key:
             raise InvalidConfiguration("app_key: the app key is missing", field="app_key")
         if not self._refresh_token:
-            raise Authentication("Dropbox: this instance is not authorised yet", remedies=_AUTHORIZE)
+            raise Authentication("Dropbox: this provider is not authorised yet", remedies=_AUTHORIZE)
         form = {
             "grant_type": "refresh_token",
             "refresh_token": self._refresh_token.reveal(),

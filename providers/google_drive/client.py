@@ -123,4 +123,4 @@ class DriveClient:
 
 
 def _no_token(stale: str) -> str:
-    raise Authentication("nobody has authorised this yet", remedies=(Remedy(Action.AUTHORIZE),))
+    raise Authentication("this provider is not authorised yet", remedies=(Remedy(Action.AUTHORIZE),))

@@ -367,7 +367,7 @@ class GoogleDriveProvider(BaseProvider):
         expected, got = self._own.account, _account(about)
         if expected and got and expected.casefold() != got.casefold():
             raise Authentication(
-                f"authorised by {got}, but this instance belongs to {expected}",
+                f"authorised by {got}, but this provider belongs to {expected}",
                 hint="Sign in with the right account, or change the setting account.",
                 remedies=(Remedy(Action.AUTHORIZE), Remedy(Action.SET_SETTING, setting="account")),
                 code="wrong_account",

@@ -89,7 +89,7 @@ class DriveTokens:
             return _service_credentials(self._account, token_url)
         if not self._settings.refresh_token:
             raise Authentication(
-                "nobody has authorised this yet: there is no refresh token", remedies=(Remedy(Action.AUTHORIZE),)
+                "this provider is not authorised yet: there is no refresh token", remedies=(Remedy(Action.AUTHORIZE),)
             )
         from google.oauth2.credentials import Credentials
 
