@@ -35,9 +35,9 @@ def remove_batch(wire: S3Client, keys: Iterable[str]) -> Mapping[str, ProviderEr
     root = wire.ask(request, Calls()).xml("DeleteResult")
     deleted = {item.findtext("Key") or "" for item in root.iterfind("Deleted")}
     failed = {item.findtext("Key") or "": _failure(item) for item in root.iterfind("Error")}
-    strange = (deleted | failed.keys()) - set(asked) - {""}
-    if strange:
-        shown = ", ".join(repr(key[:100]) for key in sorted(strange)[:3])
+    unexpected = (deleted | failed.keys()) - set(asked) - {""}
+    if unexpected:
+        shown = ", ".join(repr(key[:100]) for key in sorted(unexpected)[:3])
         raise Integrity(
             f"the server reports deleting objects that were not in the request: {shown}",
             hint="Check what is still listed before deleting anything else.",

@@ -15,7 +15,7 @@ from providers.aws_s3.provider import S3Provider
 from providers.contract.context import ProviderContext
 from providers.contract.upload import UploadRequest
 from providers.errors import PermissionDenied, ProviderError, Transient, Unsupported
-from tests.servers.raw_http import RawServer, Said, reply
+from tests.servers.raw_http import RawAnswer, RawServer, reply
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nContent-Length: 7\r\n\r\n"
 DENIED = reply(b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>", status="403 Forbidden")
@@ -83,7 +83,7 @@ def test_a_refusal_after_early_hints_is_a_refusal():
 
 @pytest.mark.parametrize("answer", [HINTS * 10_000, HINTS * 33 + reply(listing("k"))], ids=["no end", "too many"])
 def test_the_number_of_interim_answers_is_limited(answer):
-    with RawServer(lambda asked: Said(answer, close=True)) as server:
+    with RawServer(lambda asked: RawAnswer(answer, close=True)) as server:
         provider = s3(server)
         with pytest.raises(Transient, match="interim answers"):
             provider.scan()
@@ -157,7 +157,7 @@ CODINGS = [
 @pytest.mark.parametrize("lines", LENGTHS, ids=lambda lines: ascii(" | ".join(lines))[:40])
 def test_a_length_that_is_not_a_single_number_is_a_broken_reply(lines):
     with (
-        RawServer(lambda asked: Said(framed(*lines), close=True)) as server,
+        RawServer(lambda asked: RawAnswer(framed(*lines), close=True)) as server,
         pytest.raises(Transient, match="broke off, or"),
     ):
         s3(server).scan()
@@ -166,7 +166,10 @@ def test_a_length_that_is_not_a_single_number_is_a_broken_reply(lines):
 @pytest.mark.parametrize("lines", CODINGS, ids=lambda lines: ascii(" | ".join(lines)))
 def test_a_transfer_coding_without_a_clear_end_is_a_broken_reply(lines):
     answer = framed(*lines, body=CHUNKED)
-    with RawServer(lambda asked: Said(answer, close=True)) as server, pytest.raises(Transient, match="broke off, or"):
+    with (
+        RawServer(lambda asked: RawAnswer(answer, close=True)) as server,
+        pytest.raises(Transient, match="broke off, or"),
+    ):
         s3(server).scan()
 
 
@@ -197,7 +200,7 @@ HEADS = {
 
 @pytest.mark.parametrize("name", HEADS)
 def test_an_invalid_answer_is_a_broken_reply(name):
-    with RawServer(lambda asked: Said(HEADS[name], close=True)) as server, pytest.raises(Transient) as caught:
+    with RawServer(lambda asked: RawAnswer(HEADS[name], close=True)) as server, pytest.raises(Transient) as caught:
         s3(server).scan()
     assert caught.value.code in ("CONNECTION", "TRUNCATED")
     assert "nonsense" not in caught.value.message
@@ -247,7 +250,7 @@ def test_a_valid_answer_is_accepted_and_the_connection_kept(name):
     ids=["one byte short", "cut", "in a chunk", "without a last chunk", "without a trailer"],
 )  # fmt: skip
 def test_a_truncated_body_is_refused_even_if_it_can_be_parsed(answer):
-    with RawServer(lambda asked: Said(answer, close=True)) as server, pytest.raises(Transient):
+    with RawServer(lambda asked: RawAnswer(answer, close=True)) as server, pytest.raises(Transient):
         s3(server).scan()
     assert len(server.seen) == 1, "only a dead kept connection justifies another request"
 
@@ -316,7 +319,7 @@ def dying(on):
 
     def answer(asked):
         if asked.turn and on(asked):
-            return Said(b"", close=True)
+            return RawAnswer(b"", close=True)
         if asked.method == "GET":
             return reply(listing("k"))
         return reply(b"", etag_of(asked.body) if asked.body else 'ETag: "e"')
@@ -351,7 +354,7 @@ def test_a_request_is_sent_again_over_a_new_connection():
 
     def answer(asked):
         if asked.connection < 2 and asked.turn:
-            return Said(b"", close=True)
+            return RawAnswer(b"", close=True)
         if asked.connection < 2:
             both.wait()
         return reply(listing("k"))
@@ -368,7 +371,7 @@ def test_a_request_is_sent_again_over_a_new_connection():
 
 
 def test_a_request_is_sent_again_only_once():
-    with RawServer(lambda asked: Said(b"", close=True) if server.seen[1:] else reply(listing("k"))) as server:
+    with RawServer(lambda asked: RawAnswer(b"", close=True) if server.seen[1:] else reply(listing("k"))) as server:
         provider = s3(server)
         listed(provider)
         with pytest.raises(Transient):
@@ -407,7 +410,7 @@ def test_a_request_that_changes_something_is_sent_once(act):
 
 
 def test_the_loop_handles_a_new_connection_that_dies():
-    with RawServer(lambda asked: Said(b"", close=True)) as server:
+    with RawServer(lambda asked: RawAnswer(b"", close=True)) as server:
         with pytest.raises(Transient):
             s3(server).scan()
         assert len(server.seen) == 1

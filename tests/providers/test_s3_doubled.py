@@ -26,7 +26,7 @@ from tests.providers.test_hostile_s3 import (
     OneObject,
     outcome,
 )
-from tests.servers.raw_http import Asked, RawServer
+from tests.servers.raw_http import RawRequest, RawServer
 
 ALSO_READ = ("x-amz-meta-mode", "x-amz-meta-uid", "x-amz-meta-gid", "Content-Encoding", "Connection",
              "Transfer-Encoding")  # fmt: skip
@@ -42,7 +42,7 @@ class Twice:
         self.lines: tuple[str, ...] = ()
         self.on = "HEAD"
 
-    def __call__(self, asked: Asked) -> bytes:
+    def __call__(self, asked: RawRequest) -> bytes:
         if "list-type" in asked.path:
             status, headers, body = 200, {"Content-Length": str(len(LISTING))}, LISTING
         else:

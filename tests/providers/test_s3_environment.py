@@ -15,7 +15,7 @@ from providers.contract.context import ProviderContext
 from providers.errors import Authentication, InvalidConfiguration, ProviderError, Transient
 from providers.secret import Secret
 from tests.providers.test_way_there import Authority
-from tests.servers.raw_http import Asked, RawServer, reply
+from tests.servers.raw_http import RawRequest, RawServer, reply
 
 DISABLED = "AWS_EC2_METADATA_DISABLED"
 
@@ -97,7 +97,7 @@ ASSUMED = f"""<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.co
 </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"""
 
 
-def roles(asked: Asked) -> bytes:
+def roles(asked: RawRequest) -> bytes:
     """Answers of STS and of the container credentials endpoint."""
     return reply(ASSUMED.encode() if asked.method == "POST" else json.dumps(GIVEN).encode())
 
@@ -162,7 +162,7 @@ def test_the_job_decides_whether_the_instance_role_may_be_used(
 ) -> None:
     """The variable that disables it is set in the process, and then in the job."""
 
-    def metadata(asked: Asked) -> bytes:
+    def metadata(asked: RawRequest) -> bytes:
         if asked.path.endswith("/token"):
             return reply(b"TOKEN")
         given = {**GIVEN, "Code": "Success"}
@@ -184,7 +184,7 @@ ROLE = "arn:aws:iam::000000000000:role/r"
 OF_ROLE = Keys("KEY-OF-ROLE", Secret("S"), Secret("T"))
 
 
-def assumed(asked: Asked) -> bytes:
+def assumed(asked: RawRequest) -> bytes:
     """Answers of STS and of the SSO portal."""
     if asked.method == "POST":
         return reply(ASSUMED.replace("WithWebIdentity", "").encode())

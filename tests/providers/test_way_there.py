@@ -21,7 +21,7 @@ from providers.contract.context import ProviderContext
 from providers.errors import InvalidConfiguration, ProviderError, Transient
 from providers.http.network import Network, is_loopback
 from providers.http.settings import NetworkSettings
-from tests.servers.raw_http import RawServer, Said, reply
+from tests.servers.raw_http import RawAnswer, RawServer, reply
 
 NAME = "storage.test"
 LISTING = reply(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
@@ -258,7 +258,7 @@ REFUSALS = [
 )
 def test_a_refusing_proxy_gets_nothing_more(connect, service, answer):
     """Neither TLS nor a request goes to it, and the message names the proxy."""
-    with RawServer(lambda asked: Said(answer, close=True)) as proxy:
+    with RawServer(lambda asked: RawAnswer(answer, close=True)) as proxy:
         with pytest.raises(Transient) as caught:
             connect(service, f"https://{NAME}", proxy=proxy.url).list_files()
         assert f"127.0.0.1:{proxy.port}" in caught.value.message
@@ -274,7 +274,7 @@ WANTS_PASSWORD = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length:
 @pytest.mark.parametrize("by", ["setting", "environment"])
 def test_a_proxy_that_requires_a_password_is_asked_once(connect, url, by):
     """Waiting provides no password: the user has to."""
-    with RawServer(lambda asked: Said(WANTS_PASSWORD)) as proxy:
+    with RawServer(lambda asked: RawAnswer(WANTS_PASSWORD)) as proxy:
         environment = {"http_proxy": proxy.url, "https_proxy": proxy.url}
         how = {"proxy": proxy.url} if by == "setting" else {"environment": environment}
         with pytest.raises(InvalidConfiguration) as caught:

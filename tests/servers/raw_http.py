@@ -1,6 +1,6 @@
 """A server whose answers are written byte by byte, for answers that no HTTP library would send.
 
-with RawServer(lambda asked: Said(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")) as server:
+with RawServer(lambda asked: RawAnswer(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")) as server:
     ...
     assert [asked.method for asked in server.seen] == ["DELETE"]
 """
@@ -20,7 +20,7 @@ _SILENT_S: Final = 20.0
 
 
 @dataclass(frozen=True)
-class Asked:
+class RawRequest:
     """One request; `connection` and `turn` (within the connection) count from 0."""
 
     connection: int
@@ -33,7 +33,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Said:
+class RawAnswer:
     """The answer to one request; b'' sends nothing. `close` hangs up afterwards."""
 
     data: bytes
@@ -51,7 +51,7 @@ class RawServer:
 
     def __init__(
         self,
-        answer: Callable[[Asked], Said | bytes],
+        answer: Callable[[RawRequest], RawAnswer | bytes],
         *,
         tls: ssl.SSLContext | None = None,
         on_connect: bytes = b"",
@@ -71,7 +71,7 @@ class RawServer:
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http{'s' if tls else ''}://{HOST}:{self.port}"
-        self.seen: list[Asked] = []
+        self.seen: list[RawRequest] = []
         self.connections = 0
 
     def __enter__(self) -> Self:
@@ -138,7 +138,7 @@ class RawServer:
                 while (asked := self._read(file, sock, number, turn)) is not None:
                     self.seen.append(asked)
                     answer = self._answer(asked)
-                    answer = Said(answer) if isinstance(answer, bytes) else answer
+                    answer = RawAnswer(answer) if isinstance(answer, bytes) else answer
                     sock.sendall(self._before_answer + answer.data)
                     if answer.close:
                         return
@@ -152,7 +152,7 @@ class RawServer:
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
 
-    def _read(self, file: BinaryIO, sock: socket.socket, number: int, turn: int) -> Asked | None:
+    def _read(self, file: BinaryIO, sock: socket.socket, number: int, turn: int) -> RawRequest | None:
         first = file.readline().decode("latin-1").split()
         if len(first) != 3:
             return None
@@ -163,4 +163,4 @@ class RawServer:
         if self._early:
             sock.sendall(self._early(headers))
         body = file.read(int(headers.get("content-length", 0))) or b""
-        return Asked(number, turn, first[0], first[1], headers, body)
+        return RawRequest(number, turn, first[0], first[1], headers, body)
