@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.getters import query_one
 
 from backup.model.transfers import ItemState, ItemView, QueueSnapshot
 from providers.errors import ProviderError
-from screens.modals.item import ItemScreen
+from screens.modals.item import open_item
 from tui.rows.history import COLUMNS, WIDE_COLUMNS, HistoryRows, still_open
-from tui.text import count, cut_middle, safe
+from tui.text import count, safe
 from tui.widgets.bars import Mode
-from tui.widgets.item_details import ItemDetails
+from tui.widgets.item_table import ItemPane, ItemTable
 from tui.widgets.line_table import LineTable
 from tui.widgets.mode_screen import ModeScreen
 from tui.widgets.problem import Problem
 
 _WINDOW_ROWS = 200
-_WIDE_CELLS = 120
 _EMPTY_NOTE = ("Nothing has ended yet.", "What was uploaded, downloaded or deleted is listed here, with its proof.")
-
-
-class HistoryTable(LineTable):
-    FOLLOWS_TOP = True
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "details")]
 
 
 class ActivityScreen(ModeScreen):
@@ -44,7 +37,7 @@ class ActivityScreen(ModeScreen):
     ]
     table = query_one(LineTable)
     pane = query_one("#history", Vertical)
-    lower = query_one("#ended", VerticalScroll)
+    lower = query_one(ItemPane)
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,15 +51,11 @@ class ActivityScreen(ModeScreen):
         with Vertical(id="history", classes="pane") as pane:
             pane.border_title = "Activity"
             yield Problem()
-            yield HistoryTable(COLUMNS)
-        with VerticalScroll(id="ended", classes="pane", can_focus=False):
-            yield ItemDetails(markup=False)
+            yield ItemTable(COLUMNS, WIDE_COLUMNS)
+        yield ItemPane("ended")
 
     def on_mount(self) -> None:
         self.table.show(self._rows, note=_EMPTY_NOTE)
-
-    def on_resize(self) -> None:
-        self.table.show_columns(WIDE_COLUMNS if self.size.width >= _WIDE_CELLS else COLUMNS)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "retry":
@@ -120,21 +109,14 @@ class ActivityScreen(ModeScreen):
         self._show_details()
 
     def _show_details(self) -> None:
-        item = self._item
-        self.lower.set_class(item is not None, "-shown")
-        if item is not None:
-            self.lower.border_title = Content(cut_middle(safe(item.name), max(8, self.size.width - 10)))
-            self.query_one(ItemDetails).show(item, time.time())
+        self.lower.show(self._item)
         self.refresh_bindings()
 
     # Acting
 
     @on(LineTable.Opened)
     def _open(self, event: LineTable.Opened) -> None:
-        row = self._rows.row_of(event.key)
-        item = None if row is None else self._rows.item(row)
-        if item is not None:
-            self.app.push_screen(ItemScreen(item))
+        open_item(self, self._rows, event.key)
 
     @work(group="act")
     async def action_retry(self) -> None:

@@ -18,26 +18,20 @@ from textual.getters import query_one
 from backup.model.transfers import BROKEN_SHOWN_S, FINAL_STATES, ItemState, ItemView, QueueSnapshot
 from providers.errors import ProviderError
 from screens.modals.confirm import ConfirmScreen
-from screens.modals.item import ItemScreen
+from screens.modals.item import open_item
 from screens.modals.setting import change_limit
 from screens.modals.transfer_questions import cancel_question
 from tui.remedies import advice
 from tui.rows.transfers import COLUMNS, WIDE_COLUMNS, TransferRows, facts
-from tui.text import count, cut_middle, safe
+from tui.text import count, safe
 from tui.widgets.bars import Mode
-from tui.widgets.item_details import ItemDetails
+from tui.widgets.item_table import ItemPane, ItemTable
 from tui.widgets.line_table import LineTable
 from tui.widgets.mode_screen import ModeScreen
 from tui.widgets.problem import Problem
 
 _WINDOW_ROWS = 200
-_WIDE_CELLS = 120
 _EMPTY_NOTE = ("No transfers yet.", "2 goes to Browse: u uploads, d downloads what is selected there.")
-
-
-class TransferTable(LineTable):
-    FOLLOWS_TOP = True
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "details")]
 
 
 class TransfersScreen(ModeScreen):
@@ -55,8 +49,7 @@ class TransfersScreen(ModeScreen):
     ]
     table = query_one(LineTable)
     pane = query_one("#transfers", Vertical)
-    lower = query_one("#details", Vertical)
-    details = query_one(ItemDetails)
+    lower = query_one(ItemPane)
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,15 +62,11 @@ class TransfersScreen(ModeScreen):
         yield Problem()
         with Vertical(id="transfers", classes="pane") as pane:
             pane.border_title = "Transfers"
-            yield TransferTable(COLUMNS, selectable=True)
-        with Vertical(id="details", classes="pane"):
-            yield ItemDetails(markup=False)
+            yield ItemTable(COLUMNS, WIDE_COLUMNS, selectable=True)
+        yield ItemPane("details")
 
     def on_mount(self) -> None:
         self.table.show(self._rows, note=_EMPTY_NOTE)
-
-    def on_resize(self) -> None:
-        self.table.show_columns(WIDE_COLUMNS if self.size.width >= _WIDE_CELLS else COLUMNS)
 
     # What the queue says.
 
@@ -143,11 +132,7 @@ class TransfersScreen(ModeScreen):
         self._take(snapshot, offset)
 
     def _show_details(self) -> None:
-        item = self._rows.item(self.table.cursor)
-        self.lower.set_class(item is not None, "-shown")
-        if item is not None and self.has_class("-tall"):
-            self.lower.border_title = Content(cut_middle(safe(item.name), max(8, self.size.width - 10)))
-            self.details.show(item, time.time())
+        self.lower.show(self._rows.item(self.table.cursor))
 
     # Selection.
 
@@ -189,10 +174,7 @@ class TransfersScreen(ModeScreen):
 
     @on(LineTable.Opened)
     def _open(self, event: LineTable.Opened) -> None:
-        row = self._rows.row_of(event.key)
-        item = None if row is None else self._rows.item(row)
-        if item is not None:
-            self.app.push_screen(ItemScreen(item))
+        open_item(self, self._rows, event.key)
 
     @work(group="act")
     async def action_pause(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from collections.abc import Hashable
+from typing import ClassVar, Protocol
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.screen import ModalScreen
 
 from backup.model.transfers import ItemView
@@ -31,3 +33,17 @@ class ItemScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         self.query_one(ItemDetails).show(self._item, time.time())
+
+
+class _Items(Protocol):
+    def row_of(self, key: Hashable) -> int | None: ...
+
+    def item(self, row: int) -> ItemView | None: ...
+
+
+def open_item(node: DOMNode, items: _Items, key: Hashable) -> None:
+    """Show the item of a row that was opened, if it is still there."""
+    row = items.row_of(key)
+    item = None if row is None else items.item(row)
+    if item is not None:
+        node.app.push_screen(ItemScreen(item))
