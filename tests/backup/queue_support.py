@@ -1,4 +1,4 @@
-"""A queue with real worker processes over places of its own."""
+"""A queue with real worker processes and its own folders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIB = 2**20
 
 
 def wait_until(reached: Callable[[], T], timeout_s: float = 20.0, *, every_s: float = 0.02) -> T:
-    """What `reached` returned once that is true. AssertionError at the deadline."""
+    """The first true result of `reached`. AssertionError at the deadline."""
     deadline = time.monotonic() + timeout_s
     while not (found := reached()):
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s"
@@ -31,7 +31,7 @@ def wait_until(reached: Callable[[], T], timeout_s: float = 20.0, *, every_s: fl
 
 
 class Workbench:
-    """A queue, the configuration beside it, and the worker processes that it started."""
+    """A queue, its configuration, and the worker processes that it started."""
 
     def __init__(self, paths: Paths, *, linger_s: float = 0.2) -> None:
         self.paths = paths
@@ -74,7 +74,7 @@ class Workbench:
         _end(wait_until(lambda: self.pid() or 0), number)
 
     def kill_worker_of(self, job: JobView) -> bool:
-        """Likewise, unless the job is finished by now: then there may be none left, and it is False."""
+        """The same, unless the job has finished: then there may be no worker, and the result is False."""
         wait_until(lambda: self.pid() or self.queue.job(job.id).finished)
         pid = self.pid()
         if pid is not None:
@@ -82,7 +82,7 @@ class Workbench:
         return not self.queue.job(job.id).finished
 
     def finish(self, job: JobView, timeout_s: float = 30.0) -> JobView:
-        """The job once it is finished."""
+        """The finished job."""
         wait_until(lambda: self.queue.job(job.id).finished, timeout_s)
         return self.queue.job(job.id)
 
@@ -92,7 +92,7 @@ class Workbench:
         return sorted(found, key=lambda item: item.name)
 
     def only_item(self, job: JobView) -> ItemView:
-        """The job's one item, once the scan has found it."""
+        """The job's only item, once the scan has found it."""
         (item,) = wait_until(lambda: self.items(job))
         return item
 
@@ -113,16 +113,16 @@ class Workbench:
 
 
 def _end(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has left in this moment
+    with contextlib.suppress(ProcessLookupError):  # it has just left
         os.kill(pid, number)
     wait_until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
 
 
 def _is_zombie(pid: int) -> bool:
-    """And none of its threads still holds its files, with the lock among them."""
+    """Wait until no thread of the process holds its files, including the lock."""
     try:
         return ") Z " in Path(f"/proc/{pid}/stat").read_text() and len(os.listdir(f"/proc/{pid}/task")) == 1
-    except (FileNotFoundError, ProcessLookupError):  # the latter: it went between opening and reading
+    except (FileNotFoundError, ProcessLookupError):  # the latter: it ended between opening and reading
         return True
 
 

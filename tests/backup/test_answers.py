@@ -1,4 +1,4 @@
-"""An instance is what its service last said of it, whoever asked."""
+"""An instance has the state of its service's last answer, whichever process asked."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_a_credential_that_was_refused_has_no_check_mark(paths: Paths) -> None:
 
 
 def test_a_key_that_the_server_no_longer_takes_shows_everywhere(cli: Cli, paths: Paths, moto_s3: S3Server) -> None:
-    """The real thing: the listing of a command is refused, and `list-providers` and `status` say so."""
+    """A real listing by a command is refused, and `list-providers` and `status` report it."""
     write_config(paths, s3=s3_instance(moto_s3, "there-is-no-such-bucket"))
     write_aws_credentials()
     questions = Questions(paths)
@@ -186,7 +186,7 @@ def _refuses(method: str, path: str, headers: dict[str, str], body: bytes) -> An
 
 @pytest.fixture
 def revoked(paths: Paths) -> Iterator[Paths]:
-    """An instance whose service knows its key no more."""
+    """An instance whose service no longer knows its key."""
     with stub(_refuses) as server:
         address = {"endpoint_url": f"http://127.0.0.1:{server.port}", "region": "us-east-1", "container": "bucket"}
         write_config(paths, s3={"type": "aws_s3", "enabled": True, "max_retries": 0, **address})
@@ -227,7 +227,7 @@ def test_a_scan_that_is_refused_is_an_answer_too(revoked: Paths) -> None:
         bench.close()
 
 
-# A folder that was there when it was set up
+# A folder that existed at set-up
 
 
 def unmounted(storage: Path) -> None:
@@ -253,7 +253,7 @@ def disk(paths: Paths, storage: Path) -> Paths:
 
 
 def states(cli: Cli) -> set[str]:
-    """Of the disk, as each verb tells it."""
+    """The state of the disk as each verb reports it."""
     return {
         next(one["state"] for one in cli(verb, "--json").json()["instances"] if one["name"] == "disk")
         for verb in ("list-providers", "status")
@@ -322,7 +322,7 @@ def test_a_folder_that_has_become_read_only_is_failing_until_something_was_writt
     failed = Outcome(item_id=1, ending=Ending.FAILED, error=refused)
     provider = registry.load("local")({"container": str(storage)})
     answers.note_outcomes(disk, "disk", [failed], provider.unusable)
-    assert describing.describe(disk, "disk").state is InstanceState.READY  # it is about that one name
+    assert describing.describe(disk, "disk").state is InstanceState.READY  # it concerns only that name
     monkeypatch.setattr("providers.local.provider.os.access", lambda path, mode: not mode & os.W_OK)
     answers.note_outcomes(disk, "disk", [failed], provider.unusable)
     info = describing.describe(disk, "disk")
@@ -330,7 +330,7 @@ def test_a_folder_that_has_become_read_only_is_failing_until_something_was_writt
     assert info.problem is not None
     assert "may not write there" in info.problem.message
     with contextlib.closing(Questions(disk)) as questions:
-        questions.ask(ListPage("disk"))  # to read from it is no proof
+        questions.ask(ListPage("disk"))  # reading from it proves nothing
     assert describing.describe(disk, "disk").state is InstanceState.FAILING
     answers.note_outcomes(disk, "disk", [Outcome(item_id=1, ending=Ending.DONE)], provider.unusable)
     assert describing.describe(disk, "disk").state is InstanceState.READY

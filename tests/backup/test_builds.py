@@ -1,5 +1,5 @@
-"""Two builds of the program over one state folder: a worker makes way where its files were replaced, or where the
-journal becomes newer; otherwise they work together."""
+"""Two builds of the program over one state folder. A worker makes way if its files were replaced, or if the journal
+becomes newer; otherwise they work together."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def bench(paths: Paths) -> Iterator[Workbench]:
 
 
 def begin_worker(bench: Workbench, checkout: Path) -> int:
-    """A worker of that checkout, at work; its pid."""
+    """The pid of a running worker of that checkout."""
     bench.paths.state_dir.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     command = [sys.executable, "-P", "-m", "backup.worker", "--linger", "60"]
@@ -65,7 +65,7 @@ def begin_worker(bench: Workbench, checkout: Path) -> int:
 def test_what_was_queued_beside_a_stopped_worker_goes_on_when_that_one_leaves(
     bench: Workbench, checkout: Path, tmp_path: Path, told: signal.Signals | None
 ) -> None:
-    """Without a further command: whether it was told to leave while it was stopped, or is told when it goes on."""
+    """Without a further command, whether it was asked to leave while stopped, or is asked when it continues."""
     pid = begin_worker(bench, checkout)
     if told is None:
         (checkout / "backup" / "system" / "text.py").write_text("raise ImportError('of another build')\n")
@@ -123,7 +123,7 @@ def test_two_builds_lose_nothing_when_their_worker_is_killed_again_and_again(
 
 
 def stop_between_writes(bench: Workbench, pid: int) -> None:
-    """In the middle of one, nothing could be queued beside it."""
+    """Nothing could be queued while another worker is in the middle of one."""
 
     def stopped() -> bool:
         os.kill(pid, signal.SIGSTOP)
@@ -168,15 +168,15 @@ def test_a_worker_whose_files_were_replaced_makes_way(bench: Workbench, checkout
     status = bench.queue.worker_status()
     assert status is not None
     assert status["build"] == build.current().id
-    assert "makes way" not in bench.log()  # told by who asked, not by it
+    assert "makes way" not in bench.log()  # logged by the process that asked, not by the worker
     assert bench.log().count("at work") == 2
 
 
 def test_a_worker_whose_files_were_replaced_takes_nothing_on_and_another_one_goes_on(
     bench: Workbench, checkout: Path, tmp_path: Path
 ) -> None:
-    """Also without a command that asks it: what waited may be due. With another build's modules it would fail that.
-    The next one has the vault's key."""
+    """Even if no command asks it: what waited may become due, and modules of another build would fail that. The next
+    worker gets the vault's key."""
     unlocking.create(bench.paths, Secret("a passphrase"), StoreBackend.VAULT, cost=CHEAP)
     pid = begin_worker(bench, checkout)
     bench.queue.credentials_changed()
@@ -203,11 +203,11 @@ def test_a_worker_whose_checkout_is_gone_makes_way(bench: Workbench, checkout: P
 def test_a_worker_of_an_older_journal_is_parked_before_the_journal_is_brought_up(
     bench: Workbench, checkout: Path, tmp_path: Path
 ) -> None:
-    """The other checkout knows one script less; its program then refuses the journal by name."""
+    """The other checkout has one script less, and its program refuses the journal by name."""
     migrations = checkout / "backup" / "journal" / "migrations.py"
     older = '(*MIGRATIONS[:-2], MIGRATIONS[-2] + _FOLDERS_IN_WORK.replace("folders_in_work", "former_table"))'
     migrations.write_text(f"{migrations.read_text()}\nMIGRATIONS = {older}\n")
-    file = checkout / "backup" / "journal" / "folders_in_work.py"  # nor does it know the table of that script
+    file = checkout / "backup" / "journal" / "folders_in_work.py"  # it does not know the table of that script either
     file.write_text(file.read_text().replace(" folders_in_work ", " former_table "))
     begin_worker(bench, checkout)
     pid = bench.pid()
@@ -237,7 +237,7 @@ def version(path: Path) -> int:
 def test_a_worker_of_the_version_before_the_handshake_makes_way(
     bench: Workbench, checkout: Path, tmp_path: Path
 ) -> None:
-    """It tells neither build nor journal."""
+    """It reports neither build nor journal version."""
     listener = checkout / "backup" / "worker" / "listener.py"
     text = listener.read_text()
     for line in ("            build=build.current().id,\n", "            journal_version=len(MIGRATIONS),\n"):
@@ -250,7 +250,7 @@ def test_a_worker_of_the_version_before_the_handshake_makes_way(
 
 
 def test_a_worker_that_is_broken_makes_way(bench: Workbench, checkout: Path, tmp_path: Path) -> None:
-    """What it needs it cannot load any more: neither "wake" nor "stop" get an answer."""
+    """It cannot load the modules it needs: neither "wake" nor "stop" gets an answer."""
     listener = checkout / "backup" / "worker" / "listener.py"
     text = listener.read_text().replace('"wake": self._on_wake,', '"wake": lambda call: 1 / 0,')
     listener.write_text(text.replace('"stop": self._stop,', '"stop": lambda call: 1 / 0,'))

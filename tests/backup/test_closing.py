@@ -1,4 +1,4 @@
-"""What is opened is closed, on every path: Python 3.13 says so of each connection that is left to the collector."""
+"""Everything opened is closed on every path: Python 3.13 warns of each connection left to the garbage collector."""
 
 from __future__ import annotations
 

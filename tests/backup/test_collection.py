@@ -88,7 +88,7 @@ def test_no_bus(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]) -> 
 
 
 class OtherService:
-    """A Secret Service that is not GNOME Keyring: it has a locked default keyring, and nothing else."""
+    """A Secret Service other than GNOME Keyring, with nothing but a locked default keyring."""
 
     def __init__(self, address: str, error: str) -> None:
         self._connection = open_dbus_connection(address)

@@ -1,4 +1,4 @@
-"""The configuration file: read, migrated, changed by several at once, never damaged."""
+"""The configuration file is read, migrated, changed by several processes at once, and never damaged."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_broken_file_is_named_with_its_line_and_never_overwritten(paths: Paths
     with pytest.raises(InvalidConfiguration), file.edit(paths) as draft:
         draft.set("aws_s3", "container", "d")
     with pytest.raises(InvalidConfiguration):
-        found.instance("local")  # the broken file may say that it lives elsewhere
+        found.instance("local")  # the broken file may give it another location
     assert paths.config_file.read_text() == text
 
 

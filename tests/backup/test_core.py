@@ -1,4 +1,4 @@
-"""The facade: setting up, both or neither of file and store, enabling, looking at local folders."""
+"""The facade: set-up, both or neither of file and store, enabling, reading local folders."""
 
 from __future__ import annotations
 

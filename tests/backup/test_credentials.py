@@ -33,7 +33,7 @@ SOME = Credentials(
 
 
 class MemoryKeyring(KeyringBackend):
-    """Stands in for a store of the system."""
+    """A fake for a store of the system."""
 
     priority = 1
 
@@ -107,7 +107,7 @@ def test_a_locked_keyring_is_said_and_nothing_is_saved(paths: Paths, secret_serv
 
 def test_a_locked_keyring_never_prompts(paths: Paths, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch):
     secret_service.lock()
-    monkeypatch.setenv("DISPLAY", ":77")  # with a display keyring's own backend opens a prompt, and hangs
+    monkeypatch.setenv("DISPLAY", ":77")  # with a display, keyring's own backend opens a prompt and hangs
     started = time.monotonic()
     assert CredentialStore(paths).status().state is StoreState.LOCKED
     assert time.monotonic() - started < 2
@@ -156,7 +156,7 @@ def test_a_hung_daemon_is_given_up(paths: Paths, secret_service: SecretService):
 def test_systemds_bus_is_found_without_the_variable(
     paths: Paths, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS")  # as in a cron job: $XDG_RUNTIME_DIR/bus is there
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS")  # as in a cron job: $XDG_RUNTIME_DIR/bus exists
     assert CredentialStore(paths).status().state is StoreState.READY
 
 

@@ -1,4 +1,4 @@
-"""A journal that is not whole is never taken for an empty queue, and nothing of it is changed."""
+"""A damaged journal never counts as an empty queue, and nothing in it is changed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def foreign(path: Path) -> bytes:
 
 @pytest.fixture
 def journal_file(paths: Paths) -> Path:
-    """A journal with something in it, its log and index beside it as a crash leaves them."""
+    """A journal with content, and its log and index as a crash leaves them."""
     file = paths.journal_file
     with Journal(file) as journal:
         with journal.transaction() as tx:
@@ -64,7 +64,7 @@ def test_it_is_refused_with_the_way_out_and_left_as_it_is(journal_file: Path, da
         with pytest.raises(JournalDamaged, match="it is damaged") as caught:
             Journal(journal_file)
         assert f"mkdir {journal_file.parent}/damaged-journal && mv {journal_file}* " in caught.value.hint
-    if damage != "overwritten" and damage != "a foreign database":  # SQLite throws a log away that fits no database
+    if damage != "overwritten" and damage != "a foreign database":  # SQLite deletes a log that fits no database
         assert contents(journal_file.parent) == before
     assert contents(journal_file.parent).get(journal_file.name) == before.get(journal_file.name)
 
@@ -121,7 +121,7 @@ def test_whatever_is_damaged_inside_status_works_and_names_it(
     for refused in (cli("transfers", "list"), cli("upload", str(tmp_path / "file"))):
         assert refused.code == 1
         assert "it is damaged: " in refused.err
-        assert "set up" not in refused.err  # nobody can know that any more
+        assert "set up" not in refused.err  # this is no longer known
 
 
 def test_a_link_to_a_journal_on_a_disk_that_is_away_is_no_damage(
@@ -157,7 +157,7 @@ def test_an_empty_file_without_a_log_is_damage_too(tmp_path: Path) -> None:
 
 
 def test_damage_that_shows_only_later_is_told_as_such(journal_file: Path) -> None:
-    """The first page is well, others are not."""
+    """The first page is intact, others are not."""
     for name in ("-wal", "-shm"):
         journal_file.with_name(journal_file.name + name).unlink()
     with Journal(journal_file) as journal, journal.transaction() as tx:

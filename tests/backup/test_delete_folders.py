@@ -1,4 +1,4 @@
-"""Deleting a folder where folders are real: the folder goes too, and nothing that was not seen goes with it."""
+"""Deletion of real folders: the folder is deleted too, and nothing that was not listed is."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Service:
     put: Callable[[str], object]
     make_folder: Callable[[str], object]
     paths: Callable[[], set[str]]
-    """Files and folders ('/' at the end) that are there."""
+    """Existing files and folders ('/' at the end)."""
     port: int = 0
     drive: DriveServer | None = None
 
@@ -116,7 +116,7 @@ def drive(bench: Workbench) -> Iterator[Service]:
 
 SERVICES = {"local": local, "dropbox": dropbox, "google_drive": drive}
 REAL = ["dropbox", "google_drive"]
-"""Where a folder stays when its last object goes."""
+"""Services where a folder stays when its last object is deleted."""
 
 
 @pytest.fixture(params=SERVICES)
@@ -168,7 +168,7 @@ def test_chosen_twice_is_deleted_once(service: Service) -> None:
 
 
 def scanned(service: Service, *new: NewItem) -> int:
-    """A delete job whose scan is over: what it found is in the journal, and no worker has begun."""
+    """A delete job after its scan: what it found is in the journal, and no worker has begun."""
     with Journal(service.bench.paths.journal_file) as journal, journal.transaction() as tx:
         order = JobRequest(kind=JobKind.DELETE, sources=("x/",))
         place = place_of(service.bench.paths, service.name)
@@ -200,7 +200,7 @@ def test_what_came_after_the_listing_is_kept_with_its_folders(service: Service) 
 
 @pytest.mark.parametrize("service", REAL, indirect=True)
 def test_it_goes_on_after_a_kill(service: Service) -> None:
-    """As the next worker finds it: part was deleted, and nobody had written that down."""
+    """The state the next worker finds: part was deleted, but not recorded."""
     for key in ("x/a", "x/y/b"):
         service.put(key)
     found = [NewItem(name=key, key=key, size_bytes=1) for key in ("x/gone", "x/a", "x/y/b")]
@@ -216,7 +216,7 @@ def test_it_goes_on_after_a_kill(service: Service) -> None:
 @pytest.mark.few(1)
 @pytest.mark.parametrize("service", REAL, indirect=True)
 def test_killed_after_each_delete_before_its_answer_it_still_deletes_all(service: Service) -> None:
-    """A real worker, and kill -9: of every file and every folder the service knows that it is gone, and nobody else."""
+    """A real worker and kill -9. For every file and folder, only the service knows that it is gone."""
     for key in ("x/a", "x/y/b", "kept"):
         service.put(key)
     service.make_folder("x/z")
@@ -248,7 +248,7 @@ def drive_deletes(request: SeenRequest) -> bool:
     return request.method in ("DELETE", "PATCH") and request.path.startswith("/drive/v3/files/")
 
 
-# In which order
+# Order
 
 
 @pytest.fixture
@@ -338,7 +338,7 @@ def test_a_folder_that_went_with_its_last_file_is_done(journal: Journal) -> None
 
 
 def test_a_document_that_is_never_listed_keeps_its_folder(bench: Workbench) -> None:
-    """Google's own documents have no bytes, and are no objects here: nobody chose to delete them."""
+    """Google's own documents have no bytes, and are no objects here: the user did not choose to delete them."""
     with drive(bench) as service:
         service.put("x/a")
         assert service.drive
@@ -352,7 +352,7 @@ def test_a_document_that_is_never_listed_keeps_its_folder(bench: Workbench) -> N
 
 
 def test_a_folder_named_as_a_file_is_said_to_be_one_whatever_is_in_it(service: Service) -> None:
-    """Also an empty one, which no listing of objects shows."""
+    """This includes an empty folder, which no listing of objects shows."""
     service.make_folder("empty")
     service.make_folder("above/below")
     for key in ("empty", "above", "above/below"):

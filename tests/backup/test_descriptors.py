@@ -1,4 +1,4 @@
-"""A worker whose table of descriptors is really full: what it cannot open it opens later."""
+"""A worker whose table of descriptors is really full opens later what it cannot open now."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.backup.queue_support import Workbench, wait_until
 
 @pytest.fixture
 def bench(paths: Paths, tmp_path: Path) -> Iterator[Workbench]:
-    """A worker that has opened its provider, and stays."""
+    """A worker that has opened its provider, and keeps running."""
     opened = Workbench(paths, linger_s=60)
     (tmp_path / "first").write_bytes(b"x")
     opened.finish(opened.queue.queue_upload("local", [tmp_path / "first"]))
@@ -26,7 +26,7 @@ def bench(paths: Paths, tmp_path: Path) -> Iterator[Workbench]:
 
 
 def limit(pid: int, more: int) -> tuple[int, int]:
-    """Let a process open so many more files; its limits before."""
+    """Let a process open this many more files; returns its former limits."""
     found = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
     free = [number for number in range(len(taken) + more + 1) if number not in taken]
@@ -42,7 +42,7 @@ def test_items_wait_uncounted_for_descriptors_and_go_on_once_there_are_some(
     pid = bench.pid()
     assert pid is not None
     if not opened_before:
-        bench.configure("local", retry_delay=0.5)  # another file: it is read again
+        bench.configure("local", retry_delay=0.5)  # the file changed, so it is read again
     top = tmp_path / "top"
     top.mkdir()
     for number in range(40):

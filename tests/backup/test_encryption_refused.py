@@ -1,4 +1,4 @@
-"""`encryption_enabled` before there is encryption: nothing goes up, nothing comes down, wherever it is asked for."""
+"""`encryption_enabled` without encryption: nothing is uploaded or downloaded, whichever way it is requested."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 @pytest.fixture
 def provider() -> MemoryProvider:
-    """Switched on after something was stored, and after items were queued."""
+    """Encryption switched on after something was stored and items were queued."""
     store = MemoryStore()
     store.objects["x"] = b"ciphertext"
     return MemoryProvider(store, encryption_enabled=True)

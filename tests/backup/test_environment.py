@@ -1,4 +1,4 @@
-"""What a command was checked with (proxy, certificates, profile) travels with its job, whoever started the worker."""
+"""The environment a command was checked with (proxy, certificates, profile) stays with its job in any worker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOBODY = "http://127.0.0.1:1"
 
 @pytest.fixture
 def bench(paths: Paths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Workbench]:
-    """A worker is at work already; whoever started it had none of these variables."""
+    """A running worker whose own environment had none of these variables."""
     for name in list(os.environ):
         if name.upper().endswith(("_PROXY", "CA_BUNDLE")) or name.startswith(("AWS_", "SSL_CERT")):
             monkeypatch.delenv(name)
@@ -50,7 +50,7 @@ def proxy(rclone_s3: S3Server, tmp_path: Path) -> Iterator[ConnectProxy]:
 
 @pytest.fixture
 def cloud(bench: Workbench, proxy: ConnectProxy, rclone_s3: S3Server) -> str:
-    """An instance that only a proxy and its CA lead to; the name of its bucket."""
+    """The bucket of an instance that is reached only through a proxy and its CA."""
     bucket = rclone_s3.new_bucket()
     bench.configure_s3("cloud", f"https://{HOST}", bucket, max_retries=0, timeout=5)
     return bucket
@@ -91,7 +91,7 @@ def test_jobs_of_different_environments_do_not_disturb_each_other(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The one that cannot get through has files enough to hold up an instance."""
+    """The job that cannot get through has enough files to hold up an instance."""
     (tmp_path / "many").mkdir()
     for number in range(5):
         (tmp_path / "many" / str(number)).write_bytes(b"x")
@@ -104,7 +104,7 @@ def test_jobs_of_different_environments_do_not_disturb_each_other(
     assert len(rclone_s3.objects(cloud)) == 3
     waiting = wait_until(lambda: [item for item in bench.items(astray) if item.error], 40)
     assert all("127.0.0.1:1 refuses" in (item.error.message if item.error else "") for item in waiting)
-    # Advice that was followed is followed: who tries it again brings an environment of their own.
+    # The advice works: a retry brings its own environment.
     bench.queue.resume([item.id for item in bench.items(astray)])
     assert bench.finish(astray).counts[ItemState.DONE] == 5
 
@@ -175,7 +175,7 @@ WITH_PASSWORD = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://me:canary@127.0.0
     [
         (PAIR, "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"),
         (PAIR | {"AWS_SESSION_TOKEN": "canary"}, "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN)"),
-        (PAIR | {"AWS_PROFILE": "p"}, "AWS_SECRET_ACCESS_KEY"),  # as AWS has it, the keys count first
+        (PAIR | {"AWS_PROFILE": "p"}, "AWS_SECRET_ACCESS_KEY"),  # in AWS the keys take precedence
         (RELATIVE | TOKEN, "(AWS_CONTAINER_AUTHORIZATION_TOKEN)"),
         (FULL | TOKEN, "(AWS_CONTAINER_AUTHORIZATION_TOKEN)"),
         (WITH_PASSWORD, "(AWS_CONTAINER_CREDENTIALS_FULL_URI)"),
@@ -189,7 +189,7 @@ def test_secrets_of_the_chain_are_refused_by_name(paths: Paths, told: dict[str, 
     assert named in caught.value.message
     assert Remedy(Action.SET_CREDENTIALS, "cloud") in caught.value.remedies
     assert "canary" not in f"{caught.value} {caught.value.hint}"
-    # Keys or a profile in the form count before all of that; nothing secret comes along.
+    # Keys or a profile in the form take precedence over all of that; no secret is stored with the job.
     for form in ({"profile": "p"}, {"profile": "", "access_key": "AK", "secret_key": "s"}):
         bench.configure("cloud", **form)
         assert "canary" not in str(environment.travelling(paths, "cloud", told))
@@ -219,7 +219,7 @@ def test_what_names_a_role_and_is_no_secret_travels(paths: Paths, told: dict[str
 
 
 def test_a_profile_that_takes_its_keys_from_the_environment_is_refused_too(paths: Paths, tmp_path: Path) -> None:
-    """`credential_source` of the profile, or of the one that it is based on."""
+    """`credential_source` of the profile, or of the one it is based on."""
     bench = Workbench(paths)
     bench.configure("cloud", type="aws_s3", container="c", endpoint_url="http://127.0.0.1:1")
     config, keys = tmp_path / "config", tmp_path / "keys"
@@ -248,7 +248,7 @@ def test_a_profile_that_takes_its_keys_from_the_environment_is_refused_too(paths
     for profile in ("plain", "round", "none"):
         bench.configure("cloud", profile=profile)
         assert "canary" not in str(environment.travelling(paths, "cloud", told))
-    config.write_text("[profile based\n\0")  # whoever uses it gets to know
+    config.write_text("[profile based\n\0")  # using it reports the error
     assert "canary" not in str(environment.travelling(paths, "cloud", told))
 
 
@@ -285,13 +285,13 @@ def test_a_proxy_with_a_password_queues_nothing_and_names_the_setting(
         assert Remedy(Action.SET_CREDENTIALS, "cloud", "proxy_password") in caught.value.remedies
         assert "canary" not in f"{caught.value} {caught.value.hint}"
     assert bench.queue.snapshot().jobs[0].instance == "local"
-    # Neither what goes elsewhere nor what is excepted is refused; the password does not travel with it.
+    # Neither what goes elsewhere nor what is excepted is refused; the password is not stored with the job.
     assert bench.finish(bench.queue.queue_upload("local", [tmp_path / "file"], "b")).counts[ItemState.DONE] == 1
     bench.configure_s3("near", rclone_s3.url, rclone_s3.new_bucket(), max_retries=0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     near = bench.finish(bench.queue.queue_upload("near", [tmp_path / "file"]))
     assert near.counts[ItemState.DONE] == 1
-    # With the setting it is refused no more.
+    # With the setting it is no longer refused.
     bench.configure("cloud", proxy=proxy.url, ca_bundle=str(proxy.ca_file), proxy_password="of the store")
     assert bench.finish(upload(bench, tmp_path, "a")).counts[ItemState.DONE] == 1
     assert b"canary-of-a-proxy" not in stored(bench)
@@ -315,7 +315,7 @@ def stored(bench: Workbench) -> bytes:
 def test_a_job_of_another_environment_does_not_wait_for_what_holds_up_the_first(
     paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The hold was put there while there was no other environment."""
+    """The hold was set while there was no other environment."""
     bench = Workbench(paths)
     monkeypatch.setattr(bench.queue, "_try_worker", lambda: None)
     bench.configure_s3("cloud", "https://storage.test", "bucket")
@@ -326,7 +326,7 @@ def test_a_job_of_another_environment_does_not_wait_for_what_holds_up_the_first(
     with Journal(paths.journal_file) as journal:
         with journal.transaction() as tx:
             work.hold(tx, refused)
-        upload(bench, tmp_path, "b")  # the same proxy meets the same obstacle
+        upload(bench, tmp_path, "b")  # the same proxy fails in the same way
         with journal.look() as db:
             assert work.holds(db) == [refused]
         monkeypatch.delenv("HTTPS_PROXY")

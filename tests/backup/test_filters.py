@@ -1,4 +1,4 @@
-"""Patterns: what they match, what is no pattern, and that none takes long."""
+"""Patterns: matches, invalid patterns, and bounded time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_includes_take_only_what_they_match_and_excludes_come_first():
     assert [
         path for path in [*taken, "a.txt", "secret.jpg", "docs/secret"] if not chosen.leaves_out(path, folder=False)
     ] == taken
-    assert not chosen.leaves_out("x", folder=True)  # something in it may match
+    assert not chosen.leaves_out("x", folder=True)  # its content may match
     assert chosen.leaves_out_empty("x")
     assert not chosen.leaves_out_empty("docs")
 
@@ -93,7 +93,7 @@ def test_no_pattern_takes_long(pattern: str, path: str):
 
 
 def reference(pattern: str, path: str) -> bool:
-    """The same by trying everything, for patterns of letters, '*', '**' and '/'."""
+    """The same result by trying everything, for patterns of letters, '*', '**' and '/'."""
     if not pattern:
         return not path or path.startswith("/")
     if pattern.startswith("**"):
@@ -115,7 +115,7 @@ def test_patterns_match_what_trying_everything_finds(pattern: str, path: str):
 
 
 def names(folder: Path, **rules: object) -> tuple[list[str], list[str]]:
-    """What is taken, and what is left out by the rules."""
+    """What is uploaded, and what the rules leave out."""
     found = [one for batch in walk_local([folder], selection=Selection(**rules)) for one in batch]  # type: ignore[arg-type]
     taken = sorted(one.name for one in found if not one.ruled_out)
     return taken, sorted(one.name for one in found if one.ruled_out)
@@ -135,7 +135,7 @@ def test_a_walk_leaves_out_whole_folders_without_looking_into_them(tmp_path: Pat
         ["top/a.txt", "top/sub/b.txt"],
         ["top/cache/deep/y", "top/cache/x", "top/empty", "top/sub/cache"],
     )
-    assert names(top, exclude=("top",))[1] == []  # the chosen folder itself was chosen
+    assert names(top, exclude=("top",))[1] == []  # rules do not apply to the chosen folder itself
     assert names(top, exclude=("/a.txt", "sub"))[1] == ["top/a.txt", "top/sub"]
 
 

@@ -1,4 +1,4 @@
-"""What a plan has found is what its job does: nothing is walked, listed or asked for twice."""
+"""A job does exactly what its plan found: nothing is walked, listed or requested twice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture
 def cloud(bench: Workbench, crowded: S3Server, tmp_path: Path) -> Iterator[tuple[Workbench, FaultProxy]]:
-    """An instance over the crowded bucket whose server is known already."""
+    """An instance over the crowded bucket, with its server already known."""
     with FaultProxy(crowded.port) as proxy:
         bench.configure_s3("cloud", proxy.url, "crowd")
         first = tmp_path / "first"
@@ -82,7 +82,7 @@ def test_a_few_files_beside_many_objects_are_asked_for_alone(
     assert {item.name: item.replaced for item in bench.items(done)}["f/old-2050"] is True
     assert proxy.count(list_objects()) == 0
     before = [request for request in proxy.requests if head_object()(request) and not request.path.endswith("old-2050")]
-    assert len(before) <= 3  # the look at what was stored, and none at what stands there
+    assert len(before) <= 3  # one look at what was stored, none at the destination
 
 
 def test_many_files_are_looked_for_in_one_listing(cloud: tuple[Workbench, FaultProxy], tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_what_was_planned_is_deleted_and_fetched_with_no_second_listing(
     assert files_below(tmp_path / "back") == {"d/a": b"x", "d/b": b"x"}
     assert moto_proxy.count(get_object()) == 2
     assert bench.finish(bench.queue.queue_delete("cloud", ["d/"], plan=gone)).counts[ItemState.DONE] == 2
-    assert moto_s3.keys(bucket) == {"d/came later"}  # nobody was asked about that one
+    assert moto_s3.keys(bucket) == {"d/came later"}  # the user was not asked about it
     assert moto_proxy.count(list_objects()) == 0
     assert list(bench.paths.plans_dir.iterdir()) == []
 
@@ -136,7 +136,7 @@ def test_what_was_planned_is_deleted_and_fetched_with_no_second_listing(
 def test_a_plan_that_is_old_replaces_nothing_that_may_not_be_replaced(
     bench: Workbench, rclone_s3: S3Server, tmp_path: Path
 ) -> None:
-    """The server heeds no conditions: it is asked once more right before."""
+    """The server ignores conditions, so it is asked once more right before."""
     bucket = rclone_s3.new_bucket()
     bench.configure_s3("cloud", rclone_s3.url, bucket)
     folder = folder_of(tmp_path, 1)
@@ -177,7 +177,7 @@ def test_findings_come_back_as_they_were_once_and_for_their_scope_alone(paths: P
     token = store.keep(SCOPE, found * 400)
     (file,) = paths.plans_dir.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
-    assert store.load(token, SCOPE) is None  # nobody has claimed it
+    assert store.load(token, SCOPE) is None  # it was not claimed
     assert (store.claim(token), store.claim(token), store.claim("../../etc")) == (True, False, False)
     assert store.load(token, Scope(kind=JobKind.DELETE, place=SCOPE.place, sources=("e/",))) is None
     batches = list(store.load(token, SCOPE) or ())

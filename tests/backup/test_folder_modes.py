@@ -1,4 +1,4 @@
-"""Modes of folders: kept where a folder can be an object, and given back once the folder is filled."""
+"""Modes of folders: stored if a folder can be an object, and restored once the folder is filled."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def _usual_umask() -> Iterator[None]:
 
 
 def modes(top: Path) -> dict[str, str]:
-    """Of everything below a folder, and of itself ('.')."""
+    """Modes of everything below a folder, and of itself ('.')."""
     found = {str(path.relative_to(top)): f"{stat.S_IMODE(path.stat().st_mode):o}" for path in top.rglob("*")}
     return {".": f"{stat.S_IMODE(top.stat().st_mode):o}", **found}
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A tree as a home folder may be."""
+    """A tree like a home folder."""
     top = tmp_path / "source/home"
     for folder in ("docs", ".ssh", "frozen/below", "shared", "empty"):
         (top / folder).mkdir(parents=True)
@@ -93,7 +93,7 @@ def test_a_tree_comes_back_with_the_modes_of_its_folders(
 ) -> None:
     up = bench.finish(bench.queue.queue_upload(instance, [home]))
     assert up.counts[ItemState.FAILED] == 0
-    for _ in range(2):  # the second time into what is there
+    for _ in range(2):  # the second time over existing files
         down = bench.finish(bench.queue.queue_download(instance, ["home/"], tmp_path / "back"))
         assert down.counts[ItemState.FAILED] == 0
         assert modes(tmp_path / "back/home") == modes(home)
@@ -140,7 +140,8 @@ def test_where_a_service_has_no_room_no_item_is_made(bench: Workbench, b2_server
 def test_a_disk_that_cannot_keep_them_is_said_to(
     kind: str, bench: Workbench, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An extended attribute keeps the mode of a local folder, and not every disk has any; FAT keeps no mode at all."""
+    """An extended attribute holds the mode of a local folder, but not every disk supports those; FAT stores no
+    modes."""
 
     def none(*args: object) -> bytes:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
@@ -161,7 +162,7 @@ def test_a_disk_that_cannot_keep_them_is_said_to(
 
 
 def test_a_folder_without_a_mode_gets_the_usual_one(bench: Workbench, moto_s3: S3Server, tmp_path: Path) -> None:
-    """A marker that another tool has made. A folder that was there before keeps its own."""
+    """A marker of another tool. A folder that existed before keeps its mode."""
     bucket = moto_s3.new_bucket()
     bench.configure_s3("s3", moto_s3.url, bucket)
     for key in ("w/", "w/file", "x/", "x/file", "y/", "y/file", "z/", "z/file"):
@@ -174,7 +175,7 @@ def test_a_folder_without_a_mode_gets_the_usual_one(bench: Workbench, moto_s3: S
 
 
 class Remembered:
-    """What is known of folders after a kill: the mode that one had, None for one that was made."""
+    """The folders known after a kill: the former mode, or None for one that was created."""
 
     def __init__(self, **known: int | None) -> None:
         self.known = known
@@ -274,7 +275,7 @@ def test_setgid_of_a_shared_folder_is_inherited(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("conflicts", list(Conflicts))
 def test_a_file_that_comes_late_opens_its_folders_which_are_shut_again(conflicts: Conflicts) -> None:
-    """One item of a job is retried when its folder, 0500, has its mode already. Under refuse nothing that was there
+    """One item of a job is retried when its folder (0500) already has its mode. Under refuse, nothing that existed
     before is changed."""
 
     def act(top: Path) -> None:
@@ -325,8 +326,8 @@ def test_an_ordinary_user_fills_a_folder_that_is_shut_to_himself() -> None:
 
 
 def scanned(journal: Journal, to: Path, keys: list[str]) -> Job:
-    """A download that has been looked for as far as to these folders, and the worker killed then: nothing of them is in
-    the journal as an item."""
+    """A download that was scanned up to these folders when its worker was killed: the journal has none of them as an
+    item."""
     order = JobRequest(kind=JobKind.DOWNLOAD, sources=("/",), to=str(to), restoring=Restoring(umask=0o022))
     with journal.transaction() as tx:
         job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1.0))
@@ -340,7 +341,7 @@ def again(journal: Journal, job: Job, keys: list[str]) -> list[NewItem]:
 
 
 def test_after_a_kill_folders_get_the_mode_that_they_had_or_the_usual_one(tmp_path: Path) -> None:
-    """Nothing is stored with them; one was there, shut, and one was made."""
+    """No modes are stored with them; one existed and was shut, and one was created."""
     to = tmp_path / "to"
     (to / "shut").mkdir(parents=True)
     (to / "shut").chmod(0o500)
@@ -367,7 +368,7 @@ def test_after_a_kill_folders_get_the_mode_that_they_had_or_the_usual_one(tmp_pa
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_job_that_is_cancelled_shuts_what_it_has_opened(bench: Workbench, tmp_path: Path, changed: bool) -> None:
-    """Unless somebody has given the folder another mode meanwhile."""
+    """Unless the folder was given another mode meanwhile."""
     to = tmp_path / "to"
     (to / "shut").mkdir(parents=True)
     (to / "shut").chmod(0o500)
@@ -414,8 +415,7 @@ os.open = hangs
 def test_a_disk_that_hangs_as_its_folder_is_shut_again_holds_up_nothing(
     bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither what is transferred, nor the folders of other jobs, nor the worker as it leaves; the next one tries it
-    again."""
+    """It holds up neither transfers, nor folders of other jobs, nor the leaving worker; the next worker tries again."""
     asked, site = tmp_path / "asked", tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(HUNG_DISK.format(asked=str(asked)))

@@ -1,6 +1,6 @@
-"""What commit 9d02eaa wrote opens with today's code: its configuration, vault and journal, and its transfers go on.
+"""Data written by commit 9d02eaa opens with today's code: configuration, vault and journal, and transfers resume.
 
-`former/` was written by that commit, its worker killed in the midst of an upload. Places in it begin with `/former`.
+`former/` was written by that commit, with its worker killed during an upload. Places in it begin with `/former`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DONE_SHA256 = "a4c3ed04a95a3da14a9d235c83d868bed7c0f45cf7f3faa751ee8f50598d2211"
 
 @pytest.fixture
 def home(paths: Paths, tmp_path: Path) -> Path:
-    """Everything is where that commit left it."""
+    """All data as that commit left it."""
     home = tmp_path / "former"
     for name in ("src", "disk/failed.txt"):
         (home / name).mkdir(parents=True)
@@ -59,7 +59,7 @@ def home(paths: Paths, tmp_path: Path) -> Path:
 
 
 def _with(script: str, old: str, new: str) -> str:
-    """Also in blobs, which are hexadecimal."""
+    """This includes blobs, which are hexadecimal."""
     return script.replace(old, new).replace(old.encode().hex().upper(), new.encode().hex().upper())
 
 
@@ -108,7 +108,7 @@ def test_its_transfers_go_on(home: Path, bench: Workbench) -> None:
     for job in bench.queue.snapshot().jobs:
         bench.finish(job)
     assert {item.state for item in bench.queue.snapshot().items} == {ItemState.DONE}
-    assert (home / "disk" / "big").stat().st_ino == half  # the very file that was begun
+    assert (home / "disk" / "big").stat().st_ino == half  # the same file that was begun
     assert files_below(home / "disk") == {
         "big": BIG, "done.txt": b"done", "failed.txt": b"failed", "paused.txt": b"paused"
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A state folder without room: everything stands still, says so, and goes on by itself once there is room."""
+"""A full state folder: everything waits, says so, and continues by itself once there is space."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZE = 20_000
 
 
 def limit_files(pid: int, size_bytes: int) -> None:
-    """Let no file that this process writes grow beyond `size_bytes`: as a quota would."""
+    """Let no file that this process writes grow beyond `size_bytes`, like a quota."""
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
 
 
@@ -45,7 +45,7 @@ def test_a_download_outlives_a_state_folder_without_room(bench: Workbench, tmp_p
     limit_files(pid, resource.RLIM_INFINITY)
     done = bench.finish(job)
     assert done.counts[ItemState.DONE] == 60
-    assert bench.pid() in (pid, None)  # the same one, or it has left by now
+    assert bench.pid() in (pid, None)  # the same one, or none if it has left
     assert files_below(tmp_path / "back") == stored
 
 
@@ -62,7 +62,7 @@ try:
 except JournalFull as error:
     print(error.kind, error.hint)
 """
-"""In a process of its own: others of this one write files too."""
+"""In a separate process, since others of this one write files too."""
 
 
 def test_a_front_end_without_room_says_what_to_do(bench: Workbench, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The journal forgets finished items after a time, and never what proves a stored object."""
+"""The journal forgets finished items after a time, but never what proves a stored object."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def add(tx: sqlite3.Connection, kind: JobKind, names: list[str]) -> int:
-    """A job over these names at one place that is known, its scan ended; the id of the place."""
+    """A scanned job over these names at a known place; returns the id of the place."""
     job = jobs.job(
         tx, jobs.add_job(tx, JobRequest(kind=kind, sources=("/s",)), PLACE, title="t", destination="/", now=1)
     )
@@ -86,7 +86,7 @@ def test_after_pruning_history_still_proves_every_object(journal: Journal) -> No
 
 
 def test_what_is_not_over_is_not_forgotten(journal: Journal) -> None:
-    """Queued and failed with something left at the service, or found by a scan that goes on."""
+    """Queued items, failed ones with something left at the service, and items of a running scan."""
     with journal.transaction() as tx:
         add(tx, JobKind.UPLOAD, ["left"])
         end_all(tx, now=10, ending=Ending.FAILED)
@@ -152,7 +152,7 @@ def test_two_equal_readings_take_no_proof_away(journal: Journal) -> None:
         end_all(tx, now=20, sha256=A, proof=Proof.READ_TWICE)
         kept = tx.execute("SELECT * FROM objects").fetchone()
         assert (kept["proof"], kept["ctime_ns"], kept["proved_at"], kept["stored"]) == ("matched", 6, 20, 1)
-        add(tx, JobKind.DOWNLOAD, ["one"])  # others have put something else there
+        add(tx, JobKind.DOWNLOAD, ["one"])  # another program stored something else there
         end_all(tx, now=30, sha256=B, proof=Proof.READ_TWICE)
         kept = tx.execute("SELECT * FROM objects").fetchone()
         assert (kept["proof"], kept["ctime_ns"], kept["stored"]) == ("read_twice", None, 0)
@@ -160,7 +160,7 @@ def test_two_equal_readings_take_no_proof_away(journal: Journal) -> None:
 
 
 def old_journal(path: Path) -> Path:
-    """As the version before wrote it."""
+    """As written by the version before."""
     db = sqlite3.connect(path)
     db.executescript(FIXTURE.read_text())
     db.close()
@@ -188,7 +188,7 @@ def test_the_file_gives_its_room_back(tmp_path: Path, old: bool, monkeypatch: py
         with journal.transaction() as tx:
             add(tx, JobKind.UPLOAD, [f"{number:0500}" for number in range(400)])
             tx.execute("UPDATE items SET state = 'cancelled', finished_at = 1, changed_at = 1 WHERE state = 'queued'")
-        assert not pruning.shrink(path)  # nothing to give back; the log is worked in
+        assert not pruning.shrink(path)  # nothing to give back; the log is merged
         with journal.transaction() as tx:
             while pruning.prune(tx, before=1e12):
                 pass
@@ -201,7 +201,7 @@ def test_the_file_gives_its_room_back(tmp_path: Path, old: bool, monkeypatch: py
             steps += 1
         assert path.stat().st_size < size_bytes / 2
         assert steps == 1 if old else steps > 1
-        with journal.transaction() as tx:  # and it goes on being used
+        with journal.transaction() as tx:  # it remains usable
             add(tx, JobKind.UPLOAD, ["x"])
             with pytest.raises(sqlite3.IntegrityError, match="illegal"):
                 tx.execute("UPDATE items SET state = 'done' WHERE state = 'queued'")
@@ -255,7 +255,7 @@ def test_no_statement_of_the_journal_reads_a_large_table_from_end_to_end(journal
     assert len(plans) > 40
     read_whole = re.compile(rf"SCAN ({LARGE})(?! USING (COVERING )?INDEX items_(open|ready|waiting|ended))")
     whole = [plan for plan in sorted(plans) if read_whole.match(plan)]
-    # For a new row that others point to, SQLite plans a look for broken references; it is taken only where some are.
+    # For a new row that others reference, SQLite plans a search for broken references; it runs only if there are some.
     assert [plan for plan in whole if "INSERT INTO places" not in plan] == []
 
 
@@ -281,7 +281,7 @@ def test_the_worker_forgets_and_still_proves(bench: Workbench, tmp_path: Path) -
 
 
 def test_schema_versions_of_the_fixture_are_the_first_ones(tmp_path: Path) -> None:
-    """The fixture is what its name says: a later script would otherwise go unnoticed in it."""
+    """The fixture matches its name: a later script in it would otherwise go unnoticed."""
     path = old_journal(tmp_path / "journal.sqlite")
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA user_version").fetchone()[0] == 4 < len(schema.MIGRATIONS)

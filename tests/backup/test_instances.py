@@ -1,4 +1,4 @@
-"""Instances: configuration, credentials and services put together."""
+"""Instances, combined from configuration, credentials and services."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_credentials_from_the_keyring_take_the_services_own_names(paths: Paths, 
 def test_every_service_heeds_enabled_and_its_credentials_key(
     paths: Paths, secret_service: SecretService, service: str, tmp_path: Path
 ):
-    """Whether it is used for transfers, and under which name its secrets are kept."""
+    """Whether it is used for transfers, and the name its secrets are stored under."""
     (described,) = (found for found in describing.describe_services() if found.name == service)
     values = {field.name: "x" for field in described.fields if field.required and not field.secret}
     values |= {"type": service, "container": str(tmp_path), "credentials_key": "shared"}

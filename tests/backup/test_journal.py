@@ -1,4 +1,4 @@
-"""The journal: its state machine, its counters, its speed, and what it survives."""
+"""The journal: its state machine, counters, speed, and robustness."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Recount = tuple[dict[tuple[int, str], int], dict[int, tuple[int, int, int]], tup
 
 
 def recount(db: sqlite3.Connection) -> Recount:
-    """Counters as they would be if somebody summed over all items."""
+    """Counters as a sum over all items gives them."""
     counts: Counter[tuple[int, str]] = Counter()
     by_job: dict[int, tuple[int, int, int]] = {row["id"]: (0, 0, 0) for row in db.execute("SELECT id FROM jobs")}
     for row in db.execute("SELECT * FROM items"):
@@ -171,7 +171,7 @@ def test_counters_equal_recounts_and_only_legal_changes_happen(
 
 
 def reachable(state: ItemState) -> set[ItemState]:
-    """What may follow in one transaction of ours: one change."""
+    """The possible changes in one transaction."""
     return set(TRANSITIONS[state])
 
 
@@ -405,7 +405,7 @@ def test_a_journal_from_before_items_had_calls_is_taken_over(tmp_path: Path) -> 
 
 
 def test_thousands_of_small_items_a_second(journal: Journal) -> None:
-    """The aim is 3,000 a second of CPU time with claims and ends of 16 in one commit; measured are about 10,000."""
+    """The target is 3,000 per second of CPU time with claims and ends of 16 per commit; about 10,000 were measured."""
     add_job(journal, 3000)
     began = time.process_time()
     ended = 0
@@ -458,8 +458,8 @@ def test_several_processes_may_write_at_once(journal: Journal, tmp_path: Path) -
 
 
 def test_opening_it_again_in_a_process_takes_no_lock_from_the_first(tmp_path: Path) -> None:
-    """Closing any descriptor of the file would: another process then takes itself for the last one, and removes the
-    log."""
+    """Closing any descriptor of the file would do that: another process would then consider itself the last, and delete
+    the log."""
     path = tmp_path / "journal.sqlite"
     other = "import sys, pathlib, backup.journal as j; j.Journal(pathlib.Path(sys.argv[1])).close()"
     with Journal(path) as journal:

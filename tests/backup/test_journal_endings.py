@@ -1,4 +1,4 @@
-"""What the journal makes of how an attempt ended, to the last column."""
+"""The journal's record of how an attempt ended, to the last column."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_what_stands_at_the_destination_is_told_as_it_was_found(journal: Journal
 
 
 def test_what_ends_a_job_is_known_when_it_was_listed_twice(journal: Journal) -> None:
-    """A scan that was killed begins again: what it lists a second time may only now be the last of its folder."""
+    """A killed scan begins again, and only the second listing may show which item comes last."""
     job = add_job(journal, 0)
     with journal.transaction() as tx:
         jobs.add_items(tx, job, [NewItem(name="n", key="n")], now=1.0)
@@ -108,7 +108,7 @@ def test_a_clean_up_that_is_done_is_done_once(journal: Journal) -> None:
 
 
 def test_parts_that_a_session_begins_with_are_on_disk(journal: Journal, tmp_path: Path) -> None:
-    """Those that an earlier process had sent, and that the service still holds."""
+    """Parts that an earlier process sent and the service still holds."""
     add_job(journal, 1)
     receipts = tuple(PartReceipt(index=index, size_bytes=5, tag=f"t{index}") for index in range(3))
     saved = msgspec.structs.replace(SAVED, token={"id": "u"}, receipts=receipts)

@@ -1,4 +1,4 @@
-"""What the journal knows of a job beside its items: its environment, its scan, its place, what stands in its way."""
+"""Data of a job besides its items: environment, scan, place, and what it would replace."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_what_stands_under_a_name_is_known_of_waiting_files_alone(journal: Journ
     new = [
         NewItem(name="x/here", key="x/here"),
         NewItem(name="x/new", key="x/new"),
-        NewItem(name="alone", key="alone"),  # not of a folder: nobody looked
+        NewItem(name="alone", key="alone"),  # not from a folder, so not looked up
         NewItem(name="x/known", key="x/known", replaces=True),
         NewItem(name="x/folder", key="x/folder/", kind=ItemKind.DIRECTORY),
         NewItem(name="x/left", key="x/left", state=ItemState.SKIPPED),
@@ -170,7 +170,7 @@ def test_the_location_of_a_place_is_fixed_once_and_its_account_follows_the_servi
         assert (jobs.place(tx, place_id).location, jobs.place(tx, place_id).account) == ("first", "account-1")
         jobs.bind_place(tx, place_id, "third", "account-2")
         assert (jobs.place(tx, place_id).location, jobs.place(tx, place_id).account) == ("first", "account-2")
-        assert jobs.job(tx, _begin(tx)).place_id != place_id  # where that one would be is not known yet
+        assert jobs.job(tx, _begin(tx)).place_id != place_id  # its location is not known yet
 
 
 def _begin(tx: Connection) -> int:

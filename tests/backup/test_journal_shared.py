@@ -1,4 +1,4 @@
-"""One journal, several processes that come and go."""
+"""One journal shared by processes that come and go."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ with Journal(Path(sys.argv[1])) as journal, journal.transaction():
 
 
 def test_a_process_that_comes_and_goes_cuts_nobody_off(paths: Paths):
-    """Once did: opening a second connection dropped the locks of the first, and the next process to leave deleted the
-    log that this one still read and wrote."""
+    """A former fault: opening a second connection dropped the locks of the first, and the next process to leave deleted
+    the log that this one still used."""
     with Journal(paths.journal_file) as journal:
         before = journal.revision()
         for number in (1, 2):

@@ -1,4 +1,4 @@
-"""The journal's upkeep is killed where it hurts most: what is there afterwards is whole, and nothing counts twice."""
+"""Upkeep of the journal is killed at the worst moments: the journal stays intact, and nothing counts twice."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ print("was not killed after", after - left[0])
 
 
 def killed(path: Path, what: str, after: int) -> str:
-    """`what` in a process of its own that is killed after so many hundred steps of SQLite's machine; what it said."""
+    """Run `what` in a process that is killed after this many hundred steps of SQLite's machine; returns its output."""
     command = [sys.executable, "-c", KILLED, str(path), what, str(after)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
@@ -63,7 +63,7 @@ def killed(path: Path, what: str, after: int) -> str:
 
 
 def filled(path: Path) -> Path:
-    """One job of uploads that are done and known by their digest."""
+    """One job of finished uploads with known digests."""
     with Journal(path) as journal, journal.transaction() as tx:
         order = JobRequest(kind=JobKind.UPLOAD, sources=("/s",))
         job = jobs.job(tx, jobs.add_job(tx, order, PLACE, title="t", destination="/", now=1))
@@ -77,7 +77,7 @@ def filled(path: Path) -> Path:
 
 
 def whole(path: Path) -> int:
-    """How many items are left; nothing is broken, lost or counted twice."""
+    """The number of items left; asserts that nothing is broken, lost or counted twice."""
     with Journal(path) as journal, journal.look() as db:
         assert [row[0] for row in db.execute("PRAGMA integrity_check")] == ["ok"]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -115,7 +115,7 @@ def test_killed_amid_pruning(tmp_path: Path, after: int) -> None:
 
 @pytest.mark.parametrize("old", [False, True])
 def test_killed_amid_shrinking(tmp_path: Path, old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Step by step; or as a whole, where an older version made the file."""
+    """Step by step, or as a whole if an older version made the file."""
     path = tmp_path / "journal.sqlite"
     if old:
         with closing(sqlite3.connect(path)) as db:
@@ -135,7 +135,7 @@ def test_killed_amid_shrinking(tmp_path: Path, old: bool, monkeypatch: pytest.Mo
 
 
 def test_killed_amid_a_migration(tmp_path: Path) -> None:
-    """All of it or nothing: the next start does it."""
+    """All or nothing: the next start completes it."""
     path = tmp_path / "journal.sqlite"
     with closing(sqlite3.connect(path)) as db:
         db.executescript(FORMER.read_text())

@@ -1,4 +1,4 @@
-"""200 MB to each service, cut off at 60 %, the worker killed, and ended by a new one."""
+"""200 MB to each service, cut off at 60 %, with the worker killed; a new worker completes it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CUT_AT = SIZE * 6 // 10
 CONNECTIONS = 4
 _SLOW_BYTES_PER_S = 40_000_000
 _NOT_CONTENT_BYTES = 4 * MIB
-"""More than a worker writes beside the file: journal and log."""
+"""More than a worker writes besides the file: journal and log."""
 REMOTE = [harness for harness in HARNESSES if harness.wire and harness is not MOTO]
 
 
@@ -49,7 +49,7 @@ def source(tmp_path: Path) -> Iterator[Path]:
 
 @contextmanager
 def opened(harness: Harness, tmp: Path) -> Iterator[Any]:
-    """A root on a server of its own, which takes the 200 MB along when it ends."""
+    """A folder on a separate server, which removes the 200 MB when it ends."""
     servers = {"rclone_s3": rclone_s3, "b2_server": b2_server}
     tmp.mkdir()
     with ExitStack() as stack:
@@ -62,7 +62,7 @@ def carries_content(request: SeenRequest) -> bool:
 
 
 def arrived(request: SeenRequest) -> bool:
-    """Content that the service has said to have: with 308 where more of the session is to come."""
+    """Bytes that the service has confirmed, with status 308 while more of the session is expected."""
     return carries_content(request) and (request.ok or request.status == 308)
 
 

@@ -288,7 +288,7 @@ def test_rclone_reads_what_we_store_and_we_restore_what_it_stores(
 def test_what_was_counted_is_what_is_done(
     bench: Workbench, tree: Path, selection: Selection, files: int, links: int
 ) -> None:
-    """The console counts again with each answer, and queues that plan with just those answers."""
+    """The console counts again after each answer, and queues that plan with the same answers."""
     (tree / "link").symlink_to("sub")
     (tree / "sub" / "dangling").symlink_to("nowhere")
     with contextlib.closing(Questions(bench.paths)) as questions:

@@ -1,4 +1,4 @@
-"""The worker's socket: nothing that fails, and nobody who behaves badly, keeps others from being heard."""
+"""The worker's socket: neither failures nor misbehaving clients keep others from being served."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def raw(paths: Paths) -> socket.socket:
 def _connected(paths: Paths) -> socket.socket | None:
     try:
         return sockets.connect(paths.worker_socket, 5)
-    except ConnectionLost:  # more wait than the system keeps
+    except ConnectionLost:  # the system's backlog is full
         return None
 
 
 class NoDescriptors:
-    """A listening socket that cannot take connections for a while."""
+    """A listening socket that cannot accept connections for a while."""
 
     def __init__(self, real: socket.socket) -> None:
         self.real = real
@@ -97,7 +97,7 @@ def test_it_takes_connections_again_once_there_are_descriptors(listener: Listene
     assert answers(paths)
     troubled = NoDescriptors(listener._socket)
     listener._socket = troubled  # type: ignore[assignment]
-    assert answers(paths)  # the call that waits already, and after it those that fail
+    assert answers(paths)  # the call that already waits, then those that fail
     assert answers(paths)
     assert troubled.refused == 3
 
@@ -106,8 +106,8 @@ def test_one_process_cannot_take_all_connections(listener: Listener, paths: Path
     silent = [raw(paths) for _ in range(200)]
     try:
         wait_until(lambda: len(listener._connections) == 16)
-        assert sum(sock.recv(1) == b"" for sock in silent[16:]) == 184  # let go at once
-        wait_until(lambda: not listener._connections)  # and whoever says nothing a little later
+        assert sum(sock.recv(1) == b"" for sock in silent[16:]) == 184  # dropped at once
+        wait_until(lambda: not listener._connections)  # and silent ones a little later
         assert answers(paths)
     finally:
         for sock in silent:
@@ -118,7 +118,7 @@ def test_there_is_a_bound_on_the_connections_of_all_processes_together(
     listener: Listener, paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "_PATIENCE_S", 30.0)
-    others = itertools.count(10_000_000)  # each from another process, as far as the listener can see
+    others = itertools.count(10_000_000)  # each seems to come from another process
     monkeypatch.setattr(sockets, "peer", lambda connection: (next(others), os.getuid()))
     taken = [raw(paths) for _ in range(64)]
     try:
@@ -141,7 +141,7 @@ os.execv(sys.argv[1], sys.argv[1:])"""
 
 
 def test_a_worker_takes_as_many_files_as_the_system_lets_it_have(paths: Paths) -> None:
-    """Whoever starts it may have just a few: 64 here, and 2,048 for the asking."""
+    """The process that starts it may have few: 64 here, and 2,048 on request."""
     private_folder(paths.state_dir)
     command = [sys.executable, "-c", FEW, sys.executable, "-m", "backup.worker", "--linger", "30"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL) as worker:
@@ -169,7 +169,7 @@ def test_who_never_ends_a_question_is_let_go(listener: Listener, paths: Paths, s
 def test_a_connection_may_be_kept_between_questions(listener: Listener, paths: Paths) -> None:
     with Client.connect(paths.worker_socket) as client:
         client.call("status", timeout_s=5)
-        time.sleep(0.3)  # longer than a first question may take
+        time.sleep(0.3)  # longer than a first request may take
         assert client.call("status", timeout_s=5)["pid"] == os.getpid()
 
 

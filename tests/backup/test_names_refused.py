@@ -1,4 +1,4 @@
-"""Names that a service cannot hold are known before the first byte, in the plan, and cost nobody hours."""
+"""Names that a service cannot hold are reported in the plan, before the first byte, and cause no hours of retries."""
 
 from __future__ import annotations
 

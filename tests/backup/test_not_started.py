@@ -1,4 +1,4 @@
-"""What is recorded although no worker can be started: that is no failure of what was asked for."""
+"""Requests are recorded even if no worker can be started; that does not make them fail."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_worker_that_cannot_be_started_is_named_and_the_job_is_queued(
 
 
 def test_the_first_look_after_an_update_brings_the_journal_up(bench: Workbench, paths: Paths) -> None:
-    """No worker runs: nobody has to make way."""
+    """No worker runs, so none has to make way."""
     paths.state_dir.mkdir(parents=True)
     with closing(sqlite3.connect(paths.journal_file, isolation_level=None)) as db:
         schema.migrate(db, paths.journal_file, MIGRATIONS[:-1])

@@ -1,4 +1,4 @@
-"""Owners and special bits: counted beforehand, restored only when asked for; what is no metadata is counted too."""
+"""Owners and special bits: counted beforehand, restored only on request; invalid metadata is counted too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Two files that are as any, a program with setuid, a key, and a folder of one's own."""
+    """Two ordinary files, a setuid program, a key, and a private folder."""
     top = tmp_path / "tree"
     (top / "private").mkdir(parents=True)
     for name, mode in (("plain", 0o644), ("plain2", 0o644), ("program", 0o4755), ("private/key", 0o600)):

@@ -1,4 +1,4 @@
-"""What a place is: the same one under another key, and after an update; another one when somebody else's."""
+"""Identity of places: the same with another key and after an update, different for another account."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONTAINERS = {"nas": "backups", "b2": "backups"}
 
 
 def former_journal(file: Path, source: Path, instance: str, url: str = "", container: str = "") -> None:
-    """The journal of the version before, with what it had queued for one instance, sent to where the test has it."""
+    """The journal of the version before with a queue for one instance, pointed to the test's server."""
     file.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(file)
     db.executescript(FORMER.read_text())
@@ -108,7 +108,7 @@ def test_after_an_update_b2_goes_on_with_another_key(bench, b2_server: B2Server,
 
 
 def test_after_an_update_dropbox_goes_on(bench, dropbox, source):
-    """Its journal knew the app and not the account."""
+    """Its journal had the app but not the account."""
     file = bench.paths.journal_file
     former_journal(file, source, "box", dropbox.url)
     with sqlite3.connect(file) as db:
@@ -137,7 +137,7 @@ def configure_drive(bench: Any, server: DriveServer, **values: Any) -> None:
 
 
 def queued(bench: Any, instance: str, source: Path, *, location: str, account: str = "") -> int:
-    """A file that was queued, when the instance had this place; no worker has seen it yet."""
+    """A file that was queued when the instance had this place, and that no worker has seen yet."""
     place = place_of(bench.paths, instance)
     with Journal(bench.paths.journal_file) as journal, journal.transaction() as tx:
         job_id = jobs.add_job(
@@ -151,7 +151,7 @@ def queued(bench: Any, instance: str, source: Path, *, location: str, account: s
 
 
 def outcome(bench: Any, job_id: int) -> Any:
-    """The job's only item, once it is done or stands still."""
+    """The job's only item, once it is done or paused."""
     bench.queue.ensure_worker()
     job = bench.queue.job(job_id)
     still = {ItemState.DONE, ItemState.PAUSED, ItemState.FAILED}
@@ -182,7 +182,7 @@ def test_dropbox_asks_whose_folder_it_is(bench, dropbox, source, account, state)
 
 
 def test_dropbox_knows_a_folder_again_whichever_app_asks(dropbox):
-    """A full Dropbox shows the same folder to every app; its id says so."""
+    """A full Dropbox shows the same folder to every app, as its id proves."""
     one, other = (
         registry.load("dropbox")(
             {"endpoint_url": dropbox.url, "container": "backups", "app_key": APP_KEY, "refresh_token": DROPBOX_TOKEN}
@@ -351,7 +351,7 @@ def test_what_makes_another_place(service, setting, values):
 
 
 def pause_as_before(file: Path, instance: str) -> None:
-    """As the version before did it with all that was queued, once the key had been rotated."""
+    """As the version before left its queue after the key was rotated."""
     error = ErrorInfo(
         "configuration",
         f"{instance} pointed to aws_s3 http://127.0.0.1:9000 bucket=backups id=AKIAOLD when this was queued, and now"

@@ -1,4 +1,4 @@
-"""Each instance is read again with nothing but its recovery kit and rclone."""
+"""Each instance can be read with nothing but its recovery kit and rclone."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_s3(paths: Paths, tmp_path: Path, moto_s3: S3Server) -> None:
 
 @pytest.mark.parametrize("profile", ["work", ""])
 def test_keys_that_are_not_on_the_page_are_said_to_be_missing(paths: Paths, profile: str) -> None:
-    """They are in a file of this machine, or come from what it is."""
+    """They are in a file of this machine, or derive from what it is."""
     text = page(paths, "aws_s3", {"container": "b", "region": REGION, "profile": profile}, Credentials())
     assert "  NOT ON THIS PAGE: the keys." in text
     assert ("the AWS profile work" if profile else "the environment") in text

@@ -1,4 +1,4 @@
-"""Room on the disk that a restore goes to, looked at before anything begins."""
+"""Free space on the disk of a restore, checked before anything begins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.backup.queue_support import Workbench, wait_until
 
 PLACE = Destination(instance="m", type="memory", container="", settings="{}", location="memory")
 MORE_THAN_THERE_IS = 2**43
-"""A file may be as long as that without taking a byte."""
+"""A sparse file of this length takes no space."""
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ HANDLERS: dict[str, Callable[[RpcCall], Any]] = {
 
 @contextmanager
 def served(handlers: dict[str, Callable[[RpcCall], Any]], max_calls: int = 64) -> Iterator[socket.socket]:
-    """A socket at whose other end a server answers; its thread has ended when this does."""
+    """A socket with a server at the other end; its thread has ended when the block does."""
     here, there = socket.socketpair()
 
     def serve() -> None:

@@ -1,4 +1,4 @@
-"""Scans: everything that was given, nothing beyond it, in batches."""
+"""Scans return everything that was given, nothing beyond it, in batches."""
 
 from __future__ import annotations
 

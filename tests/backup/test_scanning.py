@@ -1,4 +1,4 @@
-"""Jobs into items: what was found goes on its way while the rest is still looked for."""
+"""Scans: items that were found are transferred while the scan continues."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_the_first_files_go_up_while_the_scan_goes_on_and_older_jobs_go_first(
 
 
 class Liar(MemoryProvider):
-    """The second page of its listings names something from elsewhere, for as long as it lies."""
+    """The second page of its listings names something from elsewhere while it lies."""
 
     lies = True
 
@@ -100,7 +100,7 @@ class Liar(MemoryProvider):
 
 
 class Opened:
-    """A provider that is open already, in the place of `SharedProvider`."""
+    """An open provider, in place of `SharedProvider`."""
 
     refreshed = 0
 

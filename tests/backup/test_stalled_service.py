@@ -1,4 +1,4 @@
-"""A service that takes connections and never answers: whatever belongs to others goes on, and everybody may leave."""
+"""A service that accepts connections and never answers: all other work continues, and every process can leave."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tests.servers.s3_requests import list_objects
 from tests.servers.s3_server import S3Server
 
 AT_ONCE_S = 4.0
-"""Far below any time limit of the stalled service, and enough for a worker to start on a busy machine."""
+"""Far below every time limit of the stalled service, and enough to start a worker on a busy machine."""
 
 
 @pytest.fixture
 def stalled_url() -> Iterator[str]:
-    """The kernel takes the connections; nobody reads them."""
+    """The kernel accepts the connections; no process reads them."""
     with socket.create_server(("127.0.0.1", 0), backlog=200) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -68,7 +68,7 @@ def test_scans_of_a_stalled_service_hold_up_no_other_instance(stalled: Workbench
     done = stalled.finish(small_upload(stalled, tmp_path), AT_ONCE_S)
     assert done.counts[ItemState.DONE] == 1
     assert time.monotonic() - began < AT_ONCE_S
-    # What is to go up is known without the service, for every job.
+    # The files to upload are known without the service, for every job.
     wait_until(lambda: not any(stalled.queue.job(job.id).scanning for job in uploads), AT_ONCE_S)
     assert [sum(stalled.queue.job(job.id).counts.values()) for job in uploads] == [30] * 4
     assert all(stalled.queue.job(job.id).scanning for job in downloads)
@@ -109,7 +109,7 @@ os.statvfs = statvfs
 
 @pytest.fixture
 def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Callable[[], bool]]:
-    """The worker begins with a script that has it hang somewhere; whether it has come to that."""
+    """Make the worker run a script that blocks it somewhere; returns whether that happened."""
 
     def begin_with(script: str) -> Callable[[], bool]:
         asked = tmp_path / "asked"
@@ -123,14 +123,14 @@ def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 @pytest.fixture
 def name_lookup(bench: Workbench, reached: Callable[[str], Callable[[], bool]]) -> Callable[[], bool]:
-    """The name of the service is asked for, and nobody answers."""
+    """The name lookup of the service gets no answer."""
     bench.configure_s3("stalled", "http://storage.test", "bucket", timeout=300)
     return reached(NO_ANSWER)
 
 
 @pytest.fixture
 def its_module(bench: Workbench, reached: Callable[[str], Callable[[], bool]]) -> Callable[[], bool]:
-    """What the program itself is on does not answer, as one service is loaded."""
+    """The program's own disk does not respond while a service is loaded."""
     bench.configure("stalled", type="backblaze", container="bucket", application_key_id="id", application_key="key")
     return reached(NO_MODULE)
 
@@ -150,7 +150,7 @@ def bucket_look(bench: Workbench, b2_server: B2Server) -> Iterator[Callable[[], 
 @contextmanager
 def stalling_b2(bench: Workbench, server: B2Server, when: When) -> Iterator[Callable[[], bool]]:
     bucket, _ = server.new_bucket()
-    key = server.master()  # it is good for all buckets, so that this one has to be looked for
+    key = server.master()  # it is valid for all buckets, so this one has to be looked up
     with FaultProxy(server.port) as proxy:
         stall = proxy.fault(Fault.stall(Side.RESPONSE, at=None), when, times=None)
         keys = {"application_key_id": key.key_id, "application_key": key.key}

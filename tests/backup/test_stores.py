@@ -1,4 +1,4 @@
-"""Which store is used, what is said of it, and taking credentials from one to another."""
+"""Credential stores: choosing one, describing it, and moving credentials to another."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def core(paths: Paths) -> Iterator[Core]:
 
 
 def make_vault(paths: Paths, *, unlocked: bool = True) -> None:
-    """As `create_store` does, with a passphrase that costs nothing to try."""
+    """Like `create_store`, with a passphrase at test cost."""
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE, label="mine")
     with file.edit(paths) as draft:
         draft.choose_store(StoreBackend.VAULT)
@@ -124,7 +124,7 @@ def test_credentials_of_before_there_was_a_choice_stay_where_they_are(
 ) -> None:
     CredentialStore(paths).set("minio", SOME)
     with file.edit(paths) as draft:
-        draft.choose_store(None)  # as an earlier version wrote it
+        draft.choose_store(None)  # as written by an earlier version
     VaultFile(vault_path(paths), cost=CHEAP).create(PASSPHRASE)
     secret_service.lock()
     assert core.credentials.status().state is StoreState.LOCKED
@@ -186,7 +186,7 @@ def test_a_hung_keyring_delays_by_its_probe_and_no_more(
 def test_all_that_the_screen_says_waits_once_for_a_hung_keyring(
     paths: Paths, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is pinned: the probe that chooses has its answer, and nobody probes again."""
+    """Nothing is pinned: the choice uses the result of the first probe, and there is no second one."""
     secret_service.freeze()
     probes: list[float] = []
 
@@ -202,7 +202,7 @@ def test_all_that_the_screen_says_waits_once_for_a_hung_keyring(
     with file.edit(paths) as draft:
         draft.choose_store(StoreBackend.SECRET_SERVICE)
     assert store_choice.chosen(paths) is StoreBackend.SECRET_SERVICE
-    assert probes == [0.3]  # what is pinned is not asked whether it is there
+    assert probes == [0.3]  # a pinned store is not probed for existence
 
 
 def test_a_keychain_is_not_to_be_had_on_linux(core: Core) -> None:
@@ -233,7 +233,7 @@ def test_a_wrong_choice_in_the_file_is_named(paths: Paths, section: object, name
     assert "line" in problem.message
 
 
-# What is said
+# Descriptions
 
 
 def test_the_screen_of_a_vault_tells_it_plainly(core: Core, paths: Paths) -> None:
@@ -278,7 +278,7 @@ def test_last_use_is_noted_when_a_provider_is_opened(core: Core, paths: Paths) -
     used = core.credentials.all()[0].last_used_at
     assert used is not None
     assert abs(used - time.time()) < 30
-    assert file.load(paths) == before  # the configuration is not touched: everybody would open anew
+    assert file.load(paths) == before  # unchanged, or all processes would open it again
     last_used.note(paths, "minio", now=used + 30)
     assert last_used.last_used(paths)["minio"] == used
     (paths.state_dir / "credential-use.json").write_text("broken")
@@ -289,7 +289,7 @@ def test_last_use_is_noted_when_a_provider_is_opened(core: Core, paths: Paths) -
 
 
 def _refresh(home: str, name: str, start: object, done: object) -> None:
-    """Another process: opens the provider's context, and swaps old for its own new one."""
+    """Another process opens the provider's context, and swaps the old token for its own new one."""
     paths = Paths(*(Path(home) / part for part in ("config", "state", "data")))
     VaultKeyring(vault_path(paths)).unlock(PASSPHRASE)
     start.wait(20)  # type: ignore[attr-defined]
@@ -317,7 +317,7 @@ def test_two_processes_that_refresh_one_token_cannot_lose_it(tmp_path: Path) -> 
     kept = store.get("drive")
     assert kept is not None
     assert kept.extra == {"refresh_token": Secret(f"new-of-{winner}"), "client_secret": Secret("stays")}
-    assert file.load(paths).credentials["drive"].revision == revision  # a check that was passed stays passed
+    assert file.load(paths).credentials["drive"].revision == revision  # a passed check stays valid
     unlocking.lock(paths, StoreBackend.VAULT)
 
 
@@ -344,7 +344,7 @@ def test_a_provider_keeps_what_it_got_in_exchange(core: Core, paths: Paths) -> N
 
 @pytest.fixture
 def moved_from_keyring(core: Core, paths: Paths, secret_service: SecretService) -> Paths:
-    """Two credentials in the keyring, and a vault that is open."""
+    """Two credentials in the keyring, and an open vault."""
     store = CredentialStore(paths)
     store.set("minio", SOME)
     store.set("offsite", OTHER)
@@ -421,7 +421,7 @@ def test_interrupted_at_any_moment_nothing_is_lost_and_it_goes_on(
     except Interrupted:
         used = file.load(paths).store.backend
         assert used is not None
-        assert in_store(paths, used) == BOTH  # what is in use is whole, at every moment
+        assert in_store(paths, used) == BOTH  # the store in use is complete at every moment
         assert {key: CredentialStore(paths).get(key) for key in BOTH} == BOTH
         core.credentials.move(StoreBackend.VAULT, confirm_delete=lambda: True)
     assert in_store(paths, StoreBackend.VAULT) == BOTH

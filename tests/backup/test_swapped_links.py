@@ -1,4 +1,4 @@
-"""What takes the place of a file or folder between a scan and its transfer: never followed, and never waited for."""
+"""Replacements of a file or folder between scan and transfer are never followed and never waited for."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """home/docs/sub/file, and outside of it what nobody may get at."""
+    """home/docs/sub/file, and outside of it a file that must not be reached."""
     tree = tmp_path / "home" / "docs"
     (tree / "sub").mkdir(parents=True)
     (tree / "sub" / "file").write_bytes(b"mine")
@@ -76,7 +76,7 @@ def attempt(journal: Journal, store: MemoryStore, order: JobRequest, item: NewIt
 
 
 def sent(journal: Journal, store: MemoryStore, chosen: Path, swap: Callable[[], Any], **order: Any) -> Outcome:
-    """The outcome of the one file below `chosen`, when `swap` happens between its scan and its transfer."""
+    """The outcome of the one file below `chosen` if `swap` happens between its scan and its transfer."""
     given = JobRequest(kind=JobKind.UPLOAD, sources=(str(chosen),), **order)
     with journal.transaction() as tx:
         job = jobs.job(tx, jobs.add_job(tx, given, PLACE, title="t", destination="/", now=1.0))
@@ -134,7 +134,7 @@ def test_a_file_that_became_something_else(
 def test_a_folder_that_became_a_link(
     journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path, swapped: str, resolved: bool
 ) -> None:
-    """`resolved` False: what an earlier version queued, of which only the path is known."""
+    """`resolved` False: queued by an earlier version, with only the path known."""
     folder = tree.parent / swapped
     swap = replaced(folder, lambda path: path.symlink_to(tmp_path / "secret"))
     outcome = sent(journal, store, tree, swap, resolved=resolved)
@@ -223,7 +223,7 @@ def test_a_tree_whose_top_is_swapped_before_its_scan_is_a_link(tree: Path, tmp_p
     assert found.error.kind == "name"
 
 
-# Down
+# Downloads
 
 
 def fetched(journal: Journal, store: MemoryStore, to: Path, swap: Callable[[], Any], **order: Any) -> Outcome:

@@ -1,4 +1,4 @@
-"""One item, over a service in memory: what our own history is good for, and deletes in groups."""
+"""One item over a service in memory: use of our own history, and deletes in groups."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ OLD_MTIME_S = 1_600_000_000
 
 class Watched:
     def moved(self, bytes_done: int, bytes_total: int) -> None:
-        """Nobody looks."""
+        """Unused."""
 
     def verifying(self) -> None:
-        """Nobody looks."""
+        """Unused."""
 
 
 class WithoutDigests(MemoryProvider):
-    """Keeps mtimes of its own, and tells no checksums."""
+    """Stores its own mtimes, and reports no checksums."""
 
     def _describe(self, key: str, checksums: Mapping[str, str] | None = None) -> RemoteFile:
         return msgspec.structs.replace(super()._describe(key, checksums), checksums={}, modified_at=1.0)
@@ -87,7 +87,7 @@ def test_a_file_that_was_only_touched_is_unchanged_to_our_history(
     assert upload(journal, provider, path, Conflicts.SKIP_UNCHANGED).ending is Ending.SKIPPED
     path.write_bytes(b"CONTENT")
     assert upload(journal, provider, path, Conflicts.SKIP_UNCHANGED).ending is Ending.DONE
-    provider.store.objects["x"] = b"strange"  # somebody else has been there: history says nothing of that object
+    provider.store.objects["x"] = b"strange"  # another program changed it: history does not cover that object
     assert upload(journal, provider, path, Conflicts.SKIP_UNCHANGED).ending is Ending.DONE
     assert provider.store.objects["x"] == b"CONTENT"
 
@@ -102,7 +102,7 @@ def test_a_download_is_held_against_our_history_while_the_object_is_the_same(
     target.parent.mkdir()
     order = JobRequest(kind=JobKind.DOWNLOAD, sources=("x",), to=str(target), exact=True)
     item = NewItem(name="x", key="x", local_path=str(target), size_bytes=7)
-    assert carry_out(journal, provider, order, item).proof == "matched"  # the service itself tells no checksum
+    assert carry_out(journal, provider, order, item).proof == "matched"  # the service itself reports no checksum
     etag = provider.stat("x").etag
     with journal.transaction() as tx:
         tx.execute("UPDATE objects SET sha256 = ? WHERE etag = ?", ("f" * 64, etag))
@@ -116,7 +116,7 @@ def test_a_download_is_held_against_our_history_while_the_object_is_the_same(
 def test_history_proves_a_download_though_the_service_calls_the_object_otherwise(
     journal: Journal, provider: MemoryProvider, tmp_path: Path
 ) -> None:
-    """A disk that was copied, a bucket that was moved: same bytes, other ETags."""
+    """After a disk was copied or a bucket moved: same bytes, other ETags."""
     path = tmp_path / "file"
     path.write_bytes(b"content")
     upload(journal, provider, path, Conflicts.REPLACE)
@@ -217,7 +217,7 @@ def test_deletes_that_hang_are_broken_off_by_a_cancel() -> None:
 def test_an_object_that_is_not_there_any_more_is_reported_gone(
     journal: Journal, provider: MemoryProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then history forgets it; not where the container, or a folder of ours, is what is missing."""
+    """History then forgets it, unless the container or a folder of ours is missing."""
     order = JobRequest(kind=JobKind.DOWNLOAD, sources=("x",), to=str(tmp_path / "x"), exact=True)
     item = NewItem(name="x", key="x", local_path=str(tmp_path / "x"), size_bytes=7)
     assert carry_out(journal, provider, order, item).gone

@@ -1,4 +1,4 @@
-"""What somebody else has deleted is known no more once a listing shows it, and only a whole listing does."""
+"""Objects deleted by others are forgotten once a complete listing lacks them, and only then."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def without(*gone: str) -> list[str]:
 
 @KINDS
 def test_what_a_whole_listing_does_not_have_is_known_no_more(bench: Bench, kind: JobKind, tmp_path: Path) -> None:
-    """What is new is not expected in it yet, and names that some service takes for one are one."""
+    """New objects are not expected in it yet, and names that some service treats as one count as one."""
     order = JobRequest(kind=kind, sources=("d/",), to=str(tmp_path / "to"))
     assert bench.scan(order, storing(*LISTED, "e/x")) == ""
     assert sorted(bench.known) == without("d/gone", "d/sub/gone")
@@ -127,7 +127,7 @@ def test_the_listing_of_a_plan_shows_it_too_unless_it_is_empty(
 
 
 class Damaged(MemoryProvider):
-    """The second page of its listings cannot be read whole."""
+    """The second page of its listings cannot be read completely."""
 
     def scan(self, prefix: str = "", *, delimiter: str = "", token: str | None = None, limit: int = 1000) -> Page:
         if token is None:

@@ -1,4 +1,4 @@
-"""The vault as a backend of keyring, also as `keyring` itself uses it."""
+"""The vault as a keyring backend, also as `keyring` itself uses it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAME = "backup.credentials.vault.VaultKeyring"
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A vault that a cheap passphrase opens."""
+    """A vault with a cheap passphrase."""
     path = tmp_path / "vault" / "vault.json"
     VaultFile(path, cost=CHEAP).create(PASSPHRASE)
     return path

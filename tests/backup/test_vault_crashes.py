@@ -1,4 +1,4 @@
-"""Full disks, killed and competing writers: nothing that was confirmed is lost."""
+"""Full disks, killed and competing writers lose nothing that was confirmed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.backup.vault_tools import PASSPHRASE, new_vault, vault_at
 
 
 class _Fails:
-    """Has the n-th call into the system fail, as a full or broken disk would."""
+    """Make the n-th system call fail, like a full or broken disk."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         self.calls = 0

@@ -1,4 +1,4 @@
-"""The vault's file: what it keeps, what it notices, and that nothing is lost on the way."""
+"""The vault's file: what it keeps, what it notices, and that it loses nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nonces, salts and keys of the vault are drawn fresh each time: one that repeats would give its contents away."""
+"""Nonces, salts and keys of the vault are drawn fresh each time: a repeated one would reveal its contents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def all_distinct(values: list[bytes]) -> bool:
 
 
 def assert_fresh(slots: list[Slot]) -> None:
-    """No two of them share a salt, a nonce, a proof or a sealed key, nor a salt's bytes with a nonce's."""
+    """No two of them share a salt, a nonce, a proof or a sealed key, and no salt shares bytes with a nonce."""
     assert all_distinct([slot.salt for slot in slots])
     assert all_distinct([slot.nonce for slot in slots])
     assert all_distinct([slot.proof for slot in slots])

@@ -1,4 +1,4 @@
-"""Taking instances over from elsewhere. rclone itself judges what is read of its passwords."""
+"""Import of instances from other programs. rclone itself checks the passwords that are read from its files."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_when_temporary_keys_end_is_read_from_the_profile(key: str, text: str, e
     profile = f"[work]\naws_access_key_id = AK\naws_secret_access_key = SK\n{key} = {text}\n"
     (found,) = from_aws(profile + "aws_session_token = T\n").instances
     assert found.expires_at == ends_at
-    (lasting,) = from_aws(profile).instances  # what was left behind by former temporary keys
+    (lasting,) = from_aws(profile).instances  # left over from former temporary keys
     assert lasting.expires_at is None
 
 
@@ -312,7 +312,7 @@ host = example.net
     assert (found["twice"].values["container"], found["twice"].values["prefix"]) == ("backups", "below/")
     assert found["disk"].values == {"container": "/mnt/disk"}
     assert _plain(found["box"]) == {"refresh_token": "canary-long"}
-    assert found["box"].expires_at is None  # that was the access token's
+    assert found["box"].expires_at is None  # that expiry was the access token's
     assert any("authorise" in note for note in found["box"].notes)
     assert {item.source: item.reason for item in findings.skipped} == {
         "names": "its encryption differs from rclone's standard in filename_encryption",
@@ -338,7 +338,7 @@ def test_names_are_usable_and_differ() -> None:
 
 
 def test_no_remote_is_given_a_setting_that_its_service_does_not_have() -> None:
-    """Every option that is read of each type, and those that change where things go."""
+    """Every option that is read for each type, and those that change the destination."""
     token = json.dumps({"refresh_token": "canary-token"})
     remotes = {
         "b2": {"type": "b2", "account": "a", "key": "canary", "endpoint": "b2.test", "hard_delete": "true"},
@@ -364,7 +364,7 @@ def test_no_remote_is_given_a_setting_that_its_service_does_not_have() -> None:
     assert found["drive"].values == {
         "client_id": "a", "shared_drive_id": "0A", "scope": "drive", "use_trash": "false", "acknowledge_abuse": "true"
     }  # fmt: skip
-    assert "container" not in found["drive below"].values  # below which folder, only Google knows
+    assert "container" not in found["drive below"].values  # only Google knows the folder above
     assert any("root_folder_id" in note for note in found["drive below"].notes)
 
 

@@ -1,4 +1,4 @@
-"""Where passphrases and keys come from, and what is refused."""
+"""Sources of passphrases and keys, and what is refused."""
 
 from __future__ import annotations
 

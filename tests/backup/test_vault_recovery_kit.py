@@ -1,4 +1,4 @@
-"""The recovery kit. rclone itself judges whether it can be read with it."""
+"""The recovery kit. rclone itself checks that backups can be read with it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _rclone(config: str, folder: Path, *words: str) -> str:
 
 
 def _lines(kit: Secret) -> str:
-    """What a person would copy into rclone.conf."""
+    """The lines that a person would copy into rclone.conf."""
     text = kit.reveal()
     return "\n".join(line for line in text.splitlines() if line.startswith("[") or " = " in line)
 

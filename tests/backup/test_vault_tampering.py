@@ -1,4 +1,4 @@
-"""What the vault notices: edits, cuts, flipped bits, files put in its place; and that such a file is left as it is."""
+"""Edits, cuts, flipped bits and replaced files are noticed by the vault, and such a file is left as it is."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ def test_a_handed_over_key_opens_the_same_vault_and_knows_its_generation(tmp_pat
 
 
 def test_a_slot_opens_only_as_it_was_sealed_and_only_in_its_own_vault() -> None:
-    """The slot itself notices, before anything else of the file is looked at."""
+    """The slot itself notices, before anything else in the file is checked."""
     key, data_key, owner = RawKey.generate(), bytes(range(32)), b"o" * 16
     slot = slots.seal(data_key, owner, key, label="laptop", created_at=1)
     assert slots.open_slot(slot, owner, key) == data_key
@@ -264,7 +264,7 @@ def test_no_passphrase_is_changed_to_an_empty_one(tmp_path: Path) -> None:
 
 
 def test_a_body_that_was_altered_is_noticed_when_the_vault_is_opened(tmp_path: Path) -> None:
-    """Not only at the first secret that is asked for."""
+    """At opening, not only at the first secret that is requested."""
     vault, key = new_vault(tmp_path)
     vault.set(key, "s", "u", "kept")
     forge(vault, lambda document: msgspec.structs.replace(document, body=bytes(len(document.body))))

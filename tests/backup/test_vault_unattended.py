@@ -1,4 +1,4 @@
-"""Units for jobs that nobody sits beside: their text, writing them, and systemd's own opinion."""
+"""Units for unattended jobs: their text, writing them, and systemd's own verdict."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_only_the_key_is_handed_to_systemd_and_never_in_clear() -> None:
 
 
 def test_the_key_reaches_systemd_creds_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The very command, but for sudo, its target and the place of the machine's own key."""
+    """The exact command, except for sudo, its target and the path of the machine's own key."""
     monkeypatch.setenv("SYSTEMD_CREDENTIAL_SECRET", str(tmp_path / "secret"))
     _, pipe = credential_commands(["printf", "%s", "canary-key"])
     target = tmp_path / CREDENTIAL_FILE.name

@@ -1,4 +1,4 @@
-"""How long the worker waits: never longer than an hour at a time, by the time that really passes."""
+"""Waits of the worker: never longer than an hour at a time, in real time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BUSY = ErrorInfo("rate_limited", "slow down")
 
 
 class Times:
-    """A system's clock and the time that passes, as a test sets them."""
+    """A system clock and elapsed time, both set by the test."""
 
     def __init__(self) -> None:
         self.wall_s = 1.7e9
@@ -170,11 +170,11 @@ def test_a_corrected_clock_neither_shortens_nor_lengthens_a_wait(journal: Journa
         times.passes(100)
         times.wall_s += step_s
         scheduler._round()
-        assert state(journal) == (ItemState.WAITING, times.wall_s + 500)  # and so it is shown
+        assert state(journal) == (ItemState.WAITING, times.wall_s + 500)  # as it is shown
         times.passes(499)
         scheduler._round()
         assert state(journal)[0] is ItemState.WAITING
-        times.passes(2)  # a suspended machine sleeps through it: the same
+        times.passes(2)  # the same while the machine is suspended
         scheduler._round()
         assert state(journal) == (ItemState.QUEUED, None)
     assert writer.close(5)
@@ -186,7 +186,7 @@ def test_the_time_that_passes_has_what_the_system_slept() -> None:
 
 
 class Naps(CancelToken):
-    """Its waits take what a test says, and not longer than asked."""
+    """Its waits take the time that a test sets, and not longer than requested."""
 
     def __init__(self, times: Times, sleeps_s: list[float]) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class Naps(CancelToken):
 
 
 def test_a_wait_within_a_call_is_over_when_the_machine_has_slept_through_it() -> None:
-    """The timers of the system stand still while it is suspended: none is relied on for long."""
+    """System timers pause while the machine is suspended: no wait relies on one for long."""
     times = Times()
     clock = WorkerClock(wall=lambda: times.wall_s, elapsed=lambda: times.passed_s)
     awake, asleep = Naps(times, []), Naps(times, [3600.0])
@@ -214,7 +214,7 @@ def test_a_wait_within_a_call_is_over_when_the_machine_has_slept_through_it() ->
 
 
 def test_providers_of_the_worker_wait_by_the_clock_that_counts_sleep(journal: Journal, paths: Paths) -> None:
-    """Retries of up to 60 s, and the limit of the bandwidth."""
+    """Covers retries of up to 60 s, and the bandwidth limit."""
     times = Times()
     clock = WorkerClock(wall=lambda: times.wall_s, elapsed=lambda: times.passed_s)
     writer = BatchWriter(journal, on_failure=lambda error: None)
@@ -327,8 +327,8 @@ THREE_YEARS_S = 3 * 365 * 86_400.0
 
 @pytest.fixture
 def waiting_for_years(journal: Journal, bench: Workbench, moto_s3: S3Server, moto_proxy: FaultProxy) -> int:
-    """A job whose file waits for three years, and so does its instance, as a corrected clock may leave it; nobody is at
-    work. Its service still asks for a pause."""
+    """A job whose file and instance wait for three years, as a corrected clock may leave them, while no worker runs.
+    Its service still asks for a pause."""
     moto_proxy.fault(Fault.status(503, headers={"Retry-After": "99999999"}), put_object(), times=None)
     bench.configure_s3("cloud", moto_proxy.url, moto_s3.new_bucket(), max_retries=0)
     file, now = bench.paths.state_dir / "file", time.time()
@@ -346,7 +346,7 @@ def waiting_for_years(journal: Journal, bench: Workbench, moto_s3: S3Server, mot
 
 
 def shown_waits(cli: Cli) -> list[float]:  # noqa: F811
-    """How far ahead the waits of job and file are, as `transfers list` has them; its words say the same."""
+    """How far ahead the waits of job and file are in `transfers list`; asserts that its text says the same."""
     told = cli("transfers", "list", "--json").json()
     moments = [row["wait_until"] for row in (*told["jobs"], *told["items"]) if row["wait_until"] is not None]
     words = cli("transfers", "list").out
@@ -373,7 +373,7 @@ def test_a_worker_that_starts_on_a_wait_of_years_waits_for_an_hour_at_most(
     bench: Workbench,
     moto_proxy: FaultProxy,
 ) -> None:
-    """What was waited for is tried at once; what the service asks for then is bounded."""
+    """Waiting items are tried at once; the pause that the service then asks for is bounded."""
     bench.queue.ensure_worker()
     wait_until(lambda: moto_proxy.count(put_object()))
     (wait,) = wait_until(lambda: [item.wait_until for item in bench.queue.snapshot().items if item.wait_until])

@@ -1,4 +1,4 @@
-"""The worker's wake-up calls: from any thread, and from the handler of a signal at any moment."""
+"""The worker's wake-up calls come from any thread, and from a signal handler at any moment."""
 
 from __future__ import annotations
 

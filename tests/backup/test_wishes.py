@@ -1,4 +1,4 @@
-"""What the user wants of running items survives the worker that was to do it."""
+"""The user's wishes for running items survive the death of the worker."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_wish_that_the_worker_did_not_live_to_see_is_done_by_the_next(
     bench.kill_worker(signal.SIGKILL)
     with Journal(bench.paths.journal_file) as journal, journal.transaction() as tx:
         assert getattr(controls, wanted)(tx, [item_id], [], now=1.0) == 1
-        assert views.item(tx, item_id).state is ItemState.RUNNING  # nobody has acted on it
+        assert views.item(tx, item_id).state is ItemState.RUNNING  # no worker has acted on it
     bench.queue.ensure_worker()
     bench.wait_state(job, becomes)
     if becomes is ItemState.CANCELLED:
@@ -50,7 +50,7 @@ def test_whoever_finds_items_of_a_dead_worker_does_what_was_wished(tmp_path: Pat
             items.claim(tx, "disk", 4, now=2.0)
             assert items.cancel(tx, [1, 4], now=3.0) == 2
             assert items.pause(tx, [2], now=3.0) == 1
-            assert items.pause(tx, [4], now=3.5) == 0  # to cancel is more
+            assert items.pause(tx, [4], now=3.5) == 0  # cancelling takes precedence
         with journal.transaction() as tx:
             work.arrive(tx)
             assert items.requeue_running(tx, now=4.0) == 4

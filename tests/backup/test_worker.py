@@ -1,4 +1,4 @@
-"""The queue with real worker processes over local storage: coming, going, controls, folders."""
+"""The queue with real worker processes over local storage: start, end, controls, folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ODD = os.fsdecode(b"caf\xe9 \x1b[31m")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Everything that a home directory may hold."""
+    """Everything that a home directory may contain."""
     top = tmp_path / "home dir"
     (top / "sub" / "deeper").mkdir(parents=True)
     (top / "empty").mkdir()
@@ -157,7 +157,7 @@ def test_several_starters_at_once_start_one_worker(bench: Workbench, tmp_path: P
         own = Queue(bench.paths, worker_arguments=("--linger", "0.2"))
         try:
             own.queue_upload("local", [source], str(number))
-        except BaseException as error:  # told by the test's own thread
+        except BaseException as error:  # reported by the test's own thread
             errors.append(error)
         finally:
             own.close()

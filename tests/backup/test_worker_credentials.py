@@ -1,4 +1,4 @@
-"""The worker and the store of credentials: it waits for what is locked or missing, says so, and goes on by itself."""
+"""The worker and the credential store: it waits for what is locked or missing, says so, and continues by itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KEYS = Credentials(username=ACCESS_KEY, password=Secret(SECRET_KEY))
 
 
 class Vaulted:
-    """A service over places whose store is a vault, locked at first, and an S3 instance whose keys are in it."""
+    """A service whose store is a vault, locked at first, and an S3 instance with its keys in it."""
 
     def __init__(self, paths: Paths, bench: Workbench, server: S3Server) -> None:
         self.paths = paths
@@ -62,7 +62,7 @@ class Vaulted:
         self.lock_here()
 
     def lock_here(self) -> None:
-        """As if this process had just begun."""
+        """As if this process had just started."""
         unlocking.lock(self.paths, StoreBackend.VAULT)
 
     def upload(self, name: str) -> JobView:
@@ -71,7 +71,7 @@ class Vaulted:
         return self.core.queue.queue_upload("cloud", [source])
 
     def linger(self) -> None:
-        """Workers stay from now on when they have nothing to do: for what has to meet the same one again."""
+        """Make workers stay when idle, for tests that have to meet the same one again."""
         self.bench.queue.close()
         self.bench.queue = self.core._opened.queue = Workbench(self.paths, linger_s=60).queue
 
@@ -148,7 +148,7 @@ def test_locking_lets_what_begins_later_wait(vaulted: Vaulted) -> None:
 
 
 def test_a_later_process_takes_the_key_from_a_worker_that_has_it(vaulted: Vaulted, paths: Paths) -> None:
-    """So that a passphrase is typed once; and not from one that was told to forget it, or whose key was renewed."""
+    """So that a passphrase is typed once; but not from a worker that had to forget it, or whose key was renewed."""
     vaulted.bench.queue.close()
     lingering = Workbench(paths, linger_s=60)
     vaulted.bench.queue = vaulted.core._opened.queue = lingering.queue
@@ -253,7 +253,7 @@ def test_an_entry_that_is_no_longer_there_is_waited_for(vaulted: Vaulted, paths:
 
 
 def test_a_download_of_a_folder_says_what_it_waits_for(vaulted: Vaulted, tmp_path: Path) -> None:
-    """Nothing was listed yet, so that there is no item to say it."""
+    """Nothing was listed yet, so no item can say it."""
     vaulted.server.put(vaulted.bucket, "folder/file", b"there")
     job = vaulted.core.queue.queue_download("cloud", ["folder/"], tmp_path / "back")
     wait_until(lambda: vaulted.is_held(job))
@@ -301,7 +301,7 @@ def test_the_child_that_answers_questions_is_given_the_key_and_told_to_forget_it
         assert (client.ask(ListPage("cloud"))).files == ()
         child = child_that_answers()
         assert child is not None
-        os.kill(child, signal.SIGKILL)  # its successor is given it too
+        os.kill(child, signal.SIGKILL)  # its successor gets the key too
         assert (client.ask(ListPage("cloud"))).files == ()
         vaulted.core.credentials.lock()
         with pytest.raises(CredentialStoreError):

@@ -1,4 +1,4 @@
-"""The worker's parts without a process: verdicts on errors, group commits, progress, logind, facts."""
+"""Parts of the worker without a process: verdicts on errors, group commits, progress, logind, facts."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ def test_counts_that_cannot_be_kept_are_no_failure(paths: Paths) -> None:
 
 
 def test_requests_belong_to_the_item_that_they_are_sent_for() -> None:
-    """Of several deletes, those that the service takes one by one; a batch belongs to none."""
+    """Of several deletes, those that the service takes one by one; a batch belongs to no item."""
     calls = CallCounts()
     count = calls.counter("cloud")
 

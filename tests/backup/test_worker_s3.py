@@ -1,4 +1,4 @@
-"""The queue over S3, with everything that can happen in between: kills, stalls, wrong keys, a server that is away."""
+"""The queue over S3 with disturbances: kills, stalls, wrong keys, an unreachable server."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from tests.servers.s3_server import SECRET_KEY, S3Server
 
 
 def big_file(folder: Path, parts: int) -> Path:
-    """A file of so many 5 MiB parts, no two alike."""
+    """A file of this many 5 MiB parts, no two alike."""
     path = folder / "big.bin"
     path.write_bytes(random.Random(7).randbytes(5 * MIB * parts - 1234))
     return path
 
 
 def parts_that_arrived(proxy: FaultProxy) -> list[str]:
-    """Numbers of parts of the big file that the server took."""
+    """Numbers of the big file's parts that the server received."""
     sent = [request for request in proxy.requests if put_part()(request) and request.path.endswith("big.bin")]
     return [request.query["partNumber"] for request in sent if request.ok]
 
 
 def written_down(bench: Workbench, job: JobView) -> int:
-    """Bytes of the job that the journal knows to be safe: not what is shown of a part under way."""
+    """Bytes of the job that the journal knows to be safe, without those of parts under way."""
     with Journal(bench.paths.journal_file) as journal, journal.look() as db:
         return views.job(db, job.id).done_bytes
 
@@ -48,7 +48,7 @@ def s3_bench(bench: Workbench, rclone_s3: S3Server, rclone_proxy: FaultProxy) ->
 
 
 def learn_the_server(bench: Workbench, folder: Path) -> None:
-    """One upload, so that what the server enforces is known and nothing is tried out any more."""
+    """One upload, so that the server's behaviour is known and not tried out any more."""
     first = folder / "first"
     first.write_bytes(b"first")
     bench.finish(bench.queue.queue_upload("cloud", [first]))
@@ -68,7 +68,7 @@ def test_killed_at_any_moment_it_resumes_and_sends_no_finished_part_again(
         wait_until(lambda part=part: written_down(bench, job) == (part - 1) * 5 * MIB)  # type: ignore[misc]
         bench.kill_worker(signal.SIGKILL)
         finished_before_kills += parts_that_arrived(rclone_proxy)
-        rclone_proxy.cut_connections()  # else what the kernel still holds of stalled parts would arrive after the death
+        rclone_proxy.cut_connections()  # else stalled parts in the kernel's buffers would arrive after the kill
         stall.release()
         rclone_proxy.wait_idle()
         rclone_proxy.forget()
@@ -82,7 +82,7 @@ def test_killed_at_any_moment_it_resumes_and_sends_no_finished_part_again(
     again = [part for part in parts_that_arrived(rclone_proxy) if part in finished_before_kills]
     assert again == []
     stop_worker(bench.paths)
-    # The last worker has counted all its parts, those that were killed what they had written down by then.
+    # The last worker counted all its parts; the killed ones counted what they had written by then.
     calls, all_calls = bench.only_item(done).calls, bench.queue.calls("cloud")
     assert calls["UploadPart"] >= len(parts_that_arrived(rclone_proxy)) > 0
     assert (calls["CreateMultipartUpload"], calls["CompleteMultipartUpload"]) == (1, 1)
@@ -127,7 +127,7 @@ def test_kills_at_random_moments_lose_nothing(
         seen = len(rclone_proxy.requests) + chance.randrange(1, 15)
         wait_until(lambda seen=seen: len(rclone_proxy.requests) >= seen or bench.queue.job(job.id).finished)  # type: ignore[misc]
         if not bench.kill_worker_of(job):
-            break  # on a loaded machine it was quicker than we
+            break  # on a loaded machine it may finish first
         bench.queue.ensure_worker()
     bench.finish(job, 60)
     assert {item.state for item in bench.items(job)} == {ItemState.DONE}
@@ -146,10 +146,10 @@ def test_cancel_takes_effect_within_a_second_on_a_stalled_connection_and_cleans_
     began = time.monotonic()
     assert bench.queue.cancel(bench.queue.item_ids(job.id)) == 1
     bench.wait_state(job, ItemState.CANCELLED)
-    assert time.monotonic() - began < 1.5  # a second, and what the polling and this machine add
+    assert time.monotonic() - began < 1.5  # a second, plus polling and machine load
     wait_until(lambda: rclone_proxy.count(abort_multipart()) == 1)
     wait_until(lambda: rclone_s3.unfinished_uploads(bucket) == [])
-    wait_until(lambda: bench.only_item(job).bytes_done == 0)  # nothing of it is there any more, and that is said
+    wait_until(lambda: bench.only_item(job).bytes_done == 0)  # nothing of it is left, and the item says so
     assert rclone_s3.keys(bucket) == set()
 
 
@@ -220,7 +220,7 @@ def test_wrong_credentials_wait_and_go_on_once_they_are_right(
     waiting = wait_until(lambda: [item for item in bench.items(job) if item.state is ItemState.WAITING])
     assert waiting[0].error is not None
     assert waiting[0].error.kind == "authentication"
-    wait_until(lambda: bench.pid() is None)  # it left: nothing goes on by itself
+    wait_until(lambda: bench.pid() is None)  # it left: nothing continues by itself
     asked = len(rclone_proxy.requests)
     assert asked < 40
     bench.configure("cloud", secret_key=SECRET_KEY)
@@ -244,7 +244,7 @@ def test_a_server_that_is_away_makes_items_wait_and_a_resume_goes_on_at_once(
     assert 4 < item.wait_until - time.time() < 11
     assert item.error is not None
     assert item.error.kind == "transient"
-    assert bench.pid() is not None  # it stays, since this goes on by itself
+    assert bench.pid() is not None  # it stays, since this continues by itself
     assert bench.queue.resume([item.id]) == 1
     bench.finish(job)
     assert rclone_s3.keys(bucket) == {"a"}
@@ -315,7 +315,7 @@ def test_a_small_object_that_must_be_new_is_known_again_after_a_kill(
     assert item.proof is not None
     assert rclone_proxy.count(put_object("small")) == 0
     again = bench.finish(bench.queue.queue_upload("cloud", [source], conflicts=Conflicts.REFUSE))
-    assert bench.only_item(again).state is ItemState.FAILED  # now it is not a lost answer, but there already
+    assert bench.only_item(again).state is ItemState.FAILED  # now the object exists; it is no lost answer
 
 
 def test_what_a_try_out_left_whose_worker_was_killed_is_removed_by_the_next(

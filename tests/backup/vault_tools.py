@@ -1,4 +1,4 @@
-"""What the tests of the vault share: cheap passphrases, and the hand of someone who edits the file."""
+"""Shared by the tests of the vault: cheap passphrases, and edits of the file without a key."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def new_vault(folder: Path) -> tuple[VaultFile, DataKey]:
 
 
 def forge(vault: VaultFile, change: Callable[[fmt.VaultDocument], fmt.VaultDocument]) -> bytes:
-    """Edit the file as someone would who knows the format, but no key: the checksum fits. Returns what was written."""
+    """Edit the file as an attacker who knows the format but no key: the checksum fits. Returns what was written."""
     document = change(msgspec.json.decode(vault.path.read_bytes(), type=fmt.VaultDocument))
     document = msgspec.structs.replace(document, checksum=b"")
     document = msgspec.structs.replace(document, checksum=hashlib.sha256(canonical(document)).digest())
