@@ -64,7 +64,7 @@ def report(at: float, failed: StepName | None = None) -> ConnectionReport:
     return ConnectionReport(steps=tuple(steps), checked_at=at)
 
 
-def test_a_failed_check_ends_ready_and_a_passed_one_brings_it_back(local: Paths) -> None:
+def test_a_failed_check_ends_ready_and_a_passed_one_restores_it(local: Paths) -> None:
     assert state(local) is InstanceState.READY
     editing.record_check(local, "local", report(1.0, StepName.AUTHENTICATE))
     info = describing.describe(local, "local")
@@ -77,9 +77,7 @@ def test_a_failed_check_ends_ready_and_a_passed_one_brings_it_back(local: Paths)
 
 
 @pytest.mark.parametrize("listed", ["", "a/", None])
-def test_a_look_that_is_refused_ends_ready_and_one_that_succeeds_brings_it_back(
-    local: Paths, listed: str | None
-) -> None:
+def test_a_refused_look_ends_ready_and_a_successful_one_restores_it(local: Paths, listed: str | None) -> None:
     before = answers.version(local)
     with pytest.raises(Authentication), answers.noted(local, "local", listed=listed):
         raise Authentication("the key was revoked")
@@ -103,7 +101,7 @@ def test_a_look_that_is_refused_ends_ready_and_one_that_succeeds_brings_it_back(
         (RateLimited("slowly"), "", InstanceState.READY),
     ],
 )
-def test_what_says_nothing_of_the_instance_changes_nothing(
+def test_answers_about_a_single_name_change_nothing(
     local: Paths, error: ProviderError, listed: str | None, expected: InstanceState
 ) -> None:
     with pytest.raises(type(error)), answers.noted(local, "local", listed=listed):
@@ -111,7 +109,7 @@ def test_what_says_nothing_of_the_instance_changes_nothing(
     assert state(local) is expected
 
 
-def test_transfers_count(local: Paths) -> None:
+def test_answers_to_transfers_count(local: Paths) -> None:
     refused = Outcome(item_id=1, ending=Ending.WAITING, error=REVOKED)
     answers.note_outcomes(local, "local", [Outcome(item_id=2, ending=Ending.DONE), refused])
     assert state(local) is InstanceState.FAILING
@@ -119,7 +117,7 @@ def test_transfers_count(local: Paths) -> None:
     assert state(local) is InstanceState.READY
 
 
-def test_a_look_does_not_outweigh_a_write_that_was_refused(local: Paths) -> None:
+def test_a_successful_look_does_not_cancel_a_refused_write(local: Paths) -> None:
     editing.record_check(local, "local", report(1.0, StepName.WRITE_READ_DELETE))
     with answers.noted(local, "local"):
         pass
@@ -128,7 +126,7 @@ def test_a_look_does_not_outweigh_a_write_that_was_refused(local: Paths) -> None
     assert state(local) is InstanceState.READY
 
 
-def test_other_settings_have_not_been_answered_yet(local: Paths, tmp_path: Path) -> None:
+def test_an_answer_counts_only_for_the_settings_it_was_given_for(local: Paths, tmp_path: Path) -> None:
     answers.note(local, "local", AnswerSource.LOOK, REVOKED)
     assert state(local) is InstanceState.FAILING
     write_config(local, local={"enabled": True, "container": str(tmp_path / "another")})
@@ -144,7 +142,7 @@ def test_the_same_answer_is_written_once_a_minute(local: Paths) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"local": {"at": "x"}}', b"\xff"])
-def test_a_note_that_cannot_be_read_is_no_note(local: Paths, content: bytes) -> None:
+def test_an_unreadable_note_is_ignored(local: Paths, content: bytes) -> None:
     local.state_dir.mkdir(parents=True)
     (local.state_dir / "answers.json").write_bytes(content)
     assert state(local) is InstanceState.READY
@@ -152,7 +150,7 @@ def test_a_note_that_cannot_be_read_is_no_note(local: Paths, content: bytes) -> 
     assert state(local) is InstanceState.FAILING
 
 
-def test_a_credential_that_was_refused_has_no_check_mark(paths: Paths) -> None:
+def test_a_refused_credential_has_no_check_mark(paths: Paths) -> None:
     settings = {"type": "aws_s3", "enabled": True, "container": "b", "access_key": "AK", "region": "eu-central-1"}
     paths.config_dir.mkdir(parents=True)
     credentials = {"s3": {"username": "AK", "fields": ["password"], "revision": "1"}}
@@ -165,7 +163,7 @@ def test_a_credential_that_was_refused_has_no_check_mark(paths: Paths) -> None:
     assert fact.state is CredentialState.REFUSED
 
 
-def test_a_key_that_the_server_no_longer_takes_shows_everywhere(cli: Cli, paths: Paths, moto_s3: S3Server) -> None:
+def test_a_key_that_the_server_no_longer_accepts_shows_everywhere(cli: Cli, paths: Paths, moto_s3: S3Server) -> None:
     """A real listing by a command is refused, and `list-providers` and `status` report it."""
     write_config(paths, s3=s3_instance(moto_s3, "there-is-no-such-bucket"))
     write_aws_credentials()
@@ -208,7 +206,7 @@ def revoked(paths: Paths) -> Iterator[Paths]:
         lambda it, path: it.ask(ListPage("s3", "deep/in/")),
     ],
 )
-def test_whatever_was_asked_a_revoked_key_is_failing_from_then_on(
+def test_after_any_refused_request_a_revoked_key_is_failing(
     revoked: Paths, tmp_path: Path, ask: Callable[[Questions, Path], object]
 ) -> None:
     file = tmp_path / "file"
@@ -218,7 +216,7 @@ def test_whatever_was_asked_a_revoked_key_is_failing_from_then_on(
     assert describing.describe(revoked, "s3").state is InstanceState.FAILING
 
 
-def test_a_scan_that_is_refused_is_an_answer_too(revoked: Paths) -> None:
+def test_a_refused_scan_is_an_answer_too(revoked: Paths) -> None:
     bench = Workbench(revoked)
     try:
         bench.queue.queue_delete("s3", ["folder/"])
@@ -290,13 +288,13 @@ def test_a_local_folder_that_is_gone_is_failing_until_it_is_back(
     assert states(cli) == {"ready"}
 
 
-def test_a_name_that_is_not_there_says_nothing_of_a_folder_that_is(disk: Paths) -> None:
+def test_a_missing_name_does_not_make_its_folder_fail(disk: Paths) -> None:
     with contextlib.closing(Questions(disk)) as questions, pytest.raises(NotFound):
         questions.ask(Stat("disk", "k"))
     assert describing.describe(disk, "disk").state is InstanceState.READY
 
 
-def test_a_transfer_to_a_folder_that_is_gone_is_an_answer(disk: Paths, storage: Path, tmp_path: Path) -> None:
+def test_a_transfer_to_a_missing_folder_is_an_answer(disk: Paths, storage: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"1")
     bench = Workbench(disk)
     try:
@@ -315,7 +313,7 @@ def test_a_transfer_to_a_folder_that_is_gone_is_an_answer(disk: Paths, storage: 
         bench.close()
 
 
-def test_a_folder_that_has_become_read_only_is_failing_until_something_was_written(
+def test_a_read_only_folder_is_failing_until_something_is_written(
     disk: Paths, storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = ErrorInfo.of(PermissionDenied(f"{storage}/k: Read-only file system", code="EROFS"))
@@ -337,13 +335,13 @@ def test_a_folder_that_has_become_read_only_is_failing_until_something_was_writt
     provider.close()
 
 
-def test_the_embedded_folder_that_is_yet_to_be_made_is_no_missing_one(paths: Paths) -> None:
+def test_the_embedded_folder_is_not_missing_before_its_creation(paths: Paths) -> None:
     with contextlib.closing(Questions(paths)) as questions, pytest.raises(NotFound):
         questions.ask(Stat("local", "k"))
     assert describing.describe(paths, "local").state is InstanceState.READY
 
 
-def test_it_crosses_processes_as_it_was(local: Paths) -> None:
+def test_an_answer_crosses_processes_unchanged(local: Paths) -> None:
     answers.note(local, "local", AnswerSource.LOOK, REVOKED)
     assert answers.latest(local)["local"].error == REVOKED
     assert msgspec.json.decode((local.state_dir / "answers.json").read_bytes())["local"]["source"] == "look"

@@ -62,7 +62,7 @@ def begin_worker(bench: Workbench, checkout: Path) -> int:
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGKILL, None])
-def test_what_was_queued_beside_a_stopped_worker_goes_on_when_that_one_leaves(
+def test_jobs_queued_beside_a_stopped_worker_run_when_it_leaves(
     bench: Workbench, checkout: Path, tmp_path: Path, told: signal.Signals | None
 ) -> None:
     """Without a further command, whether it was asked to leave while stopped, or is asked when it continues."""
@@ -83,9 +83,7 @@ def test_what_was_queued_beside_a_stopped_worker_goes_on_when_that_one_leaves(
     wait_until(lambda: bench.pid() not in (None, pid))
 
 
-def test_a_stopped_worker_that_is_not_replaced_serves_and_nobody_takes_its_place(
-    bench: Workbench, checkout: Path, tmp_path: Path
-) -> None:
+def test_a_stopped_worker_that_was_not_replaced_serves_again(bench: Workbench, checkout: Path, tmp_path: Path) -> None:
     pid = begin_worker(bench, checkout)
     stop_between_writes(bench, pid)
     (tmp_path / "file").write_bytes(b"content")
@@ -97,7 +95,7 @@ def test_a_stopped_worker_that_is_not_replaced_serves_and_nobody_takes_its_place
     assert bench.pid() == pid
 
 
-def test_two_builds_lose_nothing_when_their_worker_is_killed_again_and_again(
+def test_two_builds_lose_nothing_when_their_worker_is_killed_repeatedly(
     bench: Workbench, checkout: Path, tmp_path: Path
 ) -> None:
     (checkout / "backup" / "another.py").write_text('"""Another build."""\n')
@@ -172,7 +170,7 @@ def test_a_worker_whose_files_were_replaced_makes_way(bench: Workbench, checkout
     assert bench.log().count("at work") == 2
 
 
-def test_a_worker_whose_files_were_replaced_takes_nothing_on_and_another_one_goes_on(
+def test_a_worker_whose_files_were_replaced_takes_no_work_and_another_one_takes_over(
     bench: Workbench, checkout: Path, tmp_path: Path
 ) -> None:
     """Even if no command asks it: what waited may become due, and modules of another build would fail that. The next
@@ -200,7 +198,7 @@ def test_a_worker_whose_checkout_is_gone_makes_way(bench: Workbench, checkout: P
     assert bench.pid() != pid
 
 
-def test_a_worker_of_an_older_journal_is_parked_before_the_journal_is_brought_up(
+def test_a_worker_of_an_older_journal_is_parked_before_the_migration(
     bench: Workbench, checkout: Path, tmp_path: Path
 ) -> None:
     """The other checkout has one script less, and its program refuses the journal by name."""
@@ -249,7 +247,7 @@ def test_a_worker_of_the_version_before_the_handshake_makes_way(
     assert bench.pid() != pid
 
 
-def test_a_worker_that_is_broken_makes_way(bench: Workbench, checkout: Path, tmp_path: Path) -> None:
+def test_a_broken_worker_makes_way(bench: Workbench, checkout: Path, tmp_path: Path) -> None:
     """It cannot load the modules it needs: neither "wake" nor "stop" gets an answer."""
     listener = checkout / "backup" / "worker" / "listener.py"
     text = listener.read_text().replace('"wake": self._on_wake,', '"wake": lambda call: 1 / 0,')
@@ -259,7 +257,7 @@ def test_a_worker_that_is_broken_makes_way(bench: Workbench, checkout: Path, tmp
     assert bench.pid() != pid
 
 
-def test_the_build_is_of_the_files_and_not_of_their_place(checkout: Path) -> None:
+def test_the_build_depends_on_the_files_and_not_on_their_folder(checkout: Path) -> None:
     def told() -> str:
         done = subprocess.run(
             [sys.executable, "-P", "-c", "from backup.system import build; print(build.current().id)"],
@@ -297,7 +295,7 @@ def test_an_older_program_refuses_a_newer_journal_by_name(tmp_path: Path) -> Non
     assert not schema.is_older(path)
 
 
-def test_what_opens_the_vault_is_taken_over(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_of_the_vault_is_taken_over(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
     monkeypatch.setattr(unlocking, "accept", lambda paths, key: taken.append(key.reveal()))
     asked: list[str] = []
@@ -312,7 +310,7 @@ def test_what_opens_the_vault_is_taken_over(bench: Workbench, monkeypatch: pytes
     Queue(bench.paths).close()
 
 
-def test_whoever_looks_on_is_told_of_an_update_and_of_another_build(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_front_ends_report_an_update_and_another_build(monkeypatch: pytest.MonkeyPatch) -> None:
     now, changed = [0.0], [False]
     monkeypatch.setattr(build, "replaced", lambda: changed[0])
     notice = build.BuildNotice(lambda: now[0])

@@ -48,7 +48,7 @@ def test_facts_of_a_process_without_a_journal_leave_none_open(paths: Paths) -> N
     assert open_files_below(paths.state_dir) == []
 
 
-def test_questions_leave_nothing_open(paths: Paths, tmp_path: Path) -> None:
+def test_queries_leave_nothing_open(paths: Paths, tmp_path: Path) -> None:
     questions = Questions(paths)
     assert questions.ask(Probe("local")).ok
     questions.close()

@@ -35,7 +35,7 @@ def test_unlock_of_an_open_keyring_changes_nothing(secret_service: SecretService
     _keyring().check()
 
 
-def test_wrong_password_is_told_and_keeps_it_locked(secret_service: SecretService) -> None:
+def test_a_wrong_password_is_reported_and_keeps_it_locked(secret_service: SecretService) -> None:
     secret_service.lock()
     with pytest.raises(collection.WrongKeyringPassword) as raised:
         collection.unlock_default(Secret("wrong canary"))
@@ -44,7 +44,7 @@ def test_wrong_password_is_told_and_keeps_it_locked(secret_service: SecretServic
     collection.unlock_default(PASSWORD)
 
 
-def test_without_a_default_keyring_unlock_says_so_and_create_makes_one_that_lasts(
+def test_without_a_default_keyring_unlock_says_so_and_create_makes_a_lasting_one(
     secret_service_bus: SecretService,
 ) -> None:
     secret_service_bus.start(password=None)
@@ -57,7 +57,7 @@ def test_without_a_default_keyring_unlock_says_so_and_create_makes_one_that_last
     assert _keyring().get_password("service", "user") == "kept"
 
 
-def test_create_does_not_touch_a_keyring_that_is_there(secret_service: SecretService) -> None:
+def test_create_does_not_touch_an_existing_keyring(secret_service: SecretService) -> None:
     with pytest.raises(collection.CollectionExists):
         collection.create_default(Secret("another"))
 
@@ -68,7 +68,7 @@ def test_an_empty_password_is_refused(secret_service_bus: SecretService) -> None
         collection.create_default(Secret(""))
 
 
-def test_a_frozen_daemon_is_given_up_in_time(secret_service: SecretService) -> None:
+def test_a_call_to_a_frozen_daemon_ends_in_time(secret_service: SecretService) -> None:
     secret_service.freeze()
     started = time.monotonic()
     with pytest.raises(collection.NoAnswer):

@@ -29,7 +29,7 @@ def on_disk(paths: Paths) -> dict[str, Any]:
     return dict(json.loads(paths.config_file.read_text()))
 
 
-def test_without_a_file_there_is_local_storage_ready_to_use(paths: Paths):
+def test_without_a_file_local_storage_is_ready_to_use(paths: Paths):
     found = file.load(paths)
     assert found.problem is None
     assert list(found.instances) == ["local"]
@@ -41,12 +41,12 @@ def test_without_a_file_there_is_local_storage_ready_to_use(paths: Paths):
     assert not paths.config_dir.exists()
 
 
-def test_a_local_container_of_the_users_is_not_created_for_them(paths: Paths):
+def test_a_local_container_named_by_the_user_is_not_created(paths: Paths):
     write(paths, '{"version": 1, "providers": {"local": {"container": "/mnt/backup"}}}')
     assert file.load(paths).instances["local"].values == {"enabled": True, "container": "/mnt/backup"}
 
 
-def test_a_change_is_there_for_the_next_reader(paths: Paths):
+def test_the_next_reader_sees_a_change(paths: Paths):
     with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
         draft.set("minio", "endpoint_url", "https://minio.example")
@@ -163,7 +163,7 @@ def test_a_broken_file_is_named_with_its_line_and_never_overwritten(paths: Paths
     assert paths.config_file.read_text() == text
 
 
-def test_bytes_that_are_no_text(paths: Paths):
+def test_bytes_that_are_not_text(paths: Paths):
     paths.config_dir.mkdir(parents=True)
     paths.config_file.write_bytes(b'{\n"version": 1,\n"a": "\xff"}')
     problem = file.load(paths).problem
@@ -202,7 +202,7 @@ def test_a_full_disk_leaves_the_old_file(paths: Paths, monkeypatch: pytest.Monke
     assert sorted(entry.name for entry in paths.config_dir.iterdir()) == ["config.json", "config.lock"]
 
 
-def test_nothing_changed_is_nothing_written(paths: Paths):
+def test_without_a_change_nothing_is_written(paths: Paths):
     write(paths, '{"version":1,"providers":{"aws_s3":{"container":"c"}}}')
     with file.edit(paths) as draft:
         draft.set("aws_s3", "container", "c")
@@ -220,7 +220,7 @@ def test_a_symlinked_file_stays_a_symlink(paths: Paths, tmp_path: Path):
     assert json.loads(dotfiles.read_text())["providers"] == {"aws_s3": {"container": "c"}}
 
 
-def test_many_at_once_lose_no_change(paths: Paths):
+def test_concurrent_writers_lose_no_change(paths: Paths):
     def add(number: int) -> None:
         for step in range(5):
             with file.edit(paths) as draft:
@@ -236,7 +236,7 @@ def test_many_at_once_lose_no_change(paths: Paths):
     assert len(file.load(paths).instances["aws_s3"].values) == 30
 
 
-def test_a_lock_that_is_held_is_given_up(paths: Paths):
+def test_waiting_for_a_held_lock_ends(paths: Paths):
     private_files.private_folder(paths.config_dir)
 
     def wait_for_it() -> None:
@@ -251,7 +251,7 @@ def test_a_lock_that_is_held_is_given_up(paths: Paths):
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "a b", "x" * 65, "-dash", "a\n"])
-def test_what_is_no_name_is_refused(paths: Paths, name: str):
+def test_an_invalid_name_is_refused(paths: Paths, name: str):
     with pytest.raises(InvalidConfiguration, match="cannot name an instance"), file.edit(paths) as draft:
         draft.add(name, "aws_s3")
     assert not paths.config_file.exists()
@@ -271,7 +271,7 @@ def test_an_unknown_instance_names_the_known_ones(paths: Paths):
     assert "local" in caught.value.hint
 
 
-def test_removing_takes_the_check_along(paths: Paths):
+def test_removing_an_instance_removes_its_check(paths: Paths):
     with file.edit(paths) as draft:
         draft.set("aws_s3", "container", "c")
         draft.record_check("aws_s3", CheckRecord(1.5, True, "f"))

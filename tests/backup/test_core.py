@@ -122,9 +122,7 @@ def test_saving_keeps_secrets_in_the_store_and_the_rest_in_the_file(
     assert (found.username, found.password) == ("AKIAEXAMPLE", Secret("wJalrXUtnFEMI"))
 
 
-def test_a_new_access_key_takes_the_place_of_the_old_one_everywhere(
-    core: Core, paths: Paths, secret_service: SecretService
-):
+def test_a_new_access_key_replaces_the_old_one_everywhere(core: Core, paths: Paths, secret_service: SecretService):
     core.instances.save(
         "aws_s3", "aws_s3", {"container": "c", "access_key": "OLD"}, {"secret_key": Secret("old secret")}
     )
@@ -168,7 +166,7 @@ def test_when_the_file_cannot_be_written_the_store_is_as_before(
     assert before.count("container") == file_text(paths).count("container")
 
 
-def test_a_wrong_field_of_a_form_is_named_before_anything_is_kept(
+def test_a_wrong_field_of_a_form_is_named_before_anything_is_saved(
     core: Core, paths: Paths, secret_service: SecretService
 ):
     with pytest.raises(InvalidConfiguration) as caught:
@@ -193,7 +191,7 @@ def test_credentials_create_the_instance_of_a_service(core: Core, secret_service
     assert not core.instances.get("aws_s3").has_credentials
 
 
-def test_enabling_needs_a_passed_check_of_these_settings(core: Core):
+def test_enabling_requires_a_passed_check_of_the_current_settings(core: Core):
     core.instances.set_setting("aws_s3", "container", "c")
     with pytest.raises(InvalidConfiguration, match="not passed a check") as caught:
         core.instances.set_enabled("aws_s3", True)
@@ -211,7 +209,7 @@ def test_enabling_needs_a_passed_check_of_these_settings(core: Core):
     assert core.instances.set_enabled("aws_s3", False).state is InstanceState.DISABLED
 
 
-def test_enabling_what_is_incomplete_says_what_is_missing(core: Core):
+def test_enabling_an_incomplete_instance_says_what_is_missing(core: Core):
     core.instances.set_setting("aws_s3", "region", "eu-central-1")
     core.instances.record_check("aws_s3", report(ok=True))
     with pytest.raises(ProviderError, match="container"):

@@ -52,7 +52,7 @@ class MemoryKeyring(KeyringBackend):
         del self.entries[service, username]
 
 
-def test_what_is_set_is_there_for_another_store_and_gone_once_removed(paths: Paths, secret_service: SecretService):
+def test_another_store_sees_an_entry_until_it_is_removed(paths: Paths, secret_service: SecretService):
     CredentialStore(paths).set("offsite", SOME)
     store = CredentialStore(paths)
     assert store.status().state is StoreState.READY
@@ -71,7 +71,7 @@ def test_setting_again_replaces(paths: Paths, secret_service: SecretService):
     assert store.get("offsite") == Credentials(username="other", password=Secret("second"))
 
 
-def test_the_configuration_notes_what_is_set_and_no_secret(paths: Paths, secret_service: SecretService):
+def test_the_configuration_lists_entries_without_secrets(paths: Paths, secret_service: SecretService):
     store = CredentialStore(paths)
     store.set("offsite", SOME)
     first = file.load(paths).credentials["offsite"]
@@ -93,7 +93,7 @@ def test_entries_survive_a_restart_of_the_daemon(paths: Paths, secret_service: S
     assert CredentialStore(paths).get("offsite") == SOME
 
 
-def test_a_locked_keyring_is_said_and_nothing_is_saved(paths: Paths, secret_service: SecretService):
+def test_a_locked_keyring_is_reported_and_nothing_is_saved(paths: Paths, secret_service: SecretService):
     secret_service.lock()
     store = CredentialStore(paths)
     status = store.status()
@@ -142,7 +142,7 @@ def test_a_stale_bus_address(paths: Paths, monkeypatch: pytest.MonkeyPatch):
     assert CredentialStore(paths).status().state is StoreState.UNAVAILABLE
 
 
-def test_a_hung_daemon_is_given_up(paths: Paths, secret_service: SecretService):
+def test_waiting_for_a_hung_daemon_ends(paths: Paths, secret_service: SecretService):
     secret_service.freeze()
     store = CredentialStore(paths, timeout_s=0.4)
     started = time.monotonic()
@@ -170,7 +170,7 @@ def test_a_read_only_configuration_keeps_the_keyring_untouched(paths: Paths):
     assert paths.config_file.read_text() == "{ broken"
 
 
-def test_an_entry_of_another_program_is_said_without_its_text(paths: Paths):
+def test_an_entry_of_another_program_is_reported_without_its_text(paths: Paths):
     backend = MemoryKeyring()
     backend.set_password("homeserver-backup:offsite", "homeserver-backup", "hunter2-not-json")
     with pytest.raises(CredentialStoreError, match="not one of this program") as caught:

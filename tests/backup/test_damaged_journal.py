@@ -57,7 +57,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_it_is_refused_with_the_way_out_and_left_as_it_is(journal_file: Path, damage: str) -> None:
+def test_it_is_refused_with_a_hint_and_left_unchanged(journal_file: Path, damage: str) -> None:
     DAMAGES[damage](journal_file)
     before = contents(journal_file.parent)
     for _ in range(2):
@@ -100,7 +100,7 @@ INNER_DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.few(3)
 @pytest.mark.parametrize("damage", INNER_DAMAGES)
-def test_whatever_is_damaged_inside_status_works_and_names_it(
+def test_status_works_and_names_any_damage(
     cli: Cli,  # noqa: F811
     paths: Paths,
     tmp_path: Path,
@@ -124,7 +124,7 @@ def test_whatever_is_damaged_inside_status_works_and_names_it(
         assert "set up" not in refused.err  # this is no longer known
 
 
-def test_a_link_to_a_journal_on_a_disk_that_is_away_is_no_damage(
+def test_a_link_to_a_journal_on_an_unmounted_disk_is_not_damage(
     cli: Cli,  # noqa: F811
     paths: Paths,
     tmp_path: Path,
@@ -156,7 +156,7 @@ def test_an_empty_file_without_a_log_is_damage_too(tmp_path: Path) -> None:
     assert (tmp_path / "journal.sqlite").stat().st_size == 0
 
 
-def test_damage_that_shows_only_later_is_told_as_such(journal_file: Path) -> None:
+def test_damage_found_later_is_reported_as_damage(journal_file: Path) -> None:
     """The first page is intact, others are not."""
     for name in ("-wal", "-shm"):
         journal_file.with_name(journal_file.name + name).unlink()
@@ -169,7 +169,7 @@ def test_damage_that_shows_only_later_is_told_as_such(journal_file: Path) -> Non
         db.execute("SELECT * FROM items").fetchall()
 
 
-def test_several_first_starts_at_once_make_one_journal(tmp_path: Path) -> None:
+def test_concurrent_first_starts_create_one_journal(tmp_path: Path) -> None:
     path = tmp_path / "state" / "journal.sqlite"
     failures: list[Exception] = []
 
@@ -222,7 +222,7 @@ def test_the_worker_says_so_in_its_log(paths: Paths, journal_file: Path) -> None
         Queue(paths).snapshot()
 
 
-def test_the_way_out_is_a_way_out(cli: Cli, paths: Paths, journal_file: Path) -> None:  # noqa: F811
+def test_the_hint_works(cli: Cli, paths: Paths, journal_file: Path) -> None:  # noqa: F811
     os.truncate(journal_file, 0)
     before = contents(journal_file.parent)
     doctor = cli("credentials", "doctor")

@@ -126,7 +126,7 @@ def service(request: pytest.FixtureRequest, bench: Workbench) -> Iterator[Servic
 
 
 @pytest.mark.few(2)
-def test_the_folder_goes_with_all_that_is_in_it(service: Service) -> None:
+def test_a_folder_is_deleted_with_all_its_content(service: Service) -> None:
     for key in ("x/a", "x/y/b", "x/y/z/c", "kept/d"):
         service.put(key)
     for key in ("x/empty", "x/deep/er"):
@@ -151,7 +151,7 @@ def test_an_empty_folder_can_be_deleted(service: Service) -> None:
 
 
 @pytest.mark.few(2)
-def test_everything_but_the_container(service: Service) -> None:
+def test_everything_but_the_container_is_deleted(service: Service) -> None:
     service.put("x/a")
     service.make_folder("empty")
     service.delete("/")
@@ -160,7 +160,7 @@ def test_everything_but_the_container(service: Service) -> None:
         service.plan("x/")
 
 
-def test_chosen_twice_is_deleted_once(service: Service) -> None:
+def test_a_folder_chosen_twice_is_deleted_once(service: Service) -> None:
     service.put("x/y/a")
     job = service.delete("x/y/", "x/")
     assert service.paths() == set()
@@ -183,7 +183,7 @@ def folder(key: str) -> NewItem:
 
 
 @pytest.mark.parametrize("service", REAL, indirect=True)
-def test_what_came_after_the_listing_is_kept_with_its_folders(service: Service) -> None:
+def test_files_added_after_the_listing_are_kept_with_their_folders(service: Service) -> None:
     for key in ("x/a", "x/y/came-later", "x/z/b"):
         service.put(key)
     found = [NewItem(name=key, key=key, size_bytes=1) for key in ("x/a", "x/z/b")]
@@ -199,7 +199,7 @@ def test_what_came_after_the_listing_is_kept_with_its_folders(service: Service) 
 
 
 @pytest.mark.parametrize("service", REAL, indirect=True)
-def test_it_goes_on_after_a_kill(service: Service) -> None:
+def test_a_delete_continues_after_a_kill(service: Service) -> None:
     """The state the next worker finds: part was deleted, but not recorded."""
     for key in ("x/a", "x/y/b"):
         service.put(key)
@@ -215,7 +215,7 @@ def test_it_goes_on_after_a_kill(service: Service) -> None:
 
 @pytest.mark.few(1)
 @pytest.mark.parametrize("service", REAL, indirect=True)
-def test_killed_after_each_delete_before_its_answer_it_still_deletes_all(service: Service) -> None:
+def test_a_worker_killed_before_each_answer_still_deletes_everything(service: Service) -> None:
     """A real worker and kill -9. For every file and folder, only the service knows that it is gone."""
     for key in ("x/a", "x/y/b", "kept"):
         service.put(key)
@@ -274,7 +274,7 @@ def ended(journal: Journal, item_id: int, ending: Ending, wait_until: float | No
         items.end(tx, Outcome(item_id=item_id, ending=ending, wait_until=wait_until), now=3)
 
 
-def test_folders_wait_for_the_files_of_their_job_alone(journal: Journal) -> None:
+def test_folders_wait_only_for_the_files_of_their_job(journal: Journal) -> None:
     queued(journal, NewItem(name="x/a", key="x/a"), folder("x/y/"), folder("x/"))
     queued(journal, NewItem(name="other", key="other"))
     assert claimed(journal) == ["x/a", "other"]
@@ -289,14 +289,14 @@ def test_folders_wait_for_the_files_of_their_job_alone(journal: Journal) -> None
 
 
 @pytest.mark.parametrize("ending", [Ending.FAILED, Ending.PAUSED, Ending.WAITING])
-def test_a_file_that_waits_for_somebody_holds_no_folder_up(journal: Journal, ending: Ending) -> None:
+def test_a_file_that_waits_for_the_user_does_not_hold_up_folders(journal: Journal, ending: Ending) -> None:
     queued(journal, NewItem(name="x/a", key="x/a"), folder("x/"))
     assert claimed(journal) == ["x/a"]
     ended(journal, 1, ending)
     assert claimed(journal) == ["x/"]
 
 
-def test_a_folder_waits_for_those_in_it_that_go_again(journal: Journal) -> None:
+def test_a_folder_waits_for_retried_folders_in_it(journal: Journal) -> None:
     queued(journal, folder("x/y/"), folder("x/"))
     assert claimed(journal, 1) == ["x/y/"]
     ended(journal, 1, Ending.WAITING, wait_until=100.0)
@@ -316,7 +316,7 @@ class Folders(MemoryProvider):
         self.removed.append(key)
 
 
-def test_above_a_folder_that_goes_again_none_is_tried_before_it(journal: Journal) -> None:
+def test_folders_above_a_retried_one_are_not_tried_before_it(journal: Journal) -> None:
     queued(journal, folder("x/y/z/"), folder("x/y/"), folder("x/w/"), folder("x/"))
     with journal.transaction() as tx:
         group = items.claim(tx, "i", 10, now=2)
@@ -329,7 +329,7 @@ def test_above_a_folder_that_goes_again_none_is_tried_before_it(journal: Journal
     assert provider.removed == ["x/w/"]
 
 
-def test_a_folder_that_went_with_its_last_file_is_done(journal: Journal) -> None:
+def test_a_folder_that_vanished_with_its_last_file_is_done(journal: Journal) -> None:
     queued(journal, folder("x/"))
     with journal.transaction() as tx:
         group = items.claim(tx, "i", 10, now=2)
@@ -351,7 +351,7 @@ def test_a_document_that_is_never_listed_keeps_its_folder(bench: Workbench) -> N
         assert "'Letter' is in it" in failed.error.message
 
 
-def test_a_folder_named_as_a_file_is_said_to_be_one_whatever_is_in_it(service: Service) -> None:
+def test_a_folder_named_like_a_file_is_reported_whatever_it_contains(service: Service) -> None:
     """This includes an empty folder, which no listing of objects shows."""
     service.make_folder("empty")
     service.make_folder("above/below")

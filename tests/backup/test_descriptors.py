@@ -36,7 +36,7 @@ def limit(pid: int, more: int) -> tuple[int, int]:
 
 @pytest.mark.few(1)
 @pytest.mark.parametrize("opened_before", [True, False])
-def test_items_wait_uncounted_for_descriptors_and_go_on_once_there_are_some(
+def test_items_wait_for_descriptors_without_counting_as_failures(
     bench: Workbench, paths: Paths, tmp_path: Path, opened_before: bool
 ) -> None:
     pid = bench.pid()

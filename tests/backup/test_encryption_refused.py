@@ -39,7 +39,7 @@ def provider() -> MemoryProvider:
 @pytest.mark.parametrize("kind", [JobKind.UPLOAD, JobKind.DOWNLOAD])
 @pytest.mark.parametrize("what", [ItemKind.FILE, ItemKind.DIRECTORY])
 @pytest.mark.parametrize("conflicts", list(Conflicts))
-def test_what_was_queued_before_fails_and_says_why(
+def test_items_queued_before_fail_and_say_why(
     journal: Journal, provider: MemoryProvider, tmp_path: Path, kind: JobKind, what: ItemKind, conflicts: Conflicts
 ) -> None:
     local = tmp_path / "down" / "x"
@@ -56,13 +56,13 @@ def test_what_was_queued_before_fails_and_says_why(
     assert kind is JobKind.UPLOAD or not local.parent.exists()
 
 
-def test_what_lies_there_may_be_deleted(journal: Journal, provider: MemoryProvider) -> None:
+def test_stored_objects_may_be_deleted(journal: Journal, provider: MemoryProvider) -> None:
     order = JobRequest(kind=JobKind.DELETE, sources=("x",))
     assert carry_out(journal, provider, order, NewItem(name="x", key="x")).ending is Ending.DONE
     assert provider.store.objects == {}
 
 
-def test_plans_refuse_before_they_look(provider: MemoryProvider, tmp_path: Path) -> None:
+def test_plans_refuse_before_they_connect(provider: MemoryProvider, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"plain")
     with pytest.raises(Unsupported, match="encryption_enabled"):
         plans.upload(provider, "m", [tmp_path / "x"], "", Conflicts.REPLACE, CancelToken())

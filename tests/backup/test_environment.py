@@ -83,7 +83,7 @@ def test_a_later_command_s_proxy_and_relative_ca_reach_the_worker(
     assert bench.finish(deleted).counts[ItemState.DONE] == 1
 
 
-def test_jobs_of_different_environments_do_not_disturb_each_other(
+def test_jobs_of_different_environments_do_not_affect_each_other(
     bench: Workbench,
     cloud: str,
     proxy: ConnectProxy,
@@ -109,7 +109,7 @@ def test_jobs_of_different_environments_do_not_disturb_each_other(
     assert bench.finish(astray).counts[ItemState.DONE] == 5
 
 
-def test_a_profile_travels_and_keys_of_the_environment_queue_nothing(
+def test_a_profile_is_stored_with_the_job_and_keys_in_the_environment_are_refused(
     bench: Workbench, rclone_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = rclone_s3.new_bucket()
@@ -143,7 +143,7 @@ def test_a_profile_travels_and_keys_of_the_environment_queue_nothing(
 @pytest.mark.few(2)
 @pytest.mark.parametrize(("verb", "refused"), [("resume", "nothing was resumed"), ("retry", "nothing was retried")])
 @pytest.mark.parametrize("secret", [{"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "canary"}, WITH_PASSWORD])
-def test_going_on_with_secrets_of_the_environment_is_refused_in_its_own_words(
+def test_resuming_with_secrets_in_the_environment_is_refused_and_says_so(
     bench: Workbench,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -207,7 +207,7 @@ def test_secrets_of_the_chain_are_refused_by_name(paths: Paths, told: dict[str, 
         {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:2"},
     ],
 )
-def test_what_names_a_role_and_is_no_secret_travels(paths: Paths, told: dict[str, str]) -> None:
+def test_variables_that_name_a_role_are_stored_with_the_job(paths: Paths, told: dict[str, str]) -> None:
     bench = Workbench(paths)
     bench.configure("cloud", type="aws_s3", container="c", endpoint_url="http://127.0.0.1:1")
     endpoint = {"AWS_ENDPOINT_URL_SSO": "http://somebody:canary@127.0.0.1:1"}
@@ -261,7 +261,7 @@ def test_a_profile_that_takes_its_keys_from_the_environment_is_refused_too(paths
         FULL | TOKEN | {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "token"},
     ],
 )
-def test_a_token_that_nobody_would_use_refuses_nothing_and_stays_behind(paths: Paths, told: dict[str, str]) -> None:
+def test_an_unused_token_refuses_nothing_and_is_not_stored(paths: Paths, told: dict[str, str]) -> None:
     bench = Workbench(paths)
     bench.configure("cloud", type="aws_s3", container="c", endpoint_url="http://127.0.0.1:1")
     found = environment.travelling(paths, "cloud", told)
@@ -312,7 +312,7 @@ def stored(bench: Workbench) -> bytes:
     return b"".join(file.read_bytes() for file in bench.paths.state_dir.rglob("*") if file.is_file())
 
 
-def test_a_job_of_another_environment_does_not_wait_for_what_holds_up_the_first(
+def test_a_job_of_another_environment_is_not_held_up_by_the_first(
     paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The hold was set while there was no other environment."""
@@ -374,7 +374,7 @@ def test_an_item_and_a_cleanup_know_the_environment_of_their_job(tmp_path: Path)
     ("service", "carried"),
     [("local", set()), ("backblaze", {"HTTPS_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "no_proxy"})],
 )
-def test_only_what_has_an_effect_travels(paths: Paths, service: str, carried: set[str]) -> None:
+def test_only_variables_with_an_effect_are_stored(paths: Paths, service: str, carried: set[str]) -> None:
     bench = Workbench(paths)
     bench.configure("one", type=service, container="/c")
     told = {
@@ -388,7 +388,7 @@ def test_only_what_has_an_effect_travels(paths: Paths, service: str, carried: se
         assert found["SSL_CERT_DIR"] == f"{os.path.abspath('a')}:/b"
 
 
-def test_a_password_that_somebody_wrote_into_the_file_is_refused_and_not_shown(paths: Paths) -> None:
+def test_a_password_in_the_file_is_refused_and_not_shown(paths: Paths) -> None:
     bench = Workbench(paths)
     bench.configure_s3("cloud", "http://127.0.0.1:1", "c", proxy="http://user:canary@h:1")
     info = describing.describe(paths, "cloud")

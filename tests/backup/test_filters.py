@@ -47,7 +47,7 @@ def test_a_pattern_does_not_match(pattern: str, path: str):
     assert not left_out(pattern, path)
 
 
-def test_a_final_slash_is_for_folders_only():
+def test_a_pattern_with_a_final_slash_matches_folders_only():
     assert left_out("a/", "x/a", folder=True)
     assert not left_out("a/", "x/a")
     assert left_out("a", "x/a", folder=True)
@@ -68,7 +68,7 @@ def test_includes_take_only_what_they_match_and_excludes_come_first():
     "pattern",
     ["", "/", "//", "[a", "[]", "{a", "a}", "a\\", "[z-a]", "a\0b", "x" * 2000, "{a,b}" * 9, "{" + "a," * 200 + "}"],
 )
-def test_what_is_no_pattern_is_named(pattern: str):
+def test_an_invalid_pattern_is_named(pattern: str):
     with pytest.raises(InvalidConfiguration, match="exclude: the pattern"):
         Filter(Selection(exclude=(pattern,)))
 
@@ -86,7 +86,7 @@ def test_what_is_no_pattern_is_named(pattern: str):
         ("**/" * 200 + "x", "a/" * 2000),
     ],
 )
-def test_no_pattern_takes_long(pattern: str, path: str):
+def test_every_pattern_matches_in_bounded_time(pattern: str, path: str):
     begun = time.process_time()
     assert not left_out(pattern, path)
     assert time.process_time() - begun < 1.0
@@ -121,7 +121,7 @@ def names(folder: Path, **rules: object) -> tuple[list[str], list[str]]:
     return taken, sorted(one.name for one in found if one.ruled_out)
 
 
-def test_a_walk_leaves_out_whole_folders_without_looking_into_them(tmp_path: Path):
+def test_a_walk_skips_whole_folders_without_reading_them(tmp_path: Path):
     top = tmp_path / "top"
     for name in ("a.txt", "cache/x", "cache/deep/y", "sub/cache", "sub/b.txt"):
         (top / name).parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def test_a_walk_leaves_out_whole_folders_without_looking_into_them(tmp_path: Pat
     assert names(top, exclude=("/a.txt", "sub"))[1] == ["top/a.txt", "top/sub"]
 
 
-def test_one_file_system_stays_on_its_disk():
+def test_one_file_system_skips_other_disks():
     found = next(walk_local([Path("/proc/self/fd")], selection=Selection(one_file_system=True)))
     assert found
     mounts = [one for one in names_of_mounts() if one.count("/") == 2 and one.startswith("/dev/")]
@@ -169,6 +169,6 @@ def names_of_mounts() -> list[str]:
         ("a\\", ("a\\",)),
     ],
 )
-def test_patterns_are_typed_with_commas_between(line: str, patterns: tuple[str, ...]) -> None:
+def test_typed_patterns_are_separated_by_commas(line: str, patterns: tuple[str, ...]) -> None:
     assert patterns_of(line) == patterns
     assert patterns_of(", ".join(patterns)) == patterns

@@ -67,7 +67,7 @@ def plan_upload(
         return questions.ask(PlanUpload(instance, paths, conflicts=conflicts))
 
 
-def test_a_few_files_beside_many_objects_are_asked_for_alone(
+def test_a_few_files_among_many_objects_are_looked_up_one_by_one(
     cloud: tuple[Workbench, FaultProxy], tmp_path: Path
 ) -> None:
     bench, proxy = cloud
@@ -105,13 +105,15 @@ def test_many_files_are_looked_for_in_one_listing(cloud: tuple[Workbench, FaultP
     assert proxy.count(list_objects()) == lists == 3
 
 
-def test_only_as_much_is_listed_as_asking_would_cost(cloud: tuple[Workbench, FaultProxy], tmp_path: Path) -> None:
+def test_a_listing_stops_where_single_requests_would_be_cheaper(
+    cloud: tuple[Workbench, FaultProxy], tmp_path: Path
+) -> None:
     bench, proxy = cloud
     plan_upload(bench, "cloud", [folder_of(tmp_path, 17, "zebra")])
     assert (proxy.count(list_objects()), proxy.count(head_object())) == (2, 17)
 
 
-def test_what_was_planned_is_deleted_and_fetched_with_no_second_listing(
+def test_planned_objects_are_deleted_and_fetched_without_a_second_listing(
     bench: Workbench, moto_s3: S3Server, moto_proxy: FaultProxy, tmp_path: Path
 ) -> None:
     bucket = moto_s3.new_bucket()
@@ -133,9 +135,7 @@ def test_what_was_planned_is_deleted_and_fetched_with_no_second_listing(
     assert list(bench.paths.plans_dir.iterdir()) == []
 
 
-def test_a_plan_that_is_old_replaces_nothing_that_may_not_be_replaced(
-    bench: Workbench, rclone_s3: S3Server, tmp_path: Path
-) -> None:
+def test_an_old_plan_replaces_nothing_that_must_be_kept(bench: Workbench, rclone_s3: S3Server, tmp_path: Path) -> None:
     """The server ignores conditions, so it is asked once more right before."""
     bucket = rclone_s3.new_bucket()
     bench.configure_s3("cloud", rclone_s3.url, bucket)
@@ -149,7 +149,7 @@ def test_a_plan_that_is_old_replaces_nothing_that_may_not_be_replaced(
     assert rclone_s3.objects(bucket) == {"f/new-0": b"somebody else's"}
 
 
-def test_a_job_without_a_plan_or_with_that_of_something_else_looks_for_itself(bench: Workbench, tmp_path: Path) -> None:
+def test_a_job_without_its_own_plan_scans_itself(bench: Workbench, tmp_path: Path) -> None:
     folder, other = folder_of(tmp_path, 2), tmp_path / "other"
     other.mkdir()
     (other / "file").write_bytes(b"x")
@@ -159,7 +159,7 @@ def test_a_job_without_a_plan_or_with_that_of_something_else_looks_for_itself(be
     assert bench.finish(bench.queue.queue_upload("local", [folder], plan=plan)).counts[ItemState.DONE] == 2
 
 
-def test_what_cannot_be_read_to_its_end_is_looked_for_again(bench: Workbench, tmp_path: Path) -> None:
+def test_incomplete_findings_are_scanned_again(bench: Workbench, tmp_path: Path) -> None:
     folder = folder_of(tmp_path, 2)
     plan = plan_upload(bench, "local", [folder])
     (kept,) = bench.paths.plans_dir.iterdir()
@@ -167,7 +167,7 @@ def test_what_cannot_be_read_to_its_end_is_looked_for_again(bench: Workbench, tm
     assert bench.finish(bench.queue.queue_upload("local", [folder], plan=plan)).counts[ItemState.DONE] == 2
 
 
-def test_findings_come_back_as_they_were_once_and_for_their_scope_alone(paths: Paths) -> None:
+def test_findings_are_returned_unchanged_once_and_only_for_their_scope(paths: Paths) -> None:
     store = Findings(paths)
     odd = os.fsdecode(b"caf\xe9")
     found = [
@@ -190,7 +190,7 @@ def test_findings_come_back_as_they_were_once_and_for_their_scope_alone(paths: P
     assert list(paths.plans_dir.iterdir()) == []
 
 
-def test_plans_that_nobody_queues_are_thrown_away(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plans_that_are_not_queued_are_deleted(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Findings(paths)
     old, claimed = store.keep(SCOPE, []), store.keep(SCOPE, [])
     assert store.claim(claimed)
@@ -204,7 +204,7 @@ def test_plans_that_nobody_queues_are_thrown_away(paths: Paths, monkeypatch: pyt
     assert not store.claim(old)
 
 
-def test_a_disk_without_room_costs_a_second_look_and_nothing_else(
+def test_a_full_disk_only_costs_a_second_scan(
     bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.paths.state_dir.mkdir(parents=True)

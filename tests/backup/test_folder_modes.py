@@ -99,7 +99,7 @@ def test_a_tree_comes_back_with_the_modes_of_its_folders(
         assert modes(tmp_path / "back/home") == modes(home)
 
 
-def test_a_folder_of_the_usual_mode_is_no_object(bench: Workbench, moto_s3: S3Server, home: Path) -> None:
+def test_a_folder_with_the_usual_mode_is_not_stored(bench: Workbench, moto_s3: S3Server, home: Path) -> None:
     bucket = moto_s3.new_bucket()
     bench.configure_s3("s3", moto_s3.url, bucket)
     bench.finish(bench.queue.queue_upload("s3", [home]))
@@ -107,14 +107,14 @@ def test_a_folder_of_the_usual_mode_is_no_object(bench: Workbench, moto_s3: S3Se
     assert folders == {"home/.ssh/", "home/empty/", "home/frozen/", "home/frozen/below/", "home/shared/"}
 
 
-def test_it_is_sent_again_only_when_it_changed(bench: Workbench, instance: str, home: Path) -> None:
+def test_a_folder_is_stored_again_only_if_it_changed(bench: Workbench, instance: str, home: Path) -> None:
     bench.finish(bench.queue.queue_upload(instance, [home]))
     (home / "shared").chmod(0o750)
     job = bench.finish(bench.queue.queue_upload(instance, [home], conflicts=Conflicts.SKIP_UNCHANGED))
     assert [item.name for item in bench.items(job) if item.state is ItemState.DONE] == ["home/shared"]
 
 
-def test_what_is_there_stays_under_refuse(bench: Workbench, instance: str, home: Path, tmp_path: Path) -> None:
+def test_existing_folders_are_kept_under_refuse(bench: Workbench, instance: str, home: Path, tmp_path: Path) -> None:
     bench.finish(bench.queue.queue_upload(instance, [home]))
     (home / "shared").chmod(0o750)
     bench.finish(bench.queue.queue_upload(instance, [home], conflicts=Conflicts.REFUSE))
@@ -125,7 +125,9 @@ def test_what_is_there_stays_under_refuse(bench: Workbench, instance: str, home:
     assert modes(tmp_path / "back/home")["shared"] == "755"
 
 
-def test_where_a_service_has_no_room_no_item_is_made(bench: Workbench, b2_server: B2Server, home: Path) -> None:
+def test_without_support_by_the_service_folders_have_no_items(
+    bench: Workbench, b2_server: B2Server, home: Path
+) -> None:
     bucket, key = b2_server.new_bucket()
     bench.configure(
         "b2", type="backblaze", realm=b2_server.url, container=bucket, application_key_id=key.key_id,
@@ -137,7 +139,7 @@ def test_where_a_service_has_no_room_no_item_is_made(bench: Workbench, b2_server
 
 
 @pytest.mark.parametrize("kind", ["no attributes", "vfat"])
-def test_a_disk_that_cannot_keep_them_is_said_to(
+def test_a_disk_that_cannot_store_modes_is_reported(
     kind: str, bench: Workbench, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An extended attribute holds the mode of a local folder, but not every disk supports those; FAT stores no
@@ -208,7 +210,7 @@ def test_a_folder_is_closed_before_the_first_file_in_it_is_queued(tmp_path: Path
     assert (folder.key, folder.last, folder.replaces) == ("x/.ssh/", True, False)
 
 
-def test_folders_come_last_and_from_the_inside_out(tmp_path: Path) -> None:
+def test_folders_come_last_innermost_first(tmp_path: Path) -> None:
     keys = ["x/", "x/y/", "x/y/z/", "x/y/z/file", "x/file", "x/a/"]
     made = download_items(
         a_job(tmp_path), lambda key: (RemoteFile(key=key, size_bytes=0) for key in keys), Remembered()
@@ -217,7 +219,7 @@ def test_folders_come_last_and_from_the_inside_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("asked", "started"), [(0o022, 0o077), (0o002, 0o022), (0o077, 0o022)], ids=oct)
-def test_what_has_no_mode_gets_the_usual_one_of_who_asked_whoever_started_the_worker(
+def test_files_without_a_mode_get_the_umask_of_the_command_and_not_of_the_worker(
     tmp_path: Path, asked: int, started: int
 ) -> None:
     shared = tmp_path / "shared"
@@ -274,7 +276,7 @@ def test_setgid_of_a_shared_folder_is_inherited(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("conflicts", list(Conflicts))
-def test_a_file_that_comes_late_opens_its_folders_which_are_shut_again(conflicts: Conflicts) -> None:
+def test_a_late_file_opens_its_folders_and_they_are_shut_again(conflicts: Conflicts) -> None:
     """One item of a job is retried when its folder (0500) already has its mode. Under refuse, nothing that existed
     before is changed."""
 
@@ -309,7 +311,7 @@ def test_a_file_that_comes_late_opens_its_folders_which_are_shut_again(conflicts
     as_an_ordinary_user(act)
 
 
-def test_an_ordinary_user_fills_a_folder_that_is_shut_to_himself() -> None:
+def test_an_ordinary_user_can_restore_into_a_read_only_folder() -> None:
     """A second restore into a tree with a folder of mode 0500."""
 
     def act(top: Path) -> None:
@@ -340,7 +342,7 @@ def again(journal: Journal, job: Job, keys: list[str]) -> list[NewItem]:
     return list(download_items(job, lambda key: (RemoteFile(key=key, size_bytes=0) for key in keys), memory))
 
 
-def test_after_a_kill_folders_get_the_mode_that_they_had_or_the_usual_one(tmp_path: Path) -> None:
+def test_after_a_kill_folders_get_their_former_mode_or_the_usual_one(tmp_path: Path) -> None:
     """No modes are stored with them; one existed and was shut, and one was created."""
     to = tmp_path / "to"
     (to / "shut").mkdir(parents=True)
@@ -367,7 +369,7 @@ def test_after_a_kill_folders_get_the_mode_that_they_had_or_the_usual_one(tmp_pa
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_a_job_that_is_cancelled_shuts_what_it_has_opened(bench: Workbench, tmp_path: Path, changed: bool) -> None:
+def test_a_cancelled_job_shuts_the_folders_it_opened(bench: Workbench, tmp_path: Path, changed: bool) -> None:
     """Unless the folder was given another mode meanwhile."""
     to = tmp_path / "to"
     (to / "shut").mkdir(parents=True)
@@ -390,7 +392,7 @@ def in_work(file: Path) -> list[object]:
         return db.execute("SELECT * FROM folders_in_work").fetchall()
 
 
-def test_a_folder_that_is_filled_late_is_noted_while_it_is_open(tmp_path: Path) -> None:
+def test_a_folder_filled_late_is_recorded_while_it_is_open(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir(0o500)
     memory = Remembered()
@@ -412,7 +414,7 @@ os.open = hangs
 """
 
 
-def test_a_disk_that_hangs_as_its_folder_is_shut_again_holds_up_nothing(
+def test_a_disk_that_hangs_while_a_folder_is_shut_holds_up_nothing(
     bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It holds up neither transfers, nor folders of other jobs, nor the leaving worker; the next worker tries again."""

@@ -92,7 +92,7 @@ def test_its_journal_opens_and_still_proves_what_is_stored(home: Path, paths: Pa
         assert items.known_sha256(db, place, "done.txt", etag=etag, size_bytes=4) == DONE_SHA256
 
 
-def test_its_transfers_go_on(home: Path, bench: Workbench) -> None:
+def test_its_transfers_resume(home: Path, bench: Workbench) -> None:
     half = (home / "disk" / PARTIAL).stat().st_ino
     before = {item.name: item for item in bench.queue.snapshot().items}
     assert {name: item.state for name, item in before.items()} == {

@@ -21,7 +21,7 @@ def limit_files(pid: int, size_bytes: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
 
 
-def test_a_download_outlives_a_state_folder_without_room(bench: Workbench, tmp_path: Path) -> None:
+def test_a_download_survives_a_full_state_folder(bench: Workbench, tmp_path: Path) -> None:
     bench.storage.mkdir(parents=True)
     for number in range(60):
         (bench.storage / f"{number}").write_bytes(os.urandom(SIZE))
@@ -65,7 +65,7 @@ except JournalFull as error:
 """In a separate process, since others of this one write files too."""
 
 
-def test_a_front_end_without_room_says_what_to_do(bench: Workbench, tmp_path: Path) -> None:
+def test_a_front_end_on_a_full_disk_says_what_to_do(bench: Workbench, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"1")
     bench.finish(bench.queue.queue_upload("local", [tmp_path / "file"]))
     wait_until(lambda: bench.pid() is None)

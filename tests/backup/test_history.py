@@ -85,7 +85,7 @@ def test_after_pruning_history_still_proves_every_object(journal: Journal) -> No
         assert views.snapshot(tx, job_id=1).item_count == 0
 
 
-def test_what_is_not_over_is_not_forgotten(journal: Journal) -> None:
+def test_unfinished_items_are_not_forgotten(journal: Journal) -> None:
     """Queued items, failed ones with something left at the service, and items of a running scan."""
     with journal.transaction() as tx:
         add(tx, JobKind.UPLOAD, ["left"])
@@ -131,7 +131,7 @@ def test_steps_are_small_and_oldest_first(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("kind", [JobKind.DOWNLOAD, JobKind.DELETE])
-def test_an_object_that_a_look_found_missing_is_no_longer_known(journal: Journal, kind: JobKind) -> None:
+def test_an_object_found_missing_is_forgotten(journal: Journal, kind: JobKind) -> None:
     with journal.transaction() as tx:
         place = add(tx, JobKind.UPLOAD, ["one", "two"])
         end_all(tx, now=10, sha256=A)
@@ -144,7 +144,7 @@ def test_an_object_that_a_look_found_missing_is_no_longer_known(journal: Journal
         assert known(tx, place, "two", A)
 
 
-def test_two_equal_readings_take_no_proof_away(journal: Journal) -> None:
+def test_two_equal_readings_do_not_remove_a_proof(journal: Journal) -> None:
     with journal.transaction() as tx:
         place = add(tx, JobKind.UPLOAD, ["one"])
         end_all(tx, now=10, sha256=A, proof=Proof.MATCHED, ctime_ns=6)
@@ -167,7 +167,7 @@ def old_journal(path: Path) -> Path:
     return path
 
 
-def test_the_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+def test_a_journal_of_the_version_before_is_migrated(tmp_path: Path) -> None:
     with Journal(old_journal(tmp_path / "journal.sqlite")) as journal, journal.transaction() as tx:
         place = tx.execute("SELECT place_id FROM items WHERE id = 1").fetchone()[0]
         found = {row["key"]: (row["sha256"][0], row["stored"]) for row in tx.execute("SELECT * FROM objects")}
@@ -180,7 +180,7 @@ def test_the_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_the_file_gives_its_room_back(tmp_path: Path, old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_gives_its_space_back(tmp_path: Path, old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning, "_WORTH_PAGES", 20)
     monkeypatch.setattr(pruning, "_STEP_PAGES", 40)
     path = old_journal(tmp_path / "journal.sqlite") if old else tmp_path / "journal.sqlite"

@@ -40,7 +40,7 @@ def test_local_needs_no_configuration(paths: Paths):
     assert info.has_credentials is None
 
 
-def test_two_instances_of_one_service_stand_side_by_side(paths: Paths):
+def test_two_instances_of_one_service_coexist(paths: Paths):
     configure(
         paths,
         aws_s3={"container": "a", "region": "eu-central-1"},
@@ -57,7 +57,7 @@ def test_two_instances_of_one_service_stand_side_by_side(paths: Paths):
     second.close()
 
 
-def test_credentials_from_the_keyring_take_the_services_own_names(paths: Paths, secret_service: SecretService):
+def test_credentials_from_the_keyring_get_the_names_of_the_service(paths: Paths, secret_service: SecretService):
     configure(paths, offsite={"type": "aws_s3", "container": "c", "credentials_key": "shared"})
     editing.store_credentials(
         paths, "offsite", "AKIAEXAMPLE", {"password": Secret("wJalr"), "session_token": Secret("t0ken")}
@@ -76,7 +76,7 @@ def test_credentials_from_the_keyring_take_the_services_own_names(paths: Paths, 
 
 
 @pytest.mark.parametrize("service", registry.EMBEDDED)
-def test_every_service_heeds_enabled_and_its_credentials_key(
+def test_every_service_respects_enabled_and_its_credentials_key(
     paths: Paths, secret_service: SecretService, service: str, tmp_path: Path
 ):
     """Whether it is used for transfers, and the name its secrets are stored under."""
@@ -107,7 +107,7 @@ def test_half_a_pair_may_be_changed(paths: Paths, secret_service: SecretService)
     assert editing.remove_credentials(paths, "aws_s3") is False
 
 
-def test_what_is_no_secret_of_the_service_is_refused(paths: Paths, secret_service: SecretService):
+def test_a_setting_that_is_not_secret_is_refused_as_credential(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
     with pytest.raises(InvalidConfiguration, match="region: is not a secret"):
         editing.store_credentials(paths, "aws_s3", None, {"region": Secret("x")})
@@ -116,7 +116,7 @@ def test_what_is_no_secret_of_the_service_is_refused(paths: Paths, secret_servic
     assert file.load(paths).credentials == {}
 
 
-def test_credentials_that_are_gone_from_the_keyring_are_said(paths: Paths, secret_service: SecretService):
+def test_credentials_missing_in_the_keyring_are_reported(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c"})
     editing.store_credentials(paths, "aws_s3", "u", {"password": Secret("p")})
     noted = paths.config_file.read_text()
@@ -127,7 +127,7 @@ def test_credentials_that_are_gone_from_the_keyring_are_said(paths: Paths, secre
     assert caught.value.code == "missing"
 
 
-def test_without_noted_credentials_no_keyring_is_needed(paths: Paths):
+def test_without_listed_credentials_no_keyring_is_needed(paths: Paths):
     configure(paths, aws_s3={"container": "c", "profile": "home"})
     opening.open_provider(paths, "aws_s3").close()
     assert describing.describe(paths, "aws_s3").has_credentials is False
@@ -243,7 +243,7 @@ def test_secrets_in_the_file_move_to_the_keyring(paths: Paths, secret_service: S
     assert adopt_secrets(paths).moved == ()
 
 
-def test_without_a_keyring_secrets_in_the_file_are_said_and_left(paths: Paths):
+def test_without_a_keyring_secrets_in_the_file_are_reported_and_left(paths: Paths):
     configure(paths, aws_s3={"container": "c", "secret_key": "hunter2"})
     before = paths.config_file.read_bytes()
     adopted = adopt_secrets(paths)
@@ -254,7 +254,7 @@ def test_without_a_keyring_secrets_in_the_file_are_said_and_left(paths: Paths):
     assert paths.config_file.read_bytes() == before
 
 
-def test_a_secret_that_no_setting_takes_is_left_and_blocks_no_other(paths: Paths, secret_service: SecretService):
+def test_a_secret_without_a_setting_is_left_and_blocks_no_other(paths: Paths, secret_service: SecretService):
     configure(paths, aws_s3={"container": "c", "my_token": "x1", "secret_key": "hunter2"})
     adopted = adopt_secrets(paths)
     assert adopted.moved == ("aws_s3.secret_key",)

@@ -120,7 +120,7 @@ def test_repeating_a_scan_adds_nothing_twice(journal: Journal) -> None:
     assert_counters_are_true(journal)
 
 
-def test_the_database_itself_refuses_what_the_state_machine_does_not_know(journal: Journal) -> None:
+def test_the_database_itself_refuses_illegal_transitions(journal: Journal) -> None:
     job = add_job(journal, 0)
     pairs = [(before, after) for before in ItemState for after in ItemState]
     with journal.transaction() as tx:
@@ -253,7 +253,7 @@ def test_claims_are_fair_among_instances_and_skip_held_ones(journal: Journal) ->
         assert not work.is_idle(tx)
 
 
-def test_a_hold_without_end_outlasts_one_with_an_end(journal: Journal) -> None:
+def test_a_hold_without_end_is_not_replaced_by_one_with_an_end(journal: Journal) -> None:
     with journal.transaction() as tx:
         work.hold(tx, Hold(instance="a", error=NO_ROOM))
         work.hold(tx, Hold(instance="a", error=NO_ROOM, until=5.0))
@@ -311,7 +311,7 @@ def test_a_download_checkpoint_remembers_parts(journal: Journal) -> None:
         assert views.item(db, 1).bytes_done == 15
 
 
-def test_cancelling_a_begun_item_enters_its_cleanup_in_the_same_transaction(journal: Journal) -> None:
+def test_cancelling_a_begun_item_queues_its_cleanup_in_the_same_transaction(journal: Journal) -> None:
     add_job(journal, 2)
     UploadCheckpoint(journal, 1).save(SAVED)
     with journal.transaction() as tx:
@@ -339,7 +339,7 @@ def test_a_cleanup_that_never_succeeds_does_not_keep_a_worker_for_ever(journal: 
         assert work.due_cleanups(tx, now=2.0)
 
 
-def test_what_happened_to_an_item_is_told_in_order(journal: Journal) -> None:
+def test_events_of_an_item_are_reported_in_order(journal: Journal) -> None:
     add_job(journal, 1)
     with journal.transaction() as tx:
         items.claim(tx, "disk", 1, now=2.0)
@@ -354,7 +354,7 @@ def test_what_happened_to_an_item_is_told_in_order(journal: Journal) -> None:
     assert (view.elapsed_s, view.attempts) == (2.5, 1)
 
 
-def test_a_window_shows_running_first_and_what_ended_last_newest_first(journal: Journal) -> None:
+def test_a_window_shows_running_items_first_and_ended_ones_last_newest_first(journal: Journal) -> None:
     job = add_job(journal, 9)
     with journal.transaction() as tx:
         items.claim(tx, "disk", 5, now=2.0)
@@ -384,7 +384,7 @@ def test_calls_are_counted_by_instance_kind_and_item(journal: Journal) -> None:
     assert calls == {1: {"PutObject": 5, "HeadObject": 1}, 2: {"Get": 4}, 3: {}}
 
 
-def test_a_journal_from_before_items_had_calls_is_taken_over(tmp_path: Path) -> None:
+def test_a_journal_without_calls_per_item_is_migrated(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     with sqlite3.connect(path, isolation_level=None) as db:
         schema.migrate(db, path, schema.MIGRATIONS[:2])
@@ -457,7 +457,7 @@ def test_several_processes_may_write_at_once(journal: Journal, tmp_path: Path) -
     assert sorted(claimed) == list(range(1, 201))
 
 
-def test_opening_it_again_in_a_process_takes_no_lock_from_the_first(tmp_path: Path) -> None:
+def test_opening_it_again_in_a_process_keeps_the_locks_of_the_first(tmp_path: Path) -> None:
     """Closing any descriptor of the file would do that: another process would then consider itself the last, and delete
     the log."""
     path = tmp_path / "journal.sqlite"
@@ -541,7 +541,7 @@ def test_a_journal_of_an_older_version_keeps_its_queue(tmp_path: Path, version: 
         assert_counters_are_true(journal)
 
 
-def test_a_file_that_is_no_journal_is_refused_and_kept(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_journal_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "j"
     path.write_bytes(b"my diary, certainly no database" * 50)
     with pytest.raises(ProviderError, match="cannot be used"):
@@ -549,7 +549,7 @@ def test_a_file_that_is_no_journal_is_refused_and_kept(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"my diary")
 
 
-def test_kinds_that_were_skipped_are_counted(journal: Journal) -> None:
+def test_skipped_kinds_are_counted(journal: Journal) -> None:
     job = add_job(journal, 0)
     found = [(ItemKind.SYMLINK, "a"), (ItemKind.SYMLINK, "b"), (ItemKind.OTHER, "c")]
     with journal.transaction() as tx:
@@ -569,7 +569,7 @@ def test_kinds_that_were_skipped_are_counted(journal: Journal) -> None:
         (sqlite3.SQLITE_CORRUPT, "provider", "Move it away"),
     ],
 )
-def test_only_a_damaged_journal_is_to_be_moved_away(tmp_path: Path, code: int, kind: str, cure: str) -> None:
+def test_only_a_damaged_journal_has_to_be_moved_away(tmp_path: Path, code: int, kind: str, cure: str) -> None:
     error = sqlite3.OperationalError("told by SQLite")
     error.sqlite_errorcode = code
     told = schema.unusable(error, tmp_path / "journal.sqlite")
@@ -577,7 +577,7 @@ def test_only_a_damaged_journal_is_to_be_moved_away(tmp_path: Path, code: int, k
     assert cure in told.hint
 
 
-def test_a_file_that_is_no_journal_is_named_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_journal_is_named_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     path.write_bytes(b"this is something else entirely" * 100)
     with pytest.raises(ProviderError, match=r"journal\.sqlite") as caught:

@@ -31,7 +31,7 @@ def begin(journal: Journal, count: int = 1) -> None:
         items.claim(tx, "disk", count, now=2.0)
 
 
-def test_a_failure_is_a_failure_although_somebody_wished_a_pause(journal: Journal) -> None:
+def test_a_failure_stays_a_failure_despite_a_wish_to_pause(journal: Journal) -> None:
     begin(journal)
     with journal.transaction() as tx:
         items.pause(tx, [1], now=3.0)
@@ -41,7 +41,7 @@ def test_a_failure_is_a_failure_although_somebody_wished_a_pause(journal: Journa
 @pytest.mark.parametrize(
     ("ending", "kept"), [(Ending.WAITING, 9.0), (Ending.FAILED, None), (Ending.STOPPED, None), (Ending.DONE, None)]
 )
-def test_only_what_waits_has_a_time_to_wait_for(journal: Journal, ending: Ending, kept: float | None) -> None:
+def test_only_waiting_items_have_a_time_to_wait_for(journal: Journal, ending: Ending, kept: float | None) -> None:
     begin(journal)
     with journal.transaction() as tx:
         items.end(tx, Outcome(item_id=1, ending=ending, wait_until=9.0, sha256="a" * 64), now=4.0)
@@ -55,14 +55,14 @@ def test_only_what_waits_has_a_time_to_wait_for(journal: Journal, ending: Ending
         (Ending.STOPPED, False), (Ending.DONE, False),
     ],
 )  # fmt: skip
-def test_why_is_told_of_what_did_not_succeed(journal: Journal, ending: Ending, told: bool) -> None:
+def test_unsuccessful_items_keep_their_error(journal: Journal, ending: Ending, told: bool) -> None:
     begin(journal)
     with journal.transaction() as tx:
         items.end(tx, Outcome(item_id=1, ending=ending, error=BUSY, wait_until=9.0, sha256="a" * 64), now=4.0)
         assert (tx.execute("SELECT error FROM items").fetchone()[0] is not None) is told
 
 
-def test_how_many_a_dead_worker_was_at(journal: Journal) -> None:
+def test_items_of_a_dead_worker_are_counted(journal: Journal) -> None:
     begin(journal, 3)
     with journal.transaction() as tx:
         items.end(tx, Outcome(item_id=1, ending=Ending.DONE), now=4.0)
@@ -70,7 +70,7 @@ def test_how_many_a_dead_worker_was_at(journal: Journal) -> None:
         assert items.requeue_running(tx, now=5.0) == 0
 
 
-def test_metadata_that_was_not_believed_is_counted_by_job(journal: Journal) -> None:
+def test_ignored_metadata_is_counted_by_job(journal: Journal) -> None:
     begin(journal, 3)
     with journal.transaction() as tx:
         for item_id, ignored in ((1, 2), (2, 0), (3, 1)):
@@ -79,7 +79,7 @@ def test_metadata_that_was_not_believed_is_counted_by_job(journal: Journal) -> N
 
 
 @pytest.mark.parametrize("replaces", [None, False, True])
-def test_what_stands_at_the_destination_is_told_as_it_was_found(journal: Journal, replaces: bool | None) -> None:
+def test_replaced_is_recorded_as_found(journal: Journal, replaces: bool | None) -> None:
     job = add_job(journal, 0)
     with journal.transaction() as tx:
         jobs.add_items(tx, job, [NewItem(name="n", key="n", replaces=replaces)], now=1.0)
@@ -87,7 +87,7 @@ def test_what_stands_at_the_destination_is_told_as_it_was_found(journal: Journal
     assert item.replaces is replaces
 
 
-def test_what_ends_a_job_is_known_when_it_was_listed_twice(journal: Journal) -> None:
+def test_the_last_item_is_known_even_if_listed_twice(journal: Journal) -> None:
     """A killed scan begins again, and only the second listing may show which item comes last."""
     job = add_job(journal, 0)
     with journal.transaction() as tx:
@@ -97,7 +97,7 @@ def test_what_ends_a_job_is_known_when_it_was_listed_twice(journal: Journal) -> 
     assert item.last
 
 
-def test_a_clean_up_that_is_done_is_done_once(journal: Journal) -> None:
+def test_a_finished_clean_up_runs_once(journal: Journal) -> None:
     add_job(journal, 1)
     UploadCheckpoint(journal, 1).save(SAVED)
     with journal.transaction() as tx:
@@ -107,7 +107,7 @@ def test_a_clean_up_that_is_done_is_done_once(journal: Journal) -> None:
         assert work.due_cleanups(tx, now=1e9) == []
 
 
-def test_parts_that_a_session_begins_with_are_on_disk(journal: Journal, tmp_path: Path) -> None:
+def test_parts_of_a_resumed_session_are_on_disk(journal: Journal, tmp_path: Path) -> None:
     """Parts that an earlier process sent and the service still holds."""
     add_job(journal, 1)
     receipts = tuple(PartReceipt(index=index, size_bytes=5, tag=f"t{index}") for index in range(3))
@@ -117,7 +117,7 @@ def test_parts_that_a_session_begins_with_are_on_disk(journal: Journal, tmp_path
         assert UploadCheckpoint(again, 1).load() == saved
 
 
-def test_an_instance_that_is_let_go_is_held_no_more(journal: Journal) -> None:
+def test_a_released_instance_is_no_longer_held(journal: Journal) -> None:
     with journal.transaction() as tx:
         work.hold(tx, Hold(instance="disk", error=BUSY))
         work.hold(tx, Hold(instance="other", error=BUSY))

@@ -39,7 +39,7 @@ def environment(journal: Journal, job_id: int) -> dict[str, str] | None:
         return None if number is None else jobs.variables(db, number)
 
 
-def test_a_job_that_is_tried_again_takes_what_is_set_there_and_keeps_the_rest(journal: Journal) -> None:
+def test_a_retried_job_takes_the_variables_set_there_and_keeps_the_rest(journal: Journal) -> None:
     of_a_job = scanning(journal, {"HTTPS_PROXY": "http://old", "AWS_PROFILE": "home"})
     of_the_worker = scanning(journal)
     assert environment(journal, of_the_worker) is None
@@ -52,7 +52,7 @@ def test_a_job_that_is_tried_again_takes_what_is_set_there_and_keeps_the_rest(jo
     assert environment(journal, of_a_job) == {"HTTPS_PROXY": "http://new", "AWS_PROFILE": "home"}
 
 
-def test_equal_environments_are_one_and_only_open_jobs_count(journal: Journal) -> None:
+def test_equal_environments_are_stored_once_and_only_open_jobs_count(journal: Journal) -> None:
     for variables in ({"A": "1", "B": "2"}, {"B": "2", "A": "1"}, {"A": "2"}, None):
         last = scanning(journal, variables)
     scanning(journal, {"A": "3"}, instance="another")
@@ -64,7 +64,7 @@ def test_equal_environments_are_one_and_only_open_jobs_count(journal: Journal) -
         assert jobs.variables(tx, 999) == {}
 
 
-def test_a_scan_goes_on_until_it_is_paused_ended_or_broken(journal: Journal) -> None:
+def test_a_scan_continues_until_it_is_paused_ended_or_broken(journal: Journal) -> None:
     paused, ended, broken, going = (scanning(journal) for _ in range(4))
     with journal.transaction() as tx:
         assert jobs.pause_scan(tx, paused, paused=True)
@@ -84,7 +84,7 @@ def test_a_scan_goes_on_until_it_is_paused_ended_or_broken(journal: Journal) -> 
         assert jobs.wanted_scans(tx) == {paused, going}
 
 
-def test_a_scan_that_waits_is_due_at_its_moment(journal: Journal) -> None:
+def test_a_waiting_scan_is_due_at_its_time(journal: Journal) -> None:
     waits, ended = scanning(journal), scanning(journal)
     with journal.transaction() as tx:
         jobs.scan_ended(tx, ended)
@@ -98,7 +98,7 @@ def test_a_scan_that_waits_is_due_at_its_moment(journal: Journal) -> None:
         assert [job.id for job in jobs.jobs_to_scan(tx, now=0.0)] == [waits]
 
 
-def test_what_stands_under_a_name_is_known_of_waiting_files_alone(journal: Journal) -> None:
+def test_replaces_is_set_for_queued_files_only(journal: Journal) -> None:
     job_id = scanning(journal)
     new = [
         NewItem(name="x/here", key="x/here"),
@@ -132,9 +132,7 @@ def test_items_are_found_by_name_and_the_newest_by_its_number(journal: Journal) 
 
 @pytest.mark.parametrize("size_bytes", [0, 10])
 @pytest.mark.parametrize("times", range(2, 13))
-def test_a_key_that_is_listed_several_times_is_reported_however_often(
-    journal: Journal, times: int, size_bytes: int
-) -> None:
+def test_a_key_listed_several_times_is_reported_with_its_count(journal: Journal, times: int, size_bytes: int) -> None:
     job_id = scanning(journal)
     batch = [NewItem(name="a", key="a", size_bytes=size_bytes)] * times
     with journal.transaction() as tx:
@@ -146,7 +144,7 @@ def test_a_key_that_is_listed_several_times_is_reported_however_often(
     assert "listed more than once" in error.message
 
 
-def test_names_that_a_job_has_are_added_once(journal: Journal) -> None:
+def test_names_are_added_to_a_job_once(journal: Journal) -> None:
     job_id = scanning(journal)
     with journal.transaction() as tx:
         job = jobs.job(tx, job_id)
@@ -154,7 +152,7 @@ def test_names_that_a_job_has_are_added_once(journal: Journal) -> None:
         assert jobs.add_items(tx, job, [NewItem(name="b", key="b"), NewItem(name="c", key="c")], now=1.0) == 1
 
 
-def test_what_the_rules_left_out_is_told_with_the_job(journal: Journal) -> None:
+def test_entries_ruled_out_are_reported_with_the_job(journal: Journal) -> None:
     job_id, other = scanning(journal), scanning(journal)
     with journal.transaction() as tx:
         jobs.note_ruled_out(tx, job_id, 7)
@@ -179,7 +177,7 @@ def _begin(tx: Connection) -> int:
     )
 
 
-def test_jobs_are_open_until_scan_and_items_are_over(journal: Journal) -> None:
+def test_jobs_are_open_until_scan_and_items_have_ended(journal: Journal) -> None:
     add_job(journal, 1)
     empty = add_job(journal, 0)
     scanning(journal)

@@ -20,7 +20,7 @@ with Journal(Path(sys.argv[1])) as journal, journal.transaction():
 """
 
 
-def test_a_process_that_comes_and_goes_cuts_nobody_off(paths: Paths):
+def test_a_process_that_comes_and_goes_disturbs_no_other(paths: Paths):
     """A former fault: opening a second connection dropped the locks of the first, and the next process to leave deleted
     the log that this one still used."""
     with Journal(paths.journal_file) as journal:

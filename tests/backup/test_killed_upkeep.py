@@ -104,7 +104,7 @@ def prune_all(path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [20, 400, 900])
-def test_killed_amid_pruning(tmp_path: Path, after: int) -> None:
+def test_a_kill_during_pruning_loses_nothing(tmp_path: Path, after: int) -> None:
     path = filled(tmp_path / "journal.sqlite")
     assert killed(path, "prune", after) == ""
     left = whole(path)
@@ -114,7 +114,7 @@ def test_killed_amid_pruning(tmp_path: Path, after: int) -> None:
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_killed_amid_shrinking(tmp_path: Path, old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_during_shrinking_loses_nothing(tmp_path: Path, old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Step by step, or as a whole if an older version made the file."""
     path = tmp_path / "journal.sqlite"
     if old:
@@ -134,7 +134,7 @@ def test_killed_amid_shrinking(tmp_path: Path, old: bool, monkeypatch: pytest.Mo
     assert whole(path) == 0
 
 
-def test_killed_amid_a_migration(tmp_path: Path) -> None:
+def test_a_kill_during_a_migration_loses_nothing(tmp_path: Path) -> None:
     """All or nothing: the next start completes it."""
     path = tmp_path / "journal.sqlite"
     with closing(sqlite3.connect(path)) as db:

@@ -84,7 +84,7 @@ def ended_whole(bench: Workbench, job: JobView, root: Root, source: Path) -> Non
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize("harness", REMOTE, ids=lambda harness: harness.service)
-def test_cut_at_sixty_percent_it_goes_on_in_a_new_process_and_sends_nothing_again(
+def test_an_upload_cut_at_sixty_percent_resumes_in_a_new_process_and_sends_nothing_again(
     bench: Workbench, harness: Harness, source: Path, tmp_path: Path
 ) -> None:
     with opened(harness, tmp_path / "server") as root:
@@ -103,7 +103,7 @@ def test_cut_at_sixty_percent_it_goes_on_in_a_new_process_and_sends_nothing_agai
         assert proxy.body_bytes(carries_content) <= SIZE - finished_bytes + CHUNK
 
 
-def test_killed_at_sixty_percent_of_a_copy_to_disk_it_writes_nothing_again(
+def test_a_copy_to_disk_killed_at_sixty_percent_writes_nothing_again(
     paths: Paths, source: Path, tmp_path: Path
 ) -> None:
     bench = Workbench(paths, linger_s=60)

@@ -71,7 +71,7 @@ def sent(journal: Journal, store: MemoryStore, found: scan.TreeEntry, **order: A
     return attempt(journal, store, given, upload_item(job, Local(found, None)))
 
 
-def test_a_link_that_changed_after_the_scan_is_stored_as_it_is_or_not_at_all(
+def test_a_link_changed_after_the_scan_is_stored_as_it_is_or_not_at_all(
     journal: Journal, store: MemoryStore, tree: Path
 ) -> None:
     (tree / "link").symlink_to("one")
@@ -93,16 +93,14 @@ def test_a_link_that_changed_after_the_scan_is_stored_as_it_is_or_not_at_all(
     assert not store.objects
 
 
-def test_a_link_that_is_stored_already_is_skipped_when_unchanged(
-    journal: Journal, store: MemoryStore, tree: Path
-) -> None:
+def test_an_unchanged_stored_link_is_skipped(journal: Journal, store: MemoryStore, tree: Path) -> None:
     (tree / "link").symlink_to("one")
     found = walked(tree, selection=STORE)["docs/link.rclonelink"]
     assert sent(journal, store, found).ending is Ending.DONE
     assert sent(journal, store, found, conflicts=Conflicts.SKIP_UNCHANGED).ending is Ending.SKIPPED
 
 
-def test_a_name_that_a_file_has_already_is_no_links(tree: Path) -> None:
+def test_a_link_is_not_stored_under_the_name_of_a_file(tree: Path) -> None:
     (tree / "link").symlink_to("one")
     (tree / "link.rclonelink").write_bytes(b"somebody's")
     found = walked(tree, selection=STORE)
@@ -119,7 +117,7 @@ def test_a_chosen_link_is_stored_too(tree: Path, tmp_path: Path) -> None:
 # Followed
 
 
-def test_following_stores_what_a_link_leads_to_within_what_was_chosen(tree: Path, tmp_path: Path) -> None:
+def test_following_stores_the_target_of_a_link_within_the_chosen_folder(tree: Path, tmp_path: Path) -> None:
     (tree / "again").symlink_to("sub")
     (tree / "sub" / "twin").symlink_to(tree / "sub" / "file")
     (tmp_path / "alias").symlink_to(tmp_path / "secret")
@@ -165,7 +163,7 @@ def test_a_link_that_is_not_followed_says_why(tree: Path, tmp_path: Path, target
     assert words in item.error.message
 
 
-def test_links_round_and_round_end(tree: Path) -> None:
+def test_circular_links_end(tree: Path) -> None:
     (tree / "other").mkdir()
     (tree / "sub" / "x").symlink_to("../other")
     (tree / "other" / "y").symlink_to("../sub")
@@ -175,7 +173,7 @@ def test_links_round_and_round_end(tree: Path) -> None:
     assert found["docs/other/y/file"].kind is ItemKind.FILE
 
 
-def test_what_was_followed_at_the_scan_is_reached_without_links(
+def test_followed_targets_are_read_without_links(
     journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path
 ) -> None:
     (tree / "again").symlink_to("sub")
@@ -242,7 +240,9 @@ def test_a_link_never_replaces_a_file_or_a_folder(
 
 
 @pytest.mark.parametrize("text", [b"", b"a\0b", b"x" * 5000])
-def test_what_cannot_be_a_link_is_refused(journal: Journal, store: MemoryStore, tmp_path: Path, text: bytes) -> None:
+def test_an_object_that_cannot_be_a_link_is_refused(
+    journal: Journal, store: MemoryStore, tmp_path: Path, text: bytes
+) -> None:
     store.objects["d/link.rclonelink"] = text
     outcome = restored(journal, store, tmp_path)
     assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "name")
@@ -285,7 +285,7 @@ def test_rclone_reads_what_we_store_and_we_restore_what_it_stores(
         (Selection(links=Links.FOLLOW, exclude=("sub/",)), 1, 0),
     ],
 )
-def test_what_was_counted_is_what_is_done(
+def test_the_job_does_what_the_plan_counted(
     bench: Workbench, tree: Path, selection: Selection, files: int, links: int
 ) -> None:
     """The console counts again after each answer, and queues that plan with the same answers."""

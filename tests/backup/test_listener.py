@@ -93,7 +93,7 @@ class NoDescriptors:
         return getattr(self.real, name)
 
 
-def test_it_takes_connections_again_once_there_are_descriptors(listener: Listener, paths: Paths) -> None:
+def test_it_accepts_connections_again_once_there_are_descriptors(listener: Listener, paths: Paths) -> None:
     assert answers(paths)
     troubled = NoDescriptors(listener._socket)
     listener._socket = troubled  # type: ignore[assignment]
@@ -114,7 +114,7 @@ def test_one_process_cannot_take_all_connections(listener: Listener, paths: Path
             sock.close()
 
 
-def test_there_is_a_bound_on_the_connections_of_all_processes_together(
+def test_the_connections_of_all_processes_together_are_limited(
     listener: Listener, paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "_PATIENCE_S", 30.0)
@@ -140,7 +140,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, 2048))
 os.execv(sys.argv[1], sys.argv[1:])"""
 
 
-def test_a_worker_takes_as_many_files_as_the_system_lets_it_have(paths: Paths) -> None:
+def test_a_worker_raises_its_limit_of_open_files(paths: Paths) -> None:
     """The process that starts it may have few: 64 here, and 2,048 on request."""
     private_folder(paths.state_dir)
     command = [sys.executable, "-c", FEW, sys.executable, "-m", "backup.worker", "--linger", "30"]
@@ -155,7 +155,7 @@ def test_a_worker_takes_as_many_files_as_the_system_lets_it_have(paths: Paths) -
 
 
 @pytest.mark.parametrize("said", [b'{"id": 1', b"x" * 200_000])
-def test_who_never_ends_a_question_is_let_go(listener: Listener, paths: Paths, said: bytes) -> None:
+def test_a_client_that_never_ends_its_request_is_dropped(listener: Listener, paths: Paths, said: bytes) -> None:
     with raw(paths) as sock:
         try:
             sock.sendall(said)
@@ -166,14 +166,14 @@ def test_who_never_ends_a_question_is_let_go(listener: Listener, paths: Paths, s
     assert answers(paths)
 
 
-def test_a_connection_may_be_kept_between_questions(listener: Listener, paths: Paths) -> None:
+def test_a_connection_may_be_kept_between_requests(listener: Listener, paths: Paths) -> None:
     with Client.connect(paths.worker_socket) as client:
         client.call("status", timeout_s=5)
         time.sleep(0.3)  # longer than a first request may take
         assert client.call("status", timeout_s=5)["pid"] == os.getpid()
 
 
-def test_it_ends_when_it_is_closed(listener: Listener, paths: Paths) -> None:
+def test_the_listener_ends_when_it_is_closed(listener: Listener, paths: Paths) -> None:
     listener.close()
     assert not answers(paths)
     wait_until(lambda: all(thread.name != "listener" for thread in threading.enumerate()))
@@ -188,7 +188,7 @@ def exhausted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
-def test_too_many_open_files_are_no_failing_disk(number: int) -> None:
+def test_too_many_open_files_are_not_a_failing_disk(number: int) -> None:
     for error in (
         errors.from_os_error(OSError(number, os.strerror(number)), "/file"),
         connection_failure(OSError(number, os.strerror(number)), "host", 443, 5),
@@ -199,7 +199,7 @@ def test_too_many_open_files_are_no_failing_disk(number: int) -> None:
         assert "open" in error.message
 
 
-def test_what_an_error_comes_from_is_found_and_a_circle_of_causes_ends() -> None:
+def test_the_cause_of_an_error_is_found_and_circular_causes_end() -> None:
     first, second = ValueError("a"), ValueError("b")
     first.__cause__, second.__cause__ = second, first
     assert errors.shortage(first) is None
@@ -210,7 +210,7 @@ def test_what_an_error_comes_from_is_found_and_a_circle_of_causes_ends() -> None
 
 
 @pytest.mark.usefixtures("exhausted")
-def test_a_library_that_only_says_that_it_failed_is_explained() -> None:
+def test_an_unspecific_error_of_a_library_is_explained() -> None:
     looked_up = connection_failure(socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "host", 443, 5)
     opened = schema.unusable(sqlite3.OperationalError("unable to open database file"), Path("journal.sqlite"))
     for error in (looked_up, opened):

@@ -24,7 +24,7 @@ def _levels(monkeypatch: pytest.MonkeyPatch):
     root.setLevel(level)
 
 
-def test_a_log_is_one_private_file_a_process(paths: Paths):
+def test_each_process_has_one_private_log_file(paths: Paths):
     file = logs.set_up(paths, "worker")
     LOG.info("moved %d bytes", 7)
     LOG.debug("too much")
@@ -37,7 +37,7 @@ def test_a_log_is_one_private_file_a_process(paths: Paths):
     assert "too much" not in text
 
 
-def test_verbose_logs_more_but_not_what_sdks_say(paths: Paths):
+def test_verbose_logs_more_but_not_the_messages_of_sdks(paths: Paths):
     file = logs.set_up(paths, "cli", verbose=True)
     LOG.debug("in detail")
     logging.getLogger("botocore.endpoint").debug("headers and all")
@@ -48,7 +48,7 @@ def test_verbose_logs_more_but_not_what_sdks_say(paths: Paths):
     assert "retrying" in text
 
 
-def test_registered_secrets_are_blackened_wherever_they_stand(paths: Paths):
+def test_registered_secrets_are_redacted_everywhere(paths: Paths):
     redaction.hide(Secret("s3cr/t+with=signs"), Secret('quote"d'))
     file = logs.set_up(paths, "cli")
     LOG.info("plain s3cr/t+with=signs, in a URL s3cr%2Ft%2Bwith%3Dsigns")
@@ -81,7 +81,7 @@ def test_registered_secrets_are_blackened_wherever_they_stand(paths: Paths):
         ("encryption_salt: pepper", "pepper"),
     ],
 )
-def test_what_looks_like_a_secret_is_blackened(line: str, secret: str):
+def test_text_that_looks_like_a_secret_is_redacted(line: str, secret: str):
     assert secret not in redaction.redact(line)
     assert MASK in redaction.redact(line)
 
@@ -90,7 +90,7 @@ def test_what_looks_like_a_secret_is_blackened(line: str, secret: str):
     "line",
     ["Basic authentication failed", "notes about passwords.txt", "https://example.net:9000/bucket/a@b", "left 2:10"],
 )
-def test_plain_words_stay(line: str):
+def test_plain_words_are_not_redacted(line: str):
     assert redaction.redact(line) == line
 
 
@@ -100,7 +100,7 @@ def test_redacting_a_long_line_takes_no_time(monkeypatch: pytest.MonkeyPatch):
     assert redaction.redact(line) == line
 
 
-def test_a_message_cannot_forge_a_line_nor_steer_a_terminal(paths: Paths):
+def test_a_message_cannot_forge_a_line_or_control_a_terminal(paths: Paths):
     file = logs.set_up(paths, "cli")
     LOG.info("file %s", "a\n2026-01-01 ERROR forged \x1b[2J \u202e \udc80")
     text = file.read_text()

@@ -58,7 +58,7 @@ def provider_of(service: str, tmp_path: Path) -> BaseProvider:
 
 
 @pytest.mark.parametrize(("service", "name"), [(service, name) for service in REFUSED for name in REFUSED[service]])
-def test_a_name_that_a_service_refuses_is_known_without_asking(service: str, name: str, tmp_path: Path) -> None:
+def test_a_refused_name_is_known_without_a_request(service: str, name: str, tmp_path: Path) -> None:
     provider = provider_of(service, tmp_path)
     with pytest.raises(InvalidName):
         provider.check_name(name)
@@ -70,7 +70,7 @@ def test_a_name_that_a_service_refuses_is_known_without_asking(service: str, nam
 
 
 @pytest.mark.parametrize(("service", "name"), [(service, name) for service in TAKEN for name in TAKEN[service]])
-def test_a_name_that_a_service_takes_is_not_refused(service: str, name: str, tmp_path: Path) -> None:
+def test_an_accepted_name_is_not_refused(service: str, name: str, tmp_path: Path) -> None:
     provider = provider_of(service, tmp_path)
     provider.check_name(name)
     provider.close()
@@ -101,7 +101,7 @@ def again(failures: int, key: str = "dir/x") -> Item:
     return msgspec.structs.replace(item, job_kind=JobKind.UPLOAD, failures=failures)
 
 
-def test_a_name_on_which_only_a_healthy_service_fails_is_given_up() -> None:
+def test_a_name_that_a_healthy_service_fails_on_fails_the_item() -> None:
     healthy = MemoryProvider(MemoryStore())
     fault = server_fault()
     assert stubborn.explained(fault, again(1), healthy, CancelToken()) is fault
@@ -112,7 +112,7 @@ def test_a_name_on_which_only_a_healthy_service_fails_is_given_up() -> None:
     assert healthy.store.objects == {}, "the probe was left"
 
 
-def test_a_service_that_fails_altogether_is_waited_for() -> None:
+def test_an_item_waits_for_a_service_that_fails_for_all_names() -> None:
     class Ill(MemoryProvider):
         def open_upload(self, *args: Any, **more: Any) -> Any:
             raise server_fault()

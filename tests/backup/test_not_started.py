@@ -50,7 +50,7 @@ def test_a_worker_that_cannot_be_started_is_named_and_the_job_is_queued(
         assert bench.finish(bench.queue.job(number)).counts[ItemState.DONE] == 1
 
 
-def test_the_first_look_after_an_update_brings_the_journal_up(bench: Workbench, paths: Paths) -> None:
+def test_the_first_look_after_an_update_migrates_the_journal(bench: Workbench, paths: Paths) -> None:
     """No worker runs, so none has to make way."""
     paths.state_dir.mkdir(parents=True)
     with closing(sqlite3.connect(paths.journal_file, isolation_level=None)) as db:

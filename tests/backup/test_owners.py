@@ -90,7 +90,7 @@ def put(server: S3Server, bucket: str, key: str, **metadata: str) -> None:
     server.admin.put_object(Bucket=bucket, Key=key, Body=b"x", Metadata=metadata)
 
 
-def test_with_owner_the_plan_asks_what_a_listing_does_not_tell(moto_s3, bucket, s3, tmp_path):
+def test_with_owner_the_plan_requests_what_a_listing_lacks(moto_s3, bucket, s3, tmp_path):
     put(moto_s3, bucket, "x/plain", mode="100644", uid=str(os.geteuid()), gid=str(os.getegid()))
     put(moto_s3, bucket, "x/setuid", mode="104755", uid=str(os.geteuid()))
     put(moto_s3, bucket, "x/foreign", mode="100644", uid="4711", gid="4712")
@@ -103,7 +103,7 @@ def test_with_owner_the_plan_asks_what_a_listing_does_not_tell(moto_s3, bucket, 
     assert (plan.owned, plan.restores_owner, plan.perhaps_owned) == (0, False, True)
 
 
-def test_what_is_left_aside_is_said_where_a_listing_tells_it(tree, tmp_path):
+def test_ignored_metadata_is_reported_if_the_listing_has_it(tree, tmp_path):
     provider = registry.load("local")({"container": str(tree)})
     plan = plans.download(provider, "local", ["/"], tmp_path / "to", CancelToken())
     assert plan.owned == 1
@@ -111,7 +111,7 @@ def test_what_is_left_aside_is_said_where_a_listing_tells_it(tree, tmp_path):
     assert "o restores these" in shown(plan)["left aside"]
 
 
-def test_what_is_no_metadata_is_counted_at_the_end(bench: Workbench, moto_s3: S3Server, bucket: str, tmp_path: Path):
+def test_invalid_metadata_is_counted_at_the_end(bench: Workbench, moto_s3: S3Server, bucket: str, tmp_path: Path):
     bench.configure_s3("s3", moto_s3.url, bucket)
     put(moto_s3, bucket, "x/nonsense", mode="33188", uid="root", gid="-1")
     put(moto_s3, bucket, "x/sound", mode="100600", uid="0", gid="0")
@@ -123,7 +123,7 @@ def test_what_is_no_metadata_is_counted_at_the_end(bench: Workbench, moto_s3: S3
 
 
 @pytest.mark.parametrize("owner", [True, False])
-def test_special_bits_come_back_with_owner_alone(bench: Workbench, tree: Path, tmp_path: Path, owner: bool):
+def test_special_bits_are_restored_only_with_owner(bench: Workbench, tree: Path, tmp_path: Path, owner: bool):
     bench.finish(bench.queue.queue_upload("local", [tree]))
     job = bench.finish(bench.queue.queue_download("local", ["tree/"], tmp_path / "to", owner=owner))
     assert job.counts[ItemState.FAILED] == 0

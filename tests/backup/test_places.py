@@ -88,7 +88,7 @@ def finish_all(bench: Any) -> dict[str, ItemState]:
 DONE = {"done.txt": ItemState.DONE, "bound.txt": ItemState.DONE, "unbound.txt": ItemState.DONE}
 
 
-def test_after_an_update_s3_goes_on_with_another_key(bench, moto_s3: S3Server, source):
+def test_after_an_update_s3_continues_with_another_key(bench, moto_s3: S3Server, source):
     bucket = moto_s3.new_bucket()
     former_journal(bench.paths.journal_file, source, "nas", moto_s3.url, bucket)
     bench.configure_s3("nas", moto_s3.url, bucket, prefix="the photos", access_key="AKIANEW")
@@ -96,7 +96,7 @@ def test_after_an_update_s3_goes_on_with_another_key(bench, moto_s3: S3Server, s
     assert moto_s3.keys(bucket) == {"the photos/bound.txt", "the photos/unbound.txt"}
 
 
-def test_after_an_update_b2_goes_on_with_another_key(bench, b2_server: B2Server, source):
+def test_after_an_update_b2_continues_with_another_key(bench, b2_server: B2Server, source):
     bucket, key = b2_server.new_bucket()
     former_journal(bench.paths.journal_file, source, "b2", b2_server.url, bucket)
     bench.configure(
@@ -107,7 +107,7 @@ def test_after_an_update_b2_goes_on_with_another_key(bench, b2_server: B2Server,
     assert set(b2_server.objects(bucket)) == {"bound.txt", "unbound.txt"}
 
 
-def test_after_an_update_dropbox_goes_on(bench, dropbox, source):
+def test_after_an_update_dropbox_continues(bench, dropbox, source):
     """Its journal had the app but not the account."""
     file = bench.paths.journal_file
     former_journal(file, source, "box", dropbox.url)
@@ -118,7 +118,7 @@ def test_after_an_update_dropbox_goes_on(bench, dropbox, source):
     assert finish_all(bench) == DONE
 
 
-def test_after_an_update_drive_goes_on_with_another_client(bench, drive, source):
+def test_after_an_update_drive_continues_with_another_client(bench, drive, source):
     former_journal(bench.paths.journal_file, source, "drive", drive.url)
     configure_drive(bench, drive)
     assert finish_all(bench) == DONE
@@ -171,7 +171,7 @@ def outcome(bench: Any, job_id: int) -> Any:
     ],
     ids=["not known", "the same", "another app", "another account", "another root"],
 )
-def test_dropbox_asks_whose_folder_it_is(bench, dropbox, source, account, state):
+def test_dropbox_checks_the_account_of_a_folder(bench, dropbox, source, account, state):
     configure_dropbox(bench, dropbox)
     place = registry.load("dropbox")({"endpoint_url": dropbox.url, "container": "backups"}).place
     item = outcome(bench, queued(bench, "box", source, location=place, account=account))
@@ -181,7 +181,7 @@ def test_dropbox_asks_whose_folder_it_is(bench, dropbox, source, account, state)
         assert dropbox.files() == {}
 
 
-def test_dropbox_knows_a_folder_again_whichever_app_asks(dropbox):
+def test_dropbox_recognises_a_folder_with_any_app(dropbox):
     """A full Dropbox shows the same folder to every app, as its id proves."""
     one, other = (
         registry.load("dropbox")(
@@ -229,7 +229,7 @@ def test_another_bucket_still_pauses(bench, moto_s3, source):
     assert "bucket=another" in item.error.message
 
 
-def test_what_a_cancelled_item_left_is_removed_with_another_key(bench, moto_s3, source):
+def test_leftovers_of_a_cancelled_item_are_removed_with_another_key(bench, moto_s3, source):
     bucket = moto_s3.new_bucket()
     left = moto_s3.admin.create_multipart_upload(Bucket=bucket, Key="x")
     bench.configure_s3("nas", moto_s3.url, bucket, access_key="AKIANEW")
@@ -290,12 +290,12 @@ FORMER_PLACES = [
 
 
 @pytest.mark.parametrize(("former", "service", "settings"), FORMER_PLACES, ids=[each[0] for each in FORMER_PLACES])
-def test_a_former_place_is_the_one_that_its_settings_mean_now(former, service, settings):
+def test_a_former_place_equals_the_one_of_its_settings_now(former, service, settings):
     assert former_places.place_of(former) == registry.load(service)(settings).place
     assert former_places.place_of(former_places.place_of(former)) == former_places.place_of(former)
 
 
-def test_a_former_place_may_say_whose_it_is():
+def test_a_former_place_may_contain_its_account():
     assert former_places.account_of("google_drive of Me@Example.net: My Drive folder=x") == "me@example.net"
     assert former_places.account_of("google_drive of client1: My Drive folder=x") == ""
     assert former_places.account_of("dropbox Dropbox app=k account=dbid:A folder=/") == "dbid:A app=k root= folder="
@@ -325,7 +325,7 @@ SAME = [
 @pytest.mark.parametrize(
     ("service", "setting", "values"), SAME, ids=[f"{each[0]} {each[1]} {each[2][-1]}" for each in SAME]
 )
-def test_spellings_and_keys_that_mean_the_same_place(service, setting, values):
+def test_different_spellings_and_keys_are_the_same_place(service, setting, values):
     secret = {"secret_key": "s"} if setting == "access_key" else {}
     places = {registry.load(service)({"container": "c", setting: value, **secret}).place for value in values}
     assert len(places) == 1
@@ -345,7 +345,7 @@ OTHER = [
 
 
 @pytest.mark.parametrize(("service", "setting", "values"), OTHER, ids=[f"{each[0]} {each[1]}" for each in OTHER])
-def test_what_makes_another_place(service, setting, values):
+def test_different_places(service, setting, values):
     places = {registry.load(service)({"container": "c", setting: value}).place for value in values}
     assert len(places) == len(values)
 
@@ -363,7 +363,9 @@ def pause_as_before(file: Path, instance: str) -> None:
     db.close()
 
 
-def test_what_the_version_before_paused_for_a_rotated_key_goes_on_after_the_update(bench, moto_s3: S3Server, source):
+def test_items_paused_for_a_rotated_key_by_the_version_before_continue_after_the_update(
+    bench, moto_s3: S3Server, source
+):
     bucket = moto_s3.new_bucket()
     former_journal(bench.paths.journal_file, source, "nas", moto_s3.url, bucket)
     pause_as_before(bench.paths.journal_file, "nas")
@@ -372,7 +374,7 @@ def test_what_the_version_before_paused_for_a_rotated_key_goes_on_after_the_upda
     assert moto_s3.keys(bucket) == {"the photos/bound.txt", "the photos/unbound.txt"}
 
 
-def test_what_the_user_paused_stays_paused_after_the_update(paths, source):
+def test_items_paused_by_the_user_stay_paused_after_the_update(paths, source):
     former_journal(paths.journal_file, source, "nas")
     with sqlite3.connect(paths.journal_file) as db:
         db.execute("UPDATE items SET state = 'paused' WHERE state = 'queued'")

@@ -85,7 +85,7 @@ def test_s3(paths: Paths, tmp_path: Path, moto_s3: S3Server) -> None:
 
 
 @pytest.mark.parametrize("profile", ["work", ""])
-def test_keys_that_are_not_on_the_page_are_said_to_be_missing(paths: Paths, profile: str) -> None:
+def test_keys_missing_on_the_page_are_reported(paths: Paths, profile: str) -> None:
     """They are in a file of this machine, or derive from what it is."""
     text = page(paths, "aws_s3", {"container": "b", "region": REGION, "profile": profile}, Credentials())
     assert "  NOT ON THIS PAGE: the keys." in text
@@ -96,14 +96,14 @@ def test_keys_that_are_not_on_the_page_are_said_to_be_missing(paths: Paths, prof
     assert "NOT ON THIS PAGE" not in page(paths, "aws_s3", {"container": "b", "region": REGION}, entry)
 
 
-def test_certificates_of_one_s_own_are_said_to_be_missing(paths: Paths) -> None:
+def test_missing_private_certificates_are_reported(paths: Paths) -> None:
     settings = {"container": "b", "endpoint_url": "https://s3.test", "ca_bundle": "/gone/ca.pem"}
     text = page(paths, "aws_s3", settings, Credentials(username=ACCESS_KEY, password=Secret(SECRET_KEY)))
     assert "  NOT ON THIS PAGE: the certificates in /gone/ca.pem" in text
     assert "--ca-cert" in text
 
 
-def test_b2_in_a_realm_of_its_own(paths: Paths, tmp_path: Path, b2_server: B2Server) -> None:
+def test_b2_in_another_realm(paths: Paths, tmp_path: Path, b2_server: B2Server) -> None:
     bucket, key = b2_server.new_bucket()
     b2_server.plant(bucket, {"deep/it": b"from B2"})
     settings = {"container": bucket, "prefix": "deep/", "realm": b2_server.url, "delete_versions": False}
@@ -173,7 +173,7 @@ def odd(number: int, value: str) -> KitInstance:
     )
 
 
-def test_rclone_reads_every_odd_value_as_it_was(tmp_path: Path) -> None:
+def test_rclone_reads_every_odd_value_unchanged(tmp_path: Path) -> None:
     text = recovery_kit([odd(*each) for each in enumerate(ODD)], host="h", made_on="d", qr_codes=False).reveal()
     found = json.loads(rclone(text, tmp_path, "config", "dump"))
     for number, value in enumerate(ODD):
@@ -193,14 +193,14 @@ def test_every_value_can_be_typed_again_from_the_page(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["a\nb", "%(type)s", "\x1b[31m", "a\u202eb"])
-def test_what_rclone_s_file_cannot_hold_is_named_with_the_option_that_can(tmp_path: Path, value: str) -> None:
+def test_values_that_rclone_s_file_cannot_hold_are_named_with_their_option(tmp_path: Path, value: str) -> None:
     text = recovery_kit([odd(0, value)], host="h", made_on="d", qr_codes=False).reveal()
     assert "secret_access_key = " not in text
     assert "--s3-secret-access-key" in text
     assert json.loads(rclone(text, tmp_path, "config", "dump"))["n0-storage"]["region"] == "zz"
 
 
-def test_an_instance_named_as_another_s_storage_keeps_its_own_section(tmp_path: Path) -> None:
+def test_an_instance_named_like_another_s_storage_keeps_its_section(tmp_path: Path) -> None:
     folders = {"disk": tmp_path / "one", "disk-storage": tmp_path / "two"}
     parts = []
     for name, folder in folders.items():
@@ -211,7 +211,7 @@ def test_an_instance_named_as_another_s_storage_keeps_its_own_section(tmp_path: 
     assert {name: rclone(text, tmp_path, "cat", f"{name}:it") for name in folders} == {name: name for name in folders}
 
 
-def test_an_instance_whose_service_is_gone_is_printed_as_it_was_kept(paths: Paths) -> None:
+def test_an_instance_of_a_missing_service_is_printed_as_stored(paths: Paths) -> None:
     entry = Credentials(username="me", password=Secret("canary-secret"), extra={"token": Secret("canary-token")})
     text = page(paths, "plug_in_that_was_removed", {"container": "there", "flavour": "sour"}, entry)
     for needed in ("container: there", "flavour: sour", "username: me", "canary-secret", "canary-token"):

@@ -66,7 +66,7 @@ def taken(found: Share | None, *batches: list[NewItem]) -> int:
     return sum(len(batch) for batch in found.taking(iter(batches)))
 
 
-def test_a_folder_that_is_not_there_yet_is_on_the_disk_of_what_is(tmp_path: Path) -> None:
+def test_a_missing_folder_is_on_the_disk_of_its_nearest_existing_parent(tmp_path: Path) -> None:
     here = free_space.on_disk_of(tmp_path)
     assert here is not None
     below = free_space.on_disk_of(tmp_path / "not" / "yet" / ("n" * 200))
@@ -74,7 +74,9 @@ def test_a_folder_that_is_not_there_yet_is_on_the_disk_of_what_is(tmp_path: Path
     assert below.device == here.device == tmp_path.stat().st_dev
 
 
-def test_a_disk_that_does_not_say_has_enough(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_does_not_report_its_space_has_enough(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.statvfs
 
     def silent(path: Any) -> os.statvfs_result:
@@ -86,7 +88,7 @@ def test_a_disk_that_does_not_say_has_enough(journal: Journal, tmp_path: Path, m
 
 
 @pytest.mark.usefixtures("disk")
-def test_what_does_not_fit_is_not_begun(journal: Journal) -> None:
+def test_a_download_that_does_not_fit_is_not_begun(journal: Journal) -> None:
     to = Path("/one/a")
     job = add(journal, to)
     assert taken(share(journal, job), files(to, 600, 400)) == 2
@@ -98,7 +100,7 @@ def test_what_does_not_fit_is_not_begun(journal: Journal) -> None:
         next(batches)
 
 
-def test_what_stands_there_already_takes_no_more_room(tmp_path: Path) -> None:
+def test_an_existing_file_takes_no_more_space(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 700)
     assert free_space.extra_bytes(1000, tmp_path / "file") == 300
     assert free_space.extra_bytes(500, tmp_path / "file") == 0
@@ -114,7 +116,7 @@ def needed(*wanted: tuple[int, Path], conflicts: Conflicts = Conflicts.REPLACE) 
     return need.bytes
 
 
-def test_the_new_file_needs_room_beside_the_old_one(tmp_path: Path) -> None:
+def test_the_new_file_needs_space_beside_the_old_one(tmp_path: Path) -> None:
     old, other, third = (tmp_path / name for name in ("old", "other", "third"))
     old.write_bytes(b"x" * 700)
     assert needed((700, old)) == 700
@@ -126,7 +128,7 @@ def test_the_new_file_needs_room_beside_the_old_one(tmp_path: Path) -> None:
     assert needed((700, old), (90, other), (40, third), (5, tmp_path / "new")) == 700 + 90 + 5
 
 
-def test_what_will_be_left_alone_needs_no_room(tmp_path: Path) -> None:
+def test_files_left_alone_need_no_space(tmp_path: Path) -> None:
     old = tmp_path / "old"
     old.write_bytes(b"x" * 700)
     assert needed((700, old), conflicts=Conflicts.SKIP_UNCHANGED) == 0
@@ -135,9 +137,7 @@ def test_what_will_be_left_alone_needs_no_room(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("disk")
-def test_a_restore_over_the_same_files_is_not_begun_where_one_does_not_fit_beside_its_old_copy(
-    journal: Journal, tmp_path: Path
-) -> None:
+def test_a_restore_is_not_begun_if_a_file_does_not_fit_beside_its_old_copy(journal: Journal, tmp_path: Path) -> None:
     (tmp_path / "0").write_bytes(b"x" * 1001)
     job = add(journal, tmp_path)
     with pytest.raises(QuotaExceeded, match="1 B more than is free"):
@@ -147,7 +147,7 @@ def test_a_restore_over_the_same_files_is_not_begun_where_one_does_not_fit_besid
 
 
 @pytest.mark.usefixtures("disk")
-def test_what_is_left_of_others_counts_beside_the_old_file_too(journal: Journal, tmp_path: Path) -> None:
+def test_remaining_bytes_of_other_downloads_count_too(journal: Journal, tmp_path: Path) -> None:
     (tmp_path / "0").write_bytes(b"x" * 800)
     first, here = add(journal, tmp_path, 800), add(journal, Path("/two"))
     with pytest.raises(QuotaExceeded, match="other downloads still need 800 B"):
@@ -158,7 +158,7 @@ def test_what_is_left_of_others_counts_beside_the_old_file_too(journal: Journal,
     assert taken(share(journal, here), files(Path("/two"), 500)) == 1
 
 
-def test_a_plan_counts_what_was_chosen_twice_once(bench: Workbench, tmp_path: Path) -> None:
+def test_a_plan_counts_a_file_chosen_twice_once(bench: Workbench, tmp_path: Path) -> None:
     bench.storage.mkdir(parents=True)
     (bench.storage / "one").write_bytes(b"x" * 10)
     (tmp_path / "back").mkdir()
@@ -195,7 +195,7 @@ def test_a_scan_that_is_repeated_does_not_count_its_own_bytes_twice(journal: Jou
     assert taken(share(journal, job), files(to, 900, 900)) == 2
 
 
-def test_a_plan_says_so_and_counts_what_is_queued(bench: Workbench, tmp_path: Path) -> None:
+def test_a_plan_reports_lacking_space_and_counts_queued_downloads(bench: Workbench, tmp_path: Path) -> None:
     bench.storage.mkdir(parents=True)
     (bench.storage / "small").write_bytes(b"1")
     with open(bench.storage / "large", "wb") as large:
@@ -210,7 +210,7 @@ def test_a_plan_says_so_and_counts_what_is_queued(bench: Workbench, tmp_path: Pa
         questions.close()
 
 
-def test_the_worker_begins_nothing_that_does_not_fit(bench: Workbench, tmp_path: Path) -> None:
+def test_the_worker_begins_no_download_that_does_not_fit(bench: Workbench, tmp_path: Path) -> None:
     bench.storage.mkdir(parents=True)
     (bench.storage / "small").write_bytes(b"1")
     with open(bench.storage / "large", "wb") as large:
@@ -224,7 +224,7 @@ def test_the_worker_begins_nothing_that_does_not_fit(bench: Workbench, tmp_path:
     assert list((tmp_path / "back").iterdir()) == []
 
 
-def test_kinds_that_take_no_room() -> None:
+def test_kinds_that_take_no_space() -> None:
     share_of = Share("/x", free_bytes=0, promised_bytes=0)
     folder = NewItem(name="d", key="d/", local_path="/x/d", kind=ItemKind.DIRECTORY)
     failed = NewItem(name="f", key="f", local_path="/x/f", size_bytes=9, state=ItemState.FAILED)

@@ -94,7 +94,7 @@ def client() -> Iterator[Client]:
         yield connected
 
 
-def test_values_and_names_that_are_not_utf8_come_back_as_they_were(client: Client) -> None:
+def test_values_and_names_that_are_not_utf8_are_returned_unchanged(client: Client) -> None:
     entry = LocalEntry(name=ODD_NAME, kind=ItemKind.FILE, size_bytes=3, modified_at=1.5)
     answer = client.call("echo", {"entry": entry, "none": None}, timeout_s=5, result_type=dict[str, LocalEntry | None])
     assert answer == {"entry": entry, "none": None}
@@ -115,14 +115,14 @@ def test_an_error_is_raised_again_as_the_same_class_with_field_and_hint(client: 
 
 
 @pytest.mark.parametrize("method", ["crash", "leak"])
-def test_an_unforeseen_error_is_answered_without_its_text(client: Client, method: str) -> None:
+def test_an_unexpected_error_is_sent_without_its_text(client: Client, method: str) -> None:
     with pytest.raises(ProviderError) as caught:
         client.call(method, timeout_s=5)
     assert "hunter2" not in str(caught.value)
     assert client.call("echo", {"still": "there"}, timeout_s=5) == {"still": "there"}
 
 
-def test_a_call_ends_at_its_time_limit_and_others_go_on(client: Client) -> None:
+def test_a_call_ends_at_its_time_limit_and_others_continue(client: Client) -> None:
     with pytest.raises(TimedOut):
         client.call("hang", timeout_s=0.05)
     assert client.call("echo", {"a": 1}, timeout_s=5) == {"a": 1}
@@ -189,7 +189,7 @@ def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         framing.read_line(io.BytesIO(b"x" * 1500))
 
 
-def test_too_many_questions_at_once_are_refused() -> None:
+def test_too_many_concurrent_requests_are_refused() -> None:
     with served(HANDLERS, max_calls=1) as here, here.makefile("rb") as lines:
         here.sendall(b'{"id":1,"method":"hang"}\n{"id":2,"method":"echo"}\n')
         answer = msgspec.json.decode(lines.readline())
@@ -204,7 +204,7 @@ Server(HANDLERS).serve(sys.stdin.buffer, sys.stdout.buffer)
 """
 
 
-def test_a_client_asks_a_child_several_things_at_once() -> None:
+def test_a_client_sends_a_child_several_requests_at_once() -> None:
     ours, theirs = socket.socketpair()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with theirs:
@@ -232,7 +232,7 @@ def test_a_client_asks_a_child_several_things_at_once() -> None:
         assert client.lost
 
 
-def test_a_send_that_nobody_reads_ends_in_time() -> None:
+def test_a_send_without_a_reader_ends_in_time() -> None:
     ours, theirs = socket.socketpair()
     with theirs, Client.over(ours, send_limit_s=1) as client:
         with pytest.raises(ConnectionLost):

@@ -33,7 +33,7 @@ def top(tmp_path: Path) -> Path:
     return top
 
 
-def test_every_kind_is_told_and_no_link_is_followed(top: Path) -> None:
+def test_every_kind_is_reported_and_no_link_is_followed(top: Path) -> None:
     found = walked(top)
     kinds = {name: (item.kind, item.size_bytes) for name, item in found.items()}
     assert kinds == {
@@ -52,7 +52,7 @@ def test_a_chosen_link_is_not_followed_either(top: Path, tmp_path: Path) -> None
     assert [item.kind for item in walked(tmp_path / "alias").values()] == [ItemKind.SYMLINK]
 
 
-def test_names_of_what_was_chosen(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_chosen_paths(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(top / "a")
     assert set(walked(".")) == {"a/b/file"}
     assert set(walked(f"{top}/a/b/", "b/file")) == {"b/file", "file"}
@@ -64,7 +64,7 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
     assert [len(batch) for batch in scan.walk_local([tmp_path])] == [scan.BATCH, 20]
 
 
-def test_what_vanishes_meanwhile_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entries_that_vanish_meanwhile_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "file").touch()
     (tmp_path / "stays").touch()
@@ -80,7 +80,7 @@ def test_what_vanishes_meanwhile_is_left_out(tmp_path: Path, monkeypatch: pytest
     assert [name.rpartition("/")[2] for name in walked(tmp_path)] == ["stays"]
 
 
-def test_what_cannot_be_read_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_entries_are_reported_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "locked").mkdir()
 
     def scandir(folder: int) -> Iterator[os.DirEntry[str]]:
@@ -125,7 +125,7 @@ def store(tmp_path: Path) -> LocalProvider:
     return LocalProvider({"container": str(folder)})
 
 
-def test_what_a_remote_key_stands_for(store: LocalProvider) -> None:
+def test_objects_of_a_remote_key(store: LocalProvider) -> None:
     def keys(key: str) -> set[str]:
         return {file.key for file in scan.walk_remote(store, key, CancelToken())}
 
@@ -137,7 +137,7 @@ def test_what_a_remote_key_stands_for(store: LocalProvider) -> None:
             keys(nothing)
 
 
-def test_a_destination_knows_what_it_saw_and_says_when_it_does_not(store: LocalProvider) -> None:
+def test_a_destination_knows_what_it_listed_and_when_it_does_not_know(store: LocalProvider) -> None:
     known, cut = scan.Destination(), scan.Destination()
     assert known.has("p/a") is None
     known.look(store, ["p/"], CancelToken(), limit=10)
@@ -173,7 +173,7 @@ def test_absolute_names_are_refused() -> None:
         targets.local_name("/etc/passwd", "/")
 
 
-def test_folders_are_made_but_never_through_a_link_or_a_file(tmp_path: Path) -> None:
+def test_folders_are_created_but_never_through_a_link_or_a_file(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     root = tmp_path / "root"
@@ -196,7 +196,7 @@ def test_a_target_folder_that_is_a_link_is_the_users_choice(tmp_path: Path) -> N
     assert targets.prepare(tmp_path / "alias", "a") == tmp_path / "real" / "a"
 
 
-def test_names_that_a_disk_cannot_tell_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_that_a_disk_cannot_distinguish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not targets.folds_names(tmp_path)
     tells_apart = targets.FoldedNames(tmp_path)
     assert tells_apart.twin("a") is tells_apart.twin("A") is None

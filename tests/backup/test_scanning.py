@@ -54,7 +54,7 @@ def scanning(journal: Journal, job: Job) -> bool:
         return views.job(db, job.id).scanning
 
 
-def test_the_first_files_go_up_while_the_scan_goes_on_and_older_jobs_go_first(
+def test_the_first_files_are_uploaded_during_the_scan_and_older_jobs_come_first(
     journal: Journal, paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goes_on = threading.Event()
@@ -113,7 +113,7 @@ class Opened:
 
 
 @pytest.mark.parametrize("kind", [JobKind.DELETE, JobKind.DOWNLOAD])
-def test_nothing_begins_of_a_listing_that_is_refused_at_its_last_page(
+def test_a_listing_refused_at_its_last_page_begins_nothing(
     journal: Journal, paths: Paths, kind: JobKind, tmp_path: Path
 ) -> None:
     woken = threading.Event()

@@ -172,7 +172,7 @@ def test_opening_a_provider_that_stalls_holds_up_no_other_instance(
     assert not any(bench.queue.job(job.id).finished for job in stuck)
 
 
-def test_a_disk_that_stalls_as_its_room_is_asked_for_holds_up_no_other_job(
+def test_a_disk_that_stalls_while_its_free_space_is_read_holds_up_no_other_job(
     bench: Workbench, tmp_path: Path, reached: Callable[[str], Callable[[], bool]]
 ) -> None:
     is_stuck = reached(NO_DISK)
@@ -205,7 +205,7 @@ def test_plans_for_a_stalled_service_hold_up_no_other(stalled: Workbench) -> Non
     assert ask_both(stalled.paths) < AT_ONCE_S
 
 
-def test_clean_ups_of_one_instance_come_before_no_others(tmp_path: Path) -> None:
+def test_clean_ups_of_one_instance_do_not_delay_others(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal") as journal, journal.transaction() as tx:
         for instance, number in (("dead", 150), ("alive", 2)):
             place = Destination(instance=instance, type="local", container="/srv", settings="{}")
@@ -233,7 +233,7 @@ def test_a_scan_that_hangs_is_cancelled_and_paused_at_once(stalled: Workbench, t
     wait_until(lambda: stalled.pid() is None, AT_ONCE_S)  # neither scan holds the worker
 
 
-def test_a_paused_scan_goes_on_when_it_is_resumed(
+def test_a_paused_scan_continues_when_resumed(
     bench: Workbench, moto_s3: S3Server, moto_proxy: FaultProxy, tmp_path: Path
 ) -> None:
     bucket = moto_s3.new_bucket()

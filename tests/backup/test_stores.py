@@ -59,7 +59,7 @@ def states(core: Core) -> dict[StoreBackend, StoreState]:
 # Choosing
 
 
-def test_without_a_bus_nothing_is_kept_and_the_vault_is_offered(core: Core, paths: Paths) -> None:
+def test_without_a_bus_nothing_is_stored_and_the_vault_is_offered(core: Core, paths: Paths) -> None:
     assert states(core) == {
         StoreBackend.SECRET_SERVICE: StoreState.UNAVAILABLE,
         StoreBackend.VAULT: StoreState.NO_COLLECTION,
@@ -74,7 +74,7 @@ def test_without_a_bus_nothing_is_kept_and_the_vault_is_offered(core: Core, path
     assert not vault_path(paths).exists()
 
 
-def test_the_vault_is_made_chosen_and_used(core: Core, paths: Paths) -> None:
+def test_the_vault_is_created_chosen_and_used(core: Core, paths: Paths) -> None:
     unlocking.create(paths, PASSPHRASE, core.credentials.chosen(), cost=CHEAP)
     assert core.credentials.status().state is StoreState.READY
     assert file.load(paths).store.backend is StoreBackend.VAULT
@@ -119,7 +119,7 @@ def test_a_chosen_keyring_that_is_locked_today_is_never_replaced_by_the_vault(
     assert CredentialStore(paths).get("minio") == SOME
 
 
-def test_credentials_of_before_there_was_a_choice_stay_where_they_are(
+def test_credentials_stored_before_there_was_a_choice_stay_where_they_are(
     core: Core, paths: Paths, secret_service: SecretService
 ) -> None:
     CredentialStore(paths).set("minio", SOME)
@@ -133,7 +133,7 @@ def test_credentials_of_before_there_was_a_choice_stay_where_they_are(
         core.credentials.use(StoreBackend.VAULT)
 
 
-def test_a_locked_keyring_nobody_chose_does_not_hide_a_vault(
+def test_a_locked_keyring_that_was_not_chosen_does_not_hide_a_vault(
     core: Core, paths: Paths, secret_service: SecretService
 ) -> None:
     secret_service.lock()
@@ -156,7 +156,7 @@ def test_a_keyring_is_unlocked_from_the_terminal_with_and_without_a_display(
     assert core.credentials.lock().state is StoreState.LOCKED
 
 
-def test_the_default_keyring_is_made_from_the_terminal(
+def test_the_default_keyring_is_created_from_the_terminal(
     core: Core, paths: Paths, secret_service_bus: SecretService
 ) -> None:
     secret_service_bus.start(password=None)
@@ -183,7 +183,7 @@ def test_a_hung_keyring_delays_by_its_probe_and_no_more(
         unlocking.unlock(paths, PASSPHRASE, StoreBackend.SECRET_SERVICE, timeout_s=0.3)
 
 
-def test_all_that_the_screen_says_waits_once_for_a_hung_keyring(
+def test_the_credentials_screen_waits_once_for_a_hung_keyring(
     paths: Paths, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is pinned: the choice uses the result of the first probe, and there is no second one."""
@@ -205,7 +205,7 @@ def test_all_that_the_screen_says_waits_once_for_a_hung_keyring(
     assert probes == [0.3]  # a pinned store is not probed for existence
 
 
-def test_a_keychain_is_not_to_be_had_on_linux(core: Core) -> None:
+def test_a_keychain_is_not_available_on_linux(core: Core) -> None:
     with pytest.raises(Unsupported):
         core.credentials.use(StoreBackend.KEYCHAIN)
     with pytest.raises(Unsupported):
@@ -236,7 +236,7 @@ def test_a_wrong_choice_in_the_file_is_named(paths: Paths, section: object, name
 # Descriptions
 
 
-def test_the_screen_of_a_vault_tells_it_plainly(core: Core, paths: Paths) -> None:
+def test_the_screen_describes_a_vault_plainly(core: Core, paths: Paths) -> None:
     make_vault(paths)
     with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
@@ -260,7 +260,7 @@ def test_the_screen_of_a_vault_tells_it_plainly(core: Core, paths: Paths) -> Non
     assert answers["protects against stolen files"] is YesNo.PARTLY
 
 
-def test_a_credential_that_is_wanted_and_missing_is_told(core: Core, paths: Paths) -> None:
+def test_a_missing_credential_is_reported(core: Core, paths: Paths) -> None:
     with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
     assert [(entry.key, entry.state) for entry in core.credentials.all()] == [("minio", CredentialState.MISSING)]
@@ -321,7 +321,7 @@ def test_two_processes_that_refresh_one_token_cannot_lose_it(tmp_path: Path) -> 
     unlocking.lock(paths, StoreBackend.VAULT)
 
 
-def test_a_provider_keeps_what_it_got_in_exchange(core: Core, paths: Paths) -> None:
+def test_a_provider_stores_the_token_it_got_in_exchange(core: Core, paths: Paths) -> None:
     make_vault(paths)
     with file.edit(paths) as draft:
         draft.add("minio", "aws_s3")
@@ -404,7 +404,7 @@ class Interrupted(BaseException):
 
 @pytest.mark.few(3)
 @pytest.mark.parametrize("at", range(8))
-def test_interrupted_at_any_moment_nothing_is_lost_and_it_goes_on(
+def test_a_move_interrupted_at_any_moment_loses_nothing_and_continues(
     core: Core, moved_from_keyring: Paths, at: int
 ) -> None:
     paths = moved_from_keyring
@@ -428,7 +428,7 @@ def test_interrupted_at_any_moment_nothing_is_lost_and_it_goes_on(
     assert in_store(paths, StoreBackend.SECRET_SERVICE) == NONE
 
 
-def test_what_another_process_changes_while_it_is_copied_is_not_lost(core: Core, moved_from_keyring: Paths) -> None:
+def test_a_change_by_another_process_during_the_copy_is_not_lost(core: Core, moved_from_keyring: Paths) -> None:
     paths = moved_from_keyring
     late = Credentials(username="late", password=Secret("set-meanwhile"))
 
@@ -455,7 +455,7 @@ def test_a_target_that_is_not_ready_changes_nothing(core: Core, moved_from_keyri
     assert asked == [1]
 
 
-def test_an_entry_that_is_missing_in_the_source_stops_before_the_switch(core: Core, moved_from_keyring: Paths) -> None:
+def test_an_entry_missing_in_the_source_stops_the_move_before_the_switch(core: Core, moved_from_keyring: Paths) -> None:
     paths = moved_from_keyring
     CredentialStore(paths).erase("offsite")
     with pytest.raises(CredentialStoreError, match="offsite"):
@@ -463,7 +463,7 @@ def test_an_entry_that_is_missing_in_the_source_stops_before_the_switch(core: Co
     assert file.load(paths).store.backend is StoreBackend.SECRET_SERVICE
 
 
-def test_a_vault_that_vanished_is_said(core: Core, paths: Paths) -> None:
+def test_a_vanished_vault_is_reported(core: Core, paths: Paths) -> None:
     make_vault(paths)
     vault_path(paths).unlink()
     with pytest.raises(VaultMissing):
@@ -481,7 +481,7 @@ def test_opening_by_asking_gives_three_tries(core: Core, paths: Paths) -> None:
         core.credentials.open(lambda: Secret("never right"))
 
 
-def test_passphrases_are_blackened_in_logs(core: Core, paths: Paths) -> None:
+def test_passphrases_are_redacted_in_logs(core: Core, paths: Paths) -> None:
     make_vault(paths, unlocked=False)
     core.credentials.unlock(PASSPHRASE)
     assert PASSPHRASE.reveal() not in redaction.redact(f"typed {PASSPHRASE.reveal()} here")

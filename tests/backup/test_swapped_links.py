@@ -159,7 +159,7 @@ def test_a_chosen_file_that_became_a_link(journal: Journal, store: MemoryStore, 
     assert not store.objects
 
 
-def test_links_that_were_there_when_the_order_was_given_keep_their_meaning(
+def test_links_that_existed_when_the_job_was_queued_are_followed(
     journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "alias").symlink_to(tree)
@@ -170,7 +170,7 @@ def test_links_that_were_there_when_the_order_was_given_keep_their_meaning(
     assert local.resolved(str(tmp_path / "alias")) == str(tmp_path / "alias"), "a link itself stays one"
 
 
-def test_an_empty_folder_that_became_a_link_gives_nothing_away(
+def test_an_empty_folder_that_became_a_link_reveals_nothing(
     journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path
 ) -> None:
     (tree / "sub" / "file").unlink()
@@ -180,7 +180,7 @@ def test_an_empty_folder_that_became_a_link_gives_nothing_away(
     assert not store.objects
 
 
-def test_a_file_swapped_between_the_look_at_it_and_its_opening(
+def test_a_file_swapped_between_stat_and_open(
     journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swap = replaced(tree / "sub" / "file", lambda path: path.symlink_to(tmp_path / "secret" / "file"))
@@ -245,7 +245,7 @@ def test_a_download_writes_through_no_link_below_its_folder(
     assert (tmp_path / "secret" / "file").read_bytes() == b"shadow"
 
 
-def test_nor_where_the_chosen_folder_itself_became_a_link(
+def test_a_download_writes_through_no_link_even_if_the_chosen_folder_became_one(
     journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path
 ) -> None:
     swap = replaced(tree.parent, lambda path: path.symlink_to(tmp_path / "secret"))
@@ -254,7 +254,7 @@ def test_nor_where_the_chosen_folder_itself_became_a_link(
     assert not (tmp_path / "secret" / "docs").exists()
 
 
-def test_not_even_the_look_at_what_the_disk_can_name_follows_a_new_link(tree: Path, tmp_path: Path) -> None:
+def test_testing_which_names_the_disk_can_hold_follows_no_new_link(tree: Path, tmp_path: Path) -> None:
     replaced(tree, lambda path: path.symlink_to(tmp_path / "secret"))()
     before = (tmp_path / "secret").stat().st_mtime_ns
     assert not folds_names(tree, Path("/"))
@@ -264,7 +264,7 @@ def test_not_even_the_look_at_what_the_disk_can_name_follows_a_new_link(tree: Pa
 
 
 @pytest.mark.parametrize("moment", ["chunk", "read"])
-def test_a_folder_swapped_while_the_file_comes(
+def test_a_folder_swapped_during_the_download(
     journal: Journal, store: MemoryStore, tree: Path, tmp_path: Path, moment: str
 ) -> None:
     swap = replaced(tree / "sub", lambda path: path.symlink_to(tmp_path / "secret" / "sub"))
@@ -294,14 +294,14 @@ def test_a_download_that_failed_leaves_nothing_among_the_users_files(
     assert list((tree / "sub").iterdir()) == []
 
 
-def test_one_that_waits_keeps_what_has_come(journal: Journal, store: MemoryStore, tree: Path) -> None:
+def test_a_waiting_download_keeps_what_was_fetched(journal: Journal, store: MemoryStore, tree: Path) -> None:
     store.trouble = failing("chunk", Transient("reset"), times=99)
     (tree / "sub" / "file").unlink()
     assert fetched(journal, store, tree.parent, lambda: None).ending is Ending.WAITING
     assert len(list((tree / "sub").iterdir())) == 1
 
 
-def test_a_name_longer_than_the_disk_takes_is_no_internal_error(
+def test_a_name_too_long_for_the_disk_is_not_an_internal_error(
     journal: Journal, store: MemoryStore, tree: Path
 ) -> None:
     for name in ("n" * 256, "n" * 256 + "/file", "ü" * 200 + "/" + "n" * 300):

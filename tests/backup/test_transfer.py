@@ -77,9 +77,7 @@ def upload(journal: Journal, provider: MemoryProvider, path: Path, conflicts: Co
     )
 
 
-def test_a_file_that_was_only_touched_is_unchanged_to_our_history(
-    journal: Journal, provider: MemoryProvider, tmp_path: Path
-) -> None:
+def test_a_touched_file_is_unchanged_by_our_history(journal: Journal, provider: MemoryProvider, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content")
     assert upload(journal, provider, path, Conflicts.REPLACE).ending is Ending.DONE
@@ -92,7 +90,7 @@ def test_a_file_that_was_only_touched_is_unchanged_to_our_history(
     assert provider.store.objects["x"] == b"CONTENT"
 
 
-def test_a_download_is_held_against_our_history_while_the_object_is_the_same(
+def test_a_download_is_compared_with_our_history_while_the_object_is_the_same(
     journal: Journal, provider: MemoryProvider, tmp_path: Path
 ) -> None:
     path = tmp_path / "file"
@@ -113,7 +111,7 @@ def test_a_download_is_held_against_our_history_while_the_object_is_the_same(
     assert not target.exists()
 
 
-def test_history_proves_a_download_though_the_service_calls_the_object_otherwise(
+def test_history_proves_a_download_even_if_the_etag_changed(
     journal: Journal, provider: MemoryProvider, tmp_path: Path
 ) -> None:
     """After a disk was copied or a bucket moved: same bytes, other ETags."""
@@ -129,7 +127,9 @@ def test_history_proves_a_download_though_the_service_calls_the_object_otherwise
     assert carry_out(journal, provider, order, item).proof == "read_twice", "somebody else's, as far as we know"
 
 
-def test_history_is_of_one_place_and_one_object(journal: Journal, provider: MemoryProvider, tmp_path: Path) -> None:
+def test_history_applies_to_one_place_and_one_object(
+    journal: Journal, provider: MemoryProvider, tmp_path: Path
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content")
     done = upload(journal, provider, path, Conflicts.REPLACE)
@@ -178,7 +178,7 @@ def claimed(*keys: str) -> list[Item]:
     ]
 
 
-def test_deletes_that_may_still_succeed_are_tried_again_and_only_those() -> None:
+def test_only_deletes_that_may_still_succeed_are_retried() -> None:
     asked: list[list[str]] = []
 
     class Provider(MemoryProvider):
@@ -195,7 +195,7 @@ def test_deletes_that_may_still_succeed_are_tried_again_and_only_those() -> None
     assert asked == [["at once", "late", "never"], ["late"], ["late"]]
 
 
-def test_deletes_that_hang_are_broken_off_by_a_cancel() -> None:
+def test_a_cancel_ends_hanging_deletes() -> None:
     cancel = CancelToken()
     interrupted: list[str] = []
 
@@ -214,7 +214,7 @@ def test_deletes_that_hang_are_broken_off_by_a_cancel() -> None:
         cancel.check()
 
 
-def test_an_object_that_is_not_there_any_more_is_reported_gone(
+def test_a_missing_object_is_reported_gone(
     journal: Journal, provider: MemoryProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """History then forgets it, unless the container or a folder of ours is missing."""

@@ -98,14 +98,14 @@ def without(*gone: str) -> list[str]:
 
 
 @KINDS
-def test_what_a_whole_listing_does_not_have_is_known_no_more(bench: Bench, kind: JobKind, tmp_path: Path) -> None:
+def test_objects_missing_in_a_complete_listing_are_forgotten(bench: Bench, kind: JobKind, tmp_path: Path) -> None:
     """New objects are not expected in it yet, and names that some service treats as one count as one."""
     order = JobRequest(kind=kind, sources=("d/",), to=str(tmp_path / "to"))
     assert bench.scan(order, storing(*LISTED, "e/x")) == ""
     assert sorted(bench.known) == without("d/gone", "d/sub/gone")
 
 
-def test_a_listing_of_all_there_is(bench: Bench, tmp_path: Path) -> None:
+def test_a_complete_listing_of_the_container(bench: Bench, tmp_path: Path) -> None:
     order = JobRequest(kind=JobKind.DOWNLOAD, sources=("/",), to=str(tmp_path / "to"))
     assert bench.scan(order, storing(*LISTED)) == ""
     assert sorted(bench.known) == without("d/gone", "d/sub/gone", "d0", "e/gone", "d")
@@ -150,7 +150,7 @@ def test_an_empty_listing_shows_nothing_since_a_disk_may_not_be_mounted(bench: B
     assert sorted(bench.known) == without()
 
 
-def test_a_file_that_is_named_alone_is_no_listing(bench: Bench, tmp_path: Path) -> None:
+def test_a_file_named_alone_is_not_a_listing(bench: Bench, tmp_path: Path) -> None:
     order = JobRequest(kind=JobKind.DOWNLOAD, sources=("d/a",), to=str(tmp_path / "to"))
     assert bench.scan(order, storing("d/a")) == ""
     assert sorted(bench.known) == without()

@@ -50,7 +50,7 @@ def backend(path: Path) -> VaultKeyring:
     return backend
 
 
-def test_it_keeps_the_contract_of_a_keyring(backend: VaultKeyring) -> None:
+def test_the_vault_keeps_the_contract_of_a_keyring(backend: VaultKeyring) -> None:
     assert backend.get_password("service", "user") is None
     backend.set_password("service", "user", "pässword")
     backend.set_password("service", "user", "newer")
@@ -65,7 +65,7 @@ def test_it_keeps_the_contract_of_a_keyring(backend: VaultKeyring) -> None:
         backend.delete_password("service", "user")
 
 
-def test_locked_it_raises_and_never_prompts(path: Path) -> None:
+def test_a_locked_vault_raises_and_never_prompts(path: Path) -> None:
     backend = VaultKeyring(path, unlocked=Unlocked())
     for use in (
         lambda: backend.get_password("s", "u"),
@@ -79,7 +79,7 @@ def test_locked_it_raises_and_never_prompts(path: Path) -> None:
         assert isinstance(raised.value.__cause__, VaultLocked)
 
 
-def test_what_is_wrong_is_an_error_of_keyring_with_the_vaults_own_as_cause(
+def test_failures_are_keyring_errors_with_the_error_of_the_vault_as_cause(
     backend: VaultKeyring, tmp_path: Path
 ) -> None:
     with pytest.raises(NoCollection):
@@ -109,7 +109,7 @@ def test_unlock_lock_and_a_wrong_passphrase(path: Path) -> None:
     assert "locked" in repr(backend.unlocked)
 
 
-def test_it_makes_a_vault_and_opens_it(tmp_path: Path) -> None:
+def test_a_vault_is_created_and_opened(tmp_path: Path) -> None:
     backend = VaultKeyring(tmp_path / "new" / "vault.json", unlocked=Unlocked(), cost=CHEAP)
     backend.create(PASSPHRASE, label="mine")
     backend.set_password("s", "u", "x")
@@ -146,7 +146,7 @@ def test_another_process_takes_the_key_over(backend: VaultKeyring, path: Path) -
     assert not worker.unlocked
 
 
-def test_systemds_credential_opens_it_without_anybody(
+def test_a_systemd_credential_opens_it_unattended(
     backend: VaultKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend.set_password("s", "u", "x")

@@ -109,7 +109,7 @@ def test_two_processes_and_a_thread_that_write_at_once_lose_nothing(tmp_path: Pa
     assert vault.describe().generation == 2 + 4 * 25
 
 
-def test_a_writer_that_is_killed_loses_nothing_it_had_confirmed(tmp_path: Path) -> None:
+def test_a_killed_writer_loses_nothing_it_had_confirmed(tmp_path: Path) -> None:
     vault, key = new_vault(tmp_path)
     raw = RawKey.generate()
     vault.add_slot(key, raw)
@@ -126,7 +126,7 @@ def test_a_writer_that_is_killed_loses_nothing_it_had_confirmed(tmp_path: Path) 
     assert not [path for path in vault.path.parent.iterdir() if path.name.startswith(".vault.json.")]
 
 
-def test_a_lock_that_is_never_given_back_is_told(tmp_path: Path) -> None:
+def test_a_lock_that_is_never_released_is_reported(tmp_path: Path) -> None:
     vault, key = new_vault(tmp_path)
     impatient = vault_at(tmp_path, lock_timeout_s=0.1)
     with vault._locked(), pytest.raises(errors.VaultBusy):

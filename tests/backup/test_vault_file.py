@@ -105,7 +105,7 @@ def test_any_sequence_of_operations_leaves_what_a_dict_would_hold(steps: list[tu
 # What opens it
 
 
-def test_wrong_passphrase_and_wrong_key_are_told_apart_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_wrong_passphrase_and_wrong_key_are_distinguished_and_nothing_is_lost(tmp_path: Path) -> None:
     vault, key = new_vault(tmp_path)
     vault.set(key, "s", "u", "kept")
     with pytest.raises(errors.WrongPassphrase) as raised:
@@ -117,7 +117,7 @@ def test_wrong_passphrase_and_wrong_key_are_told_apart_and_nothing_is_lost(tmp_p
     assert vault.get(vault.open(PASSPHRASE), "s", "u") == "kept"
 
 
-def test_one_spelling_of_the_same_letters_is_as_good_as_another(tmp_path: Path) -> None:
+def test_passphrases_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
     vault = vault_at(tmp_path)
     vault.create(Secret("caf\u00e9"))
     assert vault.open(Secret("cafe\u0301"))
@@ -129,7 +129,7 @@ def test_an_empty_passphrase_is_refused(tmp_path: Path) -> None:
     assert not vault_at(tmp_path).exists()
 
 
-def test_slots_are_added_listed_and_taken_away_but_never_the_last(tmp_path: Path) -> None:
+def test_slots_are_added_listed_and_removed_but_never_the_last(tmp_path: Path) -> None:
     vault, key = new_vault(tmp_path)
     vault.set(key, "s", "u", "kept")
     raw = RawKey.generate()
@@ -173,7 +173,7 @@ def test_changing_the_passphrase_keeps_entries_other_slots_and_open_vaults(tmp_p
         assert vault.get(opened, "s", "u") == "kept"
 
 
-def test_renewing_the_data_key_shuts_out_whoever_held_the_old_one(tmp_path: Path) -> None:
+def test_renewing_the_data_key_shuts_out_holders_of_the_old_one(tmp_path: Path) -> None:
     vault, key = new_vault(tmp_path)
     raw = RawKey.generate()
     vault.add_slot(key, raw, label="nightly")
@@ -194,7 +194,7 @@ def test_renewing_the_data_key_shuts_out_whoever_held_the_old_one(tmp_path: Path
     assert vault.get(only, "s", "u") == "kept"
 
 
-def test_the_default_cost_is_moderate_and_dear_slots_are_refused_before_any_work(tmp_path: Path) -> None:
+def test_the_default_cost_is_moderate_and_expensive_slots_are_refused_before_any_work(tmp_path: Path) -> None:
     assert (MODERATE.operations, MODERATE.memory_bytes) == (3, 256 * 2**20)
     vault, _ = new_vault(tmp_path)
     good = vault.path.read_bytes()
@@ -210,7 +210,7 @@ def test_the_default_cost_is_moderate_and_dear_slots_are_refused_before_any_work
         assert vault.path.read_bytes() == forged
 
 
-def test_the_dearest_cost_that_is_allowed_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_highest_allowed_cost_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def quick(size: int, typed: bytes, salt: bytes, *_: object) -> bytes:
         return hashlib.blake2b(typed + salt, digest_size=size).digest()
 
@@ -241,7 +241,7 @@ def test_impossible_costs_are_damage_not_a_crash(tmp_path: Path, cost: KdfCost |
         vault.open(PASSPHRASE)
 
 
-def test_too_little_memory_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_reported_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     vault, _ = new_vault(tmp_path)
 
     def out_of_memory(*_: object) -> bytes:

@@ -26,7 +26,7 @@ def assert_fresh(slots: list[Slot]) -> None:
     assert all_distinct([slot.sealed for slot in slots])
 
 
-def test_each_write_draws_a_nonce_of_its_own(tmp_path: Path) -> None:
+def test_each_write_draws_a_new_nonce(tmp_path: Path) -> None:
     vault, key = new_vault(tmp_path)
     written = [document(vault)]
     for _ in range(8):
@@ -36,7 +36,7 @@ def test_each_write_draws_a_nonce_of_its_own(tmp_path: Path) -> None:
     assert all_distinct([each.body for each in written])
 
 
-def test_a_nonce_of_the_body_depends_on_nothing_that_is_written(tmp_path: Path) -> None:
+def test_the_nonce_of_the_body_does_not_depend_on_what_is_written(tmp_path: Path) -> None:
     """The same header, entries and key, encoded twice, as after a crash between encoding and renaming."""
     vault, key = new_vault(tmp_path)
     header = document(vault).header

@@ -71,7 +71,7 @@ EARLIER = json.dumps(
 )
 
 
-def test_the_guides_structure_is_taken_over() -> None:
+def test_the_guides_structure_is_imported() -> None:
     findings = from_earlier_json(EARLIER, SERVICES)
     found = _by_source(findings)
     b2 = found["backblaze"]
@@ -87,7 +87,7 @@ def test_the_guides_structure_is_taken_over() -> None:
     assert "canary" not in repr(findings)
 
 
-def test_only_secrets_that_were_moved_are_taken_out_of_the_file() -> None:
+def test_only_moved_secrets_are_removed_from_the_file() -> None:
     blanked = without_secrets(EARLIER, from_earlier_json(EARLIER, SERVICES).instances)
     for gone in ("canary-b2", "canary-enc", "canary-s3"):
         assert gone not in blanked
@@ -103,7 +103,7 @@ def test_the_structure_without_providers_around_it() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "canary", '{"a": canary}', "[]", '"canary"', "[" * 100_000])
-def test_what_is_no_json_is_refused_without_repeating_it(text: str) -> None:
+def test_text_that_is_not_json_is_refused_without_quoting_it(text: str) -> None:
     with pytest.raises(InvalidConfiguration) as raised:
         from_earlier_json(text, SERVICES)
     assert "canary" not in str(raised.value)
@@ -157,7 +157,7 @@ def test_profiles_with_region_and_endpoint() -> None:
 
 
 @pytest.mark.parametrize("text", ["canary = before any section", "[x]\ncanary without a sign", "[canary"])
-def test_what_is_no_profile_file_is_refused_without_repeating_it(text: str) -> None:
+def test_text_that_is_not_a_profile_file_is_refused_without_quoting_it(text: str) -> None:
     with pytest.raises(InvalidConfiguration) as raised:
         from_aws_profiles(text)
     assert "canary" not in str(raised.value)
@@ -177,7 +177,7 @@ IN_MAY_S = 1_779_624_000.0
         ("canary of a day", None),
     ],
 )
-def test_when_temporary_keys_end_is_read_from_the_profile(key: str, text: str, ends_at: float | None) -> None:
+def test_the_expiry_of_temporary_keys_is_read_from_the_profile(key: str, text: str, ends_at: float | None) -> None:
     profile = f"[work]\naws_access_key_id = AK\naws_secret_access_key = SK\n{key} = {text}\n"
     (found,) = from_aws(profile + "aws_session_token = T\n").instances
     assert found.expires_at == ends_at
@@ -186,7 +186,7 @@ def test_when_temporary_keys_end_is_read_from_the_profile(key: str, text: str, e
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
-def test_what_a_credential_process_prints_is_taken_over(wrapped: bool) -> None:
+def test_the_output_of_a_credential_process_is_imported(wrapped: bool) -> None:
     keys = {"AccessKeyId": "AK", "SecretAccessKey": "canary-1", "SessionToken": "canary-2"}
     printed: dict[str, object] = {"Version": 1, **keys, "Expiration": "2026-05-24T12:00:00+00:00"}
     findings = from_aws(json.dumps({"Credentials": printed} if wrapped else printed))
@@ -198,7 +198,7 @@ def test_what_a_credential_process_prints_is_taken_over(wrapped: bool) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"canary', '{"AccessKeyId": "canary"}', '{"Credentials": "canary"}'])
-def test_what_is_no_output_of_a_credential_process_is_refused(text: str) -> None:
+def test_invalid_output_of_a_credential_process_is_refused(text: str) -> None:
     with pytest.raises(InvalidConfiguration) as raised:
         from_aws(text)
     assert "canary" not in str(raised.value)
@@ -208,7 +208,7 @@ def test_what_is_no_output_of_a_credential_process_is_refused(text: str) -> None
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=80))
-def test_what_was_obscured_is_revealed(text: str) -> None:
+def test_obscured_passwords_are_revealed(text: str) -> None:
     assert reveal(obscure(Secret(text))) == Secret(text)
 
 
@@ -225,7 +225,7 @@ def test_rclone_reads_ours_and_we_read_rclones() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "canary", "not base64 at all!", "ä" * 30, "A" * 30 + "!!"])
-def test_what_is_not_obscured_is_refused_without_repeating_it(text: str) -> None:
+def test_text_that_is_not_obscured_is_refused_without_quoting_it(text: str) -> None:
     with pytest.raises(InvalidConfiguration) as raised:
         reveal(text)
     assert "canary" not in str(raised.value)
@@ -324,7 +324,7 @@ host = example.net
     assert all(INSTANCE_NAME.fullmatch(instance.name) for instance in findings.instances)
 
 
-def test_an_encrypted_configuration_is_told_from_a_dump() -> None:
+def test_an_encrypted_configuration_is_distinguished_from_a_dump() -> None:
     with pytest.raises(InvalidConfiguration, match="encrypted") as raised:
         from_rclone("# Encrypted rclone configuration File\n\nRCLONE_ENCRYPT_V0:\ncanary", SERVICES)
     assert "config dump" in raised.value.hint
@@ -337,7 +337,7 @@ def test_names_are_usable_and_differ() -> None:
     assert all(INSTANCE_NAME.fullmatch(name) for name in names)
 
 
-def test_no_remote_is_given_a_setting_that_its_service_does_not_have() -> None:
+def test_no_remote_gets_a_setting_that_its_service_lacks() -> None:
     """Every option that is read for each type, and those that change the destination."""
     token = json.dumps({"refresh_token": "canary-token"})
     remotes = {
@@ -368,7 +368,7 @@ def test_no_remote_is_given_a_setting_that_its_service_does_not_have() -> None:
     assert any("root_folder_id" in note for note in found["drive below"].notes)
 
 
-def test_a_profile_brings_its_certificates_along() -> None:
+def test_a_profile_is_imported_with_its_certificates() -> None:
     keys = "[default]\naws_access_key_id = A\naws_secret_access_key = canary\n"
     (found,) = from_aws_profiles(keys, "[default]\nca_bundle = /etc/ca.pem\nregion = eu\n").instances
     assert (found.values["ca_bundle"], found.values["region"], found.notes) == (

@@ -80,7 +80,7 @@ def _pipe(data: bytes, *, close: bool = True) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("data", [b"pass phrase\nmore", b"pass phrase", b"pass phrase\r\n"])
-def test_the_first_line_of_a_descriptor_which_is_closed(data: bytes) -> None:
+def test_the_first_line_of_a_closed_descriptor(data: bytes) -> None:
     reading, _ = _pipe(data)
     assert passphrase.from_fd(reading) == Secret("pass phrase")
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -95,7 +95,7 @@ def test_a_descriptor_that_stays_open_ends_at_its_line(tmp_path: Path) -> None:
     assert passphrase.from_fd(os.open(tmp_path / "file", os.O_RDONLY)) == Secret("from a file")
 
 
-def test_a_silent_descriptor_is_given_up_and_closed() -> None:
+def test_reading_a_silent_descriptor_ends_and_closes_it() -> None:
     reading, writing = _pipe(b"canary", close=False)
     started = time.monotonic()
     with pytest.raises(PassphraseError, match="nothing came") as raised:
@@ -107,7 +107,7 @@ def test_a_silent_descriptor_is_given_up_and_closed() -> None:
     os.close(writing)
 
 
-def test_descriptors_that_cannot_be_meant_are_refused() -> None:
+def test_impossible_descriptors_are_refused() -> None:
     controller, terminal = pty.openpty()
     with pytest.raises(PassphraseError, match="terminal"):
         passphrase.from_fd(terminal)
@@ -152,7 +152,7 @@ def test_a_command_gets_no_input_no_terminal_and_no_shell() -> None:
     assert passphrase.from_command([*_python(code), "$HOME; `id`"]) == Secret("$HOME; `id`")
 
 
-def test_a_failing_command_is_told_without_what_it_said(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_command_is_reported_without_its_output(capfd: pytest.CaptureFixture[str]) -> None:
     code = "import sys; print('canary-out'); print('canary-err', file=sys.stderr); sys.exit(3)"
     with pytest.raises(PassphraseError, match="exit code 3") as raised:
         passphrase.from_command(_python(code))
@@ -224,7 +224,7 @@ def test_a_key_file_is_written_once_and_read_by_its_owner_only(tmp_path: Path) -
         passphrase.read_key_file(path)
 
 
-def test_a_key_file_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "key"
     passphrase.write_key_file(path, RawKey.generate())
     owner = os.geteuid()
@@ -282,7 +282,7 @@ def test_reading_a_descriptor_does_not_disturb_other_threads() -> None:
         ("hqzvmwkdjtrbxnpcyfgs", Strength.STRONG),
     ],
 )
-def test_how_good_a_passphrase_is(text: str, strength: Strength) -> None:
+def test_the_quality_of_a_passphrase(text: str, strength: Strength) -> None:
     quality = assess(text)
     assert quality.strength is strength
     assert quality.filled == list(Strength).index(strength) <= BAR_STEPS

@@ -55,7 +55,7 @@ def _lines(kit: Secret) -> str:
     return "\n".join(line for line in text.splitlines() if line.startswith("[") or " = " in line)
 
 
-def test_the_page_warns_first_and_holds_what_is_needed(tmp_path: Path) -> None:
+def test_the_page_begins_with_a_warning_and_has_everything_needed(tmp_path: Path) -> None:
     vault, key = new_vault(tmp_path)
     vault.add_slot(key, RawKey.generate(), label="nightly\x1b[31m")
     kit = recovery_kit([S3, _local(tmp_path)], host="server\x1b", made_on="2026-11-22", vault=vault.describe())
@@ -69,7 +69,7 @@ def test_the_page_warns_first_and_holds_what_is_needed(tmp_path: Path) -> None:
     assert "canary" not in f"{kit}{kit!r}"
 
 
-def test_rclone_takes_the_lines_as_they_stand(tmp_path: Path) -> None:
+def test_rclone_accepts_the_lines_unchanged(tmp_path: Path) -> None:
     config = _lines(recovery_kit([S3], host="h", made_on="today"))
     dump = _rclone(config, tmp_path, "config", "show", "minio-storage")
     assert "access_key_id = AK" in dump
@@ -140,7 +140,7 @@ def test_without_a_vault_the_keyring_is_named() -> None:
     assert "/x/vault.json" in recovery_kit([], host="h", made_on="today", vault=info).reveal()
 
 
-def test_a_terminal_without_the_signs_of_a_code_is_told_so() -> None:
+def test_a_terminal_that_cannot_show_the_code_is_reported() -> None:
     try:
         for encoding in ("latin-1", "ascii"):
             limit_to(encoding)

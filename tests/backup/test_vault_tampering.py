@@ -50,7 +50,7 @@ def _assert_refused_and_untouched(vault: VaultFile, key: DataKey, error: type[er
         first_slot_with(salt=bytes(16)),
     ],
 )
-def test_whoever_edits_the_file_without_a_key_is_noticed(tmp_path: Path, change) -> None:
+def test_edits_of_the_file_without_a_key_are_noticed(tmp_path: Path, change) -> None:
     vault, key = new_vault(tmp_path)
     vault.add_slot(key, RawKey.generate())
     vault.set(key, "s", "u", "kept")
@@ -82,7 +82,7 @@ def test_a_vault_put_in_place_of_another_is_locked_to_the_old_key(tmp_path: Path
     _assert_refused_and_untouched(vault, key, errors.VaultLocked)
 
 
-def test_an_older_vault_is_noticed_until_it_is_opened_anew(tmp_path: Path) -> None:
+def test_an_older_vault_is_noticed_until_it_is_opened_again(tmp_path: Path) -> None:
     vault, key = new_vault(tmp_path)
     vault.set(key, "s", "u", "old")
     old = vault.path.read_bytes()
@@ -106,7 +106,7 @@ def test_a_file_cut_anywhere_is_truncated_and_left_alone(tmp_path: Path) -> None
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(min_value=0), bit=st.integers(min_value=0, max_value=7))
-def test_no_flipped_bit_goes_unseen(tmp_path: Path, position: int, bit: int) -> None:
+def test_every_flipped_bit_is_noticed(tmp_path: Path, position: int, bit: int) -> None:
     vault = vault_at(tmp_path)
     saved = tmp_path / "whole"
     if not vault.exists():
@@ -145,7 +145,7 @@ def test_no_flipped_bit_goes_unseen(tmp_path: Path, position: int, bit: int) -> 
         (b" " * (16 * 2**20) + b"}", errors.VaultDamaged),
     ],
 )
-def test_what_is_no_vault_of_ours_is_never_overwritten(
+def test_a_file_that_is_not_a_vault_is_never_overwritten(
     tmp_path: Path, data: bytes, error: type[errors.VaultError]
 ) -> None:
     vault, key = new_vault(tmp_path)
@@ -156,7 +156,7 @@ def test_what_is_no_vault_of_ours_is_never_overwritten(
     _assert_refused_and_untouched(vault, key, error)
 
 
-def test_no_vault_is_its_own_error_and_makes_nothing(tmp_path: Path) -> None:
+def test_a_missing_vault_is_its_own_error_and_creates_nothing(tmp_path: Path) -> None:
     vault = vault_at(tmp_path)
     key = DataKey.generate()
     for use in (vault.describe, lambda: vault.open(PASSPHRASE), lambda: vault.set(key, "s", "u", "x")):
@@ -172,7 +172,7 @@ def test_a_folder_in_its_place_is_not_readable(tmp_path: Path) -> None:
         vault.open(PASSPHRASE)
 
 
-def test_every_error_has_a_kind_of_its_own_a_cure_and_a_state_of_the_store() -> None:
+def test_every_error_has_its_own_kind_a_fix_and_a_store_state() -> None:
     family: list[type[errors.VaultError]] = [errors.VaultError, *errors.VaultError.__subclasses__()]
     assert len({cls.kind for cls in family}) == len(family)
     for cls in family:

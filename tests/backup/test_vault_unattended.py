@@ -49,7 +49,7 @@ def test_systemd_finds_what_is_wrong(tmp_path: Path) -> None:
     assert "not executable" in verdict.says
 
 
-def test_without_systemd_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_systemd_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert verify_units([tmp_path / "x.service"]).ok is None
 
@@ -99,7 +99,7 @@ def test_key_files_are_named_to_systemd_or_to_the_vault_itself() -> None:
         lambda: resume_setup(Variant.SYSTEMD_CREDENTIAL, user="root", command=COMMAND),
     ],
 )
-def test_what_a_unit_cannot_hold_is_refused(make) -> None:
+def test_values_that_a_unit_cannot_hold_are_refused(make) -> None:
     with pytest.raises(InvalidConfiguration):
         make()
 

@@ -84,12 +84,12 @@ def state(journal: Journal) -> tuple[ItemState, float | None]:
     ("asked_s", "waits_s"),
     [(7.0, 7.0), (3599.0, 3599.0), (1e8, 3600.0), (math.inf, 3600.0), (math.nan, 10.0), (-5.0, 10.0), (0.0, 10.0)],
 )
-def test_one_wait_is_at_most_an_hour_whatever_is_asked_for(asked_s: float, waits_s: float) -> None:
+def test_one_wait_is_at_most_an_hour_whatever_the_service_asks(asked_s: float, waits_s: float) -> None:
     chances = Chances(uniform=lambda low, high: high)
     assert backoff_s(0, RateLimited("slow", retry_after_s=asked_s), chances) == waits_s
 
 
-def test_what_a_service_asks_for_again_and_again_uses_up_no_attempt(journal: Journal) -> None:
+def test_repeated_waits_requested_by_a_service_use_up_no_attempt(journal: Journal) -> None:
     item = claimed(journal, 1.0)
     chances = Chances(now=lambda: 100.0)
     for failures in (0, transfer.MAX_FAILURES, 10 * transfer.MAX_FAILURES):
@@ -128,7 +128,9 @@ def test_waits_in_the_journal_are_clamped_and_move_with_the_clock(journal: Journ
     ("written_s", "clamped_s", "moved_s"),
     [(500.0, 500.0, 550.0), (4600.0, 4600.0, 4650.0), (4600.5, 4600.0, 4650.0), (1e12, 4600.0, 4650.0)],
 )
-def test_clean_ups_wait_no_longer_either(journal: Journal, written_s: float, clamped_s: float, moved_s: float) -> None:
+def test_waits_of_clean_ups_are_limited_too(
+    journal: Journal, written_s: float, clamped_s: float, moved_s: float
+) -> None:
     claimed(journal, 1.0)
 
     def waits_s() -> list[float]:
@@ -180,7 +182,7 @@ def test_a_corrected_clock_neither_shortens_nor_lengthens_a_wait(journal: Journa
     assert writer.close(5)
 
 
-def test_the_time_that_passes_has_what_the_system_slept() -> None:
+def test_elapsed_time_includes_sleep_of_the_system() -> None:
     assert abs(elapsed_s() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 1
     assert abs(WorkerClock().now() - time.time()) < 1
 
@@ -199,7 +201,7 @@ class Naps(CancelToken):
         self.times.passes(seconds + (self.sleeps_s.pop() if self.sleeps_s else 0.0))
 
 
-def test_a_wait_within_a_call_is_over_when_the_machine_has_slept_through_it() -> None:
+def test_a_wait_within_a_call_ends_after_the_machine_slept_through_it() -> None:
     """System timers pause while the machine is suspended: no wait relies on one for long."""
     times = Times()
     clock = WorkerClock(wall=lambda: times.wall_s, elapsed=lambda: times.passed_s)
@@ -248,7 +250,7 @@ def test_until_is_a_time_of_this_day() -> None:
     assert until(1e300) == "until -"
 
 
-def test_what_is_queued_behind_a_pause_says_until_when(cli: Cli, journal: Journal, bench: Workbench) -> None:  # noqa: F811
+def test_items_queued_behind_a_pause_say_until_when(cli: Cli, journal: Journal, bench: Workbench) -> None:  # noqa: F811
     until_s = time.time() + 900
     with journal.transaction() as tx:
         order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))
@@ -267,7 +269,7 @@ def test_what_is_queued_behind_a_pause_says_until_when(cli: Cli, journal: Journa
     assert until(until_s) not in cli("transfers", "list").out
 
 
-def test_a_scan_that_waits_says_until_when_and_goes_on_at_once_when_it_is_resumed(
+def test_a_waiting_scan_says_until_when_and_continues_at_once_when_resumed(
     cli: Cli,  # noqa: F811
     bench: Workbench,
     moto_s3: S3Server,
@@ -354,7 +356,7 @@ def shown_waits(cli: Cli) -> list[float]:  # noqa: F811
     return [moment - time.time() for moment in moments]
 
 
-def test_a_wait_of_years_in_the_journal_is_shown_as_an_hour_while_nobody_is_at_work(
+def test_a_wait_of_years_in_the_journal_is_shown_as_an_hour_while_no_worker_runs(
     cli: Cli,  # noqa: F811
     waiting_for_years: int,
     bench: Workbench,

@@ -29,14 +29,14 @@ print("through")
 """
 
 
-def test_a_signal_at_any_moment_of_waiting_locks_nothing_up() -> None:
+def test_a_signal_at_any_moment_of_waiting_causes_no_deadlock() -> None:
     done = subprocess.run(
         [sys.executable, "-c", HAMMERED], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout) == (0, "through\n"), done.stderr
 
 
-def test_a_call_is_heard_by_the_wait_that_is_under_way_and_by_the_next_one() -> None:
+def test_a_call_ends_the_current_wait_or_the_next_one() -> None:
     woken = Wakeup()
     caller = threading.Thread(target=woken.set)
     caller.start()
@@ -47,7 +47,7 @@ def test_a_call_is_heard_by_the_wait_that_is_under_way_and_by_the_next_one() -> 
     assert woken.wait(20)
 
 
-def test_a_wait_that_nobody_calls_ends_and_a_cleared_call_is_gone() -> None:
+def test_a_wait_without_a_call_ends_and_a_cleared_call_is_gone() -> None:
     woken = Wakeup()
     assert not woken.wait(0.001)
     for _ in range(3):

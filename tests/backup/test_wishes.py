@@ -17,7 +17,7 @@ PLACE = Destination(instance="disk", type="local", container="/srv", settings="{
 
 
 @pytest.mark.parametrize(("wanted", "becomes"), [("cancel", ItemState.CANCELLED), ("pause", ItemState.PAUSED)])
-def test_a_wish_that_the_worker_did_not_live_to_see_is_done_by_the_next(
+def test_a_wish_that_a_dead_worker_did_not_see_is_fulfilled_by_the_next(
     bench: Workbench, tmp_path: Path, wanted: str, becomes: ItemState
 ) -> None:
     bench.configure("local", max_bandwidth=MIB, upload_chunk_size=MIB)
@@ -41,7 +41,7 @@ def test_a_wish_that_the_worker_did_not_live_to_see_is_done_by_the_next(
         assert (bench.storage / "big").read_bytes() == source.read_bytes()
 
 
-def test_whoever_finds_items_of_a_dead_worker_does_what_was_wished(tmp_path: Path) -> None:
+def test_any_process_fulfils_wishes_for_items_of_a_dead_worker(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal") as journal:
         with journal.transaction() as tx:
             order = JobRequest(kind=JobKind.UPLOAD, sources=("/x",))

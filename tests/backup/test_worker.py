@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     return top
 
 
-def test_a_folder_goes_up_comes_back_and_is_deleted(bench: Workbench, folder: Path, tmp_path: Path) -> None:
+def test_a_folder_is_uploaded_downloaded_and_deleted(bench: Workbench, folder: Path, tmp_path: Path) -> None:
     up = bench.finish(bench.queue.queue_upload("local", [folder], "copies"))
     assert (up.skipped_symlinks, up.skipped_special, up.counts[ItemState.DONE]) == (2, 1, 4)
     assert up.done_bytes == up.size_bytes == 13
@@ -82,7 +82,7 @@ def test_a_thousand_small_files(bench: Workbench, tmp_path: Path) -> None:
     assert any(found.totals.uploading for found in shown)
 
 
-def test_a_single_object_goes_to_the_very_path_or_into_the_folder(bench: Workbench, tmp_path: Path) -> None:
+def test_a_single_object_goes_to_the_exact_path_or_into_the_folder(bench: Workbench, tmp_path: Path) -> None:
     source = tmp_path / "x"
     source.write_bytes(b"x")
     bench.finish(bench.queue.queue_upload("local", [source], "d"))
@@ -147,7 +147,7 @@ def test_a_file_that_vanishes_after_the_scan_fails_alone(bench: Workbench, tmp_p
 
 
 @pytest.mark.parametrize("starters", [4])
-def test_several_starters_at_once_start_one_worker(bench: Workbench, tmp_path: Path, starters: int) -> None:
+def test_concurrent_starts_start_one_worker(bench: Workbench, tmp_path: Path, starters: int) -> None:
     source = tmp_path / "x"
     source.write_bytes(b"x" * MIB)
     bench.configure("local", max_bandwidth=MIB)
@@ -189,7 +189,7 @@ worker.main(["--linger", "0"])
 """
 
 
-def test_what_is_queued_in_the_moment_a_worker_leaves_is_not_stranded(bench: Workbench, tmp_path: Path) -> None:
+def test_jobs_queued_while_a_worker_leaves_are_not_stranded(bench: Workbench, tmp_path: Path) -> None:
     source = tmp_path / "x"
     source.write_bytes(b"x")
     for number in range(5):
@@ -214,7 +214,7 @@ def test_what_is_queued_in_the_moment_a_worker_leaves_is_not_stranded(bench: Wor
     assert len(files_below(bench.storage)) == 5
 
 
-def test_queueing_again_and_again_as_workers_leave(bench: Workbench, tmp_path: Path) -> None:
+def test_queueing_repeatedly_while_workers_leave(bench: Workbench, tmp_path: Path) -> None:
     source = tmp_path / "x"
     source.write_bytes(b"x")
     quick = Workbench(bench.paths, linger_s=0)
@@ -227,7 +227,7 @@ def test_queueing_again_and_again_as_workers_leave(bench: Workbench, tmp_path: P
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_parks_and_the_next_worker_goes_on(bench: Workbench, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_parks_and_the_next_worker_continues(bench: Workbench, tmp_path: Path, number: signal.Signals) -> None:
     bench.configure("local", max_bandwidth=4 * MIB, upload_chunk_size=MIB)
     source = tmp_path / "big"
     source.write_bytes(os.urandom(12 * MIB))
@@ -245,7 +245,7 @@ def test_a_signal_parks_and_the_next_worker_goes_on(bench: Workbench, tmp_path: 
     assert files_below(bench.storage) == {"big": source.read_bytes()}
 
 
-def test_hanging_up_does_not_touch_it(bench: Workbench, tmp_path: Path) -> None:
+def test_a_hangup_does_not_affect_the_worker(bench: Workbench, tmp_path: Path) -> None:
     bench.configure("local", max_bandwidth=4 * MIB, upload_chunk_size=MIB)
     source = tmp_path / "big"
     source.write_bytes(os.urandom(3 * MIB))
@@ -311,7 +311,7 @@ def test_the_bandwidth_limit_changes_on_the_fly(bench: Workbench, tmp_path: Path
     assert time.monotonic() - began < 15  # 32 s at the old limit
 
 
-def test_an_instance_that_was_changed_after_queueing_pauses_its_items(bench: Workbench, tmp_path: Path) -> None:
+def test_an_instance_changed_after_queueing_pauses_its_items(bench: Workbench, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     bench.configure("disk", type="local", container=str(tmp_path / "one"), max_bandwidth=MIB)
     source = tmp_path / "big"
@@ -335,7 +335,7 @@ def test_an_instance_that_was_changed_after_queueing_pauses_its_items(bench: Wor
     assert files_below(tmp_path / "one") == {"big": source.read_bytes()}
 
 
-def test_what_cannot_be_used_is_refused_before_anything_is_queued(bench: Workbench, tmp_path: Path) -> None:
+def test_an_unusable_instance_is_refused_before_anything_is_queued(bench: Workbench, tmp_path: Path) -> None:
     source = tmp_path / "x"
     source.write_bytes(b"x")
     bench.configure("off", type="local", enabled=False, container=str(tmp_path / "off"))
@@ -383,7 +383,7 @@ def test_a_second_queue_sees_the_same_and_the_worker_leaves_when_idle(bench: Wor
     assert not bench.queue.ensure_worker()
 
 
-def test_follow_tells_of_changes_without_a_worker(bench: Workbench, tmp_path: Path) -> None:
+def test_follow_reports_changes_without_a_worker(bench: Workbench, tmp_path: Path) -> None:
     source = tmp_path / "x"
     source.write_bytes(b"x")
     job = bench.finish(bench.queue.queue_upload("local", [source]))

@@ -86,7 +86,7 @@ def vaulted(paths: Paths, bench: Workbench, rclone_s3: S3Server) -> Iterator[Vau
     made.lock_here()
 
 
-def test_a_locked_vault_is_waited_for_and_unlocking_lets_everything_go_on(vaulted: Vaulted) -> None:
+def test_items_wait_for_a_locked_vault_and_continue_after_unlocking(vaulted: Vaulted) -> None:
     first, second = vaulted.upload("first"), vaulted.upload("second")
     item = vaulted.bench.wait_state(first, ItemState.WAITING)
     assert item.error is not None
@@ -102,7 +102,7 @@ def test_a_locked_vault_is_waited_for_and_unlocking_lets_everything_go_on(vaulte
     assert vaulted.server.keys(vaulted.bucket) == {"first", "second"}
 
 
-def test_a_worker_that_is_killed_has_to_be_given_the_key_again(vaulted: Vaulted) -> None:
+def test_after_a_kill_the_worker_needs_the_key_again(vaulted: Vaulted) -> None:
     vaulted.core.credentials.unlock(PASSPHRASE)
     vaulted.bench.finish(vaulted.upload("first"))
     vaulted.lock_here()
@@ -128,7 +128,7 @@ def test_a_worker_of_an_earlier_process_is_unlocked_by_a_later_one(vaulted: Vaul
     later.close()
 
 
-def test_who_has_the_key_starts_a_worker_that_never_waits_for_it(vaulted: Vaulted) -> None:
+def test_a_process_with_the_key_starts_a_worker_that_never_waits_for_it(vaulted: Vaulted) -> None:
     vaulted.core.credentials.unlock(PASSPHRASE)
     job = vaulted.upload("first")
     vaulted.bench.finish(job)
@@ -137,7 +137,7 @@ def test_who_has_the_key_starts_a_worker_that_never_waits_for_it(vaulted: Vaulte
     assert item.attempts == 1
 
 
-def test_locking_lets_what_begins_later_wait(vaulted: Vaulted) -> None:
+def test_after_locking_later_items_wait(vaulted: Vaulted) -> None:
     vaulted.linger()
     vaulted.core.credentials.unlock(PASSPHRASE)
     vaulted.bench.finish(vaulted.upload("first"))
@@ -228,7 +228,7 @@ def test_a_key_of_another_vault_is_refused_by_the_worker(vaulted: Vaulted, paths
     assert other.handover().reveal() not in vaulted.bench.log()
 
 
-def test_a_changed_key_is_taken_up_by_the_next_item(vaulted: Vaulted) -> None:
+def test_the_next_item_uses_a_changed_key(vaulted: Vaulted) -> None:
     vaulted.core.credentials.unlock(PASSPHRASE)
     vaulted.bench.finish(vaulted.upload("first"))
     vaulted.core.credentials.set("cloud", None, Secret("a wrong key, typed by mistake"))
@@ -241,7 +241,7 @@ def test_a_changed_key_is_taken_up_by_the_next_item(vaulted: Vaulted) -> None:
     assert vaulted.server.keys(vaulted.bucket) == {"first", "second"}
 
 
-def test_an_entry_that_is_no_longer_there_is_waited_for(vaulted: Vaulted, paths: Paths) -> None:
+def test_items_wait_for_a_missing_entry(vaulted: Vaulted, paths: Paths) -> None:
     vaulted.core.credentials.unlock(PASSPHRASE)
     CredentialStore(paths).erase("cloud")
     job = vaulted.upload("first")
@@ -252,7 +252,7 @@ def test_an_entry_that_is_no_longer_there_is_waited_for(vaulted: Vaulted, paths:
     assert vaulted.bench.finish(job).counts[ItemState.DONE] == 1
 
 
-def test_a_download_of_a_folder_says_what_it_waits_for(vaulted: Vaulted, tmp_path: Path) -> None:
+def test_a_folder_download_says_what_it_waits_for(vaulted: Vaulted, tmp_path: Path) -> None:
     """Nothing was listed yet, so no item can say it."""
     vaulted.server.put(vaulted.bucket, "folder/file", b"there")
     job = vaulted.core.queue.queue_download("cloud", ["folder/"], tmp_path / "back")
@@ -290,9 +290,7 @@ def test_a_worker_opens_the_vault_by_password_command(vaulted: Vaulted, paths: P
     assert asked.read_text().count("once") <= 2  # once for each worker, not for each item
 
 
-def test_the_child_that_answers_questions_is_given_the_key_and_told_to_forget_it(
-    vaulted: Vaulted, paths: Paths
-) -> None:
+def test_the_query_process_gets_the_key_and_forgets_it_on_request(vaulted: Vaulted, paths: Paths) -> None:
     with contextlib.closing(QuestionsClient(paths)) as client:
         with pytest.raises(CredentialStoreError) as caught:
             client.ask(ListPage("cloud"))

@@ -79,7 +79,7 @@ def item(*, failures: int = 0, attempts: int = 1, key: str = "k") -> Item:
         (Conflict("x"), 0, Ending.FAILED, None),
     ],
 )
-def test_what_becomes_of_an_item_after_an_error(
+def test_the_outcome_of_an_item_after_an_error(
     error: ProviderError, failures: int, ending: Ending, wait_until: float | None
 ) -> None:
     outcome = judge(error, item(failures=failures), CHANCES)
@@ -87,7 +87,7 @@ def test_what_becomes_of_an_item_after_an_error(
     assert (outcome.error is None) == (ending is Ending.STOPPED)
 
 
-def test_limits_of_a_day_are_waited_for_and_then_nobody_promises_that_it_goes_on() -> None:
+def test_daily_limits_are_waited_for_and_then_the_hint_promises_nothing() -> None:
     shortest = Chances(uniform=lambda low, high: low)
     assert sum(backoff_s(failures, RateLimited("x"), shortest) for failures in range(MAX_SLOWED - 1)) > 24 * 3600
     given_up = judge(RateLimited("x"), item(failures=MAX_SLOWED - 1), CHANCES)
@@ -96,7 +96,7 @@ def test_limits_of_a_day_are_waited_for_and_then_nobody_promises_that_it_goes_on
     assert "retry it later" in given_up.error.hint
 
 
-def test_deleting_what_an_earlier_attempt_deleted_is_done_and_what_never_was_has_failed() -> None:
+def test_deleting_an_object_again_succeeds_and_deleting_one_that_never_existed_fails() -> None:
     class Provider(MemoryProvider):
         def remove_many(self, keys: list[str]) -> dict[str, ProviderError]:
             return {key: NotFound("gone") for key in keys if key != "there"}
@@ -128,7 +128,7 @@ def test_many_small_changes_share_commits_and_stay_in_order(journal: Journal) ->
     assert broken == []
 
 
-def test_one_bad_change_takes_no_other_with_it(journal: Journal) -> None:
+def test_one_bad_change_does_not_affect_others(journal: Journal) -> None:
     broken: list[Exception] = []
     writer = BatchWriter(journal, on_failure=broken.append)
     place = Destination(instance="i", type="local", container="", settings="")
@@ -179,7 +179,7 @@ def test_a_rate_is_of_the_last_five_seconds_and_falls_when_nothing_moves() -> No
     assert meter.rate_bytes_per_s() == 0
 
 
-def test_progress_never_goes_back_and_resumed_bytes_are_no_rate() -> None:
+def test_progress_never_goes_back_and_resumed_bytes_do_not_count_as_rate() -> None:
     clock = Clock()
     board = ProgressBoard(clock)
     entry = board.enter(7, held_bytes=5000)
@@ -201,7 +201,7 @@ def test_progress_never_goes_back_and_resumed_bytes_are_no_rate() -> None:
     assert board.state().version > version
 
 
-def test_live_progress_is_laid_over_the_journals_truth() -> None:
+def test_live_progress_is_merged_with_the_journal() -> None:
     running = ItemView(
         id=1, job_id=3, job_kind=JobKind.UPLOAD, instance="i", kind=ItemKind.FILE, state=ItemState.RUNNING, name="n",
         key="k", local_path="/n", size_bytes=100, bytes_done=20,
@@ -216,7 +216,7 @@ def test_live_progress_is_laid_over_the_journals_truth() -> None:
     assert merge(snapshot, [], None) == snapshot
 
 
-def test_what_is_claimed_ahead_is_still_queued_to_whoever_looks() -> None:
+def test_items_claimed_ahead_are_shown_as_queued() -> None:
     def claimed(number: int) -> ItemView:
         return ItemView(
             id=number, job_id=3, job_kind=JobKind.UPLOAD, instance="i", kind=ItemKind.FILE, state=ItemState.RUNNING,
@@ -246,7 +246,7 @@ def test_facts_are_remembered_across_processes(paths: Paths) -> None:
         assert journal.revision() == 0  # no view shows facts
 
 
-def test_facts_that_cannot_be_kept_are_no_failure(paths: Paths) -> None:
+def test_facts_that_cannot_be_stored_cause_no_failure(paths: Paths) -> None:
     paths.journal_file.parent.mkdir(parents=True)
     paths.journal_file.write_bytes(b"no database" * 100)
     facts = FactsOnDisk(paths)
@@ -254,7 +254,7 @@ def test_facts_that_cannot_be_kept_are_no_failure(paths: Paths) -> None:
     assert facts.recall("server") is None
 
 
-def test_requests_of_a_process_without_a_writer_are_written_down_by_themselves_and_at_its_end(paths: Paths) -> None:
+def test_requests_of_a_process_without_a_batch_writer_are_recorded_soon_and_at_its_end(paths: Paths) -> None:
     calls = CallsOnDisk(paths)
     count = calls.counter("cloud")
     count("List")
@@ -267,7 +267,7 @@ def test_requests_of_a_process_without_a_writer_are_written_down_by_themselves_a
         assert queue.calls("cloud") == {"List": 2, "Delete": 1}
 
 
-def test_counts_that_cannot_be_kept_are_no_failure(paths: Paths) -> None:
+def test_counts_that_cannot_be_stored_cause_no_failure(paths: Paths) -> None:
     paths.journal_file.parent.mkdir(parents=True)
     paths.journal_file.write_bytes(b"no database" * 100)
     calls = CallsOnDisk(paths)

@@ -54,7 +54,7 @@ def learn_the_server(bench: Workbench, folder: Path) -> None:
     bench.finish(bench.queue.queue_upload("cloud", [first]))
 
 
-def test_killed_at_any_moment_it_resumes_and_sends_no_finished_part_again(
+def test_an_upload_killed_at_any_moment_resumes_and_sends_no_finished_part_again(
     s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
 ) -> None:
     bench, bucket = s3_bench
@@ -89,7 +89,7 @@ def test_killed_at_any_moment_it_resumes_and_sends_no_finished_part_again(
     assert all(all_calls[kind] >= count for kind, count in calls.items())
 
 
-def test_killed_right_after_the_commit_it_sends_nothing_again(
+def test_an_upload_killed_right_after_the_commit_sends_nothing_again(
     s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
 ) -> None:
     bench, bucket = s3_bench
@@ -170,7 +170,7 @@ def test_cancel_takes_effect_within_a_second_though_the_first_look_at_a_server_h
     assert "big.bin" not in rclone_s3.keys(bucket)
 
 
-def test_what_is_cancelled_while_no_worker_lives_is_cleaned_up_by_the_next(
+def test_items_cancelled_without_a_worker_are_cleaned_up_by_the_next(
     s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
 ) -> None:
     bench, bucket = s3_bench
@@ -207,7 +207,7 @@ def test_sigterm_parks_within_five_seconds_on_a_stalled_connection(
     assert rclone_s3.objects(bucket) == {"big.bin": source.read_bytes()}
 
 
-def test_wrong_credentials_wait_and_go_on_once_they_are_right(
+def test_items_wait_for_wrong_credentials_and_continue_once_they_are_right(
     s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
 ) -> None:
     bench, bucket = s3_bench
@@ -230,7 +230,7 @@ def test_wrong_credentials_wait_and_go_on_once_they_are_right(
     assert "wrong-secret" not in bench.log()
 
 
-def test_a_server_that_is_away_makes_items_wait_and_a_resume_goes_on_at_once(
+def test_items_wait_for_an_unreachable_server_and_a_resume_continues_at_once(
     s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
 ) -> None:
     bench, bucket = s3_bench
@@ -294,7 +294,7 @@ def test_hostile_remote_names_stay_inside_the_chosen_folder(
     assert all(item.error for item in bench.items(job) if item.state is ItemState.FAILED)
 
 
-def test_a_small_object_that_must_be_new_is_known_again_after_a_kill(
+def test_a_small_object_that_must_be_new_is_recognised_after_a_kill(
     s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
 ) -> None:
     bench, _ = s3_bench
@@ -318,7 +318,7 @@ def test_a_small_object_that_must_be_new_is_known_again_after_a_kill(
     assert bench.only_item(again).state is ItemState.FAILED  # now the object exists; it is no lost answer
 
 
-def test_what_a_try_out_left_whose_worker_was_killed_is_removed_by_the_next(
+def test_leftovers_of_a_probe_whose_worker_was_killed_are_removed_by_the_next(
     s3_bench: tuple[Workbench, str], rclone_s3: S3Server, rclone_proxy: FaultProxy, tmp_path: Path
 ) -> None:
     bench, bucket = s3_bench
@@ -342,7 +342,7 @@ def test_what_a_try_out_left_whose_worker_was_killed_is_removed_by_the_next(
     assert rclone_s3.unfinished_uploads(bucket) == []
 
 
-def test_empty_folders_are_left_out_where_the_server_would_make_files_of_them(
+def test_empty_folders_are_left_out_if_the_server_would_store_them_as_files(
     s3_bench: tuple[Workbench, str], rclone_s3: S3Server, tmp_path: Path
 ) -> None:
     """rclone's server drops the final '/': then a later file in that folder could never be stored."""
@@ -361,7 +361,7 @@ def test_empty_folders_are_left_out_where_the_server_would_make_files_of_them(
     assert rclone_s3.keys(bucket) == {"tree/file", "tree/empty/later"}
 
 
-def test_empty_folders_are_kept_where_the_server_keeps_them(
+def test_empty_folders_are_stored_if_the_server_can_store_them(
     bench: Workbench, moto_s3: S3Server, tmp_path: Path
 ) -> None:
     bucket = moto_s3.new_bucket()
