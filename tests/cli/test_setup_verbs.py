@@ -60,7 +60,7 @@ def test_the_settings_of_a_service_are_described(cli: Cli):
     shown = cli("get-config", "aws_s3", "--describe")
     assert shown.code == 0
     assert "endpoint_url" in shown.out
-    assert re.search(r"max_retries +integer, 0\.\.20 +3 +How often", shown.out)
+    assert re.search(r"max_retries +integer, 0\.\.20 +3 +How many times", shown.out)
     assert "Example: https://s3.example.net" in shown.out
     fields = {item["name"]: item for item in cli("get-config", "--describe", "--json").json()["services"]["aws_s3"]}
     assert fields["secret_key"]["secret"]
