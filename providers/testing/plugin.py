@@ -7,10 +7,18 @@ from __future__ import annotations
 
 import pytest
 
-from providers.testing.fixtures import *  # noqa: F403
-from providers.testing.fixtures import over
+from providers.testing import fixtures
+from providers.testing.fixtures import learnt, pytest_collection_modifyitems, root
 from providers.testing.harness import named_outside
+
+__all__ = ["learnt", "pytest_collection_modifyitems", "pytest_configure", "pytest_generate_tests", "root"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not named_outside():
+        raise pytest.UsageError("CONTRACT_HARNESS is not set: name your harness in it, as module:NAME")
+    fixtures.pytest_configure(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    over(metafunc, named_outside())
+    fixtures.over(metafunc, named_outside())

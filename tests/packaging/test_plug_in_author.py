@@ -1,6 +1,6 @@
 """The contract suite for authors of plug-ins: the wheel, their own files, and no checkout.
 
-This is the only test that starts pytest: the promise is that its command runs elsewhere.
+It starts pytest in a process of its own, as tests otherwise avoid: the promise is that this command runs elsewhere.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import providers.testing
+from providers.testing import plugin
 
 PROVIDER = Path(__file__).with_name("acme_memory.py")
 HARNESS = "    # acme_harness.py\n"
@@ -68,3 +69,9 @@ def test_a_plug_in_passes_the_suite_and_a_broken_one_fails(installed: Path, auth
     failed = run_suite(installed, author, "providers.testing.suite.objects.test_names")
     assert failed.returncode == 1, failed.stdout + failed.stderr
     assert "test_two_names_that_look_alike_are_two_objects[acme-Case.txt-case.TXT]" in failed.stdout
+
+
+def test_the_plug_in_of_pytest_asks_for_a_harness(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONTRACT_HARNESS", raising=False)
+    with pytest.raises(pytest.UsageError, match="CONTRACT_HARNESS"):
+        plugin.pytest_configure(pytestconfig)
