@@ -6,29 +6,19 @@ A service declares `class Settings(ProviderSettings)`, adds fields annotated wit
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
-from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from providers.errors import InvalidConfiguration
-from providers.remedies import Action, Remedy
 from providers.secret import Secret
-
-
-class FieldKind(StrEnum):
-    TEXT = "text"
-    SECRET = "secret"
-    INTEGER = "integer"
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    CHOICE = "choice"
-    BYTES = "bytes"
-    """A size; input may carry a unit (`100MiB`)."""
+from providers.values_from_text import FieldKind as FieldKind
+from providers.values_from_text import SettingField as SettingField
+from providers.values_from_text import holds_password as holds_password
+from providers.values_from_text import parse_text as parse_text
+from providers.values_from_text import without_password
 
 
 def setting(
@@ -69,31 +59,6 @@ def setting(
         "portable": portable,
     }
     return msgspec.Meta(ge=ge, le=le, extra=extra)
-
-
-class SettingField(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting, ready to be shown as a form field, a CLI key or a table row."""
-
-    name: str
-    kind: FieldKind
-    label: str
-    help: str
-    placeholder: str
-    unit: str
-    required: bool
-    advanced: bool
-    optional: bool
-    """May be null."""
-    default: Any
-    path: bool = False
-    """Names a file or folder on this machine."""
-    choices: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-
-    @property
-    def secret(self) -> bool:
-        return self.kind is FieldKind.SECRET
 
 
 class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
@@ -222,10 +187,8 @@ class ProviderSettings(msgspec.Struct, kw_only=True, frozen=True):
 S = TypeVar("S", bound=ProviderSettings)
 
 STANDARD_FIELDS: Final = tuple(ProviderSettings.__struct_fields__)
-_SIZE: Final = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?(?:/s)?\s*$", re.IGNORECASE)
 _GUIDE_REGION: Final = "us-east-1"
 """The guide's default region for every service. Here the default is empty, and each service knows its own."""
-_NOTHING: Final = {"", "null", "none", "-"}
 
 
 @cache
@@ -311,84 +274,10 @@ def parse(cls: type[ProviderSettings], name: str, text: str) -> Any:
     return check(cls, name, parse_text(field(cls, name), text))
 
 
-def parse_text(spec: SettingField, text: str) -> Any:
-    """Convert typed text to a value, checked against the kind and limits of the field.
-
-    For forms, on each key press: needs no settings class, so loads no service. Raises as `parse` does.
-    """
-    name, cleaned = spec.name, text.strip()
-    if spec.optional and cleaned.lower() in _NOTHING and spec.kind is not FieldKind.SECRET:
-        return None
-    match spec.kind:
-        case FieldKind.SECRET:
-            return Secret(text) if text else None
-        case FieldKind.BOOLEAN:
-            return _boolean(name, cleaned)
-        case FieldKind.BYTES:
-            return _within(spec, _size(name, cleaned))
-        case FieldKind.INTEGER | FieldKind.NUMBER:
-            try:
-                return _within(spec, int(cleaned) if spec.kind is FieldKind.INTEGER else float(cleaned))
-            except ValueError:
-                what = "a whole number" if spec.kind is FieldKind.INTEGER else "a number"
-                raise InvalidConfiguration(f"{name}: {cleaned!r} is not {what}", field=name) from None
-        case FieldKind.CHOICE if cleaned not in spec.choices:
-            raise InvalidConfiguration(f"{name}: {cleaned!r} is not one of {', '.join(spec.choices)}", field=name)
-        case _:
-            if spec.required and not cleaned:
-                raise InvalidConfiguration(f"{name}: must not be empty", field=name)
-            _without_password(name, cleaned)
-            return os.path.abspath(os.path.expanduser(cleaned)) if spec.path and cleaned else cleaned
-
-
-def _within(spec: SettingField, value: float) -> float:
-    if spec.minimum is not None and not value >= spec.minimum:
-        raise InvalidConfiguration(f"{spec.name}: must be at least {spec.minimum:.12g}", field=spec.name)
-    if spec.maximum is not None and not value <= spec.maximum:
-        raise InvalidConfiguration(f"{spec.name}: must be at most {spec.maximum:.12g}", field=spec.name)
-    return value
-
-
-def _boolean(name: str, text: str) -> bool:
-    if text.lower() in {"true", "yes", "on", "1"}:
-        return True
-    if text.lower() in {"false", "no", "off", "0"}:
-        return False
-    raise InvalidConfiguration(f"{name}: {text!r} is neither true nor false", field=name)
-
-
-def _size(name: str, text: str) -> int:
-    found = _SIZE.match(text)
-    if not found:
-        raise InvalidConfiguration(f"{name}: {text!r} is not a size", field=name, hint="Write 1048576, 1MiB or 1MB.")
-    number, prefix, binary = found.groups()
-    return int(float(number) * (1024 if binary else 1000) ** "_kmgt".index(prefix.lower() or "_"))
-
-
-def holds_password(address: str) -> bool:
-    """Whether a proxy address contains a password; also works for malformed addresses."""
-    before = address.rpartition("@")[0]
-    return ":" in before.partition("//")[2] if "//" in before else ":" in before
-
-
-def _without_password(name: str, value: Any) -> Any:
-    text = value.reveal() if isinstance(value, Secret) else value
-    if name != "proxy" or not isinstance(text, str):
-        return value
-    if holds_password(text):
-        raise InvalidConfiguration(
-            "proxy: must not contain a password",
-            field=name,
-            hint="Write http://user@host:port.",
-            remedies=(Remedy(Action.SET_CREDENTIALS, setting="proxy_password"),),
-        )
-    return text
-
-
 def check(cls: type[ProviderSettings], name: str, value: Any) -> Any:
     """Check a typed value and return it converted. Raises InvalidConfiguration."""
     hint = get_type_hints(cls, include_extras=True)[field(cls, name).name]
-    value = _without_password(name, value)
+    value = without_password(name, value)
     try:
         return msgspec.convert(value, hint, dec_hook=_decode)
     except msgspec.ValidationError as error:
