@@ -25,12 +25,12 @@ MAX_IDLE_PAGES: Final = 1000
 _MARK: Final = "page:"
 _MAX_SHOWN: Final = 200
 _PART: Final = (
-    "What can be read of it is shown by list and in the browser, and can be fetched by its own name; nothing is done "
-    "that needs all of it."
+    "The readable part is shown by list and in the browser, and its files can be fetched by name; nothing that needs "
+    "the whole listing is done."
 )
 INCOMPLETE_HINT: Final = (
     "What is shown exists and can be fetched by name; nothing that needs the whole listing is done. Check for a "
-    "proxy in between, or for an update of the server."
+    "proxy in between, or a server update."
 )
 _HINT: Final = (
     "Nothing was done with it. Check for a proxy in between, or a server update; until then this listing "

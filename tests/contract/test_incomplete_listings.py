@@ -110,7 +110,7 @@ def test_the_readable_part_is_shown_and_never_taken_for_the_whole(harness, root,
             act()
         said = caught_too.value.message + caught_too.value.hint
         assert not re.search("endpoint_url|realm|address and port", said), "never the address"
-        assert "can be fetched by its own name" in said
+        assert "can be fetched by name" in said
     assert rule.hits
     assert root.stored() == TREE
 
