@@ -1,9 +1,10 @@
-"""Choosing one of a few: which instance to browse."""
+"""Choosing one of a few."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -11,13 +12,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from backup.model.instances import InstanceInfo, InstanceState
 from tui.text import fit, safe
 from tui.theme import STYLES, Tone
 
+T = TypeVar("T")
 _STATE_TONES = {
     InstanceState.FAILING: ("▲", Tone.WAITING),
     InstanceState.READY: ("●", Tone.PROVED),
@@ -25,40 +27,51 @@ _STATE_TONES = {
 }
 
 
-class InstanceOptions(OptionList):
-    DEFAULT_CSS = "InstanceOptions { text-wrap: nowrap; text-overflow: ellipsis; }"
+class ChooseScreen(ModalScreen[T | None], Generic[T]):
+    """Dismisses with the value of the chosen option, or None."""
 
+    CSS_PATH = Path(__file__).parent / "choose.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
+    KEYS: ClassVar[str] = "↵ takes it · esc leaves it"
 
-class ChooseInstance(ModalScreen[str | None]):
-    """Dismisses with the name of the chosen instance, or None."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", "close", show=False)]
-
-    def __init__(self, instances: Sequence[InstanceInfo], current: str) -> None:
+    def __init__(self, title: str, choices: Sequence[tuple[T, Content]], *, at: int = 0, note: str = "") -> None:
+        """The option `at` is highlighted."""
         super().__init__()
-        self._instances = instances
-        self._current = current
+        self._title, self._note = title, note
+        self._choices, self._at = choices, at
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog") as dialog:
-            dialog.border_title = "Browse which one?"
-            dialog.border_subtitle = "↵ opens · esc closes"
-            options = InstanceOptions(
-                *(Option(self._line(info)) for info in self._instances), markup=False, compact=True
-            )
-            names = [info.name for info in self._instances]
-            options.highlighted = names.index(self._current) if self._current in names else 0
+        with Vertical(classes="dialog choose") as dialog:
+            dialog.border_title = self._title
+            dialog.border_subtitle = self.KEYS
+            options = OptionList(*(Option(words) for _, words in self._choices), markup=False, compact=True)
+            options.highlighted = self._at
             yield options
-
-    def _line(self, info: InstanceInfo) -> Content:
-        sign, tone = _STATE_TONES.get(info.state, ("▲", Tone.WAITING))
-        return Content.assemble(
-            (f"{sign} ", STYLES[tone]),
-            (f"{fit(safe(info.name), 17)} ", STYLES[Tone.STRONG]),
-            (fit(info.state.value, 12), STYLES[tone]),
-            (safe(info.container), STYLES[Tone.MUTED]),
-        )
+            if self._note:
+                yield Static(Content(self._note), classes="note")
 
     @on(OptionList.OptionSelected)
     def _choose(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._instances[event.option_index].name)
+        self.dismiss(self._choices[event.option_index][0])
+
+
+class ChooseInstance(ChooseScreen[str]):
+    """Which instance to browse, by its name."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "dismiss(None)", "close", show=False)]
+    KEYS: ClassVar[str] = "↵ opens · esc closes"
+
+    def __init__(self, instances: Sequence[InstanceInfo], current: str) -> None:
+        names = [info.name for info in instances]
+        at = names.index(current) if current in names else 0
+        super().__init__("Browse which one?", [(info.name, _instance_line(info)) for info in instances], at=at)
+
+
+def _instance_line(info: InstanceInfo) -> Content:
+    sign, tone = _STATE_TONES.get(info.state, ("▲", Tone.WAITING))
+    return Content.assemble(
+        (f"{sign} ", STYLES[tone]),
+        (f"{fit(safe(info.name), 17)} ", STYLES[Tone.STRONG]),
+        (fit(info.state.value, 12), STYLES[tone]),
+        (safe(info.container), STYLES[Tone.MUTED]),
+    )

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Final
 
-from textual import on
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
 from backup.model.credentials import StoreBackend, StoreChoice
+from screens.modals.choose import ChooseScreen
 from tui.rows.stores import STATE_WORDS, detail_words
 from tui.text import safe
 from tui.theme import STYLES, Tone
@@ -27,27 +21,15 @@ WHAT_IT_IS: Final[dict[StoreBackend, str]] = {
 }
 
 
-class ChooseStore(ModalScreen[StoreBackend | None]):
-    CSS_PATH = "store.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
-
+class ChooseStore(ChooseScreen[StoreBackend]):
     def __init__(self, choices: Sequence[StoreChoice]) -> None:
-        super().__init__()
-        self._choices = choices
-
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog store") as dialog:
-            dialog.border_title = "Where secrets are kept"
-            dialog.border_subtitle = "↵ takes it · esc leaves it"
-            options = OptionList(*(Option(_words(choice), id=choice.backend.value) for choice in self._choices))
-            preferred = [choice.in_use or choice.recommended for choice in self._choices]
-            options.highlighted = preferred.index(True) if True in preferred else 0
-            yield options
-            yield Static(Content("Never in a plain file, and never elsewhere than chosen here."), classes="about")
-
-    @on(OptionList.OptionSelected)
-    def _choose(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._choices[event.option_index].backend)
+        preferred = [choice.in_use or choice.recommended for choice in choices]
+        super().__init__(
+            "Where secrets are kept",
+            [(choice.backend, _words(choice)) for choice in choices],
+            at=preferred.index(True) if True in preferred else 0,
+            note="Never in a plain file, and never elsewhere than chosen here.",
+        )
 
 
 def _words(choice: StoreChoice) -> Content:

@@ -11,15 +11,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Button, Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Button, Input, Static
 
 from backup.credentials.unattended.setup import KeySupply, Made, WantedSetup, words_of
 from backup.credentials.unattended.units import Variant
 from providers.errors import Conflict, ProviderError
 from providers.settings import FieldKind, SettingField
 from screens.modals.asking import AskingDialog
+from screens.modals.choose import ChooseScreen
 from screens.modals.confirm import Choice, ConfirmScreen, Fact, Question
 from screens.modals.credentials.open_store import open_store
 from tui.bridge import bridge_of
@@ -60,28 +59,11 @@ FIELDS: Final[dict[Variant, Sequence[SettingField]]] = {
 }
 
 
-class ChooseWay(ModalScreen[KeySupply | None]):
+class ChooseWay(ChooseScreen[KeySupply]):
     """The three ways, each with what it protects against."""
 
-    CSS_PATH = "store.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
-
     def __init__(self, ways: Sequence[KeySupply]) -> None:
-        super().__init__()
-        self._ways = ways
-
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog store") as dialog:
-            dialog.border_title = "What opens the vault when you are not there"
-            dialog.border_subtitle = "↵ takes it · esc leaves it"
-            yield OptionList(*(Option(_words(way), id=way.variant.value) for way in self._ways), classes="tall")
-
-    def on_mount(self) -> None:
-        self.query_one(OptionList).highlighted = 0
-
-    @on(OptionList.OptionSelected)
-    def _choose(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._ways[event.option_index])
+        super().__init__("What opens the vault when you are not there", [(way, _words(way)) for way in ways])
 
 
 class Unattended(AskingDialog[Made | None]):
