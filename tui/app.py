@@ -65,10 +65,10 @@ class BackupConsole(KeysInOrder):
         self.theme = THEMES[0].name
         self.bridge = Bridge(self, core, questions, interval_s=interval_s)
         self.command = self.TITLE
-        """What was typed to open the console, for hints about the command line."""
+        """The command that opened the console, for hints about the command line."""
 
     def on_mount(self) -> None:
-        """Before anything is painted: who sees the console may already end it."""
+        """Before anything is painted: as soon as the console is visible, a signal may end it."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self._leave_on_signal)
@@ -82,7 +82,7 @@ class BackupConsole(KeysInOrder):
         await self.bridge.close()
 
     def _leave_on_signal(self) -> None:
-        """Restores the terminal and ends the child; without it Textual would die with neither."""
+        """Restore the terminal and end the child. Textual by itself would do neither."""
         self.exit()
 
     async def action_quit(self) -> None:
@@ -95,7 +95,7 @@ class BackupConsole(KeysInOrder):
         self.exit(message=Text(f"{words} in the background. See them: {safe(self.command)} transfers list"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The store is opened from every mode: 'unlock' while it is locked, else whatever it takes."""
+        """Every mode can open the store: the key is called 'unlock' while the store is locked."""
         if action != "open_store":
             return True
         state = self.bridge.store.state if self.bridge.store else StoreState.READY
@@ -103,7 +103,7 @@ class BackupConsole(KeysInOrder):
 
     @on(StoreLocked)
     def _store_locked(self) -> None:
-        """Asked once; who is busy with something else finds it in the title."""
+        """Ask once. A user who is busy in a dialogue sees it in the title bar."""
         if not isinstance(self.screen, ModalScreen):
             self.action_open_store(True)
 
@@ -121,7 +121,7 @@ class BackupConsole(KeysInOrder):
         yield SystemCommand("Credentials", "Where they are kept, and each of them", self.action_credentials)
 
     def deliver_screenshot(self, *args: Any, **kwargs: Any) -> str | None:
-        """Refused while secrets are on the screen."""
+        """Refuse while secrets are on the screen."""
         if any(getattr(screen, "SHOWS_SECRETS", False) for screen in self.screen_stack):
             self.bell()
             return None
@@ -131,7 +131,7 @@ class BackupConsole(KeysInOrder):
         self.push_screen(KeysScreen(key_lines(self.screen)))
 
     def _fatal_error(self) -> None:
-        """The crash report, without the local variables that Textual would print: they may hold secrets."""
+        """Print the crash report without local variables, which may hold secrets."""
         _LOG.exception("the console stopped")
         report = Traceback(show_locals=False, width=None, suppress=[rich])
         self.bell()
@@ -140,7 +140,7 @@ class BackupConsole(KeysInOrder):
 
 
 def run(paths: Paths, *, command: str) -> int:
-    """Open the console and stay until it is left; returns the exit code. `command` is what was typed to open it."""
+    """Run the console and return its exit code. `command` is the command that opened it."""
     app = BackupConsole(Core(paths), QuestionsClient(paths))
     app.command = command
     app.run()

@@ -1,7 +1,7 @@
-"""Between the screens, which never wait, and the core, which does.
+"""The bridge between the screens, which never block, and the core, which does.
 
-Everything a screen wants from outside goes through here: `call` for the core (a thread, a time limit), `ask` for
-the child process that talks to storage services, and `QueueChanged` and `InstancesChanged` on the way back.
+`call` runs a function of the core in a thread with a time limit. `ask` puts a question to the child process that talks
+to storage services. `QueueChanged` and `InstancesChanged` tell the screens about changes.
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ _LOG: Final = logging.getLogger(__name__)
 LOCAL_INTERVAL_S: Final = 0.25
 SSH_INTERVAL_S: Final = 1.0
 _MAX_BACKLOG_WRITES: Final = 2
-"""Frames that may wait for a slow terminal before progress is held back: Textual drops none, keys queue behind them."""
+"""Progress is held back while more frames than this wait for a slow terminal: Textual drops none, and keys queue up
+behind them."""
 _HELP_EVERY_S: Final = 5.0
 EMPTY_QUEUE: Final = QueueSnapshot(totals=QueueTotals(), jobs=(), items=(), item_count=0)
 
 
 class QueueChanged(Message, bubble=False):
-    """The queue moved. A newer one takes the place of one that was not handled yet."""
+    """The queue has changed. A newer message replaces one that was not handled yet."""
 
     def __init__(self, snapshot: QueueSnapshot) -> None:
         super().__init__()
@@ -57,11 +58,11 @@ class QueueChanged(Message, bubble=False):
 
 
 class InstancesChanged(Message, bubble=False):
-    """`bridge.instances`, `services` or `store` are new."""
+    """`bridge.instances`, `services` or `store` has changed."""
 
 
 class StoreLocked(Message, bubble=False):
-    """Told once, to the app: credentials are kept in a store that is locked, and nothing opens it by itself."""
+    """Sent once, to the app: the store that holds credentials is locked, and nothing opens it without the user."""
 
 
 def _waits_for_key(item: ItemView) -> bool:
@@ -79,12 +80,12 @@ def bridge_of(node: DOMNode) -> Bridge:
 
 
 def paint_interval_s(environment: Mapping[str, str]) -> float:
-    """How often progress is painted: four times a second, once under SSH."""
+    """Seconds between two paintings of progress: 0.25, or 1 under SSH."""
     return SSH_INTERVAL_S if environment.get("SSH_CONNECTION") else LOCAL_INTERVAL_S
 
 
 class Bridge:
-    """Owned by the app; `start` once it runs, `close` before it ends. Its attributes belong to the app's own thread."""
+    """The app calls `start` once it runs, and `close` before it ends. Attributes belong to the app's thread."""
 
     def __init__(
         self, app: App[Any], core: Core, questions: QuestionsClient, *, interval_s: float | None = None
@@ -96,12 +97,12 @@ class Bridge:
         self.services: tuple[ServiceInfo, ...] = ()
         self.store: StoreStatus | None = None
         self.problem: ErrorInfo | None = None
-        """Why the configuration could not be read."""
+        """The reason why the configuration could not be read."""
         self._noticed = ""
         self.queue_problem: ErrorInfo | None = None
-        """Why the queue cannot be read: what is shown of it is nothing, not an empty queue."""
+        """The reason why the queue cannot be read; an empty `snapshot` then does not mean an empty queue."""
         self.version = 0
-        """Counts InstancesChanged, so that a screen that comes back knows whether it missed one."""
+        """Counts InstancesChanged, so that a screen that becomes visible again knows whether it missed one."""
         self.host = socket.gethostname()
         self.interval_s = paint_interval_s(os.environ) if interval_s is None else interval_s
         self._app = app
@@ -112,11 +113,11 @@ class Bridge:
         self._looked_at_lock = False
         self._helping: asyncio.Task[None] | None = None
         self._left_in_file: bool | None = None
-        """Whether secrets stay in the configuration file until a store is open; None: not looked yet."""
+        """Whether secrets stay in the configuration file until a store is open; None: not checked yet."""
 
     @property
     def ready_services(self) -> int:
-        """Services with at least one instance that can be used now."""
+        """The number of services with at least one instance that can be used now."""
         return len({info.type for info in self.instances if info.state is InstanceState.READY})
 
     def instance(self, name: str) -> InstanceInfo | None:
@@ -125,8 +126,8 @@ class Bridge:
     async def call(self, function: Callable[..., T], /, *args: Any, timeout_s: float = 30.0, **kwargs: Any) -> T:
         """Run `function` in a thread and return its result or raise its ProviderError (any other error becomes one).
 
-        Transient after `timeout_s` (`math.inf` where `function` ends by itself); the thread is then left to itself, and
-        keeps no process alive.
+        Raises Transient after `timeout_s`; pass `math.inf` if `function` has a time limit of its own. The thread then
+        runs on as a daemon.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -140,12 +141,12 @@ class Bridge:
                 outcome = partial(settle, future.set_result, function(*args, **kwargs))
             except ProviderError as error:
                 outcome = partial(settle, future.set_exception, error)
-            except Exception as error:  # the boundary to the screens: they show it, and live on
+            except Exception as error:  # screens show the error and go on
                 _LOG.exception("%s failed", function)
                 hint = "This is a fault of the program; its logs say more."
-                told = ProviderError(f"{type(error).__name__}: {error}", hint=hint)
-                outcome = partial(settle, future.set_exception, told)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                wrapped = ProviderError(f"{type(error).__name__}: {error}", hint=hint)
+                outcome = partial(settle, future.set_exception, wrapped)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no one waits for the result
                 loop.call_soon_threadsafe(outcome)
 
         threading.Thread(target=run, name=f"call-{getattr(function, '__name__', 'it')}", daemon=True).start()
@@ -156,16 +157,16 @@ class Bridge:
             raise Transient(f"no answer within {timeout_s:.0f} s", hint="Try again; the logs say more.") from error
 
     async def ask(self, question: ServiceQuestion[T], on_step: OnStep | None = None) -> T:
-        """The answer to a question to a service, as `QuestionsClient.ask`; `on_step` is called in the app's thread. A
-        question that nobody awaits any longer is cancelled."""
+        """`QuestionsClient.ask`, but with `on_step` called in the app's thread. If the caller is cancelled, so is the
+        question."""
         loop = asyncio.get_running_loop()
         cancel = CancelToken()
 
         def report(step: CheckStep) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(hear, step)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no one waits for the result
+                loop.call_soon_threadsafe(deliver, step)
 
-        def hear(step: CheckStep) -> None:
+        def deliver(step: CheckStep) -> None:
             if on_step and not cancel.cancelled:
                 on_step(step)
 
@@ -192,13 +193,13 @@ class Bridge:
                 await self.call(self.core.close, timeout_s=2)
 
     def instances_changed(self) -> None:
-        """Somebody changed the configuration or the credentials: read both again, then tell the screens."""
+        """Read the configuration and the credentials again after a change, then notify the screens."""
         if self._refreshing is not None:
             self._refreshing.cancel()
         self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
 
     def learn(self, info: InstanceInfo) -> None:
-        """An instance was saved: known at once, and the rest is read again."""
+        """Show an instance that was just saved at once, and read the rest again."""
         by_name = {each.name: each for each in self.instances}
         self.instances = tuple((by_name | {info.name: info}).values())
         self.instances_changed()
@@ -211,12 +212,12 @@ class Bridge:
             self.problem = None
         except ProviderError as error:
             self.problem = ErrorInfo.of(error)
-        self._tell_instances()
+        self._notify_screens()
         try:
             self.store = await self.call(self.core.credentials.status, timeout_s=5)
         except ProviderError as error:
             _LOG.warning("credential store: %s", error)
-        self._tell_instances()
+        self._notify_screens()
         if not self._looked_at_lock and self.store is not None:
             self._looked_at_lock = True
             await self._open_or_ask()
@@ -229,7 +230,7 @@ class Bridge:
         return self.store is not None and self.store.state is StoreState.READY
 
     async def _open_or_ask(self) -> None:
-        """As the console starts: what is set up for when nobody is there opens the store; else the user is asked."""
+        """Once after the start: open a locked store the way unattended jobs do, or else ask the user."""
         needed = any(info.has_credentials for info in self.instances)
         if not needed or self.store is None or self.store.state is not StoreState.LOCKED:
             return
@@ -241,14 +242,14 @@ class Bridge:
         if self.store.state is StoreState.LOCKED:
             self._app.post_message(StoreLocked())
         else:
-            self._tell_instances()
+            self._notify_screens()
 
     async def _adopt_secrets(self) -> None:
-        """Secrets that stand in the configuration file go to the store, and the user is told: at the start, and again
-        once a store that was not open then is."""
+        """Move secrets from the configuration file to the store, and tell the user. Runs at the start, and again when a
+        store that was closed then has been opened."""
         if self._left_in_file is False or (self._left_in_file and not self._is_open):
             return
-        told_before = self._left_in_file is not None
+        notified_before = self._left_in_file is not None
         try:
             adoption = await self.call(self.core.credentials.adopt_secrets)
         except ProviderError as error:
@@ -258,20 +259,20 @@ class Bridge:
             self._left_in_file = False
         self._left_in_file = bool(adoption.left) and not self._is_open
         if adoption.moved:
-            told = f"Moved from the configuration file to the credential store: {', '.join(adoption.moved)}"
-            self._app.notify(safe(told), markup=False, timeout=20)
-        if adoption.left and not told_before:
+            notice = f"Moved from the configuration file to the credential store: {', '.join(adoption.moved)}"
+            self._app.notify(safe(notice), markup=False, timeout=20)
+        if adoption.left and not notified_before:
             why = f" ({adoption.problem.message})" if adoption.problem else ""
-            told = f"Secrets stand in plain text in the configuration file: {', '.join(adoption.left)}{why}"
-            self._app.notify(safe(told), markup=False, severity="warning", timeout=60)
+            notice = f"Secrets stand in plain text in the configuration file: {', '.join(adoption.left)}{why}"
+            self._app.notify(safe(notice), markup=False, severity="warning", timeout=60)
 
-    def _tell_instances(self) -> None:
+    def _notify_screens(self) -> None:
         self.version += 1
         for screen in self._app.screen_stack:
             screen.post_message(InstancesChanged())
 
     def _follow(self) -> None:
-        """The follower thread: hands snapshots to the app's thread, no faster than the terminal takes them."""
+        """Pass snapshots to the app's thread, no faster than the terminal accepts them. Runs in a thread of its own."""
         while not self._stop.is_set():
             try:
                 self.core.queue.follow(self._deliver_soon, stop=self._stopped, interval_s=self.interval_s)
@@ -282,7 +283,7 @@ class Bridge:
             self._stop.wait(1.0)
 
     def _stopped(self) -> bool:
-        """Asked by the follower at each turn, which is also when it sees that a service has said something new."""
+        """Called by the follower in each round; also notices when a service has answered something new."""
         version = self.core.instances.answers_version()
         if version != self._answers_version:
             known, self._answers_version = self._answers_version, version
@@ -300,16 +301,16 @@ class Bridge:
 
     def _soon(self, act: Callable[[T], None], what: T) -> None:
         if self._loop is not None and not self._stop.is_set():
-            with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
+            with contextlib.suppress(RuntimeError):  # the loop is closed by now
                 self._loop.call_soon_threadsafe(act, what)
 
     def _queue_failed(self, problem: ErrorInfo) -> None:
         if problem != self.queue_problem:
             _LOG.error("the queue cannot be read: %s", problem.message)
             self.queue_problem = problem
-            self._tell_queue()
+            self._notify_of_queue()
 
-    def _tell_queue(self) -> None:
+    def _notify_of_queue(self) -> None:
         if not self._stop.is_set():
             for screen in self._app.screen_stack:
                 screen.post_message(QueueChanged(self.snapshot))
@@ -321,10 +322,10 @@ class Bridge:
             self._app.notify(safe(snapshot.notice), markup=False, severity="warning", timeout=3600)
         self._noticed = snapshot.notice
         self._help_worker(snapshot)
-        self._tell_queue()
+        self._notify_of_queue()
 
     def _help_worker(self, snapshot: QueueSnapshot) -> None:
-        """A worker that another process started without the key of the store gets it from here, where it is open."""
+        """Send the key of the open store to a worker that another process started without it."""
         if self._is_open and self._helping is None and any(_waits_for_key(item) for item in snapshot.items):
             self._helping = asyncio.get_running_loop().create_task(self._hand_key_over())
 
@@ -337,6 +338,6 @@ class Bridge:
         self._helping = None
 
     def _terminal_backlog(self) -> int:
-        """Frames that Textual's writer thread still holds; 0 where the driver has no such thread (tests)."""
+        """The number of frames that Textual's writer thread still holds; 0 if the driver has no such thread (tests)."""
         writer = getattr(self._app._driver, "_writer_thread", None)
         return writer._queue.qsize() if writer is not None else 0

@@ -1,4 +1,4 @@
-"""Errors in words: a headline for each kind, so that a wrong key and a dead server never look alike."""
+"""Errors in words: one headline for each kind of error."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _BY_CODE: Final[dict[str, str]] = {
     "REFUSED": "Nobody listens there",
     "TIMEOUT": "Nothing moves any more",
 }
-"""Causes whose cures differ from those of their kind."""
+"""Headlines for error codes with a fix of their own."""
 
 
 def headline(error: ErrorInfo) -> str:
@@ -67,20 +67,20 @@ def headline(error: ErrorInfo) -> str:
 
 
 def needs_store(error: ErrorInfo) -> bool:
-    """Whether it is the credential store that is in the way: opening it, or what it lacks, is the cure."""
+    """Whether the cause is the credential store: it must be opened, or lacks something."""
     return error.kind == "credential_store" or error.kind.startswith(("vault", "keyring", "passphrase"))
 
 
 def error_content(error: ErrorInfo, keys: str = "", *, head: str = "") -> Content:
-    """What happened, why, what to do, and the keys that help. `head`: more than the kind alone says."""
+    """What happened, why, how to fix it, and the keys that help. `head` replaces the headline of the kind."""
     head = _BY_CODE.get(error.code) or head or headline(error)
     lines = [Content.styled(f"✖ {head}", f"bold {STYLES[Tone.FAILED]}")]
     message = safe(error.message)
-    told = error.code in _BY_CODE or not error.code or error.code in error.message or needs_store(error)
+    no_code = error.code in _BY_CODE or not error.code or error.code in error.message or needs_store(error)
     if message.lower() != head.lower():
-        lines.append(Content.styled(message + ("" if told else f" ({safe(error.code)})"), STYLES[Tone.PLAIN]))
-    if cure := advice(error):
-        lines.append(Content.styled(f"→ {safe(cure)}", STYLES[Tone.WAITING]))
+        lines.append(Content.styled(message + ("" if no_code else f" ({safe(error.code)})"), STYLES[Tone.PLAIN]))
+    if fix := advice(error):
+        lines.append(Content.styled(f"→ {safe(fix)}", STYLES[Tone.WAITING]))
     if keys:
         lines.append(Content.styled(keys, STYLES[Tone.MUTED]))
     return Content("\n").join(lines)

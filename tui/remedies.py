@@ -12,7 +12,7 @@ _UNLOCK: Final = "u (U in Browse)"
 
 
 def advice(of: Advised) -> str:
-    """The hint, then the keys that help."""
+    """The hint of an error, then the keys that help."""
     return in_words(of.hint, of.remedies)
 
 

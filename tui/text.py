@@ -1,4 +1,4 @@
-"""Text on the screen: what came from outside made safe, and cut to a width in terminal cells."""
+"""Text for the screen: foreign text made safe, and text cut to a width in terminal cells."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ELLIPSIS: Final = "…"
 
 
 def done_of(done_bytes: float, size_bytes: float) -> str:
-    """'3.10 / 7.60 GiB': both in the unit of the whole."""
+    """'3.10 / 7.60 GiB': both numbers in the unit of the total."""
     number, unit = size(size_bytes).split(" ")
     done = done_bytes / size_bytes * float(number) if size_bytes else 0.0
     digits = 0 if unit == "B" or done >= 99.95 else 1 if done >= 9.995 else 2
@@ -40,7 +40,7 @@ def done_of(done_bytes: float, size_bytes: float) -> str:
 
 
 def when(moment: float | None, now: float | None = None) -> str:
-    """A moment in local time, short: 'today 04:10', 'yesterday', 'Nov 20', '2024-11-20'; empty for None."""
+    """A time in short, local: 'today 04:10', 'yesterday', 'Nov 20', '2024-11-20'; empty for None."""
     now = time.time() if now is None else now
     if moment is None:
         return ""
@@ -57,7 +57,7 @@ def when(moment: float | None, now: float | None = None) -> str:
 
 
 def cut_end(text: str, width: int) -> str:
-    """At most `width` cells, the beginning kept."""
+    """Keep the beginning, at most `width` cells."""
     if cell_len(text) <= width:
         return text
     return _head(text, width - 1) + ELLIPSIS if width > 0 else ""
@@ -65,7 +65,7 @@ def cut_end(text: str, width: int) -> str:
 
 @lru_cache(maxsize=4096)
 def cut_middle(text: str, width: int) -> str:
-    """At most `width` cells, beginning and ending kept: names tell themselves apart by their endings."""
+    """Keep the beginning and the end, at most `width` cells: names often differ only at the end."""
     if cell_len(text) <= width:
         return text
     if width < 2:
@@ -82,14 +82,14 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
 
 
 def whole_facts(text: str, width: int) -> str:
-    """As many of the facts that ' · ' joins as fit uncut in `width` cells; the first one always."""
+    """As many of the facts joined by ' · ' as fit uncut into `width` cells; always the first one."""
     while cell_len(text) > width and " · " in text:
         text = text.rpartition(" · ")[0]
     return text
 
 
 def chopped(text: str, width: int) -> list[str]:
-    """All of `text` in lines of at most `width` cells, broken at a space where one is near the end of a line."""
+    """All of `text` in lines of at most `width` cells, broken at a space if one is near the end of the line."""
     lines: list[str] = []
     while cell_len(text) > width > 1:
         line = chop_cells(text, width)[0]
@@ -106,7 +106,7 @@ def _head(text: str, width: int) -> str:
 
 
 def _tail(text: str, width: int) -> str:
-    """The longest ending of at most `width` cells."""
+    """The longest end of at most `width` cells."""
     start, used = len(text), 0
     while start > 0:
         step = cell_len(text[start - 1])

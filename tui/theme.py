@@ -1,5 +1,5 @@
-"""The palette. A colour says one thing: teal goes on or has the focus, green is proved, amber waits or warns, red
-failed, blue is a folder or a download, muted is secondary. Never colour alone: a state has its sign and word too."""
+"""The palette. Each colour has one meaning: teal is active or focused, green is proved, amber waits or warns, red has
+failed, blue is a folder or a download, muted is secondary. Each state also has a sign and a word."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textual.theme import Theme
 
 
 class Tone(StrEnum):
-    """The role of a piece of text; widgets map it to a theme colour."""
+    """The role of a piece of text. Widgets map it to a theme colour."""
 
     PLAIN = "plain"
     STRONG = "strong"
@@ -21,7 +21,7 @@ class Tone(StrEnum):
     FAILED = "failed"
     FOLDER = "folder"
     TRACK = "track"
-    """The part of a bar that is not done."""
+    """The part of a progress bar that is not done."""
 
 
 STYLES: Final[dict[Tone, str]] = {

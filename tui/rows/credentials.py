@@ -1,4 +1,4 @@
-"""The credential store in words and rows: what it is good for, and every credential with its state."""
+"""The credential store in words, and its credentials as rows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SIGNS: Final[dict[CredentialState, Span]] = {
 
 
 def store_content(facts: StoreFacts, width: int) -> Content:
-    """One line a fact, cut at `width`: place, state, what it is good for and against whom."""
+    """One line per fact, cut at `width`: place, state, and what it protects against."""
     sign, word, tone = STATE_WORDS[facts.status.state]
     lines: list[list[Span]] = [
         [_label("kept in"), (safe(facts.title) if facts.backend else "nowhere yet", Tone.STRONG)],
@@ -56,7 +56,7 @@ def store_content(facts: StoreFacts, width: int) -> Content:
 
 
 def store_in_full(facts: StoreFacts, width: int) -> Content:
-    """The same uncut: each reason wrapped below its question."""
+    """The same, uncut: each reason is wrapped below its question."""
     lines = [[_label("kept in"), (safe(facts.title) if facts.backend else "nowhere yet", Tone.STRONG)]]
     room = max(20, width - _LABEL_CELLS)
     for text in (facts.path, _whose_choice(facts, path=False)):
@@ -144,6 +144,6 @@ class CredentialRows:
 
 
 def _name(fact: CredentialFact) -> str:
-    """The key, and who uses it where that says more."""
+    """The key, and the instances that use it unless they have the same name."""
     users = ", ".join(map(safe, fact.instances)) or "used by none"
     return safe(fact.key) if users == safe(fact.key) else f"{safe(fact.key)} · {users}"

@@ -1,4 +1,4 @@
-"""What is loaded of a folder: entries, their order, a filter, a selection. The row model of a browser pane."""
+"""The row model of a browser pane: the loaded entries of a folder, their order, a filter, a selection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARENT: Final = "../"
 
 
 class FileRow:
-    """One line of a folder. `name` is raw, relative to the folder, with '/' at the end of a folder's."""
+    """One entry of a folder. `name` is raw and relative to the folder; the name of a folder ends with '/'."""
 
     __slots__ = ("by_name", "kind", "modified_at", "name", "size_bytes")
 
@@ -41,7 +41,8 @@ def local_entries(entries: Iterable[LocalEntry]) -> list[FileRow]:
 
 
 def remote_entries(page: Page, folder: str) -> list[FileRow]:
-    """The entries of a page, named relative to `folder`. An object named just as the folder only marks it: no entry."""
+    """The entries of a page, named relative to `folder`. An object with the name of the folder itself is a marker, and
+    left out."""
     cut = len(folder)
     folders = [FileRow(prefix[cut:], ItemKind.DIRECTORY) for prefix in page.prefixes if len(prefix) > cut]
     files = [
@@ -66,7 +67,7 @@ class SortBy(Enum):
 
     @property
     def key(self) -> Callable[[FileRow], Any]:
-        """Name upwards; the largest and the newest first."""
+        """Names in ascending order; the largest and the newest first."""
         if self is SortBy.SIZE:
             return lambda entry: (not entry.folder, -entry.size_bytes, entry.by_name)
         if self is SortBy.MODIFIED:
@@ -86,7 +87,8 @@ def columns(order: SortBy) -> list[Column]:
 
 
 class FileRows:
-    """Grows page by page; `next_token` is None once all is loaded. Selection is by name and outlives order, filter."""
+    """Grows page by page; `next_token` is None once everything is loaded. The selection is by name: it survives another
+    order or filter."""
 
     def __init__(self, *, has_parent: bool, now: float, order: SortBy = SortBy.NAME) -> None:
         self.has_parent = has_parent
@@ -94,21 +96,21 @@ class FileRows:
         self.needle = ""
         self.next_token: str | None = None
         self.left_out = 0
-        """What stands there and is no object of the service."""
+        """The number of entries that are no objects of the service."""
         self.incomplete = False
-        """Some of it could not be read."""
+        """Whether some entries could not be read."""
         self.entries: list[FileRow] = []
         self.view: list[FileRow] = []
         self.marked: dict[str, FileRow] = {}
         self._now = now
 
-    # Rows, as a table asks for them.
+    # Rows
 
     def __len__(self) -> int:
         return len(self.view) + self.has_parent
 
     def key(self, index: int) -> str | None:
-        """The entry's name; empty, which is nobody's, for the row that goes up."""
+        """The entry's name; empty for the row of the parent folder."""
         if self.has_parent and index == 0:
             return ""
         entry = self.entry(index)
@@ -137,15 +139,15 @@ class FileRows:
             Cell.of(when(entry.modified_at, self._now), Tone.MUTED),
         ]
 
-    # Changing what is shown.
+    # Changes
 
     def entry(self, index: int) -> FileRow | None:
-        """None for the row that goes up."""
+        """None for the row of the parent folder."""
         at = index - self.has_parent
         return self.view[at] if 0 <= at < len(self.view) else None
 
     def index_of(self, name: str) -> int:
-        """The row of that name; the first row when it is not shown."""
+        """The row of that name; the first row if it is not shown."""
         return self.row_of(name) or 0
 
     def add(self, entries: Iterable[FileRow], next_token: str | None) -> None:
@@ -159,7 +161,7 @@ class FileRows:
             self.view.sort(key=self.order.key)
 
     def arrange(self, order: SortBy, needle: str) -> None:
-        """Another order or filter, over what is loaded."""
+        """Apply another order or filter to the loaded entries."""
         self.order, self.needle = order, needle
         self.view = sorted(self._matching(self.entries), key=order.key)
 
@@ -172,14 +174,14 @@ class FileRows:
             self.marked[entry.name] = entry
 
     def chosen(self, index: int) -> list[FileRow]:
-        """The selected ones, or else the one at `index`."""
+        """The selected entries, or else the one at `index`."""
         if self.marked:
             return list(self.marked.values())
         entry = self.entry(index)
         return [] if entry is None else [entry]
 
     def facts(self) -> str:
-        """For the lower border: what is selected, or how much is loaded."""
+        """Text of the lower border: what is selected, or how much is loaded."""
         loaded = count(len(self.entries), "entry", "entries")
         if self.next_token is not None:
             loaded = f"{len(self.entries):,} loaded of more · ↓ loads"

@@ -1,4 +1,4 @@
-"""What has ended, as rows: the row model of the Activity table."""
+"""The row model of the Activity table: items that have ended."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ KIND_WORDS: Final[dict[JobKind, Span]] = {
 
 
 def still_open(totals: QueueTotals) -> int:
-    """How many items come before the first that has ended, in the queue's order."""
+    """The number of items before the first ended one, in the queue's order."""
     return totals.active + totals.waiting + totals.paused + totals.queued
 
 
 class HistoryRows:
-    """Newest first, loaded window by window."""
+    """Items, newest first, loaded window by window."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self.items: list[ItemView] = []
         self.total = 0
-        """How many have ended altogether, as far as is known."""
+        """The number of ended items in total, as last reported."""
         self._now = now
 
     def take(self, snapshots: Iterable[QueueSnapshot]) -> None:
-        """Show these windows instead of what was there; what has not ended in them is left out."""
+        """Replace all rows by the ended items of these windows."""
         ended: dict[int, ItemView] = {}
         for snapshot in snapshots:
             self.total = max(0, snapshot.item_count - still_open(snapshot.totals))

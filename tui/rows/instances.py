@@ -1,4 +1,4 @@
-"""An instance in words: the two lines of a list, and the facts of its detail pane."""
+"""An instance in words: its two lines in the list, and the facts of the detail pane."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _SHUT: Final = {
     StoreState.UNAVAILABLE: "is not there · u says why",
     StoreState.HUNG: "does not answer · u says why",
 }
-"""Why the credentials of an instance that is ready cannot be read now."""
+"""Reasons why the credentials of a ready instance cannot be read now."""
 _LABEL_WIDTH: Final = 13
 _DAY_S: Final = 86_400.0
 
 
 def ago(timestamp_s: float | None, now_s: float) -> str:
-    """'3 min ago'; the date for what is older than a day."""
+    """'3 min ago'; the date if it is older than a day."""
     if timestamp_s is None:
         return "never"
     past = max(0.0, now_s - timestamp_s)
@@ -45,7 +45,7 @@ def ago(timestamp_s: float | None, now_s: float) -> str:
 
 
 def two_lines(info: InstanceInfo, width: int, now_s: float) -> Content:
-    """Sign, title and own name; below it where the copies go, or what is the matter."""
+    """Sign, title and name; below, the container, or what is wrong."""
     sign, word, tone = STATES[info.state]
     own_name = "" if info.name == info.type else f"  {safe(info.name)}"
     if info.usable and info.check_ok is False:
@@ -72,7 +72,7 @@ def not_set_up(service: ServiceInfo, width: int) -> Content:
 
 
 def facts(info: InstanceInfo, container_word: str, store: StoreStatus | None) -> Content:
-    """State, place, credentials, upload settings: one labelled line each."""
+    """State, container, credentials and upload settings, one labelled line each."""
     sign, word, tone = STATES[info.state]
     lines = [_fact("state", f"{sign} {word}", tone)]
     place_tone = Tone.PLAIN if info.container else Tone.WAITING
@@ -88,7 +88,7 @@ def facts(info: InstanceInfo, container_word: str, store: StoreStatus | None) ->
 
 
 def last_check(info: InstanceInfo, report: ConnectionReport | None, now_s: float) -> Content:
-    """The heading above the steps of a check; `report` is newer than what `info` says of it."""
+    """The heading above the steps of a check. `report` is newer than the check in `info`."""
     at, passed = (report.checked_at, report.ok) if report else (info.checked_at, info.check_ok)
     if at is None:
         said = ("none with these settings · t checks", STYLES[Tone.WAITING])

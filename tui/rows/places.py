@@ -1,4 +1,4 @@
-"""Where a browser pane can be: a folder of this machine, or a prefix of an instance."""
+"""The places that a browser pane can show: a folder of this machine, or a prefix of an instance."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ class Load(NamedTuple):
     entries: list[FileRow]
     next_token: str | None
     left_out: int = 0
-    """What stands there besides and is no object."""
+    """The number of further entries that are no objects."""
     unread: str = ""
-    """Why something is missing."""
+    """The reason why entries are missing."""
 
 
 class BrowsePlace(Protocol):
     @property
     def owner(self) -> str:
-        """Whose place it is, for the border: 'this machine', or the instance."""
+        """For the border: 'this machine', or the name of the instance."""
 
     @property
     def where(self) -> str:
-        """The place itself, escaped."""
+        """The path or prefix, escaped."""
 
     @property
     def parent(self) -> BrowsePlace | None: ...
 
     @property
     def name_in_parent(self) -> str:
-        """How the parent lists it."""
+        """The name under which the parent lists it."""
 
     def child(self, entry: FileRow) -> BrowsePlace: ...
 
     def typed(self, text: str) -> BrowsePlace:
-        """The place that somebody typed, seen from here."""
+        """The place that the user typed, relative to this one."""
 
     @property
     def text(self) -> str:
-        """What to begin with when somebody types a place."""
+        """The text to start with when the user types a place."""
 
     async def load(self, bridge: Bridge, token: str | None) -> Load:
         """One page. Raises ProviderError."""
 
 
 def home_folder() -> Path:
-    """Where the left pane opens; the top for a user without a home folder."""
+    """The folder in which the left pane opens; the root folder for a user without a home folder."""
     try:
         return Path.home()
     except RuntimeError:
@@ -75,7 +75,7 @@ class LocalPlace:
 
     @property
     def folder(self) -> str:
-        """For a download: a folder, whatever becomes of it meanwhile."""
+        """The target of a download. It ends with a slash, so that it means a folder even if it is deleted meanwhile."""
         return os.path.join(self.path, "")
 
     @property
@@ -106,7 +106,7 @@ class LocalPlace:
 
 @dataclass(frozen=True)
 class RemotePlace:
-    """`prefix` ends in '/' (or is empty) for a folder; else it is a search for all that begins with it."""
+    """`prefix` is a folder if it is empty or ends with '/'; otherwise a search for all keys that begin with it."""
 
     instance: str
     container: str = ""

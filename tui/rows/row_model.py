@@ -1,4 +1,4 @@
-"""What a table shows: columns, cells, and the model of its rows, asked for those on the screen only."""
+"""The model of a table: columns, cells, and rows, of which only the visible ones are asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ Span = tuple[str, Tone]
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """`width` in cells; of the column that `grows` it is the least before those with `drops` go, lowest first."""
+    """`width` is in cells. If there is too little room, columns with `drops` are left out, the lowest first, before the
+    column that `grows` becomes narrower than its `width`."""
 
     title: str
     width: int
@@ -27,12 +28,12 @@ class Column:
 
 
 class Cell(NamedTuple):
-    """What stands in one column, or across `columns` of them. Text must have passed `safe`."""
+    """The content of one column, or of `columns` adjacent ones. Text must have passed `safe`."""
 
     spans: tuple[Span, ...]
     columns: int = 1
     middle: bool = False
-    """Cut in the middle, so that the ending stays."""
+    """Whether to cut in the middle, so that the end stays."""
 
     @classmethod
     def of(cls, text: str, tone: Tone = Tone.PLAIN, *, columns: int = 1, middle: bool = False) -> Cell:
@@ -40,24 +41,24 @@ class Cell(NamedTuple):
 
 
 class Rows(Protocol):
-    """What a table shows. Asked for the rows on the screen only."""
+    """The rows of a table. Only visible rows are asked for."""
 
     def __len__(self) -> int: ...
 
     def key(self, index: int) -> Hashable | None:
-        """What the row is, wherever it lies; None where that is not known."""
+        """The identity of the row, independent of its position; None if it is not known."""
 
     def row_of(self, key: Hashable) -> int | None:
-        """Where that row lies now; None where it does not, as far as is known."""
+        """The position of that row now; None if it is not there or not loaded."""
 
     def sign(self, index: int) -> Span: ...
 
     def cells(self, index: int, widths: Sequence[int]) -> Sequence[Cell]:
-        """Left to right; together they cover all columns, also those of width 0, which were dropped."""
+        """From left to right. Together they cover all columns, including dropped ones, whose width is 0."""
 
 
 def layout(columns: Sequence[Column], width: int) -> tuple[int, ...]:
-    """The width of each column in `width` cells; 0 for one that was dropped."""
+    """The width of each column of a table that is `width` cells wide; 0 for a dropped column."""
     shown = [True] * len(columns)
 
     def room() -> int:

@@ -1,4 +1,4 @@
-"""Where secrets are kept, in words: which place, whether it can be used now, what it protects against."""
+"""A credential store in words: its place, its state, and what it protects against."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ PROTECTION: Final = (
 )
 LABEL_WIDTH: Final = 12
 _TEXT_WIDTH: Final = 60
-"""Beside the label it fits a dialogue on 80 columns."""
+"""Short enough for a dialogue on 80 columns, with the label."""
 
 
 def line(label: str, text: str, tone: Tone = Tone.PLAIN) -> Content:
-    """One labelled fact; the text is escaped."""
+    """One labelled fact. Escapes the text."""
     return Content.assemble((label.ljust(LABEL_WIDTH), STYLES[Tone.MUTED]), (safe(text), STYLES[tone]))
 
 
 def detail_words(detail: str) -> str:
-    """What is wrong with a store, escaped, without its subject: 'has no session bus: …'."""
+    """What is wrong with a store, escaped, without the subject: 'has no session bus: …'."""
     return safe(detail).removeprefix("the credential store ")
 
 
 def store_words(status: StoreStatus) -> Content:
-    """Place, state, cure or protection: three to six lines."""
+    """Place, state, and the fix or the protection: three to six lines."""
     sign, word, tone = STATE_WORDS[status.state]
     lines = [line("secrets", status.backend or "no place for secrets"), line("state", f"{sign} {word}", tone)]
     lines += _wrapped("", status.detail, Tone.MUTED)
@@ -52,11 +52,11 @@ def store_words(status: StoreStatus) -> Content:
 
 
 def _wrapped(label: str, text: str, tone: Tone) -> list[Content]:
-    """As many lines as the text needs, aligned at its column; none without text."""
+    """As many aligned lines as the text needs; none without text."""
     parts = textwrap.wrap(safe(text), _TEXT_WIDTH)
     return [line(label if number == 0 else "", part, tone) for number, part in enumerate(parts)]
 
 
 def store_noun(status: StoreStatus) -> str:
-    """'vault' or 'keyring': what people call the store in a word."""
+    """The store in one word: 'vault' or 'keyring'."""
     return "vault" if status.backend.startswith("vault") else "keyring"

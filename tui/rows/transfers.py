@@ -1,4 +1,4 @@
-"""Transfers as rows: what each state says, in sign, word and colour. The row model of the transfer table."""
+"""The row model of the transfer table: each state as sign, words and colour."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PROOF_WORDS: Final[dict[Proof, str]] = {
 
 
 class TransferRows:
-    """`count` items, of which the windows that were looked at are held. The newest window replaces what it covers."""
+    """`count` items, of which the loaded windows are kept. A newer window replaces the rows that it covers."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -58,7 +58,7 @@ class TransferRows:
         self._row_of: dict[Hashable, int] = {}
 
     def take(self, snapshot: QueueSnapshot, offset: int) -> None:
-        """Rows that an earlier window held stay until their own window is asked again, unless items came or went."""
+        """Keep rows of earlier windows, unless the number of items has changed."""
         if snapshot.item_count != self.count:
             self._items.clear()
         self.count = snapshot.item_count
@@ -79,10 +79,10 @@ class TransferRows:
         return self._row_of.get(key)
 
     def missing(self, first: int, last: int) -> bool:
-        """Whether a row in [first, last) is not held."""
+        """Whether a row in [first, last) is not loaded."""
         return any(row not in self._items for row in range(first, last))
 
-    # Rows, as a table asks for them.
+    # Rows
 
     def __len__(self) -> int:
         return self.count
@@ -111,13 +111,13 @@ class TransferRows:
 
 
 def moves(item: ItemView) -> bool:
-    """Whether a bar says enough: bytes are moving, or are about to for the first time."""
+    """Whether to draw a progress bar: bytes are moving, or it is the first attempt."""
     carries = item.state is ItemState.RUNNING and item.job_kind is not JobKind.DELETE and not item.verifying
     return carries and (item.rate_bytes_per_s > 0 or item.attempts <= 1)
 
 
 def destination(item: ItemView) -> str:
-    """Where it goes: 'aws_s3 · backups', or the local folder of a download."""
+    """The destination: 'aws_s3 · backups', or the local folder of a download."""
     if item.job_kind is JobKind.DOWNLOAD:
         return safe(item.local_path.rpartition("/")[0] or "/")
     folder = item.key.rpartition("/")[0]
@@ -145,7 +145,7 @@ def _moving(item: ItemView, width: int) -> list[Cell]:
 
 
 def state_words(item: ItemView) -> tuple[str, Tone]:
-    """Why it does not move, until when, what is kept, which key helps; or how it was proved."""
+    """Why the item is not moving, until when, what is kept, and which key helps; or how it was proved."""
     match item.state:
         case ItemState.RUNNING if item.verifying:
             return ("all sent · verifying", Tone.GOING)
@@ -185,7 +185,7 @@ _NEEDS: Final = {
     "hung": ("waiting: keyring hangs", "u shows why"),
     "missing": ("waiting: no credentials", "1, then c"),
 }
-"""By the code of an error of the credential store: why, and the key that helps."""
+"""The reason and the key that helps, by the code of an error of the credential store."""
 
 
 def _finished(item: ItemView) -> str:
@@ -213,7 +213,7 @@ def _joined(*parts: str) -> str:
 
 
 def facts(snapshot: QueueSnapshot) -> str:
-    """For the lower border: '3 running · 1 waiting · 1,205 queued'."""
+    """Text of the lower border: '3 running · 1 waiting · 1,205 queued'."""
     totals = snapshot.totals
     parts = [
         f"{number:,} {word}"

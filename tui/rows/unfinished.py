@@ -20,7 +20,7 @@ COLUMNS: Final = (
 
 
 def held(one: Unfinished) -> str:
-    """How much of it is at the service; '-' where that is not known."""
+    """The bytes that are at the service; '-' if not known."""
     return "-" if one.upload.size_bytes is None else size(one.upload.size_bytes)
 
 

@@ -1,4 +1,4 @@
-"""The terminal's driver: Textual's own, for terminals that do not speak UTF-8 too."""
+"""Textual's terminal driver, extended to terminals without UTF-8."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from backup.system.terminal import terminal_encoding
 def terminal_driver() -> type[Driver]:
     """The driver for this terminal.
 
-    Textual decodes keys as strict UTF-8: one byte that is none would end the console. Here keys are in the terminal's
-    encoding, and what is no character in it is shown as such.
+    Textual decodes keys as strict UTF-8, and one invalid byte would end the console. This driver decodes keys in the
+    terminal's encoding, and shows invalid bytes as such.
     """
     from textual.drivers import linux_driver
 

@@ -1,4 +1,4 @@
-"""Keys mean what they meant to whoever typed them, however many arrive in one read."""
+"""One key at a time, in the order typed, even if many arrive in one read."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from tui.terminal.driver import terminal_driver
 
 _LOOK_S: Final = 0.25
 _LOOKS: Final = 20
-"""How often we look whether a key still is under way, and after how many looks the next one goes out all the same.
+"""How often to check whether a key is still being handled, and after how many checks to send the next one anyway.
 
-Looks are counted, not seconds: while the machine stands still nobody looks, and the key gets its time.
+Checks are counted, not seconds, so that a suspended machine does not cut the time of a key short.
 """
 
 
 class KeyHandled(Message):
-    """Follows a key on its way up: when the app gets it, the key has done all that it does."""
+    """Sent after each key, and bubbles up behind it: when the app receives it, the key has been handled."""
 
 
 class KeysInOrder(App[None]):
-    """An app that hands out one key at a time.
+    """An app that forwards one key at a time.
 
-    Textual forwards each key to what has the focus at that moment, while bindings run later, after the key has
-    bubbled up. Of "name, Tab, secret" in one read (a paste, `tmux send-keys`, a slow line) the secret would land in
-    the field of the name, in clear; of "Ctrl+U, text" the text would be erased. What an Input takes in as text is
-    handled where it is forwarded to, and need not be waited for.
+    Textual forwards each key to the widget that has the focus at that moment, but runs bindings later, after the key
+    has bubbled up. If "name, Tab, secret" arrive in one read (a paste, `tmux send-keys`, a slow line), the secret would
+    land in the field of the name, in clear text; of "Ctrl+U, text", the text would be erased. Text typed into an Input
+    is handled as it is forwarded, and needs no wait.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class KeysInOrder(App[None]):
             is_text = isinstance(event, events.Paste) or event.is_printable
             if not event.is_forwarded or (is_text and isinstance(target, Input)):
                 continue
-            follower = KeyHandled().set_sender(target)  # from the app itself it would not bubble up to it
+            follower = KeyHandled().set_sender(target)  # a message posted by the app does not bubble up to the app
             if target.post_message(follower):
                 self._key_under_way = follower
                 self._look_later(follower, target, _LOOKS)
@@ -72,7 +72,7 @@ class KeysInOrder(App[None]):
         self.set_timer(_LOOK_S, partial(self._look, follower, target, looks - 1))
 
     async def _look(self, follower: KeyHandled, target: DOMNode, looks: int) -> None:
-        """A widget that has gone takes the answer with it; one that answers nothing holds up no other key for ever."""
+        """Go on if the widget was removed or does not answer: no key waits for ever."""
         if follower is not self._key_under_way:
             return
         if looks and target.is_attached:
@@ -86,11 +86,11 @@ class KeysInOrder(App[None]):
             await self._hand_out()
 
     def clear_selection(self) -> None:
-        """Nothing is selected before the first screen is up. Textual asks for that screen even so, when an Input is
-        mounted: from Python 3.12 on this comes too early, as its tasks begin at once, and the Input would be dead."""
+        """Nothing is selected before the first screen is shown. Textual asks for that screen when an Input is mounted;
+        from Python 3.12 on, where tasks start at once, that is too early, and the Input would not work."""
         if self.screen_stack:
             super().clear_selection()
 
     def _handle_exception(self, error: Exception) -> None:
-        if not (self._exit and isinstance(error, MountError)):  # who leaves needs no form that was about to open
+        if not (self._exit and isinstance(error, MountError)):  # a form still opening
             super()._handle_exception(error)

@@ -1,4 +1,4 @@
-"""A terminal that goes without a word."""
+"""Detection of a terminal that has disappeared."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def has_terminal() -> bool:
 def terminal_is_gone() -> bool:
     """Whether the terminal at standard input was hung up.
 
-    The kernel sends SIGHUP only to those whose controlling terminal it is. Others read end-of-file from then on, for
-    ever, and Textual's input thread would take half a processor for it.
+    The kernel sends SIGHUP only to processes whose controlling terminal it is. Others read end-of-file for ever, and
+    Textual's input thread would use half a processor for that.
     """
     if sys.__stdin__ is None:
         return False

@@ -1,4 +1,4 @@
-"""The one-line widgets of the frame: title, modes, keys. (The transfer strip has its own file.)"""
+"""The one-line widgets of the frame: title bar, mode bar, key bar. The transfer strip has a module of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tui.text import safe
 from tui.theme import STYLES, Tone
 
 Part = tuple[str, str]
-"""Text and style, as `Content.assemble` takes them."""
+"""Text and style, for `Content.assemble`."""
 
 
 class Mode(StrEnum):
@@ -43,7 +43,7 @@ STORE_WORDS: Final[dict[StoreState, tuple[str, Tone]]] = {
 
 
 class OneLine(Widget):
-    """One line high; `left()` and `right()` say what is in it. What does not fit is cut from the left part."""
+    """One line with the contents `left()` and `right()`. If there is too little room, the left part is cut."""
 
     DEFAULT_CSS = "OneLine { height: 1; padding: 0 1; background: $surface; color: $muted; }"
 
@@ -64,7 +64,7 @@ class OneLine(Widget):
 
 
 class TitleBar(OneLine):
-    """The product, the host | where secrets are, how many services are ready."""
+    """Product and host on the left; the credential store and the number of ready services on the right."""
 
     DEFAULT_CSS = "TitleBar { background: $panel; }"
 
@@ -95,13 +95,13 @@ class TitleBar(OneLine):
         return [(words.format(store_noun(store)), STYLES[tone])]
 
     async def on_click(self, event: events.Click) -> None:
-        """The state of the credential store leads to it."""
+        """A click on the state of the credential store opens Credentials."""
         if event.x >= self.size.width - self.right().cell_length - 1:
             await self.run_action("app.credentials")
 
 
 class ModeBar(OneLine):
-    """The five modes, the current one filled; a click switches."""
+    """The five modes, with the current one filled. A click switches."""
 
     class Chosen(Message):
         def __init__(self, mode: Mode) -> None:
@@ -131,7 +131,7 @@ class ModeBar(OneLine):
 
 
 class KeyBar(OneLine):
-    """The keys of where you are: key amber and bold, word muted; `?` is always among them. A click presses."""
+    """The keys that work now, always with `?`: the key amber and bold, its word muted. A click presses the key."""
 
     SIGNS: Final = {
         "enter": "↵",
@@ -181,7 +181,7 @@ class KeyBar(OneLine):
         return _keep_last(pieces, width)
 
     def _typed(self, key: str) -> str | None:
-        """The character that a key types into a field with the focus."""
+        """The character that a key types into a focused field."""
         sign = self.SIGNS.get(key, key)
         return " " if key == "space" else sign if len(sign) == 1 and sign.isascii() else None
 
@@ -191,7 +191,7 @@ class KeyBar(OneLine):
 
 
 def _keep_last(pieces: Sequence[tuple[ActiveBinding, Content]], width: int) -> list[tuple[ActiveBinding, Content]]:
-    """As many as fit, from the left; the last one (help) stays whatever happens."""
+    """As many as fit, from the left; always the last one (help)."""
 
     def length(some: Iterable[tuple[ActiveBinding, Content]]) -> int:
         return sum(content.cell_length + 3 for _, content in some) - 3

@@ -1,4 +1,4 @@
-"""The five steps of a connection check as they happen, and below them what went wrong, why, and what to do."""
+"""The five steps of a connection check as they happen, and below them what went wrong, why, and how to fix it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIME_WIDTH: Final = 8
 _WIDEST: Final = 96
 _LEAST_OF_DETAIL: Final = 20
 _LEAST_OF_FAILED: Final = 8
-"""Cells below which a detail is left out: what is cut to less says nothing."""
+"""A detail with less room than this is left out: so short a piece says nothing."""
 
 _AT_STEP: Final = {
     (StepName.REACH, "not_found"): "The {container} is not there",
@@ -36,18 +36,18 @@ _AT_STEP: Final = {
 
 
 def explain(error: ErrorInfo, step: StepName | None = None, *, container_word: str = "container") -> Content:
-    """What happened, why, what to do; the step at which it happened tells more than the kind of error alone."""
+    """What happened, why, and how to fix it. The step makes the headline more precise than the kind of error."""
     head = _AT_STEP.get((step, error.kind), "") if step else ""
     return error_content(error, head=head.format(container=container_word))
 
 
 def failure(report: ConnectionReport) -> tuple[ErrorInfo, StepName] | None:
-    """The error that ended a check, and its step."""
+    """The error that ended a check, and the step at which it did."""
     return next(((step.error, step.name) for step in report.steps if step.error), None)
 
 
 class StepLines(Widget):
-    """One line a step: sign, name, detail, time. Details go first when there is little room, a failed step's stay."""
+    """One line per step: sign, name, detail, time. With little room, only a failed step keeps its detail."""
 
     DEFAULT_CSS = "StepLines { height: 5; width: 1fr; }"
 
@@ -92,8 +92,8 @@ def _sign(step: CheckStep | None, *, going: bool) -> tuple[str, Tone]:
 
 
 class CheckSteps(Vertical):
-    """Fed by `begin`, `tell` (from any thread) and `finish` or `fail`; `show` draws an earlier report, with what went
-    wrong left to its caller."""
+    """Follows a check through `begin`, `tell` (from any thread) and `finish` or `fail`. `show` draws an earlier report,
+    without its error."""
 
     DEFAULT_CSS = """
     CheckSteps {
@@ -119,7 +119,7 @@ class CheckSteps(Vertical):
         yield self._verdict
 
     def begin(self) -> None:
-        """Forget everything; the first step is under way."""
+        """Start over, with the first step under way."""
         self._under_way = True
         self._draw({}, next(iter(StepName)), Content(""))
 
@@ -128,20 +128,20 @@ class CheckSteps(Vertical):
         self._draw({}, None, Content(""))
 
     def tell(self, step: CheckStep) -> None:
-        """A step is over. For the `on_step` of a check."""
+        """Show a finished step. Serves as `on_step` of a check."""
         self.post_message(self.StepDone(step))
 
     @on(StepDone)
     def _step_done(self, event: StepDone) -> None:
         if not self._under_way:
-            return  # the whole report was faster
+            return  # the whole report came first
         step, order = event.step, list(StepName)
         later = order[order.index(step.name) + 1 :]
         running = later[0] if later and step.state is StepState.OK else None
         self._draw(self._lines.steps | {step.name: step}, running, Content(""))
 
     def finish(self, report: ConnectionReport) -> None:
-        """All steps are over; say what came of it."""
+        """Show the outcome of all steps."""
         self._under_way = False
         passed = Content.styled("All five steps passed.", STYLES[Tone.PROVED])
         self._draw(_by_name(report), None, passed if report.ok else self._explain(report))
@@ -151,7 +151,7 @@ class CheckSteps(Vertical):
         self._draw(_by_name(report), None, Content(""))
 
     def fail(self, error: ErrorInfo) -> None:
-        """The check itself broke off: the settings were refused, or nobody answered."""
+        """Show that the check could not run: the settings were refused, or no answer came."""
         self._under_way = False
         self._draw(self._lines.steps, None, explain(error, container_word=self.container_word))
 

@@ -1,4 +1,4 @@
-"""One setting as a row: label, control, unit; below it the problem, or the help while the row has the focus."""
+"""One setting as a row: label, control, unit; below, the problem, or the help while the row has the focus."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEEP = "set · leave empty to keep"
 
 
 def value_text(spec: SettingField, value: Any) -> str:
-    """A value the way a person would type it: what `parse_text` turns back into the same value."""
+    """A value as a user would type it; `parse_text` returns the same value."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -39,12 +39,12 @@ def value_text(spec: SettingField, value: Any) -> str:
 
 
 def says_no_more(error: InvalidConfiguration) -> bool:
-    """Whether its advice is just to correct the setting, which is what a form is for."""
+    """Whether its advice is only to correct the setting, which goes without saying in a form."""
     return not error.hint and error.remedies == InvalidConfiguration.remedies
 
 
 def problem_of(spec: SettingField, text: str) -> str:
-    """What is wrong with `text`, in words for the row's own note; empty when nothing is."""
+    """The problem with `text`, for the note of the row; empty if there is none."""
     try:
         parse_text(spec, text)
     except InvalidConfiguration as error:
@@ -54,7 +54,7 @@ def problem_of(spec: SettingField, text: str) -> str:
 
 
 class OnOff(Checkbox):
-    """Says its state in a word too, so that it does not hang on a colour."""
+    """Shows its state as a word too, not by colour alone."""
 
     BUTTON_INNER = "✔"
 
@@ -67,7 +67,8 @@ class OnOff(Checkbox):
 
 
 class FieldRow(Vertical):
-    """Complains late and forgives early: while somebody types a first time nothing turns red."""
+    """Shows a problem when the field is left, and hides it as soon as it is fixed: nothing turns red during the first
+    typing."""
 
     DEFAULT_CSS = """
     FieldRow {
@@ -101,7 +102,7 @@ class FieldRow(Vertical):
     """
 
     class Edited(Message):
-        """The person changed the row; the row has the value, the message has not."""
+        """The user changed the row. The message does not hold the value."""
 
     def __init__(self, spec: SettingField, value: Any) -> None:
         super().__init__(id=f"field-{spec.name}")
@@ -150,7 +151,7 @@ class FieldRow(Vertical):
 
     @property
     def text(self) -> str:
-        """What the row holds, unparsed; always empty for a secret."""
+        """The text of the row, unparsed; always empty for a secret."""
         match self.control:
             case SecretInput():
                 return ""
@@ -169,7 +170,7 @@ class FieldRow(Vertical):
         return self.text != self.initial
 
     def take_secret(self) -> Secret | None:
-        """The secret that was typed, once; the row then says that it is set."""
+        """The typed secret, once. The row then shows that it is set."""
         if not isinstance(self.control, SecretInput) or not self.control.filled:
             return None
         self._taken = True
@@ -178,23 +179,23 @@ class FieldRow(Vertical):
         return secret
 
     def forget_secret(self) -> None:
-        """What `take_secret` gave was not kept."""
+        """Show that the secret from `take_secret` was not kept."""
         if isinstance(self.control, SecretInput):
             self._taken = False
             self.control.placeholder = self._placeholder()
 
     def check(self) -> bool:
-        """Show what is wrong with the row, if anything is."""
+        """Show the problem of the row, if there is one. True if there is none."""
         self.show_problem(self._problem())
         return not self.has_class("-invalid")
 
     def show_problem(self, problem: str) -> None:
-        """Turn the row red and say why; an empty `problem` brings the help back."""
+        """Turn the row red and show `problem`; an empty one brings back the help."""
         self.set_class(bool(problem), "-invalid")
         try:
             self.query_one(".note", Static).update(safe(problem) or self._help)
         except NoMatches:
-            return  # not composed yet: there is nothing to show it on
+            return  # not composed yet
 
     def _problem(self) -> str:
         if not isinstance(self.control, SecretInput):
@@ -220,7 +221,7 @@ class FieldRow(Vertical):
 
 
 def name_field(help: str) -> SettingField:
-    """The row for the instance's own name, which is no setting."""
+    """The row for the name of the instance, which is not a setting."""
     return SettingField(
         name="instance-name", kind=FieldKind.TEXT, label="Name", help=help, placeholder="", unit="", required=True,
         advanced=False, optional=False, default="",

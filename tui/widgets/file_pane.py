@@ -1,4 +1,4 @@
-"""One half of the browser: a place, what is loaded of it, and the error that stays until it is dealt with."""
+"""One half of the browser: a place, its loaded entries, and an error that stays until it is dismissed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from tui.text import cell_len, cut_middle, safe
 from tui.widgets.line_table import LineTable
 
 _AHEAD_ROWS = 200
-"""The next page is asked for when the last row in view is this near to the end."""
+"""The next page is loaded when the last visible row is this near to the end."""
 _BIG_LISTING = 20_000
-"""More entries than this are arranged in a thread."""
+"""More entries than this are sorted and filtered in a thread."""
 _CURED_IN_SETTINGS = frozenset({"authentication", "configuration", "credential_store", "permission"})
 
 
 class Prompt(Input):
-    """The line in which a filter or a place is typed. Leaves the focus to the table beside it."""
+    """The line for a filter or a place. Returns the focus to the table beside it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "submit", "take it", priority=True),
@@ -43,7 +43,7 @@ class Prompt(Input):
     ]
 
     class Left(Message):
-        """Escape: neither filter nor place."""
+        """Escape: no filter, no other place."""
 
     def action_leave(self) -> None:
         self._hand_back()
@@ -54,17 +54,17 @@ class Prompt(Input):
         await super().action_submit()
 
     def _hand_back(self) -> None:
-        """At once, as the keys have priority: what is typed ahead means the table."""
+        """At once, since these keys have priority: later keys are meant for the table."""
         self.display = False
         self.screen.set_focus(self.query_ancestor(FilePane).table)
 
 
 class FilePane(Vertical):
-    """`open` goes somewhere. Loading never blocks, can be stopped, and an answer that comes late is dropped."""
+    """`open` shows a place. Loading never blocks and can be stopped; late answers are dropped."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("backspace", "up", "to the folder above", show=False),
-        # With priority, and the focus moved at once: what is typed ahead is text, not the keys of this screen.
+        # Priority bindings move the focus at once: later keys are text, not keys of this screen.
         Binding("slash", "filter", "filter", priority=True),
         Binding("g", "go_to", "go to", priority=True),
         Binding("o", "order", "order", show=False),
@@ -83,7 +83,7 @@ class FilePane(Vertical):
     prompt = query_one(Input)
 
     class Arrived(Message):
-        """A page, or why there is none. `ticket` tells for which question; `first` begins a listing anew."""
+        """A page, or the reason why there is none. `ticket` identifies the question; `first` starts a new listing."""
 
         def __init__(
             self, ticket: int, *, first: bool, load: Load | None = None, error: ErrorInfo | None = None
@@ -92,7 +92,7 @@ class FilePane(Vertical):
             self.ticket, self.first, self.load, self.error = ticket, first, load, error
 
     class Stopped(Message):
-        """Somebody asked to stop what `busy` says is under way."""
+        """The user wants to stop what `busy` shows."""
 
     def __init__(self, empty_note: tuple[str, ...], *, id: str) -> None:
         super().__init__(id=id, classes="pane")
@@ -105,17 +105,17 @@ class FilePane(Vertical):
         self._filtering = True
         self._error: ErrorInfo | None = None
         self._asked_at_version = 0
-        """What the bridge knew of instances and store when the last question went out."""
+        """Instances and store, as the bridge knew them when the last question was sent."""
 
     def compose(self) -> ComposeResult:
         yield LineTable(columns(SortBy.NAME), selectable=True)
         yield Static(classes="notice", markup=False)
         yield Prompt(compact=True)
 
-    # Going somewhere.
+    # Going to a place
 
     def open(self, place: BrowsePlace, *, land_on: str = "") -> None:
-        """Show another place, with the cursor on the entry called `land_on`."""
+        """Show another place, with the cursor on the entry `land_on`."""
         self.place = place
         self.listing = FileRows(has_parent=place.parent is not None, now=time.time(), order=self.listing.order)
         self._land_on = land_on
@@ -124,7 +124,7 @@ class FilePane(Vertical):
         self._ask(None)
 
     def reload(self) -> None:
-        """The same place again: what is shown stays until the answer comes; cursor and selection stay too."""
+        """Load the same place again. The old entries stay until the answer comes; cursor and selection are kept."""
         if self.place is None:
             return
         if self.listing.entries:
@@ -138,7 +138,7 @@ class FilePane(Vertical):
         self._ticket += 1
         self._asked_at_version = bridge_of(self).version
         self.busy("loading")
-        # Not the coroutine itself: one that is replaced before it begins would warn, into the terminal.
+        # Not the coroutine itself: one that is replaced before it starts would print a warning into the terminal.
         fetch: Callable[[], Awaitable[None]] = partial(self._fetch, self.place, token, self._ticket)
         self.run_worker(fetch, group="load", exclusive=True)
 
@@ -179,7 +179,7 @@ class FilePane(Vertical):
             self._tell(ErrorInfo(Integrity.kind, why, INCOMPLETE_HINT))
 
     def _is_out_of_date(self, error: ErrorInfo) -> bool:
-        """Whether the store was opened while this was asked."""
+        """Whether the store was opened after the question was sent."""
         bridge = bridge_of(self)
         ready = bridge.store is not None and bridge.store.state is StoreState.READY
         return needs_store(error) and ready and bridge.version != self._asked_at_version
@@ -189,15 +189,15 @@ class FilePane(Vertical):
             return ()
         return (f"Nothing here matches “{safe(self.listing.needle)}”.",) if self.listing.needle else self._empty_note
 
-    # What the borders and the notice say.
+    # Borders and notice
 
     def busy(self, words: str) -> None:
-        """Say in the border that something is under way; empty when it is over."""
+        """Show in the border what is under way; an empty text when it is over."""
         self._busy = words
         self.show_borders()
 
     def fail(self, error: ErrorInfo) -> None:
-        """Show an error; it stays until it is put away or another answer comes, and until then no more is loaded."""
+        """Show an error until it is dismissed or an answer comes. Until then, no further page is loaded."""
         self._error = error
         self.busy("")
         self._tell(error)
@@ -211,7 +211,7 @@ class FilePane(Vertical):
 
     @property
     def waits_for_store(self) -> bool:
-        """Whether what it shows is that the credential store was not ready."""
+        """Whether the error shown is a credential store that was not ready."""
         return self._error is not None and needs_store(self._error)
 
     def put_away(self) -> None:
@@ -230,7 +230,7 @@ class FilePane(Vertical):
     def on_resize(self) -> None:
         self.show_borders()
 
-    # What keys and mouse do.
+    # Keys and mouse
 
     @property
     def chosen(self) -> list[FileRow]:
@@ -290,7 +290,7 @@ class FilePane(Vertical):
         self.show_borders()
 
     async def action_stop(self) -> None:
-        """One thing at a time, what is on top first."""
+        """Close one thing at a time, the topmost first."""
         if self._busy:
             self._ticket += 1
             self.workers.cancel_group(self, "load")
@@ -306,7 +306,7 @@ class FilePane(Vertical):
             self.table.rows_changed()
             self.show_borders()
 
-    # Filter and go to share one line.
+    # The line for a filter or a place
 
     def action_filter(self) -> None:
         self._ask_for(filtering=True, text=self.listing.needle, placeholder="filter what is loaded")

@@ -1,4 +1,4 @@
-"""Everything about one instance: its facts, what is wrong with it, its last check step by step."""
+"""Details of one instance: its facts, its problem, and the steps of its last check."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class InstanceDetail(VerticalScroll):
         outcome: ConnectionReport | ErrorInfo | None,
         store: StoreStatus | None,
     ) -> None:
-        """`outcome` is of a check since the console opened; `store` keeps its credentials, where it has any."""
+        """`outcome` is that of its last check; `store` keeps its credentials, if it has any."""
         now_s = time.time()
         name = "" if info.name == info.type else f"  {safe(info.name)}"
         report = outcome if isinstance(outcome, ConnectionReport) else None
@@ -63,33 +63,33 @@ class InstanceDetail(VerticalScroll):
         self.steps.clear()
         if report is not None:
             self.steps.show(report)
-        if self._shown != (info.name, outcome):  # else it stays where it was scrolled to
+        if self._shown != (info.name, outcome):  # otherwise keep the scroll position
             self._shown = (info.name, outcome)
             self.call_after_refresh(self.scroll_home, animate=False)
 
     def _show_troubles(
         self, problem: ErrorInfo | None, outcome: ConnectionReport | ErrorInfo | None, container_word: str
     ) -> None:
-        """What the check met, and what is wrong besides: beside the state, and each once."""
+        """The error of the check and any other problem, next to the state, each once."""
         failed = failure(outcome) if isinstance(outcome, ConnectionReport) else (outcome, None) if outcome else None
-        told = [explain(*failed, container_word=container_word)] if failed else []
+        troubles = [explain(*failed, container_word=container_word)] if failed else []
         if problem is not None and (failed is None or failed[0].message != problem.message):
-            told.append(explain(problem, container_word=container_word))
-        if told:
-            self._trouble(Content("\n\n").join(told))
+            troubles.append(explain(problem, container_word=container_word))
+        if troubles:
+            self._trouble(Content("\n\n").join(troubles))
 
-    def show_running(self, told: Iterable[CheckStep]) -> None:
-        """A check is under way; these of its steps are over."""
+    def show_running(self, steps: Iterable[CheckStep]) -> None:
+        """Show a check under way, with the steps that have finished."""
         going = Content.styled("under way · esc stops it", STYLES[Tone.GOING])
         self.query_one("#last-check", Static).update(Content.assemble(("CHECK  ", STYLES[Tone.MUTED]), going))
         self.query_one("#trouble").display = False
         self.steps.display = True
         self.steps.begin()
-        for step in told:
+        for step in steps:
             self.steps.tell(step)
 
     def show_service(self, service: ServiceInfo | None) -> None:
-        """A service without an instance, or nothing at all."""
+        """Show a service without an instance, or nothing."""
         self.steps.display = False
         if service is None:
             self._draw("", Content(""), Content(""))

@@ -1,4 +1,4 @@
-"""What is set up, and below it the services that are not; the cursor stays where it was, whatever changes around it."""
+"""The configured instances, and below them the services without one. The cursor stays on its row through changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backup.model.instances import InstanceInfo, ServiceInfo
 from tui.rows.instances import not_set_up, two_lines
 
 _SERVICE: Final = "service:"
-"""Before the option ids of services that have no instance yet; no instance's name has a colon."""
+"""The prefix of option ids of services without an instance. Names of instances have no colon."""
 _LEAST_CELLS: Final = 16
 
 
@@ -26,9 +26,9 @@ class InstanceList(OptionList):
         super().__init__(id="instances", classes="pane", compact=True)
         self.border_title = "Providers"
         self._types: dict[str, str] = {}
-        """The service of each instance that is shown."""
+        """The service of each listed instance."""
         self._awaited = ("", "")
-        """An instance that is to get the cursor once it is known, and what the cursor was on when that was asked."""
+        """An instance that gets the cursor once it is listed, and the option that had the cursor before."""
 
     @property
     def instance(self) -> str:
@@ -62,7 +62,7 @@ class InstanceList(OptionList):
         self._put_cursor(kept)
 
     def _following(self, instances: Sequence[InstanceInfo]) -> str:
-        """Where the cursor belongs among these: with what it is on, or with what that has become."""
+        """The row for the cursor in the new list: the same as before, or its successor."""
         wanted, chosen_then = self._awaited
         names = [info.name for info in instances]
         if wanted and self._chosen == chosen_then:
@@ -78,7 +78,7 @@ class InstanceList(OptionList):
         return self._chosen
 
     def choose(self, option_id: str) -> None:
-        """Put the cursor there; at once, or as soon as there is such an instance and nobody has moved it since."""
+        """Move the cursor there, at once, or when that instance is listed, unless the cursor was moved in between."""
         self._awaited = ("", "") if self._put_cursor(option_id) else (option_id, self._chosen)
 
     def _put_cursor(self, option_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""All there is to say about one transfer."""
+"""All details of one transfer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PROOFS = {
 
 
 def details(item: ItemView, now: float) -> list[tuple[str, str, Tone]]:
-    """Label, text, tone; the text is safe."""
+    """Label, text and tone of each line; the text is safe."""
     words, tone = ("under way", Tone.GOING) if moves(item) else state_words(item)
     there = safe(f"{item.instance} · {item.key}")
     here = safe(item.local_path)
@@ -59,7 +59,7 @@ class ItemDetails(Static):
     _item: ItemView | None = None
 
     def show(self, item: ItemView, now: float) -> None:
-        """The error, where there is one, in full: what, why, cure."""
+        """Show all details, with the error, if any, in full: what happened, why, how to fix it."""
         self._item = item
         room = self.size.width - _LABEL_CELLS if self.size.width else sys.maxsize
         lines = [

@@ -22,7 +22,7 @@ _WIDE_CELLS: Final = 120
 
 
 class ItemTable(LineTable):
-    """Has `wide_columns` on a terminal of 120 columns or more."""
+    """A table of transfers, with `wide_columns` on a terminal of 120 columns or more."""
 
     FOLLOWS_TOP = True
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "details")]
@@ -36,7 +36,7 @@ class ItemTable(LineTable):
 
 
 class ItemPane(VerticalScroll, can_focus=False):
-    """Has the class `-shown` while there is an item to show."""
+    """The details of one item. Has the class `-shown` while there is one."""
 
     details = query_one(ItemDetails)
 

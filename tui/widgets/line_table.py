@@ -1,4 +1,4 @@
-"""The one table of the console: lines drawn on demand over a row model that may hold a million rows."""
+"""The table of all modes. It draws only visible lines, so that its row model may hold a million rows."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tui.theme import Tone
 
 
 class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
-    """Draws `columns` and `rows`; owns the cursor, not the selection. `rows_changed` repaints just what differs.
+    """Draws `columns` and `rows`, and owns the cursor, but not the selection. `rows_changed` repaints only differences.
 
-    The cursor stays on its row, by its key, whatever comes before or behind it.
+    The cursor stays on its row, identified by its key, when rows are added or removed around it.
     """
 
     FOLLOWS_TOP: ClassVar[bool] = False
-    """Show what is first for as long as nobody has moved the cursor away from there: for lists that are watched."""
+    """Whether to keep the first row in view until the user moves the cursor: for live lists."""
 
     class RowMessage(Message):
-        """`key` is what lay at `index` as the message was sent: when it is handled, something else may."""
+        """`key` is that of the row at `index` when the message was sent. Another row may be there by now."""
 
         def __init__(self, table: LineTable, index: int) -> None:
             super().__init__()
@@ -43,16 +43,16 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
             return self.table
 
     class Opened(RowMessage):
-        """Enter, or a double click, on a row."""
+        """Enter or a double click on a row."""
 
     class MarkToggled(RowMessage):
-        """Space, or a click on the sign, of a row."""
+        """Space on a row, or a click on its sign."""
 
     class HeaderClicked(RowMessage):
-        """`index` is the column's, and `key` means nothing."""
+        """`index` is that of the column; `key` has no meaning."""
 
     class Looked(RowMessage):
-        """Other rows came into view, or the cursor moved; `index` is the last row in view."""
+        """Other rows came into view, or the cursor moved. `index` is the last visible row."""
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, LineTable.Looked) and message.table is self.table
@@ -105,13 +105,13 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._columns = tuple(columns)
         self._rows: Rows = NoRows()
         self._key: Hashable | None = None
-        """Of the row under the cursor; kept while that row is not loaded."""
+        """The key of the row under the cursor; kept while that row is not loaded."""
         self._moved = False
         self._note: tuple[str, ...] = ()
         self._painted: dict[int, tuple[Span, tuple[Cell, ...]]] = {}
         self._styles: dict[tuple[str, bool], Style] = {}
 
-    # What is shown.
+    # Contents
 
     @property
     def rows(self) -> Rows:
@@ -119,17 +119,17 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def window(self) -> tuple[int, int]:
-        """The rows in view: first, and one past the last."""
+        """The visible rows: the first, and one past the last."""
         first = int(self.scroll_offset.y)
         return first, min(len(self._rows), first + max(0, self.size.height - 1))
 
     @property
     def _width(self) -> int:
-        """Cells beside the scroll bar."""
+        """Width without the scroll bar, in cells."""
         return self.scrollable_content_region.width
 
     def show(self, rows: Rows, *, cursor: int | None = None, note: Sequence[str] = ()) -> None:
-        """Show other rows. `note` is drawn below the last one: why there are so few."""
+        """Show other rows. `note` is drawn below the last one, and explains why there are so few."""
         self._rows = rows
         self.rows_changed(note=note, cursor=cursor)
 
@@ -139,9 +139,9 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def rows_changed(self, *, note: Sequence[str] | None = None, cursor: int | None = None) -> None:
-        """The model's rows are others, or more, or fewer: repaint those that look different now.
+        """Repaint the rows that look different after the model has changed.
 
-        Without `cursor` it stays on its row, or near where that was if it is gone.
+        Without `cursor`, the cursor stays on its row, or near its old position if that row is gone.
         """
         if note is not None and tuple(note) != self._note:
             self._note = tuple(note)
@@ -160,7 +160,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._painted = {index: look for index, look in self._painted.items() if first <= index < last}
         self.post_message(self.Looked(self, last - 1))
 
-    # Cursor.
+    # Cursor
 
     def _held_row(self) -> int:
         if self.FOLLOWS_TOP and not self._moved:
@@ -171,13 +171,13 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         return self.cursor if row is None else row
 
     def _hold(self) -> None:
-        """From now on this row has the cursor; one that is not loaded leaves it to the row that is looked for."""
+        """Keep the cursor on the row that it is on now. If that row is not loaded, keep looking for the earlier one."""
         key = self._rows.key(self.cursor)
         if key is not None or not len(self._rows):
             self._key = key
 
     def _move(self, row: int) -> None:
-        """Somebody moves the cursor."""
+        """Move the cursor for the user."""
         self._moved = True
         self._key = None
         self.cursor = row
@@ -223,7 +223,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         return self._selectable or action != "mark"
 
     def action_mark(self) -> None:
-        """Mark the row under the cursor and step on at once: keys that were typed ahead mean the rows that follow."""
+        """Mark the row under the cursor and move down at once: keys typed ahead are meant for the next rows."""
         if len(self._rows):
             marked = self.cursor
             self._move(marked + 1)
@@ -252,7 +252,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
                 return index
         return len(self._columns) - 1
 
-    # Drawing.
+    # Drawing
 
     def on_resize(self) -> None:
         self._painted.clear()
@@ -331,7 +331,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         return [filler, *segments] if right else [*segments, filler]
 
     def _style(self, tone: str, *, under_cursor: bool = False) -> Style:
-        """Muted text is lifted under the cursor, where it would be too faint."""
+        """Muted text is drawn plain under the cursor, where it would be too faint."""
         found = self._styles.get((tone, under_cursor))
         if found is None or under_cursor:
             name = Tone.PLAIN if under_cursor and tone == Tone.MUTED else tone

@@ -1,4 +1,4 @@
-"""The fixed frame around every mode: title, modes, body, transfer strip, keys."""
+"""The frame of every mode: title bar, mode bar, body, transfer strip, key bar."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from tui.widgets.transfer_strip import TransferStrip
 
 
 class ModeScreen(Screen[None]):
-    """Base of the five modes. A subclass names its MODE, yields its body, and may override the two hooks."""
+    """Base of the five modes. A subclass sets MODE, yields its body, and may override `queue_changed` and
+    `instances_changed`."""
 
     MODE: ClassVar[Mode]
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,7 +43,7 @@ class ModeScreen(Screen[None]):
     title_bar = query_one(TitleBar)
     strip = query_one(TransferStrip)
     problem = query_one(Problem)
-    """In modes that have one; `complain` shows it, and the action `dismiss_problem` hides it."""
+    """Only in modes whose body has one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,25 +58,25 @@ class ModeScreen(Screen[None]):
         yield KeyBar()
 
     def compose_body(self) -> ComposeResult:
-        """The widgets between the modes and the strip."""
+        """The widgets between the mode bar and the transfer strip."""
         yield from ()
 
     def queue_changed(self, snapshot: QueueSnapshot) -> None:
-        """Called with every new snapshot while this mode is on screen, and when it comes back."""
+        """Called with each new snapshot while this mode is visible, and when it becomes visible again."""
 
     def instances_changed(self) -> None:
-        """Called when instances, services or the credential store changed; a mode that comes back catches up."""
+        """Called when instances, services or the credential store have changed, also while this mode was hidden."""
 
     @property
     def bridge(self) -> Bridge:
         return bridge_of(self)
 
     def warn_of_worker(self) -> None:
-        """What was asked for is recorded; say so where nobody carries it out yet."""
+        """Warn that a command is recorded, but that no worker carries it out yet."""
         silent = self.bridge.core.queue.trouble
         if silent is not None:
-            told = f"Recorded, but not under way yet: {safe(silent.message)}. {safe(advice(silent))}"
-            self.notify(told, severity="warning", timeout=30, markup=False)
+            words = f"Recorded, but not under way yet: {safe(silent.message)}. {safe(advice(silent))}"
+            self.notify(words, severity="warning", timeout=30, markup=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "dismiss_problem" or (self.is_mounted and self.problem.there)
@@ -89,7 +90,7 @@ class ModeScreen(Screen[None]):
         self.refresh_bindings()
 
     async def change(self, method: Callable[..., object], *arguments: Any) -> None:
-        """Let the core change instances or credentials. An error is shown, and an earlier one is gone on success."""
+        """Let the core change instances or credentials. Failure shows the error; success hides an earlier one."""
         try:
             await self.bridge.call(method, *arguments)
         except ProviderError as error:
@@ -122,7 +123,7 @@ class ModeScreen(Screen[None]):
         self.post_message(QueueChanged(self.bridge.snapshot))
         if self._seen_version != self.bridge.version:
             self.post_message(InstancesChanged())
-        self.refresh_bindings()  # what changed below a dialogue was not drawn
+        self.refresh_bindings()  # changes below a dialogue were not drawn
 
     @on(ModeBar.Chosen)
     def _switch(self, event: ModeBar.Chosen) -> None:

@@ -1,4 +1,4 @@
-"""A new passphrase, typed twice, with its quality while it is typed. It is handed out once, as a Secret."""
+"""Two fields for a new passphrase, with its quality shown during typing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FOR_EVER_S: Final = 1000 * 31_557_600.0
 
 
 def guessing_time(seconds: float) -> str:
-    """In one unit: 'in about 3 days'; beyond a thousand years only that."""
+    """A time in one unit, such as 'in about 3 days', up to a thousand years."""
     if seconds < 60:
         return "within a minute"
     if seconds > _FOR_EVER_S:
@@ -42,7 +42,7 @@ def guessing_time(seconds: float) -> str:
 
 
 def quality_words(quality: Quality) -> Content:
-    """Two lines: the bar, its word and the time that many machines take to guess it; what would help."""
+    """Two lines: a bar with a word and the time that many machines need to guess it; advice."""
     tone = STYLES[_TONES[quality.strength]]
     bar = [("━" * quality.filled, tone), ("━" * (BAR_STEPS - quality.filled), STYLES[Tone.TRACK])]
     if quality.strength is Strength.EMPTY:
@@ -57,7 +57,7 @@ def quality_words(quality: Quality) -> Content:
 
 
 class NewPassphrase(Vertical):
-    """Enter in the first field leads to the second, there it compares. A weak one is taken when Enter is repeated."""
+    """Enter in the first field leads to the second; there, it compares them. A weak passphrase needs a second Enter."""
 
     DEFAULT_CSS = """
     NewPassphrase {
@@ -70,14 +70,14 @@ class NewPassphrase(Vertical):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        # With priority, and at once: what is typed ahead on a slow line must not land in the first field.
+        # Priority moves the focus at once: on a slow line, keys typed ahead must not land in the first field.
         Binding("enter", "to_second", "once more", show=False, priority=True),
     ]
     first = query_one("#passphrase", SecretInput)
     second = query_one("#passphrase-again", SecretInput)
 
     class Chosen(Message):
-        """It was typed twice alike; `take` hands it out."""
+        """The same passphrase was typed twice; `take` returns it."""
 
         def __init__(self, sender: NewPassphrase) -> None:
             super().__init__()
@@ -106,7 +106,7 @@ class NewPassphrase(Vertical):
         return self.first.filled or self.second.filled
 
     def take(self) -> Secret:
-        """The passphrase, once: both fields are empty afterwards."""
+        """Return the passphrase and clear both fields."""
         self.second.clear()
         self._warned = False
         return self.first.take()
@@ -128,7 +128,7 @@ class NewPassphrase(Vertical):
         self._warned = False
         if event.input is self.first:
             self.query_one(".quality", Static).update(quality_words(assess(self.first.value)))
-        if event.value:  # not when it was cleared to be typed again: the reason stays
+        if event.value:  # clearing the field for another try keeps the reason
             self._say("")
 
     @on(Input.Submitted)
@@ -137,7 +137,7 @@ class NewPassphrase(Vertical):
         self.enter()
 
     def enter(self) -> None:
-        """As Enter in the second field: compare, then post `Chosen`, or say what is missing."""
+        """Like Enter in the second field: compare, then post `Chosen` or show what is missing."""
         if not self.first.filled:
             self._say("Type a passphrase.")
             self.screen.set_focus(self.first)

@@ -1,4 +1,4 @@
-"""An error that stays on the screen until it is dismissed: what happened, why, what to do."""
+"""An error that stays on the screen until it is dismissed: what happened, why, how to fix it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An input for secrets that hands its text out once, as a Secret, and to nobody else."""
+"""An input for secrets that returns its text once, as a Secret."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from providers.secret import MASK, Secret
 
 
 class SecretInput(Input):
-    """A masked input. Its text reaches no clipboard, message, suggestion or picture; pasting into it works.
+    """A masked input. Its text reaches no clipboard, message, suggestion or screenshot; pasting into it works.
 
-    Its messages carry a mask as `value`: `filled` tells whether there is text, `take` hands it out.
+    The `value` of its messages is a mask. `filled` is true if there is text, and `take` returns it.
     """
 
     class Changed(Input.Changed):
@@ -36,17 +36,17 @@ class SecretInput(Input):
         return bool(self.value)
 
     def take(self) -> Secret:
-        """What was typed; the field is empty afterwards."""
+        """Return the text and clear the field."""
         secret = Secret(self.value)
         self.clear()
         return secret
 
     def action_copy(self) -> None:
-        """Refused: every program, and the terminal at the other end, reads the clipboard."""
+        """Refuse: any program, and the terminal at the other end, can read the clipboard."""
         self.app.bell()
 
     def action_cut(self) -> None:
-        """Refused, as copying is."""
+        """Refuse, for the same reason."""
         self.app.bell()
 
 

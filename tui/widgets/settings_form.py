@@ -1,4 +1,4 @@
-"""A form made from the fields of a service. Values come in, unparsed text and secrets go out; it does no I/O."""
+"""A form made from the fields of a service. It takes values, and returns unparsed text and secrets, without any I/O."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ FIELD_BINDINGS: Final[list[BindingType]] = [
     Binding("tab", "app.focus_next", "next field", show=False, priority=True),
     Binding("shift+tab", "app.focus_previous", "field before", show=False, priority=True),
 ]
-"""For screens with a form. Without priority, what is typed ahead on a slow line lands in the field before: a secret in
-one that is not masked."""
+"""For screens with a form. Without priority, keys typed ahead on a slow line would land in the previous field: a secret
+in one that is not masked."""
 LEFT_TO_THE_CHECK: Final = frozenset({"enabled"})
-"""Not asked for: a passed check decides."""
+"""Fields that are not shown: a passed check sets them."""
 
 
 class SettingsForm(VerticalScroll, can_focus=False):
-    """Labels, help, units and checks come from the fields. Advanced ones are folded away; secrets are masked.
+    """Takes labels, help, units and checks from the fields. Advanced ones are folded away; secrets are masked.
 
-    `values` are an instance's settings (a secret that is set reads as the mask); `taken` are names that would collide.
+    `values` are the settings of an instance, with the mask for a secret that is set; `taken` are names in use.
     """
 
     DEFAULT_CSS = """
@@ -54,7 +54,7 @@ class SettingsForm(VerticalScroll, can_focus=False):
     ]
 
     class Edited(Message):
-        """Something was typed."""
+        """The user typed something."""
 
     class Submitted(Message):
         """Enter was pressed in a field."""
@@ -95,21 +95,21 @@ class SettingsForm(VerticalScroll, can_focus=False):
         return any(row.edited for row in self._all_rows())
 
     def values(self) -> dict[str, str]:
-        """The text of every field that was changed; no secret among them."""
+        """The text of each changed field, without secrets."""
         return {name: row.text for name, row in self._rows.items() if row.edited and not row.spec.secret}
 
     def take_secrets(self) -> dict[str, Secret]:
-        """The secrets that were typed since the last call; their fields are empty afterwards."""
+        """The secrets typed since the last call. Their fields are cleared."""
         taken = {name: row.take_secret() for name, row in self._rows.items() if row.spec.secret}
         return {name: secret for name, secret in taken.items() if secret}
 
     def forget_secrets(self) -> None:
-        """The secrets that were taken have come to nothing: the fields say again what they said at first."""
+        """Reset the fields of secrets that were taken and not kept."""
         for row in self._rows.values():
             row.forget_secret()
 
     def check(self) -> bool:
-        """Check every field, show all problems, and go to the first."""
+        """Check all fields, show all problems, and focus the first. True if there are none."""
         self._check_name()
         wrong = [row for row in self._rows.values() if not row.check()]
         if self._name_row and self._name_row.has_class("-invalid"):
@@ -122,18 +122,18 @@ class SettingsForm(VerticalScroll, can_focus=False):
         return field in self._rows
 
     def show_problem(self, field: str, problem: str) -> None:
-        """Show what somebody else found wrong with a field, and go there."""
+        """Show a problem that was found elsewhere at its field, and focus it."""
         self._rows[field].show_problem(problem)
         self._go_to(self._rows[field])
 
     def set_text(self, field: str, text: str) -> None:
-        """Fill in a field, as if it had been typed."""
+        """Fill in a field as if the user had typed it."""
         control = self._rows[field].control
         if isinstance(control, Input):
             control.value = text
 
     def focus_first(self) -> None:
-        """To the first field that needs something, else to the first."""
+        """Focus the first field that needs input, or else the first."""
         plain = [row for row in self._rows.values() if not row.spec.advanced]
         empty = (row for row in plain if row.spec.required and not row.text)
         first = next(empty, plain[0] if plain else self._name_row)

@@ -1,4 +1,4 @@
-"""Where one is in a sequence of steps: ✔ done — 2 here — 3 still to come."""
+"""The position in a sequence of steps: ✔ done — 2 current — 3 to come."""
 
 from __future__ import annotations
 

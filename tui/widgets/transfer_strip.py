@@ -1,4 +1,4 @@
-"""The line above the keys, in every mode: what goes on, how fast, how long still, what failed."""
+"""The line above the keys in every mode: what is under way, how fast, how much longer, what failed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tui.widgets.bars import OneLine, Part
 
 _BAR_CELLS: Final = 18
 _STILL_WORDS: Final = {"waits_for_room": "the worker waits for room on the disk"}
-"""By the code of what ails the worker, where its message is too long for a line."""
+"""Short texts for problems of the worker, by error code, if the message is too long for a line."""
 
 
 def bar(fraction: float, cells: int) -> list[Part]:
-    """A bar of `cells` cells; empty only at nothing, full only at everything."""
+    """A bar of `cells` cells, empty only at 0 and full only at 1."""
     done = int(min(max(fraction, 0.0), 1.0) * cells)
     if fraction > 0:
         done = max(1, done)
@@ -36,8 +36,8 @@ class TransferStrip(OneLine):
         self._problem: ErrorInfo | None = None
 
     def show(self, totals: QueueTotals, locked: str = "", problem: ErrorInfo | None = None) -> None:
-        """`locked`: the credential store, when transfers may wait for it to be unlocked. `problem`: why nothing
-        is known of the queue."""
+        """`locked` names the credential store if transfers may be waiting for it to be unlocked. `problem` is the
+        reason why the queue cannot be read."""
         if (totals, locked, problem) != (self._totals, self._locked, self._problem):
             self._totals, self._locked, self._problem = totals, locked, problem
             self.refresh()
@@ -94,7 +94,7 @@ class TransferStrip(OneLine):
         return [("· ", STYLES[Tone.MUTED]), ("no transfers under way", STYLES[Tone.MUTED])]
 
     def _facts(self) -> list[list[Part]]:
-        """Most important first: what does not fit is left out."""
+        """The most important first: the last ones are left out if they do not fit."""
         totals = self._totals
         facts: list[list[Part]] = []
         if totals.worker_trouble is not None and (totals.unfinished or totals.scanning):
