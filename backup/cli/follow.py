@@ -157,6 +157,7 @@ class _Display(Protocol):
 class _Follower:
     def __init__(self, session: Session, output: Output, job: JobView) -> None:
         self._queue = session.core.queue
+        self._log = session.paths.logs_dir / "worker.log"
         self._output = output
         self._job = job
         self._items: list[ItemView] = []
@@ -191,9 +192,19 @@ class _Follower:
         if not self._job.finished and time.monotonic() - self._looked_at_s > _LOOK_EVERY_S:
             self._look(display)
             if not self._worker_alive and not self._job.finished:
-                self._restarts += 1
-                self.ensure_worker()
-        return self._job.finished or self.silent is not None or self._is_stuck() or self._restarts > _RESTARTS
+                self._restart()
+        return self._job.finished or self.silent is not None or self._is_stuck()
+
+    def _restart(self) -> None:
+        self._restarts += 1
+        if self._restarts <= _RESTARTS:
+            self.ensure_worker()
+        elif not needs_help(self._job, self._items):
+            self.silent = ErrorInfo(
+                WorkerSilent.kind,
+                "the worker ends again and again before the job is finished",
+                f"{self._log} says why.",
+            )
 
     def ensure_worker(self) -> None:
         try:
@@ -284,6 +295,7 @@ def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
         diagnostics.explain(f"job {job.id} waits", job.held)
         kinds.append(job.held.kind)
     if not job.finished:
+        kinds = kinds or ["provider"]
         diagnostics.note(f"job {job.id} is not finished; go on with: transfers resume {job.id}")
     return diagnostics.combined(kinds)
 

@@ -9,6 +9,7 @@ import msgspec
 from backup.model.transfers import Conflicts, ItemKind, ItemState, JobKind, Selection
 from providers.contract.attributes import Restoring
 from providers.contract.capabilities import Proof
+from providers.contract.objects import storable_ns
 from providers.contract.report import ErrorInfo
 
 
@@ -145,6 +146,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Of the file, if it was read or the object reports it."""
     gone: bool = False
     """The object was looked for and is not there."""
+
+    def __post_init__(self) -> None:
+        """Times that the journal cannot hold are dropped."""
+        for name in ("mtime_ns", "ctime_ns"):
+            msgspec.structs.force_setattr(self, name, storable_ns(getattr(self, name)))
 
 
 class Wish(StrEnum):

@@ -18,6 +18,12 @@ _YEARS_1_TO_9999_S: Final = (-62_135_596_800.0, 253_402_300_799.0)
 _MTIME_LIMIT_NS: Final = 2**63
 
 
+def storable_ns(time_ns: int | None) -> int | None:
+    """A file time in nanoseconds; None if it does not fit into 64 bits (before 1677, after 2262), as nothing can keep
+    such a time."""
+    return time_ns if time_ns is not None and -_MTIME_LIMIT_NS <= time_ns < _MTIME_LIMIT_NS else None
+
+
 class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
     """One object, in the same form for every service.
 
@@ -58,8 +64,7 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("modified_at", "stored_at"):
             if not _is_time(getattr(self, name)):
                 msgspec.structs.force_setattr(self, name, None)
-        if self.mtime_ns is not None and not -_MTIME_LIMIT_NS <= self.mtime_ns < _MTIME_LIMIT_NS:
-            msgspec.structs.force_setattr(self, "mtime_ns", None)
+        msgspec.structs.force_setattr(self, "mtime_ns", storable_ns(self.mtime_ns))
 
     def as_dict(self) -> dict[str, Any]:
         """The form returned by the guide's `list_files`."""

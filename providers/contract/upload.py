@@ -14,7 +14,7 @@ import msgspec
 
 from providers.contract.attributes import UNKNOWN, Attributes
 from providers.contract.capabilities import Proof
-from providers.contract.objects import RemoteFile
+from providers.contract.objects import RemoteFile, storable_ns
 
 
 class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +36,10 @@ class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
     only_if_absent: bool = False
     """Raise Conflict instead of replacing an object. Enforced by the server if capabilities say so, else checked
     first."""
+
+    def __post_init__(self) -> None:
+        """An impossible time is dropped."""
+        msgspec.structs.force_setattr(self, "mtime_ns", storable_ns(self.mtime_ns))
 
     @property
     def part_count(self) -> int:

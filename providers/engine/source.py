@@ -14,6 +14,7 @@ from typing import Final
 from providers.contract.attributes import UNKNOWN, Attributes
 from providers.contract.cancel import CancelToken
 from providers.contract.digests import sha256_of
+from providers.contract.objects import storable_ns
 from providers.contract.upload import SourceIdentity
 from providers.errors import Integrity, InvalidName, ProviderError, from_os_error
 from providers.filesystem import beneath as walk
@@ -41,8 +42,13 @@ class Source:
         """Last change of the file or of its metadata."""
         return self._then.st_ctime_ns
 
+    @property
+    def mtime_ns(self) -> int | None:
+        """None if nothing can keep it (`storable_ns`)."""
+        return storable_ns(self._then.st_mtime_ns)
+
     def _identity(self, size_bytes: int) -> SourceIdentity:
-        return SourceIdentity(size_bytes=size_bytes, mtime_ns=self._then.st_mtime_ns, inode=self._then.st_ino)
+        return SourceIdentity(size_bytes=size_bytes, mtime_ns=self.mtime_ns or 0, inode=self._then.st_ino)
 
     def measure(self, *, limit_bytes: int, timeout_s: float, cancel: CancelToken) -> None:
         """Check that the file ends where its size says. If not, read a copy up to its real end.

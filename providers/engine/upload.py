@@ -203,7 +203,7 @@ class _Upload:
             key=self._key,
             size_bytes=size,
             part_size_bytes=capabilities.part_size_bytes(size, self._provider.settings.upload_chunk_size),
-            mtime_ns=self._source.mtime_ns,
+            mtime_ns=self._file.mtime_ns,
             attributes=self._file.attributes,
             session_id=secrets.token_hex(8),
             only_if_absent=self.only_if_absent,
@@ -364,7 +364,7 @@ class _Upload:
             proof=reached,
             replaced=self.replaces,
             resumed_bytes=resumed_bytes,
-            mtime_ns=self._source.mtime_ns,
+            mtime_ns=self._file.mtime_ns,
             ctime_ns=self._ctime_ns,
         )
 
