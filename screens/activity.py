@@ -1,4 +1,4 @@
-"""The mode Activity: what has ended, newest first, with its proof or the reason why not."""
+"""The mode Activity: ended items, newest first, with their proof or the reason why they failed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ActivityScreen(ModeScreen):
         self._rows = HistoryRows()
         self._wanted_rows = _WINDOW_ROWS
         self._seen: tuple[int, int] | None = None
-        """Items altogether and still open when the rows were asked for last."""
+        """Numbers of all items and of open ones when the rows were last loaded."""
         self._loading = False
 
     def compose_body(self) -> ComposeResult:
@@ -67,7 +67,7 @@ class ActivityScreen(ModeScreen):
     def _item(self) -> ItemView | None:
         return self._rows.item(self.table.cursor) if self.is_mounted else None
 
-    # Loading: again when something ended, further when the cursor comes near the last row.
+    # Loading: again when an item has ended, and further when the cursor comes near the last row
 
     def queue_changed(self, snapshot: QueueSnapshot) -> None:
         state = (snapshot.item_count, still_open(snapshot.totals))
@@ -84,7 +84,7 @@ class ActivityScreen(ModeScreen):
 
     @work(group="history")
     async def _load(self, snapshot: QueueSnapshot) -> None:
-        """All windows down to where somebody has looked; rows that moved meanwhile are told apart by their ids."""
+        """Load all windows down to the furthest visible row. Ids identify rows that moved in between."""
         self._loading = True
         first = still_open(snapshot.totals)
         windows: list[QueueSnapshot] = []

@@ -1,4 +1,4 @@
-"""Two panes: this machine, and one instance. What goes from one to the other is counted and confirmed first."""
+"""The mode Browse: this machine and one instance, side by side. Transfers are counted and confirmed first."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class BrowseScreen(ModeScreen):
     def on_mount(self) -> None:
         self.local.open(LocalPlace(home_folder()))
 
-    # Which instance is open.
+    # The instance on the right
 
     def instances_changed(self) -> None:
         if self.bridge.problem is not None:
@@ -82,7 +82,7 @@ class BrowseScreen(ModeScreen):
             self.remote.action_reload()
 
     def _open_default(self) -> None:
-        """The instance that commands mean, too. Where that leaves a choice, it is the user's."""
+        """Open the instance that the command line would use. If there are several, the user chooses."""
         default = next((info for info in self.bridge.instances if info.is_default), None)
         if default is not None:
             self._open_instance(default)
@@ -90,7 +90,7 @@ class BrowseScreen(ModeScreen):
             self.remote.fail(_NO_DEFAULT)
 
     def browse(self, name: str) -> None:
-        """Open an instance in the right pane at once: the next key already means it. Other modes lead here too."""
+        """Open an instance in the right pane at once: the next key is meant for it. Other modes call this too."""
         info = self.bridge.instance(name)
         if info is not None:
             self._open_instance(info)
@@ -106,10 +106,10 @@ class BrowseScreen(ModeScreen):
         if name is not None:
             self.browse(name)
 
-    # The queue changes what the panes show.
+    # Changes by the queue
 
     def queue_changed(self, snapshot: QueueSnapshot) -> None:
-        """Look again once a job that touches a pane has finished, but never while a long listing is half loaded."""
+        """Reload a pane after a job that touches it, but never while a long listing is half loaded."""
         finished = {job.id for job in snapshot.jobs if job.finished}
         before = finished if self._finished_jobs is None else self._finished_jobs
         self._finished_jobs = finished
@@ -129,7 +129,7 @@ class BrowseScreen(ModeScreen):
         if pane.listing.next_token is None:
             pane.reload()
 
-    # Moving and deleting.
+    # Transferring and deleting
 
     @work(exclusive=True, group="transfer")
     async def action_upload(self) -> None:
@@ -170,7 +170,7 @@ class BrowseScreen(ModeScreen):
     async def _agree(
         self, to: str, plan_with: Callable[[TransferWish], PlanUpload | PlanDownload]
     ) -> tuple[TransferWish, TransferPlan] | None:
-        """How a transfer is wanted, and the plan that was counted with just that: another answer counts again."""
+        """The wishes of the user, and a plan counted with exactly those: each changed wish counts again."""
         how = TransferWish()
         plan: TransferPlan | None = None
         while True:
@@ -215,7 +215,7 @@ class BrowseScreen(ModeScreen):
         return bool(entries)
 
     async def _ask(self, pane: FilePane, question: Awaitable[T], words: str) -> T | None:
-        """The answer, or None after the error has been put up in the pane."""
+        """The answer, or None after showing the error in the pane."""
         pane.busy(words)
         try:
             return await question
@@ -234,7 +234,7 @@ class BrowseScreen(ModeScreen):
             self.notify(f"{count(chosen, 'entry', 'entries')} queued. 3 shows how it goes.")
             self.warn_of_worker()
 
-    # Keys that the panes share.
+    # Keys of both panes
 
     def action_other_pane(self) -> None:
         pane = self.remote if self.local.has_focus_within else self.local

@@ -1,4 +1,4 @@
-"""Credentials: where they are kept, what that protects against, and each of them: replace, test, delete. No reveal."""
+"""The credential store, and its credentials: replace, test or delete them. No secret is ever shown."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _NEEDS_VAULT: Final = ErrorInfo(
 
 
 class CredentialsScreen(ModeScreen):
-    """Stands over the mode Settings; Esc goes back to it."""
+    """Covers the mode Settings; Esc goes back to it."""
 
     MODE = Mode.SETTINGS
     CSS_PATH = "credentials.tcss"
@@ -108,7 +108,7 @@ class CredentialsScreen(ModeScreen):
         return self._facts is not None and self._facts.status.state is StoreState.READY
 
     async def _opened(self) -> bool:
-        """Whether the store is ready, after the user was asked to open it where it is not."""
+        """Whether the store is ready, after asking the user to open it if needed."""
         return self._ready or await open_store(self)
 
     # Drawing

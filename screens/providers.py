@@ -1,4 +1,4 @@
-"""The mode Providers: what is set up, in which state, and whether it answers."""
+"""The mode Providers: the configured instances, their state, and their last check."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class ProvidersScreen(ModeScreen):
     def __init__(self) -> None:
         super().__init__()
         self._reports: dict[str, ConnectionReport | ErrorInfo] = {}
-        """The outcome of checks since the console opened."""
+        """The outcomes of checks since the console was opened."""
         self._checking = ""
-        self._told: list[CheckStep] = []
+        self._steps: list[CheckStep] = []
 
     def compose_body(self) -> ComposeResult:
         with Horizontal():
@@ -63,7 +63,7 @@ class ProvidersScreen(ModeScreen):
 
     @property
     def selected(self) -> InstanceInfo | None:
-        """The instance under the cursor; None on a service that is not set up."""
+        """The instance under the cursor; None on a service without one."""
         return self.bridge.instance(self.listing.instance)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -104,7 +104,7 @@ class ProvidersScreen(ModeScreen):
             outcome = self._reports.get(info.name, info.last_report)
             self.detail.show(info, service.container_word if service else "container", outcome, self.bridge.store)
             if info.name == self._checking:
-                self.detail.show_running(self._told)
+                self.detail.show_running(self._steps)
         self.refresh_bindings()
 
     # Setting up and changing
@@ -189,11 +189,11 @@ class ProvidersScreen(ModeScreen):
         info = self.selected
         if info is None:
             return
-        self._checking, self._told = info.name, []
+        self._checking, self._steps = info.name, []
         self._reports.pop(info.name, None)
         self._draw_detail()
         try:
-            report = await self.bridge.ask(Probe(info.name), self._step_told)
+            report = await self.bridge.ask(Probe(info.name), self._step_done)
             self._reports[info.name] = report
             await self.bridge.call(self.bridge.core.instances.record_check, info.name, report)
             self.bridge.instances_changed()
@@ -204,8 +204,8 @@ class ProvidersScreen(ModeScreen):
                 self._checking = ""
         self._draw_detail()
 
-    def _step_told(self, step: CheckStep) -> None:
-        self._told.append(step)
+    def _step_done(self, step: CheckStep) -> None:
+        self._steps.append(step)
         if self.listing.instance == self._checking:
             self.detail.steps.tell(step)
 

@@ -1,5 +1,4 @@
-"""The mode Settings: where secrets and files are, how fast each instance may send, how long the history is, and how the
-console looks."""
+"""The mode Settings: places of secrets and files, bandwidth of each instance, length of the history, theme."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every transfer in one table, live: how far, how fast, how it was proved, why it stands still."""
+"""The mode Transfers: a live table of every transfer, with progress, rate, proof, or the reason why it waits."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class TransfersScreen(ModeScreen):
         super().__init__()
         self._rows = TransferRows()
         self._asked: tuple[int, int] | None = None
-        self._told: set[int] = set()
-        """Jobs whose errors were shown."""
+        self._shown: set[int] = set()
+        """Jobs whose errors were already shown."""
 
     def compose_body(self) -> ComposeResult:
         yield Problem()
@@ -68,7 +68,7 @@ class TransfersScreen(ModeScreen):
     def on_mount(self) -> None:
         self.table.show(self._rows, note=_EMPTY_NOTE)
 
-    # What the queue says.
+    # Snapshots of the queue
 
     def queue_changed(self, snapshot: QueueSnapshot) -> None:
         self._show_job_errors(snapshot)
@@ -76,11 +76,11 @@ class TransfersScreen(ModeScreen):
         self._fetch_what_is_in_view(again=True)
 
     def _show_job_errors(self, snapshot: QueueSnapshot) -> None:
-        """Why a job is not whole, or not as it was planned: no single transfer can say it."""
+        """Show why a job is incomplete or differs from its plan: no single transfer shows that."""
         for job in snapshot.jobs:
             recent = time.time() - (job.broke_at or 0) < BROKEN_SHOWN_S
-            if job.error is not None and job.broken and recent and job.id not in self._told and not self.problem.there:
-                self._told.add(job.id)
+            if job.error is not None and job.broken and recent and job.id not in self._shown and not self.problem.there:
+                self._shown.add(job.id)
                 self.problem.show(msgspec.structs.replace(job.error, message=f"{job.title}: {job.error.message}"))
 
     def _take(self, snapshot: QueueSnapshot, offset: int) -> None:
@@ -91,12 +91,12 @@ class TransfersScreen(ModeScreen):
 
     @property
     def _note(self) -> tuple[str, ...]:
-        """What stands where no transfers do: a queue that cannot be read is no empty one."""
+        """The text of an empty table: an unreadable queue must not look like an empty one."""
         problem = self.bridge.queue_problem
         if problem is None:
             return _EMPTY_NOTE
-        told = f"The queue cannot be read. {problem.message}. {advice(problem)}"
-        return tuple(wrap(safe(told), max(20, self.size.width - 8), break_long_words=True))
+        text = f"The queue cannot be read. {problem.message}. {advice(problem)}"
+        return tuple(wrap(safe(text), max(20, self.size.width - 8), break_long_words=True))
 
     def _show_border(self) -> None:
         selected = f"{len(self._rows.marked):,} selected · " if self._rows.marked else ""
@@ -113,7 +113,7 @@ class TransfersScreen(ModeScreen):
         self._show_details()
 
     def _fetch_what_is_in_view(self, *, again: bool = False) -> None:
-        """Rows beyond the window that the queue tells of itself are asked for."""
+        """Load rows beyond the window that each snapshot holds."""
         first, last = self.table.window
         beyond = last > _WINDOW_ROWS and again
         if self._asked is None and (beyond or self._rows.missing(first, last)):
@@ -134,7 +134,7 @@ class TransfersScreen(ModeScreen):
     def _show_details(self) -> None:
         self.lower.show(self._rows.item(self.table.cursor))
 
-    # Selection.
+    # Selection
 
     @on(LineTable.MarkToggled)
     def _mark(self, event: LineTable.MarkToggled) -> None:
@@ -160,7 +160,7 @@ class TransfersScreen(ModeScreen):
             self._select(set())
 
     def _chosen(self) -> list[ItemView]:
-        """What is selected and at hand, or else the transfer under the cursor."""
+        """The loaded ones of the selected items, or else the item under the cursor."""
         if self._rows.marked:
             rows = (self._rows.row_of(item_id) for item_id in self._rows.marked)
             return [item for row in rows if row is not None and (item := self._rows.item(row))]
@@ -170,7 +170,7 @@ class TransfersScreen(ModeScreen):
     def _chosen_ids(self) -> list[int]:
         return sorted(self._rows.marked) or [item.id for item in self._chosen()]
 
-    # Acting.
+    # Actions
 
     @on(LineTable.Opened)
     def _open(self, event: LineTable.Opened) -> None:
@@ -178,7 +178,7 @@ class TransfersScreen(ModeScreen):
 
     @work(group="act")
     async def action_pause(self) -> None:
-        """What is paused goes on; when nothing of the selection is, all of it pauses."""
+        """Resume the paused ones of the selection; if none is paused, pause all."""
         chosen, core = self._chosen(), self.bridge.core
         if any(item.state is ItemState.PAUSED for item in chosen):
             await self._act(core.queue.resume, self._chosen_ids(), "goes on")
@@ -200,7 +200,7 @@ class TransfersScreen(ModeScreen):
 
     @work(group="act", exclusive=True)
     async def action_limit(self) -> None:
-        """The limit of the instance that the transfer under the cursor uses."""
+        """Change the limit of the instance that the transfer under the cursor uses."""
         item = self._rows.item(self.table.cursor)
         info = self.bridge.instance(item.instance) if item is not None else None
         if info is None:

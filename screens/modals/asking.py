@@ -1,4 +1,4 @@
-"""Dialogues that have the core do something: the keys are locked meanwhile, and an error stays in the dialogue."""
+"""The base of dialogues that call the core: keys are locked during the call, and an error is shown in the dialogue."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ T = TypeVar("T")
 
 
 class AskingDialog(ModalScreen[T], Generic[T]):
-    """Has a Static of the class `outcome`, where `attempt` says what goes on and what came of it."""
+    """A subclass composes a Static of the class `outcome`, in which `attempt` shows progress and errors."""
 
     CSS_PATH = Path(__file__).parent / "credentials/store.tcss"
     TIMEOUT_S: ClassVar[float] = 60.0
-    """argon2id over 256 MiB takes half a second here, many on a small board."""
+    """argon2id over 256 MiB takes half a second on a desktop, and many on a small board."""
 
     def __init__(self) -> None:
         super().__init__()
         self._busy = False
         self.answer: Any = None
-        """Of the last `attempt` that succeeded."""
+        """The result of the last successful `attempt`."""
         self.refusal: ProviderError | None = None
-        """Of one that failed."""
+        """The error of the last failed `attempt`."""
 
     def focus_field(self) -> None:
-        """To where the user tries again."""
+        """Focus the field for another try."""
         raise NotImplementedError
 
     async def attempt(self, words: str, method: Callable[..., object], *arguments: Any, **options: Any) -> bool:
-        """Ask the service, with the keys locked meanwhile. False, and the error in the dialogue, when it fails."""
+        """Call `method` with the keys locked. If it fails, show the error and return False."""
         if self._busy:
             return False
         self._busy = True
@@ -62,7 +62,7 @@ class AskingDialog(ModalScreen[T], Generic[T]):
         self.focus_field()
 
     def ask_for(self, words: str) -> None:
-        """Something is to be typed or chosen first."""
+        """Ask the user to type or choose something first."""
         self.say(Content.styled(words, STYLES[Tone.WAITING]))
         self.focus_field()
 

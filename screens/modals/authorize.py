@@ -1,4 +1,4 @@
-"""Authorising a service in a browser on any machine: an address to open, and what it brings back."""
+"""The dialogue that authorises a service: an address for a browser on any machine, and a field for the result."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _NO_BROWSER = "Nothing is opened here: any browser will do, on any machine."
 
 
 class AuthorizeScreen(ModalScreen[Grant | None]):
-    """Dismisses with what was granted; keeps nothing. The flow itself runs in the child that talks to services.
+    """Dismisses with the grant, and keeps nothing. The flow itself runs in the child that talks to services.
 
-    `values` and `secrets` are what a form holds, over what the saved `instance` has.
+    `values` and `secrets` come from a form, and override those of the saved `instance`.
     """
 
     CSS_PATH = "authorize.tcss"
@@ -88,7 +88,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
                 return bool(self._method)
         return True
 
-    # Choosing a way
+    # Choice of a flow
 
     @work(exclusive=True, group="authorize")
     async def _ask_ways(self) -> None:
@@ -116,7 +116,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
 
     @work(exclusive=True, group="authorize")
     async def action_begin(self) -> None:
-        """A fresh address; the one before is void."""
+        """Get a new address, which makes the previous one invalid."""
         await self._end()
         self.problem.dismiss()
         self.pasted.display = False
@@ -156,7 +156,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
             self._complain(error)
 
     def _grant(self, grant: Grant) -> None:
-        """Also while something else, such as the QR code, is shown over this."""
+        """Finish, also while another screen, such as the QR code, is shown over this one."""
         while self.app.screen is not self:
             self.app.pop_screen()
         self.dismiss(grant)
@@ -193,7 +193,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
             self._draw_code(self._begun.authorization.address)
 
     def _draw_code(self, address: str) -> None:
-        """Beside the words where there is room for both; else by its key."""
+        """Show the QR code beside the text if there is room for both; otherwise a key shows it."""
         rows = qr.rows(address)
         columns, lines = self.app.size
         if len(rows[0]) > columns - 8 or len(rows) > lines - 16:
@@ -210,7 +210,7 @@ class AuthorizeScreen(ModalScreen[Grant | None]):
         self.refresh_bindings()
 
     def action_copy_address(self) -> None:
-        """It holds no secret."""
+        """Copy the address, which holds no secret."""
         if self._begun is not None:
             self.app.copy_to_clipboard(self._begun.authorization.address)
 
@@ -226,7 +226,7 @@ def _option(way: Method) -> Option:
 
 
 def _link(address: str) -> Content:
-    """As text that can be selected, and as a link where the terminal knows them."""
+    """Show the address as text to select, and as a link if the terminal supports links."""
     plain = safe(address)
     if plain != address or not address.startswith(("https://", "http://")):
         return Content(plain)

@@ -1,4 +1,4 @@
-"""Choosing one of a few."""
+"""The dialogue in which the user chooses one of a few options."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STATE_TONES = {
 
 
 class ChooseScreen(ModalScreen[T | None], Generic[T]):
-    """Dismisses with the value of the chosen option, or None."""
+    """Dismisses with the value of the chosen option, or with None."""
 
     CSS_PATH = Path(__file__).parent / "choose.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
@@ -56,7 +56,7 @@ class ChooseScreen(ModalScreen[T | None], Generic[T]):
 
 
 class ChooseInstance(ChooseScreen[str]):
-    """Which instance to browse, by its name."""
+    """Dismisses with the name of the instance to browse."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "dismiss(None)", "close", show=False)]
     KEYS: ClassVar[str] = "↵ opens · esc closes"

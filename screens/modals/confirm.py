@@ -1,4 +1,4 @@
-"""Asking before something starts, with the safe answer preselected."""
+"""The question before something starts, with the safe answer preselected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BUTTONS_A_ROW = 3
 
 @dataclass(frozen=True)
 class Fact:
-    """A line of a question. `text` must have passed `safe`; it is wrapped, never cut."""
+    """One line of a question. `text` must have passed `safe`; it is wrapped, never cut."""
 
     label: str
     text: str
@@ -34,7 +34,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Choice(Generic[T]):
-    """An answer besides the safe one: the first has the key y, the second s, unless it has its own (l)."""
+    """An answer other than the safe one. The first has the key y and the second s, or a key of its own (l)."""
 
     label: str
     answer: T
@@ -49,7 +49,7 @@ class Question(Generic[T]):
     keep: str = "Cancel"
     """The label of the safe answer."""
     danger: bool = False
-    """Red: what is done cannot be undone."""
+    """Red, for an action that cannot be undone."""
 
 
 class ConfirmScreen(ModalScreen[T | None]):

@@ -1,4 +1,4 @@
-"""One transfer in full."""
+"""The dialogue with all details of one transfer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Items(Protocol):
 
 
 def open_item(node: DOMNode, items: _Items, key: Hashable) -> None:
-    """Show the item of a row that was opened, if it is still there."""
+    """Show the item of an opened row, if it is still there."""
     row = items.row_of(key)
     item = None if row is None else items.item(row)
     if item is not None:

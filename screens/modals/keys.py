@@ -1,4 +1,4 @@
-"""`?`: the keys of where you are."""
+"""The dialogue of `?`: the keys that work now."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class KeyLine(NamedTuple):
 
 
 def key_lines(screen: Screen[Any]) -> list[KeyLine]:
-    """The keys that work on `screen` now: what the footer shows comes first, moving about last."""
+    """The keys that work on `screen` now: first those of the footer, last those that move around."""
 
     def rank(each: tuple[str, ActiveBinding]) -> int:
         _, active = each

@@ -1,4 +1,4 @@
-"""Which files of its folders an upload takes."""
+"""The dialogue for the rules that choose files of an upload."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HELP = (
 
 
 class LeaveOutScreen(ModalScreen[Selection | None]):
-    """Dismisses with a Selection that has these rules, or None when they were left as they are."""
+    """Dismisses with a Selection that has the new rules, or with None if they stay as they are."""
 
     CSS_PATH = Path(__file__).parent / "credentials/store.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]

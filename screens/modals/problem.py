@@ -1,4 +1,4 @@
-"""An error that belongs to no place on the screen beneath: it stays until it is closed."""
+"""The dialogue for an error that has no place on the screen beneath; it stays until the user closes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A QR code over the whole terminal, for a phone held before it. Where it does not fit, how to see it is said."""
+"""A QR code over the whole terminal, for a phone. If it does not fit, a note says how to see it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLACK_ON_WHITE = "#ffffff on #000000"
 
 
 def too_large(columns: int, lines: int, room_columns: int, room_lines: int) -> str:
-    """What helps to see a code of that size; nothing where it fits."""
+    """Advice for a code of that size; empty if it fits."""
     if columns <= room_columns and lines <= room_lines:
         return ""
     return (
@@ -31,7 +31,7 @@ def too_large(columns: int, lines: int, room_columns: int, room_lines: int) -> s
 
 
 class QrScreen(ModalScreen[None]):
-    """For texts that hold no secret."""
+    """Only for texts that hold no secret."""
 
     CSS_PATH = "qr_code.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,4 +1,4 @@
-"""One setting to type, where it is not part of a provider's form."""
+"""Dialogues for a single setting outside the form of a provider."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ HISTORY_FIELD = SettingField(
 
 
 class SettingScreen(ModalScreen[str | None]):
-    """Dismisses with what was typed, which the field takes ('' for its default), or None when it was left as it is."""
+    """Dismisses with a valid text ('' for the default), or with None if the setting stays as it is."""
 
     CSS_PATH = Path(__file__).parent / "setup/setup.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it", show=False)]
     row = query_one(FieldRow)
 
     def __init__(self, title: str, field: SettingField, value: Any, words: str) -> None:
-        """`words` say what the setting does."""
+        """`words` explain the setting."""
         super().__init__()
         self._title = title
         self._field = field
@@ -78,7 +78,7 @@ def limit_of(info: InstanceInfo) -> int | None:
 
 
 async def change_limit(node: DOMNode, info: InstanceInfo) -> None:
-    """Ask for the limit of an instance, and set it. Awaited in a worker. Raises ProviderError."""
+    """Ask for the limit of an instance, and set it. Call it in a worker. Raises ProviderError."""
     typed = await node.app.push_screen_wait(LimitScreen(info.name, limit_of(info)))
     if typed is not None:
         bridge = bridge_of(node)

@@ -1,4 +1,4 @@
-"""The questions that the console asks before it queues or cancels something, made from what was counted."""
+"""The questions before a transfer, a deletion or a cancellation, made from a counted plan."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tui.theme import Tone
 
 
 class TransferWish(NamedTuple):
-    """How a transfer is to be done."""
+    """The user's wishes for a transfer."""
 
     conflicts: Conflicts = Conflicts.REPLACE
     links: Links = Links.SKIP
-    """Of a download: STORE makes links of what is stored as such."""
+    """For a download, STORE restores stored links as links."""
     owner: bool = False
-    """A download restores owners, groups and special bits too."""
+    """Whether a download also restores owners, groups and special bits."""
     exclude: tuple[str, ...] = ()
-    """Patterns of what an upload leaves out (`backup.files.filters`)."""
+    """Patterns of files that an upload leaves out (`backup.files.filters`)."""
     include: tuple[str, ...] = ()
-    """Patterns of the only files that it takes; all without any."""
+    """Patterns of the only files that an upload takes; without any, it takes all."""
 
     @property
     def selection(self) -> Selection:
@@ -35,11 +35,11 @@ AS_IT_IS: Final = TransferWish()
 
 
 class TransferChoice(Enum):
-    """Answers that change nothing in what was counted; any other is a `TransferWish` to count again with."""
+    """Answers that keep the counted plan; any other answer is a `TransferWish` to count again with."""
 
     START = 0
     LEAVE_OUT = 1
-    """Ask what is to be left out."""
+    """Ask what to leave out."""
 
 
 def transfer_question(
@@ -91,7 +91,7 @@ def delete_question(plan: TransferPlan, source: str) -> Question[bool]:
 
 
 def cancel_question(items: Sequence[ItemView], chosen: int) -> Question[bool]:
-    """`items` are those of the `chosen` ones that are at hand and not finished."""
+    """`items` are the loaded and unfinished ones of the `chosen` items."""
     moved = sum(item.bytes_done for item in items)
     what = safe(items[0].name) if chosen == 1 else f"{count(chosen, 'transfer')}, as far as they are not finished"
     facts = [
@@ -166,7 +166,7 @@ def _warnings(plan: TransferPlan, how: TransferWish = AS_IT_IS) -> list[Fact]:
 
 
 def _metadata(plan: TransferPlan, how: TransferWish) -> list[Fact]:
-    """What becomes of links, modes and owners."""
+    """Facts about links, modes and owners."""
     facts = []
     if plan.links and plan.kind is not JobKind.DELETE:
         kept = "stored as such" if plan.kind is JobKind.UPLOAD else "restored as links"

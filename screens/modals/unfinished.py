@@ -1,4 +1,4 @@
-"""What uploads that never ended have left at a provider, and how it goes away."""
+"""The dialogue that lists and removes what unfinished uploads have left at a provider."""
 
 from __future__ import annotations
 

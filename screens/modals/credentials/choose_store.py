@@ -1,4 +1,4 @@
-"""Choosing where secrets are kept: what each store is, and the state it is in now. Nothing is chosen silently."""
+"""The choice of a credential store: what each one is, and its current state. Nothing is chosen silently."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ChooseStore(ChooseScreen[StoreBackend]):
 
 
 def _words(choice: StoreChoice) -> Content:
-    """Name and mark; state; what it is; what is wrong with it."""
+    """Name and mark, state, problem, description."""
     sign, word, tone = STATE_WORDS[choice.state]
     mark = "  in use" if choice.in_use else "  recommended here" if choice.recommended else ""
     state = [(f"\n{sign} {word}", STYLES[tone])]

@@ -1,4 +1,4 @@
-"""Import, second half: what was found, without its secrets; the user's choice of it; and what became of that."""
+"""The second half of an import: the findings without their secrets, the user's choice, and the outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tui.theme import STYLES, Tone
 
 
 async def import_providers(node: DOMNode) -> None:
-    """From the choice of a file to what became of it. Awaited in a worker."""
+    """Run an import from the choice of a file to the outcome. Call it in a worker."""
     reading = await node.app.push_screen_wait(ImportFrom())
     if reading is not None:
         await node.app.push_screen_wait(ImportFound(reading))
@@ -84,7 +84,7 @@ class ImportFound(AskingDialog[None]):
         (self.found if self.found.display else self.query_one("#leave")).focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Enter presses a button that has the focus."""
+        """Enter presses a focused button instead."""
         return action != "take" or not isinstance(self.focused, Button)
 
     @on(Button.Pressed, "#take")
@@ -99,7 +99,7 @@ class ImportFound(AskingDialog[None]):
             self._under_way = False
 
     async def _take(self, chosen: list[Imported]) -> None:
-        """The store first, then what becomes of the file, then all in one go."""
+        """Open the store, ask about the secrets in the file, then import everything in one call."""
         if not chosen:
             self.ask_for("Nothing is selected: space selects.")
             return
@@ -114,10 +114,10 @@ class ImportFound(AskingDialog[None]):
         done = await self.attempt("Taking over…", apply, reading.findings, sources, blank_in=blank_in)
         bridge.instances_changed()
         if done:
-            self._tell(self.answer)
+            self._show_outcome(self.answer)
 
     async def _asked_to_blank(self, chosen: list[Imported]) -> bool:
-        """Its own question: the file is somebody else's."""
+        """A question of its own, since the file belongs to another program."""
         facts = [
             Fact("file", safe(str(self._reading.path))),
             Fact(
@@ -132,12 +132,12 @@ class ImportFound(AskingDialog[None]):
         agreed = await self.app.push_screen_wait(ConfirmScreen(question))
         return agreed is True
 
-    def _tell(self, applied: Applied) -> None:
+    def _show_outcome(self, applied: Applied) -> None:
         self._over = True
         self.found.display = self.query_one("#notes").display = self.query_one("#take").display = False
         self.query_one(".dialog").border_title = Content(f"Taken over from {self._file}")
         self.query_one("#leave", Button).label = Content("Close  esc")
-        self.query_one("Static.about", Static).update(_told(applied))
+        self.query_one("Static.about", Static).update(_outcome(applied))
         self.focus_field()
 
     @on(Button.Pressed, "#leave")
@@ -153,15 +153,15 @@ def _head(findings: ImportFindings) -> Content:
 
 
 def _notes(findings: ImportFindings) -> Content:
-    """What a person should know of these, and what is not among them."""
-    told = [
+    """Notes on the findings, and what is left out."""
+    lines = [
         (f"· {safe(each.source)}: {safe(note)}", Tone.WAITING) for each in findings.instances for note in each.notes
     ]
-    told += [(f"· {safe(each.source)} is left out: {safe(each.reason)}", Tone.MUTED) for each in findings.skipped]
-    return Content("\n").join([Content.styled(words, STYLES[tone]) for words, tone in told])
+    lines += [(f"· {safe(each.source)} is left out: {safe(each.reason)}", Tone.MUTED) for each in findings.skipped]
+    return Content("\n").join([Content.styled(words, STYLES[tone]) for words, tone in lines])
 
 
-def _told(applied: Applied) -> Content:
+def _outcome(applied: Applied) -> Content:
     lines = [line for each in applied.saved for line in _saved(each)]
     if applied.blanked:
         lines.append(Content.styled("✔ their secrets in the file are empty now", STYLES[Tone.PROVED]))

@@ -1,4 +1,4 @@
-"""Import, first half: from which program, out of which file. Nothing is changed by looking."""
+"""The first half of an import: the choice of a program and a file. Reading the file changes nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FILE: Final = SettingField(
 
 
 class Reading(NamedTuple):
-    """What was found, and where."""
+    """The findings, and the file that holds them."""
 
     source: ImportSource
     path: Path
@@ -46,7 +46,7 @@ class Reading(NamedTuple):
 
 
 class ImportFrom(AskingDialog[Reading | None]):
-    """Dismisses with what the file holds, or None."""
+    """Dismisses with the findings in the file, or with None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "leave")]
     sources = query_one("#import-sources", OptionList)
@@ -77,7 +77,7 @@ class ImportFrom(AskingDialog[Reading | None]):
 
     @on(OptionList.OptionHighlighted)
     def _source_changed(self) -> None:
-        """The usual file stands in the field, unless another was typed."""
+        """Fill in the usual file of the program, unless the user typed another."""
         control = self.row.control
         if isinstance(control, Input) and control.value in ("", *USUAL_FILES.values()):
             control.value = USUAL_FILES.get(self._source, "")

@@ -1,4 +1,4 @@
-"""Moving credentials to another store, step by step: copy, read back and compare, switch; delete when asked."""
+"""The move of credentials to another store: copy, read back and compare, switch; delete the old copies on request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TIMEOUT_S: Final = 600.0
 
 
 class MoveCredentials(ModalScreen[None]):
-    """Begins at once. With `leftovers` a move was done before, and only its copies wait to be deleted."""
+    """Starts at once. With `leftovers`, an earlier move is done, and only its old copies are left to delete."""
 
     CSS_PATH = "store.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -82,7 +82,7 @@ class MoveCredentials(ModalScreen[None]):
                 return not self._busy
         return True
 
-    # Moving
+    # The move
 
     @work(exclusive=True)
     async def _move(self) -> None:
@@ -90,7 +90,7 @@ class MoveCredentials(ModalScreen[None]):
         self._set_busy(True)
         try:
             result: MoveResult = await bridge.call(
-                bridge.core.credentials.move, self._to, on_progress=self._tell, timeout_s=_TIMEOUT_S
+                bridge.core.credentials.move, self._to, on_progress=self._report, timeout_s=_TIMEOUT_S
             )
         except Cancelled:
             self._say("Stopped. Nothing is lost: one of the two stores is in use, and whole. m goes on.", Tone.WAITING)
@@ -113,7 +113,7 @@ class MoveCredentials(ModalScreen[None]):
         self._set_busy(True)
         try:
             gone = await bridge.call(
-                bridge.core.credentials.remove_copies, on_progress=self._tell, timeout_s=_TIMEOUT_S
+                bridge.core.credentials.remove_copies, on_progress=self._report, timeout_s=_TIMEOUT_S
             )
         except Cancelled:
             self._say("Stopped. Some copies are still in the former store: m deletes them.", Tone.WAITING)
@@ -135,8 +135,8 @@ class MoveCredentials(ModalScreen[None]):
             Tone.WAITING,
         )
 
-    def _tell(self, progress: MoveProgress) -> None:
-        """From the thread that moves: an exception here ends it between two credentials."""
+    def _report(self, progress: MoveProgress) -> None:
+        """Called in the thread that moves. An exception here stops it between two credentials."""
         if self._stop.is_set():
             raise Cancelled("the move was stopped")
         self.post_message(self.Progressed(progress))
@@ -181,7 +181,7 @@ class MoveCredentials(ModalScreen[None]):
     # Leaving
 
     def action_leave(self) -> None:
-        """Asks the thread to stop at the next credential; the dialogue stays until it has."""
+        """Ask the thread to stop before the next credential. The dialogue stays until it has stopped."""
         self._stop.set()
         self._say("Stopping…", Tone.WAITING)
 

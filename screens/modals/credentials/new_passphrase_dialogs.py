@@ -1,4 +1,4 @@
-"""Dialogues that ask for a new passphrase, twice: for a new store, or for the vault."""
+"""Dialogues that ask for a new passphrase, typed twice: for a new store, or for the vault."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LABEL = "another passphrase"
 
 
 class NewPassphraseDialog(SecretDialog):
-    """A subclass sends what `passphrase` takes."""
+    """A subclass implements `send` with the text of `passphrase`."""
 
     passphrase = query_one(NewPassphrase)
 
@@ -71,7 +71,7 @@ class AddPassphrase(NewPassphraseDialog):
 
 
 class ChangePassphrase(NewPassphraseDialog):
-    """Asks for the old passphrase too, although the vault is open."""
+    """Asks for the old passphrase as well, although the vault is open."""
 
     ACT: ClassVar[str] = "Change it"
     old = query_one("#old", SecretInput)

@@ -1,6 +1,6 @@
-"""From wherever it is asked: whatever it takes until the credential store is open.
+"""Dialogues in sequence until the credential store is open.
 
-Each of these is awaited in a worker, and ends when the store is ready or the user has had enough.
+Call these functions in a worker. They end when the store is ready or the user gives up.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tui.text import count
 
 
 async def open_store(node: DOMNode) -> bool:
-    """Unlock or create the store in use; where there is none, or that is no help, let one be chosen first. True once
-    it is ready."""
+    """Unlock or create the store in use. If there is none, or the user wants another, let one be chosen first. True if
+    the store is ready."""
     bridge = bridge_of(node)
     while True:
         choices = await _choices(node)
@@ -47,8 +47,8 @@ async def _open(node: DOMNode, store: StoreChoice) -> Ended:
 
 
 async def choose_store(node: DOMNode) -> bool:
-    """Let a store be chosen, make it ready, and take along what the former one holds. False when nothing was chosen, or
-    what was is not ready."""
+    """Let the user choose a store, make it ready, and move the credentials from the former one. False if none was
+    chosen, or the chosen one is not ready."""
     bridge, app = bridge_of(node), node.app
     choices = await _choices(node)
     backend = await app.push_screen_wait(ChooseStore(choices)) if choices else None
@@ -80,7 +80,7 @@ async def _made_ready(node: DOMNode, chosen: StoreChoice) -> bool:
 
 
 async def _move(node: DOMNode, former: StoreChoice, to: StoreBackend) -> bool:
-    """The former store holds credentials: they come along, or everything stays as it is."""
+    """The former store holds credentials: move them, or leave everything as it is."""
     bridge = bridge_of(node)
     facts: StoreFacts = await bridge.call(bridge.core.credentials.facts)
     kept = sum(bool(each.fields) for each in facts.credentials)

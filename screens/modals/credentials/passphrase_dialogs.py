@@ -1,4 +1,4 @@
-"""Dialogues that ask for a passphrase that exists: no prompt of a desktop, which would stay unseen over SSH."""
+"""Dialogues that ask for an existing passphrase. The prompt of a desktop would be invisible over SSH."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tui.widgets.secret_input import SecretInput
 
 
 class PassphraseDialog(SecretDialog):
-    """A subclass sends what `field` takes."""
+    """A subclass implements `send` with the text of `field`."""
 
     label = "Passphrase"
     field = query_one("#passphrase", SecretInput)

@@ -1,4 +1,4 @@
-"""The recovery kit on the screen: shown on request, kept nowhere, gone when it is closed."""
+"""The recovery kit on the screen: shown on request, stored nowhere, gone when it is closed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _BLOCKS = frozenset(" ▀▄█")
 
 
 async def show_recovery_kit(node: DOMNode) -> None:
-    """With QR codes as large as the terminal has room for. Awaited in a worker. Raises ProviderError."""
+    """Show the kit with QR codes that fit the width of the terminal. Call it in a worker. Raises ProviderError."""
     bridge, app = bridge_of(node), node.app
     make, dark = bridge.core.credentials.recovery_kit, app.current_theme.dark
     kit = await bridge.call(make, columns=app.size.width - 1, dark_background=dark)
@@ -45,7 +45,7 @@ async def show_recovery_kit(node: DOMNode) -> None:
 
 
 class RecoveryKit(ModalScreen[None]):
-    """Takes no part in screenshots (`SHOWS_SECRETS`) and cannot be selected for the clipboard."""
+    """Cannot be in a screenshot (`SHOWS_SECRETS`) nor be selected for the clipboard."""
 
     CSS_PATH = "store.tcss"
     ALLOW_SELECT = False
@@ -76,7 +76,7 @@ class RecoveryKit(ModalScreen[None]):
 
     @on(events.Resize)
     def _fit(self) -> None:
-        """The tallest code counts: a phone has to see it whole."""
+        """Advise the user if the tallest code does not fit: a phone must see it whole."""
         note, (columns, lines) = self.query_one("#kit-note", Static), self.app.size
         tallest = max(self._codes, key=len, default=range(0))
         words = too_large(self._columns, len(tallest), columns, lines - 1) if tallest else ""
@@ -84,7 +84,7 @@ class RecoveryKit(ModalScreen[None]):
         note.display = bool(words)
 
     def action_next_code(self) -> None:
-        """To the first line of the next code; behind the last one to the first."""
+        """Scroll to the next code; after the last one, to the first."""
         kit = self.query_one("#kit")
         top = next((code.start for code in self._codes if code.start > kit.scroll_y), self._codes[0].start)
         kit.scroll_to(y=top, animate=False)
@@ -101,7 +101,7 @@ class RecoveryKit(ModalScreen[None]):
         self.dismiss(None)
 
     def forget(self) -> None:
-        """Nothing of it stays in a widget or on the screen."""
+        """Remove the kit from the widget and the screen."""
         self._kit = None
         self.query_one("#kit-text", Static).update("")
 
@@ -110,7 +110,7 @@ class RecoveryKit(ModalScreen[None]):
 
 
 def _codes(page: str) -> Iterator[range]:
-    """The lines of each QR code: those of nothing but blocks."""
+    """The lines of each QR code: lines that consist of blocks only."""
     drawn = [bool(line.strip()) and set(line) <= _BLOCKS for line in page.split("\n")]
     for is_code, lines in groupby(range(len(drawn)), drawn.__getitem__):
         if is_code:

@@ -1,4 +1,4 @@
-"""Other credentials for an instance: the pair and the other secrets of its service, nothing else."""
+"""The form that replaces the credentials of an instance: the pair and the other secrets of its service."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tui.widgets.settings_form import FIELD_BINDINGS, SettingsForm
 
 
 class ReplaceCredentials(ModalScreen[bool]):
-    """True once something was kept. Secrets are typed masked and go straight to the credential store."""
+    """Dismisses with True if something was saved. Secrets are masked and go straight to the credential store."""
 
     CSS_PATH = "../setup/setup.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "leave")]
@@ -71,7 +71,7 @@ class ReplaceCredentials(ModalScreen[bool]):
     @on(Button.Pressed, "#authorize-button")
     @work(exclusive=True)
     async def _authorize(self) -> None:
-        """What is typed counts already; with the grant both are kept."""
+        """Authorise with the typed values, and save them together with the grant."""
         typed, secrets = self.form.values(), self.form.take_secrets()
         screen = AuthorizeScreen(self._service, typed, secrets, instance=self._info.name)
         grant: Grant | None = await self.app.push_screen_wait(screen)

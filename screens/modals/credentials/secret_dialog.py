@@ -1,5 +1,4 @@
-"""What the dialogues about the credential store have in common: something secret is typed, the store is asked, an error
-stays in the dialogue."""
+"""The base of dialogues in which the user types a secret for the credential store."""
 
 from __future__ import annotations
 
@@ -18,16 +17,16 @@ from tui.widgets.settings_form import FIELD_BINDINGS
 
 
 class Ended(StrEnum):
-    """How such a dialogue was left."""
+    """How the dialogue ended."""
 
     DONE = "done"
     LATER = "later"
     OTHER_STORE = "other_store"
-    """It cannot be done here, or is not wanted: let another store be chosen."""
+    """The user wants another store, or this one cannot be opened here."""
 
 
 class SecretDialog(AskingDialog[Ended]):
-    """A subclass is a title, a text, what its button says (ACT), its fields, and `send`."""
+    """A subclass has a title, a text, a label for its button (ACT), fields, and `send`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "later", "later")]
     ACT: ClassVar[str]
@@ -58,11 +57,11 @@ class SecretDialog(AskingDialog[Ended]):
         self.focus_field()
 
     def act(self) -> None:
-        """The button was pressed: as Enter in the last field."""
+        """Called for the button, and for Enter in the last field."""
         raise NotImplementedError
 
     async def send(self) -> bool:
-        """`attempt` what the dialogue is for with what was typed. True once it is done."""
+        """`attempt` the action with the typed secret. True if it succeeded."""
         raise NotImplementedError
 
     @work(exclusive=True)
@@ -71,7 +70,7 @@ class SecretDialog(AskingDialog[Ended]):
             self.dismiss(Ended.DONE)
 
     def action_later(self) -> None:
-        """Not while the store is at it: it would go on unseen."""
+        """Ignored while the store is busy: its work would go on unseen."""
         if not self._busy:
             self.dismiss(Ended.LATER)
 

@@ -1,4 +1,4 @@
-"""The store in full: every sentence about it, uncut, and the ways that open the vault, which can be taken away."""
+"""The dialogue with everything about the store, uncut, and the slots that open the vault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs without you: what opens the vault for a timer, cron or the start of the machine, and the units that run them."""
+"""The set-up of unattended jobs: how a timer, cron or a boot service opens the vault, and the units that run them."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ FIELDS: Final[dict[Variant, Sequence[SettingField]]] = {
 
 
 class ChooseWay(ChooseScreen[KeySupply]):
-    """The three ways, each with what it protects against."""
+    """The ways to open the vault, each with what it protects against."""
 
     def __init__(self, ways: Sequence[KeySupply]) -> None:
         super().__init__("What opens the vault when you are not there", [(way, _words(way)) for way in ways])
 
 
 class Unattended(AskingDialog[Made | None]):
-    """What the chosen way needs to know. Dismisses with what was made."""
+    """The settings of the chosen way. Dismisses with what was made."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*FIELD_BINDINGS, Binding("escape", "leave", "leave")]
 

@@ -1,4 +1,4 @@
-"""Jobs without you are set up: what was written, what systemd thinks of it, and the commands left to the user."""
+"""The outcome of setting up unattended jobs: files written, the verdict of systemd, and commands left to run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tui.widgets.bars import KeyBar
 
 
 async def set_up_jobs(node: DOMNode) -> None:
-    """From the choice of a way to the commands that are left. Awaited in a worker. Raises ProviderError."""
+    """Run the set-up, from the choice of a way to the outcome. Call it in a worker. Raises ProviderError."""
     bridge, app = bridge_of(node), node.app
     way = await app.push_screen_wait(ChooseWay(await bridge.call(bridge.core.credentials.unattended_ways)))
     made = await app.push_screen_wait(Unattended(way)) if way else None
@@ -30,7 +30,7 @@ async def set_up_jobs(node: DOMNode) -> None:
 
 
 class UnattendedMade(ModalScreen[None]):
-    """What was written, what systemd thinks of it, and the commands that are left to the user."""
+    """Files written, the verdict of systemd, and commands left to run."""
 
     CSS_PATH = "store.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -47,14 +47,14 @@ class UnattendedMade(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog wide store", can_focus=False, id="made") as dialog:
             dialog.border_title = "Set up"
-            yield Static(_told(self._made))
+            yield Static(_outcome(self._made))
         yield KeyBar()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "copy" or bool(self._made.commands)
 
     def action_copy(self) -> None:
-        """No secret is in them: the key goes through a pipe."""
+        """Copy the commands. They hold no secret: the key goes through a pipe."""
         self.app.copy_to_clipboard("\n".join(self._made.commands) + "\n")
         self.notify("The commands are in the clipboard of your terminal, where it takes them.")
 
@@ -62,8 +62,8 @@ class UnattendedMade(ModalScreen[None]):
         self.query_one("#made").scroll_relative(y=lines, animate=False)
 
 
-def _told(made: Made) -> Content:
-    """In the order of what matters: what holds now, what is left to do, what to know."""
+def _outcome(made: Made) -> Content:
+    """What is set up now, what is left to do, and notes."""
     lines = [Content.styled(f"✔ {TITLES[made.setup.variant]}: {made.setup.protects}", STYLES[Tone.PROVED])]
     lines += [Content(f"  {state.value}: {safe(str(path))}") for path, state in made.written.items()]
     says = safe(made.verdict.says)

@@ -1,4 +1,4 @@
-"""What has been typed into the set-up flow, and what can be asked and done with it. It lives in memory only."""
+"""The input of the set-up flow, and what can be done with it. It exists in memory only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tui.text import safe
 
 @dataclass(frozen=True)
 class SetUp:
-    """What came of the flow: an instance that was checked and saved just now."""
+    """The outcome of the flow: an instance that was just checked and saved."""
 
     name: str
     report: ConnectionReport
@@ -24,22 +24,22 @@ class SetUp:
 
 @dataclass
 class SetupDraft:
-    """Every method that asks raises ProviderError."""
+    """Methods that ask the service or the core raise ProviderError."""
 
     bridge: Bridge = field(repr=False)
     service: ServiceInfo
     instance: InstanceInfo | None
-    """The saved instance that is changed; None for a new one."""
+    """The saved instance to change; None for a new one."""
     name: str = ""
     values: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, Secret] = field(default_factory=dict)
     expires_at: float | None = None
-    """When what was granted ends, where that is known."""
+    """The time at which the grant expires, if known."""
     report: ConnectionReport | None = None
 
     @property
     def title(self) -> str:
-        """What is being done, escaped."""
+        """The title of the flow, escaped."""
         return f"Change {safe(self.instance.name)}" if self.instance else f"Set up {safe(self.service.title)}"
 
     @property
@@ -48,17 +48,17 @@ class SetupDraft:
 
     @property
     def misses_container(self) -> bool:
-        """Whether the check stopped because the container is not there: it can be created."""
+        """Whether the check failed because the container does not exist, and can be created."""
         return self._not_found_at in (StepName.REACH, StepName.CONTAINER)
 
     @property
     def can_choose(self) -> bool:
-        """Whether it stopped there after the service had said who we are: it may list others."""
+        """Whether the check failed at the container, after authentication: the key may be able to list others."""
         failed = self._failed
         return failed is not None and failed.name is StepName.CONTAINER and _kind(failed) in ("not_found", "permission")
 
     def allows(self, action: str) -> bool:
-        """What may follow a check: 'keep' when it passed, else 'check' again, and help with the container."""
+        """The actions after a check: 'keep' if it passed, otherwise 'check' again, and help with the container."""
         return {
             "keep": self.passed,
             "check": not self.passed,
@@ -78,26 +78,26 @@ class SetupDraft:
 
     @property
     def _held(self) -> tuple[str, dict[str, str], dict[str, Secret], str]:
-        """What the form holds now, as a `DraftQuestion` wants it."""
+        """The current contents of the form, for a `DraftQuestion`."""
         return self.service.name, dict(self.values), dict(self.secrets), self._saved_name
 
     async def check(self, on_step: Callable[[CheckStep], None]) -> ConnectionReport:
-        """Check what was typed. Stores nothing."""
+        """Check the connection with the input. Stores nothing."""
         self.report = None
         self.report = await self.bridge.ask(ProbeDraft(*self._held), on_step)
         return self.report
 
     async def containers(self) -> list[str]:
-        """The containers that these credentials can see."""
+        """The containers that these credentials can list."""
         return await self.bridge.ask(ListDraftContainers(*self._held))
 
     async def create_container(self) -> bool:
-        """Create the container that the settings name; True once it is there."""
+        """Create the container named in the settings. True if it exists now."""
         await self.bridge.ask(CreateDraftContainer(*self._held))
         return True
 
     async def save(self) -> InstanceInfo:
-        """Secrets into the store, then settings and the check's result into the configuration; forgets the secrets."""
+        """Save the secrets to the store, then settings and check result to the configuration. Forgets the secrets."""
         assert self.report is not None
         core = self.bridge.core
         await self.bridge.call(
@@ -115,7 +115,7 @@ class SetupDraft:
         return info
 
     def outcome(self, *, browse: bool) -> SetUp:
-        """After `save`."""
+        """Valid after `save`."""
         assert self.report is not None
         return SetUp(self.name, self.report, browse)
 
@@ -125,7 +125,7 @@ class SetupDraft:
 
 
 def free_name(wanted: str, taken: Collection[str]) -> str:
-    """`wanted`, or with a number where that is taken."""
+    """`wanted`, with a number if that name is in use."""
     number, name = 1, wanted
     while name in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""The pages of the set-up flow. They draw what they are given; the flow itself is in `setup.py`."""
+"""The pages of the set-up flow. They only draw; the flow is in `screen.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOTHING_STORED = "Nothing has been stored yet."
 
 
 class SetupPage(StrEnum):
-    """The steps, in order; the values are what the trail calls them."""
+    """The steps in order. The values are their names in the trail."""
 
     SERVICE = "service"
     SETTINGS = "settings"
@@ -34,7 +34,7 @@ class SetupPage(StrEnum):
 
 
 class ServicePage(OptionList):
-    """Every service the program knows; one that cannot be used is listed with the reason, and cannot be chosen."""
+    """All known services. One that cannot be used is listed with the reason, and cannot be chosen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "choose")]
 
@@ -91,7 +91,7 @@ class CheckPage(VerticalScroll, can_focus=False):
             self.say(f"b goes back to the settings, r checks again. {NOTHING_STORED}")
 
     def choose_from(self, names: Sequence[str]) -> None:
-        """Offer names to pick; one that would act on the terminal is shown escaped and cannot be picked."""
+        """Offer names to choose. A name with control characters is shown escaped, and cannot be chosen."""
         self.choices.display = bool(names)
         self.choices.clear_options()
         self.choices.add_options(

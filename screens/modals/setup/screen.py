@@ -1,6 +1,6 @@
-"""Setting a service up: choose it, fill in the form, see it checked, keep the secret, save.
+"""The set-up flow: choose a service, fill in the form, check the connection, store the secret, save.
 
-Nothing is stored before the end.
+Nothing is stored before the last step.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _ORDER: Final = list(SetupPage)
 
 
 class SetupScreen(ModalScreen[SetUp | None]):
-    """A new instance, or with `instance` other settings for that one. `service` skips the choice."""
+    """Sets up a new instance, or changes `instance`. `service` skips the choice of a service."""
 
     CSS_PATH = "setup.tcss"
-    AUTO_FOCUS = ""  # a page without a field keeps it so when a question over it ends
+    AUTO_FOCUS = ""  # a page without a field stays without focus when a question over it ends
     BINDINGS: ClassVar[list[BindingType]] = [
         *FIELD_BINDINGS,
         Binding("enter", "keep", "continue"),
@@ -92,7 +92,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
         return self._draft
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Which keys there are, page by page."""
+        """The keys that each page has."""
         page, idle = self.page, not self._busy
         match action:
             case "keep" | "check" | "create" | "choose":
@@ -160,7 +160,7 @@ class SetupScreen(ModalScreen[SetUp | None]):
             self.check_page.choose_from(names)
 
     async def _try(self, asking: Awaitable[T]) -> T | None:
-        """The answer, with the keys locked meanwhile; None, and the error on the page, when there is none."""
+        """The answer, with the keys locked during the call. If it fails, None, and the error is shown on the page."""
         self._set_busy(True)
         try:
             return await asking

@@ -1,4 +1,4 @@
-"""The page of the set-up flow with the form: what is typed there, or granted in a browser, goes into the draft."""
+"""The page of the set-up flow with the form. Its contents and a grant from a browser go into the draft."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tui.widgets.settings_form import SettingsForm
 
 
 class SettingsPage(VerticalScroll, can_focus=False):
-    """The form, made anew for each service."""
+    """The form, recreated for each service."""
 
     def __init__(self) -> None:
         super().__init__(id=SetupPage.SETTINGS.value)
@@ -30,7 +30,7 @@ class SettingsPage(VerticalScroll, can_focus=False):
         self._draft: SetupDraft | None = None
 
     async def open(self, draft: SetupDraft, taken: Collection[str]) -> None:
-        """A form for `draft`, with what is saved of its instance; `taken` are the names of the others."""
+        """Show the form for `draft`, filled with the saved settings. `taken` are the names of other instances."""
         known, service = draft.instance, draft.service
         name = known.name if known else free_name(service.name, taken)
         values = known.settings if known else {}
@@ -48,7 +48,7 @@ class SettingsPage(VerticalScroll, can_focus=False):
         )
 
     def take(self) -> bool:
-        """What was typed goes into the draft; False, with words at the fields, while something is wrong with it."""
+        """Put the input into the draft. False if it is invalid, with notes at the fields."""
         form, draft = self.form, self._draft
         if form is None or draft is None or not form.check():
             return False
@@ -71,7 +71,7 @@ class SettingsPage(VerticalScroll, can_focus=False):
             self._show_grant(grant)
 
     def _show_grant(self, grant: Grant) -> None:
-        """Fill in what was granted, but for the secrets, and say whose it is."""
+        """Fill in the grant, except for secrets, and show the account."""
         for name, text in grant.values.items():
             if self.has_field(name):
                 self.set_text(name, text)
@@ -96,7 +96,7 @@ class SettingsPage(VerticalScroll, can_focus=False):
             self.form.set_text(name, text)
 
     def complain(self, error: InvalidConfiguration) -> None:
-        """Show a refused setting at its field."""
+        """Show the reason for a refused setting at its field."""
         hint = "" if says_no_more(error) else f". {advice(error)}"
         if self.form is not None:
             self.form.show_problem(error.field, error.message.removeprefix(f"{error.field}: ") + hint)

@@ -1,4 +1,4 @@
-"""The page of the set-up flow where the secret finds its place: the store that is there, or a vault made here."""
+"""The page of the set-up flow that shows where the secret will be kept: an existing store, or a new vault."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from tui.widgets.new_passphrase import NewPassphrase
 
 
 class KeepPage(VerticalScroll, can_focus=False):
-    """`can_save` holds once there is a place; `busy` while the store is asked. Each change of them is told."""
+    """`can_save` is true once there is a store; `busy` while it is asked. `Changed` follows each change."""
 
     words = query_one("#keep-words", Static)
     offer = query_one("#keep-vault", Vertical)
     passphrase = query_one(NewPassphrase)
 
     class Changed(Message):
-        """`can_save` or `busy` is another."""
+        """`can_save` or `busy` has changed."""
 
     class Opened(Message):
-        """The store was made ready here, for this secret: nothing more needs to be asked."""
+        """The store was made ready here for this secret, so that it can be saved at once."""
 
     def __init__(self) -> None:
         super().__init__(id=SetupPage.KEEP.value)
@@ -53,7 +53,7 @@ class KeepPage(VerticalScroll, can_focus=False):
 
     @work(exclusive=True)
     async def ask_store(self) -> None:
-        """Show the store that is there, or offer to make one."""
+        """Show the existing store, or offer to create one."""
         bridge = bridge_of(self)
         self.offer.display = False
         self.words.update(Content.styled("Asking the credential store…", STYLES[Tone.GOING]))
@@ -97,7 +97,7 @@ class KeepPage(VerticalScroll, can_focus=False):
         self.passphrase.focus_first()
 
     def show_no_secret(self, *, kept: bool) -> None:
-        """`kept`: the store holds one from before."""
+        """`kept`: the store holds one already."""
         head = "The secret in the credential store stays as it is." if kept else "There is no secret to keep."
         body = "" if kept else "The check passed without one from this form, so nothing goes into the store. "
         self.offer.display = False
@@ -120,7 +120,7 @@ class KeepPage(VerticalScroll, can_focus=False):
         self.busy, self.can_save = busy, can_save
         self.post_message(self.Changed())
 
-    # Making it ready
+    # Making the store ready
 
     @on(NewPassphrase.Chosen)
     @work(exclusive=True)
