@@ -110,7 +110,7 @@ def unusable(error: sqlite3.DatabaseError, path: Path) -> ProviderError:
     message = f"{path}: the journal cannot be used: {error}"
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # Python reports undecodable text without a code
     if code in _NO_ROOM:
-        return JournalFull(message, hint="Make room on that disk: the queue is kept, and goes on.")
+        return JournalFull(message, hint="Make room on that disk: the queue is kept, and continues.")
     exhausted = descriptors_exhausted()
     if exhausted:
         return Transient(
