@@ -20,8 +20,8 @@ CREATE TABLE totals (
 );
 INSERT INTO totals (id) VALUES (1);
 
--- Where items go, fixed when they were queued. `settings` are those that decide about it; `location` is the provider's
--- own word, known from the first time the worker opened it.
+-- Destinations of items, fixed when they were queued. `settings` are those that determine it; `location` is the
+-- provider's own description, known once the worker opened it.
 CREATE TABLE places (
     id INTEGER PRIMARY KEY,
     instance TEXT NOT NULL,
@@ -97,7 +97,7 @@ CREATE TABLE parts (
     PRIMARY KEY (item_id, part)
 ) WITHOUT ROWID;
 
--- What cancelled items have left at a service (or beside a download's target) and must still be removed.
+-- What cancelled items left at a service (or beside a download's target) and must still be removed.
 CREATE TABLE cleanups (
     item_id INTEGER PRIMARY KEY REFERENCES items (id),
     instance TEXT NOT NULL,
@@ -106,7 +106,7 @@ CREATE TABLE cleanups (
     error BLOB
 );
 
--- Instances whose queue stands still: until a time, or (NULL) until credentials or settings change.
+-- Instances whose queue is held: until a time, or (NULL) until credentials or settings change.
 CREATE TABLE holds (
     instance TEXT PRIMARY KEY,
     until REAL,
@@ -203,13 +203,13 @@ END;
 """
 
 _HISTORY: Final = """
--- What an object was when we last knew its bytes.
+-- The object when its bytes were last known.
 ALTER TABLE items ADD COLUMN etag TEXT NOT NULL DEFAULT '';
 CREATE INDEX items_history ON items (key, id) WHERE etag <> '';
 """
 
 _ITEM_CALLS: Final = """
--- Requests that were sent for one item, in all its attempts; `calls` has them too.
+-- Requests sent for one item, in all its attempts; `calls` includes them.
 CREATE TABLE item_calls (
     item_id INTEGER NOT NULL REFERENCES items (id),
     kind TEXT NOT NULL,
@@ -219,7 +219,7 @@ CREATE TABLE item_calls (
 """
 
 _LISTED: Final = """
--- All bytes that a job was asked for: also of deletes, and of what was cancelled or skipped.
+-- All bytes of a job, including deletes and what was cancelled or skipped.
 ALTER TABLE jobs ADD COLUMN listed_bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE jobs SET listed_bytes = (SELECT coalesce(sum(size_bytes), 0) FROM items WHERE job_id = jobs.id);
 CREATE TRIGGER item_listed AFTER INSERT ON items WHEN NEW.size_bytes BEGIN
@@ -231,20 +231,20 @@ END;
 """
 
 _PLACES: Final = """
--- Where, without the id of a key: keys are rotated. `account` is whose that is, as the service told it.
+-- The location without the id of a key, since keys are rotated. `account` is the owner reported by the service.
 ALTER TABLE places ADD COLUMN account TEXT NOT NULL DEFAULT '';
 UPDATE places SET account = former_account(location), location = former_place(location) WHERE location <> '';
 """
 
 _ENVIRONMENTS: Final = """
--- Variables of the command that queued a job, none of them a secret. Rows never change: jobs share them.
+-- Variables of the command that queued a job, without secrets. Rows never change, as jobs share them.
 CREATE TABLE environments (id INTEGER PRIMARY KEY, variables BLOB NOT NULL UNIQUE);
--- NULL: queued by a version that did not keep it; the worker's own counts.
+-- NULL: queued by a version that did not record it; the worker's own is used.
 ALTER TABLE jobs ADD COLUMN environment_id INTEGER REFERENCES environments (id);
 """
 
 _READ_TWICE: Final = """
--- Downloads of which nothing but two equal readings is known. They were counted as read back, which says more.
+-- Downloads proved by two equal readings only. They were counted as read back, which is a stronger proof.
 DROP INDEX items_history;
 CREATE INDEX items_history ON items (key, id) WHERE sha256 <> '';
 ALTER TABLE jobs ADD COLUMN read_twice INTEGER NOT NULL DEFAULT 0;
@@ -256,13 +256,13 @@ UPDATE items SET proof = 'read_twice' WHERE job_kind = 'download' AND proof = 'r
 """
 
 _PAUSED_SCANS: Final = """
--- Whether the user wants the scan to stand still; what it has found already is paused item by item.
+-- Whether the user paused the scan; what it has found already is paused item by item.
 ALTER TABLE jobs ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 """
 
 _OBJECTS: Final = """
--- One row for each object that is stored, for as long as it is there: what proves it when the items are pruned.
--- `stored`: we ourselves put it there; else we only fetched it.
+-- One row for each stored object, as long as it exists: its proof when the items are pruned.
+-- `stored`: we stored it ourselves; otherwise we only fetched it.
 CREATE TABLE objects (
     place TEXT NOT NULL,
     key BLOB NOT NULL,
@@ -284,21 +284,21 @@ INSERT INTO objects (place, key, size_bytes, etag, sha256, proof, stored, proved
             GROUP BY location, key
     ) WHERE job_kind <> 'delete';
 DROP INDEX items_history;
--- Finished items that were pruned; counters and totals still have them.
+-- Pruned items; counters and totals still include them.
 ALTER TABLE totals ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
--- When a worker was last through with that; NULL: none has looked yet.
+-- When a worker last completed the pruning; NULL: never.
 ALTER TABLE totals ADD COLUMN pruned_at REAL;
 ALTER TABLE jobs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
 """
 
 _LAST: Final = """
--- Items that begin only after the rest of their job: folders, which are deleted when they are empty.
+-- Items that begin only after the rest of their job: folders, which must be empty to be deleted.
 ALTER TABLE items ADD COLUMN last INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX items_before_last ON items (job_id) WHERE finished_at IS NULL AND NOT last;
 """
 
 _RULED_OUT: Final = """
--- What the user's rules have left out of a job: it has no items.
+-- Entries left out by the user's rules; they have no items.
 ALTER TABLE jobs ADD COLUMN ruled_out INTEGER NOT NULL DEFAULT 0;
 """
 
@@ -307,25 +307,26 @@ ALTER TABLE jobs ADD COLUMN ignored_metadata INTEGER NOT NULL DEFAULT 0;
 """
 
 _LEAVING: Final = """
--- The worker at work says itself that it is leaving.
+-- The running worker itself reports that it is leaving.
 ALTER TABLE totals DROP COLUMN leaving;
 """
 
 _ROTATED: Final = """
--- An older version paused what was queued once the key had been rotated. It goes on; where the place is another one,
--- the worker pauses it again.
+-- An older version paused queued items after the key was rotated. They continue; if the place differs, the worker
+-- pauses them again.
 UPDATE items SET state = 'queued', error = NULL WHERE state = 'paused' AND finished_at IS NULL
     AND CAST(error AS TEXT) LIKE '% pointed to % when this was queued, and now points to %';
 """
 
 _SCAN_WAITS: Final = """
--- A scan whose service asked for a pause, or could not be listed: when it is tried again, and why not now.
+-- A scan whose service asked for a pause, or could not be listed: when it is retried, and the reason.
 ALTER TABLE jobs ADD COLUMN rescan_at REAL;
 ALTER TABLE jobs ADD COLUMN rescan_why BLOB;
 """
 
 _FOLDERS_IN_WORK: Final = """
--- Folders that a download has made, or opened for itself: what it does not know again after a kill. Until its job ends.
+-- Folders that a download created, or opened for itself, which it could not recognise after a kill. Kept until its job
+-- ends.
 CREATE TABLE folders_in_work (
     job_id INTEGER NOT NULL REFERENCES jobs (id),
     path BLOB NOT NULL,
@@ -336,18 +337,18 @@ CREATE TABLE folders_in_work (
 """
 
 _BROKE_AT: Final = """
--- When the scan of a job stopped short; `error` says why. Older versions did not record it: for theirs, the last moment
--- known of the job.
+-- When the scan of a job stopped short; `error` is the reason. Older versions did not record it: their jobs get the last
+-- known time of the job.
 ALTER TABLE jobs ADD COLUMN broke_at REAL;
 UPDATE jobs SET broke_at = max(created_at, coalesce((SELECT max(changed_at) FROM items WHERE job_id = jobs.id), 0))
     WHERE error IS NOT NULL;
 CREATE INDEX jobs_broken ON jobs (broke_at) WHERE error IS NOT NULL;
--- Items that ended before this may have been pruned; NULL: none were, or by an older version.
+-- Items that ended before this may have been pruned; NULL: none were, or an older version did it.
 ALTER TABLE totals ADD COLUMN pruned_before REAL;
 """
 
 _RESIZED: Final = """
--- Bytes that files have more, or fewer, than when they were planned.
+-- Bytes that files gained or lost after planning.
 ALTER TABLE jobs ADD COLUMN grown_bytes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN shrunk_bytes INTEGER NOT NULL DEFAULT 0;
 """

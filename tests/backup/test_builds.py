@@ -61,23 +61,23 @@ def begin_worker(bench: Workbench, checkout: Path) -> int:
 
 
 @pytest.mark.few(2)
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGKILL, None])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL, None])
 def test_jobs_queued_beside_a_stopped_worker_run_when_it_leaves(
-    bench: Workbench, checkout: Path, tmp_path: Path, told: signal.Signals | None
+    bench: Workbench, checkout: Path, tmp_path: Path, sent: signal.Signals | None
 ) -> None:
     """Without a further command, whether it was asked to leave while stopped, or is asked when it continues."""
     pid = begin_worker(bench, checkout)
-    if told is None:
+    if sent is None:
         (checkout / "backup" / "system" / "text.py").write_text("raise ImportError('of another build')\n")
     stop_between_writes(bench, pid)
-    if told is signal.SIGTERM:
-        os.kill(pid, told)
+    if sent is signal.SIGTERM:
+        os.kill(pid, sent)
     for number in range(2):
         (tmp_path / str(number)).write_bytes(b"content")
     queued = [bench.queue.queue_upload("local", [tmp_path / str(number)]) for number in range(2)]
     assert bench.queue.trouble is not None
     assert bench.queue.trouble.code == "stopped"
-    os.kill(pid, signal.SIGKILL if told is signal.SIGKILL else signal.SIGCONT)
+    os.kill(pid, signal.SIGKILL if sent is signal.SIGKILL else signal.SIGCONT)
     for job in queued:
         assert bench.finish(job, 10).counts[ItemState.DONE] == 1
     wait_until(lambda: bench.pid() not in (None, pid))
@@ -258,7 +258,7 @@ def test_a_broken_worker_makes_way(bench: Workbench, checkout: Path, tmp_path: P
 
 
 def test_the_build_depends_on_the_files_and_not_on_their_folder(checkout: Path) -> None:
-    def told() -> str:
+    def build_id() -> str:
         done = subprocess.run(
             [sys.executable, "-P", "-c", "from backup.system import build; print(build.current().id)"],
             cwd="/", env={**os.environ, "PYTHONPATH": str(checkout)}, capture_output=True, text=True, check=True,
@@ -266,9 +266,9 @@ def test_the_build_depends_on_the_files_and_not_on_their_folder(checkout: Path) 
         )  # fmt: skip
         return done.stdout.strip()
 
-    assert told() == build.current().id
+    assert build_id() == build.current().id
     (checkout / "providers" / "engine" / "proof.py").write_text("")
-    assert told() != build.current().id
+    assert build_id() != build.current().id
 
 
 def test_parking_for_a_change_of_the_environment(bench: Workbench, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def core(paths: Paths) -> Core:
 
 
 def report(*, ok: bool) -> ConnectionReport:
-    failed = ErrorInfo("authentication", "refused", "Set it anew.")
+    failed = ErrorInfo("authentication", "refused", "Set it again.")
     return ConnectionReport(
         steps=tuple(
             CheckStep(name=name, state=StepState.OK if ok else StepState.FAILED, error=None if ok else failed)

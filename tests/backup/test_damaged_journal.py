@@ -87,7 +87,7 @@ INNER_DAMAGES: dict[str, Callable[[Path], object]] = {
     "totals are gone": by_sql("DELETE FROM totals"),
     "an older version than its tables": by_sql("PRAGMA user_version = 2"),
     "no version at all": by_sql("PRAGMA user_version = -3"),
-    "a state that nobody knows": by_sql("INSERT INTO counts (job_id, kind, state, items) VALUES (0, 'upload', '?', 1)"),
+    "an unknown state": by_sql("INSERT INTO counts (job_id, kind, state, items) VALUES (0, 'upload', '?', 1)"),
     "a state that is no text": by_sql(
         "UPDATE counts SET state = CAST(x'ff' AS TEXT) WHERE job_id = 0 AND kind = 'upload' AND state = 'queued'"
     ),
@@ -113,10 +113,10 @@ def test_status_works_and_names_any_damage(
         jobs.scan_ended(tx, job_id)
     INNER_DAMAGES[damage](paths.journal_file)
     began = time.monotonic()
-    told = cli("status", "--json")
-    assert (told.code, time.monotonic() - began < 5) == (0, True)
-    assert "it is damaged: " in told.json()["journal_problem"]["message"]
-    assert told.json()["queue"] is None
+    shown = cli("status", "--json")
+    assert (shown.code, time.monotonic() - began < 5) == (0, True)
+    assert "it is damaged: " in shown.json()["journal_problem"]["message"]
+    assert shown.json()["queue"] is None
     (tmp_path / "file").write_bytes(b"1")
     for refused in (cli("transfers", "list"), cli("upload", str(tmp_path / "file"))):
         assert refused.code == 1
@@ -131,9 +131,9 @@ def test_a_link_to_a_journal_on_an_unmounted_disk_is_not_damage(
 ) -> None:
     paths.state_dir.mkdir(parents=True)
     paths.journal_file.symlink_to(tmp_path / "away" / "journal.sqlite")
-    told = cli("status", "--json").json()["journal_problem"]
-    assert "is a link to a file that is not there" in told["message"]
-    assert "See that its disk is mounted" in told["hint"]
+    shown = cli("status", "--json").json()["journal_problem"]
+    assert "is a link to a file that is not there" in shown["message"]
+    assert "See that its disk is mounted" in shown["hint"]
 
 
 def test_a_newer_journal_is_named_where_a_provider_has_to_be_chosen(
@@ -200,9 +200,9 @@ def test_status_works_and_says_so(cli: Cli, journal_file: Path, damage: str) -> 
     assert "it is damaged" in shown.out
     assert "&& mv " in shown.out
     assert "unknown: the journal cannot be read" in shown.out
-    told = cli("status", "--json").json()
-    assert (told["queue"], told["worker"]["alive"], told["problem"]) == (None, False, None)
-    assert "damaged" in told["journal_problem"]["message"]
+    shown = cli("status", "--json").json()
+    assert (shown["queue"], shown["worker"]["alive"], shown["problem"]) == (None, False, None)
+    assert "damaged" in shown["journal_problem"]["message"]
     refused = cli("transfers", "list")
     assert refused.code == 1
     assert "it is damaged" in refused.err

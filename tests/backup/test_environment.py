@@ -25,7 +25,7 @@ from tests.servers.connect_proxy import ConnectProxy
 from tests.servers.s3_server import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 
 HOST = "storage.test"
-NOBODY = "http://127.0.0.1:1"
+NOWHERE = "http://127.0.0.1:1"
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_jobs_of_different_environments_do_not_affect_each_other(
     (tmp_path / "many").mkdir()
     for number in range(5):
         (tmp_path / "many" / str(number)).write_bytes(b"x")
-    monkeypatch.setenv("HTTPS_PROXY", NOBODY)
+    monkeypatch.setenv("HTTPS_PROXY", NOWHERE)
     astray = bench.queue.queue_upload("cloud", [tmp_path / "many"])
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("SSL_CERT_FILE", str(proxy.ca_file))
@@ -171,7 +171,7 @@ WITH_PASSWORD = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://me:canary@127.0.0
 
 
 @pytest.mark.parametrize(
-    ("told", "named"),
+    ("given", "named"),
     [
         (PAIR, "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"),
         (PAIR | {"AWS_SESSION_TOKEN": "canary"}, "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN)"),
@@ -181,22 +181,22 @@ WITH_PASSWORD = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://me:canary@127.0.0
         (WITH_PASSWORD, "(AWS_CONTAINER_CREDENTIALS_FULL_URI)"),
     ],
 )
-def test_secrets_of_the_chain_are_refused_by_name(paths: Paths, told: dict[str, str], named: str) -> None:
+def test_secrets_of_the_chain_are_refused_by_name(paths: Paths, given: dict[str, str], named: str) -> None:
     bench = Workbench(paths)
     bench.configure("cloud", type="aws_s3", container="c", endpoint_url="http://127.0.0.1:1")
     with pytest.raises(InvalidConfiguration) as caught:
-        environment.travelling(paths, "cloud", told)
+        environment.travelling(paths, "cloud", given)
     assert named in caught.value.message
     assert Remedy(Action.SET_CREDENTIALS, "cloud") in caught.value.remedies
     assert "canary" not in f"{caught.value} {caught.value.hint}"
     # Keys or a profile in the form take precedence over all of that; no secret is stored with the job.
     for form in ({"profile": "p"}, {"profile": "", "access_key": "AK", "secret_key": "s"}):
         bench.configure("cloud", **form)
-        assert "canary" not in str(environment.travelling(paths, "cloud", told))
+        assert "canary" not in str(environment.travelling(paths, "cloud", given))
 
 
 @pytest.mark.parametrize(
-    "told",
+    "given",
     [
         ROLE,
         RELATIVE,
@@ -207,13 +207,13 @@ def test_secrets_of_the_chain_are_refused_by_name(paths: Paths, told: dict[str, 
         {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:2"},
     ],
 )
-def test_variables_that_name_a_role_are_stored_with_the_job(paths: Paths, told: dict[str, str]) -> None:
+def test_variables_that_name_a_role_are_stored_with_the_job(paths: Paths, given: dict[str, str]) -> None:
     bench = Workbench(paths)
     bench.configure("cloud", type="aws_s3", container="c", endpoint_url="http://127.0.0.1:1")
     endpoint = {"AWS_ENDPOINT_URL_SSO": "http://somebody:canary@127.0.0.1:1"}
-    found = environment.travelling(paths, "cloud", told | endpoint)
-    assert found.keys() == told.keys()
-    for name, value in told.items():
+    found = environment.travelling(paths, "cloud", given | endpoint)
+    assert found.keys() == given.keys()
+    for name, value in given.items():
         is_file = name.endswith("_FILE") or name == "BOTO_CONFIG"
         assert found[name] == (os.path.abspath(os.path.expanduser(value)) if is_file else value)
 
@@ -233,7 +233,7 @@ def test_a_profile_that_takes_its_keys_from_the_environment_is_refused_too(paths
         "[plain]\naws_access_key_id = AK\naws_secret_access_key = s\n[odd]\ncredential_source = Environment"
     )
     files = {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": str(keys)}
-    told = files | PAIR | RELATIVE | TOKEN
+    given = files | PAIR | RELATIVE | TOKEN
     for profile, named in (
         ("of keys", "AWS_SECRET_ACCESS_KEY"),
         ("based", "AWS_SECRET_ACCESS_KEY"),
@@ -242,18 +242,18 @@ def test_a_profile_that_takes_its_keys_from_the_environment_is_refused_too(paths
     ):
         bench.configure("cloud", profile=profile)
         with pytest.raises(InvalidConfiguration) as caught:
-            environment.travelling(paths, "cloud", told)
+            environment.travelling(paths, "cloud", given)
         assert named in caught.value.message
         assert "canary" not in f"{caught.value} {caught.value.hint}"
     for profile in ("plain", "round", "none"):
         bench.configure("cloud", profile=profile)
-        assert "canary" not in str(environment.travelling(paths, "cloud", told))
+        assert "canary" not in str(environment.travelling(paths, "cloud", given))
     config.write_text("[profile based\n\0")  # using it reports the error
-    assert "canary" not in str(environment.travelling(paths, "cloud", told))
+    assert "canary" not in str(environment.travelling(paths, "cloud", given))
 
 
 @pytest.mark.parametrize(
-    "told",
+    "given",
     [
         TOKEN,
         RELATIVE | TOKEN | {"AWS_PROFILE": "p"},
@@ -261,11 +261,11 @@ def test_a_profile_that_takes_its_keys_from_the_environment_is_refused_too(paths
         FULL | TOKEN | {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "token"},
     ],
 )
-def test_an_unused_token_refuses_nothing_and_is_not_stored(paths: Paths, told: dict[str, str]) -> None:
+def test_an_unused_token_refuses_nothing_and_is_not_stored(paths: Paths, given: dict[str, str]) -> None:
     bench = Workbench(paths)
     bench.configure("cloud", type="aws_s3", container="c", endpoint_url="http://127.0.0.1:1")
-    found = environment.travelling(paths, "cloud", told)
-    assert found.keys() == told.keys() - TOKEN.keys()
+    found = environment.travelling(paths, "cloud", given)
+    assert found.keys() == given.keys() - TOKEN.keys()
 
 
 def test_a_proxy_with_a_password_queues_nothing_and_names_the_setting(
@@ -319,7 +319,7 @@ def test_a_job_of_another_environment_is_not_held_up_by_the_first(
     bench = Workbench(paths)
     monkeypatch.setattr(bench.queue, "_try_worker", lambda: None)
     bench.configure_s3("cloud", "https://storage.test", "bucket")
-    monkeypatch.setenv("HTTPS_PROXY", NOBODY)
+    monkeypatch.setenv("HTTPS_PROXY", NOWHERE)
     (tmp_path / "file").write_bytes(b"x")
     upload(bench, tmp_path, "a")
     refused = Hold(instance="cloud", error=ErrorInfo("transient", "refused"), until=4e9)
@@ -342,10 +342,10 @@ ORDER = JobRequest(kind=JobKind.UPLOAD, sources=("/a",))
 
 def test_an_item_and_a_cleanup_know_the_environment_of_their_job(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite") as journal, journal.transaction() as tx:
-        told = {"HTTPS_PROXY": NOBODY, "AWS_CONFIG_FILE": "/\udcff"}
+        given = {"HTTPS_PROXY": NOWHERE, "AWS_CONFIG_FILE": "/\udcff"}
         ids = [
             jobs.add_job(tx, ORDER, PLACE, title="a", destination="/", now=1, variables=variables)
-            for variables in (told, dict(reversed(told.items())), {}, None)
+            for variables in (given, dict(reversed(given.items())), {}, None)
         ]
         for job_id in ids:
             jobs.add_items(tx, jobs.job(tx, job_id), [NewItem(name="a", key="a", local_path="/a")], now=1)
@@ -355,17 +355,17 @@ def test_an_item_and_a_cleanup_know_the_environment_of_their_job(tmp_path: Path)
         assert old is None
         assert first is not None
         assert empty is not None
-        assert (jobs.variables(tx, first), jobs.variables(tx, empty)) == (told, {})
+        assert (jobs.variables(tx, first), jobs.variables(tx, empty)) == (given, {})
         assert jobs.environments_open(tx, "cloud") == 3
         tx.execute("INSERT INTO cleanups (item_id, instance) VALUES (?, 'cloud')", (claimed[0].id,))
         assert [cleanup.environment_id for cleanup in work.due_cleanups(tx, now=1)] == [first]
-        jobs.take_over(tx, ids[2:], {"HTTPS_PROXY": NOBODY})
+        jobs.take_over(tx, ids[2:], {"HTTPS_PROXY": NOWHERE})
         taken = [jobs.environment_of(tx, job_id) for job_id in ids[2:]]
         assert taken[0] == taken[1] is not None
         jobs.take_over(tx, ids[:1], {"AWS_PROFILE": "p"})
         merged = jobs.environment_of(tx, ids[0])
         assert merged is not None
-        assert jobs.variables(tx, merged) == {**told, "AWS_PROFILE": "p"}
+        assert jobs.variables(tx, merged) == {**given, "AWS_PROFILE": "p"}
         with pytest.raises(sqlite3.IntegrityError):
             tx.execute("UPDATE jobs SET environment_id = 999 WHERE id = ?", (ids[0],))
 
@@ -377,11 +377,11 @@ def test_an_item_and_a_cleanup_know_the_environment_of_their_job(tmp_path: Path)
 def test_only_variables_with_an_effect_are_stored(paths: Paths, service: str, carried: set[str]) -> None:
     bench = Workbench(paths)
     bench.configure("one", type=service, container="/c")
-    told = {
-        "HTTPS_PROXY": NOBODY, "no_proxy": "", "SSL_CERT_FILE": "c:a.pem", "SSL_CERT_DIR": "a:/b", "AWS_PROFILE": "p",
+    given = {
+        "HTTPS_PROXY": NOWHERE, "no_proxy": "", "SSL_CERT_FILE": "c:a.pem", "SSL_CERT_DIR": "a:/b", "AWS_PROFILE": "p",
         "PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "s", "http_proxy": "u:p@h",
     }  # fmt: skip
-    found = environment.travelling(paths, "one", told)
+    found = environment.travelling(paths, "one", given)
     assert found.keys() == carried
     if carried:
         assert found["SSL_CERT_FILE"] == os.path.abspath("c:a.pem")

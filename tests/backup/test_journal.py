@@ -347,9 +347,9 @@ def test_events_of_an_item_are_reported_in_order(journal: Journal) -> None:
         done = Outcome(item_id=1, ending=Ending.DONE, sha256="ab", proof=Proof.MATCHED, replaced=True, elapsed_s=2.5)
         items.end(tx, done, now=4.0)
     with journal.look() as db:
-        told = [(event.at, event.what, event.error) for event in items.events(db, 1)]
+        noted = [(event.at, event.what, event.error) for event in items.events(db, 1)]
         view = views.item(db, 1)
-    assert told == [(2.0, "running", None), (3.0, "retry in 1.0 s", NO_ROOM), (4.0, "done", None)]
+    assert noted == [(2.0, "running", None), (3.0, "retry in 1.0 s", NO_ROOM), (4.0, "done", None)]
     assert (view.sha256, view.proof, view.replaced) == ("ab", Proof.MATCHED, True)
     assert (view.elapsed_s, view.attempts) == (2.5, 1)
 
@@ -570,11 +570,11 @@ def test_skipped_kinds_are_counted(journal: Journal) -> None:
     ],
 )
 def test_only_a_damaged_journal_has_to_be_moved_away(tmp_path: Path, code: int, kind: str, cure: str) -> None:
-    error = sqlite3.OperationalError("told by SQLite")
+    error = sqlite3.OperationalError("from SQLite")
     error.sqlite_errorcode = code
-    told = schema.unusable(error, tmp_path / "journal.sqlite")
-    assert told.kind == kind
-    assert cure in told.hint
+    failure = schema.unusable(error, tmp_path / "journal.sqlite")
+    assert failure.kind == kind
+    assert cure in failure.hint
 
 
 def test_a_file_that_is_not_a_journal_is_named_and_left_alone(tmp_path: Path) -> None:

@@ -49,17 +49,17 @@ def test_only_waiting_items_have_a_time_to_wait_for(journal: Journal, ending: En
 
 
 @pytest.mark.parametrize(
-    ("ending", "told"),
+    ("ending", "kept"),
     [
         (Ending.WAITING, True), (Ending.FAILED, True), (Ending.SKIPPED, True), (Ending.PAUSED, True),
         (Ending.STOPPED, False), (Ending.DONE, False),
     ],
 )  # fmt: skip
-def test_unsuccessful_items_keep_their_error(journal: Journal, ending: Ending, told: bool) -> None:
+def test_unsuccessful_items_keep_their_error(journal: Journal, ending: Ending, kept: bool) -> None:
     begin(journal)
     with journal.transaction() as tx:
         items.end(tx, Outcome(item_id=1, ending=ending, error=BUSY, wait_until=9.0, sha256="a" * 64), now=4.0)
-        assert (tx.execute("SELECT error FROM items").fetchone()[0] is not None) is told
+        assert (tx.execute("SELECT error FROM items").fetchone()[0] is not None) is kept
 
 
 def test_items_of_a_dead_worker_are_counted(journal: Journal) -> None:

@@ -225,14 +225,14 @@ def test_nothing_is_written_through_a_restored_link(journal: Journal, store: Mem
     assert (tmp_path / "to" / "d" / "link").is_symlink()
 
 
-@pytest.mark.parametrize("stands", ["file", "folder"])
+@pytest.mark.parametrize("existing", ["file", "folder"])
 def test_a_link_never_replaces_a_file_or_a_folder(
-    journal: Journal, store: MemoryStore, tmp_path: Path, stands: str
+    journal: Journal, store: MemoryStore, tmp_path: Path, existing: str
 ) -> None:
     store.objects["d/link.rclonelink"] = b"x"
     (tmp_path / "d").mkdir()
     there = tmp_path / "d" / "link"
-    there.mkdir() if stands == "folder" else there.write_bytes(b"mine")
+    there.mkdir() if existing == "folder" else there.write_bytes(b"mine")
     outcome = restored(journal, store, tmp_path)
     assert (outcome.ending, outcome.error and outcome.error.kind) == (Ending.FAILED, "conflict")
     assert not there.is_symlink()

@@ -154,11 +154,11 @@ def test_a_worker_raises_its_limit_of_open_files(paths: Paths) -> None:
     assert re.search(r"^Max open files +2048 +2048 ", limits, re.MULTILINE)
 
 
-@pytest.mark.parametrize("said", [b'{"id": 1', b"x" * 200_000])
-def test_a_client_that_never_ends_its_request_is_dropped(listener: Listener, paths: Paths, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b'{"id": 1', b"x" * 200_000])
+def test_a_client_that_never_ends_its_request_is_dropped(listener: Listener, paths: Paths, sent: bytes) -> None:
     with raw(paths) as sock:
         try:
-            sock.sendall(said)
+            sock.sendall(sent)
             assert sock.recv(1) == b""
         except (BrokenPipeError, ConnectionResetError):
             pass

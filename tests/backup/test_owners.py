@@ -42,7 +42,7 @@ class Lines:
         self.text.append(text)
 
 
-def told(plan: TransferPlan) -> str:
+def summary(plan: TransferPlan) -> str:
     lines: Any = Lines()
     tell_plan(lines, plan)
     return "\n".join(lines.text)
@@ -65,7 +65,7 @@ def planned(service: str, tree: Path, monkeypatch: pytest.MonkeyPatch, **setting
 def test_the_plan_says_what_is_lost(service, lost, tree, tmp_path, monkeypatch):
     plan = planned(service, tree, monkeypatch, **({"container": str(tmp_path / "store")} if service == "local" else {}))
     assert plan.modes_lost == lost
-    assert ("no room" in told(plan)) is bool(lost)
+    assert ("no room" in summary(plan)) is bool(lost)
     assert ("lost" in shown(plan)) is bool(lost)
 
 
@@ -97,8 +97,8 @@ def test_with_owner_the_plan_requests_what_a_listing_lacks(moto_s3, bucket, s3, 
     put(moto_s3, bucket, "x/nonsense", mode="0o644", uid="-1", gid="0x0")
     plan = plans.download(s3, "s3", ["x/"], tmp_path, CancelToken(), owner=True)
     assert (plan.owned, plan.ignored_metadata, plan.restores_owner) == (2, 3, True)
-    assert "restores owner, group or special bits of 2 files" in told(plan)
-    assert "ignores 3 stored values" in told(plan)
+    assert "restores owner, group or special bits of 2 files" in summary(plan)
+    assert "ignores 3 stored values" in summary(plan)
     plan = plans.download(s3, "s3", ["x/"], tmp_path, CancelToken())
     assert (plan.owned, plan.restores_owner, plan.perhaps_owned) == (0, False, True)
 
@@ -107,7 +107,7 @@ def test_ignored_metadata_is_reported_if_the_listing_has_it(tree, tmp_path):
     provider = registry.load("local")({"container": str(tree)})
     plan = plans.download(provider, "local", ["/"], tmp_path / "to", CancelToken())
     assert plan.owned == 1
-    assert "leaves aside owner, group or special bits of 1 file; see --owner" in told(plan)
+    assert "leaves aside owner, group or special bits of 1 file; see --owner" in summary(plan)
     assert "o restores these" in shown(plan)["left aside"]
 
 

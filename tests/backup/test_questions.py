@@ -186,21 +186,21 @@ def test_a_stalled_question_is_cancelled_at_once(here: Questions, stall: Stall):
 
 def test_a_check_that_hangs_is_a_failed_step(here: Questions, stall: Stall, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Probe, "limit_s", 0.5)
-    told: list[CheckStep] = []
-    report = here.ask(Probe("local"), told.append)
+    steps: list[CheckStep] = []
+    report = here.ask(Probe("local"), steps.append)
     assert not report.ok
     assert [step.name for step in report.steps] == list(StepName)
-    assert list(report.steps) == told
+    assert list(report.steps) == steps
     assert report.failure is not None
     assert report.failure.kind == "transient"
     assert report.steps[-1].state is StepState.NOT_RUN
 
 
 def test_a_check_tells_its_steps(here: Questions, storage: Path):
-    told: list[StepName] = []
-    report = here.ask(Probe("local"), lambda step: told.append(step.name))
+    steps: list[StepName] = []
+    report = here.ask(Probe("local"), lambda step: steps.append(step.name))
     assert report.ok
-    assert told == list(StepName)
+    assert steps == list(StepName)
 
 
 def test_a_draft_is_checked_before_it_is_saved(here: Questions, paths: Paths, tmp_path: Path):
@@ -324,10 +324,10 @@ def test_the_child_answers_as_the_process_itself_would(paths: Paths, storage: Pa
         assert left.exists()
         assert client.ask(RemoveUnfinished("local", found.upload, []))
         assert not left.exists()
-        told: list[CheckStep] = []
-        report = client.ask(Probe("local"), told.append)
+        steps: list[CheckStep] = []
+        report = client.ask(Probe("local"), steps.append)
         assert report.ok
-        assert tuple(told) == report.steps
+        assert tuple(steps) == report.steps
         with pytest.raises(NotFound) as caught:
             client.ask(Stat("local", "nothing"))
         assert caught.value.hint

@@ -261,9 +261,9 @@ def test_items_queued_behind_a_pause_say_until_when(cli: Cli, journal: Journal, 
     shown = cli("transfers", "list")
     assert shown.out.count(until(until_s)) == 2  # the job, and its file
     assert f"{until(until_s)}: slow down" in shown.out
-    told = cli("transfers", "list", "--json").json()
-    assert [(row["wait_until"], row["state"]) for row in told["items"]] == [(until_s, "queued")]
-    assert (told["jobs"][0]["wait_until"], told["jobs"][0]["waits_for"]["message"]) == (until_s, "slow down")
+    listed = cli("transfers", "list", "--json").json()
+    assert [(row["wait_until"], row["state"]) for row in listed["items"]] == [(until_s, "queued")]
+    assert (listed["jobs"][0]["wait_until"], listed["jobs"][0]["waits_for"]["message"]) == (until_s, "slow down")
     assert bench.queue.job(1).held is None
     bench.queue.pause([1])
     assert until(until_s) not in cli("transfers", "list").out
@@ -349,8 +349,8 @@ def waiting_for_years(journal: Journal, bench: Workbench, moto_s3: S3Server, mot
 
 def shown_waits(cli: Cli) -> list[float]:  # noqa: F811
     """How far ahead the waits of job and file are in `transfers list`; asserts that its text says the same."""
-    told = cli("transfers", "list", "--json").json()
-    moments = [row["wait_until"] for row in (*told["jobs"], *told["items"]) if row["wait_until"] is not None]
+    listed = cli("transfers", "list", "--json").json()
+    moments = [row["wait_until"] for row in (*listed["jobs"], *listed["items"]) if row["wait_until"] is not None]
     words = cli("transfers", "list").out
     assert all(until(moment) in words for moment in moments)
     return [moment - time.time() for moment in moments]

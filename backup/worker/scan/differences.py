@@ -49,10 +49,10 @@ class Differences:
 
     def error(self, tx: Connection) -> ErrorInfo | None:
         """The error that the job ends with; None if everything is as planned."""
-        said = [*self._names(), *self._number(tx)]
-        if not said:
+        texts = [*self._names(), *self._number(tx)]
+        if not texts:
             return None
-        return ErrorInfo.of(Conflict("; ".join(said), hint=resized.HINT))
+        return ErrorInfo.of(Conflict("; ".join(texts), hint=resized.HINT))
 
     def _names(self) -> Iterable[str]:
         if self._twice:
