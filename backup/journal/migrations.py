@@ -337,8 +337,8 @@ CREATE TABLE folders_in_work (
 """
 
 _BROKE_AT: Final = """
--- When the scan of a job stopped short; `error` is the reason. Older versions did not record it: their jobs get the last
--- known time of the job.
+-- When the scan of a job stopped short; `error` is the reason. Older versions did not record it: for theirs, the
+-- last known time.
 ALTER TABLE jobs ADD COLUMN broke_at REAL;
 UPDATE jobs SET broke_at = max(created_at, coalesce((SELECT max(changed_at) FROM items WHERE job_id = jobs.id), 0))
     WHERE error IS NOT NULL;
