@@ -78,7 +78,7 @@ def test_type_creates_an_instance_of_another_name(core: Core):
     core.instances.set_setting("minio", "type", "aws_s3")
     info = core.instances.set_setting("minio", "upload_chunk_size", "64MiB")
     assert info.settings["upload_chunk_size"] == 64 * 2**20
-    with pytest.raises(InvalidConfiguration, match="already there"):
+    with pytest.raises(InvalidConfiguration, match="already exists"):
         core.instances.set_setting("minio", "type", "local")
 
 

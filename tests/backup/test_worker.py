@@ -353,7 +353,7 @@ def test_an_unusable_instance_is_refused_before_anything_is_queued(bench: Workbe
         bench.queue.queue_delete("nowhere", ["x"])
     with pytest.raises(NotFound):
         bench.queue.queue_upload("local", [tmp_path / "nothing"])
-    with pytest.raises(InvalidName, match="same name"):
+    with pytest.raises(InvalidName, match="share the name"):
         bench.queue.queue_upload("local", [source, source])
     with pytest.raises(InvalidName, match="nothing"):
         bench.queue.queue_delete("local", [])

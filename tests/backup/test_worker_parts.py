@@ -93,7 +93,7 @@ def test_daily_limits_are_waited_for_and_then_the_hint_promises_nothing() -> Non
     given_up = judge(RateLimited("x"), item(failures=MAX_SLOWED - 1), CHANCES)
     assert given_up.error is not None
     assert "by itself" not in given_up.error.hint
-    assert "retry it later" in given_up.error.hint
+    assert "retry later" in given_up.error.hint
 
 
 def test_deleting_an_object_again_succeeds_and_deleting_one_that_never_existed_fails() -> None:

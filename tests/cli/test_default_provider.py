@@ -52,7 +52,7 @@ def test_a_service_that_is_not_enabled_is_not_replaced_by_the_local_disk(
     cli: Cli, paths: Paths, verbs: list[list[str]], enabled: bool | None
 ):
     write_config(paths, cloud=CLOUD if enabled is None else {**CLOUD, "enabled": enabled})
-    refused(cli, paths, verbs, "no provider is the default")
+    refused(cli, paths, verbs, "there is no default provider")
     assert cli("list", "--provider", "local").code == 0
 
 
@@ -64,7 +64,7 @@ def test_a_service_that_was_removed_is_not_replaced_by_the_local_disk(cli: Cli, 
     core.instances.remove("aws_s3")
     core.close()
     assert "aws_s3" not in json.loads(paths.config_file.read_text())["providers"]
-    refused(cli, paths, verbs, "no provider is the default")
+    refused(cli, paths, verbs, "there is no default provider")
 
 
 def test_a_lost_configuration_does_not_turn_copies_to_the_local_disk(
@@ -73,9 +73,9 @@ def test_a_lost_configuration_does_not_turn_copies_to_the_local_disk(
     write_config(paths, usb={"type": "local", "container": str(tmp_path), "enabled": True})
     assert cli("upload", str(tmp_path / "file"), "--provider", "usb", "--to", "x").code == 0
     paths.config_file.write_text('{"version": 1, "providers": {}}')
-    refused(cli, paths, verbs, "no provider is the default")
+    refused(cli, paths, verbs, "there is no default provider")
     paths.config_file.unlink()
-    refused(cli, paths, verbs, "no provider is the default")
+    refused(cli, paths, verbs, "there is no default provider")
 
 
 @pytest.mark.parametrize(
