@@ -117,7 +117,7 @@ async def test_a_failed_check_is_explained_once_beside_the_state(
         text = screen_text(app)
         assert "▲ enabled · refused when" in text
         assert (text.count("✖ The folder is not there"), text.count("✖ Not there")) == (1, 0)
-        assert text.count("→ See that the disk") == 1
+        assert text.count("→ Check that the disk") == 1
         assert "✖ reach" in text
 
 
