@@ -20,6 +20,7 @@ import msgspec
 
 from backup.config import file as config
 from backup.journal.records import Ending, Outcome
+from backup.system.packing import pack, unpack
 from backup.system.paths import Paths
 from backup.system.private_files import exclusive_lock, private_folder, write_private
 from providers.contract.report import ErrorInfo
@@ -56,8 +57,8 @@ class LastAnswer(msgspec.Struct, frozen=True, kw_only=True):
 def latest(paths: Paths) -> dict[str, LastAnswer]:
     """The last answers by instance. Never raises: an unreadable note counts as none."""
     try:
-        return msgspec.json.decode(_file(paths).read_bytes(), type=dict[str, LastAnswer])
-    except (OSError, msgspec.DecodeError):
+        return unpack(_file(paths).read_bytes(), dict[str, LastAnswer])
+    except (OSError, ValueError):
         return {}
 
 
@@ -113,7 +114,7 @@ def note(paths: Paths, instance: str, source: AnswerSource, error: ErrorInfo | N
             if not _outweighs(kept.get(instance), answer):
                 return
             known = {name: each for name, each in kept.items() if name in configuration.instances}
-            write_private(file, msgspec.json.encode({**known, instance: answer}))
+            write_private(file, pack({**known, instance: answer}))
     except (OSError, Conflict, ProviderError) as problem:
         _LOG.info("an answer of %s was not noted: %s", instance, problem)
 

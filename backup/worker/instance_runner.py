@@ -205,12 +205,21 @@ class InstanceRunner:
             ended = True
         except JournalFull as error:  # the worker stops, and the next resumes from the journal
             _LOG.warning("runner %s: %s", self.instance, error)
-        except Exception:  # a bug must not keep the runner's connections
+        except Exception as error:  # a bug must not keep the runner's connections, nor an item at work for ever
             _LOG.exception("runner %s", self.instance)
-        if not ended:
-            for item in unit.group:
-                self._worker.board.leave(item.id)
+            ended = self._give_up(unit, error)
+        for item in () if ended else unit.group:
+            self._worker.board.leave(item.id)
         return smooth
+
+    def _give_up(self, unit: WorkUnit, error: Exception) -> bool:
+        """End a unit after an unforeseen error; returns whether that is recorded."""
+        try:
+            self._end([transfer.judge_any(error, item, self._worker.chances) for item in unit.group], at_once=True)
+        except Exception:  # as above
+            _LOG.exception("runner %s: an end is not recorded", self.instance)
+            return False
+        return True
 
     def _change_over(self, done: WorkUnit) -> tuple[WorkUnit | None, bool]:
         """Release a unit and begin the next. Also returns whether the scheduler should look: for more work, or because

@@ -19,6 +19,7 @@ from backup.worker.context import WorkerContext
 from backup.worker.items.transfer import PATIENCE_S
 from providers.contract.cancel import CancelToken
 from providers.contract.context import ProviderContext
+from providers.contract.objects import is_text
 from providers.contract.throttle import Limiter
 from providers.errors import InvalidConfiguration, NotFound, PermissionDenied, Unsupported, shortage
 
@@ -42,13 +43,15 @@ class _Binding:
         self._account: str | None = None
 
     def account(self, provider: BaseProvider, cancel: CancelToken) -> str:
-        """`Storage.account`, requested once; '' if the credentials do not permit it. Raises ProviderError."""
+        """`Storage.account`, requested once; '' if it is not text or the credentials do not permit it. Raises
+        ProviderError."""
         while not self._lock.acquire(timeout=_POLL_S):
             cancel.check()
         try:
             if self._account is None:
                 try:
-                    self._account = provider.retry.run(provider.account, cancel)
+                    reported = provider.retry.run(provider.account, cancel)
+                    self._account = reported if is_text(reported) else ""
                 except (PermissionDenied, Unsupported, NotFound) as error:
                     _LOG.info("the service does not report whose %s is: %s", provider.place, error)
                     self._account = ""

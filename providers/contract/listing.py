@@ -212,7 +212,7 @@ def _onward(page: Page, trail: Trail, content: str) -> Page:
 
 
 def _closed(trail: Trail, content: str, raw: str) -> str:
-    return _MARK + msgspec.json.encode((trail, content, raw.encode("utf-8", "surrogateescape").hex())).decode()
+    return _MARK + msgspec.json.encode((trail, content, raw.encode("utf-8", "surrogatepass").hex())).decode()
 
 
 def _opened(token: str | None) -> tuple[Trail, str, str | None]:
@@ -221,7 +221,7 @@ def _opened(token: str | None) -> tuple[Trail, str, str | None]:
         return Trail(), "", token
     try:
         trail, content, raw = msgspec.json.decode(token[len(_MARK) :], type=tuple[Trail, str, str])
-        return trail, content, bytes.fromhex(raw).decode("utf-8", "surrogateescape")
+        return trail, content, bytes.fromhex(raw).decode("utf-8", "surrogatepass")
     except (msgspec.DecodeError, ValueError):
         return Trail(), "", token
 

@@ -24,6 +24,15 @@ def storable_ns(time_ns: int | None) -> int | None:
     return time_ns if time_ns is not None and -_MTIME_LIMIT_NS <= time_ns < _MTIME_LIMIT_NS else None
 
 
+def is_text(value: str) -> bool:
+    """Whether UTF-8 can encode it: JSON may hold lone surrogates, which no file or database can."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
     """One object, in the same form for every service.
 
@@ -58,13 +67,15 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
     """Why an entry without bytes of its own cannot be transferred (`Page.left_out`); empty for objects."""
 
     def __post_init__(self) -> None:
-        """An impossible size is refused (Integrity); an impossible time is dropped."""
+        """An impossible size is refused (Integrity); an impossible time, or an ETag that is not text, is dropped."""
         if not is_size(self.size_bytes):
             raise no_size(self.key, self.size_bytes)
         for name in ("modified_at", "stored_at"):
             if not _is_time(getattr(self, name)):
                 msgspec.structs.force_setattr(self, name, None)
         msgspec.structs.force_setattr(self, "mtime_ns", storable_ns(self.mtime_ns))
+        if not is_text(self.etag):
+            msgspec.structs.force_setattr(self, "etag", "")
 
     def as_dict(self) -> dict[str, Any]:
         """The form returned by the guide's `list_files`."""

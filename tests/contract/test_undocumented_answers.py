@@ -42,7 +42,7 @@ XML = (
     "Size", "Upload", "UploadId",
 )  # fmt: skip
 FIELDS = {**JSON, "aws_s3": XML}
-OTHERS = ([7], [[7]], None, {"x": "\ud800"}, "9" * 5000, -1)
+OTHERS = ([7], [[7]], None, {"x": "\ud800"}, "\ud800", "\udc80/x", "9" * 5000, -1)
 PLAIN = (
     "learn", "unfinished_uploads", "containers", "account", "check_reach", "check_authentication", "check_container",
 )  # fmt: skip

@@ -15,7 +15,15 @@ from backup.journal import JournalFull
 from backup.journal.records import Ending, Item, Outcome
 from backup.journal.work import LONGEST_WAIT_S
 from providers.contract.report import ErrorInfo
-from providers.errors import Authentication, Cancelled, Integrity, ProviderError, RateLimited, lacks_descriptors
+from providers.errors import (
+    Authentication,
+    Cancelled,
+    Integrity,
+    ProviderError,
+    RateLimited,
+    lacks_descriptors,
+    shortage,
+)
 
 MAX_FAILURES: Final = 10
 """Attempts, each with the provider's own retries, before an item fails: about 1.5 hours with the waits below."""
@@ -84,6 +92,14 @@ def asked_for(error: ProviderError) -> bool:
     """Whether the service asked for a wait of a given length."""
     asked_s = error.retry_after_s
     return error.retryable and asked_s is not None and asked_s >= _SHORTEST_ASKED_S  # NaN is not
+
+
+def judge_any(error: Exception, item: Item, chances: Chances) -> Outcome:
+    """As `judge`, also for exceptions that nothing foresees: the item failed."""
+    known = error if isinstance(error, ProviderError) else shortage(error)
+    if known:
+        return judge(known, item, chances)
+    return Outcome(item_id=item.id, ending=Ending.FAILED, error=unforeseen(error))
 
 
 def unforeseen(error: Exception) -> ErrorInfo:

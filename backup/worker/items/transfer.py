@@ -26,6 +26,7 @@ from backup.worker.items.judgement import Chances as Chances
 from backup.worker.items.judgement import asked_for as asked_for
 from backup.worker.items.judgement import backoff_s as backoff_s
 from backup.worker.items.judgement import judge as judge
+from backup.worker.items.judgement import judge_any as judge_any
 from backup.worker.items.judgement import unforeseen as unforeseen
 from backup.worker.items.judgement import waits_for_credentials as waits_for_credentials
 from providers.base import BaseProvider
@@ -45,7 +46,6 @@ from providers.errors import (
     PermissionDenied,
     ProviderError,
     Unsupported,
-    shortage,
 )
 from providers.filesystem import beneath as walk
 from providers.filesystem.landing import Landing
@@ -87,12 +87,8 @@ class Transfer:
                 _LOG.warning("item %d (%s): %s", self.item.id, self.item.name, error)
             outcome = judge(stubborn.explained(error, self.item, self.provider, self.cancel), self.item, self.chances)
         except Exception as error:  # the worker continues with the next item in any case
-            lacking = shortage(error)
-            if lacking:
-                outcome = judge(lacking, self.item, self.chances)
-            else:
-                _LOG.exception("item %d (%s) failed unexpectedly", self.item.id, self.item.name)
-                outcome = Outcome(item_id=self.item.id, ending=Ending.FAILED, error=unforeseen(error))
+            _LOG.exception("item %d (%s) failed unexpectedly", self.item.id, self.item.name)
+            outcome = judge_any(error, self.item, self.chances)
         if outcome.ending is Ending.FAILED and self.item.job_kind is JobKind.DOWNLOAD:
             self._leave_nothing()
         return msgspec.structs.replace(
