@@ -47,7 +47,7 @@ class AgeType(click.ParamType[float]):
             return value
         found = _AGO.fullmatch(value)
         if not found:
-            self.fail(f"{value!r} is no span of time; write 90m, 36h or 7d", param, ctx)
+            self.fail(f"{value!r} is not a duration; write 90m, 36h or 7d", param, ctx)
         return float(int(found[1]) * _SECONDS[found[2]])
 
 
@@ -68,14 +68,14 @@ class SinceType(click.ParamType[float]):
                 return time.time() - int(found[1]) * _SECONDS[found[2]]
             return datetime.fromisoformat(value).timestamp()
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time; write 90m, 24h, 7d, 2026-11-27 or 2026-11-27T08:00", param, ctx)
+            self.fail(f"{value!r} is not a time; write 90m, 24h, 7d, 2026-11-27 or 2026-11-27T08:00", param, ctx)
 
 
 since_option = click.option(
     "--since",
     type=SinceType(),
     metavar="TIME",
-    help="Exit with 15 if any transfer has failed since then: 90m, 24h, 7d ago, or 2026-11-27T08:00.",
+    help="Exit with 15 if any transfer has failed since TIME: 90m, 24h or 7d ago, or 2026-11-27T08:00.",
 )
 
 IF_EXISTS: Final = {
@@ -89,43 +89,43 @@ if_exists_option = click.option(
     type=click.Choice(list(IF_EXISTS)),
     default="replace",
     show_default=True,
-    help="What to do with files that are already there; skip leaves alone only those that are unchanged.",
+    help="What to do with files that already exist; skip leaves out only unchanged ones.",
 )
 owner_option = click.option(
     "--owner",
     is_flag=True,
-    help="Restore also owner, group, setuid, setgid and sticky; for root. Never from a service that you do not trust.",
+    help="Also restore owner, group, setuid, setgid and sticky; for root. Never from a service that you do not trust.",
 )
 links_option = click.option(
     "--links",
     type=click.Choice([choice.value for choice in Links]),
     default=Links.SKIP.value,
     show_default=True,
-    help="Symbolic links: skip leaves them out; follow stores what they lead to, as long as that lies in what was"
+    help="Symbolic links: skip leaves them out; follow stores their targets, if those are inside what was"
     " chosen; store keeps the link itself, as NAME.rclonelink.",
 )
 restore_links_option = click.option(
-    "--links", is_flag=True, help="Make symbolic links of what is stored as NAME.rclonelink; otherwise they are files."
+    "--links", is_flag=True, help="Restore NAME.rclonelink as symbolic links; otherwise they become files."
 )
 dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Say what would be done, and do nothing: with --json the plan is all there is."
+    "--dry-run", is_flag=True, help="Show what would be done, and do nothing; with --json, print only the plan."
 )
 
 
 def filter_options(function: F) -> F:
     """What of the chosen folders goes up; the verb gets `include`, `exclude` and `one_file_system`."""
     for option in (
-        click.option("--one-file-system", is_flag=True, help="Leave out folders on which another disk is mounted."),
+        click.option("--one-file-system", is_flag=True, help="Leave out folders where another file system is mounted."),
         click.option(
             "--exclude-from",
             "exclude_files",
             metavar="FILE",
             multiple=True,
             type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
-            help="As --exclude, a pattern a line; '#' begins a comment, and '-' is standard input.",
+            help="Read --exclude patterns from FILE, one per line; '#' begins a comment, '-' is standard input.",
         ),
         click.option(
-            "--exclude", metavar="PATTERN", multiple=True, help="Leave out what matches, whatever --include says."
+            "--exclude", metavar="PATTERN", multiple=True, help="Leave out what matches, even if --include matches it."
         ),
         click.option("--include", metavar="PATTERN", multiple=True, help="Take only what matches one of these."),
     ):
@@ -140,11 +140,11 @@ def read_patterns(files: Sequence[str]) -> tuple[str, ...]:
         with click.open_file(name, "rb") as file:
             data = file.read(_LONGEST_LIST_BYTES + 1)
         if len(data) > _LONGEST_LIST_BYTES:
-            raise click.UsageError(f"{name}: longer than 1 MiB is no list of patterns")
+            raise click.UsageError(f"{name}: a list of patterns must not exceed 1 MiB")
         for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
             pattern = _without_blanks(line.removesuffix(b"\r").decode("utf-8", "surrogateescape"))
             if pattern.startswith("!"):
-                raise click.UsageError(f"{name}: '{pattern}': '!' takes nothing back here; write \\! for the character")
+                raise click.UsageError(f"{name}: '{pattern}': '!' cannot include again; write \\! for a literal '!'")
             if pattern and not pattern.startswith("#"):
                 found.append(pattern)
     return tuple(found)
@@ -158,4 +158,4 @@ def _without_blanks(line: str) -> str:
     return line[: len(bare) + backslashes % 2]
 
 
-detach_option = click.option("--detach", is_flag=True, help="Return at once; the transfer goes on by itself.")
+detach_option = click.option("--detach", is_flag=True, help="Return at once; the transfer continues in the background.")

@@ -54,11 +54,11 @@ MEANINGS: Final[dict[ExitCode, str]] = {
     ExitCode.CONFLICT: "something else is there already, or changed meanwhile",
     ExitCode.QUOTA: "no room left at the destination",
     ExitCode.NETWORK: "service unreachable, too slow or busy; worth another try",
-    ExitCode.INTEGRITY: "bytes or checksums do not agree",
+    ExitCode.INTEGRITY: "bytes or checksums do not match",
     ExitCode.UNSUPPORTED: "this service cannot do that, or cannot hold that name",
     ExitCode.CANCELLED: "stopped on request, or not confirmed",
     ExitCode.QUEUED: "queued, not followed: the worker does not answer now; do not queue it again",
-    ExitCode.FAILED_SINCE: "transfers have failed since the time that --since named",
+    ExitCode.FAILED_SINCE: "transfers have failed since the time given with --since",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
 }
 
@@ -83,7 +83,7 @@ _STORE_KINDS: Final = ("credential_store", "vault", "keyring", "passphrase")
 """All that is wrong with a store has one exit code; `kind` tells which it is."""
 
 _TITLES: Final[dict[ExitCode, str]] = {
-    ExitCode.CONFIGURATION: "the configuration is not right",
+    ExitCode.CONFIGURATION: "the configuration is wrong",
     ExitCode.CREDENTIAL_STORE: "the credential store cannot be used",
     ExitCode.AUTHENTICATION: "the credentials were not accepted",
     ExitCode.PERMISSION: "this is not permitted",
@@ -91,7 +91,7 @@ _TITLES: Final[dict[ExitCode, str]] = {
     ExitCode.CONFLICT: "something else is in the way",
     ExitCode.QUOTA: "there is no room left",
     ExitCode.NETWORK: "the service cannot be reached, or does not answer as it should",
-    ExitCode.INTEGRITY: "the bytes do not agree",
+    ExitCode.INTEGRITY: "the bytes do not match",
     ExitCode.UNSUPPORTED: "this cannot be done there",
     ExitCode.CANCELLED: "stopped",
 }
@@ -117,8 +117,8 @@ def epilog() -> str:
     rows = "\n".join(f"  {code.value:>3}  {MEANINGS[code]}" for code in ExitCode)
     return (
         "\b\nExit codes:\n" + rows + "\n\n"
-        "Secrets are asked for, or read from standard input; they are never arguments. With --json, standard output "
-        "holds one JSON document and messages go to standard error. NO_COLOR is honoured."
+        "Secrets are typed at a prompt or read from standard input, never given as arguments. With --json, standard "
+        "output holds one JSON document and messages go to standard error. NO_COLOR is honoured."
     )
 
 
@@ -148,7 +148,7 @@ def output_failed(error: OSError) -> ExitCode:
     """Standard output takes no more: what was to be said is lost, and what was done stays done."""
     reason = from_os_error(error, "standard output")
     code = exit_code(reason.kind)
-    hint = "What was queued goes on; see: transfers list. Send the output elsewhere, or make room."
+    hint = "Queued transfers continue; see: transfers list. Write the output elsewhere, or free some space."
     explain("the output cannot be written", ErrorInfo(reason.kind, reason.message, hint))
     return code
 
@@ -203,9 +203,9 @@ def explain(what: str, info: ErrorInfo) -> None:
     own = info.kind == "configuration" or info.kind.startswith(_STORE_KINDS)  # there the code is ours
     service_code = f" [{info.code}]" if info.code and not own and info.code not in info.message else ""
     note(f"error: {what}")
-    note(f"  why:  {info.message}{service_code}")
-    if cure := advice(info):
-        note(f"  cure: {cure}")
+    note(f"  why: {info.message}{service_code}")
+    if fix := advice(info):
+        note(f"  fix: {fix}")
 
 
 def unexpected(error: BaseException, logs: str) -> ExitCode:

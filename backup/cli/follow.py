@@ -53,7 +53,7 @@ def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *
     code."""
     silent = session.core.queue.trouble
     if detach:
-        how = "is queued" if silent else "is under way"
+        how = "is queued" if silent else "is running"
         output.line(f"job {job.id} {how}; see: transfers list. Cancel it with: transfers cancel {job.id}")
         warn_of_worker(silent)
         output.document({"job": job, "plan": plan, "failed": [], "worker": silent})
@@ -63,7 +63,7 @@ def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *
         job = job if silent else follower.run()
     except KeyboardInterrupt:
         diagnostics.note(
-            f"interrupted: job {job.id} goes on by itself. See: transfers list. "
+            f"interrupted: job {job.id} continues in the background. See: transfers list. "
             f"Cancel it with: transfers cancel {job.id}"
         )
         return ExitCode.INTERRUPTED
@@ -76,12 +76,12 @@ def finish(session: Session, output: Output, job: JobView, plan: TransferPlan, *
 def warn_of_worker(silent: ErrorInfo | None) -> None:
     """What was asked for is recorded, and nobody carries it out yet."""
     if silent:
-        diagnostics.warn(f"recorded, but not under way yet: {silent.message}. {advice(silent)}")
+        diagnostics.warn(f"recorded, but not running yet: {silent.message}. {advice(silent)}")
 
 
 def _not_followed(job: JobView, silent: ErrorInfo) -> ExitCode:
     diagnostics.warn(f"job {job.id} is queued, not followed: {silent.message}. {advice(silent)}")
-    diagnostics.note(f"It is carried out then; do not queue it again. Follow it with: transfers wait {job.id}")
+    diagnostics.note(f"It will run then; do not queue it again. Follow it with: transfers wait {job.id}")
     return ExitCode.QUEUED
 
 
@@ -90,7 +90,7 @@ def conclude_since(found: FailedSince) -> bool:
     if found.known_from is not None:
         more = f"; {count(found.forgotten, 'file')} of older jobs failed at an unknown time" if found.forgotten else ""
         diagnostics.warn(
-            "--since reaches back further than finished files are kept (history_days): failures before"
+            "--since is earlier than the history of finished files (history_days): failures before"
             f" {when(found.known_from)} may be missing{more}"
         )
     if found.items or found.jobs:
@@ -117,7 +117,7 @@ def wait(session: Session, output: Output, job_ids: list[int], since: float | No
         if silent:
             break
     if not seen:
-        output.line("nothing is under way")
+        output.line("no transfers to wait for")
     jobs = [job for job, _ in seen.values()]
     failed = [item for _, items in seen.values() for item in items]
     before = None if since is None else session.core.queue.failed_since(since)
@@ -143,10 +143,10 @@ def queueing(what: str) -> Iterator[None]:
             yield
     except IsAFolder as error:
         right = with_folders(click.get_current_context(), error.keys)
-        error.hint = f"A folder is named with a final '/': {right}"
+        error.hint = f"Name a folder with a final '/': {right}"
         raise
     except KeyboardInterrupt:
-        diagnostics.note("a job that was queued already goes on by itself; see: transfers list")
+        diagnostics.note("a job that is already queued continues in the background; see: transfers list")
         raise
 
 
@@ -288,15 +288,15 @@ def _conclude(output: Output, job: JobView, items: list[ItemView]) -> int:
             "cancelled" if item.state is ItemState.CANCELLED else item.error.kind if item.error else "provider"
         )
     if job.error:
-        how = "as it was planned" if job.error.kind == Conflict.kind else "whole"
-        diagnostics.explain(f"job {job.id} is not {how}", job.error)
+        how = "differs from its plan" if job.error.kind == Conflict.kind else "is incomplete"
+        diagnostics.explain(f"job {job.id} {how}", job.error)
         kinds.append(job.error.kind)
     if job.held and not kinds:
         diagnostics.explain(f"job {job.id} waits", job.held)
         kinds.append(job.held.kind)
     if not job.finished:
         kinds = kinds or ["provider"]
-        diagnostics.note(f"job {job.id} is not finished; go on with: transfers resume {job.id}")
+        diagnostics.note(f"job {job.id} is not finished; resume it with: transfers resume {job.id}")
     return diagnostics.combined(kinds)
 
 

@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from backup.cli.session import Session
 
 VERBS: Final[dict[str, str]] = {
-    "list-providers": "Configured storage, and the services that could be set up.",
+    "list-providers": "List the providers that are set up, and the services that could be.",
     "test-providers": "Check the connection of one or all providers, step by step.",
-    "set-credentials": "Keep the credentials of a provider in the keyring or the vault.",
+    "set-credentials": "Set the credentials of a provider, in the keyring or the vault.",
     "authorize": "Authorise a provider in a browser on any machine.",
     "remove-credentials": "Remove the credentials of a provider from the keyring or the vault.",
-    "enable-provider": "Let a provider be used for transfers.",
-    "disable-provider": "Keep a provider from being used.",
+    "enable-provider": "Use a provider for transfers.",
+    "disable-provider": "Stop using a provider for transfers.",
     "get-config": "Show the settings of one or all providers.",
     "set-config": "Change one setting; sets a provider up on first use.",
     "list": "List what is stored.",
-    "upload": "Send files and folders, and prove that they arrived.",
-    "download": "Fetch files and folders, verified before they appear.",
+    "upload": "Upload files and folders, and prove that they arrived.",
+    "download": "Download files and folders, verified before they appear.",
     "delete": "Delete stored files.",
-    "transfers": "See, pause, resume, cancel and retry transfers.",
-    "unfinished": "List and remove what uploads that never ended have left at a provider.",
-    "credentials": "Where credentials are kept: unlock, move, import, unattended jobs.",
-    "test-cycle": "Prove a provider with a random file: up, down, compare, delete.",
-    "new-provider": "Begin a new service: folder, README and test harness.",
-    "doctor": "What holds on this machine, and which stored names are not as they should be.",
-    "status": "Where everything is kept, and what is going on.",
+    "transfers": "Show, pause, resume, cancel and retry transfers.",
+    "unfinished": "List and remove unfinished uploads at a provider.",
+    "credentials": "Manage the credential store: unlock, move, import, unattended jobs.",
+    "test-cycle": "Test a provider with a random file: upload, download, compare, delete.",
+    "new-provider": "Create a new service: folder, README and test harness.",
+    "doctor": "Check this machine, and look for double-encoded names.",
+    "status": "Show where everything is kept, and what is running.",
 }
 """Every verb and its one line, so that --help need not load them."""
 
@@ -85,16 +85,16 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     "--passphrase-fd",
     metavar="N",
     type=click.IntRange(min=0),
-    help="Read the passphrase of the vault from file descriptor N, where it is needed.",
+    help="Read the passphrase of the vault from file descriptor N, when it is needed.",
 )
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
 )
 @click.pass_context
 def program(ctx: click.Context, verbose: bool, passphrase_fd: int | None) -> None:
-    """Backups of a server at home: every transfer resumable, verified, and readable without this program.
+    """Home server backups: every transfer resumable, verified, and readable without this program.
 
-    Without a command the console opens.
+    Without a command, opens the console.
     """
     if ctx.obj is None:
         from backup.cli.session import Session

@@ -43,7 +43,7 @@ def end_dry_run(output: Output, plan: TransferPlan) -> int:
 
 
 def no_metadata(number: int) -> str:
-    return f"{count(number, 'stored value')} that is no mode, owner or group"
+    return f"{count(number, 'stored value')}: not a mode, owner or group"
 
 
 def tell_plan(output: Output, plan: TransferPlan) -> None:
@@ -52,14 +52,15 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
     join = "and" if plan.removes_folders else "in"
     what = count(plan.files, "file") + (f" {join} {count(plan.folders, 'folder')}" if plan.folders else "")
     verb = {JobKind.UPLOAD: "upload", JobKind.DOWNLOAD: "download", JobKind.DELETE: "delete"}[plan.kind]
-    preposition = "from" if plan.kind is JobKind.DELETE else "to"
-    output.line(f"{verb} {at_least}{what}, {size(plan.size_bytes)}, {preposition} {plan.destination}")
+    target = f"{'from' if plan.kind is JobKind.DELETE else 'to'} {plan.destination}"
+    much = "an unknown number of files" if plan.unknown else f"{at_least}{what}, {size(plan.size_bytes)}"
+    output.line(f"{verb} {much}, {target}")
     if plan.replaces:
         names = listed(plan.replaced_names, of=plan.replaces)
         output.line(f"replaces {count(plan.replaces, 'file')}: {names}")
     if plan.refuses:
         names = listed(plan.refused_names, of=plan.refuses)
-        output.line(f"will be refused, since something is there already: {count(plan.refuses, 'file')}: {names}")
+        output.line(f"will be refused, because they already exist: {count(plan.refuses, 'file')}: {names}")
     if plan.links:
         words = {JobKind.UPLOAD: "stored as such", JobKind.DOWNLOAD: "stored as such, restored with --links"}
         if plan.kind in words:
@@ -78,9 +79,9 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
         output.line(f"leaves out {count(plan.left_out, *WITHOUT_BYTES)}: {names}")
     if plan.modes_lost:
         what = count(plan.modes_lost, "file or folder", "files and folders")
-        output.line(f"loses mode or owner of {what}: this service has no room for them")
+        output.line(f"loses mode or owner of {what}: this service cannot store them")
     if plan.owned:
-        verb, only = ("restores", "") if plan.restores_owner else ("leaves aside", "; see --owner")
+        verb, only = ("restores", "") if plan.restores_owner else ("does not restore", "; see --owner")
         output.line(f"{verb} owner, group or special bits of {at_least}{count(plan.owned, 'file')}{only}")
     if plan.ignored_metadata:
         output.line(f"ignores {no_metadata(plan.ignored_metadata)}")
@@ -88,14 +89,14 @@ def tell_plan(output: Output, plan: TransferPlan) -> None:
         output.line(f"after that: {plan.deletion.words}")
     if plan.unstorable:
         names = listed(plan.unstorable_names, of=plan.unstorable)
-        where = "there is no place for them on this disk"
+        where = "this disk cannot hold them"
         if plan.kind is JobKind.UPLOAD:
             where = f"{plan.instance} cannot hold the name"
-        output.line(f"will be refused, since {where}: {count(plan.unstorable, 'file')}: {names}")
+        output.line(f"will be refused, because {where}: {count(plan.unstorable, 'file')}: {names}")
         output.line(f"  why: {plan.unstorable_why}")
     if plan.clashes:
         names = listed(plan.clashing_names, of=plan.clashes)
-        output.line(f"will be refused, since names differ only in case: {count(plan.clashes, 'file')}: {names}")
+        output.line(f"will be refused, because names differ only in case: {count(plan.clashes, 'file')}: {names}")
     if plan.unreadable:
         names = listed(plan.unreadable_names, of=plan.unreadable)
         what = count(plan.unreadable, "file or folder", "files and folders")

@@ -41,7 +41,7 @@ def words(remedy: Remedy) -> str:
         case Action.SET_CREDENTIALS:
             return _set_credentials(remedy)
         case Action.REMOVE_CREDENTIALS:
-            return f"To forget it: remove-credentials{instance}."
+            return f"To remove it: remove-credentials{instance}."
         case Action.AUTHORIZE:
             return f"Run authorize{instance}."
         case Action.SET_SETTING:
@@ -69,21 +69,21 @@ def words(remedy: Remedy) -> str:
         case Action.DROP_SLOTS:
             return "To drop them: --drop-others."
         case Action.SET_UP_UNATTENDED:
-            return "For jobs without you: credentials unattended."
+            return "For unattended jobs: credentials unattended."
         case Action.RESUME_AT_BOOT:
-            return "To have it go on by itself: credentials unattended key-file --resume --units FOLDER."
+            return "To resume it at boot: credentials unattended key-file --resume --units FOLDER."
         case Action.RETRY:
             return "Then retry: transfers retry."
         case Action.LIST_TRANSFERS:
-            return "The numbers of jobs and items: transfers list."
+            return "For the numbers of jobs and items: transfers list."
         case Action.RESTORE_WITHOUT_OWNER:
-            return "Leave --owner out."
+            return "Run it without --owner."
         case Action.RESTORE_WITHOUT_LINKS:
             return "Download it without --links to see what it is."
         case Action.CHOOSE_FOLDER:
             return "Choose another folder with --to."
         case Action.READ_ABOUT_PATTERNS:
-            return "upload --help says what a pattern is."
+            return "For the syntax of patterns: upload --help."
         case Action.UNKNOWN:
             return "A newer version of this program knows what to do: update it."
         case _:

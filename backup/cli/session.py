@@ -156,7 +156,7 @@ class Session:
 
         problem = file.load(self.paths).problem
         if problem:
-            diagnostics.warn(f"{problem.message}. {advice(problem)} What is shown are defaults.")
+            diagnostics.warn(f"{problem.message}. {advice(problem)} Defaults are shown.")
 
 
 def _tell_adoption(adoption: Adoption) -> tuple[str, ...]:
@@ -189,8 +189,8 @@ def provider_option(function: F) -> F:
         "--provider",
         "-p",
         metavar="NAME",
-        help="Which provider; by default the setting default_provider, else the only enabled one besides local; local "
-        "only while nothing else was ever set up.",
+        help="Provider to use; default: the setting default_provider, else the only enabled one except local; local "
+        "only if nothing else was ever set up.",
     )
     return chosen(passphrase_option(function))
 

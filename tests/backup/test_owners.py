@@ -107,7 +107,7 @@ def test_ignored_metadata_is_reported_if_the_listing_has_it(tree, tmp_path):
     provider = registry.load("local")({"container": str(tree)})
     plan = plans.download(provider, "local", ["/"], tmp_path / "to", CancelToken())
     assert plan.owned == 1
-    assert "leaves aside owner, group or special bits of 1 file; see --owner" in summary(plan)
+    assert "does not restore owner, group or special bits of 1 file; see --owner" in summary(plan)
     assert "o restores these" in shown(plan)["left aside"]
 
 

@@ -50,7 +50,7 @@ def test_a_key_that_is_listed_twice_is_said_to_be(cli: Cli, repeating: str, tmp_
     arguments = ["--to", str(tmp_path / "back")] if verb == "download" else ["--yes"]
     done = cli(verb, "d/", *arguments)
     assert done.code == ExitCode.CONFLICT, (done.out, done.err)
-    assert "is not as it was planned" in done.err
+    assert "differs from its plan" in done.err
     assert "1 name listed more than once, used once: d/a" in done.err
     if verb == "download":
         assert sorted(path.name for path in (tmp_path / "back/d").iterdir()) == ["a", "b"]
@@ -167,7 +167,7 @@ def test_documents_and_shortcuts_of_drive_are_counted_as_left_out(cli: Cli, path
         listed = cli("list", "d/", "--json")
         assert [file["name"] for file in listed.json()["files"]] == ["d/file"]
         assert {one["name"] for one in listed.json()["left_out"]} == {"d/sheet", "d/link"}
-        assert "left out, since they have no bytes of their own: 2: " in listed.err
+        assert "left out, because they have no content: 2: " in listed.err
         down = cli("download", "d/", "--to", str(tmp_path))
         assert down.code == 0, down.err
         assert "download 1 file" in down.out
@@ -335,9 +335,9 @@ def test_a_file_with_more_bytes_than_planned_is_said_and_one_with_fewer_is_not_a
     assert f"{before + 2} B planned, {after + 2} B when it was read" in done.out
     assert (paths.local_storage / "d/log").stat().st_size == after
     if not code:
-        assert "as it was planned" not in done.err
+        assert "differs from its plan" not in done.err
         return
-    assert "is not as it was planned" in done.err
+    assert "differs from its plan" in done.err
     said = f"{before + 2} B planned, {after + 2} B found when it began"
     assert (said if looks_again else f"d/log: {before} B planned, {after} B when it was read") in done.err
     assert cli("transfers", "list", "--since", "1h").code == ExitCode.FAILED_SINCE

@@ -253,7 +253,7 @@ def test_move_to_the_vault_and_back(cli: Cli, paths: Paths, secret_service: Secr
     assert moved.json() == {
         "source": "secret_service", "to": "vault", "moved": ["aws_s3"], "deleted": [], "copies_left": True,
     }  # fmt: skip
-    assert "goes on and deletes" in cli("credentials", "status").out
+    assert "to delete them" in cli("credentials", "status").out
     assert cli("credentials", "move", "--to", "vault", "--yes", "--json").json()["deleted"] == ["aws_s3"]
     back = cli("credentials", "move", "--to", "secret_service", "--yes")
     assert back.code == 0

@@ -103,7 +103,7 @@ def test_the_enabled_ones_are_checked_at_the_same_time(
     assert "wrong failed its check" in result.err
     assert "no-such-bucket does not exist" in result.err
     assert "Check the name in container" in result.err
-    assert "not enabled, and so not checked: idle" in result.err
+    assert "not checked, because not enabled: idle" in result.err
 
 
 def test_clashing_names_are_told_in_the_plan(paths: Paths, capsys: pytest.CaptureFixture[str]):
@@ -113,7 +113,7 @@ def test_clashing_names_are_told_in_the_plan(paths: Paths, capsys: pytest.Captur
     )  # fmt: skip
     tell_plan(Output(), plan)
     shown = capsys.readouterr().out
-    assert "will be refused, since names differ only in case: 1 file: a" in shown
+    assert "will be refused, because names differ only in case: 1 file: a" in shown
     assert "\x1b" not in shown
     (fact,) = [fact for fact in transfer_questions._warnings(plan) if fact.label == "refused"]
     assert "1 name" in str(fact.text)

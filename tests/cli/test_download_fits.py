@@ -79,7 +79,7 @@ def test_what_has_no_place_here_is_planned_so_and_fails_so(cli: Cli, plant: Plan
     dry = cli(*arguments, "--dry-run")
     assert dry.code == ExitCode.OK, dry.err
     assert "download 1 file" in dry.out
-    assert f"will be refused, since there is no place for them on this disk: 1 file: {key}"[:120] in dry.out
+    assert f"will be refused, because this disk cannot hold them: 1 file: {key}"[:120] in dry.out
     assert words in dry.out
     assert sorted(back.rglob("*")) == before, "a plan writes nothing"
     done = cli(*arguments, "--json")
@@ -91,7 +91,7 @@ def test_what_has_no_place_here_is_planned_so_and_fails_so(cli: Cli, plant: Plan
     assert plan["replaces"] == 0
     assert failed["key"] == key
     assert failed["error"]["message"] == plan["unstorable_why"]
-    assert document["job"]["error"] is None, "all is as it was planned"
+    assert document["job"]["error"] is None, "all went as planned"
     assert (back / "d/ok").read_bytes() == b"content"
 
 

@@ -93,8 +93,8 @@ def test_a_folder_named_as_a_file_is_said_to_be_one_with_the_command_that_works(
     refused = cli("download", "my dir", "--to", str(tmp_path / "back"))
     assert refused.code == ExitCode.NOT_FOUND
     assert "'my dir' is a folder, not a file" in refused.err
-    (cure,) = [line for line in refused.err.splitlines() if "cure:" in line]
-    words = shlex.split(cure.partition("final '/': ")[2])
+    (fix,) = [line for line in refused.err.splitlines() if "fix:" in line]
+    words = shlex.split(fix.partition("final '/': ")[2])
     assert words == ["homeserver-backup", "download", "my dir/", "--to", str(tmp_path / "back")]
     assert cli(*words[1:]).code == 0
     assert (tmp_path / "back" / "my dir" / "sub" / "x").read_bytes() == b"xi"
@@ -124,9 +124,7 @@ def test_a_listing_says_that_its_prefix_is_a_folder_too(cli: Cli, stored: Path):
     listed = cli("list", "my dir")
     assert listed.code == 0
     assert len(listed.out.splitlines()) == 2
-    assert (
-        "'my dir' is a folder; to list what is in it and nothing else: homeserver-backup list 'my dir/'" in listed.err
-    )
+    assert "'my dir' is a folder; to list only its contents: homeserver-backup list 'my dir/'" in listed.err
     assert "is a folder" not in cli("list", "my dir/").err
     assert "is a folder" not in cli("list", "my dirt").err
     assert "is a folder" in cli("list", "--folders", "my dir", "--json").err
@@ -137,7 +135,7 @@ def test_a_file_named_as_a_folder_is_said_to_be_one(cli: Cli, stored: Path, tmp_
     for verb in (["download", "a/", "--to", str(tmp_path)], ["delete", "-y", "a/"]):
         refused = cli(*verb)
         assert refused.code == ExitCode.NOT_FOUND
-        assert "A file is named without the final '/': a." in refused.err
+        assert "Name a file without the final '/': a." in refused.err
 
 
 @pytest.mark.parametrize("name", ["file/", "file//", "file/.", "link/"])
@@ -149,8 +147,8 @@ def test_a_file_that_is_named_as_a_folder_is_not_sent(
     monkeypatch.chdir(tmp_path)
     refused = cli("upload", name)
     assert refused.code == ExitCode.NOT_FOUND
-    assert f"{name}: that is a file, not a folder" in refused.err
-    assert f"A file is named without the final '/': {name.rstrip('/.')}" in refused.err
+    assert f"{name} is a file, not a folder" in refused.err
+    assert f"Name a file without the final '/': {name.rstrip('/.')}" in refused.err
     assert not paths.local_storage.exists() or list(paths.local_storage.rglob("file")) == []
     assert cli("upload", "nothing/").code == ExitCode.NOT_FOUND
 
@@ -179,6 +177,6 @@ def test_the_command_that_works_can_be_pasted_whatever_the_program_was_called(
     paths: Paths, stored: Path, capsys: pytest.CaptureFixture[str], typed: str
 ):
     assert run(["delete", "my dir", "--dry-run"], typed, Session(paths)) == ExitCode.NOT_FOUND
-    shown = capsys.readouterr().err.rpartition("A folder is named with a final '/': ")[2].strip()
+    shown = capsys.readouterr().err.rpartition("Name a folder with a final '/': ")[2].strip()
     program = typed.split() if typed.startswith("python") else [typed]
     assert shlex.split(shown) == [*program, "delete", "my dir/", "--dry-run"]

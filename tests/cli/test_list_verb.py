@@ -61,7 +61,7 @@ def test_a_prefix_that_no_name_can_have_is_refused_and_a_slash_is_everything(cli
         result = cli("list", prefix)
         assert result.code == ExitCode.UNSUPPORTED
         assert "cannot list local" in result.err
-        assert "cure:" in result.err
+        assert "fix:" in result.err
     assert cli("list", "/").out == cli("list").out != ""
 
 

@@ -25,7 +25,7 @@ def terminal(paths: Paths, tmp_path: Path) -> Terminal:
 
 def test_the_vault_is_offered_made_and_used(terminal: Terminal, paths: Paths) -> None:
     with terminal:
-        terminal.wait_for("no store of credentials yet", "vault")
+        terminal.wait_for("no credential store yet", "vault")
         assert not vault_path(paths).exists()
         terminal.press("y", "enter")
         terminal.wait_for("Passphrase of the new vault")
@@ -42,7 +42,7 @@ def test_the_vault_is_offered_made_and_used(terminal: Terminal, paths: Paths) ->
 
 def test_who_declines_is_told_as_before_and_nothing_is_made(terminal: Terminal, paths: Paths) -> None:
     with terminal:
-        terminal.wait_for("no store of credentials yet")
+        terminal.wait_for("no credential store yet")
         terminal.press("n", "enter")
         terminal.wait_for("Secret of AK")
         terminal.press("x", "enter")

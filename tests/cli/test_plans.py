@@ -107,12 +107,12 @@ def test_under_refuse_nothing_is_replaced_and_the_plan_does_not_say_so(
     assert cli("upload", str(tree / "a.txt")).code == 0
     up = cli("upload", str(tree / "a.txt"), "--if-exists", "refuse", "--dry-run")
     assert "replaces" not in up.out
-    assert "will be refused, since something is there already: 1 file: a.txt" in up.out
+    assert "will be refused, because they already exist: 1 file: a.txt" in up.out
     (tmp_path / "a.txt").write_bytes(b"mine")
     arguments = ["download", "a.txt", "--to", f"{tmp_path}/", "--dry-run"]
     down = cli(*arguments, "--if-exists", "refuse")
     assert "replaces" not in down.out
-    assert "will be refused, since something is there already: 1 file: " in down.out
+    assert "will be refused, because they already exist: 1 file: " in down.out
     assert "replaces 1 file" in cli(*arguments).out
     assert "replaces 1 file" in cli(*arguments, "--if-exists", "skip").out
     assert cli("download", "a.txt", "--to", str(tmp_path / "same")).code == 0

@@ -101,7 +101,7 @@ def failures(cli: Cli) -> Result:
     assert "failed" in checked.out
     for err in (listed.err, checked.err):
         assert "why:" in err
-        assert "cure:" in err
+        assert "fix:" in err
         assert SECRET_KEY not in err
     return listed
 
@@ -156,7 +156,7 @@ def test_each_cause_has_its_own_message(
     def cause() -> tuple[str, str]:
         shown = cli("list", "--provider", "s3")
         lines = shown.err.splitlines()
-        return next(line for line in lines if "why:" in line), next(line for line in lines if "cure:" in line)
+        return next(line for line in lines if "why:" in line), next(line for line in lines if "fix:" in line)
 
     causes = []
     for fault in (Fault.stall(), s3_errors.permanent_redirect(), s3_errors.request_time_too_skewed()):

@@ -168,7 +168,7 @@ def test_checks_run_for_all_and_are_remembered(cli: Cli, tmp_path: Path):
     cli("set-config", "disk", "container", str(tmp_path / "gone"))
     plain = cli("test-providers", "--json")
     assert (plain.code, [item["name"] for item in plain.json()["providers"]]) == (0, ["local"])
-    assert "not enabled, and so not checked: disk" in plain.err
+    assert "not checked, because not enabled: disk" in plain.err
     result = cli("test-providers", "--all", "--json")
     assert result.code == ExitCode.NOT_FOUND
     assert "disk failed its check" in result.err

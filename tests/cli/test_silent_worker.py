@@ -67,7 +67,7 @@ def test_what_is_queued_beside_a_stopped_worker_is_queued_and_not_failed(
     assert followed.json()["worker"]["code"] == "stopped"
     detached = cli("upload", str(tmp_path / "file"), "--to", "two", "--detach")
     assert detached.code == 0
-    assert "warning: recorded, but not under way yet" in detached.err
+    assert "warning: recorded, but not running yet" in detached.err
     waited = cli("transfers", "wait", str(followed.json()["job"]["id"]))
     assert waited.code == ExitCode.QUEUED
     os.kill(stopped, signal.SIGCONT)
@@ -81,7 +81,7 @@ def test_controls_are_recorded_and_status_names_the_stopped_worker(cli: Cli, ben
     assert (told["alive"], told["state"], told["pid"]) == (False, "stopped", stopped)
     paused = cli("transfers", "pause", "1", "--json")
     assert (paused.code, paused.json()["paused"], paused.json()["worker"]["code"]) == (0, 1, "stopped")
-    assert "not under way yet" in paused.err
+    assert "not running yet" in paused.err
     listed = cli("transfers", "list", "--json")
     assert listed.json()["totals"]["worker_trouble"]["code"] == "stopped"
     assert f"kill -CONT {stopped}" in listed.err
@@ -159,8 +159,8 @@ def test_failures_since_a_moment_have_an_exit_code(cli: Cli, paths: Paths) -> No
 
 def test_help_says_what_a_control_promises_beside_a_worker_that_is_stopped(cli: Cli) -> None:
     told = " ".join(cli("transfers", "--help").out.split())
-    assert "end with 0 once the wish is recorded" in told
-    assert '"worker": why it is not obeyed yet' in cli("transfers", "pause", "--help").out
+    assert "exit with 0 once the request is recorded" in told
+    assert '"worker": why it has no effect yet' in cli("transfers", "pause", "--help").out
 
 
 @pytest.mark.parametrize(("text", "ago_s"), [("90m", 5400), ("24h", 86_400), ("7d", 604_800), ("30s", 30)])
@@ -190,7 +190,7 @@ def test_a_resume_with_a_locked_vault_says_what_it_waits_for_and_takes_the_passp
     told = cli("transfers", "resume", "1", "--json")
     assert told.code == 0
     assert told.json()["waits_for"]["code"] == "locked"
-    assert "it waits for the vault" in told.err
+    assert "transfers wait for the vault" in told.err
     wait_until(lambda: (seen := bench.queue.item(1).error) and seen.code == "locked")
     opened = cli("transfers", "resume", "1", "--json", "--passphrase-fd", str(fd_with(PASSPHRASE.reveal())))
     assert (opened.code, opened.json()) == (0, {"resumed": 1})

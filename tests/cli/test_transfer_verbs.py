@@ -163,8 +163,8 @@ def test_a_folder_that_no_service_can_hold_is_refused_before_anything_is_queued(
     (tmp_path / "good").write_bytes(b"1")
     result = cli("upload", str(tmp_path / "good"), "--to", to, "--detach")
     assert result.code == ExitCode.UNSUPPORTED
-    assert f"why:  '{to}': a folder at the provider" in result.err
-    assert "cure: Give the full path" in result.err
+    assert f"why: '{to}': a folder at the provider" in result.err
+    assert "fix: Give the full path" in result.err
     assert "no transfers" in cli("transfers").out
 
 

@@ -92,7 +92,7 @@ def test_only_what_is_old_enough_or_named_is_removed(cli: Cli, paths: Paths):
     assert [one["key"] for one in done.json()["removed"]] == [old]
     assert not (paths.local_storage / old).exists()
     assert cli("unfinished", "remove", new, "--yes").code == 0
-    assert "nothing is unfinished" in cli("unfinished", "list").out
+    assert "no unfinished uploads" in cli("unfinished", "list").out
 
 
 def test_one_of_unknown_age_is_never_old_enough(cli: Cli, paths: Paths):
@@ -119,7 +119,7 @@ def test_what_a_transfer_of_ours_goes_on_with_is_kept(cli: Cli, paths: Paths):
     assert done.code == 0, done.err
     assert [one["key"] for one in done.json()["kept"]] == [mine]
     assert [one["key"] for one in done.json()["removed"]] == [other]
-    assert "kept: transfer 1 goes on with" in done.err
+    assert "kept: transfer 1 will resume" in done.err
     assert (paths.local_storage / mine).exists()
 
 

@@ -26,17 +26,17 @@ _MAX_PASTED_CHARACTERS = 16 * 1024
 
 @click.command("authorize")
 @click.argument("name")
-@click.option("--method", "-m", metavar="M", default="", help="Which way, where a service has several.")
-@click.option("--no-qr", is_flag=True, help="Draw no QR code.")
+@click.option("--method", "-m", metavar="M", default="", help="Method to use, if the service has several.")
+@click.option("--no-qr", is_flag=True, help="Show no QR code.")
 @passphrase_option
 @json_option
 @pass_session
 def command(session: Session, output: Output, name: str, method: str, no_qr: bool) -> None:
-    """Authorise provider NAME in a browser, on any machine: this one needs none.
+    """Authorise provider NAME in a browser, on any machine; this one needs none.
 
-    Shows the address to open as text, as a link, and as a QR code for a phone; then takes what the browser brings (a
-    code, or the address at which it ends), typed or on standard input, or waits for it. What was granted goes to the
-    keyring. Everything that is shown goes to standard error.
+    Shows the address to open: as text, as a link, and as a QR code for a phone. Then type the code or address the
+    browser ends on, pass it on standard input, or just wait. The credentials are kept in the credential store. All
+    messages go to standard error.
 
     \b
     JSON: {"name", "account", "values": {...}, "warnings": [...], "expires_at"}
@@ -101,12 +101,12 @@ def _grant(session: Session, begun: BegunAuthorization) -> Grant:
 
 
 def _pasted(answer: Answer) -> str:
-    what = "Code" if answer is Answer.CODE else "Address at which the browser ended"
+    what = "Code" if answer is Answer.CODE else "Address the browser ended on"
     if stdin_is_terminal():
         return str(click.prompt(what, err=True))
     text = sys.stdin.readline(_MAX_PASTED_CHARACTERS).strip()
     if not text:
-        raise click.UsageError("nothing was brought back: standard input is empty")
+        raise click.UsageError("no code or address: standard input is empty")
     return text
 
 

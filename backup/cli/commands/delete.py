@@ -32,16 +32,16 @@ def command(
     dry_run: bool,
     detach: bool,
 ) -> int:
-    """Delete stored files, and (names ending in '/') everything in a folder with the folder itself, also an empty one.
-    Says how many and what becomes of older versions, then asks.
+    """Delete stored files and whole folders (names ending in '/'), empty ones too. Shows how many files, and what
+    happens to older versions, then asks.
 
-    What comes into a folder after it was listed is never deleted: the folder stays then, and is named.
+    A file that appears in a folder after it was listed is never deleted; the folder then stays and is reported.
 
     \b
     JSON: as for upload.
     """
     if not (yes or dry_run) and not stdin_is_terminal():
-        raise click.UsageError("nobody can be asked here: say --yes to delete without asking")
+        raise click.UsageError("no terminal to ask on: use --yes to delete without asking")
     name = session.default_provider(output, provider)
     with queueing(f"delete from {name}"):
         with contextlib.closing(session.questions):

@@ -13,7 +13,7 @@ from backup.cli.session import Session, json_option, pass_session
 @json_option
 @pass_session
 def command(session: Session, output: Output, name: str) -> None:
-    """Keep provider NAME from being used for transfers. Its settings, credentials and files stay.
+    """Stop using provider NAME for transfers. Its settings, credentials and files stay.
 
     \b
     JSON: {"name", "enabled", "state"}

@@ -30,8 +30,7 @@ from backup.queries.questions import PlanDownload
     metavar="PATH",
     type=click.Path(),
     default=".",
-    help="Folder to put things into ('/' at its end: always a folder), or the new path of a single file; by default "
-    "the current folder.",
+    help="Target folder (with a final '/': always a folder), or new path of a single file; default: this folder.",
 )
 @if_exists_option
 @owner_option
@@ -52,10 +51,10 @@ def command(
     dry_run: bool,
     detach: bool,
 ) -> int:
-    """Fetch stored files, and (names ending in '/') whole folders. A file appears only once it is verified, with the
+    """Download stored files and whole folders (names ending in '/'). A file appears only once it is verified, with the
     permissions that were stored with it.
 
-    Says first how many, how much and what is replaced. Ctrl-C stops watching, not the transfer.
+    First shows how many files, how many bytes, and what is replaced. Ctrl-C stops watching, not the transfer.
 
     \b
     JSON: as for upload.

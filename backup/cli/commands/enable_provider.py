@@ -15,7 +15,7 @@ from backup.cli.session import Session, json_option, pass_session
 @json_option
 @pass_session
 def command(session: Session, output: Output, name: str) -> None:
-    """Let provider NAME be used for transfers. It has to pass its check, which is run now if it has not yet.
+    """Use provider NAME for transfers. It must pass its check, which runs now if it has not passed yet.
 
     \b
     JSON: {"name", "enabled", "state"}

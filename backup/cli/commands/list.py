@@ -29,12 +29,12 @@ _PAGE = 1000
 @json_option
 @pass_session
 def command(session: Session, output: Output, prefix: str, provider: str | None, folders: bool, maximum: int) -> None:
-    """List what is stored, everything whose name starts with PREFIX ('/' alone: all). Pages are shown as they arrive.
+    """List the stored objects whose names start with PREFIX ('/' alone: all). Pages are shown as they arrive.
 
     \b
     JSON: {"provider", "prefix", "files": [{"name", "size", "modified", "etag", "id", "checksums"}, {"folder"}, ...],
     "left_out": [{"name", "why"}], "truncated", "error"}
-    (truncated: there is more than --max, or it failed; error only when it failed midway, or some of it cannot be read)
+    (truncated: there is more than --max, or it failed; error: only if it failed midway, or part of it cannot be read)
     """
     name = session.default_provider(output, provider)
     prefix = "" if prefix == "/" else prefix
@@ -49,10 +49,10 @@ def _note(output: Output, listing: _Listing, *, more: bool) -> None:
     prefix = listing.prefix
     if listing.holds_folder:
         right = with_folders(click.get_current_context(), {prefix})
-        diagnostics.note(f"'{prefix}' is a folder; to list what is in it and nothing else: {right}")
+        diagnostics.note(f"'{prefix}' is a folder; to list only its contents: {right}")
     if listing.left_out:
         names = listed([file.key for file in listing.left_out])
-        diagnostics.note(f"left out, since they have no bytes of their own: {count(len(listing.left_out))}: {names}")
+        diagnostics.note(f"left out, because they have no content: {count(len(listing.left_out))}: {names}")
     if more:
         shown = count(listing.shown, "entry", "entries")
         diagnostics.note(f"stopped after {shown}: there is more. Use --max 0 for all.")

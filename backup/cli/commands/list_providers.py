@@ -15,7 +15,7 @@ from backup.system.text import when
 @json_option
 @pass_session
 def command(session: Session, output: Output) -> None:
-    """Configured storage, and the services that could be set up.
+    """List the providers that are set up, and the services that could be.
 
     \b
     JSON: {"instances": [{"name", "type", "title", "state", "enabled", "container", "location", "settings",
@@ -27,7 +27,7 @@ def command(session: Session, output: Output) -> None:
         ["NAME", "SERVICE", "STATE", "CONTAINER", "CREDENTIALS", "LAST CHECK"], [_row(info) for info in instances]
     )
     default = next((info.name for info in instances if info.is_default), "")
-    output.line(f"default: {default}" if default else "default: none; --provider says which one, each time")
+    output.line(f"default: {default}" if default else "default: none; name one with --provider")
     for info in instances:
         if info.problem:
             output.line(f"{info.name}: {info.problem.message}. {advice(info.problem)}".rstrip())

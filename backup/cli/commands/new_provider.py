@@ -21,9 +21,9 @@ from backup.scaffold import write
 )
 @json_option
 def command(output: Output, name: str, checkout: Path) -> None:
-    """Begin a new service NAME: its folder, the skeleton of its README, and its harness for the contract suite.
+    """Create a new service NAME: its folder, the skeleton of its README, and its harness for the contract suite.
 
-    It passes lint from the start; the suite fails, with the list of what is still to do.
+    It passes lint from the start; the suite fails and lists what is still to do.
 
     \b
     JSON: {"name", "files": [...]}

@@ -17,23 +17,22 @@ from backup.config.file import DEFAULT_PROVIDER, HISTORY_DAYS
 @json_option
 @pass_session
 def command(session: Session, output: Output, name: str, key: str, value: str | None) -> None:
-    """Set setting KEY of provider NAME to VALUE ('' or null: nothing; sizes may be written 64MiB).
+    """Set setting KEY of provider NAME to VALUE ('' or null clears it; sizes may be written 64MiB).
 
-    The provider is set up by the first setting when NAME is a service's name; under another name begin with its
-    service:
+    The first setting sets the provider up, if NAME is a service's name. For another name, set its service first:
 
     \b
         homeserver-backup set-config minio type aws_s3
         homeserver-backup set-config minio endpoint_url http://127.0.0.1:9000
 
-    Secret settings are refused here: they come by set-credentials. The keys: get-config NAME --describe.
+    Secret settings are refused here; use set-credentials. For the keys: get-config NAME --describe.
 
-    Which provider commands mean that name none:
+    The provider that commands use if they name none:
 
     \b
         homeserver-backup set-config default_provider minio
 
-    How many days finished transfers stay in the history (what proves stored objects stays as long as they do):
+    How many days finished transfers stay in the history (proofs stay as long as the stored objects):
 
     \b
         homeserver-backup set-config history_days 90

@@ -20,10 +20,10 @@ _NO_STORE = (StoreState.UNAVAILABLE, StoreState.NO_COLLECTION)
 
 @click.command("set-credentials")
 @click.argument("name")
-@click.option("--username", "-u", metavar="U", help="Account name or key id; left as it is when not given.")
-@click.option("--setting", "-s", metavar="KEY", help="Keep just this secret setting (client_secret), not the pair.")
+@click.option("--username", "-u", metavar="U", help="Account name or key id; unchanged if not given.")
+@click.option("--setting", "-s", metavar="KEY", help="Set only this secret setting (client_secret), not the pair.")
 @click.option(
-    "--expires", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]), help="When the service takes it no more."
+    "--expires", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]), help="When the service stops accepting it."
 )
 @passphrase_option
 @json_option
@@ -33,23 +33,23 @@ def command(
 ) -> None:
     """Keep the credentials of provider NAME in the credential store.
 
-    The secret is asked for without showing it, or read from standard input (its first line) when that is no terminal:
+    The secret is typed at a hidden prompt, or read from standard input (its first line) if that is no terminal:
 
     \b
         pass show minio | homeserver-backup set-credentials minio --username admin
 
-    A service with more secrets than a pair takes each by --setting; of a whole file (a key in JSON) all lines count:
+    A service with more secrets than a pair takes each with --setting; all lines of the input count (a JSON key file):
 
     \b
         homeserver-backup set-credentials google_drive --setting service_account_json < key.json
 
-    Where no store can be used, nothing is saved (exit code 4); `credentials create-vault` makes one.
+    If no store can be used, nothing is saved (exit code 4); `credentials create-vault` creates one.
 
     \b
     JSON: {"name", "has_credentials", "store": {"state", "backend"}}
     """
     if setting and username is not None:
-        raise click.UsageError("--setting and --username are two calls")
+        raise click.UsageError("--setting and --username cannot be combined")
     session.core.instances.service_of(name)  # nobody is asked for the secret of nothing
     _offer_store(session)
     if setting:
@@ -76,7 +76,7 @@ def _offer_store(session: Session) -> None:
     kind = core.credentials.chosen()
     if kind is StoreBackend.VAULT and vault_path(session.paths).exists():
         return  # it is there, and cannot be read: whatever is kept next says why
-    question = f"There is no store of credentials yet. Make one now, the {TITLES[kind]}?"
+    question = f"There is no credential store yet. Create one now, the {TITLES[kind]}?"
     if click.confirm(question, default=True, err=True):
         create(session, kind)
 

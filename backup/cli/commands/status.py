@@ -17,7 +17,7 @@ from backup.system.text import count, rate, when
 @json_option
 @pass_session
 def command(session: Session, output: Output) -> None:
-    """Where everything is kept, which keyring is used, and what is going on.
+    """Show where everything is kept, which credential store is used, and what is running.
 
     \b
     JSON: {"version", "paths": {...}, "store": {"state", "backend", "detail", "hint"},

@@ -27,16 +27,16 @@ _WORDS = {StepState.OK: "ok", StepState.FAILED: "failed", StepState.NOT_RUN: "no
 
 
 @click.command("test-cycle")
-@click.option("--provider", "-p", metavar="NAME", default="local", show_default=True, help="Which provider.")
+@click.option("--provider", "-p", metavar="NAME", default="local", show_default=True, help="Provider to test.")
 @click.option("--size", "size_bytes", type=SIZE, default="16MiB", show_default=True, help="Size of the random file.")
 @passphrase_option
 @json_option
 @pass_session
 def command(session: Session, output: Output, provider: str, size_bytes: int) -> int:
-    """Prove a provider with a random file: create, upload, list, download, compare every byte, delete.
+    """Test a provider with a random file: create, upload, list, download, compare every byte, delete.
 
-    Each step is shown with its time. The exit code is that of the first step that failed. Nothing visible is left
-    behind, also when a step fails or the command is interrupted. Works without any configuration on local storage.
+    Each step is shown with its time. The exit code is that of the first failed step. Nothing visible is left behind,
+    even if a step fails or the command is interrupted. Works on local storage without any configuration.
 
     \b
     JSON: {"provider", "ok", "key", "size_bytes", "steps": [{"name", "state", "detail", "elapsed_s", "error"}],
@@ -75,7 +75,7 @@ def _conclude(output: Output, name: str, report: CycleReport) -> int:
 
 def _tell_left(name: str, key: str, error: ErrorInfo) -> None:
     diagnostics.explain(f"{key} may still be at {name}: it could not be removed", error)
-    diagnostics.note(f"  later: delete --provider {name} {key}")
+    diagnostics.note(f"  to remove it later: delete --provider {name} {key}")
 
 
 class _Lines(CycleWatcher):

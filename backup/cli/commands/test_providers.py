@@ -25,15 +25,15 @@ Outcome = ConnectionReport | ErrorInfo
 
 @click.command("test-providers")
 @click.argument("name", required=False)
-@click.option("--all", "also_disabled", is_flag=True, help="Also those that are not enabled.")
+@click.option("--all", "also_disabled", is_flag=True, help="Also check those that are not enabled.")
 @passphrase_option
 @json_option
 @pass_session
 def command(session: Session, output: Output, name: str | None, also_disabled: bool) -> int:
-    """Check the connection of provider NAME, or of all that are enabled, at the same time and step by step.
+    """Check the connection of provider NAME, or of all enabled providers in parallel, step by step.
 
-    Each step is shown with its time; the first failure with its cause and cure. The result is remembered: a passed
-    check lets a provider be enabled.
+    Each step is shown with its time, the first failure with its cause and fix. The result is remembered: a provider
+    can be enabled once it has passed.
 
     \b
     JSON: {"providers": [{"name", "ok", "checked_at", "steps": [{"name", "state", "detail", "elapsed_s", "error"}],
@@ -62,7 +62,7 @@ def _names(session: Session, also_disabled: bool) -> list[str]:
     infos = session.core.instances.all()
     left_out = [info.name for info in infos if not (info.enabled or also_disabled)]
     if left_out:
-        diagnostics.note(f"not enabled, and so not checked: {', '.join(left_out)} (--all checks them too)")
+        diagnostics.note(f"not checked, because not enabled: {', '.join(left_out)} (--all checks them too)")
     return [info.name for info in infos if info.name not in left_out]
 
 
@@ -87,7 +87,7 @@ def check_or_raise(session: Session, output: Output, name: str) -> None:
     if failure:
         raise failure.error()
     if isinstance(outcome, ConnectionReport) and not outcome.ok:
-        raise InvalidConfiguration(f"{name} did not pass its check")
+        raise InvalidConfiguration(f"{name} failed its check")
 
 
 def _failure(outcome: Outcome) -> ErrorInfo | None:

@@ -33,17 +33,17 @@ _ENDED_BADLY: Final = frozenset({ItemState.FAILED, ItemState.CANCELLED})
 @click.option("--json", "as_json", is_flag=True, help="Without a command: as list --json.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """See, pause, resume, cancel and retry transfers. Without a command: list.
+    """Show, pause, resume, cancel and retry transfers. Without a command: list.
 
     JOB and ITEM are the numbers that list shows.
 
-    pause, resume, cancel and retry end with 0 once the wish is recorded. A worker that cannot obey it yet (it was
-    stopped, or waits for room) does so as soon as it goes on: a warning says so, and with --json "worker" says why.
+    pause, resume, cancel and retry exit with 0 once the request is recorded. If the worker cannot act on it yet (it is
+    stopped, or waits for room), it does so later: a warning says why, and with --json "worker" does.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_transfers, as_json=as_json)
     elif as_json:
-        raise click.UsageError(f"say it behind the command: transfers {ctx.invoked_subcommand} --json")
+        raise click.UsageError(f"put --json after the command: transfers {ctx.invoked_subcommand} --json")
 
 
 @command.command("list")
@@ -54,14 +54,14 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @pass_session
 def list_transfers(session: Session, output: Output, job_id: int | None, maximum: int, since: float | None) -> int:
-    """What is going on, what waits and why, and what has ended.
+    """List what is running, what waits and why, and what has ended.
 
     \b
     JSON: {"totals": {...}, "jobs": [{"id", "kind", "instance", "title", "counts", ...}],
     "items": [{"id", "job_id", "name", "state", "bytes_done", "size_bytes", "error", "proof",
     "calls": {"<kind of request>": how many}, ...}], "item_count"}
-    With --since also "since": {"since", "items": how many files have failed, "broken_jobs": how many jobs broke off,
-    "jobs": [numbers of all these jobs], "known_from": everything since then is known (null if --since is not earlier),
+    With --since also "since": {"since", "items": how many files failed, "broken_jobs": how many jobs broke off,
+    "jobs": [numbers of all these jobs], "known_from": since when the history is complete (null if --since is later),
     "forgotten": how many files of older jobs failed at an unknown time}.
     """
     snapshot = session.core.queue.snapshot(limit=maximum, job_id=job_id)
@@ -86,7 +86,7 @@ def _show(session: Session, output: Output, snapshot: QueueSnapshot, job_id: int
         if error:
             diagnostics.explain("transfers wait", error)
     if snapshot.totals.worker_trouble and not all(job.finished for job in jobs):
-        diagnostics.explain("nothing is carried out just now", snapshot.totals.worker_trouble)
+        diagnostics.explain("no transfer runs now", snapshot.totals.worker_trouble)
     hidden = snapshot.item_count - len(snapshot.items)
     if hidden > 0:
         output.line(f"and {hidden:,} more (--max)")
@@ -99,14 +99,14 @@ def _show(session: Session, output: Output, snapshot: QueueSnapshot, job_id: int
 @json_option
 @pass_session
 def wait_for(session: Session, output: Output, jobs: tuple[int, ...], since: float | None) -> int:
-    """Have the queue worked off, and return only then: for timers, cron jobs and the start of the machine.
+    """Run the queue, and return when it is empty: for timers, cron jobs and boot.
 
-    Ends too when nothing can go on without somebody's help; exit code and output say what is wanted (4: unlock the
+    Also returns when nothing can continue without your help; exit code and output say what is needed (4: unlock the
     credential store, or set a credential).
 
     \b
     JSON: {"jobs": [{"id", "kind", "instance", "counts", ...}], "failed": [{"id", "name", "state", "error", ...}]}
-    With --since also "since", as of list.
+    With --since also "since", as in list.
     """
     unfinished = [job.instance for job in session.core.queue.snapshot(limit=0).jobs if not job.finished]
     session.open_store_for(*unfinished)
@@ -188,7 +188,7 @@ def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], boo
         session: Session, output: Output, jobs: tuple[int, ...], items: tuple[int, ...], everything: bool
     ) -> None:
         if not (jobs or items or everything):
-            raise click.UsageError("say which: JOB, --item ITEM or --all")
+            raise click.UsageError("name JOB, --item ITEM or --all")
         core = session.core
         if everything:
             jobs = tuple(job.id for job in core.queue.snapshot(limit=1).jobs if wanted(job))
@@ -205,7 +205,7 @@ def _changing(name: str, past: str, method: str, wanted: Callable[[JobView], boo
         told = {past: changed, "worker": core.queue.trouble} if core.queue.trouble else {past: changed}
         locked = session.locked_store_of(*instances) if method in _LET_GO and changed else None
         if locked:
-            diagnostics.explain("it waits for the vault", locked)
+            diagnostics.explain("transfers wait for the vault", locked)
         output.document(told | {"waits_for": locked} if locked else told)
 
 
@@ -223,22 +223,22 @@ def _ended_badly(job: JobView) -> bool:
 
 _VERBS: Final[dict[str, tuple[Any, ...]]] = {
     "pause": (
-        "paused", _unfinished, "Pause; what was sent is kept.",
-        "nothing of that is queued, waiting or under way",
+        "paused", _unfinished, "Pause; data already sent is kept.",
+        "none of these is queued, waiting or running",
     ),
     "resume": (
-        "resumed", _unfinished, "Go on with what was paused, or waits.",
-        "nothing of that is paused or waiting; what failed or was cancelled goes again with: transfers retry",
+        "resumed", _unfinished, "Resume what is paused or waiting.",
+        "none of these is paused or waiting; to try failed or cancelled files again: transfers retry",
     ),
     "cancel": (
-        "cancelled", _unfinished, "Stop for good, and remove what was sent of unfinished files.",
-        "nothing of that is left to cancel; what is stored goes with: delete",
+        "cancelled", _unfinished, "Cancel for good, and remove the sent parts of unfinished files.",
+        "none of these is left to cancel; to remove what is stored: delete",
     ),
     "retry": (
         "queued", _ended_badly, "Try failed and cancelled files again.",
-        "nothing of that has failed or was cancelled; what is paused goes on with: transfers resume",
+        "none of these failed or was cancelled; to resume what is paused: transfers resume",
     ),
 }  # fmt: skip
 for _name, (_past, _wanted, _help, _nothing) in _VERBS.items():
-    _json = f'JSON: {{"{_past}": how many, "worker": why it is not obeyed yet, where that is so}}'
+    _json = f'JSON: {{"{_past}": how many, "worker": why it has no effect yet, if so}}'
     _changing(_name, _past, _name, _wanted, f"{_help}\n\n\b\n{_json}", _nothing)

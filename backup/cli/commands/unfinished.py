@@ -23,12 +23,12 @@ from providers.errors import Cancelled, ProviderError
 @click.option("--json", "as_json", is_flag=True, help="Without a command: as list --json.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """What uploads that never ended have left at a provider, ours and others'. It may cost money, and no listing
-    shows it. Without a command: list."""
+    """List and remove unfinished uploads at a provider, ours and others'. They may cost money, and no listing shows
+    them. Without a command: list."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_unfinished, as_json=as_json, provider=None)
     elif as_json:
-        raise click.UsageError(f"say it behind the command: unfinished {ctx.invoked_subcommand} --json")
+        raise click.UsageError(f"put --json after the command: unfinished {ctx.invoked_subcommand} --json")
 
 
 @command.command("list")
@@ -36,53 +36,53 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @pass_session
 def list_unfinished(session: Session, output: Output, provider: str | None) -> None:
-    """List them with age and size, the oldest first ('-': the service does not tell).
+    """List unfinished uploads with age and size, oldest first ('-': the service does not report it).
 
     \b
     JSON: {"provider", "unfinished": [{"key", "started_at", "age_s", "size_bytes", "needed_by"}]}
-    (needed_by: the number of the transfer of ours that goes on with it)
+    (needed_by: number of the transfer of ours that will resume it)
     """
     name = session.default_provider(output, provider)
-    with contextlib.closing(session.questions), doing(f"list what is unfinished at {name}"):
+    with contextlib.closing(session.questions), doing(f"list unfinished uploads at {name}"):
         found = _found(session, name)
     _show(output, found)
     if not found:
-        output.line("nothing is unfinished")
+        output.line("no unfinished uploads")
     output.document({"provider": name, "unfinished": [_plain(one) for one in found]})
 
 
 @command.command("remove")
 @click.argument("keys", metavar="[KEY...]", nargs=-1)
 @provider_option
-@click.option("--older-than", type=AGE, metavar="AGE", help="Only those that were begun so long ago: 36h, 7d.")
+@click.option("--older-than", type=AGE, metavar="AGE", help="Only uploads begun longer ago than AGE: 36h, 7d.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @json_option
 @pass_session
 def remove_unfinished(
     session: Session, output: Output, keys: tuple[str, ...], provider: str | None, older_than: float | None, yes: bool
 ) -> int:
-    """Remove those of the KEYs, or all that are older than AGE, or both; asks first. What a transfer of ours goes on
-    with is never removed: cancel that transfer instead.
+    """Remove unfinished uploads by KEY, by AGE, or by both together; asks first. One that a transfer of ours will
+    resume is never removed: cancel that transfer instead.
 
     \b
     JSON: {"provider", "removed": [...], "kept": [...], "failed": [{"key", "error", ...}]}   (entries as in list)
     """
     if not keys and older_than is None:
-        raise click.UsageError("say which: KEY..., --older-than AGE, or both")
+        raise click.UsageError("name KEY..., --older-than AGE, or both")
     if not yes and not stdin_is_terminal():
-        raise click.UsageError("nobody can be asked here: say --yes to remove without asking")
+        raise click.UsageError("no terminal to ask on: use --yes to remove without asking")
     name = session.default_provider(output, provider)
-    with contextlib.closing(session.questions), doing(f"remove what is unfinished at {name}"):
+    with contextlib.closing(session.questions), doing(f"remove unfinished uploads at {name}"):
         chosen = [one for one in _found(session, name) if _is_chosen(one, keys, older_than)]
         kept = [one for one in chosen if one.needed_by is not None]
         going = [one for one in chosen if one.needed_by is None]
         _show(output, going)
         for one in kept:
-            diagnostics.note(f"kept: transfer {one.needed_by} goes on with {_named(one)}")
+            diagnostics.note(f"kept: transfer {one.needed_by} will resume {_named(one)}")
         if not going:
             output.line("nothing to remove")
         elif not yes and not click.confirm(
-            f"Remove {count(len(going), 'unfinished upload')}? Whoever is still at work on one begins again.", err=True
+            f"Remove {count(len(going), 'unfinished upload')}? A program still sending one must start again.", err=True
         ):
             raise Cancelled("nothing was removed", hint="Answer y to remove.")
         removed, failed = _remove(session, name, going)

@@ -32,7 +32,7 @@ from providers.errors import NotFound, ProviderError
 @click.command("upload")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
 @provider_option
-@click.option("--to", metavar="PREFIX", default="", help="Folder at the provider; by default its top.")
+@click.option("--to", metavar="PREFIX", default="", help="Folder at the provider; default: the top.")
 @if_exists_option
 @links_option
 @filter_options
@@ -55,21 +55,21 @@ def command(
     dry_run: bool,
     detach: bool,
 ) -> int:
-    """Send files and whole folders. A folder keeps its name below PREFIX; every file is proved to have arrived.
+    """Upload files and whole folders. A folder keeps its name below PREFIX; every file is proved to have arrived.
 
-    Says first how many, how much and what is replaced. The transfer runs by itself and is only watched here: Ctrl-C
-    stops watching, not the transfer. Special files are left out and counted, and so are symbolic links unless --links
-    says otherwise; where nothing else was chosen, that is an error.
+    First shows how many files, how many bytes, and what is replaced. The transfer runs in the background: Ctrl-C stops
+    watching, not the transfer. Special files are left out and counted, and so are symbolic links unless --links says
+    otherwise; if nothing else was chosen, that is an error.
 
-    PATTERNs are compared with paths below the chosen folder; case counts. '*' and '?' stand for anything but '/', '**'
-    for '/' too, [a-z] and [!a-z] for one character, {a,b} for one of these, and a backslash takes away the meaning of
-    what follows. A '/' in front binds the pattern to the top of the folder, a '/' at the end makes it one for folders
-    only. What matches a folder holds for all that is in it.
+    PATTERNs are compared with paths below the chosen folder, and are case-sensitive. '*' and '?' match anything but
+    '/', '**' also '/', [a-z] and [!a-z] one character, {a,b} one of these; a backslash makes the next character
+    literal. A leading '/' anchors the pattern at the top of the folder; a final '/' matches folders only. A pattern
+    that matches a folder applies to everything in it.
 
     \b
     JSON: {"job": {"id", "kind", "instance", "destination", "counts", "size_bytes", "done_bytes", ...},
     "plan": {"files", "folders", "size_bytes", "replaces", "skipped_symlinks", "skipped_special", ...},
-    "failed": [{"id", "name", "key", "state", "error", ...}], "worker": null, or why nobody carries it out yet}
+    "failed": [{"id", "name", "key", "state", "error", ...}], "worker": null, or why it does not run yet}
     """
     for typed in paths:
         _refuse_file_named_as_folder(typed)
@@ -98,8 +98,8 @@ def _refuse_file_named_as_folder(typed: str) -> None:
     bare = typed.removesuffix(".").rstrip("/") if typed.endswith(("/", "/.")) else ""
     if bare and os.path.exists(bare) and not os.path.isdir(bare):
         raise NotFound(
-            f"{typed}: that is a file, not a folder",
-            hint=f"A file is named without the final '/': {shell_quoted(bare)}",
+            f"{typed} is a file, not a folder",
+            hint=f"Name a file without the final '/': {shell_quoted(bare)}",
         )
 
 

@@ -10,25 +10,25 @@ import click
 from backup.cli.naming import in_its_words
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
-    "status": ("looking", "Which store is used, what it protects against, what is in it."),
-    "list": ("looking", "Each credential: set, missing, last used, expiring."),
-    "doctor": ("doctor", "What holds on this machine for credentials and for transfers without you."),
-    "set": ("changing", "Keep the credentials of a provider (as set-credentials)."),
-    "test": ("changing", "Check that a provider accepts its credentials (as test-providers)."),
-    "remove": ("changing", "Remove the credentials of a provider (as remove-credentials)."),
-    "use": ("stores", "Choose the store, while nothing is kept yet."),
-    "unlock": ("stores", "Unlock the store; transfers that wait for it go on."),
-    "lock": ("stores", "Lock it again."),
-    "create-vault": ("stores", "Make the vault, an encrypted file of this program."),
-    "create-keyring": ("stores", "Make the session's default keyring, where it has none."),
+    "status": ("looking", "Show the store in use, what it protects against, and what is in it."),
+    "list": ("looking", "List credentials: set, missing, last used, expiring."),
+    "doctor": ("doctor", "Check this machine: credentials and unattended transfers."),
+    "set": ("changing", "Set the credentials of a provider (same as set-credentials)."),
+    "test": ("changing", "Check that a provider accepts its credentials (same as test-providers)."),
+    "remove": ("changing", "Remove the credentials of a provider (same as remove-credentials)."),
+    "use": ("stores", "Choose the store, before anything is kept."),
+    "unlock": ("stores", "Unlock the store; transfers that wait for it continue."),
+    "lock": ("stores", "Lock the store."),
+    "create-vault": ("stores", "Create the vault, an encrypted file of this program."),
+    "create-keyring": ("stores", "Create the session's default keyring, if it has none."),
     "change-passphrase": ("slots", "Change the passphrase of the vault."),
-    "add-passphrase": ("slots", "One more passphrase that opens the vault."),
-    "renew-key": ("slots", "Shut out whoever had an old passphrase, key or copy of the vault."),
-    "remove-slot": ("slots", "Take a way to open the vault away (a key file, a unit)."),
-    "move": ("moving", "Take all credentials to another store."),
-    "import": ("importing", "Take providers over from an earlier JSON file, AWS profiles or rclone."),
-    "unattended": ("unattended", "Have jobs that nobody sits beside open the vault by themselves."),
-    "recovery-kit": ("recovery_kit", "One page to print: how to read the backups on another machine."),
+    "add-passphrase": ("slots", "Add a passphrase that opens the vault."),
+    "renew-key": ("slots", "Encrypt the vault under a new key, to shut out old passphrases and keys."),
+    "remove-slot": ("slots", "Remove a way to open the vault (a key file, a unit)."),
+    "move": ("moving", "Move all credentials to another store."),
+    "import": ("importing", "Import providers from an earlier JSON file, AWS profiles or rclone."),
+    "unattended": ("unattended", "Let unattended jobs open the vault."),
+    "recovery-kit": ("recovery_kit", "Print one page: how to read the backups on another machine."),
 }
 """Every verb with its module and its one line, so that --help need not load them."""
 
@@ -52,10 +52,10 @@ class _Verbs(click.Group):
 @click.group("credentials", cls=_Verbs, invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Where credentials are kept, and what opens that place. Without a command: status.
+    """Manage the credential store and what opens it. Without a command: status.
 
-    A passphrase is asked for without showing it, comes from --passphrase-fd N, or from the configured password_command;
-    it is never an argument, and never in the environment.
+    A passphrase is typed at a hidden prompt, or read from --passphrase-fd N or the configured password_command; never
+    from an argument or the environment.
     """
     if ctx.invoked_subcommand is None:
         found = _Verbs.get_command(command, ctx, "status")

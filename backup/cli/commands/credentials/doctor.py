@@ -22,10 +22,10 @@ from providers.errors import ProviderError
 @json_option
 @pass_session
 def doctor(session: Session, output: Output) -> int:
-    """What holds on this machine: session bus, keyring, vault, jobs without you, logging out, reboots; and which stored
-    names are double-encoded, at every provider that can be used now.
+    """Check this machine (session bus, keyring, vault, unattended jobs, logging out, reboots), and look for
+    double-encoded names at every provider that can be used now.
 
-    Exit code 1 when something is wrong.
+    Exit code 1 if something is wrong.
 
     \b
     JSON: {"findings": [{"what", "verdict", "detail", "cure"}], "ok"}
@@ -53,12 +53,12 @@ def _names_at(session: Session, name: str) -> HealthFinding:
     try:
         found = session.questions.ask(FindMisnamed(name))
     except ProviderError as error:
-        detail = f"not looked at: {error.message}"
+        detail = f"not checked: {error.message}"
         return HealthFinding(
             what=what, verdict=HealthVerdict.NOTE, detail=detail, hint=error.hint, remedies=error.remedies
         )
     if not found.count:
-        far = "as they should be" if found.complete else "as they should be, as far as 5 s allowed to look"
+        far = "correct" if found.complete else "correct, as far as 5 s allowed to check"
         return HealthFinding(what=what, verdict=HealthVerdict.OK, detail=far)
     shown = "; ".join(f"'{wrong}' is '{right}'" for wrong, right in found.names)
     more = f"; and {found.count - len(found.names):,} more" if found.count > len(found.names) else ""
@@ -66,7 +66,7 @@ def _names_at(session: Session, name: str) -> HealthFinding:
         what=what,
         verdict=HealthVerdict.BAD,
         detail=f"{count(found.count, 'name')} stored double-encoded, under a locale that is not UTF-8: {shown}{more}",
-        hint="Upload these files again, which stores them under their own names; then delete the wrong names.",
+        hint="Upload these files again: they are stored under their own names. Then delete the wrong names.",
     )
 
 

@@ -25,7 +25,7 @@ _PIPED: Final = {
 @click.command("import")
 @click.argument("source", type=click.Choice([source.value for source in ImportSource]))
 @click.argument("file", required=False)
-@click.option("--only", "only", multiple=True, metavar="NAME", help="Only this one of what is found; may be repeated.")
+@click.option("--only", "only", multiple=True, metavar="NAME", help="Import only this one; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Only show what is found.")
 @click.option("--keep-secrets", is_flag=True, help="json: leave the secrets in the file as they are.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -42,16 +42,16 @@ def import_(
     keep_secrets: bool,
     yes: bool,
 ) -> None:
-    """Take providers over, their secrets straight into the store.
+    """Import providers; their secrets go straight into the store.
 
     \b
-    json FILE     an earlier program's configuration; its secrets are made empty in the file after a question
-    aws [FILE]    ~/.aws/credentials (and ~/.aws/config); with - what a credential_process prints:
+    json FILE     an earlier program's configuration; the secrets in the file are blanked if you agree
+    aws [FILE]    ~/.aws/credentials (and ~/.aws/config); with -, the output of a credential_process:
                   aws configure export-credentials | homeserver-backup credentials import aws - --yes
-    rclone        what `rclone config dump` prints, on standard input:
+    rclone        the output of `rclone config dump`, on standard input:
                   rclone config dump | homeserver-backup credentials import rclone --yes
 
-    Providers that are there already are never changed. What is taken over is disabled until a check has passed.
+    Existing providers are never changed. An imported provider is disabled until a check has passed.
 
     \b
     JSON: {"found": [{"source", "name", "service", "secrets", "expires_at", "notes"}],
@@ -59,16 +59,16 @@ def import_(
     """
     kind = ImportSource(source)
     path = _file(kind, file)
-    with diagnostics.doing(f"read what is to be taken over from {path or 'standard input'}"):
+    with diagnostics.doing(f"read providers from {path or 'standard input'}"):
         found = session.core.instances.import_findings_in(kind, path) if path else _piped(session, kind)
     _show(output, found)
     applied = Applied(saved=())
     if not dry_run and found.instances:
-        if not (yes or _agreed("Take these over?")):
+        if not (yes or _agreed("Import these?")):
             raise click.Abort
         blank = kind is ImportSource.EARLIER_JSON and not keep_secrets
-        blank = blank and (yes or _agreed(f"Make the secrets in {safe(str(path))} empty, once they are in the store?"))
-        with diagnostics.doing("take providers over"):
+        blank = blank and (yes or _agreed(f"Blank the secrets in {safe(str(path))} once they are in the store?"))
+        with diagnostics.doing("import providers"):
             session.open_store()
             applied = session.core.instances.apply_import(found, only or None, blank_in=path if blank else None)
     _tell(output, found, applied)

@@ -18,7 +18,7 @@ from backup.system.text import when
 @json_option
 @pass_session
 def status(session: Session, output: Output) -> None:
-    """Which store is used, whether it can be read now, what it protects against, and what else could be used.
+    """Show the store in use, whether it can be read now, what it protects against, and which others could be.
 
     \b
     JSON: {"status": {"state", "backend", "detail", "hint"}, "backend", "path", "pinned",
@@ -47,8 +47,8 @@ def status(session: Session, output: Output) -> None:
         output.line(cure)
     if facts.left_in:
         output.line(
-            f"copies of credentials are still in the {TITLES[facts.left_in]}: "
-            f"credentials move --to {facts.backend} goes on and deletes them"
+            f"copies of credentials are still in the {TITLES[facts.left_in]}; to delete them: "
+            f"credentials move --to {facts.backend}"
         )
 
 
@@ -75,7 +75,7 @@ def _choice(choice: StoreChoice) -> list[str]:
 @json_option
 @pass_session
 def list_credentials(session: Session, output: Output) -> None:
-    """Each credential: whether it is set or missing, who uses it, when it was last used, when it expires.
+    """List credentials: set or missing, used by which providers, when last used, when they expire.
 
     \b
     JSON: {"credentials": [{"key", "instances", "state", "username", "fields", "last_used_at", "expires_at"}]}

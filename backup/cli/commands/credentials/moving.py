@@ -22,18 +22,16 @@ _DOING: Final = {
 
 
 @click.command("move")
-@click.option("--to", required=True, type=STORES, help="The store to take them to; ready, or a vault to unlock.")
+@click.option("--to", required=True, type=STORES, help="The store to move to; ready, or a vault to unlock.")
 @click.option("--yes", is_flag=True, help="Delete the copies in the former store without asking.")
 @click.option("--keep", is_flag=True, help="Leave the copies in the former store for now.")
 @passphrase_option
 @json_option
 @pass_session
 def move(session: Session, output: Output, to: str, yes: bool, keep: bool) -> None:
-    """Take all credentials to another store: copy, read back and compare, switch over, delete the copies after a
-    question.
+    """Move all credentials to another store: copy, read back and compare, switch over, ask, delete the copies.
 
-    May be interrupted at any moment and begun again: up to the switch the former store is in use, from it on the new
-    one.
+    May be interrupted at any time and run again: until the switch the former store is in use, after it the new one.
 
     \b
     JSON: {"source", "to", "moved": [...], "deleted": [...], "copies_left"}
@@ -54,9 +52,10 @@ def move(session: Session, output: Output, to: str, yes: bool, keep: bool) -> No
     if result.moved:
         output.line(f"{count(len(result.moved), 'credential')} now kept in the {TITLES[kind]}")
     if result.deleted:
-        output.line(f"deleted in the {TITLES[result.source]}: {', '.join(result.deleted)}")
+        output.line(f"deleted from the {TITLES[result.source]}: {', '.join(result.deleted)}")
     if result.copies_left:
-        output.line(f"copies are still in the {TITLES[result.source]}; later: credentials move --to {to} --yes")
+        remedy = f"to delete them: credentials move --to {to} --yes"
+        output.line(f"copies are still in the {TITLES[result.source]}; {remedy}")
     output.document(result)
 
 

@@ -18,10 +18,10 @@ from backup.cli.session import Session, pass_session, passphrase_option, stdin_i
 @passphrase_option
 @pass_session
 def recovery_kit(session: Session, names: tuple[str, ...], yes: bool, columns: int) -> None:
-    """One page with all that is needed to read the backups on another machine, SECRETS IN CLEAR, with QR codes.
+    """Print one page with all that is needed to read the backups on another machine: SECRETS IN CLEAR, with QR codes.
 
-    Of the providers NAME, or of all. Print it and lock it away; this program keeps no copy. It goes to standard output
-    and nowhere else.
+    For the providers NAME, or for all. Print it on paper and lock it away: this program keeps no copy and writes it to
+    standard output only.
     """
     from backup.credentials.recovery_kit import WARNING
 

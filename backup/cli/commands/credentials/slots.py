@@ -14,7 +14,7 @@ from backup.system.text import count
 from providers.secret import Secret
 
 _new_passphrase_option = click.option(
-    "--new-passphrase-fd", type=click.IntRange(min=0), metavar="N", help="Where the new one comes from."
+    "--new-passphrase-fd", type=click.IntRange(min=0), metavar="N", help="Read the new passphrase from descriptor N."
 )
 
 
@@ -24,13 +24,13 @@ _new_passphrase_option = click.option(
 @json_option
 @pass_session
 def change_passphrase(session: Session, output: Output, new_passphrase_fd: int | None) -> None:
-    """Change the passphrase of the vault; other ways to open it stay.
+    """Change the passphrase of the vault; other ways to open it stay valid.
 
     \b
     JSON: {"changed"}
     """
     with diagnostics.doing("change the passphrase"):
-        old = session.passphrase("Passphrase now")()
+        old = session.passphrase("Current passphrase")()
         new = _new_passphrase(session, new_passphrase_fd)
         session.core.credentials.change_passphrase(old, new)
     output.line("the passphrase is changed")
@@ -43,7 +43,7 @@ def change_passphrase(session: Session, output: Output, new_passphrase_fd: int |
 @json_option
 @pass_session
 def remove_slot(session: Session, output: Output, slot: str) -> None:
-    """Take a way to open the vault away, by its number in `credentials status`. The last one cannot go.
+    """Remove a way to open the vault, by its number in `credentials status`. The last one cannot be removed.
 
     \b
     JSON: {"removed"}
@@ -56,13 +56,13 @@ def remove_slot(session: Session, output: Output, slot: str) -> None:
 
 
 @click.command("add-passphrase")
-@click.option("--label", default="passphrase", metavar="TEXT", help="Whose it is, for `credentials status`.")
+@click.option("--label", default="passphrase", metavar="TEXT", help="Name shown in `credentials status`.")
 @passphrase_option
 @_new_passphrase_option
 @json_option
 @pass_session
 def add_passphrase(session: Session, output: Output, label: str, new_passphrase_fd: int | None) -> None:
-    """One more passphrase that opens the vault: for somebody else, or to keep in a safe.
+    """Add a passphrase that opens the vault: for another person, or to keep in a safe.
 
     \b
     JSON: {"id", "kind", "label", "created_at"}
@@ -76,16 +76,17 @@ def add_passphrase(session: Session, output: Output, label: str, new_passphrase_
 
 
 @click.command("renew-key")
-@click.option("--drop-others", is_flag=True, help="Lose the slots that nothing given here opens.")
+@click.option("--drop-others", is_flag=True, help="Drop the slots that nothing given here opens.")
 @passphrase_option
 @json_option
 @pass_session
 def renew_key(session: Session, output: Output, drop_others: bool) -> None:
-    """Encrypt the vault under a new key: whoever knows an old passphrase, a slot since removed or the former key cannot
-    open it with these any more. After that has happened, set the credentials anew as well: they were readable.
+    """Encrypt the vault under a new key. Old passphrases, removed slots and the former key no longer open it. If one of
+    them leaked, replace the credentials at the services too: they were readable.
 
-    The passphrase, the key file and password_command stay; other slots (a second passphrase, systemd's credential) are
-    lost with --drop-others, and are added anew then. Who has the vault open now has to unlock it again, but the worker.
+    The passphrase, the key file and password_command stay valid. Other slots (a second passphrase, systemd's
+    credential) are dropped with --drop-others; add them again. Processes that have the vault open must unlock it again,
+    except the worker.
 
     \b
     JSON: {"slots": [{"id", "kind", "label", "created_at"}]}

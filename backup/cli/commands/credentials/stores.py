@@ -25,7 +25,7 @@ def _told(output: Output, text: str, status: StoreStatus) -> None:
 @json_option
 @pass_session
 def use(session: Session, output: Output, store: str) -> None:
-    """Keep credentials in STORE from now on. Where some are kept elsewhere already: credentials move.
+    """Keep credentials in STORE from now on. If another store already has some: credentials move.
 
     \b
     JSON: {"state", "backend"}
@@ -35,15 +35,15 @@ def use(session: Session, output: Output, store: str) -> None:
 
 
 @click.command("unlock")
-@click.option("--store", type=STORES, help="Another one than the one in use.")
+@click.option("--store", type=STORES, help="Unlock this store, not the one in use.")
 @passphrase_option
 @json_option
 @pass_session
 def unlock(session: Session, output: Output, store: str | None) -> None:
-    """Unlock the store of credentials. Transfers that wait for it go on; the vault's key is given to their worker.
+    """Unlock the credential store. Transfers that wait for it continue; the worker gets the vault's key.
 
-    The vault stays open as long as the worker is at work: command lines get it from there, and ask when none is. The
-    session's keyring stays open for the whole session.
+    The vault stays open while the worker runs: commands get the key from it, and ask when no worker runs. The session's
+    keyring stays open for the whole session.
 
     \b
     JSON: {"state", "backend"}
@@ -53,21 +53,21 @@ def unlock(session: Session, output: Output, store: str | None) -> None:
         status = session.core.credentials.unlock(session.passphrase(_prompt(kind))(), kind)
     _told(output, f"the {TITLES[kind]} is unlocked", status)
     if kind is StoreBackend.VAULT and not session.core.credentials.facts().worker_unlocked:
-        output.line("Nothing is under way that keeps it open: the next command asks again.")
+        output.line("No worker is running to keep it open: the next command asks again.")
 
 
 @click.command("lock")
 @json_option
 @pass_session
 def lock(session: Session, output: Output) -> None:
-    """Lock the store: the worker forgets the vault's key (what is under way goes on, what would begin waits).
+    """Lock the store: the worker forgets the vault's key (running transfers continue, new ones wait).
 
     \b
     JSON: {"state", "backend"}
     """
     status = session.core.credentials.lock()
     again = status.state is StoreState.READY  # a key file, or systemd's credential
-    _told(output, "the worker has no key; what is set up for jobs opens it again" if again else "it is locked", status)
+    _told(output, "the worker has no key; the unattended setup opens it again" if again else "it is locked", status)
 
 
 @click.command("create-vault")
@@ -75,8 +75,8 @@ def lock(session: Session, output: Output) -> None:
 @json_option
 @pass_session
 def create_vault(session: Session, output: Output) -> None:
-    """Make the vault: one encrypted file of this program (XChaCha20-Poly1305, argon2id), for machines without a keyring
-    that is open. The passphrase is asked for twice.
+    """Create the vault: one encrypted file of this program (XChaCha20-Poly1305, argon2id), for machines without an open
+    keyring. Asks for the passphrase twice.
 
     \b
     JSON: {"state", "backend"}
@@ -89,7 +89,7 @@ def create_vault(session: Session, output: Output) -> None:
 @json_option
 @pass_session
 def create_keyring(session: Session, output: Output) -> None:
-    """Make the default keyring of this session, where its Secret Service has none yet (GNOME Keyring only).
+    """Create the default keyring of this session, if its Secret Service has none yet (GNOME Keyring only).
 
     \b
     JSON: {"state", "backend"}
@@ -99,9 +99,9 @@ def create_keyring(session: Session, output: Output) -> None:
 
 def _create(session: Session, output: Output, kind: StoreBackend) -> None:
     status = create(session, kind)
-    _told(output, f"the {TITLES[kind]} is made, and unlocked", status)
+    _told(output, f"the {TITLES[kind]} is created and unlocked", status)
     if kind is StoreBackend.VAULT:
-        output.line("Its passphrase is nowhere else: without it the credentials in it are lost, though no backup is.")
+        output.line("Its passphrase is kept nowhere: without it the credentials in it are lost, but no backup is.")
 
 
 COMMANDS: Final = {

@@ -24,21 +24,21 @@ _NOT_SEEN: Final = {Variant.SYSTEMD_CREDENTIAL: "see: systemctl list-timers home
 
 @click.command("unattended")
 @click.argument("how", type=click.Choice(list(_VARIANTS)), required=False)
-@click.option("--key-file", type=click.Path(path_type=Path), help="key-file: where the key is written (0600).")
+@click.option("--key-file", type=click.Path(path_type=Path), help="key-file: file to write the key to (0600).")
 @click.option(
     "--password-command",
     metavar="COMMAND",
-    help='command: what prints the passphrase, as one text: "pass show backup". It is run without a shell.',
+    help='command: prints the passphrase, given as one argument: "pass show backup". Runs without a shell.',
 )
 @click.option(
     "--units", type=click.Path(path_type=Path), metavar="FOLDER", help="Write systemd units into this folder."
 )
-@click.option("--resume", is_flag=True, help="A user unit that goes on with the queue after each boot, not a timer.")
+@click.option("--resume", is_flag=True, help="Write a user unit that resumes the queue after each boot, not a timer.")
 @click.option("--at", "on_calendar", default="daily", show_default=True, help="When the timer runs (systemd.time).")
 @click.option(
-    "--job", default="", metavar="COMMAND", help='What it runs: "upload /srv --provider b2". Default: transfers wait.'
+    "--job", default="", metavar="COMMAND", help='Command to run: "upload /srv --provider b2". Default: transfers wait.'
 )
-@click.option("--user", default=None, help="Whom the system service runs as; default: you.")
+@click.option("--user", default=None, help="User of the system service; default: you.")
 @click.option("--replace", is_flag=True, help="Replace units of the same name.")
 @click.option("--print-key", is_flag=True, help="Add a slot and print its key, for a pipe into systemd-creds.")
 @passphrase_option
@@ -58,14 +58,14 @@ def unattended(
     replace: bool,
     print_key: bool,
 ) -> None:
-    """Have jobs that nobody sits beside (timers, cron, the start of the machine) open the vault by themselves.
+    """Let unattended jobs (timers, cron, boot) open the vault.
 
     \b
-    systemd    the key of a slot of its own, encrypted for this machine by systemd-creds (LoadCredentialEncrypted=)
-    key-file   the key in a file that only you can read (0600); for cron and user units too
+    systemd    a key of its own, encrypted for this machine by systemd-creds (LoadCredentialEncrypted=)
+    key-file   a key in a file that only you can read (0600); also for cron and user units
     command    the passphrase from a program of yours (password_command), such as pass
 
-    Without HOW: what is set up. Enabling units is left to you; the commands are shown.
+    Without HOW: show what is set up. You enable the units yourself; the commands are shown.
 
     \b
     JSON: {"variant", "protects", "units": [{"path", "state"}], "verified", "says", "commands", "notes"}
@@ -86,7 +86,7 @@ def unattended(
         user=user or "",
         replace=replace,
     )
-    with diagnostics.doing("set up jobs without you"):
+    with diagnostics.doing("set up unattended jobs"):
         session.open_store()
         made = session.core.credentials.set_up_unattended(wanted)
     output.line(made.setup.protects)
